@@ -1,0 +1,78 @@
+# Every target sets up what it needs. Python 3.11 or newer, make and a package registry are enough.
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run
+DEV_STAMP := $(VENV)/.dev
+JOBS ?= auto
+
+.PHONY: help demo test check format lint types floors cover bench trial lock clean
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "Twite needs Python 3.11 or newer: install it, or say which one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Setting up $(VENV) (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/run.txt
+	@# The package itself is on the path by this one line: no build backend is needed to run it.
+	@echo "$(CURDIR)/src" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/twite.pth"
+	@printf '#!%s\nfrom twite.__main__ import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/twite
+	@chmod +x $(BIN)/twite
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+	@echo "Setting up the tools of the tests (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(RUN_STAMP)  ## gateway, emulator and a small shop on loopback: about 1,000 orders, told as they happen
+	@$(BIN)/python -m twite demo $(ARGS)
+
+test: $(DEV_STAMP)  ## all tests, in parallel
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+check: lint types floors test  ## everything that must be green before a commit
+
+lint: $(DEV_STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
+	@$(BIN)/mypy
+
+floors: $(DEV_STAMP)
+	@$(BIN)/lint-imports
+
+format: $(DEV_STAMP)  ## put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+cover: $(DEV_STAMP)  ## the tests with branch coverage
+	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.venv-bench/.done: requirements/bench.txt $(RUN_STAMP)
+	@"$(PYTHON)" -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+trial: $(DEV_STAMP)  ## the long trials: more kills, more conversions
+	@TWITE_TRIAL=1 $(BIN)/python -m pytest -n $(JOBS) tests/journeys $(ARGS)
+
+lock: $(DEV_STAMP)  ## resolve the requirement files anew
+	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
+		set -- $$set; out=$$1; shift; \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
+
+clean:  ## remove what the targets made
+	@rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .hypothesis
