@@ -28,7 +28,7 @@ CONVERSIONS_PATH: Final = "/{version}/measurement/conversions/{pixel_id}"  # [do
 
 # --- how to ask ----------------------------------------------------------------------------------
 
-PIXEL_TOKEN_HEADER: Final = "X-Pixel-Token"  # [doc GTM]
+PIXEL_TOKEN_HEADER: Final = "X-Pixel-Token"  # noqa: S105  a header's name [doc GTM]
 OAUTH_SIGNATURE_METHOD: Final = "HMAC-SHA1"  # [doc OA]
 OAUTH_VERSION: Final = "1.0"  # [doc OA]
 OAUTH_PARAMETERS: Final = (  # [doc FUND, OA] exactly these seven
@@ -138,8 +138,8 @@ NO_API_ACCESS: Final = (
 NOT_AUTHENTICATED: Final = "This request is not properly authenticated"  # [seen GH]
 # X's family of type errors; its exact words for a double are not documented. [guess]
 WRONG_TYPE: Final = 'Expected {type}, got "{value}" for {parameter}'
-TOKEN_REVOKED: Final = "Invalid or expired token."  # with code 89 on api.x.com [doc OA]
-TOKEN_REVOKED_CODE: Final = 89
+INVALID_TOKEN: Final = "Invalid or expired token."  # noqa: S105  X's words on api.x.com [doc OA]
+INVALID_TOKEN_CODE: Final = 89
 
 # --- web event tags (Events Manager) -------------------------------------------------------------
 
@@ -166,6 +166,9 @@ MANAGING_ROLES: Final = ("ACCOUNT_ADMIN", "AD_MANAGER")  # [doc WEB, FUND]
 
 # --- cookies -------------------------------------------------------------------------------------
 
-CLICK_COOKIES: Final = ("_twclid", "twclid")  # X's pixel (JSON or raw) [seen]; Stape's (raw) [seen ST]
+CLICK_COOKIES: Final = (
+    "_twclid",
+    "twclid",
+)  # X's pixel (JSON or raw) [seen]; Stape's (raw) [seen ST]
 CLICK_PARAMETER: Final = "twclid"  # in the landing URL [doc WEB, GTM]
 CLICK_ID_PATTERN: Final = r"[A-Za-z0-9_-]{1,512}"  # opaque; lenient [guess]

@@ -1,0 +1,212 @@
+"""From a tree of TOML to the shape: kinds, unknown keys, and values read from elsewhere."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import inspect
+
+from twite.assembly.shape import ROOT, Kind, Shape, some
+from twite.assembly.toml import Tree, nearest, scalar
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+
+_ELSEWHERE = ("env:", "file:")
+_LONGEST_FILE = 65_536
+
+
+class Reader:
+    """Builds the shape, and collects warnings on the way.
+
+    `folder` is what `file:` paths are relative to; `overridden` are the places the environment has
+    set; without `credentials`, a secret that cannot be read is empty instead of an error.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        folder: Path,
+        overridden: frozenset[str] = frozenset(),
+        credentials: bool = True,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._environ = environ
+        self._folder = folder
+        self._overridden = overridden
+        self._credentials = credentials
+
+    def build(self, tree: Tree) -> Shape:
+        """Raises SettingsError at the first place that does not fit."""
+        shape = self._made(ROOT, tree, "")
+        assert isinstance(shape, Shape)  # noqa: S101  # what ROOT builds; told to the type checker
+        return shape
+
+    def _made(self, kind: Kind, value: object, place: str) -> object:
+        kind = some(kind)
+        if isinstance(kind, inspect.StructType):
+            return self._table(kind, value, place)
+        if isinstance(kind, inspect.VarTupleType):
+            if not isinstance(value, list):
+                raise _wrong(place, kind, value)
+            return tuple(
+                self._made(kind.item_type, one, f"{place}[{index}]")
+                for index, one in enumerate(value)
+            )
+        if isinstance(kind, inspect.DictType):
+            if not isinstance(value, dict):
+                raise _wrong(place, kind, value)
+            return {
+                key: self._made(kind.value_type, one, f"{place}.{key}")
+                for key, one in value.items()
+            }
+        if isinstance(kind, inspect.CustomType):
+            return self._secret(kind, value, place)
+        return self._plain(kind, value, place)
+
+    def _table(self, kind: inspect.StructType, value: object, place: str) -> msgspec.Struct:
+        if not isinstance(value, dict):
+            raise _wrong(place, kind, value)
+        fields = {field.name: field for field in kind.fields}
+        for key in value:
+            if key not in fields:
+                raise SettingsError(
+                    place=f"{place}.{key}" if place else key,
+                    message=f"unknown key. {nearest(key, list(fields))}",
+                )
+        made: dict[str, object] = {}
+        for name, field in fields.items():
+            inner = f"{place}.{name}" if place else name
+            if name in value:
+                made[name] = self._made(field.type, value[name], inner)
+            elif field.required:
+                raise SettingsError(
+                    place=inner, message=f"is missing. Write {name} = {_example(field.type)}"
+                )
+        built = kind.cls(**made)
+        assert isinstance(built, msgspec.Struct)  # noqa: S101  # StructType.cls is one
+        return built
+
+    def _secret(self, kind: Kind, value: object, place: str) -> Secret:
+        if not isinstance(value, str):
+            raise _wrong(place, kind, value)
+        if not value.startswith(_ELSEWHERE):
+            if place not in self._overridden and value:
+                self.warnings.append(
+                    f"{place}: a secret in clear text. "
+                    'Put it into the environment or a file, and write "env:NAME" or "file:PATH"'
+                )
+            return Secret(_present(value, place, "is empty. Write the secret, or leave the key out"))
+        try:
+            return Secret(self._elsewhere(value, place))
+        except SettingsError:
+            if self._credentials:
+                raise
+            return Secret("")
+
+    def _plain(self, kind: Kind, value: object, place: str) -> object:
+        if isinstance(value, str) and value.startswith(_ELSEWHERE):
+            value = self._elsewhere(value, place)
+            if not isinstance(kind, inspect.StrType | inspect.LiteralType):
+                value = scalar(value)
+        if isinstance(kind, inspect.IntType):
+            return _number(kind, value, place)
+        if not isinstance(value, str):
+            raise _wrong(place, kind, value)
+        if isinstance(kind, inspect.LiteralType) and value not in kind.values:
+            known = [str(one) for one in kind.values]
+            raise SettingsError(
+                place=place,
+                message=f"{value!r} is none of {', '.join(map(repr, known))}. "
+                f"{nearest(value, known)}",
+            )
+        return _present(value, place, "is empty. Write a value, or leave the key out")
+
+    def _elsewhere(self, value: str, place: str) -> str:
+        way, _, name = value.partition(":")
+        if way == "env":
+            if name not in self._environ:
+                raise SettingsError(
+                    place=place,
+                    message=f"the environment variable {name!r} is not set. "
+                    "Set it where Twite is started",
+                )
+            text = self._environ[name].strip()
+        else:
+            text = self._file(name, place)
+        what = "environment variable" if way == "env" else "file"
+        return _present(text, place, f"the {what} {name!r} is empty. Put the value there")
+
+    def _file(self, name: str, place: str) -> str:
+        try:
+            with (self._folder / name).open("rb") as file:
+                held = file.read(_LONGEST_FILE + 1)
+            text = held.decode("utf-8-sig").strip()
+        except (OSError, ValueError) as failure:
+            why = getattr(failure, "strerror", None) or "not UTF-8 text"
+            raise SettingsError(
+                place=place,
+                message=f"the file {name!r} cannot be read ({why}). Check the path (it is relative "
+                "to the settings file) and who may read it",
+            ) from None
+        if len(held) > _LONGEST_FILE:
+            raise SettingsError(
+                place=place,
+                message=f"the file {name!r} is larger than 64 KiB. Name a file with the value alone",
+            )
+        return text
+
+
+def _number(kind: inspect.IntType, value: object, place: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(place, kind, value)
+    least, most = kind.ge, kind.le
+    if (least is not None and value < least) or (most is not None and value > most):
+        raise SettingsError(
+            place=place, message=f"{value} is out of range. Write a number from {least} to {most}"
+        )
+    return value
+
+
+def _present(text: str, place: str, complaint: str) -> str:
+    if not text:
+        raise SettingsError(place=place, message=complaint)
+    if not text.isprintable():
+        raise SettingsError(
+            place=place, message="holds a control character or a line break. Write it on one line"
+        )
+    return text
+
+
+def _wrong(place: str, kind: Kind, value: object) -> SettingsError:
+    """Name both kinds, never the value: it may be a secret that was put in the wrong place."""
+    return SettingsError(
+        place=place,
+        message=f"must be {_named(kind)}, not {_kind_of(value)}. Write {_example(kind)}",
+    )
+
+
+def _named(kind: Kind) -> str:
+    if isinstance(kind, inspect.StructType | inspect.DictType):
+        return "a table"
+    if isinstance(kind, inspect.VarTupleType):
+        tables = isinstance(kind.item_type, inspect.StructType)
+        return "a list of tables" if tables else "a list of texts"
+    return "a whole number" if isinstance(kind, inspect.IntType) else "a text"
+
+
+def _kind_of(value: object) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return names.get(type(value), "a date or time")
+
+
+def _example(kind: Kind) -> str:
+    kind = some(kind)
+    if isinstance(kind, inspect.StructType | inspect.DictType):
+        return "{ … }"
+    if isinstance(kind, inspect.VarTupleType):
+        tables = isinstance(kind.item_type, inspect.StructType)
+        return "it under [[double brackets]]" if tables else '["…"]'
+    return "it without quotes" if isinstance(kind, inspect.IntType) else 'it in quotes, as in "…"'

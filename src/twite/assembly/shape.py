@@ -1,0 +1,111 @@
+"""What may stand in `twite.toml`: its tables and keys, as they are written, with their defaults.
+
+Durations and sizes are text here ("7d", "1MiB"); `settings` turns them into numbers.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, inspect
+
+from twite.domain.destination import DEFAULT_RATE
+from twite.domain.secret import Secret
+from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    listen: str = "127.0.0.1:8080"
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    max_body: str = "1MiB"
+    receive_deadline: str = "30s"
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    url: str = "sqlite:twite.db"
+    dedup_window: str = "7d"
+    queue: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 20_000
+
+
+class X(msgspec.Struct, frozen=True, kw_only=True):
+    api_url: str = API_URL
+    oauth_url: str = OAUTH_URL
+    api_version: Literal["12", "11"] = VERSION
+    rate: Annotated[int, Meta(ge=1, le=10_000_000)] = DEFAULT_RATE
+    timeout: str = "15s"
+    batch: Annotated[int, Meta(ge=1, le=MAX_CONVERSIONS)] = MAX_CONVERSIONS
+    in_flight: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """Either `pixel_token`, or the four parts of OAuth 1.0a."""
+
+    pixel_token: Secret | None = None
+    consumer_key: str | None = None
+    consumer_secret: Secret | None = None
+    token: str | None = None
+    token_secret: Secret | None = None
+
+
+class Pixel(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    auth: Auth
+    events: dict[str, str]
+    account: str | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    pixel: str
+    key: Secret | None = None
+    origins: tuple[str, ...] = ()
+    pixels: tuple[str, ...] = ()
+    consent: Literal["optional", "required"] = "optional"
+    region: str | None = None
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    server: Server = Server()
+    store: Store = Store()
+    x: X = X()
+    log: Log = Log()
+    pixel: tuple[Pixel, ...] = ()
+    source: tuple[Source, ...] = ()
+
+
+Kind = inspect.Type
+ROOT: Final[Kind] = inspect.type_info(Shape)
+
+
+def some(kind: Kind) -> Kind:
+    """Return the kind a value has when it is there: `str` for `str | None`."""
+    if isinstance(kind, inspect.UnionType):
+        return next(part for part in kind.types if not isinstance(part, inspect.NoneType))
+    return kind
+
+
+def keys(kind: Kind = ROOT, place: str = "") -> Iterator[str]:
+    """Yield every key that holds a value, as in `server.listen` and `pixel[].auth.pixel_token`.
+
+    A table with free names ends in `.*`.
+    """
+    kind = some(kind)
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
+            yield from keys(field.type, f"{place}.{field.name}" if place else field.name)
+    elif isinstance(kind, inspect.DictType):
+        yield f"{place}.*"
+    elif isinstance(kind, inspect.VarTupleType) and isinstance(
+        kind.item_type, inspect.StructType
+    ):
+        yield from keys(kind.item_type, f"{place}[]")
+    else:
+        yield place

@@ -1,0 +1,1 @@
+"""What a person allowed, read from the signals that came along."""

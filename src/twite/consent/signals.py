@@ -1,0 +1,25 @@
+"""Google Consent Mode's two signals that matter to X, as a submission states them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+# Storage of the click id, and sending of user data to an ad platform.
+DECIDING: Final = ("ad_storage", "ad_user_data")
+
+_GRANTED: Final = frozenset({"granted", "true", "1", "yes"})
+_DENIED: Final = frozenset({"denied", "false", "0", "no"})
+
+
+def objection(signals: Mapping[str, str | bool] | None, *, required: bool) -> str | None:
+    """Return why a conversion must not be sent, or None when it may.
+
+    A denial by any deciding signal counts, whatever the others say. Where consent is `required`,
+    silence and words that mean neither count as denial.
+    """
+    granted = False
+    for name in DECIDING:
+        said = str((signals or {}).get(name, "")).strip().lower()
+        if said in _DENIED:
+            return f"consent_denied: {name}"
+        granted = granted or said in _GRANTED
+    return "consent_missing" if required and not granted else None

@@ -1,0 +1,1 @@
+"""What is true of conversions and deliveries, without any machine."""

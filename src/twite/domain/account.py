@@ -1,0 +1,77 @@
+"""What can be said of a conversion, and of all of them together."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from twite.domain.delivery import State
+
+
+class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try, as it is shown. `at` is in milliseconds; `answer` is X's own, hostile text."""
+
+    at: int
+    outcome: str
+    status: int | None
+    answer: str
+    ambiguous: bool = False
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """The life of one conversion. Times are milliseconds since the epoch.
+
+    `sent` is the body as X is sent it (JSON); `reason` says why it is held, dead or suppressed;
+    `duplicates` counts how often the same came again; `due_at` is when the next try is due.
+    """
+
+    delivery: int
+    pixel: str
+    event: str
+    conversion_id: str
+    state: State
+    source: str
+    receipt: str
+    received_at: int
+    deadline_at: int
+    sent: bytes
+    attempts: tuple[PastAttempt, ...]
+    duplicates: int = 0
+    reason: str | None = None
+    due_at: int | None = None
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions of one source and pixel are where; `pixel` is "" if none was known."""
+
+    source: str
+    pixel: str
+    received: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    suppressed: int = 0
+    rejected: int = 0
+    dead: int = 0
+    held: int = 0
+    pending: int = 0
+
+    @property
+    def balance(self) -> int:
+        """What was received and is nowhere: must be 0."""
+        return self.received - (
+            self.delivered
+            + self.duplicate
+            + self.suppressed
+            + self.rejected
+            + self.dead
+            + self.held
+            + self.pending
+        )
+
+
+def total(accounts: Iterable[Account]) -> Account:
+    """Add accounts up, under the names ""."""
+    sums = dict.fromkeys(Account.__struct_fields__[2:], 0)
+    for account in accounts:
+        for name in sums:
+            sums[name] += getattr(account, name)
+    return Account(source="", pixel="", **sums)

@@ -1,0 +1,38 @@
+"""One thing a person did, in canonical form."""
+
+import msgspec
+
+from twite.domain.identifiers import Identifiers
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One line of a basket. `price` is a decimal string in the conversion's currency."""
+
+    id: str | None = None
+    name: str | None = None
+    price: str | None = None
+    quantity: int | None = None
+    group: str | None = None
+    type: str | None = None
+
+
+class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+    """Canonical, hashed, complete: all that will ever be sent of it.
+
+    `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
+    milliseconds since the epoch; `value` is a decimal string that always comes with a currency.
+    """
+
+    pixel: str
+    event: str
+    conversion_id: str
+    time: int
+    identifiers: Identifiers
+    value: str | None = None
+    currency: str | None = None
+    quantity: int | None = None
+    description: str | None = None
+    search: str | None = None
+    url: str | None = None
+    contents: tuple[Content, ...] = ()
+    restricted_data_use: str | None = None

@@ -1,0 +1,61 @@
+"""A pixel with its credentials, events and limits."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE
+
+DEFAULT_RATE: Final = 60_000  # conversions in fifteen minutes, X's strictest statement [doc WEB]
+RATE_WINDOW: Final = 15 * MINUTE
+
+
+class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
+    """X's per-pixel token, sent in `X-Pixel-Token`."""
+
+    token: Secret
+
+
+class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The four parts of an OAuth 1.0a user context. The consumer key and token are not secret."""
+
+    consumer_key: str
+    consumer_secret: Secret
+    token: str
+    token_secret: Secret
+
+
+Credentials = PixelToken | OAuthKeys
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where deliveries go. `events` maps our names to X's event ids in base 36."""
+
+    pixel: str
+    credentials: Credentials
+    events: Mapping[str, str]
+    account: str | None = None
+    rate: int = DEFAULT_RATE
+
+    @property
+    def meter(self) -> str:
+        """What X counts against one limit: the account, or the pixel while no account is named."""
+        return self.account or self.pixel
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may submit: its key, its origins, the pixel its conversions go to.
+
+    `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
+    `pixels` are those a submission may name; `pixel` is the one meant when it names none.
+    """
+
+    name: str
+    key: Secret | None
+    pixel: str
+    pixels: frozenset[str]
+    origins: tuple[str, ...] = ()
+    consent_required: bool = False
+    region: str | None = None

@@ -1,0 +1,97 @@
+"""Errors that cross a border, cut by who must act.
+
+TwiteError
+├── SenderError             the one who submitted: another try changes nothing
+│   └── Malformed           not JSON, or not the shape; nothing of it was kept
+├── OperatorError           whoever runs Twite
+│   ├── SettingsError       a key in twite.toml, with its place
+│   ├── StoreInUse          another process owns the database
+│   └── StoreUnusable       the database cannot be opened, or is newer than this code
+├── PassingError            nobody: it passes
+│   ├── LedgerFull          more is waiting for the disk than memory may hold
+│   └── LedgerUnavailable   the commit failed; nothing of it was kept
+└── OurError                us
+    └── IllegalTransition   a delivery was asked to do what its state does not allow
+
+They carry data; the sentence for a person is made at the edge that shows it.
+"""
+
+
+class TwiteError(Exception):
+    """The root: what Twite raises across a border is one of these."""
+
+
+class SenderError(TwiteError):
+    """The one who submitted must change something."""
+
+
+class Malformed(SenderError):
+    """The bytes are not JSON, or not the shape that the route takes.
+
+    `path` names the place as in `conversions[3].email` ("" for the whole), `code` is stable.
+    """
+
+    def __init__(self, *, code: str, path: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.path = path
+        self.message = message
+
+
+class OperatorError(TwiteError):
+    """Whoever runs Twite must change something."""
+
+
+class SettingsError(OperatorError):
+    """A setting is wrong. `place` is the key's path, as in `pixel[0].auth`."""
+
+    def __init__(self, *, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.message = message
+
+
+class StoreInUse(OperatorError):
+    """Another process owns the database file. `owner` is its process id, where known."""
+
+    def __init__(self, *, path: str, owner: int | None) -> None:
+        super().__init__(
+            f"{path} is in use by {f'process {owner}' if owner else 'another process'}"
+        )
+        self.path = path
+        self.owner = owner
+
+
+class StoreUnusable(OperatorError):
+    """The database cannot be opened as it is. `cure` says what to do."""
+
+    def __init__(self, *, path: str, reason: str, cure: str) -> None:
+        super().__init__(f"{path}: {reason}. {cure}")
+        self.path = path
+        self.reason = reason
+        self.cure = cure
+
+
+class PassingError(TwiteError):
+    """Nobody must act: it passes. `retry_after` is in seconds."""
+
+    def __init__(self, *, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class LedgerFull(PassingError):
+    """More is waiting for the disk than memory may hold: refuse, do not queue."""
+
+
+class LedgerUnavailable(PassingError):
+    """The commit failed (disk full, I/O error, closing down); nothing of it was kept."""
+
+
+class OurError(TwiteError):
+    """A fault of Twite's own."""
+
+
+class IllegalTransition(OurError):
+    """A delivery was asked to do what its state does not allow."""

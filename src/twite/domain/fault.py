@@ -1,0 +1,54 @@
+"""What is wrong with one conversion: a stable code, a place, a sentence."""
+
+from typing import Final
+
+import msgspec
+
+# Every code that a fault can carry, and what it means. The reference page lists them all, and a
+# test fails when it lags.
+CODES: Final[dict[str, str]] = {
+    "amount_negative": "an amount below zero is not a sale",
+    "amount_too_large": "an amount has more digits than any price",
+    "control_character": "a text holds a control character, such as NUL or a line break",
+    "currency_missing": "a value without a currency would be counted in US dollars",
+    "currency_unknown": "not a currency code of ISO 4217",
+    "email_unusable": "not an address that mail could reach",
+    "event_missing": "the conversion names no event",
+    "event_unknown": "the event is not one of the pixel's events in the configuration",
+    "hash_of_nothing": "the hash of an empty text: it matches nobody",
+    "identifier_missing": "no identifier that X accepts: nothing to match a person by",
+    "ip_private": "an address inside a private network says nothing of the person",
+    "ip_unusable": "not an IP address",
+    "not_a_count": "not a whole number above zero",
+    "not_a_time": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
+    "not_an_amount": "not an amount as in 49.90",
+    "not_sha256": "not a SHA-256 digest of 64 hexadecimal digits",
+    "phone_needs_region": "a phone number without country code, and the source has no region",
+    "phone_unusable": "not a phone number",
+    "pixel_unknown": "the pixel is not in the configuration, or not open to this source",
+    "text_too_long": "a text is longer than it may be",
+    "time_in_future": "the time is more than a day ahead of now",
+    "twclid_unusable": "not a click id",
+    "user_agent_unusable": "not a user agent",
+}
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing wrong with one conversion.
+
+    `path` is the field within the conversion, as in `contents[0].price`; `code` is a key of CODES.
+    `message` never repeats an email, a phone number or another identifier.
+    """
+
+    path: str
+    code: str
+    message: str
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"unknown fault code {self.code!r}")
+
+
+def fault(path: str, code: str, message: str | None = None) -> Fault:
+    """Build a fault; the message defaults to what the code means."""
+    return Fault(path=path, code=code, message=message or CODES[code])

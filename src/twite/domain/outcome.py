@@ -1,0 +1,49 @@
+"""What one attempt came to. Delivered, errored and rejected are different words.
+
+Delivered   X has taken every conversion of the request
+Errored     it may pass: try the same again. `ambiguous` when X may have processed it all the same
+Rejected    it will not pass as it is: `scope` says what is at fault
+"""
+
+from enum import StrEnum, auto
+
+import msgspec
+
+
+class Scope(StrEnum):
+    """What a rejection is about, from the narrowest to the widest."""
+
+    CONVERSION = auto()  # one or more conversions of the request: isolate
+    SIZE = auto()  # the request has too many: split
+    EVENT = auto()  # the event id is not this account's: hold what goes to it
+    PIXEL = auto()  # credentials, access, route or account: pause the pixel
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of X's errors, in X's own words: hostile text, since X echoes what callers sent."""
+
+    code: str
+    message: str
+    parameter: str = ""
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    debug_id: str
+
+
+class Errored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """`retry_at` is X's own word on when, in milliseconds, where it gave one."""
+
+    reason: str
+    ambiguous: bool
+    retry_at: int | None = None
+    limited: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    scope: Scope
+    reason: str
+    complaints: tuple[Complaint, ...] = ()
+
+
+Outcome = Delivered | Errored | Rejected

@@ -1,0 +1,39 @@
+"""A credential that does not print."""
+
+import hmac
+from typing import final
+
+
+@final
+class Secret:
+    """Text that must not be shown: `repr`, `str` and formatting give `***`.
+
+    It is not a `str`, so that no log, error or JSON encoder takes it for one.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text, for the one call that needs it."""
+        return self._text
+
+    def matches(self, offered: str) -> bool:
+        """Compare in constant time."""
+        return hmac.compare_digest(self._text.encode(), offered.encode("utf-8", "surrogatepass"))
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.matches(other._text)
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__

@@ -1,0 +1,61 @@
+"""One request as it reached us, persons scrubbed, and what became of each of its conversions."""
+
+from enum import StrEnum, auto
+
+import msgspec
+
+from twite.domain.fault import Fault
+
+
+class Door(StrEnum):
+    """Where a submission came in."""
+
+    NATIVE = auto()  # POST /v1/conversions
+    X_API = auto()  # POST /12/measurement/conversions/{pixel}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One conversion that will be kept, ready for the ledger.
+
+    `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
+    `suppressed` is the reason it will not be sent, where there is one. `index` is its place in the
+    submission.
+    """
+
+    index: int
+    key: bytes
+    pixel: str
+    event: str
+    conversion_id: str
+    body: bytes
+    suppressed: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversion of a submission that cannot be kept, and why. `pixel` may be ""."""
+
+    index: int
+    pixel: str
+    errors: tuple[Fault, ...]
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger commits in one transaction.
+
+    `received_at` is in milliseconds; `body` is the request as it came, as JSON, with email and
+    phone replaced by their hashes.
+    """
+
+    receipt: str
+    source: str
+    door: Door
+    received_at: int
+    body: bytes
+    entries: tuple[Entry, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What the commit made of it: the indexes that were duplicates; all other entries are new."""
+
+    duplicates: tuple[int, ...] = ()

@@ -1,0 +1,58 @@
+"""Moments as whole milliseconds since the Unix epoch, UTC; and their one spelling."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from twite.domain.fault import Fault, fault
+
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+# A shop's clock may be off; a day is beyond any time zone slip.
+FUTURE_TOLERANCE: Final = DAY
+
+# The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
+    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    re.ASCII,
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(text: str, *, now: int, path: str) -> int | Fault:
+    """Read a moment with a zone into milliseconds; what is finer is cut off.
+
+    `now` is in milliseconds. A moment without a zone is a fault, as at X [doc WEB].
+    """
+    if not _MOMENT.fullmatch(text):
+        return fault(path, "not_a_time", _complaint(text))
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return fault(path, "not_a_time", _complaint(text))
+    since = at - _EPOCH
+    ms = (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    if ms > now + FUTURE_TOLERANCE:
+        return fault(path, "time_in_future")
+    return ms
+
+
+def spelled(ms: int) -> str:
+    """Spell a moment as X's validator names it: UTC, three digits of milliseconds, `Z`."""
+    seconds, rest = divmod(ms, 1_000)
+    at = datetime.fromtimestamp(seconds, UTC)
+    return (
+        f"{at:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+        if at.year >= 1000
+        else f"{at.isoformat()[:19]}.{rest:03d}Z"
+    )
+
+
+def _complaint(text: str) -> str:
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.,]+", text, re.ASCII):
+        return "a time without a zone: end it with Z (UTC) or an offset such as +01:00"
+    return "not a time with a zone, as in 2026-11-24T10:00:00.000Z"

@@ -1,0 +1,83 @@
+"""What is asked and what is answered, as values: the judge sees no socket."""
+
+import uuid
+from collections.abc import Mapping
+from random import Random
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from twite.x import spec
+
+JSON_TYPE = "application/json;charset=utf-8"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One request as it arrived. Header names are lower-case; `url` has no query."""
+
+    method: str
+    url: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        return parse_qsl(self.query, keep_blank_values=True)
+
+    def form_pairs(self) -> list[tuple[str, str]]:
+        """The pairs of a form body; none for any other content type."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            return []
+        return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def with_headers(self, *headers: tuple[str, str]) -> "Answer":
+        return msgspec.structs.replace(self, headers=self.headers + headers)
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """One entry of X's `errors`, in X's key order."""
+
+    code: str
+    message: str
+    parameter: str | None = None
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """An answer, and what only the control plane tells: how and why it came to be."""
+
+    answer: Answer
+    pixel: str | None = None
+    auth: str | None = None  # pixel_token, oauth, or None when there was none
+    why: str | None = None  # the reason X itself would not give
+    conversions: int | None = None  # None when the body was not understood
+
+
+def json_answer(status: int, document: object) -> Answer:
+    return Answer(
+        status=status,
+        body=msgspec.json.encode(document),
+        headers=(("content-type", JSON_TYPE),),
+    )
+
+
+def refusal(status: int, *problems: Problem, **params: object) -> Answer:
+    """X's error shape. [doc WEB] `params` is what `request.params` holds."""
+    return json_answer(status, {"errors": problems, "request": {"params": params}})
+
+
+def no_route() -> Answer:
+    return refusal(404, Problem(spec.ROUTE_NOT_FOUND, spec.NO_ROUTE))
+
+
+def debug_id(chance: Random) -> str:
+    """A random UUID (version 4), as X sends for support cases."""
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))

@@ -1,0 +1,140 @@
+"""Every question X's documentation leaves open, as a switch with a default."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from twite.x import spec
+
+Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class SwitchError(ValueError):
+    """A switch that is unknown, or a value it does not take. The text says which and what to do."""
+
+
+class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the emulator decides where X's documentation does not. Seconds where a time is meant."""
+
+    pixel_token_enabled: bool = True
+    pixel_token_scope: Literal["pixel", "account"] = "pixel"
+    pixel_token_ttl: Seconds = 0
+    pixel_token_error: Literal["generic", "empty", "html"] = "generic"
+    oauth_window: Seconds = spec.OAUTH_WINDOW_SECONDS
+    max_age: Seconds = 0
+    max_future: Seconds = 0
+    strict_time: bool = False
+    time_precedence: Literal["conversion_time", "conversion_timestamp"] = "conversion_time"
+    strict_double: bool = True
+    currency_check: Literal["iso", "shape", "off"] = "iso"
+    hash_case: Literal["lower", "any"] = "lower"
+    allow_ipv6: bool = True
+    element_rule: Literal["each", "any", "union"] = "each"
+    event_name_mode: Literal["gtm", "gtm_token", "any", "off"] = "gtm"
+    event_scope: Literal["account", "pixel"] = "account"
+    single_event_batch: bool = False
+    tag_id_mode: Literal["both", "id", "website_tag_id"] = "both"
+    extra_fields: Literal["accept", "reject"] = "accept"
+    unknown_fields: Literal["ignore", "reject"] = "ignore"
+    dedup_scope: Literal["pixel_api", "api_api", "all", "none"] = "pixel_api"
+    dedup_keep: Literal["first", "last"] = "first"
+    dedup_count: Literal["counted", "uncounted"] = "counted"
+    dedup_window: Seconds = spec.DEDUP_WINDOW_SECONDS
+    rate_unit: Literal["events", "requests"] = "events"
+    rate_limit: Count = spec.RATE_LIMIT
+    rate_window: Annotated[float, Meta(gt=0)] = spec.RATE_WINDOW_SECONDS
+    rate_headers: Literal["any", "oauth", "none"] = "any"
+    rate_header_kind: Literal["user", "account", "both"] = "user"
+    partial_success: bool = False
+    echo_account: bool = True
+    sandbox: bool = True
+    pixel_txn: Literal["event", "tw", "any"] = "event"
+    tracking_delay: Seconds = 12 * 3600
+    checks: bool = True
+    log_requests: Count = 100_000
+    log_bodies: Count = 1_000
+
+
+# The question each switch stands for, in the order of the fields; the docs and `GET switches` say
+# it. Those of the last three lines are about the emulator and not about X.
+QUESTIONS: Final[Mapping[str, str]] = MappingProxyType({
+    "pixel_token_enabled": "May an integration of one's own use X-Pixel-Token?",
+    "pixel_token_scope": "Is a pixel token good for one pixel or for its whole account?",
+    "pixel_token_ttl": "Does a pixel token expire? 0 is never.",
+    "pixel_token_error": "What does X answer to a wrong pixel token?",
+    "oauth_window": "How far may oauth_timestamp be from X's clock?",
+    "max_age": "How old may a conversion be? 0 is no limit.",
+    "max_future": "How far in the future may a conversion be? 0 is no limit.",
+    "strict_time": "Must conversion_time have three-digit milliseconds and Z?",
+    "time_precedence": "Which time rules when a conversion has both?",
+    "strict_double": "Is a JSON integer refused for value and content_price?",
+    "currency_check": "What is a currency: an ISO 4217 code in use, three capitals, or anything?",
+    "hash_case": "Is an upper-case hash taken?",
+    "allow_ipv6": "May ip_address be IPv6?",
+    "element_rule": "Must every identifiers element suffice alone, any one, or all together?",
+    "event_name_mode": "Which event_name stands in for event_id, and under which authentication?",
+    "event_scope": "Must the event belong to the pixel's account, or to the pixel itself?",
+    "single_event_batch": "Are several event ids in one request refused?",
+    "tag_id_mode": "Is the event id of a web event tag its id or its website_tag_id?",
+    "extra_fields": "Are restricted_data_use, search_string and event_source_url taken?",
+    "unknown_fields": "Are fields X does not document ignored?",
+    "dedup_scope": "Which copies does X deduplicate?",
+    "dedup_keep": "Which copy survives?",
+    "dedup_count": "Does conversions_processed count a duplicate?",
+    "dedup_window": "How long after the first copy is a second one a duplicate?",
+    "rate_unit": "Are conversions limited, or requests?",
+    "rate_limit": "How many of them in a window, for an account?",
+    "rate_window": "How long is a window?",
+    "rate_headers": "Under which authentication do answers carry rate-limit headers?",
+    "rate_header_kind": "Which rate-limit headers: the user's, the account's, or both?",
+    "partial_success": "Are the good conversions of a bad batch taken, with the errors in a 200?",
+    "echo_account": "Does the answer name the account under a pixel token?",
+    "sandbox": "Does the sandbox host take conversions?",
+    "pixel_txn": "What does the pixel's txn_id carry for twq('event')?",
+    "tracking_delay": "How long after its first conversion does an event's status turn TRACKING?",
+    "checks": "Off: count conversions with as little work as possible, for benchmarks.",
+    "log_requests": "How many of the last requests `GET received` tells of.",
+    "log_bodies": "How many of their bodies are kept (and never more than 64 MiB of them).",
+})
+
+
+def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
+    """`switches` with `changes` made. SwitchError for an unknown key or a value of the wrong kind.
+
+    A text is taken for any kind: `on`, `off`, `true`, `false` and figures are understood.
+    """
+    for key in changes:
+        if key not in QUESTIONS:
+            raise SwitchError(_unknown(key))
+    now = msgspec.structs.asdict(switches)
+    for key, value in changes.items():
+        now[key] = _BOOLEANS.get(value, value) if isinstance(value, str) else value
+    try:
+        return msgspec.convert(now, Switches, strict=False)
+    except msgspec.ValidationError as error:
+        raise SwitchError(f"This value does not fit the switch: {error}") from None
+
+
+def parsed(pairs: Iterable[str], switches: Switches | None = None) -> Switches:
+    """`switches` (default: the defaults) with pairs like `strict_time=on` applied."""
+    changes: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SwitchError(f"A switch is written key=value, and {pair!r} has no '='")
+        changes[key.strip()] = value.strip()
+    return changed(switches or Switches(), changes)
+
+
+_BOOLEANS: Final[Mapping[str, object]] = {"on": True, "off": False}
+
+
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, QUESTIONS, n=1, cutoff=0.4)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    return f"There is no switch {key!r}{hint}"

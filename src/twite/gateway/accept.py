@@ -1,0 +1,170 @@
+"""Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from twite.domain.conversion import Conversion
+from twite.domain.dedup import dedup_key
+from twite.domain.destination import Destination, Source
+from twite.domain.fault import Fault
+from twite.domain.outcome import Complaint
+from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.gateway.ports import Chance, Clock, Ledger
+from twite.intake import native, x_api
+from twite.intake.native_conversion import Read
+from twite.x.encode import conversion_body
+
+# Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
+X_SOURCE = "x-api"
+
+
+class Remark(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifiers that were left out of an accepted conversion, and why."""
+
+    index: int
+    warnings: tuple[Fault, ...]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a submission, once it is on disk."""
+
+    receipt: str
+    accepted: int
+    duplicates: int
+    suppressed: int
+    rejected: tuple[Refusal, ...] = ()
+    warnings: tuple[Remark, ...] = ()
+
+
+class XReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What X would answer: how many it took, and the id to ask support about."""
+
+    receipt: str
+    processed: int
+
+
+class XRefused(Exception):
+    """What X would refuse, in X's own words: all of the request, by X's rule."""
+
+    def __init__(self, *, status: int, complaints: tuple[Complaint, ...]) -> None:
+        super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
+        self.status = status
+        self.complaints = complaints
+
+
+class Accept:
+    """Takes submissions in. `wake` is called with a pixel that has new deliveries."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        chance: Chance,
+        destinations: Mapping[str, Destination],
+        salt: bytes,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._chance = chance
+        self._destinations = destinations
+        self._salt = salt
+        self._wake = wake
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None = None
+    ) -> Receipt:
+        """Accept a submission in our own format.
+
+        Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        """
+        now = self._clock.now()
+        reading = native.read(
+            body,
+            source=source,
+            destinations=self._destinations,
+            now=now,
+            salt=self._salt,
+            idempotency_key=idempotency_key,
+        )
+        entries, refusals, remarks = _sorted_out(reading.results)
+        submission = Submission(
+            receipt=self._chance.receipt(),
+            source=source.name,
+            door=Door.NATIVE,
+            received_at=now,
+            body=reading.body,
+            entries=entries,
+            refusals=refusals,
+        )
+        duplicates = await self._record(submission)
+        suppressed = sum(1 for entry in entries if entry.suppressed is not None)
+        return Receipt(
+            receipt=submission.receipt,
+            accepted=len(entries) - suppressed - duplicates,
+            duplicates=duplicates,
+            suppressed=suppressed,
+            rejected=refusals,
+            warnings=remarks,
+        )
+
+    async def from_x(self, *, destination: Destination, body: bytes) -> XReceipt:
+        """Accept a request in X's own format, for the pixel whose credentials it showed.
+
+        Raises XRefused where X would refuse it, LedgerFull, LedgerUnavailable.
+        """
+        now = self._clock.now()
+        reading = x_api.read(body, destination=destination, salt=self._salt)
+        if isinstance(reading, x_api.Refused):
+            raise XRefused(status=reading.status, complaints=reading.complaints)
+        entries = tuple(
+            _entry(conversion, index) for index, conversion in enumerate(reading.conversions)
+        )
+        submission = Submission(
+            receipt=self._chance.receipt(),
+            source=X_SOURCE,
+            door=Door.X_API,
+            received_at=now,
+            body=reading.body,
+            entries=entries,
+        )
+        await self._record(submission)
+        return XReceipt(receipt=submission.receipt, processed=len(entries))
+
+    async def _record(self, submission: Submission) -> int:
+        """Commit, wake who sends, and return how many were duplicates."""
+        recorded = await self._ledger.record(submission)
+        for pixel in {entry.pixel for entry in submission.entries}:
+            self._wake(pixel)
+        return len(recorded.duplicates)
+
+
+def _sorted_out(
+    results: Sequence[Read],
+) -> tuple[tuple[Entry, ...], tuple[Refusal, ...], tuple[Remark, ...]]:
+    entries: list[Entry] = []
+    refusals: list[Refusal] = []
+    remarks: list[Remark] = []
+    for result in results:
+        conversion = result.conversion
+        if conversion is None:
+            refusals.append(Refusal(index=result.index, pixel=result.pixel, errors=result.faults))
+            continue
+        entries.append(_entry(conversion, result.index, result.suppressed))
+        if result.faults:
+            remarks.append(Remark(index=result.index, warnings=result.faults))
+    return tuple(entries), tuple(refusals), tuple(remarks)
+
+
+def _entry(conversion: Conversion, index: int, suppressed: str | None = None) -> Entry:
+    return Entry(
+        index=index,
+        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
+        pixel=conversion.pixel,
+        event=conversion.event,
+        conversion_id=conversion.conversion_id,
+        body=conversion_body(conversion),
+        suppressed=suppressed,
+    )

@@ -1,0 +1,211 @@
+"""What the gateway needs of the outside. Each port has one real adapter and one shipped fake.
+
+Ledger, Outbox, Records and Desk are four views of one store. None assumes one process, nor that a
+delivery stays a row for ever.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twite.domain.account import Account, Life
+from twite.domain.delivery import Batch, Settlement
+from twite.domain.submission import Recorded, Submission
+
+
+class Ledger(Protocol):
+    """Takes submissions in."""
+
+    async def record(self, submission: Submission) -> Recorded:
+        """Commit a submission, its conversions, dedup keys and deliveries, all or nothing.
+
+        Returns once the commit would survive power loss. An entry whose key was seen within the
+        dedup window, in this submission or before, is a duplicate: counted, and never sent.
+        Suppressed entries are kept and counted, and neither take nor match a key.
+
+        Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
+        failed; nothing of the submission was kept then.
+        """
+        ...
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A sender's wish. Times are milliseconds.
+
+    `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
+    again (the ledger leaves it for the sweep).
+    """
+
+    pixel: str
+    now: int
+    lease_until: int
+    limit: int
+    ambiguous_after: int
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep did: leases that lapsed, deliveries held, and when the next one is due."""
+
+    lapsed: int = 0
+    held: int = 0
+    promoted: int = 0
+    next_due: int | None = None
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """A pixel that is not sent to. `since` is in milliseconds; `reason` is for a person."""
+
+    pixel: str
+    since: int
+    reason: str
+
+
+class Outbox(Protocol):
+    """What is to be sent."""
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        """Lease the due deliveries of one event of the pixel, oldest deadline first.
+
+        The event is that of the oldest due delivery. The claim is durable before it returns: what
+        may have been sent is known after a crash. None when nothing is due.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> int:
+        """Write an attempt and the next states together; extend the lease of the rest.
+
+        A fate only reaches deliveries that are still under this lease; returns how many were not.
+        """
+        ...
+
+    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
+        """Bring time's effects about.
+
+        Leases past their end lapse (queued again, ambiguous from the claim on); queued deliveries
+        ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held.
+        """
+        ...
+
+    async def pause(self, pause: Pause) -> None:
+        """Note, durably, that a pixel is not sent to."""
+        ...
+
+    async def resume(self, pixel: str) -> None:
+        """Forget a pause."""
+        ...
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return the pauses in force."""
+        ...
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by pixel, (moment, conversions) of each attempt since a moment."""
+        ...
+
+
+class Records(Protocol):
+    """What happened. Reading never delays a commit."""
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str], conversion_id: str
+    ) -> Sequence[Life]:
+        """Return the lives under this conversion id: one for each event that has one."""
+        ...
+
+    async def submission(self, receipt: str) -> Sequence[Life]:
+        """Return the lives of what a submission brought, at most 1,000."""
+        ...
+
+    async def accounts(self) -> Sequence[Account]:
+        """Return the accounts by source and pixel, in one consistent view."""
+        ...
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
+        """Return dead and held deliveries, the latest first."""
+        ...
+
+
+class Desk(Protocol):
+    """What a person does to deliveries that are dead or held."""
+
+    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+        """Queue them again, with the same conversion id and body; returns how many it was.
+
+        Their ambiguity is forgotten, since a person has decided.
+        """
+        ...
+
+    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+        """Give them up for good, as suppressed, with the note as reason; returns how many."""
+        ...
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. `headers` are lower-case; `body` is cut at a limit, `cut` says so.
+
+    `whole` is false when the connection ended before the answer did.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool = True
+
+
+class NoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing came back. `left` is whether the request may have reached X whole."""
+
+    reason: str
+    left: bool
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """A request ready to go out. Its headers hold credentials: it does not print."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Parcel(url={self.url!r}, body=<{len(self.body)} bytes>)"
+
+
+class Transport(Protocol):
+    """The way to X: one request, one answer, no retries, no redirects."""
+
+    async def post(self, parcel: Parcel) -> Answer | NoAnswer:
+        """Send it. Raises nothing but CancelledError: what fails is a NoAnswer."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, in milliseconds."""
+
+    def now(self) -> int:
+        """Return wall time since the epoch."""
+        ...
+
+    def elapsed(self) -> int:
+        """Return time that never jumps, for waiting."""
+        ...
+
+    async def sleep(self, ms: int) -> None:
+        """Wait."""
+        ...
+
+
+class Chance(Protocol):
+    """What must not be guessed or not be in step."""
+
+    def fraction(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+    def nonce(self) -> str:
+        """Return ASCII text never returned before."""
+        ...
+
+    def receipt(self) -> str:
+        """Return a new UUID (version 7, so that later ones sort later)."""
+        ...

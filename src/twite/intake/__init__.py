@@ -1,0 +1,1 @@
+"""Languages that submissions come in: bytes → conversions, without I/O."""

@@ -1,0 +1,81 @@
+"""`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import Malformed
+from twite.intake.native_conversion import Context, Read, read_one
+from twite.intake.native_shape import Many, Native
+from twite.intake.strict_json import decode, may_hold_control_characters
+
+MAX_CONVERSIONS: Final = 1_000
+
+_ONE: Final = msgspec.json.Decoder(Native)
+_MANY: Final = msgspec.json.Decoder(Many)
+_KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER: Final = msgspec.json.Encoder()
+_BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission, read: one result for each conversion, in order.
+
+    `body` is the submission as JSON with email, phone and page address scrubbed; `single` is
+    whether one conversion came by itself.
+    """
+
+    results: tuple[Read, ...]
+    body: bytes
+    single: bool
+
+
+def read(
+    body: bytes,
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    now: int,
+    salt: bytes,
+    idempotency_key: str | None,
+) -> Reading:
+    """Read a submission. Raises Malformed when it is not JSON or not this shape.
+
+    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without one.
+    """
+    single = not _is_batch(body)
+    given = (decode(_ONE, body),) if single else decode(_MANY, body).conversions
+    if not given:
+        raise Malformed(code="empty", path="conversions", message="there is no conversion in it")
+    if len(given) > MAX_CONVERSIONS:
+        raise Malformed(
+            code="too_many",
+            path="conversions",
+            message=f"{len(given)} conversions in one request; at most {MAX_CONVERSIONS}",
+        )
+    context = Context(
+        source=source,
+        destinations=destinations,
+        now=now,
+        salt=salt,
+        idempotency_key=idempotency_key,
+        careful=may_hold_control_characters(body),
+    )
+    results = tuple(read_one(one, index, context) for index, one in enumerate(given))
+    scrubbed = [result.scrubbed for result in results]
+    kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
+    return Reading(results=results, body=kept, single=single)
+
+
+def _is_batch(body: bytes) -> bool:
+    if _BATCH.match(body):
+        return True
+    if b'"conversions"' not in body:
+        return False
+    try:
+        return "conversions" in _KEYS_ONLY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -1,0 +1,271 @@
+"""One conversion of our own format → canonical, or the faults that keep it from being one."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.consent.signals import objection
+from twite.domain import normalize
+from twite.domain.conversion import Content, Conversion
+from twite.domain.dedup import derived_id
+from twite.domain.destination import Destination, Source
+from twite.domain.fault import Fault, fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.money import amount, currency
+from twite.domain.times import DAY, moment
+from twite.intake.native_shape import Native, NativeContent
+from twite.intake.page_address import scrubbed_url
+
+T = TypeVar("T")
+
+MAX_ID: Final = 256
+MAX_TEXT: Final = 4_096
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What reading a conversion depends on beside the conversion itself.
+
+    `careful` is whether its texts may hold control characters at all.
+    """
+
+    source: Source
+    destinations: Mapping[str, Destination]
+    now: int
+    salt: bytes
+    idempotency_key: str | None
+    careful: bool
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one conversion.
+
+    `conversion` is None when `faults` keep it from being one; otherwise faults are notes on
+    identifiers that were left out. `suppressed` is the reason not to send it, where there is one.
+    """
+
+    index: int
+    pixel: str
+    scrubbed: Native
+    conversion: Conversion | None
+    faults: tuple[Fault, ...] = ()
+    suppressed: str | None = None
+
+
+def read_one(given: Native, index: int, context: Context) -> Read:
+    """Read one conversion. What is wrong with it is in the result: nothing is raised."""
+    faults: list[Fault] = []
+    notes: list[Fault] = []
+    if context.careful:
+        _refuse_control_characters(given, faults)
+    pixel, event = _event(given, context, faults)
+    identifiers = _identifiers(given, context, faults, notes)
+    at = (
+        None
+        if given.time is None
+        else _kept(moment(given.time, now=context.now, path="time"), faults)
+    )
+    value, money = _money(given, faults)
+    contents = _contents(given, faults)
+    url = None if given.url is None else scrubbed_url(given.url)
+    _refuse_long_texts(given, faults)
+    scrubbed = given
+    if given.email is not None or given.phone is not None or given.url is not None:
+        scrubbed = msgspec.structs.replace(
+            given,
+            email=None,
+            phone=None,
+            email_sha256=identifiers.email,
+            phone_sha256=identifiers.phone,
+            url=url,
+        )
+    if faults or not identifiers.suffice:
+        if not identifiers.suffice:
+            faults.append(fault("", "identifier_missing"))
+        return Read(
+            index=index, pixel=pixel, scrubbed=scrubbed, conversion=None, faults=(*faults, *notes)
+        )
+    conversion = Conversion(
+        pixel=pixel,
+        event=event,
+        conversion_id="" if given.conversion_id is None else str(given.conversion_id).strip(),
+        time=context.now if at is None else at,
+        identifiers=identifiers,
+        value=value,
+        currency=money,
+        quantity=_quantity(contents),
+        description=given.description or None,
+        search=given.search or None,
+        url=url,
+        contents=contents,
+    )
+    if not conversion.conversion_id:
+        conversion = _with_id(conversion, index, context, timed=at is not None)
+    return Read(
+        index=index,
+        pixel=pixel,
+        scrubbed=scrubbed,
+        conversion=conversion,
+        faults=tuple(notes),
+        suppressed=objection(given.consent, required=context.source.consent_required),
+    )
+
+
+def _event(given: Native, context: Context, faults: list[Fault]) -> tuple[str, str]:
+    pixel = context.source.pixel if given.pixel is None else given.pixel
+    destination = context.destinations.get(pixel) if pixel in context.source.pixels else None
+    if destination is None:
+        faults.append(fault("pixel", "pixel_unknown"))
+        return "", ""
+    if not given.event:
+        faults.append(fault("event", "event_missing"))
+        return pixel, ""
+    event = destination.events.get(given.event) or destination.events.get(
+        given.event.strip().lower()
+    )
+    if event is not None:
+        return pixel, event
+    near = get_close_matches(given.event.strip().lower(), destination.events, n=1, cutoff=0.5)
+    meant = f'; did you mean "{near[0]}"?' if near else ""
+    known = ", ".join(sorted(destination.events)[:12]) or "none"
+    faults.append(
+        fault("event", "event_unknown", f"no such event for this pixel{meant} (known: {known})")
+    )
+    return pixel, ""
+
+
+def _identifiers(
+    given: Native, context: Context, faults: list[Fault], notes: list[Fault]
+) -> Identifiers:
+    """Read what may match a person.
+
+    A wrong hash is a mistake in a program, and refused. What people typed, or a browser or proxy
+    gave, may be unusable without anyone's fault: it is left out with a note, and the conversion
+    goes with what remains.
+    """
+    email = phone = click = ip = agent = None
+    if given.email_sha256 is not None:
+        email = _kept(normalize.digest(given.email_sha256, path="email_sha256"), faults)
+    elif given.email is not None:
+        email = _kept(normalize.email_digest(given.email, path="email"), notes)
+    if given.phone_sha256 is not None:
+        phone = _kept(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
+    elif given.phone is not None:
+        phone = _kept(
+            normalize.phone_digest(given.phone, region=context.source.region, path="phone"), notes
+        )
+    if given.twclid is not None:
+        click = _kept(normalize.click_id(given.twclid, path="twclid"), notes)
+    if click is None and given.url is not None:
+        click = normalize.click_id_of_url(given.url)
+    if given.ip is not None:
+        ip = _kept(normalize.ip_address(given.ip, path="ip"), notes)
+    if given.user_agent is not None:
+        agent = _kept(normalize.user_agent(given.user_agent, path="user_agent"), notes)
+    return Identifiers(click_id=click, email=email, phone=phone, ip=ip, user_agent=agent)
+
+
+def _money(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
+    value = _amount(given.value, "value", faults)
+    money = None
+    if given.currency is not None:
+        money = _kept(currency(given.currency, path="currency"), faults)
+    elif value is not None:
+        faults.append(fault("currency", "currency_missing"))
+    return value, money
+
+
+def _amount(raw: msgspec.Raw, path: str, faults: list[Fault]) -> str | None:
+    """Read an amount from its JSON text: a number keeps the digits it was written with."""
+    text = bytes(raw).decode()
+    if text == "null":
+        return None
+    if text.startswith('"'):
+        text = msgspec.json.decode(text, type=str)
+    elif text[0] in "{[tf":
+        faults.append(fault(path, "not_an_amount"))
+        return None
+    return _kept(amount(text, path=path), faults)
+
+
+def _contents(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
+    if not given.contents:
+        return ()
+    return tuple(_content(one, f"contents[{i}]", faults) for i, one in enumerate(given.contents))
+
+
+def _content(one: NativeContent, path: str, faults: list[Fault]) -> Content:
+    if one.quantity is not None and not 0 < one.quantity < 2**31:
+        faults.append(fault(f"{path}.quantity", "not_a_count"))
+    return Content(
+        id=None if one.id is None else str(one.id),
+        name=one.name,
+        price=_amount(one.price, f"{path}.price", faults),
+        quantity=one.quantity,
+        group=None if one.group is None else str(one.group),
+        type=one.type,
+    )
+
+
+def _quantity(contents: tuple[Content, ...]) -> int | None:
+    """X's number_items: the sum, where every line says how many."""
+    counts = [content.quantity for content in contents if content.quantity is not None]
+    return sum(counts) if counts and len(counts) == len(contents) else None
+
+
+def _with_id(conversion: Conversion, index: int, context: Context, *, timed: bool) -> Conversion:
+    """Fix an id before anything is sent, from what a client repeats when it retries.
+
+    That is its idempotency key, or else all it said. Where it gave no time, the day stands in for
+    it: the same sign-up a day later is another one.
+    """
+    scope = f"{conversion.pixel}\0{conversion.event}"
+    if context.idempotency_key is not None:
+        repeated = f"{context.source.name}\0{context.idempotency_key}\0{index}".encode()
+        derived = derived_id(salt=context.salt, scope=f"key\0{scope}", repeated=repeated)
+    else:
+        said = conversion
+        if not timed:
+            said = msgspec.structs.replace(conversion, time=context.now // DAY)
+        derived = derived_id(
+            salt=context.salt, scope=f"content\0{scope}", repeated=_ENCODER.encode(said)
+        )
+    return msgspec.structs.replace(conversion, conversion_id=derived)
+
+
+def _refuse_long_texts(given: Native, faults: list[Fault]) -> None:
+    identity = given.conversion_id
+    if isinstance(identity, str) and len(identity) > MAX_ID:
+        faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
+    for path, text in (
+        ("url", given.url),
+        ("description", given.description),
+        ("search", given.search),
+    ):
+        if text is not None and len(text) > MAX_TEXT:
+            faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
+
+
+def _refuse_control_characters(given: Native, faults: list[Fault]) -> None:
+    """Name every text with a control character but a user agent, which is left out instead."""
+    for name in Native.__struct_fields__:
+        text = getattr(given, name)
+        if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
+            faults.append(fault(name, "control_character"))
+    for index, one in enumerate(given.contents or ()):
+        for name in NativeContent.__struct_fields__:
+            text = getattr(one, name)
+            if isinstance(text, str) and _CONTROL.search(text):
+                faults.append(fault(f"contents[{index}].{name}", "control_character"))
+
+
+def _kept(read: T | Fault, faults: list[Fault]) -> T | None:
+    if isinstance(read, Fault):
+        faults.append(read)
+        return None
+    return read

@@ -1,0 +1,45 @@
+"""The shape of our own format: what may stand in a submission, and of which type.
+
+Amounts and the time are read from their text, so that no float is ever made of them.
+"""
+
+import msgspec
+
+
+class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    id: str | int | None = None
+    name: str | None = None
+    price: msgspec.Raw = msgspec.Raw(b"null")
+    quantity: int | None = None
+    group: str | int | None = None
+    type: str | None = None
+
+
+class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One conversion as it is submitted. It holds persons: it does not print."""
+
+    event: str | None = None
+    conversion_id: str | int | None = None
+    time: str | None = None
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    currency: str | None = None
+    email: str | None = None
+    email_sha256: str | None = None
+    phone: str | None = None
+    phone_sha256: str | None = None
+    twclid: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+    url: str | None = None
+    contents: list[NativeContent] | None = None
+    description: str | None = None
+    search: str | None = None
+    consent: dict[str, str | bool] | None = None
+    pixel: str | None = None
+
+    def __repr__(self) -> str:
+        return "Native(***)"
+
+
+class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    conversions: list[Native]

@@ -1,0 +1,157 @@
+"""X's answer → one outcome, having read the body.
+
+What was seen                                          what it means
+200, conversions_processed = what was sent             Delivered
+200 with another number, or without one, or not JSON   Errored, ambiguous: some of it may be counted
+400 with X's errors                                    Rejected, CONVERSION: X takes nothing of it
+400 "Conversion count limit is 500", 413               Rejected, SIZE
+404, every NOT_FOUND about event_id                    Rejected, EVENT
+404 otherwise, 401, 403, 3xx, other 4xx                Rejected, PIXEL: settings, not conversions
+408, 423                                               Errored, ambiguous (undocumented)
+429                                                    Errored, not processed; waits for the reset
+5xx, an answer cut off                                 Errored, ambiguous: a proxy may have given up
+                                                       after X had done the work
+
+X says all of a request fails or none of it [doc WEB]; errors without JSON occur, and the status
+then decides [doc FUND].
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.outcome import Complaint, Delivered, Errored, Outcome, Rejected, Scope
+from twite.domain.times import MINUTE, SECOND
+from twite.x import spec
+
+# How long to wait on a 429 that names no moment. [guess] X's window is fifteen minutes.
+DEFAULT_WAIT: Final = MINUTE
+# A reset further away than this is a wrong clock or a wrong header.
+LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
+_LONGEST_WORDS: Final = 512
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str | int = ""
+    message: str = ""
+    parameter: str | None = None
+
+
+class _Data(msgspec.Struct, frozen=True):
+    conversions_processed: int | None = None
+    debug_id: str | None = None
+
+
+class _Body(msgspec.Struct, frozen=True):
+    data: _Data | None = None
+    errors: list[_Error] = []
+
+
+_DECODER: Final = msgspec.json.Decoder(_Body)
+
+
+def decode(
+    *, status: int, headers: Mapping[str, str], body: bytes, whole: bool, sent: int, now: int
+) -> Outcome:
+    """Classify an answer to a request of `sent` conversions.
+
+    `headers` have lower-case names; `whole` is whether the answer arrived to its end; `now` is in
+    milliseconds.
+    """
+    if not whole:
+        return Errored(reason=f"the answer ({status}) was cut off", ambiguous=True)
+    read = _read(body)
+    if 200 <= status < 300:
+        return _success(status, read, sent)
+    complaints = _complaints(read)
+    words = _words(status, complaints)
+    if status == 429:
+        return Errored(
+            reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now)
+        )
+    if status in {408, 423} or status >= 500:
+        return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
+    return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
+
+
+def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return (conversions remaining, reset in ms) as X's headers say; the account's rule."""
+    for remaining, reset in (
+        (spec.ACCOUNT_RATE_REMAINING, spec.ACCOUNT_RATE_RESET),
+        (spec.USER_RATE_REMAINING, spec.USER_RATE_RESET),
+    ):
+        left, at = _whole(headers.get(remaining)), _whole(headers.get(reset))
+        if left is not None and at is not None:
+            return left, at * SECOND
+    return None
+
+
+def _success(status: int, read: _Body | None, sent: int) -> Outcome:
+    if read is None or read.data is None or read.data.conversions_processed is None:
+        return Errored(reason=f"{status} without a count of conversions processed", ambiguous=True)
+    if read.data.conversions_processed != sent:
+        return Errored(
+            reason=f"X processed {read.data.conversions_processed} of {sent}", ambiguous=True
+        )
+    return Delivered(debug_id=(read.data.debug_id or "")[:_LONGEST_WORDS])
+
+
+def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
+    if status == 413 or any(one.message == spec.TOO_MANY_CONVERSIONS for one in complaints):
+        return Scope.SIZE
+    if status == 404 and complaints:
+        # X files an unknown event as NOT_FOUND beside INVALID_PARAMETER, both on event_id.
+        about = {one.parameter for one in complaints if one.code == spec.NOT_FOUND}
+        return Scope.EVENT if about == {"event_id"} else Scope.PIXEL
+    if status == 400 and complaints:
+        return Scope.CONVERSION
+    return Scope.PIXEL
+
+
+def _read(body: bytes) -> _Body | None:
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _complaints(read: _Body | None) -> tuple[Complaint, ...]:
+    if read is None:
+        return ()
+    return tuple(
+        Complaint(
+            code=str(error.code)[:64],
+            message=error.message[:_LONGEST_WORDS],
+            parameter=(error.parameter or "")[:64],
+        )
+        for error in read.errors[:1_000]
+    )
+
+
+def _words(status: int, complaints: tuple[Complaint, ...]) -> str:
+    """X's own words, the first few, with the status before them."""
+    said = "; ".join(dict.fromkeys(f"{one.code}: {one.message}" for one in complaints[:5]))
+    return f"{status} {said}".strip()[:_LONGEST_WORDS]
+
+
+def _reset(headers: Mapping[str, str], now: int) -> int:
+    for name in (spec.ACCOUNT_RATE_RESET, spec.USER_RATE_RESET):
+        seconds = _whole(headers.get(name))
+        if seconds is not None and now < seconds * SECOND <= now + LONGEST_WAIT:
+            return seconds * SECOND
+    after = _retry_after(headers, now)
+    return now + DEFAULT_WAIT if after is None else after
+
+
+def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
+    seconds = _whole(headers.get("retry-after"))
+    if seconds is None or seconds * SECOND > LONGEST_WAIT:
+        return None
+    return now + seconds * SECOND
+
+
+def _whole(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 12:
+        return None
+    return int(text)

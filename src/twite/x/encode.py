@@ -1,0 +1,127 @@
+"""Conversions → X's JSON.
+
+The choices are those that hold under every reading of X's pages: one time field, UTC, three digits
+of milliseconds and `Z`; amounts as strings with two decimals or more, always with their currency;
+the bare event id; identifiers in the layout of X's own sample, in which every element is enough by
+itself (the live API has refused elements with an IP address alone [seen SW]).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.conversion import Conversion
+from twite.domain.identifiers import Identifiers
+from twite.domain.times import spelled
+from twite.x import spec
+
+
+class _Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    twclid: str | None = None
+    hashed_email: str | None = None
+    hashed_phone_number: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    twpid: str | None = None
+
+
+class _Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    content_id: str | None = None
+    content_group_id: str | None = None
+    content_name: str | None = None
+    content_price: str | None = None
+    content_type: str | None = None
+    num_items: int | None = None
+
+
+class _Conversion(msgspec.Struct, frozen=True, omit_defaults=True):
+    conversion_time: str
+    event_id: str | None = None
+    event_name: str | None = None
+    identifiers: Sequence[_Identifier] = ()
+    conversion_id: str | None = None
+    value: str | None = None
+    price_currency: str | None = None
+    number_items: int | None = None
+    description: str | None = None
+    search_string: str | None = None
+    event_source_url: str | None = None
+    contents: Sequence[_Content] = ()
+    restricted_data_use: str | None = None
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def conversion_body(conversion: Conversion) -> bytes:
+    """Render one conversion as the JSON object that X is sent, once and for all."""
+    named = conversion.event.startswith("gtm_")
+    return _ENCODER.encode(
+        _Conversion(
+            conversion_time=spelled(conversion.time),
+            event_id=None if named else conversion.event,
+            event_name=conversion.event if named else None,
+            identifiers=_identifiers(conversion.identifiers),
+            conversion_id=conversion.conversion_id,
+            value=conversion.value,
+            price_currency=conversion.currency,
+            number_items=conversion.quantity,
+            description=conversion.description,
+            search_string=conversion.search,
+            event_source_url=conversion.url,
+            contents=[
+                _Content(
+                    content_id=content.id,
+                    content_group_id=content.group,
+                    content_name=content.name,
+                    content_price=content.price,
+                    content_type=content.type,
+                    num_items=content.quantity,
+                )
+                for content in conversion.contents
+            ],
+            restricted_data_use=conversion.restricted_data_use,
+        )
+    )
+
+
+def batch_body(bodies: Sequence[bytes]) -> bytes:
+    """Join rendered conversions into one request body; at most spec.MAX_CONVERSIONS of them."""
+    if not 0 < len(bodies) <= spec.MAX_CONVERSIONS:
+        raise ValueError(f"a batch holds 1 to {spec.MAX_CONVERSIONS} conversions")
+    return b'{"conversions":[' + b",".join(bodies) + b"]}"
+
+
+def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
+    """Return the address that a pixel's conversions are posted to."""
+    path = spec.CONVERSIONS_PATH.format(version=version, pixel_id=pixel)
+    return f"{api_url.rstrip('/')}{path}"
+
+
+def _identifiers(given: Identifiers) -> list[_Identifier]:
+    """One element for each strong identifier, one for IP and user agent together. [doc WEB sample]
+
+    Where only one of the two is known it rides on the first strong one; alone it would be refused.
+    """
+    pair = given.ip is not None and given.user_agent is not None
+    ip = None if pair else given.ip
+    agent = None if pair else given.user_agent
+    twpid = given.browser_id
+    elements: list[_Identifier] = []
+    if given.click_id is not None:
+        elements.append(_Identifier(given.click_id, None, None, ip, agent, twpid))
+        ip = agent = twpid = None
+    if given.email is not None:
+        elements.append(_Identifier(None, given.email, None, ip, agent, twpid))
+        ip = agent = twpid = None
+    if given.phone is not None:
+        elements.append(_Identifier(None, None, given.phone, ip, agent, twpid))
+        twpid = None
+    if pair:
+        elements.append(
+            _Identifier(
+                None, None, None, given.ip, given.user_agent, twpid if not elements else None
+            )
+        )
+    return elements

@@ -1,0 +1,99 @@
+"""OAuth 1.0a user context, HMAC-SHA1: to sign what we send, and to check what we are sent.
+
+A JSON body contributes nothing to the signature (RFC 5849, 3.4.1.3.1), and the host is part of it:
+sign for the host that is called. X takes a nonce once and refuses stale timestamps, so every
+attempt is signed anew. [doc OA]
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
+from oauthlib.oauth1.rfc5849 import signature
+
+from twite.domain.destination import OAuthKeys
+from twite.x import spec
+
+_MAX_HEADER: Final = 4_096
+
+
+def sign(*, method: str, url: str, keys: OAuthKeys, nonce: str, timestamp: int) -> str:
+    """Return the value of the Authorization header. `timestamp` is in seconds."""
+    client = Client(
+        keys.consumer_key,
+        client_secret=keys.consumer_secret.reveal(),
+        resource_owner_key=keys.token,
+        resource_owner_secret=keys.token_secret.reveal(),
+        signature_method=SIGNATURE_HMAC_SHA1,
+        nonce=nonce,
+        timestamp=str(timestamp),
+    )
+    _, headers, _ = client.sign(url, http_method=method)
+    return str(headers["Authorization"])
+
+
+def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: int) -> str | None:
+    """Return the nonce of a header that `keys` signed for this request, else None.
+
+    `now` is in seconds. Whether the nonce was used before is the caller's to know.
+    """
+    given = parameters(authorization)
+    if given is None or not _names(given, keys, now):
+        return None
+    request = _Request(
+        uri=url, http_method=method, signature=given["oauth_signature"], params=_signed(given)
+    )
+    good = signature.verify_hmac_sha1(
+        request,
+        client_secret=keys.consumer_secret.reveal(),
+        resource_owner_secret=keys.token_secret.reveal(),
+    )
+    return given["oauth_nonce"] if good else None
+
+
+def parameters(authorization: str) -> dict[str, str] | None:
+    """Read an `OAuth …` header into its parameters; None unless it holds X's seven, each once."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() != "oauth" or len(rest) > _MAX_HEADER:
+        return None
+    found: dict[str, str] = {}
+    for part in rest.split(","):
+        name, equals, quoted = part.strip().partition("=")
+        if name == "realm":
+            continue
+        if not equals or name in found:
+            return None
+        found[name] = unquote(quoted.strip().strip('"'))
+    return found if found.keys() == set(spec.OAUTH_PARAMETERS) else None
+
+
+class _Request:
+    """The part of a request that oauthlib's verification reads."""
+
+    def __init__(
+        self, *, uri: str, http_method: str, signature: str, params: list[tuple[str, str]]
+    ) -> None:
+        self.uri = uri
+        self.http_method = http_method
+        self.signature = signature
+        self.params = params
+
+
+def _names(given: Mapping[str, str], keys: OAuthKeys, now: int) -> bool:
+    stamp = given["oauth_timestamp"]
+    return (
+        given["oauth_consumer_key"] == keys.consumer_key
+        and given["oauth_token"] == keys.token
+        and given["oauth_signature_method"] == spec.OAUTH_SIGNATURE_METHOD
+        and given["oauth_version"] == spec.OAUTH_VERSION
+        and given["oauth_nonce"].isascii()
+        and bool(given["oauth_nonce"])
+        and stamp.isascii()
+        and stamp.isdigit()
+        and abs(int(stamp[:12]) - now) <= spec.OAUTH_WINDOW_SECONDS
+    )
+
+
+def _signed(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in given.items() if name != "oauth_signature"]
