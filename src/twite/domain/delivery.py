@@ -136,10 +136,10 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt and the next states, written together.
 
-    Deliveries of the lease that no fate names stay under it, until `lease_until` (milliseconds).
+    Without an attempt, it settles deliveries whose last attempt is on record already. Deliveries of the lease that no fate names stay under it, until `lease_until` (milliseconds).
     """
 
     lease: int
-    attempt: Attempt
+    attempt: Attempt | None
     fates: tuple[Fate, ...]
     lease_until: int

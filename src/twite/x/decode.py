@@ -3,7 +3,7 @@
 What was seen                                          what it means
 200, conversions_processed = what was sent             Delivered
 200 with another number, or without one, or not JSON   Errored, ambiguous: some of it may be counted
-400 with X's errors                                    Rejected, CONVERSION: X takes nothing of it
+400                                                    Rejected, CONVERSION: X takes nothing of it
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 404 otherwise, 401, 403, 3xx, other 4xx                Rejected, PIXEL: settings, not conversions
@@ -67,9 +67,7 @@ def decode(
     complaints = _complaints(read)
     words = _words(status, complaints)
     if status == 429:
-        return Errored(
-            reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now)
-        )
+        return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
     if status in {408, 423} or status >= 500:
         return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
     return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
@@ -104,7 +102,8 @@ def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
         # X files an unknown event as NOT_FOUND beside INVALID_PARAMETER, both on event_id.
         about = {one.parameter for one in complaints if one.code == spec.NOT_FOUND}
         return Scope.EVENT if about == {"event_id"} else Scope.PIXEL
-    if status == 400 and complaints:
+    if status == 400:
+        # Without readable errors too: one conversion may have tripped a filter before X.
         return Scope.CONVERSION
     return Scope.PIXEL
 

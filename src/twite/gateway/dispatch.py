@@ -1,0 +1,154 @@
+"""Dispatch: one lane a pixel, which claims batches and lets them fly, whatever other lanes do."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import AMBIGUITY_WINDOW, Batch
+from twite.domain.errors import PassingError
+from twite.domain.meter import Meter
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.breaker import Breaker
+from twite.gateway.flight import Flight
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.ports import Claim, Clock, Outbox
+
+# After trouble with the store: nothing is lost by waiting.
+STORE_PAUSE: Final = 2 * SECOND
+# Without news, look again: another process may have put something in.
+IDLE: Final = 5 * SECOND
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How a lane goes. Times are milliseconds.
+
+    `linger` is how long what comes after a batch that was not full waits for company; `lease` must
+    outlast the slowest request by far.
+    """
+
+    batch: int = 500
+    in_flight: int = 4
+    linger: int = 200
+    lease: int = 3 * MINUTE
+
+
+class Lane:
+    """Sends one pixel's deliveries."""
+
+    def __init__(
+        self,
+        *,
+        pixel: str,
+        outbox: Outbox,
+        flight: Flight,
+        meter: Meter,
+        breaker: Breaker,
+        clock: Clock,
+        observer: Observer,
+        pace: Pace,
+    ) -> None:
+        self._pixel = pixel
+        self._outbox = outbox
+        self._flight = flight
+        self._meter = meter
+        self._breaker = breaker
+        self._clock = clock
+        self._observer = observer
+        self._pace = pace
+        self._news = asyncio.Event()
+        self._slots = asyncio.Semaphore(pace.in_flight)
+        self._flying: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Hear that something may be due."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Claim no more; what flies lands."""
+        self._stopping = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send until stopped, and return when nothing is in flight."""
+        while not self._stopping:
+            try:
+                await self._turn()
+            except PassingError as error:
+                self._observer.see(Troubled(where="outbox", reason=error.reason))
+                await self._rest(STORE_PAUSE)
+        if self._flying:
+            await asyncio.wait(self._flying)
+
+    async def _turn(self) -> None:
+        """Claim one batch and let it fly, or wait for a reason to."""
+        self._news.clear()
+        closed = self._breaker.wait() or self._closed_by_limit()
+        if closed:
+            await self._rest(closed)
+            return
+        await self._slots.acquire()
+        try:
+            batch = None if self._stopping else await self._claim()
+        except PassingError:
+            self._slots.release()
+            raise
+        if batch is None:
+            self._slots.release()
+            await self._rest(IDLE)
+            return
+        task = asyncio.create_task(self._land(batch))
+        self._flying.add(task)
+        task.add_done_callback(self._flying.discard)
+        if self._breaker.paused:
+            # A probe goes alone: its answer decides.
+            await asyncio.wait({task})
+        elif len(batch.deliveries) < self._pace.batch:
+            await self._linger()
+
+    def _closed_by_limit(self) -> int:
+        """Return milliseconds until X's limit may let something through: 0 is now."""
+        now = self._clock.now()
+        if self._meter.allowance(now) > 0:
+            return 0
+        return max(1, min(self._meter.next_change(now) - now, IDLE))
+
+    async def _claim(self) -> Batch | None:
+        now = self._clock.now()
+        limit = 1 if self._breaker.paused else self._pace.batch
+        batch = await self._outbox.claim(
+            Claim(
+                pixel=self._pixel,
+                now=now,
+                lease_until=now + self._pace.lease,
+                limit=min(limit, self._meter.allowance(now)),
+                ambiguous_after=now - AMBIGUITY_WINDOW,
+            )
+        )
+        if batch is not None:
+            self._meter.spend(now, len(batch.deliveries))
+        return batch
+
+    async def _land(self, batch: Batch) -> None:
+        try:
+            await self._flight.take(batch)
+        except Exception as error:  # noqa: BLE001  a fault of ours must cost this batch a lease, no more
+            self._observer.see(Troubled(where="flight", reason=type(error).__name__))
+        finally:
+            self._slots.release()
+            self._news.set()
+
+    async def _linger(self) -> None:
+        if self._pace.linger and not self._stopping:
+            await self._clock.sleep(self._pace.linger)
+
+    async def _rest(self, ms: int) -> None:
+        """Wait for news, at most this long."""
+        timer = asyncio.ensure_future(self._clock.sleep(ms))
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            news.cancel()

@@ -1,0 +1,141 @@
+"""Isolate: find the conversions for which X refuses a whole request, and send the rest.
+
+X fails all of a request for one bad conversion and names no index; only the offending value is
+echoed [doc WEB]. So: match echoed values first, else halve; every good half is delivered at once.
+One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
+
+Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
+groups that each hold one, and ends where it began; depth first, each budget settles some.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import Delivery
+from twite.domain.outcome import Complaint, Rejected
+
+Group = tuple[Delivery, ...]
+
+# More than this for one batch in one go, and the rest waits for the next: one pixel's trouble must
+# not eat the account's limit.
+BUDGET: Final = 64
+# So many refused alike, and none taken: that may be the account, not the conversions.
+ALIKE: Final = 10
+# Before that is said, so many more are tried by themselves, from all over what is left.
+CONTROLS: Final = 5
+
+_ECHOED: Final = (
+    re.compile(r"^\w+ \((.*)\) is not a valid SHA-256 hash$", re.DOTALL),
+    re.compile(r'^Expected [^,]*, got "(.*)" for \w+$', re.DOTALL),
+)
+
+
+class Isolation:
+    """What is left to try of one batch. Pure: `next` says what to send, `learn` hears of it."""
+
+    def __init__(self, batch: Group, refusal: Rejected) -> None:
+        self._stack: list[Group] = []
+        self._tries = 0
+        self._doubted = False
+        self.taken = 0
+        self.refused: list[tuple[Delivery, Rejected]] = []
+        self._split(batch, refusal)
+
+    def next(self) -> Group | None:
+        """Return the deliveries to send next, or None when there are none or the budget is out."""
+        if not self._stack or self._tries >= BUDGET or self.is_the_account:
+            return None
+        self._tries += 1
+        return self._stack.pop()
+
+    def took(self, group: Group) -> None:
+        """Hear that X took a group."""
+        self.taken += len(group)
+
+    def learn(self, group: Group, refusal: Rejected) -> None:
+        """Hear that X refused a group: one alone is found, more are split."""
+        if len(group) > 1:
+            self._split(group, refusal)
+            return
+        self.refused.append((group[0], refusal))
+        if self._all_alike(ALIKE) and not self._doubted:
+            self._doubted = True
+            self._try_controls()
+
+    def give_up(self) -> Group:
+        """Return all that was not tried, and forget it."""
+        rest = tuple(delivery for group in self._stack for delivery in group)
+        self._stack.clear()
+        return rest
+
+    @property
+    def is_the_account(self) -> bool:
+        """Whether each one tried by itself was refused alike, and many were, and none taken."""
+        return self._all_alike(ALIKE + CONTROLS)
+
+    def _all_alike(self, many: int) -> bool:
+        if self.taken or len(self.refused) < many:
+            return False
+        return len({_kind(refusal.complaints) for _, refusal in self.refused}) == 1
+
+    def _try_controls(self) -> None:
+        rest = self.give_up()
+        step = max(1, len(rest) // CONTROLS)
+        controls = rest[::step][:CONTROLS]
+        named = {one.id for one in controls}
+        others = tuple(one for one in rest if one.id not in named)
+        self._stack.extend(group for group in (others, *((one,) for one in controls)) if group)
+
+    def _split(self, group: Group, refusal: Rejected) -> None:
+        suspects = _suspects(group, refusal.complaints)
+        if suspects:
+            named = {one.id for one in suspects}
+            self._stack.extend((one,) for one in suspects)
+            self._stack.append(tuple(one for one in group if one.id not in named))
+        elif self._mostly_bad(group):
+            self._stack.extend((one,) for one in group)
+        else:
+            middle = len(group) // 2
+            self._stack.extend((group[middle:], group[:middle]))
+
+    def _mostly_bad(self, group: Group) -> bool:
+        """Where a tenth or more of what was found is bad, halving costs more than it saves."""
+        found = self.taken + len(self.refused)
+        return len(group) <= 8 and found > 20 and len(self.refused) * 10 > found
+
+
+def _suspects(group: Group, complaints: Sequence[Complaint]) -> tuple[Delivery, ...]:
+    """Return the deliveries that hold an echoed value, if every complaint points at some of them.
+
+    Few must be left under suspicion, or halving is cheaper than trying each.
+    """
+    found: dict[int, Delivery] = {}
+    for complaint in complaints:
+        quoted = _quoted(complaint)
+        if quoted is None:
+            return ()
+        pointed = [delivery for delivery in group if quoted in delivery.body]
+        if not pointed:
+            return ()
+        found.update((delivery.id, delivery) for delivery in pointed)
+    if not 0 < len(found) <= max(1, len(group) // 8) or len(found) == len(group):
+        return ()
+    return tuple(found.values())
+
+
+def _quoted(complaint: Complaint) -> bytes | None:
+    """Return the field and echoed value as they stand in a body, or None without an echo."""
+    for pattern in _ECHOED:
+        echoed = pattern.match(complaint.message)
+        if echoed is not None and complaint.parameter:
+            value = msgspec.json.encode(echoed.group(1))
+            return b'"' + complaint.parameter.encode() + b'":' + value
+    return None
+
+
+def _kind(complaints: Iterable[Complaint]) -> frozenset[tuple[str, str]]:
+    """What a refusal is about, whatever values it echoes."""
+    return frozenset((one.code, one.parameter) for one in complaints)

@@ -1,0 +1,126 @@
+"""Run: the sending half of the gateway, from start to a graceful stop."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from twite.domain.destination import RATE_WINDOW, Destination
+from twite.domain.meter import Meter
+from twite.gateway.breaker import Breaker
+from twite.gateway.dispatch import Lane, Pace
+from twite.gateway.flight import Flight
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Chance, Clock, Outbox, Pause
+from twite.gateway.post import Post
+from twite.gateway.sweep import Sweep
+
+
+class Run:
+    """Lanes for all pixels, and the sweep."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Iterable[Destination],
+        outbox: Outbox,
+        post: Post,
+        clock: Clock,
+        chance: Chance,
+        observer: Observer,
+        pace: Pace,
+    ) -> None:
+        self._destinations = tuple(destinations)
+        self._outbox = outbox
+        self._post = post
+        self._clock = clock
+        self._chance = chance
+        self._observer = observer
+        self._pace = pace
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._sweep = Sweep(outbox=outbox, clock=clock, observer=observer, wake_all=self.wake_all)
+
+    def wake(self, pixel: str) -> None:
+        """Hear that a pixel has something due. An unknown pixel is nobody's."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            lane.wake()
+
+    def wake_all(self) -> None:
+        """Hear that any pixel may have something due."""
+        for lane in self._lanes.values():
+            lane.wake()
+
+    async def start(self) -> None:
+        """Take up where the last process left off. Raises LedgerUnavailable."""
+        await self._sweep.once()
+        pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
+        meters = await self._meters()
+        for destination in self._destinations:
+            self._lanes[destination.pixel] = self._lane(
+                destination, meters[destination.meter], pauses.get(destination.pixel)
+            )
+        for lane in self._lanes.values():
+            self._tasks.add(asyncio.create_task(lane.run()))
+        self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
+
+    async def stop(self, *, within: int) -> bool:
+        """Claim no more and let what flies land; return whether all did within the deadline (ms).
+
+        What did not is sending in the ledger, and is resent as ambiguous after the next start.
+        """
+        self._stopping.set()
+        for lane in self._lanes.values():
+            lane.stop()
+        if not self._tasks:
+            return True
+        _, flying = await asyncio.wait(self._tasks, timeout=within / 1_000)
+        for task in flying:
+            task.cancel()
+        if flying:
+            await asyncio.wait(flying)
+        return not flying
+
+    async def _meters(self) -> Mapping[str, Meter]:
+        """One meter for each account, filled with what was sent before this start."""
+        since = self._clock.now() - RATE_WINDOW
+        spent = await self._outbox.spent(since=since)
+        past: dict[str, list[tuple[int, int]]] = {}
+        limits: dict[str, int] = {}
+        for destination in self._destinations:
+            past.setdefault(destination.meter, []).extend(spent.get(destination.pixel, ()))
+            limits[destination.meter] = destination.rate
+        return {
+            name: Meter(limit=limits[name], window=RATE_WINDOW, past=sent)
+            for name, sent in past.items()
+        }
+
+    def _lane(self, destination: Destination, meter: Meter, pause: Pause | None) -> Lane:
+        breaker = Breaker(
+            pixel=destination.pixel,
+            outbox=self._outbox,
+            clock=self._clock,
+            observer=self._observer,
+            pause=pause,
+        )
+        flight = Flight(
+            destination=destination,
+            outbox=self._outbox,
+            post=self._post,
+            meter=meter,
+            breaker=breaker,
+            clock=self._clock,
+            chance=self._chance,
+            observer=self._observer,
+            lease=self._pace.lease,
+        )
+        return Lane(
+            pixel=destination.pixel,
+            outbox=self._outbox,
+            flight=flight,
+            meter=meter,
+            breaker=breaker,
+            clock=self._clock,
+            observer=self._observer,
+            pace=self._pace,
+        )

@@ -1,0 +1,61 @@
+"""Sweep: what time alone does to deliveries."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Trigger
+from twite.domain.errors import PassingError
+from twite.domain.times import SECOND
+from twite.gateway.notices import Moved, Observer, Troubled
+from twite.gateway.ports import Clock, Outbox
+
+LONGEST_REST: Final = 5 * SECOND
+SHORTEST_REST: Final = SECOND // 10
+
+
+class Sweep:
+    """Lapses leases, brings back what is due, and holds what has waited too long."""
+
+    def __init__(
+        self, *, outbox: Outbox, clock: Clock, observer: Observer, wake_all: Callable[[], None]
+    ) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._observer = observer
+        self._wake_all = wake_all
+
+    async def once(self) -> int:
+        """Sweep, and return milliseconds until it is worth doing again."""
+        now = self._clock.now()
+        swept = await self._outbox.sweep(
+            now=now, ambiguous_before=now - AMBIGUITY_WINDOW, waiting_before=now - PATIENCE
+        )
+        for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
+            if many:
+                self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))
+        if swept.lapsed or swept.promoted:
+            self._wake_all()
+        if swept.next_due is None:
+            return LONGEST_REST
+        return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Sweep until told to stop."""
+        while not stopping.is_set():
+            try:
+                rest = await self.once()
+            except PassingError as error:
+                self._observer.see(Troubled(where="sweep", reason=error.reason))
+                rest = LONGEST_REST
+            await _until(stopping, self._clock, rest)
+
+
+async def _until(stopping: asyncio.Event, clock: Clock, ms: int) -> None:
+    timer = asyncio.ensure_future(clock.sleep(ms))
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({timer, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        stop.cancel()

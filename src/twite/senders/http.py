@@ -1,0 +1,88 @@
+"""The way to X over HTTP: one request, one answer, no retries beneath the signer, no redirects."""
+
+import asyncio
+import ssl
+from typing import Final
+
+import aiohttp
+
+from twite.gateway.ports import Answer, NoAnswer, Parcel
+
+# Far beyond any answer of X's; what is longer is not one.
+_LONGEST_ANSWER: Final = 1024 * 1024
+
+
+class HttpTransport:
+    """Posts parcels. `timeout` in milliseconds is for the whole of one request."""
+
+    def __init__(
+        self, *, timeout: int, connections: int = 100, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout / 1_000, sock_connect=min(10.0, timeout / 1_000)
+        )
+        self._connections = connections
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the pool. To be called in the loop that will send."""
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, ssl=self._tls if self._tls is not None else True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=True,
+            # A cookie from X must not travel between pixels.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "twite"},
+        )
+
+    async def stop(self) -> None:
+        """Close the pool."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def post(self, parcel: Parcel) -> Answer | NoAnswer:
+        """Send it. What fails is told apart by whether X may have had all of the request."""
+        if self._session is None:
+            raise RuntimeError("start the transport before sending")
+        try:
+            async with self._session.post(
+                parcel.url, data=parcel.body, headers=parcel.headers, allow_redirects=False
+            ) as response:
+                headers = {name.lower(): text for name, text in response.headers.items()}
+                body, whole = await _read(response)
+                return Answer(status=response.status, headers=headers, body=body, whole=whole)
+        except _NOT_SENT as error:
+            return NoAnswer(reason=f"no connection: {type(error).__name__}", left=False)
+        except TimeoutError:
+            return NoAnswer(reason="no answer in time", left=True)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return NoAnswer(reason=f"connection lost: {type(error).__name__}", left=True)
+
+
+# Raised before a byte of the request left: refused, no such name, TLS, no connection in time.
+_NOT_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """Return the body, and whether it is all of it. A cut answer is an answer all the same."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _LONGEST_ANSWER:
+                response.close()
+                return b"".join(chunks)[:_LONGEST_ANSWER], False
+    except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+        return b"".join(chunks), False
+    return b"".join(chunks), True
