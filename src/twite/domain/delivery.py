@@ -136,7 +136,8 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt and the next states, written together.
 
-    Without an attempt, it settles deliveries whose last attempt is on record already. Deliveries of the lease that no fate names stay under it, until `lease_until` (milliseconds).
+    Without an attempt, it settles deliveries whose last attempt is on record already. Deliveries of
+    the lease that no fate names stay under it, until `lease_until` (milliseconds).
     """
 
     lease: int

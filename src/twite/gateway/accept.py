@@ -10,6 +10,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.gateway.notices import Accepted, Observer, Silent
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.intake import native, x_api
 from twite.intake.native_conversion import Read
@@ -65,6 +66,7 @@ class Accept:
         destinations: Mapping[str, Destination],
         salt: bytes,
         wake: Callable[[str], None],
+        observer: Observer | None = None,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -72,6 +74,7 @@ class Accept:
         self._destinations = destinations
         self._salt = salt
         self._wake = wake
+        self._observer = observer or Silent()
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None
@@ -99,8 +102,8 @@ class Accept:
             entries=entries,
             refusals=refusals,
         )
-        duplicates = await self._record(submission)
         suppressed = sum(1 for entry in entries if entry.suppressed is not None)
+        duplicates = await self._record(submission, suppressed)
         return Receipt(
             receipt=submission.receipt,
             accepted=len(entries) - suppressed - duplicates,
@@ -130,15 +133,25 @@ class Accept:
             body=reading.body,
             entries=entries,
         )
-        await self._record(submission)
+        await self._record(submission, suppressed=0)
         return XReceipt(receipt=submission.receipt, processed=len(entries))
 
-    async def _record(self, submission: Submission) -> int:
+    async def _record(self, submission: Submission, suppressed: int) -> int:
         """Commit, wake who sends, and return how many were duplicates."""
         recorded = await self._ledger.record(submission)
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
-        return len(recorded.duplicates)
+        duplicates = len(recorded.duplicates)
+        self._observer.see(
+            Accepted(
+                source=submission.source,
+                accepted=len(submission.entries) - suppressed - duplicates,
+                duplicates=duplicates,
+                suppressed=suppressed,
+                rejected=len(submission.refusals),
+            )
+        )
+        return duplicates
 
 
 def _sorted_out(

@@ -58,6 +58,13 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
 Notice = Accepted | Attempted | Moved | Paused | Resumed | Troubled
 
 
+class Silent:
+    """An observer that looks away."""
+
+    def see(self, notice: Notice) -> None:
+        """Do nothing."""
+
+
 class Observer(Protocol):
     """Whoever watches."""
 

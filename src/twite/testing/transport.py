@@ -1,0 +1,48 @@
+"""A way to X that answers as it is told."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from twite.gateway.ports import Answer, NoAnswer, Parcel
+
+Reply = Answer | NoAnswer | Callable[[Parcel], Answer | NoAnswer]
+
+
+class ScriptedTransport:
+    """Gives the replies in turn, then takes everything; keeps each parcel."""
+
+    def __init__(self, replies: Iterable[Reply] = ()) -> None:
+        self._replies = list(replies)
+        self.sent: list[Parcel] = []
+
+    async def post(self, parcel: Parcel) -> Answer | NoAnswer:
+        """Keep the parcel and give the next reply."""
+        self.sent.append(parcel)
+        reply = self._replies.pop(0) if self._replies else taken
+        return reply(parcel) if callable(reply) else reply
+
+
+def conversions_of(parcel: Parcel) -> list[dict[str, object]]:
+    """Return the conversions in a parcel, decoded."""
+    body = msgspec.json.decode(parcel.body, type=dict[str, list[dict[str, object]]])
+    return body["conversions"]
+
+
+def taken(parcel: Parcel) -> Answer:
+    """Answer as X does when it takes everything."""
+    count = len(conversions_of(parcel))
+    body = {"data": {"conversions_processed": count, "debug_id": "d"}, "request": {"params": {}}}
+    return Answer(status=200, headers={}, body=msgspec.json.encode(body))
+
+
+def refused(*errors: tuple[str, str, str], status: int = 400) -> Answer:
+    """Answer as X does when it refuses: (code, message, parameter) for each error."""
+    body = {
+        "errors": [
+            {"code": code, "message": message, "parameter": parameter}
+            for code, message, parameter in errors
+        ],
+        "request": {"params": {}},
+    }
+    return Answer(status=status, headers={}, body=msgspec.json.encode(body))
