@@ -1,0 +1,82 @@
+"""Values for tests: right as they are, and each part can be said otherwise."""
+
+from twite.domain.conversion import Conversion
+from twite.domain.dedup import dedup_key
+from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.identifiers import Identifiers
+from twite.domain.secret import Secret
+from twite.domain.submission import Door, Entry, Submission
+from twite.x.encode import conversion_body
+
+NOW = 1_795_600_000_000
+
+
+def a_destination(pixel: str = "o8z6j", *, rate: int = 60_000) -> Destination:
+    """Return a pixel with a token and two events."""
+    return Destination(
+        pixel=pixel,
+        credentials=PixelToken(token=Secret(f"emulator-pixel-token-{pixel}")),
+        events={"purchase": "o8z6k", "sign_up": "o8z6m"},
+        rate=rate,
+    )
+
+
+def a_source(name: str = "shop", *, pixel: str = "o8z6j", region: str | None = "GB") -> Source:
+    """Return a source that may submit for one pixel."""
+    return Source(
+        name=name,
+        key=Secret("a-source-key"),
+        pixel=pixel,
+        pixels=frozenset({pixel}),
+        region=region,
+    )
+
+
+def a_conversion(
+    conversion_id: str = "order-1", *, pixel: str = "o8z6j", event: str = "o8z6k"
+) -> Conversion:
+    """Return a purchase with one identifier."""
+    return Conversion(
+        pixel=pixel,
+        event=event,
+        conversion_id=conversion_id,
+        time=NOW,
+        identifiers=Identifiers(click_id="23opevjt88psuo13lu8d020qkn"),
+        value="49.90",
+        currency="EUR",
+    )
+
+
+def an_entry(
+    conversion_id: str = "order-1",
+    *,
+    pixel: str = "o8z6j",
+    event: str = "o8z6k",
+    index: int = 0,
+    suppressed: str | None = None,
+) -> Entry:
+    """Return a conversion as it goes to the ledger."""
+    conversion = a_conversion(conversion_id, pixel=pixel, event=event)
+    return Entry(
+        index=index,
+        key=dedup_key(pixel, event, conversion_id),
+        pixel=pixel,
+        event=event,
+        conversion_id=conversion_id,
+        body=conversion_body(conversion),
+        suppressed=suppressed,
+    )
+
+
+def a_submission(
+    *entries: Entry, receipt: str = "r1", source: str = "shop", received_at: int = NOW
+) -> Submission:
+    """Return a submission of these entries."""
+    return Submission(
+        receipt=receipt,
+        source=source,
+        door=Door.NATIVE,
+        received_at=received_at,
+        body=b"{}",
+        entries=entries,
+    )

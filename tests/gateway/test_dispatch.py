@@ -1,0 +1,316 @@
+from bench_of_lanes import Setting
+
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.dispatch import Pace
+from twite.gateway.ports import Answer, NoAnswer
+from twite.testing.builders import a_destination
+from twite.testing.transport import conversions_of, refused, taken
+
+HASH_ERROR = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+
+
+def unless_bad(*bad):
+    """Answer as X does to requests that hold one of these conversion ids."""
+
+    def reply(parcel):
+        ids = {one["conversion_id"] for one in conversions_of(parcel)}
+        return refused(NO_IDENTIFIER) if ids & set(bad) else taken(parcel)
+
+    return reply
+
+
+async def test_what_is_recorded_is_delivered_in_one_request():
+    setting = Setting()
+    await setting.run.start()
+
+    await setting.record("a", "b", "c")
+    await setting.clock.advance(SECOND)
+
+    assert setting.sent() == [["a", "b", "c"]]
+    assert await setting.state("b") == "delivered"
+    assert await setting.run.stop(within=1_000)
+
+
+async def test_events_do_not_share_a_request():
+    setting = Setting()
+    await setting.record("a", event="o8z6k")
+    await setting.record("b", event="o8z6m")
+
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+
+    assert sorted(setting.sent()) == [["a"], ["b"]]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_batch_is_never_larger_than_its_limit():
+    setting = Setting(pace=Pace(batch=2))
+    await setting.record("a", "b", "c", "d", "e")
+
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+
+    assert sorted(len(ids) for ids in setting.sent()) == [1, 2, 2]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_lost_answer_is_resent_with_the_same_body():
+    setting = Setting(replies=[NoAnswer(reason="no answer in time", left=True)])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(MINUTE)
+
+    assert setting.sent() == [["a"], ["a"]]
+    assert setting.transport.sent[0].body == setting.transport.sent[1].body
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_ambiguous_delivery_is_held_after_forty_hours():
+    setting = Setting(replies=[NoAnswer(reason="no answer in time", left=True)] * 10_000)
+    await setting.run.start()
+    await setting.record("a")
+    first = setting.clock.now()
+    moments = []
+    for _ in range(42 * 6):
+        before = len(setting.transport.sent)
+        await setting.clock.advance(10 * MINUTE)
+        if len(setting.transport.sent) > before:
+            moments.append(setting.clock.now() - first)
+
+    state = await setting.state("a")
+
+    assert state == "held"
+    assert max(moments) <= 40 * HOUR + 10 * MINUTE
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_never_left_may_wait_longer_than_forty_hours():
+    setting = Setting(replies=[NoAnswer(reason="no connection", left=False)] * 2_000)
+    await setting.run.start()
+    await setting.record("a")
+
+    for _ in range(50):
+        await setting.clock.advance(HOUR)
+
+    assert await setting.state("a") == "queued"
+    await setting.run.stop(within=1_000)
+
+
+async def test_one_bad_conversion_is_buried_and_the_others_are_delivered():
+    ids = [f"c{i}" for i in range(500)]
+    setting = Setting(replies=[unless_bad("c317")] * 40)
+    await setting.run.start()
+
+    await setting.record(*ids)
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("c317") == "dead"
+    accounts = await setting.store.accounts()
+    assert (accounts[0].delivered, accounts[0].dead, accounts[0].balance) == (499, 1, 0)
+    assert len(setting.sent()) <= 20
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_dead_letter_keeps_the_words_of_x():
+    setting = Setting(replies=[refused(HASH_ERROR)])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    lives = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="a")
+    assert lives[0].state == "dead"
+    assert "hashed_email (abc) is not a valid SHA-256 hash" in (lives[0].reason or "")
+    assert [one.outcome for one in lives[0].attempts] == ["rejected"]
+    await setting.run.stop(within=1_000)
+
+
+async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried():
+    ids = [f"c{i}" for i in range(500)]
+    setting = Setting(replies=[refused(NO_IDENTIFIER)] * 2_000)
+    await setting.run.start()
+
+    await setting.record(*ids)
+    await setting.clock.advance(SECOND)
+
+    account = (await setting.store.accounts())[0]
+    assert (account.dead, account.delivered) == (0, 0)
+    assert account.held == 15
+    assert account.pending == 485
+    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
+    revoked = refused(("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401)
+    setting = Setting(replies=[revoked, revoked])
+    await setting.run.start()
+
+    await setting.record("a", "b")
+    await setting.clock.advance(MINUTE + SECOND)
+    during = [await setting.state("a"), await setting.state("b"), setting.sent()]
+    await setting.clock.advance(2 * MINUTE)
+
+    assert during == ["queued", "queued", [["a", "b"], ["a"]]]
+    assert setting.sent()[2:] == [["a"], ["b"]]
+    assert await setting.store.pauses() == []
+    assert await setting.state("b") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_pause_outlives_the_process_and_is_probed_at_the_next_start():
+    revoked = refused(("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401)
+    setting = Setting(replies=[revoked])
+    await setting.run.start()
+    await setting.record("a", "b")
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(10 * SECOND)
+
+    assert setting.sent() == [["a", "b"], ["a"], ["b"]]
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_unknown_event_holds_its_own_conversions_alone():
+    foreign = refused(
+        ("NOT_FOUND", "event_id (o8z6k) does not belong to provided account", "event_id"),
+        ("INVALID_PARAMETER", "event_id (o8z6k) is not a single event tag (SET)", "event_id"),
+        status=404,
+    )
+
+    def reply(parcel):
+        wrong = conversions_of(parcel)[0]["event_id"] == "o8z6k"
+        return foreign if wrong else taken(parcel)
+
+    setting = Setting(replies=[reply] * 9)
+    await setting.run.start()
+
+    await setting.record("a", event="o8z6k")
+    await setting.record("b", event="o8z6m")
+    await setting.clock.advance(2 * SECOND)
+
+    assert await setting.state("a") == "held"
+    assert await setting.state("b", event="o8z6m") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_rate_limit_waits_for_the_moment_that_x_names():
+    setting = Setting()
+    reset = (setting.clock.now() + 90 * SECOND) // SECOND
+    limited = Answer(
+        status=429,
+        headers={"x-rate-limit-reset": str(reset)},
+        body=b'{"errors":[{"code":"TOO_MANY_REQUESTS","message":"","parameter":""}]}',
+    )
+    setting.transport._replies.append(limited)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(89 * SECOND)
+
+    early = setting.sent()
+    await setting.clock.advance(10 * SECOND)
+
+    assert early == [["a"]]
+    assert setting.sent() == [["a"], ["a"]]
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
+    setting = Setting(destinations=[a_destination(rate=100)], pace=Pace(batch=30))
+    await setting.record(*[f"c{i}" for i in range(350)])
+    await setting.run.start()
+    counts = []
+    for _ in range(4):
+        await setting.clock.advance(15 * MINUTE)
+        counts.append(sum(len(ids) for ids in setting.sent()))
+
+    assert counts[0] == 100
+    assert counts[-1] == 350
+    assert all(later - earlier <= 100 for earlier, later in zip(counts, counts[1:], strict=False))
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_restart_does_not_forget_what_was_sent_within_the_limit():
+    setting = Setting(destinations=[a_destination(rate=100)])
+    await setting.record(*[f"c{i}" for i in range(150)])
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert sum(len(ids) for ids in setting.sent()) == 100
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_slow_pixel_does_not_hold_up_another():
+    setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
+
+    async def post(parcel):
+        setting.transport.sent.append(parcel)
+        if "/o8z6j" in parcel.url:
+            await setting.clock.sleep(HOUR)
+        return taken(parcel)
+
+    setting.transport.post = post
+    await setting.run.start()
+
+    await setting.record("slow", pixel="o8z6j")
+    await setting.record("fast", pixel="p2")
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("slow") == "sending"
+    assert await setting.state("fast", pixel="p2") == "delivered"
+    await setting.clock.advance(HOUR)
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_wrong_clock_is_learnt_from_x_and_signatures_use_the_right_time():
+    setting = Setting()
+    setting.clock.jump(-HOUR)
+    behind = Answer(
+        status=401,
+        headers={"date": "Wed, 25 Nov 2026 15:06:40 GMT"},
+        body=b'{"errors":[{"code":"UNAUTHORIZED_ACCESS","message":"","parameter":""}]}',
+    )
+    setting.transport._replies.append(behind)
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    offset = setting.run._post.clock_offset
+    assert offset != 0
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_stop_lets_what_flies_land():
+    setting = Setting()
+    landed = []
+
+    async def post(parcel):
+        await setting.clock.sleep(SECOND)
+        landed.append(True)
+        return taken(parcel)
+
+    setting.transport.post = post
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(100)
+    import asyncio
+
+    stopping = asyncio.create_task(setting.run.stop(within=5_000))
+    await setting.clock.advance(2 * SECOND)
+
+    assert await stopping
+    assert landed == [True]
+    assert await setting.state("a") == "delivered"
