@@ -1,0 +1,142 @@
+"""A load generator: connections that each post, wait for the answer, and post again.
+
+It runs in a process of its own and does as little as it can, so that the server is what is
+measured. Every answer must be a 202: any other voids the run.
+
+    python -m bench.load URL KEY CONNECTIONS EACH SECONDS FIRST
+"""
+
+import asyncio
+import json
+import sys
+import time
+from itertools import count
+from urllib.parse import urlsplit
+
+import uvloop
+
+from bench.orders import bodies
+
+_PREPARED = 4_000
+
+
+class Client(asyncio.Protocol):
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.post()
+
+    def post(self) -> None:
+        body = self.run.next_request()
+        if body is None:
+            self.run.left(self)
+            return
+        self.began = time.perf_counter()
+        self.transport.write(body)
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        end = self.rest.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self.rest[:end].lower()
+        at = head.index(b"content-length:") + 15
+        length = int(head[at:].split(b"\r\n", 1)[0])
+        if len(self.rest) < end + 4 + length:
+            return
+        if not self.rest.startswith(b"HTTP/1.1 202"):
+            self.run.fail(self.rest[:200])
+            return
+        self.rest = self.rest[end + 4 + length :]
+        self.run.took(time.perf_counter() - self.began)
+        self.post()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.run.over:
+            self.run.fail(repr(error).encode())
+
+
+class Run:
+    def __init__(self, host: str, key: str, each: int, seconds: float, first: int) -> None:
+        self.head = (
+            f"POST /v1/conversions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Type: application/json\r\nContent-Length: "
+        ).encode()
+        self.each = each
+        self.seconds = seconds
+        self.numbers = count(first, _PREPARED * each)
+        self.requests = iter(())
+        self.over = False
+        self.latencies: list[float] = []
+        self.done = asyncio.get_running_loop().create_future()
+        self.open = 0
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Render requests ahead, outside the measured time where it can be."""
+        first = next(self.numbers)
+        requests = _PREPARED if self.each == 1 else _PREPARED // 20
+        self.requests = iter(
+            [
+                self.head + str(len(body)).encode() + b"\r\n\r\n" + body
+                for body in bodies(first, requests, self.each)
+            ]
+        )
+
+    def next_request(self) -> bytes | None:
+        if self.over:
+            return None
+        request = next(self.requests, None)
+        if request is None:
+            # Time spent here is the generator's, not the server's: it is taken off the clock.
+            began = time.perf_counter()
+            self.prepare()
+            self.end += time.perf_counter() - began
+            request = next(self.requests)
+        if time.perf_counter() >= self.end:
+            self.over = True
+            return None
+        return request
+
+    def took(self, seconds: float) -> None:
+        self.latencies.append(seconds)
+
+    def left(self, client: Client) -> None:
+        self.open -= 1
+        if self.open == 0 and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, why: bytes) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError(f"the run is void: {why!r}"))
+
+
+async def main(url: str, key: str, connections: int, each: int, seconds: float, first: int) -> None:
+    parts = urlsplit(url)
+    run = Run(parts.netloc, key, each, seconds, first)
+    loop = asyncio.get_running_loop()
+    run.open = connections
+    run.end = time.perf_counter() + seconds
+    for _ in range(connections):
+        await loop.create_connection(lambda: Client(run), parts.hostname, parts.port)
+    await run.done
+    took = sorted(run.latencies)
+    print(
+        json.dumps(
+            {
+                "requests": len(took),
+                "per_second": len(took) / seconds,
+                "conversions_per_second": len(took) * each / seconds,
+                "p50_ms": took[len(took) // 2] * 1_000,
+                "p99_ms": took[len(took) * 99 // 100] * 1_000,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    where, key, connections, each, seconds, first = sys.argv[1:7]
+    uvloop.run(main(where, key, int(connections), int(each), float(seconds), int(first)))

@@ -1,0 +1,65 @@
+"""The docs say what the code does: each of these fails when they lag."""
+
+import re
+from pathlib import Path
+
+from twite.domain.delivery import TRANSITIONS
+from twite.domain.fault import CODES
+from twite.observers.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def test_the_table_of_states_is_the_codes():
+    page = (DOCS / "explanation/life-of-a-conversion.md").read_text()
+
+    documented = re.findall(r"^\| (\w+) \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
+
+    assert documented[1:] == [
+        (state, trigger, following)
+        for state, triggers in TRANSITIONS.items()
+        for trigger, following in triggers.items()
+    ]
+
+
+def test_every_fault_code_is_documented_with_its_meaning():
+    page = (DOCS / "reference/error-codes.md").read_text()
+
+    documented = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", page, re.MULTILINE))
+
+    assert {code: documented.get(code) for code in CODES} == CODES
+
+
+def test_every_metric_is_documented():
+    page = (DOCS / "reference/metrics.md").read_text()
+    names = {metric.name for metric in Metrics().registry.collect()}
+
+    documented = set(re.findall(r"^\| `(twite_\w+?)(?:_total)?` \|", page, re.MULTILINE))
+
+    assert documented == names
+
+
+def test_every_link_between_pages_leads_somewhere():
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md")]
+
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+
+    assert broken == []
+
+
+def test_every_decision_record_is_listed():
+    index = (DOCS / "decisions/README.md").read_text()
+
+    unlisted = [
+        page.name
+        for page in (DOCS / "decisions").glob("0*.md")
+        if f"({page.name})" not in index
+    ]
+
+    assert unlisted == []
