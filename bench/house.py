@@ -1,0 +1,273 @@
+"""The processes of a run: gateway, emulator, load; each started for one figure and ended."""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from bench import fill
+from bench.orders import order
+
+ROOT = Path(__file__).parents[1]
+_first = [1_000_000]
+
+
+class House:
+    """An emulator with its checks off, and a gateway on a copy of a store."""
+
+    def __init__(
+        self, folder: Path, *, store: Path | None, queued: int = 0, sending: bool = True
+    ) -> None:
+        self.folder = folder / "house"
+        self.store = store
+        self.queued = queued
+        # With a token that X refuses the pixel is paused: ingest alone is measured then.
+        self.token = fill.TOKEN if sending else "refused"
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> "House":
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.x = self._emulator()
+        if self.store is not None:
+            copy = self.folder / "twite.db"
+            shutil.copyfile(self.store, copy)
+            if self.queued:
+                asyncio.run(fill.queue(copy, self.queued, fresh(self.queued)))
+            if not self.queued:
+                self.start_gateway()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.wait(timeout=30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_gateway(self) -> None:
+        (self.folder / "twite.toml").write_text(
+            f"""
+[server]
+listen = "127.0.0.1:{free_port()}"
+[store]
+url = "sqlite:twite.db"
+queue = 100000
+[x]
+api_url = "{self.x}"
+rate = 10000000
+[log]
+level = "error"
+[[pixel]]
+id = "{fill.PIXEL}"
+auth = {{ pixel_token = "{self.token}" }}
+events = {{ purchase = "o8z6k" }}
+[[source]]
+name = "shop"
+key = "{fill.KEY}"
+pixel = "{fill.PIXEL}"
+region = "GB"
+"""
+        )
+        self.gateway = self._start("-m", "twite", "serve", "--config", str(self.folder / "twite.toml"))
+        note = self.folder / "twite.db.gateway"
+        wait_for(note.exists)
+        self.url = json.loads(note.read_text())["url"]
+        wait_for(lambda: answers(f"{self.url}/readyz"))
+
+    def peak_memory(self) -> float:
+        """Return the gateway's peak resident memory in MB."""
+        status = Path(f"/proc/{self.gateway.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def counted(self) -> int:
+        with urllib.request.urlopen(f"{self.x}/_emulator/counted") as answer:  # noqa: S310  loopback
+            return int(json.load(answer)["total"])
+
+    def _emulator(self) -> str:
+        process = self._start(
+            "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json", "--switch", "checks=off",
+            "--switch", "rate_limit=1000000000", pipe=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        return str(json.loads(process.stdout.readline())["url"])
+
+    def _start(self, *args: str, pipe: bool = False) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *args],
+            cwd=ROOT,
+            stdout=subprocess.PIPE if pipe else subprocess.DEVNULL,
+            stderr=None,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+
+def ingest(house: House, each: int, connections: int, seconds: float) -> dict[str, float]:
+    return load(house.url, each, connections, seconds)
+
+
+def bare(seconds: float) -> dict[str, float]:
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)], cwd=ROOT)
+    try:
+        wait_for(lambda: connects(port))
+        return load(f"http://127.0.0.1:{port}", 1, 64, seconds)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def load(url: str, each: int, connections: int, seconds: float) -> dict[str, float]:
+    args = [url, fill.KEY, str(connections), str(each), str(seconds), str(fresh(10_000_000))]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load", *args],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def deliver(house: House, queued: int) -> float:
+    """Start the gateway on a full outbox; return conversions a second until X has all of them."""
+    began_with = house.counted()
+    house.start_gateway()
+    began = first = 0.0
+    while True:
+        now, counted = time.perf_counter(), house.counted() - began_with
+        if counted and not began:
+            began, first = now, counted
+        if counted >= queued:
+            return (counted - first) / (now - began)
+        time.sleep(0.02)
+
+
+def sdk(house: House, seconds: float) -> float:
+    python = ROOT / ".venv-bench/bin/python"
+    done = subprocess.run(
+        [python, "bench/sdk.py", house.x, fill.PIXEL, str(seconds)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout)["conversions_per_second"])
+
+
+def posted(house: House, seconds: float) -> float:
+    """Post one ready-made batch of 500 again and again: no store, no signing, no settling."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    conversion = {
+        "conversion_time": "2026-11-24T10:00:00.000Z",
+        "event_id": "o8z6k",
+        "identifiers": [{"twclid": order(0)["twclid"]}, {"hashed_email": "0" * 64}],
+        "value": "49.90",
+        "price_currency": "EUR",
+        "event_source_url": "https://shop.example/thanks",
+        "contents": [{"content_id": "SKU-1", "content_price": "24.95", "num_items": 2}],
+        "description": "x" * 200,
+    }
+    body = json.dumps({"conversions": [conversion] * 500})
+    connection = http.client.HTTPConnection(urlsplit(house.x).netloc)
+    headers = {"Content-Type": "application/json", "X-Pixel-Token": fill.TOKEN}
+    sent, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        path = f"/12/measurement/conversions/{fill.PIXEL}"
+        connection.request("POST", path, body=body, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        sent += 500
+    return sent / (time.perf_counter() - began)
+
+
+def verdict(found: dict[str, float], chosen: argparse.Namespace) -> str:
+    """Say the figures: ratios first, numbers beside them."""
+    get = found.__getitem__
+    lines = [
+        "",
+        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {chosen.runs} runs of "
+        f"{chosen.seconds:g} s each, medians; all on this machine, in this run.",
+        "",
+        f"  raw SQLite, outbox + dedup, 100 a commit   {get('raw'):>10,.0f} events/s",
+        "",
+        "  durable ingest, single, 64 connections     "
+        f"{get('single-0') / get('bare-0'):>10.2f} of a bare endpoint "
+        f"({get('single-0'):,.0f}/s, p99 {get('single-0-p99'):.1f} ms; bare {get('bare-0'):,.0f}/s)",
+        "  durable ingest, requests of 100            "
+        f"{get('hundred-0') / get('raw'):>10.2f} of raw inserts "
+        f"({get('hundred-0'):,.0f} conversions/s; asked for: {20_000 / 79_000:.2f})",
+        "  the same, while delivering all of it       "
+        f"{get('sending-0') / get('raw'):>10.2f} of raw inserts ({get('sending-0'):,.0f}/s)",
+        "  delivery from a full outbox                "
+        f"{get('deliver-0') / get('sdk'):>10.1f} times the official SDK "
+        f"({get('deliver-0'):,.0f}/s; SDK {get('sdk'):,.0f}/s)",
+        "  the same                                   "
+        f"{get('deliver-0') / get('loop'):>10.2f} of a loop that posts ready-made batches "
+        f"({get('loop'):,.0f}/s)",
+    ]
+    size = chosen.settled
+    if f"single-{size}" in found:
+        lines += [
+            "",
+            f"  with {size:,} settled conversions in the store, of an empty one:",
+            *(
+                f"    {name:<41}{get(f'{side}-{size}') / get(f'{side}-0'):>10.2f} "
+                f"({get(f'{side}-{size}'):,.0f}/s)"
+                for side, name in (
+                    ("single", "ingest, single"),
+                    ("hundred", "ingest, requests of 100"),
+                    ("deliver", "delivery"),
+                )
+            ),
+        ]
+    lines += ["", f"  peak memory of the gateway                 {get('memory'):>10.0f} MB", ""]
+    return "\n".join(lines)
+
+
+def fresh(many: int) -> int:
+    """Return the first of so many order numbers never used in this run."""
+    first = _first[0]
+    _first[0] += many
+    return first
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def connects(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310  loopback
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_for(ready: "object", seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not ready():  # type: ignore[operator]
+        if time.monotonic() > end:
+            raise SystemExit("a process did not get ready in time")
+        time.sleep(0.02)
