@@ -51,6 +51,11 @@ class Run:
         for lane in self._lanes.values():
             lane.wake()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot be written to, or None when it could be a moment ago."""
+        return self._sweep.trouble
+
     async def start(self) -> None:
         """Take up where the last process left off. Raises LedgerUnavailable."""
         await self._sweep.once()

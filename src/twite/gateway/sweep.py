@@ -24,6 +24,8 @@ class Sweep:
         self._clock = clock
         self._observer = observer
         self._wake_all = wake_all
+        # Why the store could not be written to at the last sweep, or None.
+        self.trouble: str | None = None
 
     async def once(self) -> int:
         """Sweep, and return milliseconds until it is worth doing again."""
@@ -45,7 +47,9 @@ class Sweep:
         while not stopping.is_set():
             try:
                 rest = await self.once()
+                self.trouble = None
             except PassingError as error:
+                self.trouble = error.reason
                 self._observer.see(Troubled(where="sweep", reason=error.reason))
                 rest = LONGEST_REST
             await _until(stopping, self._clock, rest)

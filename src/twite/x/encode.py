@@ -47,7 +47,7 @@ class _Conversion(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str | None = None
     search_string: str | None = None
     event_source_url: str | None = None
-    contents: Sequence[_Content] = ()
+    contents: Sequence[_Content] | None = None
     restricted_data_use: str | None = None
 
 
@@ -80,7 +80,8 @@ def conversion_body(conversion: Conversion) -> bytes:
                     num_items=content.quantity,
                 )
                 for content in conversion.contents
-            ],
+            ]
+            or None,
             restricted_data_use=conversion.restricted_data_use,
         )
     )

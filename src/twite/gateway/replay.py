@@ -1,0 +1,23 @@
+"""Replay: a person brings back what was given up, and those who send hear of it."""
+
+from collections.abc import Callable, Sequence
+
+from twite.gateway.ports import Desk
+
+
+class WakingDesk:
+    """A desk whose replays go out at once instead of at the next look."""
+
+    def __init__(self, *, desk: Desk, wake_all: Callable[[], None]) -> None:
+        self._desk = desk
+        self._wake_all = wake_all
+
+    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+        """Queue them again; see the port."""
+        done = await self._desk.replay(deliveries, now=now)
+        self._wake_all()
+        return done
+
+    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+        """Give them up for good; see the port."""
+        return await self._desk.discard(deliveries, now=now, note=note)
