@@ -58,9 +58,7 @@ class Setting:
         )
 
     async def record(self, *ids: str, pixel: str = "o8z6j", event: str = "o8z6k") -> None:
-        entries = (
-            an_entry(one, pixel=pixel, event=event, index=i) for i, one in enumerate(ids)
-        )
+        entries = (an_entry(one, pixel=pixel, event=event, index=i) for i, one in enumerate(ids))
         receipt = f"{pixel}-{event}-{ids[0]}"
         await self.store.record(
             a_submission(*entries, receipt=receipt, received_at=self.clock.now())

@@ -96,7 +96,9 @@ class Reader:
                     f"{place}: a secret in clear text. "
                     'Put it into the environment or a file, and write "env:NAME" or "file:PATH"'
                 )
-            return Secret(_present(value, place, "is empty. Write the secret, or leave the key out"))
+            return Secret(
+                _present(value, place, "is empty. Write the secret, or leave the key out")
+            )
         try:
             return Secret(self._elsewhere(value, place))
         except SettingsError:
@@ -152,7 +154,7 @@ class Reader:
         if len(held) > _LONGEST_FILE:
             raise SettingsError(
                 place=place,
-                message=f"the file {name!r} is larger than 64 KiB. Name a file with the value alone",
+                message=f"the file {name!r} is larger than 64 KiB. It must hold the value alone",
             )
         return text
 

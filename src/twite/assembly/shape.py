@@ -103,9 +103,7 @@ def keys(kind: Kind = ROOT, place: str = "") -> Iterator[str]:
             yield from keys(field.type, f"{place}.{field.name}" if place else field.name)
     elif isinstance(kind, inspect.DictType):
         yield f"{place}.*"
-    elif isinstance(kind, inspect.VarTupleType) and isinstance(
-        kind.item_type, inspect.StructType
-    ):
+    elif isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StructType):
         yield from keys(kind.item_type, f"{place}[]")
     else:
         yield place

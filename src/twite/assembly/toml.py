@@ -49,19 +49,19 @@ def read(path: Path) -> Tree:
         ) from None
 
 
-def override(tree: Tree, environ: Mapping[str, str]) -> frozenset[str]:
-    """Put the `TWITE_…__…` variables into the tree; return the places they set.
+def override(tree: Tree, environ: Mapping[str, str]) -> dict[str, str]:
+    """Put the `TWITE_…__…` variables into the tree; return the places they set, and by what.
 
     Names that the file reads itself (`env:TWITE_…`) are left alone. Raises SettingsError for a
     variable that names no setting.
     """
     own = set(_read_by_file(tree))
-    places = set()
+    places = {}
     for name in sorted(environ):
         if name.startswith(PREFIX) and _STEP in name[len(PREFIX) :] and name not in own:
             steps = name[len(PREFIX) :].lower().split(_STEP)
-            places.add(_put(tree, ROOT, steps, name, environ[name], ""))
-    return frozenset(places)
+            places[_put(tree, ROOT, steps, (name, environ[name]), "")] = name
+    return places
 
 
 def variable(key: str, index: str = "0") -> str:
@@ -85,11 +85,10 @@ def nearest(name: str, known: list[str]) -> str:
     return f"Known here: {', '.join(known)}"
 
 
-def _put(
-    node: object, kind: Kind, steps: list[str], name: str, text: str, place: str
-) -> str:
-    """Walk down to where the variable points and set it there; return that place."""
+def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], place: str) -> str:
+    """Walk down to where the variable (name, text) points and set it; return that place."""
     kind = some(kind)
+    name, text = given
     step = steps[0]
     below: Kind | None = None
     key: str | int | None = None
@@ -111,7 +110,7 @@ def _put(
         return place
     if isinstance(node, dict):
         node.setdefault(key, [] if isinstance(below, inspect.VarTupleType) else {})
-    return _put(node[key], below, steps[1:], name, text, place)  # type: ignore[index]  # as above
+    return _put(node[key], below, steps[1:], given, place)  # type: ignore[index]  # as above
 
 
 def _index(node: list[object], step: str, name: str) -> int:
@@ -143,8 +142,10 @@ def _read_by_file(node: object) -> list[str]:
 def _not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
     where = _WHERE.search(str(failure))
     what = _WHERE.sub("", str(failure))
-    place = f"{path}, the end" if where is None or where[1] is None else (
-        f"{path}, line {where[1]}, column {where[2]}"
+    place = (
+        f"{path}, the end"
+        if where is None or where[1] is None
+        else (f"{path}, line {where[1]}, column {where[2]}")
     )
     cure = "Texts stand in quotes, tables in [brackets]"
     return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {cure}")

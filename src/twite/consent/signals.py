@@ -13,13 +13,15 @@ _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 def objection(signals: Mapping[str, str | bool] | None, *, required: bool) -> str | None:
     """Return why a conversion must not be sent, or None when it may.
 
-    A denial by any deciding signal counts, whatever the others say. Where consent is `required`,
+    A denial by any deciding signal counts, whatever the others say, in any case. Where consent is `required`,
     silence and words that mean neither count as denial.
     """
     granted = False
-    for name in DECIDING:
-        said = str((signals or {}).get(name, "")).strip().lower()
-        if said in _DENIED:
-            return f"consent_denied: {name}"
-        granted = granted or said in _GRANTED
+    if signals:
+        said = [(name.strip().lower(), str(word).strip().lower()) for name, word in signals.items()]
+        for deciding in DECIDING:
+            words = {word for name, word in said if name == deciding}
+            if words & _DENIED:
+                return f"consent_denied: {deciding}"
+            granted = granted or bool(words & _GRANTED)
     return "consent_missing" if required and not granted else None

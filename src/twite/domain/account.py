@@ -16,6 +16,9 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
     ambiguous: bool = False
 
+    def __repr__(self) -> str:
+        return f"PastAttempt({self.at}, {self.outcome}, {self.status})"
+
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
@@ -38,6 +41,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     reason: str | None = None
     due_at: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import msgspec
 from twite.domain.identifiers import Identifiers
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One line of a basket. `price` is a decimal string in the conversion's currency."""
 
     id: str | None = None
@@ -16,11 +16,12 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     type: str | None = None
 
 
-class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Canonical, hashed, complete: all that will ever be sent of it.
 
     `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
     milliseconds since the epoch; `value` is a decimal string that always comes with a currency.
+    What is None is left out of its JSON, from which ids are derived: a new field must not change it.
     """
 
     pixel: str
@@ -36,3 +37,6 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     contents: tuple[Content, ...] = ()
     restricted_data_use: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Conversion({self.pixel}, {self.event}, {self.conversion_id}, {self.identifiers!r})"

@@ -15,6 +15,15 @@ from twite.domain.times import DAY, HOUR
 AMBIGUITY_WINDOW: Final = 40 * HOUR
 # What is known not to have reached X may wait far longer: attribution windows reach 90 days.
 PATIENCE: Final = 7 * DAY
+# From the moment it was received to when it should be at X: within X's window for the pixel's twin.
+PROMISED_WITHIN: Final = 48 * HOUR
+# How much is kept of X's own words.
+ANSWER_LIMIT: Final = 2_048
+
+# Why a ledger holds a delivery or lets a lease lapse, for a person to read.
+MAY_COUNT_TWICE: Final = "X may have it already: sending it again could count it twice"
+WAITED_TOO_LONG: Final = "it has waited too long to be sent"
+SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 
 
 class State(StrEnum):

@@ -2,6 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
+
+# A reset that lies further ahead than this many windows is a wrong header or a wrong clock.
+_CREDIBLE: Final = 2
 
 
 class Meter:
@@ -22,7 +26,7 @@ class Meter:
         """Return how many conversions may be sent at this moment."""
         self._forget(now)
         own = max(0, self._limit - self._total)
-        if self._left is not None and now < self._reset:
+        if self._left is not None and self._is_limited(now):
             return min(own, max(0, self._left))
         return own
 
@@ -31,12 +35,13 @@ class Meter:
         moments = []
         if self._sent and self._total >= self._limit:
             moments.append(self._sent[0][0] + self._window)
-        if self._left is not None and self._left <= 0 and now < self._reset:
+        if self._left is not None and self._left <= 0 and self._is_limited(now):
             moments.append(self._reset)
         return max(moments, default=now)
 
     def spend(self, now: int, count: int) -> None:
         """Note that `count` conversions go out now."""
+        self._forget(now)
         if self._sent and self._sent[-1][0] == now:
             count_before = self._sent.pop()[1]
             self._sent.append((now, count_before + count))
@@ -55,6 +60,15 @@ class Meter:
         self._left = left
         self._reset = reset
 
+    def _is_limited(self, now: int) -> bool:
+        return now < self._reset <= now + _CREDIBLE * self._window
+
     def _forget(self, now: int) -> None:
+        # The clock went back: what seems to be sent later than now counts as sent now.
+        ahead = 0
+        while self._sent and self._sent[-1][0] > now:
+            ahead += self._sent.pop()[1]
+        if ahead:
+            self._sent.append((now, ahead))
         while self._sent and self._sent[0][0] <= now - self._window:
             self._total -= self._sent.popleft()[1]

@@ -1,7 +1,7 @@
 """Amounts as decimal strings. No float is ever made of one."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 from twite.domain.fault import Fault, fault
@@ -20,8 +20,13 @@ _CODES: Final = """
 """
 CURRENCIES: Final = frozenset(_CODES.split())
 
+_TIDY: Final = re.compile(r"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}", re.ASCII)
 _PLAIN: Final = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
-_EXPONENT: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?[eE][+-]?[0-9]{1,3}", re.ASCII)
+_LONG: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_EXPONENT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?([0-9]+)", re.ASCII)
+# What may be quoted back: too short for a phone number, and no address or word.
+_HARMLESS_AMOUNT: Final = re.compile(r"-?[0-9.,']{1,10}", re.ASCII)
+_HARMLESS_CODE: Final = re.compile(r"[A-Za-z0-9]{1,6}", re.ASCII)
 
 
 def amount(text: str, *, path: str) -> str | Fault:
@@ -31,7 +36,9 @@ def amount(text: str, *, path: str) -> str | Fault:
     `"20.00"` in its own sample [doc WEB]. Thousands separators and decimal commas are faults: which
     of the two a comma means cannot be known.
     """
-    plain = _PLAIN.fullmatch(text)
+    if _TIDY.fullmatch(text):
+        return text
+    plain = _PLAIN.fullmatch(text.strip())
     if plain is None:
         return _unusual(text.strip(), path=path)
     sign, whole, decimals = plain.groups()
@@ -48,30 +55,23 @@ def currency(text: str, *, path: str) -> str | Fault:
     code = text.strip().upper()
     if code in CURRENCIES:
         return code
-    return fault(path, "currency_unknown", f"{_shown(text)} is not a currency code of ISO 4217")
+    shown = f'"{code}"' if _HARMLESS_CODE.fullmatch(code) else "this"
+    return fault(path, "currency_unknown", f"{shown} is not a currency code of ISO 4217")
 
 
 def _unusual(text: str, *, path: str) -> str | Fault:
-    if _PLAIN.fullmatch(text):
-        return amount(text, path=path)
-    if not _EXPONENT.fullmatch(text):
-        if "," in text:
-            return fault(
-                path,
-                "not_an_amount",
-                f"{_shown(text)} is not an amount: write it without separators, as in 1234.50",
-            )
-        return fault(path, "not_an_amount", f"{_shown(text)} is not an amount as in 49.90")
-    try:
+    power = _EXPONENT.fullmatch(text)
+    if power is not None and len(text) <= 2 * MAX_DIGITS and len(power.group(1)) <= 3:
         plain = format(Decimal(text), "f")
-    except InvalidOperation:
-        return fault(path, "not_an_amount")
-    if len(plain) > MAX_DIGITS * 2:
+        if len(plain) <= 2 * MAX_DIGITS:
+            return amount(plain, path=path)
+    if power is not None or _LONG.fullmatch(text):
         return fault(path, "amount_too_large")
-    return amount(plain, path=path)
-
-
-def _shown(text: str) -> str:
-    """Quote what was given, short and without anything that could move a terminal or a page."""
-    kept = "".join(c if c.isprintable() else "?" for c in text[:24])
-    return f'"{kept}{"…" if len(text) > 24 else ""}"'
+    shown = f'"{text}"' if _HARMLESS_AMOUNT.fullmatch(text) else "this"
+    if "," in text:
+        return fault(
+            path,
+            "not_an_amount",
+            f"{shown} is not an amount: write it without separators, as in 1234.50",
+        )
+    return fault(path, "not_an_amount", f"{shown} is not an amount as in 49.90")

@@ -10,6 +10,7 @@ Every function returns the value, or the Fault that says why there is none.
 import hashlib
 import ipaddress
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -35,8 +36,12 @@ PLACEHOLDERS: Final = frozenset(
 _EMPTY_DIGEST: Final = hashlib.sha256(b"").hexdigest()
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SHORT_DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{128}", re.ASCII)
+# Local part, labels, and a last label that is letters, punycode or another script. Internationalised
+# addresses stay as they are written: X only trims and lower-cases [doc WEB].
 _EMAIL: Final = re.compile(
-    r"""[^\s@"(),:;<>\[\\\]]{1,64}@(?:[^\s@"(),:;<>\[\\\]._-][^\s@"(),:;<>\[\\\].]*\.)+[^\s@\d.\W_][^\s@.\W_]+"""
+    r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]]{1,64}@"""
+    r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0]{1,63}\.)+"""
+    r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0]{2,63})"""
 )
 # str.strip() leaves these: zero-width space and joiners, the byte-order mark, bidi marks.
 _INVISIBLE: Final = dict.fromkeys(
@@ -49,6 +54,7 @@ _CLEAR_PHONE: Final = re.compile(
     re.ASCII,
 )
 _PHONE_CHARACTERS: Final = re.compile(r"[\d\s().+/\-\u2010-\u2015\uff0b\uff0dxX#,;=a-zA-Z:]+")
+_INTERNATIONAL: Final = re.compile(r"[\s(]*(?:tel:)?[\s(]*[+\uff0b]")
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -57,7 +63,7 @@ def email_digest(text: str, *, path: str) -> str | Fault:
     """Read an email, or the SHA-256 of one, into its digest."""
     plain = text.strip().lower()
     if not plain.isascii():
-        plain = plain.translate(_INVISIBLE).strip()
+        plain = unicodedata.normalize("NFC", plain.translate(_INVISIBLE).strip())
     if len(plain) > MAX_EMAIL or _EMAIL.fullmatch(plain) is None:
         if _DIGEST.fullmatch(plain):
             return digest(plain, path=path)
@@ -76,7 +82,7 @@ def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
     if _CLEAR_PHONE.fullmatch(text):
         return hashlib.sha256(text.encode()).hexdigest()
     plain = text.strip()
-    if len(plain) == 64 and _DIGEST.fullmatch(plain.lower()):
+    if len(plain) >= 32 and (_DIGEST.fullmatch(plain.lower()) or _SHORT_DIGEST.fullmatch(plain.lower())):
         return digest(plain, path=path)
     number = e164(plain, region)
     if number.startswith("+"):
@@ -90,14 +96,13 @@ def e164(text: str, region: str | None) -> str:
 
     The code is phone_unusable, or phone_needs_region for a number that only a region could explain.
     """
-    text = text.translate(_INVISIBLE)
+    text = text.translate(_INVISIBLE).strip()
     if not text or len(text) > MAX_PHONE or not _PHONE_CHARACTERS.fullmatch(text):
         return "phone_unusable"
     # 00 is how most of the world dials out of its country; no E.164 number begins with it.
     if re.match(r"00\s*[1-9]", text):
         text = "+" + text[2:].lstrip()
-    international = re.match(r"(?:tel:)?\s*[+\uff0b]", text) is not None
-    if region is None and not international:
+    if region is None and not _INTERNATIONAL.match(text):
         digits = sum(character.isdigit() for character in text)
         return (
             "phone_needs_region"
@@ -108,10 +113,9 @@ def e164(text: str, region: str | None) -> str:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return "phone_unusable"
-    if (
-        phonenumbers.is_possible_number_with_reason(number)
-        != phonenumbers.ValidationResult.IS_POSSIBLE
-    ):
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    # Nothing but zeros is what forms are filled with.
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE or not number.national_number:
         return "phone_unusable"
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
@@ -137,14 +141,14 @@ def click_id(text: str, *, path: str) -> str | Fault:
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain
-    if "%" in plain:
-        plain = unquote(plain)
-    if plain.startswith("{"):
-        return _click_id_of_cookie(plain, path=path)
     if "twclid=" in plain:
         found = click_id_of_url(plain if "?" in plain else f"?{plain}")
         if found is not None:
             return found
+    if "%" in plain:
+        plain = unquote(plain)
+    if plain.startswith("{"):
+        return _click_id_of_cookie(plain, path=path)
     return fault(path, "twclid_unusable")
 
 
@@ -179,7 +183,7 @@ def user_agent(text: str, *, path: str) -> str | Fault:
     plain = text.strip()
     if (
         not 0 < len(plain) <= MAX_USER_AGENT
-        or _CONTROL.search(plain)
+        or (not plain.isprintable() and _CONTROL.search(plain))
         or plain.lower() in PLACEHOLDERS
     ):
         return fault(path, "user_agent_unusable")

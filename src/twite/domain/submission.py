@@ -30,6 +30,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     suppressed: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One conversion of a submission that cannot be kept, and why. `pixel` may be ""."""
@@ -53,6 +56,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     entries: tuple[Entry, ...]
     refusals: tuple[Refusal, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Submission({self.receipt}, {self.source}, {self.entries!r}, {self.refusals!r})"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,26 +16,32 @@ FUTURE_TOLERANCE: Final = DAY
 
 # The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
 _MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
-    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}"
+    r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
     re.ASCII,
 )
+# The years 1 to 9999, in UTC: what can be spelled.
+_EARLIEST: Final = -62_135_596_800_000
+LATEST: Final = 253_402_300_799_999
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(text: str, *, now: int, path: str) -> int | Fault:
     """Read a moment with a zone into milliseconds; what is finer is cut off.
 
-    `now` is in milliseconds. A moment without a zone is a fault, as at X [doc WEB].
+    `now` is in milliseconds. A moment without a zone is a fault, as at X [doc WEB]; so are the hour
+    24 and the second 60, which not every reader takes.
     """
     if not _MOMENT.fullmatch(text):
         return fault(path, "not_a_time", _complaint(text))
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text.upper())
     except ValueError:
         return fault(path, "not_a_time", _complaint(text))
     since = at - _EPOCH
     ms = (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    if not _EARLIEST <= ms <= LATEST:
+        return fault(path, "not_a_time", "a time outside the years 1 to 9999")
     if ms > now + FUTURE_TOLERANCE:
         return fault(path, "time_in_future")
     return ms
@@ -44,12 +50,7 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
 def spelled(ms: int) -> str:
     """Spell a moment as X's validator names it: UTC, three digits of milliseconds, `Z`."""
     seconds, rest = divmod(ms, 1_000)
-    at = datetime.fromtimestamp(seconds, UTC)
-    return (
-        f"{at:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
-        if at.year >= 1000
-        else f"{at.isoformat()[:19]}.{rest:03d}Z"
-    )
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
 
 
 def _complaint(text: str) -> str:

@@ -30,11 +30,13 @@ class Signed(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str]
 
 
-class Unsigned(Struct, frozen=True, kw_only=True):
-    """A request that is not properly signed; `why` is for the control plane, X does not tell."""
+class UnsignedError(Exception):
+    """The request is not properly signed; `why` is for the control plane, X does not tell."""
 
-    why: str
-    revoked: bool = False
+    def __init__(self, why: str, *, revoked: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.revoked = revoked
 
 
 class Nonces:
@@ -64,58 +66,44 @@ def verify(
     window: float,
     names: frozenset[str] = SEVEN,
     secret_of: Mapping[str, str] | None = None,
-) -> Signed | Unsigned:
-    """Judge the signature of `request` at the time `at` (epoch seconds).
+) -> Signed:
+    """Judge the signature of `request` at the time `at` (epoch seconds). Raises UnsignedError.
 
     `names` are the exact oauth_ parameters asked for; `secret_of` maps temporary tokens to their
     secrets where the token is not an access token (RFC 5849, section 2.3).
     """
     parameters = authorization_parameters(request)
-    if isinstance(parameters, Unsigned):
-        return parameters
     faulty = _fault_of(parameters, names, at, window)
     if faulty:
-        return Unsigned(why=faulty)
-    app = world.app_by_key(parameters["oauth_consumer_key"])
-    if app is None:
-        return Unsigned(why="unknown consumer key")
-    presented = parameters.get("oauth_token")
-    token: Token | None = None
-    secret = ""
-    if presented is not None:
-        token = world.tokens.get(presented) if secret_of is None else None
-        held = token.secret if token else (secret_of or {}).get(presented)
-        if held is None:
-            return Unsigned(why="unknown token")
-        secret = held
-        if token and token.app != app.id:
-            return Unsigned(why="the token belongs to another app")
-    if not _signature_holds(request, parameters, app.consumer_secret, secret):
-        return Unsigned(why="the signature does not match")
-    if token and token.revoked:
-        return Unsigned(why="the token was revoked", revoked=True)
-    key = (app.consumer_key, presented or "", parameters["oauth_timestamp"], parameters["oauth_nonce"])
+        raise UnsignedError(faulty)
+    found = _keys_of(parameters, world, secret_of)
+    if not _signature_holds(request, parameters, found):
+        raise UnsignedError("the signature does not match")
+    if found.token and found.token.revoked:
+        raise UnsignedError("the token was revoked", revoked=True)
+    parts = ("oauth_consumer_key", "oauth_token", "oauth_timestamp", "oauth_nonce")
+    key = tuple(parameters.get(part, "") for part in parts)
     if not nonces.remember(key, at=at, window=window):
-        return Unsigned(why="the nonce was used before")
-    user = world.users[token.user] if token else None
-    return Signed(app=app, user=user, token=token, parameters=parameters)
+        raise UnsignedError("the nonce was used before")
+    user = world.users[found.token.user] if found.token else None
+    return Signed(app=found.app, user=user, token=found.token, parameters=parameters)
 
 
-def authorization_parameters(request: Request) -> dict[str, str] | Unsigned:
-    """The parameters of the Authorization header, decoded; `realm` is left out."""
+def authorization_parameters(request: Request) -> dict[str, str]:
+    """The Authorization header's parameters, decoded, without `realm`. Raises UnsignedError."""
     header = request.headers.get("authorization", "")
     if not header:
-        return Unsigned(why="no Authorization header")
+        raise UnsignedError("no Authorization header")
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "oauth":
-        return Unsigned(why=f"the scheme {scheme[:20]!r} is not OAuth")
+        raise UnsignedError(f"the scheme {scheme[:20]!r} is not OAuth")
     items = parse_http_list(rest)
     try:
         pairs = {unescape(key): unescape(value) for key, value in parse_keqv_list(items).items()}
     except (IndexError, ValueError):
-        return Unsigned(why="the Authorization header does not parse")
+        raise UnsignedError("the Authorization header does not parse") from None
     if len(pairs) != len(items):
-        return Unsigned(why="an oauth parameter is given twice")
+        raise UnsignedError("an oauth parameter is given twice")
     pairs.pop("realm", None)
     return pairs
 
@@ -138,28 +126,55 @@ def _fault_of(
         return "the signature method is not HMAC-SHA1"
     if parameters["oauth_version"] != spec.OAUTH_VERSION:
         return "the version is not 1.0"
-    stamp, nonce = parameters["oauth_timestamp"], parameters["oauth_nonce"]
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS):
-        return "the timestamp is not a number of seconds"
-    if abs(at - int(stamp)) > window:
-        return f"the timestamp is {abs(at - int(stamp)):.0f} s off, more than {window:.0f} s"
+    nonce = parameters["oauth_nonce"]
     if not nonce or not nonce.isascii():
         return "the nonce is empty or not ASCII"
-    return None
+    stamp = parameters["oauth_timestamp"]
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS):
+        return "the timestamp is not a number of seconds"
+    off = abs(at - int(stamp))
+    return f"the timestamp is {off:.0f} s off, more than {window:.0f} s" if off > window else None
 
 
-def _signature_holds(
-    request: Request, parameters: Mapping[str, str], consumer_secret: str, token_secret: str
-) -> bool:
+class _Keys(Struct, frozen=True, kw_only=True):
+    app: App
+    token: Token | None
+    token_secret: str
+
+    def __repr__(self) -> str:
+        return f"_Keys(app={self.app!r})"
+
+
+def _keys_of(
+    parameters: Mapping[str, str], world: World, secret_of: Mapping[str, str] | None
+) -> _Keys:
+    app = world.app_by_key(parameters["oauth_consumer_key"])
+    if app is None:
+        raise UnsignedError("unknown consumer key")
+    presented = parameters.get("oauth_token")
+    if presented is None:
+        return _Keys(app=app, token=None, token_secret="")
+    if secret_of is not None:
+        if presented not in secret_of:
+            raise UnsignedError("unknown request token")
+        return _Keys(app=app, token=None, token_secret=secret_of[presented])
+    token = world.tokens.get(presented)
+    if token is None:
+        raise UnsignedError("unknown token")
+    if token.app != app.id:
+        raise UnsignedError("the token belongs to another app")
+    return _Keys(app=app, token=token, token_secret=token.secret)
+
+
+def _signature_holds(request: Request, parameters: Mapping[str, str], keys: _Keys) -> bool:
     names = [name for name, _ in request.query_pairs() + request.form_pairs()]
     # X does not accept a key twice. [doc OA]
     if len(set(names)) != len(names):
         return False
     expected: str = hmac_sha1_signature(
-        base_string(request, parameters), consumer_secret, token_secret
+        base_string(request, parameters), keys.app.consumer_secret, keys.token_secret
     )
-    given = parameters["oauth_signature"]
-    return hmac.compare_digest(expected.encode(), given.encode())
+    return hmac.compare_digest(expected.encode(), parameters["oauth_signature"].encode())
 
 
 _STAMP_DIGITS: Final = 12

@@ -111,7 +111,9 @@ class World:
         merged = {kind: dict(getattr(self, kind)) for kind in KINDS}
         for kind, entries in document.items():
             if kind not in KINDS or not isinstance(entries, list):
-                raise WorldError(f"The world is made of lists under {', '.join(KINDS)}; not {kind!r}")
+                raise WorldError(
+                    f"The world is made of lists under {', '.join(KINDS)}; not {kind!r}"
+                )
             for entry in entries:
                 _put(merged[kind], kind, entry)
         _check_references(merged)
@@ -144,14 +146,16 @@ class World:
         return {kind: list(getattr(self, kind).values()) for kind in KINDS}
 
 
-KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType({
-    "accounts": (Account, "id"),
-    "pixels": (Pixel, "id"),
-    "events": (EventTag, "id"),
-    "apps": (App, "id"),
-    "users": (User, "id"),
-    "tokens": (Token, "token"),
-})
+KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType(
+    {
+        "accounts": (Account, "id"),
+        "pixels": (Pixel, "id"),
+        "events": (EventTag, "id"),
+        "apps": (App, "id"),
+        "users": (User, "id"),
+        "tokens": (Token, "token"),
+    }
+)
 
 
 def default_document() -> dict[str, object]:

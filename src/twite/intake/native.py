@@ -8,7 +8,7 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
-from twite.intake.native_conversion import Context, Read, read_one
+from twite.intake.native_conversion import MAX_TEXT, Context, Read, read_one
 from twite.intake.native_shape import Many, Native
 from twite.intake.strict_json import decode, may_hold_control_characters
 
@@ -31,6 +31,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Read, ...]
     body: bytes
     single: bool
+
+    def __repr__(self) -> str:
+        return f"Reading(results={self.results!r}, body=<{len(self.body)} bytes>)"
 
 
 def read(
@@ -63,6 +66,7 @@ def read(
         salt=salt,
         idempotency_key=idempotency_key,
         careful=may_hold_control_characters(body),
+        lengthy=len(body) > MAX_TEXT,
     )
     results = tuple(read_one(one, index, context) for index, one in enumerate(given))
     scrubbed = [result.scrubbed for result in results]

@@ -1,6 +1,7 @@
 """One conversion of our own format → canonical, or the faults that keep it from being one."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
@@ -23,15 +24,19 @@ T = TypeVar("T")
 
 MAX_ID: Final = 256
 MAX_TEXT: Final = 4_096
+_LONGEST_GUESS: Final = 64  # what is longer is not a misspelt name
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_EMAIL_IN_TEXT: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_NOBODY: Final = Identifiers()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What reading a conversion depends on beside the conversion itself.
 
-    `careful` is whether its texts may hold control characters at all.
+    `careful` is whether its texts may hold control characters at all, `lengthy` whether one may be
+    longer than MAX_TEXT. It holds a secret: it does not print.
     """
 
     source: Source
@@ -40,6 +45,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     salt: bytes
     idempotency_key: str | None
     careful: bool
+    lengthy: bool
+
+    def __repr__(self) -> str:
+        return "Context(***)"
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,17 +82,28 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     value, money = _money(given, faults)
     contents = _contents(given, faults)
     url = None if given.url is None else scrubbed_url(given.url)
-    _refuse_long_texts(given, faults)
-    scrubbed = given
-    if given.email is not None or given.phone is not None or given.url is not None:
-        scrubbed = msgspec.structs.replace(
-            given,
-            email=None,
-            phone=None,
-            email_sha256=identifiers.email,
-            phone_sha256=identifiers.phone,
-            url=url,
-        )
+    if context.lengthy:
+        _refuse_long_texts(given, url, faults)
+    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+    if len(identity) > MAX_ID:
+        faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
+    suppressed = objection(given.consent, required=context.source.consent_required)
+    description, search = _free_text(given.description), _free_text(given.search)
+    # Whoever said no is counted, and nothing is kept that could match them.
+    kept = identifiers if suppressed is None else _NOBODY
+    scrubbed = msgspec.structs.replace(
+        given,
+        email=None,
+        phone=None,
+        email_sha256=kept.email,
+        phone_sha256=kept.phone,
+        twclid=kept.click_id,
+        ip=given.ip if suppressed is None else None,
+        user_agent=given.user_agent if suppressed is None else None,
+        url=url,
+        description=description,
+        search=search,
+    )
     if faults or not identifiers.suffice:
         if not identifiers.suffice:
             faults.append(fault("", "identifier_missing"))
@@ -93,26 +113,28 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     conversion = Conversion(
         pixel=pixel,
         event=event,
-        conversion_id="" if given.conversion_id is None else str(given.conversion_id).strip(),
+        conversion_id=identity,
         time=context.now if at is None else at,
         identifiers=identifiers,
         value=value,
         currency=money,
         quantity=_quantity(contents),
-        description=given.description or None,
-        search=given.search or None,
+        description=description,
+        search=search,
         url=url,
         contents=contents,
     )
-    if not conversion.conversion_id:
+    if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
+    if suppressed is not None:
+        conversion = msgspec.structs.replace(conversion, identifiers=kept)
     return Read(
         index=index,
         pixel=pixel,
         scrubbed=scrubbed,
         conversion=conversion,
         faults=tuple(notes),
-        suppressed=objection(given.consent, required=context.source.consent_required),
+        suppressed=suppressed,
     )
 
 
@@ -125,12 +147,11 @@ def _event(given: Native, context: Context, faults: list[Fault]) -> tuple[str, s
     if not given.event:
         faults.append(fault("event", "event_missing"))
         return pixel, ""
-    event = destination.events.get(given.event) or destination.events.get(
-        given.event.strip().lower()
-    )
+    name = given.event.strip().lower()
+    event = destination.events.get(given.event) or destination.events.get(name)
     if event is not None:
         return pixel, event
-    near = get_close_matches(given.event.strip().lower(), destination.events, n=1, cutoff=0.5)
+    near = get_close_matches(name[:_LONGEST_GUESS], destination.events, n=1, cutoff=0.5)
     meant = f'; did you mean "{near[0]}"?' if near else ""
     known = ", ".join(sorted(destination.events)[:12]) or "none"
     faults.append(
@@ -185,8 +206,8 @@ def _amount(raw: msgspec.Raw, path: str, faults: list[Fault]) -> str | None:
     text = bytes(raw).decode()
     if text == "null":
         return None
-    if text.startswith('"'):
-        text = msgspec.json.decode(text, type=str)
+    if text[0] == '"':
+        text = msgspec.json.decode(text, type=str) if "\\" in text else text[1:-1]
     elif text[0] in "{[tf":
         faults.append(fault(path, "not_an_amount"))
         return None
@@ -203,12 +224,12 @@ def _content(one: NativeContent, path: str, faults: list[Fault]) -> Content:
     if one.quantity is not None and not 0 < one.quantity < 2**31:
         faults.append(fault(f"{path}.quantity", "not_a_count"))
     return Content(
-        id=None if one.id is None else str(one.id),
-        name=one.name,
+        id=None if one.id is None else str(one.id).strip() or None,
+        name=one.name or None,
         price=_amount(one.price, f"{path}.price", faults),
         quantity=one.quantity,
-        group=None if one.group is None else str(one.group),
-        type=one.type,
+        group=None if one.group is None else str(one.group).strip() or None,
+        type=one.type or None,
     )
 
 
@@ -232,22 +253,37 @@ def _with_id(conversion: Conversion, index: int, context: Context, *, timed: boo
         said = conversion
         if not timed:
             said = msgspec.structs.replace(conversion, time=context.now // DAY)
+        text = _ENCODER.encode(said).decode()
+        if not text.isascii():
+            # An accented letter has two spellings, and they say the same.
+            text = unicodedata.normalize("NFC", text)
         derived = derived_id(
-            salt=context.salt, scope=f"content\0{scope}", repeated=_ENCODER.encode(said)
+            salt=context.salt, scope=f"content\0{scope}", repeated=text.encode()
         )
     return msgspec.structs.replace(conversion, conversion_id=derived)
 
 
-def _refuse_long_texts(given: Native, faults: list[Fault]) -> None:
-    identity = given.conversion_id
-    if isinstance(identity, str) and len(identity) > MAX_ID:
-        faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
-    for path, text in (
-        ("url", given.url),
+def _free_text(text: str | None) -> str | None:
+    """Return what people wrote, without the emails in it; None where nothing is left."""
+    if text is None:
+        return None
+    plain = text.strip()
+    return (_EMAIL_IN_TEXT.sub("***", plain) if "@" in plain else plain) or None
+
+
+def _refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> None:
+    texts: list[tuple[str, object]] = [
+        ("url", url),
         ("description", given.description),
         ("search", given.search),
-    ):
-        if text is not None and len(text) > MAX_TEXT:
+    ]
+    for index, one in enumerate(given.contents or ()):
+        texts.extend(
+            (f"contents[{index}].{name}", getattr(one, name))
+            for name in ("id", "name", "group", "type")
+        )
+    for path, text in texts:
+        if isinstance(text, str) and len(text) > MAX_TEXT:
             faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
 
 

@@ -1,5 +1,6 @@
 """The page of a conversion, without what an address may give away of a person."""
 
+import re
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -9,14 +10,26 @@ KEPT_PARAMETERS: Final = frozenset(
     {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
 )
 
+# An address with nothing to take out but what follows its path: no user name, no escapes.
+_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
+# A part of a path that is somebody's email, as in /unsubscribe/bob@example.com.
+_EMAIL_IN_PATH: Final = re.compile(r"[^/]+(?:@|%40)[^/]+\.[^/]+", re.IGNORECASE)
 
-@lru_cache(maxsize=4_096)
+
 def scrubbed_url(text: str) -> str | None:
-    """Return the address without user name, fragment and all but campaign parameters.
+    """Return the address without user name, emails, fragment and all but campaign parameters.
 
     None where it is not an http(s) address. The click id is read from it before, and travels as an
     identifier.
     """
+    simple = _SIMPLE.fullmatch(text)
+    if simple is not None and "utm_" not in text:
+        return simple.group(1)
+    return _scrubbed(text)
+
+
+@lru_cache(maxsize=4_096)
+def _scrubbed(text: str) -> str | None:
     try:
         parts = urlsplit(text.strip())
         host = parts.hostname
@@ -31,6 +44,7 @@ def scrubbed_url(text: str) -> str | None:
             given = parse_qsl(parts.query, max_num_fields=1_000)
         except ValueError:
             given = []
-        query = urlencode([pair for pair in given if pair[0] in KEPT_PARAMETERS])
+        query = urlencode([(k, v) for k, v in given if k in KEPT_PARAMETERS and "@" not in v])
     shown = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, parts.path, query, ""))
+    path = _EMAIL_IN_PATH.sub("-", parts.path)
+    return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))

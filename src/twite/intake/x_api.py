@@ -32,7 +32,7 @@ _MAX_ID: Final = 256
 _FAR: Final = 2**62  # no bound on the future: X states none [unknown]
 
 
-class XIdentifier(msgspec.Struct, frozen=True):
+class XIdentifier(msgspec.Struct, frozen=True, omit_defaults=True):
     twclid: str | None = None
     hashed_email: str | None = None
     hashed_phone_number: str | None = None
@@ -44,7 +44,7 @@ class XIdentifier(msgspec.Struct, frozen=True):
         return "XIdentifier(***)"
 
 
-class XContent(msgspec.Struct, frozen=True):
+class XContent(msgspec.Struct, frozen=True, omit_defaults=True):
     content_id: str | int | None = None
     content_group_id: str | int | None = None
     content_name: str | None = None
@@ -53,7 +53,7 @@ class XContent(msgspec.Struct, frozen=True):
     num_items: int | None = None
 
 
-class XConversion(msgspec.Struct, frozen=True):
+class XConversion(msgspec.Struct, frozen=True, omit_defaults=True):
     conversion_time: str | None = None
     conversion_timestamp: int | str | None = None
     event_id: str | None = None
@@ -68,6 +68,9 @@ class XConversion(msgspec.Struct, frozen=True):
     event_source_url: str | None = None
     contents: list[XContent] | None = None
     restricted_data_use: str | None = None
+
+    def __repr__(self) -> str:
+        return "XConversion(***)"
 
 
 class XRequest(msgspec.Struct, frozen=True):
@@ -86,6 +89,9 @@ class XReading(msgspec.Struct, frozen=True, kw_only=True):
 
     conversions: tuple[Conversion, ...]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"XReading(conversions={self.conversions!r}, body=<{len(self.body)} bytes>)"
 
 
 _DECODER: Final = msgspec.json.Decoder(XRequest)
@@ -234,15 +240,16 @@ def _identifiers(given: list[XIdentifier], complaints: list[Complaint]) -> Ident
     for element in given:
         email = _digest(element.hashed_email, "hashed_email", complaints) or email
         phone = _digest(element.hashed_phone_number, "hashed_phone_number", complaints) or phone
-        click = (element.twclid or "").strip() or click
-        ip = (element.ip_address or "").strip() or ip
-        agent = (element.user_agent or "").strip() or agent
+        own_click = (element.twclid or "").strip()
+        own_ip, own_agent = (element.ip_address or "").strip(), (element.user_agent or "").strip()
+        click, ip, agent = own_click or click, own_ip or ip, own_agent or agent
         browser = (element.twpid or "").strip() or browser
+        # A hash that is none has its own complaint.
         enough = enough and bool(
-            element.twclid
-            or element.hashed_email
-            or element.hashed_phone_number
-            or (element.ip_address and element.user_agent)
+            own_click
+            or (element.hashed_email or "").strip()
+            or (element.hashed_phone_number or "").strip()
+            or (own_ip and own_agent)
         )
     merged = Identifiers(
         click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
@@ -253,13 +260,17 @@ def _identifiers(given: list[XIdentifier], complaints: list[Complaint]) -> Ident
 
 
 def _digest(text: str | None, parameter: str, complaints: list[Complaint]) -> str | None:
-    if not text:
+    plain = (text or "").strip()
+    if not plain:
         return None
-    digest = normalize.digest(text, path=parameter)
+    digest = normalize.digest(plain, path=parameter)
     if not isinstance(digest, Fault):
         return digest
-    # X echoes the value. Somebody's raw address sent by mistake must not travel on in an error.
-    shown = "***" if "@" in text or not text.isalnum() else _shown(text)
+    if digest.code == "hash_of_nothing":
+        # It matches nobody, but X takes it: many a client hashes an empty field.
+        return plain.lower()
+    # X echoes the value. Somebody's raw address or number must not travel on in an error.
+    shown = _shown(plain) if plain.isalnum() and not plain.isdigit() else "***"
     complaints.append(_invalid(spec.NOT_A_HASH.format(parameter=parameter, value=shown), parameter))
     return None
 

@@ -1,13 +1,16 @@
 """Metrics for Prometheus. Labels come from the configuration alone, so the series are bounded."""
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from twite.domain.account import Account
 from twite.gateway.notices import Accepted, Attempted, Moved, Notice, Paused, Resumed, Troubled
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
+_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 
 
 class Metrics:
@@ -21,6 +24,7 @@ class Metrics:
             ["source", "verdict"],
             registry=registry,
         )
+        self._doors: dict[str, tuple[Counter, ...]] = {}
         self._attempts = Counter(
             "twite_attempts_total",
             "Requests to X, by outcome and HTTP status (none where no answer came).",
@@ -75,10 +79,7 @@ class Metrics:
         """Count a notice."""
         match notice:
             case Accepted() as one:
-                for verdict in ("accepted", "duplicates", "suppressed", "rejected"):
-                    many = getattr(one, verdict)
-                    if many:
-                        self._submitted.labels(one.source, verdict).inc(many)
+                self._see_accepted(one)
             case Attempted() as one:
                 self._attempts.labels(one.pixel, one.outcome, str(one.status or "none")).inc()
                 self._sent.labels(one.pixel, one.outcome).inc(one.conversions)
@@ -93,6 +94,22 @@ class Metrics:
                 self._paused.labels(pixel).set(0)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
+
+    def _see_accepted(self, one: Accepted) -> None:
+        """Count at the door: the hot one, so its series are looked up once a source."""
+        series = self._doors.get(one.source)
+        if series is None:
+            labels = partial(self._submitted.labels, one.source)
+            series = self._doors[one.source] = tuple(labels(verdict) for verdict in VERDICTS)
+        accepted, duplicates, suppressed, rejected = series
+        if one.accepted:
+            accepted.inc(one.accepted)
+        if one.duplicates:
+            duplicates.inc(one.duplicates)
+        if one.suppressed:
+            suppressed.inc(one.suppressed)
+        if one.rejected:
+            rejected.inc(one.rejected)
 
     def rendered(self, accounts: Iterable[Account]) -> bytes:
         """Return the page that Prometheus reads, with the balance as it is now."""

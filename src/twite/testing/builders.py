@@ -2,7 +2,7 @@
 
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
-from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 from twite.domain.submission import Door, Entry, Submission
@@ -18,6 +18,20 @@ def a_destination(pixel: str = "o8z6j", *, rate: int = 60_000) -> Destination:
         credentials=PixelToken(token=Secret(f"emulator-pixel-token-{pixel}")),
         events={"purchase": "o8z6k", "sign_up": "o8z6m"},
         rate=rate,
+    )
+
+
+def a_destination_with_oauth(pixel: str = "o8z6j") -> Destination:
+    """Return a pixel with the credentials that X publishes as examples."""
+    return Destination(
+        pixel=pixel,
+        credentials=OAuthKeys(
+            consumer_key="xvz1evFS4wEEPTGEFPHBog",
+            consumer_secret=Secret("kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"),
+            token="370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",  # noqa: S106  X's example
+            token_secret=Secret("LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"),
+        ),
+        events={"purchase": "o8z6k", "sign_up": "o8z6m"},
     )
 
 

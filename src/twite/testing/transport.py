@@ -16,6 +16,10 @@ class ScriptedTransport:
         self._replies = list(replies)
         self.sent: list[Parcel] = []
 
+    def reply(self, reply: Reply) -> None:
+        """Add a reply to those that are waiting."""
+        self._replies.append(reply)
+
     async def post(self, parcel: Parcel) -> Answer | NoAnswer:
         """Keep the parcel and give the next reply."""
         self.sent.append(parcel)

@@ -33,19 +33,19 @@ _LONGEST_WORDS: Final = 512
 
 
 class _Error(msgspec.Struct, frozen=True):
-    code: str | int = ""
-    message: str = ""
+    code: str | int | None = ""
+    message: str | None = ""
     parameter: str | None = None
 
 
 class _Data(msgspec.Struct, frozen=True):
     conversions_processed: int | None = None
-    debug_id: str | None = None
+    debug_id: object = None  # for a person: its type must not cost a delivery its proof
 
 
 class _Body(msgspec.Struct, frozen=True):
     data: _Data | None = None
-    errors: list[_Error] = []
+    errors: list[_Error] | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
@@ -92,7 +92,7 @@ def _success(status: int, read: _Body | None, sent: int) -> Outcome:
         return Errored(
             reason=f"X processed {read.data.conversions_processed} of {sent}", ambiguous=True
         )
-    return Delivered(debug_id=(read.data.debug_id or "")[:_LONGEST_WORDS])
+    return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
 
 
 def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
@@ -120,11 +120,11 @@ def _complaints(read: _Body | None) -> tuple[Complaint, ...]:
         return ()
     return tuple(
         Complaint(
-            code=str(error.code)[:64],
-            message=error.message[:_LONGEST_WORDS],
+            code=str("" if error.code is None else error.code)[:64],
+            message=(error.message or "")[:_LONGEST_WORDS],
             parameter=(error.parameter or "")[:64],
         )
-        for error in read.errors[:1_000]
+        for error in (read.errors or ())[:1_000]
     )
 
 

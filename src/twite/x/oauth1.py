@@ -7,7 +7,7 @@ attempt is signed anew. [doc OA]
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
 from oauthlib.oauth1.rfc5849 import signature
@@ -41,14 +41,23 @@ def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: i
     given = parameters(authorization)
     if given is None or not _names(given, keys, now):
         return None
-    request = _Request(
-        uri=url, http_method=method, signature=given["oauth_signature"], params=_signed(given)
-    )
-    good = signature.verify_hmac_sha1(
-        request,
-        client_secret=keys.consumer_secret.reveal(),
-        resource_owner_secret=keys.token_secret.reveal(),
-    )
+    try:
+        # The query is signed too (RFC 5849, 3.4.1.3.1).
+        query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+        request = _Request(
+            uri=url,
+            http_method=method,
+            signature=given["oauth_signature"],
+            params=[*_signed(given), *query],
+        )
+        good = signature.verify_hmac_sha1(
+            request,
+            client_secret=keys.consumer_secret.reveal(),
+            resource_owner_secret=keys.token_secret.reveal(),
+        )
+    except ValueError:
+        # The caller chose the host: not every one makes an address.
+        return None
     return given["oauth_nonce"] if good else None
 
 

@@ -1,10 +1,6 @@
 -- Every statement that the store runs, each with a name and a sentence. `VALUES (?, …)` is repeated
 -- for as many rows as there are.
 
--- name: salt
--- The deployment's salt.
-SELECT salt FROM deployment;
-
 -- name: opening
 -- Who this deployment is, and whether the last owner closed the store.
 SELECT salt, epoch, clean FROM deployment;
@@ -156,12 +152,12 @@ SELECT value, :attempt FROM json_each(:deliveries);
 
 -- name: count_delivered
 -- Add deliveries under a lease to what their accounts have delivered.
-INSERT INTO account (id, source, pixel, delivered)
-SELECT outbox.account, '', '', count(*) FROM outbox
-WHERE outbox.id IN (SELECT value FROM json_each(:deliveries))
-  AND outbox.lease = :lease AND outbox.state = 'sending'
-GROUP BY outbox.account
-ON CONFLICT (id) DO UPDATE SET delivered = delivered + excluded.delivered;
+UPDATE account SET delivered = delivered + settled.deliveries
+FROM (
+  SELECT account, count(*) AS deliveries FROM outbox
+  WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
+  GROUP BY account) AS settled
+WHERE settled.account = account.id;
 
 -- name: remove_delivered
 -- X has them.
@@ -181,8 +177,10 @@ UPDATE outbox SET state = 'queued', lease = NULL, due_at = :due_at
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: rest
--- Held or dead, with the reason.
-UPDATE outbox SET state = :state, lease = NULL, reason = :reason, rested_at = :at
+-- Held or dead, with the reason; since the attempt, or else since the claim.
+UPDATE outbox
+SET state = :state, lease = NULL, reason = :reason,
+    rested_at = coalesce(:at, (SELECT claimed_at FROM lease WHERE lease.id = :lease))
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: lapsed_leases
@@ -256,11 +254,12 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'de
 
 -- name: count_discarded
 -- Add resting deliveries to what their accounts have suppressed.
-INSERT INTO account (id, source, pixel, suppressed)
-SELECT outbox.account, '', '', count(*) FROM outbox
-WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead')
-GROUP BY outbox.account
-ON CONFLICT (id) DO UPDATE SET suppressed = suppressed + excluded.suppressed;
+UPDATE account SET suppressed = suppressed + given_up.deliveries
+FROM (
+  SELECT account, count(*) AS deliveries FROM outbox
+  WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead')
+  GROUP BY account) AS given_up
+WHERE given_up.account = account.id;
 
 -- name: note_discarded
 -- Why they were given up.

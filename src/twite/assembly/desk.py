@@ -1,0 +1,128 @@
+"""The store, for commands: to read beside a running gateway, or to act on deliveries at rest."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from twite.assembly.settings import Settings
+from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.secret import Secret
+from twite.gateway.ports import Desk
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+
+_PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+_IN_ONE_REQUEST: Final = 10_000
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
+    """Read what happened, whether a gateway runs or not. Raises StoreUnusable."""
+    path = settings.store.path
+    if not path.exists():
+        raise StoreUnusable(
+            path=str(path),
+            reason="there is no such database yet",
+            cure="twite serve makes it; or store.url names another file than the gateway's",
+        )
+    reader = await SQLiteReader.open(str(path))
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """Act on deliveries: in the store itself, or through the gateway that owns it.
+
+    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    """
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+            yield GatewayDesk(http, found)
+        return
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Reachable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running gateway writes about itself."""
+
+    pid: int
+    url: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Reachable(pid={self.pid}, url={self.url!r}, token=***)"
+
+
+def reachable(file: Path) -> Reachable | None:
+    """Read it; None where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Reachable)
+    except (OSError, msgspec.DecodeError, UnicodeError):
+        return None
+
+
+class GatewayDesk:
+    """A Desk that asks the gateway of this machine. Its clock counts, not ours."""
+
+    def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
+        self._http = http
+        self._url = gateway.url
+        self._token = Secret(gateway.token)
+
+    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        return await self._ask("replay", deliveries, "")
+
+    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        return await self._ask("discard", deliveries, note)
+
+    async def _ask(self, do: str, deliveries: Sequence[int], note: str) -> int:
+        done = 0
+        for at in range(0, len(deliveries), _IN_ONE_REQUEST):
+            some = list(deliveries[at : at + _IN_ONE_REQUEST])
+            done += await self._order({"do": do, "deliveries": some, "note": note})
+        return done
+
+    async def _order(self, order: dict[str, object]) -> int:
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        try:
+            async with self._http.post(
+                f"{self._url}/-/desk", json=order, headers=headers, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+                if not answer.ok:
+                    raise self._refused(f"answered {answer.status}")
+                return msgspec.json.decode(body, type=_Done).done
+        except (aiohttp.ClientError, OSError) as failure:
+            raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
+        except msgspec.DecodeError:
+            raise self._refused("answered something else than a gateway does") from None
+
+    def _refused(self, what: str) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            reason=f"the gateway at {self._url} owns the store and {what}. "
+            "Look at its log, or stop it and try again",
+            retry_after=1,
+        )
+
+
+class _Done(msgspec.Struct):
+    done: int

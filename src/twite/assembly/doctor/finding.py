@@ -1,0 +1,37 @@
+"""What the doctor finds."""
+
+from enum import StrEnum, auto
+
+import msgspec
+
+
+class Light(StrEnum):
+    GREEN = auto()  # in order
+    AMBER = auto()  # works, and may hurt later
+    RED = auto()  # conversions will not reach X, or may be lost
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at.
+
+    `found` is the fact, `meaning` what follows from it, `cure` what to do. A green finding needs
+    neither of the last two.
+    """
+
+    topic: str
+    light: Light
+    found: str
+    meaning: str = ""
+    cure: str = ""
+
+
+def green(topic: str, found: str) -> Finding:
+    return Finding(topic=topic, light=Light.GREEN, found=found)
+
+
+def amber(topic: str, found: str, meaning: str, cure: str) -> Finding:
+    return Finding(topic=topic, light=Light.AMBER, found=found, meaning=meaning, cure=cure)
+
+
+def red(topic: str, found: str, meaning: str, cure: str) -> Finding:
+    return Finding(topic=topic, light=Light.RED, found=found, meaning=meaning, cure=cure)

@@ -1,0 +1,101 @@
+"""The doctor on the store: the file, SQLite, the balance, what rests and what is paused."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
+
+from twite.assembly.desk import Reachable, open_records, reachable
+from twite.assembly.doctor.disk import disk
+from twite.assembly.doctor.finding import Finding, amber, green, red
+from twite.assembly.settings import Settings
+from twite.domain.account import Account, total
+from twite.domain.errors import PassingError, StoreUnusable
+from twite.gateway.ports import Pause
+
+_FIRST_WORDS = 200
+
+
+async def store(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the store without owning it: a gateway may be running."""
+    path = settings.store.path
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield red(
+            "store",
+            f"the folder {folder} is not there, or this user may not write in it",
+            "The gateway would not start.",
+            "Create it, or give it to the user that runs twite serve.",
+        )
+        return
+    for finding in disk(folder):
+        yield finding
+    yield green("store", f"SQLite {sqlite3.sqlite_version}")
+    if not path.exists():
+        yield green("store", f"{path} is not there yet; twite serve makes it")
+        return
+    if not os.access(path, os.R_OK | os.W_OK):
+        yield red(
+            "store",
+            f"this user may not read and write {path}",
+            "The gateway would not start.",
+            "Run this as the user that runs twite serve, or mend the file's owner.",
+        )
+        return
+    async for finding in _contents(settings):
+        yield finding
+
+
+async def _contents(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with open_records(settings) as records:
+            accounts = await records.accounts()
+            pauses = await records.pauses()
+    except (StoreUnusable, PassingError) as error:
+        yield red("store", str(error), "The gateway could not use it either.", "See the sentence.")
+        return
+    running = reachable(settings.store.gateway_file)
+    yield green("store", f"{settings.store.path} can be read{_owner(running)}")
+    for finding in _balance(accounts):
+        yield finding
+    for finding in _pauses(pauses):
+        yield finding
+
+
+def _owner(running: Reachable | None) -> str:
+    return f"; a gateway runs as process {running.pid}" if running else ""
+
+
+def _balance(accounts: Sequence[Account]) -> Iterator[Finding]:
+    everything = total(accounts)
+    residue = [one for one in accounts if one.balance]
+    if residue:
+        where = ", ".join(
+            f"{one.source}/{one.pixel or 'no pixel'}: {one.balance:+d}" for one in residue
+        )
+        yield red(
+            "balance",
+            f"it is not 0 ({where})",
+            "Conversions were received of which nothing else is known.",
+            "Keep the database file as it is, and report this.",
+        )
+    else:
+        yield green("balance", f"0: {everything.received} received, {everything.pending} pending")
+    if everything.dead or everything.held:
+        yield amber(
+            "dead letters",
+            f"{everything.dead} dead, {everything.held} held",
+            "They are not sent until a person decides.",
+            "Look at them with twite dead, then replay or discard them.",
+        )
+
+
+def _pauses(pauses: Sequence[Pause]) -> Iterator[Finding]:
+    for pause in pauses:
+        since = datetime.fromtimestamp(pause.since / 1_000, UTC)
+        yield red(
+            "paused",
+            f"pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
+            "Its conversions wait in the store; one a minute is tried.",
+            "Mend the pixel's credentials, access or events; sending goes on by itself.",
+        )

@@ -1,0 +1,184 @@
+"""Settings: `twite.toml` and the environment, read, checked and turned into values.
+
+Files: `toml` reads the text, `shape` says which keys there are, `build` brings the two together,
+`values` knows what a text means, `pixels` and `sources` what a pixel and a source must have.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.assembly import shape, toml, values
+from twite.assembly.build import Reader
+from twite.assembly.pixels import destinations
+from twite.assembly.sources import sources, weak_keys
+from twite.assembly.values import Address, Network
+from twite.domain.dedup import LEAST_WINDOW
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import SettingsError
+from twite.domain.times import DAY, MINUTE, SECOND
+
+FILE: Final = Path("twite.toml")
+_SCHEME: Final = "sqlite:"
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """`max_body` is in bytes, `receive_deadline` in milliseconds."""
+
+    listen: Address
+    public_url: str
+    trusted_proxies: tuple[Network, ...]
+    max_body: int
+    receive_deadline: int
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """`dedup_window` is in milliseconds; `queue` is how many conversions may wait for the disk."""
+
+    path: Path
+    dedup_window: int
+    queue: int
+
+    @property
+    def gateway_file(self) -> Path:
+        """Where a running gateway writes how it can be reached, for its owner's eyes only."""
+        return Path(f"{self.path}.gateway")
+
+
+class X(msgspec.Struct, frozen=True, kw_only=True):
+    """`rate` is conversions in fifteen minutes, `timeout` milliseconds."""
+
+    api_url: str
+    oauth_url: str
+    api_version: str
+    rate: int
+    timeout: int
+    batch: int
+    in_flight: int
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. `warnings` are sentences for whoever runs Twite."""
+
+    path: Path
+    server: Server
+    store: Store
+    x: X
+    log: shape.Log
+    pixels: tuple[Destination, ...]
+    submitters: tuple[Source, ...]
+    warnings: tuple[str, ...] = ()
+
+    def destinations(self) -> tuple[Destination, ...]:
+        """Return the pixels with their credentials."""
+        return self.pixels
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return who may submit."""
+        return self.submitters
+
+
+def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) -> Settings:
+    """Read the settings. Relative paths in the file are relative to the file.
+
+    Without `credentials`, for commands that only look, a secret that cannot be read is empty
+    instead of an error. Raises SettingsError, which names the place and the cure.
+    """
+    tree = toml.read(path)
+    overridden = toml.override(tree, environ)
+    folder = path.resolve().parent if path.is_file() else Path.cwd()
+    reader = Reader(
+        environ=environ, folder=folder, overridden=frozenset(overridden), credentials=credentials
+    )
+    try:
+        return _checked(reader.build(tree), path, folder, reader.warnings)
+    except SettingsError as error:
+        if error.place not in overridden:
+            raise
+        place = f"{error.place} (set by {overridden[error.place]})"
+        raise SettingsError(place=place, message=error.message) from None
+
+
+def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]) -> Settings:
+    server, store, x = _server(written.server), _store(written.store, folder), _x(written.x)
+    pixels = destinations(written.pixel, rate=x.rate)
+    submitters = sources(written.source, pixels=[pixel.pixel for pixel in pixels])
+    return Settings(
+        path=path,
+        server=server,
+        store=store,
+        x=x,
+        log=written.log,
+        pixels=pixels,
+        submitters=submitters,
+        warnings=(*warnings, *_doubts(server, x), *weak_keys(submitters)),
+    )
+
+
+def _doubts(server: Server, x: X) -> Iterator[str]:
+    if any(network.prefixlen == 0 for network in server.trusted_proxies):
+        yield (
+            "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
+            "Name your proxy's own network"
+        )
+    for key, url in (("api_url", x.api_url), ("oauth_url", x.oauth_url)):
+        if values.unprotected(url):
+            yield f"x.{key}: credentials would travel unencrypted. Use https"
+
+
+def _server(written: shape.Server) -> Server:
+    listen = values.address(written.listen, "server.listen")
+    return Server(
+        listen=listen,
+        public_url=(
+            f"http://{listen}"
+            if written.public_url is None
+            else values.url(written.public_url, "server.public_url")
+        ),
+        trusted_proxies=tuple(
+            values.network(one, f"server.trusted_proxies[{index}]")
+            for index, one in enumerate(written.trusted_proxies)
+        ),
+        max_body=values.size(written.max_body, "server.max_body", least=1 << 10, most=64 << 20),
+        receive_deadline=values.duration(
+            written.receive_deadline, "server.receive_deadline", least=SECOND, most=10 * MINUTE
+        ),
+    )
+
+
+def _store(written: shape.Store, folder: Path) -> Store:
+    if not written.url.startswith(_SCHEME) or len(written.url) == len(_SCHEME):
+        raise SettingsError(
+            place="store.url",
+            message=f"not a store that Twite has. Write {_SCHEME} and a path: "
+            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
+        )
+    # sqlite:///absolute is how others write it.
+    name = written.url.removeprefix(_SCHEME)
+    name = name.removeprefix("//") if name.startswith("///") else name
+    if ":memory:" in name:
+        raise SettingsError(
+            place="store.url",
+            message="a store in memory would lose what was acknowledged. Write the path of a file",
+        )
+    return Store(
+        path=folder / name,
+        dedup_window=values.duration(
+            written.dedup_window, "store.dedup_window", least=LEAST_WINDOW, most=365 * DAY
+        ),
+        queue=written.queue,
+    )
+
+
+def _x(written: shape.X) -> X:
+    return X(
+        api_url=values.url(written.api_url, "x.api_url"),
+        oauth_url=values.url(written.oauth_url, "x.oauth_url"),
+        api_version=written.api_version,
+        rate=written.rate,
+        timeout=values.duration(written.timeout, "x.timeout", least=SECOND, most=MINUTE),
+        batch=written.batch,
+        in_flight=written.in_flight,
+    )

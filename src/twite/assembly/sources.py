@@ -1,0 +1,84 @@
+"""`[[source]]`: from what is written to sources."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from twite.assembly import shape, toml, values
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+
+# What is posted to the X-shaped route is booked under this name.
+_RESERVED: Final = frozenset({"x-api"})
+_SHORTEST_KEY: Final = 16
+
+
+def sources(written: tuple[shape.Source, ...], *, pixels: list[str]) -> tuple[Source, ...]:
+    """Check every source against the pixels there are."""
+    made = tuple(
+        _source(source, f"source[{index}]", pixels) for index, source in enumerate(written)
+    )
+    values.differ([one.name for one in made], "source[{}].name", "source")
+    _differ_in_key(made)
+    return made
+
+
+def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
+    """Yield a warning for each key that could be guessed."""
+    for index, source in enumerate(made):
+        if source.key and len(source.key.reveal()) < _SHORTEST_KEY:
+            yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
+
+
+def _source(written: shape.Source, place: str, pixels: list[str]) -> Source:
+    name = values.name(written.name, f"{place}.name", "a source")
+    if name in _RESERVED:
+        raise SettingsError(
+            place=f"{place}.name",
+            message=f"{name!r} is how the X-shaped route is booked. Choose another name",
+        )
+    if written.key is None and not written.origins:
+        raise SettingsError(
+            place=place,
+            message="has neither a key nor origins, so nobody could submit. "
+            'Write key = "env:NAME" for servers, or origins for browsers',
+        )
+    if written.key is not None and not written.key.reveal().isascii():
+        raise SettingsError(
+            place=f"{place}.key", message="must be ASCII, to fit into an HTTP header"
+        )
+    named = {"pixel": written.pixel} | {
+        f"pixels[{index}]": pixel for index, pixel in enumerate(written.pixels)
+    }
+    for key, pixel in named.items():
+        if pixel not in pixels:
+            known = (
+                toml.nearest(pixel, pixels) if pixels else "There is no [[pixel]] yet: write one"
+            )
+            raise SettingsError(
+                place=f"{place}.{key}", message=f"{pixel!r} is the id of no [[pixel]]. {known}"
+            )
+    return Source(
+        name=name,
+        key=written.key,
+        pixel=written.pixel,
+        pixels=frozenset(named.values()),
+        origins=tuple(
+            values.origin(one, f"{place}.origins[{index}]")
+            for index, one in enumerate(written.origins)
+        ),
+        consent_required=written.consent == "required",
+        region=(
+            None if written.region is None else values.region(written.region, f"{place}.region")
+        ),
+    )
+
+
+def _differ_in_key(sources: tuple[Source, ...]) -> None:
+    """One key must mean one source. Keys that could not be read are not compared."""
+    for index, source in enumerate(sources):
+        for other in sources[:index]:
+            if source.key and source.key == other.key:
+                raise SettingsError(
+                    place=f"source[{index}].key",
+                    message=f"the same key as the source {other.name!r}. Give each its own",
+                )

@@ -1,0 +1,85 @@
+"""The settings file that `twite init` writes: every key, with what it means."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+
+def rendered(*, pixel: str, events: Mapping[str, str], key_file: str) -> str:
+    """Return the text of a settings file."""
+    pairs = ", ".join(f"{_text(name)} = {_text(event)}" for name, event in events.items())
+    return (
+        _TEMPLATE.replace("@PIXEL@", _text(pixel))
+        .replace("@EVENTS@", f"{{ {pairs} }}")
+        .replace("@KEY@", _text(f"file:{key_file}"))
+    )
+
+
+def _text(text: str) -> str:
+    """Spell a text of TOML: JSON's spelling is one, but for DEL."""
+    return json.dumps(text).replace("\x7f", "\\u007f")
+
+
+_TEMPLATE: Final = """\
+# Settings of Twite. Lines that begin with "# " and a key show its default.
+# Any value may be read from elsewhere: "env:NAME" from the environment, "file:PATH" from a file.
+# TWITE_SERVER__LISTEN and the like override any key. `twite check` says whether all is well.
+
+[server]
+listen = "127.0.0.1:8080"
+# The first-party address that browsers and servers see, through your proxy:
+# public_url = "https://t.shop.example"
+# Whose X-Forwarded-For is believed:
+trusted_proxies = ["127.0.0.1/32"]
+# max_body = "1MiB"
+# receive_deadline = "30s"
+
+[store]
+url = "sqlite:twite.db"
+# How long a conversion id is remembered; never under 48 hours:
+# dedup_window = "7d"
+# How many conversions may wait for the disk before new ones are refused with 429:
+# queue = 20000
+
+[x]
+# api_url = "https://ads-api.x.com"
+# oauth_url = "https://api.x.com"
+# api_version = "12"
+# Conversions in 15 minutes for each account; X's own answers may lower it:
+# rate = 60000
+# timeout = "15s"
+# Conversions in a request, and requests in flight for each pixel:
+# batch = 500
+# in_flight = 4
+
+[log]
+# level = "info"       # debug, info, warning, error
+# format = "text"      # or json
+
+[[pixel]]
+# Events Manager, the event source's id:
+id = @PIXEL@
+# Only for managing events:
+# account = "18ce54d4x5t"
+# Events Manager, Install Pixel, Manual, Conversion API, Generate access token:
+auth = { pixel_token = "env:X_PIXEL_TOKEN" }
+# Or the keys of an app that X has approved for the Ads API:
+# auth = { consumer_key = "env:X_CONSUMER_KEY", consumer_secret = "env:X_CONSUMER_SECRET", \
+token = "env:X_TOKEN", token_secret = "env:X_TOKEN_SECRET" }
+# Your name for each event, and X's id of it:
+events = @EVENTS@
+
+[[source]]
+name = "shop"
+# What your servers send as `Authorization: Bearer …`:
+key = @KEY@
+pixel = @PIXEL@
+# Further pixels that a conversion may name:
+# pixels = []
+# Browsers allowed to post; they carry no key:
+# origins = ["https://shop.example"]
+# "required" sends nothing without consent to advertising:
+# consent = "optional"
+# How to read a phone number without a country code:
+# region = "GB"
+"""

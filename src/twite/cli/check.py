@@ -1,0 +1,58 @@
+"""`twite check`: the doctor."""
+
+import asyncio
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from twite.assembly.doctor import Finding, Light, examine
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json
+
+EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
+_SIGNS: Final = {
+    Light.GREEN: ("ok  ", "green"),
+    Light.AMBER: ("warn", "yellow"),
+    Light.RED: ("FAIL", "bold red"),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check", help=f"{COMMANDS['check']}\n\n{EXAMPLE}")(check)
+
+
+def check(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Exits 1 when something is red. It changes nothing, and sends X no credentials."""
+    findings = asyncio.run(_findings(config, quiet=as_json))
+    counts = Counter(finding.light for finding in findings)
+    if as_json:
+        printing.print_json({"ok": not counts[Light.RED], "findings": findings})
+    else:
+        printing.say(
+            f"{counts[Light.GREEN]} in order, {counts[Light.AMBER]} to look at, "
+            f"{counts[Light.RED]} in the way."
+        )
+    if counts[Light.RED]:
+        raise typer.Exit(1)
+
+
+async def _findings(config: Path, *, quiet: bool) -> list[Finding]:
+    findings = []
+    async for finding in examine(config, os.environ):
+        findings.append(finding)
+        if not quiet:
+            _print(finding)
+    return findings
+
+
+def _print(finding: Finding) -> None:
+    sign, style = _SIGNS[finding.light]
+    printing.say(printing.styled(sign, style), f"  {finding.topic}: {finding.found}")
+    if finding.meaning:
+        printing.say(f"        {finding.meaning}")
+    if finding.cure:
+        printing.say(f"        → {finding.cure}")

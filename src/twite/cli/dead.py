@@ -1,0 +1,217 @@
+"""`twite dead`: deliveries that are dead or held, and what a person decides about them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+import msgspec
+import typer
+
+from twite.assembly.desk import open_desk, open_records
+from twite.assembly.settings import Settings
+from twite.cli import COMMANDS, printing
+from twite.cli.lives import told
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.domain.account import Life
+from twite.domain.delivery import State
+from twite.domain.times import spelled
+
+EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
+REPLAY: Final = """Queue them again, with the same conversion id and body.
+
+A held delivery may have reached X already: sent again, it could count double.
+
+Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
+DISCARD: Final = """Give them up for good; they are booked as suppressed.
+
+Example: `twite dead discard order-1001 --note "test order"`"""
+_MOST: Final = 100_000
+_LONGEST_REASON: Final = 160
+
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Conversion ids, or numbers of deliveries."),
+]
+All = Annotated[bool, typer.Option("--all", help="All dead deliveries, instead of ids.")]
+Held = Annotated[bool, typer.Option("--held", help="With --all: the held ones too.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many.")]
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries are meant."""
+
+    ids: tuple[str, ...]
+    every: bool
+    held: bool
+    pixel: str | None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do to them."""
+
+    do: Literal["replay", "discard"]
+    note: str
+    dry_run: bool
+    as_json: bool
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    dead = typer.Typer(help=f"{COMMANDS['dead']}\n\n{EXAMPLE}", invoke_without_command=True)
+    dead.callback()(_listed_by_default)
+    dead.command("list", help="List them, the latest first.\n\nExample: `twite dead list --json`")(
+        listed
+    )
+    dead.command("replay", help=REPLAY)(replay)
+    dead.command("discard", help=DISCARD)(discard)
+    app.add_typer(dead, name="dead")
+
+
+def listed(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    found = load(config, credentials=False)
+    known_pixel(found, pixel)
+    lives = asyncio.run(_resting(found, pixel, limit))
+    if as_json:
+        printing.print_json([told(life) for life in lives])
+    elif not lives:
+        printing.say("Nothing is dead or held.")
+    else:
+        _print(lives)
+        if len(lives) == limit:
+            printing.complain(f"Only the latest {limit} are shown; --limit shows more.")
+
+
+def replay(
+    ids: Ids = None,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    every: All = False,
+    held: Held = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    choice = Choice(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
+    order = Order(do="replay", note="", dry_run=dry_run, as_json=as_json)
+    _decide(load(config, credentials=False), choice, order)
+
+
+def discard(
+    ids: Ids = None,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    every: All = False,
+    held: Held = False,
+    note: Note = "discarded by hand",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    choice = Choice(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
+    order = Order(do="discard", note=note, dry_run=dry_run, as_json=as_json)
+    _decide(load(config, credentials=False), choice, order)
+
+
+def _listed_by_default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        listed()
+
+
+def _decide(settings: Settings, choice: Choice, order: Order) -> None:
+    known_pixel(settings, choice.pixel)
+    if bool(choice.ids) == choice.every:
+        raise typer.BadParameter("name some, or say --all; twite dead list shows which there are")
+    if choice.held and not choice.every:
+        raise typer.BadParameter("--held goes with --all; ids mean held ones anyway")
+    chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
+    done = 0
+    if chosen and not order.dry_run:
+        done = asyncio.run(_carried_out(settings, [life.delivery for life in chosen], order))
+    _report(chosen, unknown, done, order)
+    if unknown or (not order.dry_run and done < len(chosen)):
+        raise typer.Exit(1)
+
+
+def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str]]:
+    """Return the lives meant, and the ids that mean none. A conversion id rules over a number."""
+    if choice.every:
+        return [life for life in lives if choice.held or life.state is State.DEAD], []
+    chosen: dict[int, Life] = {}
+    unknown: list[str] = []
+    for name in choice.ids:
+        meant = [life for life in lives if life.conversion_id == name] or [
+            life for life in lives if str(life.delivery) == name
+        ]
+        chosen |= {life.delivery: life for life in meant}
+        if not meant:
+            unknown.append(name)
+    return list(chosen.values()), unknown
+
+
+def _report(chosen: Sequence[Life], unknown: Sequence[str], done: int, order: Order) -> None:
+    held = sum(life.state is State.HELD for life in chosen)
+    if order.as_json:
+        printing.print_json(
+            {
+                "do": order.do,
+                "dry_run": order.dry_run,
+                "chosen": [told(life) for life in chosen],
+                "done": done,
+                "unknown": unknown,
+            }
+        )
+    elif order.dry_run:
+        _print(chosen)
+        printing.say(f"{len(chosen)} would be {_participle(order)}, {held} of them held.")
+    else:
+        printing.say(f"{done} {_participle(order)}, {held} of them held.")
+    for name in unknown:
+        printing.complain(f"{name} is neither dead nor held. twite show {name} tells its life.")
+    missed = 0 if order.dry_run else len(chosen) - done
+    if missed:
+        printing.complain(f"{missed} had left that state before it was their turn.")
+
+
+def _participle(order: Order) -> str:
+    return "queued again" if order.do == "replay" else "discarded"
+
+
+def _print(lives: Sequence[Life]) -> None:
+    printing.print_table(
+        "",
+        ["delivery", "state", "pixel", "event", "conversion id", "received at", "reason"],
+        [
+            [
+                str(life.delivery),
+                life.state.value,
+                life.pixel,
+                life.event,
+                life.conversion_id,
+                spelled(life.received_at),
+                printing.safe(life.reason or "", longest=_LONGEST_REASON),
+            ]
+            for life in lives
+        ],
+    )
+
+
+async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[Life]:
+    async with open_records(settings) as records:
+        return list(await records.resting(pixel=pixel, limit=limit))
+
+
+async def _carried_out(settings: Settings, deliveries: Sequence[int], order: Order) -> int:
+    now = time.time_ns() // 1_000_000
+    async with open_desk(settings) as desk:
+        if order.do == "replay":
+            return await desk.replay(deliveries, now=now)
+        return await desk.discard(deliveries, now=now, note=order.note)

@@ -1,0 +1,83 @@
+"""`twite init`: a settings file to begin with, and a key for the servers that will submit."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from twite.assembly.template import rendered
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Json
+from twite.domain.errors import SettingsError
+
+EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
+
+Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="Where to write it.")]
+PixelId = Annotated[
+    str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager.")
+]
+Event = Annotated[
+    list[str] | None,
+    typer.Option("--event", metavar="NAME=ID", help="Your name for an event, and X's id. Repeats."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file; the key stays.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init", help=f"{COMMANDS['init']}\n\n{EXAMPLE}")(init)
+
+
+def init(
+    *,
+    config: Target = DEFAULT_CONFIG,
+    pixel: PixelId = "your-pixel-id",
+    event: Event = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Both files are for their owner's eyes only (mode 0600)."""
+    key_file = config.with_name("shop.key")
+    text = rendered(pixel=pixel, events=_pairs(event or []), key_file=key_file.name)
+    if config.exists() and not force:
+        raise SettingsError(
+            place=str(config), message="is there already. --force overwrites it; the key stays"
+        )
+    made_key = not key_file.exists()
+    if made_key:
+        _write(key_file, f"{secrets.token_urlsafe(32)}\n")
+    _write(config, text)
+    if as_json:
+        printing.print_json({"config": str(config), "key": str(key_file), "made_key": made_key})
+        return
+    printing.say(f"Wrote {config}.")
+    printing.say(f"{'Wrote' if made_key else 'Kept'} the key of the source “shop” in {key_file}.")
+    printing.say("Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.")
+
+
+def _pairs(events: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for pair in events:
+        name, equals, event = pair.partition("=")
+        if not (name and equals and event):
+            raise typer.BadParameter(f"{pair!r} is not NAME=ID", param_hint="--event")
+        pairs[name] = event
+    return pairs or {"purchase": "your-event-id"}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError as failure:
+        draft.unlink(missing_ok=True)
+        raise SettingsError(
+            place=str(path),
+            message=f"cannot be written ({failure.strerror}). Choose another place with --config",
+        ) from None

@@ -1,0 +1,77 @@
+"""A life, as it is shown: for people and, in the shape of the HTTP answer, for programs."""
+
+from typing import Final
+
+import msgspec
+
+from twite.cli import printing
+from twite.domain.account import Life
+from twite.domain.delivery import State
+from twite.domain.times import spelled
+
+_LONGEST_ANSWER: Final = 300
+_STYLES: Final = {
+    State.DELIVERED: "green",
+    State.HELD: "bold yellow",
+    State.DEAD: "bold red",
+    State.SUPPRESSED: "dim",
+}
+
+
+def told(life: Life) -> dict[str, object]:
+    """Return what `GET /v1/conversions/…` answers of a life, and the delivery's number."""
+    shown: dict[str, object] = {
+        "delivery": life.delivery,
+        "pixel": life.pixel,
+        "event": life.event,
+        "conversion_id": life.conversion_id,
+        "state": life.state,
+        "source": life.source,
+        "receipt": life.receipt,
+        "received_at": spelled(life.received_at),
+        "deadline_at": spelled(life.deadline_at),
+        "sent": msgspec.Raw(life.sent),
+        "attempts": [
+            {
+                "at": spelled(attempt.at),
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "answer": attempt.answer,
+                "ambiguous": attempt.ambiguous,
+            }
+            for attempt in life.attempts
+        ],
+        "duplicates": life.duplicates,
+    }
+    if life.reason is not None:
+        shown["reason"] = life.reason
+    if life.due_at is not None:
+        shown["due_at"] = spelled(life.due_at)
+    return shown
+
+
+def print_life(life: Life) -> None:
+    """Print it whole."""
+    state = printing.styled(life.state.value, _STYLES.get(life.state, "bold"))
+    printing.say(f"{life.conversion_id}  event {life.event} of pixel {life.pixel}: ", state)
+    if life.reason:
+        printing.say(f"  because      {printing.safe(life.reason, longest=_LONGEST_ANSWER)}")
+    printing.say(f"  source       {life.source}")
+    printing.say(f"  receipt      {life.receipt}")
+    printing.say(f"  received at  {spelled(life.received_at)}")
+    if life.due_at is not None:
+        printing.say(f"  next try at  {spelled(life.due_at)}")
+    printing.say(f"  deadline at  {spelled(life.deadline_at)}")
+    printing.say(f"  duplicates   {life.duplicates}")
+    printing.say(f"  delivery     {life.delivery}")
+    printing.say(f"  body         {life.sent.decode('utf-8', 'backslashreplace')}")
+    if not life.attempts:
+        printing.say("  no attempt yet")
+    for number, attempt in enumerate(life.attempts, 1):
+        status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
+        doubt = ", and X may have processed it" if attempt.ambiguous else ""
+        printing.say(
+            f"  attempt {number}    {spelled(attempt.at)}  {attempt.outcome}, {status}{doubt}"
+        )
+        if attempt.answer:
+            printing.say(f"               {printing.safe(attempt.answer, longest=_LONGEST_ANSWER)}")

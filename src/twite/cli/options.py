@@ -1,0 +1,32 @@
+"""Options that several commands share, and what they mean."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twite.assembly import settings
+from twite.assembly.settings import FILE, Settings
+
+Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Pixel = Annotated[
+    str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel.", show_default=False)
+]
+DEFAULT_CONFIG = FILE
+
+
+def load(config: Path, *, credentials: bool = True) -> Settings:
+    """Read the settings with this process's environment. Raises SettingsError."""
+    return settings.load(config, os.environ, credentials=credentials)
+
+
+def known_pixel(found: Settings, pixel: str | None) -> None:
+    """Refuse a pixel that is not configured, as wrong usage."""
+    known = [one.pixel for one in found.destinations()]
+    if pixel is not None and pixel not in known:
+        there = ", ".join(known) or "none"
+        raise typer.BadParameter(
+            f"no such pixel in {found.path}. There is: {there}", param_hint="--pixel"
+        )

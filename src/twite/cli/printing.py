@@ -1,0 +1,91 @@
+"""What reaches the terminal. Every text goes through `safe`: X's answers echo what callers sent."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Where nobody reads along, a table may be wider: a cut id is of no use to `grep`.
+_WIDTH_OF_FILES: Final = 160
+_UNPRINTABLE: Final = re.compile(r"[^\n -~]")
+
+
+def safe(text: str, *, longest: int | None = None) -> str:
+    """Escape what could move the cursor, hide or turn around text; cut it at a length."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def say(*parts: str | Text) -> None:
+    """Print one line on standard output."""
+    _out().print(_line(parts), soft_wrap=True)
+
+
+def complain(*parts: str | Text) -> None:
+    """Print one line on standard error."""
+    _console(stderr=True).print(_line(parts), soft_wrap=True)
+
+
+def styled(text: str, style: str) -> Text:
+    """Return safe text in a colour; the style is Rich's word for it."""
+    return Text(safe(text), style=style)
+
+
+def print_json(value: object) -> None:
+    """Print JSON that is plain ASCII, so that no text in it can act on a terminal."""
+    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(_UNPRINTABLE.sub(_escaped, encoded) + "\n")
+    sys.stdout.flush()
+
+
+def print_json_line(value: object) -> None:
+    """Print JSON on one line, for whoever waits for it."""
+    sys.stdout.write(_UNPRINTABLE.sub(_escaped, msgspec.json.encode(value).decode()) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int | Text]]
+) -> None:
+    """Print a table; numbers stand to the right."""
+    held = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        numbers = bool(held) and all(isinstance(row[index], int) for row in held)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in held:
+        table.add_row(*(cell if isinstance(cell, Text) else safe(str(cell)) for cell in row))
+    _out().print(table)
+
+
+def _line(parts: Sequence[str | Text]) -> Text:
+    line = Text()
+    for part in parts:
+        line.append_text(part if isinstance(part, Text) else Text(safe(part)))
+    return line
+
+
+def _out() -> Console:
+    return _console(stderr=False)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=None if stream.isatty() else _WIDTH_OF_FILES,
+    )
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Spell one character in JSON's own way, beyond the first plane as a pair."""
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

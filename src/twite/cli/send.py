@@ -1,0 +1,189 @@
+"""`twite send`: conversions from files."""
+
+from datetime import tzinfo
+from pathlib import Path
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+import typer
+
+from twite.cli import COMMANDS, printing, send_summary
+from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.send_files import Opened, examine
+from twite.cli.send_job import Wish, perform
+from twite.cli.send_report import options_digest
+from twite.cli.send_target import target
+from twite.cli.send_verdicts import Kind
+from twite.intake.amounts import Decimal
+from twite.intake.columns import NAMES, UnknownColumn
+from twite.intake.rows import Reading
+
+EXAMPLE: Final = "Example: `twite send orders.csv --event purchase --timezone Europe/London`"
+_PATIENCE: Final = 600  # seconds
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("send", help=f"{COMMANDS['send']}\n\n{EXAMPLE}")(send)
+
+
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="JSON, JSON Lines, CSV or Parquet; .gz and .zst too.",
+            show_default=False,
+        ),
+    ],
+    *,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OURS=COLUMN",
+            help="Take a column for one of our fields; OURS= takes none.",
+            show_default=False,
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="The event of rows that name none."),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE", show_default=False, help="The currency of amounts that name none."
+        ),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None,
+        typer.Option(
+            show_default=False, help="What stands before decimals, where 1,234 could be two things."
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            show_default=False,
+            help="The zone of times that name none, as in Europe/London.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="As which source of the settings."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="The gateway; by default where the settings say it listens.",
+        ),
+    ] = None,
+    key_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            show_default=False,
+            help="With --to, instead of settings: env:NAME or file:PATH of the source's key.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Judge every row, send nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Where the verdicts go; by default FILE.report.csv.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin at the first row, whatever an earlier run did.")
+    ] = False,
+    wait: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long the gateway may take nothing before giving up."
+        ),
+    ] = _PATIENCE,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Exits 1 when a row was rejected or could not be sent; the report says which and why."""
+    _require_sense(files, report, key_from, dry=dry_run)
+    chosen = dict(_mapped(pair) for pair in mapping or ())
+    aim = target(config, to=to, source=source, key_from=key_from)
+    wish = Wish(
+        reading=Reading(event=event, currency=currency, decimal=decimal, zone=_zone(timezone)),
+        options=options_digest([aim.url, aim.name, event, currency, decimal, timezone, chosen]),
+        dry=dry_run,
+        restart=restart,
+        agreed=yes,
+        patience=wait,
+        quiet=as_json,
+        report=report,
+    )
+    # All of them first: nothing is sent while one cannot be read.
+    opened = [_examined(file, chosen, event) for file in files]
+    done = [perform(one, wish, aim) for one in opened]
+    if as_json:
+        told = [send_summary.as_json(one.opened, one.tally, one.report) for one in done]
+        printing.print_json({"dry_run": dry_run, "files": told})
+    if any(one.tally.of(Kind.REJECTED) or one.tally.rows < one.opened.rows for one in done):
+        raise typer.Exit(1)
+
+
+def _require_sense(
+    files: list[Path], report: Path | None, key_from: str | None, *, dry: bool
+) -> None:
+    if report is not None and len(files) > 1:
+        raise typer.BadParameter("goes with one file", param_hint="--report")
+    if dry and key_from is not None:
+        raise typer.BadParameter(
+            "judges by the settings: leave --key-from out", param_hint="--dry-run"
+        )
+
+
+def _mapped(pair: str) -> tuple[str, str]:
+    field, equals, column = pair.partition("=")
+    if not equals or not field.strip():
+        raise typer.BadParameter(
+            f"write it as in email=Contact: our field ({', '.join(NAMES)}), then the column",
+            param_hint="--map",
+        )
+    return field.strip(), column.strip()
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise typer.BadParameter(
+            "no such time zone: write it as in Europe/London, or UTC", param_hint="--timezone"
+        ) from None
+
+
+def _examined(file: Path, chosen: dict[str, str], event: str | None) -> Opened:
+    try:
+        opened = examine(file, chosen)
+    except UnknownColumn as error:
+        raise typer.BadParameter(f"{file.name}: {error.message}", param_hint="--map") from None
+    if opened.columns is None and chosen:
+        raise typer.BadParameter(
+            f"{file.name} is JSON of our own format: there are no columns to map",
+            param_hint="--map",
+        )
+    if opened.columns is not None and "event" not in opened.columns.taken and event is None:
+        raise typer.BadParameter(
+            f"{file.name} has no column for the event: say which it is, as in --event purchase, "
+            "or where it stands, as in --map event=COLUMN",
+            param_hint="--event",
+        )
+    return opened

@@ -1,0 +1,218 @@
+"""Rows → the gateway, request by request, however long it takes.
+
+429, 503, no answer   wait, longer each time, and send the same again: every row has an id, so that
+                      what arrived the first time is a duplicate the second
+400, 413              halve the request, until the row that is at fault is alone
+401, 404, …           stop: no other try would end differently
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import aiohttp
+import msgspec
+
+from twite.cli.send_verdicts import Receipted, Rejected, Verdict, Wrong, judge
+from twite.domain.errors import OperatorError
+from twite.domain.retry import backoff
+from twite.domain.secret import Secret
+from twite.intake.findings import ERRORS, Row
+
+T = TypeVar("T")
+
+MAX_ROWS: Final = 500
+MAX_BYTES: Final = 900_000
+LONGEST_WAIT: Final = 30.0  # seconds
+TIMEOUT: Final = 60.0  # seconds
+PATH: Final = "/v1/conversions"
+
+_OPEN: Final = b'{"conversions":['
+_CLOSE: Final = b"]}"
+_RECEIPTED: Final = frozenset({202, 422})
+_TOO_LARGE: Final = 413
+_DIVISIBLE: Final = frozenset({400, _TOO_LARGE})
+_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Stopped(OperatorError):
+    """No further row can be sent as things are."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """`retry_after` is in seconds."""
+
+    status: int
+    body: bytes
+    retry_after: float = 0.0
+
+
+class NoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`lost` is whether the request may have arrived all the same."""
+
+    reason: str
+    lost: bool
+
+
+class Post(Protocol):
+    """One request to the gateway, with one answer at most."""
+
+    async def __call__(self, body: bytes) -> Answer | NoAnswer: ...
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """How to wait: `patience` is how many seconds in a row the gateway may take nothing."""
+
+    patience: float
+    elapsed: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    chance: Callable[[], float]
+    say: Callable[[str], None]
+
+
+class Submitter:
+    """Sends rows and says what became of each."""
+
+    def __init__(self, *, post: Post, waiting: Waiting) -> None:
+        self._post = post
+        self._waiting = waiting
+
+    async def submit(self, rows: Sequence[Row], *, lost: bool = False) -> list[Verdict]:
+        """Send rows that have a body, at most what one request may hold.
+
+        `lost` is whether they may have been sent before. Raises Stopped.
+        """
+        bodies = [row.body for row in rows if row.body is not None]
+        answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
+        if answer.status in _RECEIPTED:
+            receipted = decoded(answer.body, Receipted)
+            if receipted is not None:
+                return judge(rows, receipted, lost=lost)
+        if answer.status not in _DIVISIBLE:
+            raise Stopped(_why_stopped(answer))
+        if len(rows) == 1:
+            errors = _too_large() if answer.status == _TOO_LARGE else _wrong(answer.body)
+            return judge(rows, _one_rejected(errors))
+        middle = len(rows) // 2
+        first = await self.submit(rows[:middle], lost=lost)
+        return first + await self.submit(rows[middle:], lost=lost)
+
+    async def _answered(self, body: bytes, *, lost: bool) -> tuple[Answer, bool]:
+        """Send until there is an answer that does not pass by itself."""
+        attempts, since = 0, self._waiting.elapsed()
+        while True:
+            answer = await self._post(body)
+            if isinstance(answer, Answer) and answer.status not in _PASSING:
+                if attempts:
+                    self._waiting.say("the gateway takes conversions again: going on")
+                return answer, lost
+            attempts += 1
+            lost = lost or _may_have_arrived(answer)
+            reason = _reason(answer)
+            if self._waiting.elapsed() - since >= self._waiting.patience:
+                raise Stopped(f"{reason}; waited {self._waiting.patience:.0f} s, and gave up")
+            asked = answer.retry_after if isinstance(answer, Answer) else 0.0
+            ours = backoff(attempts=attempts, chance=self._waiting.chance()) / 1_000
+            if attempts == 1:
+                self._waiting.say(f"{reason}: waiting, then going on (Ctrl-C stops)")
+            await self._waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
+
+
+def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> Post:
+    """Return what posts to a gateway, with a source's key."""
+    headers = {
+        "Authorization": f"Bearer {key.reveal()}",
+        "Content-Type": "application/json",
+    }
+
+    async def post(body: bytes) -> Answer | NoAnswer:
+        try:
+            async with session.post(
+                url + PATH, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return Answer(
+                    status=response.status,
+                    body=await response.read(),
+                    retry_after=_seconds(response.headers.get("Retry-After", "")),
+                )
+        except aiohttp.ClientConnectorError as error:
+            return NoAnswer(reason=f"no gateway answers at {url} ({error.strerror})", lost=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = f"the gateway at {url} gave no answer ({type(error).__name__})"
+            return NoAnswer(reason=reason, lost=True)
+
+    return post
+
+
+def fits(rows: int, size: int) -> bool:
+    """Whether a request may hold so many rows, of so many bytes together."""
+    return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
+
+
+class _Errors(msgspec.Struct, frozen=True):
+    errors: tuple[Wrong, ...] = ()
+
+
+def decoded(body: bytes, shape: type[T]) -> T | None:
+    """Decode an answer; None where it is not of this shape."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _wrong(body: bytes) -> tuple[Wrong, ...]:
+    found = decoded(body, _Errors)
+    if found is None or not found.errors:
+        return (Wrong(path="", code="not_sent", message=ERRORS["not_sent"]),)
+    # In a request of one, the place is the row's own.
+    return tuple(
+        Wrong(
+            path=one.path.removeprefix("conversions[0]").lstrip("."),
+            code=one.code,
+            message=one.message,
+        )
+        for one in found.errors
+    )
+
+
+def _too_large() -> tuple[Wrong, ...]:
+    return (Wrong(path="", code="too_large", message=ERRORS["too_large"]),)
+
+
+def _one_rejected(errors: tuple[Wrong, ...]) -> Receipted:
+    return Receipted(
+        accepted=0, duplicates=0, suppressed=0, rejected=(Rejected(index=0, errors=errors),)
+    )
+
+
+def _why_stopped(answer: Answer) -> str:
+    causes = {
+        401: "the gateway does not know this key: is the source's key the one it was started with?",
+        403: "the gateway does not let this key submit",
+        404: f"there is no gateway at this address: POST {PATH} answers 404",
+        405: f"there is no gateway at this address: POST {PATH} answers 405",
+    }
+    if answer.status in causes:
+        return causes[answer.status]
+    found = decoded(answer.body, _Errors)
+    said = f" ({found.errors[0].message})" if found is not None and found.errors else ""
+    return f"the gateway answered {answer.status}, which is no answer to conversions{said}"
+
+
+def _may_have_arrived(answer: Answer | NoAnswer) -> bool:
+    """A proxy's own 502 or 504 does not say what became of the request behind it."""
+    if isinstance(answer, NoAnswer):
+        return answer.lost
+    return answer.status in {500, 502, 504}
+
+
+def _reason(answer: Answer | NoAnswer) -> str:
+    if isinstance(answer, NoAnswer):
+        return answer.reason
+    found = decoded(answer.body, _Errors)
+    said = f", {found.errors[0].message}" if found is not None and found.errors else ""
+    return f"the gateway answers {answer.status}{said}"
+
+
+def _seconds(text: str) -> float:
+    return float(min(int(text), 3_600)) if text.isascii() and text.isdecimal() else 0.0

@@ -1,0 +1,191 @@
+"""What `twite send` says: before, on the way, and at the end."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from twite.cli import printing
+from twite.cli.send_files import Opened
+from twite.cli.send_verdicts import Kind, Reason, Tally
+from twite.domain.fault import CODES
+from twite.intake.findings import ERRORS, NOTES
+
+_STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
+_EVERY: Final = 2.0  # seconds between plain lines of progress
+_WORDS: Final = {
+    Kind.ACCEPTED: "accepted",
+    Kind.ACCEPTED_WITH_NOTES: "accepted, with notes",
+    Kind.READY: "would be accepted",
+    Kind.DUPLICATE: "duplicates (the gateway has them)",
+    Kind.SUPPRESSED: "suppressed (no consent)",
+    Kind.TAKEN: "accepted or duplicates",
+    Kind.REJECTED: "rejected",
+}
+_KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
+_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+class Teller(Protocol):
+    """Tells how far a run is, and what happens on the way."""
+
+    def advance(self, done: int) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+
+def announce(opened: Opened) -> None:
+    """Say what the file is, which column is taken for what, and what is missing."""
+    details = [_KINDS[opened.kind], f"{opened.rows:,} rows"]
+    if opened.kind == "csv":
+        by = _SEPARATORS.get(opened.separated.by, repr(opened.separated.by))
+        details.append(f"separated by {by}")
+    if opened.kind != "parquet":
+        details.append(opened.encoding.upper().removesuffix("-SIG"))
+    printing.complain(f"{opened.path.name}: {', '.join(details)}")
+    if opened.columns is None:
+        return
+    named = opened.columns.named()
+    width = max((len(name) for _, name in named), default=0)
+    for field, name in named:
+        printing.complain(f"  {name:<{width}}  → {field}")
+    if opened.columns.ignored:
+        printing.complain(
+            f"  ignored: {', '.join(name or '(no name)' for name in opened.columns.ignored)}"
+        )
+    for warning in doubts(opened):
+        printing.complain(f"  note: {warning}")
+
+
+def doubts(opened: Opened) -> Iterator[str]:
+    """Yield what a person should know of the columns before anything is sent."""
+    taken = opened.columns.taken if opened.columns is not None else {}
+    if not taken:
+        return
+    if "time" not in taken:
+        yield "no column for the time: every row counts as happening now (--map time=COLUMN)"
+    if "conversion_id" not in taken:
+        yield (
+            "no column for an order id: X cannot tell these from what its pixel saw "
+            "(--map conversion_id=COLUMN)"
+        )
+    if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
+        yield "no column to match a person by: every row will be rejected (--map email=COLUMN)"
+
+
+@contextmanager
+def telling(name: str, rows: int) -> Iterator[Teller]:
+    """Show progress: a bar on a terminal, now and then a line elsewhere; on standard error."""
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(name, rows)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        yield _Bar(bar, printing.safe(name), rows)
+
+
+def summarise(opened: Opened, tally: Tally, report: Path, *, dry: bool) -> None:
+    """Print the verdicts counted, the reasons and the notes, each with a row to look at."""
+    rows: list[list[str | int]] = [
+        [_WORDS[kind], tally.of(kind)] for kind in Kind if tally.of(kind)
+    ]
+    if tally.rows < opened.rows:
+        rows.append(["not sent yet", opened.rows - tally.rows])
+    rows.append(["all rows", opened.rows])
+    if dry:
+        printing.say(
+            "A dry run: nothing was sent, and duplicates were only looked for in the file."
+        )
+    printing.print_table("", [opened.path.name, "rows"], rows)
+    _reasons("rejected because", tally.errors)
+    _reasons("notes", tally.notes)
+    printing.say(f"Every row and its verdict: {report}")
+
+
+def as_json(opened: Opened, tally: Tally, report: Path) -> dict[str, object]:
+    """Return the same for programs."""
+    columns = opened.columns
+    return {
+        "file": str(opened.path),
+        "format": opened.kind,
+        "rows": opened.rows,
+        "accepted": tally.of(Kind.ACCEPTED, Kind.ACCEPTED_WITH_NOTES, Kind.READY),
+        "duplicates": tally.of(Kind.DUPLICATE),
+        "suppressed": tally.of(Kind.SUPPRESSED),
+        "accepted_or_duplicate": tally.of(Kind.TAKEN),
+        "rejected": tally.of(Kind.REJECTED),
+        "not_sent": opened.rows - tally.rows,
+        "rejected_by": _listed(tally.errors),
+        "notes": _listed(tally.notes),
+        "columns": {} if columns is None else dict(columns.named()),
+        "ignored": [] if columns is None else list(columns.ignored),
+        "report": str(report),
+    }
+
+
+class _Lines:
+    def __init__(self, name: str, rows: int) -> None:
+        self._name = name
+        self._rows = rows
+        self._said = time.monotonic()
+
+    def advance(self, done: int) -> None:
+        if time.monotonic() - self._said >= _EVERY and done < self._rows:
+            self._said = time.monotonic()
+            self.say(f"{done:,} of {self._rows:,} rows")
+
+    def say(self, sentence: str) -> None:
+        printing.complain(f"{self._name}: {sentence}")
+
+
+class _Bar:
+    def __init__(self, bar: Progress, name: str, rows: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task(name, total=rows)
+
+    def advance(self, done: int) -> None:
+        self._bar.update(self._task, completed=done)
+
+    def say(self, sentence: str) -> None:
+        self._bar.console.print(printing.safe(sentence), soft_wrap=True)
+
+
+def _reasons(title: str, reasons: dict[str, Reason]) -> None:
+    if not reasons:
+        return
+    ordered = sorted(reasons.items(), key=lambda item: -item[1].count)
+    printing.print_table(
+        "",
+        [title, "rows", "such as row", "which means"],
+        [[code, one.count, one.row, _meaning(code)] for code, one in ordered],
+    )
+
+
+def _meaning(code: str) -> str:
+    plain = code.partition(" ")[0]
+    return NOTES.get(plain) or ERRORS.get(plain) or CODES.get(plain, "")
+
+
+def _listed(reasons: dict[str, Reason]) -> list[dict[str, object]]:
+    return [
+        {"code": code, "count": one.count, "row": one.row}
+        for code, one in sorted(reasons.items(), key=lambda item: -item[1].count)
+    ]
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

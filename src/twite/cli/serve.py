@@ -1,0 +1,59 @@
+"""`twite serve`: the gateway."""
+
+import os
+from typing import Annotated, Final, Literal
+
+import typer
+
+from twite.assembly.serving import serve as run
+from twite.assembly.settings import Settings
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.domain.errors import SettingsError
+
+EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
+
+Role = Annotated[
+    Literal["all", "collector", "sender"],
+    typer.Option("--role", help="Which half to run. A SQLite store only allows both in one."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve", help=f"{COMMANDS['serve']}\n\n{EXAMPLE}")(serve)
+
+
+def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json = False) -> None:
+    """Stops in order on SIGTERM or SIGINT: takes in no more, and lets what is in flight land."""
+    if role != "all":
+        raise SettingsError(
+            place="--role",
+            message=f"{role!r} needs a store that several processes can share, and a SQLite file "
+            "has one owner. Leave --role out",
+        )
+    settings = load(config)
+    for warning in settings.warnings:
+        printing.complain(f"Warning: {warning}.")
+    landed = run(settings, ready=lambda url: _announce(settings, url, as_json=as_json))
+    if not landed:
+        printing.complain(
+            "Some requests to X were cut off; they are resent with the same ids after the next "
+            "start."
+        )
+    if not as_json:
+        printing.say("Stopped.")
+
+
+def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
+    if as_json:
+        printing.print_json_line(
+            {"url": url, "public_url": settings.server.public_url, "pid": os.getpid()}
+        )
+        return
+    pixels = ", ".join(pixel.pixel for pixel in settings.destinations()) or "none"
+    printing.say(f"Twite listens on {url}")
+    printing.say(f"  seen as   {settings.server.public_url}")
+    printing.say(f"  store     {settings.store.path}")
+    printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
+    printing.say("  stops     on Ctrl-C or SIGTERM, when what is in flight has landed")

@@ -1,0 +1,68 @@
+"""`twite show`: the life of a conversion."""
+
+import asyncio
+import re
+from typing import Annotated, Final
+
+import typer
+
+from twite.assembly.desk import open_records
+from twite.assembly.settings import Settings
+from twite.cli import COMMANDS, printing
+from twite.cli.lives import print_life, told
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.domain.account import Life
+
+EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
+_RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show", help=f"{COMMANDS['show']}\n\n{EXAMPLE}")(show)
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="A conversion id, or the receipt of a submission.")
+    ],
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    as_json: Json = False,
+) -> None:
+    """Searches all configured pixels. Exits 1 when nothing is known under this id."""
+    found = load(config, credentials=False)
+    known_pixel(found, pixel)
+    lives = asyncio.run(_lives(found, name, pixel))
+    if as_json:
+        printing.print_json([told(life) for life in lives])
+    for index, life in enumerate(lives if not as_json else ()):
+        if index:
+            printing.say("")
+        print_life(life)
+    if not lives:
+        printing.complain(
+            f"Nothing is known of {name}. A rejected conversion is kept without its life; "
+            "the answer to its submission says why it was rejected."
+        )
+        raise typer.Exit(1)
+
+
+async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]:
+    """Return all lives under a conversion id, and those of a receipt, the latest first."""
+    lives: dict[int, Life] = {}
+    async with open_records(settings) as records:
+        for destination in settings.destinations():
+            if pixel in {None, destination.pixel}:
+                for life in await records.life(
+                    pixel=destination.pixel,
+                    events=tuple(dict.fromkeys(destination.events.values())),
+                    conversion_id=name,
+                ):
+                    lives[life.delivery] = life
+        if _RECEIPT.fullmatch(name):
+            for life in await records.submission(name.lower()):
+                if pixel in {None, life.pixel}:
+                    lives[life.delivery] = life
+    return sorted(lives.values(), key=lambda life: life.received_at, reverse=True)

@@ -1,0 +1,114 @@
+"""Answers, and the shape of our errors: `{"errors": [{"path", "code", "message"}]}`."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from starlette.types import Send
+
+Headers = list[tuple[bytes, bytes]]
+
+# Every code that an error of the whole request can carry, beside those of Malformed. The reference
+# page lists them, and a test fails when it lags.
+CODES: Final[dict[str, str]] = {
+    "body_unreadable": "the body cannot be read as JSON in UTF-8",
+    "body_too_large": "the body is larger than a submission may be",
+    "content_type": "the body is not declared to be JSON",
+    "conversion_unknown": "no conversion of this id is known, or it is not this source's to see",
+    "encoding_malformed": "the body is not what its Content-Encoding says",
+    "encoding_unknown": "a Content-Encoding that is not read here",
+    "headers_too_large": "the request's headers are larger than they may be",
+    "http_malformed": "the bytes are not an HTTP/1.1 request",
+    "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
+    "key_missing": "the request carries no key",
+    "key_wrong": "the key is not one of the configuration's",
+    "ledger_full": "more is waiting for the disk than memory may hold",
+    "ledger_unavailable": "the commit failed; nothing of the request was kept",
+    "method": "the route does not take this method",
+    "not_ready": "the gateway cannot take submissions now",
+    "route": "there is no such route",
+    "too_busy": "more requests are in hand than may be",
+    "too_many_connections": "more connections are open than may be",
+    "too_slow": "the request did not arrive in time",
+    "unexpected": "a fault of Twite's own; nothing of the request was kept",
+}
+
+JSON: Final = (b"content-type", b"application/json")
+AGAIN_SECONDS: Final = 1
+
+
+class Wrong(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing wrong with a request. `path` is the place in the body, "" for the whole."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Errors(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer of 400 and above is, except on the routes that are X-shaped."""
+
+    errors: tuple[Wrong, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. `headers` come on top of its length and type."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+
+
+class Refused(Exception):
+    """The request goes no further; `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Gone(Exception):
+    """The client left before its request was whole: there is nobody to answer."""
+
+
+def error(
+    status: int,
+    code: str,
+    message: str | None = None,
+    *,
+    path: str = "",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> Answer:
+    """Build an answer with one error; the message defaults to what the code means."""
+    wrong = Wrong(path=path, code=code, message=message or CODES[code])
+    return Answer(
+        status=status,
+        body=_ENCODER.encode(Errors(errors=(wrong,))),
+        headers=(JSON, *headers),
+    )
+
+
+def again(status: int, code: str, seconds: int = AGAIN_SECONDS) -> Answer:
+    """Build an answer that asks to come again after some seconds."""
+    return error(
+        status,
+        code,
+        f"{CODES[code]}: try again in {seconds} s",
+        headers=((b"retry-after", b"%d" % seconds),),
+    )
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send it, with its length."""
+    body = answer.body
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+_ENCODER: Final = msgspec.json.Encoder()

@@ -1,0 +1,121 @@
+"""The ASGI application: the hot routes by hand, the rest through Starlette."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from twite.collector.addresses import Network
+from twite.collector.answers import Answer, Gone, Refused, send_answer
+from twite.collector.desk import DeskRoute
+from twite.collector.faults import answer_to
+from twite.collector.gate import Gate
+from twite.collector.keys import Keys
+from twite.collector.limits import Limits
+from twite.collector.lives import Lives
+from twite.collector.native import AcceptsNative, NativeRoute
+from twite.collector.quiet import ROUTES, Quiet
+from twite.collector.x_api import PREFIXES, AcceptsX, XRoute, in_xs_words
+from twite.domain.account import Account
+from twite.domain.destination import Destination, Source
+from twite.domain.secret import Secret
+from twite.gateway.notices import Observer, Silent
+from twite.gateway.ports import Clock, Desk, Records
+
+NATIVE_PATH = "/v1/conversions"
+
+
+class Accepts(AcceptsNative, AcceptsX, Protocol):
+    """Takes submissions in: see gateway.accept.Accept."""
+
+
+class Collector:
+    """What the gateway answers over HTTP.
+
+    `ready` returns why submissions cannot be taken now, or None; `metrics` renders the accounts and
+    all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
+    without one; `public_url` is the address that clients see.
+    """
+
+    def __init__(
+        self,
+        *,
+        accept: Accepts,
+        records: Records,
+        desk: Desk,
+        clock: Clock,
+        sources: Sequence[Source],
+        destinations: Mapping[str, Destination],
+        ready: Callable[[], str | None],
+        metrics: Callable[[Iterable[Account]], bytes],
+        desk_token: Secret | None = None,
+        public_url: str | None = None,
+        trusted_proxies: Sequence[Network] = (),
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        keys = Keys(sources)
+        gate = Gate(limits.requests)
+        self._observer = observer or Silent()
+        self._native = NativeRoute(accept=accept, keys=keys, gate=gate, body_limit=limits.body)
+        self._x = XRoute(
+            accept=accept,
+            clock=clock,
+            destinations=destinations,
+            public_url=public_url,
+            gate=gate,
+            body_limit=limits.body,
+        )
+        self._ready = ready
+        self._closing = False
+        self._quiet = Quiet(
+            records=records,
+            lives=Lives(records=records, destinations=destinations),
+            desk=DeskRoute(desk=desk, clock=clock, token=desk_token, body_limit=limits.body),
+            keys=keys,
+            ready=self._why_not_ready,
+            metrics=metrics,
+            trusted_proxies=trusted_proxies,
+            answer_to=self._answer_to,
+        )
+
+    def opened(self) -> None:
+        """Take note that a server listens for us."""
+        self._closing = False
+
+    def closing(self) -> None:
+        """Take note that the server stops: readiness ends, running requests go on."""
+        self._closing = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        try:
+            if path == NATIVE_PATH and scope["method"] == "POST":
+                answer = await self._native.answer(dict(scope["headers"]), receive)
+            elif path.startswith(PREFIXES):
+                answer = await self._x.answer(
+                    scope["method"], path, dict(scope["headers"]), receive
+                )
+            else:
+                await self._quiet(scope, receive, send)
+                return
+        except Refused as refused:
+            answer = refused.answer
+        except (Gone, asyncio.CancelledError):
+            # Nobody is there to answer: the client left, or the server cut the connection off
+            # because its time to stop was over. Raising would only be logged as a fault.
+            return
+        except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
+            answer = self._answer_to(path, fault)
+        await send_answer(send, answer)
+
+    def _why_not_ready(self) -> str | None:
+        return "the gateway is stopping" if self._closing else self._ready()
+
+    def _answer_to(self, path: str, fault: Exception) -> Answer:
+        if path.startswith(PREFIXES):
+            return in_xs_words(answer_to(fault, where="X's route", observer=self._observer))
+        where = path if path in ROUTES else "/v1/conversions/…"
+        return answer_to(fault, where=where, observer=self._observer)

@@ -1,0 +1,29 @@
+"""What an exception is answered with: none crosses the border as it is."""
+
+import traceback
+
+from twite.collector.answers import Answer, Refused, again, error
+from twite.domain.errors import LedgerFull, LedgerUnavailable, Malformed
+from twite.gateway.notices import Observer, Troubled
+
+
+def answer_to(fault: Exception, *, where: str, observer: Observer) -> Answer:
+    """Return the answer. `where` names the route; the unexpected is told to the observer, once.
+
+    Of the unexpected, only its kind and place are told: its words could hold a person.
+    """
+    match fault:
+        case Refused(answer=answer):
+            return answer
+        case Malformed(code=code, message=message, path=path):
+            return error(413 if code == "too_many" else 400, code, message, path=path)
+        case LedgerFull(retry_after=seconds):
+            return again(429, "ledger_full", seconds)
+        case LedgerUnavailable(retry_after=seconds):
+            return again(503, "ledger_unavailable", seconds)
+        case RecursionError() | UnicodeError():
+            return error(400, "body_unreadable")
+    frames = traceback.extract_tb(fault.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    observer.see(Troubled(where=where, reason=f"{type(fault).__name__}{place}"))
+    return error(500, "unexpected")

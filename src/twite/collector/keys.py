@@ -1,0 +1,69 @@
+"""Whose key is it? The cost does not grow with the number of sources, and time tells nothing."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from twite.collector.answers import Answer, Refused, error
+from twite.domain.destination import Source
+
+_BEARER: Final = b"bearer "
+
+
+class Keys:
+    """The sources by a keyed digest of their keys.
+
+    The digest's own key is made anew in each process, so that what a comparison gives away of a
+    digest says nothing of the key that was offered.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._pepper = secrets.token_bytes(32)
+        self._sources: dict[bytes, Source] = {}
+        for source in sources:
+            if source.key is None:
+                continue
+            digest = self._digest(source.key.reveal().encode())
+            if digest in self._sources:
+                raise ValueError(
+                    f"sources {self._sources[digest].name} and {source.name} have the same key"
+                )
+            self._sources[digest] = source
+
+    def find(self, key: bytes) -> Source | None:
+        """Return the source whose key this is."""
+        return self._sources.get(self._digest(key))
+
+    def require(self, headers: Mapping[bytes, bytes]) -> Source:
+        """Return the source of `Authorization: Bearer <key>`. Raises Refused (401)."""
+        key = bearer(headers)
+        if key is None:
+            raise Refused(_NO_KEY)
+        source = self._sources.get(self._digest(key))
+        if source is None:
+            raise Refused(_WRONG_KEY)
+        return source
+
+    def _digest(self, key: bytes) -> bytes:
+        return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()
+
+
+def bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the token of an `Authorization: Bearer` header."""
+    given = headers.get(b"authorization")
+    if given is None or given[:7].lower() != _BEARER:
+        return None
+    return given[7:].strip() or None
+
+
+def _unauthorized(code: str, message: str) -> Answer:
+    return error(401, code, message, headers=((b"www-authenticate", b'Bearer realm="twite"'),))
+
+
+_NO_KEY: Final = _unauthorized(
+    "key_missing", "send the key of a source: Authorization: Bearer <key>"
+)
+_WRONG_KEY: Final = _unauthorized(
+    "key_wrong", "the key is not that of a source: compare it with [[source]] in twite.toml"
+)

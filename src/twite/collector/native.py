@@ -1,0 +1,95 @@
+"""`POST /v1/conversions`: submissions in our own format."""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+from starlette.types import Receive
+
+from twite.collector.answers import Answer, Refused, error
+from twite.collector.bodies import read_body, require_json
+from twite.collector.gate import Gate
+from twite.collector.keys import Keys
+from twite.domain.destination import Source
+from twite.domain.fault import Fault
+from twite.gateway.accept import Receipt, Remark
+
+_IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
+
+
+class AcceptsNative(Protocol):
+    """What this route needs of the gateway: see gateway.accept.Accept."""
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None
+    ) -> Receipt: ...
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion that was not kept: its place in the request, and what is wrong with it."""
+
+    index: int
+    errors: tuple[Fault, ...]
+
+
+class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a submission. `warnings` names identifiers that were left out."""
+
+    receipt: str
+    accepted: int
+    duplicates: int
+    suppressed: int
+    rejected: tuple[Rejected, ...]
+    warnings: tuple[Remark, ...] = ()
+
+
+class NativeRoute:
+    """Authenticate, read, accept, answer."""
+
+    def __init__(self, *, accept: AcceptsNative, keys: Keys, gate: Gate, body_limit: int) -> None:
+        self._accept = accept
+        self._keys = keys
+        self._gate = gate
+        self._body_limit = body_limit
+
+    async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
+        """Raises Refused, Gone, and what Accept.native does."""
+        source = self._keys.require(headers)
+        require_json(headers)
+        key = headers.get(b"idempotency-key")
+        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise Refused(_BAD_IDEMPOTENCY_KEY)
+        with self._gate:
+            body = await read_body(headers, receive, self._body_limit)
+            receipt = await self._accept.native(
+                source=source,
+                body=body,
+                idempotency_key=None if key is None else key.decode("ascii"),
+            )
+        return _told(receipt)
+
+
+def _told(receipt: Receipt) -> Answer:
+    body = _ENCODER.encode(
+        Receipted(
+            receipt=receipt.receipt,
+            accepted=receipt.accepted,
+            duplicates=receipt.duplicates,
+            suppressed=receipt.suppressed,
+            rejected=tuple(
+                Rejected(index=refusal.index, errors=refusal.errors) for refusal in receipt.rejected
+            ),
+            warnings=receipt.warnings,
+        )
+    )
+    taken = receipt.accepted or receipt.duplicates or receipt.suppressed
+    return Answer(status=202 if taken else 422, body=body)
+
+
+_BAD_IDEMPOTENCY_KEY: Final = error(
+    400,
+    "idempotency_key",
+    "Idempotency-Key must have 1 to 255 characters of printable ASCII",
+)
+_ENCODER: Final = msgspec.json.Encoder()

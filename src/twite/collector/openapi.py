@@ -1,0 +1,302 @@
+"""The OpenAPI document of what the collector answers.
+
+`python -m twite.collector` prints it; a test compares that with the one in the docs.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from twite import __version__
+from twite.collector.answers import Errors
+from twite.collector.desk import Done, Order
+from twite.collector.lives import BalanceBy, ToldLife
+from twite.collector.native import Receipted
+from twite.collector.openapi_bodies import BODIES, Json
+from twite.collector.x_api import XErrors, XSuccess
+from twite.x import spec
+
+_COMPONENT: Final = "#/components/schemas/{name}"
+_KEYS: Final[list[Json]] = [{"source key": []}]
+_WHY: Final = {
+    "400": "Not JSON, or not this shape; or a body that its Content-Encoding belies.",
+    "401": "No key, or not one of the configuration's.",
+    "404": "There is no such thing, or it is not this source's to see.",
+    "408": "The request did not arrive in time. The connection is closed.",
+    "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
+    "415": "Not declared as JSON, or in an encoding that is not read here.",
+    "429": "Too fast: more is waiting for the disk, or in hand, than may be.",
+    "431": "The headers are too large. The connection is closed.",
+    "500": "A fault of Twite's own.",
+    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was kept.",
+}
+_RETRY: Final = frozenset({"429", "503"})
+
+
+@cache
+def rendered() -> bytes:
+    """Return the document as JSON."""
+    return msgspec.json.format(msgspec.json.encode(document()), indent=2) + b"\n"
+
+
+def document() -> Json:
+    """Return the document: every route, with all its answers."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Twite",
+            "version": __version__,
+            "summary": "A conversion gateway for X.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            "/v1/conversions": {"post": _submit()},
+            "/v1/conversions/{pixel}/{conversion_id}": {"get": _life()},
+            "/v1/accounting": {"get": _accounting()},
+            **{
+                spec.CONVERSIONS_PATH.format(version=version, pixel_id="{pixel_id}"): {
+                    "post": _as_x(version)
+                }
+                for version in spec.VERSIONS
+            },
+            "/-/desk": {"post": _desk()},
+            "/healthz": {"get": _healthz()},
+            "/readyz": {"get": _readyz()},
+            "/metrics": {"get": _metrics()},
+            "/v1/openapi.json": {"get": _itself()},
+        },
+        "components": {"schemas": _schemas(), "securitySchemes": _security()},
+    }
+
+
+def _submit() -> Json:
+    return {
+        "operationId": "submit",
+        "summary": "Submit one conversion, or at most 1,000. Answered once they are on disk.",
+        "description": (
+            "`value` and `price` are best sent as decimal strings. Of the identifiers one that X "
+            "accepts is enough: email, phone, click id, or IP address and user agent together. "
+            "The body may be compressed with gzip or zstd, once."
+        ),
+        "security": _KEYS,
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "What a client repeats when it retries: conversions without an id "
+                "get one that is derived from it.",
+                "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+            }
+        ],
+        "requestBody": _json_body(
+            {"anyOf": [_ref("Native"), _ref("Many")]},
+            example={
+                "event": "purchase",
+                "conversion_id": "order-1001",
+                "time": "2026-11-24T10:00:00Z",
+                "value": "49.90",
+                "currency": "EUR",
+                "email": "shopper@example.com",
+            },
+        ),
+        "responses": {
+            "202": _json("On disk. Some conversions may be rejected all the same.", Receipted),
+            "422": _json("No conversion of it could be kept.", Receipted),
+            **_errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
+        },
+    }
+
+
+def _life() -> Json:
+    return {
+        "operationId": "life",
+        "summary": "The life of one conversion, attempt by attempt.",
+        "description": "Where several events of the pixel share the id, the latest received is "
+        "told, and the rest in `others`; `event` asks for one of them.",
+        "security": _KEYS,
+        "parameters": [
+            _in_path("pixel"),
+            _in_path("conversion_id"),
+            {
+                "name": "event",
+                "in": "query",
+                "description": "Our name of the event, or X's id.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "responses": {
+            "200": _json("Its life.", ToldLife),
+            **_errors("401", "404", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _accounting() -> Json:
+    return {
+        "operationId": "accounting",
+        "summary": "The balance of this source: what was received, and where it is.",
+        "security": _KEYS,
+        "responses": {
+            "200": _json("The balance.", BalanceBy),
+            **_errors("401", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _as_x(version: str) -> Json:
+    refusals = {
+        status: _json(why, XErrors, headers=_version_header() | _retry_header(status))
+        for status, why in {
+            "400": "What X would refuse, in X's own words.",
+            "401": "Neither the pixel's token nor a good signature.",
+            "404": "An unknown pixel, or an event of another one.",
+            "413": "More than 1 MiB after decompression.",
+            "415": "Not declared as JSON, or in an encoding that is not read here.",
+            "429": "Too fast; `x-rate-limit-reset` says when to come again.",
+            "500": "A fault of Twite's own.",
+            "503": "Cannot commit; nothing of it was kept.",
+        }.items()
+    }
+    return {
+        "operationId": f"conversions_v{version}",
+        "summary": "X's own route: what talks to X changes its host, and nothing else.",
+        "security": [{"pixel token": []}, {"OAuth 1.0a": []}],
+        "parameters": [_in_path("pixel_id")],
+        "requestBody": _json_body(_ref("XRequest")),
+        "responses": {
+            "200": _json("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
+            **refusals,
+            **_errors("408", "431"),
+        },
+    }
+
+
+def _desk() -> Json:
+    return {
+        "operationId": "desk",
+        "summary": "Replay or discard deliveries that are dead or held.",
+        "description": "For the commands of the same machine, which read the token from the file "
+        "beside the database. Without it there is no such route.",
+        "security": [{"desk token": []}],
+        "requestBody": _json_body(_ref("Order")),
+        "responses": {
+            "200": _json("How many it was done to.", Done),
+            **_errors("400", "404", "408", "413", "415", "431", "500", "503"),
+        },
+    }
+
+
+def _healthz() -> Json:
+    return {
+        "operationId": "healthz",
+        "summary": "Whether the process answers.",
+        "responses": {"200": _status_ok(), **_errors("408", "431")},
+    }
+
+
+def _readyz() -> Json:
+    return {
+        "operationId": "readyz",
+        "summary": "Whether submissions can be taken now.",
+        "responses": {"200": _status_ok(), **_errors("408", "431", "500", "503")},
+    }
+
+
+def _metrics() -> Json:
+    return {
+        "operationId": "metrics",
+        "summary": "Metrics for Prometheus. Open to the machine itself, else with a source key.",
+        "security": [{}, *_KEYS],
+        "responses": {
+            "200": {
+                "description": "The metrics.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            },
+            **_errors("401", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _itself() -> Json:
+    return {
+        "operationId": "openapi",
+        "summary": "This document.",
+        "responses": {
+            "200": {
+                "description": "It.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **_errors("408", "431"),
+        },
+    }
+
+
+def _schemas() -> Json:
+    shapes = (Receipted, ToldLife, BalanceBy, XSuccess, XErrors, Order, Done, Errors)
+    _, schemas = msgspec.json.schema_components(shapes, ref_template=_COMPONENT)
+    schemas["ToldLife"]["properties"]["sent"]["type"] = "object"
+    return {**BODIES, **schemas}
+
+
+def _security() -> Json:
+    return {
+        "source key": {"type": "http", "scheme": "bearer"},
+        "desk token": {"type": "http", "scheme": "bearer"},
+        "pixel token": {"type": "apiKey", "in": "header", "name": spec.PIXEL_TOKEN_HEADER},
+        "OAuth 1.0a": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "OAuth 1.0a (HMAC-SHA1), signed with the pixel's own credentials.",
+        },
+    }
+
+
+def _errors(*statuses: str) -> Json:
+    return {
+        status: _json(_WHY[status], Errors, headers=_retry_header(status)) for status in statuses
+    }
+
+
+def _json(
+    description: str, shape: type[msgspec.Struct], headers: Mapping[str, object] | None = None
+) -> Json:
+    answer: Json = {
+        "description": description,
+        "content": {"application/json": {"schema": _ref(shape.__name__)}},
+    }
+    if headers:
+        answer["headers"] = dict(headers)
+    return answer
+
+
+def _json_body(schema: Json, example: Json | None = None) -> Json:
+    content: Json = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _status_ok() -> Json:
+    shape = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+    return {"description": "Yes.", "content": {"application/json": {"schema": shape}}}
+
+
+def _in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _retry_header(status: str) -> Json:
+    if status not in _RETRY:
+        return {}
+    return {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+
+
+def _version_header() -> Json:
+    return {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": _COMPONENT.format(name=name)}

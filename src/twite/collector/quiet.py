@@ -1,0 +1,173 @@
+"""The routes that are not hot, through Starlette: lives, the balance, the desk, and machines."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from twite.collector import openapi
+from twite.collector.addresses import Network, client_address, is_loopback
+from twite.collector.answers import CODES, Answer, Refused, error
+from twite.collector.desk import DeskRoute
+from twite.collector.keys import Keys
+from twite.collector.lives import Lives
+from twite.domain.account import Account
+from twite.gateway.ports import Records
+
+PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
+
+ROUTES: Final = (
+    "/v1/conversions",
+    "/v1/accounting",
+    "/v1/openapi.json",
+    "/-/desk",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
+
+Answering = Callable[[Request], Awaitable[Answer]]
+
+
+class Quiet:
+    """An ASGI application. `answer_to` says what an exception is answered with, given the path."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        lives: Lives,
+        desk: DeskRoute,
+        keys: Keys,
+        ready: Callable[[], str | None],
+        metrics: Callable[[Iterable[Account]], bytes],
+        trusted_proxies: Sequence[Network],
+        answer_to: Callable[[str, Exception], Answer],
+    ) -> None:
+        self._records = records
+        self._lives = lives
+        self._desk = desk
+        self._keys = keys
+        self._ready = ready
+        self._metrics = metrics
+        self._trusted = tuple(trusted_proxies)
+        self._answer_to = answer_to
+        route = self._route
+        self._starlette = Starlette(
+            routes=[
+                route("POST", "/v1/conversions", _elsewhere),
+                route("GET", "/v1/conversions/{pixel}/{conversion_id:path}", self._life),
+                route("GET", "/v1/accounting", self._accounting),
+                route("GET", "/v1/openapi.json", _openapi),
+                route("POST", "/-/desk", self._at_the_desk),
+                route("GET", "/healthz", _healthz),
+                route("GET", "/readyz", self._readyz),
+                route("GET", "/metrics", self._render_metrics),
+            ],
+            exception_handlers={404: _no_route, 405: _no_method},
+        )
+        self._starlette.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._starlette(scope, receive, send)
+
+    def _route(self, method: str, path: str, answering: Answering) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                answer = await answering(request)
+            except Exception as fault:  # noqa: BLE001 - or Starlette would answer it in its own way
+                answer = self._answer_to(request.url.path, fault)
+            return _response(answer)
+
+        return Route(path, endpoint, methods=[method])
+
+    async def _life(self, request: Request) -> Answer:
+        source = self._keys.require(_headers(request))
+        return await self._lives.life(
+            source,
+            pixel=request.path_params["pixel"],
+            conversion_id=request.path_params["conversion_id"],
+            event=request.query_params.get("event"),
+        )
+
+    async def _accounting(self, request: Request) -> Answer:
+        return await self._lives.balance(self._keys.require(_headers(request)))
+
+    async def _at_the_desk(self, request: Request) -> Answer:
+        headers = _headers(request)
+        if not self._desk.opens_to(headers):
+            raise Refused(_NO_ROUTE)
+        return await self._desk.answer(headers, request.receive)
+
+    async def _readyz(self, _request: Request) -> Answer:
+        why_not = self._ready()
+        if why_not is None:
+            return _OK
+        return error(
+            503, "not_ready", f"{CODES['not_ready']}: {why_not}", headers=((b"retry-after", b"1"),)
+        )
+
+    async def _render_metrics(self, request: Request) -> Answer:
+        if not self._is_local(request):
+            self._keys.require(_headers(request))
+        page = self._metrics(await self._records.accounts())
+        return Answer(status=200, body=page, headers=(PROMETHEUS,))
+
+    def _is_local(self, request: Request) -> bool:
+        """Return whether the machine itself asks, and not a proxy on it for somebody else."""
+        peer = request.client.host if request.client else ""
+        forwarded = [
+            value for name, value in request.scope["headers"] if name == b"x-forwarded-for"
+        ]
+        address = client_address(peer, forwarded, self._trusted)
+        return is_loopback(address) and (not forwarded or address != peer)
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers.extend(answer.headers)
+    return response
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    return dict(request.scope["headers"])
+
+
+async def _elsewhere(_request: Request) -> Answer:
+    """Stands for the hot route, so that its other methods are told apart from unknown routes."""
+    raise Refused(_NO_ROUTE)
+
+
+async def _healthz(_request: Request) -> Answer:
+    return _OK
+
+
+async def _openapi(_request: Request) -> Answer:
+    return Answer(status=200, body=openapi.rendered())
+
+
+async def _no_route(_request: Request, _error: Exception) -> Response:
+    return _response(_NO_ROUTE)
+
+
+async def _no_method(_request: Request, wrong: Exception) -> Response:
+    allowed = wrong.headers["Allow"] if isinstance(wrong, HTTPException) and wrong.headers else ""
+    return _response(
+        error(
+            405,
+            "method",
+            f"this route takes {allowed}",
+            headers=((b"allow", allowed.encode()),),
+        )
+    )
+
+
+_NO_ROUTE: Final = error(
+    404, "route", "there is no such route; /v1/openapi.json lists those that there are"
+)
+_OK: Final = Answer(status=200, body=b'{"status":"ok"}')

@@ -1,0 +1,117 @@
+"""The server: uvicorn in the event loop of whoever starts it, without its signals and exits."""
+
+import asyncio
+import contextlib
+import socket
+from typing import Final
+
+import uvicorn
+
+from twite.collector.application import Collector
+from twite.collector.deadlines import Config, DeadlineProtocol
+from twite.collector.limits import Limits
+from twite.domain.errors import SettingsError
+
+_BACKLOG: Final = 2_048
+_POLL_SECONDS: Final = 0.01
+_LAST_SECONDS: Final = 1.0
+
+
+class Server:
+    """Listens, and answers with the collector.
+
+    `port` may be 0: the system chooses, and `port` says which after the start.
+    """
+
+    def __init__(
+        self, collector: Collector, *, host: str, port: int, limits: Limits | None = None
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._collector = collector
+        self._limits = limits or Limits()
+        self._uvicorn: uvicorn.Server | None = None
+        self._beat: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as in `http://127.0.0.1:8080`. Any address is shown as loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises SettingsError where the address cannot be had."""
+        listener = self._listener()
+        self.port = listener.getsockname()[1]
+        config = Config(
+            self._collector,
+            http=DeadlineProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+        )
+        config.limits = self._limits
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.on_tick(0)
+        await server.startup(sockets=[listener])
+        self._uvicorn = server
+        self._collector.opened()
+        self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
+
+    async def stop(self) -> None:
+        """Stop accepting, let running requests finish, within the limit; then cut off the rest."""
+        server, self._uvicorn = self._uvicorn, None
+        if server is None:
+            return
+        self._collector.closing()
+        for listening in server.servers:
+            listening.close()
+        state = server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        await _emptied(state, self._limits.stop_seconds)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await _emptied(state, _LAST_SECONDS)
+        for task in list(state.tasks):
+            task.cancel()
+        if self._beat is not None:
+            self._beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beat
+
+    def _listener(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        except (OSError, OverflowError) as error:
+            raise SettingsError(
+                place="server.listen",
+                message=f"cannot listen on {self.host}:{self.port}: {error}",
+            ) from None
+
+    async def _keep_time(self, server: uvicorn.Server) -> None:
+        """Renew the Date header, and end the connections that are overdue."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._limits.sweep_seconds)
+            await server.on_tick(0)
+            now = loop.time()
+            for connection in list(server.server_state.connections):
+                if isinstance(connection, DeadlineProtocol):
+                    connection.sweep(now)
+
+
+async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:
+    """Wait until no connection and no request is left, but no longer."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    # Looked at again and again, since uvicorn's sets tell nobody when they are empty.
+    while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)

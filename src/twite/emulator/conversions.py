@@ -1,0 +1,207 @@
+"""The conversions endpoint: one request in, one verdict out. [doc WEB]
+
+The order of judgment: credentials (401), app (403), pixel and account (404), body, number of
+conversions, then every problem of every conversion; one problem refuses the whole request.
+"""
+
+from random import Random
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from twite.emulator import words
+from twite.emulator.access import Caller, Denied, Doorman, refuse_account
+from twite.emulator.counting import Ledger
+from twite.emulator.examine import Bench, Finding, examine
+from twite.emulator.exchange import (
+    Answer,
+    Problem,
+    Request,
+    Verdict,
+    debug_id,
+    json_answer,
+    refusal,
+)
+from twite.emulator.fields import invalid, missing
+from twite.emulator.rate import Allowance, Windows
+from twite.emulator.switches import Switches
+from twite.emulator.world import Pixel
+from twite.x import spec
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """What the endpoint works with. `at` is the time of receipt in epoch seconds."""
+
+    doorman: Doorman
+    ledger: Ledger
+    windows: Windows
+    chance: Random
+    at: float
+
+    @property
+    def switches(self) -> Switches:
+        return self.doorman.switches
+
+
+def judge_conversions(request: Request, pixel_id: str, desk: Desk) -> Verdict:
+    caller = desk.doorman.admit(request, pixel_id)
+    if isinstance(caller, Denied):
+        return Verdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
+    pixel = desk.doorman.world.pixels.get(pixel_id)
+    if pixel is None:
+        message = words.UNKNOWN_PIXEL.format(value=pixel_id)
+        answer = refusal(404, Problem(spec.NOT_FOUND, message, "pixel_id"))
+        return Verdict(answer=answer, pixel=pixel_id, auth=caller.auth, why="unknown pixel")
+    denied = refuse_account(caller.user, pixel.account)
+    if denied is not None:
+        return Verdict(answer=denied, pixel=pixel_id, auth=caller.auth, why="no managing role")
+    return _Case(caller, pixel, desk).verdict(request)
+
+
+def judge_unchecked(request: Request, pixel_id: str, ledger: Ledger, chance: Random) -> Verdict:
+    """Count the elements of `conversions` and nothing more: the `checks` switch is off."""
+    try:
+        number = len(_COUNTER.decode(request.body).conversions)
+    except msgspec.MsgspecError:
+        problem = Problem(spec.INVALID_PARAMETER, words.NOT_JSON)
+        return Verdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
+    ledger.count_unchecked(pixel_id, number)
+    document = {
+        "request": {"params": {}},
+        "data": {"conversions_processed": number, "debug_id": debug_id(chance)},
+    }
+    return Verdict(answer=json_answer(200, document), pixel=pixel_id, conversions=number)
+
+
+class _Case:
+    """A request whose caller may use the pixel."""
+
+    def __init__(self, caller: Caller, pixel: Pixel, desk: Desk) -> None:
+        self._caller = caller
+        self._pixel = pixel
+        self._desk = desk
+        shown = caller.auth == "oauth" or desk.switches.echo_account
+        self._params: dict[str, object] = {"account_id": pixel.account} if shown else {}
+
+    def verdict(self, request: Request) -> Verdict:
+        by_request = self._desk.switches.rate_unit == "requests"
+        allowance = self._take(1 if by_request else 0)
+        if not allowance.granted:
+            return self._limited(allowance, None)
+        conversions = _conversions_of(request.body)
+        if isinstance(conversions, Problem):
+            return self._refused([conversions], allowance, None)
+        number = len(conversions)
+        problem = _number_problem(number)
+        if problem is not None:
+            return self._refused([problem], allowance, number)
+        findings = self._examine(conversions)
+        problems = [problem for finding in findings for problem in finding.problems]
+        if problems and not self._desk.switches.partial_success:
+            return self._refused(problems, allowance, number)
+        good = [finding for finding in findings if not finding.problems]
+        if not by_request:
+            allowance = self._take(len(good))
+            if not allowance.granted:
+                return self._limited(allowance, number)
+        return self._taken(good, problems, allowance, number)
+
+    def _examine(self, conversions: list[object]) -> list[Finding]:
+        bench = Bench(
+            world=self._desk.doorman.world,
+            switches=self._desk.switches,
+            pixel=self._pixel,
+            auth=self._caller.auth,
+            at=self._desk.at,
+        )
+        findings = [examine(conversion, bench) for conversion in conversions]
+        events = {finding.event for finding in findings if finding.event}
+        if self._desk.switches.single_event_batch and len(events) > 1:
+            mixed = (invalid(words.MIXED_EVENTS, "event_id"),)
+            findings.append(Finding(problems=mixed))
+        return findings
+
+    def _take(self, amount: int) -> Allowance:
+        return self._desk.windows.take(
+            self._pixel.account, amount, at=self._desk.at, switches=self._desk.switches
+        )
+
+    def _taken(
+        self, good: list[Finding], problems: list[Problem], allowance: Allowance, number: int
+    ) -> Verdict:
+        counted = 0
+        for finding in good:
+            counted += self._desk.ledger.receive(
+                "api",
+                event=(finding.home, finding.event),
+                conversion_id=finding.conversion_id,
+                at=self._desk.at,
+                switches=self._desk.switches,
+            )
+        every = self._desk.switches.dedup_count == "counted"
+        document: dict[str, object] = {
+            "request": {"params": self._params},
+            "data": {
+                "conversions_processed": len(good) if every else counted,
+                "debug_id": debug_id(self._desk.chance),
+            },
+        }
+        if problems:
+            document["errors"] = problems
+        return self._said(json_answer(200, document), allowance, number, None)
+
+    def _refused(
+        self, problems: list[Problem], allowance: Allowance, number: int | None
+    ) -> Verdict:
+        # X files NOT_FOUND beside INVALID_PARAMETER under 404. [doc WEB]
+        missed = any(problem.code == spec.NOT_FOUND for problem in problems)
+        answer = refusal(404 if missed else 400, *problems, **self._params)
+        return self._said(answer, allowance, number, problems[0].message[:200])
+
+    def _limited(self, allowance: Allowance, number: int | None) -> Verdict:
+        problem = Problem(spec.TOO_MANY_REQUESTS, words.RATE_LIMITED)
+        answer = refusal(429, problem, **self._params)
+        return self._said(answer, allowance, number, "rate limit")
+
+    def _said(
+        self, answer: Answer, allowance: Allowance, number: int | None, why: str | None
+    ) -> Verdict:
+        headers = allowance.headers(self._caller.auth, self._desk.switches)
+        return Verdict(
+            answer=answer.with_headers(*headers),
+            pixel=self._pixel.id,
+            auth=self._caller.auth,
+            conversions=number,
+            why=why,
+        )
+
+
+class _Counted(Struct):
+    conversions: list[msgspec.Raw]
+
+
+_COUNTER: Final = msgspec.json.Decoder(_Counted)
+
+
+def _conversions_of(body: bytes) -> list[object] | Problem:
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Problem(spec.INVALID_PARAMETER, words.NOT_JSON)
+    if not isinstance(document, dict):
+        return invalid(spec.WRONG_TYPE, "body", document, type="Object")
+    conversions = document.get("conversions")
+    if conversions is None:
+        return missing("conversions")
+    if not isinstance(conversions, list):
+        return invalid(words.NOT_AN_ARRAY, "conversions", conversions)
+    return conversions
+
+
+def _number_problem(number: int) -> Problem | None:
+    if number > spec.MAX_CONVERSIONS:
+        return Problem(spec.INVALID_PARAMETER, spec.TOO_MANY_CONVERSIONS, "conversions")
+    if number == 0:
+        return Problem(spec.INVALID_PARAMETER, words.EMPTY_BATCH, "conversions")
+    return None

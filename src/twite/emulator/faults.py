@@ -1,0 +1,144 @@
+"""Faults on demand: what goes wrong, for which requests, how often."""
+
+from collections.abc import Mapping
+from enum import StrEnum, auto
+from itertools import count as counter
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+class FaultError(ValueError):
+    """A fault that cannot be armed; the text says why."""
+
+
+class Kind(StrEnum):
+    STATUS = auto()
+    RATE_LIMIT = auto()
+    HTML = auto()
+    EMPTY = auto()
+    RESET = auto()
+    STALL = auto()
+    SLOW = auto()
+    DROP_ANSWER = auto()
+    CUT_OFF = auto()
+    TRUNCATED_JSON = auto()
+    WRONG_PROCESSED = auto()
+    TRICKLE = auto()
+    OPEN_CHUNKS = auto()
+    GZIP_LIE = auto()
+    GZIP_BOMB = auto()
+    HUGE_BODY = auto()
+    CLOCK_SKEW = auto()
+
+
+# What each does; "judged" means that X's answer is right and its conversions are counted.
+MEANINGS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        Kind.STATUS: "answers `status` with `body` and `headers`; not judged",
+        Kind.RATE_LIMIT: "answers 429 with x-rate-limit-reset `seconds` from now; not judged",
+        Kind.HTML: "answers `status` with a page of HTML; not judged",
+        Kind.EMPTY: "answers `status` with an empty body; judged",
+        Kind.RESET: "resets the connection before the body is read; not judged",
+        Kind.STALL: "waits `seconds` before judging; a client that has left is not counted",
+        Kind.SLOW: "judged at once, answered after `seconds`",
+        Kind.DROP_ANSWER: "judged, then the connection is closed without an answer",
+        Kind.CUT_OFF: "judged, the connection is closed after `bytes` of the body (default: half)",
+        Kind.TRUNCATED_JSON: "judged, half of the body in a complete answer",
+        Kind.WRONG_PROCESSED: "judged, conversions_processed is `processed` (null: left out)",
+        Kind.TRICKLE: "judged, `bytes` of the body (default: 1) every `seconds`",
+        Kind.OPEN_CHUNKS: "judged, chunked, and closed without the last chunk",
+        Kind.GZIP_LIE: "judged, says Content-Encoding: gzip and is not",
+        Kind.GZIP_BOMB: "judged, a gzip body that unpacks to `bytes` (default: 100 MB)",
+        Kind.HUGE_BODY: "judged, followed by spaces up to `bytes` (default: 100 MB)",
+        Kind.CLOCK_SKEW: "judged with a clock `seconds` off: Date header and OAuth window",
+    }
+)
+DEFAULT_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
+    {
+        Kind.STATUS: 503,
+        Kind.HTML: 502,
+        Kind.EMPTY: 200,
+    }
+)
+
+
+class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`count` requests are hit (0: all, until deleted), after `after` that pass."""
+
+    kind: Kind
+    count: Annotated[int, Meta(ge=0)] = 1
+    after: Annotated[int, Meta(ge=0)] = 0
+    pixel: str | None = None
+    on: Literal["conversions", "any"] = "conversions"
+    seconds: float = 0
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    body: str | None = None
+    headers: Mapping[str, str] = {}
+    bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    processed: int | str | None = None
+    hard: bool = False  # end the connection with a reset instead of a close
+
+    @property
+    def answer_status(self) -> int:
+        return self.status or DEFAULT_STATUS[self.kind]
+
+
+class Armed(Struct, kw_only=True):
+    id: int
+    fault: Fault
+    to_pass: int
+    hits: int = 0
+
+
+class Board:
+    """The armed faults, in the order they were added: the first that is ready hits."""
+
+    def __init__(self) -> None:
+        self.armed: list[Armed] = []
+        self._ids = counter(1)
+
+    def arm(self, document: object) -> list[Armed]:
+        """Add one fault or a list of them."""
+        try:
+            faults = msgspec.convert(
+                document if isinstance(document, list) else [document], list[Fault]
+            )
+        except msgspec.ValidationError as error:
+            kinds = ", ".join(Kind)
+            raise FaultError(f"This is not a fault: {error}. Kinds are {kinds}") from None
+        for fault in faults:
+            _check(fault)
+        added = [Armed(id=next(self._ids), fault=fault, to_pass=fault.after) for fault in faults]
+        self.armed += added
+        return added
+
+    def draw(self, *, endpoint: str, pixel: str | None) -> Fault | None:
+        """The fault that hits this request, used up by one."""
+        for armed in self.armed:
+            fault = armed.fault
+            if fault.on not in ("any", endpoint):
+                continue
+            if fault.pixel is not None and fault.pixel != pixel:
+                continue
+            if armed.to_pass:
+                armed.to_pass -= 1
+                continue
+            if fault.count and armed.hits >= fault.count:
+                continue
+            armed.hits += 1
+            return fault
+        return None
+
+    def clear(self) -> None:
+        self.armed.clear()
+
+
+def _check(fault: Fault) -> None:
+    if fault.seconds < 0 and fault.kind not in (Kind.CLOCK_SKEW, Kind.RATE_LIMIT):
+        raise FaultError(f"The seconds of {fault.kind} cannot be negative")
+    texts = [text for pair in fault.headers.items() for text in pair]
+    if any(not text.isprintable() for text in texts):
+        raise FaultError("A header cannot hold control characters")

@@ -1,0 +1,109 @@
+"""The kinds of fields a conversion has, judged on the raw JSON type of their value."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from twite.emulator import words
+from twite.emulator.currencies import CURRENCIES
+from twite.emulator.exchange import Problem
+from twite.emulator.switches import Switches
+from twite.x import spec
+
+
+def invalid(message: str, parameter: str, value: object = "", **more: object) -> Problem:
+    """An INVALID_PARAMETER; `value` and `parameter` fill the message."""
+    text = message.format(parameter=parameter, value=shown(value), **more)
+    return Problem(spec.INVALID_PARAMETER, text, parameter)
+
+
+def missing(parameter: str) -> Problem:
+    text = words.REQUIRED.format(parameter=parameter)
+    return Problem(words.MISSING_PARAMETER, text, parameter)
+
+
+def shown(value: object) -> str:
+    """A JSON value as X's messages echo it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def text_problem(parameter: str, value: object) -> Problem | None:
+    if isinstance(value, str):
+        return None
+    return invalid(spec.WRONG_TYPE, parameter, value, type="String")
+
+
+def double_problem(parameter: str, value: object, switches: Switches) -> Problem | None:
+    """A double: a JSON number with a decimal point, or a decimal text.
+
+    A JSON integer is refused while `strict_double` is on.
+    """
+    if isinstance(value, float):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and not switches.strict_double:
+        return None
+    if isinstance(value, str) and _DOUBLE.fullmatch(value):
+        return None
+    return invalid(spec.WRONG_TYPE, parameter, value, type="Double")
+
+
+def count_problem(parameter: str, value: object) -> Problem | None:
+    """A whole number above 0, as a JSON integer or its text. [doc WEB]"""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
+    if value <= 0:
+        return invalid(words.NOT_POSITIVE, parameter, value)
+    return None
+
+
+def currency_problem(parameter: str, value: object, switches: Switches) -> Problem | None:
+    if not isinstance(value, str):
+        return invalid(spec.WRONG_TYPE, parameter, value, type="String")
+    if switches.currency_check == "off" or value in CURRENCIES:
+        return None
+    if switches.currency_check == "shape" and _THREE_CAPITALS.fullmatch(value):
+        return None
+    return invalid(words.NOT_A_CURRENCY, parameter, value)
+
+
+def choice_problem(parameter: str, value: object, choices: tuple[str, ...]) -> Problem | None:
+    if value in choices:
+        return None
+    return invalid(words.NOT_ONE_OF, parameter, value, choices=", ".join(choices))
+
+
+def time_of(parameter: str, value: object, switches: Switches) -> float | Problem:
+    """Epoch seconds of an ISO 8601 time with a zone, or what is wrong with it."""
+    pattern = _STRICT_TIME if switches.strict_time else _TIME
+    if isinstance(value, str) and pattern.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            return (moment - _EPOCH).total_seconds()
+    return invalid(spec.NOT_A_TIME, parameter, value)
+
+
+def milliseconds_of(parameter: str, value: object) -> float | Problem:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value / 1000
+    return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The general Ads API page takes Z, ±HHMM, ±HH:MM and ±HH. [doc FUND timezones]
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+)
+_STRICT_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
+)
+_DOUBLE: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_THREE_CAPITALS: Final = re.compile(r"[A-Z]{3}")

@@ -1,0 +1,156 @@
+"""The emulated X as a whole: state, and one answer for one request. No socket, no log.
+
+Time and chance come in with the constructor; everything else is in the requests.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Final
+
+from twite.emulator import words
+from twite.emulator.access import Caller, Denied, Doorman
+from twite.emulator.accounts import answer_accounts
+from twite.emulator.conversions import Desk, judge_conversions, judge_unchecked
+from twite.emulator.counting import Ledger
+from twite.emulator.event_tags import answer_event_tags
+from twite.emulator.exchange import Answer, Problem, Request, Verdict, no_route, refusal
+from twite.emulator.faults import Board
+from twite.emulator.journal import Journal
+from twite.emulator.oauth import Nonces
+from twite.emulator.oauth_flow import Flow
+from twite.emulator.pixel import take_hit
+from twite.emulator.rate import Windows
+from twite.emulator.switches import Switches
+from twite.emulator.world import World, default_document
+from twite.x import spec
+
+CONVERSIONS: Final = re.compile(r"/(?:11|12)/measurement/conversions/([^/]+)")
+_ADS: Final = re.compile(r"/(?:11|12)/accounts(?:/.*)?")
+_PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
+
+
+class Judge:
+    """X, as far as it is emulated. `clock` gives epoch seconds."""
+
+    def __init__(
+        self,
+        *,
+        switches: Switches,
+        clock: Callable[[], float],
+        chance: Random,
+        world: Mapping[str, object] | None = None,
+    ) -> None:
+        self._first_switches = switches
+        self._first_world = default_document() if world is None else world
+        self._clock = clock
+        self._chance = chance
+        self.reset()
+
+    def reset(self) -> None:
+        """Return everything to how it was at the start."""
+        self.switches = self._first_switches
+        self.world = World(self._first_world)
+        self.shift = 0.0
+        self.faults = Board()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was received and counted, and the rate windows; keep the rest."""
+        self.ledger = Ledger()
+        self.windows = Windows()
+        self.nonces = Nonces()
+        self.flow = Flow(self._chance)
+        self.journal = Journal(requests=self.switches.log_requests, bodies=self.switches.log_bodies)
+        self.started_at = self.now()
+
+    def now(self) -> float:
+        return self._clock() + self.shift
+
+    def answer(self, request: Request, *, skew: float = 0) -> Verdict:
+        """Judge a request; `skew` is how many seconds X's clock is off for it."""
+        verdict = self._routed(request, skew)
+        headers = ((spec.CURRENT_VERSION_HEADER, spec.VERSION),)
+        return Verdict(
+            answer=verdict.answer.with_headers(*headers),
+            pixel=verdict.pixel,
+            auth=verdict.auth,
+            why=verdict.why,
+            conversions=verdict.conversions,
+        )
+
+    def _routed(self, request: Request, skew: float) -> Verdict:
+        match = CONVERSIONS.fullmatch(request.path)
+        if match and (self.switches.sandbox or not _is_sandbox(request)):
+            if request.method != "POST":
+                return Verdict(answer=wrong_method(request.method))
+            return self._conversions(request, match[1], skew)
+        if _ADS.fullmatch(request.path):
+            return self._ads(request, skew)
+        if request.path in _PIXEL_HITS:
+            hit = take_hit(
+                request,
+                world=self.world,
+                ledger=self.ledger,
+                switches=self.switches,
+                at=self.now(),
+            )
+            return Verdict(answer=hit)
+        answer = self.flow.answer(
+            request,
+            world=self.world,
+            nonces=self.nonces,
+            at=self.now() + skew,
+            window=self.switches.oauth_window,
+        )
+        return Verdict(answer=no_route() if answer is None else answer)
+
+    def _conversions(self, request: Request, pixel_id: str, skew: float) -> Verdict:
+        if not self.switches.checks:
+            return judge_unchecked(request, pixel_id, self.ledger, self._chance)
+        desk = Desk(
+            doorman=self._doorman(skew),
+            ledger=self.ledger,
+            windows=self.windows,
+            chance=self._chance,
+            at=self.now(),
+        )
+        return judge_conversions(request, pixel_id, desk)
+
+    def _ads(self, request: Request, skew: float) -> Verdict:
+        caller = self._doorman(skew).admit_signed(request)
+        if isinstance(caller, Denied):
+            return Verdict(answer=caller.answer, auth=caller.auth, why=caller.why)
+        answer = self._ads_answer(request, caller)
+        return Verdict(answer=no_route() if answer is None else answer, auth=caller.auth)
+
+    def _ads_answer(self, request: Request, caller: Caller) -> Answer | None:
+        answer = answer_accounts(request, caller, self.world)
+        if answer is not None:
+            return answer
+        return answer_event_tags(
+            request,
+            caller,
+            world=self.world,
+            ledger=self.ledger,
+            switches=self.switches,
+            at=self.now(),
+        )
+
+    def _doorman(self, skew: float) -> Doorman:
+        return Doorman(
+            world=self.world,
+            switches=self.switches,
+            nonces=self.nonces,
+            at=self.now() + skew,
+            started_at=self.started_at,
+        )
+
+
+def wrong_method(method: str) -> Answer:
+    message = words.WRONG_METHOD.format(value=method)
+    return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, message))
+
+
+def _is_sandbox(request: Request) -> bool:
+    return request.headers.get("host", "").lower().startswith("ads-api-sandbox.")

@@ -1,0 +1,121 @@
+"""Faults played on a real connection. Those that need no connection are made here as answers."""
+
+import gzip
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from twite.emulator import words
+from twite.emulator.exchange import Answer, Problem, Request, Verdict, refusal
+from twite.emulator.faults import Fault, Kind
+from twite.emulator.judge import Judge
+from twite.emulator.wire import Wire
+from twite.x import spec
+
+BIG: Final = 100 * 1000 * 1000  # bytes, where a fault does not say
+UNJUDGED: Final = (Kind.STATUS, Kind.RATE_LIMIT, Kind.HTML)
+UNANSWERED: Final = (Kind.DROP_ANSWER, Kind.CUT_OFF, Kind.OPEN_CHUNKS)
+_CODES: Final = {
+    400: spec.INVALID_PARAMETER,
+    401: spec.UNAUTHORIZED_ACCESS,
+    403: spec.UNAUTHORIZED_CLIENT_APPLICATION,
+    404: spec.NOT_FOUND,
+    405: spec.METHOD_NOT_ALLOWED,
+    408: "CANCELLED_REQUEST",
+    423: "LOCK_ACQUISITION_TIMEOUT",
+    429: spec.TOO_MANY_REQUESTS,
+    500: spec.INTERNAL_ERROR,
+    503: spec.OVER_CAPACITY,
+}
+
+
+def unjudged_answer(fault: Fault, judge: Judge) -> Answer:
+    """The answer of a fault of one of the UNJUDGED kinds."""
+    extra = tuple(fault.headers.items())
+    if fault.kind is Kind.RATE_LIMIT:
+        reset = str(int(judge.now() + fault.seconds))
+        rates = {
+            spec.USER_RATE_LIMIT: str(judge.switches.rate_limit),
+            spec.USER_RATE_REMAINING: "0",
+            spec.USER_RATE_RESET: reset,
+        } | dict(fault.headers)
+        problem = Problem(spec.TOO_MANY_REQUESTS, words.RATE_LIMITED)
+        return refusal(429, problem).with_headers(*rates.items())
+    if fault.kind is Kind.HTML:
+        text = fault.body or f"<html><body><h1>{fault.answer_status}</h1></body></html>"
+        kind = ("content-type", "text/html; charset=utf-8")
+        return Answer(status=fault.answer_status, body=text.encode(), headers=(kind, *extra))
+    if fault.body is not None:
+        return Answer(status=fault.answer_status, body=fault.body.encode(), headers=extra)
+    code = _CODES.get(fault.answer_status)
+    if code is None:
+        return Answer(status=fault.answer_status, headers=extra)
+    answer = refusal(fault.answer_status, Problem(code, f"Fault {fault.answer_status}"))
+    return answer.with_headers(*extra)
+
+
+def spoiled(answer: Answer, fault: Fault) -> Answer:
+    """A judged answer with its body changed; the same answer for a fault of another kind."""
+    match fault.kind:
+        case Kind.EMPTY:
+            return msgspec.structs.replace(answer, status=fault.answer_status, body=b"")
+        case Kind.GZIP_LIE:
+            return answer.with_headers(("content-encoding", "gzip"))
+        case Kind.GZIP_BOMB:
+            answer = answer.with_headers(("content-encoding", "gzip"))
+    return msgspec.structs.replace(answer, body=_spoiled_body(answer, fault))
+
+
+def _spoiled_body(answer: Answer, fault: Fault) -> bytes:
+    match fault.kind:
+        case Kind.TRUNCATED_JSON:
+            return answer.body[: len(answer.body) // 2]
+        case Kind.GZIP_BOMB:
+            return gzip.compress(answer.body.ljust(fault.bytes or BIG), compresslevel=6)
+        case Kind.HUGE_BODY:
+            return answer.body.ljust(fault.bytes or BIG)
+        case Kind.WRONG_PROCESSED if answer.status == HTTPStatus.OK:
+            document = msgspec.json.decode(answer.body)
+            document["data"]["conversions_processed"] = fault.processed
+            if fault.processed is None:
+                del document["data"]["conversions_processed"]
+            return msgspec.json.encode(document)
+        case _:
+            return answer.body
+
+
+async def say_with(fault: Fault, answer: Answer, wire: Wire) -> None:
+    """Send `answer` the way `fault` has it."""
+    length = ("content-length", str(len(answer.body)))
+    names = {name.lower() for name in fault.headers}
+    if fault.kind is Kind.DROP_ANSWER:
+        await wire.end(hard=fault.hard)
+    elif fault.kind is Kind.CUT_OFF:
+        part = answer.body[: fault.bytes or len(answer.body) // 2]
+        await wire.say_raw(answer.with_headers(length), part, hard=fault.hard)
+    elif fault.kind is Kind.OPEN_CHUNKS:
+        chunked = answer.with_headers(("transfer-encoding", "chunked"))
+        chunk = b"%x\r\n%b\r\n" % (len(answer.body), answer.body)
+        await wire.say_raw(chunked, chunk, hard=fault.hard)
+    elif fault.kind is Kind.TRICKLE:
+        await wire.trickle(answer, size=fault.bytes or 1, seconds=fault.seconds)
+    elif names & {"content-length", "transfer-encoding"}:
+        await wire.say_raw(answer, answer.body, hard=fault.hard)
+    else:
+        await wire.say(answer)
+
+
+async def judged(request: Request, fault: Fault, judge: Judge, wire: Wire) -> Verdict | None:
+    """The verdict under `fault`; None when the client left before it was judged."""
+    if fault.kind in UNJUDGED:
+        return Verdict(answer=unjudged_answer(fault, judge))
+    if fault.kind is Kind.STALL and not await wire.wait(fault.seconds):
+        return None
+    skew = fault.seconds if fault.kind is Kind.CLOCK_SKEW else 0
+    return judge.answer(request, skew=skew)
+
+
+def dated(answer: Answer, at: float) -> Answer:
+    return answer.with_headers(("date", formatdate(at, usegmt=True)))

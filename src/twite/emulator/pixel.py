@@ -1,0 +1,56 @@
+"""The X pixel's hits: GET adsct, answered with a GIF of one dot. [seen 3P; the GIF is a guess]"""
+
+from base64 import b64decode
+from typing import Final
+
+import msgspec
+
+from twite.emulator.counting import Ledger
+from twite.emulator.examine import tag_by_id
+from twite.emulator.exchange import Answer, Request
+from twite.emulator.switches import Switches
+from twite.emulator.world import World
+
+GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+PAGE_VIEW: Final = "page_view"  # how a hit of the base code is counted: its txn_id is the pixel
+
+
+def take_hit(
+    request: Request, *, world: World, ledger: Ledger, switches: Switches, at: float
+) -> Answer:
+    """Count a hit under (pixel, event, conversion id); whatever it holds, the GIF is the answer."""
+    pairs = dict(request.query_pairs())
+    where = _where(pairs.get("txn_id", ""), world, switches)
+    if where is not None:
+        ledger.receive(
+            "pixel", event=where, conversion_id=_conversion_id(pairs), at=at, switches=switches
+        )
+    return Answer(
+        status=200,
+        body=GIF,
+        headers=(("content-type", "image/gif"), ("cache-control", "no-cache, no-store")),
+    )
+
+
+def _where(txn_id: str, world: World, switches: Switches) -> tuple[str, str] | None:
+    """(home pixel, event) of a txn_id; None for one that nobody knows."""
+    if txn_id in world.pixels:
+        return txn_id, PAGE_VIEW
+    bare = txn_id
+    if txn_id.startswith("tw-") and switches.pixel_txn != "event":
+        bare = txn_id.rpartition("-")[2]
+    elif switches.pixel_txn == "tw":
+        return None
+    tag = tag_by_id(bare, world, switches)
+    return (tag.pixel, tag.id) if tag is not None and not tag.deleted else None
+
+
+def _conversion_id(pairs: dict[str, str]) -> str | None:
+    """`conversion_id` of the `event` parameter, which is JSON; or as a parameter of its own."""
+    try:
+        event = msgspec.json.decode(pairs.get("event") or "{}")
+    except (msgspec.MsgspecError, RecursionError):
+        event = {}
+    found = event.get("conversion_id") if isinstance(event, dict) else None
+    found = found or pairs.get("conversion_id")
+    return str(found) if found else None

@@ -1,0 +1,1 @@
+"""Stores: what the gateway's ledger, outbox, records and desk rest on."""

@@ -1,0 +1,95 @@
+"""What the one writer knows without asking: its connection, the next ids, and the names in use."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from twite.stores.sqlite import queries
+
+# A fencing token is the epoch, then a count within it: it grows across restarts without a write.
+_LEASES_AN_EPOCH: Final = 1 << 32
+
+
+class Book:
+    """Everything is read again after a rollback, since ids may have been given in vain."""
+
+    def __init__(self, connection: sqlite3.Connection, *, window: int, epoch: int) -> None:
+        """`window` is the dedup window in milliseconds."""
+        self.connection = connection
+        self.window = window
+        self._lease = epoch * _LEASES_AN_EPOCH
+        self._lanes: dict[tuple[str, str], int] = {}
+        self._accounts: dict[tuple[str, str], int] = {}
+        self._submission = self._conversion = self._attempt = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget what was not committed."""
+        execute = self.connection.execute
+        self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(queries.query("lanes"))}
+        self._accounts = {
+            (source, pixel): id_ for id_, source, pixel in execute(queries.query("account_names"))
+        }
+        ids = execute(queries.query("last_ids")).fetchone()
+        self._submission, self._conversion, self._attempt = ids
+
+    def run(self, name: str, **values: object) -> sqlite3.Cursor:
+        """Run a named statement."""
+        return self.connection.execute(queries.query(name), values)
+
+    def run_rows(
+        self, name: str, rows: Sequence[object], width: int, *rest: object
+    ) -> Iterator[tuple[int, int, sqlite3.Cursor]]:
+        """Run a statement over flattened rows in few pieces; yield (start, size, cursor) of each.
+
+        `rest` are the values that follow the rows.
+        """
+        for start, size in queries.slices(len(rows) // width):
+            piece = rows[start * width : (start + size) * width]
+            yield start, size, self.connection.execute(queries.rows(name, size), (*piece, *rest))
+
+    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
+        """Insert flattened rows."""
+        for _ in self.run_rows(name, rows, width):
+            pass
+
+    def lane(self, pixel: str, event: str) -> int:
+        """Return the id of a pixel's event, giving it one if it is new."""
+        id_ = self._lanes.get((pixel, event))
+        if id_ is None:
+            id_ = len(self._lanes) + 1
+            self.connection.execute(queries.query("add_lane"), (id_, pixel, event))
+            self._lanes[pixel, event] = id_
+        return id_
+
+    def lanes(self) -> Sequence[int]:
+        """Return the ids of all lanes."""
+        return tuple(self._lanes.values())
+
+    def account(self, source: str, pixel: str) -> int:
+        """Return the id of a source's account with a pixel, giving it one if it is new."""
+        id_ = self._accounts.get((source, pixel))
+        if id_ is None:
+            id_ = len(self._accounts) + 1
+            self.connection.execute(queries.query("add_account"), (id_, source, pixel))
+            self._accounts[source, pixel] = id_
+        return id_
+
+    def next_submission(self) -> int:
+        self._submission += 1
+        return self._submission
+
+    def next_conversions(self, count: int) -> int:
+        """Return the first of that many ids in a row."""
+        first = self._conversion + 1
+        self._conversion += count
+        return first
+
+    def next_attempt(self) -> int:
+        self._attempt += 1
+        return self._attempt
+
+    def next_lease(self) -> int:
+        """Return a fencing token higher than any before."""
+        self._lease += 1
+        return self._lease

@@ -1,0 +1,87 @@
+"""Moves the write-ahead log into the database, on its own thread and connection.
+
+A commit waits for a checkpoint only when the log has grown past its limit.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Final
+
+from twite.stores.sqlite.connection import connect_checkpointer
+
+_EVERY: Final = 0.5  # seconds
+_LOG_LIMIT: Final = 64 * 1024 * 1024
+# Pages whose move nobody notices.
+_SHORT: Final = 500
+
+
+class Checkpoints:
+    """Runs from `start` to `close`; `wake` may be called from any thread."""
+
+    def __init__(self, path: str, *, turn: threading.Lock, log_limit: int = _LOG_LIMIT) -> None:
+        """`turn` is the writer's; it is taken when the log must be cut to size (in bytes)."""
+        self._path = path
+        self._log = Path(f"{path}-wal")
+        self._turn = turn
+        self._log_limit = log_limit
+        self._written = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="twite-checkpoints", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something was committed."""
+        self._written.set()
+
+    def close(self) -> None:
+        """Move everything over, and stop."""
+        self._stop.set()
+        self._written.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = connect_checkpointer(self._path)
+        try:
+            while not self._stop.is_set():
+                self._written.wait()
+                self._stop.wait(_EVERY)
+                self._written.clear()
+                self._move(connection)
+            _checkpoint(connection, "TRUNCATE")
+        finally:
+            connection.close()
+
+    def _move(self, connection: sqlite3.Connection) -> None:
+        """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
+
+        While commits go on, each pass leaves what was written during it; passes are repeated while
+        they shrink that, and only the last remainder makes the writer wait.
+        """
+        left = _checkpoint(connection, "PASSIVE")
+        if self._size() < self._log_limit:
+            return
+        while left > _SHORT:
+            before, left = left, _checkpoint(connection, "PASSIVE")
+            if left > before / 2:
+                break
+        with self._turn:
+            _checkpoint(connection, "PASSIVE")
+
+    def _size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+
+def _checkpoint(connection: sqlite3.Connection, kind: str) -> int:
+    """Return how many pages were written to the log while others were moved."""
+    try:
+        _, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+    except sqlite3.Error:
+        # The disk is full or a reader is in the way: the log keeps everything until the next time.
+        return 0
+    return int(logged - moved)

@@ -1,0 +1,137 @@
+"""Taking submissions in: all that are waiting, in a handful of statements."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.submission import Entry, Recorded, Submission
+from twite.stores.sqlite.book import Book
+
+_RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
+_Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
+_NEW: Final = Recorded()
+
+
+def record(book: Book, submissions: Sequence[Submission]) -> list[Recorded]:
+    """Write submissions inside the running transaction; return what became of each, in order.
+
+    Keys go first: what another delivery holds is a duplicate, and neither a conversion nor a
+    delivery is written for it.
+    """
+    page = _Page(book)
+    for submission in submissions:
+        page.add(submission)
+    return page.write()
+
+
+class _Page:
+    """The rows of one group of submissions, flattened, ready for statements of many rows."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._submissions: list[object] = []
+        self._keys: list[object] = []
+        self._suppressions: list[object] = []
+        # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
+        self._conversions: list[tuple[int, int, int, Entry, int, int]] = []
+        self._tally: dict[int, list[int]] = {}
+        # Where each submission's ids begin, and the places of its entries.
+        self._firsts: list[int] = []
+        self._taken: list[Submission] = []
+
+    def add(self, submission: Submission) -> None:
+        book = self._book
+        number = book.next_submission()
+        entries = submission.entries
+        first = book.next_conversions(len(entries))
+        at = submission.received_at
+        self._submissions += (
+            number, submission.receipt, submission.source, submission.door.value, at, first,
+            len(entries), submission.body,
+            msgspec.json.encode(submission.refusals) if submission.refusals else None,
+        )  # fmt: skip
+        for id_, entry in enumerate(entries, first):
+            account = book.account(submission.source, entry.pixel)
+            lane = book.lane(entry.pixel, entry.event)
+            counts = self._counts(account)
+            counts[_RECEIVED] += 1
+            if entry.suppressed is None:
+                self._keys += (entry.key, id_, at)
+            else:
+                counts[_SUPPRESSED] += 1
+                self._suppressions += (entry.key, id_)
+            self._conversions.append((id_, number, lane, entry, account, at))
+        for refusal in submission.refusals:
+            counts = self._counts(book.account(submission.source, refusal.pixel))
+            counts[_RECEIVED] += 1
+            counts[_REJECTED] += 1
+        self._firsts.append(first)
+        self._taken.append(submission)
+
+    def write(self) -> list[Recorded]:
+        book = self._book
+        book.add_rows("add_submissions", self._submissions, 9)
+        duplicates = self._take_keys()
+        conversions: list[object] = []
+        deliveries: list[object] = []
+        for id_, number, lane, entry, account, at in self._conversions:
+            if id_ in duplicates:
+                self._tally[account][_DUPLICATE] += 1
+                continue
+            conversions += (
+                id_, number, lane, entry.conversion_id, entry.body, entry.suppressed,
+            )  # fmt: skip
+            if entry.suppressed is None:
+                deliveries += (id_, lane, account, at)
+        book.add_rows("add_conversions", conversions, 6)
+        book.add_rows("add_deliveries", deliveries, 4)
+        book.add_rows("add_suppressions", self._suppressions, 2)
+        for account, counts in self._tally.items():
+            book.run(
+                "count_received",
+                account=account,
+                received=counts[_RECEIVED],
+                duplicate=counts[_DUPLICATE],
+                suppressed=counts[_SUPPRESSED],
+                rejected=counts[_REJECTED],
+            )
+        return self._recorded(duplicates)
+
+    def _take_keys(self) -> set[int]:
+        """Take the keys; return the ids of those that another delivery holds."""
+        duplicates: set[int] = set()
+        originals: list[int] = []
+        book = self._book
+        for start, size, taken in book.run_rows("take_keys", self._keys, 3, book.window):
+            if taken.rowcount == size:
+                continue
+            piece = self._keys[start * 3 : (start + size) * 3]
+            asked = [value for place, value in enumerate(piece) if place % 3 < 2]
+            for _, _, found in book.run_rows("duplicates_among", asked, 2):
+                for ours, theirs in _Pairs.decode(found.fetchone()[0]):
+                    duplicates.add(ours)
+                    originals.append(theirs)
+        if originals:
+            book.run("count_repeats", deliveries=msgspec.json.encode(originals).decode())
+        return duplicates
+
+    def _recorded(self, duplicates: set[int]) -> list[Recorded]:
+        if not duplicates:
+            return [_NEW] * len(self._taken)
+        return [
+            Recorded(
+                duplicates=tuple(
+                    entry.index
+                    for id_, entry in enumerate(submission.entries, first)
+                    if id_ in duplicates
+                )
+            )
+            for first, submission in zip(self._firsts, self._taken, strict=True)
+        ]
+
+    def _counts(self, account: int) -> list[int]:
+        counts = self._tally.get(account)
+        if counts is None:
+            counts = self._tally[account] = [0, 0, 0, 0]
+        return counts

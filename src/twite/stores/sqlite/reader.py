@@ -1,0 +1,82 @@
+"""Reading beside the owner: another thread, another connection, no lock."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Self, TypeVar
+
+from twite.domain.account import Account, Life
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.gateway.ports import Pause
+from twite.stores.sqlite import records
+from twite.stores.sqlite.connection import connect_reader
+from twite.stores.sqlite.schema import migrations, refuse_newer, version_of
+
+T = TypeVar("T")
+
+
+class SQLiteReader:
+    """The Records of a database, whoever owns it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-reader")
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        return cls(await asyncio.to_thread(_connect, path))
+
+    async def close(self) -> None:
+        await self._read(sqlite3.Connection.close)
+        self._thread.shutdown()
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str], conversion_id: str
+    ) -> Sequence[Life]:
+        return await self._read(
+            partial(records.life, pixel=pixel, events=events, conversion_id=conversion_id)
+        )
+
+    async def submission(self, receipt: str) -> Sequence[Life]:
+        return await self._read(partial(records.submission, receipt=receipt))
+
+    async def accounts(self) -> Sequence[Account]:
+        return await self._read(records.accounts)
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
+        return await self._read(partial(records.resting, pixel=pixel, limit=limit))
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return the pauses in force."""
+        return await self._read(records.pauses)
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by pixel, (moment, conversions) of each attempt since a moment."""
+        return await self._read(partial(records.spent, since=since))
+
+    async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, what, self._connection)
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(reason=str(error), retry_after=1) from error
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = connect_reader(path)
+    try:
+        present = version_of(connection)
+        refuse_newer(present, path)
+        if present < len(migrations()):
+            raise StoreUnusable(
+                path=path,
+                reason=f"its schema is of version {present}, and only its owner may change that",
+                cure="Start the gateway once, then read again",
+            )
+    except StoreUnusable:
+        connection.close()
+        raise
+    return connection

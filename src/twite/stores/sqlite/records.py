@@ -1,0 +1,123 @@
+"""What happened, read from one consistent view on a connection that cannot write."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from twite.domain.account import Account, Life, PastAttempt
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import PROMISED_WITHIN, State
+from twite.gateway.ports import Pause
+from twite.stores.sqlite.queries import query
+
+MOST_LIVES: Final = 1_000
+
+
+def life(
+    connection: sqlite3.Connection, *, pixel: str, events: Sequence[str], conversion_id: str
+) -> list[Life]:
+    """Return the lives under a conversion id, found by the dedup key of each event."""
+    with _view(connection):
+        found = [
+            connection.execute(
+                query("delivery_of_key"), {"key": dedup_key(pixel, event, conversion_id)}
+            ).fetchone()[0]
+            for event in events
+        ]
+        return _lives(connection, [delivery for delivery in found if delivery is not None])
+
+
+def submission(connection: sqlite3.Connection, receipt: str) -> list[Life]:
+    """Return the lives of what a submission brought."""
+    with _view(connection):
+        found = connection.execute(
+            query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
+        ).fetchall()
+        return _lives(connection, [delivery for (delivery,) in found])
+
+
+def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) -> list[Life]:
+    """Return dead and held deliveries, the latest first."""
+    with _view(connection):
+        found = connection.execute(
+            query("resting_deliveries"), {"pixel": pixel, "limit": limit}
+        ).fetchall()
+        return _lives(connection, [delivery for (delivery,) in found])
+
+
+def accounts(connection: sqlite3.Connection) -> list[Account]:
+    """Return the accounts by source and pixel."""
+    names = Account.__struct_fields__
+    return [
+        Account(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("accounts")).fetchall()
+    ]
+
+
+def pauses(connection: sqlite3.Connection) -> list[Pause]:
+    """Return the pauses in force."""
+    return [
+        Pause(pixel=pixel, since=since, reason=reason)
+        for pixel, since, reason in connection.execute(query("pauses")).fetchall()
+    ]
+
+
+def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
+    """Return (moment, conversions) of each attempt since a moment, by pixel."""
+    by_pixel: dict[str, list[tuple[int, int]]] = {}
+    for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
+        by_pixel.setdefault(pixel, []).append((at, size))
+    return by_pixel
+
+
+@contextmanager
+def _view(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Life]:
+    """Return lives in the order of the ids."""
+    ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
+    attempts = _attempts(connection, ids)
+    lives = {}
+    for row in connection.execute(query("lives"), ids).fetchall():
+        (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
+         reason, due_at) = row  # fmt: skip
+        lives[delivery] = Life(
+            delivery=delivery,
+            pixel=pixel,
+            event=event,
+            conversion_id=conversion_id,
+            state=State(state),
+            source=source,
+            receipt=receipt,
+            received_at=received_at,
+            deadline_at=received_at + PROMISED_WITHIN,
+            sent=body,
+            attempts=tuple(attempts.get(delivery, ())),
+            duplicates=times,
+            reason=reason,
+            due_at=due_at,
+        )
+    return [lives[delivery] for delivery in deliveries]
+
+
+def _attempts(
+    connection: sqlite3.Connection, ids: Mapping[str, str]
+) -> dict[int, list[PastAttempt]]:
+    attempts: dict[int, list[PastAttempt]] = {}
+    for row in connection.execute(query("attempts_of"), ids).fetchall():
+        delivery, at, outcome, status, answer, ambiguous = row
+        attempts.setdefault(delivery, []).append(
+            PastAttempt(
+                at=at, outcome=outcome, status=status, answer=answer, ambiguous=bool(ambiguous)
+            )
+        )
+    return attempts

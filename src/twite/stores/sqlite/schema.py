@@ -1,0 +1,59 @@
+"""The schema's versions: numbered files, each applied in one transaction."""
+
+import re
+import sqlite3
+from importlib.resources import files
+from typing import Final
+
+from twite.domain.errors import StoreUnusable
+
+_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (version, statements), in order, without gaps from 1."""
+    folder = files("twite.stores.sqlite").joinpath("migrations")
+    found = sorted(
+        (int(match[1]), entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := _NUMBERED.fullmatch(entry.name))
+    )
+    if [version for version, _ in found] != list(range(1, len(found) + 1)):
+        raise ValueError("the migrations are not numbered from 1 without gaps")
+    return found
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the database; 0 when it is new."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the database to the newest version. Raises StoreUnusable when it is newer than we are."""
+    known = migrations()
+    present = version_of(connection)
+    refuse_newer(present, path)
+    for version, statements in known[present:]:
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {version};\nCOMMIT;"
+            )
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise StoreUnusable(
+                path=path,
+                reason=f"migration {version} failed ({error})",
+                cure="Nothing was changed: make room or restore the file, then start again",
+            ) from error
+
+
+def refuse_newer(present: int, path: str) -> None:
+    """Raise StoreUnusable when a database is of a version that this code does not know."""
+    newest = len(migrations())
+    if present > newest:
+        raise StoreUnusable(
+            path=path,
+            reason=f"it was written by a newer Twite (schema {present}, known here: {newest})",
+            cure="Start the newer version, or restore a backup made by this one",
+        )

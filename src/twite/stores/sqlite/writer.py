@@ -1,0 +1,227 @@
+"""The one writer: a thread that commits whatever is waiting, together.
+
+Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails is
+rolled back whole, and its operations are then tried one by one, so that a bad one fails alone. What
+fails leaves nothing behind.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, Generic, TypeVar
+
+from twite.domain.errors import LedgerFull, LedgerUnavailable, TwiteError
+from twite.domain.submission import Recorded, Submission
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.ledger import record
+
+T = TypeVar("T")
+
+_RETRY_AFTER: Final = 1
+_RETRY_AFTER_FAILURE: Final = 5
+# A commit of more than this gains nothing and makes everyone wait.
+_MOST_TOGETHER: Final = 2_000
+# Result codes after which the connection's view of the file is not to be trusted (sqlite.org/rescode).
+_IOERR: Final = 10
+
+
+class Recording:
+    """A submission on its way to the disk."""
+
+    __slots__ = ("future", "size", "submission")
+
+    def __init__(self, submission: Submission, future: asyncio.Future[Recorded], size: int) -> None:
+        self.submission = submission
+        self.future = future
+        self.size = size
+
+
+class Acting(Generic[T]):
+    """Any other change."""
+
+    __slots__ = ("act", "future")
+
+    def __init__(self, act: Callable[[Book], T], future: asyncio.Future[T]) -> None:
+        self.act = act
+        self.future = future
+
+
+Operation = Recording | Acting[object]
+_Outcome = tuple[asyncio.Future[object], object, BaseException | None]
+
+
+class Writer:
+    """Runs on its own thread from `start` to `close`; `submit…` are for the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        open_book: Callable[[], Book],
+        committed: Callable[[], None],
+        turn: threading.Lock,
+        most_conversions: int,
+        most_bytes: int,
+    ) -> None:
+        """`turn` is held while a group is written; `committed` is called after each.
+
+        `open_book` opens the connection anew after an I/O error; its first call is the writer's too.
+        """
+        self._open_book = open_book
+        self._committed = committed
+        self._turn = turn
+        self._most_conversions = most_conversions
+        self._most_bytes = most_bytes
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
+        self._book: Book | None = None
+        # Both are touched by the event loop's thread alone.
+        self._waiting_conversions = 0
+        self._waiting_bytes = 0
+        self._closing = False
+
+    def start(self) -> None:
+        """Open the connection and begin; raises what opening raises."""
+        self._book = self._open_book()
+        self._thread.start()
+
+    async def submit(self, submission: Submission) -> Recorded:
+        """Commit a submission with whatever else is waiting."""
+        size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
+        count = max(1, len(submission.entries))
+        self._refuse_when_closing()
+        # One that is larger than the limit still passes when nothing else waits.
+        if self._waiting_conversions and (
+            self._waiting_conversions + count > self._most_conversions
+            or self._waiting_bytes + size > self._most_bytes
+        ):
+            raise LedgerFull(reason="too much is waiting for the disk", retry_after=_RETRY_AFTER)
+        self._waiting_conversions += count
+        self._waiting_bytes += size
+        future: asyncio.Future[Recorded] = self._loop.create_future()
+        self._queue.put(Recording(submission, future, size))
+        return await future
+
+    async def submit_act(self, act: Callable[[Book], T]) -> T:
+        """Commit another change with whatever else is waiting."""
+        self._refuse_when_closing()
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(Acting(act, future))  # type: ignore[arg-type]  # T goes to its own future only
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is waiting, and stop."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group, going = self._gather()
+            if group:
+                with self._turn:
+                    outcomes = self._commit(group)
+                self._committed()
+                self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
+            # Otherwise the last group's values would live until the next.
+            del group
+        if self._book is not None:
+            self._book.connection.close()
+
+    def _gather(self) -> tuple[list[Operation], bool]:
+        """Wait for one operation, then take all that are there, up to a limit."""
+        group: list[Operation] = []
+        together = 0
+        operation = self._queue.get()
+        while operation is not None:
+            group.append(operation)
+            if isinstance(operation, Recording):
+                together += len(operation.submission.entries)
+            if together >= _MOST_TOGETHER:
+                return group, True
+            try:
+                operation = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
+        try:
+            return self._transact(group)
+        except Exception as error:  # noqa: BLE001 - it must reach its caller, not end the writer
+            self._undo(error)
+            if len(group) == 1:
+                return [(group[0].future, None, _told(error))]  # type: ignore[list-item]  # as above
+            return [outcome for operation in group for outcome in self._commit([operation])]
+
+    def _transact(self, group: Sequence[Operation]) -> list[_Outcome]:
+        if self._book is None:
+            self._book = self._open_book()
+        book = self._book
+        recordings = [operation for operation in group if isinstance(operation, Recording)]
+        book.connection.execute("BEGIN IMMEDIATE")
+        outcomes: list[_Outcome] = []
+        if recordings:
+            recorded = record(book, [operation.submission for operation in recordings])
+            outcomes += [
+                (operation.future, result, None)  # type: ignore[misc]  # as above
+                for operation, result in zip(recordings, recorded, strict=True)
+            ]
+        outcomes += [
+            (operation.future, operation.act(book), None)
+            for operation in group
+            if isinstance(operation, Acting)
+        ]
+        book.connection.execute("COMMIT")
+        return outcomes
+
+    def _undo(self, error: Exception) -> None:
+        """Forget the transaction; after an I/O error, the connection too."""
+        book = self._book
+        if book is None:
+            return
+        try:
+            if book.connection.in_transaction:
+                book.connection.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != _IOERR:
+                book.reload()
+                return
+        except sqlite3.Error:
+            pass
+        self._book = None
+        book.connection.close()
+
+    def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
+        """Hand results over, on the event loop's thread."""
+        for operation in group:
+            if isinstance(operation, Recording):
+                self._waiting_conversions -= max(1, len(operation.submission.entries))
+                self._waiting_bytes -= operation.size
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+
+def _told(error: Exception) -> BaseException:
+    """Turn SQLite's errors into ours; a fault of ours stays what it is."""
+    if isinstance(error, sqlite3.Error) or (
+        isinstance(error, TwiteError) and not isinstance(error, LedgerUnavailable)
+    ):
+        if isinstance(error, TwiteError):
+            return error
+        unavailable = LedgerUnavailable(reason=str(error), retry_after=_RETRY_AFTER_FAILURE)
+        unavailable.__cause__ = error
+        return unavailable
+    return error

@@ -1,0 +1,110 @@
+"""A client of the emulator's control plane, and a way to start one as a process of its own."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlencode, urlsplit
+
+JsonObject = dict[str, "Json"]
+Json = None | bool | int | float | str | list["Json"] | JsonObject
+
+STOP_SECONDS = 5
+
+
+class EmulatorError(Exception):
+    """The emulator did not start, or refused a control request; the text says why."""
+
+
+class Emulator:
+    """A running emulator: `url` is where X is emulated.
+
+    What each method takes and gives: docs/reference/emulator.md.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def reset(self, what: str = "all") -> None:
+        """Forget everything; `received` keeps world, switches, faults and clock."""
+        self._ask("POST", "reset", {"what": what})
+
+    def received(self, *, last: int | None = None, bodies: bool = False) -> JsonObject:
+        """Tell of the conversions requests: totals, and `entries`, oldest first."""
+        query = {"bodies": int(bodies)} | ({} if last is None else {"last": last})
+        return self._ask("GET", f"received?{urlencode(query)}")
+
+    def counted(self, *, ids: bool = True, **only: str) -> JsonObject:
+        """Tell what X counted; `only` narrows it to a `pixel` or an `event`."""
+        return self._ask("GET", f"counted?{urlencode({'ids': int(ids)} | only)}")
+
+    def fault(self, kind: str, **more: Json) -> JsonObject:
+        """Arm a fault for the next request, or as `count`, `after`, `pixel` and the rest say."""
+        return self._ask("POST", "faults", {"kind": kind, **more})
+
+    def faults(self) -> JsonObject:
+        return self._ask("GET", "faults")
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "faults")
+
+    def switch(self, **changes: Json) -> JsonObject:
+        return self._ask("PATCH", "switches", changes)
+
+    def add(self, **world: Json) -> JsonObject:
+        """Add to the world, or change what is in it: lists under pixels, events, users, …"""
+        return self._ask("PUT", "world", world)
+
+    def clock(self, shift: float = 0) -> JsonObject:
+        """Move X's clock by `shift` seconds and tell its time."""
+        return self._ask("POST", "clock", {"shift": shift})
+
+    def _ask(
+        self, method: str, route: str, document: Mapping[str, Json] | None = None
+    ) -> JsonObject:
+        address = urlsplit(self.url)
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            body = None if document is None else json.dumps(document)
+            connection.request(method, f"/_emulator/{route}", body)
+            response = connection.getresponse()
+            answer: JsonObject = json.loads(response.read())
+        finally:
+            connection.close()
+        if "error" in answer:
+            raise EmulatorError(str(answer["error"]))
+        return answer
+
+
+@contextmanager
+def running_emulator(*switches: str, arguments: Sequence[str] = ()) -> Iterator[Emulator]:
+    """Start the emulator on a free port with switches like `strict_time=on`; stop it at the end."""
+    command = [sys.executable, "-m", "twite.emulator", "--listen", "127.0.0.1:0", "--json"]
+    for switch in switches:
+        command += ["--switch", switch]
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(  # noqa: S603 - our own module, under the running interpreter
+            [*command, *arguments], stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process,
+    ):
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line:
+                process.wait(STOP_SECONDS)
+                complaints.seek(0)
+                raise EmulatorError(complaints.read().decode(errors="replace").strip())
+            yield Emulator(json.loads(line)["url"])
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

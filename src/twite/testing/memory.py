@@ -1,0 +1,365 @@
+"""The ledger, outbox, records and desk in memory: the fake that ships.
+
+Nothing survives it. Every method is one step: no other runs between its first line and its last.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from twite.domain.account import Account, Life, PastAttempt
+from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    MAY_COUNT_TWICE,
+    PROMISED_WITHIN,
+    SENDER_STOPPED,
+    WAITED_TOO_LONG,
+    Attempt,
+    Batch,
+    Delivery,
+    Fate,
+    Settlement,
+    State,
+    Trigger,
+    after,
+)
+from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.submission import Entry, Recorded, Submission
+from twite.gateway.ports import Claim, Pause, Swept
+
+_RESTING = (State.DEAD, State.HELD)
+_PENDING = (State.QUEUED, State.SENDING)
+_MOST_LIVES = 1_000
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """One conversion and its delivery."""
+
+    id: int
+    entry: Entry
+    source: str
+    receipt: str
+    received_at: int
+    state: State
+    reason: str | None = None
+    due_at: int | None = None
+    lease: int | None = None
+    ambiguous_since: int | None = None
+    replayed_at: int | None = None
+    rested_at: int = 0
+    duplicates: int = 0
+    tries: int = 0
+    attempts: list[PastAttempt] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class _Lease:
+    claimed_at: int
+    until: int
+
+
+class MemoryStore:
+    """All four ports. `refuse` makes records fail, as a full queue or a full disk would."""
+
+    def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
+        """`dedup_window` is in milliseconds."""
+        self.salt = salt
+        self.epoch = 1
+        self.refuse: LedgerFull | LedgerUnavailable | None = None
+        self._window = dedup_window
+        self._rows: dict[int, _Row] = {}
+        self._keys: dict[bytes, tuple[int, int]] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._pauses: dict[str, Pause] = {}
+        self._tried: list[tuple[str, int, int]] = []
+        self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._last_id = 0
+        self._last_lease = 0
+
+    async def close(self) -> None:
+        """Refuse from now on."""
+        self.refuse = LedgerUnavailable(reason="the store is closed", retry_after=1)
+
+    async def record(self, submission: Submission) -> Recorded:
+        if self.refuse is not None:
+            raise self.refuse
+        duplicates = []
+        for entry in submission.entries:
+            counted = self._counted[submission.source, entry.pixel]
+            counted["received"] += 1
+            original = None if entry.suppressed else self._holder(entry.key, submission.received_at)
+            if original is not None:
+                original.duplicates += 1
+                counted["duplicate"] += 1
+                duplicates.append(entry.index)
+                continue
+            self._add(submission, entry)
+            if entry.suppressed is not None:
+                counted["suppressed"] += 1
+        for refusal in submission.refusals:
+            counted = self._counted[submission.source, refusal.pixel]
+            counted["received"] += 1
+            counted["rejected"] += 1
+        return Recorded(duplicates=tuple(duplicates))
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        due = sorted(
+            (
+                row
+                for row in self._rows.values()
+                if row.state is State.QUEUED
+                and row.entry.pixel == claim.pixel
+                and (row.due_at is None or row.due_at <= claim.now)
+                and (row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after)
+            ),
+            key=lambda row: (row.received_at, row.id),
+        )
+        if not due:
+            return None
+        event = due[0].entry.event
+        claimed = [row for row in due if row.entry.event == event][: claim.limit]
+        self._last_lease += 1
+        self._leases[self._last_lease] = _Lease(claimed_at=claim.now, until=claim.lease_until)
+        for row in claimed:
+            row.state = after(row.state, Trigger.CLAIMED)
+            row.lease = self._last_lease
+            row.due_at = None
+        return Batch(
+            lease=self._last_lease,
+            pixel=claim.pixel,
+            event=event,
+            deliveries=tuple(map(_delivery, claimed)),
+        )
+
+    async def settle(self, settlement: Settlement) -> int:
+        for fate in settlement.fates:
+            after(State.SENDING, fate.trigger)
+        attempt = settlement.attempt
+        lease = self._leases.get(settlement.lease)
+        at = lease.claimed_at if lease else 0
+        if attempt is not None:
+            at = attempt.at
+            self._try(attempt, lease=settlement.lease)
+        late = sum(len(fate.deliveries) for fate in settlement.fates)
+        for fate in settlement.fates:
+            for row in self._named(fate.deliveries):
+                if row.state is State.SENDING and row.lease == settlement.lease:
+                    self._meet(row, fate, at=at)
+                    late -= 1
+        if lease is not None:
+            lease.until = settlement.lease_until
+        return late
+
+    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
+        lapsed = self._lapse(now)
+        promoted = held = 0
+        for row in self._in(State.QUEUED):
+            if row.due_at is not None and row.due_at <= now:
+                row.due_at = None
+                promoted += 1
+            reason = _overdue(row, ambiguous_before, waiting_before)
+            if reason is not None:
+                _rest(row, Trigger.HELD, reason=reason, at=now)
+                held += 1
+        due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
+        return Swept(lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None))
+
+    async def pause(self, pause: Pause) -> None:
+        self._pauses[pause.pixel] = pause
+
+    async def resume(self, pixel: str) -> None:
+        self._pauses.pop(pixel, None)
+
+    async def pauses(self) -> Sequence[Pause]:
+        return [self._pauses[pixel] for pixel in sorted(self._pauses)]
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        by_pixel: dict[str, list[tuple[int, int]]] = {}
+        for pixel, at, size in sorted(self._tried, key=lambda tried: tried[1]):
+            if at >= since:
+                by_pixel.setdefault(pixel, []).append((at, size))
+        return by_pixel
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str], conversion_id: str
+    ) -> Sequence[Life]:
+        found = []
+        for event in events:
+            key = dedup_key(pixel, event, conversion_id)
+            same = [row.id for row in self._rows.values() if row.entry.key == key]
+            if same:
+                found.append(self._keys[key][0] if key in self._keys else max(same))
+        return [_life(self._rows[id_]) for id_ in found]
+
+    async def submission(self, receipt: str) -> Sequence[Life]:
+        brought = [row for row in self._rows.values() if row.receipt == receipt]
+        return [_life(row) for row in brought[:_MOST_LIVES]]
+
+    async def accounts(self) -> Sequence[Account]:
+        accounts = []
+        for (source, pixel), counted in sorted(self._counted.items()):
+            mine = [
+                row.state
+                for row in self._rows.values()
+                if (row.source, row.entry.pixel) == (source, pixel)
+            ]
+            accounts.append(
+                Account(
+                    source=source,
+                    pixel=pixel,
+                    dead=mine.count(State.DEAD),
+                    held=mine.count(State.HELD),
+                    pending=sum(map(mine.count, _PENDING)),
+                    **counted,
+                )
+            )
+        return accounts
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
+        found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
+        found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
+        return [_life(row) for row in found[:limit]]
+
+    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+        rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
+        for row in rows:
+            row.state = after(row.state, Trigger.REPLAYED)
+            row.reason = row.due_at = row.ambiguous_since = None
+            row.replayed_at = now
+        return len(rows)
+
+    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+        rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
+        for row in rows:
+            _rest(row, Trigger.DISCARDED, reason=note, at=now)
+            self._counted[row.source, row.entry.pixel]["suppressed"] += 1
+        return len(rows)
+
+    def _holder(self, key: bytes, at: int) -> _Row | None:
+        """Return the delivery that holds a key at a moment."""
+        if key not in self._keys:
+            return None
+        id_, seen_at = self._keys[key]
+        row = self._rows[id_]
+        return row if seen_at >= at - self._window or row.state in _PENDING else None
+
+    def _add(self, submission: Submission, entry: Entry) -> None:
+        self._last_id += 1
+        if entry.suppressed is None:
+            self._keys[entry.key] = (self._last_id, submission.received_at)
+        self._rows[self._last_id] = _Row(
+            id=self._last_id,
+            entry=entry,
+            source=submission.source,
+            receipt=submission.receipt,
+            received_at=submission.received_at,
+            state=State.QUEUED if entry.suppressed is None else State.SUPPRESSED,
+            reason=entry.suppressed,
+        )
+
+    def _in(self, *states: State) -> list[_Row]:
+        return [row for row in self._rows.values() if row.state in states]
+
+    def _named(self, deliveries: Iterable[int]) -> list[_Row]:
+        return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
+
+    def _try(self, attempt: Attempt, *, lease: int) -> None:
+        """Put an attempt on record for all it held, late or not."""
+        self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
+        past = PastAttempt(
+            at=attempt.at,
+            outcome=attempt.outcome,
+            status=attempt.status,
+            answer=attempt.answer[:ANSWER_LIMIT],
+            ambiguous=attempt.ambiguous,
+        )
+        for row in self._named(attempt.deliveries):
+            row.attempts.append(past)
+            if row.state is not State.SENDING or row.lease != lease:
+                continue
+            row.tries += 1
+            if attempt.ambiguous and row.ambiguous_since is None:
+                row.ambiguous_since = attempt.at
+
+    def _meet(self, row: _Row, fate: Fate, *, at: int) -> None:
+        row.lease = None
+        if fate.trigger is Trigger.DELIVERED:
+            row.state = after(row.state, fate.trigger)
+            self._counted[row.source, row.entry.pixel]["delivered"] += 1
+        elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:
+            _rest(row, fate.trigger, reason=fate.reason, at=at)
+        else:
+            row.state = after(row.state, fate.trigger)
+            row.due_at = fate.due_at
+
+    def _lapse(self, now: int) -> int:
+        lapsed = 0
+        for number, lease in list(self._leases.items()):
+            if lease.until >= now:
+                continue
+            del self._leases[number]
+            freed = [row for row in self._in(State.SENDING) if row.lease == number]
+            if freed:
+                attempt = Attempt(
+                    at=lease.claimed_at,
+                    pixel=freed[0].entry.pixel,
+                    event=freed[0].entry.event,
+                    outcome="errored",
+                    deliveries=tuple(row.id for row in freed),
+                    answer=SENDER_STOPPED,
+                    ambiguous=True,
+                )
+                self._try(attempt, lease=number)
+            for row in freed:
+                row.state = after(row.state, Trigger.LAPSED)
+                row.lease = None
+            lapsed += len(freed)
+        return lapsed
+
+
+def _overdue(row: _Row, ambiguous_before: int, waiting_before: int) -> str | None:
+    if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
+        return MAY_COUNT_TWICE
+    replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
+    if max(row.received_at, replayed_at) < waiting_before:
+        return WAITED_TOO_LONG
+    return None
+
+
+def _rest(row: _Row, trigger: Trigger, *, reason: str | None, at: int) -> None:
+    row.state = after(row.state, trigger)
+    row.reason = reason
+    row.rested_at = at
+    row.due_at = None
+
+
+def _delivery(row: _Row) -> Delivery:
+    return Delivery(
+        id=row.id,
+        conversion_id=row.entry.conversion_id,
+        body=row.entry.body,
+        received_at=row.received_at,
+        attempts=row.tries,
+        ambiguous_since=row.ambiguous_since,
+    )
+
+
+def _life(row: _Row) -> Life:
+    return Life(
+        delivery=row.id,
+        pixel=row.entry.pixel,
+        event=row.entry.event,
+        conversion_id=row.entry.conversion_id,
+        state=row.state,
+        source=row.source,
+        receipt=row.receipt,
+        received_at=row.received_at,
+        deadline_at=row.received_at + PROMISED_WITHIN,
+        sent=row.entry.body,
+        attempts=tuple(row.attempts),
+        duplicates=row.duplicates,
+        reason=row.reason,
+        due_at=row.due_at,
+    )

@@ -1,0 +1,21 @@
+"""The pytest plugin: `x_emulator` is an X of your own, as new for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from twite.testing.emulator import Emulator, running_emulator
+
+
+@pytest.fixture(scope="session")
+def x_emulator_process() -> Iterator[Emulator]:
+    """One emulator for the session, in a process of its own on a free port of loopback."""
+    with running_emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def x_emulator(x_emulator_process: Emulator) -> Emulator:
+    """The session's emulator with nothing received, no faults, and default switches and world."""
+    x_emulator_process.reset()
+    return x_emulator_process

@@ -1,0 +1,195 @@
+"""A collector on a real socket, and those it plays with."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from twite.collector import Collector, Limits, Server
+from twite.domain.account import Account, Life
+from twite.domain.destination import Destination, Source
+from twite.domain.secret import Secret
+from twite.gateway.accept import Receipt, XReceipt
+from twite.gateway.notices import Notice
+from twite.testing.builders import NOW, a_destination, a_source
+
+KEY = "a-source-key"
+DESK_TOKEN = "the-token-of-the-desk"
+
+
+class StoppedClock:
+    def now(self) -> int:
+        return NOW
+
+    def elapsed(self) -> int:
+        return 0
+
+    async def sleep(self, ms: int) -> None:
+        raise NotImplementedError
+
+
+class PlayedAccept:
+    """Answers as it is told; keeps what came."""
+
+    def __init__(self) -> None:
+        self.native_answer: Receipt | Exception = a_receipt(accepted=1)
+        self.x_answer: XReceipt | Exception = XReceipt(receipt="r1", processed=1)
+        self.seen: list[tuple[str, bytes, str | None]] = []
+        self.until: asyncio.Event | None = None
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None
+    ) -> Receipt:
+        self.seen.append((source.name, body, idempotency_key))
+        if self.until is not None:
+            await self.until.wait()
+        if isinstance(self.native_answer, Exception):
+            raise self.native_answer
+        return self.native_answer
+
+    async def from_x(self, *, destination: Destination, body: bytes) -> XReceipt:
+        self.seen.append((destination.pixel, body, None))
+        if isinstance(self.x_answer, Exception):
+            raise self.x_answer
+        return self.x_answer
+
+
+class PlayedRecords:
+    def __init__(self) -> None:
+        self.lives: list[Life] = []
+        self.asked: list[tuple[str, tuple[str, ...], str]] = []
+        self.kept: list[Account] = []
+        self.trouble: Exception | None = None
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str], conversion_id: str
+    ) -> Sequence[Life]:
+        self.asked.append((pixel, tuple(events), conversion_id))
+        return [life for life in self.lives if life.event in events]
+
+    async def accounts(self) -> Sequence[Account]:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.kept
+
+    async def submission(self, receipt: str) -> Sequence[Life]:
+        raise NotImplementedError
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
+        raise NotImplementedError
+
+
+class PlayedDesk:
+    def __init__(self) -> None:
+        self.done: list[tuple[str, tuple[int, ...], str]] = []
+
+    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+        self.done.append(("replay", tuple(deliveries), ""))
+        return len(deliveries)
+
+    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+        self.done.append(("discard", tuple(deliveries), note))
+        return len(deliveries)
+
+
+class Notices:
+    def __init__(self) -> None:
+        self.seen: list[Notice] = []
+
+    def see(self, notice: Notice) -> None:
+        self.seen.append(notice)
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """An answer, as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Stage:
+    """A collector on a real socket, and those it plays with."""
+
+    def __init__(self, **said: Any) -> None:
+        self.accept = PlayedAccept()
+        self.records = said.pop("records", PlayedRecords())
+        self.desk = said.pop("desk", PlayedDesk())
+        self.notices = Notices()
+        self.why_not_ready: str | None = None
+        limits = said.pop("limits", Limits())
+        self.collector = Collector(
+            accept=said.pop("accept", self.accept),
+            records=self.records,
+            desk=self.desk,
+            clock=StoppedClock(),
+            sources=said.pop("sources", [a_source()]),
+            destinations=said.pop("destinations", {"o8z6j": a_destination()}),
+            ready=lambda: self.why_not_ready,
+            metrics=lambda accounts: b"accounts %d\n" % len(list(accounts)),
+            desk_token=said.pop("desk_token", Secret(DESK_TOKEN)),
+            limits=limits,
+            observer=self.notices,
+            **said,
+        )
+        self.server = Server(self.collector, host="127.0.0.1", port=0, limits=limits)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        key: str | None = KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> Heard:
+        """Send a request over a socket of its own, and read the answer to its end."""
+        lines = {"Host": "t.shop.example", "Connection": "close"}
+        if body:
+            lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        if key is not None:
+            lines["Authorization"] = f"Bearer {key}"
+        lines |= headers or {}
+        head = f"{method} {path} HTTP/1.1\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in lines.items() if value
+        )
+        return heard(await self.say(head.encode("latin-1") + b"\r\n" + body))
+
+    async def submit(self, body: bytes, **said: Any) -> Heard:
+        return await self.ask("POST", "/v1/conversions", body, **said)
+
+    async def say(self, sent: bytes) -> bytes:
+        """Send bytes and return all that comes until the connection is closed."""
+        async with self.line() as (reader, writer):
+            writer.write(sent)
+            return await asyncio.wait_for(reader.read(), 10)
+
+    @contextlib.asynccontextmanager
+    async def line(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def heard(raw: bytes) -> Heard:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.partition(": ") for line in lines)
+    return Heard(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body)
+
+
+def a_receipt(**counts: Any) -> Receipt:
+    return Receipt(**({"receipt": "r1", "accepted": 0, "duplicates": 0, "suppressed": 0} | counts))
+
+
+def codes(answer: Heard) -> list[tuple[str, str]]:
+    return [(error["path"], error["code"]) for error in answer.json()["errors"]]

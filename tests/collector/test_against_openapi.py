@@ -1,0 +1,73 @@
+"""The document is held against a gateway on a real socket: whatever fits it gets what it says."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from collector_stage import DESK_TOKEN, KEY, Stage
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
+
+from twite.collector.openapi import document
+from twite.gateway.accept import Accept
+from twite.testing.builders import a_destination
+from twite.testing.chance import SeededChance
+from twite.testing.clock import MovingClock
+from twite.testing.memory import MemoryStore
+
+SCHEMA = schemathesis.openapi.from_dict(document())
+CREDENTIALS = {
+    "/v1": {"Authorization": f"Bearer {KEY}"},
+    "/metrics": {"Authorization": f"Bearer {KEY}"},
+    "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
+    "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
+    "/12": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Return where a gateway with a store in memory listens, in an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    store = MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=MovingClock(),
+        chance=SeededChance(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"salt",
+        wake=lambda pixel: None,
+    )
+    stage = Stage(accept=accept, records=store, desk=store)
+    asyncio.run_coroutine_threadsafe(stage.server.start(), loop).result(10)
+    yield stage.server.url
+    asyncio.run_coroutine_threadsafe(stage.server.stop(), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_one_that_the_document_tells_of(case, address):
+    known = next((one for path, one in CREDENTIALS.items() if case.path.startswith(path)), {})
+    case.headers = {**case.headers, **known}
+    if "pixel_id" in case.path_parameters:
+        case.path_parameters["pixel_id"] = "o8z6j"
+
+    case.call_and_validate(
+        base_url=address,
+        checks=[
+            checks.not_a_server_error,
+            checks.status_code_conformance,
+            checks.content_type_conformance,
+            checks.response_schema_conformance,
+            checks.response_headers_conformance,
+            checks.negative_data_rejection,
+            checks.unsupported_method,
+        ],
+    )

@@ -1,0 +1,320 @@
+from ipaddress import ip_network
+
+import msgspec
+import pytest
+from collector_stage import DESK_TOKEN, codes
+
+from twite.domain.account import Account, Life, PastAttempt
+from twite.domain.delivery import State
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.secret import Secret
+from twite.testing.builders import NOW, a_source
+
+
+def a_life(event: str = "o8z6k", **said) -> Life:
+    told = {
+        "delivery": 1,
+        "pixel": "o8z6j",
+        "event": event,
+        "conversion_id": "order-1001",
+        "state": State.DELIVERED,
+        "source": "shop",
+        "receipt": "r1",
+        "received_at": NOW,
+        "deadline_at": NOW + 1_000,
+        "sent": b'{"event_id":"o8z6k","value":"49.90"}',
+        "attempts": (),
+    }
+    return Life(**(told | said))
+
+
+async def test_a_life_is_told_attempt_by_attempt(stage):
+    stage.records.lives = [
+        a_life(
+            attempts=(
+                PastAttempt(at=NOW + 5, outcome="errored", status=503, answer="try later"),
+                PastAttempt(
+                    at=NOW + 9, outcome="errored", status=None, answer="", ambiguous=True
+                ),
+            ),
+            duplicates=1,
+            state=State.HELD,
+            reason="not known whether X has it",
+            due_at=NOW + 60_000,
+        )
+    ]
+
+    answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
+
+    assert answer.status == 200
+    assert answer.json() == {
+        "pixel": "o8z6j",
+        "event": "o8z6k",
+        "conversion_id": "order-1001",
+        "state": "held",
+        "source": "shop",
+        "receipt": "r1",
+        "received_at": "2026-11-25T09:46:40.000Z",
+        "deadline_at": "2026-11-25T09:46:41.000Z",
+        "sent": {"event_id": "o8z6k", "value": "49.90"},
+        "attempts": [
+            {
+                "at": "2026-11-25T09:46:40.005Z",
+                "outcome": "errored",
+                "status": 503,
+                "answer": "try later",
+                "ambiguous": False,
+            },
+            {
+                "at": "2026-11-25T09:46:40.009Z",
+                "outcome": "errored",
+                "status": None,
+                "answer": "",
+                "ambiguous": True,
+            },
+        ],
+        "duplicates": 1,
+        "reason": "not known whether X has it",
+        "due_at": "2026-11-25T09:47:40.000Z",
+    }
+    assert stage.records.asked == [("o8z6j", ("o8z6k", "o8z6m"), "order-1001")]
+
+
+async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(stage):
+    stage.records.lives = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+
+    answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
+
+    assert answer.json()["event"] == "o8z6m"
+    assert [other["event"] for other in answer.json()["others"]] == ["o8z6k"]
+
+
+@pytest.mark.parametrize("asked", ["purchase", "o8z6k"])
+async def test_one_event_may_be_asked_for_by_our_name_or_x_s_id(stage, asked):
+    stage.records.lives = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+
+    answer = await stage.ask("GET", f"/v1/conversions/o8z6j/order-1001?event={asked}")
+
+    assert answer.json()["event"] == "o8z6k"
+    assert "others" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "conversion_id"),
+    [
+        ("order%2F1001", "order/1001"),
+        ("order/1001", "order/1001"),
+        ("caf%C3%A9%20%25", "café %"),
+        ("a%FFb", "a\ufffdb"),
+    ],
+)
+async def test_a_conversion_id_may_hold_anything_that_a_path_can_spell(stage, path, conversion_id):
+    await stage.ask("GET", f"/v1/conversions/o8z6j/{path}")
+
+    assert [asked for _, _, asked in stage.records.asked] == [conversion_id]
+
+
+async def test_an_unknown_conversion_is_404(stage):
+    answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1002")
+
+    assert answer.status == 404
+    assert codes(answer) == [("", "conversion_unknown")]
+
+
+async def test_a_source_does_not_see_the_pixels_of_others(staged):
+    agency = msgspec.structs.replace(
+        a_source("other", pixel="oka17"), key=Secret("another-key")
+    )
+    stage = await staged(sources=[a_source(), agency])
+    stage.records.lives = [a_life()]
+
+    answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001", key="another-key")
+
+    assert answer.status == 404
+    assert stage.records.asked == []
+
+
+async def test_the_balance_is_that_of_the_source_alone(stage):
+    stage.records.kept = [
+        Account(source="shop", pixel="o8z6j", received=5, delivered=3, pending=1),
+        Account(source="shop", pixel="", received=1, rejected=1),
+        Account(source="other", pixel="o8z6j", received=100, delivered=100),
+    ]
+
+    answer = await stage.ask("GET", "/v1/accounting")
+
+    rest = {"duplicate": 0, "suppressed": 0, "dead": 0, "held": 0}
+    parts = [
+        {"received": 5, "delivered": 3, "rejected": 0, "pending": 1, "balance": 1}
+        | {"source": "shop", "pixel": "o8z6j"}
+        | rest,
+        {"received": 1, "delivered": 0, "rejected": 1, "pending": 0, "balance": 0}
+        | {"source": "shop", "pixel": ""}
+        | rest,
+    ]
+    whole = {"received": 6, "delivered": 3, "rejected": 1, "pending": 1, "balance": 1} | rest
+    assert answer.json() == whole | {"by": parts}
+
+
+@pytest.mark.parametrize("path", ["/v1/conversions/o8z6j/order-1001", "/v1/accounting"])
+async def test_what_a_source_may_see_needs_its_key(stage, path):
+    answer = await stage.ask("GET", path, key=None)
+
+    assert answer.status == 401
+
+
+async def test_the_desk_replays_for_whoever_holds_its_token(stage):
+    answer = await stage.ask(
+        "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=DESK_TOKEN
+    )
+
+    assert (answer.status, answer.json()) == (200, {"done": 2})
+    assert stage.desk.done == [("replay", (4, 7), "")]
+
+
+async def test_the_desk_discards_with_the_note_as_reason(stage):
+    answer = await stage.ask(
+        "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=DESK_TOKEN
+    )
+
+    assert (answer.status, answer.json()) == (200, {"done": 1})
+    assert stage.desk.done == [("discard", (4,), "a test")]
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
+async def test_without_its_token_there_is_no_desk(stage, key):
+    answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
+
+    assert answer.status == 404
+    assert codes(answer) == [("", "route")]
+    assert stage.desk.done == []
+
+
+async def test_a_gateway_without_a_token_has_no_desk(staged):
+    stage = await staged(desk_token=None)
+
+    answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
+
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        b"",
+        b"null",
+        b'{"do":"burn","deliveries":[1]}',
+        b'{"do":"replay","deliveries":[-1]}',
+        b'{"do":"replay","deliveries":[9223372036854775808]}',
+        b'{"do":"replay","deliveries":[1],"more":1}',
+        b'{"do":"replay"}',
+        b"[" * 100_000,
+    ],
+)
+async def test_an_order_that_is_not_one_is_400(stage, order):
+    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+
+    assert answer.status == 400
+    assert codes(answer) == [("", "wrong_shape")]
+    assert stage.desk.done == []
+
+
+async def test_health_is_that_the_loop_runs(stage):
+    stage.why_not_ready = "the disk is full"
+
+    answer = await stage.ask("GET", "/healthz", key=None)
+
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_readiness_is_that_submissions_can_be_taken(stage):
+    ready = await stage.ask("GET", "/readyz", key=None)
+    stage.why_not_ready = "the disk is full"
+    not_ready = await stage.ask("GET", "/readyz", key=None)
+
+    assert (ready.status, not_ready.status) == (200, 503)
+    assert not_ready.json()["errors"][0]["message"].endswith(": the disk is full")
+
+
+async def test_a_collector_that_closes_is_not_ready(stage):
+    stage.collector.closing()
+
+    answer = await stage.ask("GET", "/readyz", key=None)
+
+    assert answer.status == 503
+
+
+async def test_the_machine_itself_may_read_the_metrics(stage):
+    stage.records.kept = [Account(source="shop", pixel="o8z6j")]
+
+    answer = await stage.ask("GET", "/metrics", key=None)
+
+    assert (answer.status, answer.body) == (200, b"accounts 1\n")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
+async def test_who_comes_through_a_proxy_of_the_machine_is_not_the_machine(staged):
+    open_stage = await staged()
+    stage = await staged(trusted_proxies=[ip_network("127.0.0.0/8")])
+    forwarded = {"X-Forwarded-For": "203.0.113.7"}
+
+    answers = [
+        await open_stage.ask("GET", "/metrics", key=None, headers=forwarded),
+        await stage.ask("GET", "/metrics", key=None, headers=forwarded),
+        await stage.ask(
+            "GET", "/metrics", key=None, headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}
+        ),
+        await stage.ask("GET", "/metrics", headers=forwarded),
+    ]
+
+    assert [answer.status for answer in answers] == [401, 401, 401, 200]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/conversions/", "/nowhere", "//v1/conversions"])
+async def test_an_unknown_route_is_404_as_json(stage, path):
+    answer = await stage.ask("GET", path)
+
+    assert answer.status == 404
+    assert codes(answer) == [("", "route")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/conversions", {"POST"}),
+        ("PUT", "/v1/conversions", {"POST"}),
+        ("DELETE", "/v1/conversions/o8z6j/order-1001", {"GET", "HEAD"}),
+        ("POST", "/v1/accounting", {"GET", "HEAD"}),
+        ("GET", "/-/desk", {"POST"}),
+    ],
+)
+async def test_a_wrong_method_is_405_and_names_the_right_ones(stage, method, path, allowed):
+    answer = await stage.ask(method, path)
+
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert codes(answer) == [("", "method")]
+
+
+async def test_a_head_request_gets_no_body(stage):
+    answer = await stage.ask("HEAD", "/healthz")
+
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_a_store_that_is_gone_is_503(stage):
+    stage.records.trouble = LedgerUnavailable(reason="gone", retry_after=5)
+
+    answer = await stage.ask("GET", "/v1/accounting")
+
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "5"
+
+
+async def test_the_unexpected_on_a_quiet_route_is_500_and_told_once(stage):
+    stage.records.trouble = ZeroDivisionError()
+
+    answer = await stage.ask("GET", "/v1/accounting")
+
+    assert answer.status == 500
+    assert [notice.where for notice in stage.notices.seen] == ["/v1/accounting"]

@@ -1,0 +1,261 @@
+"""The conversions endpoint: documented answers, word for word."""
+
+import uuid
+
+import pytest
+from x_requests import (
+    ACCOUNT,
+    a_conversion,
+    a_judge,
+    a_request,
+    answer_of,
+    counted,
+    refused,
+    said,
+    signed_conversions,
+)
+
+INVALID = "INVALID_PARAMETER"
+
+
+def test_a_good_request_is_answered_in_the_documented_shape():
+    judge = a_judge()
+
+    status, document = answer_of(judge, a_conversion(), a_conversion(conversion_id="order-2"))
+
+    debug_id = document["data"].pop("debug_id")
+    assert uuid.UUID(debug_id).version == 4
+    assert (status, document) == (
+        200,
+        {"request": {"params": {"account_id": ACCOUNT}}, "data": {"conversions_processed": 2}},
+    )
+
+
+def test_the_pixel_id_as_event_id_is_not_a_single_event_tag():
+    answer = answer_of(a_judge(), a_conversion(event_id="o8z6j"))
+
+    error = (INVALID, "event_id (o8z6j) is not a single event tag (SET)", "event_id")
+    assert answer == (400, refused(error))
+
+
+def test_an_empty_identifier_is_none():
+    answer = answer_of(a_judge(), a_conversion(identifiers=[{"twclid": ""}]))
+
+    error = (INVALID, "At least one user identifier must be provided", "")
+    assert answer == (400, refused(error))
+
+
+def test_a_hashed_email_that_is_no_hash_is_named_with_its_value():
+    answer = answer_of(a_judge(), a_conversion(identifiers=[{"hashed_email": "abc"}]))
+
+    error = (INVALID, "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
+    assert answer == (400, refused(error))
+
+
+def test_a_time_without_a_zone_is_refused_in_the_words_of_x():
+    answer = answer_of(a_judge(), a_conversion(conversion_time="2022-06-16T01:14:00.603"))
+
+    message = (
+        'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "2022-06-16T01:14:00.603" '
+        "for conversion_time"
+    )
+    assert answer == (400, refused((INVALID, message, "conversion_time")))
+
+
+@pytest.mark.parametrize("event_id", ["abc", "o6dkv", "tw-o8z6j-abc", "tw-o6dkt-o8z6k", "tw-x"])
+def test_an_event_of_nobody_or_of_another_account_is_not_found_and_invalid(event_id):
+    answer = answer_of(a_judge(), a_conversion(event_id=event_id))
+
+    errors = (
+        ("NOT_FOUND", f"event_id ({event_id}) does not belong to provided account", "event_id"),
+        (INVALID, f"event_id ({event_id}) is not a single event tag (SET)", "event_id"),
+    )
+    assert answer == (404, refused(*errors))
+
+
+def test_a_conversion_without_an_event_is_refused():
+    answer = answer_of(a_judge(), a_conversion(event_id=None))
+
+    assert answer == (400, refused((INVALID, "Event ID was not found", "event_id")))
+
+
+def test_five_hundred_conversions_are_taken():
+    conversions = [a_conversion(conversion_id=str(number)) for number in range(500)]
+
+    status, document = answer_of(a_judge(), *conversions)
+
+    assert (status, document["data"]["conversions_processed"]) == (200, 500)
+
+
+def test_more_than_five_hundred_conversions_are_refused_unread():
+    answer = answer_of(a_judge(), *[{}] * 501)
+
+    assert answer == (400, refused((INVALID, "Conversion count limit is 500", "conversions")))
+
+
+def test_every_problem_of_every_conversion_is_told_in_order_without_an_index():
+    bad = a_conversion(
+        identifiers=[{"hashed_email": "abc"}], conversion_time="soon", event_id="o8z6j"
+    )
+
+    answer = answer_of(a_judge(), a_conversion(), bad, a_conversion(identifiers=[]))
+
+    time = 'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "soon" for conversion_time'
+    errors = (
+        (INVALID, "event_id (o8z6j) is not a single event tag (SET)", "event_id"),
+        (INVALID, time, "conversion_time"),
+        (INVALID, "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
+        (INVALID, "At least one user identifier must be provided", ""),
+    )
+    assert answer == (400, refused(*errors))
+
+
+def test_one_not_found_among_the_problems_makes_the_whole_answer_a_404():
+    bad = a_conversion(conversion_time="soon")
+
+    status, document = answer_of(a_judge(), bad, a_conversion(event_id="abc"))
+
+    codes = [error["code"] for error in document["errors"]]
+    assert (status, codes) == (404, [INVALID, "NOT_FOUND", INVALID])
+
+
+def test_a_refused_batch_counts_nothing():
+    judge = a_judge()
+
+    answer_of(judge, a_conversion(), a_conversion(event_id="abc"))
+
+    assert counted(judge) == 0
+
+
+def test_both_forms_of_an_event_id_are_the_same_event():
+    judge = a_judge()
+
+    answer_of(judge, a_conversion(), a_conversion(event_id="tw-o8z6j-o8z6k"))
+
+    assert counted(judge) == 2
+
+
+@pytest.mark.parametrize("version", ["11", "12"])
+def test_both_live_versions_are_served_and_name_the_current_one(version):
+    answer = a_judge().answer(a_request(a_conversion(), version=version)).answer
+
+    headers = dict(answer.headers)
+    assert (answer.status, headers["x-current-api-version"]) == (200, "12")
+
+
+@pytest.mark.parametrize("path", ["/10/measurement/conversions/o8z6j", "/12/measurement", "/"])
+def test_a_route_that_is_not_emulated_is_not_found(path):
+    request = a_request(a_conversion())
+    strange = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
+
+    answer = said(a_judge().answer(strange).answer)
+
+    error = {"code": "ROUTE_NOT_FOUND", "message": "The requested resource could not be found"}
+    assert answer == (404, {"errors": [error], "request": {"params": {}}})
+
+
+def test_another_method_is_not_allowed():
+    request = a_request()
+    got = type(request)(method="GET", url=request.url, path=request.path, headers={})
+
+    status, document = said(a_judge().answer(got).answer)
+
+    assert (status, document["errors"][0]["code"]) == (405, "METHOD_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"conversions": [NaN]}',
+        b'{"conversions": ["\\ud800"]}',
+        b"\xff",
+        b"\x1f\x8b\x08",
+    ],
+)
+def test_a_body_that_is_not_json_is_refused(body):
+    answer = answer_of(a_judge(), body=body)
+
+    document = {
+        "errors": [{"code": INVALID, "message": "The request body is not valid JSON"}],
+        "request": {"params": {"account_id": ACCOUNT}},
+    }
+    assert answer == (400, document)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "parameter"),
+    [
+        (b"[]", INVALID, "body"),
+        (b"{}", "MISSING_PARAMETER", "conversions"),
+        (b'{"conversions": 5}', INVALID, "conversions"),
+        (b'{"conversions": []}', INVALID, "conversions"),
+        (b'{"conversions": ["order"]}', INVALID, "conversions"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(body, code, parameter):
+    status, document = answer_of(a_judge(), body=body)
+
+    error = document["errors"][0]
+    assert (status, error["code"], error["parameter"]) == (400, code, parameter)
+
+
+def test_an_unknown_pixel_is_not_found_for_a_signed_request():
+    status, document = said(
+        a_judge().answer(signed_conversions(a_conversion(), pixel="zzz")).answer
+    )
+
+    assert (status, document["errors"][0]["code"]) == (404, "NOT_FOUND")
+
+
+def test_credentials_are_judged_before_the_body():
+    answer = a_judge().answer(a_request(body=b"{", token="wrong")).answer
+
+    assert answer.status == 401
+
+
+def test_with_partial_success_the_good_ones_count_and_the_errors_ride_in_a_200():
+    judge = a_judge("partial_success=on")
+
+    status, document = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6j"))
+
+    told = (document["data"]["conversions_processed"], len(document["errors"]), counted(judge))
+    assert (status, told) == (200, (1, 1, 1))
+
+
+def test_without_checks_conversions_are_only_counted():
+    judge = a_judge("checks=off")
+
+    status, document = answer_of(judge, {}, {}, {}, token="wrong")
+
+    taken = document["data"]["conversions_processed"]
+    assert (status, taken, judge.ledger.unchecked) == (200, 3, {"o8z6j": 3})
+
+
+def test_the_account_is_not_named_under_a_pixel_token_when_so_switched():
+    _, document = answer_of(a_judge("echo_account=off"), a_conversion())
+
+    assert document["request"] == {"params": {}}
+
+
+def test_mixed_events_in_a_batch_are_refused_when_so_switched():
+    judge = a_judge("single_event_batch=on")
+
+    status, _ = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6m"))
+
+    assert (status, counted(judge)) == (400, 0)
+
+
+def test_the_sandbox_host_has_no_conversions_when_so_switched():
+    request = a_request(a_conversion())
+    headers = {**request.headers, "host": "ads-api-sandbox.x.com"}
+    asked = type(request)(
+        method="POST", url=request.url, path=request.path, headers=headers, body=request.body
+    )
+
+    found = a_judge().answer(asked).answer.status
+    missed = a_judge("sandbox=off").answer(asked).answer.status
+
+    assert (found, missed) == (200, 404)

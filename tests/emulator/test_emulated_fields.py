@@ -1,0 +1,243 @@
+"""Fields of a conversion: what is taken, and what is refused with which words."""
+
+import pytest
+from x_requests import a_conversion, a_judge, a_request, answer_of, refused
+
+INVALID = "INVALID_PARAMETER"
+
+
+def problems(*switches, **changes):
+    status, document = answer_of(a_judge(*switches), a_conversion(**changes))
+    return [] if status == 200 else [error["message"] for error in document["errors"]]
+
+
+def in_body(text):
+    """Problems of a conversion with `text` as raw JSON at the end of it."""
+    conversion = (
+        '{"conversion_time":"2026-11-25T00:00:00.000Z","event_id":"o8z6k",'
+        '"identifiers":[{"twclid":"abc"}],' + text + "}"
+    )
+    body = f'{{"conversions":[{conversion}]}}'.encode()
+    status, document = answer_of(a_judge(), body=body)
+    return [] if status == 200 else [error["message"] for error in document["errors"]]
+
+
+@pytest.mark.parametrize("raw", ['"20.00"', '"20"', "20.0", "20.5", "2e1", '"0.001"', '"-5.00"'])
+def test_a_double_is_a_number_with_a_point_or_a_decimal_text(raw):
+    assert in_body(f'"value":{raw}') == []
+
+
+@pytest.mark.parametrize("raw", ["20", "-1", "0", "18446744073709551616"])
+def test_an_integer_literal_is_no_double(raw):
+    assert in_body(f'"value":{raw}') == [f'Expected Double, got "{raw}" for value']
+
+
+@pytest.mark.parametrize("raw", ["true", '"1,234.50"', '""', '"NaN"', '"Infinity"', "[]", '" 1"'])
+def test_anything_else_is_no_double_either(raw):
+    shown = raw.strip('"')
+    shown = " 1" if raw == '" 1"' else shown
+    assert in_body(f'"value":{raw}') == [f'Expected Double, got "{shown}" for value']
+
+
+def test_the_price_of_a_content_is_a_double_too():
+    found = problems(contents=[{"content_price": 5}])
+
+    assert found == ['Expected Double, got "5" for content_price']
+
+
+def test_an_integer_is_a_double_when_strict_double_is_off():
+    found = problems("strict_double=off", value=20, contents=[{"content_price": 5}])
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-25T00:00:00.000Z",
+        "2026-11-25T00:00:00Z",
+        "2026-11-25T00:00:00+00:00",
+        "2026-11-25T00:00:00.1+0100",
+        "2026-11-25T00:00:00.123456789-05",
+    ],
+)
+def test_a_time_with_any_zone_is_taken(time):
+    assert problems(conversion_time=time) == []
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-25",
+        "2026-11-25T00:00:00",
+        "2026-11-25 00:00:00Z",
+        "2026-13-25T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "2026-11-25T24:00:01Z",
+        "٢٠٢٦-11-25T00:00:00Z",
+        "",
+    ],
+)
+def test_a_time_that_is_none_is_refused(time):
+    shown = f'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "{time}" for conversion_time'
+    assert problems(conversion_time=time) == [shown]
+
+
+def test_strict_time_takes_milliseconds_and_z_alone():
+    strict = ("strict_time=on",)
+
+    taken = problems(*strict, conversion_time="2026-11-25T00:00:00.000Z")
+    refused_ = [
+        len(problems(*strict, conversion_time=time))
+        for time in ("2026-11-25T00:00:00Z", "2026-11-25T00:00:00.000+00:00")
+    ]
+
+    assert (taken, refused_) == ([], [1, 1])
+
+
+def test_a_timestamp_in_milliseconds_may_stand_in_for_the_time():
+    assert problems(conversion_time=None, conversion_timestamp=1_795_600_000_000) == []
+
+
+def test_a_timestamp_is_an_integer():
+    found = problems(conversion_time=None, conversion_timestamp="1795600000000")
+
+    assert found == ['Expected Long, got "1795600000000" for conversion_timestamp']
+
+
+def test_a_conversion_without_any_time_is_refused():
+    answer = answer_of(a_judge(), a_conversion(conversion_time=None))
+
+    message = '"conversion_time" is a required parameter'
+    assert answer == (400, refused(("MISSING_PARAMETER", message, "conversion_time")))
+
+
+def test_age_is_not_limited_unless_switched():
+    old = {"conversion_time": "2020-01-01T00:00:00.000Z"}
+
+    assert (problems(**old), problems("max_age=3600", **old)) == (
+        [],
+        ["conversion_time is too old"],
+    )
+
+
+def test_the_future_is_not_limited_unless_switched():
+    ahead = {"conversion_time": "2030-01-01T00:00:00.000Z"}
+
+    found = (problems(**ahead), problems("max_future=60", **ahead))
+    assert found == ([], ["conversion_time is in the future"])
+
+
+def test_time_precedence_says_which_of_two_times_has_the_age():
+    both = {"conversion_time": "2020-01-01T00:00:00.000Z", "conversion_timestamp": 1795600000000}
+
+    first = problems("max_age=3600", **both)
+    second = problems("max_age=3600", "time_precedence=conversion_timestamp", **both)
+
+    assert (first, second) == (["conversion_time is too old"], [])
+
+
+@pytest.mark.parametrize("count", [1, 5, "3"])
+def test_a_number_of_items_is_a_positive_integer(count):
+    assert problems(number_items=count) == []
+
+
+@pytest.mark.parametrize("count", [0, -1, "0"])
+def test_no_items_are_too_few(count):
+    assert problems(number_items=count) == [f"number_items ({count}) must be greater than 0"]
+
+
+@pytest.mark.parametrize("count", [1.5, True, "many"])
+def test_a_number_of_items_of_another_type_is_refused(count):
+    assert len(problems(number_items=count)) == 1
+
+
+@pytest.mark.parametrize("currency", ["eur", "XXX", "XXX1", "EURO", "", 978])
+def test_a_currency_is_an_iso_code_in_use(currency):
+    assert len(problems(price_currency=currency)) == 1
+
+
+def test_currencies_may_be_judged_by_shape_or_not_at_all():
+    found = [
+        len(problems(f"currency_check={check}", price_currency=currency))
+        for check, currency in [("shape", "XXX"), ("shape", "eur"), ("off", "eur")]
+    ]
+
+    assert found == [0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["conversion_id", "description", "search_string"])
+def test_a_text_is_a_text(name):
+    assert problems(**{name: 5}) == [f'Expected String, got "5" for {name}']
+
+
+@pytest.mark.parametrize("group", ["group 1", "123", 123])
+def test_a_content_group_is_a_text_or_an_integer(group):
+    assert problems(contents=[{"content_group_id": group}]) == []
+
+
+@pytest.mark.parametrize("contents", [{}, "x", ["x"], [{"content_id": 5}], [{"num_items": 0}]])
+def test_contents_of_another_shape_are_refused(contents):
+    assert len(problems(contents=contents)) == 1
+
+
+def test_restricted_data_use_has_two_values():
+    found = [
+        len(problems(restricted_data_use=value)) for value in ("restrict_optimization", "off", "on")
+    ]
+
+    assert found == [0, 0, 1]
+
+
+def test_extra_fields_are_refused_when_so_switched():
+    found = problems("extra_fields=reject", event_source_url="https://shop.example/")
+
+    assert found == ["event_source_url is not a known parameter"]
+
+
+def test_unknown_fields_are_ignored_at_every_level_unless_switched():
+    strange = {
+        "custom_data": {},
+        "contents": [{"colour": "red"}],
+        "identifiers": [{"twclid": "abc", "email": "x"}],
+    }
+
+    found = (problems(**strange), len(problems("unknown_fields=reject", **strange)))
+
+    assert found == ([], 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "accepted"),
+    [("gtm", [True, False]), ("any", [True, True]), ("off", [False, False])],
+)
+def test_the_mode_of_event_names_says_which_are_taken(mode, accepted):
+    found = [
+        problems(f"event_name_mode={mode}", event_id=None, event_name=name) == []
+        for name in ("gtm_purchase", "purchase")
+    ]
+
+    assert found == accepted
+
+
+def test_hostile_values_are_echoed_as_they_are():
+    hostile = '{0} "><script>\x00 %s'
+
+    status, document = answer_of(a_judge(), a_conversion(event_id=hostile))
+
+    shown = document["errors"][1]["message"]
+    assert (status, shown) == (404, f"event_id ({hostile}) is not a single event tag (SET)")
+
+
+def test_the_judge_never_fails_on_any_json_value_in_any_field():
+    judge = a_judge("unknown_fields=reject")
+    odd = [None, True, 1, 1.5, "", "x", [], [[]], {}, {"a": []}, 2**70]
+    names = ("event_id", "event_name", "identifiers", "contents", "value", "conversion_time")
+
+    statuses = {
+        judge.answer(a_request(a_conversion() | {name: value})).answer.status
+        for name in names
+        for value in odd
+    }
+
+    assert statuses <= {200, 400, 404}

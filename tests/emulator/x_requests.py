@@ -1,0 +1,124 @@
+"""Builders of what a client of X sends; signatures by oauthlib, which the emulator does not use."""
+
+import json
+from random import Random
+
+import msgspec
+from oauthlib.oauth1 import Client
+
+from twite.emulator.exchange import Answer, Request
+from twite.emulator.judge import Judge
+from twite.emulator.switches import parsed
+
+NOW = 1_795_600_000.0
+PIXEL = "o8z6j"
+PIXEL_TOKEN = "emulator-pixel-token-o8z6j"
+ACCOUNT = "18ce54d4x5t"
+CONSUMER = ("xvz1evFS4wEEPTGEFPHBog", "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw")
+TOKEN = (
+    "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",
+    "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE",
+)
+ADS = "https://ads-api.x.com"
+
+
+class Time:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_judge(*switches: str, clock=None) -> Judge:
+    return Judge(switches=parsed(switches), clock=clock or Time(), chance=Random(7))
+
+
+def a_conversion(**changes):
+    """A conversion X takes; a change to None leaves the field out."""
+    conversion = {
+        "conversion_time": "2026-11-25T00:00:00.000Z",
+        "event_id": "o8z6k",
+        "identifiers": [{"twclid": "26l6412g5p4iyj65a2oic2ayg2"}],
+        "conversion_id": "order-1",
+    } | changes
+    return {name: value for name, value in conversion.items() if value is not None}
+
+
+def a_request(*conversions, pixel=PIXEL, token=PIXEL_TOKEN, body=None, version="12") -> Request:
+    path = f"/{version}/measurement/conversions/{pixel}"
+    return Request(
+        method="POST",
+        url=f"{ADS}{path}",
+        path=path,
+        headers={"content-type": "application/json", "x-pixel-token": token},
+        body=json.dumps({"conversions": conversions}).encode() if body is None else body,
+    )
+
+
+def signed(
+    method,
+    address,
+    *,
+    consumer=CONSUMER,
+    token=TOKEN,
+    at=NOW,
+    nonce=None,
+    form=None,
+    body=b"",
+    **more,
+) -> Request:
+    """A request signed with OAuth 1.0a. `form` is a form body, which takes part in it."""
+    key, secret = token or (None, None)
+    client = Client(
+        consumer[0],
+        client_secret=consumer[1],
+        resource_owner_key=key,
+        resource_owner_secret=secret,
+        timestamp=str(int(at)),
+        nonce=nonce,
+        **more,
+    )
+    kind = "application/json" if form is None else "application/x-www-form-urlencoded"
+    _, headers, written = client.sign(address, method, form, {"Content-Type": kind})
+    url, _, query = address.partition("?")
+    return Request(
+        method=method,
+        url=url,
+        path="/" + url.split("/", 3)[3],
+        query=query,
+        headers={name.lower(): value for name, value in headers.items()},
+        body=body if form is None else written.encode(),
+    )
+
+
+def signed_conversions(*conversions, pixel=PIXEL, **more) -> Request:
+    body = json.dumps({"conversions": conversions}).encode()
+    address = f"{ADS}/12/measurement/conversions/{pixel}"
+    return signed("POST", address, body=body, **more)
+
+
+def said(answer: Answer) -> tuple[int, object]:
+    return answer.status, msgspec.json.decode(answer.body)
+
+
+def refused(*errors, account=ACCOUNT):
+    """X's error document for (code, message, parameter)…"""
+    return {
+        "errors": [
+            {"code": code, "message": message, "parameter": parameter}
+            for code, message, parameter in errors
+        ],
+        "request": {"params": {"account_id": account}},
+    }
+
+
+def answer_of(judge: Judge, *conversions, **more) -> tuple[int, object]:
+    return said(judge.answer(a_request(*conversions, **more)).answer)
+
+
+def counted(judge: Judge, event="o8z6k", pixel=PIXEL) -> int:
+    count = judge.ledger.events.get((pixel, event))
+    return count.counted if count else 0
