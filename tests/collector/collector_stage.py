@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from raw_http import Heard, Line, heard, line_to, request, say
 from twite.collector import Collector, Limits, Server
 from twite.domain.account import Account, Life
 from twite.domain.destination import Destination, Source
@@ -37,12 +36,12 @@ class PlayedAccept:
         self.native_answer: Receipt | Exception = a_receipt(accepted=1)
         self.x_answer: XReceipt | Exception = XReceipt(receipt="r1", processed=1)
         self.seen: list[tuple[str, bytes, str | None]] = []
+        self.came = asyncio.Event()
         self.until: asyncio.Event | None = None
 
-    async def native(
-        self, *, source: Source, body: bytes, idempotency_key: str | None
-    ) -> Receipt:
+    async def native(self, *, source: Source, body: bytes, idempotency_key: str | None) -> Receipt:
         self.seen.append((source.name, body, idempotency_key))
+        self.came.set()
         if self.until is not None:
             await self.until.wait()
         if isinstance(self.native_answer, Exception):
@@ -83,14 +82,14 @@ class PlayedRecords:
 
 class PlayedDesk:
     def __init__(self) -> None:
-        self.done: list[tuple[str, tuple[int, ...], str]] = []
+        self.done: list[tuple[str, tuple[int, ...], str, int]] = []
 
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
-        self.done.append(("replay", tuple(deliveries), ""))
+        self.done.append(("replay", tuple(deliveries), "", now))
         return len(deliveries)
 
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
-        self.done.append(("discard", tuple(deliveries), note))
+        self.done.append(("discard", tuple(deliveries), note, now))
         return len(deliveries)
 
 
@@ -100,17 +99,6 @@ class Notices:
 
     def see(self, notice: Notice) -> None:
         self.seen.append(notice)
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """An answer, as it came over the wire."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return msgspec.json.decode(self.body)
 
 
 class Stage:
@@ -149,47 +137,18 @@ class Stage:
         headers: Mapping[str, str] | None = None,
     ) -> Heard:
         """Send a request over a socket of its own, and read the answer to its end."""
-        lines = {"Host": "t.shop.example", "Connection": "close"}
-        if body:
-            lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        if key is not None:
-            lines["Authorization"] = f"Bearer {key}"
-        lines |= headers or {}
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(
-            f"{name}: {value}\r\n" for name, value in lines.items() if value
-        )
-        return heard(await self.say(head.encode("latin-1") + b"\r\n" + body))
+        said = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return heard(await self.say(request(method, path, body, said | dict(headers or {}))))
 
     async def submit(self, body: bytes, **said: Any) -> Heard:
         return await self.ask("POST", "/v1/conversions", body, **said)
 
     async def say(self, sent: bytes) -> bytes:
-        """Send bytes and return all that comes until the connection is closed."""
-        async with self.line() as (reader, writer):
-            writer.write(sent)
-            return await asyncio.wait_for(reader.read(), 10)
+        return await say(self.server.port, sent)
 
-    @contextlib.asynccontextmanager
-    async def line(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-
-def heard(raw: bytes) -> Heard:
-    head, _, body = raw.partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(": ") for line in lines)
-    return Heard(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body)
+    def line(self) -> contextlib.AbstractAsyncContextManager[Line]:
+        return line_to(self.server.port)
 
 
 def a_receipt(**counts: Any) -> Receipt:
     return Receipt(**({"receipt": "r1", "accepted": 0, "duplicates": 0, "suppressed": 0} | counts))
-
-
-def codes(answer: Heard) -> list[tuple[str, str]]:
-    return [(error["path"], error["code"]) for error in answer.json()["errors"]]

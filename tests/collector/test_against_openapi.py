@@ -40,7 +40,7 @@ def address() -> Iterator[str]:
         chance=SeededChance(),
         destinations={"o8z6j": a_destination()},
         salt=b"salt",
-        wake=lambda pixel: None,
+        wake=lambda _pixel: None,
     )
     stage = Stage(accept=accept, records=store, desk=store)
     asyncio.run_coroutine_threadsafe(stage.server.start(), loop).result(10)

@@ -4,7 +4,6 @@ import zlib
 import msgspec
 import pytest
 import zstandard
-from collector_stage import codes
 
 from twite.collector.answers import Refused
 from twite.collector.bodies import inflate
@@ -96,7 +95,7 @@ async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(sta
     answer = await stage.submit(b"{", headers={"Content-Length": "1048577"})
 
     assert answer.status == 413
-    assert codes(answer) == [("", "body_too_large")]
+    assert answer.faults() == [("", "body_too_large")]
 
 
 async def test_a_body_in_pieces_is_refused_once_it_is_too_large(stage):

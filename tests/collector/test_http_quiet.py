@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import msgspec
 import pytest
-from collector_stage import DESK_TOKEN, codes
+from collector_stage import DESK_TOKEN
 
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.delivery import State
@@ -33,9 +33,7 @@ async def test_a_life_is_told_attempt_by_attempt(stage):
         a_life(
             attempts=(
                 PastAttempt(at=NOW + 5, outcome="errored", status=503, answer="try later"),
-                PastAttempt(
-                    at=NOW + 9, outcome="errored", status=None, answer="", ambiguous=True
-                ),
+                PastAttempt(at=NOW + 9, outcome="errored", status=None, answer="", ambiguous=True),
             ),
             duplicates=1,
             state=State.HELD,
@@ -118,13 +116,11 @@ async def test_an_unknown_conversion_is_404(stage):
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1002")
 
     assert answer.status == 404
-    assert codes(answer) == [("", "conversion_unknown")]
+    assert answer.faults() == [("", "conversion_unknown")]
 
 
 async def test_a_source_does_not_see_the_pixels_of_others(staged):
-    agency = msgspec.structs.replace(
-        a_source("other", pixel="oka17"), key=Secret("another-key")
-    )
+    agency = msgspec.structs.replace(a_source("other", pixel="oka17"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), agency])
     stage.records.lives = [a_life()]
 
@@ -169,7 +165,7 @@ async def test_the_desk_replays_for_whoever_holds_its_token(stage):
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
-    assert stage.desk.done == [("replay", (4, 7), "")]
+    assert stage.desk.done == [("replay", (4, 7), "", NOW)]
 
 
 async def test_the_desk_discards_with_the_note_as_reason(stage):
@@ -178,7 +174,7 @@ async def test_the_desk_discards_with_the_note_as_reason(stage):
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 1})
-    assert stage.desk.done == [("discard", (4,), "a test")]
+    assert stage.desk.done == [("discard", (4,), "a test", NOW)]
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
@@ -186,7 +182,7 @@ async def test_without_its_token_there_is_no_desk(stage, key):
     answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
 
     assert answer.status == 404
-    assert codes(answer) == [("", "route")]
+    assert answer.faults() == [("", "route")]
     assert stage.desk.done == []
 
 
@@ -215,7 +211,7 @@ async def test_an_order_that_is_not_one_is_400(stage, order):
     answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
 
     assert answer.status == 400
-    assert codes(answer) == [("", "wrong_shape")]
+    assert answer.faults() == [("", "wrong_shape")]
     assert stage.desk.done == []
 
 
@@ -275,7 +271,7 @@ async def test_an_unknown_route_is_404_as_json(stage, path):
     answer = await stage.ask("GET", path)
 
     assert answer.status == 404
-    assert codes(answer) == [("", "route")]
+    assert answer.faults() == [("", "route")]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +289,7 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(stage, method, pat
 
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
-    assert codes(answer) == [("", "method")]
+    assert answer.faults() == [("", "method")]
 
 
 async def test_a_head_request_gets_no_body(stage):

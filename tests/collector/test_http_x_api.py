@@ -91,9 +91,7 @@ async def test_another_credential_than_the_pixel_s_token_is_401_in_x_s_words(sta
     ],
 )
 async def test_a_signature_for_the_host_that_was_called_is_good(staged, url):
-    stage = await staged(
-        destinations={"o8z6j": SIGNED_PIXEL}, public_url="https://public.example/"
-    )
+    stage = await staged(destinations={"o8z6j": SIGNED_PIXEL}, public_url="https://public.example/")
 
     answer = await post(stage, headers=signature(url=url))
 

@@ -43,8 +43,6 @@ def test_every_route_is_in_the_document():
 
 def test_every_reference_leads_somewhere():
     text = rendered().decode()
-    names = {
-        part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]
-    }
+    names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
 
     assert names <= set(document()["components"]["schemas"])

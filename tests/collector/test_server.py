@@ -1,9 +1,11 @@
 import asyncio
+import signal
 import socket
 
 import pytest
-from collector_stage import Stage, codes, heard
+from collector_stage import Stage
 
+from raw_http import heard
 from twite.collector import Limits, Server
 from twite.domain.errors import SettingsError
 
@@ -26,6 +28,12 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
     """Read an answer off a connection that stays open."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     return head + await reader.readexactly(int(heard(head).headers["content-length"]))
+
+
+async def write_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b" " * 65_536)
+        await writer.drain()
 
 
 async def test_port_0_is_one_that_the_system_chose(stage):
@@ -90,7 +98,7 @@ async def test_headers_that_trickle_are_cut_off_by_the_deadline(staged):
         trickling.cancel()
 
     assert answer.status == 408
-    assert codes(answer) == [("", "too_slow")]
+    assert answer.faults() == [("", "too_slow")]
     assert stage.accept.seen == []
 
 
@@ -159,7 +167,7 @@ async def test_headers_that_are_too_large_are_refused(stage, headers):
     answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n"))
 
     assert answer.status == 431
-    assert codes(answer) == [("", "headers_too_large")]
+    assert answer.faults() == [("", "headers_too_large")]
 
 
 async def test_headers_without_end_are_refused_before_they_end(stage):
@@ -183,7 +191,7 @@ async def test_more_connections_than_the_limit_are_told_to_come_again(staged):
         second = heard(await stage.say(b""))
 
     assert second.status == 503
-    assert codes(second) == [("", "too_many_connections")]
+    assert second.faults() == [("", "too_many_connections")]
     assert second.headers["retry-after"] == "1"
 
 
@@ -207,9 +215,7 @@ async def test_a_refused_body_is_read_only_so_far(staged):
         writer.write(head)
         refused = heard(await one_answer(reader))
         with pytest.raises(ConnectionError):
-            while True:
-                writer.write(b" " * 65_536)
-                await writer.drain()
+            await write_for_ever(writer)
 
     assert refused.status == 413
 
@@ -253,7 +259,7 @@ async def test_what_is_no_http_request_is_400(stage, sent):
     answer = heard(await stage.say(sent + ONE))
 
     assert answer.status == 400
-    assert codes(answer) == [("", "http_malformed")]
+    assert answer.faults() == [("", "http_malformed")]
     assert stage.accept.seen == []
 
 
@@ -295,8 +301,7 @@ async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
         writer.write(HEAD + ONE)
-        while not stage.accept.seen:
-            await asyncio.sleep(0.001)
+        await stage.accept.came.wait()
     stage.accept.until.set()
     await stage.ask("GET", "/healthz")
 
@@ -311,8 +316,7 @@ async def test_stopping_lets_running_requests_finish(staged):
     stage = await staged()
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
-    while not stage.accept.seen:
-        await asyncio.sleep(0.001)
+    await stage.accept.came.wait()
 
     stopping = asyncio.create_task(stage.server.stop())
     await asyncio.sleep(0.05)
@@ -350,8 +354,7 @@ async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog
     stage = await staged(limits=QUICK)
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
-    while not stage.accept.seen:
-        await asyncio.sleep(0.001)
+    await stage.accept.came.wait()
 
     await stage.server.stop()
 
@@ -379,8 +382,6 @@ async def test_a_server_can_be_started_again_on_its_port(staged):
 
 
 async def test_starting_leaves_the_signals_of_the_process_alone(stage):
-    import signal
-
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

@@ -70,7 +70,7 @@ def signed(
     body=b"",
     **more,
 ) -> Request:
-    """A request signed with OAuth 1.0a. `form` is a form body, which takes part in it."""
+    """A request signed with OAuth 1.0a. `form` is an encoded form, which takes part in it."""
     key, secret = token or (None, None)
     client = Client(
         consumer[0],

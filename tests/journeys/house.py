@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 KEY = "journey-key-journey-key-journey"
 PIXEL = "o8z6j"
@@ -68,6 +69,14 @@ class Gateway:
         wait_for(self.note.exists, self._ended)
         self.url = json.loads(self.note.read_text())["url"]
         wait_for(lambda: self.get("/readyz")[0] == 200, self._ended)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def kill(self) -> None:
         assert self.process is not None

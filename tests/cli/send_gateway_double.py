@@ -1,0 +1,84 @@
+"""A gateway of a few lines, on a real socket: it keeps what it was sent and answers as it is told."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Answer = tuple[int, dict]
+KEY = "a-key-that-is-long-enough"
+
+
+class Double:
+    """`script` holds answers to give before it does what a gateway does; None hangs up."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[dict]] = []
+        self.script: list[Answer | None] = []
+        self.headers: dict[str, str] = {}
+        self.judge: Callable[[list[dict]], Answer] = self.usual
+        self.url = ""
+        self._seen: set[tuple[str, str]] = set()
+
+    @property
+    def sent(self) -> list[dict]:
+        return [one for request in self.requests for one in request]
+
+    def usual(self, conversions: list[dict]) -> Answer:
+        """Accept, count duplicates, refuse an event called `unheard`, warn of a bad email."""
+        answer = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
+        warnings = []
+        for index, one in enumerate(conversions):
+            if one.get("event") == "unheard":
+                errors = [{"path": "event", "code": "event_unknown", "message": "no such event"}]
+                answer["rejected"].append({"index": index, "errors": errors})
+                continue
+            if "@" not in one.get("email", "@"):
+                warning = {"path": "email", "code": "email_unusable", "message": "no address"}
+                warnings.append({"index": index, "warnings": [warning]})
+            key = (one["event"], one["conversion_id"])
+            answer["duplicates" if key in self._seen else "accepted"] += 1
+            self._seen.add(key)
+        taken = answer["accepted"] + answer["duplicates"]
+        return (202 if taken else 422), answer | ({"warnings": warnings} if warnings else {})
+
+
+@contextmanager
+def double() -> Iterator[Double]:
+    told = Double()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            conversions = json.loads(body)["conversions"]
+            told.requests.append(conversions)
+            answer = told.script.pop(0) if told.script else told.judge(conversions)
+            if answer is None:
+                self.close_connection = True
+                return
+            status, said = answer
+            if self.headers["Authorization"] != f"Bearer {KEY}":
+                status, said = 401, {"errors": [{"path": "", "code": "key", "message": "wrong"}]}
+            written = json.dumps(said).encode()
+            self.send_response(status)
+            for name, value in told.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(written)))
+            self.end_headers()
+            self.wfile.write(written)
+
+        def log_message(self, *said: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        told.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+            thread.join()

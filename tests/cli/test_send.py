@@ -1,0 +1,384 @@
+import csv
+import gzip
+import json
+import re
+
+import pytest
+import zstandard
+from send_gateway_double import KEY, double
+
+from twite.cli import run
+
+ROW = "{id},2026-11-22T06:00:52Z,{event},{total},EUR,{email}"
+HEADER = "order_id,created_at,event,total,currency,email"
+SETTINGS = """
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "env:NO_SUCH_TOKEN" }}
+events = {{ purchase = "o8z6k" }}
+[[source]]
+name = "shop"
+pixel = "o8z6j"
+key = "env:SHOP_KEY"
+[server]
+listen = "{listen}"
+"""
+
+
+@pytest.fixture
+def gateway():
+    with double() as one:
+        yield one
+
+
+@pytest.fixture
+def place(tmp_path, gateway, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    listen = gateway.url.removeprefix("http://")
+    (tmp_path / "twite.toml").write_text(SETTINGS.format(listen=listen))
+    return tmp_path
+
+
+def rows(count, **cells):
+    return [row(id=f"o-{number}", **cells) for number in range(1, count + 1)]
+
+
+def row(**cells):
+    usual = {"id": "o-1", "event": "purchase", "total": "1.00", "email": "a@example.com"}
+    return ROW.format_map(usual | cells)
+
+
+def written(path, lines, encoding="utf-8", packed=bytes):
+    path.write_bytes(packed("\n".join([HEADER, *lines]).encode(encoding)))
+    return str(path)
+
+
+def report(path):
+    with open(f"{path}.report.csv", encoding="utf-8-sig", newline="") as file:
+        return [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
+
+
+def ids(conversions):
+    return [one["conversion_id"] for one in conversions]
+
+
+def test_every_row_arrives_and_the_exit_code_says_so(place, gateway, capsys):
+    orders = written(place / "orders.csv", rows(3))
+
+    code = run(["send", orders])
+
+    assert code == 0
+    assert ids(gateway.sent) == ["o-1", "o-2", "o-3"]
+    assert report(orders) == [("2", "accepted", ""), ("3", "accepted", ""), ("4", "accepted", "")]
+    said = capsys.readouterr()
+    assert "order_id    → conversion_id" in said.err
+    assert re.search(r"accepted\s+│\s+3", said.out)
+
+
+def test_rejections_notes_and_duplicates_are_told_row_by_row(place, gateway, capsys):
+    lines = [
+        row(id="o-1"),
+        row(id="o-2", event="unheard"),
+        row(id="o-3", total="-5.00"),
+        row(id="o-4", email="none@", total="12.5"),
+        row(id="o-5", email="nobody"),
+        row(id="o-1"),
+    ]
+    orders = written(place / "orders.csv", lines)
+
+    code = run(["send", orders])
+
+    assert code == 1
+    assert report(orders) == [
+        ("2", "accepted", ""),
+        ("3", "rejected", "event_unknown"),
+        ("4", "rejected", "amount_negative"),
+        ("5", "accepted", ""),
+        ("6", "accepted_with_notes", "email_unusable"),
+        ("7", "duplicate", "same_as_earlier"),
+    ]
+    assert "amount_negative" in capsys.readouterr().out
+
+
+def test_no_person_is_in_the_report_or_on_the_screen(place, gateway, capsys):
+    orders = written(place / "orders.csv", [row(email="shopper-of-note"), row(id="o-2")])
+
+    run(["send", orders])
+
+    said = capsys.readouterr()
+    kept = (place / "orders.csv.report.csv").read_text("utf-8-sig")
+    for text in (said.out, said.err, kept):
+        assert "shopper-of-note" not in text
+        assert "a@example.com" not in text
+        assert KEY not in text
+
+
+def test_a_spreadsheet_does_not_take_an_order_id_for_a_formula(place, gateway):
+    orders = written(place / "orders.csv", [row(id="=HYPERLINK(1)")])
+
+    run(["send", orders])
+
+    assert "'=HYPERLINK(1)" in (place / "orders.csv.report.csv").read_text("utf-8-sig")
+    assert ids(gateway.sent) == ["=HYPERLINK(1)"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_is_read_in_its_encoding(place, gateway, encoding):
+    orders = written(place / "orders.csv", [row(id="bü-1")], encoding=encoding)
+
+    assert run(["send", orders]) == 0
+    assert ids(gateway.sent) == ["bü-1"]
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress])
+def test_a_compressed_file_is_read_whatever_its_name(place, gateway, packed):
+    orders = written(place / "orders.csv", rows(2), packed=packed)
+
+    assert run(["send", orders]) == 0
+    assert ids(gateway.sent) == ["o-1", "o-2"]
+
+
+def test_nothing_is_sent_of_a_file_in_another_encoding(place, gateway, capsys):
+    orders = written(place / "orders.csv", [row(), row(id="bü-2")], encoding="latin-1")
+
+    assert run(["send", orders]) == 1
+    assert gateway.requests == []
+    assert "line 3: not UTF-8" in capsys.readouterr().err
+
+
+def test_json_lines_and_json_go_as_they_are(place, gateway):
+    lines = place / "more.jsonl"
+    lines.write_text('{"event":"purchase","conversion_id":"l-1","value":49.90}\n\n{"event":3}\n')
+    whole = place / "one.json"
+    whole.write_text('{"conversions": [{"event": "purchase", "conversion_id": "w-1"}]}')
+
+    code = run(["send", str(lines), str(whole)])
+
+    assert code == 1
+    assert ids(gateway.sent) == ["l-1", "w-1"]
+    assert report(lines) == [("1", "accepted", ""), ("3", "rejected", "wrong_shape")]
+
+
+def test_rows_without_an_id_get_the_same_one_every_time(place, gateway):
+    orders = place / "orders.csv"
+    orders.write_text("event,email\npurchase,a@example.com\npurchase,b@example.com\n")
+
+    run(["send", str(orders)])
+    run(["send", str(orders), "--restart"])
+
+    first, again = gateway.requests
+    assert ids(first) == ids(again)
+    assert len(set(ids(first))) == 2
+    assert report(orders) == [("2", "duplicate", ""), ("3", "duplicate", "")]
+
+
+def test_a_run_that_stopped_goes_on_where_it_was(place, gateway, capsys):
+    orders = written(place / "orders.csv", rows(1200))
+    gateway.script = [gateway.usual([]), (401, {})]
+    gateway.script[0] = (202, {"accepted": 500, "duplicates": 0, "suppressed": 0})
+
+    stopped = run(["send", orders])
+    finished = run(["send", orders])
+
+    assert (stopped, finished) == (1, 0)
+    assert [len(request) for request in gateway.requests] == [500, 500, 500, 200]
+    assert ids(gateway.requests[2])[0] == "o-501"
+    assert [number for number, _, _ in report(orders)] == [str(n) for n in range(2, 1202)]
+    assert "going on after the 500 rows" in capsys.readouterr().err
+
+
+def test_a_file_that_was_sent_is_not_sent_again_unasked(place, gateway, capsys):
+    orders = written(place / "orders.csv", rows(2))
+    run(["send", orders])
+
+    code = run(["send", orders])
+
+    assert code == 0
+    assert len(gateway.requests) == 1
+    assert "--restart sends it again" in capsys.readouterr().err
+
+
+def test_a_changed_file_begins_anew(place, gateway):
+    orders = written(place / "orders.csv", rows(2))
+    run(["send", orders])
+    written(place / "orders.csv", rows(3))
+
+    run(["send", orders])
+
+    assert report(orders) == [
+        ("2", "duplicate", ""),
+        ("3", "duplicate", ""),
+        ("4", "accepted", ""),
+    ] or [verdict for _, verdict, _ in report(orders)] == ["taken", "taken", "taken"]
+
+
+def test_other_options_do_not_go_on_with_what_an_earlier_run_began(place, gateway, capsys):
+    orders = written(place / "orders.csv", rows(600))
+    gateway.script = [(202, {"accepted": 500, "duplicates": 0, "suppressed": 0}), (401, {})]
+    run(["send", orders])
+
+    code = run(["send", orders, "--decimal", "comma"])
+
+    assert code == 1
+    assert "--restart" in capsys.readouterr().err
+    assert len(gateway.requests) == 2
+
+
+def test_one_malformed_row_does_not_sink_its_neighbours(place, gateway):
+    def strict(conversions):
+        if any(one["conversion_id"] == "o-5" for one in conversions):
+            path = f"conversions[{ids(conversions).index('o-5')}].email"
+            return 400, {"errors": [{"path": path, "code": "odd", "message": "odd"}]}
+        return gateway.usual(conversions)
+
+    gateway.judge = strict
+    orders = written(place / "orders.csv", rows(8))
+
+    assert run(["send", orders]) == 1
+    assert [one for one in report(orders) if one[1] != "accepted"] == [("6", "rejected", "odd")]
+
+
+def test_the_gateway_may_be_busy_for_a_while(place, gateway, capsys):
+    gateway.headers = {"Retry-After": "0"}
+    busy = {"errors": [{"path": "", "code": "ledger_full", "message": "too much is waiting"}]}
+    gateway.script = [(429, busy)]
+    orders = written(place / "orders.csv", rows(2))
+
+    code = run(["send", orders])
+
+    assert code == 0
+    assert "429, too much is waiting: waiting" in capsys.readouterr().err
+    assert report(orders) == [("2", "accepted", ""), ("3", "accepted", "")]
+
+
+def test_a_gateway_that_never_answers_is_given_up_with_the_rows_that_wait(place, capsys):
+    orders = written(place / "orders.csv", rows(2))
+
+    code = run(["send", orders, "--to", "http://127.0.0.1:9", "--wait", "0", "--json"])
+
+    assert code == 1
+    said = capsys.readouterr()
+    assert "no gateway answers at http://127.0.0.1:9" in said.err
+    assert json.loads(said.out)["files"][0]["not_sent"] == 2
+
+
+def test_a_dry_run_judges_as_the_gateway_would_and_sends_nothing(place, gateway):
+    orders = written(place / "orders.csv", [row(), row(id="o-2", email="none")])
+
+    code = run(["send", orders, "--dry-run"])
+
+    assert code == 1
+    assert gateway.requests == []
+    assert not (place / "orders.csv.report.csv").exists()
+    with open(place / "orders.csv.dry-run.csv", encoding="utf-8-sig") as file:
+        verdicts = [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
+    assert verdicts == [
+        ("2", "ready", ""),
+        ("3", "rejected", "identifier_missing"),
+        ("3", "rejected", "placeholder"),
+    ]
+
+
+def test_json_output_says_all_there_is(place, gateway, capsys):
+    orders = written(place / "orders.csv", [row(), row(id="o-2", total="-1")])
+
+    run(["send", orders, "--json"])
+
+    assert json.loads(capsys.readouterr().out) == {
+        "dry_run": False,
+        "files": [
+            {
+                "file": orders,
+                "format": "csv",
+                "rows": 2,
+                "accepted": 1,
+                "duplicates": 0,
+                "suppressed": 0,
+                "accepted_or_duplicate": 0,
+                "rejected": 1,
+                "not_sent": 0,
+                "rejected_by": [{"code": "amount_negative", "count": 1, "row": 3}],
+                "notes": [],
+                "columns": {
+                    "conversion_id": "order_id",
+                    "time": "created_at",
+                    "event": "event",
+                    "value": "total",
+                    "currency": "currency",
+                    "email": "email",
+                },
+                "ignored": [],
+                "report": f"{orders}.report.csv",
+            }
+        ],
+    }
+
+
+def test_a_key_may_come_from_a_file_without_settings(place, gateway):
+    (place / "twite.toml").unlink()
+    (place / "key").write_text(KEY + "\n")
+    orders = written(place / "orders.csv", rows(1))
+
+    assert run(["send", orders, "--to", gateway.url, "--key-from", "file:key"]) == 0
+    assert ids(gateway.sent) == ["o-1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--map", "emial=email"], 'Did you mean "email"?'),
+        (["--map", "email"], "write it as in email=Contact"),
+        (["--map", "event="], "has no column for the event"),
+        (["--timezone", "Mars/Base"], "no such time zone"),
+        (["--currency", "XX"], "no currency code"),
+        (["--source", "shap"], "There is: shop"),
+        (["--to", "somewhere"], "write it as in https://"),
+        (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, options, sentence):
+    orders = written(place / "orders.csv", rows(1))
+
+    code = run(["send", orders, *options])
+
+    assert code == 2
+    assert sentence in " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.csv", None, "none.csv: cannot be read: No such file"),
+        ("empty.csv", b"", "empty.csv: the file is empty"),
+        ("orders.csv", b"PK\x03\x04", "save the sheet as CSV"),
+        ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: a quote is opened"),
+        ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99)[:-9], "cannot be read"),
+        ("orders.json", b"{]", "not JSON"),
+        ("orders.parquet", b"order_id", "the name says Parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
+    place, gateway, capsys, name, content, sentence
+):
+    if content is not None:
+        (place / name).write_bytes(content)
+
+    code = run(["send", name, "--event", "purchase"])
+
+    assert code == 1
+    assert sentence in capsys.readouterr().err
+    assert gateway.requests == []
+
+
+def test_a_report_does_not_overwrite_what_is_none(place, gateway, capsys):
+    orders = written(place / "orders.csv", rows(1))
+    (place / "notes.csv").write_text("my own notes")
+
+    refused = run(["send", orders, "--report", "notes.csv"])
+    itself = run(["send", orders, "--report", "orders.csv", "--yes"])
+
+    assert (refused, itself) == (1, 1)
+    assert (place / "notes.csv").read_text() == "my own notes"
+    assert "is the file to send" in capsys.readouterr().err

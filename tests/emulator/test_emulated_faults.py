@@ -1,0 +1,76 @@
+"""Which request a fault hits."""
+
+import pytest
+
+from twite.emulator.faults import DEFAULT_STATUS, MEANINGS, Board, FaultError, Kind
+
+
+def hits(board, number, *, endpoint="conversions", pixel="o8z6j"):
+    drawn = [board.draw(endpoint=endpoint, pixel=pixel) for _ in range(number)]
+    return [None if fault is None else str(fault.kind) for fault in drawn]
+
+
+def armed(*documents):
+    board = Board()
+    board.arm(list(documents))
+    return board
+
+
+def test_a_fault_hits_as_often_as_it_says_after_those_that_pass():
+    board = armed({"kind": "status", "count": 2, "after": 1})
+
+    assert hits(board, 5) == [None, "status", "status", None, None]
+
+
+def test_a_fault_without_end_hits_until_it_is_cleared():
+    board = armed({"kind": "slow", "count": 0})
+
+    before = hits(board, 3)
+    board.clear()
+
+    assert (before, hits(board, 1)) == (["slow"] * 3, [None])
+
+
+def test_faults_hit_in_the_order_they_were_added():
+    board = armed({"kind": "status"}, {"kind": "slow"})
+
+    assert hits(board, 3) == ["status", "slow", None]
+
+
+def test_a_fault_of_one_pixel_leaves_the_others_alone():
+    board = armed({"kind": "status", "pixel": "o8z6j"})
+
+    assert (hits(board, 1, pixel="o6dkt"), hits(board, 1)) == ([None], ["status"])
+
+
+def test_a_fault_is_on_the_conversions_endpoint_unless_it_is_on_any():
+    board = armed({"kind": "status"}, {"kind": "slow", "on": "any"})
+
+    assert hits(board, 1, endpoint="other", pixel=None) == ["slow"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"kind": "explode"},
+        {"kind": "slow", "secnds": 1},
+        {"kind": "slow", "seconds": -1},
+        {"kind": "status", "status": 99},
+        {"kind": "status", "count": -1},
+        {"kind": "status", "headers": {"x": "a\r\nb"}},
+        {},
+        [5],
+    ],
+)
+def test_what_is_no_fault_is_refused_and_arms_nothing(document):
+    board = Board()
+
+    with pytest.raises(FaultError):
+        board.arm(document)
+
+    assert board.armed == []
+
+
+def test_every_kind_has_a_meaning_and_every_default_status_a_kind():
+    assert set(MEANINGS) == set(Kind)
+    assert set(DEFAULT_STATUS) < set(Kind)

@@ -1,0 +1,264 @@
+"""OAuth 1.0a: X's published example, and every way a signature may fail."""
+
+import pytest
+from x_requests import ADS, CONSUMER, NOW, TOKEN, a_conversion, a_judge, signed, signed_conversions
+
+from twite.emulator.exchange import Request
+from twite.emulator.oauth import Nonces, UnsignedError, base_string, verify
+from twite.emulator.world import World
+
+STAMP = 1318622958
+NONCE = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"
+CONVERSIONS = "/12/measurement/conversions/o8z6j"
+
+
+def published(url, signature, *, query="", body=b"", kind="application/json") -> Request:
+    """X's example request with its example signature."""
+    parameters = {
+        "oauth_consumer_key": CONSUMER[0],
+        "oauth_nonce": NONCE,
+        "oauth_signature": signature,
+        "oauth_signature_method": "HMAC-SHA1",
+        "oauth_timestamp": str(STAMP),
+        "oauth_token": TOKEN[0],
+        "oauth_version": "1.0",
+    }
+    header = "OAuth " + ", ".join(f'{name}="{_quoted(v)}"' for name, v in parameters.items())
+    return Request(
+        method="POST",
+        url=url,
+        path="/",
+        query=query,
+        headers={"authorization": header, "content-type": kind},
+        body=body,
+    )
+
+
+def _quoted(text):
+    return text.replace("/", "%2F").replace("+", "%2B").replace("=", "%3D")
+
+
+def check(request, *, at=STAMP, window=300, nonces=None, **more):
+    return verify(request, world=World(), nonces=nonces or Nonces(), at=at, window=window, **more)
+
+
+def status_of(request, *switches):
+    return a_judge(*switches).answer(request).answer.status
+
+
+def why(request):
+    return a_judge().answer(request).why
+
+
+@pytest.mark.parametrize(
+    ("url", "signature"),
+    [
+        (f"https://ads-api.x.com{CONVERSIONS}", "7iaI+laGCTHGiawtSB+Dd+WRYfc="),
+        (f"https://ads-api.twitter.com{CONVERSIONS}", "hZ4orWrrqLW7WmY2CIE86CuQwWw="),
+    ],
+)
+def test_the_golden_signatures_of_a_conversions_request_hold(url, signature):
+    held = check(published(url, signature, body=b'{"conversions": []}'))
+
+    assert (held.app.id, held.user.id) == ("3213", "370773112")
+
+
+def test_the_golden_signature_of_x_with_query_and_form_holds():
+    request = published(
+        "https://api.x.com/1.1/statuses/update.json",
+        "Ls93hJiZbQ3akF3HF3x1Bz8/zU4=",
+        query="include_entities=true",
+        body=b"status=Hello%20Ladies%20%2B%20Gentlemen%2C%20a%20signed%20OAuth%20request%21",
+        kind="application/x-www-form-urlencoded",
+    )
+
+    assert check(request).token.user == "370773112"
+
+
+def test_the_base_string_is_the_published_one():
+    request = published(f"https://ads-api.x.com{CONVERSIONS}", "x")
+    parameters = {
+        "oauth_consumer_key": CONSUMER[0],
+        "oauth_nonce": NONCE,
+        "oauth_signature_method": "HMAC-SHA1",
+        "oauth_timestamp": str(STAMP),
+        "oauth_token": TOKEN[0],
+        "oauth_version": "1.0",
+    }
+
+    assert base_string(request, parameters) == (
+        "POST&https%3A%2F%2Fads-api.x.com%2F12%2Fmeasurement%2Fconversions%2Fo8z6j&"
+        "oauth_consumer_key%3Dxvz1evFS4wEEPTGEFPHBog%26oauth_nonce%3D"
+        "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg%26oauth_signature_method%3DHMAC-SHA1%26"
+        "oauth_timestamp%3D1318622958%26oauth_token%3D"
+        "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb%26oauth_version%3D1.0"
+    )
+
+
+@pytest.mark.parametrize(
+    "stale", ["tnnArxj06cWHq44gCs1OSKk/jLY=", "hCtSmYh+iHYCEqBWrE7C7hYmtUk=", "", "é"]
+)
+def test_another_signature_does_not_hold(stale):
+    with pytest.raises(UnsignedError, match="does not match"):
+        check(published(f"https://ads-api.x.com{CONVERSIONS}", stale))
+
+
+def test_a_signature_for_one_host_does_not_hold_on_another():
+    request = published(f"https://ads-api.twitter.com{CONVERSIONS}", "7iaI+laGCTHGiawtSB+Dd+WRYfc=")
+
+    with pytest.raises(UnsignedError, match="does not match"):
+        check(request)
+
+
+def test_a_request_signed_by_another_library_is_taken():
+    assert status_of(signed_conversions(a_conversion())) == 200
+
+
+def test_a_changed_json_body_does_not_touch_the_signature():
+    request = signed_conversions(a_conversion())
+    changed = type(request)(
+        method=request.method,
+        url=request.url,
+        path=request.path,
+        headers=request.headers,
+        body=request.body + b" ",
+    )
+
+    assert status_of(changed) == 200
+
+
+def test_a_changed_query_breaks_the_signature():
+    request = signed("GET", f"{ADS}/12/accounts/18ce54d4x5t/web_event_tags?count=1")
+    changed = type(request)(
+        method="GET", url=request.url, path=request.path, query="count=2", headers=request.headers
+    )
+
+    assert (status_of(request), status_of(changed)) == (200, 401)
+
+
+def test_a_key_given_twice_is_not_accepted():
+    request = signed("GET", f"{ADS}/12/accounts/18ce54d4x5t/web_event_tags?count=1&count=1")
+
+    assert status_of(request) == 401
+
+
+def test_a_nonce_is_good_once():
+    judge = a_judge()
+    request = signed_conversions(a_conversion(), nonce="abc")
+
+    answers = [judge.answer(request) for _ in range(2)]
+
+    assert [answer.answer.status for answer in answers] == [200, 401]
+    assert answers[1].why == "the nonce was used before"
+
+
+def test_the_same_nonce_at_another_time_is_another_nonce():
+    judge = a_judge()
+
+    statuses = [
+        judge.answer(signed_conversions(a_conversion(), nonce="abc", at=at)).answer.status
+        for at in (NOW, NOW - 1)
+    ]
+
+    assert statuses == [200, 200]
+
+
+def test_a_nonce_of_a_refused_signature_is_not_used_up():
+    judge = a_judge()
+    wrong = (CONSUMER[0], "wrong")
+
+    statuses = [
+        judge.answer(signed_conversions(a_conversion(), nonce="n", consumer=key)).answer.status
+        for key in (wrong, CONSUMER)
+    ]
+
+    assert statuses == [401, 200]
+
+
+def test_nonces_are_forgotten_when_their_time_cannot_come_again():
+    nonces = Nonces()
+
+    news = [nonces.remember(("a",), at=at, window=300) for at in (0, 600, 601)]
+
+    assert news == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("off", "status"), [(0, 200), (300, 200), (-300, 200), (301, 401), (-301, 401), (-NOW, 401)]
+)
+def test_a_timestamp_must_lie_in_the_window(off, status):
+    assert status_of(signed_conversions(a_conversion(), at=NOW + off)) == status
+
+
+def test_the_window_can_be_switched():
+    assert status_of(signed_conversions(a_conversion(), at=NOW - 20), "oauth_window=10") == 401
+
+
+def test_a_skewed_clock_moves_the_window():
+    request = signed_conversions(a_conversion())
+
+    assert a_judge().answer(request, skew=3600).answer.status == 401
+
+
+def tampered(change):
+    request = signed_conversions(a_conversion())
+    header = change(request.headers["authorization"])
+    return type(request)(
+        method=request.method,
+        url=request.url,
+        path=request.path,
+        headers={**request.headers, "authorization": header},
+        body=request.body,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda h: h.replace('oauth_version="1.0", ', ""), "not exactly the parameters"),
+        (lambda h: h + ', oauth_callback="oob"', "not exactly the parameters"),
+        (lambda h: h + ', oauth_version="1.0"', "given twice"),
+        (lambda h: h.replace('"1.0"', '"1.1"'), "version is not 1.0"),
+        (lambda h: h.replace("HMAC-SHA1", "PLAINTEXT"), "not HMAC-SHA1"),
+        (lambda h: h.replace('oauth_timestamp="', 'oauth_timestamp="x'), "not a number"),
+        (lambda h: h.replace('oauth_timestamp="', 'oauth_timestamp="-'), "not a number"),
+        (lambda h: h.replace('oauth_nonce="', 'oauth_nonce="é'), "not ASCII"),
+        (lambda h: h.replace(CONSUMER[0], "nobody"), "unknown consumer key"),
+        (lambda h: h.replace(TOKEN[0], "nobody"), "unknown token"),
+        (lambda _: "Bearer abc", "is not OAuth"),
+        (lambda _: "OAuth", "not exactly the parameters"),
+        (lambda _: 'OAuth a="', "not exactly the parameters"),
+        (lambda _: "OAuth a,b", "does not parse"),
+        (lambda _: "", "no Authorization header"),
+    ],
+)
+def test_a_header_that_is_not_as_x_asks_is_refused_and_the_control_plane_knows_why(change, reason):
+    request = tampered(change)
+
+    verdict = a_judge().answer(request)
+
+    assert (verdict.answer.status, reason in (verdict.why or "")) == (401, True)
+
+
+def test_a_realm_is_no_parameter():
+    assert status_of(tampered(lambda h: h.replace("OAuth ", 'OAuth realm="x", '))) == 200
+
+
+def test_a_token_of_another_app_is_refused():
+    judge = a_judge()
+    judge.world.merge({"apps": [{"id": "9", "consumer_key": "other", "consumer_secret": "secret"}]})
+
+    request = signed_conversions(a_conversion(), consumer=("other", "secret"))
+
+    assert judge.answer(request).why == "the token belongs to another app"
+
+
+def test_keys_and_tokens_do_not_print_their_secrets():
+    shown = repr(World().document()) + repr(
+        check(
+            published(f"https://ads-api.x.com{CONVERSIONS}", "7iaI+laGCTHGiawtSB+Dd+WRYfc=")
+        ).token
+    )
+
+    assert CONSUMER[1] not in shown
+    assert TOKEN[1] not in shown

@@ -1,0 +1,105 @@
+"""Switches and the world: how the emulator is set up, and what it says to a slip."""
+
+import pytest
+from x_requests import a_judge
+
+from twite.emulator.switches import QUESTIONS, SwitchError, Switches, changed, parsed
+from twite.emulator.world import World, WorldError
+
+
+def test_every_switch_stands_for_a_question_in_the_order_of_the_fields():
+    assert tuple(QUESTIONS) == Switches.__struct_fields__
+
+
+def test_pairs_of_text_are_read_by_the_kind_of_their_switch():
+    switches = parsed(["strict_time=on", "checks=false", "rate_limit=5", "max_age = 1.5"])
+
+    expected = Switches(strict_time=True, checks=False, rate_limit=5, max_age=1.5)
+    assert switches == expected
+
+
+def test_json_values_are_taken_as_they_are():
+    assert changed(Switches(), {"strict_time": True}) == Switches(strict_time=True)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("strict_tine=on", "There is no switch 'strict_tine'; the nearest is 'strict_time'"),
+        ("zzz=on", "There is no switch 'zzz'"),
+        ("strict_time", "is written key=value"),
+        ("strict_time=maybe", "does not fit"),
+        ("rate_limit=-1", "does not fit"),
+        ("dedup_scope=everything", "does not fit"),
+    ],
+)
+def test_a_slip_is_told_with_the_nearest_known_switch(pair, words):
+    with pytest.raises(SwitchError, match=words):
+        parsed([pair])
+
+
+def test_an_addition_to_the_world_is_known_at_once():
+    world = World()
+
+    world.merge(
+        {
+            "accounts": [{"id": "abc"}],
+            "pixels": [{"id": "p1", "account": "abc", "token": "t"}],
+            "events": [{"id": "e1", "pixel": "p1"}],
+        }
+    )
+
+    assert world.account_of(world.events["e1"]) == "abc"
+
+
+def test_a_change_keeps_the_fields_it_does_not_name():
+    world = World()
+
+    world.merge({"pixels": [{"id": "o8z6j", "token": "new"}]})
+
+    pixel = world.pixels["o8z6j"]
+    assert (pixel.account, pixel.token) == ("18ce54d4x5t", "new")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"pixel": []}, "not 'pixel'"),
+        ({"pixels": {}}, "not 'pixels'"),
+        ({"pixels": ["p1"]}, "needs 'id'"),
+        ({"pixels": [{"id": "p1"}]}, "pixels 'p1'.*account"),
+        ({"pixels": [{"id": "p1", "account": "nobody"}]}, "'nobody' is not among the accounts"),
+        ({"pixels": [{"id": "o8z6j", "tokn": "x"}]}, "unknown field `tokn`"),
+        ({"users": [{"id": "1", "roles": {"a": ["KING"]}}]}, "users '1'"),
+    ],
+)
+def test_an_addition_that_does_not_fit_is_told_and_changes_nothing(document, words):
+    world = World()
+    before = world.document()
+
+    with pytest.raises(WorldError, match=words):
+        world.merge({"accounts": [{"id": "abc"}], **document})
+
+    assert world.document() == before
+
+
+def test_reset_brings_everything_back_to_the_start():
+    judge = a_judge("strict_time=on")
+    judge.switches = changed(judge.switches, {"strict_time": False})
+    judge.world.merge({"accounts": [{"id": "abc"}]})
+    judge.faults.arm({"kind": "slow"})
+    judge.shift = 5
+
+    judge.reset()
+
+    state = (judge.switches, "abc" in judge.world.accounts, judge.faults.armed, judge.shift)
+    assert state == (Switches(strict_time=True), False, [], 0)
+
+
+def test_fresh_ids_are_base_36_and_nobodys():
+    world = World()
+
+    ids = [world.fresh_id() for _ in range(50)]
+
+    assert len({*ids, *world.events}) == 50 + len(world.events)
+    assert all(id_.isalnum() and id_.islower() for id_ in ids)

@@ -1,0 +1,36 @@
+"""The application at its ASGI border."""
+
+from x_requests import a_judge
+
+from twite.emulator.app import EmulatorApp
+
+
+async def ask(client):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/_emulator/counted",
+        "raw_path": b"/_emulator/counted",
+        "query_string": b"",
+        "headers": [],
+        "client": client,
+    }
+    await EmulatorApp(a_judge())(scope, receive, send)
+    return sent[0]["status"]
+
+
+async def test_the_control_plane_answers_loopback_alone():
+    clients = [("127.0.0.1", 5), ("::1", 5), ("192.0.2.7", 5), None]
+
+    statuses = [await ask(client) for client in clients]
+
+    assert statuses == [200, 200, 404, 404]

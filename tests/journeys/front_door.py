@@ -1,0 +1,99 @@
+"""A listening gateway with its store on disk, in the test's own event loop; nothing is sent on."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from raw_http import Heard, heard, request, say
+
+from twite.collector import Collector, Limits, Server
+from twite.gateway.accept import Accept
+from twite.machine import SystemChance, SystemClock
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_destination, a_source
+
+KEY = "a-source-key"
+PIXEL_TOKEN = "emulator-pixel-token-o8z6j"
+LIMITS = Limits(headers_seconds=0.3, body_seconds=0.3, sweep_seconds=0.05)
+
+# Where each conversion is counted, beside `received`; all of them that are not 0.
+Counts = dict[str, int]
+
+
+class FrontDoor:
+    def __init__(self, store: SQLiteStore) -> None:
+        clock = SystemClock()
+        destinations = {"o8z6j": a_destination()}
+        accept = Accept(
+            ledger=store,
+            clock=clock,
+            chance=SystemChance(),
+            destinations=destinations,
+            salt=store.salt,
+            wake=lambda _pixel: None,
+        )
+        collector = Collector(
+            accept=accept,
+            records=store,
+            desk=store,
+            clock=clock,
+            sources=[a_source()],
+            destinations=destinations,
+            ready=lambda: None,
+            metrics=lambda _accounts: b"",
+            limits=LIMITS,
+        )
+        self.store = store
+        self.server = Server(collector, host="127.0.0.1", port=0, limits=LIMITS)
+
+    @classmethod
+    async def opened(cls, folder: Path) -> "FrontDoor":
+        door = cls(await SQLiteStore.open(str(folder / "twite.db")))
+        await door.server.start()
+        return door
+
+    async def close(self) -> None:
+        await self.server.stop()
+        await self.store.close()
+
+    async def submit(self, given: object, **headers: str) -> Heard:
+        """Post to our own route; what is not bytes is made JSON."""
+        said = {"Authorization": f"Bearer {KEY}"} | _header_names(headers)
+        return await self._post("/v1/conversions", given, said)
+
+    async def submit_as_x(self, given: object, *, pixel: str = "o8z6j", **headers: str) -> Heard:
+        """Post to X's route."""
+        said = {"X-Pixel-Token": PIXEL_TOKEN} | _header_names(headers)
+        return await self._post(f"/12/measurement/conversions/{pixel}", given, said)
+
+    async def counts(self) -> Counts:
+        """Return what the store holds, whichever source it came from; {} for nothing."""
+        found: Counts = {}
+        for account in await self.store.accounts():
+            for name in (*account.__struct_fields__[2:], "balance"):
+                count = getattr(account, name)
+                if count:
+                    found[name] = found.get(name, 0) + count
+        return found
+
+    async def sent_of(self, conversion_id: str, *, events: tuple[str, ...] = ("o8z6k",)) -> dict:
+        """Return what X will be sent of a conversion."""
+        [life] = await self.store.life(pixel="o8z6j", events=events, conversion_id=conversion_id)
+        return json.loads(life.sent)
+
+    async def _post(self, path: str, given: object, headers: dict[str, str]) -> Heard:
+        body = given if isinstance(given, bytes) else json.dumps(given).encode()
+        return heard(await say(self.server.port, request("POST", path, body, headers)))
+
+
+def _header_names(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+async def left_in_the_middle(door: FrontDoor, sent: bytes) -> None:
+    """Send a part of a request and hang up."""
+    _, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
+    writer.write(sent)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()

@@ -1,0 +1,414 @@
+"""Whatever comes in: a clear answer, nothing lost, nothing half-kept."""
+
+import asyncio
+import gzip
+import hashlib
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import pytest
+from front_door import KEY, FrontDoor, left_in_the_middle
+from raw_http import heard, line_to, request
+
+GOOD = {"event": "purchase", "conversion_id": "good", "twclid": "23opevjt88psuo13lu8d020qkn"}
+EMAIL_DIGEST = hashlib.sha256(b"shopper@example.com").hexdigest()
+PHONE_DIGEST = hashlib.sha256(b"+442079460958").hexdigest()
+X_GOOD = {
+    "conversion_time": "2026-11-24T10:00:00.000Z",
+    "event_id": "o8z6k",
+    "identifiers": [{"twclid": "23opevjt88psuo13lu8d020qkn"}],
+    "conversion_id": "good",
+}
+
+
+@pytest.fixture
+async def door(tmp_path) -> AsyncIterator[FrontDoor]:
+    door = await FrontDoor.opened(tmp_path)
+    yield door
+    await door.close()
+
+
+async def taken(door: FrontDoor) -> bool:
+    """Return whether a good conversion is still taken after all."""
+    answer = await door.submit(GOOD)
+    return answer.status == 202 and answer.json()["accepted"] == 1
+
+
+# --- the request as a whole: nothing of it is kept -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "path", "code"),
+    [
+        pytest.param(b"", 415, "", "content_type", id="nothing"),
+        pytest.param(b"event=purchase", 400, "", "not_json", id="not JSON"),
+        pytest.param(b'{"event":"purchase"', 400, "", "not_json", id="cut off"),
+        pytest.param(b'{"event":"purchase"} {}', 400, "", "not_json", id="more than one"),
+        pytest.param(b'{"event":"\xff\xfe"}', 400, "", "not_json", id="not UTF-8"),
+        pytest.param("{}".encode("utf-16"), 400, "", "not_json", id="UTF-16"),
+        pytest.param(b'\xef\xbb\xbf{"event":"purchase"}', 400, "", "not_json", id="BOM"),
+        pytest.param(b"null", 400, "", "wrong_shape", id="null"),
+        pytest.param(b"[]", 400, "", "wrong_shape", id="a list"),
+        pytest.param(b'"purchase"', 400, "", "wrong_shape", id="a text"),
+        pytest.param(b'{"event":7}', 400, "event", "wrong_shape", id="wrong type"),
+        pytest.param(
+            b'{"conversions":{}}', 400, "conversions", "wrong_shape", id="no list of conversions"
+        ),
+        pytest.param(b'{"conversions":[]}', 400, "conversions", "empty", id="no conversion"),
+        pytest.param(b'{"event":"purchase","value":NaN}', 400, "", "not_json", id="NaN"),
+        pytest.param(b'{"event":"purchase","value":-Infinity}', 400, "", "not_json", id="Infinity"),
+        pytest.param(
+            b'{"event":"purchase","contents":[{"quantity":18446744073709551616}]}',
+            400,
+            "contents[].quantity",
+            "wrong_shape",
+            id="a count beyond 64 bits",
+        ),
+        pytest.param(
+            b'{"event":"purchase","email":"\\ud800@example.com"}',
+            400,
+            "",
+            "not_json",
+            id="half a surrogate",
+        ),
+        pytest.param(b'{"event":"a\x00b"}', 400, "", "not_json", id="NUL as it is"),
+        pytest.param(b'{"event":"a\nb"}', 400, "", "not_json", id="line break as it is"),
+        pytest.param(b"[" * 10_000 + b"]" * 10_000, 400, "", "wrong_shape", id="depth 10,000"),
+        pytest.param(
+            b'{"consent":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
+            400,
+            "consent[]",
+            "wrong_shape",
+            id="depth 10,000 in a field",
+        ),
+        pytest.param(
+            b'{"event":"purchase","event":"sign_up","twclid":"abc"}',
+            400,
+            "event",
+            "duplicate_key",
+            id="duplicate key",
+        ),
+        pytest.param(
+            b'{"event":"purchase","ev\\u0065nt":"sign_up","twclid":"abc"}',
+            400,
+            "event",
+            "duplicate_key",
+            id="duplicate key, spelt otherwise",
+        ),
+    ],
+)
+async def test_what_is_no_submission_is_refused_and_nothing_of_it_kept(
+    door, body, status, path, code
+):
+    answer = await door.submit(body)
+
+    assert (answer.status, answer.faults()) == (status, [(path, code)])
+    assert await door.counts() == {}
+    assert await taken(door)
+
+
+@pytest.mark.parametrize(
+    ("field", "near"),
+    [("emial", "email"), ("currencey", "currency"), ("conversionid", "conversion_id")],
+)
+async def test_an_unknown_field_is_named_with_the_nearest_known_one(door, field, near):
+    answer = await door.submit({"event": "purchase", field: "x"})
+
+    assert (answer.status, answer.faults()) == (400, [(field, "unknown_field")])
+    assert f'did you mean "{near}"?' in answer.json()["errors"][0]["message"]
+    assert await door.counts() == {}
+
+
+async def test_an_unknown_field_of_one_conversion_keeps_all_out(door):
+    answer = await door.submit({"conversions": [GOOD, {**GOOD, "emial": "x"}]})
+
+    assert (answer.status, answer.faults()) == (400, [("conversions[].emial", "unknown_field")])
+    assert await door.counts() == {}
+
+
+async def test_1_001_conversions_are_too_many(door):
+    answer = await door.submit({"conversions": [GOOD] * 1_001})
+
+    assert (answer.status, answer.faults()) == (413, [("conversions", "too_many")])
+    assert await door.counts() == {}
+
+
+async def test_1_000_conversions_are_not(door):
+    many = [{**GOOD, "conversion_id": f"order-{number}"} for number in range(1_000)]
+
+    answer = await door.submit({"conversions": many})
+
+    assert (answer.status, answer.json()["accepted"]) == (202, 1_000)
+    assert await door.counts() == {"received": 1_000, "pending": 1_000}
+
+
+async def test_a_body_of_2_mib_is_too_large(door):
+    answer = await door.submit({**GOOD, "description": "x" * 2 * 1024 * 1024})
+
+    assert (answer.status, answer.faults()) == (413, [("", "body_too_large")])
+    assert await door.counts() == {}
+    assert await taken(door)
+
+
+async def test_a_gzip_bomb_is_too_large_and_takes_no_memory(door):
+    bomb = gzip.compress(b"0" * 100_000_000)
+    tracemalloc.start()
+
+    answer = await door.submit(bomb, Content_Encoding="gzip")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (answer.status, answer.faults()) == (413, [("", "body_too_large")])
+    assert most < 8 * 1024 * 1024
+    assert await door.counts() == {}
+
+
+async def test_a_bomb_in_a_bomb_is_not_opened(door):
+    bomb = gzip.compress(gzip.compress(b"0" * 100_000_000))
+
+    once = await door.submit(bomb, Content_Encoding="gzip")
+    twice = await door.submit(bomb, Content_Encoding="gzip, gzip")
+
+    assert (once.status, once.faults()) == (400, [("", "not_json")])
+    assert (twice.status, twice.faults()) == (415, [("", "encoding_unknown")])
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "application/x-www-form-urlencoded"])
+async def test_a_wrong_content_type_is_refused(door, declared):
+    answer = await door.submit(GOOD, Content_Type=declared)
+
+    assert (answer.status, answer.faults()) == (415, [("", "content_type")])
+    assert await door.counts() == {}
+
+
+async def test_a_wrong_key_is_refused(door):
+    answer = await door.submit(GOOD, Authorization="Bearer another")
+
+    assert (answer.status, answer.faults()) == (401, [("", "key_wrong")])
+    assert await door.counts() == {}
+
+
+# --- one conversion: it is refused, its neighbours are kept --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "code"),
+    [
+        ({"pixel": "oka17"}, "pixel", "pixel_unknown"),
+        ({"event": "purchased"}, "event", "event_unknown"),
+        ({"event": None}, "event", "event_missing"),
+        ({"event": ""}, "event", "event_missing"),
+        ({"twclid": ""}, "", "identifier_missing"),
+        (
+            {"twclid": "", "email": "", "phone": "", "ip": "", "user_agent": ""},
+            "",
+            "identifier_missing",
+        ),
+        ({"twclid": None, "ip": "203.0.113.7"}, "", "identifier_missing"),
+        ({"twclid": None, "email": "   "}, "", "identifier_missing"),
+        ({"time": "2026-11-24T10:00:00"}, "time", "not_a_time"),
+        ({"time": "yesterday"}, "time", "not_a_time"),
+        ({"value": "1,234.50", "currency": "EUR"}, "value", "not_an_amount"),
+        ({"value": "1.234,50", "currency": "EUR"}, "value", "not_an_amount"),
+        ({"value": 18446744073709551616, "currency": "EUR"}, "value", "not_an_amount"),
+        ({"value": "-1.00", "currency": "EUR"}, "value", "amount_negative"),
+        ({"value": "1.00", "currency": "XXX1"}, "currency", "currency_unknown"),
+        ({"value": "1.00"}, "currency", "currency_missing"),
+        ({"description": "a\u0000b"}, "description", "control_character"),
+        ({"conversion_id": "a\u0000b"}, "conversion_id", "control_character"),
+        ({"description": "a\u001bb"}, "description", "control_character"),
+        ({"twclid": None, "email_sha256": EMAIL_DIGEST[:-1]}, "email_sha256", "not_sha256"),
+        ({"twclid": None, "email_sha256": "g" * 64}, "email_sha256", "not_sha256"),
+        ({"twclid": None, "phone_sha256": PHONE_DIGEST[:40]}, "phone_sha256", "not_sha256"),
+    ],
+)
+async def test_a_bad_conversion_is_refused_alone_and_its_neighbour_kept(door, given, path, code):
+    bad = {**GOOD, "conversion_id": "bad", **given}
+
+    alone = await door.submit(bad)
+    together = await door.submit({"conversions": [bad, GOOD]})
+
+    assert (alone.status, together.status) == (422, 202)
+    for answer in (alone, together):
+        [refused] = answer.json()["rejected"]
+        assert refused["index"] == 0
+        assert (path, code) in [(error["path"], error["code"]) for error in refused["errors"]]
+    assert together.json()["accepted"] == 1
+    assert await door.counts() == {"received": 3, "rejected": 2, "pending": 1}
+
+
+async def test_a_currency_may_be_in_lower_case(door):
+    answer = await door.submit({**GOOD, "value": "1.00", "currency": "eur"})
+
+    assert answer.json()["accepted"] == 1
+    assert (await door.sent_of("good"))["price_currency"] == "EUR"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "+442079460958",
+        "+44 20 7946 0958",
+        "+44 (0)20 7946 0958",
+        "+44 (20) 7946-0958",
+        "+44.20.7946.0958",
+        "0044 20 7946 0958",
+        "020 7946 0958",
+        "(020) 7946 0958",
+        "020-7946-0958",
+        "tel:+44-20-7946-0958",
+    ],
+)
+async def test_ten_spellings_of_a_phone_number_are_one_hash(door, spelling):
+    answer = await door.submit({**GOOD, "twclid": None, "phone": spelling})
+
+    assert (answer.status, answer.json().get("warnings")) == (202, None)
+    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_phone_number": PHONE_DIGEST}]
+
+
+@pytest.mark.parametrize("spelling", ["shopper@example.com", "  Shopper@EXAMPLE.com\t "])
+async def test_spaces_and_capitals_of_an_email_do_not_count(door, spelling):
+    answer = await door.submit({**GOOD, "twclid": None, "email": spelling})
+
+    assert (answer.status, answer.json().get("warnings")) == (202, None)
+    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
+
+
+@pytest.mark.parametrize("field", ["email_sha256", "email"])
+async def test_an_upper_case_hash_is_the_same_hash(door, field):
+    answer = await door.submit({**GOOD, "twclid": None, field: EMAIL_DIGEST.upper()})
+
+    assert answer.json()["accepted"] == 1
+    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
+
+
+async def test_a_hash_of_the_wrong_length_beside_a_click_id_is_a_warning(door):
+    answer = await door.submit({**GOOD, "email_sha256": EMAIL_DIGEST[:-1]})
+
+    assert answer.json()["accepted"] == 1
+    assert [
+        (warning["path"], warning["code"])
+        for remark in answer.json()["warnings"]
+        for warning in remark["warnings"]
+    ] == [("email_sha256", "not_sha256")]
+
+
+async def test_no_answer_repeats_a_person(door):
+    person = {"email": "not an address@@example", "phone": "+1 415 555 010x", "twclid": "a b!c"}
+
+    answer = await door.submit({"event": "purchase", **person})
+
+    assert answer.status == 422
+    assert [text for text in person.values() if text.encode() in answer.body] == []
+
+
+# --- X's route: all or nothing, in X's words -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code", "parameter"),
+    [
+        (b"not JSON", 400, "INVALID_PARAMETER", ""),
+        (b"[" * 10_000, 400, "INVALID_PARAMETER", ""),
+        (b'{"conversions":[{"value":NaN}]}', 400, "INVALID_PARAMETER", ""),
+        ({"conversions": []}, 400, "INVALID_PARAMETER", "conversions"),
+        ({"conversions": [X_GOOD] * 501}, 400, "INVALID_PARAMETER", ""),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "identifiers": [{"twclid": ""}]}]},
+            400,
+            "INVALID_PARAMETER",
+            "",
+        ),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "event_id": "o8z6j"}]},
+            400,
+            "INVALID_PARAMETER",
+            "event_id",
+        ),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "event_id": "tw-oka17-abc"}]},
+            404,
+            "NOT_FOUND",
+            "event_id",
+        ),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "conversion_time": "2026-11-24T10:00:00"}]},
+            400,
+            "INVALID_PARAMETER",
+            "conversion_time",
+        ),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "identifiers": [{"hashed_email": "abc"}]}]},
+            400,
+            "INVALID_PARAMETER",
+            "hashed_email",
+        ),
+        (
+            {"conversions": [X_GOOD, {**X_GOOD, "description": "a\u0000b"}]},
+            400,
+            "INVALID_PARAMETER",
+            "description",
+        ),
+    ],
+)
+async def test_what_x_would_refuse_is_refused_whole(door, given, status, code, parameter):
+    answer = await door.submit_as_x(given)
+
+    first = answer.json()["errors"][0]
+    assert (answer.status, first["code"], first["parameter"]) == (status, code, parameter)
+    assert await door.counts() == {}
+
+
+async def test_501_conversions_are_too_many_for_x_in_its_own_words(door):
+    answer = await door.submit_as_x({"conversions": [X_GOOD] * 501})
+
+    assert answer.json()["errors"] == [
+        {
+            "code": "INVALID_PARAMETER",
+            "message": "Conversion count limit is 500",
+            "parameter": "",
+        }
+    ]
+
+
+async def test_a_wrong_token_on_x_s_route_is_x_s_401(door):
+    answer = await door.submit_as_x({"conversions": [X_GOOD]}, X_Pixel_Token="wrong")
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
+    assert await door.counts() == {}
+
+
+async def test_an_unknown_pixel_on_x_s_route_is_404(door):
+    answer = await door.submit_as_x({"conversions": [X_GOOD]}, pixel="oka17")
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
+    assert await door.counts() == {}
+
+
+# --- the client itself ---------------------------------------------------------------------------
+
+
+async def test_a_header_that_trickles_is_closed_by_the_deadline(door):
+    sent = request("POST", "/v1/conversions", b"{}", {"Authorization": f"Bearer {KEY}"})
+
+    async with line_to(door.server.port) as (reader, writer):
+        for byte in sent[:40]:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+        answer = heard(await asyncio.wait_for(reader.read(), 5))
+
+    assert (answer.status, answer.faults()) == (408, [("", "too_slow")])
+    assert await door.counts() == {}
+    assert await taken(door)
+
+
+@pytest.mark.parametrize("part", [1, 60, 180, -1])
+async def test_of_a_client_that_leaves_mid_request_nothing_is_kept(door, part, caplog):
+    body = b'{"event":"purchase","twclid":"23opevjt88psuo13lu8d020qkn"}'
+    sent = request("POST", "/v1/conversions", body, {"Authorization": f"Bearer {KEY}"})
+
+    await left_in_the_middle(door, sent[:part])
+
+    assert await taken(door)
+    assert await door.counts() == {"received": 1, "pending": 1}
+    assert caplog.records == []
