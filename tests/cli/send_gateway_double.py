@@ -1,4 +1,4 @@
-"""A gateway of a few lines, on a real socket: it keeps what it was sent and answers as it is told."""
+"""A gateway of a few lines, on a real socket: it keeps what it is sent and answers as told."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ class Double:
     def usual(self, conversions: list[dict]) -> Answer:
         """Accept, count duplicates, refuse an event called `unheard`, warn of a bad email."""
         answer = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
-        warnings = []
+        warnings, duplicates = [], []
         for index, one in enumerate(conversions):
             if one.get("event") == "unheard":
                 errors = [{"path": "event", "code": "event_unknown", "message": "no such event"}]
@@ -39,9 +39,11 @@ class Double:
                 warnings.append({"index": index, "warnings": [warning]})
             key = (one["event"], one["conversion_id"])
             answer["duplicates" if key in self._seen else "accepted"] += 1
+            duplicates += [index] if key in self._seen else []
             self._seen.add(key)
         taken = answer["accepted"] + answer["duplicates"]
-        return (202 if taken else 422), answer | ({"warnings": warnings} if warnings else {})
+        more = {"warnings": warnings, "duplicate_indexes": duplicates}
+        return (202 if taken else 422), answer | {name: one for name, one in more.items() if one}
 
 
 @contextmanager

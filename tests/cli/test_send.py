@@ -2,6 +2,7 @@ import csv
 import gzip
 import json
 import re
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -55,7 +56,7 @@ def written(path, lines, encoding="utf-8", packed=bytes):
 
 
 def report(path):
-    with open(f"{path}.report.csv", encoding="utf-8-sig", newline="") as file:
+    with Path(f"{path}.report.csv").open(encoding="utf-8-sig", newline="") as file:
         return [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
 
 
@@ -175,8 +176,7 @@ def test_rows_without_an_id_get_the_same_one_every_time(place, gateway):
 
 def test_a_run_that_stopped_goes_on_where_it_was(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(1200))
-    gateway.script = [gateway.usual([]), (401, {})]
-    gateway.script[0] = (202, {"accepted": 500, "duplicates": 0, "suppressed": 0})
+    gateway.script = [(202, {"rejected": []}), (401, {})]
 
     stopped = run(["send", orders])
     finished = run(["send", orders])
@@ -206,16 +206,12 @@ def test_a_changed_file_begins_anew(place, gateway):
 
     run(["send", orders])
 
-    assert report(orders) == [
-        ("2", "duplicate", ""),
-        ("3", "duplicate", ""),
-        ("4", "accepted", ""),
-    ] or [verdict for _, verdict, _ in report(orders)] == ["taken", "taken", "taken"]
+    assert report(orders) == [("2", "duplicate", ""), ("3", "duplicate", ""), ("4", "accepted", "")]
 
 
 def test_other_options_do_not_go_on_with_what_an_earlier_run_began(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(600))
-    gateway.script = [(202, {"accepted": 500, "duplicates": 0, "suppressed": 0}), (401, {})]
+    gateway.script = [(202, {"rejected": []}), (401, {})]
     run(["send", orders])
 
     code = run(["send", orders, "--decimal", "comma"])
@@ -271,7 +267,7 @@ def test_a_dry_run_judges_as_the_gateway_would_and_sends_nothing(place, gateway)
     assert code == 1
     assert gateway.requests == []
     assert not (place / "orders.csv.report.csv").exists()
-    with open(place / "orders.csv.dry-run.csv", encoding="utf-8-sig") as file:
+    with (place / "orders.csv.dry-run.csv").open(encoding="utf-8-sig") as file:
         verdicts = [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
     assert verdicts == [
         ("2", "ready", ""),
@@ -295,7 +291,6 @@ def test_json_output_says_all_there_is(place, gateway, capsys):
                 "accepted": 1,
                 "duplicates": 0,
                 "suppressed": 0,
-                "accepted_or_duplicate": 0,
                 "rejected": 1,
                 "not_sent": 0,
                 "rejected_by": [{"code": "amount_negative", "count": 1, "row": 3}],
@@ -354,13 +349,13 @@ def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, opti
         ("empty.csv", b"", "empty.csv: the file is empty"),
         ("orders.csv", b"PK\x03\x04", "save the sheet as CSV"),
         ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: a quote is opened"),
-        ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99)[:-9], "cannot be read"),
+        ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99, mtime=0)[:-9], "cannot be read"),
         ("orders.json", b"{]", "not JSON"),
         ("orders.parquet", b"order_id", "the name says Parquet"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
-    place, gateway, capsys, name, content, sentence
+    place, gateway, capsys, *, name, content, sentence
 ):
     if content is not None:
         (place / name).write_bytes(content)

@@ -1,6 +1,7 @@
 import asyncio
 import signal
 import socket
+import struct
 
 import pytest
 from collector_stage import Stage
@@ -307,6 +308,49 @@ async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same
 
     assert stage.accept.seen == [("shop", ONE, None)]
     assert caplog.records == []
+
+
+async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, caplog):
+    stage.accept.until = asyncio.Event()
+    lines = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(8)]
+    for _, writer in lines:
+        writer.write(HEAD + ONE)
+    while len(stage.accept.seen) < len(lines):  # noqa: ASYNC110 - all of them, not the first
+        await asyncio.sleep(0.001)
+
+    for _, writer in lines:
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.close()
+    stage.accept.until.set()
+    answer = await stage.ask("GET", "/healthz")
+
+    assert answer.status == 200
+    assert caplog.records == []
+
+
+async def test_a_client_that_hangs_up_on_requests_sent_ahead_leaves_no_trace(stage, caplog):
+    stage.accept.until = asyncio.Event()
+    async with stage.line() as (_, writer):
+        writer.write((HEAD + ONE) * 3)
+        await stage.accept.came.wait()
+    stage.accept.until.set()
+    await stage.ask("GET", "/healthz")
+
+    assert caplog.records == []
+
+
+async def test_a_client_that_says_no_more_still_gets_its_answer(stage):
+    stage.accept.until = asyncio.Event()
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE)
+        writer.write_eof()
+        await stage.accept.came.wait()
+        await asyncio.sleep(0.02)
+        stage.accept.until.set()
+        answer = heard(await asyncio.wait_for(reader.read(), 5))
+
+    assert (answer.status, answer.headers["connection"]) == (202, "close")
 
 
 # --- the end -------------------------------------------------------------------------------------

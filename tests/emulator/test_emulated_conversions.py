@@ -259,3 +259,10 @@ def test_the_sandbox_host_has_no_conversions_when_so_switched():
     missed = a_judge("sandbox=off").answer(asked).answer.status
 
     assert (found, missed) == (200, 404)
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}", b'{"conversions": 5}'])
+def test_without_checks_what_is_no_batch_is_still_refused(body):
+    judge = a_judge("checks=off")
+
+    assert (answer_of(judge, body=body)[0], judge.ledger.unchecked) == (400, {})

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -431,6 +432,17 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(arguments, words):
     )
 
     assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_in_order(stop):
+    command = [sys.executable, "-m", "twite.emulator", "--listen", "127.0.0.1:0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        ready = json.loads(process.stdout.readline())
+        process.send_signal(stop)
+        rest = process.communicate(timeout=20)
+
+    assert (ready["pid"], process.returncode, rest) == (process.pid, 0, (b"", b""))
 
 
 def test_a_taken_address_exits_with_1(x_emulator_process):

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from raw_http import Heard, heard, request, say
-
 from twite.collector import Collector, Limits, Server
 from twite.gateway.accept import Accept
 from twite.machine import SystemChance, SystemClock

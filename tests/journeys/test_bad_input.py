@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from front_door import KEY, FrontDoor, left_in_the_middle
+
 from raw_http import heard, line_to, request
 
 GOOD = {"event": "purchase", "conversion_id": "good", "twclid": "23opevjt88psuo13lu8d020qkn"}
@@ -57,13 +58,6 @@ async def taken(door: FrontDoor) -> bool:
         pytest.param(b'{"conversions":[]}', 400, "conversions", "empty", id="no conversion"),
         pytest.param(b'{"event":"purchase","value":NaN}', 400, "", "not_json", id="NaN"),
         pytest.param(b'{"event":"purchase","value":-Infinity}', 400, "", "not_json", id="Infinity"),
-        pytest.param(
-            b'{"event":"purchase","contents":[{"quantity":18446744073709551616}]}',
-            400,
-            "contents[].quantity",
-            "wrong_shape",
-            id="a count beyond 64 bits",
-        ),
         pytest.param(
             b'{"event":"purchase","email":"\\ud800@example.com"}',
             400,
@@ -122,7 +116,7 @@ async def test_an_unknown_field_is_named_with_the_nearest_known_one(door, field,
 async def test_an_unknown_field_of_one_conversion_keeps_all_out(door):
     answer = await door.submit({"conversions": [GOOD, {**GOOD, "emial": "x"}]})
 
-    assert (answer.status, answer.faults()) == (400, [("conversions[].emial", "unknown_field")])
+    assert (answer.status, answer.faults()) == (400, [("conversions[1].emial", "unknown_field")])
     assert await door.counts() == {}
 
 
@@ -210,14 +204,15 @@ async def test_a_wrong_key_is_refused(door):
         ({"time": "yesterday"}, "time", "not_a_time"),
         ({"value": "1,234.50", "currency": "EUR"}, "value", "not_an_amount"),
         ({"value": "1.234,50", "currency": "EUR"}, "value", "not_an_amount"),
-        ({"value": 18446744073709551616, "currency": "EUR"}, "value", "not_an_amount"),
+        ({"value": 2**64, "currency": "EUR"}, "value", "amount_too_large"),
+        ({"contents": [{"quantity": 2**64}]}, "contents[0].quantity", "not_a_count"),
         ({"value": "-1.00", "currency": "EUR"}, "value", "amount_negative"),
         ({"value": "1.00", "currency": "XXX1"}, "currency", "currency_unknown"),
         ({"value": "1.00"}, "currency", "currency_missing"),
         ({"description": "a\u0000b"}, "description", "control_character"),
         ({"conversion_id": "a\u0000b"}, "conversion_id", "control_character"),
         ({"description": "a\u001bb"}, "description", "control_character"),
-        ({"twclid": None, "email_sha256": EMAIL_DIGEST[:-1]}, "email_sha256", "not_sha256"),
+        ({"email_sha256": EMAIL_DIGEST[:-1]}, "email_sha256", "not_sha256"),
         ({"twclid": None, "email_sha256": "g" * 64}, "email_sha256", "not_sha256"),
         ({"twclid": None, "phone_sha256": PHONE_DIGEST[:40]}, "phone_sha256", "not_sha256"),
     ],
@@ -282,15 +277,16 @@ async def test_an_upper_case_hash_is_the_same_hash(door, field):
     assert (await door.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
 
 
-async def test_a_hash_of_the_wrong_length_beside_a_click_id_is_a_warning(door):
-    answer = await door.submit({**GOOD, "email_sha256": EMAIL_DIGEST[:-1]})
+@pytest.mark.parametrize(
+    ("field", "typed", "code"),
+    [("phone", "call me", "phone_unusable"), ("email", "n/a", "email_unusable")],
+)
+async def test_what_a_person_spoilt_is_a_warning_beside_a_good_identifier(door, field, typed, code):
+    answer = await door.submit({**GOOD, field: typed})
 
     assert answer.json()["accepted"] == 1
-    assert [
-        (warning["path"], warning["code"])
-        for remark in answer.json()["warnings"]
-        for warning in remark["warnings"]
-    ] == [("email_sha256", "not_sha256")]
+    [remark] = answer.json()["warnings"]
+    assert [(one["path"], one["code"]) for one in remark["warnings"]] == [(field, code)]
 
 
 async def test_no_answer_repeats_a_person(door):

@@ -119,8 +119,7 @@ class Reader:
             known = [str(one) for one in kind.values]
             raise SettingsError(
                 place=place,
-                message=f"{value!r} is none of {', '.join(map(repr, known))}. "
-                f"{nearest(value, known)}",
+                message=f"{value!r} is not known. {nearest(value, known)}",
             )
         return _present(value, place, "is empty. Write a value, or leave the key out")
 
@@ -184,7 +183,7 @@ def _wrong(place: str, kind: Kind, value: object) -> SettingsError:
     """Name both kinds, never the value: it may be a secret that was put in the wrong place."""
     return SettingsError(
         place=place,
-        message=f"must be {_named(kind)}, not {_kind_of(value)}. Write {_example(kind)}",
+        message=f"must be {_named(kind)}, not {_kind_of(value)}. Write it as {_example(kind)}",
     )
 
 
@@ -205,10 +204,10 @@ def _kind_of(value: object) -> str:
 
 
 def _example(kind: Kind) -> str:
+    """Spell a value of this kind in TOML."""
     kind = some(kind)
     if isinstance(kind, inspect.StructType | inspect.DictType):
         return "{ … }"
     if isinstance(kind, inspect.VarTupleType):
-        tables = isinstance(kind.item_type, inspect.StructType)
-        return "it under [[double brackets]]" if tables else '["…"]'
-    return "it without quotes" if isinstance(kind, inspect.IntType) else 'it in quotes, as in "…"'
+        return "[[…]]" if isinstance(kind.item_type, inspect.StructType) else '["…"]'
+    return "60" if isinstance(kind, inspect.IntType) else '"…"'

@@ -25,10 +25,13 @@ _SCHEME: Final = "sqlite:"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """`max_body` is in bytes, `receive_deadline` in milliseconds."""
+    """`max_body` is in bytes, `receive_deadline` in milliseconds.
+
+    Without a `public_url`, clients are believed about the host that they called.
+    """
 
     listen: Address
-    public_url: str
+    public_url: str | None
     trusted_proxies: tuple[Network, ...]
     max_body: int
     receive_deadline: int
@@ -133,7 +136,7 @@ def _server(written: shape.Server) -> Server:
     return Server(
         listen=listen,
         public_url=(
-            f"http://{listen}"
+            None
             if written.public_url is None
             else values.url(written.public_url, "server.public_url")
         ),

@@ -17,7 +17,7 @@ Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import takewhile
 from types import MappingProxyType
@@ -42,6 +42,7 @@ COMMANDS: Final = MappingProxyType(
         "accounting": "Show the balance; fail if it does not balance.",
     }
 )
+_INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
 Begin with `twite demo`, or `twite init` and `twite check`."""
@@ -53,24 +54,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code. The one place where an error becomes a sentence."""
+    """Run a command and return its exit code."""
     asked = next((one for one in arguments if not one.startswith("-")), None)
+    return explained(
+        lambda: get_command(application(asked))(args=list(arguments), prog_name="twite"),
+        asked=asked or "",
+        debug="--debug" in takewhile(lambda one: one.startswith("-"), arguments),
+    )
+
+
+def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
+    """Act and return the exit code. The one place where an error becomes a sentence."""
     try:
-        get_command(application(asked))(args=list(arguments), prog_name="twite")
+        act()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except TwiteError as error:
         _say(f"Error: {error}")
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last border: no traceback reaches a person unasked
-        if "--debug" in takewhile(lambda one: one.startswith("-"), arguments):
+        if debug:
             traceback.print_exc()
         else:
             _say(
                 f"Error: a fault of Twite's own ({type(error).__name__}). Run it again as "
-                f"`twite --debug {asked or ''} …` and report what it prints, without your secrets."
+                f"`twite --debug {asked} …` and report what it prints, without your secrets."
             )
+    else:
+        return 0
     return 1
 
 

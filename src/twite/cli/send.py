@@ -14,6 +14,8 @@ from twite.cli.send_job import Wish, perform
 from twite.cli.send_report import options_digest
 from twite.cli.send_target import target
 from twite.cli.send_verdicts import Kind
+from twite.domain.fault import Fault
+from twite.domain.money import currency as known_currency
 from twite.intake.amounts import Decimal
 from twite.intake.columns import NAMES, UnknownColumn
 from twite.intake.rows import Reading
@@ -116,6 +118,10 @@ def send(
 ) -> None:
     """Exits 1 when a row was rejected or could not be sent; the report says which and why."""
     _require_sense(files, report, key_from, dry=dry_run)
+    if currency is not None and isinstance(known_currency(currency, path=""), Fault):
+        raise typer.BadParameter(
+            "no currency code of ISO 4217: write it as in EUR", param_hint="--currency"
+        )
     chosen = dict(_mapped(pair) for pair in mapping or ())
     aim = target(config, to=to, source=source, key_from=key_from)
     wish = Wish(

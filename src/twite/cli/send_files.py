@@ -155,17 +155,16 @@ def _text(opened: Opened) -> io.TextIOWrapper:
 
 def _decompressed(path: Path) -> BinaryIO:
     """Open for reading; gzip and zstd are told by their first bytes, whatever the name says."""
-    file = path.open("rb")
-    start = file.read(4)
-    file.seek(0)
+    with path.open("rb") as file:
+        start = file.read(4)
     if start.startswith(_GZIP):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=file))
+        return cast("BinaryIO", gzip.open(path))
     if start == _ZSTD:
         stream = zstandard.ZstdDecompressor().stream_reader(
-            file, read_across_frames=True, closefd=True
+            path.open("rb"), read_across_frames=True, closefd=True
         )
         return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream)))
-    return file
+    return path.open("rb")
 
 
 def _measured(start: bytes, stream: BinaryIO) -> tuple[int, bytes]:

@@ -91,7 +91,7 @@ class Submitter:
             raise Stopped(_why_stopped(answer))
         if len(rows) == 1:
             errors = _too_large() if answer.status == _TOO_LARGE else _wrong(answer.body)
-            return judge(rows, _one_rejected(errors))
+            return judge(rows, Receipted(rejected=(Rejected(index=0, errors=errors),)))
         middle = len(rows) // 2
         first = await self.submit(rows[:middle], lost=lost)
         return first + await self.submit(rows[middle:], lost=lost)
@@ -177,12 +177,6 @@ def _wrong(body: bytes) -> tuple[Wrong, ...]:
 
 def _too_large() -> tuple[Wrong, ...]:
     return (Wrong(path="", code="too_large", message=ERRORS["too_large"]),)
-
-
-def _one_rejected(errors: tuple[Wrong, ...]) -> Receipted:
-    return Receipted(
-        accepted=0, duplicates=0, suppressed=0, rejected=(Rejected(index=0, errors=errors),)
-    )
 
 
 def _why_stopped(answer: Answer) -> str:

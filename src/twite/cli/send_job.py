@@ -84,8 +84,8 @@ def _state(opened: Opened, wish: Wish, report: Path) -> State:
     if earlier.options != wish.options:
         raise SenderError(
             f"{opened.path.name}: an earlier run with other options stopped after {earlier.done:,} "
-            "rows. Use the same options to go on, or --restart to begin again: what the gateway has "
-            "already is a duplicate then"
+            "rows. Use the same options to go on, or --restart to begin again: what the gateway "
+            "has already is a duplicate then"
         )
     if earlier.done and not earlier.finished:
         printing.complain(f"going on after the {earlier.done:,} rows that an earlier run sent")

@@ -110,7 +110,8 @@ def open_report(path: Path, state: State, *, source: Path, overwrite: bool) -> R
         if path.exists():
             if path.samefile(source):
                 raise SenderError(f"{path} is the file to send: name another for --report")
-            start = path.open("rb").read(len(_START) + 3).removeprefix(b"\xef\xbb\xbf")
+            with path.open("rb") as there:
+                start = there.read(len(_START) + 3).removeprefix(b"\xef\xbb\xbf")
             if start and start != _START and not overwrite:
                 raise SenderError(
                     f"{path} is there and no report of `twite send`: name another with --report, "

@@ -51,12 +51,8 @@ class DryRun:
             if read.conversion is not None and read.suppressed is not None:
                 suppressed.append(read.index)
         answer = Receipted(
-            accepted=len(rows) - len(refusals) - len(suppressed),
-            duplicates=0,
-            suppressed=len(suppressed),
             rejected=tuple(refusals),
             warnings=tuple(warnings),
-            duplicate_indexes=(),
             suppressed_indexes=tuple(suppressed),
         )
         return judge(rows, answer, dry=True)

@@ -24,7 +24,6 @@ _WORDS: Final = {
     Kind.READY: "would be accepted",
     Kind.DUPLICATE: "duplicates (the gateway has them)",
     Kind.SUPPRESSED: "suppressed (no consent)",
-    Kind.TAKEN: "accepted or duplicates",
     Kind.REJECTED: "rejected",
 }
 _KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -125,7 +124,6 @@ def as_json(opened: Opened, tally: Tally, report: Path) -> dict[str, object]:
         "accepted": tally.of(Kind.ACCEPTED, Kind.ACCEPTED_WITH_NOTES, Kind.READY),
         "duplicates": tally.of(Kind.DUPLICATE),
         "suppressed": tally.of(Kind.SUPPRESSED),
-        "accepted_or_duplicate": tally.of(Kind.TAKEN),
         "rejected": tally.of(Kind.REJECTED),
         "not_sent": opened.rows - tally.rows,
         "rejected_by": _listed(tally.errors),

@@ -1,6 +1,6 @@
 """What became of each row, and all of them counted. No I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum, auto
 from typing import Final
 
@@ -17,7 +17,6 @@ class Kind(StrEnum):
     ACCEPTED_WITH_NOTES = auto()
     DUPLICATE = auto()
     SUPPRESSED = auto()
-    TAKEN = auto()  # one of the three: the gateway said how many, not which
     READY = auto()  # nothing was sent, on request; it would be accepted or a duplicate
     REJECTED = auto()
 
@@ -54,15 +53,12 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class Receipted(msgspec.Struct, frozen=True):
-    """The gateway's answer to a submission; it may say which were duplicates and suppressed."""
+    """The gateway's answer to a submission. An index is a row's place in the request."""
 
-    accepted: int
-    duplicates: int
-    suppressed: int
-    rejected: tuple[Rejected, ...] = ()
+    rejected: tuple[Rejected, ...]
     warnings: tuple[Warned, ...] = ()
-    duplicate_indexes: tuple[int, ...] | None = None
-    suppressed_indexes: tuple[int, ...] | None = None
+    duplicate_indexes: tuple[int, ...] = ()
+    suppressed_indexes: tuple[int, ...] = ()
 
 
 def refused(row: Row) -> Verdict:
@@ -82,12 +78,12 @@ def judge(
     """
     errors = {one.index: one.errors for one in answer.rejected}
     warnings = {one.index: one.warnings for one in answer.warnings}
-    kinds = _kinds(rows, answer, errors.keys())
+    kinds = _kinds(rows, answer)
     verdicts = []
     for index, row in enumerate(rows):
         kind = kinds[index]
         notes = [*row.notes, *(one.finding() for one in warnings.get(index, ()))]
-        if lost and kind in {Kind.DUPLICATE, Kind.TAKEN} and not _repeats(row):
+        if lost and kind is Kind.DUPLICATE and not _repeats(row):
             notes.append(_LOST)
         if kind is Kind.ACCEPTED:
             kind = Kind.READY if dry else Kind.ACCEPTED_WITH_NOTES if notes else kind
@@ -103,35 +99,16 @@ def judge(
     return verdicts
 
 
-def _kinds(rows: Sequence[Row], answer: Receipted, rejected: Iterable[int]) -> list[Kind]:
-    """Say which is what, from the answer's indexes, or as far as its counts allow."""
+def _kinds(rows: Sequence[Row], answer: Receipted) -> list[Kind]:
     kinds = [Kind.ACCEPTED] * len(rows)
-    for index in rejected:
-        kinds[index] = Kind.REJECTED
-    kept = [index for index, kind in enumerate(kinds) if kind is Kind.ACCEPTED]
-    if answer.duplicate_indexes is not None and answer.suppressed_indexes is not None:
-        known = dict.fromkeys(answer.duplicate_indexes, Kind.DUPLICATE)
-        known |= dict.fromkeys(answer.suppressed_indexes, Kind.SUPPRESSED)
-    else:
-        known = _deduced(answer, kept, [index for index in kept if _repeats(rows[index])])
-    for index, kind in known.items():
-        kinds[index] = kind
+    for kind, indexes in (
+        (Kind.REJECTED, [one.index for one in answer.rejected]),
+        (Kind.DUPLICATE, answer.duplicate_indexes),
+        (Kind.SUPPRESSED, answer.suppressed_indexes),
+    ):
+        for index in indexes:
+            kinds[index] = kind
     return kinds
-
-
-def _deduced(answer: Receipted, kept: list[int], repeats: list[int]) -> dict[int, Kind]:
-    """Say which rows are not accepted, where the counts leave one way only.
-
-    `repeats` are the rows that repeat an earlier one of the file: duplicates, if any are.
-    """
-    if answer.suppressed == len(kept):
-        return dict.fromkeys(kept, Kind.SUPPRESSED)
-    if answer.duplicates == len(kept):
-        return dict.fromkeys(kept, Kind.DUPLICATE)
-    if answer.suppressed or answer.duplicates not in {0, len(repeats)}:
-        some = repeats if answer.duplicates >= len(repeats) else []
-        return dict.fromkeys(kept, Kind.TAKEN) | dict.fromkeys(some, Kind.DUPLICATE)
-    return dict.fromkeys(repeats, Kind.DUPLICATE) if answer.duplicates else {}
 
 
 def _repeats(row: Row) -> bool:

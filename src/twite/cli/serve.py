@@ -53,7 +53,8 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
         return
     pixels = ", ".join(pixel.pixel for pixel in settings.destinations()) or "none"
     printing.say(f"Twite listens on {url}")
-    printing.say(f"  seen as   {settings.server.public_url}")
+    if settings.server.public_url is not None:
+        printing.say(f"  seen as   {settings.server.public_url}")
     printing.say(f"  store     {settings.store.path}")
     printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
     printing.say("  stops     on Ctrl-C or SIGTERM, when what is in flight has landed")

@@ -1,10 +1,11 @@
 """Answers, and the shape of our errors: `{"errors": [{"path", "code", "message"}]}`."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from starlette.types import Send
+from starlette.types import Message, Send
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -99,16 +100,30 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS) -> Answer:
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
-    """Send it, with its length."""
+    """Send it, with its length, to whoever is still there."""
     body = answer.body
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+    try:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+    except RuntimeError:
+        # uvloop's word for a connection that is closed, until the protocol has heard of it.
+        return
+
+
+def to_whoever_is_there(send: Send) -> Send:
+    """Return a way to send that does not mind when the connection is closed."""
+
+    async def send_unless_closed(message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # as in send_answer
+            await send(message)
+
+    return send_unless_closed
 
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -9,7 +9,12 @@ from typing import Final, Never
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from twite.collector.answers import Answer, again, error
@@ -27,8 +32,9 @@ class Config(uvicorn.Config):
 class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
-    `due` is when it will be closed (loop time) unless something happens before: headers complete,
-    the body arrives, the next request begins.
+    `active` is the request that runs or ran last, `cycle` the one that came last: they differ while
+    requests are sent ahead. `due` is when it will be closed (loop time) unless something happens before: headers complete,
+    the body arrives, the next request begins. `last` is that no request will follow this one.
     """
 
     def __init__(
@@ -43,7 +49,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.due = _NEVER
         self.in_headers = False
         self.in_body = False
+        self.active: RequestResponseCycle | None = None
         self.closing = False
+        self.last = False
         self.header_bytes = 0
         self.discarded = 0
 
@@ -75,8 +83,24 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         if self.in_headers and self.header_bytes > self.limits.headers:
             self.refuse(_HEADERS_TOO_LARGE)
-        elif self.in_body and self.cycle.response_complete:
-            self._discard(len(data))
+        elif self.in_body:
+            self._wait_for_rest(len(data))
+
+    def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
+        """A client may say no more and still wait for its answer; returns whether it does."""
+        if self.closing or self.in_headers or self.in_body or not self._is_answering():
+            return None
+        self.cycle.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the request that came last, which is not the one that runs when several
+        # were sent ahead.
+        if self.active is not None:
+            self.active.disconnected = True
+            self.active.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
 
     # --- what the parser says --------------------------------------------------------------------
 
@@ -107,6 +131,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         self.in_body = False
         self.header_bytes = 0
+        if self.last:
+            self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.idle_seconds
         else:
@@ -114,6 +140,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     # --- what the answer's cycle says ------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -124,9 +154,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        elif self.in_body and self.expect_100_continue:
-            # Refused before the client was told to go on: whether the body follows is its choice.
-            self.end()
+        elif self.in_body and (self.last or self.expect_100_continue):
+            # Refused before its body came; or before it was told to go on, and whether the body
+            # follows is the client's choice then.
+            self._linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
 
@@ -150,11 +181,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     def refuse(self, answer: Answer) -> None:
         """Answer without the application, and close once the client has had time to read it."""
         self._write(answer)
-        self.closing = True
-        self.due = self.loop.time() + self.limits.closing_seconds
-        # To close while the client still sends would reset the connection, and the answer with it.
-        self.transport.write_eof()
-        self.flow.resume_reading()
+        self._linger()
 
     def end(self) -> None:
         """Close when all is written, and for certain after a while."""
@@ -172,10 +199,28 @@ class DeadlineProtocol(HttpToolsProtocol):
             head += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*head, b"\r\n", answer.body)))
 
-    def _discard(self, length: int) -> None:
-        self.discarded += length
-        if self.discarded > self.limits.discarded:
-            self.end()
+    def _linger(self) -> None:
+        """Say no more, but listen until the client has left, or for a while.
+
+        To close while the client still sends would reset the connection, and the answer with it.
+        """
+        self.closing = True
+        self.due = self.loop.time() + self.limits.closing_seconds
+        self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def _wait_for_rest(self, length: int) -> None:
+        """A body comes in pieces, and may have been answered already."""
+        if self.cycle.response_complete:
+            self.discarded += length
+            if self.discarded > self.limits.discarded:
+                self.end()
+        elif not self.cycle.keep_alive:
+            # uvicorn would close, and so reset, as soon as it has answered: we do it in our way.
+            self.cycle.keep_alive = self.last = True
+
+    def _is_answering(self) -> bool:
+        return self.active is not None and not self.active.response_complete
 
     def _header_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

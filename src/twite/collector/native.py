@@ -34,7 +34,10 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a submission. `warnings` names identifiers that were left out."""
+    """What became of a submission. `warnings` names identifiers that were left out.
+
+    The indexes, where there are any, are the places of the duplicates and of the suppressed.
+    """
 
     receipt: str
     accepted: int
@@ -42,6 +45,8 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suppressed: int
     rejected: tuple[Rejected, ...]
     warnings: tuple[Remark, ...] = ()
+    duplicate_indexes: tuple[int, ...] = ()
+    suppressed_indexes: tuple[int, ...] = ()
 
 
 class NativeRoute:
@@ -81,6 +86,8 @@ def _told(receipt: Receipt) -> Answer:
                 Rejected(index=refusal.index, errors=refusal.errors) for refusal in receipt.rejected
             ),
             warnings=receipt.warnings,
+            duplicate_indexes=receipt.duplicate_indexes,
+            suppressed_indexes=receipt.suppressed_indexes,
         )
     )
     taken = receipt.accepted or receipt.duplicates or receipt.suppressed

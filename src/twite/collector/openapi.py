@@ -164,7 +164,21 @@ def _as_x(version: str) -> Json:
         "summary": "X's own route: what talks to X changes its host, and nothing else.",
         "security": [{"pixel token": []}, {"OAuth 1.0a": []}],
         "parameters": [_in_path("pixel_id")],
-        "requestBody": _json_body(_ref("XRequest")),
+        "requestBody": _json_body(
+            _ref("XRequest"),
+            example={
+                "conversions": [
+                    {
+                        "conversion_time": "2026-11-24T10:00:00.000Z",
+                        "event_id": "tw-o8z6j-o8z6k",
+                        "identifiers": [{"twclid": "23opevjt88psuo13lu8d020qkn"}],
+                        "conversion_id": "order-1001",
+                        "value": "49.90",
+                        "price_currency": "EUR",
+                    }
+                ]
+            },
+        ),
         "responses": {
             "200": _json("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
             **refusals,

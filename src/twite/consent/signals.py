@@ -13,8 +13,8 @@ _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 def objection(signals: Mapping[str, str | bool] | None, *, required: bool) -> str | None:
     """Return why a conversion must not be sent, or None when it may.
 
-    A denial by any deciding signal counts, whatever the others say, in any case. Where consent is `required`,
-    silence and words that mean neither count as denial.
+    A denial by any deciding signal counts, in small letters or capitals, whatever the others say.
+    Where consent is `required`, silence and words that mean neither count as denial.
     """
     granted = False
     if signals:

@@ -21,7 +21,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
     milliseconds since the epoch; `value` is a decimal string that always comes with a currency.
-    What is None is left out of its JSON, from which ids are derived: a new field must not change it.
+    Its JSON leaves out what is None: ids are derived from it, and a new field must not change them.
     """
 
     pixel: str

@@ -100,6 +100,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 0
     ambiguous_since: int | None = None
 
+    def __repr__(self) -> str:
+        return f"Delivery({self.id}, {self.conversion_id}, body=<{len(self.body)} bytes>)"
+
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries claimed together, to go out in one request: one pixel, one event.
@@ -128,6 +131,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     answer: str = ""
     ambiguous: bool = False
+
+    def __repr__(self) -> str:
+        return f"Attempt({self.at}, {self.outcome}, {self.status}, {self.deliveries})"
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):

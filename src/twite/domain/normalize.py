@@ -35,8 +35,11 @@ PLACEHOLDERS: Final = frozenset(
 
 _EMPTY_DIGEST: Final = hashlib.sha256(b"").hexdigest()
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_ANY_DIGEST: Final = re.compile(
+    r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"
+)
 _SHORT_DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{128}", re.ASCII)
-# Local part, labels, and a last label that is letters, punycode or another script. Internationalised
+# Local part, labels, and a last label that is letters, punycode or another script. International
 # addresses stay as they are written: X only trims and lower-cases [doc WEB].
 _EMAIL: Final = re.compile(
     r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]]{1,64}@"""
@@ -82,7 +85,7 @@ def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
     if _CLEAR_PHONE.fullmatch(text):
         return hashlib.sha256(text.encode()).hexdigest()
     plain = text.strip()
-    if len(plain) >= 32 and (_DIGEST.fullmatch(plain.lower()) or _SHORT_DIGEST.fullmatch(plain.lower())):
+    if _ANY_DIGEST.fullmatch(plain):
         return digest(plain, path=path)
     number = e164(plain, region)
     if number.startswith("+"):

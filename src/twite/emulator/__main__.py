@@ -3,9 +3,11 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SwitchError, WorldError, ValueError) as error:
         print(f"twite.emulator: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
         return 2
+    # The server gives a signal back when it has stopped: that is a stop in order.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         serve(
             host=host,
@@ -39,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -48,7 +48,7 @@ class EmulatorApp:
             return
         body = await wire.body()
         if body is None:
-            await self._unread(scope, wire, pixel if match else None)
+            await self._unread(scope, wire, pixel)
             return
         request = _request(scope, body)
         if fault is None:
@@ -72,11 +72,15 @@ class EmulatorApp:
 
     async def _unread(self, scope: Scope, wire: Wire, pixel: str | None) -> None:
         """The client left, or sent too much: nothing is judged, and the connection ends."""
-        problem = Problem(spec.INVALID_PARAMETER, words.BODY_TOO_LARGE)
-        answer = refusal(413, problem).with_headers(("connection", "close"))
+        verdict: Verdict | None = None
+        if wire.overflowed:
+            problem = Problem(spec.INVALID_PARAMETER, words.BODY_TOO_LARGE)
+            answer = refusal(413, problem).with_headers(("connection", "close"))
+            verdict = Verdict(answer=answer, why="the body is too large")
         if pixel is not None:
-            self._note(scope, pixel, None, None, None)
-        await wire.say(answer)
+            self._note(scope, pixel, verdict, None, None)
+        if verdict is not None:
+            await wire.say(verdict.answer)
 
     def _note(
         self,

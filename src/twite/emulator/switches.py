@@ -115,7 +115,8 @@ def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
             raise SwitchError(_unknown(key))
     now = msgspec.structs.asdict(switches)
     for key, value in changes.items():
-        now[key] = _BOOLEANS.get(value, value) if isinstance(value, str) else value
+        is_truth = isinstance(now[key], bool) and isinstance(value, str)
+        now[key] = _TRUTHS.get(str(value), value) if is_truth else value
     try:
         return msgspec.convert(now, Switches, strict=False)
     except msgspec.ValidationError as error:
@@ -133,7 +134,7 @@ def parsed(pairs: Iterable[str], switches: Switches | None = None) -> Switches:
     return changed(switches or Switches(), changes)
 
 
-_BOOLEANS: Final[Mapping[str, object]] = {"on": True, "off": False}
+_TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}
 
 
 def _unknown(key: str) -> str:

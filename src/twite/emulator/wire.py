@@ -33,6 +33,7 @@ class Wire:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self.overflowed = False  # the client sent more than MAX_BODY
 
     async def body(self) -> bytes | None:
         """The whole body; None when the client left, or sent more than MAX_BODY."""
@@ -45,6 +46,7 @@ class Wire:
             part: bytes = message.get("body", b"")
             size += len(part)
             if size > MAX_BODY:
+                self.overflowed = True
                 return None
             parts.append(part)
             if not message.get("more_body", False):

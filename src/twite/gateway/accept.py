@@ -28,7 +28,10 @@ class Remark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a submission, once it is on disk."""
+    """What became of a submission, once it is on disk.
+
+    The indexes are the places of the duplicates and of the suppressed within it.
+    """
 
     receipt: str
     accepted: int
@@ -36,6 +39,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: int
     rejected: tuple[Refusal, ...] = ()
     warnings: tuple[Remark, ...] = ()
+    duplicate_indexes: tuple[int, ...] = ()
+    suppressed_indexes: tuple[int, ...] = ()
 
 
 class XReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,15 +107,17 @@ class Accept:
             entries=entries,
             refusals=refusals,
         )
-        suppressed = sum(1 for entry in entries if entry.suppressed is not None)
-        duplicates = await self._record(submission, suppressed)
+        suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
+        duplicates = await self._record(submission, len(suppressed))
         return Receipt(
             receipt=submission.receipt,
-            accepted=len(entries) - suppressed - duplicates,
-            duplicates=duplicates,
-            suppressed=suppressed,
+            accepted=len(entries) - len(suppressed) - len(duplicates),
+            duplicates=len(duplicates),
+            suppressed=len(suppressed),
             rejected=refusals,
             warnings=remarks,
+            duplicate_indexes=duplicates,
+            suppressed_indexes=suppressed,
         )
 
     async def from_x(self, *, destination: Destination, body: bytes) -> XReceipt:
@@ -136,17 +143,17 @@ class Accept:
         await self._record(submission, suppressed=0)
         return XReceipt(receipt=submission.receipt, processed=len(entries))
 
-    async def _record(self, submission: Submission, suppressed: int) -> int:
-        """Commit, wake who sends, and return how many were duplicates."""
+    async def _record(self, submission: Submission, suppressed: int) -> tuple[int, ...]:
+        """Commit, wake who sends, and return the indexes of the duplicates."""
         recorded = await self._ledger.record(submission)
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
-        duplicates = len(recorded.duplicates)
+        duplicates = recorded.duplicates
         self._observer.see(
             Accepted(
                 source=submission.source,
-                accepted=len(submission.entries) - suppressed - duplicates,
-                duplicates=duplicates,
+                accepted=len(submission.entries) - suppressed - len(duplicates),
+                duplicates=len(duplicates),
                 suppressed=suppressed,
                 rejected=len(submission.refusals),
             )

@@ -46,6 +46,8 @@ class Flight:
         self._chance = chance
         self._observer = observer
         self._lease = lease
+        # What isolation did not come to, of batches of which X took something.
+        self._mixed: set[int] = set()
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
@@ -79,7 +81,8 @@ class Flight:
         return outcome
 
     async def _isolate(self, batch: Batch, refusal: Rejected) -> None:
-        isolation = Isolation(batch.deliveries, refusal)
+        mixed = self._mixed.intersection(_ids(batch.deliveries))
+        isolation = Isolation(batch.deliveries, refusal, mixed)
         rest: Group = ()
         while (group := isolation.next()) is not None:
             now = self._clock.now()
@@ -95,6 +98,8 @@ class Flight:
             else:
                 break
         rest = (*rest, *isolation.give_up())
+        self._mixed -= mixed
+        self._mixed.update(one.id for one in rest if isolation.taken or one.id in mixed)
         if isolation.is_the_account:
             await self._blame_the_account(batch, isolation.refused)
         else:

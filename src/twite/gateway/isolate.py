@@ -9,7 +9,7 @@ groups that each hold one, and ends where it began; depth first, each budget set
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import msgspec
@@ -34,9 +34,14 @@ _ECHOED: Final = (
 
 
 class Isolation:
-    """What is left to try of one batch. Pure: `next` says what to send, `learn` hears of it."""
+    """What is left to try of one batch. Pure: `next` says what to send, `learn` hears of it.
 
-    def __init__(self, batch: Group, refusal: Rejected) -> None:
+    `mixed` are the ids of deliveries of which X took others of the same batch before. That they are
+    refused says nothing of the account: what is left of a bad batch in the end is all bad.
+    """
+
+    def __init__(self, batch: Group, refusal: Rejected, mixed: Set[int] = frozenset()) -> None:
+        self._mixed = mixed
         self._stack: list[Group] = []
         self._tries = 0
         self._doubted = False
@@ -77,9 +82,10 @@ class Isolation:
         return self._all_alike(ALIKE + CONTROLS)
 
     def _all_alike(self, many: int) -> bool:
-        if self.taken or len(self.refused) < many:
+        if self.taken:
             return False
-        return len({_kind(refusal.complaints) for _, refusal in self.refused}) == 1
+        telling = [refusal for one, refusal in self.refused if one.id not in self._mixed]
+        return len(telling) >= many and len({_kind(one.complaints) for one in telling}) == 1
 
     def _try_controls(self) -> None:
         rest = self.give_up()

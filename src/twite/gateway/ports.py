@@ -152,6 +152,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     whole: bool = True
 
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, body=<{len(self.body)} bytes>)"
+
 
 class NoAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing came back. `left` is whether the request may have reached X whole."""

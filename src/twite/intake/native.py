@@ -68,17 +68,17 @@ def read(
         careful=may_hold_control_characters(body),
         lengthy=len(body) > MAX_TEXT,
     )
-    results = tuple(read_one(one, index, context) for index, one in enumerate(given))
+    results = tuple([read_one(one, index, context) for index, one in enumerate(given)])
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
     return Reading(results=results, body=kept, single=single)
 
 
 def _is_batch(body: bytes) -> bool:
-    if _BATCH.match(body):
-        return True
     if b'"conversions"' not in body:
         return False
+    if _BATCH.match(body):
+        return True
     try:
         return "conversions" in _KEYS_ONLY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

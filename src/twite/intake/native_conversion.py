@@ -257,9 +257,7 @@ def _with_id(conversion: Conversion, index: int, context: Context, *, timed: boo
         if not text.isascii():
             # An accented letter has two spellings, and they say the same.
             text = unicodedata.normalize("NFC", text)
-        derived = derived_id(
-            salt=context.salt, scope=f"content\0{scope}", repeated=text.encode()
-        )
+        derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
 
 

@@ -4,7 +4,7 @@ What a person would read, is read; what could mean two things is refused, with w
 Whether an identifier can be used is left to the gateway, which says so in its answer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Final
 
@@ -25,12 +25,10 @@ _ID: Final = "conversion_id"
 _IDENTIFYING: Final = frozenset(
     {_ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
 )
-_FREE_TEXT: Final = frozenset({"description", "search"})
+_LITERAL: Final = frozenset({"description", "search", "consent"})
 _YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
 _NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
 _ENCODER: Final = msgspec.json.Encoder()
-
-Conversion = dict[str, object]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,136 +56,119 @@ class Rows:
 
     def read(self, number: int, cells: Sequence[str]) -> Row:
         """Read one row that is not blank. What is wrong with it is in the result."""
-        errors: list[Finding] = []
-        notes: list[Finding] = []
         wrong = _wrong_width(len(cells), len(self._columns.header))
         if wrong is not None:
             return Row(number=number, order="", body=None, errors=(wrong,))
-        given = self._filled(cells, notes)
-        order = given.get(_ID) or self._name_row(number)
-        conversion: Conversion = {"conversion_id": order}
-        self._read_event(given, conversion, errors)
-        self._read_time(given, conversion, errors, notes)
-        self._read_money(given, conversion, errors, notes)
-        _read_consent(given, conversion, errors)
-        for field in _COPIED:
-            if field in given:
-                conversion[field] = given[field]
-        if errors:
-            return Row(
-                number=number, order=order, body=None, errors=tuple(errors), notes=tuple(notes)
-            )
-        repeat = self._repeats.see(number, conversion)
-        if repeat is not None:
-            notes.append(repeat)
-        return Row(number=number, order=order, body=_ENCODER.encode(conversion), notes=tuple(notes))
+        draft = _Draft()
+        self._fill(draft, cells)
+        order = draft.given.get(_ID) or self._name_row(number)
+        draft.conversion["conversion_id"] = order
+        _read_event(draft, self._reading)
+        self._read_time(draft)
+        _read_money(draft, self._reading)
+        _read_consent(draft)
+        draft.conversion.update(
+            (field, draft.given[field]) for field in _COPIED if field in draft.given
+        )
+        if not draft.errors:
+            repeat = self._repeats.see(number, draft.conversion)
+            if repeat is not None:
+                draft.notes.append(repeat)
+        return Row(
+            number=number,
+            order=order,
+            body=None if draft.errors else _ENCODER.encode(draft.conversion),
+            errors=tuple(draft.errors),
+            notes=tuple(draft.notes),
+        )
 
-    def _filled(self, cells: Sequence[str], notes: list[Finding]) -> Mapping[str, str]:
-        """Return the cells that say something, by our field."""
-        given = {}
+    def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
+        """Keep the cells that say something, by our field."""
         for field, place in self._columns.taken.items():
             text = cells[place].strip()
             if not text:
                 continue
             empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
-            if text.lower() in empty and field not in _FREE_TEXT | {"consent"}:
-                notes.append(
-                    Finding(
-                        field=field,
-                        code="placeholder",
-                        message=f'"{text}" says that nothing was known: taken as empty',
-                    )
-                )
+            if text.lower() in empty and field not in _LITERAL:
+                message = f'"{text}" says that nothing was known: taken as empty'
+                draft.notes.append(Finding(field=field, code="placeholder", message=message))
             else:
-                given[field] = text
-        return given
+                draft.given[field] = text
 
-    def _read_event(
-        self, given: Mapping[str, str], conversion: Conversion, errors: list[Finding]
-    ) -> None:
-        event = given.get("event") or self._reading.event
-        if event is None:
-            errors.append(
-                Finding(
-                    field="event",
-                    code="event_missing",
-                    message="the row names no event: say --event NAME for such rows",
-                )
-            )
-        else:
-            conversion["event"] = event
-
-    def _read_time(
-        self,
-        given: Mapping[str, str],
-        conversion: Conversion,
-        errors: list[Finding],
-        notes: list[Finding],
-    ) -> None:
-        if "time" not in given:
+    def _read_time(self, draft: "_Draft") -> None:
+        if "time" not in draft.given:
             if "time" in self._columns.taken:
-                errors.append(
-                    Finding(
-                        field="time",
-                        code="time_missing",
-                        message="the row has no time: it would count as happening now",
-                    )
-                )
+                draft.errors.append(_TIME_MISSING)
             return
-        at = read_moment(given["time"], zone=self._reading.zone)
+        at = read_moment(draft.given["time"], zone=self._reading.zone)
         if not isinstance(at, Moment):
-            errors.append(at)
+            draft.errors.append(at)
             return
-        conversion["time"] = at.text
+        draft.conversion["time"] = at.text
         if at.note is not None:
-            notes.append(at.note)
+            draft.notes.append(at.note)
 
-    def _read_money(
-        self,
-        given: Mapping[str, str],
-        conversion: Conversion,
-        errors: list[Finding],
-        notes: list[Finding],
-    ) -> None:
-        code, wrong = _currency(given.get("currency"))
-        if "value" in given:
-            amount = read_amount(given["value"], currency=code, decimal=self._reading.decimal)
-            if isinstance(amount, Amount):
-                notes.extend(_amount_notes(given["value"], amount, code))
-                conversion["value"] = amount.text
-                code = code or amount.currency
-                # What is no currency at all gives way to the one beside the amount.
-                wrong = None if code else wrong
-            else:
-                errors.append(amount)
-            if wrong is None:
-                code = code or self._reading.currency
-            if code is None and isinstance(amount, Amount):
-                errors.append(wrong or _CURRENCY_MISSING)
-            elif wrong is not None:
-                errors.append(wrong)
-        code = code or self._reading.currency
-        priced = self._read_contents(given, conversion, notes, code)
-        # Without an amount there is nothing for a currency to be of.
-        if code is not None and ("value" in given or priced):
-            conversion["currency"] = code
 
-    def _read_contents(
-        self,
-        given: Mapping[str, str],
-        conversion: Conversion,
-        notes: list[Finding],
-        code: str | None,
-    ) -> bool:
-        """Return whether there are prices in it."""
-        if "contents" not in given:
-            return False
-        contents = read_items(given["contents"], currency=code, decimal=self._reading.decimal)
+class _Draft:
+    """A row while it is read."""
+
+    __slots__ = ("conversion", "errors", "given", "notes")
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+        self.conversion: dict[str, object] = {}
+        self.errors: list[Finding] = []
+        self.notes: list[Finding] = []
+
+
+def _read_event(draft: _Draft, reading: Reading) -> None:
+    event = draft.given.get("event") or reading.event
+    if event is None:
+        draft.errors.append(_EVENT_MISSING)
+    else:
+        draft.conversion["event"] = event
+
+
+def _read_money(draft: _Draft, reading: Reading) -> None:
+    code = _read_amount(draft, reading)
+    priced = False
+    if "contents" in draft.given:
+        contents = read_items(draft.given["contents"], currency=code, decimal=reading.decimal)
         if contents is None:
-            notes.append(_ITEMS_UNREAD)
-            return False
-        conversion["contents"] = contents
-        return any("price" in content for content in contents)
+            draft.notes.append(_ITEMS_UNREAD)
+        else:
+            draft.conversion["contents"] = contents
+            priced = any("price" in content for content in contents)
+    # Without an amount there is nothing for a currency to be of.
+    if code is not None and ("value" in draft.given or priced):
+        draft.conversion["currency"] = code
+
+
+def _read_amount(draft: _Draft, reading: Reading) -> str | None:
+    """Return the currency."""
+    code, wrong = _currency(draft.given.get("currency"))
+    # What stands in the column is not replaced by what was said for rows that name none.
+    otherwise = None if wrong else reading.currency
+    if "value" not in draft.given:
+        return code or otherwise
+    amount = read_amount(draft.given["value"], currency=code, decimal=reading.decimal)
+    if not isinstance(amount, Amount):
+        draft.errors.extend(one for one in (amount, wrong) if one is not None)
+        return code
+    draft.notes.extend(_amount_notes(draft.given["value"], amount, code))
+    draft.conversion["value"] = amount.text
+    code = code or amount.currency or otherwise
+    if code is None:
+        draft.errors.append(wrong or _CURRENCY_MISSING)
+    return code
+
+
+def _read_consent(draft: _Draft) -> None:
+    said = draft.given.get("consent", "").lower()
+    if said in _YES or said in _NO:
+        draft.conversion["consent"] = {"ad_storage": "granted" if said in _YES else "denied"}
+    elif said not in PLACEHOLDERS:
+        draft.errors.append(_CONSENT_UNREADABLE)
 
 
 _COPIED: Final = (
@@ -195,6 +176,21 @@ _COPIED: Final = (
     "description", "search", "pixel",
 )  # fmt: skip
 _ITEMS_UNREAD: Final = Finding(field="contents", code="items_unread", message=NOTES["items_unread"])
+_EVENT_MISSING: Final = Finding(
+    field="event",
+    code="event_missing",
+    message="the row names no event: say --event NAME for such rows",
+)
+_TIME_MISSING: Final = Finding(
+    field="time",
+    code="time_missing",
+    message="the row has no time: it would count as happening now",
+)
+_CONSENT_UNREADABLE: Final = Finding(
+    field="consent",
+    code="consent_unreadable",
+    message='neither a yes nor a no: write "granted" or "denied"',
+)
 _CURRENCY_MISSING: Final = Finding(
     field="currency",
     code="currency_missing",
@@ -245,19 +241,3 @@ def _amount_notes(cell: str, amount: Amount, code: str | None) -> list[Finding]:
             Finding(field="value", code="amount_read", message=f'"{cell}" read as {amount.text}')
         )
     return notes
-
-
-def _read_consent(given: Mapping[str, str], conversion: Conversion, errors: list[Finding]) -> None:
-    if "consent" not in given:
-        return
-    said = given["consent"].lower()
-    if said in _YES or said in _NO:
-        conversion["consent"] = {"ad_storage": "granted" if said in _YES else "denied"}
-    elif said not in PLACEHOLDERS:
-        errors.append(
-            Finding(
-                field="consent",
-                code="consent_unreadable",
-                message='neither a yes nor a no: write "granted" or "denied"',
-            )
-        )

@@ -134,6 +134,8 @@ def _shown(text: str) -> str:
 
 def _why_not_json(error: Exception, body: bytes) -> str:
     """Say it in a sentence. The decoder's own names a byte offset and never quotes the input."""
+    if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "not JSON: it begins with a byte-order mark; send plain UTF-8"
     if _SURROGATE.search(body):
         return "not JSON: an escape such as \\ud800 is half a character, without its other half"
     if b"NaN" in body or b"Infinity" in body:

@@ -19,9 +19,10 @@ from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.money import amount, currency
 from twite.domain.outcome import Complaint
-from twite.domain.times import moment
+from twite.domain.times import LATEST, moment
 from twite.intake.page_address import scrubbed_url
 from twite.intake.strict_json import decode
+from twite.intake.x_api_shape import XContent, XConversion, XIdentifier, XRequest
 from twite.x import spec
 
 _EVENT: Final = re.compile(r"(?:tw-([0-9a-z]+)-)?([0-9a-z]{1,32})", re.ASCII)
@@ -29,52 +30,6 @@ _EVENT_NAME: Final = re.compile(r"gtm_[\x21-\x7e]{1,120}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _MAX_ID: Final = 256
-_FAR: Final = 2**62  # no bound on the future: X states none [unknown]
-
-
-class XIdentifier(msgspec.Struct, frozen=True, omit_defaults=True):
-    twclid: str | None = None
-    hashed_email: str | None = None
-    hashed_phone_number: str | None = None
-    ip_address: str | None = None
-    user_agent: str | None = None
-    twpid: str | None = None
-
-    def __repr__(self) -> str:
-        return "XIdentifier(***)"
-
-
-class XContent(msgspec.Struct, frozen=True, omit_defaults=True):
-    content_id: str | int | None = None
-    content_group_id: str | int | None = None
-    content_name: str | None = None
-    content_price: msgspec.Raw = msgspec.Raw(b"null")
-    content_type: str | None = None
-    num_items: int | None = None
-
-
-class XConversion(msgspec.Struct, frozen=True, omit_defaults=True):
-    conversion_time: str | None = None
-    conversion_timestamp: int | str | None = None
-    event_id: str | None = None
-    event_name: str | None = None
-    identifiers: list[XIdentifier] | None = None
-    conversion_id: str | int | None = None
-    value: msgspec.Raw = msgspec.Raw(b"null")
-    price_currency: str | None = None
-    number_items: int | None = None
-    description: str | None = None
-    search_string: str | None = None
-    event_source_url: str | None = None
-    contents: list[XContent] | None = None
-    restricted_data_use: str | None = None
-
-    def __repr__(self) -> str:
-        return "XConversion(***)"
-
-
-class XRequest(msgspec.Struct, frozen=True):
-    conversions: list[XConversion]
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +162,7 @@ def _event(given: XConversion, destination: Destination, complaints: list[Compla
 
 def _time(given: XConversion, complaints: list[Complaint]) -> int | None:
     if given.conversion_time is not None:
-        at = moment(given.conversion_time, now=_FAR, path="conversion_time")
+        at = moment(given.conversion_time, now=LATEST, path="conversion_time")
         if not isinstance(at, Fault):
             return at
         shown = _shown(given.conversion_time)
@@ -226,8 +181,7 @@ def _time(given: XConversion, complaints: list[Complaint]) -> int | None:
         )
         return None
     text = str(stamp)
-    # Milliseconds up to the year 9999.
-    if text.isascii() and text.isdigit() and len(text) <= 15 and int(text) < 253_402_300_800_000:
+    if text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= LATEST:
         return int(text)
     complaints.append(_wrong_type("Long", text, "conversion_timestamp"))
     return None

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,11 +48,19 @@ async def way_to_x(settings: Settings) -> AsyncIterator[Finding]:
 async def way_in(settings: Settings) -> AsyncIterator[Finding]:
     """Look at the addresses that servers and browsers see."""
     yield _listening(settings)
-    for finding in _public(settings):
-        yield finding
-    if not _is_set(settings):
-        return
     public = settings.server.public_url
+    origins = [origin for source in settings.submitters for origin in source.origins]
+    if public is None:
+        if origins:
+            yield amber(
+                "public address",
+                "server.public_url is not set, and browsers are meant to post",
+                "Nobody can tell them where to.",
+                "Set server.public_url to the first-party address of the gateway.",
+            )
+        return
+    for finding in _first_party(public, origins):
+        yield finding
     answer = await _ask(public)
     if isinstance(answer, str):
         yield amber(
@@ -101,35 +109,20 @@ def _listening(settings: Settings) -> Finding:
     return green("address", f"{where} is free to listen on")
 
 
-def _is_set(settings: Settings) -> bool:
-    return settings.server.public_url != f"http://{settings.server.listen}"
-
-
-def _public(settings: Settings) -> Iterator[Finding]:
-    origins = [origin for source in settings.submitters for origin in source.origins]
-    if not origins:
-        return
-    public = urlsplit(settings.server.public_url)
-    if not _is_set(settings):
-        yield amber(
-            "public address",
-            "server.public_url is not set, and browsers are meant to post",
-            f"They would be sent to {settings.server.public_url}, which only this machine has.",
-            "Set server.public_url to the first-party address of the gateway.",
-        )
-        return
-    if public.scheme == "http" and any(one.startswith("https:") for one in origins):
+def _first_party(public: str, origins: Sequence[str]) -> Iterator[Finding]:
+    ours = urlsplit(public)
+    if ours.scheme == "http" and any(one.startswith("https:") for one in origins):
         yield red(
             "public address",
-            f"{settings.server.public_url} is http, and pages are https",
+            f"{public} is http, and pages are https",
             "Browsers block such requests.",
             "Put a proxy with a certificate before the gateway and write https.",
         )
     for one in origins:
-        if not _related(public.hostname or "", urlsplit(one).hostname or ""):
+        if not _related(ours.hostname or "", urlsplit(one).hostname or ""):
             yield amber(
                 "public address",
-                f"{settings.server.public_url} is not on the domain of {one}",
+                f"{public} is not on the domain of {one}",
                 "Its cookies are third-party there, and browsers drop them.",
                 "Give the gateway a name under the site's own domain.",
             )

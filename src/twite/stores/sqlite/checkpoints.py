@@ -5,6 +5,7 @@ A commit waits for a checkpoint only when the log has grown past its limit.
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +13,8 @@ from twite.stores.sqlite.connection import connect_checkpointer
 
 _EVERY: Final = 0.5  # seconds
 _LOG_LIMIT: Final = 64 * 1024 * 1024
-# Pages whose move nobody notices.
-_SHORT: Final = 500
+_PASSES: Final = 4
+_UNNOTICED: Final = 0.01  # seconds that a commit may wait
 
 
 class Checkpoints:
@@ -57,16 +58,16 @@ class Checkpoints:
     def _move(self, connection: sqlite3.Connection) -> None:
         """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
 
-        While commits go on, each pass leaves what was written during it; passes are repeated while
-        they shrink that, and only the last remainder makes the writer wait.
+        While commits go on, each pass leaves what was written during it. Passes are repeated while
+        they get shorter, and only the last makes the writer wait.
         """
-        left = _checkpoint(connection, "PASSIVE")
+        took = _checkpoint(connection, "PASSIVE")
         if self._size() < self._log_limit:
             return
-        while left > _SHORT:
-            before, left = left, _checkpoint(connection, "PASSIVE")
-            if left > before / 2:
+        for _ in range(_PASSES):
+            if took < _UNNOTICED:
                 break
+            took = _checkpoint(connection, "PASSIVE")
         with self._turn:
             _checkpoint(connection, "PASSIVE")
 
@@ -77,11 +78,12 @@ class Checkpoints:
             return 0
 
 
-def _checkpoint(connection: sqlite3.Connection, kind: str) -> int:
-    """Return how many pages were written to the log while others were moved."""
+def _checkpoint(connection: sqlite3.Connection, kind: str) -> float:
+    """Return how long it took, in seconds."""
+    start = time.monotonic()
     try:
-        _, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
     except sqlite3.Error:
         # The disk is full or a reader is in the way: the log keeps everything until the next time.
-        return 0
-    return int(logged - moved)
+        pass
+    return time.monotonic() - start

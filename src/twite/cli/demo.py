@@ -1,0 +1,64 @@
+"""`twite demo`: everything on loopback, told as it happens."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from twite.cli import COMMANDS, printing
+from twite.cli.demo_cast import Cast
+from twite.cli.demo_ending import tell_the_end
+from twite.cli.demo_story import Story, play
+
+EXAMPLE: Final = "Example: `twite demo --stay`"
+
+Stay = Annotated[
+    bool, typer.Option("--stay", help="Keep it running at the end, and print the addresses.")
+]
+Orders = Annotated[
+    Path | None,
+    typer.Option("--orders", metavar="FILE", help="Other orders than the example's."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo", help=f"{COMMANDS['demo']}\n\n{EXAMPLE}")(demo)
+
+
+def demo(*, stay: Stay = False, orders: Orders = None) -> None:
+    """Exit code 0 when the balance is zero and X counted each delivered conversion once."""
+    with tempfile.TemporaryDirectory(prefix="twite-demo-") as folder, Cast(Path(folder)) as cast:
+        printing.say(printing.styled("Twite demo", "bold"), ": all of it on loopback")
+        printing.say("")
+        story: Story = play(cast, orders or example_orders())
+        good = tell_the_end(cast, story)
+        if stay:
+            _stay(cast)
+    raise typer.Exit(0 if good else 1)
+
+
+def example_orders() -> Path:
+    """Return the project's own orders: in the package, or beside the source."""
+    for folder in (Path(__file__).parent, Path(__file__).parents[3] / "examples"):
+        file = folder / "orders.csv"
+        if file.exists():
+            return file
+    raise typer.BadParameter(
+        "this installation has no example orders. Name a file of your own",
+        param_hint="--orders",
+    )
+
+
+def _stay(cast: Cast) -> None:
+    printing.say("")
+    printing.say(f"Still running. The gateway: {cast.gateway_url}")
+    printing.say(f"  its settings   {cast.config}")
+    printing.say(f"  try            twite show ID --config {cast.config}")
+    printing.say(f"X is emulated on {cast.x.url}; what it received: {cast.x.url}/_emulator/counted")
+    printing.say("Ctrl-C ends it.")
+    try:
+        cast.wait()
+    except KeyboardInterrupt:
+        printing.say("")

@@ -1,0 +1,126 @@
+"""What happens in the demo, in order."""
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from twite.cli import printing
+from twite.cli.demo_cast import PIXEL, TOKEN, Cast
+
+# How many orders the shop's page also reports by X's pixel, under the same conversion id.
+BY_PIXEL: Final = 40
+LIMITED_FOR: Final = 3  # seconds
+_DRAINED_WITHIN: Final = 90  # seconds
+_BAD: Final = {
+    "errors": [
+        {
+            "code": "INVALID_PARAMETER",
+            "message": "At least one user identifier must be provided",
+            "parameter": "",
+        }
+    ],
+    "request": {"params": {"account_id": "18ce54d4x5t"}},
+}
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """What the end refers to: ids that the pixel fired, and whether the outbox was drained."""
+
+    fired: tuple[str, ...]
+    drained: bool
+    report: Path
+
+
+def play(cast: Cast, orders: Path) -> Story:
+    """Play it; return what the end is to tell of."""
+    _step("X", f"emulated on {cast.x.url}: checks what it is sent, counts, and will misbehave")
+    _step("gateway", f"twite serve on {cast.gateway_url}, with SQLite in {cast.folder}")
+    _arm(cast)
+    _step("X", "told to refuse one batch, to lose one answer, to limit the rate once")
+    fired = tuple(_order_ids(orders)[:BY_PIXEL])
+    cast.fire_pixel("o8z6k", fired)
+    _step("browsers", f"{len(fired)} buyers' pixels fire, with the ids of their orders")
+    report = cast.folder / "report.csv"
+    _step("shop", f"twite send {orders.name}")
+    printing.say("")
+    cast.twite("send", str(orders), "--report", str(report), "--yes")
+    printing.say("")
+    _send_as_to_x(cast)
+    _step("a script", "posts 3 sign-ups as it always did to X: only the host has changed")
+    _send_twice(cast)
+    _step("shop", "posts one more order twice, as a client does that lost an answer")
+    drained = _watch(cast)
+    return Story(fired=fired, drained=drained, report=report)
+
+
+def _arm(cast: Cast) -> None:
+    cast.x.fault("status", status=400, body=json.dumps(_BAD), after=1)
+    cast.x.fault("drop_answer", after=4)
+    cast.x.fault("rate_limit", seconds=LIMITED_FOR, after=6)
+
+
+def _order_ids(orders: Path) -> list[str]:
+    """Return the ids of orders that will surely be accepted: purchases with a click id."""
+    with orders.open(encoding="utf-8-sig", newline="") as file:
+        return [
+            row["order_id"]
+            for row in csv.DictReader(file)
+            if row.get("event") == "purchase"
+            and row.get("twclid", "").startswith("2-")
+            and row.get("currency") in {"EUR", "USD"}
+            and row.get("total", "").replace(".", "", 1).isdigit()
+        ]
+
+
+def _send_as_to_x(cast: Cast) -> None:
+    conversions = [
+        {
+            "conversion_time": "2026-11-24T10:00:00.000Z",
+            "event_id": "tw-o8z6j-o8z6m",
+            "identifiers": [{"twclid": f"2-demoscript{number}"}],
+            "conversion_id": f"script-{number}",
+        }
+        for number in range(3)
+    ]
+    cast.ask_gateway(
+        "POST",
+        f"/12/measurement/conversions/{PIXEL}",
+        {"conversions": conversions},
+        {"X-Pixel-Token": TOKEN},
+    )
+
+
+def _send_twice(cast: Cast) -> None:
+    order = {
+        "event": "purchase",
+        "conversion_id": "order-1001",
+        "value": "49.90",
+        "currency": "EUR",
+        "email": "Shopper@Example.com ",
+        "phone": "+44 20 7946 0958",
+    }
+    for _ in range(2):
+        cast.ask_gateway("POST", "/v1/conversions", order)
+
+
+def _watch(cast: Cast) -> bool:
+    """Wait until nothing is pending, and say how it goes."""
+    end = time.monotonic() + _DRAINED_WITHIN
+    console = Console()
+    with console.status("waiting for X") as status:
+        while (balance := cast.balance())["pending"]:
+            status.update(f"waiting for X: {balance['pending']} pending")
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.2)
+    _step("gateway", "nothing is pending")
+    return True
+
+
+def _step(who: str, what: str) -> None:
+    printing.say(printing.styled(f"{who:>10}  ", "bold cyan"), what)

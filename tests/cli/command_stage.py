@@ -1,0 +1,107 @@
+"""A folder with settings and a store in it, and commands run on it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW, a_submission, an_entry
+
+RECEIPT = "01a21050-10aa-74ba-a097-7c8d979853a0"
+# What X echoes is what somebody sent: a colour, a new window title, text turned around, a bell.
+HOSTILE = "\x1b[31m\x1b]0;owned\x07 [bold]big[/bold] \u202egpj.exe \x9b2J"
+SETTINGS = """\
+[server]
+listen = "127.0.0.1:0"
+[x]
+api_url = "{x}"
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "env:X_PIXEL_TOKEN" }}
+events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
+[[source]]
+name = "shop"
+key = "env:TWITE_SHOP_KEY"
+pixel = "o8z6j"
+"""
+KEY = "a-key-that-nobody-will-guess"
+# Nothing of the machine's own environment reaches a command under test.
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": os.pathsep.join(sys.path),
+    "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
+    "TWITE_SHOP_KEY": KEY,
+}
+
+
+def settings_in(folder: Path, x: str = "http://127.0.0.1:1") -> Path:
+    path = folder / "twite.toml"
+    path.write_text(SETTINGS.format(x=x))
+    return path
+
+
+def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Run a command as a process; return its exit code and both outputs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "twite", *arguments],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | (environ or {}),
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def store_in(folder: Path) -> None:
+    """Make a store: order-1 is delivered, order-2 dead, order-3 held, order-4 waits."""
+    asyncio.run(_filled(str(folder / "twite.db")))
+
+
+async def _filled(path: str) -> None:
+    store = await SQLiteStore.open(path)
+    try:
+        for order, end, said in (
+            ("order-1", Trigger.DELIVERED, ("delivered", 200, "all is well")),
+            ("order-2", Trigger.BURIED, ("rejected", 400, HOSTILE)),
+            ("order-3", Trigger.HELD, ("errored", None, "")),
+        ):
+            outcome, status, answer = said
+            await _attempted(store, order, end, outcome=outcome, status=status, answer=answer)
+        await store.record(a_submission(an_entry("order-1"), receipt="r-again"))
+        await store.record(a_submission(an_entry("order-4"), receipt=RECEIPT))
+    finally:
+        await store.close()
+
+
+async def _attempted(
+    store: SQLiteStore, order: str, end: Trigger, *, outcome: str, status: int | None, answer: str
+) -> None:
+    await store.record(a_submission(an_entry(order), receipt=f"r-{order}"))
+    batch = await store.claim(
+        Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=1, ambiguous_after=0)
+    )
+    assert batch is not None
+    ids = tuple(delivery.id for delivery in batch.deliveries)
+    reason = None if end is Trigger.DELIVERED else (answer or "outcome unknown")
+    await store.settle(
+        Settlement(
+            lease=batch.lease,
+            attempt=Attempt(
+                at=NOW + 1_000,
+                pixel="o8z6j",
+                event="o8z6k",
+                outcome=outcome,
+                deliveries=ids,
+                status=status,
+                answer=answer,
+                ambiguous=status is None,
+            ),
+            fates=(Fate(trigger=end, deliveries=ids, reason=reason),),
+            lease_until=NOW + 60_000,
+        )
+    )

@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_stage import ENVIRONMENT, settings_in, store_in
+
+from twite.cli import run
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys, monkeypatch) -> Run:
+    """Run a command in this process; returns its exit code and both outputs."""
+    for name in ("X_PIXEL_TOKEN", "TWITE_SHOP_KEY"):
+        monkeypatch.setenv(name, ENVIRONMENT[name])
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        code = run(arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return ran
+
+
+@pytest.fixture
+def shop(tmp_path) -> Path:
+    """A settings file, with a store of four orders beside it."""
+    store_in(tmp_path)
+    return settings_in(tmp_path)

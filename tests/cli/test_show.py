@@ -1,0 +1,126 @@
+import json
+
+from command_stage import HOSTILE, RECEIPT
+
+from twite.cli.lives import told
+from twite.collector.lives import ToldLife
+from twite.domain.account import Life
+from twite.domain.delivery import State
+
+BODY = (
+    '{"conversion_time":"2026-11-25T06:40:00.000Z","event_id":"o8z6k","identifiers":'
+    '[{"twclid":"23opevjt88psuo13lu8d020qkn"}],"conversion_id":"%s","value":"49.90",'
+    '"price_currency":"EUR"}'
+)
+
+
+def test_a_life_is_shown_attempt_by_attempt(command, shop):
+    assert command("show", "order-1", "--config", str(shop)) == (
+        0,
+        (
+            "order-1  event o8z6k of pixel o8z6j: delivered\n"
+            "  source       shop\n"
+            "  receipt      r-order-1\n"
+            "  received at  2026-11-25T06:40:00.000Z\n"
+            "  deadline at  2026-11-27T06:40:00.000Z\n"
+            "  duplicates   1\n"
+            "  delivery     1\n"
+            f"  body         {BODY % 'order-1'}\n"
+            "  attempt 1    2026-11-25T06:40:01.000Z  delivered, HTTP 200\n"
+            "               all is well\n"
+        ),
+        "",
+    )
+
+
+def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
+    code, out, _ = command("show", "order-3", "--config", str(shop))
+
+    assert code == 0
+    assert "order-3  event o8z6k of pixel o8z6j: held\n" in out
+    assert "  because      outcome unknown\n" in out
+    assert "errored, no answer, and X may have processed it\n" in out
+
+
+def test_what_x_answered_cannot_act_on_the_terminal(command, shop):
+    _, out, _ = command("show", "order-2", "--config", str(shop))
+
+    assert (
+        "  because      \\x1b[31m\\x1b]0;owned\\x07 [bold]big[/bold] \\u202egpj.exe \\x9b2J\n"
+    ) in out
+    assert all(c.isprintable() or c == "\n" for c in out)
+
+
+def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
+    _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
+
+    assert all(" " <= c <= "~" or c == "\n" for c in out)
+    assert json.loads(out)[0]["attempts"] == [
+        {
+            "at": "2026-11-25T06:40:01.000Z",
+            "outcome": "rejected",
+            "status": 400,
+            "answer": HOSTILE,
+            "ambiguous": False,
+        }
+    ]
+
+
+def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
+    life = Life(
+        delivery=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-7",
+        state=State.QUEUED,
+        source="shop",
+        receipt="r7",
+        received_at=0,
+        deadline_at=1,
+        sent=b"{}",
+        attempts=(),
+        reason="why",
+        due_at=2,
+    )
+
+    keys_of_the_answer = set(ToldLife.__struct_fields__) - {"others"}
+
+    assert set(told(life)) == {*keys_of_the_answer, "delivery"}
+
+
+def test_a_receipt_shows_what_its_submission_brought(command, shop):
+    code, out, _ = command("show", RECEIPT.upper(), "--config", str(shop))
+
+    assert code == 0
+    assert out.startswith("order-4  event o8z6k of pixel o8z6j: queued\n")
+    assert out.endswith("  no attempt yet\n")
+
+
+def test_nothing_known_is_a_failure_that_says_so(command, shop):
+    assert command("show", "order-9", "--config", str(shop)) == (
+        1,
+        "",
+        (
+            "Nothing is known of order-9. A rejected conversion is kept without its life; "
+            "the answer to its submission says why it was rejected.\n"
+        ),
+    )
+
+
+def test_a_pixel_that_is_not_configured_is_wrong_usage(command, shop):
+    code, _, err = command("show", "order-1", "--config", str(shop), "--pixel", "zzz")
+
+    assert code == 2
+    assert "no such pixel" in err
+
+
+def test_without_a_store_there_is_nothing_to_show(command, shop):
+    (shop.parent / "twite.db").unlink()
+
+    code, out, err = command("show", "order-1", "--config", str(shop))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        f"Error: {shop.parent}/twite.db: there is no such database yet. twite serve makes it; "
+        "or store.url names another file than the gateway's\n"
+    )
