@@ -235,19 +235,6 @@ def test_one_malformed_row_does_not_sink_its_neighbours(place, gateway):
     assert [one for one in report(orders) if one[1] != "accepted"] == [("6", "rejected", "odd")]
 
 
-def test_the_gateway_may_be_busy_for_a_while(place, gateway, capsys):
-    gateway.headers = {"Retry-After": "0"}
-    busy = {"errors": [{"path": "", "code": "ledger_full", "message": "too much is waiting"}]}
-    gateway.script = [(429, busy)]
-    orders = written(place / "orders.csv", rows(2))
-
-    code = run(["send", orders])
-
-    assert code == 0
-    assert "429, too much is waiting: waiting" in capsys.readouterr().err
-    assert report(orders) == [("2", "accepted", ""), ("3", "accepted", "")]
-
-
 def test_a_gateway_that_never_answers_is_given_up_with_the_rows_that_wait(place, capsys):
     orders = written(place / "orders.csv", rows(2))
 

@@ -8,7 +8,7 @@ from twite.domain.account import Life
 from twite.domain.delivery import State
 
 BODY = (
-    '{"conversion_time":"2026-11-25T06:40:00.000Z","event_id":"o8z6k","identifiers":'
+    '{"conversion_time":"2026-11-25T09:46:40.000Z","event_id":"o8z6k","identifiers":'
     '[{"twclid":"23opevjt88psuo13lu8d020qkn"}],"conversion_id":"%s","value":"49.90",'
     '"price_currency":"EUR"}'
 )
@@ -21,12 +21,12 @@ def test_a_life_is_shown_attempt_by_attempt(command, shop):
             "order-1  event o8z6k of pixel o8z6j: delivered\n"
             "  source       shop\n"
             "  receipt      r-order-1\n"
-            "  received at  2026-11-25T06:40:00.000Z\n"
-            "  deadline at  2026-11-27T06:40:00.000Z\n"
+            "  received at  2026-11-25T09:46:40.000Z\n"
+            "  deadline at  2026-11-27T09:46:40.000Z\n"
             "  duplicates   1\n"
             "  delivery     1\n"
             f"  body         {BODY % 'order-1'}\n"
-            "  attempt 1    2026-11-25T06:40:01.000Z  delivered, HTTP 200\n"
+            "  attempt 1    2026-11-25T09:46:41.000Z  delivered, HTTP 200\n"
             "               all is well\n"
         ),
         "",
@@ -57,7 +57,7 @@ def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
     assert all(" " <= c <= "~" or c == "\n" for c in out)
     assert json.loads(out)[0]["attempts"] == [
         {
-            "at": "2026-11-25T06:40:01.000Z",
+            "at": "2026-11-25T09:46:41.000Z",
             "outcome": "rejected",
             "status": 400,
             "answer": HOSTILE,

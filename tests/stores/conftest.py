@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("twite.testing.ledger_contract")
+pytest.register_assert_rewrite("twite.testing.laws")

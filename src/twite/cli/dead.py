@@ -86,8 +86,8 @@ def listed(
         printing.say("Nothing is dead or held.")
     else:
         _print(lives)
-        if len(lives) == limit:
-            printing.complain(f"Only the latest {limit} are shown; --limit shows more.")
+    if len(lives) == limit:
+        printing.complain(f"Only the latest {limit} are shown; --limit shows more.")
 
 
 def replay(

@@ -85,7 +85,7 @@ class Submitter:
         answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
         if answer.status in _RECEIPTED:
             receipted = decoded(answer.body, Receipted)
-            if receipted is not None:
+            if receipted is not None and receipted.within(len(rows)):
                 return judge(rows, receipted, lost=lost)
         if answer.status not in _DIVISIBLE:
             raise Stopped(_why_stopped(answer))

@@ -60,6 +60,12 @@ class Receipted(msgspec.Struct, frozen=True):
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
 
+    def within(self, rows: int) -> bool:
+        """Whether it speaks of a request of so many rows."""
+        told = (*self.rejected, *self.warnings)
+        indexes = (*self.duplicate_indexes, *self.suppressed_indexes, *(one.index for one in told))
+        return all(0 <= index < rows for index in indexes)
+
 
 def refused(row: Row) -> Verdict:
     """Judge a row that was not sent, by what reading it found."""

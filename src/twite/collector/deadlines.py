@@ -33,8 +33,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
     `active` is the request that runs or ran last, `cycle` the one that came last: they differ while
-    requests are sent ahead. `due` is when it will be closed (loop time) unless something happens before: headers complete,
-    the body arrives, the next request begins. `last` is that no request will follow this one.
+    requests are sent ahead. `due` is when it will be closed (loop time) unless something happens
+    before: headers complete, the body arrives, the next request begins. `last` is that no request
+    will follow this one.
     """
 
     def __init__(

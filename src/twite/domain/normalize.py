@@ -144,14 +144,13 @@ def click_id(text: str, *, path: str) -> str | Fault:
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain
-    if "twclid=" in plain:
-        found = click_id_of_url(plain if "?" in plain else f"?{plain}")
+    # As it is first: an escape may hide a second parameter of that name.
+    for spelling in dict.fromkeys((plain, unquote(plain))):
+        if spelling.startswith("{"):
+            return _click_id_of_cookie(spelling, path=path)
+        found = click_id_of_url(spelling if "?" in spelling else f"?{spelling}")
         if found is not None:
             return found
-    if "%" in plain:
-        plain = unquote(plain)
-    if plain.startswith("{"):
-        return _click_id_of_cookie(plain, path=path)
     return fault(path, "twclid_unusable")
 
 

@@ -1,9 +1,11 @@
 """Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
+from twite.consent.signals import objection
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
@@ -96,6 +98,7 @@ class Accept:
             now=now,
             salt=self._salt,
             idempotency_key=idempotency_key,
+            objection=partial(objection, required=source.consent_required),
         )
         entries, refusals, remarks = _sorted_out(reading.results)
         submission = Submission(

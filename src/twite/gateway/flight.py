@@ -58,6 +58,7 @@ class Flight:
         try:
             outcome = await self._try(batch, batch.deliveries)
             if not _is_refused(outcome):
+                self._mixed.difference_update(_ids(batch.deliveries))
                 return
             if len(batch.deliveries) > 1:
                 await self._isolate(batch, outcome)

@@ -1,7 +1,7 @@
 """`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -44,10 +44,12 @@ def read(
     now: int,
     salt: bytes,
     idempotency_key: str | None,
+    objection: Callable[[Mapping[str, str | bool] | None], str | None],
 ) -> Reading:
     """Read a submission. Raises Malformed when it is not JSON or not this shape.
 
-    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without one.
+    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without one;
+    `objection` says why signals of consent forbid sending, or None.
     """
     single = not _is_batch(body)
     given = (decode(_ONE, body),) if single else decode(_MANY, body).conversions
@@ -65,6 +67,7 @@ def read(
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
+        objection=objection,
         careful=may_hold_control_characters(body),
         lengthy=len(body) > MAX_TEXT,
     )

@@ -2,13 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
 import msgspec
 
-from twite.consent.signals import objection
 from twite.domain import normalize
 from twite.domain.conversion import Content, Conversion
 from twite.domain.dedup import derived_id
@@ -36,7 +35,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What reading a conversion depends on beside the conversion itself.
 
     `careful` is whether its texts may hold control characters at all, `lengthy` whether one may be
-    longer than MAX_TEXT. It holds a secret: it does not print.
+    longer than MAX_TEXT; `objection` says why these signals of consent forbid sending, or None. It
+    holds a secret: it does not print.
     """
 
     source: Source
@@ -44,6 +44,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     salt: bytes
     idempotency_key: str | None
+    objection: Callable[[Mapping[str, str | bool] | None], str | None]
     careful: bool
     lengthy: bool
 
@@ -87,7 +88,7 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if len(identity) > MAX_ID:
         faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
-    suppressed = objection(given.consent, required=context.source.consent_required)
+    suppressed = context.objection(given.consent)
     description, search = _free_text(given.description), _free_text(given.search)
     # Whoever said no is counted, and nothing is kept that could match them.
     kept = identifiers if suppressed is None else _NOBODY

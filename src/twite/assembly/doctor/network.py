@@ -102,7 +102,7 @@ def _listening(settings: Settings) -> Finding:
             return green("address", f"{where} is in use, and a gateway says it runs")
         return red(
             "address",
-            f"{where} cannot be listened on ({failure.strerror or failure})",
+            f"{where} cannot be listened on ({os.strerror(failure.errno or 0).lower()})",
             "twite serve would not start.",
             "End what uses it, or choose another server.listen.",
         )

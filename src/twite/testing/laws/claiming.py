@@ -1,0 +1,93 @@
+# ruff: noqa: S101, PLR2004, D102 - assertions and figures are how laws speak
+"""Who is sent when, and by whom."""
+
+import asyncio
+
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    PIXEL,
+    Store,
+    claim,
+    claim_or_none,
+    ids,
+    postponed,
+    record,
+    settle,
+)
+
+
+class ClaimLaws:
+    async def test_the_oldest_deadline_is_claimed_first(self, store: Store) -> None:
+        for number, at in enumerate((NOW + 2, NOW, NOW + 1)):
+            await record(store, f"order-{number}", receipt=f"r{number}", at=at)
+
+        batch = await claim(store, limit=2)
+
+        assert ids(batch) == ["order-1", "order-2"]
+
+    async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("late"), received_at=NOW + 1))
+        await store.record(
+            a_submission(an_entry("early", event="o8z6m"), receipt="r2", received_at=NOW)
+        )
+
+        batch = await claim(store)
+
+        assert (batch.pixel, batch.event, ids(batch)) == (PIXEL, "o8z6m", ["early"])
+
+    async def test_a_claim_is_for_one_pixel(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-1", pixel="p2")))
+
+        assert await claim_or_none(store) is None
+        assert ids(await claim(store, pixel="p2")) == ["order-1"]
+
+    async def test_what_is_claimed_is_not_claimed_again(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+
+        first = await claim(store, limit=1)
+        second = await claim(store)
+
+        assert (ids(first), ids(second)) == (["order-1"], ["order-2"])
+        assert second.lease > first.lease
+        assert await claim_or_none(store) is None
+
+    async def test_senders_that_claim_at_once_share_nothing(self, store: Store) -> None:
+        await store.record(
+            a_submission(*(an_entry(f"order-{number}", index=number) for number in range(100)))
+        )
+
+        batches = await asyncio.gather(*(claim(store, limit=10) for _ in range(10)))
+
+        assert len({delivery.id for batch in batches for delivery in batch.deliveries}) == 100
+
+    async def test_a_postponed_delivery_waits_until_it_is_due(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "errored", postponed(batch, until=NOW + 5_000))
+
+        early = await claim_or_none(store, now=NOW + 4_999)
+        due = await claim(store, now=NOW + 5_000)
+
+        assert early is None
+        assert ids(due) == ["order-1"]
+        assert due.deliveries[0].attempts == 1
+
+    async def test_a_delivery_postponed_to_no_later_than_now_is_ready(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+
+        await settle(store, batch, "errored", postponed(batch, until=NOW))
+
+        assert ids(await claim(store)) == ["order-1"]
+
+    async def test_what_may_count_twice_is_not_claimed(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
+
+        late = await claim_or_none(store, ambiguous_after=NOW + 1)
+        in_time = await claim(store, ambiguous_after=NOW)
+
+        assert late is None
+        assert in_time.deliveries[0].ambiguous_since == NOW

@@ -1,0 +1,186 @@
+# ruff: noqa: S101, PLR2004, D102 - assertions and figures are how laws speak
+"""Submissions, keys, suppression."""
+
+import asyncio
+
+from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.delivery import (
+    State,
+)
+from twite.domain.submission import Recorded
+from twite.domain.times import HOUR
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    EVENT,
+    PIXEL,
+    Store,
+    claim,
+    claim_or_none,
+    deliver,
+    lives,
+    record,
+)
+
+
+class RecordingLaws:
+    async def test_a_new_conversion_is_queued(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-1")))
+
+        (life,) = await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+
+        assert (life.state, life.source, life.receipt) == (State.QUEUED, "shop", "r1")
+        assert life.sent == an_entry("order-1").body
+        assert life.deadline_at == NOW + 48 * HOUR
+
+    async def test_the_same_key_again_is_a_duplicate(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-1")))
+
+        again = await store.record(
+            a_submission(an_entry("order-2"), an_entry("order-1", index=1), receipt="r2")
+        )
+
+        assert again == Recorded(duplicates=(1,))
+
+    async def test_a_key_twice_in_one_submission_is_a_duplicate(self, store: Store) -> None:
+        recorded = await store.record(
+            a_submission(an_entry("order-1", index=3), an_entry("order-1", index=7))
+        )
+
+        assert recorded == Recorded(duplicates=(7,))
+
+    async def test_another_event_or_pixel_is_no_duplicate(self, store: Store) -> None:
+        recorded = await store.record(
+            a_submission(
+                an_entry("order-1"),
+                an_entry("order-1", event="o8z6m", index=1),
+                an_entry("order-1", pixel="p2", index=2),
+            )
+        )
+
+        assert recorded == Recorded()
+
+    async def test_a_duplicate_is_never_queued(self, store: Store) -> None:
+        for receipt in ("r1", "r2"):
+            await store.record(a_submission(an_entry("order-1"), receipt=receipt))
+
+        batch = await claim(store)
+
+        assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-1"]
+
+    async def test_duplicates_are_counted_on_the_life_of_the_first(self, store: Store) -> None:
+        for receipt in ("r1", "r2", "r3"):
+            await store.record(a_submission(an_entry("order-1"), receipt=receipt))
+
+        (life,) = await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+
+        assert (life.receipt, life.duplicates) == ("r1", 2)
+
+    async def test_a_delivered_conversion_is_a_duplicate_to_the_end_of_the_window(
+        self, store: Store
+    ) -> None:
+        await deliver(store, "order-1")
+
+        last = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
+
+        assert last == Recorded(duplicates=(0,))
+
+    async def test_a_delivered_conversion_is_new_after_the_window(self, store: Store) -> None:
+        await deliver(store, "order-1")
+
+        later = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
+
+        assert later == Recorded()
+        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+
+    async def test_a_conversion_still_to_be_sent_is_a_duplicate_however_late(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+
+        later = await record(store, "order-1", receipt="r2", at=NOW + 2 * DEFAULT_WINDOW)
+
+        assert later == Recorded(duplicates=(0,))
+
+    async def test_a_suppressed_conversion_is_found_with_its_reason(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-1", suppressed="no consent")))
+
+        (life,) = await lives(store, "order-1")
+
+        assert (life.state, life.reason) == (State.SUPPRESSED, "no consent")
+        assert await claim_or_none(store) is None
+
+    async def test_a_suppressed_conversion_neither_takes_nor_matches_a_key(
+        self, store: Store
+    ) -> None:
+        withheld = an_entry("order-1", suppressed="no consent")
+
+        first = await store.record(a_submission(withheld))
+        second = await store.record(a_submission(an_entry("order-1"), receipt="r2"))
+        third = await store.record(a_submission(withheld, receipt="r3"))
+
+        assert (first, second, third) == (Recorded(), Recorded(), Recorded())
+        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+
+    async def test_of_several_suppressed_the_latest_is_shown(self, store: Store) -> None:
+        for receipt in ("r1", "r2"):
+            await store.record(
+                a_submission(an_entry("order-1", suppressed="no consent"), receipt=receipt)
+            )
+
+        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+
+    async def test_a_submission_shows_what_it_brought(self, store: Store) -> None:
+        await record(store, "order-1")
+        await store.record(
+            a_submission(
+                an_entry("order-2"),
+                an_entry("order-1", index=1),
+                an_entry("order-3", index=2, suppressed="no consent"),
+                receipt="r2",
+            )
+        )
+
+        brought = await store.submission("r2")
+
+        assert [life.conversion_id for life in brought] == ["order-2", "order-3"]
+
+    async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: Store) -> None:
+        await record(store, "order-1")
+
+        assert list(await store.submission("r9")) == []
+        assert list(await store.life(pixel=PIXEL, events=["o8z6m"], conversion_id="order-1")) == []
+
+    async def test_one_conversion_id_has_a_life_for_each_event(self, store: Store) -> None:
+        await store.record(
+            a_submission(an_entry("order-1"), an_entry("order-1", event="o8z6m", index=1))
+        )
+
+        found = await store.life(pixel=PIXEL, events=["o8z6m", EVENT], conversion_id="order-1")
+
+        assert [life.event for life in found] == ["o8z6m", EVENT]
+
+    async def test_concurrent_identical_submissions_make_one_delivery(self, store: Store) -> None:
+        answers = await asyncio.gather(
+            *(record(store, "order-1", receipt=f"r{number}") for number in range(64))
+        )
+
+        assert (answers.count(Recorded()), len(answers)) == (1, 64)
+        assert len((await claim(store)).deliveries) == 1
+
+    async def test_a_body_comes_back_byte_for_byte(self, store: Store) -> None:
+        body = '{"description":"żółć \\u0000 \\"quoted\\"\\n 🎈"}'.encode()
+        entry = an_entry("order-1")
+        odd = [
+            type(entry)(
+                index=0, key=bytes([number] * 16), pixel=PIXEL, event=EVENT,
+                conversion_id=f"ż-🎈-\"{number}", body=body * (number + 1),
+            )
+            for number in range(3)
+        ]  # fmt: skip
+        await store.record(a_submission(*odd))
+
+        batch = await claim(store)
+
+        assert [(delivery.conversion_id, delivery.body) for delivery in batch.deliveries] == [
+            (entry.conversion_id, entry.body) for entry in odd
+        ]

@@ -1,0 +1,201 @@
+# ruff: noqa: S101, PLR2004, D102 - assertions and figures are how laws speak
+"""Attempts and next states, written together."""
+
+from twite.domain.account import PastAttempt
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    Fate,
+    Settlement,
+    State,
+    Trigger,
+)
+from twite.domain.errors import IllegalTransition
+from twite.domain.times import MINUTE
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    FAR,
+    PIXEL,
+    Store,
+    balanced,
+    buried,
+    claim,
+    claim_or_none,
+    deliver,
+    delivered,
+    lives,
+    postponed,
+    record,
+    settle,
+    sweep,
+)
+
+
+class SettlingLaws:
+    async def test_a_delivered_one_is_done(self, store: Store) -> None:
+        await deliver(store, "order-1")
+
+        (life,) = await lives(store, "order-1")
+
+        assert (life.state, life.reason, life.due_at) == (State.DELIVERED, None, None)
+        assert life.attempts == (PastAttempt(at=NOW, outcome="delivered", status=200, answer="{}"),)
+        assert await claim_or_none(store, now=FAR) is None
+
+    async def test_each_try_is_on_record_in_order(self, store: Store) -> None:
+        await record(store, "order-1")
+        first = await claim(store)
+        await settle(store, first, "errored", postponed(first, until=NOW + 1), status=503)
+        second = await claim(store, now=NOW + 1)
+        await settle(store, second, "delivered", delivered(second), at=NOW + 1)
+
+        (life,) = await lives(store, "order-1")
+
+        assert [(past.at, past.outcome, past.status) for past in life.attempts] == [
+            (NOW, "errored", 503),
+            (NOW + 1, "delivered", 200),
+        ]
+
+    async def test_answers_are_cut_short(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+
+        await settle(store, batch, "rejected", buried(batch), answer="é" * 5_000)
+
+        (life,) = await lives(store, "order-1")
+        assert life.attempts[0].answer == "é" * ANSWER_LIMIT
+
+    async def test_fates_part_a_batch(self, store: Store) -> None:
+        for number in range(4):
+            await record(store, f"order-{number}", receipt=f"r{number}")
+        batch = await claim(store)
+        one, two, three, four = (delivery.id for delivery in batch.deliveries)
+
+        late = await settle(
+            store,
+            batch,
+            "rejected",
+            Fate(trigger=Trigger.DELIVERED, deliveries=(one,)),
+            Fate(trigger=Trigger.POSTPONED, deliveries=(two,), due_at=NOW + 9),
+            Fate(trigger=Trigger.BURIED, deliveries=(three,), reason="no such event"),
+            Fate(trigger=Trigger.HELD, deliveries=(four,), reason="not ours to say"),
+        )
+
+        brought = [(await lives(store, f"order-{number}"))[0] for number in range(4)]
+        assert late == 0
+        assert [(life.state, life.reason, life.due_at) for life in brought] == [
+            (State.DELIVERED, None, None),
+            (State.QUEUED, None, NOW + 9),
+            (State.DEAD, "no such event", None),
+            (State.HELD, "not ours to say", None),
+        ]
+
+    async def test_those_without_a_fate_stay_under_the_lease(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        batch = await claim(store, lease_until=NOW + 10)
+        first, second = (delivery.id for delivery in batch.deliveries)
+
+        await settle(
+            store,
+            batch,
+            "rejected",
+            Fate(trigger=Trigger.BURIED, deliveries=(first,), reason="bad"),
+            lease_until=NOW + 1_000,
+        )
+
+        swept = await sweep(store, now=NOW + 999)
+        late = await settle(
+            store, batch, "delivered", Fate(trigger=Trigger.DELIVERED, deliveries=(second,))
+        )
+        assert (swept.lapsed, late) == (0, 0)
+
+    async def test_without_an_attempt_only_states_change(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "rejected")
+
+        await store.settle(
+            Settlement(
+                lease=batch.lease, attempt=None, fates=(buried(batch),), lease_until=NOW + MINUTE
+            )
+        )
+
+        (life,) = await lives(store, "order-1")
+        assert (life.state, len(life.attempts)) == (State.DEAD, 1)
+
+    async def test_a_stale_lease_settles_nothing(self, store: Store) -> None:
+        await record(store, "order-1")
+        stale = await claim(store, lease_until=NOW + 10)
+        await sweep(store, now=NOW + 11)
+        current = await claim(store, now=NOW + 11, lease_until=FAR)
+
+        late = await settle(store, stale, "delivered", delivered(stale))
+
+        (life,) = await lives(store, "order-1")
+        assert (late, life.state) == (1, State.SENDING)
+        assert await settle(store, current, "delivered", delivered(current)) == 0
+
+    async def test_what_a_stale_sender_tried_is_on_record_all_the_same(self, store: Store) -> None:
+        await record(store, "order-1")
+        stale = await claim(store, lease_until=NOW + 10)
+        await sweep(store, now=NOW + 11)
+
+        await settle(store, stale, "delivered", delivered(stale), at=NOW + 12)
+
+        (life,) = await lives(store, "order-1")
+        assert [past.outcome for past in life.attempts] == ["errored", "delivered"]
+        assert life.state is State.QUEUED
+
+    async def test_a_fate_comes_once(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch))
+
+        late = await settle(store, batch, "rejected", buried(batch))
+
+        (life,) = await lives(store, "order-1")
+        assert (late, life.state) == (1, State.DELIVERED)
+        assert (await balanced(store)).delivered == 1
+
+    async def test_a_fate_that_sending_does_not_have_is_refused(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        fate = Fate(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
+
+        try:
+            await settle(store, batch, "errored", fate)
+        except IllegalTransition:
+            refused = True
+        else:
+            refused = False
+
+        (life,) = await lives(store, "order-1")
+        assert (refused, life.state, life.attempts) == (True, State.SENDING, ())
+
+    async def test_ambiguity_counts_from_the_first_time(self, store: Store) -> None:
+        await record(store, "order-1")
+        for at in (NOW, NOW + 1, NOW + 2):
+            batch = await claim(store, now=at)
+            await settle(
+                store, batch, "errored", postponed(batch, until=at), at=at, ambiguous=at > NOW
+            )
+
+        batch = await claim(store, now=NOW + 3)
+
+        assert batch.deliveries[0].ambiguous_since == NOW + 1
+        assert batch.deliveries[0].attempts == 3
+
+    async def test_what_was_spent_is_told_by_pixel_and_moment(self, store: Store) -> None:
+        for number, pixel in enumerate((PIXEL, PIXEL, "p2")):
+            await store.record(
+                a_submission(an_entry(f"order-{number}", pixel=pixel), receipt=f"r{number}")
+            )
+        for at, pixel, limit in ((NOW, PIXEL, 1), (NOW + 5, PIXEL, 9), (NOW + 7, "p2", 9)):
+            batch = await claim(store, now=at, pixel=pixel, limit=limit)
+            await settle(store, batch, "delivered", delivered(batch), at=at)
+
+        spent = await store.spent(since=NOW + 1)
+
+        assert {pixel: list(tries) for pixel, tries in spent.items()} == {
+            PIXEL: [(NOW + 5, 1)],
+            "p2": [(NOW + 7, 1)],
+        }

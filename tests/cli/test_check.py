@@ -1,0 +1,175 @@
+import json
+import re
+import socket
+
+import pytest
+from command_stage import settings_in, store_in
+
+from twite.testing.emulator import Emulator
+
+
+def lines_of(out: str, sign: str) -> list[str]:
+    return [line[6:] for line in out.splitlines() if line.startswith(sign)]
+
+
+def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulator):
+    path = settings_in(tmp_path, x_emulator.url)
+    path.write_text(path.read_text().replace("[x]", "[store]\nqueue = 5000\n[x]"))
+
+    code, out, err = command("check", "--config", str(path))
+
+    assert (code, err) == (0, "")
+    shown = re.sub(r"[0-9.]+ (GiB|ms)", r"N \1", re.sub(r"SQLite [0-9.]+", "SQLite N", out))
+    # A disk may be slower, faster or fuller than it should be wherever this test runs.
+    shown = "\n".join(line for line in shown.splitlines() if " disk: " not in line)
+    assert shown.startswith(
+        f"ok    settings: {path} is well formed\n"
+        "ok    credentials: pixel o8z6j: a pixel token is there; only a first delivery can try it\n"
+        "ok    events: pixel o8z6j: purchase → o8z6k, sign_up → o8z6m\n"
+        "ok    sources: shop: servers with its key → pixel o8z6j\n"
+    )
+    assert (
+        "ok    store: SQLite N\n"
+        f"ok    store: {tmp_path}/twite.db is not there yet; twite serve makes it\n"
+        f"ok    X: {x_emulator.url} answers\n"
+        "ok    clock: this clock and X's agree within 30 s\n"
+        "ok    address: 127.0.0.1:0 is free to listen on\n"
+    ) in shown
+    assert shown.endswith(" 0 in the way.")
+    assert x_emulator.received()["entries"] == []
+
+
+def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
+    path = settings_in(tmp_path)
+    path.write_text(path.read_text().replace('"o8z6k"', '"o8z6j"'))
+
+    assert command("check", "--config", str(path)) == (
+        1,
+        (
+            "FAIL  settings: pixel[0].events.purchase: 'o8z6j' is the pixel's own id, which X "
+            "refuses as an event\n"
+            "        The gateway would not start.\n"
+            "        → Copy the id of the event from the Events Manager.\n"
+            "0 in order, 0 to look at, 1 in the way.\n"
+        ),
+        "",
+    )
+
+
+def test_a_missing_credential_does_not_hide_the_rest(command, tmp_path, monkeypatch):
+    path = settings_in(tmp_path)
+    monkeypatch.delenv("X_PIXEL_TOKEN")
+
+    code, out, _ = command("check", "--config", str(path))
+
+    assert code == 1
+    assert lines_of(out, "FAIL") == [
+        "settings: pixel[0].auth.pixel_token: the environment variable 'X_PIXEL_TOKEN' is not set",
+        "X: http://127.0.0.1:1 cannot be reached: connection refused",
+    ]
+    assert "credentials" not in out
+
+
+def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path):
+    path = settings_in(tmp_path)
+    path.write_text(path.read_text().replace("env:TWITE_SHOP_KEY", "clear-text-for-everyone"))
+    path.chmod(0o644)
+
+    _, out, _ = command("check", "--config", str(path))
+
+    assert [line for line in lines_of(out, "warn") if line.startswith("settings")] == [
+        "settings: source[0].key: a secret in clear text",
+        f"settings: {path} holds secrets and can be read by others",
+    ]
+    assert "clear-text-for-everyone" not in out
+
+
+@pytest.mark.parametrize(
+    ("shift", "auth", "told"),
+    [
+        (-400, "token", "warn  clock: this clock is 400 s ahead of X's"),
+        (400, "oauth", "FAIL  clock: this clock is 400 s behind X's"),
+        (60, "oauth", "warn  clock: this clock is 60 s behind X's"),
+    ],
+)
+def test_a_clock_that_is_off_is_told(command, tmp_path, x_emulator, *, shift, auth, told):
+    x_emulator.clock(shift)
+    path = settings_in(tmp_path, x_emulator.url)
+    if auth == "oauth":
+        keys = ("consumer_key", "consumer_secret", "token", "token_secret")
+        parts = ", ".join(f'{key} = "a-part-of-some-length"' for key in keys)
+        text = path.read_text().replace('pixel_token = "env:X_PIXEL_TOKEN"', parts)
+        path.write_text(text)
+
+    _, out, _ = command("check", "--config", str(path))
+
+    # Half a second of rounding, and the time that the test takes.
+    near = re.sub(r"(39\d|40\d|5\d|6\d) s", f"{abs(shift)} s", out)
+    assert [line for line in near.splitlines() if " clock: " in line] == [told]
+
+
+def test_dead_letters_are_amber_and_the_balance_is_green(command, tmp_path):
+    path = settings_in(tmp_path)
+    store_in(tmp_path)
+
+    _, out, _ = command("check", "--config", str(path))
+
+    assert "ok    balance: 0: 5 received, 1 pending\n" in out
+    assert "dead letters: 1 dead, 1 held" in lines_of(out, "warn")
+
+
+def test_a_file_that_is_no_store_is_red(command, tmp_path):
+    path = settings_in(tmp_path)
+    (tmp_path / "twite.db").write_bytes(b"this is no database at all, whatever its name is")
+
+    _, out, _ = command("check", "--config", str(path))
+
+    assert any("file is not a database" in line for line in lines_of(out, "FAIL"))
+
+
+def test_an_address_that_another_program_has_is_red(command, tmp_path):
+    path = settings_in(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        path.write_text(path.read_text().replace("127.0.0.1:0", listen))
+
+        _, out, _ = command("check", "--config", str(path))
+
+    told = [line for line in lines_of(out, "FAIL") if line.startswith("address")]
+    assert told == [f"address: {listen} cannot be listened on (address already in use)"]
+
+
+def test_a_public_address_that_browsers_would_refuse_is_red(command, tmp_path):
+    path = settings_in(tmp_path)
+    text = path.read_text().replace("[x]", 'public_url = "http://127.0.0.1:1"\n[x]')
+    path.write_text(text.replace("key =", 'origins = ["https://shop.example"]\nkey ='))
+
+    _, out, _ = command("check", "--config", str(path))
+
+    assert "public address: http://127.0.0.1:1 is http, and pages are https" in lines_of(
+        out, "FAIL"
+    )
+    assert lines_of(out, "warn")[-2:] == [
+        "public address: http://127.0.0.1:1 is not on the domain of https://shop.example",
+        "public address: http://127.0.0.1:1 cannot be reached from here: connection refused",
+    ]
+
+
+def test_findings_are_json_for_programs(command, tmp_path):
+    path = settings_in(tmp_path)
+
+    code, out, _ = command("check", "--config", str(path), "--json")
+
+    told = json.loads(out)
+    assert (code, told["ok"]) == (1, False)
+    assert [one for one in told["findings"] if one["light"] == "red"] == [
+        {
+            "topic": "X",
+            "light": "red",
+            "found": "http://127.0.0.1:1 cannot be reached: connection refused",
+            "meaning": (
+                "Nothing is lost, but nothing is delivered: conversions wait in the store."
+            ),
+            "cure": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
+        }
+    ]

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+
+from twite.cli.printing import safe
+
+SEPARATOR = "│"
+
+
+def cells(out: str) -> list[list[str]]:
+    lines = [line for line in out.splitlines() if line.startswith(SEPARATOR)]
+    return [[cell.strip() for cell in line.strip(SEPARATOR).split(SEPARATOR)] for line in lines]
+
+
+def states(command, shop) -> dict[str, str]:
+    shown = {}
+    for order in ("order-1", "order-2", "order-3", "order-4"):
+        _, out, _ = command("show", order, "--config", str(shop), "--json")
+        shown[order] = json.loads(out)[0]["state"]
+    return shown
+
+
+@pytest.mark.parametrize("words", [["dead"], ["dead", "list"]])
+def test_dead_and_held_deliveries_are_listed_with_their_reasons(command, shop, words, monkeypatch):
+    monkeypatch.chdir(shop.parent)
+
+    code, out, err = command(*words)
+
+    assert (code, err) == (0, "")
+    assert cells(out) == [
+        ["3", "held", "o8z6j", "o8z6k", "order-3", "2026-11-25T09:46:40.000Z", "outcome unknown"],
+        [
+            "2",
+            "dead",
+            "o8z6j",
+            "o8z6k",
+            "order-2",
+            "2026-11-25T09:46:40.000Z",
+            "\\x1b[31m\\x1b]0;owned\\x07 [bold]big[/bold] \\u202egpj.exe \\x9b2J",
+        ],
+    ]
+
+
+def test_a_limit_says_that_there_is_more(command, shop):
+    _, out, err = command("dead", "list", "--config", str(shop), "--limit", "1", "--json")
+
+    assert [life["conversion_id"] for life in json.loads(out)] == ["order-3"]
+    assert err == "Only the latest 1 are shown; --limit shows more.\n"
+
+
+@pytest.mark.parametrize("name", ["order-2", "2"])
+def test_one_is_replayed_by_its_conversion_id_or_number(command, shop, name):
+    assert command("dead", "replay", name, "--config", str(shop)) == (
+        0,
+        "1 queued again, 0 of them held.\n",
+        "",
+    )
+    assert states(command, shop)["order-2"] == "queued"
+
+
+def test_all_means_the_dead_ones_because_held_ones_could_count_double(command, shop):
+    code, out, _ = command("dead", "replay", "--all", "--config", str(shop))
+
+    assert (code, out) == (0, "1 queued again, 0 of them held.\n")
+    assert states(command, shop)["order-3"] == "held"
+
+
+def test_held_ones_are_replayed_when_asked_for(command, shop):
+    code, out, _ = command("dead", "replay", "--all", "--held", "--config", str(shop))
+
+    assert (code, out) == (0, "2 queued again, 1 of them held.\n")
+    assert states(command, shop)["order-3"] == "queued"
+
+
+def test_a_dry_run_changes_nothing(command, shop):
+    before = states(command, shop)
+
+    code, out, _ = command("dead", "discard", "--all", "--held", "--dry-run", "--config", str(shop))
+
+    assert code == 0
+    assert out.endswith("2 would be discarded, 1 of them held.\n")
+    assert states(command, shop) == before
+
+
+def test_a_discarded_one_is_suppressed_with_the_note(command, shop):
+    command("dead", "discard", "order-2", "--note", "test order", "--config", str(shop))
+
+    _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
+    life = json.loads(out)[0]
+    assert (life["state"], life["reason"]) == ("suppressed", "test order")
+    assert command("accounting", "--config", str(shop))[0] == 0
+
+
+def test_an_id_that_is_neither_dead_nor_held_is_a_failure_and_the_rest_is_done(command, shop):
+    code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
+
+    assert (code, out) == (1, "1 queued again, 0 of them held.\n")
+    assert err == "order-1 is neither dead nor held. twite show order-1 tells its life.\n"
+
+
+def test_what_was_done_is_json_for_programs(command, shop):
+    _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
+
+    told = json.loads(out)
+    assert told | {"chosen": [life["conversion_id"] for life in told["chosen"]]} == {
+        "do": "replay",
+        "dry_run": False,
+        "chosen": ["order-2"],
+        "done": 1,
+        "unknown": ["order-9"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["replay"], "name some, or say --all"),
+        (["discard", "order-2", "--all"], "name some, or say --all"),
+        (["replay", "order-2", "--held"], "--held goes with --all"),
+        (["list", "--pixel", "zzz"], "no such pixel"),
+        (["list", "--limit", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_wrong_usage_is_told_and_exits_with_2(command, shop, words, complaint):
+    code, out, err = command("dead", *words, "--config", str(shop))
+
+    assert (code, out) == (2, "")
+    assert complaint in err
+
+
+def test_an_empty_list_says_so(command, shop):
+    command("dead", "discard", "--all", "--held", "--config", str(shop))
+
+    assert command("dead", "list", "--config", str(shop)) == (0, "Nothing is dead or held.\n", "")
+
+
+def test_text_that_is_safe_is_shown_as_it_is():
+    assert safe("Grüße aus 東京, 49.90 €") == "Grüße aus 東京, 49.90 €"

@@ -1,0 +1,117 @@
+import pytest
+from command_stage import twite
+
+from twite import __version__
+from twite.cli import COMMANDS, application, explained, run
+from twite.domain.errors import SettingsError, StoreInUse
+
+
+def help_of(*words: str) -> str:
+    code, out, err = twite(*words, "--help", environ={"COLUMNS": "200"})
+    assert (code, err) == (0, "")
+    return out
+
+
+def test_help_names_every_command_with_its_sentence():
+    shown = help_of()
+
+    assert [name for name in COMMANDS if COMMANDS[name] not in shown] == []
+
+
+def test_help_imports_no_command():
+    listed = application(None)
+
+    assert {one.callback.__name__ for one in listed.registered_commands} == {"_not_asked"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*([name] for name in COMMANDS), ["dead", "list"], ["dead", "replay"], ["dead", "discard"]],
+)
+def test_every_command_has_help_with_an_example(capsys, words):
+    code = run([*words, "--help"])
+
+    shown, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    assert "Example: twite" in shown.replace("`", "")
+
+
+def test_the_version_is_printed():
+    assert twite("--version") == (0, f"twite {__version__}\n", "")
+
+
+def test_an_unknown_command_is_wrong_usage_and_the_nearest_one_is_named():
+    code, out, err = twite("chekc")
+
+    assert (code, out) == (2, "")
+    assert "Did you mean 'check'?" in err
+
+
+def test_without_a_command_the_help_is_shown():
+    code, out, err = twite()
+
+    assert code == 2
+    assert "accounting" in out + err
+
+
+def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
+    code, out, err = twite("serve", "--config", str(tmp_path / "twite.toml"))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        f"Error: {tmp_path}/twite.toml: there is no such file. `twite init` writes one; "
+        "--config names another\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (SettingsError(place="x.rate", message="is wrong"), "Error: x.rate: is wrong\n"),
+        (StoreInUse(path="twite.db", owner=7), "Error: twite.db is in use by process 7\n"),
+        (
+            SettingsError(place="pixel[0].\x1b[2J", message="[red]unknown[/red]"),
+            "Error: pixel[0].\\x1b[2J: [red]unknown[/red]\n",
+        ),
+    ],
+)
+def test_an_error_becomes_a_safe_sentence(capsys, error, sentence):
+    def fail() -> None:
+        raise error
+
+    code = explained(fail, asked="check", debug=False)
+
+    assert (code, *capsys.readouterr()) == (1, "", sentence)
+
+
+def test_a_fault_of_our_own_shows_no_traceback_and_none_of_its_words(capsys):
+    def fail() -> None:
+        raise KeyError("person@example.com")
+
+    code = explained(fail, asked="show", debug=False)
+
+    assert (code, *capsys.readouterr()) == (
+        1,
+        "",
+        (
+            "Error: a fault of Twite's own (KeyError). Run it again as `twite --debug show …` and "
+            "report what it prints, without your secrets.\n"
+        ),
+    )
+
+
+def test_a_fault_of_our_own_shows_its_traceback_when_asked(capsys):
+    def fail() -> None:
+        raise KeyError("place")
+
+    code = explained(fail, asked="show", debug=True)
+
+    assert code == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_exits_as_shells_expect():
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert explained(interrupted, asked="send", debug=False) == 130

@@ -1,0 +1,117 @@
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from command_stage import ENVIRONMENT
+
+from twite.assembly.settings import load
+from twite.assembly.shape import keys
+from twite.assembly.template import rendered
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_writes_settings_and_a_key_that_only_their_owner_can_read(command, tmp_path):
+    path = tmp_path / "twite.toml"
+
+    code, out, err = command("init", "--config", str(path))
+
+    assert (code, out, err) == (
+        0,
+        (
+            f"Wrote {path}.\n"
+            f"Wrote the key of the source “shop” in {tmp_path}/shop.key.\n"
+            "Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.\n"
+        ),
+        "",
+    )
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["shop.key", "twite.toml"]
+    assert (mode(path), mode(tmp_path / "shop.key")) == (0o600, 0o600)
+    assert re.fullmatch(r"[0-9A-Za-z_-]{43}\n", (tmp_path / "shop.key").read_text())
+
+
+def test_what_it_writes_can_be_used_as_it_is(command, tmp_path):
+    path = tmp_path / "twite.toml"
+
+    command(
+        "init", "--config", str(path), "--pixel", "o8z6j",
+        "--event", "purchase=o8z6k", "--event", "sign_up=tw-o8z6j-o8z6m",
+    )  # fmt: skip
+
+    settings = load(path, ENVIRONMENT)
+    assert settings.warnings == ()
+    assert settings.pixels[0].events == {"purchase": "o8z6k", "sign_up": "o8z6m"}
+    key = (tmp_path / "shop.key").read_text().strip()
+    assert settings.submitters[0].key.reveal() == key
+
+
+def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
+    path = tmp_path / "twite.toml"
+    command("init", "--config", str(path))
+
+    code, _, err = command("serve", "--config", str(path))
+
+    assert code == 1
+    assert err == (
+        "Error: pixel[0].id: 'your-pixel-id' is not a pixel id. X's ids are digits and lower-case "
+        'letters, as in "o8z6j"; copy it from the Events Manager\n'
+    )
+
+
+def test_it_does_not_overwrite(command, tmp_path):
+    path = tmp_path / "twite.toml"
+    path.write_text("# mine\n")
+
+    code, out, err = command("init", "--config", str(path))
+
+    assert (code, out) == (1, "")
+    assert err == f"Error: {path}: is there already. --force overwrites it; the key stays\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["twite.toml"]
+    assert path.read_text() == "# mine\n"
+
+
+def test_force_overwrites_the_settings_and_keeps_the_key(command, tmp_path):
+    path = tmp_path / "twite.toml"
+    command("init", "--config", str(path))
+    key = (tmp_path / "shop.key").read_text()
+    path.chmod(0o644)
+
+    code, out, _ = command("init", "--config", str(path), "--force", "--json")
+
+    assert (code, json.loads(out)["made_key"]) == (0, False)
+    assert (tmp_path / "shop.key").read_text() == key
+    assert mode(path) == 0o600
+
+
+def test_a_folder_that_is_not_there_is_told(command, tmp_path):
+    code, _, err = command("init", "--config", str(tmp_path / "none" / "twite.toml"))
+
+    assert code == 1
+    assert "cannot be written (No such file or directory)" in err
+
+
+@pytest.mark.parametrize("pair", ["purchase", "=o8z6k", "purchase="])
+def test_an_event_that_is_no_pair_is_wrong_usage(command, tmp_path, pair):
+    code, _, err = command("init", "--config", str(tmp_path / "twite.toml"), "--event", pair)
+
+    assert code == 2
+    assert "is not NAME=ID" in err
+
+
+def test_the_template_names_every_key_there_is():
+    text = rendered(pixel="o8z6j", events={"purchase": "o8z6k"}, key_file="shop.key")
+
+    leaves = {key.removesuffix(".*").rpartition(".")[2].removesuffix("[]") for key in keys()}
+    named = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
+    named |= set(re.findall(r"\b(\w+) = ", text))
+    assert leaves - named == set()
+
+
+def test_what_a_person_types_cannot_break_out_of_the_template():
+    text = rendered(pixel='a"\nid = "b', events={'x" = "1", "y': "z"}, key_file="shop.key")
+
+    assert 'id = "a\\"\\nid = \\"b"\n' in text

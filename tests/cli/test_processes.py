@@ -1,0 +1,158 @@
+"""Commands that run until they are stopped, as real processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from command_stage import ENVIRONMENT, KEY, settings_in, store_in, twite
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
+    """Start a command with --json; yields it with the line in which it says that it is ready."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "twite", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            yield process, json.loads(line) if line else {}
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def post(url: str, document: object) -> dict[str, object]:
+    request = urllib.request.Request(
+        f"{url}/v1/conversions",
+        data=json.dumps(document).encode(),
+        headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
+    path = settings_in(tmp_path)
+
+    with running("serve", "--config", str(path)) as (process, ready):
+        receipt = post(
+            ready["url"],
+            {"event": "purchase", "conversion_id": "order-1", "twclid": "abc", "value": "1.00",
+             "currency": "EUR"},
+        )  # fmt: skip
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+
+    assert (ready["pid"], ready["public_url"]) == (process.pid, None)
+    assert receipt["accepted"] == 1
+    assert (process.returncode, out) == (0, "")
+    assert twite("show", "order-1", "--config", str(path))[0] == 0
+
+
+def test_a_second_gateway_on_the_same_store_says_so_and_exits_1(tmp_path):
+    path = settings_in(tmp_path)
+
+    with running("serve", "--config", str(path)) as (process, _):
+        second = twite("serve", "--config", str(path))
+
+    assert second == (1, "", f"Error: {tmp_path}/twite.db is in use by process {process.pid}\n")
+
+
+def test_deliveries_are_replayed_and_discarded_through_the_running_gateway(tmp_path):
+    store_in(tmp_path)
+    path = settings_in(tmp_path)
+    config = ("--config", str(path))
+
+    with running("serve", *config):
+        replayed = twite("dead", "replay", "order-2", *config)
+        discarded = twite("dead", "discard", "order-3", "--note", "seen at X", *config)
+        balance = json.loads(twite("accounting", "--json", *config)[1])
+
+    assert replayed == (0, "1 queued again, 0 of them held.\n", "")
+    assert discarded == (0, "1 discarded, 1 of them held.\n", "")
+    assert {name: count for name, count in balance.items() if name != "by" and count} == {
+        "received": 5,
+        "delivered": 1,
+        "duplicate": 1,
+        "suppressed": 1,
+        "pending": 2,
+    }
+
+
+def test_a_gateway_that_does_not_obey_the_desk_is_told(tmp_path):
+    store_in(tmp_path)
+    path = settings_in(tmp_path)
+    note = tmp_path / "twite.db.gateway"
+
+    with running("serve", "--config", str(path)) as (_, ready):
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"token": "not-this-one"}))
+        code, out, err = twite("dead", "replay", "order-2", "--config", str(path))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        f"Error: the gateway at {ready['url']} owns the store and answered 404. "
+        "Look at its log, or stop it and try again\n"
+    )
+
+
+def test_half_a_gateway_needs_another_store(tmp_path):
+    path = settings_in(tmp_path)
+
+    assert twite("serve", "--role", "sender", "--config", str(path)) == (
+        1,
+        "",
+        (
+            "Error: --role: 'sender' needs a store that several processes can share, and a SQLite "
+            "file has one owner. Leave --role out\n"
+        ),
+    )
+
+
+def test_an_address_that_cannot_be_had_is_told(tmp_path):
+    path = settings_in(tmp_path)
+    path.write_text(path.read_text().replace("127.0.0.1:0", "192.0.2.1:80"))
+
+    code, out, err = twite("serve", "--config", str(path))
+
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: server.listen: cannot listen on 192.0.2.1:80")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_emulator_says_where_it_is_obeys_its_switches_and_stops(number):
+    with running("emulate", "--listen", "127.0.0.1:0", "--switch", "strict_time=on") as started:
+        process, ready = started
+        with urllib.request.urlopen(f"{ready['url']}/_emulator/switches", timeout=10) as answer:
+            switches = json.loads(answer.read())
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+
+    assert ready["pid"] == process.pid
+    assert switches["switches"]["strict_time"] is True
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--switch", "strict_tim=on"], "the nearest is 'strict_time'"),
+        (["--switch", "strict_time"], "has no '='"),
+        (["--listen", "8081"], "has no port that can be used"),
+        (["--world", "not-there.json"], "cannot be used"),
+    ],
+)
+def test_wrong_usage_of_the_emulator_is_told_and_exits_with_2(words, complaint):
+    code, out, err = twite("emulate", *words, environ={"COLUMNS": "200"})
+
+    assert (code, out) == (2, "")
+    assert complaint in err

@@ -1,0 +1,166 @@
+import json
+
+import pytest
+
+from twite.cli.send_gateway import Answer, NoAnswer, Stopped, Submitter, Waiting, fits
+from twite.cli.send_verdicts import Kind
+from twite.intake.findings import Finding, Row
+
+REPEAT = Finding(field="conversion_id", code="same_as_earlier", message="as row 1")
+
+
+def rows(*orders, notes=()):
+    return [
+        Row(number=number, order=order, body=json.dumps({"id": order}).encode(), notes=notes)
+        for number, order in enumerate(orders, 2)
+    ]
+
+
+def answer(status=202, retry_after=0.0, **said):
+    body = {"rejected": []} | said
+    return Answer(status=status, body=json.dumps(body).encode(), retry_after=retry_after)
+
+
+class Stage:
+    """A gateway that answers by a script, and a clock that moves when somebody waits."""
+
+    def __init__(self, *answers, patience=600.0):
+        self.answers = list(answers)
+        self.bodies = []
+        self.waited = []
+        self.said = []
+        self.submitter = Submitter(
+            post=self.post,
+            waiting=Waiting(
+                patience=patience,
+                elapsed=lambda: sum(self.waited),
+                sleep=self.sleep,
+                chance=lambda: 0.5,
+                say=self.said.append,
+            ),
+        )
+
+    async def post(self, body):
+        self.bodies.append([one["id"] for one in json.loads(body)["conversions"]])
+        return self.answers.pop(0)
+
+    async def sleep(self, seconds):
+        self.waited.append(seconds)
+
+
+def kinds(verdicts):
+    return [verdict.kind for verdict in verdicts]
+
+
+async def test_each_row_gets_what_the_answer_says_of_it():
+    wrong = {"path": "event", "code": "event_unknown", "message": "no such event"}
+    stage = Stage(
+        answer(
+            rejected=[{"index": 1, "errors": [wrong]}],
+            warnings=[{"index": 2, "warnings": [wrong]}],
+            duplicate_indexes=[3],
+            suppressed_indexes=[4],
+        )
+    )
+
+    verdicts = await stage.submitter.submit(rows("a", "b", "c", "d", "e"))
+
+    assert kinds(verdicts) == [
+        Kind.ACCEPTED,
+        Kind.REJECTED,
+        Kind.ACCEPTED_WITH_NOTES,
+        Kind.DUPLICATE,
+        Kind.SUPPRESSED,
+    ]
+    finding = Finding(field="event", code="event_unknown", message="no such event")
+    assert (verdicts[1].errors, verdicts[2].notes) == ((finding,), (finding,))
+
+
+async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
+    stage = Stage(answer(429, retry_after=7.0), answer(503), answer())
+
+    verdicts = await stage.submitter.submit(rows("a"))
+
+    assert kinds(verdicts) == [Kind.ACCEPTED]
+    assert stage.waited == [7.0, 5.0]
+    assert stage.said == [
+        "the gateway answers 429: waiting, then going on (Ctrl-C stops)",
+        "the gateway takes conversions again: going on",
+    ]
+
+
+async def test_waiting_grows_to_half_a_minute_and_ends_with_patience():
+    stage = Stage(*[NoAnswer(reason="no gateway answers", lost=False)] * 50, patience=120.0)
+
+    with pytest.raises(Stopped, match="no gateway answers; waited 120 s"):
+        await stage.submitter.submit(rows("a"))
+
+    assert stage.waited == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize("lost", [NoAnswer(reason="cut off", lost=True), answer(504)])
+async def test_a_duplicate_after_a_lost_answer_says_that_it_may_be_our_own(lost):
+    stage = Stage(lost, answer(duplicate_indexes=[0]))
+
+    (verdict,) = await stage.submitter.submit(rows("a"))
+
+    assert verdict.kind is Kind.DUPLICATE
+    assert [note.code for note in verdict.notes] == ["answer_lost"]
+
+
+@pytest.mark.parametrize(
+    "before", [NoAnswer(reason="refused", lost=False), answer(503), answer(429)]
+)
+async def test_what_cannot_have_arrived_makes_no_such_note(before):
+    stage = Stage(before, answer(duplicate_indexes=[0]))
+
+    (verdict,) = await stage.submitter.submit(rows("a"))
+
+    assert verdict.notes == ()
+
+
+async def test_a_repeat_within_the_file_needs_no_lost_answer():
+    stage = Stage(NoAnswer(reason="cut off", lost=True), answer(duplicate_indexes=[0]))
+
+    (verdict,) = await stage.submitter.submit(rows("a", notes=(REPEAT,)))
+
+    assert verdict.notes == (REPEAT,)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
+    wrong = {"path": "conversions[0].email", "code": "odd", "message": "odd"}
+    refuse = answer(status, errors=[wrong])
+    stage = Stage(refuse, answer(), refuse, answer(), refuse)
+
+    verdicts = await stage.submitter.submit(rows("a", "b", "c", "d"))
+
+    assert stage.bodies == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["d"]]
+    assert kinds(verdicts) == [Kind.ACCEPTED] * 3 + [Kind.REJECTED]
+    (error,) = verdicts[3].errors
+    assert (error.field, error.code) == (("email", "odd") if status == 400 else ("", "too_large"))
+
+
+@pytest.mark.parametrize(
+    ("final", "sentence"),
+    [
+        (answer(401), "does not know this key"),
+        (answer(403), "does not let this key submit"),
+        (answer(404), "no gateway at this address"),
+        (answer(302), "answered 302, which is no answer"),
+        (Answer(status=202, body=b"<html>"), "answered 202, which is no answer"),
+        (answer(duplicate_indexes=[1]), "answered 202, which is no answer"),
+        (answer(415, errors=[{"path": "", "code": "x", "message": "no JSON"}]), "no JSON"),
+    ],
+)
+async def test_what_no_other_try_would_change_stops_the_run(final, sentence):
+    stage = Stage(final)
+
+    with pytest.raises(Stopped, match=sentence):
+        await stage.submitter.submit(rows("a"))
+
+
+def test_a_request_holds_500_rows_and_stays_below_the_gateways_limit():
+    assert fits(500, 800_000)
+    assert not fits(501, 800_000)
+    assert not fits(2, 900_000)

@@ -1,0 +1,80 @@
+import datetime as dt
+import decimal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from twite.cli.send_parquet import ParquetMissing, Table, as_text, open_table
+from twite.domain.errors import SenderError
+from twite.intake.amounts import read_amount
+
+
+class Frame:
+    """What polars gives, of a few rows."""
+
+    def __init__(self, columns, rows):
+        self.columns = columns
+        self.height = len(rows)
+        self._rows = rows
+
+    def iter_slices(self, n_rows):
+        assert n_rows > 0
+        return iter([Frame(self.columns, self._rows[:1]), Frame(self.columns, self._rows[1:])])
+
+    def rows(self):
+        return self._rows
+
+
+def test_without_polars_the_sentence_says_how_to_install_it():
+    def nowhere(name):
+        raise ImportError(name)
+
+    with pytest.raises(ParquetMissing, match=r"pip install 'twite\[parquet\]'"):
+        open_table(Path("orders.parquet"), nowhere)
+
+
+def test_what_polars_cannot_read_is_refused_in_its_own_first_line():
+    class PolarsError(Exception):
+        pass
+
+    def refuse(path, *, glob):
+        raise PolarsError("out of specification\nbacktrace …")
+
+    polars = SimpleNamespace(
+        read_parquet=refuse, exceptions=SimpleNamespace(PolarsError=PolarsError)
+    )
+
+    with pytest.raises(SenderError, match="orders.parquet: .*: out of specification$"):
+        open_table(Path("orders.parquet"), lambda name: polars)
+
+
+def test_rows_are_numbered_across_slices():
+    table = Table(Frame(["order_id", "total"], [("o-1", 1.5), ("o-2", None), ("o-3", 2)]))
+
+    assert list(table.rows()) == [(1, ["o-1", "1.50"]), (2, ["o-2", ""]), (3, ["o-3", "2"])]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "true"),
+        (12.5, "12.50"),
+        (1.234, "1.2340"),
+        (float("nan"), ""),
+        (1e21, "1000000000000000000000"),
+        (decimal.Decimal("1.234"), "1.2340"),
+        (dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC), "2026-11-22T06:00:00+00:00"),
+        (dt.datetime(2026, 11, 22, 6), "2026-11-22T06:00:00"),  # noqa: DTZ001 — Parquet has such
+        (dt.date(2026, 11, 22), "2026-11-22"),
+        (b"o-1", "o-1"),
+        ([{"sku": "CAP-7", "qty": 2}], '[{"sku":"CAP-7","qty":2}]'),
+    ],
+)
+def test_a_value_is_spelled_as_a_csv_would_hold_it(value, text):
+    assert as_text(value) == text
+
+
+def test_a_number_of_three_decimals_is_never_taken_for_thousands():
+    assert read_amount(as_text(1.234), currency="EUR", decimal=None).text == "1.2340"

@@ -1,0 +1,127 @@
+import csv
+import io
+
+import msgspec
+import pytest
+
+from twite.cli.send_report import HEADER, Report, State, earlier_run, open_report, state_path
+from twite.cli.send_verdicts import Kind, Reason, Tally, Verdict
+from twite.domain.errors import SenderError
+from twite.intake.findings import Finding
+
+
+def state():
+    return State(size=10, sha256="ab", options="o")
+
+
+def verdict(number, *errors):
+    found = tuple(Finding(field="email", code=code, message="…") for code in errors)
+    kind = Kind.REJECTED if errors else Kind.ACCEPTED
+    return Verdict(number=number, order=f"o-{number}", kind=kind, errors=found)
+
+
+def lines(path):
+    return list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "orders.csv.report.csv"
+
+
+def test_a_row_has_a_line_for_each_thing_to_say(path):
+    report = Report(path, state())
+    report.write([verdict(2), verdict(3, "email_unusable", "identifier_missing")])
+    report.close()
+
+    assert lines(path) == [
+        list(HEADER),
+        ["2", "o-2", "accepted", "", "", ""],
+        ["3", "o-3", "rejected", "email_unusable", "email", "…"],
+        ["3", "o-3", "rejected", "identifier_missing", "email", "…"],
+    ]
+
+
+def test_what_was_written_and_not_noted_is_cut_off_again(path):
+    report = Report(path, state())
+    report.write([verdict(2)])
+    report.close()
+    with path.open("ab") as file:
+        file.write(b"3,o-3,acc")
+
+    again = Report(path, earlier_run(path, size=10, sha256="ab"))
+    again.write([verdict(3)])
+    again.close()
+
+    assert [line[0] for line in lines(path)] == ["row", "2", "3"]
+
+
+def test_an_earlier_run_counts_for_the_same_file_alone(path):
+    report = Report(path, state())
+    report.write([verdict(2)])
+    report.close()
+
+    same = earlier_run(path, size=10, sha256="ab")
+
+    assert (same.done, same.tally.rows) == (1, 1)
+    assert earlier_run(path, size=11, sha256="ab") is None
+    assert earlier_run(path, size=10, sha256="cd") is None
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"{", b"\xff", b'{"size": "x"}'])
+def test_a_spoilt_note_is_no_earlier_run(path, spoilt):
+    Report(path, state()).close()
+    state_path(path).write_bytes(spoilt)
+
+    assert earlier_run(path, size=10, sha256="ab") is None
+
+
+def test_a_report_that_was_shortened_is_no_earlier_run(path):
+    report = Report(path, state())
+    report.write([verdict(2)])
+    report.close()
+    path.write_bytes(b"")
+
+    assert earlier_run(path, size=10, sha256="ab") is None
+
+
+@pytest.mark.parametrize("start", list("=+-@\t\r\0\uff1d\uff0b\uff0d\uff20"))
+def test_no_cell_begins_as_a_formula_does(path, start):
+    hostile = Verdict(number=2, order=f"{start}1+1", kind=Kind.ACCEPTED)
+    report = Report(path, state())
+    report.write([hostile])
+    report.close()
+
+    assert lines(path)[1][1].startswith("'")
+
+
+def test_a_line_break_in_an_order_id_does_not_break_the_line(path):
+    report = Report(path, state())
+    report.write([Verdict(number=2, order="a\n3,b", kind=Kind.ACCEPTED)])
+    report.close()
+
+    assert lines(path)[1:] == [["2", "a?3,b", "accepted", "", "", ""]]
+
+
+def test_another_file_is_only_overwritten_on_request(tmp_path, path):
+    path.write_text("mine")
+
+    with pytest.raises(SenderError, match="no report"):
+        open_report(path, state(), source=tmp_path / "orders.csv", overwrite=False)
+    open_report(path, state(), source=tmp_path / "orders.csv", overwrite=True).close()
+
+    assert lines(path) == [list(HEADER)]
+
+
+def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
+    tally = Tally()
+    for one in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
+        tally.add(one)
+
+    assert msgspec.to_builtins(tally) == {
+        "rows": 3,
+        "kinds": {"accepted": 1, "rejected": 2},
+        "errors": {"x": {"count": 2, "row": 3}, "y": {"count": 1, "row": 4}},
+        "notes": {},
+    }
+    assert tally.errors["y"] == Reason(count=1, row=4)

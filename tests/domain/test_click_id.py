@@ -1,0 +1,83 @@
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.fault import Fault
+from twite.domain.normalize import click_id, click_id_of_url
+
+CLICK = "23opevjt88psuo13lu8d020qkn"
+COOKIE = json.dumps(
+    {"pixelVersion": "2.3.29", "timestamp": 1795600000000, "twclid": CLICK, "source": 1}
+)
+
+
+def read(text):
+    return click_id(text, path="twclid")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLICK,
+        f"  {CLICK}\n",
+        COOKIE,
+        quote(COOKIE),
+        quote(COOKIE, safe="{}"),
+        f"https://shop.example/landing?utm_source=x&twclid={CLICK}",
+        f"https://shop.example/?twclid={CLICK}&email=bob%40example.com#top",
+        f"twclid={CLICK}",
+        f"?twclid={CLICK}",
+        f"a=b&twclid={CLICK}",
+        quote(f"https://shop.example/?twclid={CLICK}", safe=""),
+    ],
+)
+def test_a_click_id_is_found_raw_in_an_address_and_in_a_cookie(text):
+    assert read(text) == CLICK
+
+
+def test_a_click_id_is_never_hashed_nor_changed():
+    assert read("2-3k9x0ABCD_1efgh2ijkl3mnop4q") == "2-3k9x0ABCD_1efgh2ijkl3mnop4q"
+
+
+def test_another_parameter_cannot_smuggle_one_in():
+    url = f"https://shop.example/?next=%26twclid%3Devil&twclid={CLICK}"
+
+    assert read(url) == CLICK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "null", "undefined", "(not set)", "None", "0", "-", "n/a",
+        "a b", "a\x00b", "clé", "bob@example.com", "x" * 513, "x" * 4_096,
+        "{}", '{"twclid":""}', '{"twclid":"null"}', '{"twclid":5}', '{"twclid":"a b"}', "{",
+        '{"twclid":' + "[" * 5_000, "%7B%7D", "%", "%zz", "twclid=", "?twclid=undefined",
+        "https://shop.example/?gclid=abc", "https://[?twclid=a",
+        "?" + "a=1&" * 2_000 + f"twclid={CLICK}",
+    ],
+)  # fmt: skip
+def test_what_is_no_click_id_is_a_fault(text):
+    assert read(text).code == "twclid_unusable"
+
+
+def test_a_fault_does_not_repeat_what_was_given():
+    assert "bob" not in f"{read('bob@example.com')}"
+
+
+def test_the_first_usable_one_of_an_address_counts():
+    assert click_id_of_url(f"https://shop.example/?twclid=&twclid=null&twclid={CLICK}") == CLICK
+
+
+@pytest.mark.parametrize("url", ["", "https://shop.example/", "https://shop.example/?twclid=a%20b"])
+def test_an_address_without_one_has_none(url):
+    assert click_id_of_url(url) is None
+
+
+@given(st.text(max_size=600))
+def test_any_text_is_a_click_id_or_a_fault(text):
+    found = read(text)
+
+    assert isinstance(found, Fault) or found.replace("-", "").replace("_", "").isascii()

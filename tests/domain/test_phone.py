@@ -1,0 +1,160 @@
+import hashlib
+import re
+
+import phonenumbers
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from twite.domain.fault import Fault
+from twite.domain.normalize import e164, phone_digest
+
+LONDON = "+442079460958"
+SHA_OF_555 = "40d3f4e02db27d66cf4cfdda506c2c945f115a7955cc8491dda98ce5beabcda0"
+X_VECTOR = "1fa6b8d986d9b9cd01bf36951815158bbde9f520c0567c835dfe34783d0a4231"
+WITHOUT_PLUS = "cf14fe3c9d73fcb3574d2643988efb2db605b1c224725bd322d7d2350467b4dc"
+
+INTERNATIONAL = [
+    LONDON,
+    "+44 20 7946 0958",
+    "+44 (0)20 7946 0958",
+    "+44-20-7946-0958",
+    "+44.20.7946.0958",
+    "+44/20/7946/0958",
+    "0044 20 7946 0958",
+    "00442079460958",
+    "(+44) 20 7946 0958",
+    " +44 20 7946 0958 ",
+    "tel:+44-20-7946-0958",
+    "\uff0b44 20 7946 0958",
+    "+44\u00a020\u00a07946\u00a00958",
+    "+44\u201020\u20137946\u20140958",
+    "+44 20 7946 0958 ext. 12",
+    "+44 20 7946 0958 x12",
+    "\u202a+442079460958\u202c",
+    "\u200b+44 20 7946\u200b 0958",
+]
+NATIONAL = [
+    "020 7946 0958",
+    "02079460958",
+    "(020) 7946 0958",
+    "(020) 7946-0958",
+    "020-7946-0958",
+    "020.7946.0958",
+    "0 20 7946 0958",
+    "44 20 7946 0958",
+    "20 7946 0958",
+    "\u0660\u0662\u0660 \u0667\u0669\u0664\u0666 \u0660\u0669\u0665\u0668",
+]
+
+
+def digest_of(text, region=None):
+    return phone_digest(text, region=region, path="phone")
+
+
+def code_of(text, region=None):
+    read = digest_of(text, region)
+    return read.code if isinstance(read, Fault) else "taken"
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_number_that_every_peer_hashes_wrongly_is_hashed_right():
+    assert digest_of("+1 (415) 555-0100") == SHA_OF_555
+
+
+def test_the_vector_of_x_is_met_and_its_plus_kept():
+    assert digest_of("+11234567890") == X_VECTOR
+    assert digest_of("+11234567890") != WITHOUT_PLUS
+
+
+@pytest.mark.parametrize("spelling", INTERNATIONAL)
+def test_a_number_with_a_country_code_needs_no_region(spelling):
+    assert digest_of(spelling) == sha256(LONDON)
+
+
+@pytest.mark.parametrize("spelling", [*INTERNATIONAL, *NATIONAL])
+def test_all_spellings_are_one_number_where_the_region_is_known(spelling):
+    assert digest_of(spelling, "GB") == sha256(LONDON)
+
+
+@pytest.mark.parametrize("spelling", NATIONAL)
+def test_a_national_number_is_not_guessed_at(spelling):
+    assert code_of(spelling) == "phone_needs_region"
+
+
+def test_the_region_decides_what_a_national_number_is():
+    assert digest_of("(415) 555-0100", "US") == SHA_OF_555
+
+
+def test_a_leading_zero_that_belongs_to_the_number_stays():
+    assert e164("06 1234 5678", "IT") == "+390612345678"
+
+
+def test_the_code_for_dialling_out_is_that_of_the_region():
+    assert digest_of("011 44 20 7946 0958", "US") == sha256(LONDON)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "+", "-", "n/a", "null", "unknown", "none given", "00", "12", "+44", "+44 1",
+        "+999 123 456 789", "+44 20 7946 0958 0958 0958", "bob@example.com",
+        "+44 20 7946 0958\x00", "1" * 65, "+1" + "2" * 5_000, "0000000000", "000-000-0000",
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_a_fault_even_where_the_region_is_known(text):
+    assert code_of(text, "GB") == "phone_unusable"
+
+
+@pytest.mark.parametrize("text", ["", "+", "n/a", "unknown", "123456", "1" * 65, "tel:"])
+def test_what_is_no_number_needs_no_region_to_be_a_fault(text):
+    assert code_of(text) == "phone_unusable"
+
+
+def test_a_digest_is_not_hashed_again():
+    assert digest_of(X_VECTOR, "GB") == X_VECTOR
+    assert digest_of(f" {X_VECTOR.upper()} ", "GB") == X_VECTOR
+
+
+@pytest.mark.parametrize("length", [32, 40, 128])
+def test_another_hash_is_refused_as_such(length):
+    assert code_of("1a" * (length // 2), "GB") == "not_sha256"
+
+
+def test_the_hash_of_nothing_matches_nobody():
+    assert code_of(sha256("")) == "hash_of_nothing"
+
+
+def test_a_fault_does_not_repeat_the_number():
+    assert "7946" not in f"{digest_of('020 7946 0958')}"
+
+
+@given(
+    number=st.sampled_from(["1", "33", "34", "44", "61", "91"]).flatmap(
+        lambda code: st.from_regex(re.compile(rf"\+{code}[0-9]{{8,10}}", re.ASCII), fullmatch=True)
+    ),
+    region=st.none() | st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
+)
+def test_the_fast_path_agrees_with_the_library(number, region):
+    slow = e164(number, region)
+    assume(slow.startswith("+"))
+
+    assert digest_of(number, region) == sha256(slow)
+
+
+@given(st.from_regex(re.compile(
+    r"\+(?:1[2-9][0-9]{2}[2-9][0-9]{6}|44[1-35-9][0-9]{9}|33[1-9][0-9]{8}|34[6-9][0-9]{8}"
+    r"|91[6-9][0-9]{9}|61[2-478][0-9]{8})"
+), fullmatch=True))  # fmt: skip
+def test_what_takes_the_fast_path_is_what_the_library_would_spell(number):
+    assert e164(number, None) == number
+
+
+@given(st.text(max_size=80), st.sampled_from([None, "GB", "US", "IT"]))
+def test_any_text_is_a_digest_or_a_fault(text, region):
+    read = digest_of(text, region)
+
+    assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())

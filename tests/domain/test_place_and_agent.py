@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.fault import Fault
+from twite.domain.normalize import ip_address, user_agent
+
+
+def ip(text):
+    read = ip_address(text, path="ip")
+    return read.code if isinstance(read, Fault) else read
+
+
+def agent(text):
+    read = user_agent(text, path="user_agent")
+    return read.code if isinstance(read, Fault) else read
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        (" 203.0.113.7\n", "203.0.113.7"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("198.51.100.255", "198.51.100.255"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::FFFF:cb00:7107", "203.0.113.7"),
+    ],
+)
+def test_an_address_gets_its_one_spelling(text, address):
+    assert ip(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "100.64.0.1",
+        "0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "::1", "fe80::1", "fd00::1", "ff02::1",
+        "::ffff:10.0.0.1", "::ffff:127.0.0.1",
+    ],
+)  # fmt: skip
+def test_a_private_address_says_nothing_of_a_person(text):
+    assert ip(text) == "ip_private"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "null", "unknown", "203.0.113", "203.0.113.256", "203.0.113.7.1", "0313.0.0161.7",
+        "203.000.113.007", "0xcb.0.0x71.7", "3405803783", "203.0.113.7:443", "203.0.113.7, 192.0.2.1",
+        "203.0.113.0/24", "fe80::1%eth0", "2001:db8::1%1", "2001:db8:::1", "\u0661.1.1.1", "1" * 65,
+        "203.0.113.7\x00",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_a_fault(text):
+    assert ip(text) == "ip_unusable"
+
+
+def test_a_user_agent_is_trimmed_and_otherwise_raw():
+    assert agent("  Mozilla/5.0 (X11; Ünïcode\u00a0) ") == "Mozilla/5.0 (X11; Ünïcode\u00a0)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "  ", "null", "Unknown", "(not set)", "-", "a\r\nX-Evil: 1", "a\tb", "a\x00b", "a\x7fb",
+        "a\x85b", "x" * 2_049, "x" * 65_536,
+    ],
+)  # fmt: skip
+def test_what_is_no_user_agent_is_a_fault(text):
+    assert agent(text) == "user_agent_unusable"
+
+
+def test_the_longest_user_agent_is_taken():
+    assert agent("x" * 2_048) == "x" * 2_048
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_an_address_or_a_fault(text):
+    assert isinstance(ip(text), str)
+
+
+@given(st.ip_addresses())
+def test_reading_an_address_again_gives_it_back(address):
+    once = ip(str(address))
+
+    assert once.startswith("ip_") or ip(once) == once
