@@ -113,3 +113,21 @@ def test_every_key_has_a_variable(key):
     name = variable(key)
 
     assert override({}, {name: "1"}) == {key.replace("[]", "[0]"): name}
+
+
+ODD = [
+    "", " ", "x" * 70_000, "-1", str(2**70), "1.5", "nan", "true", "[]", "{}", "[[1]]", '{a = "b"}',
+    "1979-05-27", '"', "env:", "env:A=B", "env:\0", "file:", "file:.", "file:\0", "file:/dev/null",
+    "[::", "[::]:1", "a:٣", "http://[", "http://a:99999", "http://[v1.x]", "http://\u2100.example",
+    "https://a.example:٣", "sqlite:", "sqlite:///", "\ud800", "tw--", "%", "1/2", "::/129",
+    "9" * 5_000, "9" * 5_000 + "d",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", list(keys()))
+def test_no_value_whatever_it_is_makes_another_error_than_a_sentence(tmp_path, key):
+    name = variable(key.replace("*", "purchase"))
+
+    sentences = [complaint(tmp_path, GOOD, {name: odd}) for odd in ODD]
+
+    assert all(sentences)

@@ -199,6 +199,10 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
                 "Texts stand in quotes, tables in [brackets]"
             ),
         ),
+        (
+            b"[x]\nrate = " + b"9" * 5_000,
+            "{path}: holds a number that is too long. Write it shorter",
+        ),
         (b"# \xff\n", "{path}, line 1: not UTF-8 text. Save the file as UTF-8"),
         (
             b"a = " + b"[" * 100_000,

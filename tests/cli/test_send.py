@@ -280,7 +280,14 @@ def test_json_output_says_all_there_is(place, gateway, capsys):
                 "suppressed": 0,
                 "rejected": 1,
                 "not_sent": 0,
-                "rejected_by": [{"code": "amount_negative", "count": 1, "row": 3}],
+                "rejected_by": [
+                    {
+                        "code": "amount_negative",
+                        "count": 1,
+                        "row": 3,
+                        "message": '"-1" is below zero: a refund is not a conversion',
+                    }
+                ],
                 "notes": [],
                 "columns": {
                     "conversion_id": "order_id",

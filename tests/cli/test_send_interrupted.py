@@ -31,7 +31,7 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
             *(sys.executable, "-m", "twite", "send", str(orders)),
             *("--to", gateway.url, "--key-from", f"file:{tmp_path / 'key'}"),
         ]
-        with subprocess.Popen(  # noqa: S603 — our own command
+        with subprocess.Popen(
             command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
         ) as process:  # fmt: skip
@@ -39,7 +39,7 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=10)[1]
         release.set()
-        again = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)  # noqa: S603 — our own command
+        again = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
 
     assert process.returncode == 130
     assert "stopped after 500 rows" in said

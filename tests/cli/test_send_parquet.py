@@ -45,8 +45,8 @@ def test_what_polars_cannot_read_is_refused_in_its_own_first_line():
         read_parquet=refuse, exceptions=SimpleNamespace(PolarsError=PolarsError)
     )
 
-    with pytest.raises(SenderError, match="orders.parquet: .*: out of specification$"):
-        open_table(Path("orders.parquet"), lambda name: polars)
+    with pytest.raises(SenderError, match=r"orders\.parquet: .*: out of specification$"):
+        open_table(Path("orders.parquet"), lambda _: polars)
 
 
 def test_rows_are_numbered_across_slices():

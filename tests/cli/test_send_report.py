@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from twite.cli.send_report import HEADER, Report, State, earlier_run, open_report, state_path
-from twite.cli.send_verdicts import Kind, Reason, Tally, Verdict
+from twite.cli.send_verdicts import Kind, Tally, Verdict
 from twite.domain.errors import SenderError
 from twite.intake.findings import Finding
 
@@ -106,9 +106,12 @@ def test_a_line_break_in_an_order_id_does_not_break_the_line(path):
 def test_another_file_is_only_overwritten_on_request(tmp_path, path):
     path.write_text("mine")
 
+    source = tmp_path / "orders.csv"
+    source.write_text("order_id")
+
     with pytest.raises(SenderError, match="no report"):
-        open_report(path, state(), source=tmp_path / "orders.csv", overwrite=False)
-    open_report(path, state(), source=tmp_path / "orders.csv", overwrite=True).close()
+        open_report(path, state(), source=source, overwrite=False)
+    open_report(path, state(), source=source, overwrite=True).close()
 
     assert lines(path) == [list(HEADER)]
 
@@ -121,7 +124,9 @@ def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
     assert msgspec.to_builtins(tally) == {
         "rows": 3,
         "kinds": {"accepted": 1, "rejected": 2},
-        "errors": {"x": {"count": 2, "row": 3}, "y": {"count": 1, "row": 4}},
+        "errors": {
+            "x": {"count": 2, "row": 3, "message": "…"},
+            "y": {"count": 1, "row": 4, "message": "…"},
+        },
         "notes": {},
     }
-    assert tally.errors["y"] == Reason(count=1, row=4)

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 
 import msgspec
 import pytest
@@ -237,3 +238,27 @@ async def test_more_submissions_at_once_than_the_limit_are_told_to_come_again(st
     assert second.headers["retry-after"] == "1"
     assert (await first).status == 202
     assert (await stage.submit(ONE)).status == 202
+
+
+async def test_larger_bodies_at_once_than_the_limit_are_told_to_come_again(staged):
+    stage = await staged(limits=Limits(in_hand=len(ONE) * 2))
+    stage.accept.until = asyncio.Event()
+    first = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    answers = [
+        await stage.submit(ONE + b" "),
+        await stage.submit(gzip.compress(ONE), headers={"Content-Encoding": "gzip"}),
+    ]
+    stage.accept.until.set()
+
+    assert [answer.status for answer in answers] == [429, 429]
+    assert (await first).status == 202
+
+
+async def test_one_body_is_taken_however_little_may_be_in_hand(staged):
+    stage = await staged(limits=Limits(in_hand=1))
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 202

@@ -16,6 +16,7 @@ from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 _PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _IN_ONE_REQUEST: Final = 10_000
+_OK: Final = 200
 
 
 @asynccontextmanager
@@ -108,7 +109,7 @@ class GatewayDesk:
                 f"{self._url}/-/desk", json=order, headers=headers, allow_redirects=False
             ) as answer:
                 body = await answer.read()
-                if not answer.ok:
+                if answer.status != _OK:
                     raise self._refused(f"answered {answer.status}")
                 return msgspec.json.decode(body, type=_Done).done
         except (aiohttp.ClientError, OSError) as failure:

@@ -19,6 +19,7 @@ Tree = dict[str, object]
 
 PREFIX: Final = "TWITE_"
 _STEP: Final = "__"
+_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -43,6 +44,11 @@ def read(path: Path) -> Tree:
         ) from None
     except tomllib.TOMLDecodeError as failure:
         raise _not_toml(path, failure) from None
+    except ValueError:
+        # Python reads no number of more than 4,300 digits, and tomllib passes that on.
+        raise SettingsError(
+            place=str(path), message="holds a number that is too long. Write it shorter"
+        ) from None
     except RecursionError:
         raise SettingsError(
             place=str(path), message="nested too deep to be settings. Write the tables out flat"
@@ -73,7 +79,7 @@ def scalar(text: str) -> object:
     """Read text as one value of TOML (a number, true, a list …), or return it as it is."""
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
 
 
@@ -99,7 +105,11 @@ def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], pla
         below = kind.value_type
         key = next((old for old in node if str(old).lower() == step), step)
         place = f"{place}.{key}"
-    elif isinstance(kind, inspect.VarTupleType) and isinstance(node, list) and step.isdecimal():
+    elif (
+        isinstance(kind, inspect.VarTupleType)
+        and isinstance(node, list)
+        and _NUMBER.fullmatch(step)
+    ):
         below, key, place = kind.item_type, _index(node, step, name), f"{place}[{int(step)}]"
     if below is None or not step:
         raise _no_setting(name)
@@ -115,7 +125,7 @@ def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], pla
 
 def _index(node: list[object], step: str, name: str) -> int:
     """Return the number; the one after the last makes a new table."""
-    index = int(step) if len(step) < 4 else len(node) + 1
+    index = int(step)
     if index > len(node):
         raise SettingsError(
             place=name, message=f"there are only {len(node)}. Number them from 0 without a gap"

@@ -24,6 +24,8 @@ _X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
 _NAMED_EVENT: Final = re.compile(r"gtm_[0-9a-z_]{1,96}", re.ASCII)
 _LONGEST_NAME: Final = 64
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_LAST_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?", re.ASCII)
 
 
@@ -42,7 +44,7 @@ def address(text: str, place: str) -> Address:
     """Read `host:port`, IPv6 in brackets."""
     host, colon, port = text.rpartition(":")
     cure = 'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
-    if not colon or not port.isdecimal() or int(port) > 65_535:
+    if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
         raise SettingsError(place=place, message=f"{text!r} has no port that can be used. {cure}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

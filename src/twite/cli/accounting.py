@@ -6,8 +6,8 @@ from typing import Final
 import typer
 
 from twite.assembly.desk import open_records
-from twite.cli import COMMANDS, printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.account import Account, total
 
 EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
@@ -16,7 +16,7 @@ _COLUMNS: Final = (*Account.__struct_fields__[2:], "balance")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("accounting", help=f"{COMMANDS['accounting']}\n\n{EXAMPLE}")(accounting)
+    app.command("accounting", help=text("accounting", accounting, EXAMPLE))(accounting)
 
 
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:

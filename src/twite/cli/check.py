@@ -9,8 +9,8 @@ from typing import Final
 import typer
 
 from twite.assembly.doctor import Finding, Light, examine
-from twite.cli import COMMANDS, printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, text
 
 EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
 _SIGNS: Final = {
@@ -22,7 +22,7 @@ _SIGNS: Final = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("check", help=f"{COMMANDS['check']}\n\n{EXAMPLE}")(check)
+    app.command("check", help=text("check", check, EXAMPLE))(check)
 
 
 def check(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:

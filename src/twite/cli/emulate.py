@@ -10,8 +10,8 @@ import typer
 
 from twite.assembly.emulation import emulate as run
 from twite.assembly.values import address
-from twite.cli import COMMANDS, printing
-from twite.cli.options import Json
+from twite.cli import printing
+from twite.cli.options import Json, text
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"
@@ -31,7 +31,7 @@ World = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("emulate", help=f"{COMMANDS['emulate']}\n\n{EXAMPLE}")(emulate)
+    app.command("emulate", help=text("emulate", emulate, EXAMPLE))(emulate)
 
 
 def emulate(

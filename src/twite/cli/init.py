@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from twite.assembly.template import rendered
-from twite.cli import COMMANDS, printing
-from twite.cli.options import DEFAULT_CONFIG, Json
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Json, text
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
@@ -27,7 +27,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file; the ke
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init", help=f"{COMMANDS['init']}\n\n{EXAMPLE}")(init)
+    app.command("init", help=text("init", init, EXAMPLE))(init)
 
 
 def init(

@@ -1,6 +1,8 @@
 """Options that several commands share, and what they mean."""
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +10,7 @@ import typer
 
 from twite.assembly import settings
 from twite.assembly.settings import FILE, Settings
+from twite.cli import COMMANDS
 
 Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -15,6 +18,11 @@ Pixel = Annotated[
     str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel.", show_default=False)
 ]
 DEFAULT_CONFIG = FILE
+
+
+def text(name: str, act: Callable[..., None], example: str) -> str:
+    """Return a command's help: its sentence, what its function says of it, and an example."""
+    return "\n\n".join([COMMANDS[name], inspect.getdoc(act) or "", example])
 
 
 def load(config: Path, *, credentials: bool = True) -> Settings:

@@ -35,6 +35,7 @@ from twite.intake.rows import Reading, Rows
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_PARQUET: Final = b"PAR1"
 _PIECE: Final = 1 << 20
 
 
@@ -95,6 +96,9 @@ def _examined(path: Path, chosen: Mapping[str, str]) -> Opened:
     kind = kind_of(path.name, start)
     opened = Opened(path=path, kind=kind, size=size, digest=digest)
     if kind == "parquet":
+        with path.open("rb") as raw:
+            if raw.read(len(_PARQUET)) != _PARQUET:
+                raise Unreadable("Parquet is compressed inside: unpack the file")
         table = open_table(path)
         return msgspec.structs.replace(
             opened, table=table, rows=table.height, columns=recognise(table.header, chosen)

@@ -6,6 +6,7 @@
 401, 404, …           stop: no other try would end differently
 """
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
@@ -135,7 +136,9 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> Post:
                     retry_after=_seconds(response.headers.get("Retry-After", "")),
                 )
         except aiohttp.ClientConnectorError as error:
-            return NoAnswer(reason=f"no gateway answers at {url} ({error.strerror})", lost=False)
+            # The system's own word, not the library's, which repeats the address.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            return NoAnswer(reason=f"no gateway answers at {url} ({reason})", lost=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"the gateway at {url} gave no answer ({type(error).__name__})"
             return NoAnswer(reason=reason, lost=True)

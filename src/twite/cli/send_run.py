@@ -1,15 +1,19 @@
 """One file → the gateway and a report, from where an earlier run stopped."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from twite.cli.send_files import Opened, read_rows
 from twite.cli.send_gateway import MAX_ROWS, fits
 from twite.cli.send_report import Report
 from twite.cli.send_verdicts import Receipted, Rejected, Verdict, Warned, Wrong, judge, refused
+from twite.consent.signals import objection
+from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.intake import native
 from twite.intake.findings import Row
+from twite.intake.native_conversion import Read
 from twite.intake.rows import Reading
 
 
@@ -20,7 +24,7 @@ class Submits(Protocol):
 
 
 class DryRun:
-    """Judges rows as the gateway would, but for duplicates; sends nothing."""
+    """Judges rows as the gateway would, and sends nothing. It knows of no duplicates elsewhere."""
 
     def __init__(
         self, *, source: Source, destinations: Mapping[str, Destination], now: int
@@ -28,6 +32,7 @@ class DryRun:
         self._source = source
         self._destinations = destinations
         self._now = now
+        self._seen: set[bytes] = set()
 
     async def submit(self, rows: list[Row], *, lost: bool = False) -> list[Verdict]:
         """Judge rows that have a body."""
@@ -40,22 +45,36 @@ class DryRun:
             now=self._now,
             salt=b"",
             idempotency_key=None,
+            objection=partial(objection, required=self._source.consent_required),
         )
-        refusals, warnings, suppressed = [], [], []
-        for read in reading.results:
-            faults = tuple(Wrong(one.path, one.code, one.message) for one in read.faults)
-            if read.conversion is None:
-                refusals.append(Rejected(read.index, faults))
-            elif faults:
-                warnings.append(Warned(read.index, faults))
-            if read.conversion is not None and read.suppressed is not None:
-                suppressed.append(read.index)
+        results = reading.results
         answer = Receipted(
-            rejected=tuple(refusals),
-            warnings=tuple(warnings),
-            suppressed_indexes=tuple(suppressed),
+            rejected=tuple(
+                Rejected(one.index, _wrong(one)) for one in results if one.conversion is None
+            ),
+            warnings=tuple(
+                Warned(one.index, _wrong(one)) for one in results if one.conversion is not None
+            ),
+            duplicate_indexes=tuple(one.index for one in results if self._again(one)),
+            suppressed_indexes=tuple(
+                one.index for one in results if one.conversion is not None and one.suppressed
+            ),
         )
         return judge(rows, answer, dry=True)
+
+    def _again(self, read: Read) -> bool:
+        """Whether an earlier row took the dedup key; what is suppressed takes none."""
+        conversion = read.conversion
+        if conversion is None or read.suppressed:
+            return False
+        key = dedup_key(conversion.pixel, conversion.event, conversion.conversion_id)
+        known = key in self._seen
+        self._seen.add(key)
+        return known
+
+
+def _wrong(read: Read) -> tuple[Wrong, ...]:
+    return tuple(Wrong(one.path, one.code, one.message) for one in read.faults)
 
 
 async def run(

@@ -13,8 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from twite.cli import printing
 from twite.cli.send_files import Opened
 from twite.cli.send_verdicts import Kind, Reason, Tally
-from twite.domain.fault import CODES
-from twite.intake.findings import ERRORS, NOTES
 
 _STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
 _EVERY: Final = 2.0  # seconds between plain lines of progress
@@ -22,7 +20,7 @@ _WORDS: Final = {
     Kind.ACCEPTED: "accepted",
     Kind.ACCEPTED_WITH_NOTES: "accepted, with notes",
     Kind.READY: "would be accepted",
-    Kind.DUPLICATE: "duplicates (the gateway has them)",
+    Kind.DUPLICATE: "duplicates",
     Kind.SUPPRESSED: "suppressed (no consent)",
     Kind.REJECTED: "rejected",
 }
@@ -106,7 +104,7 @@ def summarise(opened: Opened, tally: Tally, report: Path, *, dry: bool) -> None:
     rows.append(["all rows", opened.rows])
     if dry:
         printing.say(
-            "A dry run: nothing was sent, and duplicates were only looked for in the file."
+            "A dry run: nothing was sent, and duplicates were looked for in the file alone."
         )
     printing.print_table("", [opened.path.name, "rows"], rows)
     _reasons("rejected because", tally.errors)
@@ -167,19 +165,14 @@ def _reasons(title: str, reasons: dict[str, Reason]) -> None:
     ordered = sorted(reasons.items(), key=lambda item: -item[1].count)
     printing.print_table(
         "",
-        [title, "rows", "such as row", "which means"],
-        [[code, one.count, one.row, _meaning(code)] for code, one in ordered],
+        [title, "rows", "such as row", "where"],
+        [[code, one.count, one.row, one.message] for code, one in ordered],
     )
-
-
-def _meaning(code: str) -> str:
-    plain = code.partition(" ")[0]
-    return NOTES.get(plain) or ERRORS.get(plain) or CODES.get(plain, "")
 
 
 def _listed(reasons: dict[str, Reason]) -> list[dict[str, object]]:
     return [
-        {"code": code, "count": one.count, "row": one.row}
+        {"code": code, "count": one.count, "row": one.row, "message": one.message}
         for code, one in sorted(reasons.items(), key=lambda item: -item[1].count)
     ]
 

@@ -13,11 +13,11 @@ _LOST: Final = Finding(field="", code="answer_lost", message=NOTES["answer_lost"
 
 
 class Kind(StrEnum):
+    READY = auto()  # nothing was sent, on request; it would be accepted
     ACCEPTED = auto()
     ACCEPTED_WITH_NOTES = auto()
     DUPLICATE = auto()
     SUPPRESSED = auto()
-    READY = auto()  # nothing was sent, on request; it would be accepted or a duplicate
     REJECTED = auto()
 
 
@@ -62,8 +62,9 @@ class Receipted(msgspec.Struct, frozen=True):
 
     def within(self, rows: int) -> bool:
         """Whether it speaks of a request of so many rows."""
-        told = (*self.rejected, *self.warnings)
-        indexes = (*self.duplicate_indexes, *self.suppressed_indexes, *(one.index for one in told))
+        indexes = [one.index for one in self.rejected]
+        indexes += [one.index for one in self.warnings]
+        indexes += [*self.duplicate_indexes, *self.suppressed_indexes]
         return all(0 <= index < rows for index in indexes)
 
 
@@ -122,10 +123,11 @@ def _repeats(row: Row) -> bool:
 
 
 class Reason(msgspec.Struct):
-    """How often a code came, and the first row it came in."""
+    """How often a code came, the first row it came in, and what was said there."""
 
     count: int
     row: int
+    message: str
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -140,9 +142,9 @@ class Tally(msgspec.Struct, kw_only=True):
         self.rows += 1
         self.kinds[verdict.kind] = self.of(verdict.kind) + 1
         for counted, findings in ((self.errors, verdict.errors), (self.notes, verdict.notes)):
-            for code in dict.fromkeys(_code(finding) for finding in findings):
-                reason = counted.setdefault(code, Reason(count=0, row=verdict.number))
-                reason.count += 1
+            for code, message in {_code(one): one.message for one in findings}.items():
+                first = Reason(count=0, row=verdict.number, message=message)
+                counted.setdefault(code, first).count += 1
 
     def of(self, *kinds: Kind) -> int:
         """Return how many rows were one of these."""

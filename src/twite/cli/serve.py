@@ -7,8 +7,8 @@ import typer
 
 from twite.assembly.serving import serve as run
 from twite.assembly.settings import Settings
-from twite.cli import COMMANDS, printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
@@ -21,7 +21,7 @@ Role = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("serve", help=f"{COMMANDS['serve']}\n\n{EXAMPLE}")(serve)
+    app.command("serve", help=text("serve", serve, EXAMPLE))(serve)
 
 
 def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json = False) -> None:

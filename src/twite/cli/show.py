@@ -8,9 +8,9 @@ import typer
 
 from twite.assembly.desk import open_records
 from twite.assembly.settings import Settings
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.lives import print_life, told
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.domain.account import Life
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
@@ -19,7 +19,7 @@ _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IG
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("show", help=f"{COMMANDS['show']}\n\n{EXAMPLE}")(show)
+    app.command("show", help=text("show", show, EXAMPLE))(show)
 
 
 def show(

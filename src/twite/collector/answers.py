@@ -1,11 +1,12 @@
 """Answers, and the shape of our errors: `{"errors": [{"path", "code", "message"}]}`."""
 
-import contextlib
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+from twite.collector.whole import cycle_of, forget, write_whole
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,6 +36,7 @@ CODES: Final[dict[str, str]] = {
 }
 
 JSON: Final = (b"content-type", b"application/json")
+JSON_ALONE: Final = (JSON,)
 AGAIN_SECONDS: Final = 1
 
 
@@ -57,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+    headers: tuple[tuple[bytes, bytes], ...] = JSON_ALONE
 
 
 class Refused(Exception):
@@ -99,29 +101,39 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS) -> Answer:
     )
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
+async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
     """Send it, with its length, to whoever is still there."""
+    cycle = cycle_of(scope)
     body = answer.body
-    try:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
-            }
-        )
-        await send({"type": "http.response.body", "body": body})
-    except RuntimeError:
-        # uvloop's word for a connection that is closed, until the protocol has heard of it.
+    if (
+        cycle is not None
+        and answer.headers is JSON_ALONE
+        and write_whole(cycle, answer.status, body)
+    ):
         return
+    send = to_whoever_is_there(scope, send)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
 
 
-def to_whoever_is_there(send: Send) -> Send:
+def to_whoever_is_there(scope: Scope, send: Send) -> Send:
     """Return a way to send that does not mind when the connection is closed."""
 
     async def send_unless_closed(message: Message) -> None:
-        with contextlib.suppress(RuntimeError):  # as in send_answer
+        try:
             await send(message)
+        except RuntimeError:
+            # uvloop's word for a connection that is closed, until the protocol has heard of it.
+            cycle = cycle_of(scope)
+            if cycle is None or not cycle.transport.is_closing():
+                raise
+            forget(cycle)
 
     return send_unless_closed
 

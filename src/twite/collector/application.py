@@ -57,7 +57,7 @@ class Collector:
     ) -> None:
         limits = limits or Limits()
         keys = Keys(sources)
-        gate = Gate(limits.requests)
+        gate = Gate(requests=limits.requests, size=limits.in_hand, largest=limits.body)
         self._observer = observer or Silent()
         self._native = NativeRoute(accept=accept, keys=keys, gate=gate, body_limit=limits.body)
         self._x = XRoute(
@@ -99,7 +99,7 @@ class Collector:
                     scope["method"], path, dict(scope["headers"]), receive
                 )
             else:
-                await self._quiet(scope, receive, to_whoever_is_there(send))
+                await self._quiet(scope, receive, to_whoever_is_there(scope, send))
                 return
         except Refused as refused:
             answer = refused.answer
@@ -109,7 +109,7 @@ class Collector:
             return
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
             answer = self._answer_to(path, fault)
-        await send_answer(send, answer)
+        await send_answer(scope, send, answer)
 
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._ready()

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from twite.collector.answers import Answer, again, error
 from twite.collector.limits import Limits
+from twite.collector.whole import EXTENSION
 
 _NEVER: Final = float("inf")
 
@@ -51,6 +52,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.in_headers = False
         self.in_body = False
         self.active: RequestResponseCycle | None = None
+        self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
         self.closing = False
         self.last = False
         self.header_bytes = 0
@@ -122,6 +124,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.discarded = 0
         self.due = self.loop.time() + self.limits.body_seconds
         super().on_headers_complete()
+        # The application runs in the loop's next turn: it finds this there. A request that holds
+        # itself would have to be collected as garbage, so what it holds is the connection.
+        self.scope["extensions"] = self.extensions
 
     def on_body(self, body: bytes) -> None:
         if not self.closing:

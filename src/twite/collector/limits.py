@@ -7,7 +7,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes, times in seconds.
 
     `body` counts after decompression. `requests` is how many authenticated submissions may be in
-    hand at once: above it a submission is told to come again. `discarded` is how much of a body
+    hand at once, and `in_hand` how large their bodies may be together: above it a submission is
+    told to come again. `discarded` is how much of a body
     that was refused is read, so that the client gets to see the answer, before it is cut off.
     """
 
@@ -19,6 +20,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     closing_seconds: float = 5.0
     connections: int = 4_096
     requests: int = 1_024
+    in_hand: int = 64 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024
     stop_seconds: float = 10.0
     sweep_seconds: float = 0.5

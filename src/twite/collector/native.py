@@ -65,13 +65,16 @@ class NativeRoute:
         key = headers.get(b"idempotency-key")
         if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
             raise Refused(_BAD_IDEMPOTENCY_KEY)
-        with self._gate:
+        weight = self._gate.enter(headers)
+        try:
             body = await read_body(headers, receive, self._body_limit)
             receipt = await self._accept.native(
                 source=source,
                 body=body,
                 idempotency_key=None if key is None else key.decode("ascii"),
             )
+        finally:
+            self._gate.leave(weight)
         return _told(receipt)
 
 

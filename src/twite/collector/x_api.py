@@ -129,31 +129,33 @@ class XRoute:
         receive: Receive,
     ) -> Answer:
         require_json(headers)
-        with self._gate:
+        weight = self._gate.enter(headers)
+        try:
             body = await read_body(headers, receive, self._body_limit)
-            try:
-                receipt = await self._accept.from_x(destination=destination, body=body)
-            except XRefused as refused:
-                errors = tuple(
-                    XError(
-                        code=complaint.code,
-                        message=complaint.message,
-                        parameter=complaint.parameter,
-                    )
-                    for complaint in refused.complaints
+            receipt = await self._accept.from_x(destination=destination, body=body)
+        except XRefused as refused:
+            errors = tuple(
+                XError(
+                    code=complaint.code,
+                    message=complaint.message,
+                    parameter=complaint.parameter,
                 )
-                return _shaped(refused.status, errors, destination.account, version)
-            except LedgerFull as full:
-                return self._too_fast(full.retry_after, destination, version)
-            except LedgerUnavailable as unavailable:
-                return _refusal(
-                    503,
-                    spec.SERVICE_UNAVAILABLE,
-                    "The conversions could not be stored; nothing of the request was kept",
-                    account=destination.account,
-                    version=version,
-                    headers=((b"retry-after", b"%d" % unavailable.retry_after),),
-                )
+                for complaint in refused.complaints
+            )
+            return _shaped(refused.status, errors, destination.account, version)
+        except LedgerFull as full:
+            return self._too_fast(full.retry_after, destination, version)
+        except LedgerUnavailable as unavailable:
+            return _refusal(
+                503,
+                spec.SERVICE_UNAVAILABLE,
+                "The conversions could not be stored; nothing of the request was kept",
+                account=destination.account,
+                version=version,
+                headers=((b"retry-after", b"%d" % unavailable.retry_after),),
+            )
+        finally:
+            self._gate.leave(weight)
         success = XSuccess(
             request=_echo(destination.account),
             data=XProcessed(conversions_processed=receipt.processed, debug_id=receipt.receipt),

@@ -147,8 +147,9 @@ def click_id(text: str, *, path: str) -> str | Fault:
     # As it is first: an escape may hide a second parameter of that name.
     for spelling in dict.fromkeys((plain, unquote(plain))):
         if spelling.startswith("{"):
-            return _click_id_of_cookie(spelling, path=path)
-        found = click_id_of_url(spelling if "?" in spelling else f"?{spelling}")
+            found = _click_id_of_cookie(spelling)
+        else:
+            found = click_id_of_url(spelling if "?" in spelling else f"?{spelling}")
         if found is not None:
             return found
     return fault(path, "twclid_unusable")
@@ -223,12 +224,11 @@ class _ClickCookie(msgspec.Struct, frozen=True):
     twclid: str = ""
 
 
-def _click_id_of_cookie(text: str, *, path: str) -> str | Fault:
+def _click_id_of_cookie(text: str) -> str | None:
     """X's pixel keeps `{"pixelVersion":…,"timestamp":…,"twclid":…,"source":…}`. [seen 3P]"""
     try:
         cookie = msgspec.json.decode(text, type=_ClickCookie)
     except (msgspec.DecodeError, RecursionError):
-        return fault(path, "twclid_unusable")
-    if _CLICK_ID.fullmatch(cookie.twclid) and cookie.twclid.lower() not in PLACEHOLDERS:
-        return cookie.twclid
-    return fault(path, "twclid_unusable")
+        return None
+    usable = _CLICK_ID.fullmatch(cookie.twclid) and cookie.twclid.lower() not in PLACEHOLDERS
+    return cookie.twclid if usable else None

@@ -18,7 +18,7 @@ FUTURE_TOLERANCE: Final = DAY
 # The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}"
-    r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)",
     re.ASCII,
 )
 # The years 1 to 9999, in UTC: what can be spelled.

@@ -11,7 +11,7 @@ KEPT_PARAMETERS: Final = frozenset(
 )
 
 # An address with nothing to take out but what follows its path: no user name, no escapes.
-_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
+_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
 # A part of a path that is somebody's email, as in /unsubscribe/bob@example.com.
 _EMAIL_IN_PATH: Final = re.compile(r"[^/]+(?:@|%40)[^/]+\.[^/]+", re.IGNORECASE)
 
@@ -46,5 +46,5 @@ def _scrubbed(text: str) -> str | None:
             given = []
         query = urlencode([(k, v) for k, v in given if k in KEPT_PARAMETERS and "@" not in v])
     shown = f"[{host}]" if ":" in host else host
-    path = _EMAIL_IN_PATH.sub("-", parts.path)
+    path = _EMAIL_IN_PATH.sub("-", parts.path).rstrip()
     return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))

@@ -18,7 +18,10 @@ from twite.domain.errors import Malformed
 T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
-_SURROGATE: Final = re.compile(rb"\\\\u[dD][89a-fA-F]")
+_HALF_A_CHARACTER: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 _UNKNOWN: Final = re.compile(r"unknown field `(.*?)`")
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
 
@@ -136,7 +139,7 @@ def _why_not_json(error: Exception, body: bytes) -> str:
     """Say it in a sentence. The decoder's own names a byte offset and never quotes the input."""
     if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
-    if _SURROGATE.search(body):
+    if _HALF_A_CHARACTER.search(body):
         return "not JSON: an escape such as \\ud800 is half a character, without its other half"
     if b"NaN" in body or b"Infinity" in body:
         return "not JSON: NaN and Infinity are no numbers there"

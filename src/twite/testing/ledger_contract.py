@@ -6,9 +6,8 @@
             ...
             yield store
 
-The store must be empty, with the default dedup window. Its module must be known to pytest's assertion
-rewriting (`pytest.register_assert_rewrite("twite.testing.laws")` in a conftest.py), and
-pytest-asyncio must be in auto mode.
+The store must be empty, with the default dedup window. A conftest.py makes the laws' assertions
+speak (`pytest.register_assert_rewrite("twite.testing.laws")`); pytest-asyncio must be in auto mode.
 """
 
 from twite.testing.laws.balance import BalanceLaws

@@ -22,28 +22,31 @@ _NO_ROOM: Final = 64 << 20
 
 def disk(folder: Path) -> Iterator[Finding]:
     """Measure the disk that holds the folder, with a file that is gone afterwards."""
-    free = shutil.disk_usage(folder).free
-    shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
-    cure = "Make room, or move store.url to a larger disk."
-    if free < _NO_ROOM:
-        yield red("disk", shown, "A full disk makes the gateway answer 503.", cure)
-    elif free < _LITTLE_ROOM:
-        yield amber("disk", shown, "A million conversions take about a gigabyte.", cure)
-    else:
-        yield green("disk", shown)
-    yield _sync(folder)
-
-
-def _sync(folder: Path) -> Finding:
+    yield on_room(shutil.disk_usage(folder).free, folder)
     try:
-        took = sync_ms(folder)
+        yield on_sync(sync_ms(folder))
     except OSError as failure:
-        return red(
+        yield red(
             "disk",
             f"no file can be written in {folder} ({failure.strerror})",
             "The store cannot be written.",
             "Check the owner of the folder and how the disk is mounted.",
         )
+
+
+def on_room(free: int, folder: Path) -> Finding:
+    """Judge the bytes that are free."""
+    shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
+    cure = "Make room, or move store.url to a larger disk."
+    if free < _NO_ROOM:
+        return red("disk", shown, "A full disk makes the gateway answer 503.", cure)
+    if free < _LITTLE_ROOM:
+        return amber("disk", shown, "A million conversions take about a gigabyte.", cure)
+    return green("disk", shown)
+
+
+def on_sync(took: float) -> Finding:
+    """Judge how long a sync takes, in milliseconds."""
     shown = f"a sync takes {took:.2f} ms"
     if took > _SLOW_MS:
         return amber(

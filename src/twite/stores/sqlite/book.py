@@ -5,26 +5,35 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from twite.stores.sqlite import queries
+from twite.stores.sqlite.keys import Keys
 
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
 
 
 class Book:
-    """Everything is read again after a rollback, since ids may have been given in vain."""
+    """Names and ids are read again after a rollback, since they were given in vain."""
 
     def __init__(self, connection: sqlite3.Connection, *, window: int, epoch: int) -> None:
         """`window` is the dedup window in milliseconds."""
         self.connection = connection
-        self.window = window
         self._lease = epoch * _LEASES_AN_EPOCH
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
         self._submission = self._conversion = self._attempt = 0
-        self.reload()
+        self._read()
+        self.keys = Keys(self.run, window=window)
 
-    def reload(self) -> None:
-        """Forget what was not committed."""
+    def committed(self) -> None:
+        """Keep what the transaction did."""
+        self.keys.committed()
+
+    def rolled_back(self) -> None:
+        """Forget what the transaction did."""
+        self.keys.rolled_back()
+        self._read()
+
+    def _read(self) -> None:
         execute = self.connection.execute
         self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(queries.query("lanes"))}
         self._accounts = {

@@ -1,15 +1,15 @@
 """Taking submissions in: all that are waiting, in a handful of statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.submission import Entry, Recorded, Submission
 from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.keys import Wanted
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
-_Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 _NEW: Final = Recorded()
 
 
@@ -31,7 +31,7 @@ class _Page:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._submissions: list[object] = []
-        self._keys: list[object] = []
+        self._wanted: list[Wanted] = []
         self._suppressions: list[object] = []
         # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, Entry, int, int]] = []
@@ -57,7 +57,7 @@ class _Page:
             counts = self._counts(account)
             counts[_RECEIVED] += 1
             if entry.suppressed is None:
-                self._keys += (entry.key, id_, at)
+                self._wanted.append(Wanted(entry.key, id_, at))
             else:
                 counts[_SUPPRESSED] += 1
                 self._suppressions += (entry.key, id_)
@@ -98,25 +98,17 @@ class _Page:
             )
         return self._recorded(duplicates)
 
-    def _take_keys(self) -> set[int]:
+    def _take_keys(self) -> Mapping[int, int]:
         """Take the keys; return the ids of those that another delivery holds."""
-        duplicates: set[int] = set()
-        originals: list[int] = []
-        book = self._book
-        for start, size, taken in book.run_rows("take_keys", self._keys, 3, book.window):
-            if taken.rowcount == size:
-                continue
-            piece = self._keys[start * 3 : (start + size) * 3]
-            asked = [value for place, value in enumerate(piece) if place % 3 < 2]
-            for _, _, found in book.run_rows("duplicates_among", asked, 2):
-                for ours, theirs in _Pairs.decode(found.fetchone()[0]):
-                    duplicates.add(ours)
-                    originals.append(theirs)
-        if originals:
-            book.run("count_repeats", deliveries=msgspec.json.encode(originals).decode())
-        return duplicates
+        if not self._wanted:
+            return {}
+        late = self._book.keys.take(self._wanted)
+        if late:
+            originals = msgspec.json.encode(list(late.values())).decode()
+            self._book.run("count_repeats", deliveries=originals)
+        return late
 
-    def _recorded(self, duplicates: set[int]) -> list[Recorded]:
+    def _recorded(self, duplicates: Mapping[int, int]) -> list[Recorded]:
         if not duplicates:
             return [_NEW] * len(self._taken)
         return [

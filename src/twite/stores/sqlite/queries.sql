@@ -43,21 +43,47 @@ INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
 INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body, refusals)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: take_keys
--- Take dedup keys; one that is held within the window, or by a delivery still to be sent, stays.
-INSERT INTO dedup (key, delivery, seen_at)
-VALUES (?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery, seen_at = excluded.seen_at
-WHERE dedup.seen_at < excluded.seen_at - ?
-  AND NOT EXISTS (
-    SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery AND outbox.state IN ('queued', 'sending'));
+-- name: fresh_keys
+-- The log of keys, for the writer's memory.
+SELECT key, delivery FROM fresh_key ORDER BY delivery;
 
--- name: duplicates_among
--- Of these keys, those that another delivery holds: pairs of (ours, theirs) as JSON.
-WITH entry (key, delivery) AS (VALUES (?, ?))
-SELECT json_group_array(json_array(entry.delivery, dedup.delivery))
-FROM entry CROSS JOIN dedup ON dedup.key = entry.key
-WHERE dedup.delivery <> entry.delivery;
+-- name: log_keys
+-- Keys are taken. `keys` holds 16 bytes for each of the deliveries.
+INSERT INTO fresh_key (delivery, key)
+SELECT value, substr(:keys, key * 16 + 1, 16) FROM json_each(:deliveries);
+
+-- name: holders
+-- Of these keys, those in the table: pairs of (ours, theirs) as JSON.
+SELECT json_group_array(json_array(entry.value, dedup.delivery))
+FROM json_each(:deliveries) AS entry
+CROSS JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16);
+
+-- name: holdings
+-- When those who hold keys took them, and whether they are still to be sent: triples as JSON.
+SELECT json_group_array(json_array(
+  conversion.id, submission.received_at,
+  EXISTS (
+    SELECT 1 FROM outbox WHERE outbox.id = conversion.id AND outbox.state IN ('queued', 'sending'))))
+FROM conversion JOIN submission ON submission.id = conversion.submission
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: merge_keys
+-- Keys go from the log's memory into the table, in order.
+INSERT INTO dedup (key, delivery)
+SELECT substr(:keys, key * 16 + 1, 16), value FROM json_each(:deliveries) WHERE true
+ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery;
+
+-- name: merge_round
+-- How far the walk through the key space has come.
+SELECT bucket, began, low, high FROM merge_round;
+
+-- name: note_merge_round
+-- A step of the walk is done.
+UPDATE merge_round SET bucket = :bucket, began = :began, low = :low, high = :high;
+
+-- name: forget_log
+-- The table has them.
+DELETE FROM fresh_key WHERE delivery < :before;
 
 -- name: add_conversions
 -- Conversions in canonical form.
@@ -272,11 +298,19 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'de
 DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
--- name: delivery_of_key
--- The delivery that a dedup key stands for; else the latest suppressed one.
-SELECT coalesce(
-  (SELECT delivery FROM dedup WHERE key = :key),
-  (SELECT max(delivery) FROM suppression WHERE key = :key));
+-- name: deliveries_of_keys
+-- The delivery that each key stands for: the latest taken, else the latest suppressed.
+SELECT entry.key, coalesce(fresh.delivery, dedup.delivery, (
+  SELECT max(delivery) FROM suppression WHERE suppression.key = substr(:keys, entry.key * 16 + 1, 16)))
+FROM json_each(:places) AS entry
+LEFT JOIN (
+  -- One walk through the log for all.
+  SELECT fresh_key.key, max(fresh_key.delivery) AS delivery FROM fresh_key
+  WHERE fresh_key.key IN (SELECT substr(:keys, key * 16 + 1, 16) FROM json_each(:places))
+  GROUP BY fresh_key.key) AS fresh
+  ON fresh.key = substr(:keys, entry.key * 16 + 1, 16)
+LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
+ORDER BY entry.key;
 
 -- name: deliveries_of_receipt
 -- The ids that a submission brought; duplicates among them have no conversion.

@@ -21,13 +21,12 @@ def life(
 ) -> list[Life]:
     """Return the lives under a conversion id, found by the dedup key of each event."""
     with _view(connection):
-        found = [
-            connection.execute(
-                query("delivery_of_key"), {"key": dedup_key(pixel, event, conversion_id)}
-            ).fetchone()[0]
-            for event in events
-        ]
-        return _lives(connection, [delivery for delivery in found if delivery is not None])
+        keys = b"".join([dedup_key(pixel, event, conversion_id) for event in events])
+        places = msgspec.json.encode(list(range(len(events)))).decode()
+        found = connection.execute(
+            query("deliveries_of_keys"), {"keys": keys, "places": places}
+        ).fetchall()
+        return _lives(connection, [delivery for _, delivery in found if delivery is not None])
 
 
 def submission(connection: sqlite3.Connection, receipt: str) -> list[Life]:

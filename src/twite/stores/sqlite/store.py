@@ -66,7 +66,7 @@ class SQLiteStore:
         """
         lock = await asyncio.to_thread(OwnerLock.take, path)
         try:
-            salt, epoch = await asyncio.to_thread(_prepare, path, dedup_window)
+            salt, epoch = await asyncio.to_thread(_prepare, path)
             turn = threading.Lock()
             checkpoints = Checkpoints(path, turn=turn)
             writer = Writer(
@@ -76,8 +76,10 @@ class SQLiteStore:
                 most_conversions=queue_limit,
                 most_bytes=queue_bytes,
             )
-            writer.start()
+            await asyncio.to_thread(writer.start)
             checkpoints.start()
+            # Who held a lease is dead: there is one owner, and it is us.
+            await writer.submit_act(lambda book: outbox.lapse(book, now=_FOREVER))
             reader = await SQLiteReader.open(path)
         except BaseException:
             lock.release()
@@ -155,7 +157,7 @@ def _open_book(path: str, *, window: int, epoch: int) -> Book:
     return Book(connect_writer(path), window=window, epoch=epoch)
 
 
-def _prepare(path: str, window: int) -> tuple[bytes, int]:
+def _prepare(path: str) -> tuple[bytes, int]:
     """Make the file ready for this owner; return its salt and epoch."""
     create(path)
     connection = connect_writer(path)
@@ -168,11 +170,7 @@ def _prepare(path: str, window: int) -> tuple[bytes, int]:
                 raise StoreUnusable(
                     path=path, reason=f"it is damaged ({problem})", cure="Restore a backup"
                 )
-        connection.execute("BEGIN IMMEDIATE")
         connection.execute(query("opened"))
-        # Who held a lease is dead: there is one owner, and it is us.
-        outbox.lapse(Book(connection, window=window, epoch=epoch + 1), now=_FOREVER)
-        connection.execute("COMMIT")
     finally:
         connection.close()
     return salt, epoch + 1

@@ -181,6 +181,7 @@ class Writer:
             if isinstance(operation, Acting)
         ]
         book.connection.execute("COMMIT")
+        book.committed()
         return outcomes
 
     def _undo(self, error: Exception) -> None:
@@ -192,7 +193,7 @@ class Writer:
             if book.connection.in_transaction:
                 book.connection.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != _IOERR:
-                book.reload()
+                book.rolled_back()
                 return
         except sqlite3.Error:
             pass

@@ -1,4 +1,4 @@
-# ruff: noqa: S101, PLR2004, D102 - assertions and figures are how laws speak
+# ruff: noqa: S101 - assertions are how laws speak
 """Submissions, keys, suppression."""
 
 import asyncio
@@ -173,7 +173,7 @@ class RecordingLaws:
         odd = [
             type(entry)(
                 index=0, key=bytes([number] * 16), pixel=PIXEL, event=EVENT,
-                conversion_id=f"ż-🎈-\"{number}", body=body * (number + 1),
+                conversion_id=f'ż-🎈-"{number}', body=body * (number + 1),
             )
             for number in range(3)
         ]  # fmt: skip

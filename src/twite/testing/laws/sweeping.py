@@ -1,4 +1,4 @@
-# ruff: noqa: S101, PLR2004, D102 - assertions and figures are how laws speak
+# ruff: noqa: S101 - assertions are how laws speak
 """What time does."""
 
 from twite.domain.account import PastAttempt

@@ -55,12 +55,28 @@ CREATE TABLE conversion (
   suppressed TEXT
 );
 
--- Who holds a dedup key: the one table that is written at random.
+-- Which delivery holds a dedup key: the one table that is written at random. It is written in the
+-- order of the keys, many at a time, from the log below.
 CREATE TABLE dedup (
   key BLOB PRIMARY KEY,
-  delivery INTEGER NOT NULL,
-  seen_at INTEGER NOT NULL
+  delivery INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- The latest keys, in the order they were taken. The writer has them in memory too.
+CREATE TABLE fresh_key (
+  delivery INTEGER PRIMARY KEY,
+  key BLOB NOT NULL
+);
+
+-- One row: how far keys have been moved from the log into the table.
+CREATE TABLE merge_round (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  bucket INTEGER NOT NULL, -- the next 256th of the key space
+  began INTEGER NOT NULL,  -- the first delivery that this walk may miss
+  low INTEGER NOT NULL,    -- from here
+  high INTEGER NOT NULL    -- to here, the log is in the table
+);
+INSERT INTO merge_round (id, bucket, began, low, high) VALUES (1, 0, 0, 0, 0);
 
 -- Where suppressed conversions are found; they block nobody.
 CREATE TABLE suppression (

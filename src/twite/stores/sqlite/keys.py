@@ -1,0 +1,210 @@
+"""Which delivery holds each dedup key.
+
+A table of random keys rewrites a page for each of them, so that a store of five million took in 0.7
+of what an empty one does. Here keys go to the end of a log, and into memory; from there they go into
+the table in the order of the keys, a 256th of the key space at a time, where several share a page.
+
+Invariants. A key is in the table, or in the log and in memory, or in all three; where they differ,
+memory is right. The log holds every key that the table lacks, so memory can be built from it. What a
+transaction did to memory is undone when it is rolled back.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+_BUCKETS: Final = 256
+# A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
+MOST_FRESH: Final = 96 * 1024
+
+# What was merged in the last round is forgotten over the first eighth of the next.
+_FORGET_SPEED: Final = 8
+
+_Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
+_Holdings: Final = msgspec.json.Decoder(list[tuple[int, int, int]])
+
+
+class Run(Protocol):
+    """Runs a named statement."""
+
+    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+
+
+class Wanted(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that asks for a key at a moment (milliseconds)."""
+
+    key: bytes
+    delivery: int
+    at: int
+
+
+class _Round(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a walk through the key space has come.
+
+    Deliveries before `began` are in the table once their bucket is passed; those before `high` are
+    all there, and the log has none before `low` left when the walk has gone an eighth.
+    """
+
+    bucket: int = 0
+    began: int = 0
+    low: int = 0
+    high: int = 0
+
+    def past(self, key: bytes, delivery: int) -> bool:
+        """Return whether a key of the log is in the table."""
+        passed = key[0] < self.bucket or self.bucket == 0
+        return delivery < self.high or (delivery < self.began and passed)
+
+
+class Keys:
+    """Used by the writer's thread alone. Ids grow from call to call."""
+
+    def __init__(self, run: Run, *, window: int, most_fresh: int = MOST_FRESH) -> None:
+        """`window` is the dedup window in milliseconds."""
+        self._run = run
+        self._window = window
+        self._most_fresh = most_fresh
+        self._buckets: list[dict[bytes, int]] = [{} for _ in range(_BUCKETS)]
+        self._round = self._round_before = _Round(
+            **dict(zip(_Round.__struct_fields__, run("merge_round").fetchone(), strict=True))
+        )
+        for key, delivery in run("fresh_keys"):
+            if not self._round.past(key, delivery):
+                self._buckets[key[0]][key] = delivery
+        self._count = sum(map(len, self._buckets))
+        # How many keys may be merged for those that were taken.
+        self._owed = 0
+        # What the running transaction did to memory.
+        self._taken: list[bytes] = []
+        self._replaced: dict[bytes, int] = {}
+        self._merged: list[tuple[int, dict[bytes, int]]] = []
+
+    def take(self, wanted: Sequence[Wanted]) -> dict[int, int]:
+        """Give each key to who asks for it; return those who came too late, with who holds it.
+
+        A key is held for the dedup window, and for as long as its delivery is still to be sent.
+        """
+        candidates = self._candidates(wanted)
+        holdings = self._holdings(candidates)
+        late: dict[int, int] = {}
+        logged: list[Wanted] = []
+        for wish in wanted:
+            bucket = self._buckets[wish.key[0]]
+            holder = candidates.get(wish.delivery)
+            if holder is not None and holdings(holder, wish.at):
+                late[wish.delivery] = holder
+                continue
+            present = bucket.get(wish.key)
+            if present is not None and present >= wanted[0].delivery:
+                late[wish.delivery] = present
+                continue
+            if present is None:
+                self._count += 1
+            else:
+                self._replaced[wish.key] = present
+            bucket[wish.key] = wish.delivery
+            logged.append(wish)
+        self._taken += [wish.key for wish in logged]
+        self._run(
+            "log_keys",
+            keys=b"".join([wish.key for wish in logged]),
+            deliveries=_json([wish.delivery for wish in logged]),
+        )
+        self._merge(taken=len(logged))
+        return late
+
+    def committed(self) -> None:
+        """Keep what the transaction did."""
+        self._taken.clear()
+        self._replaced.clear()
+        self._merged.clear()
+        self._round_before = self._round
+
+    def rolled_back(self) -> None:
+        """Undo what the transaction did."""
+        for place, bucket in self._merged:
+            self._buckets[place] = bucket
+            self._count += len(bucket)
+        for key in self._taken:
+            bucket = self._buckets[key[0]]
+            if key in self._replaced:
+                bucket[key] = self._replaced[key]
+            else:
+                del bucket[key]
+                self._count -= 1
+        self._round = self._round_before
+        self.committed()
+
+    def _candidates(self, wanted: Sequence[Wanted]) -> Mapping[int, int]:
+        """Return, by who asks, who had the key before."""
+        candidates: dict[int, int] = {}
+        unknown: list[Wanted] = []
+        buckets = self._buckets
+        for wish in wanted:
+            holder = buckets[wish.key[0]].get(wish.key)
+            if holder is None:
+                unknown.append(wish)
+            else:
+                candidates[wish.delivery] = holder
+        if unknown:
+            found = self._run(
+                "holders",
+                keys=b"".join([wish.key for wish in unknown]),
+                deliveries=_json([wish.delivery for wish in unknown]),
+            ).fetchone()[0]
+            candidates.update(_Pairs.decode(found))
+        return candidates
+
+    def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], bool]:
+        """Return whether a holder still holds its key at a moment."""
+        if not candidates:
+            return lambda _holder, _at: False
+        found = self._run("holdings", deliveries=_json(list(set(candidates.values()))))
+        holdings = {
+            delivery: (taken_at, pending)
+            for delivery, taken_at, pending in _Holdings.decode(found.fetchone()[0])
+        }
+
+        def holds(holder: int, at: int) -> bool:
+            taken_at, pending = holdings.get(holder, (at - self._window - 1, 0))
+            return bool(pending) or taken_at >= at - self._window
+
+        return holds
+
+    def _merge(self, *, taken: int) -> None:
+        """Bring memory back to its size, at twice the pace of what comes in."""
+        if self._count <= self._most_fresh:
+            return
+        self._owed += 2 * taken
+        while self._owed > 0 and self._count > self._most_fresh:
+            self._owed -= self._merge_bucket()
+        self._owed = min(self._owed, 0)
+
+    def _merge_bucket(self) -> int:
+        """Move the next 256th of the key space into the table; return how many keys it was."""
+        now = self._round
+        if now.bucket == 0:
+            began = 1 + max((max(bucket.values()) for bucket in self._buckets if bucket), default=0)
+            now = _Round(began=began, low=now.high, high=now.began)
+        bucket = self._buckets[now.bucket]
+        keys = sorted(bucket)
+        self._run(
+            "merge_keys",
+            keys=b"".join(keys),
+            deliveries=_json([bucket[key] for key in keys]),
+        )
+        part = (now.bucket + 1) * _FORGET_SPEED
+        if now.high > now.low and part <= _BUCKETS:
+            self._run("forget_log", before=now.low + (now.high - now.low) * part // _BUCKETS)
+        self._merged.append((now.bucket, bucket))
+        self._buckets[now.bucket] = {}
+        self._count -= len(bucket)
+        self._round = msgspec.structs.replace(now, bucket=(now.bucket + 1) % _BUCKETS)
+        self._run("note_merge_round", **msgspec.structs.asdict(self._round))
+        return len(bucket)
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()

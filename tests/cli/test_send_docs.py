@@ -1,0 +1,38 @@
+"""The pages about files say what the code does."""
+
+import re
+from pathlib import Path
+
+from twite.intake.columns import NAMES
+from twite.intake.findings import ERRORS, NOTES
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def table(heading):
+    page = (DOCS / "reference/file-formats.md").read_text()
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", section, re.MULTILINE))
+
+
+def test_every_column_that_is_recognised_is_documented():
+    assert table("Columns") == {
+        field: ", ".join(f"`{name}`" for name in names) for field, names in NAMES.items()
+    }
+
+
+def test_every_code_of_files_is_documented_with_its_meaning():
+    assert table("Codes of rejected rows") == dict(ERRORS)
+    assert table("Codes of notes") == dict(NOTES)
+
+
+def test_the_page_on_sending_shows_options_that_exist():
+    page = (DOCS / "how-to/send-a-file.md").read_text()
+    source = (DOCS.parent / "src/twite/cli/send.py").read_text()
+
+    shown = set(re.findall(r"--[a-z-]+", page))
+
+    known = {f"--{name}" for name in ("event", "currency", "decimal", "timezone", "source", "to")}
+    known |= {f"--{name}" for name in ("report", "wait", "key-from")}
+    known |= set(re.findall(r'"(--[a-z-]+)"', source)) | {"--json", "--config"}
+    assert shown <= known

@@ -1,0 +1,64 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.dedup import DEFAULT_WINDOW, LEAST_WINDOW, dedup_key, derived_id
+from twite.domain.times import HOUR
+
+PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
+
+
+@given(st.tuples(PLAIN, PLAIN, PLAIN), st.tuples(PLAIN, PLAIN, PLAIN))
+def test_different_conversions_have_different_keys(one, other):
+    assert (dedup_key(*one) == dedup_key(*other)) == (one == other)
+
+
+def test_no_part_of_a_key_runs_into_the_next():
+    keys = {
+        dedup_key("ab", "c", "d"),
+        dedup_key("a", "bc", "d"),
+        dedup_key("a", "b", "cd"),
+        dedup_key("", "ab", "cd"),
+        dedup_key("abcd", "", ""),
+    }
+
+    assert len(keys) == 5
+    assert {len(key) for key in keys} == {16}
+
+
+def test_a_key_does_not_change_between_releases():
+    assert dedup_key("o8z6j", "o8z6k", "order-1001").hex() == "b45ab04343b43f4f2abf1d676c2809e9"
+
+
+def test_the_window_is_never_under_that_of_x():
+    assert LEAST_WINDOW == 48 * HOUR
+    assert DEFAULT_WINDOW > LEAST_WINDOW + 40 * HOUR
+
+
+def test_a_derived_id_is_26_characters_that_any_system_keeps():
+    derived = derived_id(salt=b"salt", scope="o8z6j\0o8z6k", repeated=b"what is repeated")
+
+    assert derived == derived.lower()
+    assert derived.isalnum()
+    assert len(derived) == 26
+
+
+def test_a_derived_id_depends_on_salt_scope_and_content():
+    ids = {
+        derived_id(salt=salt, scope=scope, repeated=repeated)
+        for salt in (b"s", b"t")
+        for scope in ("a", "b")
+        for repeated in (b"x", b"y")
+    }
+
+    assert len(ids) == 8
+
+
+def test_ten_thousand_orders_have_ten_thousand_ids():
+    ids = {
+        derived_id(salt=b"s", scope="p\0e", repeated=json.dumps({"order": n}).encode())
+        for n in range(10_000)
+    }
+
+    assert len(ids) == 10_000

@@ -1,0 +1,64 @@
+import pytest
+
+from twite.domain.delivery import (
+    AMBIGUITY_WINDOW,
+    PATIENCE,
+    TRANSITIONS,
+    State,
+    Trigger,
+    after,
+)
+from twite.domain.errors import IllegalTransition
+from twite.domain.times import HOUR
+
+LEGAL = {
+    (State.QUEUED, Trigger.CLAIMED): State.SENDING,
+    (State.QUEUED, Trigger.HELD): State.HELD,
+    (State.SENDING, Trigger.DELIVERED): State.DELIVERED,
+    (State.SENDING, Trigger.POSTPONED): State.QUEUED,
+    (State.SENDING, Trigger.BURIED): State.DEAD,
+    (State.SENDING, Trigger.HELD): State.HELD,
+    (State.SENDING, Trigger.LAPSED): State.QUEUED,
+    (State.HELD, Trigger.REPLAYED): State.QUEUED,
+    (State.HELD, Trigger.DISCARDED): State.SUPPRESSED,
+    (State.DEAD, Trigger.REPLAYED): State.QUEUED,
+    (State.DEAD, Trigger.DISCARDED): State.SUPPRESSED,
+}
+ALL = [(state, trigger) for state in State for trigger in Trigger]
+
+
+@pytest.mark.parametrize(("state", "trigger"), [pair for pair in ALL if pair in LEGAL])
+def test_what_the_table_allows_leads_where_it_says(state, trigger):
+    assert after(state, trigger) is LEGAL[state, trigger]
+
+
+@pytest.mark.parametrize(("state", "trigger"), [pair for pair in ALL if pair not in LEGAL])
+def test_what_the_table_does_not_allow_is_refused(state, trigger):
+    with pytest.raises(IllegalTransition, match=f"{trigger} is not for a delivery that is {state}"):
+        after(state, trigger)
+
+
+def test_the_table_covers_every_state():
+    assert set(TRANSITIONS) == set(State)
+
+
+def test_only_a_sender_delivers_and_only_once():
+    ways = [pair for pair, state in LEGAL.items() if state is State.DELIVERED]
+
+    assert ways == [(State.SENDING, Trigger.DELIVERED)]
+    assert not TRANSITIONS[State.DELIVERED]
+
+
+def test_only_a_person_brings_back_what_rests():
+    for state in (State.HELD, State.DEAD):
+        assert set(TRANSITIONS[state]) == {Trigger.REPLAYED, Trigger.DISCARDED}
+
+
+def test_the_table_cannot_be_changed():
+    with pytest.raises(TypeError):
+        TRANSITIONS[State.DELIVERED][Trigger.CLAIMED] = State.SENDING
+
+
+def test_resending_stops_well_before_x_forgets_the_first():
+    assert AMBIGUITY_WINDOW == 40 * HOUR
+    assert PATIENCE > AMBIGUITY_WINDOW

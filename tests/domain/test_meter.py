@@ -1,0 +1,118 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.meter import Meter
+
+WINDOW = 900
+
+
+def test_a_fresh_meter_allows_the_whole_limit():
+    assert Meter(limit=100, window=WINDOW).allowance(0) == 100
+
+
+def test_what_is_spent_comes_back_after_the_window():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.spend(0, 60)
+    meter.spend(10, 40)
+
+    assert meter.allowance(WINDOW - 1) == 0
+    assert meter.next_change(WINDOW - 1) == WINDOW
+    assert meter.allowance(WINDOW) == 60
+    assert meter.allowance(WINDOW + 10) == 100
+
+
+def test_what_was_sent_before_the_start_counts():
+    meter = Meter(limit=100, window=WINDOW, past=[(500, 30), (100, 50)])
+
+    assert meter.allowance(600) == 20
+    assert meter.allowance(1_000) == 70
+
+
+def test_more_than_the_limit_in_the_past_allows_nothing():
+    assert Meter(limit=100, window=WINDOW, past=[(0, 250)]).allowance(1) == 0
+
+
+def test_the_word_of_x_rules_when_it_is_stricter():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=5, reset=300)
+
+    assert meter.allowance(0) == 5
+    meter.spend(0, 5)
+    assert meter.allowance(1) == 0
+    assert meter.next_change(1) == 300
+    assert meter.allowance(300) == 95
+
+
+def test_the_word_of_x_does_not_raise_the_limit():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=1_000, reset=300)
+
+    assert meter.allowance(0) == 100
+
+
+def test_a_negative_word_of_x_allows_nothing():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=-3, reset=300)
+
+    assert meter.allowance(0) == 0
+
+
+def test_a_reset_in_the_past_says_nothing():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=0, reset=50)
+
+    assert meter.allowance(100) == 100
+
+
+def test_a_reset_in_the_year_2100_does_not_stop_the_pixel():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=0, reset=4_102_444_800_000)
+
+    assert meter.allowance(100) == 100
+
+
+def test_a_clock_that_goes_back_a_day_stalls_for_one_window_at_most():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.spend(100_000, 100)
+
+    assert meter.allowance(13_600) == 0
+    assert meter.next_change(13_600) == 13_600 + WINDOW
+    assert meter.allowance(13_600 + WINDOW) == 100
+
+
+def test_a_past_that_seems_to_lie_ahead_counts_as_sent_now():
+    meter = Meter(limit=100, window=WINDOW, past=[(10**9, 100)])
+
+    assert meter.allowance(0) == 0
+    assert meter.allowance(WINDOW) == 100
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), max_size=60),
+)
+def test_no_window_ever_holds_more_than_the_limit(limit, wishes):
+    meter, now, sent = Meter(limit=limit, window=WINDOW), 0, []
+    for wait, wish in wishes:
+        now += wait
+        count = min(wish, meter.allowance(now))
+        if count:
+            meter.spend(now, count)
+            sent.append((now, count))
+
+    for end, _ in sent:
+        assert sum(count for at, count in sent if end - WINDOW < at <= end) <= limit
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), min_size=1, max_size=40),
+)
+def test_at_the_next_change_there_is_something_to_send(limit, wishes):
+    meter, now = Meter(limit=limit, window=WINDOW), 0
+    for wait, wish in wishes:
+        now += wait
+        if count := min(wish, meter.allowance(now)):
+            meter.spend(now, count)
+
+    assert meter.allowance(max(now, meter.next_change(now))) > 0

@@ -1,0 +1,101 @@
+import pytest
+
+from twite.domain.account import Account, total
+from twite.domain.destination import Destination, PixelToken
+from twite.domain.errors import (
+    IllegalTransition,
+    LedgerFull,
+    Malformed,
+    OperatorError,
+    OurError,
+    PassingError,
+    SenderError,
+    SettingsError,
+    StoreInUse,
+    StoreUnusable,
+    TwiteError,
+)
+from twite.domain.fault import CODES, Fault, fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.secret import Secret
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "suffice"),
+    [
+        (Identifiers(), False),
+        (Identifiers(click_id="a"), True),
+        (Identifiers(email="a"), True),
+        (Identifiers(phone="a"), True),
+        (Identifiers(ip="a"), False),
+        (Identifiers(user_agent="a"), False),
+        (Identifiers(ip="a", user_agent="b"), True),
+        (Identifiers(browser_id="a"), False),
+        (Identifiers(browser_id="a", ip="b"), False),
+        (Identifiers(browser_id="a", user_agent="b"), False),
+        (Identifiers(click_id="", email="", phone="", ip="", user_agent=""), False),
+    ],
+)
+def test_what_is_enough_to_match_a_person(identifiers, suffice):
+    assert identifiers.suffice is suffice
+
+
+def test_a_fault_says_what_its_code_means():
+    assert fault("value", "not_an_amount") == Fault(
+        path="value", code="not_an_amount", message=CODES["not_an_amount"]
+    )
+
+
+def test_a_fault_has_no_code_that_is_not_documented():
+    with pytest.raises(ValueError, match="unknown fault code 'odd'"):
+        Fault(path="value", code="odd", message="")
+
+
+def test_a_balance_is_what_was_received_and_is_nowhere():
+    account = Account(
+        source="s", pixel="p", received=100, delivered=50, duplicate=20, suppressed=5,
+        rejected=15, dead=2, held=1, pending=6,
+    )  # fmt: skip
+
+    assert account.balance == 1
+
+
+def test_accounts_add_up_part_by_part():
+    one = Account(source="a", pixel="p", received=3, delivered=1, pending=2)
+    other = Account(source="b", pixel="q", received=4, duplicate=1, dead=3)
+
+    assert total([one, other]) == Account(
+        source="", pixel="", received=7, delivered=1, duplicate=1, dead=3, pending=2
+    )
+
+
+def test_nothing_adds_up_to_nothing():
+    assert total([]) == Account(source="", pixel="")
+
+
+@pytest.mark.parametrize(("account", "meter"), [("18ce54d4x5t", "18ce54d4x5t"), (None, "o8z6j")])
+def test_a_limit_is_that_of_the_account_where_it_is_known(account, meter):
+    destination = Destination(
+        pixel="o8z6j", credentials=PixelToken(token=Secret("t")), events={}, account=account
+    )
+
+    assert destination.meter == meter
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (Malformed(code="c", path="p", message="m"), SenderError, "m"),
+        (SettingsError(place="a.b", message="m"), OperatorError, "a.b: m"),
+        (SettingsError(place="", message="m"), OperatorError, "m"),
+        (StoreInUse(path="x.db", owner=7), OperatorError, "x.db is in use by process 7"),
+        (StoreInUse(path="x.db", owner=None), OperatorError, "x.db is in use by another process"),
+        (StoreUnusable(path="x.db", reason="r", cure="C."), OperatorError, "x.db: r. C."),
+        (LedgerFull(reason="full", retry_after=1), PassingError, "full"),
+        (IllegalTransition("no"), OurError, "no"),
+    ],
+)
+def test_an_error_is_cut_by_who_must_act_and_says_its_sentence(error, kind, sentence):
+    assert isinstance(error, kind)
+    assert isinstance(error, TwiteError)
+    assert str(error) == sentence

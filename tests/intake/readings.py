@@ -1,0 +1,66 @@
+"""What the tests of our own format and of X's read with."""
+
+import json
+
+from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.secret import Secret
+from twite.intake import native, x_api
+
+NOW = 1_795_600_000_000
+CLICK = "23opevjt88psuo13lu8d020qkn"
+DESTINATIONS = {
+    pixel: Destination(
+        pixel=pixel,
+        credentials=PixelToken(token=Secret("t")),
+        events={"purchase": "o8z6k", "sign_up": "o8z6m"},
+    )
+    for pixel in ("o8z6j", "p2", "closed")
+}
+
+
+def a_source(*, region="GB", consent_required=False, name="shop"):
+    return Source(
+        name=name,
+        key=None,
+        pixel="o8z6j",
+        pixels=frozenset({"o8z6j", "p2", "gone"}),
+        region=region,
+        consent_required=consent_required,
+    )
+
+
+def read_bytes(body, *, source=None, now=NOW, salt=b"salt", idempotency_key=None):
+    return native.read(
+        body,
+        source=source or a_source(),
+        destinations=DESTINATIONS,
+        now=now,
+        salt=salt,
+        idempotency_key=idempotency_key,
+    )
+
+
+def read(source=None, now=NOW, idempotency_key=None, **fields):
+    """Read one conversion that is a purchase with a click id unless said otherwise."""
+    body = {"event": "purchase", "conversion_id": "order-1", "twclid": CLICK} | fields
+    given = json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
+    return read_bytes(given, source=source, now=now, idempotency_key=idempotency_key).results[0]
+
+
+def read_x(body, *, pixel="o8z6j"):
+    given = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return x_api.read(given, destination=DESTINATIONS[pixel], salt=b"salt")
+
+
+def x_conversion(**fields):
+    body = {
+        "conversion_time": "2026-11-24T10:00:00.000Z",
+        "event_id": "o8z6k",
+        "conversion_id": "order-1",
+        "identifiers": [{"twclid": CLICK}],
+    } | fields
+    return {name: value for name, value in body.items() if value is not ...}
+
+
+def read_one_x(**fields):
+    return read_x({"conversions": [x_conversion(**fields)]})

@@ -1,0 +1,82 @@
+"""Canaries: an email and a phone number go through every route, and are found nowhere after."""
+
+import json
+
+import pytest
+from house import Gateway, command
+
+EMAIL = "Canary.Person@canary.example"
+PHONE = "+44 20 7946 0999"
+SPELLINGS = [
+    b"canary.person",
+    b"canary%2eperson",
+    b"7946 0999",
+    b"79460999",
+    b"2079460999",
+]
+
+pytestmark = pytest.mark.journey
+
+
+def test_no_raw_email_or_phone_is_left_in_any_file_or_output(tmp_path, x_emulator):
+    canary = {
+        "event": "purchase",
+        "email": EMAIL,
+        "phone": PHONE,
+        "twclid": "23opevjt88psuo13lu8d020qkn",
+        "url": f"https://user:{EMAIL}@shop.example/thanks?mail={EMAIL}&utm_source=x#{EMAIL}",
+    }
+    x_emulator.fault("status", status=400, after=1)
+    with Gateway(tmp_path, x_emulator.url) as gateway:
+        said = [
+            gateway.post(canary | {"conversion_id": "good"}),
+            gateway.post(canary | {"conversion_id": "dead"}),
+            gateway.post(canary | {"conversion_id": "bad", "value": "x", "currency": "EUR"}),
+            gateway.post(canary | {"event": "nothing"}),
+            gateway.post(canary | {"emial": EMAIL}),
+            gateway.post(canary | {"email": [EMAIL]}),
+            gateway.post({"conversions": [canary | {"phone": f"{PHONE} or {EMAIL}"}]}),
+            gateway.post(canary | {"consent": {"ad_storage": "denied"}, "conversion_id": "no"}),
+            gateway.get("/v1/conversions/o8z6j/good"),
+        ]
+        gateway.drained()
+        outputs = [
+            command(gateway, "show", "good"),
+            command(gateway, "show", "good", "--json"),
+            command(gateway, "dead", "list", "--json"),
+            command(gateway, "accounting"),
+        ]
+        gateway.kill()
+        log = gateway.log()
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    everything = {path.name: path.read_bytes() for path in files}
+    everything["answers"] = json.dumps(said).encode()
+    everything["outputs"] = "".join(one.stdout + one.stderr for one in outputs).encode()
+    everything["log"] = log.encode()
+    everything["what X got"] = json.dumps(x_emulator.received(bodies=True)).encode()
+    found = [
+        (name, spelling)
+        for name, held in everything.items()
+        for spelling in SPELLINGS
+        if spelling in held.lower()
+    ]
+    assert len(files) >= 3
+    assert found == []
+
+
+def test_no_secret_is_printed(tmp_path, x_emulator):
+    with Gateway(tmp_path, x_emulator.url) as gateway:
+        gateway.post({"event": "purchase", "twclid": "23opevjt88psuo13lu8d020qkn"})
+        gateway.drained()
+        outputs = [
+            command(gateway, "check"),
+            command(gateway, "check", "--json"),
+            command(gateway, "accounting"),
+        ]
+        log = gateway.log()
+        metrics = json.dumps(gateway.get("/metrics"))
+
+    printed = log + metrics + "".join(one.stdout + one.stderr for one in outputs)
+    assert "emulator-pixel-token" not in printed
+    assert "journey-key" not in printed

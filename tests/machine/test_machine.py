@@ -1,0 +1,46 @@
+import re
+import time
+
+from twite.machine import SystemChance, SystemClock
+
+
+def test_the_clock_tells_milliseconds_since_the_epoch():
+    before = time.time() * 1000
+
+    now = SystemClock().now()
+
+    assert before - 1 <= now <= time.time() * 1000 + 1
+
+
+async def test_sleeping_moves_elapsed_time():
+    clock = SystemClock()
+    began = clock.elapsed()
+
+    await clock.sleep(20)
+
+    assert clock.elapsed() - began >= 19
+
+
+def test_receipts_are_uuids_of_version_7_that_sort_by_time():
+    chance = SystemChance()
+
+    first = chance.receipt()
+    time.sleep(0.002)
+    second = chance.receipt()
+
+    shape = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert re.fullmatch(shape, first)
+    assert first < second
+
+
+def test_nothing_is_handed_out_twice():
+    chance = SystemChance()
+
+    assert len({chance.nonce() for _ in range(10_000)}) == 10_000
+    assert len({chance.receipt() for _ in range(10_000)}) == 10_000
+
+
+def test_fractions_are_below_one():
+    chance = SystemChance()
+
+    assert all(0 <= chance.fraction() < 1 for _ in range(1_000))

@@ -1,0 +1,154 @@
+"""The way to X, against sockets that misbehave: what may have been processed is told apart."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from twite.gateway.ports import Answer, NoAnswer, Parcel
+from twite.senders.http import HttpTransport
+
+
+@contextlib.asynccontextmanager
+async def an_x(reply, *, read=True) -> AsyncIterator[str]:
+    """Listen, read one request whole, and let `reply` do the rest."""
+
+    handled = asyncio.Event()
+
+    async def serve(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            if read:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                await reader.readexactly(length)
+            await reply(writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        handled.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}/12/measurement/conversions/o8z6j"
+        await handled.wait()
+
+
+async def posted(url, *, within=2_000):
+    transport = HttpTransport(timeout=within)
+    await transport.start()
+    try:
+        return await transport.post(Parcel(url=url, headers={"X-Pixel-Token": "t"}, body=b"{}"))
+    finally:
+        await transport.stop()
+
+
+def saying(data):
+    async def reply(writer):
+        writer.write(data)
+        await writer.drain()
+
+    return reply
+
+
+async def test_an_answer_comes_back_with_lower_case_headers():
+    data = b"HTTP/1.1 200 OK\r\nX-Rate-Limit-Reset: 7\r\nContent-Length: 2\r\n\r\n{}"
+    async with an_x(saying(data)) as url:
+        came = await posted(url)
+
+    assert came == Answer(
+        status=200, headers={"x-rate-limit-reset": "7", "content-length": "2"}, body=b"{}"
+    )
+
+
+async def test_a_refused_connection_never_left():
+    came = await posted("http://127.0.0.1:1/")
+
+    assert came == NoAnswer(reason="no connection: ClientConnectorError", left=False)
+
+
+async def test_a_name_that_does_not_resolve_never_left():
+    came = await posted("http://x.invalid/")
+
+    assert isinstance(came, NoAnswer)
+    assert not came.left
+
+
+async def test_a_server_that_speaks_no_tls_never_got_it():
+    async with an_x(saying(b"220 mail.example ESMTP\r\n"), read=False) as url:
+        came = await posted(url.replace("http://", "https://"))
+
+    assert isinstance(came, NoAnswer)
+    assert not came.left
+
+
+async def test_a_connection_closed_without_an_answer_may_have_been_processed():
+    async with an_x(saying(b"")) as url:
+        came = await posted(url)
+
+    assert came == NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)
+
+
+async def test_silence_may_have_been_processed():
+    async def silence(writer):
+        await asyncio.sleep(1)
+
+    async with an_x(silence) as url:
+        came = await posted(url, within=200)
+
+    assert came == NoAnswer(reason="no answer in time", left=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    ],
+    ids=["short of its length", "without its last chunk"],
+)
+async def test_an_answer_that_is_cut_off_says_so(data):
+    async with an_x(saying(data)) as url:
+        came = await posted(url)
+
+    assert isinstance(came, Answer)
+    assert (came.status, came.body, came.whole) == (200, b"{}", False)
+
+
+async def test_an_endless_answer_is_cut_at_a_limit():
+    async def endless(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(100):
+            writer.write(b" " * 100_000)
+            await writer.drain()
+
+    async with an_x(endless) as url:
+        came = await posted(url)
+
+    assert isinstance(came, Answer)
+    assert (len(came.body), came.whole) == (1024 * 1024, False)
+
+
+async def test_a_redirect_is_not_followed_with_credentials():
+    data = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    async with an_x(saying(data)) as url:
+        came = await posted(url)
+
+    assert isinstance(came, Answer)
+    assert came.status == 302
+
+
+async def test_what_is_not_http_may_have_been_processed():
+    async with an_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
+        came = await posted(url)
+
+    assert isinstance(came, NoAnswer)
+    assert came.left
+
+
+def test_a_parcel_does_not_print_its_credentials():
+    parcel = Parcel(url="https://x.example/", headers={"X-Pixel-Token": "secret"}, body=b"person")
+
+    assert "secret" not in repr(parcel)
+    assert "person" not in repr(parcel)

@@ -1,0 +1,299 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.outcome import Complaint, Delivered, Errored, Rejected, Scope
+from twite.domain.times import MINUTE, SECOND
+from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of
+
+NOW = 1_795_600_000_000
+UNCOUNTED = Errored(reason="200 without a count of conversions processed", ambiguous=True)
+HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
+FOREIGN = ("NOT_FOUND", "event_id (abc) does not belong to provided account", "event_id")
+NOT_SET = ("INVALID_PARAMETER", "event_id (abc) is not a single event tag (SET)", "event_id")
+
+
+def heard(status, body=b"", *, headers=None, whole=True, sent=1):
+    return decode(status=status, headers=headers or {}, body=body, whole=whole, sent=sent, now=NOW)
+
+
+def success(**data):
+    return json.dumps({"request": {"params": {"account_id": "18ce552mlaq"}}, "data": data}).encode()
+
+
+def errors(*said):
+    listed = [
+        {"code": code, "message": message, "parameter": parameter}
+        for code, message, parameter in said
+    ]
+    return json.dumps({"errors": listed, "request": {"params": {}}}).encode()
+
+
+def complaints(*said):
+    return tuple(Complaint(code=c, message=m, parameter=p) for c, m, p in said)
+
+
+def test_a_count_that_is_what_was_sent_is_delivery():
+    body = success(conversions_processed=3, debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
+
+    assert heard(200, body, sent=3) == Delivered(debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
+
+
+@pytest.mark.parametrize("debug_id", [None, 5, ["a"], {"a": 1}, "x" * 10_000])
+def test_an_odd_debug_id_does_not_cost_the_proof(debug_id):
+    outcome = heard(200, success(conversions_processed=1, debug_id=debug_id))
+
+    assert isinstance(outcome, Delivered)
+    assert len(outcome.debug_id) <= 512
+
+
+def test_errors_that_are_null_do_not_cost_the_proof():
+    body = b'{"data":{"conversions_processed":1,"debug_id":"d"},"errors":null}'
+
+    assert heard(200, body) == Delivered(debug_id="d")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, -2, 10**30])
+def test_another_count_is_ambiguous(count):
+    outcome = heard(200, success(conversions_processed=count), sent=2)
+
+    assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"ok",
+        b"<html>200</html>",
+        b"\xff\xfe",
+        success(),
+        success(conversions_processed=None),
+        success(conversions_processed="1"),
+        success(conversions_processed=True),
+        success(conversions_processed=1.5),
+        success(conversions_processed=[1]),
+        b'{"data":null}',
+        b'{"data":[]}',
+        b'{"data":{"conversions_processed":1}',
+        b'{"data":{"conversions_processed":1},"errors":"none"}',
+        b'{"data":' + b'{"a":' * 50_000,
+        b'{"data":{"conversions_processed":' + b"1" * 5_000 + b"}}",
+    ],
+)
+def test_a_success_that_does_not_say_how_many_is_ambiguous(body):
+    assert heard(200, body) == UNCOUNTED
+
+
+def test_any_other_2xx_without_a_count_is_ambiguous():
+    outcome = heard(204)
+
+    assert outcome == Errored(reason="204 without a count of conversions processed", ambiguous=True)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
+def test_an_answer_cut_off_is_ambiguous_whatever_its_status(status):
+    outcome = heard(status, success(conversions_processed=1), whole=False)
+
+    assert outcome == Errored(reason=f"the answer ({status}) was cut off", ambiguous=True)
+
+
+def test_400_is_about_conversions_and_keeps_the_words_of_x():
+    outcome = heard(400, errors(HASH))
+
+    assert outcome == Rejected(
+        scope=Scope.CONVERSION,
+        reason=f"400 INVALID_PARAMETER: {HASH[1]}",
+        complaints=complaints(HASH),
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
+def test_400_without_readable_errors_is_about_conversions_too(body):
+    assert heard(400, body) == Rejected(scope=Scope.CONVERSION, reason="400")
+
+
+def test_an_error_without_words_does_not_hide_the_others():
+    body = b'{"errors":[{"code":null,"message":null,"parameter":null},{"code":89,"message":"m"}]}'
+
+    assert heard(400, body).complaints == complaints(("", "", ""), ("89", "m", ""))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
+)
+def test_too_many_in_a_request_is_about_its_size(status, said):
+    assert heard(status, errors(said)).scope is Scope.SIZE
+
+
+def test_413_without_json_is_about_its_size():
+    assert heard(413, b"<html>").scope is Scope.SIZE
+
+
+def test_404_about_the_event_alone_is_about_the_event():
+    outcome = heard(404, errors(FOREIGN, NOT_SET))
+
+    assert outcome == Rejected(
+        scope=Scope.EVENT,
+        reason=f"404 NOT_FOUND: {FOREIGN[1]}; INVALID_PARAMETER: {NOT_SET[1]}",
+        complaints=complaints(FOREIGN, NOT_SET),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>not found</html>",
+        errors(("ROUTE_NOT_FOUND", "The requested resource could not be found", "")),
+        errors(("NOT_FOUND", "Account 5 was not found", "account_id")),
+        errors(FOREIGN, ("NOT_FOUND", "Account 5 was not found", "account_id")),
+        errors(NOT_SET),
+    ],
+)
+def test_any_other_404_is_about_the_pixel(body):
+    assert heard(404, body).scope is Scope.PIXEL
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
+def test_settings_and_access_are_about_the_pixel(status):
+    assert heard(status, errors(("C", "m", ""))) == Rejected(
+        scope=Scope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
+    )
+
+
+@pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
+def test_what_x_may_have_processed_all_the_same_is_ambiguous(status):
+    assert heard(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True)
+
+
+def test_503_is_tried_again_when_it_says():
+    outcome = heard(503, headers={"retry-after": "30"})
+
+    assert outcome == Errored(reason="503", ambiguous=True, retry_at=NOW + 30 * SECOND)
+
+
+def limited(**headers):
+    outcome = heard(
+        429,
+        errors(("TOO_MANY_REQUESTS", "", "")),
+        headers={k.replace("_", "-"): v for k, v in headers.items()},
+    )
+    assert outcome == Errored(
+        reason="429 TOO_MANY_REQUESTS:", ambiguous=False, limited=True, retry_at=outcome.retry_at
+    )
+    return outcome.retry_at - NOW
+
+
+def seconds(ahead):
+    return str((NOW + ahead) // SECOND)
+
+
+def test_429_waits_for_the_reset_of_the_account_before_that_of_the_user():
+    wait = limited(
+        x_rate_limit_reset=seconds(5 * MINUTE), x_account_rate_limit_reset=seconds(9 * MINUTE)
+    )
+
+    assert wait == 9 * MINUTE
+
+
+def test_429_waits_for_the_reset_of_the_user_where_there_is_no_other():
+    assert limited(x_rate_limit_reset=seconds(5 * MINUTE)) == 5 * MINUTE
+
+
+def test_429_waits_as_retry_after_says_where_there_is_no_reset():
+    assert limited(retry_after="120") == 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        "0", "-5", "4102444800", "soon", "", "1e9", "1.5", "\u0661", "9" * 400,
+        seconds(-SECOND), seconds(0), seconds(LONGEST_WAIT + SECOND),
+    ],
+)  # fmt: skip
+def test_429_with_an_absurd_reset_waits_a_minute(reset):
+    assert limited(x_rate_limit_reset=reset) == DEFAULT_WAIT == MINUTE
+
+
+@pytest.mark.parametrize(
+    "after", ["-1", "Wed, 21 Oct 2026 07:28:00 GMT", "", "99999999", "9" * 400, "\u0661"]
+)
+def test_an_absurd_retry_after_is_not_obeyed(after):
+    assert limited(retry_after=after) == MINUTE
+    assert heard(503, headers={"retry-after": after}).retry_at is None
+
+
+def test_the_words_of_x_are_cut_short():
+    long = ("C" * 1_000, "m" * 10_000, "p" * 1_000)
+
+    outcome = heard(400, errors(*[long] * 2_000))
+
+    assert len(outcome.reason) <= 512
+    assert len(outcome.complaints) == 1_000
+    assert outcome.complaints[0] == Complaint(code="C" * 64, message="m" * 512, parameter="p" * 64)
+
+
+def test_the_limit_of_the_account_rules_when_present():
+    headers = {
+        "x-account-rate-limit-remaining": "7",
+        "x-account-rate-limit-reset": "100",
+        "x-rate-limit-remaining": "9",
+        "x-rate-limit-reset": "200",
+    }
+
+    assert limit_of(headers) == (7, 100_000)
+
+
+def test_the_limit_of_the_user_is_read_where_there_is_no_other():
+    assert limit_of({"x-rate-limit-remaining": "9", "x-rate-limit-reset": "200"}) == (9, 200_000)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-rate-limit-remaining": "9"},
+        {"x-rate-limit-reset": "9"},
+        {"x-rate-limit-remaining": "many", "x-rate-limit-reset": "200"},
+        {"x-rate-limit-remaining": "-1", "x-rate-limit-reset": "200"},
+        {"x-rate-limit-remaining": "1", "x-rate-limit-reset": "9" * 30},
+    ],
+)
+def test_half_a_limit_is_none(headers):
+    assert limit_of(headers) is None
+
+
+JSONISH = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "errors", "code", "message", "conversions_processed", "x"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    status=st.integers(100, 599),
+    body=st.binary(max_size=200) | JSONISH.map(lambda value: json.dumps(value).encode()),
+    whole=st.booleans(),
+    headers=st.dictionaries(
+        st.sampled_from(["retry-after", "x-rate-limit-reset", "x-account-rate-limit-reset"]),
+        st.text(max_size=20),
+    ),
+)
+def test_every_answer_has_an_outcome(status, body, whole, headers):
+    outcome = heard(status, body, whole=whole, headers=headers)
+
+    assert isinstance(outcome, Delivered | Errored | Rejected)
+    assert not isinstance(outcome, Delivered) or (whole and 200 <= status < 300)

@@ -1,0 +1,192 @@
+import hmac
+from base64 import b64encode
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.destination import OAuthKeys
+from twite.domain.secret import Secret
+from twite.x.oauth1 import parameters, sign, verify
+
+# X's published example. [doc OA]
+KEYS = OAuthKeys(
+    consumer_key="xvz1evFS4wEEPTGEFPHBog",
+    consumer_secret=Secret("kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"),
+    token="370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",
+    token_secret=Secret("LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"),
+)
+NONCE = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"
+AT = 1_318_622_958
+URL = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
+BASE_STRING = (
+    "POST&https%3A%2F%2Fads-api.x.com%2F12%2Fmeasurement%2Fconversions%2Fo8z6j&oauth_consumer_key"
+    "%3Dxvz1evFS4wEEPTGEFPHBog%26oauth_nonce%3DkYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg%26"
+    "oauth_signature_method%3DHMAC-SHA1%26oauth_timestamp%3D1318622958%26oauth_token%3D370773112-"
+    "GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb%26oauth_version%3D1.0"
+)
+
+
+def header(url=URL, *, keys=KEYS, nonce=NONCE, timestamp=AT, method="POST"):
+    return sign(method=method, url=url, keys=keys, nonce=nonce, timestamp=timestamp)
+
+
+def checked(authorization, *, url=URL, keys=KEYS, now=AT, method="POST"):
+    return verify(method=method, url=url, authorization=authorization, keys=keys, now=now)
+
+
+@pytest.mark.parametrize(
+    ("url", "signature"),
+    [
+        (URL, "7iaI+laGCTHGiawtSB+Dd+WRYfc="),
+        (URL.replace("x.com", "twitter.com"), "hZ4orWrrqLW7WmY2CIE86CuQwWw="),
+    ],
+)
+def test_the_signature_is_the_one_of_the_vectors(url, signature):
+    assert parameters(header(url))["oauth_signature"] == signature
+
+
+def test_the_signature_is_the_hmac_of_the_documented_base_string():
+    key = "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw&LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"
+    by_hand = b64encode(hmac.digest(key.encode(), BASE_STRING.encode(), "sha1")).decode()
+
+    assert parameters(header())["oauth_signature"] == by_hand == "7iaI+laGCTHGiawtSB+Dd+WRYfc="
+
+
+def test_the_published_signature_of_a_query_and_a_form_is_verified():
+    # The form's pairs are signed like the query's; here both stand in the query.
+    url = (
+        "https://api.x.com/1.1/statuses/update.json?include_entities=true"
+        "&status=Hello%20Ladies%20%2B%20Gentlemen%2C%20a%20signed%20OAuth%20request%21"
+    )
+    authorization = (
+        'OAuth oauth_consumer_key="xvz1evFS4wEEPTGEFPHBog", '
+        f'oauth_nonce="{NONCE}", '
+        'oauth_signature="Ls93hJiZbQ3akF3HF3x1Bz8%2FzU4%3D", '
+        'oauth_signature_method="HMAC-SHA1", oauth_timestamp="1318622958", '
+        'oauth_token="370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", oauth_version="1.0"'
+    )
+
+    assert checked(authorization, url=url) == NONCE
+
+
+def test_the_header_holds_the_seven_parameters_of_x_and_no_other():
+    assert parameters(header()) == {
+        "oauth_consumer_key": KEYS.consumer_key,
+        "oauth_nonce": NONCE,
+        "oauth_signature": "7iaI+laGCTHGiawtSB+Dd+WRYfc=",
+        "oauth_signature_method": "HMAC-SHA1",
+        "oauth_timestamp": "1318622958",
+        "oauth_token": KEYS.token,
+        "oauth_version": "1.0",
+    }
+
+
+def test_no_secret_stands_in_the_header():
+    shown = header()
+
+    assert KEYS.consumer_secret.reveal() not in shown
+    assert KEYS.token_secret.reveal() not in shown
+
+
+def test_what_we_sign_we_verify():
+    assert checked(header()) == NONCE
+
+
+@pytest.mark.parametrize("lag", [-300, 300])
+def test_a_clock_may_be_off_by_five_minutes(lag):
+    assert checked(header(), now=AT + lag) == NONCE
+
+
+@pytest.mark.parametrize("lag", [-301, 301, 86_400])
+def test_a_stale_timestamp_is_refused(lag):
+    assert checked(header(), now=AT + lag) is None
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_the_query_is_signed_too(method):
+    url = f"{URL}?a=b%20c&a=&d"
+
+    assert checked(header(url, method=method), url=url, method=method) == NONCE
+    assert checked(header(url, method=method), url=f"{URL}?a=b", method=method) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"url": URL + "x"}, {"url": URL.replace("ads-api", "evil")}, {"method": "PUT"}],
+    ids=["address", "host", "method"],
+)
+def test_a_signature_for_something_else_is_refused(change):
+    assert checked(header(**change)) is None
+
+
+@pytest.mark.parametrize("part", ["consumer_key", "consumer_secret", "token", "token_secret"])
+def test_a_signature_made_with_another_key_is_refused(part):
+    parts = {name: getattr(KEYS, name) for name in OAuthKeys.__struct_fields__}
+    parts[part] = Secret("other") if part.endswith("secret") else "other"
+
+    assert checked(header(keys=OAuthKeys(**parts))) is None
+
+
+@pytest.mark.parametrize("name", ["oauth_nonce", "oauth_timestamp", "oauth_signature"])
+def test_a_parameter_changed_after_signing_is_refused(name):
+    value = quote(parameters(header())[name], safe="")
+    changed = header().replace(f'{name}="{value}"', f'{name}="{value[:-1]}7"')
+
+    assert changed != header()
+    assert checked(changed) is None
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "", "OAuth", "OAuth ", "Bearer abc", "Basic abc", "OAuth a", "OAuth =", 'OAuth a="b"',
+        'OAuth oauth_nonce="a", oauth_nonce="b"', "OAuth " + "x" * 5_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_such_header_is_refused(authorization):
+    assert parameters(authorization) is None
+    assert checked(authorization) is None
+
+
+@pytest.mark.parametrize("name", sorted(parameters(header())))
+def test_each_of_the_seven_is_needed_once(name):
+    value = quote(parameters(header())[name], safe="")
+    pair = f'{name}="{value}"'
+    without = header().replace(f"{pair}, ", "").replace(f", {pair}", "")
+
+    assert checked(without) is None
+    assert checked(f"{header()}, {pair}") is None
+
+
+def test_a_realm_is_passed_over_and_the_scheme_read_in_any_case():
+    authorization = header().replace("OAuth ", 'oauth realm="https://x.example/", ')
+
+    assert checked(authorization) == NONCE
+
+
+@pytest.mark.parametrize(
+    "url", ["https:///path", "http://", "", "https://[bad/", "https://x.example:port/"]
+)
+def test_an_address_that_is_none_is_refused(url):
+    assert checked(header(), url=url) is None
+
+
+@pytest.mark.parametrize("stamp", ["", "soon", "-5", "1318622958.5", "\u0661", "9" * 3_000])
+def test_a_timestamp_that_is_none_is_refused(stamp):
+    changed = header().replace('timestamp="1318622958"', f'timestamp="{quote(stamp)}"')
+
+    assert checked(changed) is None
+
+
+@given(st.text(max_size=200), st.text(max_size=40))
+def test_any_header_and_address_are_judged(text, host):
+    assert checked(f"OAuth {text}", url=f"https://{host}/") is None
+
+
+@given(st.text(max_size=20))
+def test_any_signature_is_judged(text):
+    changed = header().replace("7iaI%2BlaGCTHGiawtSB%2BDd%2BWRYfc%3D", quote(text, safe=""))
+
+    assert checked(changed) is None or unquote(text) == "7iaI+laGCTHGiawtSB+Dd+WRYfc="
