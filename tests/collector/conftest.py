@@ -10,7 +10,7 @@ from collector_stage import Stage
 def pytest_asyncio_loop_factories(config, item):
     """Every test of the server runs on both loops: ours is uvloop, and Windows has none."""
     both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return both if "test_server" in item.nodeid else {"uvloop": uvloop.new_event_loop}
+    return both if "test_http_server" in item.nodeid else {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What the tests of our own format and of X's read with."""
 
 import json
+from functools import partial
 
+from twite.consent.signals import objection
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.intake import native, x_api
@@ -30,13 +32,15 @@ def a_source(*, region="GB", consent_required=False, name="shop"):
 
 
 def read_bytes(body, *, source=None, now=NOW, salt=b"salt", idempotency_key=None):
+    source = source or a_source()
     return native.read(
         body,
-        source=source or a_source(),
+        source=source,
         destinations=DESTINATIONS,
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
+        objection=partial(objection, required=source.consent_required),
     )
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 
@@ -143,7 +144,8 @@ def test_one_bad_conversion_costs_no_other():
         (b'{"conversions":[null]}', "wrong_shape", "conversions[0]"),
         (b'{"conversions":[{}],"event":"purchase"}', "unknown_field", "event"),
         (b'{"event":"purchase","conversions":[]}', "unknown_field", "event"),
-        (b'{"conversions":[{"event":"purchase","valeu":1}]}', "unknown_field", "conversions[0].valeu"),
+        (b'{"conversions":[{"event":"purchase","valeu":1}]}', "unknown_field",
+         "conversions[0].valeu"),
         (b'{"conversions":[{}],"conversions":[{}]}', "duplicate_key", "conversions"),
         (b"[]", "wrong_shape", ""),
         (b'[{"event":"purchase"}]', "wrong_shape", ""),
@@ -152,7 +154,7 @@ def test_one_bad_conversion_costs_no_other():
         (b'{"conversion_id":true}', "wrong_shape", "conversion_id"),
         (b'{"time":1795600000}', "wrong_shape", "time"),
         (b'{"consent":"granted"}', "wrong_shape", "consent"),
-        (b'{"consent":{"ad_storage":1}}', "wrong_shape", "consent[...]"),
+        (b'{"consent":{"ad_storage":1}}', "wrong_shape", "consent[]"),
     ],
 )  # fmt: skip
 def test_another_shape_is_refused_as_a_whole(body, code, path):
@@ -579,14 +581,13 @@ def test_a_derived_id_is_salted():
 
 
 def read_or_malformed(body):
-    try:
+    with contextlib.suppress(Malformed):
         reading = read_bytes(body)
-    except Malformed as error:
-        assert error.code
-        assert error.message
-        return []
-    json.loads(reading.body)
-    return [conversion_body(one.conversion) for one in reading.results if one.conversion]
+        json.loads(reading.body)
+        for result in reading.results:
+            assert result.conversion or result.faults
+            if result.conversion:
+                json.loads(conversion_body(result.conversion))
 
 
 @given(st.binary(max_size=200))
@@ -624,7 +625,8 @@ def test_any_structure_is_read_or_malformed(value):
 
 
 @given(st.fixed_dictionaries({"event": st.just("purchase"), "twclid": st.just(CLICK)}, optional={
-    name: st.text(max_size=30) for name in FULL if name not in {"event", "contents", "consent", "twclid"}
+    name: st.text(max_size=30)
+    for name in FULL if name not in {"event", "contents", "consent", "twclid"}
 }))  # fmt: skip
 def test_any_texts_in_its_fields_are_read(value):
     reading = read_bytes(json.dumps(value).encode())

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from starlette.types import Message, Scope, Send
+from starlette.types import Scope, Send
 
-from twite.collector.whole import cycle_of, forget, write_whole
+from twite.collector.whole import cycle_of, write_whole
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -102,7 +102,7 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS) -> Answer:
 
 
 async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
-    """Send it, with its length, to whoever is still there."""
+    """Send it, with its length."""
     cycle = cycle_of(scope)
     body = answer.body
     if (
@@ -111,7 +111,6 @@ async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
         and write_whole(cycle, answer.status, body)
     ):
         return
-    send = to_whoever_is_there(scope, send)
     await send(
         {
             "type": "http.response.start",
@@ -120,22 +119,6 @@ async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
         }
     )
     await send({"type": "http.response.body", "body": body})
-
-
-def to_whoever_is_there(scope: Scope, send: Send) -> Send:
-    """Return a way to send that does not mind when the connection is closed."""
-
-    async def send_unless_closed(message: Message) -> None:
-        try:
-            await send(message)
-        except RuntimeError:
-            # uvloop's word for a connection that is closed, until the protocol has heard of it.
-            cycle = cycle_of(scope)
-            if cycle is None or not cycle.transport.is_closing():
-                raise
-            forget(cycle)
-
-    return send_unless_closed
 
 
 _ENCODER: Final = msgspec.json.Encoder()

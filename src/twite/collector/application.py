@@ -7,7 +7,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from twite.collector.addresses import Network
-from twite.collector.answers import Answer, Gone, Refused, send_answer, to_whoever_is_there
+from twite.collector.answers import Answer, Gone, Refused, send_answer
 from twite.collector.desk import DeskRoute
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
@@ -99,7 +99,7 @@ class Collector:
                     scope["method"], path, dict(scope["headers"]), receive
                 )
             else:
-                await self._quiet(scope, receive, to_whoever_is_there(scope, send))
+                await self._quiet(scope, receive, send)
                 return
         except Refused as refused:
             answer = refused.answer

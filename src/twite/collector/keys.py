@@ -40,7 +40,7 @@ class Keys:
         key = bearer(headers)
         if key is None:
             raise Refused(_NO_KEY)
-        source = self._sources.get(self._digest(key))
+        source = self.find(key)
         if source is None:
             raise Refused(_WRONG_KEY)
         return source

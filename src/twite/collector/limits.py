@@ -8,8 +8,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `body` counts after decompression. `requests` is how many authenticated submissions may be in
     hand at once, and `in_hand` how large their bodies may be together: above it a submission is
-    told to come again. `discarded` is how much of a body
-    that was refused is read, so that the client gets to see the answer, before it is cut off.
+    told to come again. `discarded` is how much of a body that was refused is read, so that the
+    client gets to see the answer, before it is cut off.
     """
 
     body: int = 1024 * 1024

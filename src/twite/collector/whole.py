@@ -36,10 +36,9 @@ def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
     head = _HEADS.get(status)
     if head is None or cycle.flow.write_paused:
         return False
-    transport = cycle.transport
-    if transport.is_closing():
-        forget(cycle)
+    if cycle.disconnected:
         return True
+    transport = cycle.transport
     rest = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
     last = b"" if cycle.keep_alive else b"connection: close\r\n"
     transport.write(b"%b%d\r\n%b%b\r\n%b" % (head, len(body), rest, last, body))
@@ -48,8 +47,3 @@ def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
         transport.close()
     cycle.on_response()
     return True
-
-
-def forget(cycle: RequestResponseCycle) -> None:
-    """Take note that nobody is there, before uvicorn does and would log that nothing was sent."""
-    cycle.disconnected = True

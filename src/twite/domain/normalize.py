@@ -105,7 +105,8 @@ def e164(text: str, region: str | None) -> str:
     # 00 is how most of the world dials out of its country; no E.164 number begins with it.
     if re.match(r"00\s*[1-9]", text):
         text = "+" + text[2:].lstrip()
-    if region is None and not _INTERNATIONAL.match(text):
+    national = not _INTERNATIONAL.match(text)
+    if region is None and national:
         digits = sum(character.isdigit() for character in text)
         return (
             "phone_needs_region"
@@ -119,6 +120,9 @@ def e164(text: str, region: str | None) -> str:
     reason = phonenumbers.is_possible_number_with_reason(number)
     # Nothing but zeros is what forms are filled with.
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE or not number.national_number:
+        return "phone_unusable"
+    # A region is an assumption: (806) 555-0185 would pass for a British number by its length alone.
+    if national and not phonenumbers.is_valid_number(number):
         return "phone_unusable"
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

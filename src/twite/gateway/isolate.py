@@ -9,7 +9,8 @@ groups that each hold one, and ends where it began; depth first, each budget set
 """
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -40,7 +41,9 @@ class Isolation:
     refused says nothing of the account: what is left of a bad batch in the end is all bad.
     """
 
-    def __init__(self, batch: Group, refusal: Rejected, mixed: Set[int] = frozenset()) -> None:
+    def __init__(
+        self, batch: Group, refusal: Rejected, mixed: AbstractSet[int] = frozenset()
+    ) -> None:
         self._mixed = mixed
         self._stack: list[Group] = []
         self._tries = 0

@@ -218,16 +218,23 @@ def _amount(raw: msgspec.Raw, path: str, faults: list[Fault]) -> str | None:
 def _contents(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
     if not given.contents:
         return ()
-    return tuple(_content(one, f"contents[{i}]", faults) for i, one in enumerate(given.contents))
+    contents = []
+    for index, one in enumerate(given.contents):
+        own: list[Fault] = []
+        contents.append(_content(one, own))
+        for found in own:
+            path = f"contents[{index}].{found.path}"
+            faults.append(msgspec.structs.replace(found, path=path))
+    return tuple(contents)
 
 
-def _content(one: NativeContent, path: str, faults: list[Fault]) -> Content:
+def _content(one: NativeContent, faults: list[Fault]) -> Content:
     if one.quantity is not None and not 0 < one.quantity < 2**31:
-        faults.append(fault(f"{path}.quantity", "not_a_count"))
+        faults.append(fault("quantity", "not_a_count"))
     return Content(
         id=None if one.id is None else str(one.id).strip() or None,
         name=one.name or None,
-        price=_amount(one.price, f"{path}.price", faults),
+        price=_amount(one.price, "price", faults),
         quantity=one.quantity,
         group=None if one.group is None else str(one.group).strip() or None,
         type=one.type or None,

@@ -66,7 +66,7 @@ def _refuse_duplicate_keys(body: bytes, value: object) -> None:
 
 def may_hold_control_characters(body: bytes) -> bool:
     """Return whether a text in this JSON could hold one: only an escape or DEL can bring it in."""
-    return b"\\" in body or b"\x7f" in body or b"\xc2" in body
+    return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
 
 
 def _texts(body: bytes) -> int | None:

@@ -4,11 +4,11 @@ import socket
 import struct
 
 import pytest
-from collector_stage import Stage
+from collector_stage import Stage, a_receipt
 
 from raw_http import heard
 from twite.collector import Limits, Server
-from twite.domain.errors import SettingsError
+from twite.domain.errors import LedgerFull, SettingsError
 
 ONE = b'{"event":"purchase"}'
 HEAD = (
@@ -310,11 +310,12 @@ async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same
     assert caplog.records == []
 
 
-async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, caplog):
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, ahead, caplog):
     stage.accept.until = asyncio.Event()
     lines = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(8)]
     for _, writer in lines:
-        writer.write(HEAD + ONE)
+        writer.write((HEAD + ONE) * ahead)
     while len(stage.accept.seen) < len(lines):  # noqa: ASYNC110 - all of them, not the first
         await asyncio.sleep(0.001)
 
@@ -322,6 +323,7 @@ async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, cap
         reset = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         writer.close()
+    await asyncio.sleep(0.01)
     stage.accept.until.set()
     answer = await stage.ask("GET", "/healthz")
 
@@ -329,15 +331,21 @@ async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, cap
     assert caplog.records == []
 
 
-async def test_a_client_that_hangs_up_on_requests_sent_ahead_leaves_no_trace(stage, caplog):
+@pytest.mark.parametrize("answer", [a_receipt(accepted=1), LedgerFull(reason="", retry_after=1)])
+async def test_an_answer_to_a_connection_that_closed_this_moment_is_no_fault(stage, answer, caplog):
+    stage.accept.native_answer = answer
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
-        writer.write((HEAD + ONE) * 3)
+        writer.write(HEAD + ONE)
         await stage.accept.came.wait()
-    stage.accept.until.set()
-    await stage.ask("GET", "/healthz")
+        # The request goes on in the loop's next turn, before the protocol hears of the end.
+        stage.accept.until.set()
+        for connection in stage.server._uvicorn.server_state.connections:  # noqa: SLF001
+            connection.transport.abort()
+        await stage.ask("GET", "/healthz")
 
     assert caplog.records == []
+    assert stage.notices.seen == []
 
 
 async def test_a_client_that_says_no_more_still_gets_its_answer(stage):

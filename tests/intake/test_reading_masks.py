@@ -1,0 +1,35 @@
+import json
+
+import pytest
+from readings import CLICK, a_source, read_bytes
+
+from twite.intake.native_conversion import Context
+from twite.intake.native_shape import Many, Native
+from twite.intake.x_api_shape import XConversion, XIdentifier, XRequest
+
+CANARY = "canary-4f1d"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Native(email=CANARY, twclid=CANARY, description=CANARY),
+        Many(conversions=[Native(email=CANARY)]),
+        XIdentifier(twclid=CANARY, ip_address=CANARY),
+        XConversion(description=CANARY, event_source_url=CANARY),
+        XRequest(conversions=[XConversion(description=CANARY)]),
+        Context(
+            source=a_source(), destinations={}, now=0, salt=CANARY.encode(),
+            idempotency_key=CANARY, objection=lambda _: None, careful=False, lengthy=False,
+        ),
+        read_bytes(
+            json.dumps(
+                {"event": "purchase", "twclid": CANARY, "user_agent": CANARY, "description": CANARY}
+            ).encode()
+        ),
+        read_bytes(json.dumps({"event": CANARY, "twclid": CLICK, "email": CANARY}).encode()),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_no_value_prints_a_person_or_a_secret(value):
+    assert CANARY not in f"{value!r} {value}"
