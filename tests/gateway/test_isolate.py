@@ -2,10 +2,14 @@ from random import Random
 
 import msgspec
 import pytest
+from bench_of_lanes import Setting
 
 from twite.domain.delivery import Delivery
 from twite.domain.outcome import Complaint, Rejected, Scope
+from twite.domain.times import MINUTE
 from twite.gateway.isolate import ALIKE, BUDGET, CONTROLS, Isolation
+from twite.gateway.notices import Paused
+from twite.testing.transport import conversions_of, refused, taken
 
 
 def rejected(*complaints, scope=Scope.CONVERSION):
@@ -282,3 +286,24 @@ def test_fewer_than_ten_refused_alike_are_no_account():
 
     assert trial.verdicts == 0
     assert sorted(trial.buried) == list(range(9))
+
+
+async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round():
+    bad = {f"c{n}" for n in range(450, 500)}
+
+    def reply(parcel):
+        ids = {one["conversion_id"] for one in conversions_of(parcel)}
+        said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+        return refused(said) if ids & bad else taken(parcel)
+
+    setting = Setting(replies=[reply] * 400)
+    await setting.run.start()
+    await setting.record(*[f"c{n}" for n in range(500)])
+    for _ in range(4):
+        await setting.clock.advance(MINUTE)
+
+    account = (await setting.store.accounts())[0]
+
+    assert (account.delivered, account.dead, account.held, account.pending) == (450, 50, 0, 0)
+    assert not [one for one in setting.seen.notices if isinstance(one, Paused)]
+    assert await setting.run.stop(within=1_000)

@@ -460,6 +460,14 @@ PERSON = {
     "url": "https://canary:canary@shop.example/canary@example.com?canary=1#canary",
     "description": "canary@example.com",
     "search": "canary@example.com",
+    "value": "canary@example.com",
+    "currency": "canary@example.com",
+    "time": "canary@example.com",
+    "ip": "canary@example.com",
+    "user_agent": "canary@example.com",
+    "pixel": "canary@example.com",
+    "consent": {"canary@example.com": "granted"},
+    "contents": [{"id": "canary@example.com", "price": "canary@example.com"}],
 }
 
 

@@ -5,8 +5,9 @@ from twite.testing.ledger_contract import LedgerContract
 
 
 class TestSQLiteStore(LedgerContract):
-    @pytest.fixture
-    async def store(self, tmp_path):
-        store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    # With so few keys in memory, most are looked up in the table.
+    @pytest.fixture(params=[2, 100_000])
+    async def store(self, tmp_path, request):
+        store = await SQLiteStore.open(str(tmp_path / "twite.db"), fresh_keys=request.param)
         yield store
         await store.close()

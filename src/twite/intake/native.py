@@ -8,8 +8,9 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
-from twite.intake.native_conversion import MAX_TEXT, Context, Read, read_one
+from twite.intake.native_conversion import Context, Read, read_one
 from twite.intake.native_shape import Many, Native
+from twite.intake.native_texts import MAX_TEXT
 from twite.intake.strict_json import decode, may_hold_control_characters
 
 MAX_CONVERSIONS: Final = 1_000
@@ -18,6 +19,7 @@ _ONE: Final = msgspec.json.Decoder(Native)
 _MANY: Final = msgspec.json.Decoder(Many)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
+_EMAIL: Final = re.compile(rb"""[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
 
 
@@ -74,6 +76,9 @@ def read(
     results = tuple([read_one(one, index, context) for index, one in enumerate(given)])
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
+    if b"@" in kept:
+        # In whatever field somebody put it by mistake.
+        kept = _EMAIL.sub(b"***", kept)
     return Reading(results=results, body=kept, single=single)
 
 

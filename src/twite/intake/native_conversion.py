@@ -1,6 +1,5 @@
 """One conversion of our own format → canonical, or the faults that keep it from being one."""
 
-import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -17,16 +16,14 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.money import amount, currency
 from twite.domain.times import DAY, moment
 from twite.intake.native_shape import Native, NativeContent
+from twite.intake.native_texts import free_text, refuse_control_characters, refuse_long_texts
 from twite.intake.page_address import scrubbed_url
 
 T = TypeVar("T")
 
 MAX_ID: Final = 256
-MAX_TEXT: Final = 4_096
 _LONGEST_GUESS: Final = 64  # what is longer is not a misspelt name
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_EMAIL_IN_TEXT: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
 
@@ -72,42 +69,25 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     faults: list[Fault] = []
     notes: list[Fault] = []
     if context.careful:
-        _refuse_control_characters(given, faults)
+        refuse_control_characters(given, faults)
     pixel, event = _event(given, context, faults)
     identifiers = _identifiers(given, context, faults, notes)
-    at = (
-        None
-        if given.time is None
-        else _kept(moment(given.time, now=context.now, path="time"), faults)
-    )
+    at = None
+    if given.time is not None:
+        at = _kept(moment(given.time, now=context.now, path="time"), faults)
     value, money = _money(given, faults)
     contents = _contents(given, faults)
     url = None if given.url is None else scrubbed_url(given.url)
     if context.lengthy:
-        _refuse_long_texts(given, url, faults)
+        refuse_long_texts(given, url, faults)
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if len(identity) > MAX_ID:
         faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
     suppressed = context.objection(given.consent)
-    description, search = _free_text(given.description), _free_text(given.search)
-    # Whoever said no is counted, and nothing is kept that could match them.
-    kept = identifiers if suppressed is None else _NOBODY
-    scrubbed = msgspec.structs.replace(
-        given,
-        email=None,
-        phone=None,
-        email_sha256=kept.email,
-        phone_sha256=kept.phone,
-        twclid=kept.click_id,
-        ip=given.ip if suppressed is None else None,
-        user_agent=given.user_agent if suppressed is None else None,
-        url=url,
-        description=description,
-        search=search,
-    )
-    if faults or not identifiers.suffice:
-        if not identifiers.suffice:
-            faults.append(fault("", "identifier_missing"))
+    scrubbed = _scrubbed(given, identifiers if suppressed is None else None, url)
+    if not identifiers.suffice:
+        faults.append(fault("", "identifier_missing"))
+    if faults:
         return Read(
             index=index, pixel=pixel, scrubbed=scrubbed, conversion=None, faults=(*faults, *notes)
         )
@@ -120,15 +100,15 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         value=value,
         currency=money,
         quantity=_quantity(contents),
-        description=description,
-        search=search,
+        description=scrubbed.description,
+        search=scrubbed.search,
         url=url,
         contents=contents,
     )
     if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
     if suppressed is not None:
-        conversion = msgspec.structs.replace(conversion, identifiers=kept)
+        conversion = msgspec.structs.replace(conversion, identifiers=_NOBODY)
     return Read(
         index=index,
         pixel=pixel,
@@ -136,6 +116,23 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         conversion=conversion,
         faults=tuple(notes),
         suppressed=suppressed,
+    )
+
+
+def _scrubbed(given: Native, identifiers: Identifiers | None, url: str | None) -> Native:
+    """Return what is kept of it: no person raw, and nothing that could match whoever said no."""
+    return msgspec.structs.replace(
+        given,
+        email=None,
+        phone=None,
+        email_sha256=identifiers and identifiers.email,
+        phone_sha256=identifiers and identifiers.phone,
+        twclid=identifiers and identifiers.click_id,
+        ip=identifiers and given.ip,
+        user_agent=identifiers and given.user_agent,
+        url=url,
+        description=free_text(given.description),
+        search=free_text(given.search),
     )
 
 
@@ -267,43 +264,6 @@ def _with_id(conversion: Conversion, index: int, context: Context, *, timed: boo
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
-
-
-def _free_text(text: str | None) -> str | None:
-    """Return what people wrote, without the emails in it; None where nothing is left."""
-    if text is None:
-        return None
-    plain = text.strip()
-    return (_EMAIL_IN_TEXT.sub("***", plain) if "@" in plain else plain) or None
-
-
-def _refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> None:
-    texts: list[tuple[str, object]] = [
-        ("url", url),
-        ("description", given.description),
-        ("search", given.search),
-    ]
-    for index, one in enumerate(given.contents or ()):
-        texts.extend(
-            (f"contents[{index}].{name}", getattr(one, name))
-            for name in ("id", "name", "group", "type")
-        )
-    for path, text in texts:
-        if isinstance(text, str) and len(text) > MAX_TEXT:
-            faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
-
-
-def _refuse_control_characters(given: Native, faults: list[Fault]) -> None:
-    """Name every text with a control character but a user agent, which is left out instead."""
-    for name in Native.__struct_fields__:
-        text = getattr(given, name)
-        if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
-            faults.append(fault(name, "control_character"))
-    for index, one in enumerate(given.contents or ()):
-        for name in NativeContent.__struct_fields__:
-            text = getattr(one, name)
-            if isinstance(text, str) and _CONTROL.search(text):
-                faults.append(fault(f"contents[{index}].{name}", "control_character"))
 
 
 def _kept(read: T | Fault, faults: list[Fault]) -> T | None:

@@ -31,6 +31,7 @@ from twite.gateway.ports import Claim, Pause, Swept
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
 _MOST_LIVES = 1_000
+_FOREVER = 1 << 62
 
 
 @dataclass(kw_only=True)
@@ -81,6 +82,11 @@ class MemoryStore:
     async def close(self) -> None:
         """Refuse from now on."""
         self.refuse = LedgerUnavailable(reason="the store is closed", retry_after=1)
+
+    async def restart(self) -> None:
+        """Be as a store whose owner died and was started again: what was being sent lapses."""
+        self.epoch += 1
+        self._lapse(_FOREVER)
 
     async def record(self, submission: Submission) -> Recorded:
         if self.refuse is not None:

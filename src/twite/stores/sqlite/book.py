@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from twite.stores.sqlite import queries
-from twite.stores.sqlite.keys import Keys
+from twite.stores.sqlite.keys import FRESH_KEYS, Keys
 
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
@@ -14,15 +14,22 @@ _LEASES_AN_EPOCH: Final = 1 << 32
 class Book:
     """Names and ids are read again after a rollback, since they were given in vain."""
 
-    def __init__(self, connection: sqlite3.Connection, *, window: int, epoch: int) -> None:
-        """`window` is the dedup window in milliseconds."""
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        window: int,
+        epoch: int,
+        fresh_keys: int = FRESH_KEYS,
+    ) -> None:
+        """`window` is the dedup window in milliseconds; `fresh_keys` is how many memory keeps."""
         self.connection = connection
         self._lease = epoch * _LEASES_AN_EPOCH
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
         self._submission = self._conversion = self._attempt = 0
         self._read()
-        self.keys = Keys(self.run, window=window)
+        self.keys = Keys(self.run, window=window, fresh=fresh_keys)
 
     def committed(self) -> None:
         """Keep what the transaction did."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from twite.stores.sqlite.connection import connect_checkpointer
 
-_EVERY: Final = 0.1  # seconds
-_LOG_LIMIT: Final = 8 * 1024 * 1024
+_EVERY: Final = 0.25  # seconds
+_LOG_LIMIT: Final = 32 * 1024 * 1024
 _PASSES: Final = 4
 _UNNOTICED: Final = 0.01  # seconds that a commit may wait
 

@@ -17,8 +17,7 @@ import msgspec
 
 _BUCKETS: Final = 256
 # A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
-MOST_FRESH: Final = 96 * 1024
-
+FRESH_KEYS: Final = 96 * 1024
 # What was merged in the last round is forgotten over the first eighth of the next.
 _FORGET_SPEED: Final = 8
 
@@ -61,11 +60,11 @@ class _Round(msgspec.Struct, frozen=True, kw_only=True):
 class Keys:
     """Used by the writer's thread alone. Ids grow from call to call."""
 
-    def __init__(self, run: Run, *, window: int, most_fresh: int = MOST_FRESH) -> None:
-        """`window` is the dedup window in milliseconds."""
+    def __init__(self, run: Run, *, window: int, fresh: int) -> None:
+        """`window` is the dedup window in milliseconds; `fresh` is how many keys memory keeps."""
         self._run = run
         self._window = window
-        self._most_fresh = most_fresh
+        self._fresh = fresh
         self._buckets: list[dict[bytes, int]] = [{} for _ in range(_BUCKETS)]
         self._round = self._round_before = _Round(
             **dict(zip(_Round.__struct_fields__, run("merge_round").fetchone(), strict=True))
@@ -169,16 +168,16 @@ class Keys:
 
         def holds(holder: int, at: int) -> bool:
             taken_at, pending = holdings.get(holder, (at - self._window - 1, 0))
-            return bool(pending) or taken_at >= at - self._window
+            return taken_at >= at - self._window
 
         return holds
 
     def _merge(self, *, taken: int) -> None:
         """Bring memory back to its size, at twice the pace of what comes in."""
-        if self._count <= self._most_fresh:
+        if self._count <= self._fresh:
             return
         self._owed += 2 * taken
-        while self._owed > 0 and self._count > self._most_fresh:
+        while self._owed > 0 and self._count > self._fresh:
             self._owed -= self._merge_bucket()
         self._owed = min(self._owed, 0)
 
@@ -189,12 +188,10 @@ class Keys:
             began = 1 + max((max(bucket.values()) for bucket in self._buckets if bucket), default=0)
             now = _Round(began=began, low=now.high, high=now.began)
         bucket = self._buckets[now.bucket]
-        keys = sorted(bucket)
-        self._run(
-            "merge_keys",
-            keys=b"".join(keys),
-            deliveries=_json([bucket[key] for key in keys]),
-        )
+        if bucket:
+            keys = sorted(bucket)
+            merged = _json([bucket[key] for key in keys])
+            self._run("merge_keys", keys=b"".join(keys), deliveries=merged)
         part = (now.bucket + 1) * _FORGET_SPEED
         if now.high > now.low and part <= _BUCKETS:
             self._run("forget_log", before=now.low + (now.high - now.low) * part // _BUCKETS)

@@ -17,6 +17,7 @@ from twite.stores.sqlite import desk, outbox
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
 from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.reader import SQLiteReader
@@ -56,11 +57,12 @@ class SQLiteStore:
         dedup_window: int = DEFAULT_WINDOW,
         queue_limit: int = 20_000,
         queue_bytes: int = 32 * _MIB,
+        fresh_keys: int = FRESH_KEYS,
     ) -> Self:
         """Own the file, bring its schema up to date, and let the leases of a dead owner lapse.
 
         `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
-        may wait for the disk.
+        may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each.
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
@@ -70,7 +72,9 @@ class SQLiteStore:
             turn = threading.Lock()
             checkpoints = Checkpoints(path, turn=turn)
             writer = Writer(
-                open_book=partial(_open_book, path, window=dedup_window, epoch=epoch),
+                open_book=partial(
+                    _open_book, path, window=dedup_window, epoch=epoch, fresh_keys=fresh_keys
+                ),
                 committed=checkpoints.wake,
                 turn=turn,
                 most_conversions=queue_limit,
@@ -153,8 +157,8 @@ class SQLiteStore:
         )
 
 
-def _open_book(path: str, *, window: int, epoch: int) -> Book:
-    return Book(connect_writer(path), window=window, epoch=epoch)
+def _open_book(path: str, *, window: int, epoch: int, fresh_keys: int) -> Book:
+    return Book(connect_writer(path), window=window, epoch=epoch, fresh_keys=fresh_keys)
 
 
 def _prepare(path: str) -> tuple[bytes, int]:

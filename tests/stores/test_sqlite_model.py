@@ -1,0 +1,212 @@
+"""The SQLite store against the memory store, under random actions and crashes."""
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from twite.domain.account import total
+from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
+from twite.domain.times import HOUR
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.memory import MemoryStore
+
+WINDOW = 100 * HOUR
+EVENTS = ["o8z6k", "o8z6m"]
+IDS = [f"order-{number}" for number in range(8)]
+
+
+class Ledgers(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp(prefix="twite-model-"))
+        self.crashes = 0
+        self.now = NOW
+        self.receipts = []
+        self.leases = []
+        self.model = MemoryStore(dedup_window=WINDOW)
+        self.open()
+
+    def open(self):
+        self.path = self.folder / f"{self.crashes}.db"
+        self.store = self.run(SQLiteStore.open(str(self.path), dedup_window=WINDOW, fresh_keys=4))
+
+    def run(self, awaitable):
+        return self.loop.run_until_complete(awaitable)
+
+    @rule(
+        wanted=st.lists(
+            st.tuples(st.sampled_from(IDS), st.sampled_from(EVENTS), st.sampled_from([None, "no"])),
+            max_size=6,
+        )
+    )
+    def record(self, wanted):
+        receipt = f"r{len(self.receipts)}"
+        self.receipts.append(receipt)
+        entries = [
+            an_entry(conversion_id, event=event, suppressed=suppressed, index=index)
+            for index, (conversion_id, event, suppressed) in enumerate(wanted)
+        ]
+        submission = a_submission(*entries, receipt=receipt, received_at=self.now)
+
+        assert self.run(self.store.record(submission)) == self.run(self.model.record(submission))
+
+    @rule(limit=st.integers(1, 5), patience=st.integers(1, 9))
+    def claim(self, limit, patience):
+        wish = Claim(
+            pixel="o8z6j",
+            now=self.now,
+            lease_until=self.now + patience * HOUR,
+            limit=limit,
+            ambiguous_after=self.now - 40 * HOUR,
+        )
+
+        ours = self.run(self.store.claim(wish))
+        theirs = self.run(self.model.claim(wish))
+
+        assert without_ids(ours) == without_ids(theirs)
+        if ours is not None:
+            self.leases.append((ours, theirs))
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        pick=st.integers(0, 99),
+        tried=st.sampled_from(["nothing", "surely not", "perhaps"]),
+        fates=st.lists(
+            st.sampled_from(
+                [None, Trigger.DELIVERED, Trigger.POSTPONED, Trigger.BURIED, Trigger.HELD]
+            ),
+            min_size=5,
+            max_size=5,
+        ),
+    )
+    def settle(self, pick, tried, fates):
+        pair = self.leases[pick % len(self.leases)]
+
+        ours, theirs = (self.settlement(batch, tried, fates) for batch in pair)
+
+        assert self.run(self.store.settle(ours)) == self.run(self.model.settle(theirs))
+
+    def settlement(self, batch, tried, fates):
+        ids = tuple(delivery.id for delivery in batch.deliveries)
+        attempt = Attempt(
+            at=self.now,
+            pixel=batch.pixel,
+            event=batch.event,
+            outcome="errored",
+            deliveries=ids,
+            ambiguous=tried == "perhaps",
+        )
+        return Settlement(
+            lease=batch.lease,
+            attempt=None if tried == "nothing" else attempt,
+            fates=tuple(
+                Fate(
+                    trigger=trigger,
+                    deliveries=(id_,),
+                    due_at=self.now + 3 * HOUR if trigger is Trigger.POSTPONED else None,
+                    reason="because",
+                )
+                for id_, trigger in zip(ids, fates, strict=False)
+                if trigger is not None
+            ),
+            lease_until=self.now + 5 * HOUR,
+        )
+
+    @rule(hours=st.integers(0, 60))
+    def time_passes(self, hours):
+        self.now += hours * HOUR
+        when = {
+            "now": self.now,
+            "ambiguous_before": self.now - 40 * HOUR,
+            "waiting_before": self.now - 90 * HOUR,
+        }
+
+        assert self.run(self.store.sweep(**when)) == self.run(self.model.sweep(**when))
+
+    @rule(pick=st.integers(0, 99), bring_back=st.booleans())
+    def decide(self, pick, bring_back):
+        ours = sorted(
+            self.run(self.store.resting(pixel=None, limit=99)), key=lambda life: life.delivery
+        )
+        theirs = sorted(
+            self.run(self.model.resting(pixel=None, limit=99)), key=lambda life: life.delivery
+        )
+        assert len(ours) == len(theirs)
+        if not ours:
+            return
+        pair = ours[pick % len(ours)].delivery, theirs[pick % len(ours)].delivery
+
+        for store, delivery in zip((self.store, self.model), pair, strict=True):
+            if bring_back:
+                done = self.run(store.replay([delivery], now=self.now))
+            else:
+                done = self.run(store.discard([delivery], now=self.now, note="no"))
+            assert done == 1
+
+    @rule()
+    def stop_and_start(self):
+        self.run(self.store.close())
+        self.run(self.model.restart())
+        self.open()
+
+    @rule()
+    def crash(self):
+        """What a process that dies leaves behind: the files as they are, no lock."""
+        self.crashes += 1
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self.path}{suffix}", self.folder / f"{self.crashes}.db{suffix}")
+        self.run(self.store.close())
+        self.run(self.model.restart())
+        self.open()
+
+    @invariant()
+    def lives_agree(self):
+        for conversion_id in IDS:
+            asked = {"pixel": "o8z6j", "events": EVENTS, "conversion_id": conversion_id}
+            ours = self.run(self.store.life(**asked))
+            theirs = self.run(self.model.life(**asked))
+            assert [anonymous(life) for life in ours] == [anonymous(life) for life in theirs]
+
+    @invariant()
+    def accounts_agree_and_balance(self):
+        accounts = self.run(self.store.accounts())
+        assert accounts == self.run(self.model.accounts())
+        assert total(accounts).balance == 0
+
+    def teardown(self):
+        self.run(self.store.close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+
+def anonymous(life):
+    return msgspec.structs.replace(life, delivery=0)
+
+
+def without_ids(batch):
+    if batch is None:
+        return None
+    return (
+        batch.pixel,
+        batch.event,
+        [msgspec.structs.replace(delivery, id=0) for delivery in batch.deliveries],
+    )
+
+
+TestLedgers = Ledgers.TestCase
+TestLedgers.settings = settings(
+    max_examples=25,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
