@@ -20,7 +20,6 @@ from twite.testing.memory import MemoryStore
 SCHEMA = schemathesis.openapi.from_dict(document())
 CREDENTIALS = {
     "/v1": {"Authorization": f"Bearer {KEY}"},
-    "/metrics": {"Authorization": f"Bearer {KEY}"},
     "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
     "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
     "/12": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},

@@ -260,10 +260,21 @@ async def test_who_comes_through_a_proxy_of_the_machine_is_not_the_machine(stage
         await stage.ask(
             "GET", "/metrics", key=None, headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}
         ),
-        await stage.ask("GET", "/metrics", headers=forwarded),
     ]
 
-    assert [answer.status for answer in answers] == [401, 401, 401, 200]
+    assert [answer.status for answer in answers] == [401, 401, 401]
+
+
+async def test_from_elsewhere_the_metrics_key_opens_the_metrics_and_no_sources_key_does(staged):
+    stage = await staged(metrics_key=Secret("a-metrics-key"))
+    forwarded = {"X-Forwarded-For": "203.0.113.7"}
+
+    answers = [
+        await stage.ask("GET", "/metrics", headers=forwarded),
+        await stage.ask("GET", "/metrics", key="a-metrics-key", headers=forwarded),
+    ]
+
+    assert [answer.status for answer in answers] == [401, 200]
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/conversions/", "/nowhere", "//v1/conversions"])

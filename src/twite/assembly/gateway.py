@@ -134,6 +134,7 @@ class Gateway:
             ready=lambda: run.trouble,
             metrics=self._metrics.rendered,
             desk_token=self._token,
+            metrics_key=settings.server.metrics_key,
             public_url=settings.server.public_url,
             trusted_proxies=settings.server.trusted_proxies,
             limits=limits,

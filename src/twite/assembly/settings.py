@@ -18,6 +18,7 @@ from twite.assembly.values import Address, Network
 from twite.domain.dedup import LEAST_WINDOW
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
 from twite.domain.times import DAY, MINUTE, SECOND
 
 FILE: Final = Path("twite.toml")
@@ -35,6 +36,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[Network, ...]
     max_body: int
     receive_deadline: int
+    metrics_key: Secret | None = None
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +150,7 @@ def _server(written: shape.Server) -> Server:
         receive_deadline=values.duration(
             written.receive_deadline, "server.receive_deadline", least=SECOND, most=10 * MINUTE
         ),
+        metrics_key=written.metrics_key,
     )
 
 

@@ -20,6 +20,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     max_body: str = "1MiB"
     receive_deadline: str = "30s"
+    metrics_key: Secret | None = None
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ listen = "127.0.0.1:8080"
 trusted_proxies = ["127.0.0.1/32"]
 # max_body = "1MiB"
 # receive_deadline = "30s"
+# Opens /metrics to others than this machine:
+# metrics_key = "env:TWITE_METRICS_KEY"
 
 [store]
 url = "sqlite:twite.db"

@@ -50,6 +50,7 @@ class Collector:
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
         desk_token: Secret | None = None,
+        metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
         limits: Limits | None = None,
@@ -77,6 +78,7 @@ class Collector:
             keys=keys,
             ready=self._why_not_ready,
             metrics=metrics,
+            metrics_key=metrics_key,
             trusted_proxies=trusted_proxies,
             answer_to=self._answer_to,
         )

@@ -221,7 +221,7 @@ def _readyz() -> Json:
 def _metrics() -> Json:
     return {
         "operationId": "metrics",
-        "summary": "Metrics for Prometheus. Open to the machine itself, else with a source key.",
+        "summary": "Metrics for Prometheus. Open to the machine itself, else with the metrics key.",
         "security": [{}, *_KEYS],
         "responses": {
             "200": {

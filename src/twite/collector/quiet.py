@@ -14,9 +14,10 @@ from twite.collector import openapi
 from twite.collector.addresses import Network, client_address, is_loopback
 from twite.collector.answers import CODES, Answer, Refused, error
 from twite.collector.desk import DeskRoute
-from twite.collector.keys import Keys
+from twite.collector.keys import Keys, bearer
 from twite.collector.lives import Lives
 from twite.domain.account import Account
+from twite.domain.secret import Secret
 from twite.gateway.ports import Records
 
 PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
@@ -46,6 +47,7 @@ class Quiet:
         keys: Keys,
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
+        metrics_key: Secret | None,
         trusted_proxies: Sequence[Network],
         answer_to: Callable[[str, Exception], Answer],
     ) -> None:
@@ -55,6 +57,7 @@ class Quiet:
         self._keys = keys
         self._ready = ready
         self._metrics = metrics
+        self._metrics_key = metrics_key
         self._trusted = tuple(trusted_proxies)
         self._answer_to = answer_to
         route = self._route
@@ -113,10 +116,19 @@ class Quiet:
         )
 
     async def _render_metrics(self, request: Request) -> Answer:
-        if not self._is_local(request):
-            self._keys.require(_headers(request))
+        if not (self._is_local(request) or self._has_metrics_key(request)):
+            # Not with a source's key: the metrics tell of every source.
+            raise Refused(_METRICS_CLOSED)
         page = self._metrics(await self._records.accounts())
         return Answer(status=200, body=page, headers=(PROMETHEUS,))
+
+    def _has_metrics_key(self, request: Request) -> bool:
+        offered = bearer(_headers(request))
+        return (
+            self._metrics_key is not None
+            and offered is not None
+            and self._metrics_key.matches(offered.decode("latin-1"))
+        )
 
     def _is_local(self, request: Request) -> bool:
         """Return whether the machine itself asks, and not a proxy on it for somebody else."""
@@ -171,3 +183,11 @@ _NO_ROUTE: Final = error(
     404, "route", "there is no such route; /v1/openapi.json lists those that there are"
 )
 _OK: Final = Answer(status=200, body=b'{"status":"ok"}')
+
+
+_METRICS_CLOSED: Final = error(
+    401,
+    "key_wrong",
+    "open to this machine, and to who shows server.metrics_key: Authorization: Bearer <key>",
+    headers=((b"www-authenticate", b'Bearer realm="twite"'),),
+)

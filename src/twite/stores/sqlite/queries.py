@@ -8,9 +8,11 @@ from typing import Final
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 
-# A statement of 256 rows costs SQLite little more a row than one of a thousand, and a power of two
-# keeps the number of different statements, each of which is compiled once, at nine a table.
+# A statement of 256 rows costs SQLite little more a row than one of a thousand. Each statement gives
+# the interpreter's lock away and has to get it back, so the usual group, of up to 64, is one whatever
+# its size; beyond, powers of two keep the number of different statements small.
 MOST_ROWS: Final = 256
+_ANY_SIZE: Final = 64
 
 
 def named(text: str) -> dict[str, str]:
@@ -39,11 +41,12 @@ def rows(name: str, count: int) -> str:
 
 
 def slices(count: int) -> list[tuple[int, int]]:
-    """Cut a number of rows into (start, size), each size a power of two and at most MOST_ROWS."""
+    """Cut a number of rows into few (start, size), each of a size whose statement is kept."""
     cut = []
     start = 0
     while start < count:
-        size = min(MOST_ROWS, 1 << ((count - start).bit_length() - 1))
+        left = count - start
+        size = left if left <= _ANY_SIZE else min(MOST_ROWS, 1 << (left.bit_length() - 1))
         cut.append((start, size))
         start += size
     return cut

@@ -9,12 +9,12 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable, TwiteError
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.handover import Handover
 from twite.stores.sqlite.ledger import record
 
 T = TypeVar("T")
@@ -48,6 +48,10 @@ class Acting(Generic[T]):
         self.future = future
 
 
+class Closing:
+    """The last of all."""
+
+
 Operation = Recording | Acting[object]
 _Outcome = tuple[asyncio.Future[object], object, BaseException | None]
 
@@ -74,7 +78,7 @@ class Writer:
         self._most_conversions = most_conversions
         self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
+        self._queue: Handover[Operation | Closing] = Handover(self._loop)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
         self._book: Book | None = None
         # Both are touched by the event loop's thread alone.
@@ -115,7 +119,7 @@ class Writer:
         """Finish what is waiting, and stop."""
         if not self._closing:
             self._closing = True
-            self._queue.put(None)
+            self._queue.put(Closing())
         await asyncio.to_thread(self._thread.join)
 
     def _refuse_when_closing(self) -> None:
@@ -140,18 +144,17 @@ class Writer:
         """Wait for one operation, then take all that are there, up to a limit."""
         group: list[Operation] = []
         together = 0
-        operation = self._queue.get()
-        while operation is not None:
+        self._queue.wait()
+        while together < _MOST_TOGETHER:
+            operation = self._queue.take()
+            if isinstance(operation, Closing):
+                return group, False
+            if operation is None:
+                break
             group.append(operation)
             if isinstance(operation, Recording):
                 together += len(operation.submission.entries)
-            if together >= _MOST_TOGETHER:
-                return group, True
-            try:
-                operation = self._queue.get_nowait()
-            except Empty:
-                return group, True
-        return group, False
+        return group, True
 
     def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
         try:
