@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from bench import fill, raw
-from bench.house import House, bare, deliver, ingest, posted, sdk, verdict
+from bench.house import House, bare, deliver, ingest, posted, sdk
+from bench.verdict import verdict
 
 SETTLED = 5_000_000
 

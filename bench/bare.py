@@ -1,6 +1,6 @@
 """The bare endpoint: the same server, parses the JSON, stores nothing, answers 202.
 
-    python -m bench.bare PORT
+python -m bench.bare PORT
 """
 
 import sys
@@ -14,7 +14,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
 
 async def app(
-    scope: dict[str, Any],
+    _scope: dict[str, Any],
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:

@@ -50,11 +50,11 @@ def settle(path: Path, many: int) -> None:
         ("conversion", "i, (i + 99) / 100, 1, 'old-' || i, randomblob(620), NULL", ""),
         (
             "submission",
-            "(i + 99) / 100, printf('old-%012d', i), 'shop', 'native', :now - 3600000, i, 100, "
-            "randomblob(60000), NULL",
+            """(i + 99) / 100, printf('old-%012d', i), 'shop', 'native', :now - 3600000, i, 100,
+            randomblob(60000), NULL""",
             "WHERE i % 100 = 1",
         ),
-        ("dedup", "randomblob(16), i, :now - 3600000", ""),
+        ("dedup", "randomblob(16), i", ""),
         ("attempt", "(i + 499) / 500, :now - 3500000, 1, 'delivered', 200, '', 0, 500",
          "WHERE i % 500 = 1"),
         ("attempted", "i, (i + 499) / 500", ""),
@@ -80,7 +80,7 @@ async def queue(path: Path, many: int, first: int) -> None:
         chance=SystemChance(),
         destinations={PIXEL: destination},
         salt=store.salt,
-        wake=lambda pixel: None,
+        wake=lambda _pixel: None,
     )
     for body in bodies(first, many // 1_000, 1_000):
         await accept.native(source=source, body=body)

@@ -1,9 +1,8 @@
 """The processes of a run: gateway, emulator, load; each started for one figure and ended."""
 
-import argparse
 import asyncio
+import http.client
 import json
-import os
 import shutil
 import signal
 import socket
@@ -13,6 +12,8 @@ import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
 
 from bench import fill
 from bench.orders import order
@@ -34,7 +35,7 @@ class House:
         self.token = fill.TOKEN if sending else "refused"
         self.processes: list[subprocess.Popen[str]] = []
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.x = self._emulator()
@@ -48,7 +49,10 @@ class House:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
@@ -80,7 +84,9 @@ pixel = "{fill.PIXEL}"
 region = "GB"
 """
         )
-        self.gateway = self._start("-m", "twite", "serve", "--config", str(self.folder / "twite.toml"))
+        self.gateway = self._start(
+            "-m", "twite", "serve", "--config", str(self.folder / "twite.toml")
+        )
         note = self.folder / "twite.db.gateway"
         wait_for(note.exists)
         self.url = json.loads(note.read_text())["url"]
@@ -93,8 +99,8 @@ region = "GB"
         return int(line.split()[1]) / 1024
 
     def counted(self) -> int:
-        with urllib.request.urlopen(f"{self.x}/_emulator/counted") as answer:  # noqa: S310  loopback
-            return int(json.load(answer)["total"])
+        with urllib.request.urlopen(f"{self.x}/_emulator/counted?ids=0") as answer:  # noqa: S310  loopback
+            return int(json.load(answer)["unchecked"])
 
     def _emulator(self) -> str:
         process = self._start(
@@ -168,9 +174,6 @@ def sdk(house: House, seconds: float) -> float:
 
 def posted(house: House, seconds: float) -> float:
     """Post one ready-made batch of 500 again and again: no store, no signing, no settling."""
-    import http.client
-    from urllib.parse import urlsplit
-
     conversion = {
         "conversion_time": "2026-11-24T10:00:00.000Z",
         "event_id": "o8z6k",
@@ -193,50 +196,6 @@ def posted(house: House, seconds: float) -> float:
         assert answer.status == 200
         sent += 500
     return sent / (time.perf_counter() - began)
-
-
-def verdict(found: dict[str, float], chosen: argparse.Namespace) -> str:
-    """Say the figures: ratios first, numbers beside them."""
-    get = found.__getitem__
-    lines = [
-        "",
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {chosen.runs} runs of "
-        f"{chosen.seconds:g} s each, medians; all on this machine, in this run.",
-        "",
-        f"  raw SQLite, outbox + dedup, 100 a commit   {get('raw'):>10,.0f} events/s",
-        "",
-        "  durable ingest, single, 64 connections     "
-        f"{get('single-0') / get('bare-0'):>10.2f} of a bare endpoint "
-        f"({get('single-0'):,.0f}/s, p99 {get('single-0-p99'):.1f} ms; bare {get('bare-0'):,.0f}/s)",
-        "  durable ingest, requests of 100            "
-        f"{get('hundred-0') / get('raw'):>10.2f} of raw inserts "
-        f"({get('hundred-0'):,.0f} conversions/s; asked for: {20_000 / 79_000:.2f})",
-        "  the same, while delivering all of it       "
-        f"{get('sending-0') / get('raw'):>10.2f} of raw inserts ({get('sending-0'):,.0f}/s)",
-        "  delivery from a full outbox                "
-        f"{get('deliver-0') / get('sdk'):>10.1f} times the official SDK "
-        f"({get('deliver-0'):,.0f}/s; SDK {get('sdk'):,.0f}/s)",
-        "  the same                                   "
-        f"{get('deliver-0') / get('loop'):>10.2f} of a loop that posts ready-made batches "
-        f"({get('loop'):,.0f}/s)",
-    ]
-    size = chosen.settled
-    if f"single-{size}" in found:
-        lines += [
-            "",
-            f"  with {size:,} settled conversions in the store, of an empty one:",
-            *(
-                f"    {name:<41}{get(f'{side}-{size}') / get(f'{side}-0'):>10.2f} "
-                f"({get(f'{side}-{size}'):,.0f}/s)"
-                for side, name in (
-                    ("single", "ingest, single"),
-                    ("hundred", "ingest, requests of 100"),
-                    ("deliver", "delivery"),
-                )
-            ),
-        ]
-    lines += ["", f"  peak memory of the gateway                 {get('memory'):>10.0f} MB", ""]
-    return "\n".join(lines)
 
 
 def fresh(many: int) -> int:

@@ -32,7 +32,7 @@ class Client(asyncio.Protocol):
     def post(self) -> None:
         body = self.run.next_request()
         if body is None:
-            self.run.left(self)
+            self.run.left()
             return
         self.began = time.perf_counter()
         self.transport.write(body)
@@ -104,7 +104,7 @@ class Run:
     def took(self, seconds: float) -> None:
         self.latencies.append(seconds)
 
-    def left(self, client: Client) -> None:
+    def left(self) -> None:
         self.open -= 1
         if self.open == 0 and not self.done.done():
             self.done.set_result(None)
@@ -114,7 +114,9 @@ class Run:
             self.done.set_exception(RuntimeError(f"the run is void: {why!r}"))
 
 
-async def main(url: str, key: str, connections: int, each: int, seconds: float, first: int) -> None:
+async def main(
+    url: str, key: str, *, connections: int, each: int, seconds: float, first: int
+) -> None:
     parts = urlsplit(url)
     run = Run(parts.netloc, key, each, seconds, first)
     loop = asyncio.get_running_loop()
@@ -138,5 +140,14 @@ async def main(url: str, key: str, connections: int, each: int, seconds: float, 
 
 
 if __name__ == "__main__":
-    where, key, connections, each, seconds, first = sys.argv[1:7]
-    uvloop.run(main(where, key, int(connections), int(each), float(seconds), int(first)))
+    where, key = sys.argv[1:3]
+    uvloop.run(
+        main(
+            where,
+            key,
+            connections=int(sys.argv[3]),
+            each=int(sys.argv[4]),
+            seconds=float(sys.argv[5]),
+            first=int(sys.argv[6]),
+        )
+    )
