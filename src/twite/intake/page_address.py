@@ -12,6 +12,8 @@ KEPT_PARAMETERS: Final = frozenset(
 
 # An address with nothing to take out but what follows its path: no user name, no escapes.
 _SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
+# What no name of a host holds.
+_NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
 # A part of a path that is somebody's email, as in /unsubscribe/bob@example.com.
 _EMAIL_IN_PATH: Final = re.compile(r"[^/]+(?:@|%40)[^/]+\.[^/]+", re.IGNORECASE)
 
@@ -36,7 +38,7 @@ def _scrubbed(text: str) -> str | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not host or _NO_HOST.search(host):
         return None
     query = ""
     if parts.query:

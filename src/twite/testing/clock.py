@@ -48,7 +48,7 @@ class MovingClock:
         await settled()
 
 
-async def settled(turns: int = 40) -> None:
+async def settled(turns: int = 12) -> None:
     """Let whatever can run in the loop run: what waits for no clock gets its turns."""
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -1,9 +1,9 @@
 """What waits for the writer, on its way from the event loop's thread to the writer's.
 
-Two threads that both want the interpreter's lock slow each other down: a request cost the loop 95 µs
-when every one of them woke the writer, 76 when each turn of the loop did, and 63 when the writer is
-left alone until the loop has run out of work. So what arrives is gathered while it keeps arriving,
-for a few milliseconds at most; a writer that is busy takes what has gathered when it is done.
+Two threads that both want the interpreter's lock slow each other down: a request cost the loop
+95 µs when every one of them woke the writer, 76 when each turn of the loop did, and 63 when the
+writer is left alone until the loop has run out of work. So what arrives is gathered while it keeps
+arriving, for a few milliseconds at most; a busy writer takes what has gathered when it is done.
 """
 
 import asyncio
