@@ -1,5 +1,6 @@
 """Settings → a running gateway."""
 
+import asyncio
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ from twite.collector.server import Server
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.accept import Accept
+from twite.gateway.audit import Audit
 from twite.gateway.dispatch import Pace
 from twite.gateway.post import Post
 from twite.gateway.replay import WakingDesk
@@ -41,6 +43,8 @@ class Gateway:
         self._transport = HttpTransport(timeout=settings.x.timeout)
         self._run: Run | None = None
         self._server: Server | None = None
+        self._audit: Audit | None = None
+        self._auditing: asyncio.Task[None] | None = None
         self._token = Secret("")
 
     @property
@@ -65,8 +69,11 @@ class Gateway:
             await self._transport.start()
             run = self._run = self._sender(store)
             server = self._server = self._collector(store, run)
+            audit = self._audit = Audit(records=store, clock=self._clock, observer=self._observer)
+            await audit.once()
             await run.start()
             await server.start()
+            self._auditing = asyncio.create_task(audit.run())
             self._leave_word()
         except BaseException:
             await self.stop()
@@ -81,10 +88,13 @@ class Gateway:
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
         await self._transport.stop()
+        if self._auditing is not None and self._audit is not None:
+            self._auditing.cancel()
+            await self._audit.once()
         if self._store is not None:
             self._settings.store.gateway_file.unlink(missing_ok=True)
             await self._store.close()
-        self._server = self._run = self._store = None
+        self._server = self._run = self._store = self._auditing = None
         return landed
 
     def _sender(self, store: SQLiteStore) -> Run:

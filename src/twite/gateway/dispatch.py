@@ -7,12 +7,12 @@ import msgspec
 
 from twite.domain.delivery import AMBIGUITY_WINDOW, Batch
 from twite.domain.errors import PassingError
-from twite.domain.meter import Meter
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.breaker import Breaker
 from twite.gateway.flight import Flight
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.ports import Claim, Clock, Outbox
+from twite.gateway.quota import Quota
 
 # After trouble with the store: nothing is lost by waiting.
 STORE_PAUSE: Final = 2 * SECOND
@@ -42,7 +42,7 @@ class Lane:
         pixel: str,
         outbox: Outbox,
         flight: Flight,
-        meter: Meter,
+        quota: Quota,
         breaker: Breaker,
         clock: Clock,
         observer: Observer,
@@ -51,7 +51,7 @@ class Lane:
         self._pixel = pixel
         self._outbox = outbox
         self._flight = flight
-        self._meter = meter
+        self._quota = quota
         self._breaker = breaker
         self._clock = clock
         self._observer = observer
@@ -84,7 +84,7 @@ class Lane:
     async def _turn(self) -> None:
         """Claim one batch and let it fly, or wait for a reason to."""
         self._news.clear()
-        closed = self._breaker.wait() or self._closed_by_limit()
+        closed = self._breaker.wait() or min(self._quota.wait(), IDLE)
         if closed:
             await self._rest(closed)
             return
@@ -107,28 +107,25 @@ class Lane:
         elif len(batch.deliveries) < self._pace.batch:
             await self._linger()
 
-    def _closed_by_limit(self) -> int:
-        """Return milliseconds until X's limit may let something through: 0 is now."""
-        now = self._clock.now()
-        if self._meter.allowance(now) > 0:
-            return 0
-        return max(1, min(self._meter.next_change(now) - now, IDLE))
-
     async def _claim(self) -> Batch | None:
-        now = self._clock.now()
-        limit = 1 if self._breaker.paused else self._pace.batch
-        batch = await self._outbox.claim(
-            Claim(
-                pixel=self._pixel,
-                now=now,
-                lease_until=now + self._pace.lease,
-                limit=min(limit, self._meter.allowance(now)),
-                ambiguous_after=now - AMBIGUITY_WINDOW,
+        async with self._quota.turn:
+            left = self._quota.left()
+            if not left:
+                return None
+            now = self._clock.now()
+            limit = 1 if self._breaker.paused else self._pace.batch
+            batch = await self._outbox.claim(
+                Claim(
+                    pixel=self._pixel,
+                    now=now,
+                    lease_until=now + self._pace.lease,
+                    limit=min(limit, left),
+                    ambiguous_after=now - AMBIGUITY_WINDOW,
+                )
             )
-        )
-        if batch is not None:
-            self._meter.spend(now, len(batch.deliveries))
-        return batch
+            if batch is not None:
+                self._quota.spend(len(batch.deliveries))
+            return batch
 
     async def _land(self, batch: Batch) -> None:
         try:

@@ -6,7 +6,6 @@ from typing import Final, TypeGuard
 from twite.domain.delivery import Attempt, Batch, Delivery, Fate, Settlement, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
-from twite.domain.meter import Meter
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.times import MINUTE
 from twite.gateway.breaker import Breaker
@@ -14,6 +13,7 @@ from twite.gateway.isolate import Group, Isolation
 from twite.gateway.notices import Attempted, Moved, Observer, Troubled
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Outbox
 from twite.gateway.post import Post
+from twite.gateway.quota import Quota
 from twite.gateway.settle import attempt, fates
 from twite.x.decode import limit_of
 
@@ -30,7 +30,7 @@ class Flight:
         destination: Destination,
         outbox: Outbox,
         post: Post,
-        meter: Meter,
+        quota: Quota,
         breaker: Breaker,
         clock: Clock,
         chance: Chance,
@@ -40,7 +40,7 @@ class Flight:
         self._destination = destination
         self._outbox = outbox
         self._post = post
-        self._meter = meter
+        self._quota = quota
         self._breaker = breaker
         self._clock = clock
         self._chance = chance
@@ -63,6 +63,7 @@ class Flight:
             if len(batch.deliveries) > 1:
                 await self._isolate(batch, outcome)
             else:
+                self._mixed.difference_update(_ids(batch.deliveries))
                 await self._bury(batch, [(batch.deliveries[0], outcome)])
         except PassingError as error:
             self._observer.see(Troubled(where="outbox", reason=error.reason))
@@ -86,11 +87,9 @@ class Flight:
         isolation = Isolation(batch.deliveries, refusal, mixed)
         rest: Group = ()
         while (group := isolation.next()) is not None:
-            now = self._clock.now()
-            if self._meter.allowance(now) < len(group):
+            if not await self._allowed(len(group)):
                 rest = group
                 break
-            self._meter.spend(now, len(group))
             outcome = await self._try(batch, group)
             if isinstance(outcome, Delivered):
                 isolation.took(group)
@@ -111,12 +110,19 @@ class Flight:
                 batch, Fate(trigger=Trigger.POSTPONED, deliveries=_ids(rest), due_at=due)
             )
 
+    async def _allowed(self, count: int) -> bool:
+        """Spend the limit for so many, if they are left."""
+        async with self._quota.turn:
+            if self._quota.left() < count:
+                return False
+            self._quota.spend(count)
+            return True
+
     async def _bury(self, batch: Batch, refused: Sequence[tuple[Delivery, Rejected]]) -> None:
         """Give up what X refused by itself: with X's words, and no other's."""
-        if self._breaker.paused and self._breaker.blames_conversions:
+        if refused and self._breaker.blames_conversions:
             await self._blame_the_account(batch, refused)
             return
-        await self._breaker.passed()
         for delivery, refusal in refused:
             fate = Fate(trigger=Trigger.BURIED, deliveries=(delivery.id,), reason=refusal.reason)
             await self._decide(batch, fate)
@@ -167,6 +173,9 @@ class Flight:
             case Rejected(scope=Scope.EVENT):
                 # X knows who asks: only the event is wrong.
                 await self._breaker.passed()
+            case Rejected() if not self._breaker.blames_conversions:
+                # It knows who asks, and judges what is asked.
+                await self._breaker.passed()
             case Errored():
                 self._breaker.put_off()
 
@@ -186,10 +195,10 @@ class Flight:
             )
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
-            self._meter.obey(left=0, reset=outcome.retry_at)
+            self._quota.obey(left=0, reset=outcome.retry_at)
         elif isinstance(came, Answer) and (limit := limit_of(came.headers)) is not None:
             left, reset = limit
-            self._meter.obey(left=left, reset=reset)
+            self._quota.obey(left=left, reset=reset)
 
 
 def _is_refused(outcome: Outcome) -> TypeGuard[Rejected]:

@@ -142,9 +142,9 @@ class Desk(Protocol):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. `headers` are lower-case; `body` is cut at a limit, `cut` says so.
+    """What came back. `headers` are lower-case; `whole` is false where `body` is not all of it.
 
-    `whole` is false when the connection ended before the answer did.
+    The connection ended before the answer did, or the answer went on beyond any that X gives.
     """
 
     status: int

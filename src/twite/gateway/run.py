@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from twite.domain.destination import RATE_WINDOW, Destination
-from twite.domain.meter import Meter
 from twite.gateway.breaker import Breaker
 from twite.gateway.dispatch import Lane, Pace
 from twite.gateway.flight import Flight
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Chance, Clock, Outbox, Pause
 from twite.gateway.post import Post
+from twite.gateway.quota import Quota
 from twite.gateway.sweep import Sweep
 
 
@@ -60,10 +60,10 @@ class Run:
         """Take up where the last process left off. Raises LedgerUnavailable."""
         await self._sweep.once()
         pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
-        meters = await self._meters()
+        quotas = await self._quotas()
         for destination in self._destinations:
             self._lanes[destination.pixel] = self._lane(
-                destination, meters[destination.meter], pauses.get(destination.pixel)
+                destination, quotas[destination.meter], pauses.get(destination.pixel)
             )
         for lane in self._lanes.values():
             self._tasks.add(asyncio.create_task(lane.run()))
@@ -86,8 +86,8 @@ class Run:
             await asyncio.wait(flying)
         return not flying
 
-    async def _meters(self) -> Mapping[str, Meter]:
-        """One meter for each account, filled with what was sent before this start."""
+    async def _quotas(self) -> Mapping[str, Quota]:
+        """One quota for each account, filled with what was sent before this start."""
         since = self._clock.now() - RATE_WINDOW
         spent = await self._outbox.spent(since=since)
         past: dict[str, list[tuple[int, int]]] = {}
@@ -96,11 +96,11 @@ class Run:
             past.setdefault(destination.meter, []).extend(spent.get(destination.pixel, ()))
             limits[destination.meter] = destination.rate
         return {
-            name: Meter(limit=limits[name], window=RATE_WINDOW, past=sent)
+            name: Quota(limit=limits[name], clock=self._clock, past=sent)
             for name, sent in past.items()
         }
 
-    def _lane(self, destination: Destination, meter: Meter, pause: Pause | None) -> Lane:
+    def _lane(self, destination: Destination, quota: Quota, pause: Pause | None) -> Lane:
         breaker = Breaker(
             pixel=destination.pixel,
             outbox=self._outbox,
@@ -112,7 +112,7 @@ class Run:
             destination=destination,
             outbox=self._outbox,
             post=self._post,
-            meter=meter,
+            quota=quota,
             breaker=breaker,
             clock=self._clock,
             chance=self._chance,
@@ -123,7 +123,7 @@ class Run:
             pixel=destination.pixel,
             outbox=self._outbox,
             flight=flight,
-            meter=meter,
+            quota=quota,
             breaker=breaker,
             clock=self._clock,
             observer=self._observer,

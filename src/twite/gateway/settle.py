@@ -1,14 +1,11 @@
 """Settle: one pure function says what becomes of deliveries after an outcome."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from twite.domain.delivery import Attempt, Delivery, Fate, Trigger
+from twite.domain.delivery import ANSWER_LIMIT, Attempt, Delivery, Fate, Trigger
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.retry import backoff
 from twite.gateway.ports import Answer, NoAnswer
-
-_LONGEST_ANSWER: Final = 2_048
 
 
 def fates(
@@ -62,5 +59,5 @@ def attempt(
 
 def _words(came: Answer | NoAnswer) -> str:
     if isinstance(came, NoAnswer):
-        return came.reason[:_LONGEST_ANSWER]
-    return came.body[:_LONGEST_ANSWER].decode("utf-8", "replace")
+        return came.reason[:ANSWER_LIMIT]
+    return came.body[:ANSWER_LIMIT].decode("utf-8", "replace")

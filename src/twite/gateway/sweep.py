@@ -52,6 +52,9 @@ class Sweep:
                 self.trouble = error.reason
                 self._observer.see(Troubled(where="sweep", reason=error.reason))
                 rest = LONGEST_REST
+            except Exception as fault:  # noqa: BLE001  without a sweep nothing postponed ever goes
+                self._observer.see(Troubled(where="sweep", reason=type(fault).__name__))
+                rest = LONGEST_REST
             await _until(stopping, self._clock, rest)
 
 

@@ -1,0 +1,40 @@
+"""Audit: the balance, looked at by itself, at the start, at the stop and every minute."""
+
+from typing import Final
+
+from twite.domain.errors import TwiteError
+from twite.domain.times import MINUTE
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.ports import Clock, Records
+
+EVERY: Final = MINUTE
+
+
+class Audit:
+    """Tells whoever watches when the balance is not zero: a fault of ours, never the sender's."""
+
+    def __init__(self, *, records: Records, clock: Clock, observer: Observer) -> None:
+        self._records = records
+        self._clock = clock
+        self._observer = observer
+
+    async def once(self) -> None:
+        """Report each account that does not balance: two residues may cancel out in the total."""
+        for account in await self._records.accounts():
+            if account.balance:
+                self._observer.see(
+                    Troubled(
+                        where="balance",
+                        reason=f"{account.balance} conversions of source {account.source} and pixel "
+                        f"{account.pixel or 'none'} are nowhere",
+                    )
+                )
+
+    async def run(self) -> None:
+        """Look every minute, until cancelled."""
+        while True:
+            await self._clock.sleep(EVERY)
+            try:
+                await self.once()
+            except TwiteError as error:
+                self._observer.see(Troubled(where="audit", reason=str(error)))

@@ -1,0 +1,47 @@
+"""Quota: one account's limit, for all lanes and flights that send on it.
+
+Moments are of the clock that never jumps: a wall clock put forward would forget what was sent, one
+put back would wait for it twice.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from twite.domain.destination import RATE_WINDOW
+from twite.domain.meter import Meter
+from twite.gateway.ports import Clock
+
+
+class Quota:
+    """Whoever sends holds `turn` from asking what is left to spending it.
+
+    Between the two a claim goes to the disk: without a turn, two would spend the same.
+    """
+
+    def __init__(self, *, limit: int, clock: Clock, past: Iterable[tuple[int, int]]) -> None:
+        """`past` are (moment of the wall clock, conversions) of what was sent before."""
+        self._clock = clock
+        ago = clock.elapsed() - clock.now()
+        self._meter = Meter(
+            limit=limit, window=RATE_WINDOW, past=[(at + ago, many) for at, many in past]
+        )
+        self.turn = asyncio.Lock()
+
+    def left(self) -> int:
+        """Return how many conversions may be sent now."""
+        return self._meter.allowance(self._clock.elapsed())
+
+    def wait(self) -> int:
+        """Return milliseconds until more may be sent: 0 is now."""
+        now = self._clock.elapsed()
+        if self._meter.allowance(now) > 0:
+            return 0
+        return max(1, self._meter.next_change(now) - now)
+
+    def spend(self, count: int) -> None:
+        """Note that `count` conversions go out now."""
+        self._meter.spend(self._clock.elapsed(), count)
+
+    def obey(self, *, left: int, reset: int) -> None:
+        """Note what X says is left until a moment of the wall clock."""
+        self._meter.obey(left=left, reset=reset - self._clock.now() + self._clock.elapsed())
