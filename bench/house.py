@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from bench import fill
 from bench.orders import order
+from twite.testing.emulator import Emulator
 
 ROOT = Path(__file__).parents[1]
 _first = [1_000_000]
@@ -31,14 +32,16 @@ class House:
         self.folder = folder / "house"
         self.store = store
         self.queued = queued
-        # With a token that X refuses the pixel is paused: ingest alone is measured then.
-        self.token = fill.TOKEN if sending else "refused"
+        self.sending = sending
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.x = self._emulator()
+        if not self.sending:
+            # X refuses every token, so the pixel is paused: ingest alone is measured.
+            Emulator(self.x).fault("status", status=401, count=0)
         if self.store is not None:
             copy = self.folder / "twite.db"
             shutil.copyfile(self.store, copy)
@@ -75,7 +78,7 @@ rate = 10000000
 level = "error"
 [[pixel]]
 id = "{fill.PIXEL}"
-auth = {{ pixel_token = "{self.token}" }}
+auth = {{ pixel_token = "{fill.TOKEN}" }}
 events = {{ purchase = "o8z6k" }}
 [[source]]
 name = "shop"

@@ -22,13 +22,9 @@ class Audit:
         """Report each account that does not balance: two residues may cancel out in the total."""
         for account in await self._records.accounts():
             if account.balance:
-                self._observer.see(
-                    Troubled(
-                        where="balance",
-                        reason=f"{account.balance} conversions of source {account.source} and pixel "
-                        f"{account.pixel or 'none'} are nowhere",
-                    )
-                )
+                whose = f"source {account.source} and pixel {account.pixel or 'none'}"
+                reason = f"{account.balance} conversions of {whose} are nowhere"
+                self._observer.see(Troubled(where="balance", reason=reason))
 
     async def run(self) -> None:
         """Look every minute, until cancelled."""

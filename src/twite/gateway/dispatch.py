@@ -72,31 +72,43 @@ class Lane:
 
     async def run(self) -> None:
         """Send until stopped, and return when nothing is in flight."""
-        while not self._stopping:
-            try:
-                await self._turn()
-            except PassingError as error:
-                self._observer.see(Troubled(where="outbox", reason=error.reason))
-                await self._rest(STORE_PAUSE)
-        if self._flying:
-            await asyncio.wait(self._flying)
+        try:
+            while not self._stopping:
+                await self._turn_or_rest()
+            if self._flying:
+                await asyncio.wait(self._flying)
+        finally:
+            # Cancelled: what flies must end before the store and the way to X close beneath it.
+            for flying in self._flying:
+                flying.cancel()
+            if self._flying:
+                await asyncio.wait(self._flying)
+
+    async def _turn_or_rest(self) -> None:
+        try:
+            await self._turn()
+        except PassingError as error:
+            self._observer.see(Troubled(where="outbox", reason=error.reason))
+            await self._rest(STORE_PAUSE)
+        except Exception as error:  # noqa: BLE001  a lane that ends is a pixel that nobody sends to
+            self._observer.see(Troubled(where="lane", reason=type(error).__name__))
+            await self._rest(STORE_PAUSE)
 
     async def _turn(self) -> None:
         """Claim one batch and let it fly, or wait for a reason to."""
         self._news.clear()
-        closed = self._breaker.wait() or min(self._quota.wait(), IDLE)
-        if closed:
-            await self._rest(closed)
-            return
+        batch, closed = None, 0
         await self._slots.acquire()
         try:
-            batch = None if self._stopping else await self._claim()
-        except PassingError:
-            self._slots.release()
-            raise
+            # Asked with a slot in hand: while it was waited for, X may have said no.
+            closed = self._breaker.wait() or min(self._quota.wait(), IDLE)
+            if not closed and not self._stopping:
+                batch = await self._claim()
+        finally:
+            if batch is None:
+                self._slots.release()
         if batch is None:
-            self._slots.release()
-            await self._rest(IDLE)
+            await self._rest(closed or IDLE)
             return
         task = asyncio.create_task(self._land(batch))
         self._flying.add(task)
