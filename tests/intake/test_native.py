@@ -60,7 +60,6 @@ def refusal(body):
 def test_the_example_of_the_contract_becomes_one_canonical_conversion():
     reading = read_bytes(json.dumps(FULL).encode())
 
-    assert reading.single
     assert reading.results[0].faults == ()
     assert reading.results[0].conversion == Conversion(
         pixel="o8z6j",
@@ -119,7 +118,6 @@ def test_a_batch_has_one_result_for_each_in_order():
 
     reading = read_bytes(json.dumps(body).encode())
 
-    assert not reading.single
     assert [one.index for one in reading.results] == [0, 1, 2]
     assert [one.conversion.conversion_id for one in reading.results] == ["o0", "o1", "o2"]
     assert len(json.loads(reading.body)["conversions"]) == 3

@@ -157,9 +157,12 @@ class Gateway:
         """Tell commands of this machine, and of this user alone, how to reach us."""
         word = {"pid": os.getpid(), "url": self.url, "token": self._token.reveal()}
         path = self._settings.store.gateway_file
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        # Written beside and moved into place, so that nobody ever reads half of it.
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(word, file)
+        draft.replace(path)
 
 
 def _calm_the_collector_of_garbage() -> None:

@@ -14,7 +14,6 @@ for. `options` has what several commands share.
 Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 """
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -98,10 +97,9 @@ def application(asked: str | None) -> typer.Typer:
     )
     app.callback()(_globals)
     for name, sentence in COMMANDS.items():
-        module = f"{__name__}.{name}"
-        if name == asked and importlib.util.find_spec(module) is not None:
-            import_module(module).register(app)
-        elif importlib.util.find_spec(module) is not None:
+        if name == asked:
+            import_module(f"{__name__}.{name}").register(app)
+        else:
             app.command(name, help=sentence)(_not_asked)
     return app
 

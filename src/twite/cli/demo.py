@@ -18,7 +18,13 @@ Stay = Annotated[
 ]
 Orders = Annotated[
     Path | None,
-    typer.Option("--orders", metavar="FILE", help="Other orders than the example's."),
+    typer.Option(
+        "--orders",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Other orders than the example's, with its columns.",
+    ),
 ]
 
 
@@ -29,10 +35,11 @@ def register(app: typer.Typer) -> None:
 
 def demo(*, stay: Stay = False, orders: Orders = None) -> None:
     """Exit code 0 when the balance is zero and X counted each delivered conversion once."""
+    chosen = orders or example_orders()
     with tempfile.TemporaryDirectory(prefix="twite-demo-") as folder, Cast(Path(folder)) as cast:
         printing.say(printing.styled("Twite demo", "bold"), ": all of it on loopback")
         printing.say("")
-        story: Story = play(cast, orders or example_orders())
+        story: Story = play(cast, chosen)
         good = tell_the_end(cast, story)
         if stay:
             _stay(cast)

@@ -57,18 +57,20 @@ class Cast:
         self.folder = folder
         self.config = folder / "twite.toml"
         self.gateway_url = ""
-        self._ends = ExitStack()
+        self._ends = ExitStack()  # what is to be ended, and how
         self._gateway: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        # X documents that it drops a twin between pixel and API. That it does so between two API
-        # requests is likely and not documented: this switch assumes it.
-        self.x: Emulator = self._ends.enter_context(running_emulator("dedup_scope=all"))
-        self.config.write_text(
-            _SETTINGS.format(x=self.x.url, pixel=PIXEL, port=_free_port()), encoding="utf-8"
-        )
-        self.config.chmod(0o600)
-        self._gateway = self._start("serve", "--json")
+        with ExitStack() as ends:
+            # X documents that it drops a twin between pixel and API. That it does so between two
+            # API requests is likely and not documented: this switch assumes it.
+            self.x: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
+            self.config.write_text(
+                _SETTINGS.format(x=self.x.url, pixel=PIXEL, port=_free_port()), encoding="utf-8"
+            )
+            self.config.chmod(0o600)
+            self._gateway = self._start("serve", "--json")
+            self._ends = ends.pop_all()
         return self
 
     def __exit__(

@@ -70,7 +70,8 @@ def _order_ids(orders: Path) -> list[str]:
         return [
             row["order_id"]
             for row in csv.DictReader(file)
-            if row.get("event") == "purchase"
+            if "order_id" in row
+            and row.get("event") == "purchase"
             and row.get("twclid", "").startswith("2-")
             and row.get("currency") in {"EUR", "USD"}
             and row.get("total", "").replace(".", "", 1).isdigit()

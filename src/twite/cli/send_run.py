@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from twite.cli.send_files import Opened, read_rows
-from twite.cli.send_gateway import MAX_ROWS, fits
+from twite.cli.send_gateway import fits
 from twite.cli.send_report import Report
 from twite.cli.send_verdicts import Receipted, Rejected, Verdict, Warned, Wrong, judge, refused
 from twite.consent.signals import objection
@@ -114,7 +114,7 @@ def batches(rows: Iterator[Row], *, skip: int) -> Iterator[list[Row]]:
         if place < skip:
             continue
         length = len(row.body or b"")
-        if batch and not (fits(len(batch) + 1, size + length) and len(batch) < MAX_ROWS):
+        if batch and not fits(len(batch) + 1, size + length):
             yield batch
             batch, size = [], 0
         batch.append(row)

@@ -8,8 +8,6 @@ from starlette.types import Scope, Send
 
 from twite.collector.whole import cycle_of, write_whole
 
-Headers = list[tuple[bytes, bytes]]
-
 # Every code that an error of the whole request can carry, beside those of Malformed. The reference
 # page lists them, and a test fails when it lags.
 CODES: Final[dict[str, str]] = {

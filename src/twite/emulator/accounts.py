@@ -1,21 +1,13 @@
 """Ads accounts and the rights of who is asking. [doc CM]"""
 
 import re
-from typing import Final
+from typing import Final, get_args
 
 from twite.emulator.access import Caller, refuse_account
 from twite.emulator.exchange import Answer, Request, json_answer
-from twite.emulator.world import Account, World
+from twite.emulator.world import Account, Permission, World
 
-ANY_ROLE: Final = (
-    "ACCOUNT_ADMIN",
-    "AD_MANAGER",
-    "CREATIVE_MANAGER",
-    "CAMPAIGN_ANALYST",
-    "ANALYST",
-    "PARTNER_AUDIENCE_MANAGER",
-    "TWEET_COMPOSER",
-)
+ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
 _LIST: Final = re.compile(r"/(?:11|12)/accounts")
 _ONE: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)")
 _ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_access")

@@ -16,6 +16,7 @@ from twite.emulator import words
 from twite.emulator.exchange import Answer, Request, json_answer
 from twite.emulator.oauth import SEVEN, Nonces, Signed, UnsignedError, verify
 from twite.emulator.world import App, Token, World
+from twite.x import spec
 
 OUT_OF_BAND: Final = "oob"
 _WITHOUT_TOKEN: Final = (SEVEN - {"oauth_token"}) | {"oauth_callback"}
@@ -157,7 +158,7 @@ def _revoke(signed: Signed, world: World) -> Answer:
 
 def _refused(error: UnsignedError) -> Answer:
     if error.revoked:
-        return _error(401, words.TOKEN_REVOKED_CODE, words.TOKEN_REVOKED)
+        return _error(401, spec.INVALID_TOKEN_CODE, spec.INVALID_TOKEN)
     return _error(401, words.COULD_NOT_AUTHENTICATE_CODE, words.COULD_NOT_AUTHENTICATE)
 
 

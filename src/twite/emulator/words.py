@@ -32,5 +32,3 @@ COULD_NOT_AUTHENTICATE: Final = "Could not authenticate you."  # api.x.com, with
 COULD_NOT_AUTHENTICATE_CODE: Final = 32
 CALLBACK_REFUSED: Final = "Callback URL not approved for this client application."
 CALLBACK_REFUSED_CODE: Final = 415
-TOKEN_REVOKED: Final = "Invalid or expired token."  # noqa: S105 - a sentence; with code 89 [doc OA]
-TOKEN_REVOKED_CODE: Final = 89

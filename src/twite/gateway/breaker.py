@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE
 from twite.gateway.notices import Observer, Paused, Resumed
 from twite.gateway.ports import Clock, Outbox, Pause
@@ -20,6 +21,8 @@ class Breaker:
         self._clock = clock
         self._observer = observer
         self._pause = pause
+        # What the store holds, as far as is known: it may fail when there is something to write.
+        self._noted = pause
         # A restart may be the operator's cure: the first probe goes at once.
         self._probe_at = clock.elapsed()
         self.blames_conversions = False
@@ -39,8 +42,14 @@ class Breaker:
         self.blames_conversions = blames_conversions
         if self._pause is None or self._pause.reason != reason:
             self._pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=reason)
-            await self._outbox.pause(self._pause)
             self._observer.see(Paused(pixel=self._pixel, reason=reason))
+        if self._noted is not self._pause:
+            self._noted = self._pause
+            try:
+                await self._outbox.pause(self._pause)
+            except PassingError:
+                self._noted = None
+                raise
 
     def put_off(self) -> None:
         """Probe again later: this answer decided nothing."""
@@ -48,9 +57,14 @@ class Breaker:
 
     async def passed(self) -> None:
         """Send again: X took what it was sent, or judged it on its merits."""
-        if self._pause is None:
-            return
-        self._pause = None
-        self.blames_conversions = False
-        await self._outbox.resume(self._pixel)
-        self._observer.see(Resumed(pixel=self._pixel))
+        if self._pause is not None:
+            self._pause = None
+            self.blames_conversions = False
+            self._observer.see(Resumed(pixel=self._pixel))
+        if self._noted is not None:
+            noted, self._noted = self._noted, None
+            try:
+                await self._outbox.resume(self._pixel)
+            except PassingError:
+                self._noted = noted
+                raise

@@ -131,7 +131,7 @@ class Lane:
                     pixel=self._pixel,
                     now=now,
                     lease_until=now + self._pace.lease,
-                    limit=min(limit, left),
+                    limit=min(limit, left, self._flight.most),
                     ambiguous_after=now - AMBIGUITY_WINDOW,
                 )
             )

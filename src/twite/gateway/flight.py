@@ -15,7 +15,7 @@ from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Outbox
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
 from twite.gateway.settle import attempt, fates
-from twite.x.decode import limit_of
+from twite.x import spec
 
 # What isolation did not come to is tried again after this: its budget is for a minute.
 ISOLATION_PAUSE: Final = MINUTE
@@ -48,6 +48,9 @@ class Flight:
         self._lease = lease
         # What isolation did not come to, of batches of which X took something.
         self._mixed: set[int] = set()
+        # How many the next batch may hold: fewer while the limit leaves none for isolation, or the
+        # same bad batch would spend all of each window and come to nothing.
+        self.most = spec.MAX_CONVERSIONS
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
@@ -59,6 +62,7 @@ class Flight:
             outcome = await self._try(batch, batch.deliveries)
             if not _is_refused(outcome):
                 self._mixed.difference_update(_ids(batch.deliveries))
+                self.most = min(spec.MAX_CONVERSIONS, self.most * 2)
                 return
             if len(batch.deliveries) > 1:
                 await self._isolate(batch, outcome)
@@ -78,7 +82,12 @@ class Flight:
             chance = self._chance.fraction()
             decided = fates(group, outcome, now=self._clock.now(), chance=chance)
         tried = attempt(group, outcome, came, pixel=batch.pixel, event=batch.event, at=at)
-        await self._settle(batch, tried, decided)
+        try:
+            await self._settle(batch, tried, decided)
+        except PassingError:
+            # Trouble with the store is no reason to ask a pixel again that X refuses.
+            await self._mind_the_pixel(outcome)
+            raise
         await self._mind_the_pixel(outcome)
         return outcome
 
@@ -89,6 +98,7 @@ class Flight:
         while (group := isolation.next()) is not None:
             if not await self._allowed(len(group)):
                 rest = group
+                self.most = max(1, len(batch.deliveries) // 2)
                 break
             outcome = await self._try(batch, group)
             if isinstance(outcome, Delivered):
@@ -196,7 +206,7 @@ class Flight:
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
             self._quota.obey(left=0, reset=outcome.retry_at)
-        elif isinstance(came, Answer) and (limit := limit_of(came.headers)) is not None:
+        elif isinstance(came, Answer) and (limit := self._post.limit(came)) is not None:
             left, reset = limit
             self._quota.obey(left=left, reset=reset)
 

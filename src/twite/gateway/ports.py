@@ -21,7 +21,8 @@ class Ledger(Protocol):
         """Commit a submission, its conversions, dedup keys and deliveries, all or nothing.
 
         Returns once the commit would survive power loss. An entry whose key was seen within the
-        dedup window, in this submission or before, is a duplicate: counted, and never sent.
+        dedup window, in this submission or before, or whose delivery is still to be sent, is a
+        duplicate: counted, and never sent.
         Suppressed entries are kept and counted, and neither take nor match a key.
 
         Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
@@ -45,7 +46,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sweep did: leases that lapsed, deliveries held, and when the next one is due."""
+    """What a sweep did, in deliveries, and when the next postponed one is due."""
 
     lapsed: int = 0
     held: int = 0

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import msgspec
+
 from twite.domain.destination import Destination, OAuthKeys, PixelToken
 from twite.domain.outcome import Errored, Outcome
 from twite.domain.times import SECOND
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Parcel, Transport
 from twite.x import spec
-from twite.x.decode import decode
+from twite.x.decode import decode, limit_of
 from twite.x.encode import batch_body, conversions_url
 from twite.x.oauth1 import sign
 
@@ -29,6 +31,8 @@ class Post:
         self._api_url = api_url
         self._version = version
         self.clock_offset = 0
+        # How far X's clock is ahead, noise and all: X's moments are read by it.
+        self._ahead = 0
 
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
@@ -46,9 +50,17 @@ class Post:
             body=came.body,
             whole=came.whole,
             sent=len(bodies),
-            now=self._clock.now(),
+            now=self._clock.now() + self._ahead,
         )
+        if isinstance(outcome, Errored) and outcome.retry_at is not None:
+            ours = outcome.retry_at - self._ahead
+            outcome = msgspec.structs.replace(outcome, retry_at=ours)
         return came, outcome
+
+    def limit(self, came: Answer) -> tuple[int, int] | None:
+        """Return (conversions remaining, reset in ms of our clock) as X's headers say."""
+        limit = limit_of(came.headers)
+        return None if limit is None else (limit[0], limit[1] - self._ahead)
 
     def _headers(self, destination: Destination, url: str) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -69,7 +81,8 @@ class Post:
         """X refuses stale timestamps; its Date header says what it takes for now. [doc OA]"""
         try:
             theirs = parsedate_to_datetime(headers["date"]).timestamp()
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return
-        offset = int(theirs) * SECOND - self._clock.now()
+        # Whole seconds, cut: what X names comes up to one later by our clock, and never earlier.
+        offset = self._ahead = int(theirs) * SECOND - self._clock.now()
         self.clock_offset = offset if abs(offset) >= _NOTICEABLE else 0

@@ -6,10 +6,14 @@ put back would wait for it twice.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from twite.domain.destination import RATE_WINDOW
 from twite.domain.meter import Meter
 from twite.gateway.ports import Clock
+
+# A reset that lies further ahead than this many windows is a wrong header or a wrong clock.
+_CREDIBLE: Final = 2
 
 
 class Quota:
@@ -25,6 +29,7 @@ class Quota:
         self._meter = Meter(
             limit=limit, window=RATE_WINDOW, past=[(at + ago, many) for at, many in past]
         )
+        self._closed_until = 0
         self.turn = asyncio.Lock()
 
     def left(self) -> int:
@@ -43,5 +48,16 @@ class Quota:
         self._meter.spend(self._clock.elapsed(), count)
 
     def obey(self, *, left: int, reset: int) -> None:
-        """Note what X says is left until a moment of the wall clock."""
-        self._meter.obey(left=left, reset=reset - self._clock.now() + self._clock.elapsed())
+        """Note what X says is left until a moment of the wall clock.
+
+        Answers overtake each other: a word that nothing is left is not taken back by one of before.
+        """
+        now = self._clock.elapsed()
+        at = reset - self._clock.now() + now
+        if at > now + _CREDIBLE * RATE_WINDOW:
+            return
+        if left <= 0:
+            self._closed_until = at = max(self._closed_until, at)
+        elif now < self._closed_until:
+            return
+        self._meter.obey(left=left, reset=at)

@@ -50,19 +50,10 @@ def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Momen
     if parts is None:
         return _unread(plain, field)
     try:
-        at = _local(parts)
+        return _read(parts, zone, field)
     except ValueError:
+        # No calendar shows it, no zone is so far off, or UTC puts it outside the years 1 to 9999.
         return _unread(plain, field)
-    if parts["zone"] is not None:
-        return _moment(at.replace(tzinfo=_zone(parts["zone"])))
-    if zone is None:
-        return Finding(
-            field=field,
-            code="not_a_time",
-            message=f"{shown(plain)} names no zone: say --timezone, as in --timezone "
-            "Europe/London, or end it with Z (UTC) or an offset such as +01:00",
-        )
-    return _moment(at.replace(tzinfo=zone), _notes(at, zone, parts["hour"] is None, field))
 
 
 def _milliseconds(digits: str, part: str) -> int:
@@ -71,8 +62,22 @@ def _milliseconds(digits: str, part: str) -> int:
     return int(digits) // (1 if len(digits) == _MILLISECONDS else 1_000)
 
 
-def _local(parts: re.Match[str]) -> datetime:
+def _read(parts: re.Match[str], zone: tzinfo | None, field: str) -> Moment | Finding:
     """Raises ValueError for what no calendar or clock shows."""
+    at = _local(parts)
+    if parts["zone"] is not None:
+        return _moment(at.replace(tzinfo=_zone(parts["zone"])))
+    if zone is None:
+        return Finding(
+            field=field,
+            code="not_a_time",
+            message=f"{shown(parts.string)} names no zone: say --timezone, as in --timezone "
+            "Europe/London, or end it with Z (UTC) or an offset such as +01:00",
+        )
+    return _moment(at.replace(tzinfo=zone), _notes(at, zone, parts["hour"] is None, field))
+
+
+def _local(parts: re.Match[str]) -> datetime:
     named = parts.groupdict()
     return datetime(  # noqa: DTZ001 — the caller knows the zone
         int(named["year"] or named["year2"]),

@@ -10,7 +10,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
 from twite.intake.native_conversion import Context, Read, read_one
 from twite.intake.native_shape import Many, Native
-from twite.intake.native_texts import MAX_TEXT
+from twite.intake.native_texts import MAX_TEXT, without_emails
 from twite.intake.strict_json import decode, may_hold_control_characters
 
 MAX_CONVERSIONS: Final = 1_000
@@ -19,20 +19,17 @@ _ONE: Final = msgspec.json.Decoder(Native)
 _MANY: Final = msgspec.json.Decoder(Many)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
-_EMAIL: Final = re.compile(rb"""[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A submission, read: one result for each conversion, in order.
 
-    `body` is the submission as JSON with email, phone and page address scrubbed; `single` is
-    whether one conversion came by itself.
+    `body` is the submission as JSON with email, phone and page address scrubbed.
     """
 
     results: tuple[Read, ...]
     body: bytes
-    single: bool
 
     def __repr__(self) -> str:
         return f"Reading(results={self.results!r}, body=<{len(self.body)} bytes>)"
@@ -76,10 +73,7 @@ def read(
     results = tuple([read_one(one, index, context) for index, one in enumerate(given)])
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
-    if b"@" in kept:
-        # In whatever field somebody put it by mistake.
-        kept = _EMAIL.sub(b"***", kept)
-    return Reading(results=results, body=kept, single=single)
+    return Reading(results=results, body=without_emails(kept))
 
 
 def _is_batch(body: bytes) -> bool:

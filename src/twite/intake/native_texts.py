@@ -10,6 +10,7 @@ MAX_TEXT: Final = 4_096
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_EMAIL_IN_JSON: Final = re.compile(rb"""[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
 
 
 def free_text(text: str | None) -> str | None:
@@ -18,6 +19,11 @@ def free_text(text: str | None) -> str | None:
         return None
     plain = text.strip()
     return (_EMAIL.sub("***", plain) if "@" in plain else plain) or None
+
+
+def without_emails(kept: bytes) -> bytes:
+    """Return JSON without the emails in it, in whatever field somebody put them by mistake."""
+    return _EMAIL_IN_JSON.sub(b"***", kept) if b"@" in kept else kept
 
 
 def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> None:

@@ -20,6 +20,7 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.money import amount, currency
 from twite.domain.outcome import Complaint
 from twite.domain.times import LATEST, moment
+from twite.intake.native_texts import free_text, without_emails
 from twite.intake.page_address import scrubbed_url
 from twite.intake.strict_json import decode
 from twite.intake.x_api_shape import XContent, XConversion, XIdentifier, XRequest
@@ -72,7 +73,7 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | Re
         return _refused(complaints)
     return XReading(
         conversions=tuple(one for one in conversions if one is not None),
-        body=_ENCODER.encode(_scrubbed(request)),
+        body=without_emails(_ENCODER.encode(_scrubbed(request))),
     )
 
 
@@ -116,8 +117,8 @@ def _read_one(
         value=value,
         currency=money,
         quantity=given.number_items,
-        description=given.description or None,
-        search=given.search_string or None,
+        description=free_text(given.description),
+        search=free_text(given.search_string),
         url=None if given.event_source_url is None else scrubbed_url(given.event_source_url),
         contents=contents,
         restricted_data_use=given.restricted_data_use,
@@ -272,7 +273,7 @@ def _kept(
 
 
 def _scrubbed(request: XRequest) -> XRequest:
-    """What is kept: as it came, its hashes as hashes, its page addresses without what they hide."""
+    """What is kept: as it came, its page addresses without what they hide."""
     return XRequest(
         conversions=[
             msgspec.structs.replace(one, event_source_url=scrubbed_url(one.event_source_url))

@@ -1,10 +1,12 @@
 """The log: one line for what an operator may have to know, to standard error.
 
 A line holds counts, reasons and names from the configuration. X's answers echo what callers sent,
-so of a reason only its beginning is logged, without control characters.
+in brackets or quotes [doc WEB]: of a reason only its beginning is logged, without what is echoed
+and without control characters. The ledger keeps X's words whole.
 """
 
 import logging
+import re
 import sys
 from typing import Final
 
@@ -13,6 +15,9 @@ import structlog
 from twite.gateway.notices import Accepted, Attempted, Moved, Notice, Paused, Resumed, Troubled
 
 _LONGEST_REASON: Final = 200
+# Echoes, from the first mark to the last: what is echoed may hold marks itself. And whatever looks
+# like a hash or an address, wherever it stands.
+_ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
@@ -80,4 +85,5 @@ class Log:
 
 
 def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST_REASON])
+    shown = _ECHOED.sub("…", text)[:_LONGEST_REASON]
+    return "".join(c if c.isprintable() else "?" for c in shown)

@@ -5,19 +5,15 @@ Nothing survives it. Every method is one step: no other runs between its first l
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import (
     ANSWER_LIMIT,
-    MAY_COUNT_TWICE,
-    PROMISED_WITHIN,
     SENDER_STOPPED,
-    WAITED_TOO_LONG,
     Attempt,
     Batch,
-    Delivery,
     Fate,
     Settlement,
     State,
@@ -27,32 +23,12 @@ from twite.domain.delivery import (
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Entry, Recorded, Submission
 from twite.gateway.ports import Claim, Pause, Swept
+from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rest
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
 _MOST_LIVES = 1_000
 _FOREVER = 1 << 62
-
-
-@dataclass(kw_only=True)
-class _Row:
-    """One conversion and its delivery."""
-
-    id: int
-    entry: Entry
-    source: str
-    receipt: str
-    received_at: int
-    state: State
-    reason: str | None = None
-    due_at: int | None = None
-    lease: int | None = None
-    ambiguous_since: int | None = None
-    replayed_at: int | None = None
-    rested_at: int = 0
-    duplicates: int = 0
-    tries: int = 0
-    attempts: list[PastAttempt] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -70,7 +46,7 @@ class MemoryStore:
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None
         self._window = dedup_window
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, Row] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
         self._pauses: dict[str, Pause] = {}
@@ -136,7 +112,7 @@ class MemoryStore:
             lease=self._last_lease,
             pixel=claim.pixel,
             event=event,
-            deliveries=tuple(map(_delivery, claimed)),
+            deliveries=tuple(map(delivery_of, claimed)),
         )
 
     async def settle(self, settlement: Settlement) -> int:
@@ -165,9 +141,9 @@ class MemoryStore:
             if row.due_at is not None and row.due_at <= now:
                 row.due_at = None
                 promoted += 1
-            reason = _overdue(row, ambiguous_before, waiting_before)
+            reason = overdue(row, ambiguous_before, waiting_before)
             if reason is not None:
-                _rest(row, Trigger.HELD, reason=reason, at=now)
+                rest(row, Trigger.HELD, reason=reason, at=now)
                 held += 1
         due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
         return Swept(lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None))
@@ -197,11 +173,11 @@ class MemoryStore:
             same = [row.id for row in self._rows.values() if row.entry.key == key]
             if same:
                 found.append(self._keys[key][0] if key in self._keys else max(same))
-        return [_life(self._rows[id_]) for id_ in found]
+        return [life_of(self._rows[id_]) for id_ in found]
 
     async def submission(self, receipt: str) -> Sequence[Life]:
         brought = [row for row in self._rows.values() if row.receipt == receipt]
-        return [_life(row) for row in brought[:_MOST_LIVES]]
+        return [life_of(row) for row in brought[:_MOST_LIVES]]
 
     async def accounts(self) -> Sequence[Account]:
         accounts = []
@@ -226,7 +202,7 @@ class MemoryStore:
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
-        return [_life(row) for row in found[:limit]]
+        return [life_of(row) for row in found[:limit]]
 
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
         rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
@@ -239,11 +215,11 @@ class MemoryStore:
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
         for row in rows:
-            _rest(row, Trigger.DISCARDED, reason=note, at=now)
+            rest(row, Trigger.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         return len(rows)
 
-    def _holder(self, key: bytes, at: int) -> _Row | None:
+    def _holder(self, key: bytes, at: int) -> Row | None:
         """Return the delivery that holds a key at a moment."""
         if key not in self._keys:
             return None
@@ -255,7 +231,7 @@ class MemoryStore:
         self._last_id += 1
         if entry.suppressed is None:
             self._keys[entry.key] = (self._last_id, submission.received_at)
-        self._rows[self._last_id] = _Row(
+        self._rows[self._last_id] = Row(
             id=self._last_id,
             entry=entry,
             source=submission.source,
@@ -265,10 +241,10 @@ class MemoryStore:
             reason=entry.suppressed,
         )
 
-    def _in(self, *states: State) -> list[_Row]:
+    def _in(self, *states: State) -> list[Row]:
         return [row for row in self._rows.values() if row.state in states]
 
-    def _named(self, deliveries: Iterable[int]) -> list[_Row]:
+    def _named(self, deliveries: Iterable[int]) -> list[Row]:
         return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
 
     def _try(self, attempt: Attempt, *, lease: int) -> None:
@@ -289,13 +265,13 @@ class MemoryStore:
             if attempt.ambiguous and row.ambiguous_since is None:
                 row.ambiguous_since = attempt.at
 
-    def _meet(self, row: _Row, fate: Fate, *, at: int) -> None:
+    def _meet(self, row: Row, fate: Fate, *, at: int) -> None:
         row.lease = None
         if fate.trigger is Trigger.DELIVERED:
             row.state = after(row.state, fate.trigger)
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
         elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:
-            _rest(row, fate.trigger, reason=fate.reason, at=at)
+            rest(row, fate.trigger, reason=fate.reason, at=at)
         else:
             row.state = after(row.state, fate.trigger)
             row.due_at = fate.due_at
@@ -323,49 +299,3 @@ class MemoryStore:
                 row.lease = None
             lapsed += len(freed)
         return lapsed
-
-
-def _overdue(row: _Row, ambiguous_before: int, waiting_before: int) -> str | None:
-    if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
-        return MAY_COUNT_TWICE
-    replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
-    if max(row.received_at, replayed_at) < waiting_before:
-        return WAITED_TOO_LONG
-    return None
-
-
-def _rest(row: _Row, trigger: Trigger, *, reason: str | None, at: int) -> None:
-    row.state = after(row.state, trigger)
-    row.reason = reason
-    row.rested_at = at
-    row.due_at = None
-
-
-def _delivery(row: _Row) -> Delivery:
-    return Delivery(
-        id=row.id,
-        conversion_id=row.entry.conversion_id,
-        body=row.entry.body,
-        received_at=row.received_at,
-        attempts=row.tries,
-        ambiguous_since=row.ambiguous_since,
-    )
-
-
-def _life(row: _Row) -> Life:
-    return Life(
-        delivery=row.id,
-        pixel=row.entry.pixel,
-        event=row.entry.event,
-        conversion_id=row.entry.conversion_id,
-        state=row.state,
-        source=row.source,
-        receipt=row.receipt,
-        received_at=row.received_at,
-        deadline_at=row.received_at + PROMISED_WITHIN,
-        sent=row.entry.body,
-        attempts=tuple(row.attempts),
-        duplicates=row.duplicates,
-        reason=row.reason,
-        due_at=row.due_at,
-    )

@@ -38,13 +38,13 @@ class _Error(msgspec.Struct, frozen=True):
     parameter: str | None = None
 
 
-class _Data(msgspec.Struct, frozen=True):
+class _Counted(msgspec.Struct, frozen=True):
     conversions_processed: int | None = None
     debug_id: object = None  # for a person: its type must not cost a delivery its proof
 
 
 class _Body(msgspec.Struct, frozen=True):
-    data: _Data | None = None
+    data: _Counted | None = None
     errors: list[_Error] | None = None
 
 

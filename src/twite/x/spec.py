@@ -60,7 +60,6 @@ USER_RATE_LIMIT: Final = "x-rate-limit-limit"
 USER_RATE_REMAINING: Final = "x-rate-limit-remaining"
 USER_RATE_RESET: Final = "x-rate-limit-reset"  # epoch seconds
 CURRENT_VERSION_HEADER: Final = "x-current-api-version"
-DEPRECATION_HEADER: Final = "x-api-warn"
 
 # --- the body ------------------------------------------------------------------------------------
 
@@ -99,7 +98,6 @@ CONTENT_FIELDS: Final = (
     "num_items",
 )
 RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
-TIME_FORMAT: Final = "yyyy-MM-ddTHH:mm:ss.SSSZ"  # the validator's own words [doc WEB]
 
 # --- what X answers ------------------------------------------------------------------------------
 
@@ -143,7 +141,6 @@ INVALID_TOKEN_CODE: Final = 89
 
 # --- web event tags (Events Manager) -------------------------------------------------------------
 
-EVENT_TAGS_PATH: Final = "/{version}/accounts/{account_id}/web_event_tags"  # [doc WEB]
 EVENT_TAG_TYPES: Final = (
     "ADDED_PAYMENT_INFO",
     "ADD_TO_CART",
@@ -163,12 +160,3 @@ EVENT_TAG_TYPES: Final = (
 CLICK_WINDOWS: Final = (1, 7, 14, 30)  # days
 VIEW_WINDOWS: Final = (0, 1, 7, 14, 30)  # days; never more than the click window
 MANAGING_ROLES: Final = ("ACCOUNT_ADMIN", "AD_MANAGER")  # [doc WEB, FUND]
-
-# --- cookies -------------------------------------------------------------------------------------
-
-CLICK_COOKIES: Final = (
-    "_twclid",
-    "twclid",
-)  # X's pixel (JSON or raw) [seen]; Stape's (raw) [seen ST]
-CLICK_PARAMETER: Final = "twclid"  # in the landing URL [doc WEB, GTM]
-CLICK_ID_PATTERN: Final = r"[A-Za-z0-9_-]{1,512}"  # opaque; lenient [guess]

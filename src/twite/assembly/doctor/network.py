@@ -164,5 +164,5 @@ def _ahead(at: float, date: str | None) -> int | None:
             if date is None
             else round((at - parsedate_to_datetime(date).timestamp() - 0.5) * 1_000)
         )
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None

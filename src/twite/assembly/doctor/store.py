@@ -51,8 +51,21 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
         async with open_records(settings) as records:
             accounts = await records.accounts()
             pauses = await records.pauses()
-    except (StoreUnusable, PassingError) as error:
-        yield red("store", str(error), "The gateway could not use it either.", "See the sentence.")
+    except StoreUnusable as error:
+        yield red(
+            "store",
+            f"{error.path}: {error.reason}",
+            "The gateway could not use it either.",
+            f"{error.cure}.",
+        )
+        return
+    except PassingError as error:
+        yield red(
+            "store",
+            error.reason,
+            "The gateway could not use it either.",
+            "Look at the disk, and run this again.",
+        )
         return
     running = reachable(settings.store.gateway_file)
     yield green("store", f"{settings.store.path} can be read{_owner(running)}")

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Final
 
 from twite.stores.sqlite import queries
@@ -9,6 +10,11 @@ from twite.stores.sqlite.keys import FRESH_KEYS, Keys
 
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
+
+
+def leases_of(epoch: int) -> Iterator[int]:
+    """Yield fencing tokens, each higher than any before in this epoch and those before it."""
+    return count(epoch * _LEASES_AN_EPOCH + 1)
 
 
 class Book:
@@ -19,12 +25,15 @@ class Book:
         connection: sqlite3.Connection,
         *,
         window: int,
-        epoch: int,
+        leases: Iterator[int],
         fresh_keys: int = FRESH_KEYS,
     ) -> None:
-        """`window` is the dedup window in milliseconds; `fresh_keys` is how many memory keeps."""
+        """`window` is the dedup window in milliseconds; `fresh_keys` is how many memory keeps.
+
+        `leases` outlives the book: no fencing token is given twice, not even after an I/O error.
+        """
         self.connection = connection
-        self._lease = epoch * _LEASES_AN_EPOCH
+        self._leases = leases
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
         self._submission = self._conversion = self._attempt = 0
@@ -107,5 +116,4 @@ class Book:
 
     def next_lease(self) -> int:
         """Return a fencing token higher than any before."""
-        self._lease += 1
-        return self._lease
+        return next(self._leases)

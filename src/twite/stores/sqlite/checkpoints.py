@@ -6,6 +6,7 @@ A commit waits for a checkpoint only when the log has grown past its limit.
 import sqlite3
 import threading
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,8 @@ class Checkpoints:
         self._thread = threading.Thread(target=self._run, name="twite-checkpoints", daemon=True)
 
     def start(self) -> None:
+        """Open the connection and begin; raises what opening raises."""
+        self._connection = connect_checkpointer(self._path)
         self._thread.start()
 
     def wake(self) -> None:
@@ -41,19 +44,17 @@ class Checkpoints:
         """Move everything over, and stop."""
         self._stop.set()
         self._written.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
-        connection = connect_checkpointer(self._path)
-        try:
+        with closing(self._connection) as connection:
             while not self._stop.is_set():
                 self._written.wait()
                 self._stop.wait(_EVERY)
                 self._written.clear()
                 self._move(connection)
             _checkpoint(connection, "TRUNCATE")
-        finally:
-            connection.close()
 
     def _move(self, connection: sqlite3.Connection) -> None:
         """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
@@ -81,9 +82,7 @@ class Checkpoints:
 def _checkpoint(connection: sqlite3.Connection, kind: str) -> float:
     """Return how long it took, in seconds."""
     start = time.monotonic()
-    try:
+    # The disk is full or a reader is in the way: the log keeps everything until the next time.
+    with suppress(sqlite3.Error):
         connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
-    except sqlite3.Error:
-        # The disk is full or a reader is in the way: the log keeps everything until the next time.
-        pass
     return time.monotonic() - start

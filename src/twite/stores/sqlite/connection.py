@@ -12,12 +12,12 @@ from twite.domain.errors import StoreUnusable
 LEAST_SQLITE: Final = (3, 35, 0)
 _BUSY_MS: Final = 10_000
 # Pages of the dedup table that stay in memory; the rest is in the system's file cache.
-_WRITER_CACHE_KIB: Final = 64 * 1024
+_WRITER_CACHE_KIB: Final = 32 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
 # Every size of every repeated statement, and all others.
 _STATEMENTS: Final = 256
 
-_WRITER: Final[Mapping[str, tuple[str | int, str | int]]] = {
+WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
     # What is asked, and what the database must answer.
     "journal_mode": ("WAL", "wal"),
     # A commit survives power loss; NORMAL lost acknowledged rows in 94 of 100 simulated cuts.
@@ -49,20 +49,17 @@ def create(path: str) -> None:
         ) from error
 
 
-def connect_writer(path: str) -> sqlite3.Connection:
-    """Open the one connection that writes. Raises StoreUnusable when a setting does not take."""
+def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection:
+    """Open the one connection that writes. Raises StoreUnusable when a setting does not take.
+
+    `patience` is how long it waits for another's lock, in milliseconds.
+    """
     refuse_old_sqlite(path, sqlite3.sqlite_version_info)
-    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=rw")
+    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=rw", patience)
     try:
-        for name, (asked, expected) in _WRITER.items():
+        for name, (asked, expected) in WRITER_SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {asked}")
-            answer = connection.execute(f"PRAGMA {name}").fetchone()[0]
-            if answer != expected:
-                raise StoreUnusable(
-                    path=path,
-                    reason=f"SQLite keeps {name} at {answer} where {asked} is needed",
-                    cure="Use a file on a local disk",
-                )
+            _refuse_other(path, name, expected, connection.execute(f"PRAGMA {name}").fetchone()[0])
     except sqlite3.Error as error:
         connection.close()
         raise StoreUnusable(
@@ -83,7 +80,7 @@ def connect_checkpointer(path: str) -> sqlite3.Connection:
 
 def connect_reader(path: str) -> sqlite3.Connection:
     """Open a connection that only reads."""
-    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=ro")
+    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=ro", _BUSY_MS)
     try:
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute("PRAGMA query_only = ON")
@@ -106,12 +103,21 @@ def refuse_old_sqlite(path: str, version: tuple[int, int, int]) -> None:
         )
 
 
-def _connect(path: str, uri: str) -> sqlite3.Connection:
+def _refuse_other(path: str, name: str, expected: str | int, answer: str | int) -> None:
+    if answer != expected:
+        raise StoreUnusable(
+            path=path,
+            reason=f"SQLite keeps {name} at {answer} where {expected} is needed",
+            cure="Use a file on a local disk",
+        )
+
+
+def _connect(path: str, uri: str, patience: int) -> sqlite3.Connection:
     try:
         return sqlite3.connect(
             uri,
             uri=True,
-            timeout=_BUSY_MS / 1_000,
+            timeout=patience / 1_000,
             isolation_level=None,
             # Each connection is used by one thread at a time; it may be closed by another.
             check_same_thread=False,

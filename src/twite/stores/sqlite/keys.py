@@ -1,12 +1,13 @@
 """Which delivery holds each dedup key.
 
 A table of random keys rewrites a page for each of them, so that a store of five million took in 0.7
-of what an empty one does. Here keys go to the end of a log, and into memory; from there they go into
-the table in the order of the keys, a 256th of the key space at a time, where several share a page.
+of what an empty one does. Here keys go to the end of a log, and into memory; from there they go
+into the table in the order of the keys, a 256th of the key space at a time, where several share a
+page.
 
 Invariants. A key is in the table, or in the log and in memory, or in all three; where they differ,
-memory is right. The log holds every key that the table lacks, so memory can be built from it. What a
-transaction did to memory is undone when it is rolled back.
+memory is right. The log holds every key that the table lacks, so memory can be built from it. What
+a transaction did to memory is undone when it is rolled back.
 """
 
 import sqlite3
@@ -17,7 +18,7 @@ import msgspec
 
 _BUCKETS: Final = 256
 # A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
-FRESH_KEYS: Final = 96 * 1024
+FRESH_KEYS: Final = 192 * 1024
 # What was merged in the last round is forgotten over the first eighth of the next.
 _FORGET_SPEED: Final = 8
 
@@ -168,7 +169,7 @@ class Keys:
 
         def holds(holder: int, at: int) -> bool:
             taken_at, pending = holdings.get(holder, (at - self._window - 1, 0))
-            return taken_at >= at - self._window
+            return bool(pending) or taken_at >= at - self._window
 
         return holds
 

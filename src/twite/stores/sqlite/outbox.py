@@ -37,7 +37,7 @@ def claim(book: Book, wish: Claim) -> Batch | None:
     ).fetchone()
     if found is None:
         return None
-    lane, event, _ = found
+    lane, event = found
     ids, rows, bodies = book.run(
         "claimable", lane=lane, ambiguous_after=wish.ambiguous_after, limit=wish.limit
     ).fetchone()

@@ -122,14 +122,14 @@ WHERE id IN (
 
 -- name: lane_to_claim
 -- The lane of a pixel whose oldest ready delivery is the oldest of all.
-SELECT id, event, (
-  SELECT received_at FROM outbox INDEXED BY ready
-  WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL
-    AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
-  ORDER BY received_at, outbox.id LIMIT 1) AS oldest
-FROM lane
-WHERE pixel = :pixel AND oldest IS NOT NULL
-ORDER BY oldest LIMIT 1;
+SELECT lane.id, lane.event
+FROM lane JOIN outbox ON outbox.id = (
+  SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
+  WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
+    AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
+  ORDER BY oldest.received_at, oldest.id LIMIT 1)
+WHERE lane.pixel = :pixel
+ORDER BY outbox.received_at, outbox.id LIMIT 1;
 
 -- name: claimable
 -- The ready deliveries of a lane, oldest first, as one row: one crossing from SQLite to Python

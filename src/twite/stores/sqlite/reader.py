@@ -68,15 +68,18 @@ class SQLiteReader:
 def _connect(path: str) -> sqlite3.Connection:
     connection = connect_reader(path)
     try:
-        present = version_of(connection)
-        refuse_newer(present, path)
-        if present < len(migrations()):
-            raise StoreUnusable(
-                path=path,
-                reason=f"its schema is of version {present}, and only its owner may change that",
-                cure="Start the gateway once, then read again",
-            )
+        _refuse_other_version(version_of(connection), path)
     except StoreUnusable:
         connection.close()
         raise
     return connection
+
+
+def _refuse_other_version(present: int, path: str) -> None:
+    refuse_newer(present, path)
+    if present < len(migrations()):
+        raise StoreUnusable(
+            path=path,
+            reason=f"its schema is of version {present}, and only its owner may change that",
+            cure="Start the gateway once, then read again",
+        )

@@ -29,7 +29,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the database to the newest version. Raises StoreUnusable when it is newer than we are."""
+    """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
     known = migrations()
     present = version_of(connection)
     refuse_newer(present, path)

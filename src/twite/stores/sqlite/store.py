@@ -1,8 +1,10 @@
 """One SQLite file as the gateway's ledger, outbox, records and desk."""
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -10,11 +12,11 @@ from typing import Final, Self
 from twite.domain.account import Account, Life
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import Batch, Settlement
-from twite.domain.errors import StoreUnusable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports import Claim, Pause, Swept
 from twite.stores.sqlite import desk, outbox
-from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer, create
 from twite.stores.sqlite.keys import FRESH_KEYS
@@ -27,6 +29,7 @@ from twite.stores.sqlite.writer import Writer
 _MIB: Final = 1024 * 1024
 # After a stop that was not in order, a file up to this size is checked whole (a third of a second).
 _CHECKED_UP_TO: Final = 64 * _MIB
+_SETTLE_AGAIN: Final = 0.5  # seconds
 
 
 class SQLiteStore:
@@ -46,6 +49,7 @@ class SQLiteStore:
         self._writer = writer
         self._reader = reader
         self._checkpoints = checkpoints
+        self._closed = False
         self.salt = salt
         self.epoch = epoch
 
@@ -66,28 +70,33 @@ class SQLiteStore:
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
-        lock = await asyncio.to_thread(OwnerLock.take, path)
-        try:
+        async with AsyncExitStack() as undo:
+            lock = await asyncio.to_thread(OwnerLock.take, path)
+            undo.callback(lock.release)
             salt, epoch = await asyncio.to_thread(_prepare, path)
             turn = threading.Lock()
             checkpoints = Checkpoints(path, turn=turn)
             writer = Writer(
                 open_book=partial(
-                    _open_book, path, window=dedup_window, epoch=epoch, fresh_keys=fresh_keys
+                    _open_book,
+                    path,
+                    window=dedup_window,
+                    leases=leases_of(epoch),
+                    fresh_keys=fresh_keys,
                 ),
                 committed=checkpoints.wake,
                 turn=turn,
                 most_conversions=queue_limit,
                 most_bytes=queue_bytes,
             )
-            await asyncio.to_thread(writer.start)
             checkpoints.start()
+            undo.callback(checkpoints.close)
+            await asyncio.to_thread(writer.start)
+            undo.push_async_callback(writer.close)
             # Who held a lease is dead: there is one owner, and it is us.
             await writer.submit_act(lambda book: outbox.lapse(book, now=_FOREVER))
             reader = await SQLiteReader.open(path)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return cls(
             lock=lock,
             writer=writer,
@@ -99,7 +108,12 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Finish what is waiting, move the log into the database, and let go of the file."""
-        await self._writer.submit_act(lambda book: book.run("closed"))
+        if self._closed:
+            return
+        self._closed = True
+        # On a full disk the mark is not made; the next owner then looks closer.
+        with suppress(LedgerUnavailable):
+            await self._writer.submit_act(lambda book: book.run("closed"))
         await self._writer.close()
         await self._reader.close()
         await asyncio.to_thread(self._checkpoints.close)
@@ -112,8 +126,15 @@ class SQLiteStore:
         return await self._writer.submit_act(lambda book: outbox.claim(book, claim))
 
     async def settle(self, settlement: Settlement) -> int:
+        """Settle, and wait for a disk that is full or fails: what X said is asked once."""
         outbox.check(settlement)
-        return await self._writer.submit_act(lambda book: outbox.settle(book, settlement))
+        while True:
+            try:
+                return await self._writer.submit_act(lambda book: outbox.settle(book, settlement))
+            except LedgerUnavailable as error:
+                if self._closed or not _passes(error):
+                    raise
+            await asyncio.sleep(_SETTLE_AGAIN)
 
     async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
         return await self._writer.submit_act(
@@ -157,8 +178,14 @@ class SQLiteStore:
         )
 
 
-def _open_book(path: str, *, window: int, epoch: int, fresh_keys: int) -> Book:
-    return Book(connect_writer(path), window=window, epoch=epoch, fresh_keys=fresh_keys)
+def _passes(error: LedgerUnavailable) -> bool:
+    """Return whether trying again may do: the disk was full or failed, or another had the lock."""
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
+
+
+def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> Book:
+    return Book(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
 
 
 def _prepare(path: str) -> tuple[bytes, int]:

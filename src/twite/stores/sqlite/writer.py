@@ -1,8 +1,8 @@
 """The one writer: a thread that commits whatever is waiting, together.
 
-Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails is
-rolled back whole, and its operations are then tried one by one, so that a bad one fails alone. What
-fails leaves nothing behind.
+Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails
+is rolled back whole, and its operations are then tried one by one, so that a bad one fails alone.
+What fails leaves nothing behind.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from twite.domain.errors import LedgerFull, LedgerUnavailable, TwiteError
+from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.handover import Handover
@@ -23,7 +23,8 @@ _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
 # A commit of more than this gains nothing and makes everyone wait.
 _MOST_TOGETHER: Final = 2_000
-# Result codes after which the connection's view of the file is not to be trusted (sqlite.org/rescode).
+# The result code after which a connection's view of the file is not to be trusted.
+# sqlite.org/rescode.html#ioerr
 _IOERR: Final = 10
 
 
@@ -53,7 +54,7 @@ class Closing:
 
 
 Operation = Recording | Acting[object]
-_Outcome = tuple[asyncio.Future[object], object, BaseException | None]
+_Outcome = tuple[asyncio.Future[object], object, Exception | None]
 
 
 class Writer:
@@ -70,7 +71,7 @@ class Writer:
     ) -> None:
         """`turn` is held while a group is written; `committed` is called after each.
 
-        `open_book` opens the connection anew after an I/O error; its first call is the writer's too.
+        `open_book` opens the connection, at the start and again after an I/O error.
         """
         self._open_book = open_book
         self._committed = committed
@@ -218,14 +219,10 @@ class Writer:
                 future.set_exception(error)
 
 
-def _told(error: Exception) -> BaseException:
-    """Turn SQLite's errors into ours; a fault of ours stays what it is."""
-    if isinstance(error, sqlite3.Error) or (
-        isinstance(error, TwiteError) and not isinstance(error, LedgerUnavailable)
-    ):
-        if isinstance(error, TwiteError):
-            return error
-        unavailable = LedgerUnavailable(reason=str(error), retry_after=_RETRY_AFTER_FAILURE)
-        unavailable.__cause__ = error
-        return unavailable
-    return error
+def _told(error: Exception) -> Exception:
+    """Turn what passes into LedgerUnavailable; a fault of ours stays what it is."""
+    if not isinstance(error, sqlite3.Error | StoreUnusable):
+        return error
+    unavailable = LedgerUnavailable(reason=str(error), retry_after=_RETRY_AFTER_FAILURE)
+    unavailable.__cause__ = error
+    return unavailable

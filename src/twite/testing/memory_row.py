@@ -1,0 +1,86 @@
+"""One conversion of the store in memory, and what can be said of it."""
+
+from dataclasses import dataclass, field
+
+from twite.domain.account import Life, PastAttempt
+from twite.domain.delivery import (
+    MAY_COUNT_TWICE,
+    PROMISED_WITHIN,
+    WAITED_TOO_LONG,
+    Delivery,
+    State,
+    Trigger,
+    after,
+)
+from twite.domain.submission import Entry
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One conversion and its delivery."""
+
+    id: int
+    entry: Entry
+    source: str
+    receipt: str
+    received_at: int
+    state: State
+    reason: str | None = None
+    due_at: int | None = None
+    lease: int | None = None
+    ambiguous_since: int | None = None
+    replayed_at: int | None = None
+    rested_at: int = 0
+    duplicates: int = 0
+    tries: int = 0
+    attempts: list[PastAttempt] = field(default_factory=list)
+
+
+def overdue(row: Row, ambiguous_before: int, waiting_before: int) -> str | None:
+    """Return why a queued one must be held, if it must."""
+    if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
+        return MAY_COUNT_TWICE
+    replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
+    if max(row.received_at, replayed_at) < waiting_before:
+        return WAITED_TOO_LONG
+    return None
+
+
+def rest(row: Row, trigger: Trigger, *, reason: str | None, at: int) -> None:
+    """Bring it to rest."""
+    row.state = after(row.state, trigger)
+    row.reason = reason
+    row.rested_at = at
+    row.due_at = None
+
+
+def delivery_of(row: Row) -> Delivery:
+    """Return it as a sender claims it."""
+    return Delivery(
+        id=row.id,
+        conversion_id=row.entry.conversion_id,
+        body=row.entry.body,
+        received_at=row.received_at,
+        attempts=row.tries,
+        ambiguous_since=row.ambiguous_since,
+    )
+
+
+def life_of(row: Row) -> Life:
+    """Return it as it is shown."""
+    return Life(
+        delivery=row.id,
+        pixel=row.entry.pixel,
+        event=row.entry.event,
+        conversion_id=row.entry.conversion_id,
+        state=row.state,
+        source=row.source,
+        receipt=row.receipt,
+        received_at=row.received_at,
+        deadline_at=row.received_at + PROMISED_WITHIN,
+        sent=row.entry.body,
+        attempts=tuple(row.attempts),
+        duplicates=row.duplicates,
+        reason=row.reason,
+        due_at=row.due_at,
+    )

@@ -1,0 +1,314 @@
+"""The judge: knows what was acknowledged, what X received and when, and what must never be.
+
+It stands outside: what the gateway believes is not asked, what the store has truly done is.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
+from twite.domain.destination import RATE_WINDOW, Destination
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.breaker import PROBE_EVERY
+from twite.gateway.dispatch import Pace
+from twite.testing.simulator_clock import TrialClock
+from twite.testing.simulator_store import Span
+
+# X drops the twin of what it received within this.
+TWIN_WINDOW: Final = 48 * HOUR
+# How much later than a rule says a request may still leave: it was claimed in time.
+_GRACE: Final = MINUTE
+_GOING: Final = 3 * SECOND
+# How soon a conversion of a pixel without trouble is at X.
+PROMPT: Final = 30 * SECOND
+
+Key = tuple[str, str, str]  # pixel, event, conversion id
+
+# Every check, and what it says must be.
+CHECKS: Final = {
+    "balance": "received = delivered + … at every sample",
+    "nothing_lost": "what was acknowledged ends in exactly one visible state",
+    "delivered_is_at_x": "what is called delivered, X has taken",
+    "drained": "once the trouble is over, nothing stays queued or in flight",
+    "same_body": "every copy of a conversion has the same bytes",
+    "no_resend_after_success": "what was settled as delivered is not sent again",
+    "counted_once": "no copy comes more than 48 hours after the first that X took",
+    "forty_hours": "what X may have had is not sent again after 40 hours",
+    "seven_days": "what was never sent is held after seven days",
+    "not_before_reset": "no request before the moment that X named in a 429",
+    "reset_outlives_process": "nor by a process that was started since",
+    "rate": "no window of fifteen minutes holds more than the limit",
+    "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute",
+    "good_is_not_buried": "no good conversion is given up",
+    "poison_is_not_delivered": "no bad conversion is called delivered",
+    "suppressed_is_not_sent": "what must not be sent is not",
+    "in_flight": "no pixel has more requests under way than it may",
+    "one_copy_at_a_time": "a conversion is in one request at a time, once",
+    "one_event_a_request": "a request holds conversions of one event, at most as many as it may",
+    "others_are_prompt": "one pixel's trouble does not delay another's deliveries",
+    "no_fault_of_ours": "nothing is raised that nobody expected",
+}
+
+# Known not to hold: counted, and no reason to stop. docs/explanation/trials.md says why.
+OPEN: Final = frozenset({"reset_outlives_process"})
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that did not hold. `at` is in milliseconds since the start."""
+
+    check: str
+    at: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.check} at {told(self.at)}: {self.text} ({CHECKS[self.check]})"
+
+
+@dataclass(kw_only=True)
+class Truth:
+    """What is true of one conversion, whoever knows it. Moments are true, since the start."""
+
+    poison: bool = False
+    suppressed: bool = False
+    acknowledged_at: int | None = None
+    first_heard: int | None = None
+    body: bytes | None = None
+    first_doubt: int | None = None
+    taken_at: int | None = None
+    ever_taken: bool = False
+    settled_at: int | None = None
+    replayed_at: int | None = None
+    under_way: int = 0
+
+
+@dataclass(kw_only=True, eq=False)
+class Request:
+    """One request, from when it left."""
+
+    span: Span
+    pixel: str
+    keys: tuple[Key, ...]
+    at: int
+    over: bool = False
+
+
+@dataclass(kw_only=True)
+class _Pixel:
+    """What the judge remembers of a pixel."""
+
+    under_way: list[Request] = field(default_factory=list)
+    refused_at: int | None = None
+    last_sent: int | None = None
+    span: Span | None = None
+
+
+class Judge:
+    """Hears of everything, and collects findings."""
+
+    def __init__(
+        self, *, clock: TrialClock, destinations: tuple[Destination, ...], pace: Pace
+    ) -> None:
+        self.findings: list[Finding] = []
+        self.known: list[Finding] = []
+        self.truths: dict[Key, Truth] = {}
+        self.requests = 0
+        self.copies = 0
+        # The last moment at which the store or the process was in trouble.
+        self.troubled_at = -HOUR
+        self._clock = clock
+        self._pace = pace
+        self._meters = {one.pixel: one.meter for one in destinations}
+        self._rates = {one.meter: one.rate for one in destinations}
+        self._sent: dict[str, deque[tuple[int, int]]] = {one: deque() for one in self._rates}
+        self._resets: dict[str, tuple[int, Span]] = {}
+        self._pixels = {one.pixel: _Pixel() for one in destinations}
+        self._ids: dict[int, Key] = {}
+
+    def fail(self, check: str, text: str) -> None:
+        """Note that a check did not hold."""
+        if check not in CHECKS:
+            raise KeyError(check)
+        finding = Finding(check=check, at=self._clock.elapsed(), text=text)
+        (self.known if check in OPEN else self.findings).append(finding)
+
+    def offered(self, key: Key, *, poison: bool, suppressed: bool) -> None:
+        """Hear what a client is about to submit, perhaps not for the first time."""
+        truth = self.truths.setdefault(key, Truth(poison=poison, suppressed=suppressed))
+        if truth.first_heard is None:
+            truth.first_heard = self._clock.elapsed()
+
+    def acknowledged(self, key: Key) -> None:
+        """Hear that a client was told it is on disk."""
+        truth = self.truths[key]
+        if truth.acknowledged_at is None:
+            truth.acknowledged_at = self._clock.elapsed()
+
+    def leaves(self, span: Span, pixel: str, copies: list[tuple[Key, bytes]]) -> Request:
+        """Hear that a request leaves the gateway."""
+        now = self._clock.elapsed()
+        request = Request(span=span, pixel=pixel, keys=tuple(key for key, _ in copies), at=now)
+        self.requests += 1
+        self.copies += len(copies)
+        self._check_shape(request)
+        self._check_pace(request)
+        self._check_probe(request)
+        for key, body in copies:
+            self._check_copy(key, body, now)
+        self._pixels[pixel].under_way.append(request)
+        return request
+
+    def takes(self, request: Request) -> None:
+        """Hear that X has taken all of a request."""
+        now = self._clock.elapsed()
+        for key in request.keys:
+            truth = self.truths[key]
+            if truth.poison:
+                self.fail("poison_is_not_delivered", f"X took {_named(key)}")
+            truth.ever_taken = True
+            if truth.taken_at is None:
+                truth.taken_at = now
+            elif now - truth.taken_at > TWIN_WINDOW:
+                self.fail("counted_once", f"{_named(key)} came again after {_ago(truth, now)}")
+
+    def answered(self, request: Request, *, doubt: bool, refused_pixel: bool, passed: bool) -> None:
+        """Hear what the gateway learns of a request: whether it leaves X's doing in doubt."""
+        self._lands(request, doubt=doubt)
+        pixel = self._pixels[request.pixel]
+        if refused_pixel:
+            pixel.refused_at, pixel.span = self._clock.elapsed(), request.span
+        elif passed:
+            pixel.refused_at = None
+
+    def told_reset(self, request: Request, at: int) -> None:
+        """Hear that the gateway now knows from when on X takes more (elapsed)."""
+        self._resets[self._meters[request.pixel]] = at, request.span
+
+    def ended(self, span: Span) -> None:
+        """Hear that a process has ended: what it had under way is in doubt."""
+        self.troubled()
+        for pixel in self._pixels.values():
+            for request in [one for one in pixel.under_way if one.span is span]:
+                self._lands(request, doubt=True)
+
+    def claimed(self, batch: Batch) -> None:
+        for one in batch.deliveries:
+            self._ids[one.id] = (batch.pixel, batch.event, one.conversion_id)
+
+    def settled(self, settlement: Settlement) -> None:
+        for fate in settlement.fates:
+            for id_ in fate.deliveries:
+                key = self._ids[id_]
+                truth = self.truths[key]
+                if fate.trigger is Trigger.DELIVERED:
+                    truth.settled_at = self._clock.elapsed()
+                    if not truth.ever_taken:
+                        self.fail("delivered_is_at_x", f"{_named(key)} is not")
+                elif fate.trigger is Trigger.BURIED and not truth.poison:
+                    self.fail("good_is_not_buried", f"{_named(key)}: {fate.reason}")
+
+    def troubled(self) -> None:
+        """Hear that the store or the process is in trouble."""
+        self.troubled_at = self._clock.elapsed()
+
+    def replayed(self, key: Key) -> None:
+        """Hear that a person has decided to send it again."""
+        truth = self.truths[key]
+        truth.first_doubt = truth.taken_at = None
+        truth.replayed_at = self._clock.elapsed()
+
+    def check_prompt(self, pixel: str) -> None:
+        """Check a pixel that X gave no trouble: what came in while all was well is at X."""
+        now = self._clock.elapsed()
+        for key, truth in self.truths.items():
+            at = truth.acknowledged_at
+            waits = not truth.ever_taken and not truth.poison and not truth.suppressed
+            if key[0] != pixel or at is None or not waits or now - at < PROMPT:
+                continue
+            if self.troubled_at < at - 10 * MINUTE:
+                self.fail("others_are_prompt", f"{_named(key)} waits for {told(now - at)}")
+
+    def _check_shape(self, request: Request) -> None:
+        events = {event for _, event, _ in request.keys}
+        if len(events) != 1 or len(request.keys) > self._pace.batch:
+            self.fail("one_event_a_request", f"{len(request.keys)} of {sorted(events)}")
+        if len(set(request.keys)) < len(request.keys):
+            self.fail("one_copy_at_a_time", "the same twice in one request")
+        flying = [one for one in self._pixels[request.pixel].under_way if one.span is request.span]
+        if len(flying) >= self._pace.in_flight:
+            self.fail("in_flight", f"{len(flying) + 1} for {request.pixel}")
+
+    def _check_pace(self, request: Request) -> None:
+        meter = self._meters[request.pixel]
+        reset, span = self._resets.get(meter, (0, None))
+        if request.at < reset - SECOND:
+            check = "not_before_reset" if span is request.span else "reset_outlives_process"
+            self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
+        sent = self._sent[meter]
+        sent.append((request.at, len(request.keys)))
+        while sent[0][0] <= request.at - RATE_WINDOW:
+            sent.popleft()
+        total = sum(many for _, many in sent)
+        if total > self._rates[meter]:
+            self.fail("rate", f"{total} in fifteen minutes for {meter}, not {self._rates[meter]}")
+
+    def _check_probe(self, request: Request) -> None:
+        pixel = self._pixels[request.pixel]
+        last, pixel.last_sent = pixel.last_sent, request.at
+        if pixel.refused_at is None or last is None or pixel.span is not request.span:
+            return
+        since = request.at - pixel.refused_at
+        # What was claimed before the refusal was written down may still leave.
+        if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):
+            text = f"{request.pixel} asks with {len(request.keys)} after {since} ms"
+            self.fail("one_probe_a_minute", text)
+
+    def _check_copy(self, key: Key, body: bytes, now: int) -> None:
+        truth = self.truths[key]
+        if truth.body is None:
+            truth.body = body
+        elif truth.body != body:
+            self.fail("same_body", f"{_named(key)}: {body!r} after {truth.body!r}")
+        if truth.suppressed:
+            self.fail("suppressed_is_not_sent", _named(key))
+        if truth.settled_at is not None:
+            self.fail("no_resend_after_success", _named(key))
+        if truth.under_way:
+            self.fail("one_copy_at_a_time", f"{_named(key)} is under way already")
+        for since in (truth.first_doubt, truth.taken_at):
+            if since is not None and now - since > AMBIGUITY_WINDOW + _GRACE:
+                self.fail("forty_hours", f"{_named(key)} again after {told(now - since)}")
+        heard = max(truth.first_heard or 0, truth.replayed_at or 0)
+        if now - heard > PATIENCE + 15 * MINUTE:
+            self.fail("seven_days", f"{_named(key)} after {told(now - heard)}")
+        truth.under_way += 1
+
+    def _lands(self, request: Request, *, doubt: bool) -> None:
+        if request.over:
+            return
+        request.over = True
+        self._pixels[request.pixel].under_way.remove(request)
+        for key in request.keys:
+            truth = self.truths[key]
+            truth.under_way -= 1
+            if doubt and truth.first_doubt is None:
+                truth.first_doubt = request.at
+
+
+def told(ms: int) -> str:
+    """Spell a span of time for a person: days, hours, minutes, seconds."""
+    seconds = ms / SECOND
+    day, rest = divmod(seconds, 86_400)
+    hour, rest = divmod(rest, 3_600)
+    minute, second = divmod(rest, 60)
+    return f"{day:.0f}d {hour:02.0f}:{minute:02.0f}:{second:06.3f}"
+
+
+def _named(key: Key) -> str:
+    return "/".join(key)
+
+
+def _ago(truth: Truth, now: int) -> str:
+    return told(now - (truth.taken_at or 0))

@@ -1,0 +1,196 @@
+"""A store whose calls fail, and whose caller dies before, within or after them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Protocol, TypeVar
+
+from twite.domain.delivery import Batch, Settlement
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.submission import Recorded, Submission
+from twite.gateway.ports import Claim, Pause, Swept
+from twite.testing.laws.acts import Store
+from twite.testing.memory import MemoryStore
+from twite.testing.simulator_clock import TrialClock
+
+T = TypeVar("T")
+
+
+class CallFault(Enum):
+    """What becomes of one call."""
+
+    NONE = auto()
+    REFUSED = auto()  # it fails, and nothing was done
+    UNKNOWN = auto()  # it fails, and it was done
+    DIES_BEFORE = auto()  # the process ends just before it
+    DIES_AFTER = auto()  # the process ends just after it, before its caller hears
+
+
+class Ground(Protocol):
+    """Where a store stands, which outlives the processes."""
+
+    async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
+        """Let the store do it, to the end."""
+        ...
+
+    async def reopen(self, *, crashed: bool) -> None:
+        """Be as a store whose owner ended, crashed or in order, and was started again."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class MemoryGround:
+    """A MemoryStore."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
+        return await act(self._store)
+
+    async def reopen(self, *, crashed: bool) -> None:  # noqa: ARG002  memory knows one kind of end
+        await self._store.restart()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class Span:
+    """One process's life. After its end, whatever it asks for never comes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.over = False
+        # Ends after so many more steps, where it is said.
+        self.steps: int | None = None
+
+    async def step(self) -> None:
+        """Pass one point at which a process can end."""
+        if self.steps is not None:
+            self.steps -= 1
+            if self.steps < 0:
+                self.over = True
+        if self.over:
+            await self.end()
+
+    async def end(self) -> None:
+        """End here."""
+        self.over = True
+        await asyncio.get_running_loop().create_future()
+
+
+class StoreMischief(Protocol):
+    """Says what goes wrong with calls."""
+
+    def on_call(self, name: str) -> tuple[CallFault, int, int]:
+        """Return what becomes of it, and milliseconds before and after it is done."""
+        ...
+
+
+class Witness(Protocol):
+    """Sees what a store has truly done, whatever its caller hears."""
+
+    def claimed(self, batch: Batch) -> None: ...
+
+    def settled(self, settlement: Settlement) -> None: ...
+
+    def troubled(self) -> None: ...
+
+
+class MortalStore:
+    """One process's view of a store: Ledger and Outbox."""
+
+    def __init__(
+        self,
+        *,
+        ground: Ground,
+        span: Span,
+        clock: TrialClock,
+        mischief: StoreMischief,
+        witness: Witness,
+    ) -> None:
+        self._ground = ground
+        self._span = span
+        self._clock = clock
+        self._mischief = mischief
+        self._witness = witness
+
+    async def record(self, submission: Submission) -> Recorded:
+        return await self._call("record", lambda store: store.record(submission))
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        def tell(batch: Batch | None) -> None:
+            if batch is not None:
+                self._clock.expect(claim.lease_until + 1)
+                self._witness.claimed(batch)
+
+        return await self._call("claim", lambda store: store.claim(claim), tell)
+
+    async def settle(self, settlement: Settlement) -> int:
+        for fate in settlement.fates:
+            if fate.due_at is not None:
+                self._clock.expect(fate.due_at)
+        self._clock.expect(settlement.lease_until + 1)
+        return await self._call(
+            "settle",
+            lambda store: store.settle(settlement),
+            # Where some came too late, it is not known here which.
+            lambda late: late or self._witness.settled(settlement),
+        )
+
+    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
+        return await self._call(
+            "sweep",
+            lambda store: store.sweep(
+                now=now, ambiguous_before=ambiguous_before, waiting_before=waiting_before
+            ),
+            lambda swept: swept.next_due is None or self._clock.expect(swept.next_due),
+        )
+
+    async def pause(self, pause: Pause) -> None:
+        await self._call("pause", lambda store: store.pause(pause))
+
+    async def resume(self, pixel: str) -> None:
+        await self._call("resume", lambda store: store.resume(pixel))
+
+    async def pauses(self) -> Sequence[Pause]:
+        return await self._call("pauses", lambda store: store.pauses())
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        return await self._call("spent", lambda store: store.spent(since=since))
+
+    async def _call(
+        self,
+        name: str,
+        act: Callable[[Store], Awaitable[T]],
+        tell: Callable[[T], object] = lambda _: None,
+    ) -> T:
+        """Do it with what goes wrong; `tell` hears what was truly done."""
+        self._clock.beat()
+        await self._span.step()
+        fault, before, after = self._mischief.on_call(name)
+        if fault is not CallFault.NONE:
+            self._clock.watch()
+            self._witness.troubled()
+        await self._wait(before)
+        if fault is CallFault.DIES_BEFORE:
+            await self._span.end()
+        if fault is CallFault.REFUSED:
+            raise LedgerUnavailable(reason=f"{name} failed before it was done", retry_after=1)
+        result = await self._ground.do(act)
+        tell(result)
+        self._clock.beat()
+        if fault is CallFault.DIES_AFTER:
+            await self._span.end()
+        await self._wait(after)
+        if fault is CallFault.UNKNOWN:
+            raise LedgerUnavailable(reason=f"{name} failed after it was done", retry_after=1)
+        return result
+
+    async def _wait(self, ms: int) -> None:
+        if ms:
+            await self._clock.sleep(ms)
+        await self._span.step()

@@ -1,0 +1,268 @@
+"""What happens in one seed's story: who submits what, and what goes wrong when."""
+
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.dispatch import Pace
+from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.testing.simulator_judge import Key
+from twite.testing.simulator_store import CallFault
+from twite.testing.simulator_x import POISON, Met, Weather
+
+CLICK: Final = "23opevjt88psuo13lu8d020qkn"
+# Its own account, and X gives it no trouble: others must not slow it down.
+CALM: Final = "ocalm"
+_TROUBLED: Final = ("oaaa1", "oaaa2", "oaaa3")
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """One submission of a client, which repeats it until it is acknowledged."""
+
+    pixel: str
+    body: bytes
+    keys: tuple[Key, ...]
+    poison: tuple[bool, ...]
+    suppressed: tuple[bool, ...]
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True):
+    """The process ends after so many more steps, and is away for so long (ms)."""
+
+    steps: int
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """The process is told to stop, and started again."""
+
+
+class Jump(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's wall clock jumps by so much (ms)."""
+
+    by: int
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """A person brings back what is held."""
+
+
+Happening = Offer | Crash | Stop | Jump | Replay
+
+
+class Climate(msgspec.Struct, frozen=True, kw_only=True):
+    """From when until when (elapsed) which weather comes with which weight."""
+
+    begin: int
+    end: int
+    weather: Mapping[Weather, float]
+
+
+_BAD: Final[tuple[Mapping[Weather, float], ...]] = (
+    {Weather.TIMEOUT: 1, Weather.FAIR: 0.2},
+    {Weather.ERROR: 1, Weather.FAIR: 0.1},
+    {Weather.NO_CONNECTION: 1},
+    {Weather.REVOKED: 1},
+    {Weather.FORBIDDEN: 1, Weather.MOVED: 1},
+    {Weather.LIMITED: 0.3, Weather.FAIR: 0.7},
+    {Weather.LIMITED: 0.2, Weather.LIMITED_WITHOUT_RESET: 0.2, Weather.ERROR: 0.2},
+    {Weather.WRONG_EVENT: 0.3, Weather.FAIR: 0.7},
+    {Weather.CUT: 1, Weather.RESET: 1, Weather.FAIR: 1},
+    {Weather.WRONG_COUNT: 1, Weather.NOT_JSON: 1, Weather.LOCKED: 1, Weather.FAIR: 1},
+    dict.fromkeys(list(Weather)[:-2], 1.0),
+)
+_LONG: Final[tuple[Mapping[Weather, float], ...]] = (
+    {Weather.TIMEOUT: 1},
+    {Weather.ERROR: 1},
+    {Weather.NO_CONNECTION: 1},
+    {Weather.ERROR: 1, Weather.NO_CONNECTION: 1, Weather.CUT: 1},
+)
+
+
+class Plot(Protocol):
+    """What the world needs of a story."""
+
+    destinations: tuple[Destination, ...]
+    pace: Pace
+    shift: int
+    calm: str | None
+
+    def timeline(self) -> Iterator[tuple[int, Happening]]:
+        """Return what happens when (elapsed), in order."""
+        ...
+
+    def on_call(self, name: str) -> tuple[CallFault, int, int]: ...
+
+    def on_request(self, pixel: str) -> Met: ...
+
+    def away(self) -> int:
+        """Return how long a process that ended is away (ms)."""
+        ...
+
+    def still(self) -> None:
+        """End all trouble."""
+        ...
+
+
+class Story:
+    """All of it is drawn from the seed. `elapsed` tells the time since the start."""
+
+    def __init__(self, seed: int, *, days: float, elapsed: Callable[[], int]) -> None:
+        self._random = Random(f"story {seed}")  # noqa: S311  to be repeated, not to be secret
+        self._meeting = Random(f"meeting {seed}")  # noqa: S311
+        self._elapsed = elapsed
+        self._end = int(days * DAY)
+        self._over = False
+        chance = self._random
+        self.calm: str | None = CALM
+        self.pace = Pace(
+            batch=chance.choice([3, 10, 50]),
+            in_flight=chance.choice([1, 2, 4]),
+            linger=chance.choice([0, 200]),
+        )
+        self.shift = chance.choice([0, 0, 1, -1]) * chance.choice([3 * SECOND, 5 * MINUTE, HOUR, DAY])
+        self.destinations = _destinations(chance)
+        self._climates = {one: self._climate() for one in _TROUBLED}
+        self._store_trouble = self._store_troubles()
+        self._conversions = _Conversions(chance)
+
+    def timeline(self) -> Iterator[tuple[int, Happening]]:
+        """Return what happens when, in order."""
+        chance = self._random
+        happenings: list[tuple[int, Happening]] = []
+        for at in self._moments(chance.randint(15, 60)):
+            pixel = chance.choice([*_TROUBLED, CALM])
+            events = next(one.events for one in self.destinations if one.pixel == pixel)
+            happenings.append((at, self._conversions.offer(pixel, list(events.items()), at)))
+        for at in self._moments(chance.choice([0, 1, 3, 10, 20])):
+            happenings.append((at, Crash(steps=chance.choice([0, 1, 2, 3, 5, 8, 20]))))
+        happenings += [(at, Stop()) for at in self._moments(chance.choice([0, 0, 1, 3]))]
+        happenings += [(at, Replay()) for at in self._moments(chance.choice([0, 0, 1]))]
+        if chance.random() < 0.15:
+            for at in self._moments(chance.randint(1, 3)):
+                by = chance.choice([-MINUTE, MINUTE, HOUR, DAY])
+                happenings.append((at, Jump(by=by)))
+        yield from sorted(happenings, key=lambda happening: happening[0])
+
+    def on_call(self, name: str) -> tuple[CallFault, int, int]:  # noqa: ARG002  all fail alike
+        chance, now = self._meeting, self._elapsed()
+        before, after = chance.choice([(0, 0), (0, 0), (1, 3), (20, 0), (0, 150)])
+        if self._over or not any(begin <= now < end for begin, end in self._store_trouble):
+            return CallFault.NONE, before, after
+        drawn = chance.random()
+        fault = CallFault.REFUSED if drawn < 0.3 else CallFault.UNKNOWN
+        return (fault if drawn < 0.4 else CallFault.NONE), before, after
+
+    def on_request(self, pixel: str) -> Met:
+        chance, now = self._meeting, self._elapsed()
+        weather = Weather.FAIR
+        if not self._over:
+            for climate in self._climates.get(pixel, ()):
+                if climate.begin <= now < climate.end:
+                    kinds, weights = zip(*climate.weather.items(), strict=True)
+                    weather = chance.choices(kinds, weights)[0]
+        troubled = pixel != CALM and not self._over
+        return Met(
+            weather=weather,
+            takes=chance.random() < 0.5,
+            status=chance.choice([500, 502, 503, 504]),
+            there=chance.choice([5, 20, 60]),
+            back=chance.choice([20, 80, 400, *([3_000, 25_000] if troubled else [])]),
+            wait=chance.choice([2, 30, 90, 600, 880]) * SECOND,
+        )
+
+    def away(self) -> int:
+        return self._meeting.choice([100, 2 * SECOND, 30 * SECOND, 10 * MINUTE])
+
+    def still(self) -> None:
+        self._over = True
+
+    def _moments(self, many: int) -> list[int]:
+        """Most come in bursts, as people do."""
+        chance = self._random
+        heads = [chance.randrange(self._end) for _ in range(max(1, many // 4))]
+        return [
+            min(self._end, chance.choice(heads) + chance.choice([0, 300, 5_000, MINUTE, HOUR]))
+            for _ in range(many)
+        ]
+
+    def _climate(self) -> tuple[Climate, ...]:
+        chance = self._random
+        climates = []
+        for _ in range(chance.choice([0, 1, 2, 4])):
+            begin = chance.randrange(self._end)
+            length = chance.choice([MINUTE, 10 * MINUTE, HOUR, 6 * HOUR])
+            climates.append(Climate(begin=begin, end=begin + length, weather=chance.choice(_BAD)))
+        if chance.random() < 0.15:
+            begin = chance.randrange(max(1, self._end // 4))
+            length = chance.choice([30 * HOUR, 45 * HOUR, 8 * DAY])
+            climates.append(Climate(begin=begin, end=begin + length, weather=chance.choice(_LONG)))
+        return tuple(climates)
+
+    def _store_troubles(self) -> tuple[tuple[int, int], ...]:
+        chance = self._random
+        begins = [chance.randrange(self._end) for _ in range(chance.choice([0, 1, 4]))]
+        return tuple((one, one + chance.choice([SECOND, MINUTE, HOUR])) for one in begins)
+
+
+class _Conversions:
+    """Makes submissions; a quarter of what they hold has come before."""
+
+    def __init__(self, chance: Random) -> None:
+        self._random = chance
+        self._poison = chance.choice([0.0, 0.02, 0.02, 0.3])
+        self._made: list[tuple[int, str, str, Key]] = []
+
+    def offer(self, pixel: str, events: list[tuple[str, str]], at: int) -> Offer:
+        chance = self._random
+        chosen: dict[Key, str] = {}
+        for _ in range(chance.choice([1, 1, 3, 8, 30])):
+            again = [one for one in self._made if one[1] == pixel and abs(one[0] - at) < 6 * DAY]
+            if again and chance.random() < 0.25:
+                _, _, event, key = chance.choice(again)
+            else:
+                event, event_id = chance.choice(events)
+                key = (pixel, event_id, f"c{len(self._made)}")
+                self._made.append((at, pixel, event, key))
+            chosen[key] = event
+        return Offer(
+            pixel=pixel,
+            body=msgspec.json.encode(
+                {"conversions": [self._written(key, event) for key, event in chosen.items()]}
+            ),
+            keys=tuple(chosen),
+            poison=tuple(self._is_poison(key) for key in chosen),
+            suppressed=tuple(self._is_suppressed(key) for key in chosen),
+        )
+
+    def _written(self, key: Key, event: str) -> dict[str, object]:
+        written: dict[str, object] = {"event": event, "conversion_id": key[2], "twclid": CLICK}
+        # A repetition may say something else: what came first counts.
+        written["value"], written["currency"] = f"{self._random.randrange(100)}.00", "EUR"
+        if self._is_poison(key):
+            written["description"] = f"{POISON} {key[2]}{self._random.choice(['', ' echo'])}"
+        if self._is_suppressed(key):
+            written["consent"] = {"ad_storage": "denied"}
+        return written
+
+    def _is_poison(self, key: Key) -> bool:
+        return Random("/".join(key)).random() < self._poison  # noqa: S311  the same for each copy
+
+    def _is_suppressed(self, key: Key) -> bool:
+        return int(key[2][1:]) % 23 == 7 and not self._is_poison(key)
+
+
+def _destinations(chance: Random) -> tuple[Destination, ...]:
+    rate = chance.choice([60_000, 60_000, 20, 100])
+    first = a_destination_with_oauth(_TROUBLED[0])
+    if chance.random() < 0.5:
+        first = a_destination(_TROUBLED[0])
+    account = chance.choice([None, "shared"])
+    troubled = [first, *(a_destination(pixel) for pixel in _TROUBLED[1:])]
+    shared = [msgspec.structs.replace(one, rate=rate) for one in troubled]
+    for index in (1, 2):
+        shared[index] = msgspec.structs.replace(shared[index], account=account)
+    return (*shared, a_destination(CALM))

@@ -1,0 +1,85 @@
+"""A gateway whose database is on a disk of its own, small enough to fill."""
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from house import Gateway
+
+MIB = 1024 * 1024
+FULL_AT = 3 * MIB
+
+
+class GatewayElsewhere(Gateway):
+    """Its database is in `disk`; what else it writes is not."""
+
+    def __init__(self, folder: Path, x: str, *, disk: Path, extra: str = "") -> None:
+        super().__init__(folder, x, extra=extra)
+        self.database = disk / "twite.db"
+        settings = self.config.read_text()
+        self.config.write_text(settings.replace("sqlite:twite.db", f"sqlite:{self.database}"))
+
+    @property
+    def note(self) -> Path:
+        return self.database.with_name("twite.db.gateway")
+
+
+class LimitedFiles:
+    """No file of the gateway's may grow beyond a size: its writes fail with EFBIG, an I/O error."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._size = FULL_AT
+
+    def limit(self, gateway: Gateway) -> None:
+        assert gateway.process is not None
+        limits = (self._size, resource.RLIM_INFINITY)
+        resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, limits)
+
+    def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:
+        self._size += by
+        self.limit(gateway)
+
+
+class SmallDisk:
+    """A file system in memory: writes beyond its size fail with ENOSPC."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._size = FULL_AT
+
+    def limit(self, gateway: Gateway) -> None:
+        """It is limited already."""
+
+    def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:
+        self._size += by
+        subprocess.run(["mount", "-o", f"remount,size={self._size}", self.folder], check=True)  # noqa: S607 - mount is where the system has it
+
+
+@contextmanager
+def limited_files(folder: Path) -> Iterator[LimitedFiles]:
+    yield LimitedFiles(folder)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[SmallDisk]:
+    """Mount it; skips the test where that is not allowed."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small file system takes root")
+    mounting = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={FULL_AT}", "twite-test", folder],  # noqa: S607 - as above
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounting.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounting.stderr.strip()}")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)  # noqa: S607 - as above

@@ -1,0 +1,106 @@
+"""Keys: memory, log and table agree, and take turns."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
+from twite.stores.sqlite.book import Book, leases_of
+from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.keys import Keys, Wanted
+from twite.stores.sqlite.ledger import record
+from twite.stores.sqlite.schema import migrate
+from twite.testing.builders import NOW, a_submission, an_entry
+
+
+@pytest.fixture
+def book(tmp_path):
+    path = str(tmp_path / "twite.db")
+    create(path)
+    connection = connect_writer(path)
+    migrate(connection, path)
+    yield Book(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
+    connection.close()
+
+
+def submit(book, numbers, *, receipt):
+    """Record orders in one transaction; return the places of the duplicates."""
+    entries = [an_entry(f"order-{number}", index=place) for place, number in enumerate(numbers)]
+    book.connection.execute("BEGIN IMMEDIATE")
+    (recorded,) = record(book, [a_submission(*entries, receipt=receipt)])
+    book.connection.execute("COMMIT")
+    book.committed()
+    return recorded.duplicates
+
+
+def counted(book, table):
+    return book.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
+
+
+def test_few_keys_stay_in_the_log(book):
+    submit(book, range(100), receipt="r1")
+
+    assert (counted(book, "fresh_key"), counted(book, "dedup")) == (100, 0)
+
+
+def test_beyond_what_memory_keeps_they_go_into_the_table_in_turn(book):
+    for turn in range(20):
+        submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
+
+    kept = counted(book, "fresh_key")
+    assert counted(book, "dedup") >= 2_000 - 100
+    assert 100 <= kept <= 400
+
+
+def test_wherever_a_key_is_its_second_coming_is_a_duplicate(book):
+    for turn in range(20):
+        submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
+
+    again = submit(book, range(2_000), receipt="again")
+
+    assert again == tuple(range(2_000))
+
+
+def test_memory_is_built_anew_from_the_log(book):
+    for turn in range(20):
+        submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
+
+    anew = Book(book.connection, window=DEFAULT_WINDOW, leases=leases_of(2), fresh_keys=100)
+
+    assert submit(anew, range(2_000), receipt="again") == tuple(range(2_000))
+    assert submit(anew, range(2_000, 2_100), receipt="more") == ()
+
+
+def test_a_rollback_gives_keys_back_and_undoes_what_was_moved(book):
+    for turn in range(10):
+        submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
+    before = counted(book, "dedup"), counted(book, "fresh_key")
+    entries = [an_entry(f"order-{number}", index=number) for number in range(5_000, 5_300)]
+    book.connection.execute("BEGIN IMMEDIATE")
+    record(book, [a_submission(*entries, receipt="vain")])
+    during = counted(book, "dedup")
+
+    book.connection.execute("ROLLBACK")
+    book.rolled_back()
+
+    assert during > before[0]
+    assert (counted(book, "dedup"), counted(book, "fresh_key")) == before
+    assert submit(book, range(1_000), receipt="again") == tuple(range(1_000))
+    assert submit(book, range(5_000, 5_300), receipt="new") == ()
+
+
+def test_a_holder_that_is_gone_holds_nothing():
+    answers = {
+        "merge_round": (0, 0, 0, 0),
+        "fresh_keys": [(dedup_key("p", "e", "order-1"), 7)],
+        "holdings": ("[]",),
+        "log_keys": None,
+    }
+
+    def run(name, **_values):
+        answer = answers[name]
+        return answer if isinstance(answer, list) else SimpleNamespace(fetchone=lambda: answer)
+
+    keys = Keys(run, window=DEFAULT_WINDOW, fresh=100)
+
+    assert keys.take([Wanted(dedup_key("p", "e", "order-1"), 8, NOW)]) == {}

@@ -1,0 +1,236 @@
+"""One owner, any number of readers; settings, versions, damage."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from twite.domain.delivery import State
+from twite.domain.errors import StoreInUse, StoreUnusable
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.stores.sqlite.connection import connect_writer, create, refuse_old_sqlite
+from twite.stores.sqlite.schema import migrations
+from twite.testing.builders import NOW, a_submission, an_entry
+
+CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+async def opened_and_closed(path):
+    store = await SQLiteStore.open(path)
+    await store.close()
+    return store
+
+
+def damage(path, statement):
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+async def test_a_second_owner_is_told_who_the_first_is(path):
+    store = await SQLiteStore.open(path)
+
+    with pytest.raises(StoreInUse) as refused:
+        await SQLiteStore.open(path)
+
+    assert (refused.value.path, refused.value.owner) == (path, os.getpid())
+    await store.close()
+
+
+async def test_another_process_is_refused_too(path):
+    store = await SQLiteStore.open(path)
+    script = (
+        "import asyncio, sys\n"
+        "from twite.domain.errors import StoreInUse\n"
+        "from twite.stores.sqlite import SQLiteStore\n"
+        "try:\n"
+        "    asyncio.run(SQLiteStore.open(sys.argv[1]))\n"
+        "except StoreInUse as refused:\n"
+        "    print(refused.owner)\n"
+    )
+
+    done = subprocess.run(  # noqa: ASYNC221 - the wait is the test
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"{os.getpid()}\n"
+    await store.close()
+
+
+async def test_the_next_owner_may_open_after_a_close(path):
+    first = await opened_and_closed(path)
+
+    second = await opened_and_closed(path)
+
+    assert (second.salt, second.epoch) == (first.salt, first.epoch + 1)
+
+
+async def test_two_deployments_have_different_salts(tmp_path):
+    one = await opened_and_closed(str(tmp_path / "one.db"))
+    other = await opened_and_closed(str(tmp_path / "other.db"))
+
+    assert len(one.salt) == 16
+    assert one.salt != other.salt
+
+
+async def test_closing_twice_is_closing_once(path):
+    store = await opened_and_closed(path)
+
+    await store.close()
+
+    await opened_and_closed(path)
+
+
+async def test_what_a_dead_owner_was_sending_is_queued_and_ambiguous(path):
+    store = await SQLiteStore.open(path)
+    await store.record(a_submission(an_entry("order-1")))
+    before = await store.claim(CLAIM)
+    await store.close()
+
+    store = await SQLiteStore.open(path)
+    after = await store.claim(CLAIM)
+
+    assert (after.deliveries[0].ambiguous_since, after.deliveries[0].attempts) == (NOW, 1)
+    assert after.lease > before.lease
+    await store.close()
+
+
+async def test_a_reader_sees_what_the_owner_commits(path):
+    store = await SQLiteStore.open(path)
+    reader = await SQLiteReader.open(path)
+    await store.record(a_submission(an_entry("order-1")))
+
+    (life,) = await reader.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+
+    assert life.state is State.QUEUED
+    assert await reader.accounts() == await store.accounts()
+    await reader.close()
+    await store.close()
+
+
+async def test_a_reader_needs_no_owner(path):
+    store = await SQLiteStore.open(path)
+    await store.record(a_submission(an_entry("order-1")))
+    await store.close()
+
+    reader = await SQLiteReader.open(path)
+
+    assert [life.conversion_id for life in await reader.submission("r1")] == ["order-1"]
+    await reader.close()
+
+
+async def test_a_reader_makes_no_database(path):
+    with pytest.raises(StoreUnusable):
+        await SQLiteReader.open(path)
+
+    assert not os.path.exists(path)  # noqa: ASYNC240, PTH110 - a look at one name
+
+
+async def test_a_reader_refuses_a_database_that_is_not_ours(path):
+    damage(path, "CREATE TABLE other (id)")
+
+    with pytest.raises(StoreUnusable, match="version 0"):
+        await SQLiteReader.open(path)
+
+
+@pytest.mark.parametrize("opening", [SQLiteStore.open, SQLiteReader.open])
+async def test_a_newer_database_is_refused(path, opening):
+    await opened_and_closed(path)
+    damage(path, f"PRAGMA user_version = {len(migrations()) + 1}")
+
+    with pytest.raises(StoreUnusable, match="newer Twite"):
+        await opening(path)
+
+    damage(path, f"PRAGMA user_version = {len(migrations())}")
+    await opened_and_closed(path)
+
+
+async def test_what_is_no_database_is_refused_and_left_alone(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but somebody's notes " * 100)
+    before = file.read_bytes()
+
+    with pytest.raises(StoreUnusable):
+        await SQLiteStore.open(str(file))
+
+    assert file.read_bytes() == before
+
+
+async def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(StoreUnusable, match="folder"):
+        await SQLiteStore.open(str(tmp_path / "nowhere" / "twite.db"))
+
+
+async def test_a_damaged_database_is_refused_after_a_stop_that_was_not_in_order(path):
+    store = await SQLiteStore.open(path)
+    await store.record(
+        a_submission(*(an_entry(f"order-{number}", index=number) for number in range(200)))
+    )
+    await store.close()
+    damage(path, "UPDATE deployment SET clean = 0")
+    size = os.path.getsize(path)  # noqa: ASYNC240, PTH202 - a look at one file
+    with open(path, "r+b") as file:  # noqa: ASYNC230, PTH123 - as above
+        file.seek(size // 4096 // 2 * 4096)
+        file.write(b"\xff" * 4096)
+
+    with pytest.raises(StoreUnusable):
+        await SQLiteStore.open(path)
+
+
+async def test_the_files_are_for_their_owner_only(path):
+    store = await SQLiteStore.open(path)
+
+    modes = {
+        suffix: os.stat(f"{path}{suffix}").st_mode & 0o777  # noqa: PTH116 - as above
+        for suffix in ("", "-wal", "-shm", ".lock")
+    }
+
+    assert set(modes.values()) == {0o600}
+    await store.close()
+
+
+def test_a_commit_survives_power_loss_by_its_settings(path):
+    create(path)
+
+    connection = connect_writer(path)
+
+    answers = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "fullfsync", "wal_autocheckpoint")
+    }
+    connection.close()
+    assert answers == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "fullfsync": 1,
+        "wal_autocheckpoint": 0,
+    }
+
+
+def test_a_file_that_cannot_be_logged_ahead_is_refused(path):
+    create(path)
+    # Another connection that holds the file as its own keeps it from becoming WAL.
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StoreUnusable):
+        connect_writer(path, patience=0)
+
+    other.close()
+
+
+def test_an_old_sqlite_is_refused():
+    refuse_old_sqlite("twite.db", (3, 35, 0))
+
+    with pytest.raises(StoreUnusable, match=r"SQLite 3\.34\.1 is too old"):
+        refuse_old_sqlite("twite.db", (3, 34, 1))

@@ -1,0 +1,98 @@
+"""The named statements: all used, all explained, and none that walks what is settled."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import twite.stores.sqlite
+from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.queries import MOST_ROWS, QUERIES, named, rows, slices
+from twite.stores.sqlite.schema import migrate
+
+FOLDER = Path(twite.stores.sqlite.__file__).parent
+TEXT = (FOLDER / "queries.sql").read_text("utf-8")
+# These ask for all there is: names and accounts are few, leases as many as senders.
+WALKS = {
+    "account_names": {"account"},
+    "accounts": {"account", "outbox"},
+    "fresh_keys": {"fresh_key"},
+    "deliveries_of_keys": {"fresh_key"},
+    "lanes": {"lane"},
+    "lapsed_leases": {"lease"},
+    "merge_round": {"merge_round"},
+    "note_merge_round": {"merge_round"},
+    "opening": {"deployment"},
+    "opened": {"deployment"},
+    "closed": {"deployment"},
+    "pauses": {"pause"},
+}
+
+
+@pytest.fixture
+def connection(tmp_path):
+    path = str(tmp_path / "twite.db")
+    create(path)
+    connection = connect_writer(path)
+    migrate(connection, path)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_each_statement_is_used(name):
+    code = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.py"))
+
+    assert f'"{name}"' in code
+
+
+@pytest.mark.parametrize("section", re.split(r"^-- name: ", TEXT, flags=re.MULTILINE)[1:])
+def test_each_statement_has_a_sentence(section):
+    _, sentence, *_ = section.splitlines()
+
+    assert sentence.startswith("-- ")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_no_statement_walks_through_what_is_settled(connection, name):
+    statement = QUERIES[name]
+    names = set(re.findall(r":(\w+)", statement))
+    values = dict.fromkeys(names, 0) if names else (0,) * statement.count("?")
+
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+    # "SCAN t" reads every row, unless it is a walk along an index that ends early.
+    walked = {
+        match[1]
+        for *_, detail in plan
+        if (match := re.match(r"SCAN (\w+)\b(?! USING INDEX)", detail))
+    } & tables
+    assert walked <= WALKS.get(name, set())
+
+
+def test_a_row_is_repeated():
+    statement = rows("add_suppressions", 3)
+
+    assert statement.endswith("VALUES (?, ?), (?, ?), (?, ?)")
+
+
+def test_a_statement_without_a_row_is_not_repeated():
+    with pytest.raises(ValueError, match="no VALUES row"):
+        rows("pauses", 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 65, 255, 256, 257, 1_000])
+def test_slices_cover_every_row_once(count):
+    cut = slices(count)
+
+    assert [start for start, _ in cut] == [
+        sum(size for _, size in cut[:at]) for at in range(len(cut))
+    ]
+    assert sum(size for _, size in cut) == count
+    assert all(size <= MOST_ROWS for _, size in cut)
+
+
+def test_a_name_that_comes_twice_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        named("-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n")

@@ -1,0 +1,201 @@
+"""The writer: groups, backpressure, failures."""
+
+import asyncio
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from twite.domain.account import total
+from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.submission import Recorded
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_submission, an_entry
+
+
+@pytest.fixture
+async def store(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"), queue_limit=10, fresh_keys=2)
+    yield store
+    await store.close()
+
+
+def submission(number, *, entries=1, **changes):
+    return a_submission(
+        *(
+            msgspec.structs.replace(an_entry(f"order-{number}-{index}", index=index), **changes)
+            for index in range(entries)
+        ),
+        receipt=f"r{number}",
+    )
+
+
+async def test_a_bad_submission_fails_alone(store):
+    # A lone surrogate has no bytes: SQLite cannot be given it.
+    bad = submission(1, conversion_id="\ud800")
+
+    answers = await asyncio.gather(
+        *map(store.record, (submission(0), bad, submission(2))), return_exceptions=True
+    )
+
+    assert answers[0] == answers[2] == Recorded()
+    assert isinstance(answers[1], UnicodeEncodeError)
+    assert total(await store.accounts()).received == 2
+
+
+async def test_what_failed_leaves_its_keys_free(store):
+    good = submission(1)
+    bad = a_submission(
+        good.entries[0],
+        msgspec.structs.replace(an_entry("order-9", index=1), conversion_id="\ud800"),
+        receipt="r9",
+    )
+    with pytest.raises(UnicodeEncodeError):
+        await store.record(bad)
+
+    recorded = await store.record(good)
+
+    assert recorded == Recorded()
+
+
+async def test_a_receipt_comes_once(store):
+    await store.record(submission(1))
+
+    with pytest.raises(LedgerUnavailable, match="receipt"):
+        await store.record(a_submission(an_entry("order-2"), receipt="r1"))
+
+    assert total(await store.accounts()).received == 1
+
+
+async def test_when_too_much_waits_more_is_refused_at_once(store):
+    answers = await asyncio.gather(
+        *(store.record(submission(number, entries=5)) for number in range(4)),
+        return_exceptions=True,
+    )
+
+    assert answers[:2] == [Recorded(), Recorded()]
+    assert [type(answer) for answer in answers[2:]] == [LedgerFull, LedgerFull]
+    assert answers[2].retry_after == 1
+
+
+async def test_what_was_refused_is_taken_when_the_queue_has_drained(store):
+    await asyncio.gather(
+        *(store.record(submission(number, entries=5)) for number in range(4)),
+        return_exceptions=True,
+    )
+
+    assert await store.record(submission(3, entries=5)) == Recorded()
+    assert total(await store.accounts()).received == 15
+
+
+async def test_bytes_are_bounded_as_well(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "bytes.db"), queue_bytes=1_000)
+
+    answers = await asyncio.gather(
+        *(store.record(submission(number, body=b"x" * 600)) for number in range(2)),
+        return_exceptions=True,
+    )
+
+    assert [type(answer) for answer in answers] == [Recorded, LedgerFull]
+    await store.close()
+
+
+async def test_one_that_is_larger_than_the_queue_passes_when_nothing_waits(store):
+    assert await store.record(submission(1, entries=50)) == Recorded()
+
+
+async def test_a_caller_that_gives_up_takes_nothing_from_the_others(store):
+    gone = asyncio.create_task(store.record(submission(1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+
+    assert await store.record(submission(2)) == Recorded()
+    assert total(await store.accounts()).received == 2
+
+
+async def test_what_waits_at_the_close_is_finished(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "close.db"))
+    waiting = [asyncio.create_task(store.record(submission(number))) for number in range(20)]
+    await asyncio.sleep(0)
+
+    await store.close()
+
+    assert await asyncio.gather(*waiting) == [Recorded()] * 20
+
+
+async def test_after_the_close_nothing_is_taken(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "close.db"))
+    await store.close()
+
+    with pytest.raises(LedgerUnavailable, match="closing"):
+        await store.record(submission(1))
+
+
+DISK_FULL = """
+import asyncio, resource, sys
+from twite.domain.account import total
+from twite.domain.errors import LedgerUnavailable
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW, a_submission, an_entry
+
+CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 9_000, limit=1, ambiguous_after=0)
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def submission(number):
+    entries = [an_entry(f"order-{number}-{index}", index=index) for index in range(50)]
+    return a_submission(*entries, receipt=f"r{number}")
+
+async def main():
+    store = await SQLiteStore.open(sys.argv[1])
+    await store.record(submission(0))
+    before = await store.claim(CLAIM)
+    limit(400_000)
+    taken = [0]
+    number = 0
+    while True:
+        number += 1
+        try:
+            await store.record(submission(number))
+        except LedgerUnavailable as refused:
+            assert refused.retry_after > 0
+            break
+        taken.append(number)
+        assert number < 1_000
+    refused = await asyncio.gather(
+        *(store.record(submission(number + more)) for more in range(3)), return_exceptions=True
+    )
+    assert [type(each) for each in refused] == [LedgerUnavailable] * 3, refused
+    full = total(await store.accounts())
+    assert (full.received, full.balance) == (50 * len(taken), 0), full
+    assert not await store.submission(f"r{number}")
+    limit(resource.RLIM_INFINITY)
+    await store.record(submission(number))
+    after = await store.claim(CLAIM)
+    assert after.lease > before.lease
+    await store.close()
+    store = await SQLiteStore.open(sys.argv[1])
+    again = await store.record(a_submission(*submission(number).entries, receipt="again"))
+    assert len(again.duplicates) == 50
+    whole = total(await store.accounts())
+    assert (whole.pending, whole.balance) == (50 * len(taken) + 50, 0), whole
+    await store.close()
+    print("recovered")
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_is_refused_honestly_and_got_over(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DISK_FULL, str(tmp_path / "full.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("recovered\n", "")

@@ -1,0 +1,386 @@
+"""The SQLite ledger's own code at work on a lossy disk: work, cut, look, and on with what is left.
+
+What ships runs here: the settings of `connect_writer`, the migrations, Book, `ledger.record`,
+`outbox.claim`, `settle`, `sweep` and `lapse`, in transactions of the writer's shape, and a second
+connection that moves the log into the database, with commits in between. Only the library beneath
+differs: apsw's SQLite, since Python's own does not take a VFS.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+from lossy_disk import Disk, LossyVFS
+
+from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
+from twite.domain.submission import Submission
+from twite.domain.times import HOUR
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import outbox, records, schema
+from twite.stores.sqlite.book import Book, leases_of
+from twite.stores.sqlite.connection import WRITER_SETTINGS
+from twite.stores.sqlite.ledger import record
+from twite.stores.sqlite.queries import query
+from twite.testing.builders import NOW, a_submission, an_entry
+
+CUTS_A_LIFE: Final = 4
+EVENTS: Final = ("o8z6k", "o8z6m")
+SETTINGS: Final = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
+# How many dedup keys memory keeps: few, so that they go into their table all the time, or enough.
+FRESH_KEYS: Final = (24, 1_000, 1_000)
+
+Rows = Mapping[str, Sequence[tuple[object, ...]]]
+
+
+class Broken(AssertionError):
+    """What is found after a cut is not what it must be."""
+
+
+class Tally(msgspec.Struct):
+    """What came of some lives. `lost` are acknowledged conversions, in `losing` of the cuts."""
+
+    cuts: int = 0
+    transactions: int = 0
+    acknowledged: int = 0
+    in_flight_kept: int = 0
+    losing: int = 0
+    lost: int = 0
+    corrupt: int = 0
+
+    def add(self, other: "Tally") -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Life:
+    """One ledger, from an image of its disk to its last cut. The seed decides everything."""
+
+    def __init__(
+        self,
+        vfs: LossyVFS,
+        folder: Path,
+        *,
+        seed: int,
+        images: Mapping[str, bytes],
+        settings: Mapping[str, str | int] = SETTINGS,
+    ) -> None:
+        self.tally = Tally()
+        self._vfs = vfs
+        self._folder = folder
+        self._chance = random.Random(seed)
+        self._images = images
+        self._settings = settings
+        self._made = 0
+        # What the disk must show after a cut: this, or else this with the transaction in flight.
+        self._kept: Rows = {}
+        self._in_flight: Rows | None = None
+        self._commits_left = -1
+
+    def run(self, cuts: int = CUTS_A_LIFE) -> Tally:
+        """Live through a number of cuts. Raises Broken."""
+        for number in range(cuts):
+            self._mount(self._folder / str(number))
+            try:
+                self._work()
+            finally:
+                self._unmount()
+            self._images = self._disk.images(self._chance)
+            self.tally.cuts += 1
+            self._look()
+        return self.tally
+
+    def _mount(self, folder: Path) -> None:
+        self._disk = Disk(self._images)
+        self._vfs.mount(folder, self._disk, self._images)
+        self._open_in = folder
+        self._connections: list[Connection] = []
+        self._leases: list[Batch] = []
+        self._in_flight = None
+
+    def _unmount(self) -> None:
+        self._disk.written = _nothing
+        for connection in self._connections:
+            connection.close()
+        self._vfs.unmount(self._open_in)
+
+    def _work(self) -> None:
+        """Open the store and use it until the power is cut."""
+        chance = self._chance
+        place = chance.choice(["operation", "sync", "acknowledgement"])
+        if place == "acknowledgement":
+            self._commits_left = chance.randint(1, 16)
+        else:
+            self._commits_left = -1
+            self._disk.cut_before(place, chance.randint(1, 400 if place == "operation" else 24))
+        self._open()
+        while not self._disk.off:
+            step = chance.choices(
+                [self._group, self._sweep, self._checkpoint, self._restart], [80, 6, 12, 2]
+            )
+            step[0]()
+
+    def _open(self) -> None:
+        """Do what SQLiteStore.open does."""
+        self._writer = self._connect()
+        schema.migrate(self._writer, "twite.db")
+        self._note()
+        if self._disk.off:
+            return
+        salt, epoch, _ = self._writer.execute(query("opening")).fetchone()
+        assert len(salt) == 16
+        self._transact(lambda: self._writer.execute(query("opened")))
+        fresh_keys = self._chance.choice(FRESH_KEYS)
+        leases = leases_of(epoch + 1)
+        self._book = Book(self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys)
+        self._mover = self._connect()
+        self._taken = {
+            tuple(row)
+            for row in self._writer.execute(
+                "SELECT lane.event, conversion_id FROM conversion JOIN lane ON lane.id = lane "
+                "WHERE suppressed IS NULL"
+            )
+        }
+        self._transact(lambda: outbox.lapse(self._book, now=NOW + 1_000 * HOUR))
+
+    def _connect(self) -> "Connection":
+        connection = Connection(self._open_in / "twite.db", vfs="lossy")
+        self._connections.append(connection)
+        for name, value in self._settings.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+        return connection
+
+    def _transact(self, *acts: Callable[[], object]) -> None:
+        """Commit acts together; once the disk is off, do nothing."""
+        if self._disk.off:
+            return
+        self._writer.execute("BEGIN IMMEDIATE")
+        for act in acts:
+            act()
+        self._writer.execute("COMMIT")
+        self._note()
+
+    def _note(self) -> None:
+        """Note what was committed: in vain, perhaps, if the disk went off before it was over."""
+        rows = rows_of(self._writer)
+        if self._disk.off:
+            self._in_flight = rows
+            return
+        self.tally.transactions += 1
+        self.tally.acknowledged += len(rows["conversion"]) - len(self._kept.get("conversion", ()))
+        self._kept = rows
+        self._commits_left -= 1
+        if self._commits_left == 0:
+            self._disk.cut()
+
+    def _group(self) -> None:
+        """Commit submissions, claims and settlements that waited together, as the writer does."""
+        if self._disk.off:
+            return
+        chance = self._chance
+        submissions = [self._submission() for _ in range(chance.randint(0, 3))]
+        acts = [self._record_them(submissions)] if submissions else []
+        if chance.random() < 0.4:
+            acts.append(self._claim)
+        for _ in range(chance.randint(0, min(2, len(self._leases)))):
+            acts.append(self._settlement())
+        if not acts:
+            return
+        self._transact(*acts)
+        self._book.committed()
+
+    def _record_them(self, submissions: Sequence[Submission]) -> Callable[[], None]:
+        """Record, and check that the duplicates are those that were acknowledged before."""
+
+        def act() -> None:
+            recorded = record(self._book, submissions)
+            for submission, told in zip(submissions, recorded, strict=True):
+                duplicates = []
+                for entry in submission.entries:
+                    name = (entry.event, entry.conversion_id)
+                    if entry.suppressed is None and name in self._taken:
+                        duplicates.append(entry.index)
+                    elif entry.suppressed is None:
+                        self._taken.add(name)
+                if told.duplicates != tuple(duplicates):
+                    raise Broken(f"{told.duplicates} are duplicates, and not {duplicates}")
+
+        return act
+
+    def _submission(self) -> Submission:
+        chance = self._chance
+        entries = []
+        for index in range(chance.choice([1, 1, 2, 5])):
+            again = self._made and chance.random() < 0.25
+            number = chance.randrange(self._made) if again else self._made
+            self._made += not again
+            entry = an_entry(
+                f"order-{number}",
+                event=EVENTS[number % 2],
+                index=index,
+                suppressed="no consent" if chance.random() < 0.05 else None,
+            )
+            if chance.random() < 0.05:
+                # Longer than a page.
+                entry = msgspec.structs.replace(entry, body=entry.body * chance.randint(20, 60))
+            entries.append(entry)
+        return a_submission(*entries, receipt=f"r{chance.getrandbits(80)}", received_at=NOW)
+
+    def _claim(self) -> None:
+        batch = outbox.claim(
+            self._book,
+            Claim(
+                pixel="o8z6j",
+                now=NOW,
+                lease_until=NOW + HOUR,
+                limit=self._chance.randint(1, 12),
+                ambiguous_after=NOW - 40 * HOUR,
+            ),
+        )
+        if batch is not None:
+            self._leases.append(batch)
+
+    def _settlement(self) -> Callable[[], object]:
+        batch = self._leases.pop(self._chance.randrange(len(self._leases)))
+        by_trigger: dict[Trigger, list[int]] = {}
+        for delivery in batch.deliveries:
+            trigger = self._chance.choices(
+                [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.BURIED, Trigger.HELD], [8, 2, 1, 1]
+            )
+            by_trigger.setdefault(trigger[0], []).append(delivery.id)
+        settlement = Settlement(
+            lease=batch.lease,
+            attempt=Attempt(
+                at=NOW,
+                pixel=batch.pixel,
+                event=batch.event,
+                outcome="delivered",
+                deliveries=tuple(delivery.id for delivery in batch.deliveries),
+                status=200,
+                ambiguous=self._chance.random() < 0.2,
+            ),
+            fates=tuple(
+                Fate(trigger=trigger, deliveries=tuple(ids), due_at=NOW, reason="because")
+                for trigger, ids in by_trigger.items()
+            ),
+            lease_until=NOW + HOUR,
+        )
+        return lambda: outbox.settle(self._book, settlement)
+
+    def _sweep(self) -> None:
+        self._transact(
+            lambda: outbox.sweep(
+                self._book, now=NOW, ambiguous_before=NOW - 1, waiting_before=NOW - HOUR
+            )
+        )
+
+    def _checkpoint(self) -> None:
+        """Move the log into the database, with a commit after some of the pages."""
+
+        def meanwhile(name: str) -> None:
+            if name == "twite.db" and self._chance.random() < 0.1:
+                self._disk.written = _nothing
+                self._group()
+                self._disk.written = meanwhile
+
+        self._disk.written = meanwhile
+        self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._disk.written = _nothing
+
+    def _restart(self) -> None:
+        """Close in order, as SQLiteStore.close does, and open again."""
+        self._transact(lambda: self._writer.execute(query("closed")))
+        if self._disk.off:
+            return
+        self._writer.close()
+        self._mover.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._mover.close(log=False)
+        self._connections.clear()
+        self._leases.clear()
+        if not self._disk.off:
+            self._open()
+
+    def _look(self) -> None:
+        """Start the machine again and compare. Raises Broken unless all is well."""
+        folder = self._folder / "look"
+        self._vfs.mount(folder, Disk(self._images), self._images)
+        connection = None
+        try:
+            connection = Connection(folder / "twite.db", vfs="lossy")
+            self._compare(connection)
+        finally:
+            if connection is not None:
+                connection.close()
+            self._vfs.unmount(folder)
+
+    def _compare(self, connection: "Connection") -> None:
+        try:
+            sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            found = rows_of(connection) if sound else {}
+        except (apsw.CorruptError, apsw.NotADBError):
+            sound = False
+        if not sound:
+            self.tally.corrupt += 1
+            raise Broken("the database is damaged")
+        if found == self._kept:
+            pass
+        elif self._in_flight is not None and found == self._in_flight:
+            self.tally.in_flight_kept += 1
+            self._kept = found
+        else:
+            missing = set(self._kept.get("conversion", ())) - set(found.get("conversion", ()))
+            self.tally.losing += 1
+            self.tally.lost += len(missing)
+            tables = [name for name in self._kept if found.get(name) != self._kept[name]]
+            raise Broken(f"{len(missing)} acknowledged conversions are missing; differing: {tables}")
+        if found and any(account.balance for account in records.accounts(connection)):
+            raise Broken("the balance is not 0")
+
+
+class Connection:
+    """What the store's code uses of sqlite3.Connection, on apsw."""
+
+    def __init__(self, path: Path, *, vfs: str) -> None:
+        self._real = apsw.Connection(str(path), vfs=vfs, statementcachesize=256)
+        # Who loses power moves no log.
+        self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._real.in_transaction
+
+    def execute(self, statement: str, values: object = ()) -> "Cursor":
+        return Cursor(self._real, self._real.execute(statement, values))
+
+    def executescript(self, statements: str) -> None:
+        self._real.execute(statements).fetchall()
+
+    def close(self, *, log: bool = True) -> None:
+        """Close; `log` leaves the log as it is, for the next to find."""
+        self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log))
+        self._real.close()
+
+
+class Cursor:
+    def __init__(self, connection: apsw.Connection, rows: apsw.Cursor) -> None:
+        self._rows = rows
+        self.rowcount = connection.changes()
+        self.fetchone = rows.fetchone
+        self.fetchall = rows.fetchall
+
+    def __iter__(self):
+        return iter(self._rows)
+
+
+def rows_of(connection: Connection) -> Rows:
+    """Return all there is in a database, by table: empty where it has no tables yet."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}  # noqa: S608 - the names are the schema's
+
+
+def _nothing(_name: str) -> None:
+    pass

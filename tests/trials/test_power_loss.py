@@ -1,0 +1,124 @@
+"""Power loss, as a model: docs/explanation/power-loss.md says what it is and what it is not.
+
+A failure names its seed. Again, and alone:
+
+    TWITE_SEEDS=17 .venv/bin/python -m pytest tests/trials/test_power_loss.py -k survives
+"""
+
+import os
+import random
+
+import pytest
+from ledger_under_cuts import CUTS_A_LIFE, SETTINGS, Broken, Life, Tally
+from lossy_disk import Disk, LossyVFS
+
+TRIAL = bool(os.environ.get("TWITE_TRIAL"))
+LIVES = 5_000 if TRIAL else 500
+SHARES = 10
+CONTROLS = 500 if TRIAL else 50
+
+
+@pytest.fixture(scope="module")
+def vfs():
+    return LossyVFS()
+
+
+def shares():
+    """Seeds in shares, so that they run side by side; or those of TWITE_SEEDS, as `17` or `17,18`."""
+    wanted = os.environ.get("TWITE_SEEDS")
+    if wanted:
+        return [[int(seed) for seed in wanted.split(",")]]
+    size = LIVES // SHARES
+    return [range(first, first + size) for first in range(0, LIVES, size)]
+
+
+@pytest.mark.timeout(1_500 if TRIAL else 300)
+@pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"seeds-{seeds[0]}-to-{seeds[-1]}")
+def test_what_was_acknowledged_survives_power_loss(vfs, tmp_path, seeds):
+    tally = Tally()
+
+    for seed in seeds:
+        life = Life(vfs, tmp_path, seed=seed, images={})
+        try:
+            tally.add(life.run())
+        except Broken as broken:
+            pytest.fail(
+                f"{broken}. Again: TWITE_SEEDS={seed} .venv/bin/python -m pytest "
+                "tests/trials/test_power_loss.py -k survives"
+            )
+
+    assert (tally.cuts, tally.lost, tally.corrupt) == (len(seeds) * CUTS_A_LIFE, 0, 0)
+    print(f"\n{tally}")
+
+
+@pytest.mark.timeout(600)
+def test_the_model_loses_acknowledged_conversions_without_a_sync_at_each_commit(vfs, tmp_path):
+    tally = lived(vfs, tmp_path, synchronous="NORMAL")
+
+    # SQLite promises that NORMAL damages nothing: a model that says otherwise is wrong.
+    assert tally.corrupt == 0
+    assert tally.lost > 0
+    print(f"\nNORMAL: {tally}")
+
+
+@pytest.mark.timeout(600)
+def test_the_model_damages_databases_without_any_sync(vfs, tmp_path):
+    tally = lived(vfs, tmp_path, synchronous="OFF")
+
+    assert tally.corrupt > 0
+    assert tally.lost > 0
+    print(f"\nOFF: {tally}")
+
+
+def test_what_was_synced_is_found_after_any_cut():
+    disk = Disk({"a": b"old"})
+    disk.write("a", 0, b"new and longer")
+    disk.truncate("a", 7)
+    disk.sync("a", folder=False)
+    disk.write("a", 7, b" and unsynced")
+    disk.cut()
+
+    found = {disk.images(random.Random(seed))["a"] for seed in range(100)}
+
+    assert {image[:7] for image in found} == {b"new and"}
+    assert {b"new and", b"new and and unsynced"} < found
+
+
+def test_what_is_done_after_the_cut_is_not_found():
+    disk = Disk({"a": b"kept"})
+    disk.cut_before("sync", 1)
+    disk.write("a", 0, b"lost")
+    disk.sync("a", folder=False)
+    disk.write("b", 0, b"never")
+    disk.sync("b", folder=False)
+
+    found = [disk.images(random.Random(seed)) for seed in range(100)]
+
+    assert {tuple(images) for images in found} == {("a",)}
+    assert {images["a"] for images in found} > {b"kept", b"lost"}
+
+
+def test_a_deletion_may_be_undone_until_its_folder_is_synced():
+    disk = Disk({"gone": b"perhaps", "gone for good": b""})
+    disk.delete("gone for good", folder=True)
+    disk.delete("gone", folder=False)
+    disk.cut()
+
+    found = {tuple(disk.images(random.Random(seed))) for seed in range(100)}
+
+    assert found == {(), ("gone",)}
+
+
+def lived(vfs, folder, *, synchronous):
+    """Live some lives that are expected to end badly."""
+    tally = Tally()
+    for seed in range(CONTROLS):
+        life = Life(
+            vfs, folder, seed=seed, images={}, settings={**SETTINGS, "synchronous": synchronous}
+        )
+        try:
+            life.run()
+        except Broken:
+            pass
+        tally.add(life.tally)
+    return tally
