@@ -93,6 +93,11 @@ def test_a_leading_zero_that_belongs_to_the_number_stays():
     assert e164("06 1234 5678", "IT") == "+390612345678"
 
 
+def test_a_national_number_must_be_one_of_its_region():
+    assert code_of("(415) 555-0100", "GB") == "phone_unusable"
+    assert digest_of("+1 (415) 555-0100", "GB") == sha256("+14155550100")
+
+
 def test_the_code_for_dialling_out_is_that_of_the_region():
     assert digest_of("011 44 20 7946 0958", "US") == sha256(LONDON)
 

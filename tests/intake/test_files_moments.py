@@ -63,7 +63,9 @@ def test_a_time_that_had_to_be_settled_is_noted(cell, text, code):
 @pytest.mark.parametrize(
     "cell",
     ["11/22/2026", "22/11/2026 06:00", "46348.25", "yesterday", "2026-13-01Z", "2026-11-22T25:00Z",
-     "1795327", "2026-11-22T06:00:60Z", "\uff12\uff10\uff12\uff16-11-22T06:00Z"],
+     "1795327", "2026-11-22T06:00:60Z", "2026-11-22T06:00+99:00", "0001-01-01T00:00+01:00",
+     "9999-12-31T23:59-01:00", "9999-12-31 23:59:59-00:01",
+     "\uff12\uff10\uff12\uff16-11-22T06:00Z"],
 )  # fmt: skip
 def test_what_no_calendar_shows_or_two_read_differently_is_refused(cell):
     refused = read_moment(cell, zone=LONDON)

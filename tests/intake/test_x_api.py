@@ -102,6 +102,23 @@ def test_what_is_kept_is_what_came_without_what_the_page_address_hides():
     assert kept == body
 
 
+def test_an_email_that_stands_where_none_belongs_is_neither_sent_nor_kept():
+    body = {
+        "conversions": [
+            x_conversion(
+                description="for bob@example.com",
+                search_string="bob@example.com",
+                contents=[{"content_name": "gift for bob@example.com"}],
+            )
+        ]
+    }
+
+    answer = read_x(body)
+
+    assert (answer.conversions[0].description, answer.conversions[0].search) == ("for ***", "***")
+    assert b"bob" not in answer.body
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "said"),
     [

@@ -56,7 +56,7 @@ class SmallDisk:
     def limit(self, gateway: Gateway) -> None:
         """It is limited already."""
 
-    def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:
+    def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:  # noqa: ARG002 - as LimitedFiles
         self._size += by
         subprocess.run(["mount", "-o", f"remount,size={self._size}", self.folder], check=True)  # noqa: S607 - mount is where the system has it
 

@@ -62,7 +62,9 @@ class Shop:
             self.answers.append((202, said["accepted"], said["duplicates"]))
             self.acknowledged.update(ids)
             return True
-        self.answers.append((answer.status, said["errors"][0]["code"], answer.headers["retry-after"]))
+        self.answers.append(
+            (answer.status, said["errors"][0]["code"], answer.headers["retry-after"])
+        )
         time.sleep(0.02)
         return False
 

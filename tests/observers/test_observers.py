@@ -91,6 +91,25 @@ def test_hostile_words_of_x_cannot_move_the_terminal_or_flood_the_log(capsys):
     assert len(line["reason"]) == 200
 
 
+@pytest.mark.parametrize(
+    ("said", "logged"),
+    [
+        (
+            "400 INVALID_PARAMETER: hashed_email (bob (at) example) is not a valid SHA-256 hash",
+            "400 INVALID_PARAMETER: hashed_email … is not a valid SHA-256 hash",
+        ),
+        (
+            'Expected Time, got "bob "the" one" for conversion_time',
+            "Expected Time, got … for conversion_time",
+        ),
+        (f"what is {'0a' * 32} to you", "what is … to you"),
+        ("bob@example.com is unknown", "… is unknown"),
+    ],
+)
+def test_what_x_echoes_of_a_person_is_not_logged(capsys, said, logged):
+    assert lines(capsys, an_attempt(reason=said))[0]["reason"] == logged
+
+
 def test_metrics_count_what_is_seen():
     metrics = Metrics()
     both = Several((metrics, metrics))

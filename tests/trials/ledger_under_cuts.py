@@ -13,6 +13,7 @@ from typing import Final
 
 import apsw
 import msgspec
+from apsw_connection import Connection, Rows, rows_of
 from lossy_disk import Disk, LossyVFS
 
 from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
@@ -31,8 +32,6 @@ EVENTS: Final = ("o8z6k", "o8z6m")
 SETTINGS: Final = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
 # How many dedup keys memory keeps: few, so that they go into their table all the time, or enough.
 FRESH_KEYS: Final = (24, 1_000, 1_000)
-
-Rows = Mapping[str, Sequence[tuple[object, ...]]]
 
 
 class Broken(AssertionError):
@@ -145,7 +144,7 @@ class Life:
         }
         self._transact(lambda: outbox.lapse(self._book, now=NOW + 1_000 * HOUR))
 
-    def _connect(self) -> "Connection":
+    def _connect(self) -> Connection:
         connection = Connection(self._open_in / "twite.db", vfs="lossy")
         self._connections.append(connection)
         for name, value in self._settings.items():
@@ -184,8 +183,8 @@ class Life:
         acts = [self._record_them(submissions)] if submissions else []
         if chance.random() < 0.4:
             acts.append(self._claim)
-        for _ in range(chance.randint(0, min(2, len(self._leases)))):
-            acts.append(self._settlement())
+        settled = chance.randint(0, min(2, len(self._leases)))
+        acts += [self._settlement() for _ in range(settled)]
         if not acts:
             return
         self._transact(*acts)
@@ -315,7 +314,7 @@ class Life:
                 connection.close()
             self._vfs.unmount(folder)
 
-    def _compare(self, connection: "Connection") -> None:
+    def _compare(self, connection: Connection) -> None:
         try:
             sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             found = rows_of(connection) if sound else {}
@@ -334,52 +333,11 @@ class Life:
             self.tally.losing += 1
             self.tally.lost += len(missing)
             tables = [name for name in self._kept if found.get(name) != self._kept[name]]
-            raise Broken(f"{len(missing)} acknowledged conversions are missing; differing: {tables}")
+            raise Broken(
+                f"{len(missing)} acknowledged conversions are missing; differing: {tables}"
+            )
         if found and any(account.balance for account in records.accounts(connection)):
             raise Broken("the balance is not 0")
-
-
-class Connection:
-    """What the store's code uses of sqlite3.Connection, on apsw."""
-
-    def __init__(self, path: Path, *, vfs: str) -> None:
-        self._real = apsw.Connection(str(path), vfs=vfs, statementcachesize=256)
-        # Who loses power moves no log.
-        self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._real.in_transaction
-
-    def execute(self, statement: str, values: object = ()) -> "Cursor":
-        return Cursor(self._real, self._real.execute(statement, values))
-
-    def executescript(self, statements: str) -> None:
-        self._real.execute(statements).fetchall()
-
-    def close(self, *, log: bool = True) -> None:
-        """Close; `log` leaves the log as it is, for the next to find."""
-        self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log))
-        self._real.close()
-
-
-class Cursor:
-    def __init__(self, connection: apsw.Connection, rows: apsw.Cursor) -> None:
-        self._rows = rows
-        self.rowcount = connection.changes()
-        self.fetchone = rows.fetchone
-        self.fetchall = rows.fetchall
-
-    def __iter__(self):
-        return iter(self._rows)
-
-
-def rows_of(connection: Connection) -> Rows:
-    """Return all there is in a database, by table: empty where it has no tables yet."""
-    tables = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    ).fetchall()
-    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}  # noqa: S608 - the names are the schema's
 
 
 def _nothing(_name: str) -> None:

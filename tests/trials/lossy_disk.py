@@ -153,7 +153,7 @@ class LossyFile(apsw.VFSFile):
             self._disk.truncate(self._name, size)
         super().xTruncate(size)
 
-    def xSync(self, flags):  # noqa: N802 - SQLite's name
+    def xSync(self, flags):  # noqa: N802, ARG002 - SQLite's name and argument
         """Sync in the model alone: the folder's own durability is nobody's concern."""
         if self._disk is not None:
             self._disk.sync(self._name, folder=self._folder_too)

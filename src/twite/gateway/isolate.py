@@ -104,16 +104,9 @@ class Isolation:
             named = {one.id for one in suspects}
             self._stack.extend((one,) for one in suspects)
             self._stack.append(tuple(one for one in group if one.id not in named))
-        elif self._mostly_bad(group):
-            self._stack.extend((one,) for one in group)
         else:
             middle = len(group) // 2
             self._stack.extend((group[middle:], group[:middle]))
-
-    def _mostly_bad(self, group: Group) -> bool:
-        """Where a tenth or more of what was found is bad, halving costs more than it saves."""
-        found = self.taken + len(self.refused)
-        return len(group) <= 8 and found > 20 and len(self.refused) * 10 > found
 
 
 def _suspects(group: Group, complaints: Sequence[Complaint]) -> tuple[Delivery, ...]:

@@ -11,7 +11,7 @@ from twite.gateway.sweep import LONGEST_REST
 
 START: Final = 1_795_600_000_000
 # So many turns of the loop without a sign of life, and nothing is left that can run.
-_STILL: Final = 15
+_STILL: Final = 9
 # Who looks again after so long, without news, may be late: see `next_moment`.
 _POLLS: Final = {IDLE, LONGEST_REST}
 
@@ -89,7 +89,7 @@ class TrialClock:
         self._elapsed = max(self._elapsed, to)
         while self._due and self._due[0] <= self._elapsed:
             heapq.heappop(self._due)
-            self.watch()
+            self._watch_until = max(self._watch_until, self._elapsed + IDLE + 1)
         woken: list[_Sleeper] = []
         for heap in (self._sleepers, self._polls):
             while heap and heap[0][0] <= self._elapsed:

@@ -40,6 +40,7 @@ CHECKS: Final = {
     "seven_days": "what was never sent is held after seven days",
     "not_before_reset": "no request before the moment that X named in a 429",
     "reset_outlives_process": "nor by a process that was started since",
+    "lease_outlives_jump": "a wall clock put forward does not end the lease of what is under way",
     "rate": "no window of fifteen minutes holds more than the limit",
     "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute",
     "good_is_not_buried": "no good conversion is given up",
@@ -53,7 +54,7 @@ CHECKS: Final = {
 }
 
 # Known not to hold: counted, and no reason to stop. docs/explanation/trials.md says why.
-OPEN: Final = frozenset({"reset_outlives_process"})
+OPEN: Final = frozenset({"reset_outlives_process", "lease_outlives_jump"})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,7 @@ class Truth:
     settled_at: int | None = None
     replayed_at: int | None = None
     under_way: int = 0
+    jumped: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,7 +125,7 @@ class Judge:
         self._meters = {one.pixel: one.meter for one in destinations}
         self._rates = {one.meter: one.rate for one in destinations}
         self._sent: dict[str, deque[tuple[int, int]]] = {one: deque() for one in self._rates}
-        self._resets: dict[str, tuple[int, Span]] = {}
+        self._resets: dict[str, tuple[int, int, Span]] = {}
         self._pixels = {one.pixel: _Pixel() for one in destinations}
         self._ids: dict[int, Key] = {}
 
@@ -184,7 +186,7 @@ class Judge:
 
     def told_reset(self, request: Request, at: int) -> None:
         """Hear that the gateway now knows from when on X takes more (elapsed)."""
-        self._resets[self._meters[request.pixel]] = at, request.span
+        self._resets[self._meters[request.pixel]] = at, self._clock.elapsed(), request.span
 
     def ended(self, span: Span) -> None:
         """Hear that a process has ended: what it had under way is in doubt."""
@@ -192,6 +194,12 @@ class Judge:
         for pixel in self._pixels.values():
             for request in [one for one in pixel.under_way if one.span is span]:
                 self._lands(request, doubt=True)
+
+    def jumped(self) -> None:
+        """Hear that the gateway's wall clock has jumped."""
+        self.troubled()
+        for truth in self.truths.values():
+            truth.jumped = truth.under_way > 0
 
     def claimed(self, batch: Batch) -> None:
         for one in batch.deliveries:
@@ -242,8 +250,9 @@ class Judge:
 
     def _check_pace(self, request: Request) -> None:
         meter = self._meters[request.pixel]
-        reset, span = self._resets.get(meter, (0, None))
-        if request.at < reset - SECOND:
+        reset, told_at, span = self._resets.get(meter, (0, 0, None))
+        # What was claimed when the word came is as good as under way.
+        if request.at < reset - SECOND and request.at > told_at + SECOND:
             check = "not_before_reset" if span is request.span else "reset_outlives_process"
             self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
         sent = self._sent[meter]
@@ -276,7 +285,8 @@ class Judge:
         if truth.settled_at is not None:
             self.fail("no_resend_after_success", _named(key))
         if truth.under_way:
-            self.fail("one_copy_at_a_time", f"{_named(key)} is under way already")
+            check = "lease_outlives_jump" if truth.jumped else "one_copy_at_a_time"
+            self.fail(check, f"{_named(key)} is under way already")
         for since in (truth.first_doubt, truth.taken_at):
             if since is not None and now - since > AMBIGUITY_WINDOW + _GRACE:
                 self.fail("forty_hours", f"{_named(key)} again after {told(now - since)}")
@@ -293,6 +303,7 @@ class Judge:
         for key in request.keys:
             truth = self.truths[key]
             truth.under_way -= 1
+            truth.jumped = truth.jumped and truth.under_way > 0
             if doubt and truth.first_doubt is None:
                 truth.first_doubt = request.at
 

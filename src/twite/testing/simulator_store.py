@@ -43,10 +43,10 @@ class Ground(Protocol):
 
 
 class MemoryGround:
-    """A MemoryStore."""
+    """A MemoryStore, or a class of yours that is one."""
 
-    def __init__(self) -> None:
-        self._store = MemoryStore()
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
 
     async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
         return await act(self._store)
@@ -122,18 +122,16 @@ class MortalStore:
         return await self._call("record", lambda store: store.record(submission))
 
     async def claim(self, claim: Claim) -> Batch | None:
-        def tell(batch: Batch | None) -> None:
-            if batch is not None:
-                self._clock.expect(claim.lease_until + 1)
-                self._witness.claimed(batch)
-
-        return await self._call("claim", lambda store: store.claim(claim), tell)
+        return await self._call(
+            "claim",
+            lambda store: store.claim(claim),
+            lambda batch: batch is None or self._witness.claimed(batch),
+        )
 
     async def settle(self, settlement: Settlement) -> int:
         for fate in settlement.fates:
             if fate.due_at is not None:
                 self._clock.expect(fate.due_at)
-        self._clock.expect(settlement.lease_until + 1)
         return await self._call(
             "settle",
             lambda store: store.settle(settlement),

@@ -114,7 +114,7 @@ class World:
             case Jump(by=by):
                 self.clock.shift += by
                 self.clock.watch()
-                self.judge.troubled()
+                self.judge.jumped()
             case Replay():
                 await self._replay()
 

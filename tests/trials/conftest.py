@@ -1,0 +1,5 @@
+import sys
+from pathlib import Path
+
+# Trials over real processes use the journeys' gateway.
+sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))

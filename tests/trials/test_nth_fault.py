@@ -1,0 +1,48 @@
+"""Fail the Nth operation, for every N."""
+
+import os
+
+import pytest
+
+from twite.testing.nth_fault import CALL_FAULTS, REQUEST_FAULTS, Scenario, main, run, try_all
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+SQLITE = "twite.stores.sqlite:SQLiteStore"
+
+
+def broken(tried):
+    """Return what a person needs: the finding, and the command that plays it again."""
+    return [f"{one.findings[0]}\n  {one.command}" for one in tried.failed]
+
+
+def test_no_operation_breaks_a_promise_by_failing():
+    tried = try_all()
+
+    assert broken(tried) == []
+    assert tried.runs == (
+        1 + tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS)
+    )
+
+
+def test_nor_does_it_on_sqlite():
+    # One run in fifteen here, each in the long form: every run opens files.
+    tried = try_all(store=SQLITE, step=1 if LONG else 15)
+
+    assert broken(tried) == []
+
+
+def test_the_scenario_meets_every_kind_of_call():
+    scenario = Scenario()
+
+    found = run(scenario)
+
+    assert found == ()
+    assert set(scenario.calls) >= {"record", "claim", "settle", "sweep", "pauses", "spent"}
+
+
+@pytest.mark.parametrize("choice", [["--call", "7=DIES_AFTER"], ["--request", "2=TIMEOUT+"]])
+def test_the_command_tells_one_run(choice, capsys):
+    status = main(choice)
+
+    assert status == 0
+    assert "process 2 starts" in capsys.readouterr().out

@@ -1,0 +1,201 @@
+"""Power loss on a real file system: `twite serve` is killed, and only what was on the disk is left.
+
+Long, and for root: TWITE_TRIAL=1 .venv/bin/python -m pytest tests/trials -k loop_device -s
+"""
+
+import http.client
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, closing
+from urllib.parse import urlsplit
+
+import loop_device
+import pytest
+from elsewhere import GatewayElsewhere
+from house import KEY
+
+from twite.stores.sqlite.connection import WRITER_SETTINGS
+from twite.testing.emulator import running_emulator
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not os.environ.get("TWITE_TRIAL"), reason="a trial: TWITE_TRIAL=1"),
+]
+CUTS = 10
+CONTROLS = 3
+EACH = 50
+POSTERS = 4
+
+# Commits 5,000 rows a second, fifty at a time, and says after each commit how many there are; moves
+# the log every quarter of a second, as the store does.
+CONTROL = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for pragma in sys.argv[2:]:
+    connection.execute(f"PRAGMA {pragma}")
+connection.execute("CREATE TABLE conversion (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+made = 0
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    rows = [(made + place + 1, bytes(400)) for place in range(50)]
+    connection.executemany("INSERT INTO conversion VALUES (?, ?)", rows)
+    connection.execute("COMMIT")
+    made += 50
+    print(made, flush=True)
+    if made % 1_250 == 0:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop_devices():
+    reason = loop_device.why_not()
+    if reason is not None:
+        pytest.skip(f"no loop device: {reason}")
+
+
+class Shop:
+    """Posts from several threads until the gateway is gone, and remembers what was acknowledged."""
+
+    def __init__(self, gateway, name):
+        self.acknowledged = set()
+        self.problems = []
+        self._gateway = gateway
+        self._threads = [
+            threading.Thread(target=self._post_on, args=(f"{name}-{number}",))
+            for number in range(POSTERS)
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error):
+        for thread in self._threads:
+            thread.join()
+
+    def _post_on(self, name):
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        host = urlsplit(self._gateway.url).netloc
+        made = 0
+        try:
+            with closing(http.client.HTTPConnection(host, timeout=10)) as connection:
+                while True:
+                    ids = [f"p-{name}-{made + place}" for place in range(EACH)]
+                    made += EACH
+                    body = {
+                        "conversions": [
+                            {
+                                "event": "purchase",
+                                "conversion_id": one,
+                                "email": f"{one}@example.com",
+                            }
+                            for one in ids
+                        ]
+                    }
+                    connection.request("POST", "/v1/conversions", json.dumps(body), headers)
+                    answer = connection.getresponse()
+                    said = answer.read()
+                    if answer.status == 202:
+                        self.acknowledged.update(ids)
+                    else:
+                        self.problems.append((answer.status, said))
+                        return
+        except (OSError, http.client.HTTPException):
+            return
+
+
+def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_path):
+    chance = random.Random(20261125)
+    acknowledged = 0
+
+    for number in range(CUTS):
+        shop, found, sent = cut_and_start_again(
+            tmp_path / str(number), seconds=chance.uniform(0.5, 2.5), name=number
+        )
+        acknowledged += len(shop.acknowledged)
+
+        assert shop.problems == []
+        assert shop.acknowledged - found == set()
+        assert found == sent.keys()
+        assert {many["counted"] for many in sent.values()} == {1}
+
+    assert acknowledged > CUTS * 1_000
+    print(f"\n{CUTS} cuts, {acknowledged:,} acknowledged, 0 missing, all delivered")
+
+
+def test_the_same_cut_loses_acknowledged_rows_without_a_sync_at_each_commit():
+    missing = [control(synchronous="NORMAL") for _ in range(CONTROLS)]
+
+    assert min(missing) > 0
+    print(f"\nNORMAL: {missing} rows missing")
+
+
+def test_the_same_cut_loses_no_row_of_the_control_with_the_stores_settings():
+    missing = [control(synchronous=WRITER_SETTINGS["synchronous"][0]) for _ in range(CONTROLS)]
+
+    assert missing == [0] * CONTROLS
+
+
+def cut_and_start_again(folder, *, seconds, name):
+    """Serve and post for a while, cut, start from what is left, and deliver all of it.
+
+    Returns the shop, the conversion ids that the disk had, and X's count of each id.
+    """
+    folder.mkdir()
+    switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
+    with running_emulator(*switches) as x, loop_device.disk() as (image, place):
+        gateway = GatewayElsewhere(folder, x.url, disk=place)
+        with ExitStack() as after_the_cut:
+            with gateway, Shop(gateway, name) as shop:
+                time.sleep(seconds)
+                gateway.kill()
+                left = after_the_cut.enter_context(loop_device.power_cut(image))
+            found = conversion_ids(left / "twite.db")
+            with GatewayElsewhere(folder, x.url, disk=left) as anew:
+                assert anew.drained()["balance"] == 0
+                assert anew.stop() == 0
+        return shop, found, x.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+
+
+def conversion_ids(database):
+    """Read what a database has, without moving its log, and check that it is sound."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {one for (one,) in connection.execute("SELECT conversion_id FROM conversion")}
+
+
+def control(*, synchronous):
+    """Let SQLite alone commit rows, cut, and return how many of those it told of are missing."""
+    settings = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
+    settings["synchronous"] = synchronous
+    command = [sys.executable, "-c", CONTROL, "control.db"]
+    command += [f"{name} = {value}" for name, value in settings.items()]
+    with (
+        loop_device.disk() as (image, place),
+        subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        time.sleep(1.5)
+        process.kill()
+        with loop_device.power_cut(image) as left:
+            told = [int(line) for line in process.stdout if line.endswith("\n")]
+            # What was committed and not yet told may be there too.
+            return max(0, told[-1] - rows_in(left / "control.db"))
+
+
+def rows_in(database):
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT count(*) FROM conversion").fetchone()[0]
+    except sqlite3.OperationalError:
+        # Not even the table, or the file, is there.
+        return 0

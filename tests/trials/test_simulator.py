@@ -1,0 +1,157 @@
+"""The seeded simulator: short here, thousands of stories with TWITE_TRIAL=1."""
+
+import asyncio
+import os
+
+import pytest
+
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.testing.memory import MemoryStore
+from twite.testing.nth_fault import Scenario
+from twite.testing.simulator import main, play
+from twite.testing.simulator_clock import TrialClock
+from twite.testing.simulator_store import MemoryGround
+from twite.testing.simulator_story import Jump
+from twite.testing.simulator_world import World
+from twite.testing.simulator_x import Met, Weather
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+SQLITE = "twite.stores.sqlite:SQLiteStore"
+EACH = 5
+CHUNKS = range(400 if LONG else 12)
+
+
+def broken(played):
+    """Return what a person needs: the finding, and the command that tells its story."""
+    return [f"{finding}\n  {played.command}" for finding in played.findings]
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_no_story_breaks_a_promise(chunk):
+    seeds = range(chunk * EACH, (chunk + 1) * EACH)
+
+    played = [
+        play(seed, days=10 if LONG else 0.25, store=SQLITE if seed % 5 == 4 else None)
+        for seed in seeds
+    ]
+
+    assert [line for one in played for line in broken(one)] == []
+
+
+def test_ten_virtual_days_break_no_promise():
+    played = play(3, days=10)
+
+    assert broken(played) == []
+
+
+@pytest.mark.parametrize("store", [None, SQLITE])
+def test_the_same_seed_tells_the_same_story(store):
+    stories: list[list[str]] = [[], []]
+
+    for story in stories:
+        play(8, days=0.25, store=store, tell=story.append)
+
+    assert len(stories[0]) > 100
+    assert stories[0] == stories[1]
+
+
+def test_the_command_plays_the_story_that_it_names(capsys):
+    status = main(["--seed", "8", "--days", "0.1", "-v"])
+
+    assert status == 0
+    assert "process 1 starts" in capsys.readouterr().out
+
+
+class Outage(Scenario):
+    """X takes everything and answers nothing for two days."""
+
+    def on_request(self, pixel):
+        return Met(weather=Weather.TIMEOUT) if self._counting else Met()
+
+    def timeline(self):
+        yield from super().timeline()
+        yield 48 * HOUR, Jump(by=0)
+
+
+class PutBack(Scenario):
+    """The wall clock is put back by a day while something waits for its next try."""
+
+    def timeline(self):
+        for at, happening in super().timeline():
+            if at < 10 * SECOND:
+                yield at, happening
+        yield 10 * SECOND, Jump(by=-24 * HOUR)
+
+    def on_request(self, pixel):
+        return Met(weather=Weather.LIMITED, wait=10 * MINUTE) if self._counting else Met()
+
+
+async def checks_broken(plot, store=None):
+    """Play a plot on a store, and return the names of the checks that did not hold."""
+    ground = MemoryGround(store)
+    world = World(plot=plot, ground=ground, clock=TrialClock(), tell=lambda _: None)
+    # The world watches all tasks of its loop.
+    await world.play()
+    return {finding.check for finding in (*world.judge.findings, *world.judge.known)}
+
+
+def test_an_outage_of_two_days_ends_with_what_is_in_doubt_held():
+    assert asyncio.run(checks_broken(Outage())) == set()
+
+
+class Forgetful(MemoryStore):
+    """Acknowledges, and keeps nothing."""
+
+    async def record(self, submission):
+        return await MemoryStore().record(submission)
+
+
+class Amnesiac(MemoryStore):
+    """Says that it settled, and did not."""
+
+    async def settle(self, settlement):
+        return 0
+
+
+class Impatient(MemoryStore):
+    """Knows no forty hours."""
+
+    async def claim(self, claim):
+        wish = {name: getattr(claim, name) for name in claim.__struct_fields__}
+        return await super().claim(type(claim)(**wish | {"ambiguous_after": 0}))
+
+    async def sweep(self, *, now, ambiguous_before, waiting_before):
+        return await super().sweep(now=now, ambiguous_before=0, waiting_before=waiting_before)
+
+
+class Unbalanced(MemoryStore):
+    """Loses count."""
+
+    async def accounts(self):
+        return [
+            type(one)(source=one.source, pixel=one.pixel, received=one.received + 1)
+            for one in await super().accounts()
+        ]
+
+
+@pytest.mark.parametrize(
+    ("store", "plot", "check"),
+    [
+        (Forgetful, Scenario, "nothing_lost"),
+        (Amnesiac, Scenario, "no_resend_after_success"),
+        (Impatient, Outage, "forty_hours"),
+        (Unbalanced, Scenario, "balance"),
+    ],
+)
+def test_a_store_that_breaks_a_promise_is_found_out(store, plot, check):
+    assert check in asyncio.run(checks_broken(plot(), store()))
+
+
+@pytest.mark.xfail(strict=True, reason="a due moment is wall time, and no store clamps it")
+def test_a_wall_clock_put_back_by_a_day_delays_nothing():
+    assert asyncio.run(checks_broken(PutBack())) == set()
+
+
+@pytest.mark.xfail(strict=True, reason="X's reset is kept in memory, and no port writes it down")
+def test_a_reset_that_x_named_outlives_the_process():
+    assert asyncio.run(checks_broken(Scenario(request=(0, "LIMITED")))) == set()
