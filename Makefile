@@ -66,7 +66,7 @@ bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on thi
 	@$(BIN)/python -m bench $(ARGS)
 
 trial: $(DEV_STAMP)  ## the long trials: more kills, more conversions
-	@TWITE_TRIAL=1 $(BIN)/python -m pytest -n $(JOBS) tests/journeys $(ARGS)
+	@TWITE_TRIAL=1 $(BIN)/python -m pytest -n $(JOBS) tests/journeys tests/trials $(ARGS)
 
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
 	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \

@@ -56,6 +56,15 @@ def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
     )
 
 
+def test_a_misspelt_setting_is_asked_about_in_one_sentence(command, tmp_path):
+    path = settings_in(tmp_path)
+    path.write_text(path.read_text().replace("listen =", "lissten ="))
+
+    code, out, _ = command("check", "--config", str(path))
+
+    assert (code, "        → Did you mean 'listen'?\n" in out) == (1, True)
+
+
 def test_a_missing_credential_does_not_hide_the_rest(command, tmp_path, monkeypatch):
     path = settings_in(tmp_path)
     monkeypatch.delenv("X_PIXEL_TOKEN")

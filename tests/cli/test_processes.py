@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import subprocess
 import sys
 import urllib.request
@@ -57,6 +58,19 @@ def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
     assert receipt["accepted"] == 1
     assert (process.returncode, out) == (0, "")
     assert twite("show", "order-1", "--config", str(path))[0] == 0
+
+
+def test_how_a_gateway_is_reached_is_for_its_user_alone_and_gone_with_it(tmp_path):
+    path = settings_in(tmp_path)
+    note = tmp_path / "twite.db.gateway"
+
+    with running("serve", "--config", str(path)) as (process, ready):
+        mode, word = stat.S_IMODE(note.stat().st_mode), json.loads(note.read_text())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+    assert (mode, word["pid"], word["url"]) == (0o600, process.pid, ready["url"])
+    assert not note.exists()
 
 
 def test_a_second_gateway_on_the_same_store_says_so_and_exits_1(tmp_path):

@@ -40,7 +40,9 @@ def test_identity_is_no_encoding():
 
 @pytest.mark.parametrize("encoding", [b"deflate", b"br", b"gzip, gzip", b"zstd,gzip", b"", b"x"])
 def test_another_encoding_or_more_than_one_is_unknown(encoding):
-    assert refused(gzip.compress(gzip.compress(BODY, mtime=0)), encoding) == (415, "encoding_unknown")
+    twice = gzip.compress(gzip.compress(BODY))
+
+    assert refused(twice, encoding) == (415, "encoding_unknown")
 
 
 def test_what_fits_to_the_byte_is_taken():
@@ -53,8 +55,8 @@ def test_what_fits_to_the_byte_is_taken():
 @pytest.mark.parametrize(
     ("bomb", "encoding"),
     [
-        (gzip.compress(b"0" * (LIMIT + 1)), b"gzip"),
-        (gzip.compress(b"0" * 50_000_000), b"gzip"),
+        (gzip.compress(b"0" * (LIMIT + 1), mtime=0), b"gzip"),
+        (gzip.compress(b"0" * 50_000_000, mtime=0), b"gzip"),
         (zstandard.compress(b"0" * (LIMIT + 1)), b"zstd"),
         (zstandard.compress(b"0" * 50_000_000), b"zstd"),
         (zstandard.ZstdCompressor(write_content_size=False).compress(b"0" * 50_000_000), b"zstd"),

@@ -57,8 +57,13 @@ def test_the_url_is_one_that_can_be_called(host, url):
 async def test_an_address_that_is_taken_is_a_setting_that_is_wrong(stage):
     second = Server(stage.collector, host="127.0.0.1", port=stage.server.port)
 
-    with pytest.raises(SettingsError, match=r"server\.listen: cannot listen on 127\.0\.0\.1:\d+"):
+    with pytest.raises(SettingsError) as caught:
         await second.start()
+
+    assert str(caught.value) == (
+        f"server.listen: cannot listen on 127.0.0.1:{stage.server.port} (Address already in use). "
+        "Stop what listens there, or choose another address"
+    )
 
 
 async def test_a_connection_serves_many_requests(stage):

@@ -47,6 +47,14 @@ async def test_residues_that_cancel_out_are_both_told():
     ]
 
 
+async def test_books_that_cannot_be_read_are_told_and_stop_nobody():
+    audit, seen, _ = an_audit()
+
+    await audit.once()
+
+    assert seen.notices == [Troubled(where="audit", reason="disk I/O error")]
+
+
 async def test_it_looks_every_minute_and_goes_on_after_trouble_with_the_store():
     audit, seen, clock = an_audit()
     looking = asyncio.create_task(audit.run())

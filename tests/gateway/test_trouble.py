@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-import msgspec
 import pytest
 from bench_of_lanes import Setting
 
@@ -15,7 +14,7 @@ from twite.gateway.dispatch import STORE_PAUSE, Pace
 from twite.gateway.notices import Paused, Resumed, Troubled
 from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.replay import WakingDesk
-from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.testing.builders import a_destination_with_oauth
 from twite.testing.transport import conversions_of, refused, taken
 
 REVOKED = refused(
@@ -228,32 +227,6 @@ async def test_what_has_not_landed_in_time_is_cancelled_before_the_stop_returns(
     assert landed is False
     assert len(ended) == 1
     assert await setting.state("a") == "sending"
-
-
-async def test_two_pixels_of_one_account_do_not_spend_the_same_limit():
-    limit, one_account = 10, {"account": "18ce54d4x5t"}
-    setting = Setting(
-        destinations=[
-            msgspec.structs.replace(a_destination(pixel, rate=limit), **one_account)
-            for pixel in ("o8z6j", "p2")
-        ]
-    )
-    claim = setting.store.claim
-
-    async def slow_claim(wish):
-        # A claim goes to the disk: others run meanwhile.
-        await asyncio.sleep(0)
-        return await claim(wish)
-
-    setting.store.claim = slow_claim
-    for pixel in ("o8z6j", "p2"):
-        await setting.record(*[f"c{n}" for n in range(limit)], pixel=pixel)
-    await setting.run.start()
-
-    await setting.clock.advance(MINUTE)
-
-    assert sum(len(ids) for ids in setting.sent()) == limit
-    await setting.run.stop(within=1_000)
 
 
 async def test_an_answer_that_took_its_time_does_not_move_the_clock_of_signatures():

@@ -445,6 +445,14 @@ def test_an_email_in_free_text_travels_no_further():
     assert "bob" not in json.dumps(result.scrubbed.description)
 
 
+def test_an_email_among_the_contents_travels_no_further():
+    line = {"id": "bob@example.com", "name": "for bob@example.com", "type": "Pet supplies"}
+
+    result = read(contents=[line])
+
+    assert result.conversion.contents == (Content(id="***", name="for ***", type="Pet supplies"),)
+
+
 def test_more_than_a_day_ahead_is_refused():
     assert codes(read(time="2027-01-01T00:00:00Z")) == [("time", "time_in_future")]
 

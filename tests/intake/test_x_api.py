@@ -116,6 +116,7 @@ def test_an_email_that_stands_where_none_belongs_is_neither_sent_nor_kept():
     answer = read_x(body)
 
     assert (answer.conversions[0].description, answer.conversions[0].search) == ("for ***", "***")
+    assert answer.conversions[0].contents == (Content(name="gift for ***"),)
     assert b"bob" not in answer.body
 
 

@@ -19,9 +19,7 @@ def test_no_operation_breaks_a_promise_by_failing():
     tried = try_all()
 
     assert broken(tried) == []
-    assert tried.runs == (
-        1 + tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS)
-    )
+    assert tried.runs == (1 + tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS))
 
 
 def test_nor_does_it_on_sqlite():

@@ -2,16 +2,18 @@
 
 import asyncio
 import os
+from random import Random
 
 import pytest
 
 from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.dispatch import Pace
 from twite.testing.memory import MemoryStore
 from twite.testing.nth_fault import Scenario
 from twite.testing.simulator import main, play
 from twite.testing.simulator_clock import TrialClock
 from twite.testing.simulator_store import MemoryGround
-from twite.testing.simulator_story import Jump
+from twite.testing.simulator_story import Conversions, Jump, Stop
 from twite.testing.simulator_world import World
 from twite.testing.simulator_x import Met, Weather
 
@@ -65,7 +67,7 @@ def test_the_command_plays_the_story_that_it_names(capsys):
 class Outage(Scenario):
     """X takes everything and answers nothing for two days."""
 
-    def on_request(self, pixel):
+    def on_request(self, pixel):  # noqa: ARG002  every pixel alike
         return Met(weather=Weather.TIMEOUT) if self._counting else Met()
 
     def timeline(self):
@@ -82,8 +84,28 @@ class PutBack(Scenario):
                 yield at, happening
         yield 10 * SECOND, Jump(by=-24 * HOUR)
 
-    def on_request(self, pixel):
+    def on_request(self, pixel):  # noqa: ARG002  every pixel alike
         return Met(weather=Weather.LIMITED, wait=10 * MINUTE) if self._counting else Met()
+
+
+class AllAlike(Scenario):
+    """X refuses whatever comes for an hour; the process is started anew meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        # Of fewer than fifteen that are refused alike, nothing can be told.
+        self.pace = Pace(batch=50)
+
+    def timeline(self):
+        events = [("purchase", "o8z6k")]
+        conversions = Conversions(Random(1), poison=0)
+        for minute in range(0, 60, 6):
+            yield minute * MINUTE, conversions.offer("oaaa1", events, minute * MINUTE, many=40)
+            yield minute * MINUTE + 3 * MINUTE, Stop()
+        yield HOUR, Jump(by=0)
+
+    def on_request(self, pixel):  # noqa: ARG002  there is one
+        return Met(weather=Weather.ALL_ALIKE) if self._counting else Met()
 
 
 async def checks_broken(plot, store=None):
@@ -99,6 +121,10 @@ def test_an_outage_of_two_days_ends_with_what_is_in_doubt_held():
     assert asyncio.run(checks_broken(Outage())) == set()
 
 
+def test_an_account_at_fault_buries_no_conversion_though_the_process_is_restarted():
+    assert asyncio.run(checks_broken(AllAlike())) == set()
+
+
 class Forgetful(MemoryStore):
     """Acknowledges, and keeps nothing."""
 
@@ -109,7 +135,7 @@ class Forgetful(MemoryStore):
 class Amnesiac(MemoryStore):
     """Says that it settled, and did not."""
 
-    async def settle(self, settlement):
+    async def settle(self, settlement):  # noqa: ARG002  whatever it is
         return 0
 
 
@@ -120,7 +146,7 @@ class Impatient(MemoryStore):
         wish = {name: getattr(claim, name) for name in claim.__struct_fields__}
         return await super().claim(type(claim)(**wish | {"ambiguous_after": 0}))
 
-    async def sweep(self, *, now, ambiguous_before, waiting_before):
+    async def sweep(self, *, now, ambiguous_before, waiting_before):  # noqa: ARG002  it does not look
         return await super().sweep(now=now, ambiguous_before=0, waiting_before=waiting_before)
 
 

@@ -43,6 +43,9 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
         good = tell_the_end(cast, story)
         if stay:
             _stay(cast)
+        else:
+            printing.say("")
+            printing.say("Its files are gone now, too. With --stay it keeps running.")
     raise typer.Exit(0 if good else 1)
 
 

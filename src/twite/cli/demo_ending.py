@@ -10,7 +10,10 @@ from twite.cli import printing
 from twite.cli.demo_cast import PIXEL, Cast
 from twite.cli.demo_story import Story
 from twite.domain.fault import CODES
+from twite.intake import findings
 
+# A row is refused by the gateway, or by `twite send`, which has words of its own.
+_REASONS: Final = {**CODES, **findings.ERRORS}
 _STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
 _MEANINGS: Final = {
     "delivered": "X has them",
@@ -36,7 +39,7 @@ def tell_the_end(cast: Cast, story: Story) -> bool:
     printing.print_table(
         "Why rows were rejected, by the gateway or by twite send before it",
         ("code", "rows", ""),
-        [(code, many, CODES.get(code, "")) for code, many in refusals.most_common()],
+        [(code, many, _REASONS.get(code, "")) for code, many in refusals.most_common()],
     )
     printing.print_table(
         "What X has",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from typing import Final
 
@@ -93,7 +94,8 @@ class Server:
         except (OSError, OverflowError) as error:
             raise SettingsError(
                 place="server.listen",
-                message=f"cannot listen on {self.host}:{self.port}: {error}",
+                message=f"cannot listen on {self.host}:{self.port} ({_reason(error)}). "
+                "Stop what listens there, or choose another address",
             ) from None
 
     async def _keep_time(self, server: uvicorn.Server) -> None:
@@ -115,3 +117,9 @@ async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:
     # Looked at again and again, since uvicorn's sets tell nobody when they are empty.
     while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    """Return what the system calls it; asyncio and socket add the address once more."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number > 0 else str(error)

@@ -19,8 +19,16 @@ class Audit:
         self._observer = observer
 
     async def once(self) -> None:
-        """Report each account that does not balance: two residues may cancel out in the total."""
-        for account in await self._records.accounts():
+        """Report each account that does not balance: two residues may cancel out in the total.
+
+        A store that cannot be read is reported too: to look must not stop what it looks at.
+        """
+        try:
+            accounts = await self._records.accounts()
+        except TwiteError as error:
+            self._observer.see(Troubled(where="audit", reason=str(error)))
+            return
+        for account in accounts:
             if account.balance:
                 whose = f"source {account.source} and pixel {account.pixel or 'none'}"
                 reason = f"{account.balance} conversions of {whose} are nowhere"
@@ -30,7 +38,4 @@ class Audit:
         """Look every minute, until cancelled."""
         while True:
             await self._clock.sleep(EVERY)
-            try:
-                await self.once()
-            except TwiteError as error:
-                self._observer.see(Troubled(where="audit", reason=str(error)))
+            await self.once()

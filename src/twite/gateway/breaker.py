@@ -8,6 +8,9 @@ from twite.gateway.notices import Observer, Paused, Resumed
 from twite.gateway.ports import Clock, Outbox, Pause
 
 PROBE_EVERY: Final = MINUTE
+# How the reason of a pause begins that blames conversions: a restart must not forget it, or the
+# first probe would be given up.
+REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
 class Breaker:
@@ -25,7 +28,7 @@ class Breaker:
         self._noted = pause
         # A restart may be the operator's cure: the first probe goes at once.
         self._probe_at = clock.elapsed()
-        self.blames_conversions = False
+        self.blames_conversions = pause is not None and pause.reason.startswith(REFUSED_ALIKE)
 
     @property
     def paused(self) -> bool:

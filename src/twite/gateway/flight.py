@@ -8,7 +8,7 @@ from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.times import MINUTE
-from twite.gateway.breaker import Breaker
+from twite.gateway.breaker import REFUSED_ALIKE, Breaker
 from twite.gateway.isolate import Group, Isolation
 from twite.gateway.notices import Attempted, Moved, Observer, Troubled
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Outbox
@@ -147,9 +147,7 @@ class Flight:
             batch,
             Fate(trigger=Trigger.HELD, deliveries=ids, reason=f"all refused alike: {reason}"),
         )
-        await self._breaker.trip(
-            f"all conversions refused alike: {reason}", blames_conversions=True
-        )
+        await self._breaker.trip(f"{REFUSED_ALIKE}: {reason}", blames_conversions=True)
 
     async def _decide(self, batch: Batch, fate: Fate) -> None:
         """Settle deliveries whose attempt is on record already."""

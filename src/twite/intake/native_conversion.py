@@ -229,12 +229,12 @@ def _content(one: NativeContent, faults: list[Fault]) -> Content:
     if one.quantity is not None and not 0 < one.quantity < 2**31:
         faults.append(fault("quantity", "not_a_count"))
     return Content(
-        id=None if one.id is None else str(one.id).strip() or None,
-        name=one.name or None,
+        id=None if one.id is None else free_text(str(one.id)),
+        name=free_text(one.name),
         price=_amount(one.price, "price", faults),
         quantity=one.quantity,
-        group=None if one.group is None else str(one.group).strip() or None,
-        type=one.type or None,
+        group=None if one.group is None else free_text(str(one.group)),
+        type=free_text(one.type),
     )
 
 

@@ -234,12 +234,12 @@ def _content(one: XContent, complaints: list[Complaint]) -> Content:
     if one.num_items is not None and not 0 < one.num_items < 2**31:
         complaints.append(_wrong_type("Integer", one.num_items, "num_items"))
     return Content(
-        id=None if one.content_id is None else str(one.content_id),
-        name=one.content_name,
+        id=None if one.content_id is None else free_text(str(one.content_id)),
+        name=free_text(one.content_name),
         price=_double(one.content_price, "content_price", complaints),
         quantity=one.num_items,
-        group=None if one.content_group_id is None else str(one.content_group_id),
-        type=one.content_type,
+        group=None if one.content_group_id is None else free_text(str(one.content_group_id)),
+        type=free_text(one.content_type),
     )
 
 

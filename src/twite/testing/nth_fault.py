@@ -14,21 +14,24 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.destination import Destination
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.dispatch import Pace
 from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.testing.simulator_checks import Finding
 from twite.testing.simulator_clock import TrialClock
 from twite.testing.simulator_ground import FileGround
-from twite.testing.simulator_judge import Finding, Key
 from twite.testing.simulator_store import CallFault, Ground, MemoryGround
 from twite.testing.simulator_story import CLICK, Happening, Offer, Stop
 from twite.testing.simulator_world import World
 from twite.testing.simulator_x import POISON, Met, Weather
 
 CALL_FAULTS: Final = tuple(fault for fault in CallFault if fault is not CallFault.NONE)
+# A single 400 is the word of X about what is in the request: no fault of the way.
+_NEVER: Final = (Weather.FAIR, Weather.ALL_ALIKE)
 # Each way a request can fail; `+` is for X having done its work although nobody hears of it.
 REQUEST_FAULTS: Final[Mapping[str, Met]] = {
-    **{kind.name: Met(weather=kind, takes=False) for kind in Weather if kind is not Weather.FAIR},
+    **{kind.name: Met(weather=kind, takes=False) for kind in Weather if kind not in _NEVER},
     **{
         f"{kind.name}+": Met(weather=kind)
         for kind in (Weather.TIMEOUT, Weather.RESET, Weather.CUT, Weather.ERROR, Weather.LOCKED)
@@ -43,10 +46,15 @@ class Scenario:
     One operation fails: `call` and `request` are (which one, how), counted from 0.
     """
 
+    destinations: tuple[Destination, ...]
+
     def __init__(
         self, *, call: tuple[int, CallFault] | None = None, request: tuple[int, str] | None = None
     ) -> None:
-        self.destinations = (a_destination(_PIXELS[0]), a_destination_with_oauth(_PIXELS[1]))
+        self.destinations = (
+            a_destination(_PIXELS[0]),
+            a_destination_with_oauth(_PIXELS[1]),
+        )
         self.pace = Pace(batch=4, in_flight=2)
         self.shift = 0
         self.calm: str | None = None
@@ -109,9 +117,11 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 def try_all(*, store: str | None = None, step: int = 1) -> Tried:
     """Fail each operation in each way; with `step`, only each so many-th run of them."""
     plain = Scenario()
-    failed = [Failed(command=_command("", store), findings=found)] if (
-        found := run(plain, store=store)
-    ) else []
+    failed = (
+        [Failed(command=_command("", store), findings=found)]
+        if (found := run(plain, store=store))
+        else []
+    )
     choices = [f"--call {n}={fault.name}" for n in range(len(plain.calls)) for fault in CALL_FAULTS]
     choices += [f"--request {n}={name}" for n in range(plain.requests) for name in REQUEST_FAULTS]
     chosen = choices[::step]
@@ -154,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for failed in tried.failed:
         _say(f"{failed.findings[0]}\n  {failed.command}")
     _say(
-        f"{tried.calls} store calls × {len(CALL_FAULTS)} ways, {tried.requests} requests × "
+        f"{tried.calls} store calls in {len(CALL_FAULTS)} ways, {tried.requests} requests in "
         f"{len(REQUEST_FAULTS)} ways: {tried.runs} runs, {len(tried.failed)} failed"
     )
     return 1 if tried.failed else 0
@@ -184,7 +194,7 @@ def _scenario(choice: Sequence[str]) -> Scenario:
 
 def _offer(pixel: str, *ids: str, event: str = "o8z6k") -> Offer:
     names = {"o8z6k": "purchase", "o8z6m": "sign_up"}
-    keys: tuple[Key, ...] = tuple((pixel, event, one) for one in ids)
+    keys = tuple((pixel, event, one) for one in ids)
     written = [
         {
             "event": names[event],

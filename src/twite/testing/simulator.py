@@ -2,9 +2,9 @@
 
     python -m twite.testing.simulator --seed 123 --days 10 -v
 
-plays one story; `--seeds 0:1000` plays many. What is checked: `simulator_judge.CHECKS`. `--store
-module:Class` plays on a store of yours: its `open(path)` makes one, `close()` ends it in order, and a
-crash is played by opening a copy of its files.
+plays one story; `--seeds 0:1000` plays many. What is checked: `simulator_checks.CHECKS`.
+`--store module:Class` plays on a store of yours: its `open(path)` makes one, `close()` ends it in
+order, and a crash is played by opening a copy of its files.
 """
 
 import argparse
@@ -12,15 +12,18 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
+from twite.testing.simulator_checks import Finding
 from twite.testing.simulator_clock import TrialClock
 from twite.testing.simulator_ground import FileGround
-from twite.testing.simulator_judge import Finding
 from twite.testing.simulator_store import Ground, MemoryGround
 from twite.testing.simulator_story import Story
 from twite.testing.simulator_world import World
+
+_COMMAND: Final = "python -m twite.testing.simulator"
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +48,13 @@ def play(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Played:
     """Play one story. `store` is `module:Class`, or None for the store in memory."""
-    return asyncio.run(_play(seed, days, store, exact, tell))
+    clock = TrialClock(exact=exact)
+    return asyncio.run(_play(seed, days, store, clock, tell))
 
 
 async def _play(
-    seed: int, days: float, store: str | None, exact: bool, tell: Callable[[str], None]
+    seed: int, days: float, store: str | None, clock: TrialClock, tell: Callable[[str], None]
 ) -> Played:
-    clock = TrialClock(exact=exact)
     ground: Ground = MemoryGround() if store is None else FileGround(store)
     world = World(
         plot=Story(seed, days=days, elapsed=clock.elapsed), ground=ground, clock=clock, tell=tell
@@ -61,7 +64,7 @@ async def _play(
     finally:
         await ground.close()
     judge = world.judge
-    more = ["" if store is None else f" --store {store}", " --exact" if exact else ""]
+    more = ["" if store is None else f" --store {store}", " --exact" if clock.exact else ""]
     return Played(
         seed=seed,
         findings=tuple(judge.findings),
@@ -70,13 +73,13 @@ async def _play(
         requests=judge.requests,
         copies=judge.copies,
         processes=world.spans,
-        command=f"python -m twite.testing.simulator --seed {seed} --days {days:g}{''.join(more)} -v",
+        command=f"{_COMMAND} --seed {seed} --days {days:g}{''.join(more)} -v",
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what the command line says; return 1 if a check failed."""
-    parser = argparse.ArgumentParser(prog="python -m twite.testing.simulator")
+    parser = argparse.ArgumentParser(prog=_COMMAND)
     parser.add_argument("--seed", type=int, help="one story")
     parser.add_argument("--seeds", help="several, as in 0:1000")
     parser.add_argument("--days", type=float, default=10, help="virtual days")
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.seeds:
         first, last = (int(part) for part in given.seeds.split(":"))
     seeds = range(first, last) if given.seed is None else [given.seed]
-    tell: Callable[[str], None] = print if given.verbose else _ignore  # noqa: T201  a command
+    tell: Callable[[str], None] = print if given.verbose else _ignore
     began = time.monotonic()
     stories = [
         _told(play(one, days=given.days, store=given.store, exact=given.exact, tell=tell))
@@ -96,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     failed = [one for one in stories if one.findings]
     sys.stdout.write(
-        f"{len(stories)} stories of {given.days:g} virtual days in {time.monotonic() - began:.1f} s: "
+        f"{len(stories)} stories of {given.days:g} virtual days "
+        f"in {time.monotonic() - began:.1f} s: "
         f"{sum(one.conversions for one in stories)} conversions, "
         f"{sum(one.requests for one in stories)} requests of "
         f"{sum(one.copies for one in stories)} copies, "

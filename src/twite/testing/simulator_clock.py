@@ -29,7 +29,7 @@ class TrialClock:
     def __init__(self, *, exact: bool = False) -> None:
         self.shift = 0
         self.leap = 10 * MINUTE
-        self._exact = exact
+        self.exact = exact
         self._elapsed = 0
         self._watch_until = 0
         self._sleepers: list[_Sleeper] = []
@@ -74,7 +74,7 @@ class TrialClock:
     def next_moment(self, until: int) -> int:
         """Return the next moment (elapsed) at which something can happen, at most `until`."""
         moments = [until, self._elapsed + self.leap]
-        watching = self._exact or self._elapsed < self._watch_until
+        watching = self.exact or self._elapsed < self._watch_until
         for heap in (self._sleepers, self._polls) if watching else (self._sleepers,):
             while heap and heap[0][2].done():
                 heapq.heappop(heap)

@@ -7,13 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.breaker import PROBE_EVERY
 from twite.gateway.dispatch import Pace
+from twite.testing.simulator_checks import CHECKS, OPEN, Finding, told
 from twite.testing.simulator_clock import TrialClock
 from twite.testing.simulator_store import Span
 
@@ -26,46 +25,6 @@ _GOING: Final = 3 * SECOND
 PROMPT: Final = 30 * SECOND
 
 Key = tuple[str, str, str]  # pixel, event, conversion id
-
-# Every check, and what it says must be.
-CHECKS: Final = {
-    "balance": "received = delivered + … at every sample",
-    "nothing_lost": "what was acknowledged ends in exactly one visible state",
-    "delivered_is_at_x": "what is called delivered, X has taken",
-    "drained": "once the trouble is over, nothing stays queued or in flight",
-    "same_body": "every copy of a conversion has the same bytes",
-    "no_resend_after_success": "what was settled as delivered is not sent again",
-    "counted_once": "no copy comes more than 48 hours after the first that X took",
-    "forty_hours": "what X may have had is not sent again after 40 hours",
-    "seven_days": "what was never sent is held after seven days",
-    "not_before_reset": "no request before the moment that X named in a 429",
-    "reset_outlives_process": "nor by a process that was started since",
-    "lease_outlives_jump": "a wall clock put forward does not end the lease of what is under way",
-    "rate": "no window of fifteen minutes holds more than the limit",
-    "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute",
-    "good_is_not_buried": "no good conversion is given up",
-    "poison_is_not_delivered": "no bad conversion is called delivered",
-    "suppressed_is_not_sent": "what must not be sent is not",
-    "in_flight": "no pixel has more requests under way than it may",
-    "one_copy_at_a_time": "a conversion is in one request at a time, once",
-    "one_event_a_request": "a request holds conversions of one event, at most as many as it may",
-    "others_are_prompt": "one pixel's trouble does not delay another's deliveries",
-    "no_fault_of_ours": "nothing is raised that nobody expected",
-}
-
-# Known not to hold: counted, and no reason to stop. docs/explanation/trials.md says why.
-OPEN: Final = frozenset({"reset_outlives_process", "lease_outlives_jump"})
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A check that did not hold. `at` is in milliseconds since the start."""
-
-    check: str
-    at: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.check} at {told(self.at)}: {self.text} ({CHECKS[self.check]})"
 
 
 @dataclass(kw_only=True)
@@ -306,15 +265,6 @@ class Judge:
             truth.jumped = truth.jumped and truth.under_way > 0
             if doubt and truth.first_doubt is None:
                 truth.first_doubt = request.at
-
-
-def told(ms: int) -> str:
-    """Spell a span of time for a person: days, hours, minutes, seconds."""
-    seconds = ms / SECOND
-    day, rest = divmod(seconds, 86_400)
-    hour, rest = divmod(rest, 3_600)
-    minute, second = divmod(rest, 60)
-    return f"{day:.0f}d {hour:02.0f}:{minute:02.0f}:{second:06.3f}"
 
 
 def _named(key: Key) -> str:

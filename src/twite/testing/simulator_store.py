@@ -125,7 +125,7 @@ class MortalStore:
         return await self._call(
             "claim",
             lambda store: store.claim(claim),
-            lambda batch: batch is None or self._witness.claimed(batch),
+            self._claimed,
         )
 
     async def settle(self, settlement: Settlement) -> int:
@@ -135,8 +135,7 @@ class MortalStore:
         return await self._call(
             "settle",
             lambda store: store.settle(settlement),
-            # Where some came too late, it is not known here which.
-            lambda late: late or self._witness.settled(settlement),
+            lambda late: self._settled(settlement, late),
         )
 
     async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
@@ -145,7 +144,7 @@ class MortalStore:
             lambda store: store.sweep(
                 now=now, ambiguous_before=ambiguous_before, waiting_before=waiting_before
             ),
-            lambda swept: swept.next_due is None or self._clock.expect(swept.next_due),
+            self._swept,
         )
 
     async def pause(self, pause: Pause) -> None:
@@ -159,6 +158,19 @@ class MortalStore:
 
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         return await self._call("spent", lambda store: store.spent(since=since))
+
+    def _claimed(self, batch: Batch | None) -> None:
+        if batch is not None:
+            self._witness.claimed(batch)
+
+    def _settled(self, settlement: Settlement, late: int) -> None:
+        # Where some came too late, it is not known here which.
+        if not late:
+            self._witness.settled(settlement)
+
+    def _swept(self, swept: Swept) -> None:
+        if swept.next_due is not None:
+            self._clock.expect(swept.next_due)
 
     async def _call(
         self,

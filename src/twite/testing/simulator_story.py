@@ -72,7 +72,7 @@ _BAD: Final[tuple[Mapping[Weather, float], ...]] = (
     {Weather.WRONG_EVENT: 0.3, Weather.FAIR: 0.7},
     {Weather.CUT: 1, Weather.RESET: 1, Weather.FAIR: 1},
     {Weather.WRONG_COUNT: 1, Weather.NOT_JSON: 1, Weather.LOCKED: 1, Weather.FAIR: 1},
-    dict.fromkeys(list(Weather)[:-2], 1.0),
+    dict.fromkeys(list(Weather)[:-3], 1.0),
 )
 _LONG: Final[tuple[Mapping[Weather, float], ...]] = (
     {Weather.TIMEOUT: 1},
@@ -123,11 +123,13 @@ class Story:
             in_flight=chance.choice([1, 2, 4]),
             linger=chance.choice([0, 200]),
         )
-        self.shift = chance.choice([0, 0, 1, -1]) * chance.choice([3 * SECOND, 5 * MINUTE, HOUR, DAY])
+        self.shift = chance.choice([0, 0, 1, -1]) * chance.choice(
+            [3 * SECOND, 5 * MINUTE, HOUR, DAY]
+        )
         self.destinations = _destinations(chance)
         self._climates = {one: self._climate() for one in _TROUBLED}
         self._store_trouble = self._store_troubles()
-        self._conversions = _Conversions(chance)
+        self._conversions = Conversions(chance, poison=chance.choice([0.0, 0.02, 0.02, 0.3]))
 
     def timeline(self) -> Iterator[tuple[int, Happening]]:
         """Return what happens when, in order."""
@@ -137,8 +139,10 @@ class Story:
             pixel = chance.choice([*_TROUBLED, CALM])
             events = next(one.events for one in self.destinations if one.pixel == pixel)
             happenings.append((at, self._conversions.offer(pixel, list(events.items()), at)))
-        for at in self._moments(chance.choice([0, 1, 3, 10, 20])):
-            happenings.append((at, Crash(steps=chance.choice([0, 1, 2, 3, 5, 8, 20]))))
+        happenings += [
+            (at, Crash(steps=chance.choice([0, 1, 2, 3, 5, 8, 20])))
+            for at in self._moments(chance.choice([0, 1, 3, 10, 20]))
+        ]
         happenings += [(at, Stop()) for at in self._moments(chance.choice([0, 0, 1, 3]))]
         happenings += [(at, Replay()) for at in self._moments(chance.choice([0, 0, 1]))]
         if chance.random() < 0.15:
@@ -208,18 +212,21 @@ class Story:
         return tuple((one, one + chance.choice([SECOND, MINUTE, HOUR])) for one in begins)
 
 
-class _Conversions:
-    """Makes submissions; a quarter of what they hold has come before."""
+class Conversions:
+    """Makes submissions; a quarter of what they hold has come before. `poison` is a share."""
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, *, poison: float) -> None:
         self._random = chance
-        self._poison = chance.choice([0.0, 0.02, 0.02, 0.3])
+        self._poison = poison
         self._made: list[tuple[int, str, str, Key]] = []
 
-    def offer(self, pixel: str, events: list[tuple[str, str]], at: int) -> Offer:
+    def offer(
+        self, pixel: str, events: list[tuple[str, str]], at: int, many: int | None = None
+    ) -> Offer:
+        """Return a submission of so many at most, by chance where it is not said."""
         chance = self._random
         chosen: dict[Key, str] = {}
-        for _ in range(chance.choice([1, 1, 3, 8, 30])):
+        for _ in range(many or chance.choice([1, 1, 3, 8, 30])):
             again = [one for one in self._made if one[1] == pixel and abs(one[0] - at) < 6 * DAY]
             if again and chance.random() < 0.25:
                 _, _, event, key = chance.choice(again)

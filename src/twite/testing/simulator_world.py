@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from random import Random
 from typing import Final
 
 from twite.domain.account import total
@@ -15,31 +14,17 @@ from twite.gateway.notices import Notice, Troubled
 from twite.gateway.post import Post
 from twite.gateway.run import Run
 from twite.testing.builders import a_source
+from twite.testing.simulator_chance import TrialChance
+from twite.testing.simulator_checks import told
 from twite.testing.simulator_clock import TrialClock
-from twite.testing.simulator_judge import Judge, Key, told
-from twite.testing.simulator_story import Crash, Happening, Jump, Offer, Plot, Replay, Stop
+from twite.testing.simulator_judge import Judge, Key
 from twite.testing.simulator_store import Ground, MortalStore, Span
+from twite.testing.simulator_story import Crash, Happening, Jump, Offer, Plot, Replay, Stop
 from twite.testing.simulator_x import SimulatedX, SpanTransport
 
 _ALL: Final = 100_000
 _TIGHT: Final = 1_000
 _STOP_WITHIN: Final = 60 * SECOND
-
-
-class TrialChance:
-    """The same seed gives the same numbers; each process has its own."""
-
-    def __init__(self, seed: str) -> None:
-        self._random = Random(seed)  # noqa: S311  to be repeated, not to be secret
-
-    def fraction(self) -> float:
-        return self._random.random()
-
-    def nonce(self) -> str:
-        return f"{self._random.getrandbits(128):032x}"
-
-    def receipt(self) -> str:
-        return f"{self._random.getrandbits(48):012x}-{self._random.getrandbits(64):016x}"
 
 
 class World:
@@ -72,7 +57,7 @@ class World:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._unexpected)
         me = asyncio.current_task()
-        assert me is not None  # noqa: S101  told to the type checker: who runs this is a task
+        assert me is not None  # noqa: S101  told to the type checker
         self._outside.add(me)
         self._boot()
         for at, happening in self._plot.timeline():
@@ -299,8 +284,8 @@ class World:
         )
         return [one.state for one in lives]
 
-    def _unexpected(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, object]
-    ) -> None:
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         del loop
-        self.judge.fail("no_fault_of_ours", f"{context.get('message')}: {context.get('exception')!r}")
+        self.judge.fail(
+            "no_fault_of_ours", f"{context.get('message')}: {context.get('exception')!r}"
+        )

@@ -39,6 +39,7 @@ class Weather(Enum):
     FORBIDDEN = auto()  # 403
     MOVED = auto()  # 302
     WRONG_EVENT = auto()  # 404 about the event
+    ALL_ALIKE = auto()  # 400 to whatever is sent: the account is at fault, not the conversions
     DIES_BEFORE = auto()  # the process ends before X has the request
     DIES_AFTER = auto()  # the process ends when X has it
 
@@ -123,7 +124,7 @@ class SimulatedX:
         self._tell(request, came)
         return came
 
-    def _treat(
+    def _treat(  # noqa: PLR0911  a table of what X does, one line a row
         self, request: Request, met: Met, poison: _Conversion | None
     ) -> Answer | NoAnswer:
         """Do X's work, and return what comes back of it."""
@@ -137,6 +138,8 @@ class SimulatedX:
         if met.weather is Weather.WRONG_EVENT:
             text = f"event_id ({request.keys[0][1]}) does not belong to provided account"
             return self._refusal(404, spec.NOT_FOUND, text, "event_id")
+        if met.weather is Weather.ALL_ALIKE:
+            return self._refusal(400, spec.INVALID_PARAMETER, spec.NO_IDENTIFIER)
         unsure = met.weather in _UNSURE
         if unsure and not met.takes and met.weather in _LOST:
             return self._lost(met, len(request.keys))
@@ -164,7 +167,9 @@ class SimulatedX:
             return self._refusal(429, spec.TOO_MANY_REQUESTS, "slow down")
         return None
 
-    def _lost(self, met: Met, sent: int) -> Answer | NoAnswer:
+    def _lost(  # noqa: PLR0911  a table, too
+        self, met: Met, sent: int
+    ) -> Answer | NoAnswer:
         match met.weather:
             case Weather.TIMEOUT:
                 return NoAnswer(reason="no answer in time", left=True)
@@ -207,7 +212,9 @@ class SimulatedX:
         whole: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        date = format_datetime(datetime.fromtimestamp(self._clock.true_now() // SECOND, UTC), True)
+        date = format_datetime(
+            datetime.fromtimestamp(self._clock.true_now() // SECOND, UTC), usegmt=True
+        )
         return Answer(
             status=status, headers={"date": date, **(headers or {})}, body=body, whole=whole
         )

@@ -25,7 +25,9 @@ async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Findi
             yield finding
     except SettingsError as error:
         found, _, cure = str(error).partition(". ")
-        yield red("settings", found, "The gateway would not start.", f"{cure or 'Mend it'}.")
+        cure = cure or "Mend it in the settings file"
+        end = "" if cure.endswith("?") else "."
+        yield red("settings", found, "The gateway would not start.", f"{cure}{end}")
         try:
             settings = load(path, environ, credentials=False)
         except SettingsError:
