@@ -6,6 +6,7 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable, Malformed
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Refusal
+from twite.domain.times import SECOND
 from twite.gateway.accept import Accept, Remark, XReceipt, XRefused
 from twite.gateway.notices import Accepted
 from twite.testing.builders import NOW, a_destination, a_source
@@ -236,3 +237,25 @@ async def test_an_idempotency_key_makes_a_retry_a_duplicate():
     other = await desk.native(one, idempotency_key="l")
 
     assert (again.duplicates, other.accepted) == (1, 1)
+
+
+async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
+    clock, store = MovingClock(), MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=clock,
+        chance=SeededChance(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"s",
+        wake=lambda _pixel: None,
+    )
+    body = b'{"event": "purchase", "email": "shopper@example.com"}'
+    store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
+    with pytest.raises(LedgerUnavailable):
+        await accept.native(source=a_source(), body=body)
+
+    during = accept.trouble
+    await clock.advance(6 * SECOND)
+    after = accept.trouble
+
+    assert (during, after) == ("disk full", None)

@@ -141,7 +141,7 @@ class Gateway:
             clock=self._clock,
             sources=settings.sources(),
             destinations=destinations,
-            ready=lambda: run.trouble,
+            ready=lambda: accept.trouble or run.trouble,
             metrics=self._metrics.rendered,
             desk_token=self._token,
             metrics_key=settings.server.metrics_key,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -9,15 +10,18 @@ from twite.consent.signals import objection
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.domain.times import SECOND
 from twite.gateway.notices import Accepted, Observer, Silent
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.intake import native, x_api
 from twite.intake.native_conversion import Read
 from twite.x.encode import conversion_body
 
+TROUBLED_FOR: Final = 5 * SECOND
 # Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
 X_SOURCE = "x-api"
 
@@ -82,6 +86,20 @@ class Accept:
         self._salt = salt
         self._wake = wake
         self._observer = observer or Silent()
+        # When a commit last failed (monotonic), and why.
+        self._failed: tuple[int, str] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a submission could not be committed a moment ago, or None.
+
+        It is forgotten after a few seconds: whoever keeps traffic away because of it would else
+        never learn that it has passed.
+        """
+        if self._failed is None:
+            return None
+        at, reason = self._failed
+        return reason if self._clock.elapsed() - at < TROUBLED_FOR else None
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None
@@ -148,7 +166,12 @@ class Accept:
 
     async def _record(self, submission: Submission, suppressed: int) -> tuple[int, ...]:
         """Commit, wake who sends, and return the indexes of the duplicates."""
-        recorded = await self._ledger.record(submission)
+        try:
+            recorded = await self._ledger.record(submission)
+        except LedgerUnavailable as error:
+            self._failed = self._clock.elapsed(), error.reason
+            raise
+        self._failed = None
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
         duplicates = recorded.duplicates
