@@ -1,6 +1,9 @@
 """How commands reach the store: by themselves, or through the gateway that owns it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -8,7 +11,7 @@ import pytest
 from aiohttp import web
 from written import read
 
-from twite.assembly.desk import Reachable, open_desk, open_records, reachable
+from twite.assembly.desk import Reachable, open_desk, open_records, reachable, running
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.stores.sqlite import SQLiteStore
 
@@ -145,3 +148,20 @@ async def test_records_of_a_store_that_is_not_there_are_refused_and_none_is_made
             pass
 
     assert not settings.store.path.exists()
+
+
+def test_a_gateway_that_was_killed_is_not_taken_for_one_that_runs(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    note = tmp_path / "twite.db.gateway"
+    alive, dead = [
+        json.dumps({"pid": pid, "url": "http://127.0.0.1:1", "token": "t"})
+        for pid in (os.getpid(), ended.pid)
+    ]
+
+    found = []
+    for word in (alive, dead, "{"):
+        note.write_text(word)
+        found.append(running(note))
+
+    assert found == [Reachable(pid=os.getpid(), url="http://127.0.0.1:1", token="t"), None, None]

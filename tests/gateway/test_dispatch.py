@@ -326,3 +326,20 @@ async def test_a_stop_lets_what_flies_land():
     assert await stopping
     assert landed == [True]
     assert await setting.state("a") == "delivered"
+
+
+async def test_a_paused_lane_is_not_woken_by_what_comes_in():
+    error = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+    setting = Setting(replies=[refused(error, status=401)])
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    for number in range(50):
+        await setting.record(f"later-{number}")
+    await setting.clock.advance(SECOND)
+
+    assert setting.sent() == [["a"]]
+    await setting.clock.advance(2 * MINUTE)
+    assert sum(len(ids) for ids in setting.sent()) == 52
+    await setting.run.stop(within=1_000)

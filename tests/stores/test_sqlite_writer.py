@@ -1,8 +1,10 @@
 """The writer: groups, backpressure, failures."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+import threading
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ from twite.domain.account import total
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.writer import Writer
 from twite.testing.builders import a_submission, an_entry
 
 
@@ -138,6 +141,7 @@ from twite.domain.account import total
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports import Claim
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 9_000, limit=1, ambiguous_after=0)
@@ -199,3 +203,37 @@ def test_a_full_disk_is_refused_honestly_and_got_over(tmp_path):
     )
 
     assert (done.stdout, done.stderr) == ("recovered\n", "")
+
+
+class Untidy:
+    """A book that cannot even undo."""
+
+    def __init__(self):
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def committed(self):
+        pass
+
+    def rolled_back(self):
+        raise KeyError("undoing went wrong")
+
+
+async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
+    books = [Untidy(), Untidy()]
+    writer = Writer(
+        open_book=lambda: books.pop(0),
+        committed=lambda: None,
+        turn=threading.Lock(),
+        most_conversions=10,
+        most_bytes=1_000,
+    )
+    writer.start()
+
+    answers = [
+        (await asyncio.gather(writer.submit_act(lambda _book: 1 / 0), return_exceptions=True))[0],
+        await writer.submit_act(lambda _book: "written"),
+    ]
+
+    await writer.close()
+    assert isinstance(answers[0], LedgerUnavailable)
+    assert answers[1] == "written"

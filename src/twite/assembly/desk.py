@@ -1,5 +1,6 @@
 """The store, for commands: to read beside a running gateway, or to act on deliveries at rest."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,6 +76,20 @@ def reachable(file: Path) -> Reachable | None:
         return msgspec.json.decode(file.read_bytes(), type=Reachable)
     except (OSError, msgspec.DecodeError, UnicodeError):
         return None
+
+
+def running(file: Path) -> Reachable | None:
+    """Read it, where its process lives: a gateway that was killed leaves its file behind."""
+    found = reachable(file)
+    if found is None:
+        return None
+    try:
+        os.kill(found.pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return found  # another user's
+    return found
 
 
 class GatewayDesk:

@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
 from typing import Final
+
+import uvloop
 
 from twite.assembly.gateway import Gateway
 from twite.assembly.settings import Settings
@@ -18,7 +19,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> bool:
     `ready` is told the address. A second signal ends the process at once: what was in flight is
     resent as ambiguous after the next start. Raises StoreInUse, StoreUnusable, SettingsError.
     """
-    with asyncio.Runner(loop_factory=_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_stopped(Gateway(settings), ready))
 
 
@@ -36,11 +37,3 @@ async def _until_stopped(gateway: Gateway, ready: Callable[[str], None]) -> bool
             loop.remove_signal_handler(stop)
         landed = await gateway.stop()
     return landed
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop()
-    import uvloop  # noqa: PLC0415  # there is none for Windows
-
-    return uvloop.new_event_loop()

@@ -60,6 +60,8 @@ class Lane:
         self._slots = asyncio.Semaphore(pace.in_flight)
         self._flying: set[asyncio.Task[None]] = set()
         self._stopping = False
+        # Something landed, or the stop came: all that can open a closed lane before its time.
+        self._turned = asyncio.Event()
 
     def wake(self) -> None:
         """Hear that something may be due."""
@@ -69,6 +71,7 @@ class Lane:
         """Claim no more; what flies lands."""
         self._stopping = True
         self._news.set()
+        self._turned.set()
 
     async def run(self) -> None:
         """Send until stopped, and return when nothing is in flight."""
@@ -89,14 +92,15 @@ class Lane:
             await self._turn()
         except PassingError as error:
             self._observer.see(Troubled(where="outbox", reason=error.reason))
-            await self._rest(STORE_PAUSE)
+            await self._rest(STORE_PAUSE, self._turned)
         except Exception as error:  # noqa: BLE001  a lane that ends is a pixel that nobody sends to
             self._observer.see(Troubled(where="lane", reason=type(error).__name__))
-            await self._rest(STORE_PAUSE)
+            await self._rest(STORE_PAUSE, self._turned)
 
     async def _turn(self) -> None:
         """Claim one batch and let it fly, or wait for a reason to."""
         self._news.clear()
+        self._turned.clear()
         batch, closed = None, 0
         await self._slots.acquire()
         try:
@@ -108,7 +112,8 @@ class Lane:
             if batch is None:
                 self._slots.release()
         if batch is None:
-            await self._rest(closed or IDLE)
+            # A closed lane has no use for news of submissions, and there may be thousands.
+            await self._rest(closed or IDLE, self._turned if closed else self._news)
             return
         task = asyncio.create_task(self._land(batch))
         self._flying.add(task)
@@ -147,15 +152,16 @@ class Lane:
         finally:
             self._slots.release()
             self._news.set()
+            self._turned.set()
 
     async def _linger(self) -> None:
         if self._pace.linger and not self._stopping:
             await self._clock.sleep(self._pace.linger)
 
-    async def _rest(self, ms: int) -> None:
-        """Wait for news, at most this long."""
+    async def _rest(self, ms: int, event: asyncio.Event) -> None:
+        """Wait for an event, at most this long."""
         timer = asyncio.ensure_future(self._clock.sleep(ms))
-        news = asyncio.ensure_future(self._news.wait())
+        news = asyncio.ensure_future(event.wait())
         try:
             await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
         finally:

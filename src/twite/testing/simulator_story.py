@@ -135,7 +135,7 @@ class Story:
         """Return what happens when, in order."""
         chance = self._random
         happenings: list[tuple[int, Happening]] = []
-        for at in self._moments(chance.randint(15, 60)):
+        for at in sorted(self._moments(chance.randint(15, 60))):
             pixel = chance.choice([*_TROUBLED, CALM])
             events = next(one.events for one in self.destinations if one.pixel == pixel)
             happenings.append((at, self._conversions.offer(pixel, list(events.items()), at)))
@@ -227,7 +227,7 @@ class Conversions:
         chance = self._random
         chosen: dict[Key, str] = {}
         for _ in range(many or chance.choice([1, 1, 3, 8, 30])):
-            again = [one for one in self._made if one[1] == pixel and abs(one[0] - at) < 6 * DAY]
+            again = [one for one in self._made if one[1] == pixel and at - one[0] < 6 * DAY]
             if again and chance.random() < 0.25:
                 _, _, event, key = chance.choice(again)
             else:

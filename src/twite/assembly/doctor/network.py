@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from twite.assembly.desk import running
 from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
 from twite.domain.destination import OAuthKeys
@@ -98,7 +99,7 @@ def _listening(settings: Settings) -> Finding:
     try:
         socket.create_server((where.host, where.port), family=family).close()
     except OSError as failure:
-        if settings.store.gateway_file.exists():
+        if running(settings.store.gateway_file) is not None:
             return green("address", f"{where} is in use, and a gateway says it runs")
         return red(
             "address",

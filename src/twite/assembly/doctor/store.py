@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
-from twite.assembly.desk import Reachable, open_records, reachable
+from twite.assembly.desk import Reachable, open_records, running
 from twite.assembly.doctor.disk import disk
 from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
@@ -67,16 +67,16 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
             "Look at the disk, and run this again.",
         )
         return
-    running = reachable(settings.store.gateway_file)
-    yield green("store", f"{settings.store.path} can be read{_owner(running)}")
+    owner = _owner(running(settings.store.gateway_file))
+    yield green("store", f"{settings.store.path} can be read{owner}")
     for finding in _balance(accounts):
         yield finding
     for finding in _pauses(pauses):
         yield finding
 
 
-def _owner(running: Reachable | None) -> str:
-    return f"; a gateway runs as process {running.pid}" if running else ""
+def _owner(gateway: Reachable | None) -> str:
+    return f"; a gateway runs as process {gateway.pid}" if gateway else ""
 
 
 def _balance(accounts: Sequence[Account]) -> Iterator[Finding]:

@@ -133,7 +133,7 @@ class Writer:
             group, going = self._gather()
             if group:
                 with self._turn:
-                    outcomes = self._commit(group)
+                    outcomes = self._outcomes(group)
                 self._committed()
                 self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
             # Otherwise the last group's values would live until the next.
@@ -156,6 +156,23 @@ class Writer:
             if isinstance(operation, Recording):
                 together += len(operation.submission.entries)
         return group, True
+
+    def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
+        """Commit; whatever goes wrong, somebody is told and the writer goes on.
+
+        Should even undoing fail, the connection is given up. What of the group was committed by
+        itself before is then told as failed: who sends it again is told that it is a duplicate.
+        """
+        try:
+            return self._commit(group)
+        except Exception as error:  # noqa: BLE001 - a writer that ends lets everyone wait for ever
+            self._book = None
+            told = LedgerUnavailable(
+                reason=f"the store failed ({type(error).__name__})",
+                retry_after=_RETRY_AFTER_FAILURE,
+            )
+            told.__cause__ = error
+            return [(operation.future, None, told) for operation in group]  # type: ignore[misc]  # as above
 
     def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
         try:
