@@ -37,7 +37,7 @@ def test_a_denial_counts_beside_a_grant_of_the_same_name():
 
 @pytest.mark.parametrize(
     "signals",
-    [None, {}, {"ad_storage": ""}, {"ad_storage": "maybe"}, {"analytics_storage": "granted"}],
+    [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}],
 )
 def test_silence_is_denial_only_where_consent_is_required(signals):
     assert objection(signals, required=True) == "consent_missing"
@@ -63,3 +63,19 @@ def test_to_require_consent_never_lets_more_through(signals):
 @given(SIGNALS, st.sampled_from(["ad_storage", "ad_user_data"]))
 def test_one_more_denial_never_lets_anything_through(signals, name):
     assert objection(signals | {name: "denied"}, required=False) is not None
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"ad_storge": "denied"},
+        {"ad_storage": "refused"},
+        {"ad_storage": "granted", "ad_user_data": "maybe"},
+        {"": "granted"},
+    ],
+)
+def test_what_may_be_a_misspelt_denial_sends_nothing(signals):
+    reason = objection(signals, required=False)
+
+    assert reason is not None
+    assert reason.startswith("consent_unclear: ")

@@ -57,9 +57,7 @@ def test_every_decision_record_is_listed():
     index = (DOCS / "decisions/README.md").read_text()
 
     unlisted = [
-        page.name
-        for page in (DOCS / "decisions").glob("0*.md")
-        if f"({page.name})" not in index
+        page.name for page in (DOCS / "decisions").glob("0*.md") if f"({page.name})" not in index
     ]
 
     assert unlisted == []

@@ -19,6 +19,8 @@ from twite.domain.fault import CODES, Fault, fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 
+CURE = "Stop that one, or give this one a store.url of its own"
+
 
 @pytest.mark.parametrize(
     ("identifiers", "suffice"),
@@ -88,8 +90,12 @@ def test_a_limit_is_that_of_the_account_where_it_is_known(account, meter):
         (Malformed(code="c", path="p", message="m"), SenderError, "m"),
         (SettingsError(place="a.b", message="m"), OperatorError, "a.b: m"),
         (SettingsError(place="", message="m"), OperatorError, "m"),
-        (StoreInUse(path="x.db", owner=7), OperatorError, "x.db is in use by process 7"),
-        (StoreInUse(path="x.db", owner=None), OperatorError, "x.db is in use by another process"),
+        (StoreInUse(path="x.db", owner=7), OperatorError, f"x.db is in use by process 7. {CURE}"),
+        (
+            StoreInUse(path="x.db", owner=None),
+            OperatorError,
+            f"x.db is in use by another process. {CURE}",
+        ),
         (StoreUnusable(path="x.db", reason="r", cure="C."), OperatorError, "x.db: r. C."),
         (LedgerFull(reason="full", retry_after=1), PassingError, "full"),
         (IllegalTransition("no"), OurError, "no"),

@@ -343,3 +343,15 @@ async def test_a_paused_lane_is_not_woken_by_what_comes_in():
     await setting.clock.advance(2 * MINUTE)
     assert sum(len(ids) for ids in setting.sent()) == 52
     await setting.run.stop(within=1_000)
+
+
+async def test_an_x_that_is_down_is_not_asked_for_every_batch_of_a_full_outbox():
+    nothing = NoAnswer(reason="no connection", left=False)
+    setting = Setting(replies=[nothing] * 1_000, pace=Pace(batch=1))
+    await setting.record(*[f"c{i}" for i in range(200)])
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert 2 <= len(setting.transport.sent) <= 60
+    await setting.run.stop(within=1_000)

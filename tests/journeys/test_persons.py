@@ -80,3 +80,21 @@ def test_no_secret_is_printed(tmp_path, x_emulator):
     printed = log + metrics + "".join(one.stdout + one.stderr for one in outputs)
     assert "emulator-pixel-token" not in printed
     assert "journey-key" not in printed
+
+
+def test_an_address_in_the_wrong_place_is_refused_or_masked(tmp_path, x_emulator):
+    good = {"event": "purchase", "twclid": "23opevjt88psuo13lu8d020qkn"}
+    with Gateway(tmp_path, x_emulator.url) as gateway:
+        status, answer = gateway.post(good | {"conversion_id": EMAIL})
+        gateway.post(good | {"conversion_id": "1", "user_agent": f"robot ({EMAIL})"})
+        gateway.post(good | {"conversion_id": "2", "description": f"call {PHONE} or {EMAIL}"})
+        gateway.post(good | {"conversion_id": "3", "value": PHONE, "currency": "EUR"})
+        gateway.post(good | {"conversion_id": "4", "contents": [{"name": f"gift for {EMAIL}"}]})
+        gateway.drained()
+        gateway.kill()
+
+    assert status == 422
+    assert answer["rejected"][0]["errors"][0]["code"] == "id_is_a_person"
+    files = [path.read_bytes().lower() for path in tmp_path.rglob("*") if path.is_file()]
+    files.append(json.dumps(x_emulator.received(bodies=True)).encode().lower())
+    assert [one for one in SPELLINGS for held in files if one in held] == []

@@ -234,3 +234,29 @@ def test_an_old_sqlite_is_refused():
 
     with pytest.raises(StoreUnusable, match=r"SQLite 3\.34\.1 is too old"):
         refuse_old_sqlite("twite.db", (3, 34, 1))
+
+
+async def test_a_damaged_file_is_named_with_the_cure(tmp_path):
+    path = tmp_path / "twite.db"
+    store = await SQLiteStore.open(str(path))
+    await store.record(a_submission(an_entry()))
+    await store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+    with pytest.raises(StoreUnusable) as owning:
+        await SQLiteStore.open(str(path))
+    with pytest.raises(StoreUnusable) as reading:
+        await read_accounts(path)
+
+    for refused in (owning, reading):
+        assert str(refused.value).startswith(f"{path}: it is damaged (")
+        assert "restore a backup" in str(refused.value)
+
+
+async def read_accounts(path):
+    reader = await SQLiteReader.open(str(path))
+    try:
+        await reader.accounts()
+    finally:
+        await reader.close()

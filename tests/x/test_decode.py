@@ -115,7 +115,14 @@ def test_400_is_about_conversions_and_keeps_the_words_of_x():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 def test_400_without_readable_errors_is_about_conversions_too(body):
-    assert heard(400, body) == Rejected(scope=Scope.CONVERSION, reason="400")
+    assert heard(400, body, sent=2) == Rejected(scope=Scope.CONVERSION, reason="400")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
+def test_one_alone_is_not_given_up_for_a_400_that_says_nothing(body):
+    outcome = heard(400, body, sent=1)
+
+    assert outcome == Errored(reason="400 without a reason of X's", ambiguous=False)
 
 
 def test_an_error_without_words_does_not_hide_the_others():

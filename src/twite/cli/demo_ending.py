@@ -49,7 +49,11 @@ def tell_the_end(cast: Cast, story: Story) -> bool:
             ("received by API", counted.by_api, f"{counted.again} of them a second time"),
             ("received by pixel", counted.by_pixel, "the buyers' browsers"),
             ("counted", counted.counted, "each once"),
-            ("dropped as twins", counted.dropped, "pixel and API, or the API's resend"),
+            (
+                "dropped as twins",
+                counted.dropped,
+                "of pixel and API; of resends, as assumed of X",
+            ),
         ],
     )
     _tell_a_life(cast, counted)

@@ -56,7 +56,8 @@ class StoreInUse(OperatorError):
 
     def __init__(self, *, path: str, owner: int | None) -> None:
         super().__init__(
-            f"{path} is in use by {f'process {owner}' if owner else 'another process'}"
+            f"{path} is in use by {f'process {owner}' if owner else 'another process'}. "
+            "Stop that one, or give this one a store.url of its own"
         )
         self.path = path
         self.owner = owner

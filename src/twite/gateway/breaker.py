@@ -3,6 +3,7 @@
 from typing import Final
 
 from twite.domain.errors import PassingError
+from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
 from twite.gateway.notices import Observer, Paused, Resumed
 from twite.gateway.ports import Clock, Outbox, Pause
@@ -28,6 +29,9 @@ class Breaker:
         self._noted = pause
         # A restart may be the operator's cure: the first probe goes at once.
         self._probe_at = clock.elapsed()
+        # How often in a row X has been out of reach, and until when it is left alone for it.
+        self._stumbles = 0
+        self._resting_until = clock.elapsed()
         self.blames_conversions = pause is not None and pause.reason.startswith(REFUSED_ALIKE)
 
     @property
@@ -37,7 +41,10 @@ class Breaker:
 
     def wait(self) -> int:
         """Return milliseconds until something may be sent: 0 is now."""
-        return 0 if self._pause is None else max(0, self._probe_at - self._clock.elapsed())
+        until = self._resting_until
+        if self._pause is not None:
+            until = max(until, self._probe_at)
+        return max(0, until - self._clock.elapsed())
 
     async def trip(self, reason: str, *, blames_conversions: bool = False) -> None:
         """Stop sending. `blames_conversions`: X refused many conversions, all alike."""
@@ -54,9 +61,21 @@ class Breaker:
                 self._noted = None
                 raise
 
-    def put_off(self) -> None:
-        """Probe again later: this answer decided nothing."""
-        self._probe_at = self._clock.elapsed() + PROBE_EVERY
+    def stumbled(self, *, chance: float) -> None:
+        """Hear of an answer that decided nothing: leave X alone for a while, longer each time.
+
+        The deliveries have moments of their own; this keeps a full outbox from trying every batch
+        of it against an X that is down. `chance` is in [0, 1).
+        """
+        now = self._clock.elapsed()
+        self._stumbles += 1
+        self._resting_until = now + backoff(attempts=self._stumbles, chance=chance)
+        self._probe_at = now + PROBE_EVERY
+
+    def stood(self) -> None:
+        """Hear that X answered to the point."""
+        self._stumbles = 0
+        self._resting_until = self._clock.elapsed()
 
     async def passed(self) -> None:
         """Send again: X took what it was sent, or judged it on its merits."""

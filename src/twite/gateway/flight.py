@@ -173,6 +173,8 @@ class Flight:
             )
 
     async def _mind_the_pixel(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Errored):
+            self._breaker.stood()
         match outcome:
             case Delivered():
                 await self._breaker.passed()
@@ -184,8 +186,8 @@ class Flight:
             case Rejected() if not self._breaker.blames_conversions:
                 # It knows who asks, and judges what is asked.
                 await self._breaker.passed()
-            case Errored():
-                self._breaker.put_off()
+            case Errored(limited=False):
+                self._breaker.stumbled(chance=self._chance.fraction())
 
     def _note(
         self, batch: Batch, group: Group, came: Answer | NoAnswer, outcome: Outcome, *, took: int

@@ -16,7 +16,12 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.money import amount, currency
 from twite.domain.times import DAY, moment
 from twite.intake.native_shape import Native, NativeContent
-from twite.intake.native_texts import free_text, refuse_control_characters, refuse_long_texts
+from twite.intake.native_texts import (
+    free_text,
+    names_a_person,
+    refuse_control_characters,
+    refuse_long_texts,
+)
 from twite.intake.page_address import scrubbed_url
 
 T = TypeVar("T")
@@ -26,6 +31,7 @@ _LONGEST_GUESS: Final = 64  # what is longer is not a misspelt name
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +86,7 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     url = None if given.url is None else scrubbed_url(given.url)
     if context.lengthy:
         refuse_long_texts(given, url, faults)
-    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
-    if len(identity) > MAX_ID:
-        faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
+    identity = _identity(given, faults)
     suppressed = context.objection(given.consent)
     scrubbed = _scrubbed(given, identifiers if suppressed is None else None, url)
     if not identifiers.suffice:
@@ -129,11 +133,27 @@ def _scrubbed(given: Native, identifiers: Identifiers | None, url: str | None) -
         phone_sha256=identifiers and identifiers.phone,
         twclid=identifiers and identifiers.click_id,
         ip=identifiers and given.ip,
-        user_agent=identifiers and given.user_agent,
+        user_agent=identifiers and identifiers.user_agent,
         url=url,
+        # What is no amount may be anything.
+        value=given.value if _may_be_amount(given.value) else _NULL,
         description=free_text(given.description),
         search=free_text(given.search),
     )
+
+
+def _may_be_amount(raw: msgspec.Raw) -> bool:
+    """Whether nothing but an amount, well or badly written, can stand in it."""
+    return len(raw) < 32 and not any(byte in b"@+ /" for byte in bytes(raw))
+
+
+def _identity(given: Native, faults: list[Fault]) -> str:
+    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+    if len(identity) > MAX_ID:
+        faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
+    elif names_a_person(identity):
+        faults.append(fault("conversion_id", "id_is_a_person"))
+    return identity
 
 
 def _event(given: Native, context: Context, faults: list[Fault]) -> tuple[str, str]:

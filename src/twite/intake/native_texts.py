@@ -10,15 +10,29 @@ MAX_TEXT: Final = 4_096
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+# Written with its country code, so that no order number is taken for one.
+_PHONE: Final = re.compile(r"\+[1-9](?:[\s().-]?\d){7,14}(?!\d)")
 _EMAIL_IN_JSON: Final = re.compile(rb"""[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
 
 
 def free_text(text: str | None) -> str | None:
-    """Return what people wrote, without the emails in it; None where nothing is left."""
+    """Return what people wrote, without emails and international phone numbers.
+
+    None where nothing is left.
+    """
     if text is None:
         return None
     plain = text.strip()
-    return (_EMAIL.sub("***", plain) if "@" in plain else plain) or None
+    if "@" in plain:
+        plain = _EMAIL.sub("***", plain)
+    if "+" in plain:
+        plain = _PHONE.sub("***", plain)
+    return plain or None
+
+
+def names_a_person(text: str) -> bool:
+    """Return whether there is an email in a text that must stay as it is."""
+    return "@" in text and _EMAIL.search(text) is not None
 
 
 def without_emails(kept: bytes) -> bytes:

@@ -20,7 +20,7 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.money import amount, currency
 from twite.domain.outcome import Complaint
 from twite.domain.times import LATEST, moment
-from twite.intake.native_texts import free_text, without_emails
+from twite.intake.native_texts import free_text, names_a_person, without_emails
 from twite.intake.page_address import scrubbed_url
 from twite.intake.strict_json import decode
 from twite.intake.x_api_shape import XContent, XConversion, XIdentifier, XRequest
@@ -254,7 +254,7 @@ def _double(raw: msgspec.Raw, parameter: str, complaints: list[Complaint]) -> st
 
 def _identity(given: XConversion, complaints: list[Complaint]) -> str:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
-    if len(identity) > _MAX_ID or _CONTROL.search(identity):
+    if len(identity) > _MAX_ID or _CONTROL.search(identity) or names_a_person(identity):
         complaints.append(_wrong_type("String", identity, "conversion_id"))
     return identity
 

@@ -4,6 +4,7 @@ What was seen                                          what it means
 200, conversions_processed = what was sent             Delivered
 200 with another number, or without one, or not JSON   Errored, ambiguous: some of it may be counted
 400                                                    Rejected, CONVERSION: X takes nothing of it
+400 without X's errors, to one conversion alone        Errored: nobody says what is wrong with it
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 404 otherwise, 401, 403, 3xx, other 4xx                Rejected, PIXEL: settings, not conversions
@@ -70,6 +71,9 @@ def decode(
         return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
     if status in {408, 423} or status >= 500:
         return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
+    if status == 400 and not complaints and sent == 1:
+        # Nobody says what is wrong with it: no reason to give it up.
+        return Errored(reason=f"{words} without a reason of X's", ambiguous=False)
     return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
 
 

@@ -12,6 +12,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports import Pause
 from twite.stores.sqlite import records
 from twite.stores.sqlite.connection import connect_reader
+from twite.stores.sqlite.damage import damaged, is_damage
 from twite.stores.sqlite.schema import migrations, refuse_newer, version_of
 
 T = TypeVar("T")
@@ -20,14 +21,15 @@ T = TypeVar("T")
 class SQLiteReader:
     """The Records of a database, whoever owns it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
+        self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-reader")
 
     @classmethod
     async def open(cls, path: str) -> Self:
         """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
-        return cls(await asyncio.to_thread(_connect, path))
+        return cls(await asyncio.to_thread(_connect, path), path)
 
     async def close(self) -> None:
         await self._read(sqlite3.Connection.close)
@@ -62,6 +64,8 @@ class SQLiteReader:
         try:
             return await loop.run_in_executor(self._thread, what, self._connection)
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise damaged(self._path, error) from error
             raise LedgerUnavailable(reason=str(error), retry_after=1) from error
 
 
@@ -69,8 +73,10 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = connect_reader(path)
     try:
         _refuse_other_version(version_of(connection), path)
-    except StoreUnusable:
+    except (StoreUnusable, sqlite3.DatabaseError) as error:
         connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
         raise
     return connection
 

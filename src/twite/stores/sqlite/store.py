@@ -19,6 +19,7 @@ from twite.stores.sqlite import desk, outbox
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.damage import damaged, is_damage
 from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
 from twite.stores.sqlite.queries import query
@@ -73,7 +74,7 @@ class SQLiteStore:
         async with AsyncExitStack() as undo:
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)
-            salt, epoch = await asyncio.to_thread(_prepare, path)
+            salt, epoch = await asyncio.to_thread(_prepared, path)
             turn = threading.Lock()
             checkpoints = Checkpoints(path, turn=turn)
             writer = Writer(
@@ -186,6 +187,16 @@ def _passes(error: LedgerUnavailable) -> bool:
 
 def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> Book:
     return Book(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
+
+
+def _prepared(path: str) -> tuple[bytes, int]:
+    """Raises StoreUnusable for a file that SQLite cannot make sense of."""
+    try:
+        return _prepare(path)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise
 
 
 def _prepare(path: str) -> tuple[bytes, int]:
