@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
+from twite.stores.sqlite.damage import damaged, is_damage
 
 # UPSERT with several rows, RETURNING, UPDATE FROM, JSON functions built in on Debian and Python.
 LEAST_SQLITE: Final = (3, 35, 0)
@@ -62,8 +63,10 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
             _refuse_other(path, name, expected, connection.execute(f"PRAGMA {name}").fetchone()[0])
     except sqlite3.Error as error:
         connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
         raise StoreUnusable(
-            path=path, reason=str(error), cure="Restore the file from a backup, or name another"
+            path=path, reason=str(error), cure="Look at the file and its folder, or name another"
         ) from error
     except StoreUnusable:
         connection.close()
@@ -87,6 +90,8 @@ def connect_reader(path: str) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.Error as error:
         connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
         raise StoreUnusable(
             path=path, reason=str(error), cure="Name a database that Twite has made"
         ) from error

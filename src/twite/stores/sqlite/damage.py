@@ -1,18 +1,18 @@
-"""A database that SQLite cannot make sense of."""
+"""A database whose pages make no sense."""
 
 import sqlite3
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
 
-# Result codes: the file is malformed, or no database. [sqlite.org/rescode.html]
-_DAMAGE: Final = frozenset({11, 26})
+# The result code of a malformed file. [sqlite.org/rescode.html]
+_CORRUPT: Final = 11
 
 
 def is_damage(error: BaseException) -> bool:
     """Return whether an error of SQLite's tells of a damaged file."""
     code = getattr(error, "sqlite_errorcode", 0)
-    return isinstance(error, sqlite3.DatabaseError) and (code & 0xFF) in _DAMAGE
+    return isinstance(error, sqlite3.DatabaseError) and (code & 0xFF) == _CORRUPT
 
 
 def damaged(path: str, error: BaseException) -> StoreUnusable:
