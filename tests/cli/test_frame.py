@@ -68,7 +68,11 @@ def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
     ("error", "sentence"),
     [
         (SettingsError(place="x.rate", message="is wrong"), "Error: x.rate: is wrong\n"),
-        (StoreInUse(path="twite.db", owner=7), "Error: twite.db is in use by process 7\n"),
+        (
+            StoreInUse(path="twite.db", owner=7),
+            "Error: twite.db is in use by process 7. Stop that one, or give this one a store.url of "
+            "its own\n",
+        ),
         (
             SettingsError(place="pixel[0].\x1b[2J", message="[red]unknown[/red]"),
             "Error: pixel[0].\\x1b[2J: [red]unknown[/red]\n",
