@@ -5,6 +5,8 @@ from twite import __version__
 from twite.cli import COMMANDS, application, explained, run
 from twite.domain.errors import SettingsError, StoreInUse
 
+CURE = "Stop that one, or give this one a store.url of its own"
+
 
 def help_of(*words: str) -> str:
     code, out, err = twite(*words, "--help", environ={"COLUMNS": "200"})
@@ -70,8 +72,7 @@ def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
         (SettingsError(place="x.rate", message="is wrong"), "Error: x.rate: is wrong\n"),
         (
             StoreInUse(path="twite.db", owner=7),
-            "Error: twite.db is in use by process 7. Stop that one, or give this one a store.url of "
-            "its own\n",
+            f"Error: twite.db is in use by process 7. {CURE}\n",
         ),
         (
             SettingsError(place="pixel[0].\x1b[2J", message="[red]unknown[/red]"),
