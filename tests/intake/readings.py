@@ -1,10 +1,14 @@
 """What the tests of our own format and of X's read with."""
 
+import hashlib
 import json
 from functools import partial
 
+import pytest
+
 from twite.consent.signals import objection
 from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.errors import Malformed
 from twite.domain.secret import Secret
 from twite.intake import native, x_api
 
@@ -17,6 +21,34 @@ DESTINATIONS = {
         events={"purchase": "o8z6k", "sign_up": "o8z6m"},
     )
     for pixel in ("o8z6j", "p2", "closed")
+}
+
+FULL = {
+    "event": "purchase",
+    "conversion_id": "order-1001",
+    "time": "2026-11-24T10:00:00Z",
+    "value": "49.90",
+    "currency": "EUR",
+    "email": "Shopper@Example.com ",
+    "phone": "+44 20 7946 0958",
+    "twclid": CLICK,
+    "ip": "203.0.113.7",
+    "user_agent": "Mozilla/5.0",
+    "url": "https://shop.example/thanks?order=1001",
+    "contents": [
+        {
+            "id": "SKU-1",
+            "name": "Mug",
+            "price": "24.95",
+            "quantity": 2,
+            "group": "mugs",
+            "type": "kitchen",
+        }
+    ],
+    "description": "Two mugs",
+    "search": "mug",
+    "consent": {"ad_storage": "granted"},
+    "pixel": "o8z6j",
 }
 
 
@@ -68,3 +100,17 @@ def x_conversion(**fields):
 
 def read_one_x(**fields):
     return read_x({"conversions": [x_conversion(**fields)]})
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def codes(result):
+    return [(fault.path, fault.code) for fault in result.faults]
+
+
+def refusal(body):
+    with pytest.raises(Malformed) as caught:
+        read_bytes(body)
+    return caught.value.code, caught.value.path, caught.value.message
