@@ -98,6 +98,18 @@ async def test_a_signature_for_the_host_that_was_called_is_good(staged, url):
     assert answer.status == 200
 
 
+async def test_a_query_says_nothing_but_is_part_of_what_was_signed(staged):
+    stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
+    path = f"{PATH}?trace=1"
+
+    answers = [
+        await post(stage, path, headers=signature(url=f"https://t.shop.example{path}")),
+        await post(stage, path, headers=signature(nonce="n2")),
+    ]
+
+    assert [answer.status for answer in answers] == [200, 401]
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -97,8 +97,9 @@ class Collector:
             if path == NATIVE_PATH and scope["method"] == "POST":
                 answer = await self._native.answer(dict(scope["headers"]), receive)
             elif path.startswith(PREFIXES):
+                query = scope["query_string"].decode("latin-1")
                 answer = await self._x.answer(
-                    scope["method"], path, dict(scope["headers"]), receive
+                    scope["method"], path, query, dict(scope["headers"]), receive
                 )
             else:
                 await self._quiet(scope, receive, send)

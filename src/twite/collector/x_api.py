@@ -95,9 +95,17 @@ class XRoute:
         self._nonces = Nonces(seconds=_NONCE_SECONDS)
 
     async def answer(
-        self, method: str, path: str, headers: Mapping[bytes, bytes], receive: Receive
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
     ) -> Answer:
-        """Raises Gone; every other end is an answer in X's shape."""
+        """Raises Gone; every other end is an answer in X's shape.
+
+        A query says nothing on this route, but a client that sends one has signed it.
+        """
         prefix, _, pixel = path.rpartition("/")
         version = _ROUTES.get(f"{prefix}/")
         if version is None or not pixel:
@@ -114,7 +122,7 @@ class XRoute:
         if destination is None:
             message = f"pixel_id ({pixel[:64]}) was not found"
             return _refusal(404, spec.NOT_FOUND, message, parameter="pixel_id", version=version)
-        if not self._authentic(destination, path, headers):
+        if not self._authentic(destination, f"{path}?{query}" if query else path, headers):
             return _refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
         try:
             return await self._accepted(destination, version, headers, receive)
@@ -165,15 +173,15 @@ class XRoute:
         )
 
     def _authentic(
-        self, destination: Destination, path: str, headers: Mapping[bytes, bytes]
+        self, destination: Destination, target: str, headers: Mapping[bytes, bytes]
     ) -> bool:
         credentials = destination.credentials
         if isinstance(credentials, PixelToken):
             offered = headers.get(_TOKEN_HEADER, b"")
             return hmac.compare_digest(offered, credentials.token.reveal().encode())
-        return self._signed(credentials, path, headers)
+        return self._signed(credentials, target, headers)
 
-    def _signed(self, keys: OAuthKeys, path: str, headers: Mapping[bytes, bytes]) -> bool:
+    def _signed(self, keys: OAuthKeys, target: str, headers: Mapping[bytes, bytes]) -> bool:
         """Verify the signature for the host that the client says it called, or our public one."""
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         if authorization[:6].lower() != "oauth ":
@@ -186,7 +194,7 @@ class XRoute:
                 continue
             nonce = oauth1.verify(
                 method="POST",
-                url=f"{origin}{path}",
+                url=f"{origin}{target}",
                 authorization=authorization,
                 keys=keys,
                 now=now,
