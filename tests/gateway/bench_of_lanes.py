@@ -29,8 +29,9 @@ class Setting:
         replies: Iterable[Reply] = (),
         destinations: Iterable[Destination] = (),
         pace: Pace | None = None,
+        clock: MovingClock | None = None,
     ) -> None:
-        self.clock = MovingClock()
+        self.clock = clock or MovingClock()
         self.store = MemoryStore()
         self.transport = ScriptedTransport(replies)
         self.seen = Seen()

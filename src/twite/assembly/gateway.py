@@ -166,11 +166,7 @@ class Gateway:
 
 
 def _calm_the_collector_of_garbage() -> None:
-    """Spare what lives for ever, and look at the rest less often.
-
-    The full collections of a busy loop showed as p99: 16 ms became 5 with this and checkpoints on a
-    thread of their own (docs/reference/performance.md).
-    """
+    """Spare what lives for ever, and look at the rest less often: it makes hardly any cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -68,9 +68,14 @@ class Breaker:
         of it against an X that is down. `chance` is in [0, 1).
         """
         now = self._clock.elapsed()
-        self._stumbles += 1
-        self._resting_until = now + backoff(attempts=self._stumbles, chance=chance)
         self._probe_at = now + PROBE_EVERY
+        if now < self._resting_until:
+            # Of those that flew together: one outage, told several times.
+            return
+        self._stumbles += 1
+        rest = backoff(attempts=self._stumbles, chance=chance)
+        # Never for longer than a paused pixel waits: an X that is back must be noticed.
+        self._resting_until = now + min(rest, PROBE_EVERY)
 
     def stood(self) -> None:
         """Hear that X answered to the point."""
