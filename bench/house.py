@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -231,9 +232,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for(ready: "object", seconds: float = 60.0) -> None:
+def wait_for(ready: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
-    while not ready():  # type: ignore[operator]
+    while not ready():
         if time.monotonic() > end:
             raise SystemExit("a process did not get ready in time")
         time.sleep(0.02)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from twite.domain.delivery import TRANSITIONS
 from twite.domain.fault import CODES
+from twite.intake.native_shape import Native, NativeContent
 from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +62,16 @@ def test_every_decision_record_is_listed():
     ]
 
     assert unlisted == []
+
+
+def test_every_field_of_a_conversion_is_documented():
+    page = (DOCS / "reference/http.md").read_text()
+    table = page.split("| field | what it takes")[1].split("\n\n")[0]
+    line = next(one for one in page.split("\n\n") if one.startswith("A line of `contents`"))
+
+    documented = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)))
+    )
+
+    assert documented == set(Native.__struct_fields__)
+    assert set(NativeContent.__struct_fields__) <= set(re.findall(r"`(\w+)`", line))

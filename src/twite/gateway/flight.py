@@ -145,7 +145,7 @@ class Flight:
         ids = tuple(delivery.id for delivery, _ in refused)
         await self._decide(
             batch,
-            Fate(trigger=Trigger.HELD, deliveries=ids, reason=f"all refused alike: {reason}"),
+            Fate(trigger=Trigger.HELD, deliveries=ids, reason=f"{REFUSED_ALIKE}: {reason}"),
         )
         await self._breaker.trip(f"{REFUSED_ALIKE}: {reason}", blames_conversions=True)
 
