@@ -69,6 +69,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     pixels: tuple[str, ...] = ()
     consent: Literal["optional", "required"] = "optional"
     region: str | None = None
+    events: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
     `pixels` are those a submission may name; `pixel` is the one meant when it names none.
+    `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
+    what it does not name, the doors know a default for.
     """
 
     name: str
@@ -59,3 +61,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     consent_required: bool = False
     region: str | None = None
+    events: Mapping[str, str] = msgspec.field(default_factory=dict)

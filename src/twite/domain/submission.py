@@ -12,6 +12,22 @@ class Door(StrEnum):
 
     NATIVE = auto()  # POST /v1/conversions
     X_API = auto()  # POST /12/measurement/conversions/{pixel}
+    BEACON = auto()  # POST /t, from our own script
+    GA4 = auto()  # /g/collect
+    MEASUREMENT_PROTOCOL = auto()  # POST /mp/collect
+    DATA_TAG = auto()  # /data, from Stape's Data Tag
+    SGTM = auto()  # POST /v1/sgtm, from our own tag in a server container
+    STAPE = auto()  # POST /stape-api/{key}/v1/twitter/auth-proxy
+
+
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that came in and is no conversion of its source: counted, and not kept.
+
+    `name` is what the door called it, as in `scroll`, cut to 64 characters; `reason` is a word.
+    """
+
+    name: str
+    reason: str
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -56,6 +72,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     entries: tuple[Entry, ...]
     refusals: tuple[Refusal, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
 
     def __repr__(self) -> str:
         return f"Submission({self.receipt}, {self.source}, {self.entries!r}, {self.refusals!r})"

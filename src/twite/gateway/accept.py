@@ -13,11 +13,13 @@ from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.notices import Accepted, Observer, Silent
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.intake import native, x_api
+from twite.intake.found import Found
+from twite.intake.native import Reading
 from twite.intake.native_conversion import Read
 from twite.x.encode import conversion_body
 
@@ -118,15 +120,44 @@ class Accept:
             idempotency_key=idempotency_key,
             objection=partial(objection, required=source.consent_required),
         )
+        return await self._keep(reading, source=source, door=Door.NATIVE, now=now)
+
+    async def found(self, found: Found, *, source: Source, door: Door) -> Receipt:
+        """Accept what another door found in a request.
+
+        What it ignored is counted with the same commit. Raises LedgerFull, LedgerUnavailable;
+        nothing of it was kept then.
+        """
+        now = self._clock.now()
+        reading = native.judge(
+            found,
+            source=source,
+            destinations=self._destinations,
+            now=now,
+            salt=self._salt,
+            objection=partial(objection, required=source.consent_required),
+        )
+        return await self._keep(reading, source=source, door=door, now=now, ignored=found.ignored)
+
+    async def _keep(
+        self,
+        reading: Reading,
+        *,
+        source: Source,
+        door: Door,
+        now: int,
+        ignored: tuple[Ignored, ...] = (),
+    ) -> Receipt:
         entries, refusals, remarks = _sorted_out(reading.results)
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source.name,
-            door=Door.NATIVE,
+            door=door,
             received_at=now,
             body=reading.body,
             entries=entries,
             refusals=refusals,
+            ignored=ignored,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
         duplicates = await self._record(submission, len(suppressed))

@@ -8,6 +8,7 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
+from twite.intake.found import Found
 from twite.intake.native_conversion import Context, Read, read_one
 from twite.intake.native_shape import Many, Native
 from twite.intake.native_texts import MAX_TEXT, without_emails
@@ -74,6 +75,36 @@ def read(
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
     return Reading(results=results, body=without_emails(kept))
+
+
+def judge(
+    found: Found,
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    now: int,
+    salt: bytes,
+    objection: Callable[[Mapping[str, str | bool] | None], str | None],
+) -> Reading:
+    """Judge what another door found in a request, by the rules of our own format.
+
+    See `read` for the arguments.
+    """
+    context = Context(
+        source=source,
+        destinations=destinations,
+        now=now,
+        salt=salt,
+        idempotency_key=None,
+        objection=objection,
+        careful=True,
+        lengthy=True,
+    )
+    results = tuple([read_one(one, index, context) for index, one in enumerate(found.conversions)])
+    kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}
+    if found.hit is not None:
+        kept["hit"] = found.hit
+    return Reading(results=results, body=without_emails(_ENCODER.encode(kept)))
 
 
 def _is_batch(body: bytes) -> bool:

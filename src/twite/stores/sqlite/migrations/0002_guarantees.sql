@@ -1,0 +1,1 @@
+-- What the guarantees need beside the first schema.

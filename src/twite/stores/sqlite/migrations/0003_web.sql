@@ -1,0 +1,1 @@
+-- What the page, the pixel and the tag managers bring.
