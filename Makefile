@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
 
-.PHONY: help demo test check format lint types floors cover bench trial lock clean
+.PHONY: help demo test check format lint types floors cover bench torture lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -65,8 +65,10 @@ cover: $(DEV_STAMP)  ## the tests with branch coverage
 bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
 	@$(BIN)/python -m bench $(ARGS)
 
-trial: $(DEV_STAMP)  ## the long trials: more kills, more conversions
-	@TWITE_TRIAL=1 $(BIN)/python -m pytest -n $(JOBS) tests/journeys tests/trials $(ARGS)
+torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their figures (an hour or two)
+	@rm -f torture.jsonl
+	@TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl $(BIN)/python -m pytest -n $(JOBS) tests/journeys tests/trials $(ARGS); \
+		ended=$$?; $(BIN)/python tests/trials/figures.py torture.jsonl; exit $$ended
 
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
 	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
@@ -75,4 +77,4 @@ lock: $(DEV_STAMP)  ## resolve the requirement files anew
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
 
 clean:  ## remove what the targets made
-	@rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench torture.jsonl .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,12 @@
 """Real processes on real sockets: a gateway, an emulator of X, and a shop that posts to them."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -117,6 +119,36 @@ class Gateway:
                 return answer.status, _read(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _read(error.read())
+
+
+class BalanceWatch:
+    """Asks a gateway for its balance four times a second, whenever it runs."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.samples = 0
+        self.residues: list[dict[str, int]] = []
+        self._gateway = gateway
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.25):
+            try:
+                balance = self._gateway.balance()
+            except (OSError, ValueError, http.client.HTTPException):
+                continue  # it is down just now
+            if "balance" in balance:
+                self.samples += 1
+                if balance["balance"]:
+                    self.residues.append(balance)
 
 
 def command(gateway: Gateway, *args: str) -> subprocess.CompletedProcess[str]:

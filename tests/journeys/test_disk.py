@@ -72,7 +72,9 @@ class Shop:
 @pytest.mark.journey
 @pytest.mark.timeout(600 if TRIAL else 120)
 @pytest.mark.parametrize("limits", [limited_files, small_disk], ids=["EFBIG", "ENOSPC"])
-def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(tmp_path, limits):
+def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
+    tmp_path, limits, figure, request
+):
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
     place = tmp_path / "disk"
     place.mkdir()
@@ -115,9 +117,10 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(tmp_path, lim
     # A book that is opened anew after an I/O error gives no lease a second time.
     assert "UNIQUE" not in gateway.log()
     refusals = sum(status == 503 for status, _, _ in shop.answers)
-    print(
-        f"\n{ROUNDS} times full, {refusals} refusals, {len(conversions):,} acknowledged, each "
-        f"delivered once; accepted again after {max(back_after):.2f} s at most"
+    figure(
+        f"disk full ({request.node.callspec.id})",
+        f"{ROUNDS} times full, {refusals} refusals, {len(conversions):,} acknowledged, each "
+        f"delivered once; accepted again after {max(back_after):.2f} s at most",
     )
 
 

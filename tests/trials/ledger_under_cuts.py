@@ -49,6 +49,12 @@ class Tally(msgspec.Struct):
     lost: int = 0
     corrupt: int = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.cuts:,} cuts, {self.acknowledged:,} acknowledged in {self.transactions:,} "
+            f"commits, {self.lost:,} lost in {self.losing:,} of the cuts, {self.corrupt:,} damaged"
+        )
+
     def add(self, other: "Tally") -> None:
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))

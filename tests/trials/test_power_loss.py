@@ -35,7 +35,7 @@ def shares():
 
 @pytest.mark.timeout(1_500 if TRIAL else 300)
 @pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"seeds-{seeds[0]}-to-{seeds[-1]}")
-def test_what_was_acknowledged_survives_power_loss(vfs, tmp_path, seeds):
+def test_what_was_acknowledged_survives_power_loss(vfs, tmp_path, seeds, figure):
     tally = Tally()
 
     for seed in seeds:
@@ -49,26 +49,28 @@ def test_what_was_acknowledged_survives_power_loss(vfs, tmp_path, seeds):
             )
 
     assert (tally.cuts, tally.lost, tally.corrupt) == (len(seeds) * CUTS_A_LIFE, 0, 0)
-    print(f"\n{tally}")
+    figure("202 survives power loss", f"{tally}")
 
 
 @pytest.mark.timeout(600)
-def test_the_model_loses_acknowledged_conversions_without_a_sync_at_each_commit(vfs, tmp_path):
+def test_the_model_loses_acknowledged_conversions_without_a_sync_at_each_commit(
+    vfs, tmp_path, figure
+):
     tally = lived(vfs, tmp_path, synchronous="NORMAL")
 
     # SQLite promises that NORMAL damages nothing: a model that says otherwise is wrong.
     assert tally.corrupt == 0
     assert tally.lost > 0
-    print(f"\nNORMAL: {tally}")
+    figure("202 survives power loss: control run, synchronous=NORMAL", f"{tally}")
 
 
 @pytest.mark.timeout(600)
-def test_the_model_damages_databases_without_any_sync(vfs, tmp_path):
+def test_the_model_damages_databases_without_any_sync(vfs, tmp_path, figure):
     tally = lived(vfs, tmp_path, synchronous="OFF")
 
     assert tally.corrupt > 0
     assert tally.lost > 0
-    print(f"\nOFF: {tally}")
+    figure("202 survives power loss: control run, synchronous=OFF", f"{tally}")
 
 
 def test_what_was_synced_is_found_after_any_cut():

@@ -114,7 +114,7 @@ class Shop:
             return
 
 
-def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_path):
+def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_path, figure):
     chance = random.Random(20261125)
     acknowledged = 0
 
@@ -130,14 +130,17 @@ def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_pa
         assert {many["counted"] for many in sent.values()} == {1}
 
     assert acknowledged > CUTS * 1_000
-    print(f"\n{CUTS} cuts, {acknowledged:,} acknowledged, 0 missing, all delivered")
+    figure(
+        "202 survives power loss, on a loop device",
+        f"{CUTS} cuts, {acknowledged:,} acknowledged, 0 missing, all delivered",
+    )
 
 
-def test_the_same_cut_loses_acknowledged_rows_without_a_sync_at_each_commit():
+def test_the_same_cut_loses_acknowledged_rows_without_a_sync_at_each_commit(figure):
     missing = [control(synchronous="NORMAL") for _ in range(CONTROLS)]
 
     assert min(missing) > 0
-    print(f"\nNORMAL: {missing} rows missing")
+    figure("the same cut, control run at synchronous=NORMAL", f"{missing} rows missing")
 
 
 def test_the_same_cut_loses_no_row_of_the_control_with_the_stores_settings():
