@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
 
-.PHONY: help demo test check format lint types floors cover bench torture lock clean
+.PHONY: help demo test check format lint types floors cover bench torture oracle lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -70,6 +70,14 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 	@TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl $(BIN)/python -m pytest -n $(JOBS) tests/journeys tests/trials $(ARGS); \
 		ended=$$?; $(BIN)/python tests/trials/figures.py torture.jsonl; exit $$ended
 
+.oracle/.done:
+	@command -v npm > /dev/null || { echo "make oracle needs node and npm" >&2; exit 1; }
+	@npm install --prefix .oracle --no-save --no-package-lock --no-audit --no-fund --silent @iabtcf/core@1.5.6 @iabgpp/cmpapi@3.2.0
+	@touch $@
+
+oracle: $(DEV_STAMP) .oracle/.done  ## our readings of consent strings against the IAB's own packages
+	@$(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
+
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
 	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
@@ -77,4 +85,4 @@ lock: $(DEV_STAMP)  ## resolve the requirement files anew
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
 
 clean:  ## remove what the targets made
-	@rm -rf $(VENV) .venv-bench torture.jsonl .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .oracle torture.jsonl .mypy_cache .ruff_cache .hypothesis

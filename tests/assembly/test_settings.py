@@ -2,12 +2,14 @@ from ipaddress import ip_network
 
 from written import GOOD, read, write
 
-from twite.assembly.settings import Server, Settings, Store, X, load
+from twite.assembly.settings import Alerts, Server, Settings, Store, X, load
 from twite.assembly.shape import Log
 from twite.assembly.values import Address
+from twite.domain.consent import Policy
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
+from twite.gateway.readings import Thresholds
 
 
 def test_the_file_of_the_design_becomes_values(tmp_path):
@@ -32,6 +34,7 @@ def test_the_file_of_the_design_becomes_values(tmp_path):
             batch=500,
             in_flight=4,
         ),
+        alerts=Alerts(webhook=None, thresholds=Thresholds(dead_letters=10, disk_free=1 << 30)),
         log=Log(level="info", format="text"),
         pixels=(
             Destination(
@@ -49,7 +52,7 @@ def test_the_file_of_the_design_becomes_values(tmp_path):
                 pixel="o8z6j",
                 pixels=frozenset({"o8z6j"}),
                 origins=("https://shop.example",),
-                consent_required=False,
+                consent=Policy(),
                 region="GB",
             ),
         ),

@@ -48,6 +48,14 @@ CHANGES = [
         "source[0].key: must be ASCII, to fit into an HTTP header",
     ),
     (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6j"\nevents = { generate_lead = "sign-up" }',
+        (
+            "source[0].events.generate_lead: 'sign-up' is no event of the source's pixel. "
+            "Did you mean 'sign_up'?"
+        ),
+    ),
+    (
         '["https://shop.example"]',
         '["https://Shop.example/"]',
         (

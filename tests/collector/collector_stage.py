@@ -13,6 +13,7 @@ from twite.domain.secret import Secret
 from twite.gateway.accept import Receipt, XReceipt
 from twite.gateway.notices import Notice
 from twite.testing.builders import NOW, a_destination, a_source
+from twite.testing.memory import MemoryStore
 
 KEY = "a-source-key"
 DESK_TOKEN = "the-token-of-the-desk"
@@ -115,6 +116,7 @@ class Stage:
             accept=said.pop("accept", self.accept),
             records=self.records,
             desk=self.desk,
+            sightings=said.pop("sightings", MemoryStore()),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),
             destinations=said.pop("destinations", {"o8z6j": a_destination()}),

@@ -3,10 +3,12 @@
 import json
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from x_requests import ADS, NOW, Time, a_conversion, a_judge, answer_of, counted
 
 from twite.emulator.exchange import Request
+from twite.emulator.pixel import MAX_HITS, Hits
 
 HOUR = 3600
 
@@ -133,6 +135,34 @@ def test_a_hit_of_the_base_code_counts_as_a_page_view():
     judge.answer(a_hit(txn="o8z6j"))
 
     assert counted(judge, "page_view") == 1
+
+
+def test_the_two_copies_of_a_hit_are_one_hit():
+    judge = a_judge()
+    first = a_hit()
+    hit = msgspec.structs.replace(first, query=f"{first.query}&event_id=an-id")
+
+    for _ in range(2):
+        judge.answer(hit)
+
+    assert (counted(judge), [one.copies for one in judge.hits.entries]) == (1, [2])
+
+
+def test_only_the_last_hits_are_remembered():
+    hits = Hits()
+
+    for number in range(MAX_HITS + 1):
+        hits.is_new({"event_id": str(number)}, at=NOW)
+
+    assert [hit.parameters["event_id"] for hit in hits.entries[:1]] == ["1"]
+
+
+def test_hits_without_an_id_are_hits_of_their_own():
+    hits = Hits()
+
+    found = [hits.is_new({"txn_id": "o8z6k"}, at=NOW) for _ in range(2)]
+
+    assert found == [True, True]
 
 
 @pytest.mark.parametrize("event", ["{", "[]", "", "[" * 9999])

@@ -7,6 +7,7 @@ from twite.gateway.dispatch import Pace
 from twite.gateway.notices import Notice
 from twite.gateway.post import Post
 from twite.gateway.run import Run
+from twite.gateway.steady import SteadyClock
 from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
@@ -41,9 +42,10 @@ class Setting:
 
     def new_run(self) -> Run:
         chance = SeededChance()
+        clock = SteadyClock(self.clock)
         post = Post(
             transport=self.transport,
-            clock=self.clock,
+            clock=clock,
             chance=chance,
             api_url="https://x.example",
             version="12",
@@ -52,7 +54,7 @@ class Setting:
             destinations=self.destinations,
             outbox=self.store,
             post=post,
-            clock=self.clock,
+            clock=clock,
             chance=chance,
             observer=self.seen,
             pace=self.pace,

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from functools import partial
 
 import pytest
 
-from twite.consent.signals import objection
+from twite.consent.verdict import judging
+from twite.domain.consent import Policy
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.errors import Malformed
 from twite.domain.secret import Secret
@@ -59,7 +59,7 @@ def a_source(*, region="GB", consent_required=False, name="shop"):
         pixel="o8z6j",
         pixels=frozenset({"o8z6j", "p2", "gone"}),
         region=region,
-        consent_required=consent_required,
+        consent=Policy(required=consent_required),
     )
 
 
@@ -72,7 +72,7 @@ def read_bytes(body, *, source=None, now=NOW, salt=b"salt", idempotency_key=None
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
-        objection=partial(objection, required=source.consent_required),
+        consent=judging(policy=source.consent, now=now),
     )
 
 

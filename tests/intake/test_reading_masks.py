@@ -3,6 +3,7 @@ import json
 import pytest
 from readings import CLICK, a_source, read_bytes
 
+from twite.domain.consent import PLAIN
 from twite.intake.native_conversion import Context
 from twite.intake.native_shape import Many, Native
 from twite.intake.x_api_shape import XConversion, XIdentifier, XRequest
@@ -20,7 +21,7 @@ CANARY = "canary-4f1d"
         XRequest(conversions=[XConversion(description=CANARY)]),
         Context(
             source=a_source(), destinations={}, now=0, salt=CANARY.encode(),
-            idempotency_key=CANARY, objection=lambda _: None, careful=False, lengthy=False,
+            idempotency_key=CANARY, consent=lambda *_: PLAIN, careful=False, lengthy=False,
         ),
         read_bytes(
             json.dumps(

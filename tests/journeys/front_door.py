@@ -35,6 +35,7 @@ class FrontDoor:
             accept=accept,
             records=store,
             desk=store,
+            sightings=store,
             clock=clock,
             sources=[a_source()],
             destinations=destinations,

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twite.domain.account import total
 from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim
+from twite.gateway.ports import Claim, Sweeping
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.memory import MemoryStore
@@ -59,14 +59,15 @@ class Ledgers(RuleBasedStateMachine):
 
         assert self.run(self.store.record(submission)) == self.run(self.model.record(submission))
 
-    @rule(limit=st.integers(1, 5), patience=st.integers(1, 9))
-    def claim(self, limit, patience):
+    @rule(limit=st.integers(1, 5), patience=st.integers(1, 9), narrow=st.integers(1, 5))
+    def claim(self, limit, patience, narrow):
         wish = Claim(
             pixel="o8z6j",
             now=self.now,
             lease_until=self.now + patience * HOUR,
             limit=limit,
             ambiguous_after=self.now - 40 * HOUR,
+            limits={"o8z6m": narrow},
         )
 
         ours = self.run(self.store.claim(wish))
@@ -82,7 +83,14 @@ class Ledgers(RuleBasedStateMachine):
         tried=st.sampled_from(["nothing", "surely not", "perhaps"]),
         fates=st.lists(
             st.sampled_from(
-                [None, Trigger.DELIVERED, Trigger.POSTPONED, Trigger.BURIED, Trigger.HELD]
+                [
+                    None,
+                    Trigger.DELIVERED,
+                    Trigger.POSTPONED,
+                    Trigger.BURIED,
+                    Trigger.HELD,
+                    Trigger.LAPSED,
+                ]
             ),
             min_size=5,
             max_size=5,
@@ -121,16 +129,22 @@ class Ledgers(RuleBasedStateMachine):
             lease_until=self.now + 5 * HOUR,
         )
 
-    @rule(hours=st.integers(0, 60))
-    def time_passes(self, hours):
+    @rule(
+        hours=st.integers(0, 60),
+        furthest=st.sampled_from([HOUR, 100 * HOUR]),
+        cautious=st.sampled_from([(), ("o8z6j",)]),
+    )
+    def time_passes(self, hours, furthest, cautious):
         self.now += hours * HOUR
-        when = {
-            "now": self.now,
-            "ambiguous_before": self.now - 40 * HOUR,
-            "waiting_before": self.now - 90 * HOUR,
-        }
+        sweeping = Sweeping(
+            now=self.now,
+            ambiguous_before=self.now - 40 * HOUR,
+            waiting_before=self.now - 90 * HOUR,
+            furthest=self.now + furthest,
+            cautious=frozenset(cautious),
+        )
 
-        assert self.run(self.store.sweep(**when)) == self.run(self.model.sweep(**when))
+        assert self.run(self.store.sweep(sweeping)) == self.run(self.model.sweep(sweeping))
 
     @rule(pick=st.integers(0, 99), bring_back=st.booleans())
     def decide(self, pick, bring_back):
@@ -152,6 +166,15 @@ class Ledgers(RuleBasedStateMachine):
                 done = self.run(store.discard([delivery], now=self.now, note="no"))
             assert done == 1
 
+    @rule(event=st.sampled_from(EVENTS))
+    def recall(self, event):
+        what = {"pixel": "o8z6j", "event": event, "reason": "because", "now": self.now}
+
+        ours = self.run(self.store.recall(**what))
+        theirs = self.run(self.model.recall(**what))
+
+        assert ours == theirs
+
     @rule()
     def stop_and_start(self):
         self.run(self.store.close())
@@ -162,7 +185,7 @@ class Ledgers(RuleBasedStateMachine):
     def crash(self):
         """What a process that dies leaves behind: the files as they are, no lock."""
         self.crashes += 1
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", ".epoch"):
             shutil.copyfile(f"{self.path}{suffix}", self.folder / f"{self.crashes}.db{suffix}")
         self.run(self.store.close())
         self.run(self.model.restart())

@@ -15,6 +15,9 @@ TEXT = (FOLDER / "queries.sql").read_text("utf-8")
 # These ask for all there is: names and accounts are few, leases as many as senders.
 WALKS = {
     "account_names": {"account"},
+    "alerts": {"alert"},
+    "backlog": {"lane", "lease"},
+    "traffic": {"traffic"},
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},
     "deliveries_of_keys": {"fresh_key"},
@@ -22,7 +25,12 @@ WALKS = {
     "lapsed_leases": {"lease"},
     "merge_round": {"merge_round"},
     "note_merge_round": {"merge_round"},
+    "hold_pending": {"outbox"},
+    "note_pruning": {"pruning"},
+    "note_turn": {"deployment"},
     "opening": {"deployment"},
+    "pruning": {"pruning"},
+    "turn": {"deployment"},
     "opened": {"deployment"},
     "closed": {"deployment"},
     "pauses": {"pause"},

@@ -211,6 +211,9 @@ class Untidy:
     def __init__(self):
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
+    def finish(self):
+        pass
+
     def committed(self):
         pass
 

@@ -19,7 +19,7 @@ from lossy_disk import Disk, LossyVFS
 from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim
+from twite.gateway.ports import Claim, Sweeping
 from twite.stores.sqlite import outbox, records, schema
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.connection import WRITER_SETTINGS
@@ -32,6 +32,9 @@ EVENTS: Final = ("o8z6k", "o8z6m")
 SETTINGS: Final = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
 # How many dedup keys memory keeps: few, so that they go into their table all the time, or enough.
 FRESH_KEYS: Final = (24, 1_000, 1_000)
+
+
+FOREVER = 1 << 62
 
 
 class Broken(AssertionError):
@@ -148,7 +151,7 @@ class Life:
                 "WHERE suppressed IS NULL"
             )
         }
-        self._transact(lambda: outbox.lapse(self._book, now=NOW + 1_000 * HOUR))
+        self._transact(lambda: outbox.lapse(self._book, now=FOREVER, furthest=FOREVER, died=True))
 
     def _connect(self) -> Connection:
         connection = Connection(self._open_in / "twite.db", vfs="lossy")
@@ -277,7 +280,8 @@ class Life:
     def _sweep(self) -> None:
         self._transact(
             lambda: outbox.sweep(
-                self._book, now=NOW, ambiguous_before=NOW - 1, waiting_before=NOW - HOUR
+                self._book,
+                Sweeping(now=NOW, ambiguous_before=NOW - 1, waiting_before=NOW - HOUR),
             )
         )
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from random import Random
 
+import msgspec
 import pytest
 
 from twite.domain.times import HOUR, MINUTE, SECOND
@@ -143,11 +144,10 @@ class Impatient(MemoryStore):
     """Knows no forty hours."""
 
     async def claim(self, claim):
-        wish = {name: getattr(claim, name) for name in claim.__struct_fields__}
-        return await super().claim(type(claim)(**wish | {"ambiguous_after": 0}))
+        return await super().claim(msgspec.structs.replace(claim, ambiguous_after=0))
 
-    async def sweep(self, *, now, ambiguous_before, waiting_before):  # noqa: ARG002  it does not look
-        return await super().sweep(now=now, ambiguous_before=0, waiting_before=waiting_before)
+    async def sweep(self, sweeping):
+        return await super().sweep(msgspec.structs.replace(sweeping, ambiguous_before=0))
 
 
 class Unbalanced(MemoryStore):
@@ -173,11 +173,9 @@ def test_a_store_that_breaks_a_promise_is_found_out(store, plot, check):
     assert check in asyncio.run(checks_broken(plot(), store()))
 
 
-@pytest.mark.xfail(strict=True, reason="a due moment is wall time, and no store clamps it")
 def test_a_wall_clock_put_back_by_a_day_delays_nothing():
     assert asyncio.run(checks_broken(PutBack())) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="X's reset is kept in memory, and no port writes it down")
 def test_a_reset_that_x_named_outlives_the_process():
     assert asyncio.run(checks_broken(Scenario(request=(0, "LIMITED")))) == set()

@@ -111,6 +111,10 @@ class Reader:
             value = self._elsewhere(value, place)
             if not isinstance(kind, inspect.StrType | inspect.LiteralType):
                 value = scalar(value)
+        if isinstance(kind, inspect.BoolType):
+            if not isinstance(value, bool):
+                raise _wrong(place, kind, value)
+            return value
         if isinstance(kind, inspect.IntType):
             return _number(kind, value, place)
         if not isinstance(value, str):
@@ -193,6 +197,8 @@ def _named(kind: Kind) -> str:
     if isinstance(kind, inspect.VarTupleType):
         tables = isinstance(kind.item_type, inspect.StructType)
         return "a list of tables" if tables else "a list of texts"
+    if isinstance(kind, inspect.BoolType):
+        return "true or false"
     return "a whole number" if isinstance(kind, inspect.IntType) else "a text"
 
 
@@ -210,4 +216,6 @@ def _example(kind: Kind) -> str:
         return "{ … }"
     if isinstance(kind, inspect.VarTupleType):
         return "[[…]]" if isinstance(kind.item_type, inspect.StructType) else '["…"]'
+    if isinstance(kind, inspect.BoolType):
+        return "true"
     return "60" if isinstance(kind, inspect.IntType) else '"…"'

@@ -7,17 +7,22 @@ import os
 from typing import Final
 
 from twite.assembly.settings import Settings
+from twite.assembly.watching import Watching
 from twite.collector.application import Collector
 from twite.collector.limits import Limits
 from twite.collector.server import Server
+from twite.domain.errors import StoreUnusable
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.accept import Accept
-from twite.gateway.audit import Audit
 from twite.gateway.dispatch import Pace
+from twite.gateway.lookout import Ears
+from twite.gateway.notices import Troubled
 from twite.gateway.post import Post
 from twite.gateway.replay import WakingDesk
 from twite.gateway.run import Run
+from twite.gateway.steady import SteadyClock
+from twite.gateway.sightings import Watch, watched
 from twite.machine import SystemChance, SystemClock
 from twite.observers import Several
 from twite.observers.log import Log, logger
@@ -34,17 +39,19 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clock = SystemClock()
+        self._wall = SystemClock()
+        # Windows, leases and due moments go by this one, which does not jump.
+        self._clock = SteadyClock(self._wall)
         self._chance = SystemChance()
         self._metrics = Metrics()
         self.log = logger(level=settings.log.level, as_json=settings.log.format == "json")
-        self._observer = Several((Log(self.log), self._metrics))
+        self._ears = Ears(self._clock)
+        self._observer = Several((Log(self.log), self._metrics, self._ears))
         self._store: SQLiteStore | None = None
         self._transport = HttpTransport(timeout=settings.x.timeout)
         self._run: Run | None = None
         self._server: Server | None = None
-        self._audit: Audit | None = None
-        self._auditing: asyncio.Task[None] | None = None
+        self._watching: Watching | None = None
         self._token = Secret("")
 
     @property
@@ -64,21 +71,38 @@ class Gateway:
             str(settings.store.path),
             dedup_window=settings.store.dedup_window,
             queue_limit=settings.store.queue,
+            reserve=settings.store.reserve,
+            keeping=settings.store.keeping,
+            observer=self._observer,
         )
+        for sentence in store.told:
+            self._observer.see(Troubled(where="store", reason=sentence))
         try:
             await self._transport.start()
             run = self._run = self._sender(store)
             server = self._server = self._collector(store, run)
-            audit = self._audit = Audit(records=store, clock=self._clock, observer=self._observer)
-            await audit.once()
+            watching = self._watching = Watching(
+                settings,
+                store=store,
+                ears=self._ears,
+                clock=self._clock,
+                chance=self._chance,
+                observer=self._observer,
+            )
+            await watching.start()
             await run.start()
             await server.start()
-            self._auditing = asyncio.create_task(audit.run())
             self._leave_word()
         except BaseException:
             await self.stop()
             raise
         _calm_the_collector_of_garbage()
+
+    async def failed(self) -> StoreUnusable:
+        """Wait until the store can do nothing more, and return why."""
+        if self._store is None:
+            raise RuntimeError("the gateway has not been started")
+        return await asyncio.shield(self._store.failed)
 
     async def stop(self) -> bool:
         """Stop taking in, let what flies land, close the store; return whether all landed."""
@@ -88,13 +112,12 @@ class Gateway:
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
         await self._transport.stop()
-        if self._auditing is not None and self._audit is not None:
-            self._auditing.cancel()
-            await self._audit.once()
+        if self._watching is not None:
+            await self._watching.stop()
         if self._store is not None:
             self._settings.store.gateway_file.unlink(missing_ok=True)
             await self._store.close()
-        self._server = self._run = self._store = self._auditing = None
+        self._server = self._run = self._store = self._watching = None
         return landed
 
     def _sender(self, store: SQLiteStore) -> Run:
@@ -127,7 +150,11 @@ class Gateway:
             destinations=destinations,
             salt=store.salt,
             wake=run.wake,
+            watch=Watch(
+                pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
+            ),
             observer=self._observer,
+            wall=self._wall,
         )
         self._token = Secret(self._chance.nonce() + self._chance.nonce())
         limits = Limits(
@@ -138,6 +165,7 @@ class Gateway:
             accept=accept,
             records=store,
             desk=WakingDesk(desk=store, wake_all=run.wake_all),
+            sightings=store,
             clock=self._clock,
             sources=settings.sources(),
             destinations=destinations,
@@ -147,6 +175,7 @@ class Gateway:
             metrics_key=settings.server.metrics_key,
             public_url=settings.server.public_url,
             trusted_proxies=settings.server.trusted_proxies,
+            browser_rate=settings.server.browser_rate,
             limits=limits,
             observer=self._observer,
         )

@@ -9,6 +9,7 @@ import uvloop
 
 from twite.assembly.gateway import Gateway
 from twite.assembly.settings import Settings
+from twite.domain.errors import StoreUnusable
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -17,7 +18,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> bool:
     """Run until SIGTERM or SIGINT, then stop in order; return whether all in flight landed.
 
     `ready` is told the address. A second signal ends the process at once: what was in flight is
-    resent as ambiguous after the next start. Raises StoreInUse, StoreUnusable, SettingsError.
+    resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
+    that also where the store fails for good while it runs.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_stopped(Gateway(settings), ready))
@@ -31,9 +33,23 @@ async def _until_stopped(gateway: Gateway, ready: Callable[[str], None]) -> bool
     await gateway.start()
     try:
         ready(gateway.url)
-        await asked.wait()
+        unusable = await _either(asked, gateway)
     finally:
         for stop in _STOPS:
             loop.remove_signal_handler(stop)
         landed = await gateway.stop()
+    if unusable is not None:
+        raise unusable
     return landed
+
+
+async def _either(asked: asyncio.Event, gateway: Gateway) -> StoreUnusable | None:
+    """Wait until a stop is asked for, or the store fails for good; return that failure."""
+    stop = asyncio.ensure_future(asked.wait())
+    failure = asyncio.ensure_future(gateway.failed())
+    try:
+        await asyncio.wait({stop, failure}, return_when=asyncio.FIRST_COMPLETED)
+        return failure.result() if failure.done() else None
+    finally:
+        stop.cancel()
+        failure.cancel()

@@ -19,16 +19,22 @@ from twite.domain.dedup import LEAST_WINDOW
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
-from twite.domain.times import DAY, MINUTE, SECOND
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.readings import Thresholds
+from twite.gateway.tell import Webhook
+from twite.gateway.webhook import unreadable
+from twite.stores.sqlite.pruning import Keeping
 
 FILE: Final = Path("twite.toml")
+_LONGEST_KEPT: Final = 3_650 * DAY
 _SCHEME: Final = "sqlite:"
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """`max_body` is in bytes, `receive_deadline` in milliseconds.
 
-    Without a `public_url`, clients are believed about the host that they called.
+    `browser_rate` is requests a minute from one address. Without a `public_url`, clients are
+    believed about the host that they called.
     """
 
     listen: Address
@@ -37,14 +43,24 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int
     receive_deadline: int
     metrics_key: Secret | None = None
+    browser_rate: int = 600
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
-    """`dedup_window` is in milliseconds; `queue` is how many conversions may wait for the disk."""
+    """Durations are milliseconds, `reserve` bytes; `queue` is how many may wait for the disk."""
 
     path: Path
     dedup_window: int
     queue: int
+    keep_bodies: int = 3 * DAY
+    keep_lives: int = 30 * DAY
+    keep_dead: int = 30 * DAY
+    reserve: int = 16 << 20
+
+    @property
+    def keeping(self) -> Keeping:
+        """How long things are kept."""
+        return Keeping(bodies=self.keep_bodies, lives=self.keep_lives, dead=self.keep_dead)
 
     @property
     def gateway_file(self) -> Path:
@@ -64,6 +80,13 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
 
 
+class Alerts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts go, if anywhere, and from when on there are some."""
+
+    webhook: Webhook | None
+    thresholds: Thresholds
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `warnings` are sentences for whoever runs Twite."""
 
@@ -71,10 +94,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: Server
     store: Store
     x: X
+    alerts: Alerts
     log: shape.Log
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def known_as(self) -> str:
+        """What people know this gateway by."""
+        return self.server.public_url or str(self.server.listen)
 
     def destinations(self) -> tuple[Destination, ...]:
         """Return the pixels with their credentials."""
@@ -108,21 +137,23 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
 
 def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]) -> Settings:
     server, store, x = _server(written.server), _store(written.store, folder), _x(written.x)
+    alerts = _alerts(written.alerts)
     pixels = destinations(written.pixel, rate=x.rate)
-    submitters = sources(written.source, pixels=[pixel.pixel for pixel in pixels])
+    submitters = sources(written.source, pixels={one.pixel: one.events for one in pixels})
     return Settings(
         path=path,
         server=server,
         store=store,
         x=x,
+        alerts=alerts,
         log=written.log,
         pixels=pixels,
         submitters=submitters,
-        warnings=(*warnings, *_doubts(server, x), *weak_keys(submitters)),
+        warnings=(*warnings, *_doubts(server, x, alerts), *weak_keys(submitters)),
     )
 
 
-def _doubts(server: Server, x: X) -> Iterator[str]:
+def _doubts(server: Server, x: X, alerts: Alerts) -> Iterator[str]:
     if any(network.prefixlen == 0 for network in server.trusted_proxies):
         yield (
             "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
@@ -131,6 +162,9 @@ def _doubts(server: Server, x: X) -> Iterator[str]:
     for key, url in (("api_url", x.api_url), ("oauth_url", x.oauth_url)):
         if values.unprotected(url):
             yield f"x.{key}: credentials would travel unencrypted. Use https"
+    hook = alerts.webhook
+    if hook is not None and values.unprotected(hook.address.reveal()):
+        yield "alerts.webhook: what it is told would travel unencrypted. Use https"
 
 
 def _server(written: shape.Server) -> Server:
@@ -151,6 +185,7 @@ def _server(written: shape.Server) -> Server:
             written.receive_deadline, "server.receive_deadline", least=SECOND, most=10 * MINUTE
         ),
         metrics_key=written.metrics_key,
+        browser_rate=written.browser_rate,
     )
 
 
@@ -169,12 +204,43 @@ def _store(written: shape.Store, folder: Path) -> Store:
             place="store.url",
             message="a store in memory would lose what was acknowledged. Write the path of a file",
         )
+    window = values.duration(
+        written.dedup_window, "store.dedup_window", least=LEAST_WINDOW, most=365 * DAY
+    )
     return Store(
         path=folder / name,
-        dedup_window=values.duration(
-            written.dedup_window, "store.dedup_window", least=LEAST_WINDOW, most=365 * DAY
-        ),
+        dedup_window=window,
         queue=written.queue,
+        keep_bodies=values.duration(
+            written.keep_bodies, "store.keep_bodies", least=HOUR, most=_LONGEST_KEPT
+        ),
+        # A conversion's key goes with its life, and must last as long as the window.
+        keep_lives=max(
+            window,
+            values.duration(written.keep_lives, "store.keep_lives", least=DAY, most=_LONGEST_KEPT),
+        ),
+        keep_dead=values.duration(
+            written.keep_dead, "store.keep_dead", least=DAY, most=_LONGEST_KEPT
+        ),
+        reserve=values.size(written.reserve, "store.reserve", least=0, most=1 << 34),
+    )
+
+
+def _alerts(written: shape.Alerts) -> Alerts:
+    if written.secret and unreadable(written.secret):
+        raise SettingsError(
+            place="alerts.secret",
+            message="begins with whsec_ and is not base64 behind it. Copy it again, or write a "
+            "text of your own without whsec_",
+        )
+    webhook = None
+    if written.webhook:
+        values.webhook(written.webhook, "alerts.webhook")
+        webhook = Webhook(address=written.webhook, secret=written.secret or None)
+    free = values.size(written.disk_free, "alerts.disk_free", least=1 << 20, most=1 << 40)
+    return Alerts(
+        webhook=webhook,
+        thresholds=Thresholds(dead_letters=written.dead_letters, disk_free=free),
     )
 
 

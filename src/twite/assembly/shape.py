@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, inspect
 
+from twite.domain.cookie import DEFAULT_DAYS
 from twite.domain.destination import DEFAULT_RATE
 from twite.domain.secret import Secret
 from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
@@ -21,12 +22,17 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     max_body: str = "1MiB"
     receive_deadline: str = "30s"
     metrics_key: Secret | None = None
+    browser_rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
     url: str = "sqlite:twite.db"
     dedup_window: str = "7d"
     queue: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 20_000
+    keep_bodies: str = "72h"
+    keep_lives: str = "30d"
+    keep_dead: str = "30d"
+    reserve: str = "16MiB"
 
 
 class X(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +43,13 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     timeout: str = "15s"
     batch: Annotated[int, Meta(ge=1, le=MAX_CONVERSIONS)] = MAX_CONVERSIONS
     in_flight: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Alerts(msgspec.Struct, frozen=True, kw_only=True):
+    webhook: Secret | None = None
+    secret: Secret | None = None
+    dead_letters: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    disk_free: str = "1GiB"
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +74,12 @@ class Pixel(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
 
 
+class Cookie(msgspec.Struct, frozen=True, kw_only=True):
+    names: tuple[Literal["_twite", "_twclid", "twclid"], ...] = ("_twite",)
+    days: Annotated[int, Meta(ge=1, le=400)] = DEFAULT_DAYS
+    http_only: bool = False
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     pixel: str
@@ -70,6 +89,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     consent: Literal["optional", "required"] = "optional"
     region: str | None = None
     events: dict[str, str] = msgspec.field(default_factory=dict)
+    cookie: Cookie = Cookie()
+    browser_value_limit: str | None = None
+    twin: Literal["use", "load", "off"] = "use"
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +100,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     server: Server = Server()
     store: Store = Store()
     x: X = X()
+    alerts: Alerts = Alerts()
     log: Log = Log()
     pixel: tuple[Pixel, ...] = ()
     source: tuple[Source, ...] = ()

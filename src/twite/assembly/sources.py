@@ -1,19 +1,25 @@
 """`[[source]]`: from what is written to sources."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from twite.assembly import shape, toml, values
+from twite.domain.consent import Policy
+from twite.domain.cookie import ClickCookie
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
+from twite.intake.event_names import IGNORE
 
 # What is posted to the X-shaped route is booked under this name.
 _RESERVED: Final = frozenset({"x-api"})
 _SHORTEST_KEY: Final = 16
 
 
-def sources(written: tuple[shape.Source, ...], *, pixels: list[str]) -> tuple[Source, ...]:
-    """Check every source against the pixels there are."""
+Pixels = Mapping[str, Collection[str]]
+
+
+def sources(written: tuple[shape.Source, ...], *, pixels: Pixels) -> tuple[Source, ...]:
+    """Check every source against the pixels there are, and the names of their events."""
     made = tuple(
         _source(source, f"source[{index}]", pixels) for index, source in enumerate(written)
     )
@@ -29,7 +35,7 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
 
 
-def _source(written: shape.Source, place: str, pixels: list[str]) -> Source:
+def _source(written: shape.Source, place: str, pixels: Pixels) -> Source:
     name = values.name(written.name, f"{place}.name", "a source")
     if name in _RESERVED:
         raise SettingsError(
@@ -52,7 +58,9 @@ def _source(written: shape.Source, place: str, pixels: list[str]) -> Source:
     for key, pixel in named.items():
         if pixel not in pixels:
             known = (
-                toml.nearest(pixel, pixels) if pixels else "There is no [[pixel]] yet: write one"
+                toml.nearest(pixel, list(pixels))
+                if pixels
+                else "There is no [[pixel]] yet: write one"
             )
             raise SettingsError(
                 place=f"{place}.{key}", message=f"{pixel!r} is the id of no [[pixel]]. {known}"
@@ -66,11 +74,36 @@ def _source(written: shape.Source, place: str, pixels: list[str]) -> Source:
             values.origin(one, f"{place}.origins[{index}]")
             for index, one in enumerate(written.origins)
         ),
-        consent_required=written.consent == "required",
+        consent=Policy(required=written.consent == "required"),
         region=(
             None if written.region is None else values.region(written.region, f"{place}.region")
         ),
+        events=_events(written.events, f"{place}.events", pixels[written.pixel]),
+        cookie=_cookie(written.cookie, f"{place}.cookie"),
+        browser_value_limit=(
+            None
+            if written.browser_value_limit is None
+            else values.worth(written.browser_value_limit, f"{place}.browser_value_limit")
+        ),
+        twin=written.twin,
     )
+
+
+def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> dict[str, str]:
+    """Check what tags' events become; their names are compared in small letters."""
+    for name, target in written.items():
+        if target != IGNORE and target not in known:
+            raise SettingsError(
+                place=f"{place}.{name}",
+                message=f"{target!r} is no event of the source's pixel. "
+                + toml.nearest(target, [*known, IGNORE]),
+            )
+    return {name.strip().lower(): target for name, target in written.items()}
+
+
+def _cookie(written: shape.Cookie, place: str) -> ClickCookie:
+    values.differ(list(written.names), f"{place}.names[{{}}]", "name")
+    return ClickCookie(names=written.names, days=written.days, http_only=written.http_only)
 
 
 def _differ_in_key(sources: tuple[Source, ...]) -> None:

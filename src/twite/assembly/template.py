@@ -35,6 +35,8 @@ trusted_proxies = ["127.0.0.1/32"]
 # receive_deadline = "30s"
 # Opens /metrics to others than this machine:
 # metrics_key = "env:TWITE_METRICS_KEY"
+# Requests a minute from one address, at the doors that pages use:
+# browser_rate = 600
 
 [store]
 url = "sqlite:twite.db"
@@ -84,4 +86,10 @@ pixel = @PIXEL@
 # consent = "optional"
 # How to read a phone number without a country code:
 # region = "GB"
+# Whether the script gives a conversion to X's pixel, too: use, load, off:
+# twin = "use"
+# The most that a page may say a conversion is worth:
+# browser_value_limit = "500"
+# What keeps the click in the browser:
+# cookie = { names = ["_twite"], days = 90, http_only = false }
 """

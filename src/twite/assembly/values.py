@@ -6,12 +6,15 @@ what to write.
 
 import ipaddress
 import re
+from decimal import Decimal
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from twite.domain.errors import SettingsError
+from twite.domain.money import amount
+from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -111,6 +114,19 @@ def url(text: str, place: str) -> str:
             place=place, message=f"{text!r} has a query or a fragment. Cut it off at the path"
         )
     return text.rstrip("/")
+
+
+def webhook(secret: Secret, place: str) -> None:
+    """Check the address of a webhook without showing it: who knows it can write there."""
+    text = secret.reveal()
+    parts = _split(text)
+    cure = 'Write the whole address, as in "https://hooks.chat.example/T0/B0/x"'
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(place=place, message=f"not an http or https address. {cure}")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise SettingsError(
+            place=place, message=f"an address with a user name, password or fragment. {cure}"
+        )
 
 
 def unprotected(address_of_x: str) -> bool:
@@ -225,6 +241,18 @@ def region(text: str, place: str) -> str:
         else "Write two capital letters of ISO 3166, as in 'GB'"
     )
     raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")
+
+
+def worth(text: str, place: str) -> Decimal:
+    """Read an amount of money, as in "500" or "499.90"."""
+    read = amount(text, path=place)
+    if not isinstance(read, str):
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not an amount. Write it as a text with a point, as in "
+            '"500" or "499.90", in the currency of the conversion',
+        )
+    return Decimal(read)
 
 
 def name(text: str, place: str, what: str) -> str:

@@ -38,7 +38,8 @@ COMMANDS: Final = MappingProxyType(
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
         "show": "Show the life of a conversion, attempt by attempt.",
         "dead": "List, replay or discard deliveries that are dead or held.",
-        "accounting": "Show the balance; fail if it does not balance.",
+        "accounting": "Show the balance, and what is pending; fail if it does not balance.",
+        "alerts": "List the open alerts, or try the webhook they go to.",
     }
 )
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT

@@ -1,14 +1,18 @@
-"""`twite accounting`: the balance."""
+"""`twite accounting`: the balance, and what is to be expected of what is pending."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import typer
 
 from twite.assembly.desk import open_records
+from twite.assembly.outlook import read_forecasts
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.account import Account, total
+from twite.domain.times import spelled
+from twite.gateway.forecast import Forecast
 
 EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
 _COLUMNS: Final = (*Account.__struct_fields__[2:], "balance")
@@ -20,19 +24,25 @@ def register(app: typer.Typer) -> None:
 
 
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Received = delivered + duplicate + suppressed + rejected + dead + held + pending."""
+    """Received = delivered + duplicate + suppressed + rejected + dead + held + pending.
+
+    Below it, for each pixel that has something pending: when all of it will be sent, and how many
+    conversions will miss their 48 hours.
+    """
     found = load(config, credentials=False)
 
-    async def read() -> list[Account]:
+    async def read() -> tuple[list[Account], list[Forecast]]:
         async with open_records(found) as records:
-            return list(await records.accounts())
+            return list(await records.accounts()), await read_forecasts(found, records)
 
-    accounts = asyncio.run(read())
+    accounts, expected = asyncio.run(read())
     if as_json:
         by = [{"source": one.source, "pixel": one.pixel} | _sums(one) for one in accounts]
-        printing.print_json(_sums(total(accounts)) | {"by": by})
+        told = {"by": by, "forecast": [_told(one) for one in expected]}
+        printing.print_json(_sums(total(accounts)) | told)
     else:
         _print(accounts)
+        _print_forecasts([one for one in expected if one.pending])
     if any(account.balance for account in accounts):
         printing.complain("The balance is not 0: conversions are unaccounted for. Run twite check.")
         raise typer.Exit(1)
@@ -45,6 +55,44 @@ def _print(accounts: list[Account]) -> None:
     ]
     rows[-1][:2] = ["all", ""]
     printing.print_table("", ["source", "pixel", *_COLUMNS], rows)
+
+
+def _print_forecasts(expected: Sequence[Forecast]) -> None:
+    if not expected:
+        return
+    printing.print_table(
+        "What is pending",
+        ["pixel", "pending", "since", "an hour", "all sent by", "late", "will miss 48 h"],
+        [
+            [
+                one.pixel,
+                one.pending,
+                _moment(one.oldest),
+                one.rate,
+                _moment(one.drained_at) or "nothing is sent",
+                one.late,
+                one.misses,
+            ]
+            for one in expected
+        ],
+    )
+
+
+def _told(one: Forecast) -> dict[str, object]:
+    return {
+        "pixel": one.pixel,
+        "pending": one.pending,
+        "oldest_at": _moment(one.oldest),
+        "rate_per_hour": one.rate,
+        "drained_at": _moment(one.drained_at),
+        "late": one.late,
+        "misses": one.misses,
+        "next_deadline_at": _moment(one.next_deadline),
+    }
+
+
+def _moment(ms: int | None) -> str | None:
+    return None if ms is None else spelled(ms)
 
 
 def _sums(account: Account) -> dict[str, int]:

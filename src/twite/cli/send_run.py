@@ -1,14 +1,13 @@
 """One file → the gateway and a report, from where an earlier run stopped."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Protocol
 
 from twite.cli.send_files import Opened, read_rows
 from twite.cli.send_gateway import fits
 from twite.cli.send_report import Report
 from twite.cli.send_verdicts import Receipted, Rejected, Verdict, Warned, Wrong, judge, refused
-from twite.consent.signals import objection
+from twite.consent.verdict import judging
 from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.intake import native
@@ -45,7 +44,7 @@ class DryRun:
             now=self._now,
             salt=b"",
             idempotency_key=None,
-            objection=partial(objection, required=self._source.consent_required),
+            consent=judging(policy=self._source.consent, now=self._now),
         )
         results = reading.results
         answer = Receipted(

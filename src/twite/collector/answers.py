@@ -15,6 +15,7 @@ CODES: Final[dict[str, str]] = {
     "body_too_large": "the body is larger than a submission may be",
     "content_type": "the body is not declared to be JSON",
     "conversion_unknown": "no conversion of this id is known, or it is not this source's to see",
+    "days": "not a number of days that can be looked at",
     "encoding_malformed": "the body is not what its Content-Encoding says",
     "encoding_unknown": "a Content-Encoding that is not read here",
     "headers_too_large": "the request's headers are larger than they may be",
@@ -26,8 +27,12 @@ CODES: Final[dict[str, str]] = {
     "ledger_unavailable": "the commit failed; nothing of the request was kept",
     "method": "the route does not take this method",
     "not_ready": "the gateway cannot take submissions now",
+    "origin_missing": "the request does not say of which page it is",
+    "origin_wrong": "pages of this origin may not post to this source",
     "route": "there is no such route",
+    "source_unclear": "the request names no source, or one that browsers cannot reach",
     "too_busy": "more requests are in hand than may be",
+    "too_fast": "more requests came from this address than may",
     "too_many_connections": "more connections are open than may be",
     "too_slow": "the request did not arrive in time",
     "unexpected": "a fault of Twite's own; nothing of the request was kept",
@@ -113,10 +118,15 @@ async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": [*answer.headers, (b"content-length", b"%d" % len(body))],
+            "headers": [*answer.headers, *_length(answer)],
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def _length(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
+    """RFC 9110, 8.6: an answer that cannot have a body says nothing of its length."""
+    return () if answer.status in {204, 304} else ((b"content-length", b"%d" % len(answer.body)),)
 
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -8,6 +8,8 @@ from starlette.types import Receive, Scope, Send
 
 from twite.collector.addresses import Network
 from twite.collector.answers import Answer, Gone, Refused, send_answer
+from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
+from twite.collector.beacon import PATH as BEACON_PATH
 from twite.collector.desk import DeskRoute
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
@@ -15,18 +17,25 @@ from twite.collector.keys import Keys
 from twite.collector.limits import Limits
 from twite.collector.lives import Lives
 from twite.collector.native import AcceptsNative, NativeRoute
+from twite.collector.origins import Origins
+from twite.collector.overlap import OverlapRoute
+from twite.collector.page_script import PREFIX as SCRIPT_PREFIX
+from twite.collector.page_script import PageScript
 from twite.collector.quiet import ROUTES, Quiet
+from twite.collector.tags import DOORS, AcceptsFound, TagRoutes
 from twite.collector.x_api import PREFIXES, AcceptsX, XRoute, in_xs_words
 from twite.domain.account import Account
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.notices import Observer, Silent
 from twite.gateway.ports import Clock, Desk, Records
+from twite.gateway.sightings import Sightings
 
 NATIVE_PATH = "/v1/conversions"
+BROWSER_RATE = 600
 
 
-class Accepts(AcceptsNative, AcceptsX, Protocol):
+class Accepts(AcceptsNative, AcceptsX, AcceptsBeacon, AcceptsFound, Protocol):
     """Takes submissions in: see gateway.accept.Accept."""
 
 
@@ -35,7 +44,8 @@ class Collector:
 
     `ready` returns why submissions cannot be taken now, or None; `metrics` renders the accounts and
     all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
-    without one; `public_url` is the address that clients see.
+    without one; `public_url` is the address that clients see. `browser_rate` is how many requests
+    one address may make in a minute at the doors that pages use.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Collector:
         accept: Accepts,
         records: Records,
         desk: Desk,
+        sightings: Sightings,
         clock: Clock,
         sources: Sequence[Source],
         destinations: Mapping[str, Destination],
@@ -53,6 +64,7 @@ class Collector:
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
+        browser_rate: int = BROWSER_RATE,
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -69,11 +81,40 @@ class Collector:
             gate=gate,
             body_limit=limits.body,
         )
+        # Pages carry no secret: they have a gate of their own, so that they cannot fill the other.
+        self._page_gate = Gate(
+            requests=limits.page_requests, size=limits.page_in_hand, largest=MOST_BODY
+        )
+        self._origins = Origins(
+            sources, clock=clock, rate=browser_rate, trusted_proxies=trusted_proxies
+        )
+        self._beacon = BeaconRoute(
+            accept=accept,
+            origins=self._origins,
+            clock=clock,
+            gate=self._page_gate,
+            public_url=public_url,
+            observer=self._observer,
+        )
+        self._tags = TagRoutes(
+            accept=accept,
+            origins=self._origins,
+            keys=keys,
+            clock=clock,
+            destinations=destinations,
+            gate=gate,
+            page_gate=self._page_gate,
+            body_limit=limits.body,
+            public_url=public_url,
+            observer=self._observer,
+        )
+        self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
         self._quiet = Quiet(
             records=records,
             lives=Lives(records=records, destinations=destinations),
+            overlap=OverlapRoute(sightings=sightings, destinations=destinations, clock=clock),
             desk=DeskRoute(desk=desk, clock=clock, token=desk_token, body_limit=limits.body),
             keys=keys,
             ready=self._why_not_ready,
@@ -101,6 +142,14 @@ class Collector:
                 answer = await self._x.answer(
                     scope["method"], path, query, dict(scope["headers"]), receive
                 )
+            elif path == BEACON_PATH:
+                answer = await self._beacon.answer(scope, receive)
+            elif path in DOORS:
+                answer = await self._tags.answer(scope, receive)
+            elif path.startswith(SCRIPT_PREFIX):
+                answer = self._script.answer(
+                    scope["method"], path, query_of(scope), dict(scope["headers"])
+                )
             else:
                 await self._quiet(scope, receive, send)
                 return
@@ -120,5 +169,6 @@ class Collector:
     def _answer_to(self, path: str, fault: Exception) -> Answer:
         if path.startswith(PREFIXES):
             return in_xs_words(answer_to(fault, where="X's route", observer=self._observer))
-        where = path if path in ROUTES else "/v1/conversions/…"
+        known = path in {*ROUTES, *DOORS, BEACON_PATH} or path.startswith(SCRIPT_PREFIX)
+        where = path if known else "/v1/conversions/…"
         return answer_to(fault, where=where, observer=self._observer)

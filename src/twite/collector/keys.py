@@ -42,7 +42,7 @@ class Keys:
             raise Refused(_NO_KEY)
         source = self.find(key)
         if source is None:
-            raise Refused(_WRONG_KEY)
+            raise Refused(WRONG_KEY)
         return source
 
     def _digest(self, key: bytes) -> bytes:
@@ -64,6 +64,6 @@ def _unauthorized(code: str, message: str) -> Answer:
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source: Authorization: Bearer <key>"
 )
-_WRONG_KEY: Final = _unauthorized(
+WRONG_KEY: Final = _unauthorized(
     "key_wrong", "the key is not that of a source: compare it with [[source]] in twite.toml"
 )

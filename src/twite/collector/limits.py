@@ -8,8 +8,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `body` counts after decompression. `requests` is how many authenticated submissions may be in
     hand at once, and `in_hand` how large their bodies may be together: above it a submission is
-    told to come again. `discarded` is how much of a body that was refused is read, so that the
-    client gets to see the answer, before it is cut off.
+    told to come again; `page_requests` and `page_in_hand` are the same for those of pages, which
+    show no key. `discarded` is how much of a body that was refused is read, so that the client gets
+    to see the answer, before it is cut off.
     """
 
     body: int = 1024 * 1024
@@ -21,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 4_096
     requests: int = 1_024
     in_hand: int = 64 * 1024 * 1024
+    page_requests: int = 512
+    page_in_hand: int = 16 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024
     stop_seconds: float = 10.0
     sweep_seconds: float = 0.5

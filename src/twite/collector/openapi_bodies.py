@@ -66,6 +66,7 @@ _NATIVE: Final = _object(
         "phone": _text("Raw, with the country code or in the source's region."),
         "phone_sha256": _text("Already hashed, from E.164 with the plus."),
         "twclid": _text("X's click id: itself, or the address or cookie that holds it."),
+        "twpid": _text("The value of X's cookie `_twpid`."),
         "ip": _text("The person's IP address."),
         "user_agent": _text("The person's browser, as it names itself."),
         "url": _text("The page where it happened."),

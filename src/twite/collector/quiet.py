@@ -16,6 +16,7 @@ from twite.collector.answers import CODES, Answer, Refused, error
 from twite.collector.desk import DeskRoute
 from twite.collector.keys import Keys, bearer
 from twite.collector.lives import Lives
+from twite.collector.overlap import OverlapRoute
 from twite.domain.account import Account
 from twite.domain.secret import Secret
 from twite.gateway.ports import Records
@@ -25,6 +26,7 @@ PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8
 ROUTES: Final = (
     "/v1/conversions",
     "/v1/accounting",
+    "/v1/overlap",
     "/v1/openapi.json",
     "/-/desk",
     "/healthz",
@@ -43,6 +45,7 @@ class Quiet:
         *,
         records: Records,
         lives: Lives,
+        overlap: OverlapRoute,
         desk: DeskRoute,
         keys: Keys,
         ready: Callable[[], str | None],
@@ -53,6 +56,7 @@ class Quiet:
     ) -> None:
         self._records = records
         self._lives = lives
+        self._overlap = overlap
         self._desk = desk
         self._keys = keys
         self._ready = ready
@@ -66,6 +70,7 @@ class Quiet:
                 route("POST", "/v1/conversions", _elsewhere),
                 route("GET", "/v1/conversions/{pixel}/{conversion_id:path}", self._life),
                 route("GET", "/v1/accounting", self._accounting),
+                route("GET", "/v1/overlap", self._overlapping),
                 route("GET", "/v1/openapi.json", _openapi),
                 route("POST", "/-/desk", self._at_the_desk),
                 route("GET", "/healthz", _healthz),
@@ -100,6 +105,10 @@ class Quiet:
 
     async def _accounting(self, request: Request) -> Answer:
         return await self._lives.balance(self._keys.require(_headers(request)))
+
+    async def _overlapping(self, request: Request) -> Answer:
+        source = self._keys.require(_headers(request))
+        return await self._overlap.answer(source, request.query_params.get("days"))
 
     async def _at_the_desk(self, request: Request) -> Answer:
         headers = _headers(request)

@@ -24,7 +24,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
 
     `sent` is the body as X is sent it (JSON); `reason` says why it is held, dead or suppressed;
-    `duplicates` counts how often the same came again; `due_at` is when the next try is due.
+    `duplicates` counts how often the same came again; `due_at` is when the next try is due;
+    `consent` is what was decided about it (JSON), where anything was said or needed.
     """
 
     delivery: int
@@ -41,6 +42,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     reason: str | None = None
     due_at: int | None = None
+    consent: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"

@@ -1,6 +1,6 @@
 """The life of a delivery, as a table of states and triggers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
 from types import MappingProxyType
 from typing import Final
@@ -17,6 +17,9 @@ AMBIGUITY_WINDOW: Final = 40 * HOUR
 PATIENCE: Final = 7 * DAY
 # From the moment it was received to when it should be at X: within X's window for the pixel's twin.
 PROMISED_WITHIN: Final = 48 * HOUR
+# What a sender may die of is sent alone; if it dies of that one alone three times, it is given up.
+SUSPECT: Final = 2
+QUARANTINED: Final = SUSPECT + 3
 # How much is kept of X's own words.
 ANSWER_LIMIT: Final = 2_048
 
@@ -24,6 +27,10 @@ ANSWER_LIMIT: Final = 2_048
 MAY_COUNT_TWICE: Final = "X may have it already: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
+OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
+UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
+DAMAGED: Final = "it is damaged in the store, so it is not sent"
+SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
 
 
 class State(StrEnum):
@@ -42,6 +49,7 @@ class Trigger(StrEnum):
     BURIED = auto()
     HELD = auto()
     LAPSED = auto()
+    WITHDRAWN = auto()
     REPLAYED = auto()
     DISCARDED = auto()
 
@@ -53,6 +61,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
                 Trigger.CLAIMED: State.SENDING,
                 # Its time ran out while it waited.
                 Trigger.HELD: State.HELD,
+                # Its person took consent back, or a stricter policy does not send it.
+                Trigger.WITHDRAWN: State.SUPPRESSED,
             }
         ),
         State.SENDING: MappingProxyType(
@@ -70,7 +80,12 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {Trigger.REPLAYED: State.QUEUED, Trigger.DISCARDED: State.SUPPRESSED}
         ),
         State.DEAD: MappingProxyType(
-            {Trigger.REPLAYED: State.QUEUED, Trigger.DISCARDED: State.SUPPRESSED}
+            {
+                Trigger.REPLAYED: State.QUEUED,
+                Trigger.DISCARDED: State.SUPPRESSED,
+                # Others were refused alike since: it may not be its own fault.
+                Trigger.HELD: State.HELD,
+            }
         ),
         State.SUPPRESSED: MappingProxyType({}),
     }
@@ -90,7 +105,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Times are milliseconds since the epoch. `body` is the conversion as X is sent it, rendered once
     and never changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may
-    first have taken it without our knowing.
+    first have taken it without our knowing; `crashes` is how far the sender is known to fail with
+    it.
     """
 
     id: int
@@ -99,9 +115,36 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     received_at: int
     attempts: int = 0
     ambiguous_since: int | None = None
+    crashes: int = 0
 
     def __repr__(self) -> str:
         return f"Delivery({self.id}, {self.conversion_id}, body=<{len(self.body)} bytes>)"
+
+
+def crashed(crashes: int, *, alone: bool) -> int:
+    """Return the count after one more failure of the sender.
+
+    Whoever was sent together is a suspect after two; only what fails alone goes further.
+    """
+    return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
+
+
+def rank(*, received_at: int, ambiguous_since: int | None) -> int:
+    """Return what deliveries are sent in the order of: the earlier of two deadlines, less 48 h.
+
+    One is 48 hours after it was received, the other 40 hours after X may first have had it.
+    """
+    if ambiguous_since is None:
+        return received_at
+    return min(received_at, ambiguous_since - (PROMISED_WITHIN - AMBIGUITY_WINDOW))
+
+
+def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+    """Return the head of what is due that may go out in one request: a suspect goes alone."""
+    for place, delivery in enumerate(deliveries):
+        if delivery.crashes >= SUSPECT:
+            return deliveries[: max(1, place)]
+    return deliveries
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +182,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of some deliveries of an attempt.
 
-    `due_at` goes with POSTPONED; `reason` with HELD and BURIED.
+    `due_at` goes with POSTPONED and LAPSED; `reason` with HELD and BURIED. LAPSED counts a crash.
     """
 
     trigger: Trigger

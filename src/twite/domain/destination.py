@@ -1,10 +1,13 @@
 """A pixel with its credentials, events and limits."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from twite.domain.consent import Policy
+from twite.domain.cookie import ClickCookie
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 
@@ -38,6 +41,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[str, str]
     account: str | None = None
     rate: int = DEFAULT_RATE
+    # What X may have already is held for a person instead of being sent again.
+    is_cautious: bool = False
 
     @property
     def meter(self) -> str:
@@ -51,7 +56,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
     `pixels` are those a submission may name; `pixel` is the one meant when it names none.
     `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
-    what it does not name, the doors know a default for.
+    what it does not name, the doors know a default for. `consent` is what it makes of signals.
+
+    What only pages need: `cookie` keeps the click, `browser_value_limit` (a decimal) is the most
+    that a page may say a conversion is worth, `twin` is whether the script gives a conversion to
+    X's pixel too: where the page has it (`use`), loading it where not (`load`), or never (`off`).
     """
 
     name: str
@@ -59,6 +68,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
     pixels: frozenset[str]
     origins: tuple[str, ...] = ()
-    consent_required: bool = False
+    consent: Policy = Policy()
     region: str | None = None
     events: Mapping[str, str] = msgspec.field(default_factory=dict)
+    cookie: ClickCookie = ClickCookie()
+    browser_value_limit: Decimal | None = None
+    twin: str = "use"
+
+    @property
+    def consent_required(self) -> bool:
+        """Whether nothing is sent without a person's yes."""
+        return self.consent.required

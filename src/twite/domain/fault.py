@@ -30,6 +30,7 @@ CODES: Final[dict[str, str]] = {
     "text_too_long": "a text is longer than it may be",
     "time_in_future": "the time is more than a day ahead of now",
     "twclid_unusable": "not a click id",
+    "twpid_unusable": "not a value of X's cookie _twpid",
     "user_agent_unusable": "not a user agent",
 }
 

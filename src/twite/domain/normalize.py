@@ -58,6 +58,7 @@ _CLEAR_PHONE: Final = re.compile(
 )
 _PHONE_CHARACTERS: Final = re.compile(r"[\d\s().+/\-\u2010-\u2015\uff0b\uff0dxX#,;=a-zA-Z:]+")
 _INTERNATIONAL: Final = re.compile(r"[\s(]*(?:tel:)?[\s(]*[+\uff0b]")
+_BROWSER_ID: Final = re.compile(r"tw\.[A-Za-z0-9._-]{1,128}", re.ASCII)
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -171,6 +172,12 @@ def click_id_of_url(url: str) -> str | None:
         if _CLICK_ID.fullmatch(value) and value.lower() not in PLACEHOLDERS:
             return value
     return None
+
+
+def browser_id(text: str, *, path: str) -> str | Fault:
+    """Read the value of X's cookie `_twpid`, as in `tw.1764071000000.123456789012345678`."""
+    plain = text.strip()
+    return plain if _BROWSER_ID.fullmatch(plain) else fault(path, "twpid_unusable")
 
 
 def ip_address(text: str, *, path: str) -> str | Fault:

@@ -5,6 +5,7 @@ from enum import StrEnum, auto
 import msgspec
 
 from twite.domain.fault import Fault
+from twite.domain.sighting import Sighting
 
 
 class Door(StrEnum):
@@ -34,8 +35,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion that will be kept, ready for the ledger.
 
     `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
-    `suppressed` is the reason it will not be sent, where there is one. `index` is its place in the
-    submission.
+    `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
+    `consent` is what is kept of that decision, as JSON. `index` is its place in the submission.
     """
 
     index: int
@@ -45,6 +46,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     conversion_id: str
     body: bytes
     suppressed: str | None = None
+    held: str | None = None
+    consent: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
@@ -73,6 +76,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     refusals: tuple[Refusal, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
 
     def __repr__(self) -> str:
         return f"Submission({self.receipt}, {self.source}, {self.entries!r}, {self.refusals!r})"

@@ -113,6 +113,10 @@ def _figures(count: EventCount) -> dict[str, object]:
     return figures
 
 
+def _hits(judge: Judge, _: Request) -> object:
+    return {"hits": judge.hits.entries}
+
+
 def _faults(judge: Judge, _: Request) -> object:
     return {"faults": judge.faults.armed}
 
@@ -162,6 +166,7 @@ ROUTES: Final[Mapping[tuple[str, str], Act]] = MappingProxyType(
         ("POST", "reset"): _reset,
         ("GET", "received"): _received,
         ("GET", "counted"): _counted,
+        ("GET", "hits"): _hits,
         ("GET", "faults"): _faults,
         ("POST", "faults"): _arm,
         ("DELETE", "faults"): _disarm,

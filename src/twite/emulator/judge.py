@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final
 
-from twite.emulator import words
+from twite.emulator import pixel_script, words
 from twite.emulator.access import Caller, Denied, Doorman
 from twite.emulator.accounts import answer_accounts
 from twite.emulator.conversions import Desk, judge_conversions, judge_unchecked
@@ -19,7 +19,7 @@ from twite.emulator.faults import Board
 from twite.emulator.journal import Journal
 from twite.emulator.oauth import Nonces
 from twite.emulator.oauth_flow import Flow
-from twite.emulator.pixel import take_hit
+from twite.emulator.pixel import Hits, take_hit
 from twite.emulator.rate import Windows
 from twite.emulator.switches import Switches
 from twite.emulator.world import World, default_document
@@ -58,6 +58,7 @@ class Judge:
     def forget(self) -> None:
         """Drop what was received and counted, and the rate windows; keep the rest."""
         self.ledger = Ledger()
+        self.hits = Hits()
         self.windows = Windows()
         self.nonces = Nonces()
         self.flow = Flow(self._chance)
@@ -92,10 +93,13 @@ class Judge:
                 request,
                 world=self.world,
                 ledger=self.ledger,
+                hits=self.hits,
                 switches=self.switches,
                 at=self.now(),
             )
             return Verdict(answer=hit)
+        if request.path == pixel_script.PATH and request.method == "GET":
+            return Verdict(answer=pixel_script.pixel_script())
         answer = self.flow.answer(
             request,
             world=self.world,

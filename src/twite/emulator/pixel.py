@@ -1,9 +1,14 @@
-"""The X pixel's hits: GET adsct, answered with a GIF of one dot. [seen 3P; the GIF is a guess]"""
+"""The X pixel's hits: GET adsct, answered with a GIF of one dot. [seen 3P; the GIF is a guess]
+
+X's script sends each hit twice, to t.co and to analytics.twitter.com, under one `event_id`.
+"""
 
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from twite.emulator.counting import Ledger
 from twite.emulator.examine import tag_by_id
@@ -13,15 +18,49 @@ from twite.emulator.world import World
 
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 PAGE_VIEW: Final = "page_view"  # how a hit of the base code is counted: its txn_id is the pixel
+MAX_HITS: Final = 10_000
+
+
+class Hit(Struct, kw_only=True):
+    """One hit and how often it came. `parameters` are those of its first copy."""
+
+    at: float
+    parameters: Mapping[str, str]
+    copies: int = 1
+
+
+class Hits:
+    """The last hits, the oldest first."""
+
+    def __init__(self) -> None:
+        self._hits: dict[str | int, Hit] = {}
+        self._received = 0
+
+    @property
+    def entries(self) -> list[Hit]:
+        return list(self._hits.values())
+
+    def is_new(self, parameters: Mapping[str, str], *, at: float) -> bool:
+        """Note a hit; False when it is another copy of one that came before."""
+        self._received += 1
+        name = parameters.get("event_id") or self._received
+        hit = self._hits.get(name)
+        if hit is not None:
+            hit.copies += 1
+            return False
+        self._hits[name] = Hit(at=at, parameters=parameters)
+        if len(self._hits) > MAX_HITS:
+            del self._hits[next(iter(self._hits))]
+        return True
 
 
 def take_hit(
-    request: Request, *, world: World, ledger: Ledger, switches: Switches, at: float
+    request: Request, *, world: World, ledger: Ledger, hits: Hits, switches: Switches, at: float
 ) -> Answer:
     """Count a hit under (pixel, event, conversion id); whatever it holds, the GIF is the answer."""
     pairs = dict(request.query_pairs())
     where = _where(pairs.get("txn_id", ""), world, switches)
-    if where is not None:
+    if hits.is_new(pairs, at=at) and where is not None:
         ledger.receive(
             "pixel", event=where, conversion_id=_conversion_id(pairs), at=at, switches=switches
         )

@@ -1,27 +1,31 @@
 """Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
 
-from twite.consent.signals import objection
+from twite.consent.verdict import judging
+from twite.domain.consent import REVOKED, Judge, person_keys
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.fault import Fault
+from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.notices import Accepted, Observer, Silent
-from twite.gateway.ports import Chance, Clock, Ledger
+from twite.gateway.opt_outs import NobodyOptedOut
+from twite.gateway.ports import Chance, Clock, Ledger, Listed
+from twite.gateway.sightings import Watch
 from twite.intake import native, x_api
+from twite.intake.beacon_shape import Twin
 from twite.intake.found import Found
 from twite.intake.native import Reading
 from twite.intake.native_conversion import Read
-from twite.x.encode import conversion_body
+from twite.x.encode import batch_body, conversion_body
 
 TROUBLED_FOR: Final = 5 * SECOND
 # Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
@@ -45,6 +49,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     duplicates: int
     suppressed: int
+    held: int = 0
     rejected: tuple[Refusal, ...] = ()
     warnings: tuple[Remark, ...] = ()
     duplicate_indexes: tuple[int, ...] = ()
@@ -79,14 +84,21 @@ class Accept:
         destinations: Mapping[str, Destination],
         salt: bytes,
         wake: Callable[[str], None],
+        opt_outs: Listed | None = None,
+        watch: Watch | None = None,
         observer: Observer | None = None,
+        wall: Clock | None = None,
     ) -> None:
+        """`wall` is what a conversion without a time is dated by, `clock` what windows go by."""
         self._ledger = ledger
         self._clock = clock
+        self._wall = wall or clock
         self._chance = chance
         self._destinations = destinations
         self._salt = salt
         self._wake = wake
+        self._opt_outs = opt_outs or NobodyOptedOut()
+        self._watch = watch or Watch(destinations=destinations, salt=salt)
         self._observer = observer or Silent()
         # When a commit last failed (monotonic), and why.
         self._failed: tuple[int, str] | None = None
@@ -110,7 +122,7 @@ class Accept:
 
         Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
         """
-        now = self._clock.now()
+        now = self._wall.now()
         reading = native.read(
             body,
             source=source,
@@ -118,26 +130,30 @@ class Accept:
             now=now,
             salt=self._salt,
             idempotency_key=idempotency_key,
-            objection=partial(objection, required=source.consent_required),
+            consent=self._judge(source, now),
         )
-        return await self._keep(reading, source=source, door=Door.NATIVE, now=now)
+        return await self._keep(reading, source=source, door=Door.NATIVE)
 
-    async def found(self, found: Found, *, source: Source, door: Door) -> Receipt:
-        """Accept what another door found in a request.
+    async def found(
+        self, found: Found, *, source: Source, door: Door, twins: Sequence[Twin] = ()
+    ) -> Receipt:
+        """Accept what another door found in a request. `twins` says what the pixel was given.
 
         What it ignored is counted with the same commit. Raises LedgerFull, LedgerUnavailable;
         nothing of it was kept then.
         """
-        now = self._clock.now()
+        now = self._wall.now()
         reading = native.judge(
             found,
             source=source,
             destinations=self._destinations,
             now=now,
             salt=self._salt,
-            objection=partial(objection, required=source.consent_required),
+            consent=self._judge(source, now),
         )
-        return await self._keep(reading, source=source, door=door, now=now, ignored=found.ignored)
+        return await self._keep(
+            reading, source=source, door=door, ignored=found.ignored, twins=twins
+        )
 
     async def _keep(
         self,
@@ -145,9 +161,10 @@ class Accept:
         *,
         source: Source,
         door: Door,
-        now: int,
         ignored: tuple[Ignored, ...] = (),
+        twins: Sequence[Twin] = (),
     ) -> Receipt:
+        now = self._clock.now()
         entries, refusals, remarks = _sorted_out(reading.results)
         submission = Submission(
             receipt=self._chance.receipt(),
@@ -158,14 +175,17 @@ class Accept:
             entries=entries,
             refusals=refusals,
             ignored=ignored,
+            sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
         duplicates = await self._record(submission, len(suppressed))
+        held = sum(entry.held is not None and entry.index not in duplicates for entry in entries)
         return Receipt(
             receipt=submission.receipt,
-            accepted=len(entries) - len(suppressed) - len(duplicates),
+            accepted=len(entries) - len(suppressed) - len(duplicates) - held,
             duplicates=len(duplicates),
             suppressed=len(suppressed),
+            held=held,
             rejected=refusals,
             warnings=remarks,
             duplicate_indexes=duplicates,
@@ -181,19 +201,54 @@ class Accept:
         reading = x_api.read(body, destination=destination, salt=self._salt)
         if isinstance(reading, x_api.Refused):
             raise XRefused(status=reading.status, complaints=reading.complaints)
-        entries = tuple(
-            _entry(conversion, index) for index, conversion in enumerate(reading.conversions)
-        )
+        entries, kept = self._of_x(reading)
         submission = Submission(
             receipt=self._chance.receipt(),
             source=X_SOURCE,
             door=Door.X_API,
             received_at=now,
-            body=reading.body,
+            body=kept,
             entries=entries,
+            sightings=self._watch.of_x(
+                [
+                    conversion
+                    for conversion, entry in zip(reading.conversions, entries, strict=True)
+                    if entry.suppressed is None
+                ],
+                now=now,
+            ),
         )
-        await self._record(submission, suppressed=0)
+        await self._record(
+            submission, suppressed=sum(entry.suppressed is not None for entry in entries)
+        )
         return XReceipt(receipt=submission.receipt, processed=len(entries))
+
+    def _of_x(self, reading: x_api.XReading) -> tuple[tuple[Entry, ...], bytes]:
+        """Return the entries of a request in X's format, and what is kept of the request.
+
+        X has no signals of consent; who revoked at the pixel is not sent, whatever the door.
+        """
+        revoked = [self._revoked(one.identifiers, one.pixel) for one in reading.conversions]
+        entries = tuple(
+            _x_entry(conversion, index, revoked=no)
+            for index, (conversion, no) in enumerate(zip(reading.conversions, revoked, strict=True))
+        )
+        if not any(revoked):
+            return entries, reading.body
+        return entries, batch_body([entry.body for entry in entries])
+
+    def _judge(self, source: Source, now: int) -> Judge:
+        """Return what decides about consent for a source's conversions at a moment."""
+        return judging(
+            policy=source.consent,
+            now=now,
+            revoked=self._revoked if self._opt_outs.some() else None,
+        )
+
+    def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
+        if not self._opt_outs.some():
+            return False
+        return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
     async def _record(self, submission: Submission, suppressed: int) -> tuple[int, ...]:
         """Commit, wake who sends, and return the indexes of the duplicates."""
@@ -229,13 +284,29 @@ def _sorted_out(
         if conversion is None:
             refusals.append(Refusal(index=result.index, pixel=result.pixel, errors=result.faults))
             continue
-        entries.append(_entry(conversion, result.index, result.suppressed))
+        entries.append(_entry(conversion, result))
         if result.faults:
             remarks.append(Remark(index=result.index, warnings=result.faults))
     return tuple(entries), tuple(refusals), tuple(remarks)
 
 
-def _entry(conversion: Conversion, index: int, suppressed: str | None = None) -> Entry:
+def _entry(conversion: Conversion, read: Read) -> Entry:
+    return Entry(
+        index=read.index,
+        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
+        pixel=conversion.pixel,
+        event=conversion.event,
+        conversion_id=conversion.conversion_id,
+        body=conversion_body(conversion),
+        suppressed=read.suppressed,
+        held=read.held,
+        consent=read.evidence,
+    )
+
+
+def _x_entry(conversion: Conversion, index: int, *, revoked: bool) -> Entry:
+    if revoked:
+        conversion = msgspec.structs.replace(conversion, identifiers=Identifiers())
     return Entry(
         index=index,
         key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
@@ -243,5 +314,5 @@ def _entry(conversion: Conversion, index: int, suppressed: str | None = None) ->
         event=conversion.event,
         conversion_id=conversion.conversion_id,
         body=conversion_body(conversion),
-        suppressed=suppressed,
+        suppressed=REVOKED if revoked else None,
     )

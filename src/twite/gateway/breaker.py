@@ -39,6 +39,11 @@ class Breaker:
         """Whether only probes may go out."""
         return self._pause is not None
 
+    @property
+    def probes(self) -> bool:
+        """Whether requests go out one at a time: each answer says whether there is a next."""
+        return self._pause is not None or self._stumbles > 0
+
     def wait(self) -> int:
         """Return milliseconds until something may be sent: 0 is now."""
         until = self._resting_until

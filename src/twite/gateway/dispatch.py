@@ -11,13 +11,14 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.breaker import Breaker
 from twite.gateway.flight import Flight
 from twite.gateway.notices import Observer, Troubled
-from twite.gateway.ports import Claim, Clock, Outbox
+from twite.gateway.ports import Claim, Clock, Closure, Depot
 from twite.gateway.quota import Quota
 
 # After trouble with the store: nothing is lost by waiting.
 STORE_PAUSE: Final = 2 * SECOND
 # Without news, look again: another process may have put something in.
 IDLE: Final = 5 * SECOND
+FOREVER: Final = 1 << 62
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +41,20 @@ class Lane:
         self,
         *,
         pixel: str,
-        outbox: Outbox,
+        outbox: Depot,
         flight: Flight,
         quota: Quota,
         breaker: Breaker,
         clock: Clock,
         observer: Observer,
         pace: Pace,
+        holding: set[int],
+        cautious: bool,
     ) -> None:
+        """`holding` takes in the leases of what flies; `cautious`: nothing in doubt is claimed."""
+        self._holding = holding
+        self._cautious = cautious
+        self._spent_until = 0
         self._pixel = pixel
         self._outbox = outbox
         self._flight = flight
@@ -70,6 +77,7 @@ class Lane:
     def stop(self) -> None:
         """Claim no more; what flies lands."""
         self._stopping = True
+        self._flight.stopping = True
         self._news.set()
         self._turned.set()
 
@@ -105,7 +113,7 @@ class Lane:
         await self._slots.acquire()
         try:
             # Asked with a slot in hand: while it was waited for, X may have said no.
-            closed = self._breaker.wait() or min(self._quota.wait(), IDLE)
+            closed = self._breaker.wait() or min(await self._limit_wait(), IDLE)
             if not closed and not self._stopping:
                 batch = await self._claim()
         finally:
@@ -118,7 +126,7 @@ class Lane:
         task = asyncio.create_task(self._land(batch))
         self._flying.add(task)
         task.add_done_callback(self._flying.discard)
-        if self._breaker.paused:
+        if self._breaker.probes:
             # A probe goes alone: its answer decides.
             await asyncio.wait({task})
         elif len(batch.deliveries) < self._pace.batch:
@@ -130,6 +138,7 @@ class Lane:
             if not left:
                 return None
             now = self._clock.now()
+            ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
             limit = 1 if self._breaker.paused else self._pace.batch
             batch = await self._outbox.claim(
                 Claim(
@@ -137,12 +146,34 @@ class Lane:
                     now=now,
                     lease_until=now + self._pace.lease,
                     limit=min(limit, left, self._flight.most),
-                    ambiguous_after=now - AMBIGUITY_WINDOW,
+                    ambiguous_after=ambiguous_after,
+                    limits=self._flight.limits(),
                 )
             )
-            if batch is not None:
+            if batch is None:
+                return None
+            self._holding.add(batch.lease)
+            if not self._stopping:
                 self._quota.spend(len(batch.deliveries))
-            return batch
+                return batch
+        # The stop came while the claim went to the disk.
+        try:
+            await self._flight.give_back(batch, [one.id for one in batch.deliveries])
+        finally:
+            self._holding.discard(batch.lease)
+        return None
+
+    async def _limit_wait(self) -> int:
+        """Return milliseconds until the limit leaves something; a long wait is written down."""
+        wait = self._quota.wait()
+        until = self._clock.now() + wait
+        if wait > IDLE and not self._quota.is_closed_by_x and until > self._spent_until + SECOND:
+            self._spent_until = until
+            reason = f"the limit of {self._quota.limit} conversions in fifteen minutes is spent"
+            await self._outbox.close_limits(
+                [Closure(pixel=self._pixel, until=until, reason=reason)]
+            )
+        return wait
 
     async def _land(self, batch: Batch) -> None:
         try:
@@ -150,6 +181,7 @@ class Lane:
         except Exception as error:  # noqa: BLE001  a fault of ours must cost this batch a lease, no more
             self._observer.see(Troubled(where="flight", reason=type(error).__name__))
         finally:
+            self._holding.discard(batch.lease)
             self._slots.release()
             self._news.set()
             self._turned.set()

@@ -1,24 +1,50 @@
 """Flight: one claimed batch, from the first request to the last settlement."""
 
-from collections.abc import Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Final, TypeGuard
 
-from twite.domain.delivery import Attempt, Batch, Delivery, Fate, Settlement, Trigger
+from twite.domain.delivery import Attempt, Batch, Fate, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
+from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
-from twite.gateway.breaker import REFUSED_ALIKE, Breaker
+from twite.gateway.breaker import Breaker
+from twite.gateway.burial import Burial
 from twite.gateway.isolate import Group, Isolation
-from twite.gateway.notices import Attempted, Moved, Observer, Troubled
-from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Outbox
+from twite.gateway.notices import Attempted, Observer, Troubled
+from twite.gateway.ports import Answer, Chance, Closure, Depot, NoAnswer
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
-from twite.gateway.settle import attempt, fates
+from twite.gateway.repute import Repute
+from twite.gateway.settle import Settling, attempt, fates, fault
+from twite.gateway.steady import SteadyClock
 from twite.x import spec
+
 
 # What isolation did not come to is tried again after this: its budget is for a minute.
 ISOLATION_PAUSE: Final = MINUTE
+
+
+class Hand:
+    """What one flight has in hand: its batch, and the group whose request is under way.
+
+    `at` is when that request began; `left` is whether X may have it.
+    """
+
+    def __init__(self, batch: Batch, *, at: int) -> None:
+        self.batch = batch
+        self.group: Group = batch.deliveries
+        self.at = at
+        self.left = False
+
+    def rest(self) -> tuple[int, ...]:
+        """Return the ids of those that no request under way holds."""
+        gone = set(ids_of(self.group)) if self.left else set()
+        return tuple(one.id for one in self.batch.deliveries if one.id not in gone)
 
 
 class Flight:
@@ -28,97 +54,168 @@ class Flight:
         self,
         *,
         destination: Destination,
-        outbox: Outbox,
+        depot: Depot,
         post: Post,
         quota: Quota,
         breaker: Breaker,
-        clock: Clock,
+        clock: SteadyClock,
         chance: Chance,
         observer: Observer,
         lease: int,
     ) -> None:
         self._destination = destination
-        self._outbox = outbox
+        self._depot = depot
         self._post = post
         self._quota = quota
         self._breaker = breaker
         self._clock = clock
         self._chance = chance
         self._observer = observer
-        self._lease = lease
+        self._reputes: dict[str, Repute] = defaultdict(Repute)
+        self._settling = Settling(depot=depot, clock=clock, observer=observer, lease=lease)
+        self._burial = Burial(
+            depot=depot,
+            settling=self._settling,
+            breaker=breaker,
+            reputes=self._reputes,
+            clock=clock,
+            observer=observer,
+        )
         # What isolation did not come to, of batches of which X took something.
         self._mixed: set[int] = set()
+        self.stopping = False
         # How many the next batch may hold: fewer while the limit leaves none for isolation, or the
         # same bad batch would spend all of each window and come to nothing.
         self.most = spec.MAX_CONVERSIONS
+        # And what X itself called too many.
+        self._roomy = spec.MAX_CONVERSIONS
+
+    def limits(self) -> Mapping[str, int]:
+        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        return {
+            event: repute.size
+            for event, repute in self._reputes.items()
+            if repute.size < spec.MAX_CONVERSIONS
+        }
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
 
         Trouble with the store leaves what was sent as sending in the ledger: its lease lapses, and
-        it is sent again as ambiguous.
+        it is sent again as ambiguous. A fault of ours counts against what was being sent.
         """
+        hand = Hand(batch, at=self._now())
         try:
-            outcome = await self._try(batch, batch.deliveries)
-            if not _is_refused(outcome):
-                self._mixed.difference_update(_ids(batch.deliveries))
-                self.most = min(spec.MAX_CONVERSIONS, self.most * 2)
-                return
-            if len(batch.deliveries) > 1:
-                await self._isolate(batch, outcome)
-            else:
-                self._mixed.difference_update(_ids(batch.deliveries))
-                await self._bury(batch, [(batch.deliveries[0], outcome)])
+            try:
+                await self._fly(hand)
+            except PassingError:
+                raise
+            except asyncio.CancelledError:
+                await self.give_back(hand.batch, hand.rest())
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it is: what was sent must be told
+                self._observer.see(Troubled(where="flight", reason=type(error).__name__))
+                await self._count_fault(hand, error)
         except PassingError as error:
             self._observer.see(Troubled(where="outbox", reason=error.reason))
 
-    async def _try(self, batch: Batch, group: Group) -> Outcome:
+    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+        """Let others send what has not left: nothing is in doubt, and no try is counted."""
+        if not deliveries:
+            return
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=self._now())
+        await self._settling.settle(batch, None, (back,))
+
+    async def _fly(self, hand: Hand) -> None:
+        batch = hand.batch
+        outcome = await self._try(hand, batch.deliveries)
+        if not is_refused(outcome):
+            self._mixed.difference_update(ids_of(batch.deliveries))
+            self.most = min(self._roomy, self.most * 2)
+            if isinstance(outcome, Delivered):
+                self._reputes[batch.event].landed(taken=len(batch.deliveries), refused=0)
+        elif len(batch.deliveries) > 1:
+            await self._isolate(hand, outcome)
+        else:
+            mixed = {batch.deliveries[0].id} & self._mixed
+            self._mixed -= mixed
+            found = [(batch.deliveries[0], outcome)]
+            await self._burial.bury(batch, found, at_fault=mixed)
+
+    async def _try(self, hand: Hand, group: Group) -> Outcome:
         """Send a group, counted already, and settle it unless X refuses conversions of it."""
-        at, began = self._clock.now(), self._clock.elapsed()
-        came, outcome = await self._post.send(self._destination, [one.body for one in group])
-        self._note(batch, group, came, outcome, took=self._clock.elapsed() - began)
+        signed_at = self._clock.theirs()
+        came, outcome = await self._send(hand, group)
+        if _is_refused_as_such(came, outcome):
+            misdated = self._post.was_misdated(self._destination, came, at=signed_at)
+            if misdated and await self._allowed(len(group)):
+                # Once: from now on requests are signed with the time of X's answer.
+                await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
+                came, outcome = await self._send(hand, group)
         decided: tuple[Fate, ...] = ()
-        if not _is_refused(outcome):
-            chance = self._chance.fraction()
-            decided = fates(group, outcome, now=self._clock.now(), chance=chance)
-        tried = attempt(group, outcome, came, pixel=batch.pixel, event=batch.event, at=at)
+        if not is_refused(outcome):
+            decided = fates(
+                group,
+                outcome,
+                now=self._now(),
+                chance=self._chance.fraction(),
+                cautious=self._destination.is_cautious,
+            )
+        await self._note_limit()
         try:
-            await self._settle(batch, tried, decided)
+            await self._settling.settle(hand.batch, self._tried(hand, outcome, came), decided)
         except PassingError:
             # Trouble with the store is no reason to ask a pixel again that X refuses.
             await self._mind_the_pixel(outcome)
             raise
         await self._mind_the_pixel(outcome)
+        if isinstance(outcome, Delivered):
+            await self._burial.recall(hand.batch)
         return outcome
 
-    async def _isolate(self, batch: Batch, refusal: Rejected) -> None:
-        mixed = self._mixed.intersection(_ids(batch.deliveries))
-        isolation = Isolation(batch.deliveries, refusal, mixed)
+    async def _send(self, hand: Hand, group: Group) -> tuple[Answer | NoAnswer, Outcome]:
+        hand.group, hand.at = group, self._now()
+        began = self._clock.elapsed()
+        bodies = [one.body for one in group]
+        hand.left = True
+        came, outcome = await self._post.send(self._destination, bodies)
+        hand.left = not isinstance(outcome, Rejected)
+        self._note(hand, came, outcome, took=self._clock.elapsed() - began)
+        return came, outcome
+
+    async def _isolate(self, hand: Hand, refusal: Rejected) -> None:
+        batch, repute = hand.batch, self._reputes[hand.batch.event]
+        mixed = self._mixed.intersection(ids_of(batch.deliveries))
+        isolation = Isolation(batch.deliveries, refusal, mixed | repute.cleared(batch.deliveries))
+        if refusal.scope is Scope.SIZE:
+            self._roomy = self.most = max(1, len(batch.deliveries) // 2)
         rest: Group = ()
-        while (group := isolation.next()) is not None:
+        while not self.stopping and (group := isolation.next()) is not None:
             if not await self._allowed(len(group)):
                 rest = group
                 self.most = max(1, len(batch.deliveries) // 2)
                 break
-            outcome = await self._try(batch, group)
+            outcome = await self._try(hand, group)
             if isinstance(outcome, Delivered):
                 isolation.took(group)
-            elif _is_refused(outcome):
+            elif is_refused(outcome):
                 isolation.learn(group, outcome)
             else:
                 break
         rest = (*rest, *isolation.give_up())
         self._mixed -= mixed
         self._mixed.update(one.id for one in rest if isolation.taken or one.id in mixed)
+        repute.landed(taken=isolation.taken, refused=len(isolation.refused))
         if isolation.is_the_account:
-            await self._blame_the_account(batch, isolation.refused)
+            await self._burial.blame_the_account(batch, isolation.refused)
         else:
-            await self._bury(batch, isolation.refused)
+            at_fault = ids_of(batch.deliveries) if isolation.taken else mixed
+            await self._burial.bury(batch, isolation.refused, at_fault=frozenset(at_fault))
         if rest:
-            due = self._clock.now() + (0 if isolation.is_the_account else ISOLATION_PAUSE)
-            await self._decide(
-                batch, Fate(trigger=Trigger.POSTPONED, deliveries=_ids(rest), due_at=due)
-            )
+            at_once = isolation.is_the_account or self.stopping
+            due = self._now() + (0 if at_once else ISOLATION_PAUSE)
+            later = Fate(trigger=Trigger.POSTPONED, deliveries=ids_of(rest), due_at=due)
+            await self._settling.settle(batch, None, (later,))
 
     async def _allowed(self, count: int) -> bool:
         """Spend the limit for so many, if they are left."""
@@ -128,49 +225,48 @@ class Flight:
             self._quota.spend(count)
             return True
 
-    async def _bury(self, batch: Batch, refused: Sequence[tuple[Delivery, Rejected]]) -> None:
-        """Give up what X refused by itself: with X's words, and no other's."""
-        if refused and self._breaker.blames_conversions:
-            await self._blame_the_account(batch, refused)
+    async def _count_fault(self, hand: Hand, error: Exception) -> None:
+        """Put a fault of ours on record; with what was being sent, it counts as a crash."""
+        tries = max(one.attempts for one in hand.group) + 1
+        due = self._now() + backoff(attempts=tries, chance=self._chance.fraction())
+        tried = fault(
+            hand.group,
+            error,
+            pixel=hand.batch.pixel,
+            event=hand.batch.event,
+            at=hand.at,
+            ambiguous=hand.left,
+        )
+        blamed = Fate(trigger=Trigger.LAPSED, deliveries=ids_of(hand.group), due_at=due)
+        named = set(blamed.deliveries)
+        others = tuple(one.id for one in hand.batch.deliveries if one.id not in named)
+        back = (Fate(trigger=Trigger.POSTPONED, deliveries=others, due_at=due),) if others else ()
+        await self._settling.settle(hand.batch, tried, (blamed, *back))
+
+    async def _note_limit(self) -> None:
+        """Write down a reset that X named, before the answer that named it is settled."""
+        until = self._quota.unnoted()
+        if until is None:
             return
-        for delivery, refusal in refused:
-            fate = Fate(trigger=Trigger.BURIED, deliveries=(delivery.id,), reason=refusal.reason)
-            await self._decide(batch, fate)
-
-    async def _blame_the_account(
-        self, batch: Batch, refused: Sequence[tuple[Delivery, Rejected]]
-    ) -> None:
-        """Hold them: many were refused alike and none was taken, so it is not their fault."""
-        reason = refused[0][1].reason
-        ids = tuple(delivery.id for delivery, _ in refused)
-        await self._decide(
-            batch,
-            Fate(trigger=Trigger.HELD, deliveries=ids, reason=f"{REFUSED_ALIKE}: {reason}"),
-        )
-        await self._breaker.trip(f"{REFUSED_ALIKE}: {reason}", blames_conversions=True)
-
-    async def _decide(self, batch: Batch, fate: Fate) -> None:
-        """Settle deliveries whose attempt is on record already."""
-        await self._settle(batch, None, (fate,))
-
-    async def _settle(self, batch: Batch, tried: Attempt | None, decided: tuple[Fate, ...]) -> None:
-        await self._outbox.settle(
-            Settlement(
-                lease=batch.lease,
-                attempt=tried,
-                fates=decided,
-                lease_until=self._clock.now() + self._lease,
+        reason = "X takes no more until its limit is reset"
+        try:
+            await self._depot.close_limits(
+                [Closure(pixel=one, until=until, reason=reason) for one in self._quota.pixels]
             )
+        except PassingError as error:
+            # Memory has it; the next answer tries again.
+            self._observer.see(Troubled(where="outbox", reason=error.reason))
+        else:
+            self._quota.noted(until)
+
+    def _tried(self, hand: Hand, outcome: Outcome, came: Answer | NoAnswer) -> Attempt:
+        batch = hand.batch
+        return attempt(
+            hand.group, outcome, came, pixel=batch.pixel, event=batch.event, at=hand.at
         )
-        for fate in decided:
-            self._observer.see(
-                Moved(
-                    pixel=batch.pixel,
-                    trigger=fate.trigger,
-                    deliveries=len(fate.deliveries),
-                    reason=fate.reason or "",
-                )
-            )
+
+    def _now(self) -> int:
+        return self._clock.now()
 
     async def _mind_the_pixel(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Errored):
@@ -190,15 +286,15 @@ class Flight:
                 self._breaker.stumbled(chance=self._chance.fraction())
 
     def _note(
-        self, batch: Batch, group: Group, came: Answer | NoAnswer, outcome: Outcome, *, took: int
+        self, hand: Hand, came: Answer | NoAnswer, outcome: Outcome, *, took: int
     ) -> None:
         self._observer.see(
             Attempted(
-                pixel=batch.pixel,
-                event=batch.event,
+                pixel=hand.batch.pixel,
+                event=hand.batch.event,
                 outcome=type(outcome).__name__.lower(),
                 status=came.status if isinstance(came, Answer) else None,
-                conversions=len(group),
+                conversions=len(hand.group),
                 took=took,
                 reason="" if isinstance(outcome, Delivered) else outcome.reason,
                 ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
@@ -211,10 +307,20 @@ class Flight:
             self._quota.obey(left=left, reset=reset)
 
 
-def _is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
+def _is_refused_as_such(came: Answer | NoAnswer, outcome: Outcome) -> bool:
+    """Whether X says that it does not know who asks."""
+    return (
+        isinstance(came, Answer)
+        and came.status == HTTPStatus.UNAUTHORIZED
+        and isinstance(outcome, Rejected)
+    )
+
+
+def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
     """Whether X refuses the request for what is in it: its conversions, or their number."""
     return isinstance(outcome, Rejected) and outcome.scope in {Scope.CONVERSION, Scope.SIZE}
 
 
-def _ids(group: Group) -> tuple[int, ...]:
+def ids_of(group: Group) -> tuple[int, ...]:
+    """Return the ids of deliveries."""
     return tuple(delivery.id for delivery in group)

@@ -9,7 +9,7 @@ groups that each hold one, and ends where it began; depth first, each budget set
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -17,6 +17,7 @@ import msgspec
 
 from twite.domain.delivery import Delivery
 from twite.domain.outcome import Complaint, Rejected
+from twite.gateway.repute import kind_of
 
 Group = tuple[Delivery, ...]
 
@@ -88,7 +89,7 @@ class Isolation:
         if self.taken:
             return False
         telling = [refusal for one, refusal in self.refused if one.id not in self._mixed]
-        return len(telling) >= many and len({_kind(one.complaints) for one in telling}) == 1
+        return len(telling) >= many and len({kind_of(one.complaints) for one in telling}) == 1
 
     def _try_controls(self) -> None:
         rest = self.give_up()
@@ -136,8 +137,3 @@ def _quoted(complaint: Complaint) -> bytes | None:
             value = msgspec.json.encode(echoed.group(1))
             return b'"' + complaint.parameter.encode() + b'":' + value
     return None
-
-
-def _kind(complaints: Iterable[Complaint]) -> frozenset[tuple[str, str]]:
-    """What a refusal is about, whatever values it echoes."""
-    return frozenset((one.code, one.parameter) for one in complaints)

@@ -4,6 +4,10 @@ from typing import Protocol
 
 import msgspec
 
+from twite.domain.alert import Alert, Kind, Phase
+from twite.gateway.forecast import Forecast
+from twite.gateway.outlook import Space
+
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A submission is on disk."""
@@ -16,7 +20,11 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to X came to an end. `took` is in milliseconds, monotonic."""
+    """A request to X came to an end. `took` is in milliseconds, monotonic.
+
+    `isolating`: it is one of those that look for the conversion for which X refused a batch.
+    `again` is how many of its conversions X may have had before.
+    """
 
     pixel: str
     event: str
@@ -26,15 +34,21 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     took: int
     reason: str = ""
     ambiguous: bool = False
+    isolating: bool = False
+    again: int = 0
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries changed their state. `trigger` is that of the table of states."""
+    """Deliveries changed their state. `trigger` is that of the table of states.
+
+    `waited`, for those that X took: milliseconds from receipt, for each.
+    """
 
     pixel: str
     trigger: str
     deliveries: int
     reason: str = ""
+    waited: tuple[int, ...] = ()
 
 
 class Paused(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +62,12 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
 
 
+class Misdated(msgspec.Struct, frozen=True, kw_only=True):
+    """How far X's clock is ahead of the machine's, in milliseconds: told when it has changed."""
+
+    offset: int
+
+
 class Troubled(msgspec.Struct, frozen=True, kw_only=True):
     """Something of ours or of the machine's went wrong, and will be tried again."""
 
@@ -55,7 +75,51 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Notice = Accepted | Attempted | Moved | Paused | Resumed | Troubled
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that deserves an alert was found: it `holds`, or holds no more."""
+
+    kind: Kind
+    subject: str
+    reason: str = ""
+    holds: bool = True
+
+
+class Alerted(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert opened, is still open after a day, or is over."""
+
+    alert: Alert
+    phase: Phase
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A message was tried on the webhook. `refused` is why it was not taken, None if it was."""
+
+    kind: Kind
+    phase: Phase
+    refused: str | None = None
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the look of each minute found. A part that could not be had is None."""
+
+    at: int
+    forecasts: tuple[Forecast, ...] | None = None
+    space: Space | None = None
+
+
+Notice = (
+    Accepted
+    | Attempted
+    | Moved
+    | Paused
+    | Resumed
+    | Misdated
+    | Troubled
+    | Warned
+    | Alerted
+    | Told
+    | Looked
+)
 
 
 class Silent:

@@ -1,6 +1,6 @@
 """What the gateway needs of the outside. Each port has one real adapter and one shipped fake.
 
-Ledger, Outbox, Records and Desk are four views of one store. None assumes one process, nor that a
+Ledger, Outbox, Limits, Doubts, Records and Desk are views of one store. None assumes one process, nor that a
 delivery stays a row for ever.
 """
 
@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.account import Account, Life
 from twite.domain.delivery import Batch, Settlement
+from twite.domain.ignored import IgnoredTally
 from twite.domain.submission import Recorded, Submission
 
 
@@ -23,7 +24,8 @@ class Ledger(Protocol):
         Returns once the commit would survive power loss. An entry whose key was seen within the
         dedup window, in this submission or before, or whose delivery is still to be sent, is a
         duplicate: counted, and never sent.
-        Suppressed entries are kept and counted, and neither take nor match a key.
+        Suppressed entries are kept and counted, and neither take nor match a key. What the submission
+        ignored is counted; where it brought nothing else, nothing else is kept of it.
 
         Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
         failed; nothing of the submission was kept then.
@@ -35,7 +37,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A sender's wish. Times are milliseconds.
 
     `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
-    again (the ledger leaves it for the sweep).
+    again (the ledger leaves it for the sweep). `limits` are narrower limits of single events.
     """
 
     pixel: str
@@ -43,6 +45,23 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: int
     limit: int
     ambiguous_after: int
+    limits: Mapping[str, int] = {}
+
+
+class Sweeping(msgspec.Struct, frozen=True, kw_only=True):
+    """What time has come for. Moments are milliseconds.
+
+    `furthest`: nothing is ever postponed or leased beyond it, so what is was written by another
+    clock. `holding` are the leases that running flights hold, whatever the time; what is ambiguous
+    of the `cautious` pixels is held at once.
+    """
+
+    now: int
+    ambiguous_before: int
+    waiting_before: int
+    furthest: int = 1 << 62
+    holding: frozenset[int] = frozenset()
+    cautious: frozenset[str] = frozenset()
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +87,8 @@ class Outbox(Protocol):
     async def claim(self, claim: Claim) -> Batch | None:
         """Lease the due deliveries of one event of the pixel, oldest deadline first.
 
-        The event is that of the oldest due delivery. The claim is durable before it returns: what
+        The deadline is that of `domain.delivery.rank`. The event is that of the first; what
+        `together` says may not go with others goes alone. The claim is durable before it returns: what
         may have been sent is known after a crash. None when nothing is due.
         """
         ...
@@ -80,11 +100,12 @@ class Outbox(Protocol):
         """
         ...
 
-    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
+    async def sweep(self, sweeping: Sweeping) -> Swept:
         """Bring time's effects about.
 
         Leases past their end lapse (queued again, ambiguous from the claim on); queued deliveries
-        ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held.
+        ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held;
+        what is due only beyond `furthest` is due now.
         """
         ...
 
@@ -105,6 +126,105 @@ class Outbox(Protocol):
         ...
 
 
+class Closure(msgspec.Struct, frozen=True, kw_only=True):
+    """A pixel whose limit is spent until a moment (milliseconds)."""
+
+    pixel: str
+    until: int
+    reason: str
+
+
+class Limits(Protocol):
+    """What must be known of limits and of time after a restart."""
+
+    async def close_limits(self, closures: Sequence[Closure]) -> None:
+        """Note, durably, until when pixels take nothing more; a later word replaces it."""
+        ...
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        """Return those that are in force at a moment."""
+        ...
+
+    async def latest(self) -> int:
+        """Return the latest moment on record, 0 when there is none: it is later than that now."""
+        ...
+
+
+class Doubts(Protocol):
+    """What was refused and is perhaps not at fault."""
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        """Hold what is dead among these; returns how many it was."""
+        ...
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        """Queue again what is held for a reason that begins so, each once in its life.
+
+        What was replayed or recalled before stays held. Returns how many it was.
+        """
+        ...
+
+
+class Depot(Outbox, Limits, Doubts, Protocol):
+    """All that senders need of a store."""
+
+
+class Listed(Protocol):
+    """Who revoked consent, under the keys of `domain.consent.person_keys`. Read from memory."""
+
+    def some(self) -> bool:
+        """Return whether anybody is listed: else nobody needs to make keys."""
+        ...
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        """Return whether one of the keys is listed."""
+        ...
+
+
+class OptOuts(Listed, Protocol):
+    """The list, to be written to.
+
+    Whoever is listed when a claim is made is not in it: the delivery is suppressed instead.
+    """
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        """List them, durably: what is claimed after this returns is without them."""
+        ...
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        """Take them off the list."""
+        ...
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that may still be sent, and what was kept of the decision that it may."""
+
+    delivery: int
+    evidence: bytes | None
+
+
+class Consents(Protocol):
+    """Deliveries that may still be sent, for a policy that has changed since they were taken."""
+
+    async def policies(self) -> Mapping[str, str]:
+        """Return, by source, the version of the policy that decided on them."""
+        ...
+
+    async def note_policy(self, *, source: str, version: str) -> None:
+        """Note, durably, that all of a source's are decided by this version now."""
+        ...
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
+        """Return a source's deliveries that are queued, held or dead, beyond an id, by their ids."""
+        ...
+
+    async def take_back(
+        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+    ) -> int:
+        """Suppress them, or hold those that are queued; returns how many it was."""
+        ...
+
+
 class Records(Protocol):
     """What happened. Reading never delays a commit."""
 
@@ -120,6 +240,10 @@ class Records(Protocol):
 
     async def accounts(self) -> Sequence[Account]:
         """Return the accounts by source and pixel, in one consistent view."""
+        ...
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        """Return how often what was ignored, from a day on (whole days since 1970)."""
         ...
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:

@@ -8,9 +8,10 @@ from twite.gateway.breaker import Breaker
 from twite.gateway.dispatch import Lane, Pace
 from twite.gateway.flight import Flight
 from twite.gateway.notices import Observer
-from twite.gateway.ports import Chance, Clock, Outbox, Pause
+from twite.gateway.ports import Chance, Depot, Pause
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
+from twite.gateway.steady import SteadyClock
 from twite.gateway.sweep import Sweep
 
 
@@ -21,9 +22,9 @@ class Run:
         self,
         *,
         destinations: Iterable[Destination],
-        outbox: Outbox,
+        outbox: Depot,
         post: Post,
-        clock: Clock,
+        clock: SteadyClock,
         chance: Chance,
         observer: Observer,
         pace: Pace,
@@ -38,7 +39,17 @@ class Run:
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._sweep = Sweep(outbox=outbox, clock=clock, observer=observer, wake_all=self.wake_all)
+        # The leases of what flies here: nothing but its end ends them.
+        self._holding: set[int] = set()
+        self._sweep = Sweep(
+            outbox=outbox,
+            clock=clock,
+            observer=observer,
+            wake_all=self.wake_all,
+            lease=pace.lease,
+            holding=self._holding,
+            cautious=frozenset(one.pixel for one in self._destinations if one.is_cautious),
+        )
 
     def wake(self, pixel: str) -> None:
         """Hear that a pixel has something due. An unknown pixel is nobody's."""
@@ -58,6 +69,7 @@ class Run:
 
     async def start(self) -> None:
         """Take up where the last process left off. Raises LedgerUnavailable."""
+        self._clock.not_before(await self._outbox.latest())
         await self._sweep.once()
         pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
         quotas = await self._quotas()
@@ -95,10 +107,17 @@ class Run:
         for destination in self._destinations:
             past.setdefault(destination.meter, []).extend(spent.get(destination.pixel, ()))
             limits[destination.meter] = destination.rate
-        return {
-            name: Quota(limit=limits[name], clock=self._clock, past=sent)
-            for name, sent in past.items()
-        }
+        closed = {one.pixel: one.until for one in await self._outbox.closures(now=since)}
+        quotas = {}
+        for name, sent in past.items():
+            pixels = [one.pixel for one in self._destinations if one.meter == name]
+            quota = Quota(limit=limits[name], clock=self._clock, past=sent, pixels=pixels)
+            until = max((closed.get(pixel, 0) for pixel in pixels), default=0)
+            if until:
+                quota.obey(left=0, reset=until)
+                quota.noted(until)
+            quotas[name] = quota
+        return quotas
 
     def _lane(self, destination: Destination, quota: Quota, pause: Pause | None) -> Lane:
         breaker = Breaker(
@@ -110,7 +129,7 @@ class Run:
         )
         flight = Flight(
             destination=destination,
-            outbox=self._outbox,
+            depot=self._outbox,
             post=self._post,
             quota=quota,
             breaker=breaker,
@@ -128,4 +147,6 @@ class Run:
             clock=self._clock,
             observer=self._observer,
             pace=self._pace,
+            holding=self._holding,
+            cautious=destination.is_cautious,
         )

@@ -1,30 +1,54 @@
-"""Settle: one pure function says what becomes of deliveries after an outcome."""
+"""Settle: a pure function says what becomes of deliveries after an outcome; then it is written."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from twite.domain.delivery import ANSWER_LIMIT, Attempt, Delivery, Fate, Trigger
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    MAY_COUNT_TWICE,
+    Attempt,
+    Batch,
+    Delivery,
+    Fate,
+    Settlement,
+    Trigger,
+)
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
-from twite.domain.retry import backoff
-from twite.gateway.ports import Answer, NoAnswer
+from twite.domain.retry import LAST_CEILING, backoff
+from twite.domain.times import SECOND
+from twite.gateway.notices import Moved, Observer
+from twite.gateway.ports import Answer, Clock, Depot, NoAnswer
+
+# What waits for a moment that X named comes back within this of it.
+LONGEST_JITTER: Final = 5 * SECOND
 
 
 def fates(
-    deliveries: Sequence[Delivery], outcome: Outcome, *, now: int, chance: float
+    deliveries: Sequence[Delivery],
+    outcome: Outcome,
+    *,
+    now: int,
+    chance: float,
+    cautious: bool = False,
 ) -> tuple[Fate, ...]:
     """Return what becomes of the deliveries of one request.
 
-    `chance` is in [0, 1). A rejection of conversions is only for a request of one: a larger one is
-    isolated first.
+    `chance` is in [0, 1); `cautious`: what X may have is not sent again by itself. A rejection of
+    conversions is only for a request of one: a larger one is isolated first.
     """
     ids = tuple(delivery.id for delivery in deliveries)
     match outcome:
         case Delivered():
             return (Fate(trigger=Trigger.DELIVERED, deliveries=ids),)
+        case Errored(ambiguous=True) if cautious:
+            return (Fate(trigger=Trigger.HELD, deliveries=ids, reason=MAY_COUNT_TWICE),)
         case Errored(reason=reason, retry_at=retry_at):
             tries = max(delivery.attempts for delivery in deliveries) + 1
-            due = now + backoff(attempts=tries, chance=chance)
-            # Not all at the very moment X names, nor before it.
-            due = due if retry_at is None else retry_at + min(due - now, 5_000)
+            due = now + (wait := backoff(attempts=tries, chance=chance))
+            if retry_at is not None:
+                # Not all at the very moment X names, nor before it. What is further away than we
+                # ever wait is asked about earlier; a limit is minded by who claims in any case.
+                due = min(retry_at, now + LAST_CEILING) + min(wait, LONGEST_JITTER)
             return (Fate(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),)
         case Rejected(scope=Scope.PIXEL, reason=reason):
             # Nothing is wrong with these: they wait until the pixel is sent to again.
@@ -55,6 +79,57 @@ def attempt(
         answer=_words(came),
         ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
     )
+
+
+def fault(
+    deliveries: Sequence[Delivery],
+    error: Exception,
+    *,
+    pixel: str,
+    event: str,
+    at: int,
+    ambiguous: bool,
+) -> Attempt:
+    """Return the record of a try that ended in a fault of our own."""
+    return Attempt(
+        at=at,
+        pixel=pixel,
+        event=event,
+        outcome="errored",
+        deliveries=tuple(delivery.id for delivery in deliveries),
+        answer=f"a fault of Twite's own: {type(error).__name__}",
+        ambiguous=ambiguous,
+    )
+
+
+class Settling:
+    """Writes settlements down, and tells of them. `lease` (ms): how long the rest stays leased."""
+
+    def __init__(self, *, depot: Depot, clock: Clock, observer: Observer, lease: int) -> None:
+        self._depot = depot
+        self._clock = clock
+        self._observer = observer
+        self._lease = lease
+
+    async def settle(self, batch: Batch, tried: Attempt | None, decided: tuple[Fate, ...]) -> None:
+        """Write an attempt and fates together. Raises LedgerUnavailable."""
+        await self._depot.settle(
+            Settlement(
+                lease=batch.lease,
+                attempt=tried,
+                fates=decided,
+                lease_until=self._clock.now() + self._lease,
+            )
+        )
+        for fate in decided:
+            self._observer.see(
+                Moved(
+                    pixel=batch.pixel,
+                    trigger=fate.trigger,
+                    deliveries=len(fate.deliveries),
+                    reason=fate.reason or "",
+                )
+            )
 
 
 def _words(came: Answer | NoAnswer) -> str:

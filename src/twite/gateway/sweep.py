@@ -2,25 +2,42 @@
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Trigger
 from twite.domain.errors import PassingError
+from twite.domain.retry import LAST_CEILING
 from twite.domain.times import SECOND
-from twite.gateway.notices import Moved, Observer, Troubled
-from twite.gateway.ports import Clock, Outbox
+from twite.gateway.notices import Misdated, Moved, Observer, Troubled
+from twite.gateway.ports import Depot, Sweeping
+from twite.gateway.steady import NOTICEABLE, SteadyClock
 
 LONGEST_REST: Final = 5 * SECOND
 SHORTEST_REST: Final = SECOND // 10
+_SLACK: Final = 10 * SECOND
 
 
 class Sweep:
     """Lapses leases, brings back what is due, and holds what has waited too long."""
 
     def __init__(
-        self, *, outbox: Outbox, clock: Clock, observer: Observer, wake_all: Callable[[], None]
+        self,
+        *,
+        outbox: Depot,
+        clock: SteadyClock,
+        observer: Observer,
+        wake_all: Callable[[], None],
+        lease: int,
+        holding: AbstractSet[int],
+        cautious: frozenset[str],
     ) -> None:
+        """`holding` are the leases of the flights that run; it changes as they come and go."""
         self._outbox = outbox
+        self._holding = holding
+        self._cautious = cautious
+        self._offset_told = 0
+        self._furthest = max(LAST_CEILING, lease) + _SLACK
         self._clock = clock
         self._observer = observer
         self._wake_all = wake_all
@@ -30,9 +47,19 @@ class Sweep:
     async def once(self) -> int:
         """Sweep, and return milliseconds until it is worth doing again."""
         now = self._clock.now()
+        # A clock that nobody vouches for gives nothing up; who claims asks it all the same.
+        ages = self._clock.is_trusted
         swept = await self._outbox.sweep(
-            now=now, ambiguous_before=now - AMBIGUITY_WINDOW, waiting_before=now - PATIENCE
+            Sweeping(
+                now=now,
+                ambiguous_before=now - AMBIGUITY_WINDOW if ages else 0,
+                waiting_before=now - PATIENCE if ages else 0,
+                furthest=now + self._furthest,
+                holding=frozenset(self._holding),
+                cautious=self._cautious,
+            )
         )
+        self._tell_offset()
         for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
             if many:
                 self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))
@@ -41,6 +68,13 @@ class Sweep:
         if swept.next_due is None:
             return LONGEST_REST
         return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
+
+    def _tell_offset(self) -> None:
+        """Tell how far off the machine's clock is, by X's, whenever that changes."""
+        offset = self._clock.offset
+        if abs(offset - self._offset_told) >= NOTICEABLE:
+            self._offset_told = offset
+            self._observer.see(Misdated(offset=offset))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep until told to stop."""
@@ -58,7 +92,7 @@ class Sweep:
             await _until(stopping, self._clock, rest)
 
 
-async def _until(stopping: asyncio.Event, clock: Clock, ms: int) -> None:
+async def _until(stopping: asyncio.Event, clock: SteadyClock, ms: int) -> None:
     timer = asyncio.ensure_future(clock.sleep(ms))
     stop = asyncio.ensure_future(stopping.wait())
     try:

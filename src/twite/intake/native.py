@@ -1,11 +1,12 @@
 """`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from twite.domain.consent import Judge
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
 from twite.intake.found import Found
@@ -44,12 +45,12 @@ def read(
     now: int,
     salt: bytes,
     idempotency_key: str | None,
-    objection: Callable[[Mapping[str, str | bool] | None], str | None],
+    consent: Judge,
 ) -> Reading:
     """Read a submission. Raises Malformed when it is not JSON or not this shape.
 
     `now` is in milliseconds; `salt` goes into ids derived for conversions that come without one;
-    `objection` says why signals of consent forbid sending, or None.
+    `consent` says what becomes of a conversion with such signals and identifiers.
     """
     single = not _is_batch(body)
     given = (decode(_ONE, body),) if single else decode(_MANY, body).conversions
@@ -67,7 +68,7 @@ def read(
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
-        objection=objection,
+        consent=consent,
         careful=may_hold_control_characters(body),
         lengthy=len(body) > MAX_TEXT,
     )
@@ -84,7 +85,7 @@ def judge(
     destinations: Mapping[str, Destination],
     now: int,
     salt: bytes,
-    objection: Callable[[Mapping[str, str | bool] | None], str | None],
+    consent: Judge,
 ) -> Reading:
     """Judge what another door found in a request, by the rules of our own format.
 
@@ -96,11 +97,17 @@ def judge(
         now=now,
         salt=salt,
         idempotency_key=None,
-        objection=objection,
+        consent=consent,
         careful=True,
         lengthy=True,
     )
-    results = tuple([read_one(one, index, context) for index, one in enumerate(found.conversions)])
+    again = found.repeated or (None,) * len(found.conversions)
+    results = tuple(
+        [
+            read_one(one, index, msgspec.structs.replace(context, repeated=repeated))
+            for index, (one, repeated) in enumerate(zip(found.conversions, again, strict=True))
+        ]
+    )
     kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}
     if found.hit is not None:
         kept["hit"] = found.hit

@@ -1,13 +1,14 @@
 """One conversion of our own format → canonical, or the faults that keep it from being one."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
 import msgspec
 
 from twite.domain import normalize
+from twite.domain.consent import PLAIN, RESTRICTED, Action, Judge, Verdict, stripped
 from twite.domain.conversion import Content, Conversion
 from twite.domain.dedup import derived_id
 from twite.domain.destination import Destination, Source
@@ -38,8 +39,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What reading a conversion depends on beside the conversion itself.
 
     `careful` is whether its texts may hold control characters at all, `lengthy` whether one may be
-    longer than MAX_TEXT; `objection` says why these signals of consent forbid sending, or None. It
-    holds a secret: it does not print.
+    longer than MAX_TEXT; `consent` says what becomes of it with its signals and identifiers.
+    `repeated` is what a client says again when it sends this conversion again (see Found). It holds
+    a secret: it does not print.
     """
 
     source: Source
@@ -47,9 +49,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     salt: bytes
     idempotency_key: str | None
-    objection: Callable[[Mapping[str, str | bool] | None], str | None]
+    consent: Judge
     careful: bool
     lengthy: bool
+    repeated: str | None = None
 
     def __repr__(self) -> str:
         return "Context(***)"
@@ -59,7 +62,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one conversion.
 
     `conversion` is None when `faults` keep it from being one; otherwise faults are notes on
-    identifiers that were left out. `suppressed` is the reason not to send it, where there is one.
+    identifiers that were left out. `suppressed` is the reason not to send it, `held` why a person
+    decides, where there is one; `evidence` is what is kept of that decision, as JSON.
     """
 
     index: int
@@ -68,6 +72,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     conversion: Conversion | None
     faults: tuple[Fault, ...] = ()
     suppressed: str | None = None
+    held: str | None = None
+    evidence: bytes | None = None
 
 
 def read_one(given: Native, index: int, context: Context) -> Read:
@@ -87,8 +93,11 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     if context.lengthy:
         refuse_long_texts(given, url, faults)
     identity = _identity(given, faults)
-    suppressed = context.objection(given.consent)
-    scrubbed = _scrubbed(given, identifiers if suppressed is None else None, url)
+    verdict = context.consent(given.consent, identifiers, pixel)
+    left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
+    scrubbed = _scrubbed(given, left, url)
+    if verdict is not PLAIN:
+        scrubbed = msgspec.structs.replace(scrubbed, consent=verdict.signals)
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
     if faults:
@@ -111,29 +120,47 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     )
     if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
-    if suppressed is not None:
-        conversion = msgspec.structs.replace(conversion, identifiers=_NOBODY)
+    if verdict is PLAIN:
+        return Read(
+            index=index, pixel=pixel, scrubbed=scrubbed, conversion=conversion, faults=tuple(notes)
+        )
+    # After the id: the same conversion keeps it, whatever is said of consent the next time.
+    conversion = msgspec.structs.replace(
+        conversion,
+        identifiers=left,
+        restricted_data_use=RESTRICTED if verdict.restricted else None,
+    )
     return Read(
         index=index,
         pixel=pixel,
         scrubbed=scrubbed,
         conversion=conversion,
         faults=tuple(notes),
-        suppressed=suppressed,
+        suppressed=verdict.reason if verdict.action is Action.SUPPRESS else None,
+        held=verdict.reason if verdict.action is Action.HOLD else None,
+        evidence=verdict.evidence,
     )
 
 
-def _scrubbed(given: Native, identifiers: Identifiers | None, url: str | None) -> Native:
+def _left(identifiers: Identifiers, verdict: Verdict) -> Identifiers:
+    """Return the identifiers that may go, and be kept."""
+    if verdict.action is Action.SUPPRESS:
+        return _NOBODY
+    return stripped(identifiers, verdict.strip)
+
+
+def _scrubbed(given: Native, identifiers: Identifiers, url: str | None) -> Native:
     """Return what is kept of it: no person raw, and nothing that could match whoever said no."""
     return msgspec.structs.replace(
         given,
         email=None,
         phone=None,
-        email_sha256=identifiers and identifiers.email,
-        phone_sha256=identifiers and identifiers.phone,
-        twclid=identifiers and identifiers.click_id,
-        ip=identifiers and given.ip,
-        user_agent=identifiers and identifiers.user_agent,
+        email_sha256=identifiers.email,
+        phone_sha256=identifiers.phone,
+        twclid=identifiers.click_id,
+        twpid=identifiers.browser_id,
+        ip=identifiers.ip,
+        user_agent=identifiers.user_agent,
         url=url,
         # What is no amount may be anything.
         value=given.value if _may_be_amount(given.value) else _NULL,
@@ -187,7 +214,7 @@ def _identifiers(
     gave, may be unusable without anyone's fault: it is left out with a note, and the conversion
     goes with what remains.
     """
-    email = phone = click = ip = agent = None
+    email = phone = click = browser = ip = agent = None
     if given.email_sha256 is not None:
         email = _kept(normalize.digest(given.email_sha256, path="email_sha256"), faults)
     elif given.email is not None:
@@ -202,11 +229,15 @@ def _identifiers(
         click = _kept(normalize.click_id(given.twclid, path="twclid"), notes)
     if click is None and given.url is not None:
         click = normalize.click_id_of_url(given.url)
+    if given.twpid is not None:
+        browser = _kept(normalize.browser_id(given.twpid, path="twpid"), notes)
     if given.ip is not None:
         ip = _kept(normalize.ip_address(given.ip, path="ip"), notes)
     if given.user_agent is not None:
         agent = _kept(normalize.user_agent(given.user_agent, path="user_agent"), notes)
-    return Identifiers(click_id=click, email=email, phone=phone, ip=ip, user_agent=agent)
+    return Identifiers(
+        click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
+    )
 
 
 def _money(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
@@ -267,13 +298,16 @@ def _quantity(contents: tuple[Content, ...]) -> int | None:
 def _with_id(conversion: Conversion, index: int, context: Context, *, timed: bool) -> Conversion:
     """Fix an id before anything is sent, from what a client repeats when it retries.
 
-    That is its idempotency key, or else all it said. Where it gave no time, the day stands in for
-    it: the same sign-up a day later is another one.
+    That is its idempotency key, what its door knows to be repeated, or else all it said. Where it
+    gave no time, the day stands in for it: the same sign-up a day later is another one.
     """
     scope = f"{conversion.pixel}\0{conversion.event}"
     if context.idempotency_key is not None:
         repeated = f"{context.source.name}\0{context.idempotency_key}\0{index}".encode()
         derived = derived_id(salt=context.salt, scope=f"key\0{scope}", repeated=repeated)
+    elif context.repeated is not None:
+        repeated = f"{context.source.name}\0{context.repeated}".encode()
+        derived = derived_id(salt=context.salt, scope=f"hit\0{scope}", repeated=repeated)
     else:
         said = conversion
         if not timed:

@@ -28,6 +28,7 @@ class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     phone: str | None = None
     phone_sha256: str | None = None
     twclid: str | None = None
+    twpid: str | None = None
     ip: str | None = None
     user_agent: str | None = None
     url: str | None = None

@@ -2,6 +2,10 @@
 
 import asyncio
 import time
+from typing import Final
+
+# Where the system has a clock that goes on while the machine sleeps, that is the one to wait by.
+_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
@@ -13,7 +17,7 @@ class SystemClock:
 
     def elapsed(self) -> int:
         """Return milliseconds that never jump."""
-        return time.monotonic_ns() // 1_000_000
+        return time.clock_gettime_ns(_SINCE_BOOT) // 1_000_000
 
     async def sleep(self, ms: int) -> None:
         """Wait."""

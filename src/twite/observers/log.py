@@ -1,23 +1,29 @@
 """The log: one line for what an operator may have to know, to standard error.
 
-A line holds counts, reasons and names from the configuration. X's answers echo what callers sent,
-in brackets or quotes [doc WEB]: of a reason only its beginning is logged, without what is echoed
-and without control characters. The ledger keeps X's words whole.
+A line holds counts, reasons and names from the configuration, and of X's words what `wording`
+lets through.
 """
 
 import logging
-import re
 import sys
-from typing import Final
 
 import structlog
 
-from twite.gateway.notices import Accepted, Attempted, Moved, Notice, Paused, Resumed, Troubled
-
-_LONGEST_REASON: Final = 200
-# Echoes, from the first mark to the last: what is echoed may hold marks itself. And whatever looks
-# like a hash or an address, wherever it stands.
-_ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
+from twite.domain.alert import RULES, Phase
+from twite.gateway.notices import (
+    Accepted,
+    Alerted,
+    Attempted,
+    Misdated,
+    Moved,
+    Notice,
+    Paused,
+    Resumed,
+    Told,
+    Troubled,
+)
+from twite.gateway.webhook import page_of
+from twite.gateway.wording import plain
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
@@ -65,25 +71,48 @@ class Log:
                     status=one.status,
                     conversions=one.conversions,
                     ambiguous=one.ambiguous,
-                    reason=_plain(one.reason),
+                    reason=plain(one.reason),
                 )
             case Moved(trigger="buried" | "held" | "lapsed") as one:
                 self._to.warning(
                     f"deliveries {one.trigger}",
                     pixel=one.pixel,
                     deliveries=one.deliveries,
-                    reason=_plain(one.reason),
+                    reason=plain(one.reason),
                 )
             case Moved():
                 pass
             case Paused(pixel=pixel, reason=reason):
-                self._to.error("pixel paused", pixel=pixel, reason=_plain(reason))
+                self._to.error("pixel paused", pixel=pixel, reason=plain(reason))
             case Resumed(pixel=pixel):
                 self._to.info("pixel resumed", pixel=pixel)
+            case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
+                self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
+            case Misdated():
+                self._to.info("the clock is right, by X's")
             case Troubled(where=where, reason=reason):
-                self._to.error("trouble", where=where, reason=_plain(reason))
+                self._to.error("trouble", where=where, reason=plain(reason))
+            case _:
+                self._see_alarm(notice)
 
+    def _see_alarm(self, notice: Notice) -> None:
+        match notice:
+            case Alerted() as one:
+                self._see_alerted(one)
+            case Told(refused=str() as reason) as one:
+                self._to.warning("webhook failed", alert=one.kind, reason=plain(reason))
+            case _:
+                pass
 
-def _plain(text: str) -> str:
-    shown = _ECHOED.sub("…", text)[:_LONGEST_REASON]
-    return "".join(c if c.isprintable() else "?" for c in shown)
+    def _see_alerted(self, one: Alerted) -> None:
+        alert = one.alert
+        say = self._to.error if RULES[alert.kind].urgent else self._to.warning
+        if one.phase is Phase.RESOLVED:
+            say = self._to.info
+        say(
+            f"alert {one.phase.replace('_', ' ')}",
+            alert=alert.kind,
+            subject=alert.subject,
+            reason=alert.reason,
+            help=page_of(alert.kind),
+        )

@@ -1,47 +1,91 @@
-"""Metrics for Prometheus. Labels come from the configuration alone, so the series are bounded."""
+"""Metrics for Prometheus.
 
-from collections.abc import Iterable
+The number of series is bounded: labels come from the configuration and from words of Twite's; a
+source, pixel or status that is none of them is counted as `other`.
+"""
+
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from twite.domain.account import Account
-from twite.gateway.notices import Accepted, Attempted, Moved, Notice, Paused, Resumed, Troubled
+from twite.domain.alert import Phase
+from twite.gateway.forecast import Forecast
+from twite.gateway.notices import (
+    Accepted,
+    Alerted,
+    Attempted,
+    Looked,
+    Misdated,
+    Moved,
+    Notice,
+    Paused,
+    Resumed,
+    Told,
+    Troubled,
+)
+from twite.observers.latency import Latency
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
+OTHER: Final = "other"
+STATUSES: Final = frozenset(
+    {200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410}
+    | {411, 413, 414, 415, 422, 423, 429, 431, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524}
+)
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+_COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+# From a request's own time to what is promised: 48 hours.
+_DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400,
+                            144_000, 172_800)  # fmt: skip
 
 
 class Metrics:
     """Counts notices. One registry an instance: nothing global."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        sources: Collection[str] | None = None,
+        pixels: Collection[str] | None = None,
+    ) -> None:
+        """`sources` and `pixels` are those that have series of their own; None is all."""
+        self._sources = None if sources is None else frozenset({*sources, ""})
+        self._pixels = None if pixels is None else frozenset({*pixels, ""})
         registry = self.registry = CollectorRegistry()
-        self._submitted = Counter(
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        self._doors: dict[str, tuple[Counter, ...]] = {}
+        self._submitted = counter(
             "twite_conversions_total",
             "Conversions taken in, by what became of them at the door.",
             ["source", "verdict"],
-            registry=registry,
         )
-        self._doors: dict[str, tuple[Counter, ...]] = {}
-        self._attempts = Counter(
+        self._attempts = counter(
             "twite_attempts_total",
             "Requests to X, by outcome and HTTP status (none where no answer came).",
             ["pixel", "outcome", "status"],
-            registry=registry,
         )
-        self._sent = Counter(
+        self._sent = counter(
             "twite_sent_conversions_total",
             "Conversions in requests to X, by outcome.",
             ["pixel", "outcome"],
-            registry=registry,
         )
-        self._ambiguous = Counter(
+        self._ambiguous = counter(
             "twite_ambiguous_conversions_total",
             "Conversions that X may have processed without our knowing.",
             ["pixel"],
-            registry=registry,
+        )
+        self._again = counter(
+            "twite_ambiguous_resends_total",
+            "Conversions sent again though X may have had them.",
+            ["pixel"],
+        )
+        self._isolating = counter(
+            "twite_isolation_requests_total",
+            "Requests to X that looked for the conversion for which it refused a batch.",
+            ["pixel"],
         )
         self._took = Histogram(
             "twite_attempt_seconds",
@@ -50,29 +94,69 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._moved = Counter(
+        self._delivery = Latency(
+            "twite_delivery_seconds",
+            "Time from our receipt of a conversion until X had taken it.",
+            limits=_DELIVERY_SECONDS,
+        )
+        registry.register(self._delivery)
+        self._moved = counter(
             "twite_deliveries_total",
             "Deliveries that changed their state, by trigger.",
             ["pixel", "trigger"],
-            registry=registry,
         )
-        self._paused = Gauge(
-            "twite_pixel_paused",
-            "1 while a pixel is not sent to.",
+        self._paused = gauge("twite_pixel_paused", "1 while a pixel is not sent to.", ["pixel"])
+        self._pending = gauge(
+            "twite_pending_conversions", "Conversions that are to be sent.", ["pixel"]
+        )
+        self._oldest = gauge(
+            "twite_oldest_pending_seconds",
+            "How long the oldest of them has waited; 0 where there is none.",
             ["pixel"],
+        )
+        self._drain = gauge(
+            "twite_forecast_drain_seconds",
+            "When they will all be sent, from now; +Inf while none is.",
+            ["pixel"],
+        )
+        self._misses = gauge(
+            "twite_forecast_misses",
+            "Conversions among them that will be sent after their 48 hours.",
+            ["pixel"],
+        )
+        self._late = gauge(
+            "twite_late_conversions",
+            "Conversions among them whose 48 hours are over.",
+            ["pixel"],
+        )
+        self._troubles = counter(
+            "twite_troubles_total", "What went wrong inside, and is tried again.", ["where"]
+        )
+        self._alert = gauge("twite_alert_open", "1 while an alert is open.", ["code", "subject"])
+        self._alerts = counter(
+            "twite_alerts_total",
+            "Alerts that opened, were still open after a day, or ended.",
+            ["code", "phase"],
+        )
+        self._told = counter(
+            "twite_webhook_messages_total",
+            "Messages tried on the webhook: taken, or failed.",
+            ["outcome"],
+        )
+        self._free = gauge("twite_disk_free_bytes", "What is free where the store lies.")
+        self._files = gauge(
+            "twite_store_bytes", "What the store takes: the database, and its log.", ["file"]
+        )
+        self._commits = Histogram(
+            "twite_commit_seconds",
+            "Time of a commit of the store, whatever it holds.",
+            buckets=_COMMIT_SECONDS,
             registry=registry,
         )
-        self._troubles = Counter(
-            "twite_troubles_total",
-            "What went wrong inside, and is tried again.",
-            ["where"],
-            registry=registry,
-        )
-        self._accounts = Gauge(
+        self._accounts = gauge(
             "twite_balance_conversions",
             "The balance, by state; `balance` must be 0.",
             ["source", "pixel", "state"],
-            registry=registry,
         )
 
     def see(self, notice: Notice) -> None:
@@ -81,25 +165,56 @@ class Metrics:
             case Accepted() as one:
                 self._see_accepted(one)
             case Attempted() as one:
-                self._attempts.labels(one.pixel, one.outcome, str(one.status or "none")).inc()
-                self._sent.labels(one.pixel, one.outcome).inc(one.conversions)
-                self._took.labels(one.pixel).observe(one.took / 1_000)
-                if one.ambiguous:
-                    self._ambiguous.labels(one.pixel).inc(one.conversions)
+                self._see_attempted(one)
             case Moved() as one:
-                self._moved.labels(one.pixel, one.trigger).inc(one.deliveries)
+                pixel = self._pixel(one.pixel)
+                self._moved.labels(pixel, one.trigger).inc(one.deliveries)
+                if one.waited:
+                    self._delivery.observe(pixel, one.waited)
             case Paused(pixel=pixel):
-                self._paused.labels(pixel).set(1)
+                self._paused.labels(self._pixel(pixel)).set(1)
             case Resumed(pixel=pixel):
-                self._paused.labels(pixel).set(0)
+                self._paused.labels(self._pixel(pixel)).set(0)
+            case Misdated(offset=offset):
+                self._offset.set(offset / 1_000)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
+            case _:
+                self._see_alarm(notice)
+
+    def _see_alarm(self, notice: Notice) -> None:
+        match notice:
+            case Alerted(alert=alert, phase=phase):
+                still = phase is not Phase.RESOLVED
+                self._alert.labels(alert.kind.value, alert.subject).set(still)
+                self._alerts.labels(alert.kind.value, phase.value).inc()
+            case Told(refused=refused):
+                self._told.labels("taken" if refused is None else "failed").inc()
+            case Looked() as one:
+                self._see_looked(one)
+
+    def committed(self, seconds: float) -> None:
+        """Count a commit. May be called from any thread."""
+        self._commits.observe(seconds)
+
+    def rendered(self, accounts: Iterable[Account]) -> bytes:
+        """Return the page that Prometheus reads, with the balance as it is now."""
+        sums: dict[tuple[str, str, str], int] = {}
+        for account in accounts:
+            whose = self._source(account.source), self._pixel(account.pixel)
+            for state in (*Account.__struct_fields__[2:], "balance"):
+                key = (*whose, state)
+                sums[key] = sums.get(key, 0) + getattr(account, state)
+        self._accounts.clear()
+        for key, many in sums.items():
+            self._accounts.labels(*key).set(many)
+        return generate_latest(self.registry)
 
     def _see_accepted(self, one: Accepted) -> None:
         """Count at the door: the hot one, so its series are looked up once a source."""
         series = self._doors.get(one.source)
         if series is None:
-            labels = partial(self._submitted.labels, one.source)
+            labels = partial(self._submitted.labels, self._source(one.source))
             series = self._doors[one.source] = tuple(labels(verdict) for verdict in VERDICTS)
         accepted, duplicates, suppressed, rejected = series
         if one.accepted:
@@ -111,12 +226,43 @@ class Metrics:
         if one.rejected:
             rejected.inc(one.rejected)
 
-    def rendered(self, accounts: Iterable[Account]) -> bytes:
-        """Return the page that Prometheus reads, with the balance as it is now."""
-        self._accounts.clear()
-        for account in accounts:
-            for state in (*Account.__struct_fields__[2:], "balance"):
-                self._accounts.labels(account.source, account.pixel, state).set(
-                    getattr(account, state)
-                )
-        return generate_latest(self.registry)
+    def _see_attempted(self, one: Attempted) -> None:
+        pixel = self._pixel(one.pixel)
+        self._attempts.labels(pixel, one.outcome, _status(one.status)).inc()
+        self._sent.labels(pixel, one.outcome).inc(one.conversions)
+        self._took.labels(pixel).observe(one.took / 1_000)
+        if one.ambiguous:
+            self._ambiguous.labels(pixel).inc(one.conversions)
+        if one.again:
+            self._again.labels(pixel).inc(one.again)
+        if one.isolating:
+            self._isolating.labels(pixel).inc()
+
+    def _see_looked(self, one: Looked) -> None:
+        for forecast in one.forecasts or ():
+            self._see_forecast(forecast, now=one.at)
+        if one.space is not None:
+            self._free.set(one.space.free)
+            for name, size in one.space.files.items():
+                self._files.labels(name).set(size)
+
+    def _see_forecast(self, one: Forecast, *, now: int) -> None:
+        pixel = self._pixel(one.pixel)
+        self._pending.labels(pixel).set(one.pending)
+        self._oldest.labels(pixel).set(0 if one.oldest is None else (now - one.oldest) / 1_000)
+        drained = float("inf") if one.drained_at is None else (one.drained_at - now) / 1_000
+        self._drain.labels(pixel).set(drained)
+        self._misses.labels(pixel).set(one.misses)
+        self._late.labels(pixel).set(one.late)
+
+    def _source(self, name: str) -> str:
+        return name if self._sources is None or name in self._sources else OTHER
+
+    def _pixel(self, name: str) -> str:
+        return name if self._pixels is None or name in self._pixels else OTHER
+
+
+def _status(status: int | None) -> str:
+    if status is None:
+        return "none"
+    return str(status) if status in STATUSES else OTHER

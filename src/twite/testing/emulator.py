@@ -41,6 +41,10 @@ class Emulator:
         """Tell what X counted; `only` narrows it to a `pixel` or an `event`."""
         return self._ask("GET", f"counted?{urlencode({'ids': int(ids)} | only)}")
 
+    def hits(self) -> JsonObject:
+        """Tell of the pixel's hits: `hits`, oldest first, each with `parameters` and `copies`."""
+        return self._ask("GET", "hits")
+
     def fault(self, kind: str, **more: Json) -> JsonObject:
         """Arm a fault for the next request, or as `count`, `after`, `pixel` and the rest say."""
         return self._ask("POST", "faults", {"kind": kind, **more})

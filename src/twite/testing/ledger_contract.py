@@ -10,13 +10,31 @@ The store must be empty, with the default dedup window. A conftest.py makes the 
 speak (`pytest.register_assert_rewrite("twite.testing.laws")`); pytest-asyncio must be in auto mode.
 """
 
+from twite.testing.laws.alarms import AlarmLaws
 from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.desk import DeskLaws
+from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
+from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
+from twite.testing.laws.sightings import SightingLaws
 from twite.testing.laws.sweeping import SweepLaws
 
 
-class LedgerContract(RecordingLaws, ClaimLaws, SettlingLaws, SweepLaws, DeskLaws, BalanceLaws):
+class LedgerContract(
+    RecordingLaws,
+    IgnoringLaws,
+    ClaimLaws,
+    SettlingLaws,
+    SweepLaws,
+    LimitLaws,
+    CrashLaws,
+    DoubtLaws,
+    ClockLaws,
+    DeskLaws,
+    BalanceLaws,
+    AlarmLaws,
+    SightingLaws,
+):
     """All of it."""

@@ -5,12 +5,16 @@ Nothing survives it. Every method is one step: no other runs between its first l
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import (
     ANSWER_LIMIT,
+    MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
     SENDER_STOPPED,
     Attempt,
     Batch,
@@ -19,11 +23,17 @@ from twite.domain.delivery import (
     State,
     Trigger,
     after,
+    crashed,
+    together,
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Entry, Recorded, Submission
-from twite.gateway.ports import Claim, Pause, Swept
-from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rest
+from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept
+from twite.testing.memory_alarms import MemoryAlarms
+from twite.testing.memory_consents import MemoryConsents
+from twite.testing.memory_ignored import MemoryIgnored
+from twite.testing.memory_sightings import MemorySightings
+from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
@@ -37,19 +47,23 @@ class _Lease:
     until: int
 
 
-class MemoryStore:
-    """All four ports. `refuse` makes records fail, as a full queue or a full disk would."""
+class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
+    """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
         """`dedup_window` is in milliseconds."""
+        MemoryAlarms.__init__(self)
+        MemoryIgnored.__init__(self)
+        MemorySightings.__init__(self)
+        MemoryConsents.__init__(self)
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None
         self._window = dedup_window
-        self._rows: dict[int, Row] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
         self._pauses: dict[str, Pause] = {}
+        self._closures: dict[str, Closure] = {}
         self._tried: list[tuple[str, int, int]] = []
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._last_id = 0
@@ -62,11 +76,13 @@ class MemoryStore:
     async def restart(self) -> None:
         """Be as a store whose owner died and was started again: what was being sent lapses."""
         self.epoch += 1
-        self._lapse(_FOREVER)
+        self._lapse(_FOREVER, died=True)
 
     async def record(self, submission: Submission) -> Recorded:
         if self.refuse is not None:
             raise self.refuse
+        self._note(submission)
+        self._sight(submission.sightings)
         duplicates = []
         for entry in submission.entries:
             counted = self._counted[submission.source, entry.pixel]
@@ -88,20 +104,25 @@ class MemoryStore:
 
     async def claim(self, claim: Claim) -> Batch | None:
         due = sorted(
-            (
+            self._without_the_listed(
+                (
                 row
                 for row in self._rows.values()
                 if row.state is State.QUEUED
                 and row.entry.pixel == claim.pixel
                 and (row.due_at is None or row.due_at <= claim.now)
                 and (row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after)
+                ),
+                now=claim.now,
             ),
-            key=lambda row: (row.received_at, row.id),
+            key=lambda row: (rank_of(row), row.id),
         )
         if not due:
             return None
         event = due[0].entry.event
-        claimed = [row for row in due if row.entry.event == event][: claim.limit]
+        limit = min(claim.limit, claim.limits.get(event, claim.limit))
+        found = [row for row in due if row.entry.event == event][:limit]
+        claimed = found[: len(together([delivery_of(row) for row in found]))]
         self._last_lease += 1
         self._leases[self._last_lease] = _Lease(claimed_at=claim.now, until=claim.lease_until)
         for row in claimed:
@@ -123,25 +144,31 @@ class MemoryStore:
         at = lease.claimed_at if lease else 0
         if attempt is not None:
             at = attempt.at
-            self._try(attempt, lease=settlement.lease)
+            survived = all(fate.trigger is not Trigger.LAPSED for fate in settlement.fates)
+            self._try(attempt, lease=settlement.lease, survived=survived)
         late = sum(len(fate.deliveries) for fate in settlement.fates)
         for fate in settlement.fates:
             for row in self._named(fate.deliveries):
                 if row.state is State.SENDING and row.lease == settlement.lease:
+                    if fate.trigger is Trigger.LAPSED:
+                        row.crashes = crashed(row.crashes, alone=len(fate.deliveries) == 1)
                     self._meet(row, fate, at=at)
                     late -= 1
         if lease is not None:
             lease.until = settlement.lease_until
         return late
 
-    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
-        lapsed = self._lapse(now)
+    async def sweep(self, sweeping: Sweeping) -> Swept:
+        now = sweeping.now
+        lapsed = self._lapse(now, furthest=sweeping.furthest, holding=sweeping.holding)
         promoted = held = 0
         for row in self._in(State.QUEUED):
-            if row.due_at is not None and row.due_at <= now:
+            if row.due_at is not None and not now < row.due_at <= sweeping.furthest:
                 row.due_at = None
                 promoted += 1
-            reason = overdue(row, ambiguous_before, waiting_before)
+            reason = overdue(row, sweeping.ambiguous_before, sweeping.waiting_before)
+            if row.ambiguous_since is not None and row.entry.pixel in sweeping.cautious:
+                reason = MAY_COUNT_TWICE
             if reason is not None:
                 rest(row, Trigger.HELD, reason=reason, at=now)
                 held += 1
@@ -163,6 +190,37 @@ class MemoryStore:
             if at >= since:
                 by_pixel.setdefault(pixel, []).append((at, size))
         return by_pixel
+
+    async def close_limits(self, closures: Sequence[Closure]) -> None:
+        self._closures.update((one.pixel, one) for one in closures)
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        return [one for _, one in sorted(self._closures.items()) if one.until > now]
+
+    async def latest(self) -> int:
+        tried = max((at for _, at, _ in self._tried), default=0)
+        last = self._rows.get(self._last_id)
+        return max(tried, 0 if last is None else last.received_at)
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        rows = [row for row in self._named(set(deliveries)) if row.state is State.DEAD]
+        for row in rows:
+            rest(row, Trigger.HELD, reason=reason, at=now)
+        return len(rows)
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        rows = [
+            row
+            for row in self._in(State.HELD)
+            if (row.entry.pixel, row.entry.event) == (pixel, event)
+            and (row.reason or "").startswith(reason)
+            and row.replayed_at is None
+        ]
+        for row in rows:
+            row.state = after(row.state, Trigger.REPLAYED)
+            row.reason = row.due_at = None
+            row.replayed_at = now
+        return len(rows)
 
     async def life(
         self, *, pixel: str, events: Sequence[str], conversion_id: str
@@ -231,14 +289,17 @@ class MemoryStore:
         self._last_id += 1
         if entry.suppressed is None:
             self._keys[entry.key] = (self._last_id, submission.received_at)
+        state = State.QUEUED if entry.suppressed is None else State.SUPPRESSED
+        held = entry.held is not None
         self._rows[self._last_id] = Row(
             id=self._last_id,
             entry=entry,
             source=submission.source,
             receipt=submission.receipt,
             received_at=submission.received_at,
-            state=State.QUEUED if entry.suppressed is None else State.SUPPRESSED,
-            reason=entry.suppressed,
+            state=State.HELD if held else state,
+            reason=entry.held or entry.suppressed,
+            rested_at=submission.received_at if held else 0,
         )
 
     def _in(self, *states: State) -> list[Row]:
@@ -247,9 +308,11 @@ class MemoryStore:
     def _named(self, deliveries: Iterable[int]) -> list[Row]:
         return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
 
-    def _try(self, attempt: Attempt, *, lease: int) -> None:
+    def _try(self, attempt: Attempt, *, lease: int, survived: bool = True) -> None:
         """Put an attempt on record for all it held, late or not."""
         self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
+        if attempt.outcome == "delivered":
+            self._taken.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
         past = PastAttempt(
             at=attempt.at,
             outcome=attempt.outcome,
@@ -262,6 +325,7 @@ class MemoryStore:
             if row.state is not State.SENDING or row.lease != lease:
                 continue
             row.tries += 1
+            row.crashes = 0 if survived else row.crashes
             if attempt.ambiguous and row.ambiguous_since is None:
                 row.ambiguous_since = attempt.at
 
@@ -275,11 +339,25 @@ class MemoryStore:
         else:
             row.state = after(row.state, fate.trigger)
             row.due_at = fate.due_at
+            self._quarantine(row, at=at)
 
-    def _lapse(self, now: int) -> int:
+    def _quarantine(self, row: Row, *, at: int) -> None:
+        """Give up what the sender has failed with too often."""
+        if row.crashes >= QUARANTINED:
+            row.state, row.lease = State.SENDING, None
+            rest(row, Trigger.BURIED, reason=SENDER_DIED_OF_IT, at=at)
+
+    def _lapse(
+        self,
+        now: int,
+        *,
+        furthest: int = _FOREVER,
+        holding: AbstractSet[int] = frozenset(),
+        died: bool = False,
+    ) -> int:
         lapsed = 0
         for number, lease in list(self._leases.items()):
-            if lease.until >= now:
+            if number in holding or now <= lease.until <= furthest:
                 continue
             del self._leases[number]
             freed = [row for row in self._in(State.SENDING) if row.lease == number]
@@ -293,9 +371,12 @@ class MemoryStore:
                     answer=SENDER_STOPPED,
                     ambiguous=True,
                 )
-                self._try(attempt, lease=number)
+                self._try(attempt, lease=number, survived=not died)
             for row in freed:
                 row.state = after(row.state, Trigger.LAPSED)
                 row.lease = None
+                if died:
+                    row.crashes = crashed(row.crashes, alone=len(freed) == 1)
+                    self._quarantine(row, at=lease.claimed_at)
             lapsed += len(freed)
         return lapsed

@@ -11,6 +11,7 @@ from twite.domain.delivery import (
     State,
     Trigger,
     after,
+    rank,
 )
 from twite.domain.submission import Entry
 
@@ -33,7 +34,13 @@ class Row:
     rested_at: int = 0
     duplicates: int = 0
     tries: int = 0
+    crashes: int = 0
     attempts: list[PastAttempt] = field(default_factory=list)
+
+
+def rank_of(row: Row) -> int:
+    """Return what it is sent in the order of."""
+    return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
 
 
 def overdue(row: Row, ambiguous_before: int, waiting_before: int) -> str | None:
@@ -63,6 +70,7 @@ def delivery_of(row: Row) -> Delivery:
         received_at=row.received_at,
         attempts=row.tries,
         ambiguous_since=row.ambiguous_since,
+        crashes=row.crashes,
     )
 
 
@@ -83,4 +91,5 @@ def life_of(row: Row) -> Life:
         duplicates=row.duplicates,
         reason=row.reason,
         due_at=row.due_at,
+        consent=row.entry.consent,
     )

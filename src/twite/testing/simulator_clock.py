@@ -63,9 +63,9 @@ class TrialClock:
         """Hear that somebody did something."""
         self._beats += 1
 
-    def expect(self, wall: int) -> None:
-        """Hear that something is due at a moment of the gateway's clock."""
-        heapq.heappush(self._due, wall - self.shift - START)
+    def expect(self, ms: int) -> None:
+        """Hear that something is due in so many milliseconds."""
+        heapq.heappush(self._due, self._elapsed + ms)
 
     def watch(self) -> None:
         """Let each look take place for a while: something is amiss."""

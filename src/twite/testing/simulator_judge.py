@@ -4,6 +4,7 @@ It stands outside: what the gateway believes is not asked, what the store has tr
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,7 @@ from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.breaker import PROBE_EVERY
 from twite.gateway.dispatch import Pace
+from twite.gateway.ports import Closure
 from twite.testing.simulator_checks import CHECKS, OPEN, Finding, told
 from twite.testing.simulator_clock import TrialClock
 from twite.testing.simulator_store import Span
@@ -85,6 +87,8 @@ class Judge:
         self._rates = {one.meter: one.rate for one in destinations}
         self._sent: dict[str, deque[tuple[int, int]]] = {one: deque() for one in self._rates}
         self._resets: dict[str, tuple[int, int, Span]] = {}
+        # The resets that are on record: what a process that dies first knew, no other can know.
+        self._noted: dict[str, int] = {}
         self._pixels = {one.pixel: _Pixel() for one in destinations}
         self._ids: dict[int, Key] = {}
 
@@ -146,6 +150,13 @@ class Judge:
     def told_reset(self, request: Request, at: int) -> None:
         """Hear that the gateway now knows from when on X takes more (elapsed)."""
         self._resets[self._meters[request.pixel]] = at, self._clock.elapsed(), request.span
+
+    def noted(self, closures: Sequence[Closure]) -> None:
+        """Hear that resets are on record: the last that were told."""
+        for closure in closures:
+            meter = self._meters[closure.pixel]
+            if meter in self._resets:
+                self._noted[meter] = self._resets[meter][0]
 
     def ended(self, span: Span) -> None:
         """Hear that a process has ended: what it had under way is in doubt."""
@@ -212,8 +223,12 @@ class Judge:
         reset, told_at, span = self._resets.get(meter, (0, 0, None))
         # What was claimed when the word came is as good as under way.
         if request.at < reset - SECOND and request.at > told_at + SECOND:
-            check = "not_before_reset" if span is request.span else "reset_outlives_process"
-            self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
+            if span is request.span:
+                check = "not_before_reset"
+            else:
+                check, reset = "reset_outlives_process", self._noted.get(meter, 0)
+            if request.at < reset - SECOND:
+                self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
         sent = self._sent[meter]
         sent.append((request.at, len(request.keys)))
         while sent[0][0] <= request.at - RATE_WINDOW:

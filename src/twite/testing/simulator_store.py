@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports import Claim, Pause, Swept
+from twite.gateway.ports import Claim, Clock, Closure, Pause, Sweeping, Swept
 from twite.testing.laws.acts import Store
 from twite.testing.memory import MemoryStore
 from twite.testing.simulator_clock import TrialClock
@@ -97,6 +97,8 @@ class Witness(Protocol):
 
     def settled(self, settlement: Settlement) -> None: ...
 
+    def noted(self, closures: Sequence[Closure]) -> None: ...
+
     def troubled(self) -> None: ...
 
 
@@ -109,12 +111,15 @@ class MortalStore:
         ground: Ground,
         span: Span,
         clock: TrialClock,
+        time: Clock,
         mischief: StoreMischief,
         witness: Witness,
     ) -> None:
+        """`time` is what the process takes for it."""
         self._ground = ground
         self._span = span
         self._clock = clock
+        self._time = time
         self._mischief = mischief
         self._witness = witness
 
@@ -131,21 +136,15 @@ class MortalStore:
     async def settle(self, settlement: Settlement) -> int:
         for fate in settlement.fates:
             if fate.due_at is not None:
-                self._clock.expect(fate.due_at)
+                self._clock.expect(fate.due_at - self._time.now())
         return await self._call(
             "settle",
             lambda store: store.settle(settlement),
             lambda late: self._settled(settlement, late),
         )
 
-    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
-        return await self._call(
-            "sweep",
-            lambda store: store.sweep(
-                now=now, ambiguous_before=ambiguous_before, waiting_before=waiting_before
-            ),
-            self._swept,
-        )
+    async def sweep(self, sweeping: Sweeping) -> Swept:
+        return await self._call("sweep", lambda store: store.sweep(sweeping), self._swept)
 
     async def pause(self, pause: Pause) -> None:
         await self._call("pause", lambda store: store.pause(pause))
@@ -159,6 +158,29 @@ class MortalStore:
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         return await self._call("spent", lambda store: store.spent(since=since))
 
+    async def close_limits(self, closures: Sequence[Closure]) -> None:
+        await self._call(
+            "close_limits",
+            lambda store: store.close_limits(closures),
+            lambda _: self._witness.noted(closures),
+        )
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        return await self._call("closures", lambda store: store.closures(now=now))
+
+    async def latest(self) -> int:
+        return await self._call("latest", lambda store: store.latest())
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        return await self._call(
+            "doubt", lambda store: store.doubt(deliveries, reason=reason, now=now)
+        )
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        return await self._call(
+            "recall", lambda store: store.recall(pixel=pixel, event=event, reason=reason, now=now)
+        )
+
     def _claimed(self, batch: Batch | None) -> None:
         if batch is not None:
             self._witness.claimed(batch)
@@ -170,7 +192,7 @@ class MortalStore:
 
     def _swept(self, swept: Swept) -> None:
         if swept.next_due is not None:
-            self._clock.expect(swept.next_due)
+            self._clock.expect(swept.next_due - self._time.now())
 
     async def _call(
         self,

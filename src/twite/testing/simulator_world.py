@@ -13,6 +13,7 @@ from twite.gateway.accept import Accept
 from twite.gateway.notices import Notice, Troubled
 from twite.gateway.post import Post
 from twite.gateway.run import Run
+from twite.gateway.steady import SteadyClock
 from twite.testing.builders import a_source
 from twite.testing.simulator_chance import TrialChance
 from twite.testing.simulator_checks import told
@@ -42,6 +43,7 @@ class World:
         meters = {one.pixel: one.meter for one in plot.destinations}
         self._x = SimulatedX(clock=clock, judge=self.judge, mischief=plot, meters=meters)
         self._span = Span(0)
+        self._steady = SteadyClock(clock)
         self._accept: Accept | None = None
         self._run: Run | None = None
         self._back_at = 0
@@ -123,17 +125,19 @@ class World:
         self.spans += 1
         span = self._span = Span(self.spans)
         self.say(f"process {span.number} starts")
+        steady = self._steady = SteadyClock(self.clock)
         store = MortalStore(
             ground=self._ground,
             span=span,
             clock=self.clock,
+            time=steady,
             mischief=self._plot,
             witness=self.judge,
         )
         chance = TrialChance(f"process {span.number}")
         post = Post(
             transport=SpanTransport(x=self._x, span=span),
-            clock=self.clock,
+            clock=steady,
             chance=chance,
             api_url="https://x.example",
             version="12",
@@ -142,19 +146,20 @@ class World:
             destinations=self._plot.destinations,
             outbox=store,
             post=post,
-            clock=self.clock,
+            clock=steady,
             chance=chance,
             observer=self,
             pace=self._plot.pace,
         )
         accept = Accept(
             ledger=store,
-            clock=self.clock,
+            clock=steady,
             chance=chance,
             destinations={one.pixel: one for one in self._plot.destinations},
             salt=b"trial",
             wake=run.wake,
             observer=self,
+            wall=self.clock,
         )
         self.clock.watch()
         self.clock.beat()
@@ -223,7 +228,7 @@ class World:
         held = [one for one in lives if one.state is State.HELD]
         for one in held:
             self.judge.replayed((one.pixel, one.event, one.conversion_id))
-        ids, now = [one.delivery for one in held], self.clock.now()
+        ids, now = [one.delivery for one in held], self._steady.now()
         await self._ground.do(lambda store: store.replay(ids, now=now))
         if self._run is not None:
             self._run.wake_all()

@@ -6,7 +6,9 @@ from itertools import count
 from typing import Final
 
 from twite.stores.sqlite import queries
+from twite.stores.sqlite.checksum import seed_of
 from twite.stores.sqlite.keys import FRESH_KEYS, Keys
+from twite.stores.sqlite.opt_outs import OptOutList
 
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
@@ -36,9 +38,29 @@ class Book:
         self._leases = leases
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
+        self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
+        self.unsummed = 0  # conversions up to this id have none
+        self.turn = 0  # claims and settlements so far
+        self._noted_turn = 0
         self._submission = self._conversion = self._attempt = 0
         self._read()
         self.keys = Keys(self.run, window=window, fresh=fresh_keys)
+        self.opt_outs = OptOutList(self.run)
+
+    @property
+    def conversions(self) -> int:
+        """The highest id given to a conversion so far."""
+        return self._conversion
+
+    def moved(self) -> None:
+        """Hear that what is sent, or known of it, has changed."""
+        self.turn += 1
+
+    def finish(self) -> None:
+        """Write what belongs to the whole transaction; the commit comes next."""
+        if self.turn != self._noted_turn:
+            self.run("note_turn", turn=self.turn)
+            self._noted_turn = self.turn
 
     def committed(self) -> None:
         """Keep what the transaction did."""
@@ -47,6 +69,7 @@ class Book:
     def rolled_back(self) -> None:
         """Forget what the transaction did."""
         self.keys.rolled_back()
+        self.opt_outs.read()
         self._read()
 
     def _read(self) -> None:
@@ -57,6 +80,9 @@ class Book:
         }
         ids = execute(queries.query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
+        self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
+        self.turn, self.unsummed = execute(queries.query("turn")).fetchone()
+        self._noted_turn = self.turn
 
     def run(self, name: str, **values: object) -> sqlite3.Cursor:
         """Run a named statement."""
@@ -85,6 +111,7 @@ class Book:
             id_ = len(self._lanes) + 1
             self.connection.execute(queries.query("add_lane"), (id_, pixel, event))
             self._lanes[pixel, event] = id_
+            self.seeds[id_] = seed_of(pixel, event)
         return id_
 
     def lanes(self) -> Sequence[int]:

@@ -3,14 +3,17 @@
 A commit waits for a checkpoint only when the log has grown past its limit.
 """
 
+import asyncio
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from twite.stores.sqlite.connection import connect_checkpointer
+from twite.stores.sqlite.damage import is_final
 
 _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
@@ -21,8 +24,24 @@ _UNNOTICED: Final = 0.01  # seconds that a commit may wait
 class Checkpoints:
     """Runs from `start` to `close`; `wake` may be called from any thread."""
 
-    def __init__(self, path: str, *, turn: threading.Lock, log_limit: int = _LOG_LIMIT) -> None:
-        """`turn` is the writer's; it is taken when the log must be cut to size (in bytes)."""
+    def __init__(
+        self,
+        path: str,
+        *,
+        turn: threading.Lock,
+        log_limit: int = _LOG_LIMIT,
+        synced: Callable[[], None] = lambda: None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        """`turn` is the writer's; it is taken when the log must be cut to size (in bytes).
+
+        `synced` is called a few times a second while something is written; `failed` is told, on the
+        event loop's thread, when the file or the disk is not to be trusted any more.
+        """
+        self._synced = synced
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._cutting = False
         self._path = path
         self._log = Path(f"{path}-wal")
         self._turn = turn
@@ -40,6 +59,11 @@ class Checkpoints:
         """Say that something was committed."""
         self._written.set()
 
+    def cut(self) -> None:
+        """Ask for the log to be emptied: what was pruned is still to be read in it."""
+        self._cutting = True
+        self._written.set()
+
     def close(self) -> None:
         """Move everything over, and stop."""
         self._stop.set()
@@ -54,7 +78,8 @@ class Checkpoints:
                 self._stop.wait(_EVERY)
                 self._written.clear()
                 self._move(connection)
-            _checkpoint(connection, "TRUNCATE")
+                self._synced()
+            self._checkpoint(connection, "TRUNCATE")
 
     def _move(self, connection: sqlite3.Connection) -> None:
         """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
@@ -62,15 +87,17 @@ class Checkpoints:
         While commits go on, each pass leaves what was written during it. Passes are repeated while
         they get shorter, and only the last makes the writer wait.
         """
-        took = _checkpoint(connection, "PASSIVE")
-        if self._size() < self._log_limit:
+        took = self._checkpoint(connection, "PASSIVE")
+        if self._size() < self._log_limit and not self._cutting:
             return
         for _ in range(_PASSES):
             if took < _UNNOTICED:
                 break
-            took = _checkpoint(connection, "PASSIVE")
+            took = self._checkpoint(connection, "PASSIVE")
+        kind = "TRUNCATE" if self._cutting else "PASSIVE"
+        self._cutting = False
         with self._turn:
-            _checkpoint(connection, "PASSIVE")
+            self._checkpoint(connection, kind)
 
     def _size(self) -> int:
         try:
@@ -78,11 +105,15 @@ class Checkpoints:
         except OSError:
             return 0
 
-
-def _checkpoint(connection: sqlite3.Connection, kind: str) -> float:
-    """Return how long it took, in seconds."""
-    start = time.monotonic()
-    # The disk is full or a reader is in the way: the log keeps everything until the next time.
-    with suppress(sqlite3.Error):
-        connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
-    return time.monotonic() - start
+    def _checkpoint(self, connection: sqlite3.Connection, kind: str) -> float:
+        """Return how long it took, in seconds."""
+        start = time.monotonic()
+        try:
+            connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
+        except sqlite3.Error as error:
+            # The disk is full or a reader is in the way: the log keeps everything until the next
+            # time. What is not confirmed is another matter.
+            if is_final(error):
+                with suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._failed, error)
+        return time.monotonic() - start

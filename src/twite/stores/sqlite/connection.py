@@ -14,6 +14,7 @@ LEAST_SQLITE: Final = (3, 35, 0)
 _BUSY_MS: Final = 10_000
 # Pages of the dedup table that stay in memory; the rest is in the system's file cache.
 _WRITER_CACHE_KIB: Final = 32 * 1024
+_LOG_KEPT: Final = 64 * 1024 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
 # Every size of every repeated statement, and all others.
 _STATEMENTS: Final = 256
@@ -26,6 +27,10 @@ WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
     # Where a plain fsync leaves data in the disk's cache (macOS); elsewhere it is the same.
     "fullfsync": ("ON", 1),
     "checkpoint_fullfsync": ("ON", 1),
+    # A log that a reader has made grow is cut when it starts over.
+    "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
+    # What was deleted is overwritten: identifiers must not linger in free pages.
+    "secure_delete": ("ON", 1),
     # Checkpoints run on their own thread: they would delay commits.
     "wal_autocheckpoint": (0, 0),
     "foreign_keys": ("OFF", 0),
@@ -93,7 +98,9 @@ def connect_reader(path: str) -> sqlite3.Connection:
         if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
-            path=path, reason=str(error), cure="Name a database that Twite has made"
+            path=path,
+            reason=str(error),
+            cure="Name a database that Twite has made; if it is one, twite recover saves what is sound",
         ) from error
     return connection
 

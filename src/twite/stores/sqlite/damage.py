@@ -1,24 +1,65 @@
-"""A database whose pages make no sense."""
+"""A database, or a disk, that is not to be trusted any more."""
 
 import sqlite3
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
 
-# The result code of a malformed file. [sqlite.org/rescode.html]
+CURE: Final = "Save what is sound with twite recover, or restore a backup in its place"
+
+# Result codes. [sqlite.org/rescode.html]
 _CORRUPT: Final = 11
+_FULL: Final = 13
+_NOTADB: Final = 26
+_IOERR: Final = 10
+_IOERR_WRITE: Final = _IOERR | (3 << 8)
+_IOERR_FSYNC: Final = _IOERR | (4 << 8)
+_IOERR_DIR_FSYNC: Final = _IOERR | (5 << 8)
 
 
 def is_damage(error: BaseException) -> bool:
     """Return whether an error of SQLite's tells of a damaged file."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return isinstance(error, sqlite3.DatabaseError) and (code & 0xFF) == _CORRUPT
+    return isinstance(error, sqlite3.DatabaseError) and (_code(error) & 0xFF) == _CORRUPT
 
 
-def damaged(path: str, error: BaseException) -> StoreUnusable:
+def is_full(error: BaseException) -> bool:
+    """Return whether the disk takes no more: it is full, or a quota or a limit is reached."""
+    code = _code(error)
+    return (code & 0xFF) == _FULL or code == _IOERR_WRITE
+
+
+def is_final(error: BaseException | None) -> bool:
+    """Return whether to go on would be to guess.
+
+    The file is damaged, or the system did not confirm that what was written is on the disk: after
+    that it may say yes to the next question and have lost what the first was about.
+    """
+    if error is None:
+        return False
+    code = _code(error)
+    if (code & 0xFF) in {_CORRUPT, _NOTADB} or code in {_IOERR_FSYNC, _IOERR_DIR_FSYNC}:
+        return True
+    return is_final(error.__cause__)
+
+
+def damaged(path: str, error: object) -> StoreUnusable:
     """Return the error for whoever runs Twite."""
+    return StoreUnusable(path=path, reason=f"it is damaged ({error})", cure=CURE)
+
+
+def final(path: str, error: BaseException) -> StoreUnusable:
+    """Return the error with which the process ends."""
+    if isinstance(error, StoreUnusable):
+        return error
+    if (_code(error) & 0xFF) in {_CORRUPT, _NOTADB}:
+        return damaged(path, error)
     return StoreUnusable(
         path=path,
-        reason=f"it is damaged ({error})",
-        cure="Keep the file for looking into it, and restore a backup in its place",
+        reason=f"the disk did not confirm a write ({error})",
+        cure="Look at the disk and at the system's log, then start again: the file is checked first",
     )
+
+
+def _code(error: BaseException) -> int:
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code if isinstance(code, int) else 0

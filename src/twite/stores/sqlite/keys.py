@@ -22,6 +22,7 @@ FRESH_KEYS: Final = 192 * 1024
 # What was merged in the last round is forgotten over the first eighth of the next.
 _FORGET_SPEED: Final = 8
 
+_Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 _Holdings: Final = msgspec.json.Decoder(list[tuple[int, int, int]])
 
@@ -136,6 +137,21 @@ class Keys:
                 self._count -= 1
         self._round = self._round_before
         self.committed()
+
+    def forget(self, part: int, before: int) -> int:
+        """Forget keys of old deliveries in a 256th of the key space; return how many it was.
+
+        They hold nothing any more, so that nothing need be undone should the transaction fail.
+        """
+        bucket = self._buckets[part]
+        old = {delivery: key for key, delivery in bucket.items() if delivery < before}
+        if not old:
+            return 0
+        found = self._run("unsettled", deliveries=_json(list(old))).fetchone()[0]
+        for delivery in old.keys() - set(_Ids.decode(found)):
+            del bucket[old[delivery]]
+            self._count -= 1
+        return len(old)
 
     def _candidates(self, wanted: Sequence[Wanted]) -> Mapping[int, int]:
         """Return, by who asks, who had the key before."""

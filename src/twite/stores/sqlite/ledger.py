@@ -5,8 +5,11 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.sighting import Sighting
 from twite.domain.submission import Entry, Recorded, Submission
+from twite.stores.sqlite import ignored, sightings
 from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
@@ -36,14 +39,24 @@ class _Page:
         # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, Entry, int, int]] = []
         self._tally: dict[int, list[int]] = {}
+        self._ignored = ignored.Tally()
+        self._sightings: list[Sighting] = []
         # Where each submission's ids begin, and the places of its entries.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []
 
     def add(self, submission: Submission) -> None:
         book = self._book
-        number = book.next_submission()
         entries = submission.entries
+        self._sightings += submission.sightings
+        if submission.ignored:
+            ignored.note(self._ignored, submission)
+            if not entries and not submission.refusals:
+                # There is nothing to ask about later.
+                self._firsts.append(0)
+                self._taken.append(submission)
+                return
+        number = book.next_submission()
         first = book.next_conversions(len(entries))
         at = submission.received_at
         self._submissions += (
@@ -75,17 +88,29 @@ class _Page:
         duplicates = self._take_keys()
         conversions: list[object] = []
         deliveries: list[object] = []
+        held: list[object] = []
+        consents: list[object] = []
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
                 continue
             conversions += (
                 id_, number, lane, entry.conversion_id, entry.body, entry.suppressed,
+                checksum(
+                    book.seeds[lane], delivery=id_, received_at=at,
+                    conversion_id=entry.conversion_id.encode(), body=entry.body,
+                ),
             )  # fmt: skip
-            if entry.suppressed is None:
+            if entry.held is not None:
+                held += (id_, lane, account, at, at, entry.held)
+            elif entry.suppressed is None:
                 deliveries += (id_, lane, account, at)
-        book.add_rows("add_conversions", conversions, 6)
+            if entry.consent is not None:
+                consents += (id_, entry.consent)
+        book.add_rows("add_conversions", conversions, 7)
         book.add_rows("add_deliveries", deliveries, 4)
+        book.add_rows("add_held", held, 6)
+        book.add_rows("add_consents", consents, 2)
         book.add_rows("add_suppressions", self._suppressions, 2)
         for account, counts in self._tally.items():
             book.run(
@@ -96,6 +121,10 @@ class _Page:
                 suppressed=counts[_SUPPRESSED],
                 rejected=counts[_REJECTED],
             )
+        if self._ignored:
+            ignored.add(book, self._ignored)
+        if self._sightings:
+            sightings.add(book, self._sightings)
         return self._recorded(duplicates)
 
     def _take_keys(self) -> Mapping[int, int]:

@@ -1,59 +1,78 @@
 """What is to be sent: claim, settle, sweep, each inside the running transaction."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import (
     ANSWER_LIMIT,
+    DAMAGED,
     MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
     SENDER_STOPPED,
     WAITED_TOO_LONG,
     Attempt,
     Batch,
-    Delivery,
     Fate,
     Settlement,
     State,
     Trigger,
     after,
+    together,
 )
-from twite.gateway.ports import Claim, Pause, Swept
+from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.claimable import claimable
+from twite.stores.sqlite.opt_outs import withdraw
 
 # What one transaction moves at most when time comes for many at once: commits go on meanwhile.
 MOST_MOVED: Final = 10_000
 
-_Claimed: Final = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int | None]])
 _Ids: Final = msgspec.json.Decoder(list[int])
 
 
-def claim(book: Book, wish: Claim) -> Batch | None:
-    """Lease the ready deliveries of the lane that holds the pixel's oldest."""
+def claim(book: Book, wish: Claim, *, damaged: list[int]) -> Batch | None:
+    """Lease the ready deliveries of the lane that holds the pixel's oldest.
+
+    What is damaged in the store is given up, and its id put into `damaged`. Whoever revoked consent
+    is not sent.
+    """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
-    found = book.run(
-        "lane_to_claim", pixel=wish.pixel, ambiguous_after=wish.ambiguous_after
-    ).fetchone()
-    if found is None:
-        return None
-    lane, event = found
-    ids, rows, bodies = book.run(
-        "claimable", lane=lane, ambiguous_after=wish.ambiguous_after, limit=wish.limit
-    ).fetchone()
-    deliveries = _deliveries(rows, bodies)
-    lease = book.next_lease()
-    book.run("mark_sending", lease=lease, deliveries=ids)
-    book.run(
-        "add_lease",
-        lease=lease,
-        lane=lane,
-        claimed_at=wish.now,
-        until=wish.lease_until,
-        open=len(deliveries),
-        deliveries=ids,
-    )
-    return Batch(lease=lease, pixel=wish.pixel, event=event, deliveries=deliveries)
+    while True:
+        first = book.run(
+            "lane_to_claim", pixel=wish.pixel, ambiguous_after=wish.ambiguous_after
+        ).fetchone()
+        if first is None:
+            return None
+        lane, event = first
+        sound, unsound = claimable(
+            book,
+            lane=lane,
+            ambiguous_after=wish.ambiguous_after,
+            limit=min(wish.limit, wish.limits.get(event, wish.limit)),
+        )
+        if unsound:
+            _give_up(book, unsound, now=wish.now)
+            damaged += unsound
+        revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
+        if revoked:
+            withdraw(book.run, list(revoked), now=wish.now)
+            sound = [one for one in sound if one.id not in revoked]
+        if sound:
+            return _leased(
+                book,
+                wish,
+                lane,
+                Batch(
+                    lease=book.next_lease(),
+                    pixel=wish.pixel,
+                    event=event,
+                    deliveries=tuple(together(sound)),
+                ),
+            )
 
 
 def check(settlement: Settlement) -> None:
@@ -79,21 +98,27 @@ def settle(book: Book, settlement: Settlement) -> int:
             settled += _move(book, fate, lease=lease, at=at)
     book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
     book.run("end_lease", lease=lease)
+    book.moved()
     return sum(len(fate.deliveries) for fate in settlement.fates) - settled
 
 
-def sweep(book: Book, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
+def sweep(book: Book, time: Sweeping) -> Swept:
     """Bring time's effects about, at most MOST_MOVED of each kind."""
-    lapsed = lapse(book, now=now)
+    now = time.now
+    lapsed = lapse(book, now=now, furthest=time.furthest, holding=time.holding)
     promoted = book.run("promote", now=now, limit=MOST_MOVED).rowcount
-    held = book.run(
-        "hold_ambiguous",
-        before=ambiguous_before,
-        now=now,
-        reason=MAY_COUNT_TWICE,
-        limit=MOST_MOVED,
-    ).rowcount
-    waited = {"before": waiting_before, "now": now, "reason": WAITED_TOO_LONG, "limit": MOST_MOVED}
+    promoted += book.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
+    doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
+    held = book.run("hold_ambiguous", before=time.ambiguous_before, **doubtful).rowcount
+    if time.cautious:
+        pixels = msgspec.json.encode(sorted(time.cautious)).decode()
+        held += book.run("hold_cautious", pixels=pixels, **doubtful).rowcount
+    waited = {
+        "before": time.waiting_before,
+        "now": now,
+        "reason": WAITED_TOO_LONG,
+        "limit": MOST_MOVED,
+    }
     held += book.run("hold_waiting", **waited).rowcount
     for lane in book.lanes():
         held += book.run("hold_ready", lane=lane, **waited).rowcount
@@ -102,10 +127,23 @@ def sweep(book: Book, *, now: int, ambiguous_before: int, waiting_before: int) -
     )
 
 
-def lapse(book: Book, *, now: int) -> int:
-    """End the leases that were to end before a moment; return how many deliveries it freed."""
+def lapse(
+    book: Book,
+    *,
+    now: int,
+    furthest: int,
+    holding: AbstractSet[int] = frozenset(),
+    died: bool = False,
+) -> int:
+    """End the leases that were to end before a moment; return how many deliveries it freed.
+
+    `died`: their holder ended without a word, perhaps of one of them.
+    """
     freed = 0
-    for lease, lane, claimed_at, claimed in book.run("lapsed_leases", now=now).fetchall():
+    lapsed = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
+    for lease, lane, claimed_at, claimed in lapsed:
+        if lease in holding:
+            continue
         left, count = book.run("still_under", lease=lease, deliveries=claimed).fetchone()
         attempt = Attempt(
             at=claimed_at,
@@ -118,7 +156,16 @@ def lapse(book: Book, *, now: int) -> int:
         )
         if count:
             _add_attempt(book, attempt, lane=lane, deliveries=left)
-            book.run("mark_attempted", lease=lease, deliveries=left, at=claimed_at, ambiguous=True)
+            book.run(
+                "mark_attempted",
+                lease=lease,
+                deliveries=left,
+                at=claimed_at,
+                ambiguous=True,
+                survived=not died,
+            )
+            if died:
+                _count_crashes(book, lease=lease, deliveries=left, alone=count == 1, at=claimed_at)
             book.run("postpone", lease=lease, deliveries=left, due_at=None)
         book.run("drop_lease", lease=lease)
         freed += count
@@ -133,24 +180,28 @@ def resume(book: Book, pixel: str) -> None:
     book.run("remove_pause", pixel=pixel)
 
 
-def _deliveries(rows: str, bodies: bytes) -> tuple[Delivery, ...]:
-    """Read the one row that holds a batch; the order of an aggregate is ours to make."""
-    claimed = []
-    start = 0
-    for id_, conversion_id, size, received_at, attempts, ambiguous_since in _Claimed.decode(rows):
-        claimed.append(
-            Delivery(
-                id=id_,
-                conversion_id=conversion_id,
-                body=bodies[start : start + size],
-                received_at=received_at,
-                attempts=attempts,
-                ambiguous_since=ambiguous_since,
-            )
-        )
-        start += size
-    claimed.sort(key=lambda delivery: (delivery.received_at, delivery.id))
-    return tuple(claimed)
+def _leased(book: Book, wish: Claim, lane: int, batch: Batch) -> Batch:
+    ids = _json([delivery.id for delivery in batch.deliveries])
+    book.run("mark_sending", lease=batch.lease, deliveries=ids)
+    book.run(
+        "add_lease",
+        lease=batch.lease,
+        lane=lane,
+        claimed_at=wish.now,
+        until=wish.lease_until,
+        open=len(batch.deliveries),
+        deliveries=ids,
+    )
+    book.moved()
+    return batch
+
+
+def _give_up(book: Book, damaged: Sequence[int], *, now: int) -> None:
+    """Claim and bury what can never be sent."""
+    lease, ids = book.next_lease(), _json(damaged)
+    book.run("mark_sending", lease=lease, deliveries=ids)
+    state = after(State.SENDING, Trigger.BURIED).value
+    book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
 
 
 def _add_attempt(book: Book, attempt: Attempt, *, lane: int, deliveries: str) -> None:
@@ -186,6 +237,7 @@ def _write_attempt(book: Book, attempt: Attempt, *, lease: int, fates: Sequence[
             deliveries=sent,
             at=attempt.at,
             ambiguous=attempt.ambiguous,
+            survived=all(fate.trigger is not Trigger.LAPSED for fate in fates),
         )
 
 
@@ -194,10 +246,36 @@ def _move(book: Book, fate: Fate, *, lease: int, at: int | None) -> int:
     ids = _json(fate.deliveries)
     state = after(State.SENDING, fate.trigger)
     if state is State.QUEUED:
-        return book.run("postpone", lease=lease, deliveries=ids, due_at=fate.due_at).rowcount
+        given_up = 0
+        if fate.trigger is Trigger.LAPSED:
+            alone = len(fate.deliveries) == 1
+            given_up = _count_crashes(book, lease=lease, deliveries=ids, alone=alone, at=at)
+        postponed = book.run("postpone", lease=lease, deliveries=ids, due_at=fate.due_at).rowcount
+        return given_up + postponed
     return book.run(
         "rest", lease=lease, deliveries=ids, state=state.value, reason=fate.reason, at=at
     ).rowcount
+
+
+def _count_crashes(book: Book, *, lease: int, deliveries: str, alone: bool, at: int | None) -> int:
+    """Note that the sender failed with them, and give up those of which it is to blame no more.
+
+    Returns how many were given up.
+    """
+    book.run("count_crashes", lease=lease, deliveries=deliveries, alone=alone)
+    found, count = book.run(
+        "quarantined", lease=lease, deliveries=deliveries, limit=QUARANTINED
+    ).fetchone()
+    if count:
+        book.run(
+            "rest",
+            lease=lease,
+            deliveries=found,
+            state=State.DEAD.value,
+            reason=SENDER_DIED_OF_IT,
+            at=at,
+        )
+    return int(count)
 
 
 def _json(ids: Sequence[int]) -> str:

@@ -2,12 +2,22 @@
 -- for as many rows as there are.
 
 -- name: opening
--- Who this deployment is, and whether the last owner closed the store.
-SELECT salt, epoch, clean FROM deployment;
+-- Who this deployment is, whether the last owner closed the store, how many turns it has seen, and
+-- whether a file beside the database has counted them.
+SELECT salt, epoch, clean, turn, marked FROM deployment;
 
 -- name: opened
 -- An owner begins: a new epoch, and not clean until it closes.
-UPDATE deployment SET epoch = epoch + 1, clean = 0;
+UPDATE deployment SET epoch = :epoch, turn = :turn, clean = 0, marked = 1;
+
+-- name: hold_pending
+-- Nobody knows what of it was sent.
+UPDATE outbox SET state = 'held', lease = NULL, due_at = NULL, reason = :reason, rested_at = :now
+WHERE state IN ('queued', 'sending');
+
+-- name: drop_leases
+-- Nobody holds anything.
+DELETE FROM lease;
 
 -- name: closed
 -- The owner ends in order.
@@ -21,6 +31,14 @@ SELECT
       (SELECT coalesce(max(first + entries - 1), 0) FROM submission
        WHERE id = (SELECT max(id) FROM submission))),
   (SELECT coalesce(max(id), 0) FROM attempt);
+
+-- name: turn
+-- How many claims and settlements there have been, and up to which id conversions have no checksum.
+SELECT turn, unsummed FROM deployment;
+
+-- name: note_turn
+-- There was another.
+UPDATE deployment SET turn = :turn;
 
 -- name: lanes
 -- All lanes, for the writer's memory.
@@ -87,13 +105,22 @@ DELETE FROM fresh_key WHERE delivery < :before;
 
 -- name: add_conversions
 -- Conversions in canonical form.
-INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed)
-VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_deliveries
 -- Deliveries, ready to be sent.
 INSERT INTO outbox (id, lane, account, received_at, state)
 VALUES (?, ?, ?, ?, 'queued');
+
+-- name: add_held
+-- Deliveries that a person must release before they are sent.
+INSERT INTO outbox (id, lane, account, received_at, rested_at, reason, state)
+VALUES (?, ?, ?, ?, ?, ?, 'held');
+
+-- name: add_consents
+-- What was decided about consent.
+INSERT INTO consent (delivery, evidence) VALUES (?, ?);
 
 -- name: add_suppressions
 -- Where suppressed conversions are found.
@@ -112,6 +139,22 @@ SET received = received + :received, duplicate = duplicate + :duplicate,
     suppressed = suppressed + :suppressed, rejected = rejected + :rejected
 WHERE id = :account;
 
+-- name: count_ignored
+-- Something was ignored again, or for the first time; under :other where a day has too many names.
+INSERT INTO ignored (day, source, door, name, reason, times)
+VALUES (:day, :source, :door, CASE
+  WHEN EXISTS (
+    SELECT 1 FROM ignored WHERE day = :day AND source = :source AND door = :door
+      AND name = :name AND reason = :reason)
+    OR (SELECT count(*) FROM ignored WHERE day = :day AND source = :source) < :most
+  THEN :name ELSE :other END, :reason, :times)
+ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
+
+-- name: ignored
+-- What was ignored from a day on.
+SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
+ORDER BY day, source, door, name, reason;
+
 -- name: promote
 -- Postponed deliveries whose time has come are ready.
 UPDATE outbox SET due_at = NULL
@@ -120,33 +163,56 @@ WHERE id IN (
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at <= :now
   ORDER BY due_at LIMIT :limit);
 
+-- name: promote_far
+-- Deliveries postponed further than any may be were postponed by another clock: they are ready.
+UPDATE outbox SET due_at = NULL
+WHERE id IN (
+  SELECT id FROM outbox INDEXED BY waiting
+  WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
+  LIMIT :limit);
+
 -- name: lane_to_claim
--- The lane of a pixel whose oldest ready delivery is the oldest of all.
+-- The lane of a pixel whose first ready delivery has the earliest deadline of all.
 SELECT lane.id, lane.event
 FROM lane JOIN outbox ON outbox.id = (
   SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
   WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
     AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
-  ORDER BY oldest.received_at, oldest.id LIMIT 1)
+  ORDER BY oldest.rank, oldest.id LIMIT 1)
 WHERE lane.pixel = :pixel
-ORDER BY outbox.received_at, outbox.id LIMIT 1;
+ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: claimable
--- The ready deliveries of a lane, oldest first, as one row: one crossing from SQLite to Python
+-- The ready deliveries of a lane, earliest deadline first, as one row: one crossing from SQLite to Python
 -- instead of one a delivery.
 SELECT
-  json_group_array(id),
-  json_group_array(json_array(id, conversion_id, size, received_at, attempts, ambiguous_since)),
+  json_group_array(json_array(
+    id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)),
   CAST(group_concat(body, '') AS BLOB)
 FROM (
   SELECT
     outbox.id, conversion.conversion_id, length(conversion.body) AS size, outbox.received_at,
-    outbox.attempts, outbox.ambiguous_since, conversion.body
+    outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
   FROM outbox INDEXED BY ready CROSS JOIN conversion ON conversion.id = outbox.id
   WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
     AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
-  ORDER BY outbox.received_at, outbox.id
+  ORDER BY outbox.rank, outbox.id
   LIMIT :limit);
+
+-- name: ready_ids
+-- The ready deliveries of a lane by their numbers alone, with or without a conversion.
+SELECT id FROM outbox INDEXED BY ready
+WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
+  AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
+ORDER BY rank, id
+LIMIT :limit;
+
+-- name: ready_one
+-- One ready delivery, as it lies there.
+SELECT
+  CAST(conversion.conversion_id AS BLOB), CAST(conversion.body AS BLOB), outbox.received_at,
+  outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum
+FROM outbox JOIN conversion ON conversion.id = outbox.id WHERE outbox.id = :delivery;
 
 -- name: mark_sending
 -- Deliveries go under a lease.
@@ -194,8 +260,23 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND st
 -- Deliveries that an attempt held and that stay: one more try, and perhaps ambiguous from now on.
 UPDATE outbox
 SET attempts = attempts + 1,
+    crashes = CASE WHEN :survived THEN 0 ELSE crashes END,
     ambiguous_since = CASE WHEN :ambiguous THEN coalesce(ambiguous_since, :at) ELSE ambiguous_since END
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
+
+-- name: count_crashes
+-- The sender failed with them; 2 and 5 are SUSPECT and QUARANTINED of twite.domain.delivery.
+UPDATE outbox
+SET crashes = CASE
+    WHEN :alone THEN max(crashes, 2) + 1
+    ELSE min(crashes + 1, max(crashes, 2)) END
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
+
+-- name: quarantined
+-- Those of a lease with which the sender has failed too often, as JSON.
+SELECT json_group_array(id), count(*) FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
+  AND crashes >= :limit;
 
 -- name: postpone
 -- Back into the queue; ready when due_at is NULL.
@@ -210,8 +291,9 @@ SET state = :state, lease = NULL, reason = :reason,
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: lapsed_leases
--- Leases past their end.
-SELECT id, lane, claimed_at, deliveries FROM lease WHERE until < :now ORDER BY id;
+-- Leases past their end, and those that end later than any may.
+SELECT id, lane, claimed_at, deliveries FROM lease
+WHERE until < :now OR until > :furthest ORDER BY id;
 
 -- name: still_under
 -- The deliveries of a lease that are still under it, as JSON.
@@ -230,13 +312,22 @@ WHERE id IN (
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL AND ambiguous_since < :before
   LIMIT :limit);
 
+-- name: hold_cautious
+-- Ambiguous deliveries of pixels that are not to be sent to again in doubt.
+UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+WHERE id IN (
+  SELECT outbox.id FROM outbox INDEXED BY ambiguous JOIN lane ON lane.id = outbox.lane
+  WHERE outbox.state = 'queued' AND outbox.ambiguous_since IS NOT NULL
+    AND lane.pixel IN (SELECT value FROM json_each(:pixels))
+  LIMIT :limit);
+
 -- name: hold_ready
 -- Ready deliveries of one lane that have waited beyond patience.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ready
-  WHERE lane = :lane AND state = 'queued' AND due_at IS NULL AND received_at < :before
-    AND (replayed_at IS NULL OR replayed_at < :before)
+  WHERE lane = :lane AND state = 'queued' AND due_at IS NULL AND rank < :before
+    AND received_at < :before AND (replayed_at IS NULL OR replayed_at < :before)
   LIMIT :limit);
 
 -- name: hold_waiting
@@ -264,6 +355,35 @@ DELETE FROM pause WHERE pixel = :pixel;
 -- name: pauses
 -- The pauses in force.
 SELECT pixel, since, reason FROM pause ORDER BY pixel;
+
+-- name: add_closures
+-- Pixels take nothing more until a moment.
+INSERT INTO closure (pixel, until, reason) VALUES (?, ?, ?)
+ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reason;
+
+-- name: closures
+-- The limits that are spent at a moment.
+SELECT pixel, until, reason FROM closure WHERE until > :now ORDER BY pixel;
+
+-- name: latest
+-- The latest moment on record.
+SELECT max(
+  coalesce((SELECT max(at) FROM attempt), 0),
+  coalesce((SELECT received_at FROM submission ORDER BY id DESC LIMIT 1), 0));
+
+-- name: doubt
+-- What was given up is held: it is perhaps not at fault.
+UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'dead';
+
+-- name: recall
+-- What is held for a reason of ours goes again, each once.
+UPDATE outbox
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
+WHERE id IN (
+  SELECT id FROM outbox INDEXED BY resting
+  WHERE state IN ('held', 'dead') AND state = 'held' AND lane = :lane AND replayed_at IS NULL
+    AND substr(reason, 1, length(:reason)) = :reason);
 
 -- name: spent
 -- Conversions of each attempt since a moment.
@@ -297,6 +417,60 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'de
 -- They leave the outbox.
 DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
+
+-- name: opt_outs
+-- Who revoked consent, for the writer's memory.
+SELECT key FROM opt_out;
+
+-- name: add_opt_out
+-- A person revokes.
+INSERT INTO opt_out (key, since) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING;
+
+-- name: remove_opt_out
+-- A person consents again.
+DELETE FROM opt_out WHERE key = :key;
+
+-- name: policies
+-- By which policies the sources' deliveries were decided.
+SELECT source, version FROM consent_policy;
+
+-- name: note_policy
+-- All of a source's are decided by this version now.
+INSERT INTO consent_policy (source, version) VALUES (:source, :version)
+ON CONFLICT (source) DO UPDATE SET version = excluded.version;
+
+-- name: standing
+-- Deliveries of a source that may still be sent.
+SELECT outbox.id, consent.evidence
+FROM outbox JOIN account ON account.id = outbox.account
+LEFT JOIN consent ON consent.delivery = outbox.id
+WHERE outbox.id > :after AND outbox.state IN ('queued', 'held', 'dead') AND account.source = :source
+ORDER BY outbox.id LIMIT :limit;
+
+-- name: hold_queued
+-- A person decides about what was to be sent.
+UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'queued';
+
+-- name: count_withdrawn
+-- Add deliveries that are not being sent to what their accounts have suppressed.
+UPDATE account SET suppressed = suppressed + withdrawn.deliveries
+FROM (
+  SELECT account, count(*) AS deliveries FROM outbox
+  WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead')
+  GROUP BY account) AS withdrawn
+WHERE withdrawn.account = account.id;
+
+-- name: note_withdrawn
+-- Why they are not sent.
+INSERT INTO discarded (delivery, at, note)
+SELECT id, :now, :note FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
+
+-- name: remove_withdrawn
+-- They leave the outbox.
+DELETE FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: deliveries_of_keys
 -- The delivery that each key stands for: the latest taken, else the latest suppressed.
@@ -337,13 +511,14 @@ SELECT
   submission.source, submission.receipt, submission.received_at, conversion.body,
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at
+  outbox.due_at, consent.evidence
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
+LEFT JOIN consent ON consent.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: attempts_of
@@ -366,3 +541,246 @@ FROM account LEFT JOIN (
     count(CASE WHEN state IN ('queued', 'sending') THEN 1 END) AS pending
   FROM outbox GROUP BY account) AS live ON live.account = account.id
 ORDER BY account.source, account.pixel;
+
+-- name: backlog
+-- What is pending, by pixel and hour of receipt. What is ready is counted hour by hour along its
+-- index, since grouping a million rows takes five times as long; the rest is what was tried.
+WITH RECURSIVE step (lane, hour) AS (
+  SELECT lane.id, (
+    SELECT min(received_at) / :hour FROM outbox INDEXED BY ready
+    WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL)
+  FROM lane
+  UNION ALL
+  SELECT step.lane, (
+    SELECT min(received_at) / :hour FROM outbox INDEXED BY ready
+    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+      AND received_at >= (step.hour + 1) * :hour)
+  FROM step WHERE step.hour IS NOT NULL)
+SELECT lane.pixel, counted.hour, sum(counted.deliveries), min(counted.oldest)
+FROM (
+  SELECT step.lane, step.hour, (
+    SELECT count(*) FROM outbox INDEXED BY ready
+    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+      AND received_at >= step.hour * :hour AND received_at < (step.hour + 1) * :hour) AS deliveries, (
+    SELECT min(received_at) FROM outbox INDEXED BY ready
+    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+      AND received_at >= step.hour * :hour) AS oldest
+  FROM step WHERE step.hour IS NOT NULL
+  UNION ALL
+  SELECT lane, received_at / :hour, count(*), min(received_at) FROM outbox INDEXED BY aging
+  WHERE state = 'queued' AND due_at IS NOT NULL GROUP BY 1, 2
+  UNION ALL
+  SELECT outbox.lane, outbox.received_at / :hour, count(*), min(outbox.received_at)
+  FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
+  CROSS JOIN outbox ON outbox.id = claimed.value
+  WHERE outbox.state = 'sending' AND outbox.lease = lease.id GROUP BY 1, 2) AS counted
+JOIN lane ON lane.id = counted.lane
+GROUP BY lane.pixel, counted.hour ORDER BY lane.pixel, counted.hour;
+
+-- name: delivered_since
+-- What X took since a moment, by pixel and minute, each at its end.
+SELECT lane.pixel, attempt.at / :minute * :minute + :minute - 1, sum(attempt.size)
+FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
+WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: alerts
+-- Alerts that are open, or over and not told yet.
+SELECT id, kind, subject, reason, opened_at, said_at, news, resolved_at
+FROM alert ORDER BY opened_at, id;
+
+-- name: keep_alert
+-- An alert is new or has changed.
+INSERT INTO alert (id, kind, subject, reason, opened_at, said_at, news, resolved_at)
+VALUES (:id, :kind, :subject, :reason, :opened_at, :said_at, :news, :resolved_at)
+ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, said_at = excluded.said_at,
+  news = excluded.news, resolved_at = excluded.resolved_at;
+
+-- name: forget_alert
+-- An alert is over, and whoever had to has been told.
+DELETE FROM alert WHERE id = :id;
+
+-- name: traffic
+-- When something came, by source.
+SELECT source, hour, count, first_at, last_at, received FROM traffic ORDER BY source, hour;
+
+-- name: note_traffic
+-- Something came from a source.
+INSERT INTO traffic (source, hour, count, first_at, last_at, received)
+VALUES (:source, :hour, :count, :first_at, :last_at, :received)
+ON CONFLICT (source, hour) DO UPDATE SET
+  count = excluded.count, last_at = excluded.last_at, received = excluded.received;
+
+-- name: forget_traffic
+-- What came so long ago says nothing of a source any more.
+DELETE FROM traffic WHERE source = :source AND hour < :before;
+
+-- name: add_sightings
+-- Conversion ids on their way.
+INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: forget_sightings
+-- The oldest go.
+DELETE FROM sighting WHERE id IN (
+  SELECT id FROM sighting INDEXED BY sighting_at WHERE at < :before ORDER BY at LIMIT :limit);
+
+-- name: overlap
+-- Which way conversion ids went, by event and day. A page's id without a server's and a server's
+-- without a page's are one order where a mark is the same.
+WITH
+  seen AS MATERIALIZED (
+    SELECT
+      lane, conversion_id, min(at) AS first_at,
+      min(CASE WHEN way = 'pixel' THEN at END) AS pixel_first,
+      max(CASE WHEN way = 'pixel' THEN at END) AS pixel_last,
+      min(CASE WHEN way IN ('page', 'server') THEN at END) AS gateway_first,
+      max(way = 'blocked') AS blocked, max(way = 'page') AS page, max(way = 'server') AS server,
+      max(email_mark) AS email_mark, max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
+    FROM sighting INDEXED BY sighting_at WHERE at >= :since - :meets_within
+    GROUP BY lane, conversion_id),
+  marked AS (
+    SELECT lane, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
+    WHERE email_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
+    UNION ALL
+    SELECT lane, conversion_id, first_at, server, 'phone', phone_mark FROM seen
+    WHERE phone_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
+    UNION ALL
+    SELECT lane, conversion_id, first_at, server, 'click', click_mark FROM seen
+    WHERE click_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
+  by_server AS MATERIALIZED (SELECT lane, kind, mark, first_at FROM marked WHERE server),
+  twice AS MATERIALIZED (
+    SELECT DISTINCT lane, conversion_id FROM marked WHERE NOT server AND EXISTS (
+      SELECT 1 FROM by_server
+      WHERE by_server.lane = marked.lane AND by_server.kind = marked.kind
+        AND by_server.mark = marked.mark
+        AND abs(by_server.first_at - marked.first_at) <= :meets_within))
+SELECT
+  lane.pixel, lane.event, first_at / :day AS day,
+  sum(pixel_first IS NOT NULL AND gateway_first IS NOT NULL),
+  sum(pixel_first IS NOT NULL AND gateway_first IS NULL),
+  sum(pixel_first IS NULL AND gateway_first IS NOT NULL),
+  sum(blocked), sum(page AND server), sum(twice.lane IS NOT NULL),
+  sum(coalesce(
+    max(pixel_last - gateway_first, gateway_first - pixel_first) > :meets_within, 0))
+FROM seen
+JOIN lane ON lane.id = seen.lane
+LEFT JOIN twice ON twice.lane = seen.lane AND twice.conversion_id = seen.conversion_id
+WHERE first_at >= :since
+GROUP BY lane.pixel, lane.event, day
+ORDER BY lane.pixel, lane.event, day;
+
+-- name: pruning
+-- How far pruning has come.
+SELECT bodies, lives, key, rested_at FROM pruning;
+
+-- name: note_pruning
+-- Pruning has come further.
+UPDATE pruning SET bodies = :bodies, lives = :lives, key = :key, rested_at = :rested_at;
+
+-- name: next_submissions
+-- The submissions after one, never the last of all: ids go on from it.
+SELECT id, first, entries, received_at FROM submission
+WHERE id > :after AND id < (SELECT max(id) FROM submission) ORDER BY id LIMIT :limit;
+
+-- name: keep_stragglers
+-- What is not settled when its time comes is looked at again.
+INSERT OR IGNORE INTO straggler (delivery)
+SELECT id FROM outbox WHERE id >= :first AND id < :end;
+
+-- name: empty_conversions
+-- The bodies of what is settled go.
+UPDATE conversion SET body = x''
+WHERE id >= :first AND id < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id);
+
+-- name: empty_submissions
+-- The bodies of submissions go.
+UPDATE submission SET body = x'', refusals = NULL WHERE id > :after AND id <= :last;
+
+-- name: old_suppressed
+-- Suppressed conversions, to find their keys by.
+SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id
+FROM conversion JOIN lane ON lane.id = conversion.lane
+WHERE conversion.id >= :first AND conversion.id < :end AND conversion.suppressed IS NOT NULL;
+
+-- name: forget_suppression
+-- Nobody will look for it any more.
+DELETE FROM suppression WHERE key = :key AND delivery = :delivery;
+
+-- name: forget_attempted
+-- Which attempts held deliveries that are forgotten.
+DELETE FROM attempted
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = attempted.delivery);
+
+-- name: forget_repeated
+-- How often conversions came again that are forgotten.
+DELETE FROM repeated
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = repeated.delivery);
+
+-- name: forget_discarded
+-- Why deliveries were given up that are forgotten.
+DELETE FROM discarded WHERE delivery >= :first AND delivery < :end;
+
+-- name: forget_conversions
+-- Conversions that are settled and old.
+DELETE FROM conversion
+WHERE id >= :first AND id < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id);
+
+-- name: forget_submissions
+-- Submissions of which nothing is pending or rests.
+DELETE FROM submission
+WHERE id > :after AND id <= :last AND NOT EXISTS (
+  SELECT 1 FROM outbox
+  WHERE outbox.id >= submission.first AND outbox.id < submission.first + submission.entries);
+
+-- name: stragglers
+-- Stragglers in the order of their numbers: whether they are settled, since when, and whose they are.
+SELECT straggler.delivery, outbox.id IS NULL, (
+    SELECT max(attempt.at) FROM attempted JOIN attempt ON attempt.id = attempted.attempt
+    WHERE attempted.delivery = straggler.delivery),
+  (SELECT submission FROM conversion WHERE conversion.id = straggler.delivery)
+FROM straggler LEFT JOIN outbox ON outbox.id = straggler.delivery
+WHERE straggler.delivery > :after ORDER BY straggler.delivery LIMIT :limit;
+
+-- name: forget_straggler
+-- It has been seen to.
+DELETE FROM straggler WHERE delivery = :delivery;
+
+-- name: rested_long
+-- Dead and held deliveries that nobody has decided about.
+SELECT json_group_array(id), count(*) FROM (
+  SELECT id FROM outbox INDEXED BY resting
+  WHERE state IN ('held', 'dead') AND rested_at < :before ORDER BY rested_at LIMIT :limit);
+
+-- name: forget_attempts
+-- Requests to X that no life tells of any more, never the last of all.
+DELETE FROM attempt
+WHERE id IN (SELECT id FROM attempt INDEXED BY attempt_at WHERE at < :before ORDER BY at LIMIT :limit)
+  AND id < (SELECT max(id) FROM attempt);
+
+-- name: first_kept
+-- The first conversion that is not forgotten, stragglers aside.
+SELECT first FROM submission WHERE id > :lives ORDER BY id LIMIT 1;
+
+-- name: next_keys
+-- Dedup keys in their order.
+SELECT key, delivery FROM dedup WHERE key > :after ORDER BY key LIMIT :limit;
+
+-- name: forget_keys
+-- Keys whose conversions are forgotten.
+DELETE FROM dedup
+WHERE key IN (SELECT substr(:keys, key * 16 + 1, 16) FROM json_each(:places))
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery);
+
+-- name: forget_logged_keys
+-- The same in the log.
+DELETE FROM fresh_key
+WHERE delivery IN (SELECT delivery FROM fresh_key WHERE delivery < :before LIMIT :limit)
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = fresh_key.delivery);
+
+-- name: unsettled
+-- Of these deliveries, those that are in the outbox, as JSON.
+SELECT json_group_array(id) FROM outbox WHERE id IN (SELECT value FROM json_each(:deliveries));

@@ -8,9 +8,14 @@ from functools import partial
 from typing import Self, TypeVar
 
 from twite.domain.account import Account, Life
+from twite.domain.alert import Alert
+from twite.domain.backlog import Waiting
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.gateway.ports import Pause
-from twite.stores.sqlite import records
+from twite.domain.ignored import IgnoredTally
+from twite.domain.sighting import Overlap
+from twite.domain.traffic import Hour
+from twite.gateway.ports import Closure, Pause, Standing
+from twite.stores.sqlite import alarms, consents, ignored, records, sightings
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged, is_damage
 from twite.stores.sqlite.schema import migrations, refuse_newer, version_of
@@ -48,6 +53,9 @@ class SQLiteReader:
     async def accounts(self) -> Sequence[Account]:
         return await self._read(records.accounts)
 
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        return await self._read(partial(ignored.ignored, since=since))
+
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         return await self._read(partial(records.resting, pixel=pixel, limit=limit))
 
@@ -55,9 +63,46 @@ class SQLiteReader:
         """Return the pauses in force."""
         return await self._read(records.pauses)
 
+    async def overlap(self, *, since: int) -> Sequence[Overlap]:
+        return await self._read(partial(sightings.overlap, since=since))
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        """Return the limits that are spent at a moment."""
+        return await self._read(partial(records.closures, now=now))
+
+    async def latest(self) -> int:
+        """Return the latest moment on record, 0 when there is none."""
+        return await self._read(records.latest)
+
+    async def policies(self) -> Mapping[str, str]:
+        """Return, by source, the version of the policy that decided on its deliveries."""
+        return await self._read(consents.policies)
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
+        """Return a source's deliveries that may still be sent."""
+        return await self._read(
+            partial(consents.standing, source=source, after=after, limit=limit)
+        )
+
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         """Return, by pixel, (moment, conversions) of each attempt since a moment."""
         return await self._read(partial(records.spent, since=since))
+
+    async def backlog(self) -> Sequence[Waiting]:
+        """Return what is pending, by pixel and hour of receipt."""
+        return await self._read(alarms.backlog)
+
+    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by pixel, (moment, conversions) of what X took since a moment."""
+        return await self._read(partial(alarms.delivered, since=since))
+
+    async def alerts(self) -> Sequence[Alert]:
+        """Return alerts that are open, or over and not told yet."""
+        return await self._read(alarms.alerts)
+
+    async def hours(self) -> Sequence[Hour]:
+        """Return when something came, by source."""
+        return await self._read(alarms.hours)
 
     async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ import msgspec
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
-from twite.gateway.ports import Pause
+from twite.gateway.ports import Closure, Pause
 from twite.stores.sqlite.queries import query
 
 MOST_LIVES: Final = 1_000
@@ -64,6 +64,19 @@ def pauses(connection: sqlite3.Connection) -> list[Pause]:
     ]
 
 
+def closures(connection: sqlite3.Connection, *, now: int) -> list[Closure]:
+    """Return the limits that are spent at a moment."""
+    return [
+        Closure(pixel=pixel, until=until, reason=reason)
+        for pixel, until, reason in connection.execute(query("closures"), {"now": now}).fetchall()
+    ]
+
+
+def latest(connection: sqlite3.Connection) -> int:
+    """Return the latest moment on record, 0 when there is none."""
+    return int(connection.execute(query("latest")).fetchone()[0])
+
+
 def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
     """Return (moment, conversions) of each attempt since a moment, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
@@ -88,7 +101,7 @@ def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Li
     lives = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
-         reason, due_at) = row  # fmt: skip
+         reason, due_at, evidence) = row  # fmt: skip
         lives[delivery] = Life(
             delivery=delivery,
             pixel=pixel,
@@ -104,6 +117,7 @@ def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Li
             duplicates=times,
             reason=reason,
             due_at=due_at,
+            consent=None if evidence is None else bytes(evidence),
         )
     return [lives[delivery] for delivery in deliveries]
 

@@ -6,30 +6,36 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, Self
 
 from twite.domain.account import Account, Life
+from twite.domain.alert import Alert
+from twite.domain.backlog import Waiting
 from twite.domain.dedup import DEFAULT_WINDOW
-from twite.domain.delivery import Batch, Settlement
+from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.ignored import IgnoredTally
+from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports import Claim, Pause, Swept
-from twite.stores.sqlite import desk, outbox
+from twite.domain.traffic import Hour
+from twite.gateway.notices import Moved, Observer, Silent
+from twite.gateway.ports import Claim, Closure, Pause, Standing, Sweeping, Swept
+from twite.stores.sqlite import alarms, consents, desk, limits, outbox
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.checkpoints import Checkpoints
-from twite.stores.sqlite.connection import connect_writer, create
-from twite.stores.sqlite.damage import damaged, is_damage
+from twite.stores.sqlite.connection import connect_writer
+from twite.stores.sqlite.damage import final, is_final
 from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
-from twite.stores.sqlite.queries import query
+from twite.stores.sqlite.mark import MarkKeeper
+from twite.stores.sqlite.opening import Opened, prepare
+from twite.stores.sqlite.pruning import Keeping
 from twite.stores.sqlite.reader import SQLiteReader
-from twite.stores.sqlite.schema import migrate
+from twite.stores.sqlite.reserve import Reserve
+from twite.stores.sqlite.upkeep import Upkeep
 from twite.stores.sqlite.writer import Writer
 
 _MIB: Final = 1024 * 1024
-# After a stop that was not in order, a file up to this size is checked whole (a third of a second).
-_CHECKED_UP_TO: Final = 64 * _MIB
 _SETTLE_AGAIN: Final = 0.5  # seconds
 
 
@@ -43,16 +49,28 @@ class SQLiteStore:
         writer: Writer,
         reader: SQLiteReader,
         checkpoints: Checkpoints,
-        salt: bytes,
-        epoch: int,
+        upkeep: Upkeep,
+        mark: MarkKeeper,
+        opened: Opened,
+        observer: Observer,
+        failed: asyncio.Future[StoreUnusable],
+        opted_out: set[bytes],
     ) -> None:
         self._lock = lock
         self._writer = writer
         self._reader = reader
         self._checkpoints = checkpoints
         self._closed = False
-        self.salt = salt
-        self.epoch = epoch
+        self._opted_out = opted_out
+        self._upkeep = upkeep
+        self._mark = mark
+        self._observer = observer
+        self.salt = opened.salt
+        self.epoch = opened.mark.epoch
+        # What an owner must know of the file as it was found.
+        self.told = opened.told
+        # Done once nothing more can be done: the process must end, and look at the file anew.
+        self.failed = failed
 
     @classmethod
     async def open(
@@ -63,48 +81,70 @@ class SQLiteStore:
         queue_limit: int = 20_000,
         queue_bytes: int = 32 * _MIB,
         fresh_keys: int = FRESH_KEYS,
+        reserve: int = 0,
+        keeping: Keeping | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """Own the file, bring its schema up to date, and let the leases of a dead owner lapse.
 
         `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
-        may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each.
+        may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each;
+        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned.
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
         async with AsyncExitStack() as undo:
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)
-            salt, epoch = await asyncio.to_thread(_prepared, path)
+            room = Reserve(path, reserve)
+            opened = await asyncio.to_thread(prepare, path, room)
+            mark = MarkKeeper(path, opened.mark)
+            undo.callback(mark.close)
             turn = threading.Lock()
-            checkpoints = Checkpoints(path, turn=turn)
+            told: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
+            failed = partial(_end, told, path)
+            checkpoints = Checkpoints(path, turn=turn, synced=mark.sync, failed=failed)
             writer = Writer(
                 open_book=partial(
                     _open_book,
                     path,
                     window=dedup_window,
-                    leases=leases_of(epoch),
+                    leases=leases_of(opened.mark.epoch),
                     fresh_keys=fresh_keys,
                 ),
                 committed=checkpoints.wake,
                 turn=turn,
                 most_conversions=queue_limit,
                 most_bytes=queue_bytes,
+                written=lambda book: mark.note(turn=book.turn, conversions=book.conversions),
+                full=None if keeping is None else room.give_up,
+                failed=failed,
             )
             checkpoints.start()
             undo.callback(checkpoints.close)
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
             # Who held a lease is dead: there is one owner, and it is us.
-            await writer.submit_act(lambda book: outbox.lapse(book, now=_FOREVER))
+            await writer.submit_act(
+                lambda book: outbox.lapse(book, now=_FOREVER, furthest=_FOREVER, died=True)
+            )
+            opted_out = await writer.submit_act(lambda book: set(book.opt_outs.keys))
             reader = await SQLiteReader.open(path)
             undo.pop_all()
+        upkeep = Upkeep(writer=writer, reserve=room, keeping=keeping, pruned=checkpoints.cut)
+        if keeping is not None:
+            upkeep.start()
         return cls(
             lock=lock,
             writer=writer,
             reader=reader,
             checkpoints=checkpoints,
-            salt=salt,
-            epoch=epoch,
+            upkeep=upkeep,
+            mark=mark,
+            opened=opened,
+            observer=observer or Silent(),
+            failed=told,
+            opted_out=opted_out,
         )
 
     async def close(self) -> None:
@@ -112,19 +152,37 @@ class SQLiteStore:
         if self._closed:
             return
         self._closed = True
+        await self._upkeep.close()
         # On a full disk the mark is not made; the next owner then looks closer.
         with suppress(LedgerUnavailable):
             await self._writer.submit_act(lambda book: book.run("closed"))
         await self._writer.close()
         await self._reader.close()
         await asyncio.to_thread(self._checkpoints.close)
+        await asyncio.to_thread(self._mark.close)
         self._lock.release()
 
     async def record(self, submission: Submission) -> Recorded:
         return await self._writer.submit(submission)
 
     async def claim(self, claim: Claim) -> Batch | None:
-        return await self._writer.submit_act(lambda book: outbox.claim(book, claim))
+        damaged: list[int] = []
+
+        def act(book: Book) -> Batch | None:
+            damaged.clear()
+            return outbox.claim(book, claim, damaged=damaged)
+
+        batch = await self._writer.submit_act(act)
+        if damaged:
+            self._observer.see(
+                Moved(
+                    pixel=claim.pixel,
+                    trigger=Trigger.BURIED,
+                    deliveries=len(damaged),
+                    reason=DAMAGED,
+                )
+            )
+        return batch
 
     async def settle(self, settlement: Settlement) -> int:
         """Settle, and wait for a disk that is full or fails: what X said is asked once."""
@@ -137,12 +195,8 @@ class SQLiteStore:
                     raise
             await asyncio.sleep(_SETTLE_AGAIN)
 
-    async def sweep(self, *, now: int, ambiguous_before: int, waiting_before: int) -> Swept:
-        return await self._writer.submit_act(
-            lambda book: outbox.sweep(
-                book, now=now, ambiguous_before=ambiguous_before, waiting_before=waiting_before
-            )
-        )
+    async def sweep(self, sweeping: Sweeping) -> Swept:
+        return await self._writer.submit_act(lambda book: outbox.sweep(book, sweeping))
 
     async def pause(self, pause: Pause) -> None:
         await self._writer.submit_act(lambda book: outbox.pause(book, pause))
@@ -156,6 +210,25 @@ class SQLiteStore:
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         return await self._reader.spent(since=since)
 
+    async def close_limits(self, closures: Sequence[Closure]) -> None:
+        await self._writer.submit_act(lambda book: limits.close(book, closures))
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        return await self._reader.closures(now=now)
+
+    async def latest(self) -> int:
+        return await self._reader.latest()
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        return await self._writer.submit_act(
+            lambda book: limits.doubt(book, deliveries, reason=reason, now=now)
+        )
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        return await self._writer.submit_act(
+            lambda book: limits.recall(book, pixel=pixel, event=event, reason=reason, now=now)
+        )
+
     async def life(
         self, *, pixel: str, events: Sequence[str], conversion_id: str
     ) -> Sequence[Life]:
@@ -166,6 +239,9 @@ class SQLiteStore:
 
     async def accounts(self) -> Sequence[Account]:
         return await self._reader.accounts()
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        return await self._reader.ignored(since=since)
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         return await self._reader.resting(pixel=pixel, limit=limit)
@@ -178,9 +254,64 @@ class SQLiteStore:
             lambda book: desk.discard(book, deliveries, now=now, note=note)
         )
 
+    def some(self) -> bool:
+        return bool(self._opted_out)
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        return not self._opted_out.isdisjoint(keys)
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        await self._writer.submit_act(lambda book: book.opt_outs.revoke(keys, now=now))
+        self._opted_out.update(keys)
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        await self._writer.submit_act(lambda book: book.opt_outs.restore(keys))
+        self._opted_out.difference_update(keys)
+
+    async def policies(self) -> Mapping[str, str]:
+        return await self._reader.policies()
+
+    async def note_policy(self, *, source: str, version: str) -> None:
+        await self._writer.submit_act(
+            lambda book: consents.note_policy(book, source=source, version=version)
+        )
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
+        return await self._reader.standing(source=source, after=after, limit=limit)
+
+    async def take_back(
+        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+    ) -> int:
+        return await self._writer.submit_act(
+            lambda book: consents.take_back(book, deliveries, reason=reason, now=now, hold=hold)
+        )
+
+    async def overlap(self, *, since: int) -> Sequence[Overlap]:
+        return await self._reader.overlap(since=since)
+
+    async def backlog(self) -> Sequence[Waiting]:
+        return await self._reader.backlog()
+
+    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        return await self._reader.delivered(since=since)
+
+    async def alerts(self) -> Sequence[Alert]:
+        return await self._reader.alerts()
+
+    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
+        await self._writer.submit_act(lambda book: alarms.keep(book, alerts, gone=gone))
+
+    async def hours(self) -> Sequence[Hour]:
+        return await self._reader.hours()
+
+    async def note(self, hours: Sequence[Hour]) -> None:
+        await self._writer.submit_act(lambda book: alarms.note(book, hours))
+
 
 def _passes(error: LedgerUnavailable) -> bool:
     """Return whether trying again may do: the disk was full or failed, or another had the lock."""
+    if is_final(error.__cause__):
+        return False
     code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
 
@@ -189,33 +320,9 @@ def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int
     return Book(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
 
 
-def _prepared(path: str) -> tuple[bytes, int]:
-    """Raises StoreUnusable for a file that SQLite cannot make sense of."""
-    try:
-        return _prepare(path)
-    except sqlite3.DatabaseError as error:
-        if is_damage(error):
-            raise damaged(path, error) from error
-        raise
-
-
-def _prepare(path: str) -> tuple[bytes, int]:
-    """Make the file ready for this owner; return its salt and epoch."""
-    create(path)
-    connection = connect_writer(path)
-    try:
-        migrate(connection, path)
-        salt, epoch, clean = connection.execute(query("opening")).fetchone()
-        if not clean and Path(path).stat().st_size <= _CHECKED_UP_TO:
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise StoreUnusable(
-                    path=path, reason=f"it is damaged ({problem})", cure="Restore a backup"
-                )
-        connection.execute(query("opened"))
-    finally:
-        connection.close()
-    return salt, epoch + 1
+def _end(told: asyncio.Future[StoreUnusable], path: str, error: Exception) -> None:
+    if not told.done():
+        told.set_result(final(path, error))
 
 
 _FOREVER: Final = 1 << 62

@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.damage import is_final, is_full
 from twite.stores.sqlite.handover import Handover
 from twite.stores.sqlite.ledger import record
 
@@ -68,13 +69,26 @@ class Writer:
         turn: threading.Lock,
         most_conversions: int,
         most_bytes: int,
+        written: Callable[[Book], None] = lambda _book: None,
+        full: Callable[[], object] | None = None,
+        failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         """`turn` is held while a group is written; `committed` is called after each.
 
-        `open_book` opens the connection, at the start and again after an I/O error.
+        `open_book` opens the connection, at the start and again after an I/O error. On the writer's
+        thread, `written` is told of each commit before anybody else is, and `full` when the disk
+        takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on the
+        event loop's thread, when to go on would be to guess: nothing is done any more.
         """
         self._open_book = open_book
         self._committed = committed
+        self._written = written
+        self._full = full
+        self._failed = failed
+        # Why submissions are refused while all else goes on, or None.
+        self.refusing: str | None = None
+        # Why nothing is done any more.
+        self._final: Exception | None = None
         self._turn = turn
         self._most_conversions = most_conversions
         self._most_bytes = most_bytes
@@ -97,6 +111,8 @@ class Writer:
         size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
         count = max(1, len(submission.entries))
         self._refuse_when_closing()
+        if self.refusing is not None:
+            raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
         # One that is larger than the limit still passes when nothing else waits.
         if self._waiting_conversions and (
             self._waiting_conversions + count > self._most_conversions
@@ -135,6 +151,8 @@ class Writer:
                 with self._turn:
                     outcomes = self._outcomes(group)
                 self._committed()
+                if self._book is not None:
+                    self._written(self._book)
                 self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
             # Otherwise the last group's values would live until the next.
             del group
@@ -175,13 +193,38 @@ class Writer:
             return [(operation.future, None, told) for operation in group]  # type: ignore[misc]  # as above
 
     def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
+        if self._final is not None:
+            return self._refused(group, self._final)
         try:
             return self._transact(group)
         except Exception as error:  # noqa: BLE001 - it must reach its caller, not end the writer
             self._undo(error)
+            if is_final(error):
+                self._end(error)
+                return self._refused(group, error)
+            recordings = [one for one in group if isinstance(one, Recording)]
+            if self._full is not None and is_full(error) and (self._make_room() or recordings):
+                rest = [one for one in group if not isinstance(one, Recording)]
+                return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
             if len(group) == 1:
                 return [(group[0].future, None, _told(error))]  # type: ignore[list-item]  # as above
             return [outcome for operation in group for outcome in self._commit([operation])]
+
+    def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
+        return [(operation.future, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
+
+    def _make_room(self) -> bool:
+        """Take in no more, so that what is there can be sent and settled; False when it is so."""
+        if self.refusing is not None or self._full is None:
+            return False
+        self.refusing = "the disk is full"
+        self._full()
+        return True
+
+    def _end(self, error: Exception) -> None:
+        if self._final is None:
+            self._final = error
+            self._loop.call_soon_threadsafe(self._failed, error)
 
     def _transact(self, group: Sequence[Operation]) -> list[_Outcome]:
         if self._book is None:
@@ -201,6 +244,7 @@ class Writer:
             for operation in group
             if isinstance(operation, Acting)
         ]
+        book.finish()
         book.connection.execute("COMMIT")
         book.committed()
         return outcomes

@@ -1,6 +1,7 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """What the laws do to a store, and what they find there."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from twite.domain.account import Account, Life, total
@@ -13,7 +14,9 @@ from twite.domain.delivery import (
 )
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports import Claim, Desk, Ledger, Outbox, Records, Swept
+from twite.gateway.outlook import Alarms, Outlook
+from twite.gateway.sightings import Sightings
+from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
 from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL: Final = "o8z6j"
@@ -21,7 +24,7 @@ EVENT: Final = "o8z6k"
 FAR: Final = NOW + 1_000 * HOUR
 
 
-class Store(Ledger, Outbox, Records, Desk, Protocol):
+class Store(Ledger, Depot, Records, Desk, Outlook, Alarms, Sightings, Protocol):
     """What a store is: four views of one thing."""
 
 
@@ -61,6 +64,7 @@ async def claim_or_none(
     limit: int = 500,
     lease_until: int = NOW + MINUTE,
     ambiguous_after: int = 0,
+    limits: Mapping[str, int] | None = None,
 ) -> Batch | None:
     """Claim what is due."""
     return await store.claim(
@@ -70,6 +74,7 @@ async def claim_or_none(
             lease_until=lease_until,
             limit=limit,
             ambiguous_after=ambiguous_after,
+            limits=limits or {},
         )
     )
 
@@ -82,6 +87,7 @@ async def claim(
     limit: int = 500,
     lease_until: int = NOW + MINUTE,
     ambiguous_after: int = 0,
+    limits: Mapping[str, int] | None = None,
 ) -> Batch:
     """Claim what is due; there must be some."""
     batch = await claim_or_none(
@@ -91,6 +97,7 @@ async def claim(
         limit=limit,
         lease_until=lease_until,
         ambiguous_after=ambiguous_after,
+        limits=limits,
     )
     assert batch is not None
     return batch
@@ -124,11 +131,25 @@ async def settle(
 
 
 async def sweep(
-    store: Store, *, now: int, ambiguous_before: int = 0, waiting_before: int = 0
+    store: Store,
+    *,
+    now: int,
+    ambiguous_before: int = 0,
+    waiting_before: int = 0,
+    furthest: int = 1 << 62,
+    holding: Iterable[int] = (),
+    cautious: Iterable[str] = (),
 ) -> Swept:
     """Bring time's effects about."""
     return await store.sweep(
-        now=now, ambiguous_before=ambiguous_before, waiting_before=waiting_before
+        Sweeping(
+            now=now,
+            ambiguous_before=ambiguous_before,
+            waiting_before=waiting_before,
+            furthest=furthest,
+            holding=frozenset(holding),
+            cautious=frozenset(cautious),
+        )
     )
 
 

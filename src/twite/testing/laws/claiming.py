@@ -3,8 +3,10 @@
 
 import asyncio
 
+from twite.domain.times import HOUR
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import (
+    EVENT,
     PIXEL,
     Store,
     claim,
@@ -24,6 +26,30 @@ class ClaimLaws:
         batch = await claim(store, limit=2)
 
         assert ids(batch) == ["order-1", "order-2"]
+
+    async def test_what_may_be_at_x_has_the_deadline_of_x_if_that_comes_first(
+        self, store: Store
+    ) -> None:
+        await record(store, "doubtful", receipt="r1", at=NOW)
+        batch = await claim(store)
+        await settle(
+            store, batch, "errored", postponed(batch, until=NOW), at=NOW + HOUR, ambiguous=True
+        )
+        await record(store, "older", receipt="r2", at=NOW - 8 * HOUR)
+        await record(store, "newer", receipt="r3", at=NOW - 6 * HOUR)
+
+        batch = await claim(store, now=NOW + HOUR)
+
+        # Doubtful since an hour: 40 hours of it are as 48 hours of what came seven hours ago.
+        assert ids(batch) == ["older", "doubtful", "newer"]
+
+    async def test_a_single_event_may_be_limited_further(self, store: Store) -> None:
+        for number in range(3):
+            await record(store, f"order-{number}", receipt=f"r{number}")
+
+        batch = await claim(store, limits={EVENT: 2, "other": 1})
+
+        assert ids(batch) == ["order-0", "order-1"]
 
     async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: Store) -> None:
         await store.record(a_submission(an_entry("late"), received_at=NOW + 1))

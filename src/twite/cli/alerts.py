@@ -1,0 +1,101 @@
+"""`twite alerts`: what is wrong now, and whether people would hear of it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+
+from twite.assembly.alerts import read_alerts, send_trial
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.domain.alert import RULES, Alert
+from twite.domain.times import spelled
+from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.tell import why_not
+from twite.gateway.webhook import page_of
+
+EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"
+LIST: Final = """List the open ones, the oldest first. Exits with 1 when there are some.
+
+Example: `twite alerts list --json`"""
+TEST: Final = """Send a test message to the webhook and say what came back. Exits with 1 unless it
+was taken.
+
+Example: `twite alerts test`"""
+_SHOWN: Final = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    alerts = typer.Typer(help=f"{COMMANDS['alerts']}\n\n{EXAMPLE}", invoke_without_command=True)
+    alerts.callback()(_listed_by_default)
+    alerts.command("list", help=LIST)(listed)
+    alerts.command("test", help=TEST)(tried)
+    app.add_typer(alerts, name="alerts")
+
+
+def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    found = load(config, credentials=False)
+    alerts = asyncio.run(read_alerts(found))
+    still = [one for one in alerts if one.resolved_at is None]
+    if as_json:
+        printing.print_json([_told(one) for one in still])
+    elif still:
+        _print(still)
+    else:
+        printing.say("No alert is open.")
+    if any(one.news for one in alerts) and found.alerts.webhook is not None:
+        printing.complain("The webhook has not taken everything yet. Try twite alerts test.")
+    if still:
+        raise typer.Exit(1)
+
+
+def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    came = asyncio.run(send_trial(load(config)))
+    refused = why_not(came)
+    if as_json:
+        status = came.status if isinstance(came, Answer) else None
+        printing.print_json({"taken": refused is None, "status": status, "reason": refused})
+    elif refused is None:
+        printing.say(f"The webhook took it: {_words(came)}")
+    else:
+        printing.complain(f"The webhook did not take it: {_words(came)}")
+    if refused is not None:
+        raise typer.Exit(1)
+
+
+def _listed_by_default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        listed()
+
+
+def _print(alerts: Sequence[Alert]) -> None:
+    printing.print_table(
+        "",
+        ["alert", "subject", "since", "what is so", "what to do"],
+        [
+            [one.kind.value, one.subject, spelled(one.opened_at), one.reason, page_of(one.kind)]
+            for one in alerts
+        ],
+    )
+
+
+def _told(one: Alert) -> dict[str, object]:
+    return {
+        "code": one.kind,
+        "severity": "critical" if RULES[one.kind].urgent else "warning",
+        "subject": one.subject,
+        "reason": one.reason,
+        "opened_at": spelled(one.opened_at),
+        "told": one.news is None,
+        "help": page_of(one.kind),
+    }
+
+
+def _words(came: Answer | NoAnswer) -> str:
+    """Say what came back: a webhook's own words help where its address or form is wrong."""
+    if isinstance(came, NoAnswer):
+        return came.reason
+    body = came.body[:_SHOWN].decode("utf-8", "replace")
+    return printing.safe(f"{came.status} {body}".strip(), longest=_SHOWN)

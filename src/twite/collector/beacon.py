@@ -1,0 +1,171 @@
+"""`/t`: the first-party script's beacon, and the image of a page without JavaScript."""
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+
+from twite.collector.answers import Answer, Gone, Refused, error
+from twite.collector.bodies import read_body
+from twite.collector.cookies import cookie_domain, host_of, set_cookies
+from twite.collector.faults import answer_to
+from twite.collector.gate import Gate
+from twite.collector.origins import Origins, Visit
+from twite.consent.verdict import verdict
+from twite.domain.consent import Action
+from twite.domain.destination import Source
+from twite.domain.identifiers import Identifiers
+from twite.domain.submission import Door
+from twite.gateway.accept import Receipt
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Clock
+from twite.intake.beacon import Beacon, Circumstances, read, read_image
+from twite.intake.beacon_shape import Twin
+from twite.intake.clicks import cookies_of
+from twite.intake.found import Found
+
+PATH: Final = "/t"
+MOST_BODY: Final = 64 * 1024  # as much as browsers let sendBeacon carry
+GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+
+_NEVER_KEPT: Final = (b"cache-control", b"no-store")
+_IMAGE: Final = ((b"content-type", b"image/gif"), _NEVER_KEPT)
+_MOST_FIELDS: Final = 100
+
+
+class AcceptsBeacon(Protocol):
+    """What this route needs of the gateway: see gateway.accept.Accept."""
+
+    async def found(
+        self, found: Found, *, source: Source, door: Door, twins: Sequence[Twin] = ()
+    ) -> Receipt: ...
+
+
+class BeaconRoute:
+    """Whose page, read, accept, keep the click, answer. `gate` is for pages alone."""
+
+    def __init__(
+        self,
+        *,
+        accept: AcceptsBeacon,
+        origins: Origins,
+        clock: Clock,
+        gate: Gate,
+        public_url: str | None,
+        observer: Observer,
+    ) -> None:
+        self._accept = accept
+        self._origins = origins
+        self._clock = clock
+        self._gate = gate
+        self._public_host = None if public_url is None else host_of(public_url)
+        self._observer = observer
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Raises Refused (403, 405, 429) and Gone. What fails later, the page may read."""
+        headers = dict(scope["headers"])
+        query = query_of(scope)
+        name = query.get("s")
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            return self._origins.preflight(headers, name)
+        if method not in {"GET", "POST"}:
+            raise Refused(_NO_METHOD)
+        visit = self._origins.visit(scope, name)
+        try:
+            return visit.answered(await self._taken(visit, method, headers, query, receive))
+        except Gone:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
+            answer = answer_to(fault, where=PATH, observer=self._observer)
+            return visit.answered(answer)
+
+    async def _taken(
+        self,
+        visit: Visit,
+        method: str,
+        headers: Mapping[bytes, bytes],
+        query: Mapping[str, str],
+        receive: Receive,
+    ) -> Answer:
+        weight = self._gate.enter(headers)
+        try:
+            seen = self._circumstances(visit, headers)
+            if method == "POST":
+                beacon = read(await read_body(headers, receive, MOST_BODY), seen)
+            else:
+                beacon = read_image(query, seen)
+            found = beacon.found
+            if found.conversions or found.ignored:
+                await self._accept.found(
+                    found, source=visit.source, door=Door.BEACON, twins=beacon.twins
+                )
+        finally:
+            self._gate.leave(weight)
+        cookies = self._cookies(beacon, visit, headers, now=seen.now)
+        if method == "POST":
+            return Answer(status=204, body=b"", headers=(_NEVER_KEPT, *cookies))
+        return Answer(status=200, body=GIF, headers=(*_IMAGE, *cookies))
+
+    def _circumstances(self, visit: Visit, headers: Mapping[bytes, bytes]) -> Circumstances:
+        return Circumstances(
+            now=self._clock.now(),
+            ip=visit.address,
+            user_agent=_text(headers, b"user-agent"),
+            referer=_text(headers, b"referer"),
+            cookies=cookies_of(_text(headers, b"cookie") or ""),
+            opted_out=headers.get(b"sec-gpc") == b"1",
+            value_limit=visit.source.browser_value_limit,
+        )
+
+    def _cookies(
+        self, beacon: Beacon, visit: Visit, headers: Mapping[bytes, bytes], *, now: int
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what keeps the click, where the person allows it and the page is of our site."""
+        click = beacon.click
+        if click is None or not _may_be_kept(click.id, beacon, visit.source, now):
+            return ()
+        called = host_of(_text(headers, b"host") or "")
+        ours, domain = cookie_domain((called, self._public_host), visit.origin)
+        if not ours:
+            return ()
+        return set_cookies(click, wanted=visit.source.cookie, domain=domain, now=now)
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """Return the parameters of a request by name, the first of each; {} where they are too many."""
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found.setdefault(name, value)
+    return found
+
+
+def _may_be_kept(click_id: str, beacon: Beacon, source: Source, now: int) -> bool:
+    """Whether consent lets us keep a click on the person's device, as it lets us send it."""
+    said = dict(beacon.consent) or None
+    found = verdict(said, Identifiers(click_id=click_id), policy=source.consent, now=now)
+    kept = found.action not in {Action.SUPPRESS, Action.HOLD}
+    return kept and "click_id" not in found.strip
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+_NO_METHOD: Final = error(
+    405,
+    "method",
+    "this route takes POST, GET, OPTIONS",
+    headers=((b"allow", b"GET, POST, OPTIONS"),),
+)

@@ -1,0 +1,174 @@
+"""Whose page is it that asks? Browsers carry no secret: their origin says it, and CORS answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.types import Scope
+
+from twite.collector.addresses import Network, client_address
+from twite.collector.answers import CODES, Answer, Refused, again, error
+from twite.collector.rates import Buckets
+from twite.domain.destination import Source
+from twite.gateway.ports import Clock
+
+# A minute's worth of requests may come at once: a page that comes back online sends what it kept.
+PER: Final = 60_000
+_PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium remembers an answer
+_METHODS: Final = b"GET, POST, OPTIONS"
+_HEADERS: Final = b"content-type"
+_OWN_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser's request whose page may post to a source.
+
+    `address` is the visitor's, as far as trusted proxies vouch for it; None where nobody knows it.
+    """
+
+    source: Source
+    origin: str
+    address: str | None
+
+    def answered(self, answer: Answer) -> Answer:
+        """Return the answer, readable by the page that asked."""
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *allowing(self.origin)))
+
+
+class Origins:
+    """The sources by the origins of their pages.
+
+    A source without origins is out of reach here: it has a key. `rate` is how many requests one
+    address may make in a minute, whatever it claims to be.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        clock: Clock,
+        rate: int,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self._named = {source.name: source for source in sources if source.origins}
+        self._by_origin: dict[str, list[Source]] = {}
+        for source in self._named.values():
+            for origin in source.origins:
+                self._by_origin.setdefault(origin, []).append(source)
+        self._clock = clock
+        self._buckets = Buckets(size=rate, per=PER)
+        self._trusted = tuple(trusted_proxies)
+
+    def named(self, name: str) -> Source | None:
+        """Return the source of this name, where browsers may reach it."""
+        return self._named.get(name)
+
+    def visit(self, scope: Scope, name: str | None = None) -> Visit:
+        """Return whose page asks, and from where. Raises Refused (403, 429).
+
+        `name` is the source that the request names; without it the origin must mean one source.
+        """
+        headers = dict(scope["headers"])
+        origin = page_origin(headers)
+        if origin is None:
+            raise Refused(_NO_ORIGIN)
+        source = self._source(origin, name)
+        address = self._address(scope)
+        visit = Visit(source=source, origin=origin, address=address)
+        wait = self._buckets.spend(address or "", now=self._clock.elapsed())
+        if wait:
+            raise Refused(visit.answered(again(429, "too_fast", -(-wait // 1_000))))
+        return visit
+
+    def preflight(
+        self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
+    ) -> Answer:
+        """Answer `OPTIONS`: what a page of these origins may send. Raises Refused (403).
+
+        `reads` names the request headers beside the simple ones, as in `content-type`.
+        """
+        origin = page_origin(headers)
+        if origin is None:
+            raise Refused(_NO_ORIGIN)
+        if name is not None or origin not in self._by_origin:
+            self._source(origin, name)
+        said = (
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", reads),
+            (b"access-control-max-age", b"%d" % _PREFLIGHT_SECONDS),
+        )
+        return Answer(status=204, body=b"", headers=(*allowing(origin), *said))
+
+    def _source(self, origin: str, name: str | None) -> Source:
+        if name is None:
+            found = self._by_origin.get(origin, [])
+            if len(found) > 1:
+                raise Refused(_SHARED)
+            if not found:
+                raise Refused(_wrong(origin))
+            return found[0]
+        source = self._named.get(name)
+        if source is None:
+            raise Refused(_NO_SUCH_SOURCE)
+        if origin not in source.origins:
+            raise Refused(_wrong(origin))
+        return source
+
+    def _address(self, scope: Scope) -> str | None:
+        peer = scope["client"][0] if scope.get("client") else ""
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return client_address(peer, forwarded, self._trusted)
+
+
+def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the origin of the page: `Origin`, or else that of `Referer`; None where neither is.
+
+    An image and a script of the page's own site come without `Origin`; a page that hides its
+    address says `null`.
+    """
+    given = headers.get(b"origin", b"").decode("latin-1")
+    if given and given != "null":
+        return given
+    return _origin_of(headers.get(b"referer", b"").decode("latin-1"))
+
+
+def allowing(origin: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that let one origin, and with its cookies, read an answer."""
+    return (
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    )
+
+
+def _origin_of(address: str) -> str | None:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _OWN_PORTS or not parts.hostname:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    own = port in {None, _OWN_PORTS[parts.scheme]}
+    return f"{parts.scheme}://{host}{'' if own else f':{port}'}"
+
+
+def _wrong(origin: str) -> Answer:
+    shown = origin if len(origin) <= 255 and origin.isascii() and origin.isprintable() else "this"
+    return error(
+        403,
+        "origin_wrong",
+        f"pages of {shown} may not post to this source: name the origin in the source's origins, "
+        "exactly as the browser sends it",
+    )
+
+
+_NO_ORIGIN: Final = error(
+    403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
+)
+_NO_SUCH_SOURCE: Final = error(403, "source_unclear", "s names no source that has origins")
+_SHARED: Final = error(
+    403, "source_unclear", "several sources have this origin: name one of them with ?s=<source>"
+)

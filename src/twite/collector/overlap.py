@@ -1,0 +1,51 @@
+"""`GET /v1/overlap`: do X's pixel and the gateway name the same conversions by the same ids?"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.collector.answers import Answer, Refused, error
+from twite.domain.destination import Destination, Source
+from twite.domain.sighting import MOST_DAYS
+from twite.gateway.overlap import DEFAULT_DAYS, first_moment, ways_by
+from twite.gateway.ports import Clock
+from twite.gateway.sightings import Sightings
+
+_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+
+
+class OverlapRoute:
+    """Answers a source about the pixels that it may submit for."""
+
+    def __init__(
+        self, *, sightings: Sightings, destinations: Mapping[str, Destination], clock: Clock
+    ) -> None:
+        self._sightings = sightings
+        self._destinations = destinations
+        self._clock = clock
+
+    async def answer(self, source: Source, days: str | None) -> Answer:
+        """Raises Refused (400) where `days` is no number that can be looked at."""
+        number = DEFAULT_DAYS if days is None else _days(days)
+        since = first_moment(self._clock.now(), number)
+        found = [
+            one for one in await self._sightings.overlap(since=since) if one.pixel in source.pixels
+        ]
+        return Answer(
+            status=200, body=_ENCODER.encode(ways_by(found, self._destinations, since=since))
+        )
+
+
+def _days(text: str) -> int:
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 1 <= number <= MOST_DAYS:
+        raise Refused(_WRONG_DAYS)
+    return number
+
+
+_WRONG_DAYS: Final = error(
+    400, "days", f"days must be a whole number from 1 to {MOST_DAYS}", path="days"
+)
+_ENCODER: Final = msgspec.json.Encoder()

@@ -1,0 +1,522 @@
+// Twite's first-party script. What a page may say to it: docs/reference/script.md. What it says to
+// the gateway: docs/reference/beacon.md. For browsers of 2018 and later.
+(function (w, d) {
+'use strict';
+
+if (w.twite && w.twite.runs) return;
+
+const nav = w.navigator;
+const place = w.location;
+const tag = d.currentScript || d.querySelector('script[src*="/twite."]') || {};
+
+// How long a conversion waits to hear whether X's script came, and between two looks.
+const PATIENCE = 2000;
+const LOOK = 100;
+// A message has at most so many conversions, and so many characters, of three bytes at most: browsers
+// send 64 kB while a page goes away. What could not be sent is given up after three days.
+const MOST = 20;
+const LONGEST = 2e4;
+const DAY = 864e5;
+
+const CLICK = /^(?!null$|undefined$)[\w-]{1,512}$/;
+const DIGEST = /^[0-9a-f]{64}$/i;
+const ROBOT = /(^|[^u])bot|crawl|spider|headless|lighthouse/i;
+
+const settings = {
+  events: {},
+  // A page that does not say is one whose visitors were not asked.
+  consent: 'required',
+  pixel: 'use',
+  pixel_url: 'https://static.ads-twitter.com/uwt.js',
+  cookie_days: 90
+};
+
+// ---- The page. Nothing of ours may reach its error handlers.
+
+const quietly = (f) => function () {
+  try {
+    const made = f.apply(this, arguments);
+    if (made && made.catch) made.catch(() => {});
+    return made;
+  } catch (e) {}
+};
+
+// Calls `then` after each call of a method that belongs to somebody else.
+const follow = (owner, name, then) => {
+  const method = owner[name];
+  owner[name] = function () {
+    const made = method.apply(this, arguments);
+    quietly(then)();
+    return made;
+  };
+};
+
+const configure = (more) => Object.keys(more || {}).forEach((key) => {
+  const value = more[key];
+  // Attributes of the tag have names like pixelId, and text for a value.
+  settings[key.replace(/[A-Z]/g, '_$&').toLowerCase()] = /^[{[]\s*"/.test(value) ? JSON.parse(value) : value;
+});
+
+let held = [];
+const twite = quietly((name, given) => {
+  if (d.prerendering) {
+    held.push([name, given]);
+    if (!/^con(fig|sent)$/.test(name)) ignore(name, 'prerender');
+  } else if (name === 'config') {
+    configure(given);
+    reconsider();
+  } else if (name === 'consent') {
+    if (denies(learn(own, given))) withdraw();
+    reconsider();
+  } else {
+    return convert(name, Object.assign({}, given), Date.now(), address());
+  }
+});
+twite.runs = true;
+
+const begin = quietly(() => {
+  const listen = (target, name, f) => target.addEventListener(name, quietly(f));
+  look(reloaded());
+  follow(w.history, 'pushState', look);
+  follow(w.history, 'replaceState', look);
+  listen(w, 'popstate', () => look(true));
+  listen(w, 'online', flush);
+  listen(w, 'load', reconsider);
+  listen(w, 'pagehide', () => leave(true));
+  listen(d, 'visibilitychange', () => (d.hidden ? leave() : flush()));
+  held.forEach((call) => twite(call[0], call[1]));
+  reconsider();
+});
+
+// Whether this page was loaded before.
+const reloaded = () => /reload|back/.test((w.performance.getEntriesByType('navigation')[0] || {}).type);
+
+// ---- What is kept in the browser, once it may be.
+
+let box;
+let session;
+
+// Where storage is blocked or full, what is kept lasts as long as the page.
+const open = () => {
+  box = box || quietly(() => w.localStorage)() || {};
+  session = session || quietly(() => w.sessionStorage)() || {};
+};
+
+const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: text});
+
+const queued = () => Object.keys(box).filter((key) => key.startsWith('twite:')).sort();
+
+const readCookie = (name) => (('; ' + d.cookie).split('; ' + name + '=')[1] || '').split(';')[0];
+
+const setCookie = (value) => {
+  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value && settings.cookie_days * 86400) + (place.protocol === 'https:' ? ';secure' : '');
+  const labels = place.hostname.split('.');
+  // The widest domain that the browser lets us have: it refuses public suffixes.
+  for (let n = 2; n <= labels.length; n++) {
+    d.cookie = rest + ';domain=' + labels.slice(-n).join('.');
+    if (readCookie('_twite') === value) return;
+  }
+  d.cookie = rest;
+};
+
+// ---- The click.
+
+let landed;
+let untold;
+
+const look = (old) => {
+  const id = new URL(place.href).searchParams.get('twclid');
+  if (!id || !CLICK.test(id) || (landed && landed.id === id)) return;
+  landed = {id: id, at: Date.now()};
+  // An address that was opened before is no new click.
+  if (old) landed.at = 0;
+  reconsider();
+};
+
+const written = (click) => '1.' + click.at + '.' + click.id;
+
+const read = (text) => {
+  const parts = (text || '').split('.');
+  return {id: parts[2], at: +parts[1]};
+};
+
+const readXs = quietly((text) => {
+  const found = JSON.parse(decodeURIComponent(text));
+  return {id: found.twclid, at: +found.timestamp || 0};
+});
+
+const newest = () => {
+  const clicks = [read(readCookie('_twite')), read(box['twite.click']), readXs(readCookie('_twclid')) || {id: readCookie('_twclid'), at: 0}, {id: readCookie('twclid'), at: 0}]
+    .filter((click) => click.id && CLICK.test(click.id) && !(click.at && click.at < Date.now() - settings.cookie_days * DAY))
+    .sort((one, other) => other.at - one.at);
+  const same = landed && clicks.find((click) => click.id === landed.id);
+  return landed && !same && (landed.at || !clicks[0]) ? landed : clicks[0];
+};
+
+const keepClick = () => {
+  const click = newest();
+  const value = click && written(click);
+  if (!click || box['twite.click'] === value) return;
+  // The gateway's answer sets it again: a script's cookie does not last as long.
+  if (!settings.http_only) setCookie(value);
+  untold = click;
+};
+
+// ---- Consent.
+
+const own = {};
+const google = {};
+const others = {};
+const asked = {};
+let tcData;
+let optedOut;
+let heard = 0;
+
+const learn = (words, given) => {
+  Object.keys(given).filter((name) => /^ad_|_storage$/.test(name)).forEach((name) => {
+    const word = given[name];
+    words[name] = word === true ? 'granted' : word === false ? 'denied' : String(word);
+  });
+  return words;
+};
+
+const says = (words, word) => words.ad_storage === word || words.ad_user_data === word;
+const denies = (words) => says(words, 'denied');
+
+// Each interface is asked once, when it is there; it calls again when something changes.
+const ask = (name, api, question) => {
+  if (api && !asked[name]) {
+    asked[name] = true;
+    quietly(question)(api);
+  }
+};
+
+const listenForConsent = () => {
+  ask('layer', w.dataLayer, (layer) => follow(layer, 'push', reconsider));
+  ask('tcf', w.__tcfapi, (api) => api('addEventListener', 2, quietly((said) => {
+    tcData = said;
+    others.tcf = said.tcString;
+    if (said.eventStatus === 'useractioncomplete' && !purposes(1, 7)) withdraw();
+    reconsider();
+  })));
+  ask('gpp', w.__gpp, (api) => {
+    const hear = quietly((said) => {
+      const ping = said.pingData || said;
+      others.gpp = ping.gppString;
+      others.gpp_sid = (ping.applicableSections || []).join();
+      optedOut = /OptOut":1/.test(JSON.stringify(ping.parsedSections));
+      reconsider();
+    });
+    api('addEventListener', hear);
+    api('ping', hear);
+  });
+  const ics = (w.google_tag_data || {}).ics || {};
+  ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
+  // What gtag() said.
+  const layer = w.dataLayer || [];
+  for (; heard < layer.length; heard++) {
+    const entry = layer[heard];
+    // A region's default may be ours: it counts if it denies, until somebody decides.
+    if (!entry || entry[0] !== 'consent') continue;
+    const denied = denies(learn({}, entry[2]));
+    if (denied || !entry[2].region) learn(google, entry[2]);
+    if (denied && entry[1] === 'update') withdraw();
+  }
+  // What Google's tag made of it.
+  Object.keys(ics.entries || {}).forEach((name) => {
+    const entry = ics.entries[name];
+    const word = entry.update === undefined ? entry.default : entry.update;
+    if (word !== undefined) google[name] = word ? 'granted' : 'denied';
+  });
+  if (nav.globalPrivacyControl) others.gpc = true;
+};
+
+const purposes = (...wanted) => {
+  const consents = (tcData && tcData.purpose || {}).consents || {};
+  return (tcData && tcData.gdprApplies === false) || wanted.every((each) => consents[each]);
+};
+
+// Whether anything may be kept and sent: any denial wins.
+const allowed = () => {
+  quietly(listenForConsent)();
+  // 1 is storing, 7 is measuring advertisements.
+  if (denies(own) || denies(google) || (asked.tcf && !(tcData && tcData.eventStatus !== 'cmpuishown' && purposes(1, 7)))) return false;
+  if (settings.consent !== 'optional' && !says(own, 'granted') && !says(google, 'granted') && !(tcData && tcData.gdprApplies)) return false;
+  open();
+  return true;
+};
+
+const signals = () => {
+  const all = Object.assign({}, others, google);
+  Object.keys(own).forEach((name) => { if (all[name] !== 'denied') all[name] = own[name]; });
+  return all;
+};
+
+// Measured, but used for nothing else: an opt-out of sale, or no consent to profiles (3, 4).
+const restricted = () => others.gpc || optedOut || signals().ad_personalization === 'denied' || (asked.tcf && !purposes(3, 4));
+
+const withdraw = () => {
+  open();
+  queued().concat('twite.click', 'twite.seen').forEach((key) => { delete box[key]; });
+  if (readCookie('_twite')) setCookie('');
+};
+
+let waiting = [];
+const reconsider = () => {
+  if (d.prerendering || robot() || !allowed()) return;
+  if (settings.pixel === 'load') loadPixel();
+  keepClick();
+  waiting.splice(0).forEach((call) => convert.apply(null, call));
+  flush();
+};
+
+// ---- One conversion.
+
+const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
+
+// No person in the address: a parameter that holds an at sign loses its value.
+const address = () => place.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
+
+const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join('');
+
+const times = {};
+// A page that is loaded again makes the same calls in the same order, and finds its ids.
+const remembered = (what) => {
+  times[what] = (times[what] || 0) + 1;
+  const key = 'twite:' + times[what] + what;
+  return session[key] = (reloaded() && session[key]) || hex(w.crypto.getRandomValues(new Uint8Array(16)));
+};
+
+const text = (value) => (value === null || value === undefined || value === '' ? undefined : String(value));
+// 3 * 0.1 is 0.30000000000000004.
+const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
+
+const convert = (event, given, at, url) => {
+  if (robot()) return ignore(event, 'bot');
+  if (!allowed()) {
+    waiting.push([event, given, at, url]);
+    return;
+  }
+  const one = {
+    event: event,
+    value: number(given.value),
+    currency: text(given.currency),
+    contents: given.contents && given.contents.map((line) => ({
+      id: text(line.id),
+      name: text(line.name),
+      price: number(line.price),
+      quantity: Math.round(line.quantity) || undefined,
+      group: text(line.group),
+      type: text(line.type)
+    })),
+    description: text(given.description),
+    search: text(given.search),
+    url: url
+  };
+  if (JSON.stringify(one).length > LONGEST * 0.8) delete one.contents;
+  const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
+  const name = event + ' ' + id;
+  const seen = JSON.parse(box['twite.seen'] || '[]');
+  if (!seen.includes(name)) {
+    put('twite.seen', JSON.stringify(seen.concat(name).slice(-50)));
+    one.at = at;
+    one.twclid = text(given.twclid) || (newest() || {}).id;
+    one.twpid = text(readCookie('_twpid'));
+    const entry = {key: 'twite:' + at + name, one: one, until: Date.now() + PATIENCE, tries: 0};
+    mine.push(entry);
+    keep(entry);
+    quietly(tellPixel)(entry, given);
+    identify(one, given).catch(() => {}).then(quietly(() => settle(entry, given)));
+  }
+  return id;
+};
+
+// ---- Who it was: hashed here, or left out.
+
+const readEmail = (given) => {
+  const plain = (text(given) || '').replace(/[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]/g, '').trim().toLowerCase().normalize('NFC');
+  return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(plain) ? plain : undefined;
+};
+
+// E.164. A number without its country's code needs that code, and the digit that only people
+// within the country dial.
+const readPhone = (given) => {
+  const code = settings.phone || [''];
+  let plain = (text(given) || '').replace(/^tel:|\(0\)|[\s()./\u2010-\u2015-]/gi, '').replace(/^00/, '+');
+  if (plain[0] !== '+') plain = code[0] && '+' + code[0] + plain;
+  if (code[1]) plain = plain.replace('+' + code[0] + code[1], '+' + code[0]);
+  return /^\+[1-9]\d{6,14}$/.test(plain) ? plain : undefined;
+};
+
+// Browsers give no Web Crypto to pages without https.
+const hash = async (plain, given) => {
+  if (DIGEST.test(given)) return given.toLowerCase();
+  return plain && hex(new Uint8Array(await w.crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
+};
+
+const identify = async (one, given) => {
+  one.email_sha256 = await hash(readEmail(given.email), given.email_sha256 || given.email);
+  one.phone_sha256 = await hash(readPhone(given.phone), given.phone_sha256 || given.phone);
+};
+
+// ---- Its twin: X's pixel.
+
+let failed;
+const loadPixel = () => {
+  if (w.twq || !settings.pixel_id) return;
+  const twq = w.twq = function () {
+    if (twq.exe) twq.exe.apply(twq, arguments);
+    else twq.queue.push(arguments);
+  };
+  twq.version = '1.1';
+  twq.queue = [];
+  const script = d.createElement('script');
+  script.async = true;
+  script.src = settings.pixel_url;
+  script.nonce = tag.nonce;
+  script.onerror = () => { failed = true; };
+  d.head.appendChild(script);
+  twq('config', settings.pixel_id);
+};
+
+const tellPixel = (entry, given) => {
+  const one = entry.one;
+  const event = settings.pixel !== 'off' && settings.events[one.event];
+  entry.waits = event && !w.twq;
+  if (!event || !w.twq) return;
+  const lines = one.contents || [];
+  const told = {
+    conversion_id: one.conversion_id,
+    value: one.value && +one.value,
+    currency: one.currency,
+    // X's script hashes these two before it sends them.
+    email_address: readEmail(given.email),
+    phone_number: readPhone(given.phone),
+    num_items: lines.reduce((sum, line) => sum + (line.quantity || 0), 0) || undefined,
+    contents: lines[0] && lines.map((line) => ({
+      content_id: line.id,
+      content_name: line.name,
+      content_price: line.price && +line.price,
+      content_type: line.type,
+      content_group_id: line.group,
+      num_items: line.quantity
+    })),
+    search_string: one.search,
+    description: one.description,
+    restricted_data_use: restricted() ? 'restrict_optimization' : undefined
+  };
+  one.twin = 'called';
+  w.twq('event', event, JSON.parse(JSON.stringify(told)));
+};
+
+// A conversion leaves when the fate of its twin is known, or it has waited long enough.
+const settle = (entry, given) => {
+  const one = entry.one;
+  const late = Date.now() >= entry.until;
+  // The pixel of the page may come after us.
+  if (entry.waits) tellPixel(entry, given);
+  if (one.twin) one.twin = w.twq.exe ? 'loaded' : failed || (late && d.readyState === 'complete') ? 'blocked' : 'called';
+  if (entry.left) return;
+  if (!late && (one.twin === 'called' || entry.waits)) {
+    keep(entry);
+    setTimeout(quietly(() => settle(entry, given)), LOOK);
+  } else {
+    entry.until = 0;
+    keep(entry);
+    flush();
+  }
+};
+
+// ---- On its way.
+
+const mine = [];
+let failures = 0;
+let timer;
+
+const keep = (entry) => {
+  const keys = queued();
+  if (keys.length > 2 * MOST) delete box[keys[0]];
+  put(entry.key, JSON.stringify(entry));
+};
+
+const post = (more, forGood) => {
+  const url = new URL(settings.gateway ? settings.gateway.replace(/\/*$/, '/t') : 't', tag.src || place.href);
+  url.searchParams.set('s', settings.source);
+  const body = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
+  if (forGood && nav.sendBeacon && nav.sendBeacon(url, body)) return Promise.reject();
+  return fetch(url, {method: 'POST', body: body, credentials: 'include', keepalive: true});
+};
+
+const ignore = (name, reason) => {
+  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: String(name).slice(0, 64), reason: reason}]});
+};
+
+// Sends what is due of these keys, as much as fits into a message; true if the gateway took it.
+const send = async (keys, leaving, forGood) => {
+  const click = untold;
+  const now = Date.now();
+  const found = [];
+  let room = LONGEST;
+  keys.forEach((key) => {
+    const entry = JSON.parse(box[key] || '{}');
+    if (!entry.one || (entry.until > now && !leaving)) return;
+    if (entry.one.at < now - 3 * DAY) delete box[key];
+    else if (found.length < MOST && (room -= box[key].length) > 0) found.push(entry);
+  });
+  if (!found.length && !click) return false;
+  const asking = post({
+    click: click,
+    consent: signals(),
+    conversions: found.map((entry) => Object.assign(entry.one, {again: entry.tries > 0 || undefined}))
+  }, forGood);
+  found.forEach((entry) => {
+    entry.tries++;
+    entry.until = 0;
+    put(entry.key, JSON.stringify(entry));
+  });
+  const status = (await asking).status;
+  if (status === 429 || status >= 500) throw status;
+  found.forEach((entry) => { delete box[entry.key]; });
+  if (click) put('twite.click', written(click));
+  if (click === untold) untold = undefined;
+  return true;
+};
+
+// One tab at a time, so that two do not send the same.
+const flush = quietly(async () => {
+  if (flush.busy || robot() || !allowed() || !(queued()[0] || untold)) return;
+  flush.busy = true;
+  const all = async () => { while (await send(queued())); };
+  try {
+    await (nav.locks ? nav.locks.request('twite', all) : all());
+    failures = 0;
+  } catch (e) {
+    // Twice as long each time, up to a minute.
+    clearTimeout(timer);
+    timer = setTimeout(flush, Math.min(6e4, 1e3 * Math.pow(2, failures++)) * (0.5 + Math.random()));
+  }
+  flush.busy = false;
+});
+
+// The page goes away, or may: what is its own leaves now, whatever X's script does. Where nobody
+// will hear the answer it stays in the queue and is sent again: the gateway knows its id.
+const leave = (forGood) => {
+  if (!allowed()) return;
+  const keys = mine.filter((entry) => !entry.left && entry.until).map((entry) => entry.key);
+  mine.forEach((entry) => { entry.left = true; });
+  quietly(send)(keys, true, forGood);
+};
+
+// ---- The start.
+
+const calls = (w.twite || {}).q || [];
+configure(w.twiteSettings);
+quietly(() => {
+  settings.source = settings.source || new URL(tag.src).searchParams.get('s');
+  configure(Object.assign({}, tag.dataset));
+})();
+w.twite = twite;
+if (d.prerendering) d.addEventListener('prerenderingchange', begin);
+else begin();
+[].forEach.call(calls, (call) => twite(call[0], call[1]));
+})(window, document);

@@ -1,0 +1,211 @@
+"""`/g/collect`, `/mp/collect`, `/data`: the doors for tags of GA4 and Stape.
+
+Pages are known by their origin; servers by a source's key, as `api_secret` in the query, where
+Google's Measurement Protocol has its own, or as `Authorization: Bearer`.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from twite.collector import tag_answers
+from twite.collector.answers import Answer, Refused
+from twite.collector.beacon import MOST_BODY
+from twite.collector.bodies import read_body
+from twite.collector.cookies import host_of
+from twite.collector.faults import answer_to
+from twite.collector.gate import Gate
+from twite.collector.keeping import called, keeping
+from twite.collector.keys import WRONG_KEY, Keys, bearer
+from twite.collector.origins import Origins, Visit
+from twite.domain.destination import Destination, Source
+from twite.domain.submission import Door
+from twite.gateway.accept import Receipt
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Clock
+from twite.intake import data_tag, ga4, measurement_protocol
+from twite.intake.clicks import cookies_of
+from twite.intake.event_consent import signals_of
+from twite.intake.event_data import Tagged, Visitor, click_of, found_of
+from twite.intake.found import Found
+
+DOORS: Final[Mapping[str, Door]] = MappingProxyType(
+    {
+        "/g/collect": Door.GA4,
+        "/mp/collect": Door.MEASUREMENT_PROTOCOL,
+        "/data": Door.DATA_TAG,
+    }
+)
+
+# What Stape's tag asks leave for. [seen DC]
+_READS: Final = (
+    b"content-type,set-cookie,x-robots-tag,x-gtm-server-preview,x-stape-preview,x-stape-app-version"
+)
+_FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNORECASE)
+
+
+class AcceptsFound(Protocol):
+    """What this route needs of the gateway: see gateway.accept.Accept."""
+
+    async def found(self, found: Found, *, source: Source, door: Door) -> Receipt: ...
+
+
+class TagRoutes:
+    """Whose page or key, read, accept, keep the click, answer.
+
+    `gate` is for servers, `page_gate` for pages.
+    """
+
+    def __init__(
+        self,
+        *,
+        accept: AcceptsFound,
+        origins: Origins,
+        keys: Keys,
+        clock: Clock,
+        destinations: Mapping[str, Destination],
+        gate: Gate,
+        page_gate: Gate,
+        body_limit: int,
+        public_url: str | None,
+        observer: Observer,
+    ) -> None:
+        self._accept = accept
+        self._origins = origins
+        self._keys = keys
+        self._clock = clock
+        self._destinations = destinations
+        self._gate = gate
+        self._page_gate = page_gate
+        self._body_limit = body_limit
+        self._public_host = None if public_url is None else host_of(public_url)
+        self._observer = observer
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Raises Refused (401, 403, 405, 429) and Gone, and what Accept.found does."""
+        door = DOORS[scope["path"]]
+        headers = dict(scope["headers"])
+        query = _query(scope)
+        named = query.get("s") if self._origins.named(query.get("s", "")) else None
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            return self._origins.preflight(headers, named, reads=_READS)
+        if method not in tag_answers.METHODS[door]:
+            raise Refused(tag_answers.no_method(door))
+        source = self._keyed(query, headers)
+        if source is not None:
+            return await self._of_server(source, door, scope, receive)
+        visit = self._origins.visit(scope, named)
+        try:
+            return visit.answered(await self._of_page(visit, door, scope, receive))
+        except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
+            answer = answer_to(fault, where=scope["path"], observer=self._observer)
+            return visit.answered(answer)
+
+    def _keyed(self, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Source | None:
+        """Return whose key the request shows, None where it shows none. Raises Refused (401)."""
+        secret = query.get("api_secret")
+        key = bearer(headers) if secret is None else secret.encode("utf-8", "surrogateescape")
+        if key is None:
+            return None
+        source = self._keys.find(key)
+        if source is None:
+            raise Refused(WRONG_KEY)
+        return source
+
+    async def _of_server(
+        self, source: Source, door: Door, scope: Scope, receive: Receive
+    ) -> Answer:
+        headers = dict(scope["headers"])
+        weight = self._gate.enter(headers)
+        try:
+            tagged = _read(door, scope, await _body(scope, headers, receive, self._body_limit))
+            visitor = Visitor(trusted=True, now=self._clock.now())
+            receipt = await self._taken(tagged, source=source, door=door, visitor=visitor)
+        finally:
+            self._gate.leave(weight)
+        return tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
+
+    async def _of_page(self, visit: Visit, door: Door, scope: Scope, receive: Receive) -> Answer:
+        headers = dict(scope["headers"])
+        weight = self._page_gate.enter(headers)
+        try:
+            body = await _body(scope, headers, receive, min(MOST_BODY, self._body_limit))
+            tagged = _read(door, scope, body)
+            visitor = self._visitor(visit, headers)
+            receipt = await self._taken(tagged, source=visit.source, door=door, visitor=visitor)
+        finally:
+            self._page_gate.leave(weight)
+        answer = tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
+        cookies = keeping(
+            click_of(tagged.events, visitor),
+            said=[signals_of(event, opted_out=visitor.opted_out) for event in tagged.events],
+            visit=visit,
+            hosts=(called(headers), self._public_host),
+            now=visitor.now,
+        )
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
+
+    def _visitor(self, visit: Visit, headers: Mapping[bytes, bytes]) -> Visitor:
+        return Visitor(
+            ip=visit.address,
+            user_agent=_text(headers, b"user-agent"),
+            referer=_text(headers, b"referer"),
+            cookies=cookies_of(_text(headers, b"cookie") or ""),
+            opted_out=headers.get(b"sec-gpc") == b"1",
+            value_limit=visit.source.browser_value_limit,
+            now=self._clock.now(),
+        )
+
+    async def _taken(
+        self, tagged: Tagged, *, source: Source, door: Door, visitor: Visitor
+    ) -> Receipt:
+        found = found_of(
+            tagged.events,
+            source=source,
+            destinations=self._destinations,
+            visitor=visitor,
+            repeated=tagged.repeated,
+        )
+        return await self._accept.found(found, source=source, door=door)
+
+
+async def _body(
+    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
+) -> bytes:
+    return await read_body(headers, receive, limit) if scope["method"] == "POST" else b""
+
+
+def _read(door: Door, scope: Scope, body: bytes) -> Tagged:
+    query = scope["query_string"].decode("latin-1")
+    if door is Door.GA4:
+        return ga4.read(query, body)
+    if door is Door.MEASUREMENT_PROTOCOL:
+        return measurement_protocol.read(
+            body, measurement=_query(scope).get("measurement_id", "")
+        )
+    form = _FORM.match(dict(scope["headers"]).get(b"content-type", b"")) is not None
+    return data_tag.read(query, body, form=form)
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    """Return the parameters by name, the first of each; {} where a door will say: too many."""
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=data_tag.MAX_PARAMETERS,
+        )
+    except ValueError:
+        return {}
+    return dict(reversed(pairs))
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,44 @@
+"""`gcd`, the long form of Google's Consent Mode. Google does not document it. [seen V36]"""
+
+import re
+from enum import StrEnum, auto
+from typing import Final
+
+from twite.consent.malformed import Malformed
+
+KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
+_GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
+
+
+class Word(StrEnum):
+    """What is said of one kind. Only an act of a person is more than a default."""
+
+    UNSET = auto()
+    DENIED = auto()
+    GRANTED = auto()
+    GRANTED_BY_DEFAULT = auto()
+
+
+_WORDS: Final = {
+    "l": Word.UNSET,
+    "m": Word.DENIED,  # by an update
+    "n": Word.GRANTED,  # by an update
+    "p": Word.DENIED,  # by default
+    "q": Word.DENIED,  # by both
+    "r": Word.GRANTED,  # by an update, after a denial by default
+    "t": Word.GRANTED_BY_DEFAULT,
+    "u": Word.DENIED,  # by an update, after a grant by default
+    "v": Word.GRANTED,  # by both
+}
+
+
+def decode(text: str) -> tuple[Word, Word, Word, Word] | Malformed:
+    """Return what is said of each of KINDS. One letter that means nothing spoils the whole."""
+    match = _GCD.fullmatch(text.strip())
+    if match is None:
+        return Malformed(why="not of the form 11t1t1t1t5")
+    words = [_WORDS.get(letter) for letter in match.groups()]
+    storage, analytics, user_data, personalization = words
+    if storage is None or analytics is None or user_data is None or personalization is None:
+        return Malformed(why="a letter that means nothing")
+    return storage, analytics, user_data, personalization

@@ -1,0 +1,291 @@
+"""All signals that came with a conversion → what they say, in one vocabulary.
+
+A signal says one word about one matter. Signals are read in the order of their precedence: what a
+person told the site in words, the strings of the IAB, Google's long form, its short form.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum, auto
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.consent import flags, gcd, gcs, gpp, signals, tcf, usp, vendors
+from twite.consent.gpp import GppString
+from twite.consent.malformed import Malformed
+from twite.consent.tcf import TcString
+from twite.consent.tcf_canada import CanadaString
+from twite.consent.us_sections import UsSection
+from twite.domain.consent import Policy
+
+Signals = Mapping[str, str | bool]
+
+
+class Matter(StrEnum):
+    """What a word is about."""
+
+    STORAGE = auto()  # keeping the click id on the device
+    USER_DATA = auto()  # telling X of a person
+    PERSONALIZATION = auto()  # what X may do with it beyond measuring
+    SALE = auto()  # a law of the United States
+    ANY = auto()  # it cannot be known
+
+
+class Word(StrEnum):
+    GRANTED = auto()
+    BY_DEFAULT = auto()  # granted, by no act of a person
+    DENIED = auto()
+    UNCLEAR = auto()  # perhaps a denial
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`by` is who says so, for a person to read; `signal` is the name it came under."""
+
+    matter: Matter
+    word: Word
+    by: str
+    signal: str
+
+
+def statements(given: Signals, policy: Policy, *, now: int) -> tuple[Statement, ...]:
+    """Return all that is said. `now` is in milliseconds."""
+    named = normal(given)
+    said = list(_denials_of_twins(given))
+    for name, read in _READERS.items():
+        if name in named:
+            said += read(name, named, policy, now)
+    if not named.keys() <= KNOWN:
+        said.append(_unclear("", "a signal that is none"))
+    return tuple(said)
+
+
+def normal(given: Signals) -> dict[str, str | bool]:
+    """Return the signals by their names in small letters, without those that are empty."""
+    return {
+        name.strip().lower(): word
+        for name, word in given.items()
+        if not (isinstance(word, str) and not word.strip() and name.strip().lower() in KNOWN)
+    }
+
+
+def _denials_of_twins(given: Signals) -> Iterator[Statement]:
+    """Where one name is written in two ways, a denial must not hide behind the other."""
+    if len(given) > len({name.strip().lower() for name in given}):
+        yield _unclear("", "a signal that is said twice")
+
+
+def is_europe(named: Signals) -> bool | None:
+    """Return whether the page says that European law applies; None where it says nothing."""
+    said = named.get("gdpr_applies")
+    read = None if said is None else flags.decode(said)
+    return read if isinstance(read, bool) else None
+
+
+def _words(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    granted = signals.decode(named[name])
+    if isinstance(granted, Malformed):
+        yield _unclear(name)
+    else:
+        yield _said(_MATTERS[name], name, name, granted=granted)
+
+
+def _tcf(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statement]:
+    if is_europe(named) is not False:
+        yield from _of_tc_string(tcf.decode(str(named[name])), policy, now, "tcf")
+
+
+def _of_tc_string(
+    found: TcString | Malformed, policy: Policy, now: int, by: str
+) -> Iterator[Statement]:
+    if isinstance(found, Malformed) or tcf.doubt(found, now=now) is not None:
+        yield _unclear(by)
+        return
+    vendor = policy.tcf_vendor_id
+    for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
+        if found.asked(purpose):
+            granted = found.allows(purpose, vendor)
+            yield _said(_matter(purpose, policy), f"{by} purpose {purpose}", by, granted=granted)
+    if vendor is not None:
+        told = found.disclosed is None or vendor in found.disclosed
+        granted = told and vendor in found.vendors
+        yield _said(Matter.USER_DATA, f"{by} vendor", by, granted=granted)
+
+
+def _matter(purpose: int, policy: Policy) -> Matter:
+    if purpose == 1:
+        return Matter.STORAGE
+    needed = purpose in policy.tcf_purposes
+    return Matter.USER_DATA if needed else Matter.PERSONALIZATION
+
+
+def _additional(name: str, named: Signals, policy: Policy, _now: int) -> Iterator[Statement]:
+    if policy.ac_provider_id is None or is_europe(named) is False:
+        return
+    found = vendors.decode_additional(str(named[name]))
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+    else:
+        granted = policy.ac_provider_id in found.consented
+        yield _said(Matter.USER_DATA, name, name, granted=granted)
+
+
+def _own_vendors(name: str, named: Signals, policy: Policy, _now: int) -> Iterator[Statement]:
+    if policy.cmp_vendor is None:
+        return
+    found = vendors.decode_names(str(named[name]))
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+    else:
+        yield _said(Matter.USER_DATA, name, name, granted=policy.cmp_vendor in found)
+
+
+def _gpp(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statement]:
+    found = gpp.decode(str(named[name]))
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+        return
+    applying = gpp.decode_sid(str(named["gpp_sid"])) if "gpp_sid" in named else None
+    if isinstance(applying, Malformed):
+        yield _unclear("gpp_sid")
+        applying = None
+    yield from _of_gpp(found, applying, policy, now)
+
+
+def _of_gpp(
+    found: GppString, applying: frozenset[int] | None, policy: Policy, now: int
+) -> Iterator[Statement]:
+    """An opt-out counts wherever it stands; the lack of consent only where that law applies."""
+    for id_, section in found.sections.items():
+        applies = applying is None or id_ in applying
+        match section:
+            case UsSection():
+                if section.opt_out is not None:
+                    by = f"gpp {section.name} {section.opt_out}"
+                    yield Statement(Matter.SALE, Word.DENIED, by, "gpp")
+            case TcString():
+                if applies:
+                    yield from _of_tc_string(section, policy, now, "gpp tcfeu")
+            case CanadaString():
+                if applies:
+                    yield from _of_canada(section, policy)
+            case Malformed():
+                yield _unclear("gpp")
+            case True:
+                yield Statement(Matter.SALE, Word.DENIED, "gpp uspv1 sale", "gpp")
+
+
+def _of_canada(found: CanadaString, policy: Policy) -> Iterator[Statement]:
+    for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
+        by = f"gpp tcfca purpose {purpose}"
+        yield _said(_matter(purpose, policy), by, "gpp", granted=found.allows(purpose))
+
+
+def _usp(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    yield from _opt_out(name, found=usp.decode(str(named[name])))
+
+
+def _gpc(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    yield from _opt_out(name, found=flags.decode(named[name]))
+
+
+def _opt_out(name: str, *, found: Malformed | bool | None) -> Iterator[Statement]:
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+    elif found:
+        yield Statement(Matter.SALE, Word.DENIED, name, name)
+
+
+def _gcd(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    found = gcd.decode(str(named[name]))
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+        return
+    for kind, word in zip(gcd.KINDS, found, strict=True):
+        if kind in _MATTERS and word is not gcd.Word.UNSET:
+            yield Statement(_MATTERS[kind], _OF_GCD[word], f"{name} {kind}", name)
+
+
+def _gcs(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    granted = gcs.decode(str(named[name]))
+    if isinstance(granted, Malformed):
+        yield _unclear(name)
+    elif granted is not None:
+        yield _said(Matter.STORAGE, name, name, granted=granted)
+
+
+def _npa(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    found = flags.decode(named[name])
+    if isinstance(found, Malformed):
+        yield _unclear(name)
+    elif found:
+        yield Statement(Matter.PERSONALIZATION, Word.DENIED, name, name)
+
+
+def _europe(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    if isinstance(flags.decode(named[name]), Malformed):
+        yield _unclear(name)
+
+
+def country_of(region: str | bool | None) -> str | None:  # noqa: FBT001  as a submission states it
+    """Return the country (ISO 3166) of a region such as `DE`, `gb` or `US-CA`, or None."""
+    match = _REGION.fullmatch(str(region).strip().upper())
+    return None if match is None else _ALIASES.get(match[1], match[1])
+
+
+def _region(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    if country_of(named[name]) is None:
+        yield _unclear(name)
+
+
+def _nothing(_name: str, _named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+    return iter(())
+
+
+def _said(matter: Matter, by: str, signal: str, *, granted: bool) -> Statement:
+    return Statement(matter, Word.GRANTED if granted else Word.DENIED, by, signal)
+
+
+def _unclear(signal: str, by: str = "") -> Statement:
+    return Statement(Matter.ANY, Word.UNCLEAR, by or signal, signal)
+
+
+_REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
+# As the European Union writes them.
+_ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
+_MATTERS: Final = MappingProxyType(
+    {
+        "ad_storage": Matter.STORAGE,
+        "ad_user_data": Matter.USER_DATA,
+        "ad_personalization": Matter.PERSONALIZATION,
+    }
+)
+_OF_GCD: Final = MappingProxyType(
+    {
+        gcd.Word.DENIED: Word.DENIED,
+        gcd.Word.GRANTED: Word.GRANTED,
+        gcd.Word.GRANTED_BY_DEFAULT: Word.BY_DEFAULT,
+    }
+)
+_READERS: Final[Mapping[str, Callable[[str, Signals, Policy, int], Iterator[Statement]]]] = (
+    MappingProxyType(
+        {
+            **dict.fromkeys(signals.DECIDING, _words),
+            **dict.fromkeys(signals.OTHERS, _nothing),
+            "vendors": _own_vendors,
+            "gpc": _gpc,
+            "tcf": _tcf,
+            "gdpr_applies": _europe,
+            "ac": _additional,
+            "gpp": _gpp,
+            "gpp_sid": _nothing,
+            "usp": _usp,
+            "gcd": _gcd,
+            "gcs": _gcs,
+            "npa": _npa,
+            "region": _region,
+        }
+    )
+)
+KNOWN: Final = frozenset(_READERS)

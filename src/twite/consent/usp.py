@@ -1,0 +1,16 @@
+"""`us_privacy`, the IAB's first string for the United States: version, notice, opt-out, LSPA."""
+
+import re
+from typing import Final
+
+from twite.consent.malformed import Malformed
+
+_USP: Final = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
+
+
+def decode(text: str) -> Malformed | bool | None:
+    """Return whether the person opted out of the sale of data; None where that does not apply."""
+    match = _USP.fullmatch(text.strip())
+    if match is None:
+        return Malformed(why="not of the form 1YNN")
+    return None if match[1] == "-" else match[1] in "Yy"

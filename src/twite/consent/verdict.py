@@ -1,0 +1,182 @@
+"""The one decision about a conversion: what is said of consent, and what the source makes of it.
+
+1  a person who revoked is not sent
+2  any denial counts, whatever else is said; of several answers the strictest holds
+3  what cannot be read may be a denial
+4  where consent is needed, silence and a mere default are none
+5  what is left of the identifiers must still be enough for X
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from twite.consent.evidence import evidence, kept
+from twite.consent.signals import DECIDING
+from twite.consent.statements import (
+    Matter,
+    Signals,
+    Statement,
+    Word,
+    country_of,
+    is_europe,
+    normal,
+    statements,
+)
+from twite.domain.consent import PLAIN, REVOKED, Action, Judge, Policy, Verdict, stripped
+from twite.domain.identifiers import Identifiers
+
+# What each denial takes out where it strips. A click id is kept on the device; an email, a phone
+# number, an address and a user agent tell of the person.
+OF_STORAGE: Final = ("click_id", "browser_id")
+OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
+
+_STRICTER: Final = {action: rank for rank, action in enumerate(Action)}
+
+
+def verdict(
+    signals: Signals | None,
+    identifiers: Identifiers,
+    *,
+    policy: Policy,
+    now: int,
+    revoked: bool = False,
+) -> Verdict:
+    """Decide. `revoked` is whether the person is on the opt-out list; `now` is in milliseconds."""
+    if not signals and not policy.required and not revoked:
+        return PLAIN
+    given = signals or {}
+    said = statements(given, policy, now=now)
+    if revoked:
+        found = Verdict(action=Action.SUPPRESS, rule="revoked", reason=REVOKED)
+    else:
+        found = _with_enough(decide(said, policy, strict=is_strict(given, policy)), identifiers)
+    return msgspec.structs.replace(
+        found,
+        evidence=evidence(found, given, said, version=policy.version),
+        signals=None if signals is None else kept(signals),
+    )
+
+
+def judging(
+    *, policy: Policy, now: int, revoked: Callable[[Identifiers, str], bool] | None = None
+) -> Judge:
+    """Return `verdict` for one source and moment.
+
+    `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
+    """
+
+    def judge(signals: Signals | None, identifiers: Identifiers, pixel: str) -> Verdict:
+        if signals is None and revoked is None and not policy.required:
+            return PLAIN
+        no = revoked is not None and revoked(identifiers, pixel)
+        return verdict(signals, identifiers, policy=policy, now=now, revoked=no)
+
+    return judge
+
+
+def is_strict(given: Signals, policy: Policy) -> bool:
+    """Whether consent is needed: of all, or of a person under a law that says so."""
+    named = normal(given)
+    europe = is_europe(named)
+    country = country_of(named.get("region"))
+    return policy.required or europe is True or country in policy.strict_regions
+
+
+def decide(said: Sequence[Statement], policy: Policy, *, strict: bool) -> Verdict:
+    """Decide by what was said alone."""
+    found = max(_objections(said, policy), key=_rank, default=None)
+    strip = _strip(said, policy)
+    restricted = _restricted(said, policy)
+    if (found is None or found.action not in {Action.SUPPRESS, Action.HOLD}) and (
+        strict and not _granted(said)
+    ):
+        found = Verdict(action=policy.missing, rule="missing", reason="consent_missing")
+    if found is None:
+        return Verdict(rule="granted" if _granted(said) else "nothing_denied")
+    if found.action is Action.SUPPRESS:
+        return found
+    if restricted and not policy.can_restrict:
+        return Verdict(action=Action.SUPPRESS, rule="cannot_restrict", reason=found.reason)
+    return msgspec.structs.replace(found, strip=strip, restricted=restricted)
+
+
+def _objections(said: Sequence[Statement], policy: Policy) -> Iterator[Verdict]:
+    """Yield what each statement that is no grant comes to; the first of the strictest holds."""
+    for one in said:
+        if one.word is Word.DENIED:
+            action = _of(one.matter, policy)
+            if action is not Action.SEND:
+                yield Verdict(action=action, rule=one.matter.value, reason=_reason(one, action))
+        elif one.word is Word.UNCLEAR and policy.unclear is not None:
+            yield Verdict(
+                action=policy.unclear, rule="unclear", reason=f"consent_unclear: {one.by}"
+            )
+
+
+def _of(matter: Matter, policy: Policy) -> Action:
+    match matter:
+        case Matter.STORAGE:
+            return policy.storage_denied
+        case Matter.USER_DATA:
+            return policy.user_data_denied
+        case Matter.PERSONALIZATION:
+            return policy.personalization_denied
+        case Matter.SALE:
+            return policy.us_opt_out
+        case Matter.ANY:
+            return Action.SUPPRESS
+
+
+def _reason(one: Statement, action: Action) -> str:
+    code = "consent_limited" if action in {Action.RESTRICT, Action.STRIP} else "consent_denied"
+    return f"{code}: {one.by}"
+
+
+def _rank(found: Verdict) -> int:
+    return _STRICTER[found.action]
+
+
+def _strip(said: Sequence[Statement], policy: Policy) -> tuple[str, ...]:
+    denied = {one.matter for one in said if one.word is Word.DENIED}
+    return tuple(
+        name
+        for matter, names in ((Matter.STORAGE, OF_STORAGE), (Matter.USER_DATA, OF_USER_DATA))
+        if matter in denied and _of(matter, policy) is Action.STRIP
+        for name in names
+    )
+
+
+def _restricted(said: Sequence[Statement], policy: Policy) -> bool:
+    return any(
+        one.word is Word.DENIED and _of(one.matter, policy) is Action.RESTRICT for one in said
+    )
+
+
+def _granted(said: Sequence[Statement]) -> bool:
+    """Whether the first signal that speaks of storage or user data tells of a person's yes.
+
+    Google's long form always speaks of both, and both must be granted by an act: `t` is a grant
+    that a site made by default. A denial of one that only strips leaves the other's grant.
+    """
+    about = [one for one in said if one.matter in {Matter.STORAGE, Matter.USER_DATA}]
+    for source, group in groupby(about, key=_source):
+        words = [one.word for one in group]
+        if source == "gcd":
+            return words.count(Word.GRANTED) == 2
+        return Word.GRANTED in words and Word.BY_DEFAULT not in words
+    return False
+
+
+def _source(one: Statement) -> str:
+    """What is said in Google's words is one signal."""
+    return "words" if one.signal in DECIDING else one.signal
+
+
+def _with_enough(found: Verdict, identifiers: Identifiers) -> Verdict:
+    """Suppress what would be sent without enough for X to match a person by."""
+    if not found.strip or stripped(identifiers, found.strip).suffice:
+        return found
+    return Verdict(action=Action.SUPPRESS, rule="nothing_left", reason=found.reason)

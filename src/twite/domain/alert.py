@@ -1,0 +1,96 @@
+"""What may be wrong with a gateway so that a person should hear of it: kinds, rules, alerts."""
+
+from collections.abc import Mapping
+from enum import StrEnum, auto
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.times import DAY, MINUTE
+
+
+class Kind(StrEnum):
+    """The code of an alert: stable, and the name of its page in docs/how-to/alerts."""
+
+    CREDENTIALS_REFUSED = auto()  # of a pixel: X answers 401 or 403
+    PIXEL_PAUSED = auto()  # of a pixel: X refuses it as such, for another reason
+    DEAD_LETTERS = auto()  # of a pixel: X refused more conversions than is usual
+    CONVERSIONS_HELD = auto()  # of a pixel: a person must decide
+    DEADLINE_RISK = auto()  # of a pixel: conversions miss their 48 hours, or are about to
+    SOURCE_SILENT = auto()  # of a source: nothing comes where there always was something
+    BALANCE_RESIDUE = auto()  # of a source and pixel: conversions are nowhere
+    STORE_FAILING = auto()  # commits fail: submissions are answered 503
+    STORE_DAMAGED = auto()  # the database holds what cannot be right
+    STORE_RESTORED = auto()  # the database is an older copy of itself
+    DISK_NEARLY_FULL = auto()  # little room is left beside the database
+    CLOCK_WRONG = auto()  # this machine's clock and X's differ
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """How an alert of a kind behaves. Times are milliseconds.
+
+    `urgent`: conversions are being refused, delayed or at risk now. It opens after `opens_after` of
+    what is wrong without a break, and is over after `calm` without it.
+    """
+
+    title: str
+    urgent: bool = False
+    opens_after: int = 0
+    calm: int = 0
+
+
+RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
+    {
+        Kind.CREDENTIALS_REFUSED: Rule(
+            title="X refuses the credentials", urgent=True, calm=5 * MINUTE
+        ),
+        Kind.PIXEL_PAUSED: Rule(title="the pixel is not sent to", urgent=True, calm=5 * MINUTE),
+        Kind.DEAD_LETTERS: Rule(title="many dead letters"),
+        Kind.CONVERSIONS_HELD: Rule(title="conversions wait for a person"),
+        Kind.DEADLINE_RISK: Rule(
+            title="conversions will miss their 48 hours",
+            urgent=True,
+            opens_after=3 * MINUTE,
+            calm=10 * MINUTE,
+        ),
+        Kind.SOURCE_SILENT: Rule(title="nothing comes from a source", urgent=True),
+        Kind.BALANCE_RESIDUE: Rule(title="the balance is not 0", urgent=True, calm=5 * MINUTE),
+        Kind.STORE_FAILING: Rule(title="the store cannot commit", urgent=True, calm=5 * MINUTE),
+        Kind.STORE_DAMAGED: Rule(title="the store is damaged", urgent=True),
+        Kind.STORE_RESTORED: Rule(title="the store is an older copy"),
+        Kind.DISK_NEARLY_FULL: Rule(title="the disk is nearly full", urgent=True, calm=MINUTE),
+        Kind.CLOCK_WRONG: Rule(
+            title="this clock and X's differ", opens_after=MINUTE, calm=10 * MINUTE
+        ),
+    }
+)
+REMIND_EVERY: Final = DAY
+
+
+class Phase(StrEnum):
+    OPENED = auto()
+    STILL_OPEN = auto()  # once a day
+    RESOLVED = auto()
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something is wrong with a subject: a pixel, a source, or the store. Times are milliseconds.
+
+    `reason` is for a person, and holds nothing that X echoed. `said_at` is when there was news of
+    it last; `news` is what the webhook has not taken yet. `resolved_at` is None while it is open.
+    """
+
+    id: str
+    kind: Kind
+    subject: str
+    reason: str
+    opened_at: int
+    said_at: int
+    news: Phase | None = Phase.OPENED
+    resolved_at: int | None = None
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What at most one alert is open for."""
+        return self.kind, self.subject

@@ -1,0 +1,18 @@
+"""A stand-in for X's pixel script: `GET /uwt.js`. The real one cannot be had offline."""
+
+from importlib.resources import files
+from typing import Final
+
+from twite.emulator.exchange import Answer
+
+PATH: Final = "/uwt.js"
+
+_SCRIPT: Final = files("twite.emulator").joinpath("uwt.js").read_bytes()
+_HEADERS: Final = (
+    ("content-type", "text/javascript; charset=utf-8"),
+    ("cache-control", "no-cache"),
+)
+
+
+def pixel_script() -> Answer:
+    return Answer(status=200, body=_SCRIPT, headers=_HEADERS)

@@ -1,0 +1,4 @@
+"""Tag templates in QuickJS: one hardened context a template, in the thread that made it.
+
+The sandbox itself is the JavaScript beside this file, joined into one closure by `script`.
+"""

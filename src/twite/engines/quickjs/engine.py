@@ -1,0 +1,191 @@
+"""The port `Engine` on quickjs-ng."""
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import quickjs
+
+from twite.engines.quickjs.script import SCENARIO_LINE, script
+from twite.engines.quickjs.suffixes import suffixes
+from twite.sgtm.effects import AnyEffect, lacking
+from twite.sgtm.permissions import policy
+from twite.sgtm.sandbox import Answer, Call, Limits, Outcome, Turn
+from twite.sgtm.template import Template, TemplateUnusable
+from twite.sgtm.tree import Tree
+
+_SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
+
+
+class QuickJsEngine:
+    """Runs one template; see twite.sgtm.sandbox.Engine.
+
+    `keys` are what hmacSha256 signs with, by id. Raises TemplateUnusable when the code is not
+    JavaScript.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        *,
+        limits: Limits | None = None,
+        keys: Mapping[str, str] | None = None,
+        testing: bool = False,
+    ) -> None:
+        self._template = template
+        self._limits = limits or Limits()
+        self._policy = policy(template.grants)
+        self._testing = testing
+        self._thread = threading.get_ident()
+        self._boot = msgspec.json.encode(
+            {
+                "policy": self._policy,
+                "kind": template.kind,
+                "limits": {"effects": self._limits.effects, "output": self._limits.output},
+                # 150 kB that few templates need.
+                "suffixes": suffixes()
+                if "computeEffectiveTldPlusOne" in template.code.text
+                else None,
+                "keys": dict(keys or {}),
+            }
+        ).decode()
+        self._runs = 0
+        self._open()
+
+    def start(self, call: Call) -> Turn:
+        """Begin a run."""
+        if self._runs >= self._limits.recycle_after and not self._waiting:
+            self._open()
+        self._runs += 1
+        return self._turn("start", _CALL.encode(_given(call)).decode(), _event(call))
+
+    def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+        """Go on with a run."""
+        return self._turn(
+            "resume", _CALL.encode({"run": run, "answers": answers, "now": now}).decode()
+        )
+
+    def end(self, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        self._waiting.discard(run)
+        self._enter("end", str(run))
+
+    def apis(self) -> tuple[str, ...]:
+        """Return the names that `require` knows."""
+        return tuple(msgspec.json.decode(self._enter("apis"), type=list[str]))
+
+    def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
+        """Run one scenario of a template's tests in a context of its own; return what it says."""
+        self._open()
+        given = {"code": "\n" * SCENARIO_LINE + code, "now": now, "seed": seed}
+        return msgspec.Raw(self._enter("scenario", _CALL.encode(given).decode()).encode())
+
+    def memory(self) -> int:
+        """Return how many bytes the context holds."""
+        return int(self._context.memory()["memory_used_size"])
+
+    def _open(self) -> None:
+        """Make the context anew: as it was, without what earlier runs may have left."""
+        self._runs = 0
+        self._waiting: set[int] = set()
+        self._context = quickjs.Context()
+        self._context.set_memory_limit(self._limits.memory)
+        self._context.set_max_stack_size(self._limits.stack)
+        self._context.set_time_limit(self._limits.time)
+        self._entrance = self._context.eval(script(testing=self._testing))
+        self._enter("boot", self._boot)
+        try:
+            self._enter("load", self._template.code.text)
+        except quickjs.JSException as error:
+            line, message = _placed(str(error))
+            raise TemplateUnusable(
+                section=_SECTION, line=self._template.code.line + line - 1, message=message
+            ) from None
+
+    def _enter(self, act: str, *given: str) -> str:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a QuickJS context runs in the thread that made it alone")
+        return str(self._entrance(act, *given))
+
+    def _turn(self, act: str, *given: str) -> Turn:
+        try:
+            told = _TURN.decode(self._enter(act, *given))
+        except quickjs.JSException as error:
+            # A limit was passed: what the context holds is not to be trusted any more.
+            self._open()
+            return Turn(run=0, error=_limit(str(error)))
+        turn = Turn(
+            run=told.run,
+            effects=told.effects,
+            outcome=told.outcome,
+            returned=told.returned,
+            error=told.error,
+            line=told.line,
+            waiting=told.waiting,
+            listening=told.listening,
+            wake_at=told.wake_at,
+        )
+        for effect in told.effects:
+            permission = lacking(effect, self._policy)
+            if permission is not None:
+                # The sandbox asks at each call; to come here, somebody must have got past it.
+                self._open()
+                return Turn(run=0, error=f"an effect that {permission} does not allow")
+        if turn.done and not turn.listening:
+            self._waiting.discard(turn.run)
+        else:
+            self._waiting.add(turn.run)
+        return turn
+
+
+class _Told(msgspec.Struct, frozen=True):
+    run: int
+    effects: tuple[AnyEffect, ...] = ()
+    outcome: Outcome = Outcome.SILENT
+    returned: Tree = None
+    error: str | None = None
+    line: int | None = None
+    waiting: tuple[int, ...] = ()
+    listening: tuple[str, ...] = ()
+    wake_at: int | None = None
+
+
+def _given(call: Call) -> dict[str, object]:
+    return {
+        "fields": call.fields,
+        "now": call.now,
+        "seed": call.seed,
+        "request": call.request,
+        "container": call.container,
+        "client": call.client,
+        "storage": call.storage,
+        "listened": call.listened,
+        "extracted": call.extracted,
+        "browser_pixels": call.browser_pixels,
+    }
+
+
+def _event(call: Call) -> str:
+    return _CALL.encode(call.event or {}).decode()
+
+
+def _placed(error: str) -> tuple[int, str]:
+    """Return the line of the code and the engine's words for what is wrong with it."""
+    head, _, stack = error.partition("\n")
+    _, _, place = stack.partition("<input>:")
+    digits = place.split(":")[0]
+    return (int(digits) if digits.isdigit() else 1), head
+
+
+def _limit(error: str) -> str:
+    head = error.partition("\n")[0]
+    if "interrupted" in head:
+        return "the run took too much time"
+    if "out of memory" in head or head == "null":
+        return "the run took too much memory"
+    return f"the run passed a limit: {head}"
+
+
+_CALL: Final = msgspec.json.Encoder()
+_TURN: Final = msgspec.json.Decoder(_Told)

@@ -1,0 +1,134 @@
+// The last step: whatever a template can reach is frozen, and no way leads to a constructor or to the
+// global object. Loops inside the engine that no time limit can interrupt are bounded.
+
+const LONGEST_ARRAY = 1000000;
+const MOST_COMPARED = 100000000; // characters of a text times those of what is sought in it
+
+function sizeOf(list) {
+  if (Array.isArray(list)) return list.length;
+  if (list === null || typeof list !== 'object') return 0;
+  const found = Object.getOwnPropertyDescriptor(list, 'length');
+  if (!found) return 0;
+  if (!('value' in found)) throw new RangeError('the length of what is no array must be a plain value');
+  return Number(found.value) || 0;
+}
+
+function boundArrays() {
+  const methods = Array.prototype;
+  for (const name of ['join', 'reverse', 'shift', 'unshift', 'splice', 'slice', 'concat', 'sort', 'push', 'pop']) {
+    const native = methods[name];
+    const bounded = {
+      [name](...given) {
+        if (sizeOf(this) > LONGEST_ARRAY) throw new RangeError('the array is too long');
+        if (name === 'concat') {
+          for (const one of given) if (sizeOf(one) > LONGEST_ARRAY) throw new RangeError('the array is too long');
+        }
+        return apply(native, this, given);
+      },
+    }[name];
+    if (name !== 'push' && name !== 'pop') define(methods, name, bounded);
+  }
+  // Not among the methods that Google lists, and unbounded.
+  for (const name of ['copyWithin', 'flat', 'flatMap', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'with']) {
+    delete methods[name];
+  }
+}
+
+function boundTexts() {
+  const methods = String.prototype;
+  for (const name of ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll']) {
+    const native = methods[name];
+    const bounded = {
+      [name](sought, second) {
+        if (typeof sought === 'string' && typeof this === 'string') {
+          if (this.length * sought.length > MOST_COMPARED) throw new RangeError('the texts are too long to compare');
+        } else if (sought !== null && typeof sought === 'object' && !(sought instanceof RegExp)) {
+          return apply(native, String(this), [String(sought), second]);
+        }
+        return apply(native, this, second === undefined ? [sought] : [sought, second]);
+      },
+    }[name];
+    define(methods, name, bounded);
+  }
+  delete methods.normalize;
+  delete methods.localeCompare;
+}
+
+function define(object, name, value) {
+  Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+}
+
+// A frozen property of a prototype would forbid the assignment on every object below it: a setter
+// that gives the object a property of its own allows it again.
+function allowOverride(prototype) {
+  for (const key of Reflect.ownKeys(prototype)) {
+    const found = Object.getOwnPropertyDescriptor(prototype, key);
+    if (!('value' in found) || !found.configurable) continue;
+    const value = found.value;
+    Object.defineProperty(prototype, key, {
+      get: () => value,
+      set(given) {
+        Object.defineProperty(this, key, { value: given, writable: true, enumerable: true, configurable: true });
+      },
+      enumerable: false,
+      configurable: true,
+    });
+  }
+}
+
+// Everything that code without a single global name can reach by syntax.
+function roots() {
+  function* generator() {}
+  async function later() {}
+  async function* laterGenerator() {}
+  const iterators = [
+    [][Symbol.iterator](), ''[Symbol.iterator](), new Map().entries(), new Set().values(),
+    ''.matchAll(/x/g), generator(), laterGenerator(), [].values().map((one) => one),
+    Iterator.from({ next() {} }), (function () { return arguments; })(),
+  ];
+  const pending = later();
+  return [
+    globalThis, generator, later, laterGenerator, () => 0, class {}, /x/, [], {}, pending, apis,
+    SandboxPromise.prototype, new Error(), 0n, ...iterators, require,
+  ];
+}
+
+function reachable() {
+  const found = new Set();
+  const open = roots();
+  while (open.length) {
+    const one = open.pop();
+    if (one === null || (typeof one !== 'object' && typeof one !== 'function') || found.has(one)) {
+      if (typeof one === 'bigint') open.push(BigInt.prototype);
+      continue;
+    }
+    found.add(one);
+    open.push(Object.getPrototypeOf(one));
+    for (const key of Reflect.ownKeys(one)) {
+      const property = Object.getOwnPropertyDescriptor(one, key);
+      if ('value' in property) open.push(property.value);
+      else open.push(property.get, property.set);
+    }
+  }
+  return found;
+}
+
+function harden() {
+  boundArrays();
+  boundTexts();
+  const found = reachable();
+  for (const one of found) {
+    if (hasOwn(one, 'constructor')) Reflect.deleteProperty(one, 'constructor');
+  }
+  for (const name of ['__proto__', '__defineGetter__', '__defineSetter__', '__lookupGetter__', '__lookupSetter__']) {
+    Reflect.deleteProperty(Object.prototype, name);
+  }
+  allowOverride(Object.prototype);
+  for (const one of found) if (one instanceof Error || one === Error.prototype) allowOverride(one);
+  for (const key of Reflect.ownKeys(globalThis)) Reflect.deleteProperty(globalThis, key);
+  // What the setters above brought is reachable as well.
+  for (const one of reachable()) Object.freeze(one);
+  for (const one of found) Object.freeze(one);
+}
+
+harden();

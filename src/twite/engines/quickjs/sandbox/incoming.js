@@ -1,0 +1,116 @@
+// The APIs that read the request and the event.
+
+function hasOwn(object, key) {
+  return apply(ownProperty, object, [key]);
+}
+
+function headerValue(name) {
+  let found;
+  for (const [key, value] of current.call.request.headers) {
+    if (key === name) found = found === undefined ? value : found + ', ' + value;
+  }
+  return found;
+}
+
+function requestPart(part) {
+  need(granted.request.indexOf(part) >= 0, 'read_request', part);
+}
+
+function eventData() {
+  if (current.event === undefined) current.event = JSON.parse(current.eventText);
+  return current.event;
+}
+
+function isGa4() {
+  const values = queryValues(current.call.request.query);
+  return current.call.request.path === '/g/collect' && values.v === '2' && hasOwn(values, 'tid');
+}
+
+const incomingApis = {
+  getAllEventData() {
+    need(everything(granted.event), 'read_event_data', 'all of it');
+    return JSON.parse(current.eventText);
+  },
+  getEventData(path) {
+    const text = makeString(path);
+    need(fits(granted.event, text), 'read_event_data', text);
+    let value = eventData();
+    for (const key of text.split('.')) {
+      if (value === null || typeof value !== 'object' || !hasOwn(value, key)) return undefined;
+      value = value[key];
+    }
+    return copied(value);
+  },
+  getClientName() {
+    needPlain('read_container_data');
+    return current.call.client;
+  },
+  getContainerVersion() {
+    needPlain('read_container_data');
+    return copied(current.call.container);
+  },
+  getRequestHeader(name) {
+    const lower = makeString(name).toLowerCase();
+    need(fits(granted.headers, lower), 'read_request', 'header ' + lower);
+    return headerValue(lower);
+  },
+  getRequestMethod: () => current.call.request.method,
+  getRequestBody() {
+    requestPart('body');
+    const body = current.call.request.body;
+    return body === null ? undefined : body;
+  },
+  getRequestPath() {
+    requestPart('path');
+    return current.call.request.path;
+  },
+  getRequestQueryString() {
+    need(everything(granted.query), 'read_request', 'the whole query');
+    return current.call.request.query;
+  },
+  getRequestQueryParameter(name) {
+    const text = makeString(name);
+    need(fits(granted.query, text), 'read_request', 'query parameter ' + text);
+    const values = queryValues(current.call.request.query);
+    if (!hasOwn(values, text)) return undefined;
+    return Array.isArray(values[text]) ? values[text][0] : values[text];
+  },
+  getRequestQueryParameters() {
+    need(everything(granted.query), 'read_request', 'the whole query');
+    return queryValues(current.call.request.query);
+  },
+  getRemoteAddress() {
+    requestPart('remote_address');
+    return current.call.request.remote_address;
+  },
+  getCookieValues(name, noDecode) {
+    const text = makeString(name);
+    need(fits(granted.readCookies, text), 'get_cookies', text);
+    const found = [];
+    for (const pair of (headerValue('cookie') || '').split(';')) {
+      const at = pair.indexOf('=');
+      if (at < 0 || pair.slice(0, at).trim() !== text) continue;
+      const value = pair.slice(at + 1).trim().replace(/^"(.*)"$/, '$1');
+      const plain = noDecode ? undefined : valueApis.decodeUriComponent(value);
+      found.push(plain === undefined ? value : plain);
+    }
+    return found;
+  },
+  isRequestMpv1() {
+    requestPart('path');
+    const values = queryValues(current.call.request.query);
+    return values.v === '1' && hasOwn(values, 'tid');
+  },
+  isRequestMpv2() {
+    requestPart('path');
+    return isGa4();
+  },
+  extractEventsFromMpv1() {
+    throw new Error('extractEventsFromMpv1 is not supported: Universal Analytics has ended');
+  },
+  extractEventsFromMpv2() {
+    requestPart('body');
+    if (!current.call.extracted) throw new Error('the request is not a Measurement Protocol v2 request');
+    return copied(current.call.extracted);
+  },
+};

@@ -1,0 +1,213 @@
+// The APIs that ask for something: each becomes an effect.
+
+const COOKIE_KEYS = {
+  domain: 'domain', expires: 'expires', fallbackdomain: 'fallback_domain', httponly: 'http_only',
+  'max-age': 'max_age', path: 'path', secure: 'secure', samesite: 'same_site',
+};
+const authorizations = new WeakMap(); // an object of getGoogleAuth → its scopes
+
+function push(effect) {
+  if (current.given >= limits.effects) {
+    current.dead = 'more than ' + limits.effects + ' effects';
+    throw new Error(current.dead);
+  }
+  current.given++;
+  current.effects.push(effect);
+}
+
+// An effect that is answered: `settle` is called with the answer.
+function ask(effect, settle) {
+  effect.id = current.nextId++;
+  push(effect);
+  current.pending.set(effect.id, settle);
+}
+
+function debugging() {
+  return current.call.container.debugMode || current.call.container.previewMode;
+}
+
+function asksService(name, given) {
+  const promise = timedPromise();
+  const sent = copied(given.map((one) => (one === undefined ? null : one)));
+  ask({ effect: 'service', name, arguments: sent }, (answer) => {
+    if (answer.reason) SandboxPromise.reject(promise, { reason: answer.reason });
+    else SandboxPromise.resolve(promise, answer.value);
+  });
+  return promise;
+}
+
+function sendHttp(address, callback, options, body) {
+  const given = options || {};
+  const href = hrefFor(makeString(address));
+  const promise = callback ? undefined : timedPromise();
+  const settle = (answer) => {
+    const failed = answer.reason !== undefined && answer.reason !== null;
+    if (callback) {
+      if (failed) callback(answer.reason === 'timed_out' ? -1 : 0, {}, undefined);
+      else callback(answer.status, answer.headers || {}, answer.body);
+    } else if (failed) SandboxPromise.reject(promise, { reason: answer.reason });
+    else {
+      const { status: statusCode, headers, body: text } = answer;
+      SandboxPromise.resolve(promise, { statusCode, headers: headers || {}, body: text });
+    }
+  };
+  if (!/^https?:/.test(href)) {
+    current.later.push(() => settle({ reason: 'failed' }));
+    return promise;
+  }
+  need(fits(granted.urls, href), 'send_http', href.split(/[?#]/)[0]);
+  const effect = { effect: 'request', url: href, method: makeString(given.method || 'GET').toUpperCase() };
+  const headers = {};
+  for (const name of Object.keys(given.headers || {})) {
+    const value = given.headers[name];
+    if (value !== undefined && value !== null) headers[name] = makeString(value);
+  }
+  effect.headers = headers;
+  if (body !== undefined && body !== null) effect.body = makeString(body);
+  if (given.timeout !== undefined) effect.timeout = Math.max(0, makeInteger(given.timeout)) || 0;
+  if (given.authorization) effect.authorization = authorizations.get(given.authorization) || [];
+  ask(effect, settle);
+  return promise;
+}
+
+function cookieOptions(options) {
+  const given = options || {};
+  const cookie = {};
+  for (const key of Object.keys(given)) {
+    const name = COOKIE_KEYS[key.toLowerCase()];
+    if (!name || given[key] === undefined || given[key] === null) continue;
+    const value = given[key];
+    if (name === 'http_only' || name === 'secure') cookie[name] = !!value;
+    else if (name === 'max_age') cookie[name] = makeInteger(value) || 0;
+    else cookie[name] = makeString(value);
+  }
+  return cookie;
+}
+
+const outgoingApis = {
+  sendHttpRequest(url, second, third, fourth) {
+    if (typeof second === 'function') return sendHttp(url, second, third, fourth);
+    return sendHttp(url, undefined, second, third);
+  },
+  sendHttpGet(url, second, third) {
+    const legacy = typeof second === 'function';
+    const { headers, timeout, authorization } = (legacy ? third : second) || {};
+    return sendHttp(url, legacy ? second : undefined, { headers, timeout, authorization }, undefined);
+  },
+  setCookie(name, value, options, noEncode) {
+    const text = makeString(name);
+    const cookie = cookieOptions(options);
+    need(cookieFits(text, cookie), 'set_cookies', text);
+    cookie.effect = 'cookie';
+    cookie.name = text;
+    cookie.value = noEncode ? makeString(value) : encodeURIComponent(makeString(value));
+    push(cookie);
+  },
+  logToConsole(...parts) {
+    need(granted.logging !== '', 'logging', '');
+    if (granted.logging !== 'all' && !debugging()) return;
+    const shown = parts.map((part) =>
+      part !== null && typeof part === 'object' ? valueApis.JSON.stringify(part) || String(part) : String(part),
+    );
+    push({ effect: 'log', text: shown.join(' ') });
+  },
+  setResponseStatus(code) {
+    need(granted.response.indexOf('status') >= 0, 'access_response', 'status');
+    push({ effect: 'status', code: makeInteger(code) || 0 });
+  },
+  setResponseBody(body, encoding) {
+    need(granted.response.indexOf('body') >= 0, 'access_response', 'body');
+    push({ effect: 'body', text: makeString(body), encoding: makeString(encoding || 'utf8') });
+  },
+  setResponseHeader(name, value) {
+    const lower = makeString(name).toLowerCase();
+    need(fits(granted.responseHeaders, lower), 'access_response', 'header ' + lower);
+    const none = value === undefined || value === null;
+    push({ effect: 'header', name: lower, value: none ? null : makeString(value) });
+  },
+  setPixelResponse() {
+    const whole = granted.response.length === 2 && granted.responseHeaders.length > 0;
+    need(whole, 'access_response', 'status, body and headers');
+    push({ effect: 'pixel_body' });
+  },
+  returnResponse() {
+    needPlain('return_response');
+    current.responded = true;
+    push({ effect: 'respond' });
+  },
+  sendPixelFromBrowser(url) {
+    const href = hrefFor(makeString(url));
+    need(fits(granted.pixels, href), 'send_pixel_from_browser', href.split(/[?#]/)[0]);
+    if (!current.call.browser_pixels || current.responded) return false;
+    push({ effect: 'browser_pixel', url: href });
+    return true;
+  },
+  claimRequest() {
+    if (kind !== 'CLIENT') throw new Error('claimRequest may be called in a client alone');
+    if (!current.starting) throw new Error('claimRequest may not be called after the client returned');
+    current.claimed = true;
+    push({ effect: 'claim' });
+  },
+  runContainer(event, onComplete, onStart) {
+    needPlain('run_container');
+    if (kind === 'CLIENT' && !current.claimed) {
+      throw new Error('the request must be claimed before runContainer is called');
+    }
+    const sent = copied(event || {});
+    const bind = (act) => (...given) => within(JSON.stringify(sent), () => act(...given));
+    const effect = { effect: 'run_container', event: sent, on_start: !!onStart, on_complete: !!onComplete };
+    ask(effect, (answer) => {
+      const act = answer.phase === 'start' ? onStart : onComplete;
+      if (typeof act === 'function') act(bind);
+    });
+    if (!onStart && !onComplete) current.pending.delete(effect.id);
+  },
+  addEventCallback(callback) {
+    needPlain('read_event_metadata');
+    ask({ effect: 'after_event' }, (answer) => callback(current.call.container.containerId, answer.value));
+  },
+  sendMessage(type, message) {
+    const text = makeString(type);
+    need(messageFits(text, 'send'), 'use_message', 'send ' + text);
+    if (message === null || typeof message !== 'object') return;
+    for (const listener of current.listeners.get(text) || []) listener(text, copied(message));
+    push({ effect: 'message', type: text, content: copied(message) });
+  },
+  addMessageListener(type, callback) {
+    const text = makeString(type);
+    need(messageFits(text, 'listen'), 'use_message', 'listen ' + text);
+    if (!current.listeners.has(text)) current.listeners.set(text, []);
+    current.listeners.get(text).push(callback);
+  },
+  hasMessageListener(type) {
+    const text = makeString(type);
+    need(messageFits(text, 'listen') || messageFits(text, 'send'), 'use_message', text);
+    return current.listeners.has(text) || current.call.listened.indexOf(text) >= 0;
+  },
+  templateDataStorage: {
+    getItemCopy(key) {
+      needPlain('access_template_storage');
+      const text = makeString(key);
+      return hasOwn(current.call.storage, text) ? copied(current.call.storage[text]) : null;
+    },
+    setItemCopy(key, value) {
+      needPlain('access_template_storage');
+      const text = makeString(key);
+      const kept = copied(value);
+      if (kept === undefined || kept === null) return outgoingApis.templateDataStorage.removeItem(text);
+      current.call.storage[text] = kept;
+      push({ effect: 'keep', key: text, value: kept });
+    },
+    removeItem(key) {
+      needPlain('access_template_storage');
+      const text = makeString(key);
+      Reflect.deleteProperty(current.call.storage, text);
+      push({ effect: 'keep', key: text, value: null });
+    },
+    clear() {
+      needPlain('access_template_storage');
+      current.call.storage = {};
+      push({ effect: 'forget' });
+    },
+  },
+};

@@ -1,0 +1,100 @@
+// The grants, asked at each call as Google does. `policy` is twite.sgtm.permissions.Policy.
+
+function compiledPolicy(policy) {
+  const expressions = (list) =>
+    (list || []).map((one) => (one === '.*' ? null : new RegExp('^(?:' + one + ')$')));
+  const rows = (list) => (list || []).map(expressions);
+  return {
+    plain: policy.plain || [], logging: policy.logging || '',
+    request: policy.request || [], response: policy.response || [],
+    urls: expressions(policy.urls), pixels: expressions(policy.pixels),
+    headers: expressions(policy.headers), query: expressions(policy.query),
+    event: expressions(policy.event), readCookies: expressions(policy.read_cookies),
+    responseHeaders: expressions(policy.response_headers), keys: expressions(policy.keys),
+    scopes: expressions(policy.scopes), messages: rows(policy.messages),
+    tables: rows(policy.tables), documents: rows(policy.documents),
+    setCookies: (policy.set_cookies || []).map((one) => ({
+      place: expressions([one.name, one.domain, one.path]), secure: one.secure, session: one.session,
+    })),
+  };
+}
+
+// null stands for "everything", so that the usual grant costs no expression.
+function fits(expressions, text) {
+  for (let i = 0; i < expressions.length; i++) {
+    const one = expressions[i];
+    if (one === null || regexTest(one, text)) return true;
+  }
+  return false;
+}
+
+function everything(expressions) {
+  return expressions.length > 0 && expressions[0] === null;
+}
+
+function rowFits(rows, texts) {
+  return rows.some((row) => texts.every((text, i) => row[i] === null || regexTest(row[i], text)));
+}
+
+function cookieFits(name, cookie) {
+  const session = cookie.expires === undefined && cookie.max_age === undefined;
+  return granted.setCookies.some(
+    (rule) =>
+      rowFits([rule.place], [name, cookie.domain || '', cookie.path || '']) &&
+      (rule.secure === null || rule.secure === !!cookie.secure) &&
+      (rule.session === null || rule.session === session),
+  );
+}
+
+function messageFits(type, action) {
+  return granted.messages.some(
+    (row) => (row[0] === null || regexTest(row[0], type)) && (row[1] === null || regexTest(row[1], action)),
+  );
+}
+
+function need(allowed, permission, what) {
+  if (!allowed) deny(permission, what);
+}
+
+function needPlain(permission) {
+  if (granted.plain.indexOf(permission) < 0) deny(permission, '');
+}
+
+// Google's sandbox throws; so do we, and say in the log which permission is missing.
+function deny(permission, what) {
+  const text = 'permission denied: ' + permission + (what ? ' (' + what + ')' : '');
+  push({ effect: 'log', text, denied: permission });
+  throw new Error(text);
+}
+
+function queryPermission(permission, first, second, third, fourth) {
+  const text = first === undefined ? '' : makeString(first);
+  switch (permission) {
+    case 'send_http': return fits(granted.urls, hrefFor(text));
+    case 'send_pixel_from_browser': return fits(granted.pixels, hrefFor(text));
+    case 'read_event_data': return text ? fits(granted.event, text) : everything(granted.event);
+    case 'get_cookies': return fits(granted.readCookies, text);
+    case 'set_cookies': return cookieFits(text, cookieOptions(second));
+    case 'read_request':
+      if (text === 'header') return fits(granted.headers, makeString(second).toLowerCase());
+      if (text === 'query_parameter') return fits(granted.query, makeString(second));
+      return granted.request.indexOf(text) >= 0;
+    case 'access_response':
+      if (second === 'header') return fits(granted.responseHeaders, makeString(third).toLowerCase());
+      return granted.response.indexOf(second) >= 0;
+    case 'use_message':
+      return messageFits(makeString(second), text);
+    case 'logging': return granted.logging === 'all' || (granted.logging !== '' && debugging());
+    case 'use_custom_private_keys': return fits(granted.keys, text);
+    case 'use_google_credentials': return fits(granted.scopes, text);
+    case 'access_bigquery':
+      return rowFits(granted.tables, [first, second, third, fourth].map(makeString));
+    case 'access_firestore': return rowFits(granted.documents, [first, second, third].map(makeString));
+    default: return granted.plain.indexOf(permission) >= 0;
+  }
+}
+
+function hrefFor(text) {
+  const url = parseAddress(text);
+  return url ? hrefOf(url) : '';
+}

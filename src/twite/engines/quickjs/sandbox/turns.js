@@ -1,0 +1,190 @@
+// Runs and their turns. `enter` is the only way in, and is held outside the sandbox alone.
+
+let current = null; // the run whose turn it is
+let program = null; // the template's code
+let granted = null; // its permissions
+let kind = 'TAG';
+let limits = { effects: 500, output: 1048576 };
+let suffixes = null; // the Public Suffix List's rules by top-level domain, or null
+let secretKeys = {}; // what hmacSha256 may sign with
+let runs = new Map();
+let lastRun = 0;
+
+const apis = Object.assign({}, valueApis, incomingApis, outgoingApis, serviceApis);
+
+function require(name) {
+  if (typeof name !== 'string' || !hasOwn(apis, name)) throw new Error('there is no API ' + String(name));
+  return apis[name];
+}
+
+function boot(text) {
+  const given = JSON.parse(text);
+  granted = compiledPolicy(given.policy);
+  kind = given.kind;
+  limits = given.limits;
+  suffixes = given.suffixes || null;
+  secretKeys = given.keys || {};
+  return 'ready';
+}
+
+// The code begins on the first line of what is evaluated, so that errors name the template's lines.
+function load(code) {
+  program = evaluate('"use strict"; (function (require, data) {' + code + '\n})');
+  if (typeof program !== 'function') throw new SyntaxError('the code ends before its last line');
+  return 'ready';
+}
+
+function begun(call, eventText) {
+  const seed = call.seed;
+  const run = {
+    id: ++lastRun, call, eventText, event: undefined, now: call.now, effects: [], given: 0,
+    pending: new Map(), listeners: new Map(), timers: [], jobs: [], later: [], rejected: [],
+    nextId: 1, outcome: 'silent', returned: undefined, dead: null, error: null, line: null,
+    starting: true, claimed: false, responded: false,
+    chance: [seed | 0, (seed / 4294967296) | 0, 0x9e3779b9 | 0, 1],
+  };
+  current = run;
+  for (let i = 0; i < 12; i++) draw(run);
+  return run;
+}
+
+function start(text, eventText) {
+  const run = begun(JSON.parse(text), eventText);
+  runs.set(run.id, run);
+  return turn(run, () => {
+    run.returned = program(require, fieldsOf(run));
+    run.starting = false;
+  });
+}
+
+function fieldsOf(run) {
+  const fields = run.call.fields;
+  fields.gtmOnSuccess = () => { if (run.outcome === 'silent') run.outcome = 'success'; };
+  fields.gtmOnFailure = () => { if (run.outcome === 'silent') run.outcome = 'failure'; };
+  return fields;
+}
+
+function resume(text) {
+  const { run: id, answers, now } = JSON.parse(text);
+  const run = runs.get(id);
+  if (!run) return JSON.stringify({ run: id, error: 'the run is not known: it ended, or a limit was passed' });
+  run.now = now;
+  run.returned = undefined;
+  return turn(run, () => {
+    run.starting = false;
+    for (const answer of answers) {
+      if (answer.type !== undefined) told(run, answer);
+      else answered(run, answer);
+      drain(run);
+    }
+    ranOut(run);
+  });
+}
+
+function told(run, answer) {
+  for (const listener of run.listeners.get(answer.type) || []) listener(answer.type, copied(answer.value));
+}
+
+function answered(run, answer) {
+  const settle = run.pending.get(answer.id);
+  if (!settle) return;
+  if (answer.phase !== 'start') run.pending.delete(answer.id);
+  settle(answer);
+}
+
+function turn(run, act) {
+  current = run;
+  let wake = null;
+  try {
+    act();
+    drain(run);
+    wake = ranOut(run);
+  } catch (error) {
+    failed(run, error);
+  }
+  for (const look of run.rejected.splice(0)) {
+    const found = look();
+    if (found && !run.error) unheard(run, found.reason);
+  }
+  current = null;
+  return toldOf(run, wake);
+}
+
+// All that is ready, jobs before what was called later.
+function drain(run) {
+  for (;;) {
+    const act = run.jobs.length ? run.jobs.shift() : run.later.shift();
+    if (act === undefined) return;
+    act();
+  }
+}
+
+// Bind a function to another event's data.
+function within(eventText, act) {
+  const before = [current.eventText, current.event];
+  current.eventText = eventText;
+  current.event = undefined;
+  try {
+    return act();
+  } finally {
+    [current.eventText, current.event] = before;
+  }
+}
+
+function failed(run, error) {
+  run.error = run.dead || described(error);
+  run.line = placesOf(error).find((line) => line < 50000) || null;
+}
+
+// The lines of a trace, the innermost first; see script.py for whose they are.
+function placesOf(error) {
+  const stack = error !== null && typeof error === 'object' ? String(error.stack || '') : '';
+  return Array.from(stack.matchAll(/<input>:(\d+)/g), (place) => Number(place[1]));
+}
+
+function described(error) {
+  try {
+    return error instanceof Error ? error.name + ': ' + error.message : 'thrown: ' + String(error);
+  } catch (other) {
+    return 'thrown: what cannot be shown';
+  }
+}
+
+// A rejection that nobody caught does not end the run, as in Google's sandbox; it is said.
+function unheard(run, reason) {
+  const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || String(reason);
+  run.effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
+}
+
+function toldOf(run, wake) {
+  if (run.dead) run.error = run.dead;
+  const waiting = run.error ? [] : Array.from(run.pending.keys());
+  const listening = Array.from(run.listeners.keys());
+  const open = !run.error && (waiting.length > 0 || wake !== null || listening.length > 0);
+  if (!open) runs.delete(run.id);
+  const effects = run.dead ? [] : run.effects;
+  run.effects = [];
+  const turn = { run: run.id, effects, outcome: run.outcome, waiting, listening };
+  if (run.error) turn.error = run.error;
+  if (run.line) turn.line = run.line;
+  if (wake !== null && !run.error) turn.wake_at = wake;
+  const returned = valueApis.JSON.stringify(run.returned);
+  if (returned !== undefined) turn.returned = JSON.parse(returned);
+  const text = JSON.stringify(turn);
+  if (text.length <= limits.output) return text;
+  runs.delete(run.id);
+  return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
+}
+
+function enter(act, first, second) {
+  switch (act) {
+    case 'start': return start(first, second);
+    case 'resume': return resume(first);
+    case 'end': return String(runs.delete(Number(first)));
+    case 'boot': return boot(first);
+    case 'load': return load(first);
+    case 'apis': return JSON.stringify(Object.keys(apis).sort());
+    case 'scenario': return scenario(first);
+    default: throw new Error('no such entry');
+  }
+}

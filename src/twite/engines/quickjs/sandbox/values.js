@@ -1,0 +1,136 @@
+// The APIs that compute: no permission, no effect.
+
+function makeString(value) {
+  return typeof value === 'string' ? value : String(value);
+}
+
+function makeNumber(value) {
+  return Number(value);
+}
+
+// Google does not say how it rounds; we cut off.
+function makeInteger(value) {
+  return Math.trunc(Number(value));
+}
+
+function getType(value) {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
+}
+
+function makeTableMap(rows, keyColumn, valueColumn) {
+  if (!Array.isArray(rows)) return null;
+  const map = {};
+  let any = false;
+  for (const row of rows) {
+    if (row && hasOwn(row, keyColumn) && hasOwn(row, valueColumn)) {
+      map[row[keyColumn]] = row[valueColumn];
+      any = true;
+    }
+  }
+  return any ? map : null;
+}
+
+// Undefined, where JavaScript would throw.
+function orUndefined(act) {
+  return (value) => {
+    try {
+      return act(value);
+    } catch (error) {
+      return undefined;
+    }
+  };
+}
+
+function copied(value) {
+  if (value === null || typeof value !== 'object') return typeof value === 'function' ? undefined : value;
+  return JSON.parse(JSON.stringify(value));
+}
+
+function sha256Sync(input, options) {
+  return encoded(digest(utf8(makeString(input))), options && options.outputEncoding);
+}
+
+function toBase64(input, options) {
+  return base64(utf8(makeString(input)), !!(options && options.urlEncoding));
+}
+
+// sfc32, seeded by the run: the same run draws the same numbers.
+function draw(run) {
+  const s = run.chance;
+  const t = (((s[0] + s[1]) | 0) + s[3]) | 0;
+  s[3] = (s[3] + 1) | 0;
+  s[0] = s[1] ^ (s[1] >>> 9);
+  s[1] = (s[2] + (s[2] << 3)) | 0;
+  s[2] = (s[2] << 21) | (s[2] >>> 11);
+  s[2] = (s[2] + t) | 0;
+  return (t >>> 0) / 4294967296;
+}
+
+function generateRandom(min, max) {
+  return Math.floor(draw(current) * (max - min + 1)) + min;
+}
+
+function computeEffectiveTldPlusOne(input) {
+  if (input === null || input === undefined || suffixes === null) return input;
+  const text = makeString(input);
+  const url = parseAddress(text.indexOf('://') < 0 ? 'http://' + text : text);
+  const host = url && url.hostname;
+  if (!host || host[0] === '[' || /^[0-9.]+$/.test(host)) return '';
+  const labels = host.replace(/\.$/, '').split('.');
+  const rules = suffixes[labels[labels.length - 1]] || '';
+  let size = 1;
+  for (let at = 0; at < labels.length; at++) {
+    const name = labels.slice(at).join('.');
+    if (rules.indexOf(' !' + name + ' ') >= 0) {
+      size = labels.length - at - 1;
+      break;
+    }
+    const above = ' *.' + labels.slice(at + 1).join('.') + ' ';
+    if (rules.indexOf(' ' + name + ' ') >= 0 || (at + 1 < labels.length && rules.indexOf(above) >= 0)) {
+      size = labels.length - at;
+      break;
+    }
+  }
+  if (labels.length <= size || labels.some((label) => label === '')) return '';
+  return labels.slice(labels.length - size - 1).join('.');
+}
+
+const valueApis = {
+  JSON: {
+    parse: orUndefined(JSON.parse),
+    stringify: orUndefined((value) => JSON.stringify(value)),
+  },
+  Math: {
+    abs: Math.abs, ceil: Math.ceil, floor: Math.floor, round: Math.round, max: Math.max,
+    min: Math.min, pow: Math.pow, sqrt: Math.sqrt,
+  },
+  Object: {
+    keys: Object.keys, values: Object.values, entries: Object.entries, freeze: Object.freeze,
+    delete: (object, key) => Reflect.deleteProperty(object, key),
+  },
+  Promise: promiseApi,
+  computeEffectiveTldPlusOne, createRegex, testRegex, generateRandom, getType, makeInteger,
+  makeNumber, makeString, makeTableMap, parseUrl, sha256Sync, toBase64, queryPermission,
+  decodeUri: orUndefined(decodeURI),
+  decodeUriComponent: orUndefined(decodeURIComponent),
+  encodeUri: (text) => encodeURI(text),
+  encodeUriComponent: (text) => encodeURIComponent(text),
+  fromBase64: (text) => fromBase64(makeString(text)),
+  sha256(input, callback, options) {
+    const hashed = sha256Sync(input, options);
+    current.later.push(() => callback(hashed));
+  },
+  hmacSha256(text, keyId, options) {
+    need(fits(granted.keys, makeString(keyId)), 'use_custom_private_keys', makeString(keyId));
+    if (!hasOwn(secretKeys, keyId)) throw new Error('there is no private key ' + makeString(keyId));
+    const encoding = (options && options.outputEncoding) || 'base64url';
+    const hashed = hmac(utf8(secretKeys[keyId]), utf8(makeString(text)));
+    return encoding === 'base64' ? base64(hashed, false) : encoded(hashed, encoding);
+  },
+  callLater(act) {
+    current.later.push(act);
+  },
+  getTimestamp: () => current.now,
+  getTimestampMillis: () => current.now,
+};

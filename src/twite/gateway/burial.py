@@ -1,0 +1,101 @@
+"""Burial: what X refused by itself is given up, held in doubt, or called back from there.
+
+Not every conversion that X refuses is to blame. Where many were refused alike, one after the other,
+and none taken, it may be the account, the pixel or the mapping: they are held, and go again, each
+once, as soon as X takes one.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from twite.domain.delivery import Batch, Delivery, Fate, Trigger
+from twite.domain.outcome import Rejected
+from twite.gateway.breaker import REFUSED_ALIKE, Breaker
+from twite.gateway.notices import Moved, Observer
+from twite.gateway.ports import Clock, Depot
+from twite.gateway.repute import Repute
+from twite.gateway.settle import Settling
+
+Found = Sequence[tuple[Delivery, Rejected]]
+
+
+class Burial:
+    """One pixel's. `reputes` are those of its events."""
+
+    def __init__(
+        self,
+        *,
+        depot: Depot,
+        settling: Settling,
+        breaker: Breaker,
+        reputes: Mapping[str, Repute],
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._depot = depot
+        self._settling = settling
+        self._breaker = breaker
+        self._reputes = reputes
+        self._clock = clock
+        self._observer = observer
+        # Whether X took anything of the pixel since the last run of refusals began.
+        self._taken_since = False
+
+    async def bury(self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]) -> None:
+        """Give them up, with X's words, and no other's; or hold them in doubt.
+
+        `at_fault` are the ids of those of which X took others of the same batch.
+        """
+        if found and self._breaker.blames_conversions:
+            await self.blame_the_account(batch, found)
+            return
+        repute = self._reputes[batch.event]
+        doubted_before = repute.doubts
+        if not repute.run():
+            self._taken_since = False
+        for delivery, refusal in found:
+            if delivery.id not in at_fault:
+                repute.refused(delivery, refusal)
+        doubtful = set(repute.run()) if repute.doubts else set()
+        for delivery, refusal in found:
+            held = delivery.id in doubtful and delivery.id not in at_fault
+            fate = Fate(
+                trigger=Trigger.HELD if held else Trigger.BURIED,
+                deliveries=(delivery.id,),
+                reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
+            )
+            await self._settling.settle(batch, None, (fate,))
+        if repute.doubts and not doubted_before:
+            await self._begin_to_doubt(batch, repute, found[-1][1].reason)
+
+    async def blame_the_account(self, batch: Batch, found: Found) -> None:
+        """Hold them: many were refused alike and none was taken, so it is not their fault."""
+        reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
+        for delivery, refusal in found:
+            self._reputes[batch.event].refused(delivery, refusal)
+        ids = tuple(delivery.id for delivery, _ in found)
+        held = Fate(trigger=Trigger.HELD, deliveries=ids, reason=reason)
+        await self._settling.settle(batch, None, (held,))
+        await self._breaker.trip(reason, blames_conversions=True)
+
+    async def recall(self, batch: Batch) -> None:
+        """X took some of this event: what was held in doubt of it goes again."""
+        self._taken_since = True
+        if self._reputes[batch.event].took():
+            await self._depot.recall(
+                pixel=batch.pixel,
+                event=batch.event,
+                reason=REFUSED_ALIKE,
+                now=self._clock.now(),
+            )
+
+    async def _begin_to_doubt(self, batch: Batch, repute: Repute, refusal: str) -> None:
+        """Hold what was given up since the run began, too."""
+        reason = f"{REFUSED_ALIKE}: {refusal}"
+        held = await self._depot.doubt(repute.run(), reason=reason, now=self._clock.now())
+        if held:
+            self._observer.see(
+                Moved(pixel=batch.pixel, trigger=Trigger.HELD, deliveries=held, reason=reason)
+            )
+        if not self._taken_since:
+            await self._breaker.trip(reason, blames_conversions=True)

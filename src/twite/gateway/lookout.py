@@ -1,0 +1,252 @@
+"""Lookout: looks at all once a minute, hears of trouble at once, and lets alerts open and end.
+
+To look must never stop what it looks at: each part that cannot be had is left out until the next.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from twite.domain.account import Account
+from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.destination import Destination
+from twite.domain.errors import TwiteError
+from twite.domain.times import MINUTE, SECOND
+from twite.domain.traffic import KEPT_HOURS, Hour, noted, silence
+from twite.gateway.audit import Audit
+from twite.gateway.forecast import LOOK_BACK, Forecast, forecasts
+from twite.gateway.notices import (
+    Alerted,
+    Looked,
+    Notice,
+    Observer,
+    Paused,
+    Resumed,
+    Troubled,
+    Warned,
+)
+from twite.gateway.outlook import Alarms, Disk, Outlook, Space
+from twite.gateway.ports import Clock, Outbox
+from twite.gateway.readings import (
+    STORE,
+    Thresholds,
+    of_accounts,
+    of_forecasts,
+    of_pauses,
+    of_silences,
+    of_space,
+)
+from twite.gateway.register import Reading, Register
+
+EVERY: Final = MINUTE
+# A commit that failed so long ago says nothing of the next.
+STORE_FAILED_FOR: Final = 15 * SECOND
+# Who says that it could not write.
+_WRITERS: Final = frozenset({"ledger", "outbox", "sweep"})
+
+
+class Ears:
+    """Hears what the gateway tells, and keeps what deserves an alert. An Observer."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failed: tuple[int, str] | None = None
+        self.paused: dict[str, str] = {}
+        self.warned: dict[tuple[Kind, str], Warned] = {}
+        self.news = asyncio.Event()
+
+    def see(self, notice: Notice) -> None:
+        """Note it, and wake the lookout where it matters."""
+        match notice:
+            case Paused(pixel=pixel, reason=reason):
+                self.paused[pixel] = reason
+            case Resumed(pixel=pixel):
+                self.paused.pop(pixel, None)
+            case Troubled(where=where, reason=reason) if where in _WRITERS:
+                self._failed = (self._clock.elapsed(), reason)
+            case Warned() as one:
+                self.warned[one.kind, one.subject] = one
+            case _:
+                return
+        self.news.set()
+
+    def store_reading(self) -> Reading:
+        """Whether a commit failed a moment ago."""
+        failed = self._failed
+        if failed is None or self._clock.elapsed() - failed[0] > STORE_FAILED_FOR:
+            return Reading(kind=Kind.STORE_FAILING, subject=STORE, bad=False)
+        reason = f"A commit failed ({failed[1]}); submissions are answered 503 meanwhile"
+        return Reading(kind=Kind.STORE_FAILING, subject=STORE, bad=True, reason=reason)
+
+
+class Lookout:
+    """Runs from `start` on; `register` holds what it found. `told` is called when there is news."""
+
+    def __init__(
+        self,
+        *,
+        ears: Ears,
+        audit: Audit,
+        outlook: Outlook,
+        alarms: Alarms,
+        outbox: Outbox,
+        disk: Disk,
+        clock: Clock,
+        observer: Observer,
+        destinations: Sequence[Destination],
+        sources: Collection[str],
+        thresholds: Thresholds,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._ears = ears
+        self._audit = audit
+        self._outlook = outlook
+        self._alarms = alarms
+        self._outbox = outbox
+        self._disk = disk
+        self._clock = clock
+        self._observer = observer
+        self._destinations = tuple(destinations)
+        self._pixels = tuple(one.pixel for one in destinations)
+        self._sources = tuple(sources)
+        self._thresholds = thresholds
+        self._began = clock.now()
+        self._hours: dict[str, list[Hour]] | None = None
+        self.told: Callable[[], None] = lambda: None
+        self.register = Register(alarms=alarms, clock=clock, new_id=new_id, said=self._said)
+
+    async def start(self) -> None:
+        """Take up what the last process left, and look. Raises LedgerUnavailable."""
+        await self.register.load()
+        for pause in await self._outbox.pauses():
+            if pause.pixel in self._pixels:
+                self._observer.see(Paused(pixel=pause.pixel, reason=pause.reason))
+        await self.look()
+        if self.register.news():
+            self.told()
+
+    async def run(self) -> None:
+        """Look every minute, and hear of trouble in between, until cancelled."""
+        due = self._clock.elapsed() + EVERY
+        while True:
+            rest = due - self._clock.elapsed()
+            if rest <= 0:
+                due = self._clock.elapsed() + EVERY
+                await self._safely()
+            else:
+                await self._wait(rest)
+                await self.hear()
+
+    async def hear(self) -> None:
+        """Judge what needs no look."""
+        self._ears.news.clear()
+        self.register.take(self._heard(), whole=_HEARD)
+        await self.register.save()
+
+    async def look(self) -> None:
+        """Look at everything."""
+        now = self._clock.now()
+        accounts = await self._audit.once()
+        expected, space = await self._forecasts(now), await self._space()
+        self._observer.see(
+            Looked(at=now, forecasts=None if expected is None else tuple(expected), space=space)
+        )
+        if accounts is not None:
+            self.register.take(
+                of_accounts(accounts, self._pixels, self._thresholds), whole=_COUNTED
+            )
+            silences = await self._silences(accounts, now)
+            if silences is not None:
+                self.register.take(silences, whole={Kind.SOURCE_SILENT})
+        if expected is not None:
+            self.register.take(of_forecasts(expected, now=now), whole={Kind.DEADLINE_RISK})
+        if space is not None:
+            self.register.take([of_space(space, self._thresholds)])
+        await self.hear()
+
+    async def _safely(self) -> None:
+        try:
+            await self.look()
+        except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
+            self._observer.see(Troubled(where="lookout", reason=type(fault).__name__))
+
+    def _heard(self) -> list[Reading]:
+        return [
+            *of_pauses(self._pixels, self._ears.paused),
+            self._ears.store_reading(),
+            *(
+                Reading(kind=one.kind, subject=one.subject, bad=one.holds, reason=one.reason)
+                for one in self._ears.warned.values()
+            ),
+        ]
+
+    async def _forecasts(self, now: int) -> list[Forecast] | None:
+        try:
+            backlog = await self._outlook.backlog()
+            delivered = await self._outlook.delivered(since=now - LOOK_BACK)
+        except TwiteError as error:
+            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            return None
+        return forecasts(self._destinations, backlog, delivered, now=now, paused=self._ears.paused)
+
+    async def _space(self) -> Space | None:
+        try:
+            return await self._disk.space()
+        except OSError as error:
+            self._observer.see(Troubled(where="lookout", reason=str(error.strerror)))
+            return None
+
+    async def _silences(self, accounts: Sequence[Account], now: int) -> list[Reading] | None:
+        """Note what came since the last look, and judge the silence of each source."""
+        received: dict[str, int] = {}
+        for account in accounts:
+            received[account.source] = received.get(account.source, 0) + account.received
+        try:
+            hours = await self._known_hours()
+            latest = {source: some[-1] for source, some in hours.items()}
+            changed = noted(latest, received, now=now)
+            if changed:
+                await self._alarms.note(changed)
+        except TwiteError as error:
+            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            return None
+        for one in changed:
+            some = hours.setdefault(one.source, [])
+            some[:] = [old for old in some if one.hour - KEPT_HOURS <= old.hour < one.hour]
+            some.append(one)
+        judged = [silence(hours.get(one, ()), now=now, since=self._began) for one in self._sources]
+        return list(of_silences(judged, self._sources))
+
+    async def _known_hours(self) -> dict[str, list[Hour]]:
+        if self._hours is None:
+            known: dict[str, list[Hour]] = {}
+            for one in await self._alarms.hours():
+                known.setdefault(one.source, []).append(one)
+            self._hours = known
+        return self._hours
+
+    async def _wait(self, ms: int) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(ms))
+        news = asyncio.ensure_future(self._ears.news.wait())
+        try:
+            await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            news.cancel()
+
+    def _said(self, alert: Alert, phase: Phase) -> None:
+        self._observer.see(Alerted(alert=alert, phase=phase))
+        self.told()
+
+
+_HEARD: Final = frozenset(
+    {
+        Kind.CREDENTIALS_REFUSED,
+        Kind.PIXEL_PAUSED,
+        Kind.STORE_FAILING,
+        Kind.STORE_DAMAGED,
+        Kind.STORE_RESTORED,
+        Kind.CLOCK_WRONG,
+    }
+)
+_COUNTED: Final = frozenset({Kind.DEAD_LETTERS, Kind.CONVERSIONS_HELD, Kind.BALANCE_RESIDUE})

@@ -1,0 +1,84 @@
+"""Overlaps as they are told: added up, named, with what to do about them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination
+from twite.domain.sighting import ADVICE, Overlap, total
+from twite.domain.times import DAY, SECOND
+
+DEFAULT_DAYS: Final = 7
+COUNTS: Final = tuple(ADVICE)
+
+
+class Ways(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversion ids went which way. The first three are apart, the rest is of them."""
+
+    both: int
+    pixel_only: int
+    server_only: int
+    blocked: int
+    page_and_server: int
+    two_ids: int
+    late: int
+
+
+class WaysOf(Ways, frozen=True, kw_only=True):
+    """`event` is X's event id, `name` ours where there is one; `day` is one of UTC."""
+
+    pixel: str
+    event: str
+    name: str | None
+    day: str
+
+
+class WaysBy(Ways, frozen=True, kw_only=True):
+    """The sum since a day, its parts, and what to do about each count that is not zero."""
+
+    since: str
+    by: tuple[WaysOf, ...]
+    advice: dict[str, str]
+
+
+def first_moment(now: int, days: int) -> int:
+    """Return the midnight (UTC) at which the first of so many days begins; today is the last."""
+    return (now // DAY - days + 1) * DAY
+
+
+def ways_by(
+    overlaps: Sequence[Overlap], destinations: Mapping[str, Destination], *, since: int
+) -> WaysBy:
+    """Add overlaps up, and keep them beside the sum."""
+    sums = _counts(total(overlaps))
+    return WaysBy(
+        **sums,
+        since=day_of(since // DAY),
+        by=tuple(
+            WaysOf(
+                **_counts(one),
+                pixel=one.pixel,
+                event=one.event,
+                name=_name(destinations.get(one.pixel), one.event),
+                day=day_of(one.day),
+            )
+            for one in overlaps
+        ),
+        advice={name: ADVICE[name] for name, count in sums.items() if count},
+    )
+
+
+def day_of(day: int) -> str:
+    """Spell a day, as in 2026-11-25."""
+    return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()
+
+
+def _counts(overlap: Overlap) -> dict[str, int]:
+    return {name: getattr(overlap, name) for name in COUNTS}
+
+
+def _name(destination: Destination | None, event: str) -> str | None:
+    events = {} if destination is None else destination.events
+    return next((name for name, id_ in events.items() if id_ == event), None)

@@ -1,0 +1,124 @@
+"""Readings: what the facts say of each pixel, source and store. Pure.
+
+A reading has room between bad and good, so that what wavers around a limit does not come and go.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.account import Account
+from twite.domain.alert import Kind
+from twite.domain.times import HOUR, MINUTE, spelled
+from twite.domain.traffic import Silence
+from twite.gateway.forecast import Forecast
+from twite.gateway.outlook import Space
+from twite.gateway.register import Reading
+from twite.gateway.wording import plain
+
+STORE: Final = "store"
+# Of 48 hours, so many are left when somebody is told that nothing of a pixel is delivered.
+DEADLINE_NEAR: Final = 12 * HOUR
+# The status that X answers with where it knows nobody, or forbids them.
+_NOBODY: Final = frozenset({"401", "403"})
+_MIB: Final = 1 << 20
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """From how many dead letters of a pixel on, and below how many free bytes, somebody is told."""
+
+    dead_letters: int = 10
+    disk_free: int = 1 << 30
+
+
+def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Reading]:
+    """Read which pixels are paused, with the reason."""
+    for pixel in pixels:
+        reason = paused.get(pixel)
+        refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
+        words = "" if reason is None else plain(reason)
+        for kind, bad, text in (
+            (Kind.CREDENTIALS_REFUSED, refused, f"X refuses its credentials: {words}"),
+            (
+                Kind.PIXEL_PAUSED,
+                reason is not None and not refused,
+                f"It is not sent to: {words}",
+            ),
+        ):
+            yield Reading(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
+
+
+def of_accounts(
+    accounts: Collection[Account], pixels: Iterable[str], thresholds: Thresholds
+) -> Iterator[Reading]:
+    """Read what is dead, what is held, and whether the balance is 0."""
+    for pixel in pixels:
+        mine = [account for account in accounts if account.pixel == pixel]
+        dead, held = sum(one.dead for one in mine), sum(one.held for one in mine)
+        many = dead >= thresholds.dead_letters
+        yield Reading(
+            kind=Kind.DEAD_LETTERS,
+            subject=pixel,
+            bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
+            reason=f"{dead} conversions are dead: X refused them by themselves",
+        )
+        yield Reading(
+            kind=Kind.CONVERSIONS_HELD,
+            subject=pixel,
+            bad=held > 0,
+            reason=f"{held} conversions are held: sending them could be wrong",
+        )
+    for account in accounts:
+        yield Reading(
+            kind=Kind.BALANCE_RESIDUE,
+            subject=f"{account.source}/{account.pixel or 'none'}",
+            bad=account.balance != 0,
+            reason=f"{account.balance} of {account.received} conversions are nowhere",
+        )
+
+
+def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[Reading]:
+    """Read whose deadlines are at risk."""
+    for one in forecasts:
+        near = one.next_deadline is not None and one.next_deadline - now < DEADLINE_NEAR
+        stuck = one.stalled and near
+        reason = f"{one.misses} of {one.pending} pending conversions miss their 48 hours"
+        if one.late:
+            reason += f", {one.late} have already"
+        if stuck and one.next_deadline is not None:
+            reason += f"; nothing is delivered, and a deadline is at {spelled(one.next_deadline)}"
+        yield Reading(
+            kind=Kind.DEADLINE_RISK,
+            subject=one.pixel,
+            bad=one.misses > 0 or stuck,
+            reason=reason,
+        )
+
+
+def of_space(space: Space, thresholds: Thresholds) -> Reading:
+    """Read whether there is room."""
+    bad = space.free < thresholds.disk_free
+    return Reading(
+        kind=Kind.DISK_NEARLY_FULL,
+        subject=STORE,
+        bad=True if bad else False if space.free >= thresholds.disk_free * 5 // 4 else None,
+        reason=f"{space.free // _MIB} MiB are free where the store lies",
+    )
+
+
+def of_silences(silences: Iterable[Silence | None], sources: Iterable[str]) -> Iterator[Reading]:
+    """Read which sources are silent unusually long. Of one that is little known, nothing."""
+    for source, one in zip(sources, silences, strict=True):
+        if one is None:
+            yield Reading(kind=Kind.SOURCE_SILENT, subject=source, bad=None)
+            continue
+        reason = f"Nothing for {_length(one.lasts)}; up to {_length(one.usual)} would be usual"
+        if one.expected:
+            reason += f". A week ago, {one.expected} conversions came in the same hours"
+        yield Reading(kind=Kind.SOURCE_SILENT, subject=source, bad=one.unusual, reason=reason)
+
+
+def _length(ms: int) -> str:
+    hours, minutes = divmod(ms // MINUTE, HOUR // MINUTE)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,237 @@
+"""`/t`: what the first-party script says → conversions in our own words, twins, and the click."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import Malformed
+from twite.domain.money import amount
+from twite.domain.submission import Ignored
+from twite.domain.times import DAY, spelled
+from twite.intake.beacon_shape import BeaconContent, BeaconConversion, Message, Number, Twin, Word
+from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
+from twite.intake.found import Found
+from twite.intake.native_shape import Native, NativeContent
+from twite.intake.native_texts import free_text
+from twite.intake.robots import is_robot
+from twite.intake.strict_json import decode
+
+MAX_CONVERSIONS: Final = 20
+# What a tab that was asleep, or a telephone that was off line, may bring home. Older is a clock.
+LONGEST_WAIT: Final = 7 * DAY
+
+# Why something was ignored, and what that means. The reference page lists them.
+REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bot": "a robot's visit, or a browser that a program drives",
+        "prerender": "called on a page that nobody had looked at yet",
+        "value_limit": "worth more than the source's `browser_value_limit`: a server must say so",
+        "unsaid": "the script did not send it, and gave no reason that is known here",
+    }
+)
+
+_DECODER: Final = msgspec.json.Decoder(Message)
+_NULL: Final = msgspec.Raw(b"null")
+_LONGEST_NAME: Final = 64
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request itself says: the address that proxies vouch for, headers, cookies.
+
+    `opted_out` is `Sec-GPC: 1`. It does not print.
+    """
+
+    now: int
+    ip: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    cookies: Mapping[str, str] = msgspec.field(default_factory=dict)
+    opted_out: bool = False
+    value_limit: Decimal | None = None
+
+    def __repr__(self) -> str:
+        return "Circumstances(***)"
+
+
+class Beacon(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, and for each conversion what became of its twin.
+
+    `click` is the newest that page and cookies know of; `consent` holds for all of it.
+    """
+
+    found: Found
+    twins: tuple[Twin, ...]
+    click: Click | None
+    consent: Mapping[str, str | bool]
+
+
+def read(body: bytes, seen: Circumstances) -> Beacon:
+    """Read a message of the script. Raises Malformed when it is none, or holds too many."""
+    message = decode(_DECODER, body)
+    given, ignored = message.conversions or [], message.ignored or []
+    if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
+        raise Malformed(
+            code="too_many",
+            path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
+            message=f"a beacon may hold {MAX_CONVERSIONS}",
+        )
+    # The two clocks may differ by years; how long ago something was is the same on both.
+    ahead = None if message.sent is None else seen.now - _whole(message.sent)
+    click = newest([*_click_of(message, ahead, seen), *clicks_of(seen.cookies, now=seen.now)])
+    consent = _consent(message.consent, seen)
+    left_out = [Ignored(name=_name(one.name), reason=_reason(one.reason)) for one in ignored]
+    return _sorted(given, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
+
+
+def read_image(query: Mapping[str, str], seen: Circumstances) -> Beacon:
+    """Read the image of a page without JavaScript: one conversion, from the parameters."""
+    page = query.get("url") or seen.referer
+    landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
+    click = newest([*([landed] if landed else []), *clicks_of(seen.cookies, now=seen.now)])
+    value = query.get("value")
+    given = BeaconConversion(
+        event=query.get("event"),
+        conversion_id=query.get("conversion_id"),
+        value=_NULL if value is None else msgspec.Raw(msgspec.json.encode(value)),
+        currency=query.get("currency"),
+        url=page,
+    )
+    return _sorted([given], [], seen=seen, ahead=None, click=click, consent=_consent(None, seen))
+
+
+def _sorted(
+    given: Iterable[BeaconConversion],
+    ignored: list[Ignored],
+    *,
+    seen: Circumstances,
+    ahead: int | None,
+    click: Click | None,
+    consent: Mapping[str, str | bool],
+) -> Beacon:
+    robot = seen.user_agent is not None and is_robot(seen.user_agent)
+    conversions: list[Native] = []
+    twins: list[Twin] = []
+    for one in given:
+        reason = "bot" if robot else _too_valuable(one, seen.value_limit)
+        if reason is not None:
+            ignored.append(Ignored(name=_name(one.event), reason=reason))
+            continue
+        conversions.append(_native(one, seen=seen, ahead=ahead, click=click, consent=consent))
+        twins.append(_twin(one.twin))
+    hit = msgspec.json.encode({"twins": twins}) if twins else None
+    return Beacon(
+        found=Found(
+            conversions=tuple(conversions),
+            ignored=tuple(ignored),
+            hit=None if hit is None else msgspec.Raw(hit),
+        ),
+        twins=tuple(twins),
+        click=None if robot else click,
+        consent=consent,
+    )
+
+
+def _native(
+    one: BeaconConversion,
+    *,
+    seen: Circumstances,
+    ahead: int | None,
+    click: Click | None,
+    consent: Mapping[str, str | bool],
+) -> Native:
+    return Native(
+        event=one.event,
+        conversion_id=one.conversion_id,
+        time=_time(one.at, ahead, seen.now),
+        value=one.value,
+        currency=one.currency,
+        email=one.email,
+        email_sha256=one.email_sha256,
+        phone=one.phone,
+        phone_sha256=one.phone_sha256,
+        twclid=one.twclid or (click.id if click else None),
+        twpid=one.twpid or seen.cookies.get(BROWSER_ID),
+        ip=seen.ip,
+        user_agent=seen.user_agent,
+        url=one.url or seen.referer,
+        contents=[_content(content) for content in one.contents] if one.contents else None,
+        description=one.description,
+        search=one.search,
+        consent=dict(consent) or None,
+    )
+
+
+def _content(one: BeaconContent) -> NativeContent:
+    whole = one.quantity is not None and one.quantity == _whole(one.quantity)
+    return NativeContent(
+        id=one.id,
+        name=one.name,
+        price=one.price,
+        quantity=_whole(one.quantity) if one.quantity is not None and whole else None,
+        group=one.group,
+        type=one.type,
+    )
+
+
+def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
+    """Return when it was, by our clock; None where the browser's clock cannot tell."""
+    if at is None or ahead is None:
+        return None
+    moment = _whole(at) + ahead
+    return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
+
+
+def _click_of(message: Message, ahead: int | None, seen: Circumstances) -> list[Click]:
+    if message.click is None or message.click.id is None:
+        return []
+    at = _whole(message.click.at or 0)
+    if at and ahead is not None:
+        at = min(at + ahead, seen.now)
+    click = read_click(message.click.id, max(0, at))
+    return [] if click is None else [click]
+
+
+def _consent(said: Mapping[str, Word] | None, seen: Circumstances) -> Mapping[str, str | bool]:
+    """Return the signals as they were said; a number counts as its text."""
+    signals = {
+        name: word if isinstance(word, str | bool) else str(word)
+        for name, word in (said or {}).items()
+        if word is not None
+    }
+    return signals | {"gpc": True} if seen.opted_out else signals
+
+
+def _too_valuable(one: BeaconConversion, limit: Decimal | None) -> str | None:
+    if limit is None:
+        return None
+    text = bytes(one.value).decode().strip('"')
+    read = amount(text, path="value")
+    # What is no amount is refused later, with words.
+    return "value_limit" if isinstance(read, str) and Decimal(read) > limit else None
+
+
+def _twin(said: str | None) -> Twin:
+    return Twin(said) if said in set(Twin) else Twin.ABSENT
+
+
+def _reason(said: str | None) -> str:
+    return said if said is not None and said in REASONS else "unsaid"
+
+
+def _name(name: str | None) -> str:
+    """Return a name that can be shown: one line, no person."""
+    line = "".join(letter if letter.isprintable() else " " for letter in (name or "")[:256])
+    return (free_text(line) or "")[:_LONGEST_NAME]
+
+
+def _query_of(address: str | None) -> str:
+    """Return a page's address where a click id may stand in its query, else nothing."""
+    return address if address and "twclid=" in address else ""
+
+
+def _whole(number: Number) -> int:
+    """Return a whole number; 0 for one that no clock shows."""
+    return int(number) if abs(number) < 1 << 53 else 0

@@ -1,0 +1,81 @@
+"""The shape of what the first-party script sends. What is not named here is passed over.
+
+An old gateway must understand a new script, so nothing is refused that can be read around: a
+script that is refused forgets what it had to say.
+"""
+
+from enum import StrEnum, auto
+
+import msgspec
+
+Number = int | float
+Word = str | bool | int | float | None
+
+
+class Twin(StrEnum):
+    """What became of a conversion's twin, X's pixel in the page."""
+
+    LOADED = auto()  # X's script was there and was given it
+    CALLED = auto()  # it was given to X's queue; whether X's script came is not known
+    BLOCKED = auto()  # it was given to X's queue, and X's script did not come
+    ABSENT = auto()  # the page has no pixel of X, or it was not given it
+
+
+class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str | int | None = None
+    name: str | None = None
+    price: msgspec.Raw = msgspec.Raw(b"null")
+    quantity: Number | None = None
+    group: str | int | None = None
+    type: str | None = None
+
+
+class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One conversion as the page has it. `at` is the browser's clock. It does not print."""
+
+    event: str | None = None
+    conversion_id: str | int | None = None
+    at: Number | None = None
+    twin: str | None = None
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    currency: str | None = None
+    email: str | None = None
+    email_sha256: str | None = None
+    phone: str | None = None
+    phone_sha256: str | None = None
+    twclid: str | None = None
+    twpid: str | None = None
+    url: str | None = None
+    contents: list[BeaconContent] | None = None
+    description: str | None = None
+    search: str | None = None
+
+    def __repr__(self) -> str:
+        return "BeaconConversion(***)"
+
+
+class BeaconClick(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str | None = None
+    at: Number | None = None
+
+    def __repr__(self) -> str:
+        return "BeaconClick(***)"
+
+
+class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
+    name: str | None = None
+    reason: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one beacon holds. `sent` is the browser's clock. It does not print."""
+
+    v: int = 1
+    sent: Number | None = None
+    click: BeaconClick | None = None
+    consent: dict[str, Word] | None = None
+    conversions: list[BeaconConversion] | None = None
+    ignored: list[BeaconIgnored] | None = None
+
+    def __repr__(self) -> str:
+        return "Message(***)"

@@ -1,0 +1,111 @@
+"""Clicks, and the cookies that keep them: which of those that are known is the newest."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from twite.domain import normalize
+from twite.domain.fault import Fault
+
+OURS: Final = "_twite"  # `1.<milliseconds>.<click id>`
+OF_X: Final = "_twclid"  # X's pixel: JSON, percent-encoded, or raw [seen 3P, doc GTM]
+OF_STAPE: Final = "twclid"  # raw [seen ST]
+NAMES: Final = (OURS, OF_X, OF_STAPE)
+BROWSER_ID: Final = "_twpid"
+
+_FORM: Final = "1"
+_MOST_COOKIES: Final = 200
+# What X's own script writes beside the click id. [seen 3P]
+_PIXEL_VERSION: Final = "2.3.29"
+_BY_URL: Final = 1
+
+
+class Click(msgspec.Struct, frozen=True, kw_only=True):
+    """A click id and when it was first seen, in milliseconds; 0: before anything known."""
+
+    id: str
+    at: int = 0
+
+    def __repr__(self) -> str:
+        return f"Click(***, at={self.at})"
+
+
+def cookies_of(header: str) -> dict[str, str]:
+    """Return the cookies of a request by name; of two with one name the first, as browsers mean."""
+    found: dict[str, str] = {}
+    for pair in header.split(";", _MOST_COOKIES)[:_MOST_COOKIES]:
+        name, equals, value = pair.strip().partition("=")
+        if equals:
+            found.setdefault(name.strip(), value.strip().strip('"'))
+    return found
+
+
+def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
+    """Return the clicks that cookies keep. A time that has not come yet counts as unknown."""
+    found = []
+    for read, name in ((_ours, OURS), (_of_x, OF_X), (_raw, OF_STAPE)):
+        click = read(cookies.get(name, ""))
+        if click is not None:
+            found.append(click if click.at <= now else Click(id=click.id))
+    return found
+
+
+def newest(clicks: Iterable[Click]) -> Click | None:
+    """Return the newest; of two as new, the first."""
+    return max(clicks, key=lambda click: click.at, default=None)
+
+
+def written(name: str, click: Click) -> str:
+    """Return the value of a cookie of this name (one of NAMES) that keeps a click."""
+    if name == OURS:
+        return f"{_FORM}.{click.at}.{click.id}"
+    if name == OF_STAPE:
+        return click.id
+    said = {
+        "pixelVersion": _PIXEL_VERSION,
+        "timestamp": click.at,
+        "twclid": click.id,
+        "source": _BY_URL,
+    }
+    return quote(msgspec.json.encode(said), safe="")
+
+
+def read_click(text: str, at: int = 0) -> Click | None:
+    """Return the click of a click id in any spelling; None where it is none."""
+    if not text:
+        return None
+    found = normalize.click_id(text, path="twclid")
+    return None if isinstance(found, Fault) else Click(id=found, at=at)
+
+
+def _ours(value: str) -> Click | None:
+    form, _, rest = value.partition(".")
+    at, _, click_id = rest.partition(".")
+    if form != _FORM or not _is_moment(at):
+        return None
+    return read_click(click_id, int(at))
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    timestamp: int | float = 0
+
+
+def _of_x(value: str) -> Click | None:
+    text = unquote(value)
+    at = 0
+    if text.startswith("{"):
+        try:
+            at = int(msgspec.json.decode(text, type=_Kept).timestamp)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+            return None
+    return read_click(text, max(0, at))
+
+
+def _raw(value: str) -> Click | None:
+    return read_click(value)
+
+
+def _is_moment(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 15

@@ -1,0 +1,146 @@
+"""`/data`: what Stape's Data Tag sends → event data. [seen DC, DT]
+
+GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or the keys themselves
+POST    ?v=2&event=NAME and a body: JSON, whatever its type says (text/plain spares a preflight), a
+        list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are places in it
+
+Of a name that stands in both, the body's counts.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from twite.domain.errors import Malformed
+from twite.intake.data_tag_event import event_of
+from twite.intake.event_data import Tagged
+from twite.intake.event_reading import first_text
+from twite.intake.strict_json import decode
+
+MAX_EVENTS: Final = 100
+MAX_PARAMETERS: Final = 2_000
+_DEEPEST: Final = 8
+_LONGEST_LIST: Final = 1_000
+
+_DECODER: Final = msgspec.json.Decoder(object)
+_REPEATED: Final = (
+    "x-ga-measurement_id", "client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count",
+)  # fmt: skip
+
+
+def read(query: str, body: bytes, *, form: bool) -> Tagged:
+    """Read one request. `form` is whether its body says that it is one.
+
+    Raises Malformed for a body that is neither a form nor JSON.
+    """
+    given, listed = given_of(query, body, form=form)
+    events = [event_of(one) for one in given]
+    return Tagged(
+        events=tuple(events),
+        repeated=tuple([_repeated(event, place) for place, event in enumerate(events)]),
+        listed=listed,
+    )
+
+
+def given_of(query: str, body: bytes, *, form: bool) -> tuple[list[dict[str, object]], bool]:
+    """Return what was sent, one table for each event, and whether it was a list."""
+    asked = _asked(query)
+    if not body.strip():
+        return [asked], False
+    if form:
+        return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False
+    sent = decode(_DECODER, body)
+    if isinstance(sent, Mapping):
+        return [{**asked, **sent}], False
+    if not isinstance(sent, list) or not sent:
+        raise _wrong("", "the body must be an event, or a list of events, in JSON")
+    if len(sent) > MAX_EVENTS:
+        raise Malformed(
+            code="too_many",
+            path="",
+            message=f"{len(sent)} events in one request; at most {MAX_EVENTS}",
+        )
+    return [{**asked, **_table(one, f"[{place}]")} for place, one in enumerate(sent)], True
+
+
+def _asked(query: str) -> dict[str, object]:
+    """Read a query; where it holds JSON, that goes before the query's own keys."""
+    asked: dict[str, object] = dict(reversed(_pairs(query)))
+    packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
+    if isinstance(packed, str):
+        return {**asked, **_table(_unpacked(packed), "dtdc")}
+    if isinstance(plain, str):
+        return {**asked, **_table(decode(_DECODER, plain.encode()), "dtcd")}
+    return asked
+
+
+def _unpacked(text: str) -> object:
+    """Undo base 64, of either alphabet; a plus sign may have become a space on its way."""
+    plain = text.strip().replace(" ", "+").translate(_ONE_ALPHABET).rstrip("=")
+    try:
+        packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise _wrong("dtdc", "dtdc is not base64") from None
+    return decode(_DECODER, packed)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            text, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError:
+        raise Malformed(
+            code="too_many", path="", message=f"at most {MAX_PARAMETERS} keys in one request"
+        ) from None
+
+
+def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:
+    """Build the tables and lists that dotted keys name: a number names a place in a list.
+
+    Lists are made as tables whose keys are numbers, and made lists at the end.
+    """
+    root: dict[str, object] = {}
+    for key, text in pairs:
+        *way, last = key.split(".")[:_DEEPEST]
+        inside = root
+        for step in way:
+            deeper = inside.setdefault(step, {})
+            if not isinstance(deeper, dict):
+                deeper = inside[step] = {}
+            inside = deeper
+        inside[last] = text
+    return {name: _listed(value) for name, value in root.items()}
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    inside = {name: _listed(one) for name, one in value.items()}
+    if all(name.isascii() and name.isdigit() for name in inside) and len(inside) <= _LONGEST_LIST:
+        return [inside[name] for name in sorted(inside, key=lambda name: (len(name), name))]
+    return inside
+
+
+def _table(value: object, path: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise _wrong(path, "an event must be an object")
+    return value
+
+
+def _repeated(event: Mapping[str, object], place: int) -> str | None:
+    """Return what a tag that adds GA4's own fields says again when it sends a request again."""
+    if first_text(event, ("x-ga-page_id",)) is None or not event.get("x-ga-request_count"):
+        return None
+    return "\0".join(("DT", *(first_text(event, (key,)) or "" for key in _REPEATED), str(place)))
+
+
+def _wrong(path: str, message: str) -> Malformed:
+    return Malformed(code="wrong_shape", path=path, message=message)
+
+
+_ONE_ALPHABET: Final = str.maketrans("-_", "+/")

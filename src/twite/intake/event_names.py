@@ -1,0 +1,92 @@
+"""What tags call an event → our name of it, as the pixel's `events` in twite.toml have it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from twite.domain.submission import Ignored
+from twite.intake.native_texts import free_text
+
+IGNORE: Final = "ignore"
+MAX_NAME: Final = 64
+
+# Why something was ignored, and what that means. The reference page lists them.
+REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "told_to": "the source's `events` says `ignore`",
+        "not_configured": "the pixel has no event for it",
+        "no_name": "the tag named no event",
+        "preview": "it came from a tag manager's preview page, and from nobody's visit",
+        "bot": "a robot's visit, or a browser that a program drives",
+        "value_limit": "worth more than the source's `browser_value_limit`: a server must say so",
+    }
+)
+
+# Names that mean one of X's event types [doc WEB]: whichever of them the pixel has is the one. The
+# first is the name in our own examples; GA4's recommended names are among them.
+SPELLINGS: Final = (
+    ("purchase", "order", "complete_payment"),
+    ("sign_up", "complete_registration", "registration"),
+    ("lead", "generate_lead", "submit_form"),
+    ("add_to_cart",),
+    ("checkout", "begin_checkout", "initiate_checkout", "checkout_initiated"),
+    ("add_payment_info", "added_payment_info"),
+    ("add_to_wishlist",),
+    ("view_item", "view_content", "content_view"),
+    ("search",),
+    ("page_view", "site_visit", "landing_page_view"),
+    ("download", "file_download"),
+    ("start_trial", "trial"),
+    ("subscribe", "subscription"),
+    ("product_customization", "customize_product"),
+)
+
+_NOT_A_LETTER: Final = re.compile(r"[\W_]+")
+
+
+def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
+    """Return the name among `known` that a tag's event has, or why it has none.
+
+    `chosen` is the source's own table: what it says goes. Else it is the pixel's event of that
+    name, of one that differs in capitals, spaces and hyphens alone, or of one that means the same.
+    """
+    plain = name.strip().lower()
+    if not plain:
+        return ignored_as("", "no_name")
+    target = chosen.get(plain)
+    if target == IGNORE:
+        return ignored_as(name, "told_to")
+    names = tuple(known)
+    if target is not None:
+        return target if target in names else ignored_as(name, "not_configured")
+    if plain in names:
+        return plain
+    squashed = {_squashed(one): one for one in names}
+    own = _squashed(plain)
+    for spelling in (own, *_SAME.get(own, ())):
+        if spelling in squashed:
+            return squashed[spelling]
+    return ignored_as(name, "not_configured")
+
+
+def ignored_as(name: str, reason: str) -> Ignored:
+    """Return it with a name that can be shown: one line, no person."""
+    line = "".join(letter if letter.isprintable() else " " for letter in name.strip()[:256])
+    return Ignored(name=(free_text(line) or "")[:MAX_NAME], reason=reason)
+
+
+@lru_cache(maxsize=1_024)
+def _squashed(name: str) -> str:
+    """`Add to Cart`, `addToCart` and `add-to-cart` are one."""
+    return _NOT_A_LETTER.sub("", name.lower())
+
+
+_SAME: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        _squashed(name): tuple(_squashed(one) for one in group)
+        for group in SPELLINGS
+        for name in group
+    }
+)

@@ -1,0 +1,99 @@
+"""`POST /mp/collect`: the JSON of Google's Measurement Protocol → event data.
+
+How Google itself flattens it is not known [unknown]: here the parameters of an event go before what
+the whole request says.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import Malformed
+from twite.intake.event_consent import strictest
+from twite.intake.event_data import Tagged
+from twite.intake.event_reading import first_text
+from twite.intake.strict_json import decode
+
+MAX_EVENTS: Final = 100  # Google takes 25 [doc]
+
+_SHARED: Final = (
+    "client_id", "user_id", "timestamp_micros", "user_data", "ip_override", "user_agent",
+    "user_location", "device", "validation_behavior", "non_personalized_ads",
+)  # fmt: skip
+_DECODER: Final = msgspec.json.Decoder(dict[str, object])
+
+
+def read(body: bytes, *, measurement: str) -> Tagged:
+    """Read one request. `measurement` is its measurement id, which tells streams apart.
+
+    Raises Malformed for what is no JSON, or not of this shape.
+    """
+    events = events_of(body)
+    return Tagged(
+        events=tuple(events),
+        repeated=tuple(
+            [_repeated(event, place, measurement) for place, event in enumerate(events)]
+        ),
+    )
+
+
+def events_of(body: bytes) -> list[dict[str, object]]:
+    """Return each event as event data. Raises Malformed."""
+    request = decode(_DECODER, body)
+    given = request.get("events")
+    if not isinstance(given, list) or not given:
+        raise _wrong("events", "events must be a list of events")
+    if len(given) > MAX_EVENTS:
+        raise Malformed(
+            code="too_many",
+            path="events",
+            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
+        )
+    shared = {key: request[key] for key in _SHARED if request.get(key) is not None}
+    people = _properties(request.get("user_properties"))
+    if people:
+        shared["x-ga-mp2-user_properties"] = people
+    return [_event(one, f"events[{place}]", request, shared) for place, one in enumerate(given)]
+
+
+def _event(
+    given: object, path: str, request: Mapping[str, object], shared: Mapping[str, object]
+) -> dict[str, object]:
+    if not isinstance(given, Mapping):
+        raise _wrong(path, "an event must be an object with a name")
+    name, params = given.get("name"), given.get("params")
+    if not isinstance(name, str):
+        raise _wrong(f"{path}.name", "an event must have a name, a text")
+    if not isinstance(params, Mapping | None):
+        raise _wrong(f"{path}.params", "the parameters of an event must be an object")
+    event = {**shared, **(params or {}), "event_name": name}
+    if given.get("timestamp_micros") is not None:
+        event["timestamp_micros"] = given["timestamp_micros"]
+    consent = strictest(request.get("consent"), event.get("consent"))
+    if consent:
+        event["consent"] = consent
+    return event
+
+
+def _properties(given: object) -> dict[str, object]:
+    """Take the values out of `{"plan": {"value": "gold"}}`."""
+    if not isinstance(given, Mapping):
+        return {}
+    return {
+        str(name): held.get("value") if isinstance(held, Mapping) else held
+        for name, held in given.items()
+    }
+
+
+def _repeated(event: Mapping[str, object], place: int, measurement: str) -> str | None:
+    """Return what a program says again when it sends a request again: who, and the microsecond."""
+    whose = first_text(event, ("client_id", "user_id"))
+    stamp = first_text(event, ("timestamp_micros",))
+    if whose is None or stamp is None:
+        return None
+    return "\0".join(("MP", measurement, whose, stamp, str(place)))
+
+
+def _wrong(path: str, message: str) -> Malformed:
+    return Malformed(code="wrong_shape", path=path, message=message)

@@ -1,0 +1,144 @@
+"""How a template is run: what goes in, what comes out, and the port of whoever runs it.
+
+A run is a series of turns. Each turn is a pure function of what it is given: the engine knows no
+clock, no chance, no network and no disk. A turn ends when the template waits for nothing (`done`),
+or for answers to its effects, or for time to pass.
+"""
+
+from enum import StrEnum, auto
+from typing import Protocol
+
+import msgspec
+
+from twite.sgtm.effects import AnyEffect
+from twite.sgtm.tree import Tree
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that the container serves. Header names are in lower case."""
+
+    method: str = "GET"
+    path: str = "/"
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    remote_address: str = ""
+
+    def __repr__(self) -> str:
+        return f"Incoming({self.method})"
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `getContainerVersion` tells."""
+
+    container_id: str = "GTM-TWITE"
+    debug_mode: bool = False
+    environment_name: str = "Live"
+    environment_mode: bool = False
+    preview_mode: bool = False
+    version: str = "1"
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `fields` becomes `data`; `now` is in milliseconds; `seed` is the run's chance.
+
+    `event` is None where there is no event, as in a client. `storage` is the template's storage,
+    `listened` the message types that other templates listen to, `extracted` the events of a
+    Measurement Protocol request, `browser_pixels` whether the client can have its browser send
+    pixels.
+    """
+
+    fields: dict[str, Tree]
+    now: int
+    seed: int = 1
+    event: dict[str, Tree] | None = None
+    request: Incoming = Incoming()
+    container: Container = Container()
+    client: str = ""
+    storage: dict[str, Tree] = {}
+    listened: tuple[str, ...] = ()
+    extracted: list[dict[str, Tree]] | None = None
+    browser_pixels: bool = False
+
+    def __repr__(self) -> str:
+        return "Call(***)"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of the effect with this id.
+
+    A request is answered with `status`, `headers` and `body`, or with `reason` (`failed`,
+    `timed_out`); a service with `value` or `reason`; a container run with `phase` (`start`,
+    `complete`); a message with `type` and `value`.
+    """
+
+    id: int
+    status: int | None = None
+    headers: dict[str, str | list[str]] = {}
+    body: str | None = None
+    reason: str | None = None
+    value: Tree = None
+    phase: str | None = None
+    type: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.id}, {self.status or self.reason or self.phase})"
+
+
+class Outcome(StrEnum):
+    """What a tag said of itself."""
+
+    SUCCESS = auto()  # gtmOnSuccess
+    FAILURE = auto()  # gtmOnFailure
+    SILENT = auto()  # neither, so far
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn brought. `error` is what was thrown, or which limit was passed.
+
+    `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds) at which
+    a promise runs out. `done` when neither is. An error ends the run.
+    """
+
+    run: int
+    effects: tuple[AnyEffect, ...] = ()
+    outcome: Outcome = Outcome.SILENT
+    returned: Tree = None
+    error: str | None = None
+    line: int | None = None  # of the template's code, from 1
+    waiting: tuple[int, ...] = ()
+    listening: tuple[str, ...] = ()
+    wake_at: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self.error is not None or not (self.waiting or self.wake_at is not None)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run may cost. `time` is in seconds of CPU a turn, sizes are in bytes."""
+
+    time: float = 0.25
+    memory: int = 16 * 1024 * 1024
+    stack: int = 256 * 1024
+    effects: int = 500  # a run
+    output: int = 1024 * 1024  # characters of effects a run
+    recycle_after: int = 100_000  # runs
+
+
+class Engine(Protocol):
+    """Runs one template. It belongs to the thread that made it, and runs turns one at a time.
+
+    Several runs may wait for their answers at once. After a limit was passed the engine is as new:
+    the runs that waited are lost with it, and `resume` says so by an error.
+    """
+
+    def start(self, call: Call) -> Turn:
+        """Begin a run."""
+
+    def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+        """Go on with a run: answers, or only the time that has passed."""
+
+    def end(self, run: int) -> None:
+        """Forget a run that will not be resumed."""

@@ -1,0 +1,54 @@
+"""JSON whose shape is not known beforehand, and the steps down into it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    Tree: TypeAlias = "str | int | float | bool | list[Tree] | dict[str, Tree] | None"
+else:
+    Tree = Any  # msgspec decodes into it, and follows no recursion
+
+
+class WrongShape(ValueError):
+    """A value is not of the kind that its place needs."""
+
+
+def as_mapping(value: Tree) -> Mapping[str, Tree]:
+    """Return an object. Raises WrongShape."""
+    if not isinstance(value, dict):
+        raise WrongShape(f"an object was expected, not {_named(value)}")
+    return value
+
+
+def as_list(value: Tree) -> list[Tree]:
+    """Return an array; nothing is an empty one. Raises WrongShape."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise WrongShape(f"an array was expected, not {_named(value)}")
+    return value
+
+
+def as_text(value: Tree) -> str:
+    """Return a string; nothing is an empty one. Raises WrongShape."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise WrongShape(f"a string was expected, not {_named(value)}")
+    return value
+
+
+def _named(value: Tree) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"

@@ -1,0 +1,88 @@
+"""Forecasts and alerts: what they are made of, and what alerts remember."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.backlog import Waiting
+from twite.domain.times import HOUR, MINUTE
+from twite.domain.traffic import KEPT_HOURS, Hour
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.queries import query
+
+
+def backlog(connection: sqlite3.Connection) -> list[Waiting]:
+    """Return what is pending, by pixel and hour of receipt."""
+    return [
+        Waiting(pixel=pixel, hour=hour, deliveries=deliveries, oldest=oldest)
+        for pixel, hour, deliveries, oldest in connection.execute(query("backlog"), {"hour": HOUR})
+    ]
+
+
+def delivered(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
+    """Return (moment, conversions) of what X took since a moment, by pixel."""
+    by_pixel: dict[str, list[tuple[int, int]]] = {}
+    values = {"since": since, "minute": MINUTE}
+    for pixel, at, many in connection.execute(query("delivered_since"), values):
+        by_pixel.setdefault(pixel, []).append((at, many))
+    return by_pixel
+
+
+def alerts(connection: sqlite3.Connection) -> list[Alert]:
+    """Return those that are open, or over and not told yet."""
+    return [
+        Alert(
+            id=id_,
+            kind=Kind(kind),
+            subject=subject,
+            reason=reason,
+            opened_at=opened_at,
+            said_at=said_at,
+            news=None if news is None else Phase(news),
+            resolved_at=resolved_at,
+        )
+        for id_, kind, subject, reason, opened_at, said_at, news, resolved_at in connection.execute(
+            query("alerts")
+        )
+    ]
+
+
+def hours(connection: sqlite3.Connection) -> list[Hour]:
+    """Return when something came, by source."""
+    return [
+        Hour(**dict(zip(Hour.__struct_fields__, row, strict=True)))
+        for row in connection.execute(query("traffic"))
+    ]
+
+
+def keep(book: Book, kept: Sequence[Alert], *, gone: Sequence[str]) -> None:
+    """Write alerts down, and forget others."""
+    for alert in kept:
+        book.run(
+            "keep_alert",
+            id=alert.id,
+            kind=alert.kind.value,
+            subject=alert.subject,
+            reason=alert.reason,
+            opened_at=alert.opened_at,
+            said_at=alert.said_at,
+            news=None if alert.news is None else alert.news.value,
+            resolved_at=alert.resolved_at,
+        )
+    for id_ in gone:
+        book.run("forget_alert", id=id_)
+
+
+def note(book: Book, noted: Sequence[Hour]) -> None:
+    """Write hours down, and forget those that are of no more use."""
+    for one in noted:
+        book.run(
+            "note_traffic",
+            source=one.source,
+            hour=one.hour,
+            count=one.count,
+            first_at=one.first_at,
+            last_at=one.last_at,
+            received=one.received,
+        )
+        book.run("forget_traffic", source=one.source, before=one.hour - KEPT_HOURS)

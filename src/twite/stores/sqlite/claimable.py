@@ -1,0 +1,110 @@
+"""What is ready in a lane, each looked at before it may be sent."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import Delivery
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.checksum import checksum
+
+Row = tuple[int, str, int, int, int, int | None, int, int | None]
+_Rows: Final = msgspec.json.Decoder(list[Row])
+# What a damaged row does to the statement that reads many at once.
+_UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeError, TypeError)
+
+
+def claimable(
+    book: Book, *, lane: int, ambiguous_after: int, limit: int
+) -> tuple[list[Delivery], list[int]]:
+    """Return the ready deliveries of a lane in their order, and the ids of damaged ones.
+
+    Damaged is what does not add up, and what has no conversion any more.
+    """
+    wish = {"lane": lane, "ambiguous_after": ambiguous_after, "limit": limit}
+    try:
+        rows, bodies = book.run("claimable", **wish).fetchone()
+        found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
+    except _UNREADABLE as error:
+        if getattr(error, "sqlite_errorcode", 0):
+            raise
+        found = None
+    if found:
+        return found, []
+    # Nothing at all means that there is no conversion to what is ready.
+    return _one_by_one(book, [id_ for (id_,) in book.run("ready_ids", **wish)], lane)
+
+
+def _at_once(
+    seed: int, rows: Sequence[Row], bodies: bytes, *, unsummed: int
+) -> list[Delivery] | None:
+    """Read the one row that holds a batch; None when anything in it does not add up."""
+    found = []
+    start = 0
+    for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:
+        body = bodies[start : start + size]
+        start += size
+        if total is None:
+            if id_ > unsummed:
+                return None
+        elif total != checksum(
+            seed,
+            delivery=id_,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=body,
+        ):
+            return None
+        found.append(
+            Delivery(
+                id=id_,
+                conversion_id=conversion_id,
+                body=body,
+                received_at=received_at,
+                attempts=attempts,
+                ambiguous_since=ambiguous_since,
+                crashes=crashes,
+            )
+        )
+    return found
+
+
+def _one_by_one(
+    book: Book, deliveries: Sequence[int], lane: int
+) -> tuple[list[Delivery], list[int]]:
+    """Read each for itself: one that is damaged must not take others with it."""
+    sound = []
+    damaged = []
+    for id_ in deliveries:
+        row = book.run("ready_one", delivery=id_).fetchone()
+        found = None if row is None else _one(book.seeds[lane], id_, row, book.unsummed)
+        if found is None:
+            damaged.append(id_)
+        else:
+            sound.append(found)
+    return sound, damaged
+
+
+def _one(seed: int, id_: int, row: Sequence[object], unsummed: int) -> Delivery | None:
+    conversion_id, body, received_at, attempts, ambiguous_since, crashes, total = row
+    match conversion_id, body, received_at, attempts, ambiguous_since, crashes:
+        case bytes(), bytes(), int(), int(), int() | None, int():
+            pass
+        case _:
+            return None
+    adds_up = checksum(
+        seed, delivery=id_, received_at=received_at, conversion_id=conversion_id, body=body
+    )
+    if total != adds_up and not (total is None and id_ <= unsummed):
+        return None
+    return Delivery(
+        id=id_,
+        conversion_id=conversion_id.decode("utf-8", "replace"),
+        body=body,
+        received_at=received_at,
+        attempts=attempts,
+        ambiguous_since=ambiguous_since,
+        crashes=crashes,
+    )

@@ -1,0 +1,39 @@
+"""What was decided about consent, and by which policy; inside a transaction or a view."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from twite.gateway.ports import Standing
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.opt_outs import withdraw
+from twite.stores.sqlite.queries import query
+
+
+def policies(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the version of the policy by which each source's deliveries were decided."""
+    return dict(connection.execute(query("policies")).fetchall())
+
+
+def standing(
+    connection: sqlite3.Connection, *, source: str, after: int, limit: int
+) -> list[Standing]:
+    """Return deliveries of a source that may still be sent, by their ids."""
+    wish = {"source": source, "after": after, "limit": limit}
+    return [
+        Standing(delivery=delivery, evidence=None if evidence is None else bytes(evidence))
+        for delivery, evidence in connection.execute(query("standing"), wish).fetchall()
+    ]
+
+
+def note_policy(book: Book, *, source: str, version: str) -> None:
+    book.run("note_policy", source=source, version=version)
+
+
+def take_back(book: Book, deliveries: Sequence[int], *, reason: str, now: int, hold: bool) -> int:
+    """Suppress deliveries, or hold those that are queued; return how many it was."""
+    if not hold:
+        return withdraw(book.run, deliveries, now=now, reason=reason)
+    ids = msgspec.json.encode(deliveries).decode()
+    return book.run("hold_queued", deliveries=ids, now=now, reason=reason).rowcount

@@ -1,0 +1,38 @@
+"""What was ignored, counted inside the running transaction."""
+
+import sqlite3
+from collections import Counter
+from typing import Final
+
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
+from twite.domain.submission import Submission
+from twite.domain.times import DAY
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.queries import query
+
+# Day, source, door, name, reason.
+Tally = Counter[tuple[int, str, str, str, str]]
+
+_NAMES: Final = ("day", "source", "door", "name", "reason")
+
+
+def note(tally: Tally, submission: Submission) -> None:
+    """Count what a submission ignored."""
+    day = submission.received_at // DAY
+    for one in submission.ignored:
+        tally[day, submission.source, submission.door.value, one.name, one.reason] += 1
+
+
+def add(book: Book, tally: Tally) -> None:
+    """Add to what was counted before. The latest names go under OTHER where there are too many."""
+    for key, times in tally.items():
+        named = dict(zip(_NAMES, key, strict=True))
+        book.run("count_ignored", **named, times=times, most=MOST_NAMES, other=OTHER)
+
+
+def ignored(connection: sqlite3.Connection, *, since: int) -> list[IgnoredTally]:
+    """Return what was counted from a day on."""
+    return [
+        IgnoredTally(**dict(zip(_NAMES, row[:-1], strict=True)), times=row[-1])
+        for row in connection.execute(query("ignored"), {"since": since}).fetchall()
+    ]

@@ -1,0 +1,125 @@
+"""What an owner does first: look whether the file is sound, and whether it is the newest of its kind."""
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
+from twite.domain.errors import StoreUnusable
+from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.damage import damaged, is_damage, is_full
+from twite.stores.sqlite.examine import examine
+from twite.stores.sqlite.mark import Mark, deployment_of, mark_path, read_mark, write_mark
+from twite.stores.sqlite.queries import query
+from twite.stores.sqlite.reserve import Reserve
+from twite.stores.sqlite.schema import migrate
+
+# A file of about two gigabytes is looked through in this time; `twite check` takes what it takes.
+CHECKED_FOR: Final = 5.0
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this deployment is, and sentences for whoever runs it."""
+
+    salt: bytes
+    mark: Mark
+    told: tuple[str, ...] = ()
+
+
+class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """Why what is pending may have been sent already: `reason` for it, `found` for a person."""
+
+    reason: str
+    found: str
+
+
+def prepare(path: str, reserve: Reserve) -> Opened:
+    """Make the file ready for its owner. Raises StoreUnusable.
+
+    On a full disk the reserve is given up for it.
+    """
+    create(path)
+    try:
+        told = []
+        if not examine(path, seconds=CHECKED_FOR):
+            told.append(
+                f"the file was looked at for {CHECKED_FOR:.0f} s and not to its end; "
+                "twite check looks at all of it"
+            )
+        try:
+            return _opened(path, told)
+        except sqlite3.OperationalError as error:
+            if not (is_full(error) and reserve.give_up()):
+                raise
+            return _opened(path, told)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise StoreUnusable(
+            path=path,
+            reason=f"it cannot be opened ({error})",
+            cure="Look at the disk, and start again",
+        ) from error
+
+
+def _opened(path: str, told: list[str]) -> Opened:
+    with closing(connect_writer(path)) as connection:
+        migrate(connection, path)
+        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+        conversions = connection.execute(query("last_ids")).fetchone()[1]
+        here = Mark(
+            deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=conversions
+        )
+        left = read_mark(path)
+        doubt = _doubt(path, here, left) if marked else None
+        known = left if left is not None and left.deployment == here.deployment else here
+        begun = Mark(
+            deployment=here.deployment,
+            epoch=max(epoch, known.epoch) + 1,
+            turn=max(turn, known.turn) + (doubt is not None),
+            conversions=conversions,
+        )
+        if not marked:
+            # Before the database says that there is one: else a stop here would look like a loss.
+            write_mark(path, here)
+        connection.execute("BEGIN IMMEDIATE")
+        if doubt is not None:
+            held = _hold(connection, doubt.reason)
+            told.append(f"{doubt.found}: {held} pending deliveries are held")
+        connection.execute(query("opened"), {"epoch": begun.epoch, "turn": begun.turn})
+        connection.execute("COMMIT")
+        if marked and known.conversions > conversions:
+            told.append(
+                f"{known.conversions - conversions} conversions that were received after what the "
+                "database holds are not in it"
+            )
+        write_mark(path, begun)
+    return Opened(salt=salt, mark=begun, told=tuple(told))
+
+
+def _doubt(path: str, here: Mark, left: Mark | None) -> _Doubt | None:
+    name = mark_path(path).name
+    if left is None:
+        return _Doubt(
+            reason=UNKNOWN_COPY,
+            found=f"{name} is not there, or makes no sense, so nobody knows what was sent since",
+        )
+    if left.deployment != here.deployment:
+        return _Doubt(reason=UNKNOWN_COPY, found=f"{name} is that of another store")
+    if left.turn > here.turn:
+        missing = left.turn - here.turn
+        return _Doubt(
+            reason=OLDER_COPY,
+            found=f"the database is an older copy of itself, by {missing} requests to X or more",
+        )
+    return None
+
+
+def _hold(connection: sqlite3.Connection, reason: str) -> int:
+    now = time.time_ns() // 1_000_000
+    held = connection.execute(query("hold_pending"), {"reason": reason, "now": now}).rowcount
+    connection.execute(query("drop_leases"))
+    return held

@@ -1,0 +1,188 @@
+"""What is old goes, in small slices between commits.
+
+    bodies     what X is sent, and what came in, of settled conversions: `keep_bodies` after receipt
+    lives      all the rest of them, with their dedup keys: `keep_lives` after receipt
+    dead       deliveries that rest without a decision are given up `keep_dead` after they came to rest
+
+Submissions are in the order of their receipt, so each kind is a walk with a place in it. What is
+not settled when its time comes is a straggler: it is looked at again until it is. The accounts are
+never touched, and the last submission and the last attempt stay, since ids are counted on from them.
+"""
+
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Final
+
+import msgspec
+
+from twite.domain.dedup import dedup_key
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.stores.sqlite import desk
+from twite.stores.sqlite.book import Book
+
+_SUBMISSIONS: Final = 256
+_KEYS: Final = 1_000
+# How long nothing is looked for where nothing was found, and between two walks through the keys.
+_REST: Final = MINUTE
+_REST_OF_KEYS: Final = DAY
+_PARTS: Final = 256
+# A moment so far ahead was written by a wrong clock: it must not keep all that follows it.
+_AHEAD: Final = DAY
+
+_Ids: Final = msgspec.json.Decoder(list[int])
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept, in milliseconds. `lives` is no less than the dedup window."""
+
+    bodies: int
+    lives: int
+    dead: int
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """How far pruning has come; see the table."""
+
+    bodies: int
+    lives: int
+    key: bytes
+    rested_at: int
+
+
+class Pruner:
+    """Used by the writer's thread alone, inside its transactions."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+        self._resting: dict[Callable[..., int], int] = {}
+        self._straggler = 0
+        self._part = 0
+
+    def slice(self, book: Book, *, now: int, most: int) -> int:
+        """Prune about `most` conversions' worth of one kind; return how much it was, 0 for none."""
+        steps = (self._bodies, self._lives, self._dead, self._stragglers, self._attempts, self._keys)
+        for step in steps:
+            if self._resting.get(step, 0) > now:
+                continue
+            done = step(book, now, most)
+            if done:
+                return done
+            self._resting[step] = now + _REST
+        return 0
+
+    def _bodies(self, book: Book, now: int, most: int) -> int:
+        place = _place(book)
+        found = _old(book, after=place.bodies, now=now, keep=self._keeping.bodies, most=most)
+        if found is None:
+            return 0
+        last, first, end = found
+        book.run("keep_stragglers", first=first, end=end)
+        book.run("empty_conversions", first=first, end=end)
+        book.run("empty_submissions", after=place.bodies, last=last)
+        _note(book, msgspec.structs.replace(place, bodies=last))
+        return max(1, end - first)
+
+    def _lives(self, book: Book, now: int, most: int) -> int:
+        place = _place(book)
+        found = _old(book, after=place.lives, now=now, keep=self._keeping.lives, most=most)
+        if found is None:
+            return 0
+        last, first, end = found
+        _forget(book, first=first, end=end)
+        book.run("forget_submissions", after=place.lives, last=last)
+        _note(book, msgspec.structs.replace(place, lives=last))
+        return max(1, end - first)
+
+    def _dead(self, book: Book, now: int, most: int) -> int:
+        before = now - self._keeping.dead
+        ids, count = book.run("rested_long", before=before, limit=most).fetchone()
+        if count:
+            note = f"nobody decided about it within {self._keeping.dead // HOUR} hours"
+            desk.discard(book, _Ids.decode(ids), now=now, note=note)
+        return int(count)
+
+    def _stragglers(self, book: Book, now: int, most: int) -> int:
+        rows = book.run("stragglers", after=self._straggler, limit=most).fetchall()
+        lives = _place(book).lives
+        for delivery, settled, at, submission in rows:
+            if not settled or (at or 0) >= now - self._keeping.bodies:
+                continue
+            one = {"first": delivery, "end": delivery + 1}
+            if submission is not None and submission <= lives:
+                _forget(book, **one)
+                book.run("forget_submissions", after=submission - 1, last=submission)
+            else:
+                book.run("empty_conversions", **one)
+            book.run("forget_straggler", delivery=delivery)
+        # Then from the first again.
+        self._straggler = rows[-1][0] if len(rows) == most else 0
+        return len(rows) if len(rows) == most else 0
+
+    def _attempts(self, book: Book, now: int, most: int) -> int:
+        before = now - self._keeping.lives - self._keeping.dead
+        return book.run("forget_attempts", before=before, limit=most).rowcount
+
+    def _keys(self, book: Book, now: int, most: int) -> int:
+        place = _place(book)
+        if place.rested_at > now - _REST_OF_KEYS and not place.key:
+            return 0
+        row = book.run("first_kept", lives=place.lives).fetchone()
+        before = 0 if row is None else row[0]
+        if self._part < _PARTS:
+            book.keys.forget(self._part, before)
+            self._part += 1
+            return 1
+        if book.run("forget_logged_keys", before=before, limit=most).rowcount:
+            return most
+        rows = book.run("next_keys", after=place.key, limit=_KEYS).fetchall()
+        old = [key for key, delivery in rows if delivery < before]
+        if old:
+            places = msgspec.json.encode(list(range(len(old)))).decode()
+            book.run("forget_keys", keys=b"".join(old), places=places)
+        if len(rows) == _KEYS:
+            _note(book, msgspec.structs.replace(place, key=rows[-1][0]))
+            return _KEYS
+        self._part = 0
+        _note(book, msgspec.structs.replace(place, key=b"", rested_at=now))
+        return 0
+
+
+def _old(
+    book: Book, *, after: int, now: int, keep: int, most: int
+) -> tuple[int, int, int] | None:
+    """Return (last submission, first conversion, end of conversions) of a slice, or None."""
+    rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
+    taken = 0
+    last = None
+    for id_, first, entries, _ in takewhile(
+        lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows
+    ):
+        if last is not None and taken + entries > most:
+            break
+        taken += entries
+        last = id_, first + entries
+    return None if last is None else (last[0], rows[0][1], last[1])
+
+
+def _forget(book: Book, *, first: int, end: int) -> None:
+    """Delete what is known of settled conversions."""
+    between = {"first": first, "end": end}
+    for delivery, pixel, event, conversion_id in book.run("old_suppressed", **between).fetchall():
+        key = dedup_key(pixel, event, conversion_id)
+        book.run("forget_suppression", key=key, delivery=delivery)
+    for name in (
+        "forget_attempted",
+        "forget_repeated",
+        "forget_discarded",
+        "forget_conversions",
+    ):
+        book.run(name, **between)
+
+
+def _place(book: Book) -> _Place:
+    row = book.run("pruning").fetchone()
+    return _Place(**dict(zip(_Place.__struct_fields__, row, strict=True)))
+
+
+def _note(book: Book, place: _Place) -> None:
+    book.run("note_pruning", **msgspec.structs.asdict(place))

@@ -1,0 +1,59 @@
+"""Room kept for the day when the disk is full: `<database>.reserve`.
+
+It is given up then, so that what was taken in can still be sent and settled while nothing new is
+taken in; and made again when there is room.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+
+class Reserve:
+    """Used by the writer's thread, which gives it up, and by one that makes it again."""
+
+    def __init__(self, database: str, size: int) -> None:
+        """`size` is in bytes; 0 keeps none."""
+        self.path = Path(f"{database}.reserve")
+        self._size = size
+
+    @property
+    def there(self) -> bool:
+        """Whether all of it is on the disk."""
+        try:
+            return self.path.stat().st_size == self._size > 0
+        except OSError:
+            return False
+
+    def make(self) -> bool:
+        """Take the room, if as much and a quarter more is free; return whether it is there."""
+        if self._size == 0:
+            self.give_up()
+            return False
+        if self.there:
+            return True
+        try:
+            # One of another size, or one that was not finished.
+            self.path.unlink(missing_ok=True)
+            if shutil.disk_usage(self.path.parent).free < self._size + self._size // 4:
+                return False
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+            try:
+                os.posix_fallocate(descriptor, 0, self._size)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self.give_up()
+            return False
+        return True
+
+    def give_up(self) -> bool:
+        """Let go of it; return whether there was any."""
+        try:
+            self.path.unlink()
+        except OSError:
+            return False
+        return True

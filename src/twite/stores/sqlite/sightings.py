@@ -1,0 +1,37 @@
+"""Which conversion ids were seen on which way: written with the submission, read as counts."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, Overlap, Sighting
+from twite.domain.times import DAY
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.queries import query
+
+# So many old ones go for each new one: the table shrinks to what it should hold by and by.
+_FORGOTTEN_FOR_EACH: Final = 4
+
+
+def add(book: Book, seen: Sequence[Sighting]) -> None:
+    """Write sightings inside the running transaction, and forget the oldest."""
+    rows: list[object] = []
+    for one in seen:
+        lane = book.lane(one.pixel, one.event)
+        rows += (
+            one.at, lane, one.way.value, one.conversion_id,
+            one.email_mark, one.phone_mark, one.click_mark,
+        )  # fmt: skip
+    book.add_rows("add_sightings", rows, 7)
+    latest = max(one.at for one in seen)
+    book.run("forget_sightings", before=latest - KEPT_FOR, limit=_FORGOTTEN_FOR_EACH * len(seen))
+
+
+def overlap(connection: sqlite3.Connection, *, since: int) -> list[Overlap]:
+    """Return what went which way, from a moment on."""
+    names = Overlap.__struct_fields__
+    values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
+    return [
+        Overlap(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("overlap"), values).fetchall()
+    ]

@@ -1,0 +1,102 @@
+"""What an owner does by itself, now and then: make room again on the disk, and prune."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from twite.domain.errors import LedgerUnavailable
+from twite.stores.sqlite.pruning import Keeping, Pruner
+from twite.stores.sqlite.reserve import Reserve
+from twite.stores.sqlite.writer import Writer
+
+# How soon after there is room again submissions are taken again, in seconds.
+_LOOK_FOR_ROOM: Final = 0.5
+_LOOK_FOR_OLD: Final = 5.0
+# A slice of pruning is to take so long, and the writer is free four times as long after it.
+_SLICE: Final = 0.004
+_SHARE: Final = 4
+_LEAST: Final = 16
+_MOST: Final = 1_000
+
+
+class Upkeep:
+    """Runs from `start` to `close`, on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        reserve: Reserve,
+        keeping: Keeping | None,
+        pruned: Callable[[], None],
+    ) -> None:
+        """Without `keeping`, nothing is pruned. `pruned` is called when there is no more to."""
+        self._writer = writer
+        self._reserve = reserve
+        self._pruner = None if keeping is None else Pruner(keeping)
+        self._pruned = pruned
+        self._tasks: list[asyncio.Task[None]] = []
+        # Moments are counted on from here: a wall clock that jumps must not make things old.
+        self._began = time.time_ns() // 1_000_000, time.monotonic()
+        self._size = 128
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._mind_the_room()),
+            asyncio.create_task(self._prune()),
+        ]
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _mind_the_room(self) -> None:
+        """Keep the reserve, and let submissions in again once it is there again."""
+        await asyncio.to_thread(self._reserve.make)
+        while True:
+            had = self._reserve.there
+            await asyncio.sleep(_LOOK_FOR_ROOM)
+            if self._writer.refusing is None and had == self._reserve.there:
+                continue
+            # Without one there is nothing to wait for but that the next try goes well.
+            if await asyncio.to_thread(self._reserve.make) or not had:
+                self._writer.refusing = None
+
+    async def _prune(self) -> None:
+        pruner = self._pruner
+        if pruner is None:
+            return
+        something = False
+        while True:
+            done, took = 0, 0.0
+            with suppress(LedgerUnavailable):
+                done, took = await self._writer.submit_act(
+                    lambda book: _timed(lambda: pruner.slice(book, now=self._now(), most=self._size))
+                )
+            if not done:
+                if something:
+                    self._pruned()
+                something = False
+                await asyncio.sleep(_LOOK_FOR_OLD)
+                continue
+            something = True
+            if took > _SLICE:
+                self._size = max(_LEAST, self._size * 3 // 4)
+            elif took < _SLICE / 2:
+                self._size = min(_MOST, self._size * 5 // 4)
+            await asyncio.sleep(max(_SLICE, took) * _SHARE)
+
+    def _now(self) -> int:
+        wall, monotonic = self._began
+        return wall + int((time.monotonic() - monotonic) * 1_000)
+
+
+def _timed(act: Callable[[], int]) -> tuple[int, float]:
+    began = time.perf_counter()
+    return act(), time.perf_counter() - began

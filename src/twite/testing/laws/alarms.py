@@ -1,0 +1,121 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What is to be expected, and what alerts remember."""
+
+import msgspec
+
+from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.backlog import Waiting
+from twite.domain.times import HOUR, MINUTE
+from twite.domain.traffic import KEPT_HOURS, Hour
+from twite.testing.builders import NOW
+from twite.testing.laws.acts import (
+    PIXEL,
+    Store,
+    bury,
+    claim,
+    deliver,
+    delivered,
+    postponed,
+    record,
+    settle,
+)
+
+_HOUR = NOW // HOUR
+
+
+def _an_alert(id_: str = "a", **more: object) -> Alert:
+    alert = Alert(
+        id=id_, kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=NOW, said_at=NOW
+    )
+    return msgspec.structs.replace(alert, **more)
+
+
+def _an_hour(hour: int, **more: object) -> Hour:
+    at = hour * HOUR
+    one = Hour(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
+    return msgspec.structs.replace(one, **more)
+
+
+class AlarmLaws:
+    async def test_the_backlog_is_counted_by_pixel_and_hour_of_receipt(self, store: Store) -> None:
+        begin = _HOUR * HOUR
+        await record(store, "one", receipt="r1", at=begin + 7)
+        await record(store, "two", receipt="r2", at=begin + 5)
+        await record(store, "later", receipt="r3", at=begin + 2 * HOUR)
+        await record(store, "other", receipt="r4", at=begin, pixel="p2")
+
+        assert list(await store.backlog()) == [
+            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=2, oldest=begin + 5),
+            Waiting(pixel=PIXEL, hour=_HOUR + 2, deliveries=1, oldest=begin + 2 * HOUR),
+            Waiting(pixel="p2", hour=_HOUR, deliveries=1, oldest=begin),
+        ]
+
+    async def test_the_backlog_holds_what_is_sending_and_postponed_and_nothing_at_rest(
+        self, store: Store
+    ) -> None:
+        await bury(store, "dead")
+        await deliver(store, "delivered")
+        await record(store, "postponed", receipt="r1")
+        batch = await claim(store)
+        await settle(store, batch, "errored", postponed(batch, until=NOW + HOUR))
+        await record(store, "sending", receipt="r2")
+        await claim(store)
+        await record(store, "ready", receipt="r3")
+
+        assert list(await store.backlog()) == [
+            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=3, oldest=NOW)
+        ]
+
+    async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:
+        await deliver(store, "order-1")
+
+        assert list(await store.backlog()) == []
+
+    async def test_what_x_took_is_told_by_pixel_and_what_it_refused_is_not(
+        self, store: Store
+    ) -> None:
+        await bury(store, "dead")
+        for minute in (0, 2):
+            await record(store, f"order-{minute}", receipt=f"r{minute}")
+            batch = await claim(store)
+            at = NOW + minute * MINUTE
+            await settle(store, batch, "delivered", delivered(batch), at=at)
+
+        found = await store.delivered(since=NOW + MINUTE)
+
+        assert {pixel: sum(many for _, many in some) for pixel, some in found.items()} == {PIXEL: 1}
+        assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])
+
+    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
+        await store.keep([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
+
+        told = _an_alert(news=None, reason="403", said_at=NOW + 1)
+        await store.keep([told], gone=["b", "unknown"])
+
+        assert list(await store.alerts()) == [told]
+
+    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
+        over = _an_alert(news=Phase.RESOLVED, resolved_at=NOW + 1)
+
+        await store.keep([over])
+
+        assert list(await store.alerts()) == [over]
+
+    async def test_hours_are_kept_and_replaced(self, store: Store) -> None:
+        await store.note([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
+
+        more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
+        await store.note([more])
+
+        assert list(await store.hours()) == [_an_hour(3), more, _an_hour(5, source="till")]
+
+    async def test_hours_long_before_a_source_s_last_are_forgotten(self, store: Store) -> None:
+        await store.note([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
+
+        await store.note([_an_hour(2 + KEPT_HOURS)])
+
+        assert [(one.source, one.hour) for one in await store.hours()] == [
+            ("shop", 2),
+            ("shop", 2 + KEPT_HOURS),
+            ("till", 1),
+        ]

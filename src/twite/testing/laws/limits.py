@@ -1,0 +1,191 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What outlives a process beside deliveries: spent limits, doubts, and what senders failed with."""
+
+from twite.domain.delivery import (
+    MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
+    Fate,
+    State,
+    Trigger,
+)
+from twite.gateway.ports import Closure
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    EVENT,
+    FAR,
+    PIXEL,
+    Store,
+    balanced,
+    bury,
+    claim,
+    ids,
+    lives,
+    record,
+    settle,
+    sweep,
+)
+
+
+def lapsed(*deliveries: int, until: int = NOW) -> Fate:
+    """Return the fate that the sender failed with them."""
+    return Fate(trigger=Trigger.LAPSED, deliveries=deliveries, due_at=until)
+
+
+def held(*deliveries: int, reason: str) -> Fate:
+    """Return the fate that they are held."""
+    return Fate(trigger=Trigger.HELD, deliveries=deliveries, reason=reason)
+
+
+class LimitLaws:
+    async def test_a_spent_limit_is_on_record_until_its_moment(self, store: Store) -> None:
+        until_ten = Closure(pixel=PIXEL, until=NOW + 10, reason="429")
+        await store.close_limits([until_ten, Closure(pixel="p2", until=NOW + 5, reason="429")])
+
+        before, after = await store.closures(now=NOW + 5), await store.closures(now=NOW + 10)
+
+        assert (list(before), list(after)) == ([until_ten], [])
+
+    async def test_a_later_word_on_a_limit_replaces_the_earlier(self, store: Store) -> None:
+        for until in (NOW + 10, NOW + 5):
+            await store.close_limits([Closure(pixel=PIXEL, until=until, reason="429")])
+
+        assert [one.until for one in await store.closures(now=NOW)] == [NOW + 5]
+
+    async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
+        self, store: Store
+    ) -> None:
+        empty = await store.latest()
+        await record(store, "order-1", at=NOW + 7)
+        recorded = await store.latest()
+        batch = await claim(store, now=NOW + 8)
+        await settle(store, batch, "errored", at=NOW + 9)
+
+        assert (empty, recorded, await store.latest()) == (0, NOW + 7, NOW + 9)
+
+
+class CrashLaws:
+    async def test_a_batch_that_failed_twice_is_sent_one_by_one(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
+        for _ in range(2):
+            batch = await claim(store)
+            both = [one.id for one in batch.deliveries]
+            await settle(store, batch, "errored", lapsed(*both), ambiguous=True)
+
+        alone = await claim(store)
+
+        assert (ids(alone), ids(await claim(store))) == (["a"], ["b"])
+
+    async def test_what_the_sender_fails_with_alone_is_given_up_after_three_times(
+        self, store: Store
+    ) -> None:
+        await record(store, "a")
+        for _ in range(3):
+            batch = await claim(store)
+            late = await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+
+        (life,) = await lives(store, "a")
+        assert (late, life.state, life.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
+        assert (await balanced(store)).dead == 1
+
+    async def test_an_answer_ends_the_suspicion(self, store: Store) -> None:
+        await record(store, "a")
+        for _ in range(2):
+            batch = await claim(store)
+            await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+        batch = await claim(store)
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW)
+
+        await settle(store, batch, "errored", back)
+
+        assert (await claim(store)).deliveries[0].crashes == 0
+
+    async def test_what_nothing_was_found_wrong_with_is_no_suspect(self, store: Store) -> None:
+        await record(store, "a")
+        batch = await claim(store, lease_until=NOW + 10)
+
+        await sweep(store, now=NOW + 11)
+
+        assert batch.deliveries[0].crashes == 0
+        assert (await claim(store, now=NOW + 11)).deliveries[0].crashes == 0
+        assert QUARANTINED > 3
+
+
+class DoubtLaws:
+    async def test_what_was_given_up_may_be_held_instead(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+
+        done = await store.doubt([dead, 999_999], reason="refused alike", now=NOW + 1)
+
+        (life,) = await lives(store, "order-1")
+        assert (done, life.state, life.reason) == (1, State.HELD, "refused alike")
+
+    async def test_what_is_held_for_a_reason_of_ours_is_recalled_once(self, store: Store) -> None:
+        await record(store, "order-1")
+        recalled = []
+        for _ in range(2):
+            batch = await claim(store)
+            fate = held(batch.deliveries[0].id, reason="refused alike: 400")
+            await settle(store, batch, "rejected", fate)
+            recalled.append(
+                await store.recall(pixel=PIXEL, event=EVENT, reason="refused alike", now=NOW)
+            )
+
+        (life,) = await lives(store, "order-1")
+        assert (recalled, life.state) == ([1, 0], State.HELD)
+
+    async def test_what_is_held_for_another_reason_stays(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "rejected", held(batch.deliveries[0].id, reason="404"))
+
+        done = await store.recall(pixel=PIXEL, event=EVENT, reason="refused alike", now=NOW)
+
+        (life,) = await lives(store, "order-1")
+        assert (done, life.state) == (0, State.HELD)
+
+
+class ClockLaws:
+    async def test_what_is_due_further_than_anything_may_be_is_due_now(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        back = Fate(
+            trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW + 10
+        )
+        await settle(store, batch, "errored", back)
+
+        within = await sweep(store, now=NOW, furthest=NOW + 10)
+        beyond = await sweep(store, now=NOW, furthest=NOW + 9)
+
+        assert (within.promoted, beyond.promoted) == (0, 1)
+        assert ids(await claim(store)) == ["order-1"]
+
+    async def test_a_lease_that_is_held_does_not_lapse_whatever_the_time(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+        batch = await claim(store, lease_until=NOW + 10)
+
+        held_on = await sweep(store, now=FAR, holding=[batch.lease])
+        let_go = await sweep(store, now=FAR)
+
+        assert (held_on.lapsed, let_go.lapsed) == (0, 1)
+
+    async def test_a_lease_that_ends_further_than_any_may_lapses(self, store: Store) -> None:
+        await record(store, "order-1")
+        await claim(store, lease_until=NOW + 100)
+
+        swept = await sweep(store, now=NOW, furthest=NOW + 99)
+
+        assert swept.lapsed == 1
+
+    async def test_what_is_ambiguous_of_a_cautious_pixel_is_held(self, store: Store) -> None:
+        for pixel in (PIXEL, "p2"):
+            await record(store, "order-1", receipt=f"r-{pixel}", pixel=pixel)
+            await claim(store, pixel=pixel, lease_until=NOW + 10)
+
+        swept = await sweep(store, now=NOW + 11, cautious=[PIXEL])
+
+        (life,) = await lives(store, "order-1")
+        assert (swept.lapsed, swept.held) == (2, 1)
+        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)

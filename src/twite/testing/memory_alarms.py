@@ -1,0 +1,62 @@
+"""What forecasts and alerts need of a store, in memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from twite.domain.alert import Alert
+from twite.domain.backlog import Waiting
+from twite.domain.delivery import State
+from twite.domain.times import HOUR
+from twite.domain.traffic import KEPT_HOURS, Hour
+
+if TYPE_CHECKING:
+    from twite.testing.memory_row import Row
+
+_PENDING = (State.QUEUED, State.SENDING)
+
+
+class MemoryAlarms:
+    """Outlook and Alarms. `_rows` are the store's conversions, `_taken` what X took, and when."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._taken: list[tuple[str, int, int]] = []
+        self._alerts: dict[str, Alert] = {}
+        self._hours: dict[tuple[str, int], Hour] = {}
+
+    async def backlog(self) -> Sequence[Waiting]:
+        received: dict[tuple[str, int], list[int]] = {}
+        for row in self._rows.values():
+            if row.state in _PENDING:
+                key = (row.entry.pixel, row.received_at // HOUR)
+                received.setdefault(key, []).append(row.received_at)
+        return [
+            Waiting(pixel=pixel, hour=hour, deliveries=len(moments), oldest=min(moments))
+            for (pixel, hour), moments in sorted(received.items())
+        ]
+
+    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        by_pixel: dict[str, list[tuple[int, int]]] = {}
+        for pixel, at, many in sorted(self._taken):
+            if at >= since:
+                by_pixel.setdefault(pixel, []).append((at, many))
+        return by_pixel
+
+    async def alerts(self) -> Sequence[Alert]:
+        return sorted(self._alerts.values(), key=lambda one: (one.opened_at, one.id))
+
+    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
+        self._alerts |= {one.id: one for one in alerts}
+        for id_ in gone:
+            self._alerts.pop(id_, None)
+
+    async def hours(self) -> Sequence[Hour]:
+        return [self._hours[key] for key in sorted(self._hours)]
+
+    async def note(self, hours: Sequence[Hour]) -> None:
+        for noted in hours:
+            self._hours[noted.source, noted.hour] = noted
+            first = noted.hour - KEPT_HOURS
+            for source, hour in list(self._hours):
+                if source == noted.source and hour < first:
+                    del self._hours[source, hour]

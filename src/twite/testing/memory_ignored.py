@@ -1,0 +1,30 @@
+"""What a store counts of what was ignored, in memory."""
+
+from collections.abc import Sequence
+
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
+from twite.domain.submission import Submission
+from twite.domain.times import DAY
+
+
+class MemoryIgnored:
+    """Counts by day, source, door, name and reason."""
+
+    def __init__(self) -> None:
+        self._ignored: dict[tuple[int, str, str, str, str], int] = {}
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        return [
+            IgnoredTally(day=day, source=source, door=door, name=name, reason=reason, times=times)
+            for (day, source, door, name, reason), times in sorted(self._ignored.items())
+            if day >= since
+        ]
+
+    def _note(self, submission: Submission) -> None:
+        day, source, door = submission.received_at // DAY, submission.source, submission.door.value
+        for one in submission.ignored:
+            key = day, source, door, one.name, one.reason
+            if key not in self._ignored:
+                full = sum(known[:2] == key[:2] for known in self._ignored) >= MOST_NAMES
+                key = day, source, door, OTHER if full else one.name, one.reason
+            self._ignored[key] = self._ignored.get(key, 0) + 1

@@ -1,0 +1,54 @@
+"""A shop, a gateway and an emulator of X, each on a socket of its own, and a real browser."""
+
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
+
+from shop import Shop, Street, a_street
+from visitor import FLAGS, Visitor
+
+from twite.testing.emulator import running_emulator
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("no Chromium: install it, or name one with TWITE_CHROMIUM")
+    return found
+
+
+@pytest.fixture(scope="session")
+def street(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    with Shop() as shop, running_emulator() as emulator:
+        folder = tmp_path_factory.mktemp("gateway")
+        with a_street(folder, shop, emulator) as street:
+            yield street
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(browser: Browser, street: Street) -> AsyncIterator[Visitor]:
+    """Somebody with a browser of their own, in a street where nothing has happened yet."""
+    street.emulator.reset("received")
+    street.shop.clear()
+    async with Visitor.in_context(browser, street) as visitor:
+        yield visitor

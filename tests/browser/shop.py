@@ -1,0 +1,150 @@
+"""A shop that serves whatever pages a test gives it, beside a gateway and an emulated X."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from house import Gateway
+
+from twite.testing.emulator import Emulator
+
+# Browsers take *.localhost for this machine, and for as safe as https.
+HOST = "shop.localhost"
+GATEWAY_HOST = "t.shop.localhost"
+
+STUB = "window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };"
+# What X asks people to put into their pages, in our words.
+X_STUB = """
+  window.twq = window.twq || function () { twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments); };
+  twq.version = '1.1'; twq.queue = twq.queue || [];
+  var tag = document.createElement('script'); tag.async = true; tag.src = '%s';
+  document.head.appendChild(tag);
+  twq('config', 'o8z6j');
+"""
+SOURCES = """
+[[source]]
+name = "page"
+origins = ["{origin}"]
+pixel = "o8z6j"
+region = "GB"
+[[source]]
+name = "asking"
+origins = ["{origin}"]
+pixel = "o8z6j"
+consent = "required"
+[[source]]
+name = "hiding"
+origins = ["{origin}"]
+pixel = "o8z6j"
+cookie = {{ http_only = true, days = 30 }}
+"""
+
+
+class Shop:
+    """Pages by path. `asked` are the paths that browsers asked for."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, tuple[str, dict[str, str]]] = {}
+        self.asked: list[str] = []
+        shop = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                shop.asked.append(self.path)
+                found = shop._pages.get(urlsplit(self.path).path)
+                text, headers = found or ("", {})
+                self.send_response(200 if found else 404)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self._server.daemon_threads = True
+        self.origin = f"http://{HOST}:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def clear(self) -> None:
+        self._pages.clear()
+        self.asked.clear()
+
+    def page(self, path: str, body: str, *, head: str = "", **headers: str) -> None:
+        text = f"<!doctype html><html><head><title>A shop</title>{head}</head><body>{body}</body>"
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._pages[path] = text, {"content-type": "text/html; charset=utf-8", **said}
+
+    def file(self, path: str, text: str, kind: str = "text/javascript") -> None:
+        self._pages[path] = text, {"content-type": kind}
+
+
+class Street:
+    """All three, and the parts of pages that know their addresses."""
+
+    def __init__(self, shop: Shop, gateway: Gateway, emulator: Emulator) -> None:
+        self.shop = shop
+        self.gateway = gateway
+        self.emulator = emulator
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{GATEWAY_HOST}:{urlsplit(self.gateway.url).port}"
+
+    @property
+    def pixel_url(self) -> str:
+        return f"{self.emulator.url}/uwt.js"
+
+    def tag(self, source: str = "page", **attributes: str) -> str:
+        """Our script, with attributes like data_pixel."""
+        said = {"data-pixel-url": self.pixel_url} | {
+            name.replace("_", "-"): value for name, value in attributes.items()
+        }
+        written = " ".join(f"{name}='{value}'" for name, value in said.items())
+        address = f"{self.gateway_url}/twite.js?s={source}"
+        return f"<script>{STUB}</script><script async src='{address}' {written}></script>"
+
+    def x_tag(self) -> str:
+        """X's base code, which loads the emulator's stand-in."""
+        return f"<script>{X_STUB % self.pixel_url}</script>"
+
+    def counted(self, conversion_id: str, event: str = "o8z6k") -> dict[str, int]:
+        """How often X had it by API and by pixel, and how often X counted it."""
+        pixels = self.emulator.counted(ids=True)["pixels"]
+        found = pixels.get("o8z6j", {}).get("events", {}).get(event, {}).get("ids", {})
+        tally = found.get(conversion_id, {"api": 0, "pixel": 0, "counted": 0})
+        return {name: tally[name] for name in ("api", "pixel", "counted")}
+
+    def sent(self) -> list[dict[str, object]]:
+        """The conversions that X had by API, in order."""
+        entries = self.emulator.received(bodies=True)["entries"]
+        return [one for entry in entries for one in json.loads(entry["body"])["conversions"]]
+
+    def hits(self) -> list[dict[str, object]]:
+        """What X's script was told of events, in order."""
+        hits = [hit["parameters"] for hit in self.emulator.hits()["hits"]]
+        return [json.loads(hit["event"]) for hit in hits if hit["txn_id"] != "o8z6j"]
+
+
+@contextmanager
+def a_street(folder: Path, shop: Shop, emulator: Emulator) -> Iterator[Street]:
+    gateway = Gateway(folder, emulator.url)
+    settings = gateway.config.read_text()
+    # The visitors of the tests say where they are from.
+    settings = settings.replace("[store]", 'trusted_proxies = ["127.0.0.1/32"]\n[store]', 1)
+    gateway.config.write_text(settings + SOURCES.format(origin=shop.origin))
+    with gateway:
+        yield Street(shop, gateway, emulator)

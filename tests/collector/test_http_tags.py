@@ -1,0 +1,330 @@
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from tag_stage import CLICK, KEY, NOW, PAGE, TagStage, a_shop, what_it_needs
+
+GA4 = "/g/collect?v=2&tid=G-1&cid=1.2&sid=3&_p=4&_s=5"
+LANDING = f"&dl={quote(f'{PAGE}/thanks?twclid={CLICK}', safe='')}"
+BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
+SIGNED_UP = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1","twclid":"abc"}}]}'
+PROXY = (ip_network("127.0.0.1/32"),)
+
+
+@pytest.fixture
+def doors(staged) -> Callable[..., Awaitable[TagStage]]:
+    async def open_(*sources, **said) -> TagStage:
+        needs, store = what_it_needs(*sources)
+        return TagStage(await staged(**needs, trusted_proxies=PROXY, **said), store)
+
+    return open_
+
+
+@pytest.fixture
+async def door(doors) -> TagStage:
+    return await doors()
+
+
+async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_and_browser(door):
+    heard = await door.of_page(
+        "POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"}
+    )
+
+    assert (heard.status, heard.body) == (200, b"")
+    assert await door.sent() == [
+        {
+            "conversion_id": "T-1",
+            "conversion_time": "2026-11-25T09:46:40.000Z",
+            "event_id": "o8z6k",
+            "event_source_url": f"{PAGE}/thanks",
+            "identifiers": [
+                {"twclid": CLICK},
+                {"ip_address": "203.0.113.7", "user_agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+            ],
+            "price_currency": "EUR",
+            "value": "49.90",
+        }
+    ]
+
+
+async def test_the_page_may_read_the_answer_with_its_cookies(door):
+    heard = await door.of_page("POST", GA4 + LANDING, BOUGHT)
+
+    assert heard.headers["access-control-allow-origin"] == PAGE
+    assert heard.headers["access-control-allow-credentials"] == "true"
+    assert heard.headers["vary"] == "Origin"
+
+
+async def test_a_retried_hit_is_one_conversion(door):
+    for _ in range(2):
+        await door.of_page("POST", GA4 + LANDING, b"en=sign_up")
+
+    assert len(await door.sent()) == 1
+
+
+async def test_two_hits_of_one_page_are_two_conversions(door):
+    await door.of_page("POST", GA4 + LANDING, b"en=sign_up\nen=sign_up")
+    await door.of_page("POST", (GA4 + LANDING).replace("_s=5", "_s=6"), b"en=sign_up")
+
+    assert len({one["conversion_id"] for one in await door.sent()}) == 3
+
+
+async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_kept(door):
+    heard = await door.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
+
+    assert heard.status == 200
+    assert await door.ignored() == [
+        ("scroll", "not_configured", 2),
+        ("user_engagement", "not_configured", 1),
+    ]
+    assert await door.sent() == []
+
+
+@pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
+async def test_pages_of_another_origin_are_refused_with_words(door, path):
+    heard = await door.of_page("POST", path, b"", origin="https://other.example")
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_wrong")
+    assert "https://other.example" in heard.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
+async def test_who_shows_neither_a_key_nor_an_origin_is_refused(door, path):
+    heard = await door.of_page("POST", path, b"", origin=None)
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_missing")
+
+
+async def test_an_image_without_an_origin_is_known_by_its_referer(door):
+    heard = await door.of_page(
+        "GET", f"{GA4}{LANDING}&en=sign_up", origin=None, headers={"Referer": f"{PAGE}/"}
+    )
+
+    assert heard.status == 200
+    assert len(await door.sent()) == 1
+
+
+@pytest.mark.parametrize("path", ["/g/collect", "/mp/collect", "/data"])
+async def test_a_preflight_is_answered_for_pages_of_the_source_alone(door, path):
+    right = await door.of_page("OPTIONS", path)
+    wrong = await door.of_page("OPTIONS", path, origin="https://other.example")
+
+    assert (right.status, right.headers["access-control-allow-origin"]) == (204, PAGE)
+    assert "content-type" in right.headers["access-control-allow-headers"]
+    assert wrong.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/g/collect", "GET, POST, OPTIONS"),
+        ("/mp/collect", "POST, OPTIONS"),
+        ("/data", "GET, POST, OPTIONS"),
+    ],
+)
+async def test_another_method_is_told_which_there_are(door, path, allowed):
+    heard = await door.of_page("PUT", path)
+
+    assert (heard.status, heard.headers["allow"]) == (405, allowed)
+
+
+async def test_a_wrong_secret_is_refused(door):
+    heard = await door.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "key_wrong")
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(door, key):
+    body = {
+        "ip_override": "198.51.100.9",
+        "user_agent": "Mozilla/5.0 Phone",
+        "events": [{"name": "sign_up", "params": {"event_id": "e-1"}}],
+    }
+    path = "/mp/collect?measurement_id=G-1" + ("" if key else f"&api_secret={KEY}")
+
+    heard = await door.of_server("POST", path, msgspec.json.encode(body), key=key)
+
+    assert (heard.status, heard.body) == (204, b"")
+    assert [one["identifiers"] for one in await door.sent()] == [
+        [{"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}]
+    ]
+
+
+async def test_a_servers_own_address_is_nobodys(door):
+    path = f"/mp/collect?api_secret={KEY}"
+    body = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1"}}]}'
+
+    heard = await door.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
+
+    assert heard.status == 422
+    assert [one["code"] for one in heard.json()["errors"]] == ["identifier_missing"]
+
+
+async def test_a_secret_opens_no_source_that_has_only_origins(doors):
+    door = await doors(a_shop(key=None))
+
+    heard = await door.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
+
+    assert heard.status == 401
+
+
+async def test_a_post_of_the_data_tag_is_told_its_time_and_id(door):
+    body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
+
+    heard = await door.of_page(
+        "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
+    )
+
+    told = heard.json()
+    assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
+    assert told["unique_event_id"].startswith(f"{NOW}_")
+    assert [one["conversion_id"] for one in await door.sent()] == ["T-1"]
+
+
+async def test_a_list_of_the_data_tag_is_told_a_list(door):
+    events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
+
+    heard = await door.of_page("POST", "/data?v=2", msgspec.json.encode(events))
+
+    assert [one["unique_event_id"][:4] for one in heard.json()] == ["u-1", f"{NOW}"[:4]]
+
+
+async def test_a_get_of_the_data_tag_is_told_an_image(door):
+    heard = await door.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
+
+    assert (heard.status, heard.headers["content-type"]) == (200, "image/gif")
+    assert heard.body.startswith(b"GIF89a")
+
+
+async def test_an_address_to_be_sent_on_to_is_not_followed(door):
+    heard = await door.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
+
+    assert (heard.status, "location" in heard.headers) == (200, False)
+
+
+async def test_a_form_of_the_data_tag_is_read(door):
+    heard = await door.of_page(
+        "POST",
+        "/data?v=2&event=purchase",
+        b"transaction_id=T-1&items.0.item_id=A&twclid=abc",
+        headers={"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"},
+    )
+
+    (sent,) = await door.sent()
+    assert heard.status == 200
+    assert sent["contents"] == [{"content_id": "A"}]
+
+
+async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_its_site(door):
+    heard = await door.of_page(
+        "POST", GA4 + LANDING, b"en=scroll", headers={"Host": "t.shop.example"}
+    )
+
+    assert heard.headers["set-cookie"].startswith(f"_twite=1.{NOW}.{CLICK}; ")
+    assert "Domain=shop.example" in heard.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("query", [f"{GA4}{LANDING}&gcs=G100", GA4])
+async def test_without_consent_or_click_no_cookie_is_set(door, query):
+    heard = await door.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
+
+    assert (heard.status, "set-cookie" in heard.headers) == (200, False)
+
+
+async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(door):
+    await door.of_page(
+        "POST", GA4, b"en=sign_up", headers={"Cookie": f"_ga=GA1.1.2; _twite=1.{NOW}.{CLICK}"}
+    )
+
+    (sent,) = await door.sent()
+    assert {"twclid": CLICK} in sent["identifiers"]
+
+
+async def test_what_is_refused_is_told_with_its_reasons(door):
+    heard = await door.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
+
+    assert heard.status == 422
+    assert [(one["path"], one["code"]) for one in heard.json()["errors"]] == [
+        ("value", "not_an_amount")
+    ]
+    assert heard.headers["access-control-allow-origin"] == PAGE
+
+
+async def test_one_refused_beside_one_taken_is_no_failure(door):
+    heard = await door.of_page(
+        "POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR\nen=sign_up"
+    )
+
+    assert heard.status == 200
+    assert len(await door.sent()) == 1
+
+
+async def test_a_page_that_says_no_hit_may_read_why(door):
+    heard = await door.of_page("POST", "/g/collect?v=1", b"en=sign_up")
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (400, "wrong_shape")
+    assert heard.headers["access-control-allow-origin"] == PAGE
+
+
+async def test_a_body_of_a_page_has_a_limit(door):
+    heard = await door.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "body_too_large")
+
+
+async def test_a_server_may_send_a_larger_body_than_a_page(door):
+    events = [{"name": "sign_up", "params": {"event_id": "e-1", "twclid": "a", "x": "y" * 100_000}}]
+
+    heard = await door.of_server(
+        "POST", f"/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
+    )
+
+    assert heard.status == 204
+
+
+async def test_of_two_sources_with_one_origin_the_request_names_one(doors):
+    door = await doors(a_shop(), a_shop(name="till", key=None))
+
+    unnamed = await door.of_page("POST", GA4 + LANDING, b"en=sign_up")
+    named = await door.of_page("POST", f"{GA4}{LANDING}&s=till", b"en=sign_up")
+
+    assert (unnamed.status, unnamed.json()["errors"][0]["code"]) == (403, "source_unclear")
+    assert named.status == 200
+    assert [one.source for one in await door.store.accounts()] == ["till"]
+
+
+async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):
+    door = await doors(a_shop(events={"generate_lead": "sign_up", "sign_up": "ignore"}))
+
+    await door.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
+
+    assert [one["event_id"] for one in await door.sent()] == ["o8z6m"]
+    assert await door.ignored() == [("sign_up", "told_to", 1)]
+
+
+async def test_no_person_of_a_hit_is_kept_raw(door):
+    await door.of_page(
+        "POST",
+        "/data?event=sign_up&event_id=e-1",
+        msgspec.json.encode(
+            {
+                "user_data": {"email_address": "shopper@example.com", "address": {"city": "Leeds"}},
+                "page_title": "Thanks, Bob",
+                "client_id": "1234567890.1795500000",
+            }
+        ),
+    )
+
+    (kept,) = [submission.body for submission in door.store.kept]
+    for word in (b"shopper@example.com", b"Leeds", b"Bob", b"1234567890"):
+        assert word not in kept
+    assert msgspec.json.decode(kept)["hit"] == [
+        {
+            "event_name": "sign_up",
+            "event_id": "e-1",
+            "also": ["client_id", "event", "page_title", "user_data"],
+        }
+    ]

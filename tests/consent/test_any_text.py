@@ -1,0 +1,44 @@
+"""Whatever a signal says, it is a value: nothing is raised, and what cannot be read is no consent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from iab_strings import ALPHABET, MADE
+
+from twite.consent import flags, gcd, gcs, gpp, signals, tcf, tcf_canada, us_sections, usp, vendors
+from twite.consent.statements import KNOWN, Word, statements
+from twite.consent.verdict import verdict
+from twite.domain.consent import Action, Policy
+from twite.domain.identifiers import Identifiers
+
+DECODERS = [
+    signals.decode, flags.decode, gcs.decode, gcd.decode, usp.decode, tcf.decode,
+    tcf_canada.decode, gpp.decode, gpp.decode_sid, vendors.decode_additional, vendors.decode_names,
+    *(lambda text, section=section: us_sections.decode(section, text) for section in (7, 9, 24)),
+]  # fmt: skip
+ANY = st.text(st.characters()) | st.text(ALPHABET + ".~", max_size=200).map(lambda text: f"C{text}")
+DATED = st.text(ALPHABET + ".~", max_size=200).map(lambda text: f"DBABM~{text}")
+WORDS = st.one_of(ANY, DATED, st.booleans(), st.sampled_from(["granted", "denied", "1", "0", "DE"]))
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+@given(text=ANY | DATED)
+def test_any_text_is_read_as_a_value(decode, text):
+    decode(text)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(), WORDS))
+def test_any_signals_come_to_a_verdict(given_signals):
+    policy = Policy(required=True, tcf_vendor_id=1, ac_provider_id=1, cmp_vendor="x")
+
+    found = verdict(given_signals, Identifiers(click_id="a"), policy=policy, now=MADE)
+
+    assert found.action in Action
+
+
+@given(st.text(ALPHABET, min_size=40, max_size=200))
+def test_a_random_string_is_never_believed_to_be_consent(text):
+    said = statements({"tcf": f"CQ{text}"}, Policy(), now=MADE)
+
+    assert all(one.word is not Word.GRANTED for one in said)
+

@@ -1,0 +1,81 @@
+import pytest
+
+from twite.consent import flags, gcd, gcs, usp
+from twite.consent.gcd import Word
+from twite.consent.malformed import Malformed
+
+UNSET, DENIED, GRANTED, DEFAULT = (
+    Word.UNSET, Word.DENIED, Word.GRANTED, Word.GRANTED_BY_DEFAULT,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "storage"),
+    [("G111", True), ("G110", True), ("G101", False), ("G100", False), ("G1-1", None), ("G1--", None)],
+)
+def test_gcs_says_whether_ad_storage_is_granted(text, storage):
+    assert gcs.decode(text) is storage
+
+
+@pytest.mark.parametrize("text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1١1"])
+def test_what_is_no_gcs_is_malformed(text):
+    assert isinstance(gcs.decode(text), Malformed)
+
+
+@pytest.mark.parametrize(
+    ("letter", "word"),
+    [
+        ("l", UNSET), ("m", DENIED), ("n", GRANTED), ("p", DENIED), ("q", DENIED), ("r", GRANTED),
+        ("t", DEFAULT), ("u", DENIED), ("v", GRANTED),
+    ],
+)  # fmt: skip
+def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
+    for place in range(4):
+        letters = ["l"] * 4
+        letters[place] = letter
+        expected = [UNSET] * 4
+        expected[place] = word
+
+        assert gcd.decode("1" + "".join(f"1{one}" for one in letters) + "5") == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("11t1t1t1t5", (DEFAULT,) * 4),
+        ("13r3r3r3r5", (GRANTED,) * 4),
+        ("13l3l3l3l1", (UNSET,) * 4),
+        ("11p1v1q1nl1", (DENIED, GRANTED, DENIED, GRANTED)),
+    ],
+)
+def test_a_real_gcd_is_read(text, words):
+    assert gcd.decode(text) == words
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "11t1t1t", "21t1t1t1t5", "11o1t1t1t5", "11t1t1t1s5", "11T1t1t1t5", "1" * 99]
+)
+def test_what_is_no_gcd_is_malformed(text):
+    assert isinstance(gcd.decode(text), Malformed)
+
+
+@pytest.mark.parametrize(
+    ("text", "opted_out"),
+    [("1YNN", False), ("1YYN", True), ("1NYN", True), ("1yyn", True), ("1---", None), ("1Y-N", None)],
+)
+def test_us_privacy_says_who_opted_out_of_sale(text, opted_out):
+    assert usp.decode(text) is opted_out
+
+
+@pytest.mark.parametrize("text", ["", "1", "1YN", "2YYN", "1XXX", "1YYNN"])
+def test_what_is_no_us_privacy_is_malformed(text):
+    assert isinstance(usp.decode(text), Malformed)
+
+
+@pytest.mark.parametrize(("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)])
+def test_a_flag_is_yes_or_no(word, read):
+    assert flags.decode(word) is read
+
+
+def test_a_flag_of_another_word_is_malformed():
+    assert isinstance(flags.decode("perhaps"), Malformed)

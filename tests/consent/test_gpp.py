@@ -1,0 +1,123 @@
+import pytest
+from iab_strings import base64url, disclosed, gpc_segment, gpp, number, tc_core, us_core
+
+from twite.consent import gpp as gpp_string
+from twite.consent import tcf, us_sections
+from twite.consent.gpp import GppString
+from twite.consent.malformed import Malformed
+from twite.consent.tcf_canada import CanadaString
+from twite.consent.us_sections import LAYOUTS, UsSection
+
+SALE = {7: 18, 8: 12, 11: 14, 18: 14, 24: 16, 25: 16, 26: 16, 27: 16}
+ADVERTISING = {7: 22, 11: 16, 18: 16, 24: 18, 25: 18, 26: 18, 27: 18}
+WITHOUT_GPC = {9, 11, 13, 25, 26, 27}
+
+
+@pytest.mark.parametrize(
+    ("header", "ids"), [("DBABM", [2]), ("DBACNY", [2, 6]), ("DBABjw", [5, 6])]
+)
+def test_the_headers_of_the_specification_are_read(header, ids):
+    sections = {2: tc_core(), 5: base64url(number(1, 6) + "0" * 300), 6: "1YNN"}
+    text = "~".join([header, *(sections[id_] for id_ in ids)])
+
+    assert list(gpp_string.decode(text).sections) == ids
+
+
+@pytest.mark.parametrize("section", LAYOUTS)
+@pytest.mark.parametrize("value", [0, 1, 2])
+def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
+    text = us_core({SALE.get(section, 12): value})
+
+    read = us_sections.decode(section, text)
+
+    assert (read.sale, read.opt_out) == (value, "sale" if value == 1 else None)
+
+
+@pytest.mark.parametrize("section", [one for one in LAYOUTS if one != 8])
+def test_the_opt_out_of_targeted_advertising_is_read_in_each_section(section):
+    text = us_core({ADVERTISING.get(section, 14): 1})
+
+    assert us_sections.decode(section, text).opt_out == "advertising"
+
+
+@pytest.mark.parametrize(("section", "offset"), [(7, 20), (8, 14)])
+def test_the_opt_out_of_sharing_is_read_where_there_is_one(section, offset):
+    assert us_sections.decode(section, us_core({offset: 1})).opt_out == "sharing"
+
+
+@pytest.mark.parametrize("section", LAYOUTS)
+def test_the_browsers_own_signal_counts_where_the_section_has_one(section):
+    text = f"{us_core({})}.{gpc_segment(on=True)}"
+
+    expected = None if section in WITHOUT_GPC else "gpc"
+
+    assert us_sections.decode(section, text).opt_out == expected
+
+
+@pytest.mark.parametrize("section", [24, 25, 26, 27])
+def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
+    header = base64url(number(section, 6) + number(1, 6) + "0" * 12)
+
+    read = us_sections.decode(section, f"{header}.{us_core({16: 1})}")
+
+    assert read.opt_out == "sale"
+
+
+@pytest.mark.parametrize(
+    "text", [us_core({12: 3}), us_core({}, version=2), us_core({}, version=0), "B", "", "B.B", "?"]
+)
+def test_a_section_that_means_nothing_is_malformed(text):
+    assert isinstance(us_sections.decode(10, text), Malformed)
+
+
+def test_a_whole_string_is_read_section_by_section():
+    tc = f"{tc_core()}.{disclosed([25])}"
+
+    read = gpp_string.decode(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
+
+    assert read == GppString(
+        sections={
+            2: tcf.decode(tc),
+            6: True,
+            8: UsSection(name="usca", sale=2, sharing=1, advertising=None, gpc=None),
+        }
+    )
+
+
+def test_canada_is_read():
+    text = base64url(
+        number(1, 6) + number(17, 36) + number(18, 36) + "0" * 73
+        + "1" + "0" * 23 + "0" * 6 + "1" + "0" * 17
+    )  # fmt: skip
+
+    assert gpp_string.decode(gpp({5: text})) == GppString(
+        sections={
+            5: CanadaString(
+                created=1_700, updated=1_800, express=frozenset({1}), implied=frozenset({7})
+            )
+        }
+    )
+
+
+def test_a_section_of_a_law_that_is_not_known_is_passed_over():
+    assert gpp_string.decode(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "D", "DBAB", "CBABM~x", "DBABM", "DBABM~", "DBABM~a~b", "DBABMA" + "A" * 20_000, "DB______~x"],
+)
+def test_what_is_no_gpp_string_is_malformed(text):
+    assert isinstance(gpp_string.decode(text), Malformed)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [("7", {7}), ("2_6", {2, 6}), ("2,6", {2, 6}), ("[7, 8]", {7, 8}), ("-1", set()), ("0", set())],
+)
+def test_the_sections_that_apply_are_numbers(text, ids):
+    assert gpp_string.decode_sid(text) == ids
+
+
+def test_other_words_for_sections_are_malformed():
+    assert isinstance(gpp_string.decode_sid("usnat"), Malformed)

@@ -1,0 +1,110 @@
+import pytest
+from iab_strings import DAY, MADE, disclosed, tc_core
+
+from twite.consent import tcf
+from twite.consent.bits import Ranges
+from twite.consent.malformed import Malformed
+from twite.consent.tcf import Restriction, TcString
+
+
+def singles(*ids):
+    return Ranges(tuple((id_, id_) for id_ in ids))
+
+
+def test_a_core_is_read_whole():
+    read = tcf.decode(tc_core(restrictions=[(7, 0, [(25, 30)]), (2, 1, [(755, 755)])]))
+
+    assert read == TcString(
+        created=MADE,
+        updated=MADE,
+        cmp=31,
+        cmp_version=1,
+        screen=1,
+        language="EN",
+        vendor_list=48,
+        policy_version=5,
+        service_specific=True,
+        special_features=frozenset(),
+        purposes=frozenset({1, 2, 3, 4, 7, 10}),
+        legitimate_interests=frozenset(),
+        purpose_one_treatment=False,
+        publisher_country="DE",
+        vendors=singles(1, 25, 755),
+        vendor_interests=Ranges(()),
+        restrictions=(
+            Restriction(purpose=7, kind=0, vendors=Ranges(((25, 30),))),
+            Restriction(purpose=2, kind=1, vendors=singles(755)),
+        ),
+        disclosed=None,
+    )
+
+
+def test_vendors_as_ranges_are_the_same_vendors():
+    assert tcf.decode(tc_core(as_ranges=True)) == tcf.decode(tc_core())
+
+
+def test_the_disclosed_vendors_are_read_from_their_segment():
+    read = tcf.decode(f"{tc_core()}.{disclosed([2, 25])}")
+
+    assert read.disclosed == singles(2, 25)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "C",
+        "not a string",
+        tc_core(version=1),
+        tc_core(version=3),
+        tc_core()[:-4],
+        f"{tc_core()}.",
+        f"{tc_core()}.{'A' * 8}",
+        f"{tc_core()}=",
+        tc_core() + "A" * 20_000,
+        tc_core(restrictions=[(7, 0, [(30, 25)])]),
+    ],
+)
+def test_what_is_no_tc_string_is_malformed(text):
+    assert isinstance(tcf.decode(text), Malformed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)]
+)
+def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
+    read = tcf.decode(tc_core(restrictions=[(7, kind, [(25, 25)])]))
+
+    assert read.allows(7, 25) is allowed
+    assert read.allows(7, 755)
+    assert read.allows(7, None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"service_specific": False},
+        {"policy": 3},
+        {"policy": 1, "created": 1_600_000_000_000},
+        {"cmp": 0},
+        {"cmp": 1},
+        {"vendor_list": 0},
+        {"created": MADE + 2 * DAY},
+        {"updated": MADE - DAY},
+        {"created": MADE - DAY, "updated": MADE},
+        {"created": 1_500_000_000_000},
+    ],
+)
+def test_a_string_that_cannot_be_is_not_believed(fields):
+    assert tcf.doubt(tcf.decode(tc_core(**fields)), now=MADE) is not None
+
+
+@pytest.mark.parametrize("fields", [{}, {"policy": 4}, {"policy": 2, "created": 1_600_000_000_000}])
+def test_a_string_as_they_are_is_believed(fields):
+    assert tcf.doubt(tcf.decode(tc_core(**fields)), now=MADE) is None
+
+
+def test_a_purpose_that_was_not_asked_about_is_neither_granted_nor_denied():
+    read = tcf.decode(tc_core(purposes=[7], purpose_one_treatment=True))
+
+    assert (read.asked(1), read.asked(7)) == (False, True)

@@ -1,0 +1,317 @@
+import json
+
+import pytest
+from iab_strings import MADE, disclosed, gpp, tc_core, us_core
+
+from twite.consent.verdict import decide, judging, verdict
+from twite.domain.consent import PLAIN, Action, Policy
+from twite.domain.identifiers import Identifiers
+
+SEND, RESTRICT, STRIP, HOLD, SUPPRESS = Action
+ALL = Identifiers(
+    click_id="click", email="e" * 64, phone="p" * 64, ip="203.0.113.7", user_agent="agent",
+    browser_id="browser",
+)  # fmt: skip
+STORAGE = ("click_id", "browser_id")
+USER_DATA = ("email", "phone", "ip", "user_agent")
+
+
+def decided(signals, *, identifiers=ALL, revoked=False, **policy):
+    found = verdict(signals, identifiers, policy=Policy(**policy), now=MADE, revoked=revoked)
+    return found.action, found.reason
+
+
+def test_silence_costs_nothing_where_nothing_is_needed():
+    assert verdict(None, ALL, policy=Policy(), now=MADE) is PLAIN
+    assert judging(policy=Policy(), now=MADE)(None, ALL, "o8z6j") is PLAIN
+
+
+@pytest.mark.parametrize("word", ["granted", "GRANTED", " Granted ", "true", "1", "yes", True])
+def test_a_grant_lets_pass_even_where_consent_is_required(word):
+    assert decided({"ad_storage": word}, required=True) == (SEND, None)
+
+
+@pytest.mark.parametrize("word", ["denied", "DENIED", " Denied ", "false", "0", "no", False])
+@pytest.mark.parametrize("name", ["ad_storage", "ad_user_data"])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_denial_counts_wherever_it_stands(word, name, required):
+    assert decided({name: word}, required=required) == (SUPPRESS, f"consent_denied: {name}")
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_denial_beats_a_grant(required):
+    signals = {"ad_storage": "granted", "ad_user_data": "denied"}
+
+    assert decided(signals, required=required) == (SUPPRESS, "consent_denied: ad_user_data")
+
+
+@pytest.mark.parametrize("name", ["AD_STORAGE", "Ad_Storage", " ad_storage "])
+def test_a_denial_counts_however_its_name_is_written(name):
+    assert decided({name: "denied"}) == (SUPPRESS, "consent_denied: ad_storage")
+
+
+@pytest.mark.parametrize("first", ["granted", "denied"])
+def test_a_name_written_twice_sends_nothing(first):
+    other = {"granted": "denied", "denied": "granted"}[first]
+
+    assert decided({"ad_storage": first, "AD_STORAGE": other})[0] is SUPPRESS
+
+
+@pytest.mark.parametrize("signals", [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}])
+def test_silence_is_denial_only_where_consent_is_required(signals):
+    assert decided(signals, required=True) == (SUPPRESS, "consent_missing")
+    assert decided(signals) == (SEND, None)
+
+
+def test_signals_of_other_purposes_decide_nothing():
+    assert decided({"analytics_storage": "denied", "security_storage": False}) == (SEND, None)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"ad_storge": "denied"},
+        {"ad_storage": "refused"},
+        {"ad_storage": "granted", "ad_user_data": "maybe"},
+        {"": "granted"},
+        {"gcs": "G1"},
+        {"gcd": "11o1t1t1t5"},
+        {"tcf": "CPX"},
+        {"gpp": "DBAB"},
+        {"gpp": gpp({7: us_core({18: 3})})},
+        {"usp": "1Y"},
+        {"gpc": "perhaps"},
+        {"npa": "2"},
+        {"gdpr_applies": "maybe"},
+        {"region": "Germany"},
+    ],
+)
+def test_what_may_be_a_misspelt_denial_sends_nothing(signals):
+    action, reason = decided(signals)
+
+    assert (action, reason.split(":")[0]) == (SUPPRESS, "consent_unclear")
+
+
+def test_what_cannot_be_read_is_held_or_passed_over_where_the_policy_says_so():
+    unclear = {"ad_storage": "refused"}
+
+    assert decided(unclear, unclear=HOLD) == (HOLD, "consent_unclear: ad_storage")
+    assert decided(unclear, unclear=None) == (SEND, None)
+    assert decided(unclear, unclear=None, required=True) == (SUPPRESS, "consent_missing")
+
+
+def test_what_is_missing_is_held_where_the_policy_says_so():
+    assert decided(None, required=True, missing=HOLD) == (HOLD, "consent_missing")
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        ({"gpc": True}, "gpc"),
+        ({"gpc": "1"}, "gpc"),
+        ({"usp": "1YYN"}, "usp"),
+        ({"gpp": gpp({8: us_core({12: 1})}), "gpp_sid": "8"}, "gpp usca sale"),
+        ({"gpp": gpp({6: "1NYN"})}, "gpp uspv1 sale"),
+        ({"gpp": gpp({7: us_core({22: 1})}), "gpp_sid": "8"}, "gpp usnat advertising"),
+    ],
+)
+def test_an_opt_out_of_the_united_states_suppresses_or_restricts(signals, reason):
+    assert decided(signals) == (SUPPRESS, f"consent_denied: {reason}")
+    assert decided(signals, us_opt_out=RESTRICT) == (RESTRICT, f"consent_limited: {reason}")
+
+
+@pytest.mark.parametrize("signals", [{"gpc": False}, {"gpc": "0"}, {"usp": "1---"}, {"usp": "1YNN"}])
+def test_who_did_not_opt_out_is_sent(signals):
+    assert decided(signals) == (SEND, None)
+
+
+@pytest.mark.parametrize("signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}])
+def test_a_denial_of_personalization_restricts(signals):
+    found = verdict(signals, ALL, policy=Policy(), now=MADE)
+
+    assert (found.action, found.restricted) == (RESTRICT, True)
+    assert decided(signals, personalization_denied=SEND) == (SEND, None)
+    assert decided(signals, personalization_denied=SUPPRESS)[0] is SUPPRESS
+
+
+def test_what_x_cannot_restrict_is_not_sent():
+    found = verdict({"npa": "1"}, ALL, policy=Policy(can_restrict=False), now=MADE)
+
+    assert (found.action, found.rule) == (SUPPRESS, "cannot_restrict")
+
+
+def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
+    found = verdict(
+        {"ad_storage": "denied"}, ALL, policy=Policy(storage_denied=STRIP), now=MADE
+    )
+
+    assert (found.action, found.strip, found.reason) == (
+        STRIP, STORAGE, "consent_limited: ad_storage",
+    )  # fmt: skip
+
+
+def test_denied_user_data_takes_out_what_tells_of_the_person():
+    found = verdict(
+        {"ad_user_data": "denied"}, ALL, policy=Policy(user_data_denied=STRIP), now=MADE
+    )
+
+    assert (found.action, found.strip) == (STRIP, USER_DATA)
+
+
+@pytest.mark.parametrize(
+    ("signals", "identifiers"),
+    [
+        ({"ad_storage": "denied", "ad_user_data": "denied"}, ALL),
+        ({"ad_storage": "denied"}, Identifiers(click_id="click", ip="203.0.113.7")),
+        ({"ad_user_data": "denied"}, Identifiers(email="e" * 64, browser_id="browser")),
+    ],
+)
+def test_what_is_left_must_be_enough_for_x(signals, identifiers):
+    policy = Policy(storage_denied=STRIP, user_data_denied=STRIP)
+
+    found = verdict(signals, identifiers, policy=policy, now=MADE)
+
+    assert (found.action, found.rule, found.strip) == (SUPPRESS, "nothing_left", ())
+
+
+def test_a_stripped_conversion_is_restricted_too_where_both_are_asked_for():
+    signals = {"ad_storage": "denied", "npa": "1"}
+
+    found = verdict(signals, ALL, policy=Policy(storage_denied=STRIP), now=MADE)
+
+    assert (found.action, found.strip, found.restricted) == (STRIP, STORAGE, True)
+
+
+def test_a_held_conversion_is_stripped_for_when_it_is_brought_back():
+    signals = {"ad_storage": "denied", "ad_user_data": "who knows"}
+
+    found = verdict(signals, ALL, policy=Policy(storage_denied=STRIP, unclear=HOLD), now=MADE)
+
+    assert (found.action, found.strip) == (HOLD, STORAGE)
+
+
+@pytest.mark.parametrize(
+    ("purposes", "action", "reason"),
+    [
+        ((1, 3, 4, 7), SEND, None),
+        ((1, 7), RESTRICT, "consent_limited: tcf purpose 3"),
+        ((3, 4, 7), SUPPRESS, "consent_denied: tcf purpose 1"),
+        ((1, 3, 4), SUPPRESS, "consent_denied: tcf purpose 7"),
+        ((), SUPPRESS, "consent_denied: tcf purpose 1"),
+    ],
+)
+def test_a_tc_string_needs_its_purposes(purposes, action, reason):
+    assert decided({"tcf": tc_core(purposes=purposes)}, required=True) == (action, reason)
+
+
+def test_a_tc_string_does_not_count_where_european_law_does_not_apply():
+    signals = {"tcf": tc_core(purposes=()), "gdpr_applies": False}
+
+    assert decided(signals) == (SEND, None)
+
+
+def test_purpose_one_that_was_not_asked_about_is_no_denial():
+    signals = {"tcf": tc_core(purposes=(3, 4, 7), purpose_one_treatment=True)}
+
+    assert decided(signals, required=True) == (SEND, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        (tc_core(vendor_ids=(25,)), SEND),
+        (tc_core(vendor_ids=(26,)), SUPPRESS),
+        (tc_core(vendor_ids=(25,), restrictions=[(7, 0, [(20, 30)])]), SUPPRESS),
+        (f"{tc_core(vendor_ids=(25,))}.{disclosed([26])}", SUPPRESS),
+        (f"{tc_core(vendor_ids=(25,))}.{disclosed([25])}", SEND),
+    ],
+)
+def test_a_vendor_that_is_named_must_have_consent(text, action):
+    assert decided({"tcf": text}, tcf_vendor_id=25)[0] is action
+
+
+@pytest.mark.parametrize(
+    ("text", "action"), [("2~35.40~dv.9", SEND), ("2~40~dv.35", SUPPRESS), ("1~35", SEND)]
+)
+def test_a_provider_that_is_named_must_be_in_the_additional_consent(text, action):
+    assert decided({"ac": text}, ac_provider_id=35)[0] is action
+
+
+@pytest.mark.parametrize(("text", "action"), [("meta,x", SEND), ("meta", SUPPRESS)])
+def test_a_vendor_of_the_cmp_that_is_named_must_be_among_those_with_consent(text, action):
+    assert decided({"vendors": text}, cmp_vendor="x")[0] is action
+
+
+def test_lists_of_vendors_decide_nothing_where_x_has_no_name_in_them():
+    assert decided({"ac": "2~40", "vendors": "meta", "tcf": tc_core(vendor_ids=())}) == (SEND, None)
+
+
+def test_a_tc_string_within_a_gpp_string_counts_where_its_law_applies():
+    denied = gpp({2: tc_core(purposes=())})
+
+    assert decided({"gpp": denied})[0] is SUPPRESS
+    assert decided({"gpp": denied, "gpp_sid": "2"})[0] is SUPPRESS
+    assert decided({"gpp": denied, "gpp_sid": "7"}) == (SEND, None)
+
+
+@pytest.mark.parametrize("region", ["DE", "de", "GB", "UK", "CH", "NO", "GR", "EL", "FR-75"])
+def test_silence_of_a_person_in_a_strict_region_is_denial(region):
+    assert decided({"region": region}) == (SUPPRESS, "consent_missing")
+
+
+@pytest.mark.parametrize("region", ["US", "US-CA", "BR"])
+def test_silence_of_a_person_elsewhere_is_none(region):
+    assert decided({"region": region}) == (SEND, None)
+
+
+def test_silence_where_the_page_says_that_european_law_applies_is_denial():
+    assert decided({"gdpr_applies": "1"}) == (SUPPRESS, "consent_missing")
+
+
+@pytest.mark.parametrize(
+    ("gcd", "action"),
+    [
+        ("11r1l1r1r5", SEND), ("11n1l1v1t5", SEND), ("11t1t1t1t5", SUPPRESS),
+        ("11r1r1t1r5", SUPPRESS), ("11r1r1l1r5", SUPPRESS), ("11l1l1l1l5", SUPPRESS),
+    ],
+)  # fmt: skip
+def test_only_an_act_of_a_person_is_consent_where_consent_is_needed(gcd, action):
+    assert decided({"gcd": gcd, "region": "DE"})[0] is action
+    assert decided({"gcd": gcd}) == (SEND, None)
+
+
+def test_the_short_form_does_not_make_up_for_a_default_of_the_long_form():
+    assert decided({"gcd": "11t1t1t1t5", "gcs": "G111"}, required=True)[0] is SUPPRESS
+    assert decided({"gcs": "G111"}, required=True) == (SEND, None)
+
+
+def test_who_revoked_is_not_sent_whatever_is_said():
+    granted = {"ad_storage": "granted", "ad_user_data": "granted"}
+
+    assert decided(granted, revoked=True) == (SUPPRESS, "consent_revoked")
+    assert decided(None, revoked=True) == (SUPPRESS, "consent_revoked")
+
+
+def test_the_evidence_shows_the_decision_and_hides_the_strings():
+    text = tc_core(purposes=(1, 7))
+
+    found = verdict({"tcf": text, "ad_storage": "granted"}, ALL, policy=Policy(), now=MADE)
+
+    shown = json.loads(found.evidence)
+    assert (shown["action"], shown["rule"], shown["policy"]) == (
+        "restrict", "personalization", Policy().version,
+    )  # fmt: skip
+    assert shown["signals"]["ad_storage"] == "granted"
+    assert shown["signals"]["tcf"].startswith("sha256:")
+    assert text not in found.evidence.decode()
+    assert ["storage", "granted", "tcf purpose 1", "tcf"] in shown["said"]
+
+
+def test_what_is_no_signal_is_kept_as_a_hash_alone():
+    found = verdict({"canary@example.com": "canary@example.com"}, ALL, policy=Policy(), now=MADE)
+
+    assert b"canary" not in found.evidence
+
+
+def test_nothing_said_and_nothing_strict_decides_to_send():
+    assert decide((), Policy(), strict=False).action is SEND

@@ -1,0 +1,147 @@
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.traffic import Hour, noted, silence
+
+# A Monday, 00:00 UTC.
+MONDAY = 20_786 * DAY
+FIRST = MONDAY // HOUR
+
+
+def an_hour(hour, *, count=10, first=0, last=59):
+    at = hour * HOUR
+    return Hour(
+        source="shop",
+        hour=hour,
+        count=count,
+        first_at=at + first * MINUTE,
+        last_at=at + last * MINUTE,
+        received=0,
+    )
+
+
+def office_hours(weeks, *, count=10):
+    """From Monday to Friday, nine to five."""
+    return [
+        an_hour(FIRST + (7 * week + day) * 24 + hour, count=count)
+        for week in range(weeks)
+        for day in range(5)
+        for hour in range(9, 17)
+    ]
+
+
+def at(week, day, hour):
+    return MONDAY + ((7 * week + day) * 24 + hour) * HOUR
+
+
+def judged(hours, now, since=0):
+    return silence(hours, now=now, since=since)
+
+
+def test_of_a_source_that_never_sent_nothing_is_said():
+    assert judged([], at(0, 0, 9)) is None
+
+
+def test_of_a_source_known_for_less_than_a_week_nothing_is_said():
+    assert judged(office_hours(1), at(3, 0, 0)) is None
+
+
+def test_a_weekend_without_orders_is_usual_where_it_always_was():
+    assert not judged(office_hours(2), at(2, 0, 8)).unusual
+
+
+def test_twice_the_longest_silence_is_unusual():
+    # Friday 16:59 to Monday 09:00 is 64 hours and a minute.
+    hours = office_hours(2, count=1)
+    last = hours[-1].last_at
+
+    assert [judged(hours, last + 2 * (64 * HOUR + MINUTE) + more).unusual for more in (0, 1)] == [
+        False,
+        True,
+    ]
+
+
+def test_a_long_silence_does_not_become_the_usual_one():
+    assert judged(office_hours(2), at(9, 0, 0)).unusual
+
+
+def test_a_shop_that_sells_day_and_night_is_missed_within_an_hour_or_two():
+    hours = [an_hour(FIRST + hour, count=60) for hour in range(10 * 24)]
+    last = hours[-1].last_at
+
+    found = [judged(hours, last + hours_later * HOUR + 1).unusual for hours_later in (0, 1)]
+
+    assert found == [False, True]
+
+
+def test_a_busy_office_is_missed_on_the_same_day():
+    hours = [one for one in office_hours(2, count=60) if one.hour < FIRST + (7 + 4) * 24]
+    # Friday, after the same hours of last Friday had brought 120.
+    found = judged(hours, at(1, 4, 11))
+
+    assert (found.expected, found.unusual) == (120, True)
+
+
+def test_few_missing_ones_are_no_reason_yet():
+    hours = [one for one in office_hours(2, count=60) if one.hour < FIRST + (7 + 4) * 24]
+
+    assert not judged(hours, at(1, 4, 10)).unusual
+
+
+def test_the_time_before_anybody_listened_is_no_silence():
+    found = judged(office_hours(2), at(9, 0, 0), since=at(8, 6, 23))
+
+    assert (found.lasts, found.unusual) == (HOUR, False)
+
+
+def test_a_week_old_hour_is_expected_once_even_in_a_long_silence():
+    found = judged(office_hours(2), at(4, 0, 0))
+
+    assert found.expected == 5 * 8 * 10
+
+
+def test_the_first_look_counts_what_came_before_as_one():
+    assert noted({}, {"shop": 5_000}, now=FIRST * HOUR + 7) == [
+        Hour(
+            source="shop",
+            hour=FIRST,
+            count=1,
+            first_at=FIRST * HOUR + 7,
+            last_at=FIRST * HOUR + 7,
+            received=5_000,
+        )
+    ]
+
+
+def test_a_source_from_which_nothing_ever_came_has_no_hour():
+    assert noted({}, {"shop": 0}, now=MONDAY) == []
+
+
+def test_what_came_is_counted_in_its_hour():
+    before = Hour(source="shop", hour=FIRST, count=3, first_at=MONDAY, last_at=MONDAY, received=10)
+
+    [same] = noted({"shop": before}, {"shop": 14}, now=MONDAY + MINUTE)
+    [next_] = noted({"shop": same}, {"shop": 15}, now=MONDAY + HOUR)
+
+    assert (same.count, same.last_at, same.received) == (7, MONDAY + MINUTE, 14)
+    assert (next_.hour, next_.count, next_.first_at) == (FIRST + 1, 1, MONDAY + HOUR)
+
+
+def test_a_look_at_which_nothing_new_had_come_changes_nothing():
+    before = an_hour(FIRST)
+
+    assert noted({"shop": before}, {"shop": 0}, now=MONDAY + DAY) == []
+
+
+def test_a_clock_that_went_back_counts_on_in_the_latest_hour():
+    before = Hour(source="shop", hour=FIRST, count=1, first_at=MONDAY, last_at=MONDAY, received=1)
+
+    [found] = noted({"shop": before}, {"shop": 3}, now=MONDAY - 5 * HOUR)
+
+    assert (found.hour, found.count, found.last_at) == (FIRST, 3, MONDAY)
+
+
+def test_a_count_that_went_back_is_gone_on_from():
+    before = Hour(source="shop", hour=FIRST, count=4, first_at=MONDAY, last_at=MONDAY, received=90)
+
+    [found] = noted({"shop": before}, {"shop": 10}, now=MONDAY + DAY)
+
+    assert (found.count, found.last_at, found.received) == (4, MONDAY, 10)

@@ -1,0 +1,23 @@
+"""The stand-in for X's pixel script, as far as it shows without a browser: see tests/browser."""
+
+from x_requests import ADS, a_judge
+
+from twite.emulator.exchange import Request
+
+
+def a_get(path, *, method="GET"):
+    return Request(method=method, url=ADS + path, path=path, headers={})
+
+
+def test_the_script_is_served_as_a_script_of_no_fixed_content():
+    answer = a_judge().answer(a_get("/uwt.js")).answer
+
+    assert (answer.status, dict(answer.headers)["content-type"], b"twq.exe" in answer.body) == (
+        200,
+        "text/javascript; charset=utf-8",
+        True,
+    )
+
+
+def test_nothing_is_posted_to_it():
+    assert a_judge().answer(a_get("/uwt.js", method="POST")).answer.status == 404

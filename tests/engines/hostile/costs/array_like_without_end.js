@@ -1,0 +1,1 @@
+return [].join.call({ length: 9007199254740991 }, '');

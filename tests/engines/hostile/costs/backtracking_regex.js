@@ -1,0 +1,1 @@
+return require('testRegex')(require('createRegex')('^(a+)+$'), 'a'.repeat(60) + 'b');

@@ -1,0 +1,1 @@
+return ('a'.repeat(60) + 'b').match('^(a+)+$');

@@ -1,0 +1,2 @@
+const deep = () => { try { deep(); } catch (error) { deep(); } };
+for (;;) deep();

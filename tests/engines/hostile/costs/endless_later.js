@@ -1,0 +1,3 @@
+const callLater = require('callLater');
+const again = () => callLater(again);
+again();

@@ -1,0 +1,3 @@
+for (;;) {
+  try { for (;;) {} } catch (error) {} finally { continue; }
+}

@@ -1,0 +1,3 @@
+const Promise = require('Promise');
+const again = () => Promise.create((resolve) => resolve()).then(again);
+again();

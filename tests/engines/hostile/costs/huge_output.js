@@ -1,0 +1,1 @@
+for (let i = 0; i < 400; i++) require('logToConsole')('x'.repeat(10000));

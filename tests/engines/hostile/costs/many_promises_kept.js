@@ -1,0 +1,3 @@
+const Promise = require('Promise');
+const held = [];
+for (;;) held.push(Promise.create(() => {}));

@@ -1,0 +1,2 @@
+let held = [1];
+for (;;) held = held.concat(held);

@@ -1,0 +1,1 @@
+return require('JSON').parse('['.repeat(1000000));

@@ -1,0 +1,1 @@
+return 'a'.repeat(1000000).split('a'.repeat(500000) + 'b').length;

@@ -1,0 +1,3 @@
+const list = [];
+list.length = 4294967295;
+for (;;) list.join('');

@@ -1,0 +1,1 @@
+return !!require('getType').constructor || !!require('JSON').parse.constructor || !!require.constructor;

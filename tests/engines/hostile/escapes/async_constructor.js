@@ -1,0 +1,1 @@
+return !!(async function () {}).constructor;

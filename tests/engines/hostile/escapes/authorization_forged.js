@@ -1,0 +1,2 @@
+require('sendHttpRequest')('https://allowed.example/', { authorization: { scopes: ['x'] } });
+return false;

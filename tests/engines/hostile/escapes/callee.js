@@ -1,0 +1,5 @@
+try {
+  return !!arguments.callee;
+} catch (error) {
+  return false;
+}

@@ -1,0 +1,5 @@
+try {
+  return !!(function inner() { return inner.caller; })();
+} catch (error) {
+  return false;
+}

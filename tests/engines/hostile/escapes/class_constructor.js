@@ -1,0 +1,2 @@
+class Made {}
+return !!Made.constructor;

@@ -1,0 +1,1 @@
+return !!({}).__defineGetter__ || !!({}).__lookupGetter__ || !!({}).__lookupSetter__;

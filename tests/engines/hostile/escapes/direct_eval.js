@@ -1,0 +1,5 @@
+try {
+  return !!eval('1');
+} catch (error) {
+  return false;
+}

@@ -1,0 +1,6 @@
+try {
+  null.x;
+} catch (error) {
+  return !!error.constructor;
+}
+return true;

@@ -1,0 +1,6 @@
+try {
+  require('no such thing');
+} catch (error) {
+  return !!error.constructor || !!Object;
+}
+return true;

@@ -1,0 +1,1 @@
+return typeof (function () {}).constructor === 'function' && (function () {}).constructor('return 1')() === 1;

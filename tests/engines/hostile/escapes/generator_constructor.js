@@ -1,0 +1,2 @@
+const make = (function* () {}).constructor;
+return !!make && !!make('yield globalThis')().next().value;

@@ -1,0 +1,1 @@
+return !!require('Object').keys(arguments).constructor;

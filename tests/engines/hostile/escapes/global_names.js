@@ -1,0 +1,1 @@
+return typeof globalThis !== 'undefined' || typeof window !== 'undefined' || typeof global !== 'undefined';

@@ -1,0 +1,1 @@
+return !!({}).constructor || !![].constructor || !!''.constructor || !!(1).constructor || !!true.constructor;

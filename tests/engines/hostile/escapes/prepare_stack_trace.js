@@ -1,0 +1,2 @@
+try { null.x; } catch (error) { return !!error.prepareStackTrace || !!error.captureStackTrace; }
+return true;

@@ -1,0 +1,2 @@
+const made = require('Promise').create((resolve) => resolve(1));
+return !!made.constructor || !!(async () => 1)().constructor;

@@ -1,0 +1,1 @@
+return !!/x/.constructor || !!require('createRegex')('x').constructor;

@@ -1,0 +1,2 @@
+return typeof enter !== 'undefined' || typeof current !== 'undefined' || typeof granted !== 'undefined' ||
+  typeof evaluate !== 'undefined' || typeof push !== 'undefined';

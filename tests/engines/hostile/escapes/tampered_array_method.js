@@ -1,0 +1,4 @@
+try {
+  [].join.call = () => 'mine';
+} catch (error) {}
+return [].join.call(['a'], '') === 'mine';

@@ -1,0 +1,99 @@
+"""Templates made for a test: their code, their permissions in short, and a run of them."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.permissions import Grant
+from twite.sgtm.sandbox import Call, Incoming, Limits, Turn
+from twite.sgtm.template import Kind, Part, Template
+
+NOW = 1_764_000_000_000
+# Everything that is granted by one word.
+PLAIN = (
+    "read_container_data",
+    "read_event_metadata",
+    "return_response",
+    "run_container",
+    "access_template_storage",
+)
+ALL: tuple[Grant, ...] = (
+    *(Grant(permission=name) for name in PLAIN),
+    Grant(permission="send_http", parameters={"allowedUrls": "any"}),
+    Grant(permission="send_pixel_from_browser", parameters={"allowedUrls": "any"}),
+    Grant(permission="read_request", parameters={"requestAccess": "any"}),
+    Grant(permission="read_event_data", parameters={"eventDataAccess": "any"}),
+    Grant(permission="get_cookies", parameters={"cookieAccess": "any"}),
+    Grant(
+        permission="set_cookies",
+        parameters={
+            "allowedCookies": [
+                {"name": "*", "domain": "*", "path": "*", "secure": "any", "session": "any"}
+            ]
+        },
+    ),
+    Grant(permission="logging", parameters={"environments": "all"}),
+    Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
+    Grant(permission="use_message", parameters={"allowedActions": "any"}),
+    Grant(permission="use_custom_private_keys", parameters={"keyIds": ["*"]}),
+    Grant(permission="use_google_credentials", parameters={"allowedScopes": ["*"]}),
+    Grant(
+        permission="access_bigquery",
+        parameters={
+            "allowedTables": [
+                {"projectId": "*", "datasetId": "*", "tableId": "*", "operation": "write"}
+            ]
+        },
+    ),
+    Grant(
+        permission="access_firestore",
+        parameters={
+            "allowedOptions": [{"projectId": "*", "path": "*", "operation": "read_write"}]
+        },
+    ),
+)
+
+
+def template(
+    code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, tests: str | None = None
+) -> Template:
+    """A template with this code."""
+    return Template(
+        kind=kind,
+        id="cvt_test",
+        name="Test",
+        description="",
+        fields=(),
+        code=Part(text=code, line=1),
+        grants=tuple(grants),
+        tests=None if tests is None else Part(text=tests, line=1),
+        notes="",
+    )
+
+
+def call(**changed: object) -> Call:
+    """A call at NOW; `headers` and the like may be given as a request."""
+    return msgspec.structs.replace(Call(fields={}, now=NOW), **changed)
+
+
+def ran(code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, **changed: object) -> Turn:
+    """The first turn of a run of this code."""
+    return QuickJsEngine(template(code, grants=grants, kind=kind)).start(call(**changed))
+
+
+def returned(code: str, **changed: object) -> object:
+    """What the code returns; it must not fail."""
+    turn = ran(code, **changed)
+    assert turn.error is None, turn.error
+    return turn.returned
+
+
+def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Incoming:
+    """A request with these headers."""
+    return Incoming(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # the fields of Incoming by name
+
+
+def small() -> Limits:
+    """Limits that a hostile template passes soon."""
+    return Limits(time=0.1)

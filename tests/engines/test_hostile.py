@@ -1,0 +1,77 @@
+"""Templates that try to get out, or to take more than their share. Each file beside tries one way."""
+
+from pathlib import Path
+
+import pytest
+from template_stage import ALL, call, small, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.permissions import Grant
+from twite.sgtm.sandbox import Turn
+from twite.sgtm.template import TemplateUnusable
+
+HERE = Path(__file__).parent / "hostile"
+ESCAPES = sorted((HERE / "escapes").glob("*.js"))
+COSTS = sorted((HERE / "costs").glob("*.js"))
+NARROW = (
+    *(grant for grant in ALL if grant.permission != "send_http"),
+    Grant(
+        permission="send_http",
+        parameters={"allowedUrls": "specific", "urls": ["https://allowed.example/"]},
+    ),
+)
+HONEST = """
+if (data.honest) {
+  const parts = ['a', 'b'].map((one) => one + 1).join('-');
+  return require('JSON').stringify({parts, hash: require('sha256Sync')(parts)});
+}
+"""
+
+
+def honest(engine: QuickJsEngine) -> Turn:
+    turn = engine.start(call(fields={"honest": True}))
+    return Turn(run=0, returned=turn.returned, error=turn.error)
+
+
+def named(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", ESCAPES, ids=named)
+def test_no_way_leads_out_and_the_next_run_finds_all_as_it_was(path):
+    code = path.read_text()
+    first = honest(QuickJsEngine(template(HONEST)))
+    try:
+        engine = QuickJsEngine(template(HONEST + code, grants=NARROW), limits=small())
+    except TemplateUnusable:
+        return  # refused before it ran
+
+    reached = engine.start(call()).returned
+
+    assert reached in {None, False}
+    assert honest(engine) == first
+
+
+@pytest.mark.parametrize("path", ESCAPES, ids=named)
+def test_what_one_run_tried_the_next_one_cannot_see(path):
+    try:
+        engine = QuickJsEngine(template(path.read_text(), grants=NARROW), limits=small())
+    except TemplateUnusable:
+        return
+
+    turns = [engine.start(call()) for _ in range(3)]
+
+    assert [turn.returned for turn in turns] == [turns[0].returned] * 3
+    assert turns[0].returned in {None, False}
+
+
+@pytest.mark.parametrize("path", COSTS, ids=named)
+def test_a_run_that_takes_too_much_ends_with_an_error_and_harms_no_other(path):
+    first = honest(QuickJsEngine(template(HONEST)))
+    engine = QuickJsEngine(template(HONEST + path.read_text(), grants=ALL), limits=small())
+
+    turn = engine.start(call())
+
+    assert turn.error is not None or turn.returned is None
+    assert turn.effects == ()
+    assert honest(engine) == first
