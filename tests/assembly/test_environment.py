@@ -98,7 +98,7 @@ def test_a_variable_that_does_not_fit_is_told(tmp_path, name, text, sentence):
 def test_variables_that_are_no_settings_of_ours_are_left_alone(tmp_path):
     text = GOOD.replace("env:TWITE_SHOP_KEY", "env:TWITE_SHOP__KEY")
     environ = {
-        "TWITE_SECRET_KEY": "reserved",
+        "TWITE_SECRET_KEY": "reserved-for-the-seal",
         "TWITE_SHOP__KEY": "read-by-the-file-itself",
         "TWITTER__X": "not ours",
     }

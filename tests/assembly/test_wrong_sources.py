@@ -56,6 +56,14 @@ CHANGES = [
         ),
     ),
     (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6j"\nstape_credentials = "stored"',
+        (
+            "source[0].stape_credentials: credentials are stored sealed, and there is no key. "
+            'Write server.secret_key = "env:TWITE_SECRET_KEY"'
+        ),
+    ),
+    (
         '["https://shop.example"]',
         '["https://Shop.example/"]',
         (

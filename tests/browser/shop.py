@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,9 @@ GATEWAY_HOST = "t.shop.localhost"
 STUB = "window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };"
 # What X asks people to put into their pages, in our words.
 X_STUB = """
-  window.twq = window.twq || function () { twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments); };
+  window.twq = window.twq || function () {
+    twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
+  };
   twq.version = '1.1'; twq.queue = twq.queue || [];
   var tag = document.createElement('script'); tag.async = true; tag.src = '%s';
   document.head.appendChild(tag);
@@ -119,7 +122,10 @@ class Street:
 
     def x_tag(self) -> str:
         """X's base code, which loads the emulator's stand-in."""
-        return f"<script>{X_STUB % self.pixel_url}</script>"
+        return f"<script>{self.x_stub()}</script>"
+
+    def x_stub(self) -> str:
+        return X_STUB % self.pixel_url
 
     def counted(self, conversion_id: str, event: str = "o8z6k") -> dict[str, int]:
         """How often X had it by API and by pixel, and how often X counted it."""
@@ -133,6 +139,9 @@ class Street:
         entries = self.emulator.received(bodies=True)["entries"]
         return [one for entry in entries for one in json.loads(entry["body"])["conversions"]]
 
+    def today(self) -> str:
+        return time.strftime("%Y-%m-%d", time.gmtime())
+
     def hits(self) -> list[dict[str, object]]:
         """What X's script was told of events, in order."""
         hits = [hit["parameters"] for hit in self.emulator.hits()["hits"]]
@@ -142,9 +151,7 @@ class Street:
 @contextmanager
 def a_street(folder: Path, shop: Shop, emulator: Emulator) -> Iterator[Street]:
     gateway = Gateway(folder, emulator.url)
-    settings = gateway.config.read_text()
-    # The visitors of the tests say where they are from.
-    settings = settings.replace("[store]", 'trusted_proxies = ["127.0.0.1/32"]\n[store]', 1)
-    gateway.config.write_text(settings + SOURCES.format(origin=shop.origin))
+    sources = SOURCES.format(origin=shop.origin)
+    gateway.config.write_text(gateway.config.read_text() + sources)
     with gateway:
         yield Street(shop, gateway, emulator)

@@ -5,10 +5,15 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from playwright.async_api import Browser, BrowserContext, Page, Request
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, Request
 from shop import Street
 
+AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/156.0.0.0 Safari/537.36"
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -19,13 +24,19 @@ FLAGS = [
     "--disable-quic",
     # Else the browser says of itself that a program drives it.
     "--disable-blink-features=AutomationControlled",
+    # By flag: what a page says while it goes away knows no other.
+    f"--user-agent={AGENT}",
 ]
-AGENT = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/156.0.0.0 Safari/537.36"
-)
-ADDRESS = "203.0.113.7"
 TWCLID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
+SHOPPER = ("shopper@", "shopper%40")
+
+
+def bought(order: str) -> str:
+    """The call of a thank-you page, which also serves as an expression."""
+    return f"""twite('purchase', {{order_id: '{order}', value: 49.9, currency: 'EUR',
+      email: ' Shopper@Example.com ', phone: '020 7946 0958',
+      contents: [{{id: 'SKU-1', name: 'Mug', price: 24.95, quantity: 2, group: 'mugs',
+        type: 'kitchen'}}]}})"""
 
 
 class Visitor:
@@ -43,10 +54,23 @@ class Visitor:
     async def in_context(
         cls, browser: Browser, street: Street, **options: object
     ) -> AsyncIterator["Visitor"]:
-        given = {"user_agent": AGENT, "extra_http_headers": {"X-Forwarded-For": ADDRESS}}
-        context = await browser.new_context(**given | options)
+        context = await browser.new_context(**options)
         try:
             yield cls(context, await context.new_page(), street)
+        finally:
+            await context.close()
+
+    @classmethod
+    @asynccontextmanager
+    async def of_profile(
+        cls, playwright: Playwright, chromium: str, street: Street, folder: Path
+    ) -> AsyncIterator["Visitor"]:
+        """A visitor whose browser has a folder of its own, with preferences in it."""
+        context = await playwright.chromium.launch_persistent_context(
+            folder, executable_path=chromium, args=FLAGS
+        )
+        try:
+            yield cls(context, context.pages[0], street)
         finally:
             await context.close()
 
@@ -58,6 +82,36 @@ class Visitor:
 
     async def does(self, script: str) -> object:
         return await self.page.evaluate(script)
+
+    async def settles(self) -> None:
+        """Wait until the script has nothing left to say, or to wait for."""
+        await self.page.wait_for_load_state("networkidle")
+        await self.page.wait_for_function(
+            "() => Object.keys(localStorage).every((key) => !key.startsWith('twite:'))"
+        )
+
+    async def hears(self) -> None:
+        """Wait until the gateway has answered all that it was told."""
+        await self.page.wait_for_function("() => localStorage['twite.click']")
+        await self.page.wait_for_load_state("networkidle")
+
+    async def waits_for_a_failure(self) -> None:
+        """Wait until something could not be sent, and its answer will not come any more."""
+        await self.page.wait_for_function(
+            "() => Object.keys(localStorage).some((key) => /^twite:/.test(key) &&"
+            " JSON.parse(localStorage[key]).tries)"
+        )
+        await asyncio.sleep(0.05)
+
+    async def sends(self, count: int = 1) -> list[dict[str, object]]:
+        """Wait until so many conversions have left the browser, and return them all."""
+        await until(lambda: len(self.conversions()) >= count)
+        return self.conversions()
+
+    async def kept(self) -> list[str]:
+        """The conversions that wait in the browser."""
+        keys = await self.does("Object.keys(localStorage)")
+        return [key for key in keys if key.startswith("twite:")]  # type: ignore[attr-defined]
 
     def beacons(self) -> list[dict[str, object]]:
         """What the script said to the gateway, in order."""
@@ -76,6 +130,9 @@ class Visitor:
 
 async def until(ready: Callable[[], bool], *, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it took too long"
+    while True:
+        # What the browser tells of comes in here.
         await asyncio.sleep(0.02)
+        if ready():
+            return
+        assert time.monotonic() < end, "it took too long"

@@ -1,12 +1,20 @@
+import asyncio
 import json
 import sqlite3
+
+from command_stage import settings_in
+
+from twite.domain.times import spelled
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW
 
 
 def test_the_balance_is_a_table(command, shop):
     code, out, err = command("accounting", "--config", str(shop))
 
     assert (code, err) == (0, "")
-    assert [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"] == [
+    balance, _ = out.split("What is pending")
+    assert [line.replace("│", " ").split() for line in balance.splitlines() if line[0] == "│"] == [
         ["shop", "o8z6j", "5", "1", "1", "0", "0", "1", "1", "1", "0"],
         ["all", "5", "1", "1", "0", "0", "1", "1", "1", "0"],
     ]
@@ -28,7 +36,40 @@ def test_the_balance_is_json_in_the_shape_of_the_http_answer(command, shop):
     code, out, _ = command("accounting", "--config", str(shop), "--json")
 
     assert code == 0
-    assert json.loads(out) == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
+    told = json.loads(out)
+    del told["forecast"]
+    assert told == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
+
+
+def test_what_is_pending_is_a_table_of_its_own(command, shop):
+    _, out, _ = command("accounting", "--config", str(shop))
+
+    _, pending = out.split("What is pending")
+    [line] = [line for line in pending.splitlines() if line[0] == "│"]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert (cells[:3], len(cells)) == (["o8z6j", "1", spelled(NOW)], 7)
+
+
+def test_what_is_to_be_expected_is_json_too(command, shop):
+    _, out, _ = command("accounting", "--config", str(shop), "--json")
+
+    [expected] = json.loads(out)["forecast"]
+    # How late it is depends on the day on which this runs.
+    late = {"rate_per_hour", "drained_at", "late", "misses", "next_deadline_at"}
+    assert {name: expected[name] for name in expected.keys() - late} == {
+        "pixel": "o8z6j",
+        "pending": 1,
+        "oldest_at": spelled(NOW),
+    }
+    assert late <= expected.keys()
+
+
+def test_where_nothing_is_pending_there_is_nothing_to_expect(command, tmp_path):
+    asyncio.run(_an_empty_store(tmp_path))
+
+    _, out, _ = command("accounting", "--config", str(settings_in(tmp_path)))
+
+    assert "What is pending" not in out
 
 
 def test_a_residue_is_a_failure(command, shop):
@@ -51,3 +92,8 @@ def _lose_what_was_delivered(path):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE account SET delivered = delivered - 1")
     connection.close()
+
+
+async def _an_empty_store(folder):
+    store = await SQLiteStore.open(str(folder / "twite.db"))
+    await store.close()

@@ -81,6 +81,7 @@ def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
         attempts=(),
         reason="why",
         due_at=2,
+        consent=b"{}",
     )
 
     keys_of_the_answer = set(ToldLife.__struct_fields__) - {"others"}

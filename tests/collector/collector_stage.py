@@ -9,7 +9,9 @@ from raw_http import Heard, Line, heard, line_to, request, say
 from twite.collector import Collector, Limits, Server
 from twite.domain.account import Account, Life
 from twite.domain.destination import Destination, Source
+from twite.domain.ignored import IgnoredTally
 from twite.domain.secret import Secret
+from twite.gateway.choose import Choose
 from twite.gateway.accept import Receipt, XReceipt
 from twite.gateway.notices import Notice
 from twite.testing.builders import NOW, a_destination, a_source
@@ -61,6 +63,7 @@ class PlayedRecords:
         self.lives: list[Life] = []
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
         self.kept: list[Account] = []
+        self.counted: list[IgnoredTally] = []
         self.trouble: Exception | None = None
 
     async def life(
@@ -76,6 +79,9 @@ class PlayedRecords:
 
     async def submission(self, receipt: str) -> Sequence[Life]:
         raise NotImplementedError
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        return [one for one in self.counted if one.day >= since]
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         raise NotImplementedError
@@ -109,6 +115,7 @@ class Stage:
         self.accept = PlayedAccept()
         self.records = said.pop("records", PlayedRecords())
         self.desk = said.pop("desk", PlayedDesk())
+        self.choose = Choose(opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt")
         self.notices = Notices()
         self.why_not_ready: str | None = None
         limits = said.pop("limits", Limits())
@@ -116,6 +123,7 @@ class Stage:
             accept=said.pop("accept", self.accept),
             records=self.records,
             desk=self.desk,
+            choose=said.pop("choose", self.choose),
             sightings=said.pop("sightings", MemoryStore()),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),

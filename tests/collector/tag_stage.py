@@ -112,6 +112,7 @@ def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
     )
     said = {
         "accept": accept,
+        "records": store,
         "sources": list(sources or (a_shop(),)),
         "destinations": destinations,
     }

@@ -8,10 +8,13 @@ import pytest
 import schemathesis
 from collector_stage import DESK_TOKEN, KEY, Stage
 from hypothesis import HealthCheck, settings
+from pages import SHOP, a_shop
 from schemathesis import checks
 
 from twite.collector.openapi import document
+from twite.collector.tags import DOORS
 from twite.gateway.accept import Accept
+from twite.gateway.proxy import Proxy
 from twite.testing.builders import a_destination
 from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
@@ -19,6 +22,8 @@ from twite.testing.memory import MemoryStore
 
 SCHEMA = schemathesis.openapi.from_dict(document())
 CREDENTIALS = {
+    "/t": {"Origin": SHOP},
+    **{path: {"Origin": SHOP} for path in DOORS},
     "/v1": {"Authorization": f"Bearer {KEY}"},
     "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
     "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
@@ -41,7 +46,20 @@ def address() -> Iterator[str]:
         salt=b"salt",
         wake=lambda _pixel: None,
     )
-    stage = Stage(accept=accept, records=store, desk=store)
+    stage = Stage(
+        accept=accept,
+        records=store,
+        desk=store,
+        sightings=store,
+        sources=[a_shop()],
+        browser_rate=1_000_000,
+        proxy=Proxy(
+            accept=accept,
+            clock=MovingClock(),
+            salt=b"salt",
+            destinations={"o8z6j": a_destination()},
+        ),
+    )
     asyncio.run_coroutine_threadsafe(stage.server.start(), loop).result(10)
     yield stage.server.url
     asyncio.run_coroutine_threadsafe(stage.server.stop(), loop).result(20)
@@ -57,6 +75,8 @@ def test_every_answer_is_one_that_the_document_tells_of(case, address):
     case.headers = {**case.headers, **known}
     if "pixel_id" in case.path_parameters:
         case.path_parameters["pixel_id"] = "o8z6j"
+    if "source_key" in case.path_parameters:
+        case.path_parameters["source_key"] = KEY
 
     case.call_and_validate(
         base_url=address,

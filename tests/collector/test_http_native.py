@@ -10,7 +10,7 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable, Malformed
 from twite.domain.fault import fault
 from twite.domain.secret import Secret
 from twite.domain.submission import Refusal
-from twite.gateway.accept import Remark
+from twite.gateway.entries import Remark
 from twite.gateway.notices import Troubled
 from twite.testing.builders import a_source
 

@@ -1,4 +1,3 @@
-import msgspec
 import pytest
 from pages import a_message, a_shop, a_stage, beacon
 
@@ -54,9 +53,7 @@ async def test_the_overlap_is_told_by_event_and_day_with_what_to_do(page):
         counts
         | {
             "since": day_of(NOW // DAY - 6),
-            "by": [
-                counts | {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": TODAY}
-            ],
+            "by": [counts | {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": TODAY}],
             "advice": {name: ADVICE[name] for name in ("both", "server_only", "blocked")},
         },
     )
@@ -93,8 +90,4 @@ async def test_pages_cannot_see_it(staged, store):
 
 
 def test_every_count_has_its_advice():
-    assert COUNTS == msgspec.structs.asdict(Overlap(pixel="", event="", day=0)).keys() - {
-        "pixel",
-        "event",
-        "day",
-    } or set(COUNTS) == set(Overlap.__struct_fields__[3:])
+    assert set(COUNTS) == set(Overlap.__struct_fields__) - {"pixel", "event", "day"}

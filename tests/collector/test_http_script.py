@@ -7,8 +7,7 @@ import pytest
 import zstandard
 from pages import a_shop, a_stage
 
-from twite.collector.answers import Refused
-from twite.collector.page_script import PageScript, settings_line
+from twite.collector.page_script import settings_line
 from twite.domain.cookie import ClickCookie
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.secret import Secret
@@ -19,19 +18,6 @@ from twite.testing.memory import MemoryStore
 @pytest.fixture
 async def page(staged):
     return await staged(**a_stage(MemoryStore()))
-
-
-def a_script(text="/* a word */ var a = 1;", **said):
-    source = a_shop(**said)
-    return PageScript(
-        source_named={"shop": source}.get,
-        destinations={"o8z6j": a_destination()},
-        read=lambda: text,
-    )
-
-
-def asked(script, path, headers=None, **query):
-    return script.answer("GET", path, query, headers or {})
 
 
 async def test_the_script_comes_with_the_settings_of_its_source(page):
@@ -85,9 +71,7 @@ async def test_the_script_alone_has_an_address_that_names_its_content(page):
 async def test_the_best_encoding_that_the_browser_takes(page, taken, encoding):
     plain = await page.ask("GET", "/twite.js?s=shop", key=None)
 
-    answer = await page.ask(
-        "GET", "/twite.js?s=shop", key=None, headers={"Accept-Encoding": taken}
-    )
+    answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"Accept-Encoding": taken})
 
     inflate = {"gzip": gzip.decompress, "zstd": zstandard.decompress, None: bytes}[encoding]
     assert answer.headers.get("content-encoding") == encoding
@@ -129,12 +113,6 @@ async def test_it_cannot_be_posted_to(page):
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_comments_are_not_served():
-    answer = asked(a_script(), "/twite.js", s="shop")
-
-    assert answer.body.endswith(b";\nvar a=1;\n")
-
-
 def test_settings_cannot_end_the_script():
     hostile = "</script>\u2028\u2029"
     destination = Destination(
@@ -159,10 +137,3 @@ def test_a_region_without_a_prefix_and_no_region_at_all():
 
     assert '"phone":["39",""]' in of_italy
     assert '"phone":null' in of_nowhere
-
-
-def test_a_source_that_is_not_there_is_refused():
-    with pytest.raises(Refused) as refused:
-        asked(a_script(), "/twite.js", s="other")
-
-    assert refused.value.answer.status == 404

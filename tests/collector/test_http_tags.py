@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from tag_stage import CLICK, KEY, NOW, PAGE, TagStage, a_shop, what_it_needs
 
+from twite.domain.secret import Secret
+
 GA4 = "/g/collect?v=2&tid=G-1&cid=1.2&sid=3&_p=4&_s=5"
 LANDING = f"&dl={quote(f'{PAGE}/thanks?twclid={CLICK}', safe='')}"
 BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
@@ -303,6 +305,25 @@ async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):
 
     assert [one["event_id"] for one in await door.sent()] == ["o8z6m"]
     assert await door.ignored() == [("sign_up", "told_to", 1)]
+
+
+async def test_the_balance_of_a_source_tells_what_was_ignored(doors):
+    door = await doors(a_shop(), a_shop(name="till", key=Secret("another-key"), origins=()))
+    await door.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll")
+
+    own = await door.of_server("GET", "/v1/accounting", key=KEY)
+    others = await door.of_server("GET", "/v1/accounting", key="another-key")
+
+    assert own.json()["ignored"] == [
+        {
+            "day": "2026-11-25",
+            "door": "ga4",
+            "name": "scroll",
+            "reason": "not_configured",
+            "times": 2,
+        }
+    ]
+    assert "ignored" not in others.json()
 
 
 async def test_no_person_of_a_hit_is_kept_raw(door):

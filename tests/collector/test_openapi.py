@@ -5,6 +5,7 @@ import msgspec
 from twite.collector.openapi import document, rendered
 from twite.collector.openapi_bodies import BODIES
 from twite.collector.quiet import ROUTES
+from twite.collector.tags import DOORS
 from twite.intake.native_shape import Many, Native, NativeContent
 from twite.intake.x_api import XContent, XConversion, XIdentifier, XRequest
 
@@ -38,6 +39,11 @@ def test_every_route_is_in_the_document():
         "/v1/conversions/{pixel}/{conversion_id}",
         "/11/measurement/conversions/{pixel_id}",
         "/12/measurement/conversions/{pixel_id}",
+        "/t",
+        "/twite.js",
+        "/twite.{hash}.js",
+        *DOORS,
+        "/stape-api/{source_key}/v1/twitter/auth-proxy",
     }
 
 

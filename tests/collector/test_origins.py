@@ -127,6 +127,29 @@ def test_an_address_that_comes_too_fast_is_told_when_to_come_again():
     assert origins.visit(a_request(client="203.0.113.8")).address == "203.0.113.8"
 
 
+def test_a_source_may_have_a_rate_for_all_its_pages():
+    source = msgspec.structs.replace(a_page_source(), browser_rate=2)
+    origins = the_origins(source, a_page_source("other", OTHER))
+    for number in range(2):
+        origins.visit(a_request(client=f"203.0.113.{number}"))
+
+    asked = a_request(client="203.0.113.9")
+
+    assert refusal(lambda: origins.visit(asked)) == (429, "too_fast")
+    assert origins.visit(a_request(OTHER)).source.name == "other"
+
+
+def test_who_is_held_up_by_its_own_limit_spends_nothing_of_what_all_share():
+    source = msgspec.structs.replace(a_page_source(), browser_rate=3)
+    origins = the_origins(source, rate=1)
+    origins.visit(a_request())
+    for _ in range(9):
+        with pytest.raises(Refused):
+            origins.visit(a_request())
+
+    assert origins.visit(a_request(client="203.0.113.8")).address == "203.0.113.8"
+
+
 def test_forged_claims_of_other_addresses_are_held_to_the_rate():
     origins = the_origins(rate=3)
 

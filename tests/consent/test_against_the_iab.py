@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(
     NODE is None or not (PACKAGES / "node_modules").is_dir(),
     reason="the IAB's packages are not there: run `make oracle` (it needs node and npm)",
 )
+SETS = ("special_features", "purposes", "legitimate_interests", "vendors", "vendor_interests")
 # What the packages call a section of each id.
 NAMES = {2: "tcfeuv2", 5: "tcfcav1", 6: "uspv1"} | {id_: one.name for id_, one in LAYOUTS.items()}
 
@@ -46,7 +47,7 @@ def read_by_the_iab(kind, texts):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def a_tc_string(chance):
+def a_tc_string(chance, *, vendors=(0, 3, 900)):
     some = lambda highest: chance.sample(range(1, highest + 1), chance.randint(0, highest))  # noqa: E731  one line, used eight times
     made = MADE - chance.randint(0, 2_000) * DAY
     pairs = [(first, first + chance.randint(0, 4)) for first in range(10, 60, 10)]
@@ -58,25 +59,23 @@ def a_tc_string(chance):
         created=made, updated=made, cmp=chance.randint(2, 4_000),
         vendor_list=chance.randint(1, 4_000), policy=chance.randint(2, 5),
         service_specific=chance.random() < 0.8, purposes=some(24), interests=some(24),
-        purpose_one_treatment=chance.random() < 0.2, vendor_ids=some(chance.choice([0, 3, 900])),
+        purpose_one_treatment=chance.random() < 0.2, vendor_ids=some(chance.choice(vendors)),
         as_ranges=chance.random() < 0.5,
         restrictions=[(*key, sorted(value)) for key, value in restrictions.items()],
     )  # fmt: skip
-    return f"{core}.{disclosed(some(900))}" if chance.random() < 0.5 else core
+    return f"{core}.{disclosed(some(max(vendors)))}" if chance.random() < 0.5 else core
 
 
 def mangled(chance, text):
-    """Return a text with one letter changed, cut off, or doubled."""
+    """Return a text with one letter changed, or cut off."""
     at = chance.randrange(len(text))
-    return chance.choice(
-        [text[:at], text[:at] + chance.choice(ALPHABET) + text[at + 1 :], text[:at] + text]
-    )
+    return chance.choice([text[:at] or "C", text[:at] + chance.choice(ALPHABET) + text[at + 1 :]])
 
 
 def fields_of(read):
     """Return our reading in the shape of theirs."""
     fields = {name: getattr(read, name) for name in read.__struct_fields__}
-    for name in ("special_features", "purposes", "legitimate_interests", "vendors", "vendor_interests"):
+    for name in SETS:
         fields[name] = sorted(set(fields[name]))
     fields["disclosed"] = sorted(set(read.disclosed or ()))
     vendors = {}
@@ -103,7 +102,8 @@ def test_tc_strings_are_read_as_the_iab_reads_them():
 
 def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
     chance = random.Random(2)
-    texts = [mangled(chance, a_tc_string(chance)) for _ in range(MANY)]
+    # Few vendors: their reader spells a range out, and a mangled one may name thousands.
+    texts = [mangled(chance, a_tc_string(chance, vendors=(0, 3, 40))) for _ in range(MANY // 10)]
 
     tally = Counter()
     differing = []
@@ -205,5 +205,5 @@ def test_gpp_strings_are_read_as_the_iab_reads_them():
             if not same(section, theirs[NAMES[id_]]):
                 differing.append((text, id_, section, theirs[NAMES[id_]]))
 
-    print(f"GPP strings: {len(texts)}, sections {dict(sorted(tally.items()))}, {len(differing)} differences")
+    print(f"GPP strings: {len(texts)}, {len(differing)} differences; {dict(sorted(tally.items()))}")
     assert differing == []

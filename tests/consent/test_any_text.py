@@ -1,4 +1,4 @@
-"""Whatever a signal says, it is a value: nothing is raised, and what cannot be read is no consent."""
+"""Whatever a signal says, it is a value: nothing is raised, and nothing unreadable is consent."""
 
 import pytest
 from hypothesis import given
@@ -41,4 +41,3 @@ def test_a_random_string_is_never_believed_to_be_consent(text):
     said = statements({"tcf": f"CQ{text}"}, Policy(), now=MADE)
 
     assert all(one.word is not Word.GRANTED for one in said)
-

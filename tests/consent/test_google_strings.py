@@ -11,13 +11,22 @@ UNSET, DENIED, GRANTED, DEFAULT = (
 
 @pytest.mark.parametrize(
     ("text", "storage"),
-    [("G111", True), ("G110", True), ("G101", False), ("G100", False), ("G1-1", None), ("G1--", None)],
+    [
+        ("G111", True),
+        ("G110", True),
+        ("G101", False),
+        ("G100", False),
+        ("G1-1", None),
+        ("G1--", None),
+    ],
 )
 def test_gcs_says_whether_ad_storage_is_granted(text, storage):
     assert gcs.decode(text) is storage
 
 
-@pytest.mark.parametrize("text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1١1"])
+@pytest.mark.parametrize(
+    "text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1\u06611"]
+)
 def test_what_is_no_gcs_is_malformed(text):
     assert isinstance(gcs.decode(text), Malformed)
 
@@ -61,7 +70,14 @@ def test_what_is_no_gcd_is_malformed(text):
 
 @pytest.mark.parametrize(
     ("text", "opted_out"),
-    [("1YNN", False), ("1YYN", True), ("1NYN", True), ("1yyn", True), ("1---", None), ("1Y-N", None)],
+    [
+        ("1YNN", False),
+        ("1YYN", True),
+        ("1NYN", True),
+        ("1yyn", True),
+        ("1---", None),
+        ("1Y-N", None),
+    ],
 )
 def test_us_privacy_says_who_opted_out_of_sale(text, opted_out):
     assert usp.decode(text) is opted_out
@@ -72,7 +88,9 @@ def test_what_is_no_us_privacy_is_malformed(text):
     assert isinstance(usp.decode(text), Malformed)
 
 
-@pytest.mark.parametrize(("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)])
+@pytest.mark.parametrize(
+    ("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)]
+)
 def test_a_flag_is_yes_or_no(word, read):
     assert flags.decode(word) is read
 

@@ -105,7 +105,17 @@ def test_a_section_of_a_law_that_is_not_known_is_passed_over():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "D", "DBAB", "CBABM~x", "DBABM", "DBABM~", "DBABM~a~b", "DBABMA" + "A" * 20_000, "DB______~x"],
+    [
+        "",
+        "D",
+        "DBAB",
+        "CBABM~x",
+        "DBABM",
+        "DBABM~",
+        "DBABM~a~b",
+        "DBABMA" + "A" * 20_000,
+        "DB______~x",
+    ],
 )
 def test_what_is_no_gpp_string_is_malformed(text):
     assert isinstance(gpp_string.decode(text), Malformed)

@@ -54,7 +54,8 @@ def said_yes(storage, data, gcd, tcf):
     return gcd in GCD_YES
 
 
-def expected(storage, data, ads, gcd, tcf, opt_out, who):
+def expected(said):
+    storage, data, ads, gcd, tcf, opt_out, who = said
     objections = {
         AD_STORAGE[storage], AD_USER_DATA[data], AD_PERSONALIZATION[ads], GCD[gcd], TCF[tcf],
         OPT_OUT[opt_out],
@@ -66,8 +67,9 @@ def expected(storage, data, ads, gcd, tcf, opt_out, who):
     return Action.RESTRICT if LIMIT in objections else Action.SEND
 
 
-def expected_of_the_lenient(storage, data, ads, gcd, tcf, opt_out, who):
+def expected_of_the_lenient(said):
     """Of a policy that strips on storage, restricts on opt-outs, and holds what it cannot know."""
+    storage, data, ads, gcd, tcf, opt_out, who = said
     if data == "denied" or gcd == "11q1q1q1q5":
         return Action.SUPPRESS
     if storage == "refused" or tcf == "CPfoo":
@@ -92,8 +94,8 @@ def differences(policy, table):
     for signals, combination in combinations():
         required = combination[-1] == "a source that asks"
         found = verdict(signals, PERSON, policy=policy(required=required), now=MADE).action
-        if found is not table(*combination):
-            wrong.append((combination, found, table(*combination)))
+        if found is not table(combination):
+            wrong.append((combination, found, table(combination)))
     return wrong
 
 

@@ -69,9 +69,7 @@ def test_what_is_no_tc_string_is_malformed(text):
     assert isinstance(tcf.decode(text), Malformed)
 
 
-@pytest.mark.parametrize(
-    ("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)]
-)
+@pytest.mark.parametrize(("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)])
 def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
     read = tcf.decode(tc_core(restrictions=[(7, kind, [(25, 25)])]))
 

@@ -57,7 +57,9 @@ def test_a_name_written_twice_sends_nothing(first):
     assert decided({"ad_storage": first, "AD_STORAGE": other})[0] is SUPPRESS
 
 
-@pytest.mark.parametrize("signals", [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}])
+@pytest.mark.parametrize(
+    "signals", [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}]
+)
 def test_silence_is_denial_only_where_consent_is_required(signals):
     assert decided(signals, required=True) == (SUPPRESS, "consent_missing")
     assert decided(signals) == (SEND, None)
@@ -120,12 +122,16 @@ def test_an_opt_out_of_the_united_states_suppresses_or_restricts(signals, reason
     assert decided(signals, us_opt_out=RESTRICT) == (RESTRICT, f"consent_limited: {reason}")
 
 
-@pytest.mark.parametrize("signals", [{"gpc": False}, {"gpc": "0"}, {"usp": "1---"}, {"usp": "1YNN"}])
+@pytest.mark.parametrize(
+    "signals", [{"gpc": False}, {"gpc": "0"}, {"usp": "1---"}, {"usp": "1YNN"}]
+)
 def test_who_did_not_opt_out_is_sent(signals):
     assert decided(signals) == (SEND, None)
 
 
-@pytest.mark.parametrize("signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}])
+@pytest.mark.parametrize(
+    "signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}]
+)
 def test_a_denial_of_personalization_restricts(signals):
     found = verdict(signals, ALL, policy=Policy(), now=MADE)
 
@@ -141,9 +147,7 @@ def test_what_x_cannot_restrict_is_not_sent():
 
 
 def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
-    found = verdict(
-        {"ad_storage": "denied"}, ALL, policy=Policy(storage_denied=STRIP), now=MADE
-    )
+    found = verdict({"ad_storage": "denied"}, ALL, policy=Policy(storage_denied=STRIP), now=MADE)
 
     assert (found.action, found.strip, found.reason) == (
         STRIP, STORAGE, "consent_limited: ad_storage",

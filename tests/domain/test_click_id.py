@@ -23,6 +23,7 @@ def read(text):
     [
         CLICK,
         f"  {CLICK}\n",
+        f"1.1795600000000.{CLICK}",
         COOKIE,
         quote(COOKIE),
         quote(COOKIE, safe="{}"),

@@ -14,6 +14,7 @@ from twite.domain.times import HOUR
 LEGAL = {
     (State.QUEUED, Trigger.CLAIMED): State.SENDING,
     (State.QUEUED, Trigger.HELD): State.HELD,
+    (State.QUEUED, Trigger.WITHDRAWN): State.SUPPRESSED,
     (State.SENDING, Trigger.DELIVERED): State.DELIVERED,
     (State.SENDING, Trigger.POSTPONED): State.QUEUED,
     (State.SENDING, Trigger.BURIED): State.DEAD,

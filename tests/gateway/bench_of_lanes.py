@@ -42,7 +42,7 @@ class Setting:
 
     def new_run(self) -> Run:
         chance = SeededChance()
-        clock = SteadyClock(self.clock)
+        clock = self.steady = SteadyClock(self.clock)
         post = Post(
             transport=self.transport,
             clock=clock,
@@ -64,7 +64,7 @@ class Setting:
         entries = (an_entry(one, pixel=pixel, event=event, index=i) for i, one in enumerate(ids))
         receipt = f"{pixel}-{event}-{ids[0]}"
         await self.store.record(
-            a_submission(*entries, receipt=receipt, received_at=self.clock.now())
+            a_submission(*entries, receipt=receipt, received_at=self.steady.now())
         )
         self.run.wake(pixel)
 

@@ -7,8 +7,9 @@ from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Refusal
 from twite.domain.times import SECOND
-from twite.gateway.accept import Accept, Remark, XReceipt, XRefused
-from twite.gateway.notices import Accepted
+from twite.gateway.accept import TROUBLED_FOR, Accept, XReceipt, XRefused
+from twite.gateway.entries import Remark
+from twite.gateway.notices import Accepted, Judged, Troubled
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
@@ -20,12 +21,13 @@ class Desk:
 
     def __init__(self):
         self.store = MemoryStore()
+        self.clock = MovingClock(NOW)
         self.woken = []
         self.notices = []
         self.submissions = []
         self.accept = Accept(
             ledger=self,
-            clock=MovingClock(NOW),
+            clock=self.clock,
             chance=SeededChance(),
             destinations={pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")},
             salt=b"salt",
@@ -175,7 +177,8 @@ async def test_what_cannot_be_committed_is_not_acknowledged(trouble):
     with pytest.raises(trouble):
         await desk.from_x(for_x("a"))
 
-    assert (desk.woken, desk.notices) == ([], [])
+    assert desk.woken == []
+    assert [one for one in desk.notices if isinstance(one, Accepted)] == []
 
 
 async def test_what_is_malformed_is_not_recorded():
@@ -239,6 +242,19 @@ async def test_an_idempotency_key_makes_a_retry_a_duplicate():
     assert (again.duplicates, other.accepted) == (1, 1)
 
 
+async def test_commits_that_fail_are_told_once_in_a_while():
+    desk = Desk()
+    desk.store.refuse = LedgerUnavailable(reason="disk full", retry_after=2)
+
+    for _ in range(3):
+        for _ in range(50):
+            with pytest.raises(LedgerUnavailable):
+                await desk.native(purchase("a"))
+        await desk.clock.advance(TROUBLED_FOR)
+
+    assert desk.notices == [Troubled(where="ledger", reason="disk full")] * 3
+
+
 async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
     clock, store = MovingClock(), MemoryStore()
     accept = Accept(
@@ -259,3 +275,14 @@ async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
     after = accept.trouble
 
     assert (during, after) == ("disk full", None)
+
+
+async def test_what_consent_came_to_is_told_and_where_nothing_was_said_nothing_is():
+    desk = Desk()
+
+    await desk.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))
+    await desk.native(purchase("c"))
+
+    assert [one for one in desk.notices if isinstance(one, Judged)] == [
+        Judged(source="shop", verdicts={("suppress", "storage"): 1})
+    ]

@@ -11,7 +11,7 @@ PROMISED = 48 * HOUR
 def waiting(ago, many, *, pixel="o8z6j"):
     """So many were received within the hour that began so many hours ago."""
     hour = NOW // HOUR - ago
-    return Waiting(pixel=pixel, hour=hour, deliveries=many, oldest=hour * HOUR)
+    return Waiting(pixel=pixel, hour=hour, deliveries=many, first=hour * HOUR, oldest=hour * HOUR)
 
 
 def sharing(pixel, account, rate=60_000):
@@ -53,7 +53,9 @@ def test_the_limit_is_the_highest_rate_there_can_be():
 
 
 def test_a_backlog_that_just_came_is_taken_to_go_at_the_limit():
-    fresh = Waiting(pixel="o8z6j", hour=NOW // HOUR, deliveries=200, oldest=NOW - 59_000)
+    fresh = Waiting(
+        pixel="o8z6j", hour=NOW // HOUR, deliveries=200, first=NOW - 59_000, oldest=NOW - 59_000
+    )
 
     found = forecast(fresh, delivered=[(NOW - 1, 1)], rate=100)
 
@@ -62,7 +64,7 @@ def test_a_backlog_that_just_came_is_taken_to_go_at_the_limit():
 
 def test_what_was_delivered_before_there_was_a_backlog_does_not_count():
     began = NOW - 5 * MINUTE
-    some = Waiting(pixel="o8z6j", hour=began // HOUR, deliveries=100, oldest=began)
+    some = Waiting(pixel="o8z6j", hour=began // HOUR, deliveries=100, first=began, oldest=began)
 
     found = forecast(some, delivered=[(began - MINUTE, 9_000), (NOW - MINUTE, 50)])
 
@@ -119,7 +121,8 @@ def test_of_an_hour_whose_deadlines_are_passing_a_part_is_late():
 
 
 def test_one_that_is_late_is_not_rounded_away():
-    one = Waiting(pixel="o8z6j", hour=NOW // HOUR - 48, deliveries=1, oldest=NOW - 48 * HOUR - 1)
+    at = NOW - 48 * HOUR - 1
+    one = Waiting(pixel="o8z6j", hour=at // HOUR, deliveries=1, first=at, oldest=at)
 
     assert forecast(one, delivered=[(NOW - 1, 50)]).late == 1
 
@@ -139,7 +142,7 @@ def test_the_next_deadline_is_not_one_that_has_passed():
 def test_pixels_of_one_account_share_its_limit():
     backlog = [waiting(0, 300, pixel="p"), waiting(0, 100, pixel="q")]
     fresh = [
-        Waiting(pixel=one.pixel, hour=one.hour, deliveries=one.deliveries, oldest=NOW)
+        Waiting(pixel=one.pixel, hour=one.hour, deliveries=one.deliveries, first=NOW, oldest=NOW)
         for one in backlog
     ]
 
@@ -151,6 +154,16 @@ def test_pixels_of_one_account_share_its_limit():
     )
 
     assert [one.drained_at for one in found] == [NOW + RATE_WINDOW] * 2
+
+
+def test_the_deadline_of_what_x_may_have_is_the_nearer_one_and_its_age_its_own():
+    doubtful = Waiting(
+        pixel="o8z6j", hour=NOW // HOUR - 9, deliveries=1, first=NOW - 9 * HOUR, oldest=NOW - HOUR
+    )
+
+    found = forecast(doubtful)
+
+    assert (found.next_deadline, found.oldest) == (NOW + 39 * HOUR, NOW - HOUR)
 
 
 def test_a_pixel_that_is_not_configured_is_not_forecast():

@@ -9,10 +9,18 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.audit import Audit
 from twite.gateway.lookout import STORE_FAILED_FOR, Ears, Lookout
-from twite.gateway.notices import Alerted, Looked, Paused, Resumed, Troubled, Warned
+from twite.gateway.notices import (
+    Alerted,
+    Looked,
+    Misdated,
+    Paused,
+    Resumed,
+    Troubled,
+    Warned,
+)
 from twite.gateway.outlook import Space
 from twite.gateway.ports import Pause
-from twite.gateway.readings import STORE, Thresholds
+from twite.gateway.readings import CLOCK, STORE, Thresholds
 from twite.observers import Several
 from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.clock import MovingClock, settled
@@ -182,8 +190,10 @@ async def test_an_alert_that_was_open_before_a_restart_stays_one(running):
     again = Stage(stage.store, stage.clock)
     await running(again)
 
+    [looked] = [one for one in again.seen.notices if isinstance(one, Looked)]
     assert again.said() == []
     assert again.open() == {(Kind.PIXEL_PAUSED, PIXEL)}
+    assert [one.subject for one in looked.alerts] == [PIXEL]
 
 
 @pytest.mark.parametrize("where", ["ledger", "outbox", "sweep"])
@@ -225,7 +235,7 @@ async def test_a_store_that_commits_again_is_well_after_a_while(running):
 async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running):
     stage = Stage()
     await running(stage)
-    warning = {"kind": Kind.STORE_DAMAGED, "subject": STORE, "reason": "page 7"}
+    warning = {"kind": Kind.STORE_UNUSABLE, "subject": STORE, "reason": "page 7"}
 
     stage.observer.see(Warned(**warning))
     await settled()
@@ -233,9 +243,19 @@ async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running)
     await settled()
 
     assert [(phase, kind) for phase, kind, _ in stage.said()] == [
-        (Phase.OPENED, Kind.STORE_DAMAGED),
-        (Phase.RESOLVED, Kind.STORE_DAMAGED),
+        (Phase.OPENED, Kind.STORE_UNUSABLE),
+        (Phase.RESOLVED, Kind.STORE_UNUSABLE),
     ]
+
+
+async def test_a_clock_that_stays_wrong_is_alerted(running):
+    stage = Stage()
+    await running(stage)
+
+    stage.observer.see(Misdated(offset=-3_600_000))
+    await stage.clock.advance(5 * MINUTE)
+
+    assert stage.open() == {(Kind.CLOCK_WRONG, CLOCK)}
 
 
 async def test_a_disk_that_fills_up_is_alerted_within_a_minute(running):

@@ -10,6 +10,7 @@ from twite.gateway.readings import (
     DEADLINE_NEAR,
     Thresholds,
     of_accounts,
+    of_clock,
     of_forecasts,
     of_pauses,
     of_silences,
@@ -115,6 +116,21 @@ def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_
 )
 def test_a_full_disk_has_room_between_bad_and_good(free, verdict):
     assert of_space(Space(free=free << 20, files={}), LIMITS).bad is verdict
+
+
+@pytest.mark.parametrize(
+    ("offset", "verdict"),
+    [(0, False), (14_999, False), (15_000, None), (29_999, None), (30_000, True), (-30_000, True)],
+)
+def test_a_clock_has_room_between_wrong_and_right(offset, verdict):
+    assert of_clock(offset).bad is verdict
+
+
+def test_a_wrong_clock_says_which_way():
+    assert [of_clock(offset).reason for offset in (90_000, -90_000)] == [
+        "This machine's clock is 90 s behind X's",
+        "This machine's clock is 90 s ahead of X's",
+    ]
 
 
 def test_a_silence_says_how_long_it_is_and_what_would_be_usual():

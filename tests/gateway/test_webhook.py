@@ -107,7 +107,7 @@ def test_each_message_of_an_alert_has_an_id_of_its_own_that_a_retry_keeps():
     assert len({*ids(ALERT), *ids(later)}) == 4
 
 
-@pytest.mark.parametrize("name", ["type", "payload", "channel", "username", "attachments"])
+@pytest.mark.parametrize("name", ["type", "payload", "channel", "username", "attachments", "props", "priority"])
 def test_a_chat_finds_no_name_that_it_gives_another_meaning(name):
     assert name not in json.loads(enveloped(ALERT, Phase.OPENED, gateway="g").body)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from raw_http import Heard, heard, request, say
 from twite.collector import Collector, Limits, Server
 from twite.gateway.accept import Accept
+from twite.gateway.choose import Choose
 from twite.machine import SystemChance, SystemClock
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
@@ -30,11 +31,13 @@ class FrontDoor:
             destinations=destinations,
             salt=store.salt,
             wake=lambda _pixel: None,
+            opt_outs=store,
         )
         collector = Collector(
             accept=accept,
             records=store,
             desk=store,
+            choose=Choose(opt_outs=store, clock=clock, salt=store.salt),
             sightings=store,
             clock=clock,
             sources=[a_source()],

@@ -3,10 +3,27 @@ import json
 import pytest
 
 from twite.domain.account import Account
-from twite.gateway.notices import Accepted, Attempted, Moved, Paused, Resumed, Troubled
+from twite.domain.alert import Alert, Kind, Phase
+from twite.gateway.forecast import Forecast
+from twite.gateway.notices import (
+    Accepted,
+    Alerted,
+    Attempted,
+    Judged,
+    Looked,
+    Moved,
+    Paused,
+    Resumed,
+    Told,
+    Troubled,
+    Warned,
+)
+from twite.gateway.outlook import Space
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
+
+ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1)
 
 
 def an_attempt(outcome="errored", **more):
@@ -150,3 +167,182 @@ def test_a_pixel_that_is_sent_to_again_is_not_paused():
     metrics.see(Resumed(pixel="o8z6j"))
 
     assert b'twite_pixel_paused{pixel="o8z6j"} 0.0' in metrics.rendered([])
+
+
+def test_what_x_took_is_counted_by_how_long_it_waited():
+    metrics = Metrics()
+
+    metrics.see(
+        Moved(pixel="o8z6j", trigger="delivered", deliveries=3, waited=(250, 251, 200_000_000))
+    )
+
+    page = metrics.rendered([]).decode().splitlines()
+    for line in (
+        'twite_delivery_seconds_bucket{le="0.25",pixel="o8z6j"} 1.0',
+        'twite_delivery_seconds_bucket{le="0.5",pixel="o8z6j"} 2.0',
+        'twite_delivery_seconds_bucket{le="172800.0",pixel="o8z6j"} 2.0',
+        'twite_delivery_seconds_bucket{le="+Inf",pixel="o8z6j"} 3.0',
+        'twite_delivery_seconds_count{pixel="o8z6j"} 3.0',
+        'twite_delivery_seconds_sum{pixel="o8z6j"} 200000.501',
+    ):
+        assert line in page
+
+
+def test_a_look_shows_what_is_pending_what_is_expected_and_what_room_there_is():
+    metrics = Metrics()
+    forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
+    stalled = Forecast(pixel="p2", pending=1, oldest=0)
+
+    metrics.see(
+        Looked(
+            at=31_000,
+            forecasts=(forecast, stalled),
+            space=Space(free=5, files={"database": 7, "log": 2}),
+        )
+    )
+
+    page = metrics.rendered([]).decode().splitlines()
+    for line in (
+        'twite_pending_conversions{pixel="o8z6j"} 9.0',
+        'twite_oldest_pending_seconds{pixel="o8z6j"} 30.0',
+        'twite_forecast_drain_seconds{pixel="o8z6j"} 30.0',
+        'twite_forecast_misses{pixel="o8z6j"} 3.0',
+        'twite_late_conversions{pixel="o8z6j"} 1.0',
+        'twite_forecast_drain_seconds{pixel="p2"} +Inf',
+        "twite_disk_free_bytes 5.0",
+        'twite_store_bytes{file="database"} 7.0',
+        'twite_store_bytes{file="log"} 2.0',
+    ):
+        assert line in page
+
+
+def test_requests_that_isolate_and_conversions_that_x_may_have_had_are_counted():
+    metrics = Metrics()
+
+    metrics.see(an_attempt(isolating=True, again=2))
+    metrics.see(an_attempt())
+
+    page = metrics.rendered([]).decode().splitlines()
+    assert 'twite_isolation_requests_total{pixel="o8z6j"} 1.0' in page
+    assert 'twite_ambiguous_resends_total{pixel="o8z6j"} 2.0' in page
+
+
+def test_an_alert_is_a_metric_while_it_is_open():
+    metrics = Metrics()
+
+    metrics.see(Alerted(alert=ALERT, phase=Phase.OPENED))
+    during = metrics.rendered([]).decode()
+    metrics.see(Alerted(alert=ALERT, phase=Phase.RESOLVED))
+    after = metrics.rendered([]).decode()
+
+    series = 'twite_alert_open{code="pixel_paused",subject="o8z6j"}'
+    assert (f"{series} 1.0" in during, f"{series} 0.0" in after) == (True, True)
+    assert 'twite_alerts_total{code="pixel_paused",phase="resolved"} 1.0' in after
+
+
+def test_an_alert_from_before_this_process_is_a_metric_too():
+    metrics = Metrics()
+
+    metrics.see(Looked(at=1, alerts=(ALERT,)))
+
+    assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
+
+
+def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():
+    metrics = Metrics()
+
+    metrics.see(Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED, refused="answered 404"))
+    metrics.see(Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED))
+
+    page = metrics.rendered([]).decode().splitlines()
+    assert 'twite_webhook_messages_total{outcome="failed"} 1.0' in page
+    assert 'twite_webhook_messages_total{outcome="taken"} 1.0' in page
+
+
+def test_decisions_about_consent_are_counted_by_action_and_rule():
+    metrics = Metrics()
+
+    metrics.see(
+        Judged(source="shop", verdicts={("suppress", "storage"): 2, ("send", "granted"): 1})
+    )
+
+    page = metrics.rendered([]).decode().splitlines()
+    assert 'twite_consent_total{action="suppress",rule="storage",source="shop"} 2.0' in page
+
+
+def test_commits_are_timed():
+    metrics = Metrics()
+
+    metrics.committed(0.002)
+
+    assert b'twite_commit_seconds_bucket{le="0.0025"} 1.0' in metrics.rendered([])
+
+
+def test_what_the_settings_do_not_name_is_counted_together():
+    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
+    for name in ("shop", "gone", "other one"):
+        metrics.see(Accepted(source=name, accepted=1, duplicates=0, suppressed=0, rejected=0))
+        metrics.see(an_attempt(pixel=name, status=599))
+
+    page = metrics.rendered(
+        [
+            Account(source="gone", pixel="p", received=2),
+            Account(source="gone too", pixel="q", received=3),
+            Account(source="shop", pixel="", received=1, rejected=1),
+        ]
+    ).decode()
+
+    for line in (
+        'twite_conversions_total{source="other",verdict="accepted"} 2.0',
+        'twite_attempts_total{outcome="errored",pixel="other",status="other"} 3.0',
+        'twite_balance_conversions{pixel="other",source="other",state="received"} 5.0',
+        'twite_balance_conversions{pixel="",source="shop",state="rejected"} 1.0',
+    ):
+        assert line in page.splitlines()
+    assert "gone" not in page
+
+
+@pytest.mark.parametrize(
+    ("phase", "says", "level"),
+    [
+        (Phase.OPENED, "alert opened", "error"),
+        (Phase.STILL_OPEN, "alert still open", "error"),
+        (Phase.RESOLVED, "alert resolved", "info"),
+    ],
+)
+def test_an_alert_is_a_line_with_its_page(capsys, phase, says, level):
+    line = lines(capsys, Alerted(alert=ALERT, phase=phase))[0]
+
+    del line["timestamp"]
+    assert line == {
+        "event": says,
+        "level": level,
+        "alert": "pixel_paused",
+        "subject": "o8z6j",
+        "reason": "404",
+        "help": "docs/how-to/alerts/pixel_paused.md",
+    }
+
+
+def test_a_webhook_that_fails_is_a_line(capsys):
+    told = Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED, refused="answered 404")
+
+    line = lines(capsys, told)[0]
+
+    assert (line["event"], line["reason"], line["level"]) == (
+        "webhook failed",
+        "answered 404",
+        "warning",
+    )
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED),
+        Looked(at=1),
+        Warned(kind=Kind.STORE_RESTORED, subject="store"),
+    ],
+)
+def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
+    assert lines(capsys, notice, level="debug") == []

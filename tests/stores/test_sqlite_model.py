@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from twite.domain.account import total
+from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
 from twite.domain.times import HOUR
 from twite.gateway.ports import Claim, Sweeping
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.memory import MemoryStore
 
 WINDOW = 100 * HOUR
@@ -174,6 +175,28 @@ class Ledgers(RuleBasedStateMachine):
         theirs = self.run(self.model.recall(**what))
 
         assert ours == theirs
+
+    @rule(revoked=st.booleans(), pixel=st.sampled_from(["o8z6j", "p2"]))
+    def choose(self, revoked, pixel):
+        for store in (self.store, self.model):
+            person = a_conversion().identifiers
+            keys = person_keys(person, pixel=pixel, salt=store.salt)
+            self.run(store.revoke(keys, now=self.now) if revoked else store.restore(keys))
+        assert self.store.some() == self.model.some()
+
+    @rule(pick=st.integers(0, 99), hold=st.booleans())
+    def take_back(self, pick, hold):
+        asked = {"source": "shop", "after": 0, "limit": 99}
+        ours, theirs = (self.run(store.standing(**asked)) for store in (self.store, self.model))
+        assert len(ours) == len(theirs)
+        if not ours:
+            return
+        at = pick % len(ours)
+        how = {"reason": "because", "now": self.now, "hold": hold}
+
+        done = self.run(self.store.take_back([ours[at].delivery], **how))
+
+        assert done == self.run(self.model.take_back([theirs[at].delivery], **how))
 
     @rule()
     def stop_and_start(self):

@@ -29,11 +29,16 @@ WALKS = {
     "note_pruning": {"pruning"},
     "note_turn": {"deployment"},
     "opening": {"deployment"},
+    "opt_outs": {"opt_out"},
+    "policies": {"consent_policy"},
     "pruning": {"pruning"},
     "turn": {"deployment"},
     "opened": {"deployment"},
     "closed": {"deployment"},
+    "closures": {"closure"},
+    "note_ahead": {"deployment"},
     "pauses": {"pause"},
+    "timed": {"deployment"},
 }
 
 

@@ -6,19 +6,27 @@ import json
 import os
 from typing import Final
 
+from twite.assembly.lending import lent_to
 from twite.assembly.settings import Settings
 from twite.assembly.watching import Watching
 from twite.collector.application import Collector
 from twite.collector.limits import Limits
 from twite.collector.server import Server
+from twite.domain.alert import Kind
+from twite.domain.destination import Destination
 from twite.domain.errors import StoreUnusable
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.accept import Accept
+from twite.gateway.accept import X_SOURCE, Accept
+from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
+from twite.gateway.lent import Lent
 from twite.gateway.lookout import Ears
-from twite.gateway.notices import Troubled
+from twite.gateway.notices import Troubled, Warned
 from twite.gateway.post import Post
+from twite.gateway.proxy import Proxy
+from twite.gateway.readings import STORE
+from twite.gateway.reconsider import Reconsider
 from twite.gateway.replay import WakingDesk
 from twite.gateway.run import Run
 from twite.gateway.steady import SteadyClock
@@ -43,7 +51,10 @@ class Gateway:
         # Windows, leases and due moments go by this one, which does not jump.
         self._clock = SteadyClock(self._wall)
         self._chance = SystemChance()
-        self._metrics = Metrics()
+        self._metrics = Metrics(
+            sources=[*(source.name for source in settings.sources()), X_SOURCE],
+            pixels=[pixel.pixel for pixel in settings.destinations()],
+        )
         self.log = logger(level=settings.log.level, as_json=settings.log.format == "json")
         self._ears = Ears(self._clock)
         self._observer = Several((Log(self.log), self._metrics, self._ears))
@@ -52,6 +63,7 @@ class Gateway:
         self._run: Run | None = None
         self._server: Server | None = None
         self._watching: Watching | None = None
+        self._lent: Lent | None = None
         self._token = Secret("")
 
     @property
@@ -74,9 +86,14 @@ class Gateway:
             reserve=settings.store.reserve,
             keeping=settings.store.keeping,
             observer=self._observer,
+            timed=self._metrics.committed,
         )
         for sentence in store.told:
             self._observer.see(Troubled(where="store", reason=sentence))
+        if store.restored:
+            self._observer.see(
+                Warned(kind=Kind.STORE_RESTORED, subject=STORE, reason="; ".join(store.restored))
+            )
         try:
             await self._transport.start()
             run = self._run = self._sender(store)
@@ -90,7 +107,15 @@ class Gateway:
                 observer=self._observer,
             )
             await watching.start()
+            await Reconsider(
+                sources=settings.sources(),
+                consents=store,
+                clock=self._clock,
+                observer=self._observer,
+            ).once()
             await run.start()
+            if self._lent is not None:
+                await self._lent.load()
             await server.start()
             self._leave_word()
         except BaseException:
@@ -150,12 +175,14 @@ class Gateway:
             destinations=destinations,
             salt=store.salt,
             wake=run.wake,
+            opt_outs=store,
             watch=Watch(
                 pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
             ),
             observer=self._observer,
             wall=self._wall,
         )
+        lent = self._lent = self._lending(store, run, destinations)
         self._token = Secret(self._chance.nonce() + self._chance.nonce())
         limits = Limits(
             body=settings.server.max_body,
@@ -165,6 +192,7 @@ class Gateway:
             accept=accept,
             records=store,
             desk=WakingDesk(desk=store, wake_all=run.wake_all),
+            choose=Choose(opt_outs=store, clock=self._clock, salt=store.salt),
             sightings=store,
             clock=self._clock,
             sources=settings.sources(),
@@ -176,11 +204,23 @@ class Gateway:
             public_url=settings.server.public_url,
             trusted_proxies=settings.server.trusted_proxies,
             browser_rate=settings.server.browser_rate,
+            proxy=Proxy(
+                accept=accept,
+                clock=self._wall,
+                salt=store.salt,
+                destinations=destinations,
+                lent=lent,
+            ),
             limits=limits,
             observer=self._observer,
         )
         listen = settings.server.listen
         return Server(collector, host=listen.host, port=listen.port, limits=limits)
+
+    def _lending(
+        self, store: SQLiteStore, run: Run, destinations: dict[str, Destination]
+    ) -> Lent | None:
+        return lent_to(self._settings, store=store, destinations=destinations, run=run)
 
     def _leave_word(self) -> None:
         """Tell commands of this machine, and of this user alone, how to reach us."""

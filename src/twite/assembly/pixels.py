@@ -34,6 +34,7 @@ def _destination(written: shape.Pixel, place: str, rate: int) -> Destination:
         },
         account=None if account is None else values.x_id(account, f"{place}.account", "an account"),
         rate=rate,
+        is_cautious=written.on_ambiguous == "hold",
     )
 
 

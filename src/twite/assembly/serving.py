@@ -7,6 +7,7 @@ from typing import Final
 
 import uvloop
 
+from twite.assembly.farewell import forget_unusable, say_unusable
 from twite.assembly.gateway import Gateway
 from twite.assembly.settings import Settings
 from twite.domain.errors import StoreUnusable
@@ -22,15 +23,22 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> bool:
     that also where the store fails for good while it runs.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_until_stopped(Gateway(settings), ready))
+        try:
+            return runner.run(_until_stopped(Gateway(settings), ready, settings))
+        except StoreUnusable as error:
+            runner.run(say_unusable(settings, error))
+            raise
 
 
-async def _until_stopped(gateway: Gateway, ready: Callable[[str], None]) -> bool:
+async def _until_stopped(
+    gateway: Gateway, ready: Callable[[str], None], settings: Settings
+) -> bool:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for stop in _STOPS:
         loop.add_signal_handler(stop, asked.set)
     await gateway.start()
+    forget_unusable(settings)
     try:
         ready(gateway.url)
         unusable = await _either(asked, gateway)

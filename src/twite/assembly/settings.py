@@ -13,6 +13,7 @@ import msgspec
 from twite.assembly import shape, toml, values
 from twite.assembly.build import Reader
 from twite.assembly.pixels import destinations
+from twite.assembly.sealing import refuse_unsealed, with_secret_key
 from twite.assembly.sources import sources, weak_keys
 from twite.assembly.values import Address, Network
 from twite.domain.dedup import LEAST_WINDOW
@@ -44,6 +45,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     receive_deadline: int
     metrics_key: Secret | None = None
     browser_rate: int = 600
+    secret_key: Secret | None = None
+    former_secret_keys: tuple[Secret, ...] = ()
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +69,11 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     def gateway_file(self) -> Path:
         """Where a running gateway writes how it can be reached, for its owner's eyes only."""
         return Path(f"{self.path}.gateway")
+
+    @property
+    def alerted_file(self) -> Path:
+        """What remembers that people were told that the store cannot be used."""
+        return Path(f"{self.path}.alerted")
 
 
 class X(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +135,10 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         environ=environ, folder=folder, overridden=frozenset(overridden), credentials=credentials
     )
     try:
-        return _checked(reader.build(tree), path, folder, reader.warnings)
+        written = with_secret_key(reader.build(tree), environ)
+        if credentials:
+            refuse_unsealed(written)
+        return _checked(written, path, folder, reader.warnings)
     except SettingsError as error:
         if error.place not in overridden:
             raise
@@ -139,7 +150,11 @@ def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]
     server, store, x = _server(written.server), _store(written.store, folder), _x(written.x)
     alerts = _alerts(written.alerts)
     pixels = destinations(written.pixel, rate=x.rate)
-    submitters = sources(written.source, pixels={one.pixel: one.events for one in pixels})
+    submitters = sources(
+        written.source,
+        pixels={one.pixel: one.events for one in pixels},
+        can_restrict=written.x.restricted_data_use == "conversion",
+    )
     return Settings(
         path=path,
         server=server,
@@ -186,6 +201,8 @@ def _server(written: shape.Server) -> Server:
         ),
         metrics_key=written.metrics_key,
         browser_rate=written.browser_rate,
+        secret_key=written.secret_key,
+        former_secret_keys=written.former_secret_keys,
     )
 
 

@@ -23,6 +23,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     receive_deadline: str = "30s"
     metrics_key: Secret | None = None
     browser_rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
+    secret_key: Secret | None = None
+    former_secret_keys: tuple[Secret, ...] = ()
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     timeout: str = "15s"
     batch: Annotated[int, Meta(ge=1, le=MAX_CONVERSIONS)] = MAX_CONVERSIONS
     in_flight: Annotated[int, Meta(ge=1, le=64)] = 4
+    restricted_data_use: Literal["conversion", "unsupported"] = "conversion"
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +75,31 @@ class Pixel(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth
     events: dict[str, str]
     account: str | None = None
+    on_ambiguous: Literal["resend", "hold"] = "resend"
 
 
 class Cookie(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[Literal["_twite", "_twclid", "twclid"], ...] = ("_twite",)
     days: Annotated[int, Meta(ge=1, le=400)] = DEFAULT_DAYS
     http_only: bool = False
+
+
+Purpose = Annotated[int, Meta(ge=1, le=24)]
+
+
+class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    storage_denied: Literal["suppress", "strip"] = "suppress"
+    user_data_denied: Literal["suppress", "strip"] = "suppress"
+    personalization_denied: Literal["restrict", "suppress", "send"] = "restrict"
+    us_opt_out: Literal["suppress", "restrict"] = "suppress"
+    unclear: Literal["suppress", "hold", "ignore"] = "suppress"
+    missing: Literal["suppress", "hold"] = "suppress"
+    strict_regions: tuple[str, ...] = ("EEA", "GB", "CH")
+    tcf_purposes: tuple[Purpose, ...] = (1, 7)
+    tcf_optimization_purposes: tuple[Purpose, ...] = (3, 4)
+    tcf_vendor_id: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    ac_provider_id: Annotated[int, Meta(ge=1, le=999_999_999)] | None = None
+    cmp_vendor: str | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,11 +109,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     pixels: tuple[str, ...] = ()
     consent: Literal["optional", "required"] = "optional"
+    consent_policy: ConsentPolicy = ConsentPolicy()
     region: str | None = None
     events: dict[str, str] = msgspec.field(default_factory=dict)
     cookie: Cookie = Cookie()
     browser_value_limit: str | None = None
+    browser_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     twin: Literal["use", "load", "off"] = "use"
+    stape_credentials: Literal["configured", "stored"] = "configured"
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):

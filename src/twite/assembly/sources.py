@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from twite.assembly import shape, toml, values
-from twite.domain.consent import Policy
+from twite.assembly.consent_policy import policy
 from twite.domain.cookie import ClickCookie
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
@@ -18,10 +18,16 @@ _SHORTEST_KEY: Final = 16
 Pixels = Mapping[str, Collection[str]]
 
 
-def sources(written: tuple[shape.Source, ...], *, pixels: Pixels) -> tuple[Source, ...]:
-    """Check every source against the pixels there are, and the names of their events."""
+def sources(
+    written: tuple[shape.Source, ...], *, pixels: Pixels, can_restrict: bool = True
+) -> tuple[Source, ...]:
+    """Check every source against the pixels there are, and the names of their events.
+
+    `can_restrict` is whether X is told to restrict its use of a conversion.
+    """
     made = tuple(
-        _source(source, f"source[{index}]", pixels) for index, source in enumerate(written)
+        _source(source, f"source[{index}]", pixels, can_restrict=can_restrict)
+        for index, source in enumerate(written)
     )
     values.differ([one.name for one in made], "source[{}].name", "source")
     _differ_in_key(made)
@@ -35,7 +41,7 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
 
 
-def _source(written: shape.Source, place: str, pixels: Pixels) -> Source:
+def _source(written: shape.Source, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
     name = values.name(written.name, f"{place}.name", "a source")
     if name in _RESERVED:
         raise SettingsError(
@@ -74,7 +80,7 @@ def _source(written: shape.Source, place: str, pixels: Pixels) -> Source:
             values.origin(one, f"{place}.origins[{index}]")
             for index, one in enumerate(written.origins)
         ),
-        consent=Policy(required=written.consent == "required"),
+        consent=policy(written, f"{place}.consent_policy", can_restrict=can_restrict),
         region=(
             None if written.region is None else values.region(written.region, f"{place}.region")
         ),
@@ -85,7 +91,9 @@ def _source(written: shape.Source, place: str, pixels: Pixels) -> Source:
             if written.browser_value_limit is None
             else values.worth(written.browser_value_limit, f"{place}.browser_value_limit")
         ),
+        browser_rate=written.browser_rate,
         twin=written.twin,
+        stape_credentials=written.stape_credentials,
     )
 
 

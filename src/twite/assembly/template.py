@@ -55,6 +55,17 @@ url = "sqlite:twite.db"
 # Conversions in a request, and requests in flight for each pixel:
 # batch = 500
 # in_flight = 4
+# Where X reads restricted_data_use: "conversion", or "unsupported":
+# restricted_data_use = "conversion"
+
+[alerts]
+# Who is to hear of trouble: any address that takes JSON, Slack's and Mattermost's webhooks too.
+# webhook = "env:TWITE_ALERT_WEBHOOK"
+# What messages are signed with (Standard Webhooks):
+# secret = "env:TWITE_ALERT_SECRET"
+# Dead letters of a pixel, and free room for the store, from which on somebody is told:
+# dead_letters = 10
+# disk_free = "1GiB"
 
 [log]
 # level = "info"       # debug, info, warning, error
@@ -84,12 +95,20 @@ pixel = @PIXEL@
 # origins = ["https://shop.example"]
 # "required" sends nothing without consent to advertising:
 # consent = "optional"
+# What becomes of what is denied, unclear or missing; the defaults:
+# consent_policy = { storage_denied = "suppress", user_data_denied = "suppress", \
+personalization_denied = "restrict", us_opt_out = "suppress", unclear = "suppress", \
+missing = "suppress", strict_regions = ["EEA", "GB", "CH"], tcf_purposes = [1, 7], \
+tcf_optimization_purposes = [3, 4] }
+# How lists of vendors call X, where you know it: tcf_vendor_id, ac_provider_id, cmp_vendor.
 # How to read a phone number without a country code:
 # region = "GB"
 # Whether the script gives a conversion to X's pixel, too: use, load, off:
 # twin = "use"
 # The most that a page may say a conversion is worth:
 # browser_value_limit = "500"
+# How many requests all its pages together may make in an hour:
+# browser_rate = 100000
 # What keeps the click in the browser:
 # cookie = { names = ["_twite"], days = 90, http_only = false }
 """

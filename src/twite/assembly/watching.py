@@ -8,10 +8,10 @@ from twite.assembly.settings import Settings
 from twite.domain.times import SECOND
 from twite.gateway.accept import X_SOURCE
 from twite.gateway.audit import Audit
+from twite.gateway.lookout import Ears, Lookout
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Chance, Clock
 from twite.gateway.tell import Teller
-from twite.gateway.lookout import Ears, Lookout
 from twite.machine.disk import SystemDisk
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore

@@ -38,8 +38,12 @@ COMMANDS: Final = MappingProxyType(
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
         "show": "Show the life of a conversion, attempt by attempt.",
         "dead": "List, replay or discard deliveries that are dead or held.",
+        "tag": "Test, run and look through a server-side tag template.",
+        "backup": "Copy the store while it is in use.",
+        "recover": "Save what is sound of a damaged store.",
         "accounting": "Show the balance, and what is pending; fail if it does not balance.",
         "alerts": "List the open alerts, or try the webhook they go to.",
+        "overlap": "Do X's pixel and the gateway name the same conversions alike?",
     }
 )
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT

@@ -7,10 +7,13 @@ from typing import Final
 import typer
 
 from twite.assembly.desk import open_records
+from twite.assembly.ignored import read_ignored
 from twite.assembly.outlook import read_forecasts
 from twite.cli import printing
+from twite.cli.ignored import ignored_as_json, print_ignored
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.account import Account, total
+from twite.domain.ignored import IgnoredTally
 from twite.domain.times import spelled
 from twite.gateway.forecast import Forecast
 
@@ -27,22 +30,28 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     """Received = delivered + duplicate + suppressed + rejected + dead + held + pending.
 
     Below it, for each pixel that has something pending: when all of it will be sent, and how many
-    conversions will miss their 48 hours.
+    conversions will miss their 48 hours; and what came in at a door in the last seven days and is
+    no conversion.
     """
     found = load(config, credentials=False)
 
-    async def read() -> tuple[list[Account], list[Forecast]]:
+    async def read() -> tuple[list[Account], list[Forecast], list[IgnoredTally]]:
         async with open_records(found) as records:
-            return list(await records.accounts()), await read_forecasts(found, records)
+            return (
+                list(await records.accounts()),
+                await read_forecasts(found, records),
+                await read_ignored(records),
+            )
 
-    accounts, expected = asyncio.run(read())
+    accounts, expected, ignored = asyncio.run(read())
     if as_json:
         by = [{"source": one.source, "pixel": one.pixel} | _sums(one) for one in accounts]
-        told = {"by": by, "forecast": [_told(one) for one in expected]}
+        told = {"by": by, "forecast": [_told(one) for one in expected]} | ignored_as_json(ignored)
         printing.print_json(_sums(total(accounts)) | told)
     else:
         _print(accounts)
         _print_forecasts([one for one in expected if one.pending])
+        print_ignored(ignored)
     if any(account.balance for account in accounts):
         printing.complain("The balance is not 0: conversions are unaccounted for. Run twite check.")
         raise typer.Exit(1)
@@ -67,7 +76,7 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
             [
                 one.pixel,
                 one.pending,
-                _moment(one.oldest),
+                _moment(one.oldest) or "",
                 one.rate,
                 _moment(one.drained_at) or "nothing is sent",
                 one.late,

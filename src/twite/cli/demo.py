@@ -64,6 +64,8 @@ def example_orders() -> Path:
 def _stay(cast: Cast) -> None:
     printing.say("")
     printing.say(f"Still running. The gateway: {cast.gateway_url}")
+    printing.say(f"Buy something, in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
+    printing.say(f"  and see the twins meet: {cast.shop.url}/overlap")
     printing.say(f"  its settings   {cast.config}")
     printing.say(f"  try            twite show ID --config {cast.config}")
     printing.say(f"X is emulated on {cast.x.url}; what it received: {cast.x.url}/_emulator/counted")

@@ -1,4 +1,4 @@
-"""Who plays in the demo: X's emulator and a gateway, each a process of its own."""
+"""Who plays in the demo: X's emulator and a gateway, each a process of its own, and a shop."""
 
 import http.client
 import json
@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from twite.cli.demo_shop import Shop
 from twite.testing.emulator import Emulator, running_emulator
 
 KEY: Final = "demo-source-key-demo-source-key"
@@ -40,7 +41,9 @@ events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
 [[source]]
 name = "shop"
 key = "env:DEMO_SHOP_KEY"
+origins = ["{shop}"]
 pixel = "{pixel}"
+twin = "load"
 """
 _ENVIRONMENT: Final = {
     **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
@@ -51,12 +54,13 @@ _READY_SECONDS: Final = 30
 
 
 class Cast:
-    """Both processes, from `with` to its end."""
+    """All of them, from `with` to its end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "twite.toml"
         self.gateway_url = ""
+        self.shop = Shop()
         self._ends = ExitStack()  # what is to be ended, and how
         self._gateway: subprocess.Popen[str] | None = None
 
@@ -65,11 +69,14 @@ class Cast:
             # X documents that it drops a twin between pixel and API. That it does so between two
             # API requests is likely and not documented: this switch assumes it.
             self.x: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
-            self.config.write_text(
-                _SETTINGS.format(x=self.x.url, pixel=PIXEL, port=_free_port()), encoding="utf-8"
+            ends.enter_context(self.shop)
+            settings = _SETTINGS.format(
+                x=self.x.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
             )
+            self.config.write_text(settings, encoding="utf-8")
             self.config.chmod(0o600)
             self._gateway = self._start("serve", "--json")
+            self.shop.open(gateway=self.gateway_url, x=self.x.url, key=KEY)
             self._ends = ends.pop_all()
         return self
 
@@ -114,6 +121,12 @@ class Cast:
             for one in conversion_ids:
                 connection.request("GET", pixel_hit(event, one))
                 connection.getresponse().read()
+
+    def overlap(self) -> dict[str, int]:
+        """Return how many conversion ids went which way today."""
+        found = self.twite("overlap", "--days", "1", "--json", quiet=True)
+        told: dict[str, int] = json.loads(found.stdout)
+        return told
 
     def balance(self) -> dict[str, int]:
         """Return the balance of the gateway's source `shop`."""

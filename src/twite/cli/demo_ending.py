@@ -57,7 +57,10 @@ def tell_the_end(cast: Cast, story: Story) -> bool:
         ],
     )
     _tell_a_life(cast, counted)
-    return _judge(balance, counted, story)
+    printing.say("")
+    printing.say(printing.styled("Do page and server meet?", "bold"), " twite overlap --days 1")
+    cast.twite("overlap", "--days", "1")
+    return _judge(balance, counted, cast.overlap(), story)
 
 
 class _Tally(msgspec.Struct, frozen=True):
@@ -128,7 +131,9 @@ def _tell_a_life(cast: Cast, counted: Counted) -> None:
         cast.twite("show", again)
 
 
-def _judge(balance: dict[str, int], counted: Counted, story: Story) -> bool:
+def _judge(
+    balance: dict[str, int], counted: Counted, overlap: dict[str, int], story: Story
+) -> bool:
     """Say whether gateway and X agree, conversion by conversion."""
     once = [one for one, tally in counted.ids.items() if tally.counted == 1]
     sent = [one for one, tally in counted.ids.items() if tally.api]
@@ -137,7 +142,15 @@ def _judge(balance: dict[str, int], counted: Counted, story: Story) -> bool:
         ("nothing is pending", story.drained),
         ("X has what the gateway says it delivered", len(sent) == balance["delivered"]),
         ("X counted each of them once", len(once) == len(counted.ids)),
-        ("the pixel's twins were dropped", counted.by_pixel == len(story.fired)),
+        ("the pixel's twins were dropped", counted.by_pixel == len(story.bought.fired)),
+        (
+            "page and server met under one id",
+            overlap["page_and_server"] == len(story.bought.orders),
+        ),
+        (
+            "orders under two ids were found",
+            overlap["two_ids"] == len(story.bought.renamed),
+        ),
     )
     printing.say("")
     for claim, holds in checks:

@@ -1,6 +1,5 @@
 """What happens in the demo, in order."""
 
-import csv
 import json
 import time
 from pathlib import Path
@@ -10,10 +9,9 @@ import msgspec
 from rich.console import Console
 
 from twite.cli import printing
+from twite.cli.demo_buyers import BUYERS, Bought, buy
 from twite.cli.demo_cast import PIXEL, TOKEN, Cast
 
-# How many orders the shop's page also reports by X's pixel, under the same conversion id.
-BY_PIXEL: Final = 40
 LIMITED_FOR: Final = 3  # seconds
 _DRAINED_WITHIN: Final = 90  # seconds
 _BAD: Final = {
@@ -29,9 +27,9 @@ _BAD: Final = {
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """What the end refers to: ids that the pixel fired, and whether the outbox was drained."""
+    """What the end refers to: what was bought, and whether the outbox was drained."""
 
-    fired: tuple[str, ...]
+    bought: Bought
     drained: bool
     report: Path
 
@@ -40,11 +38,14 @@ def play(cast: Cast, orders: Path) -> Story:
     """Play it; return what the end is to tell of."""
     _step("X", f"emulated on {cast.x.url}: checks what it is sent, counts, and will misbehave")
     _step("gateway", f"twite serve on {cast.gateway_url}, with SQLite in {cast.folder}")
+    bought = buy(cast, orders)
+    _step(
+        "browsers",
+        f"{BUYERS} buyers: their pages send beacons, and {len(bought.fired)} fire X's pixel",
+    )
+    _watch(cast)
     _arm(cast)
     _step("X", "told to refuse one batch, to lose one answer, to limit the rate once")
-    fired = tuple(_order_ids(orders)[:BY_PIXEL])
-    cast.fire_pixel("o8z6k", fired)
-    _step("browsers", f"{len(fired)} buyers' pixels fire, with the ids of their orders")
     report = cast.folder / "report.csv"
     _step("shop", f"twite send {orders.name}")
     printing.say("")
@@ -55,27 +56,15 @@ def play(cast: Cast, orders: Path) -> Story:
     _send_twice(cast)
     _step("shop", "posts one more order twice, as a client does that lost an answer")
     drained = _watch(cast)
-    return Story(fired=fired, drained=drained, report=report)
+    if drained:
+        _step("gateway", "nothing is pending")
+    return Story(bought=bought, drained=drained, report=report)
 
 
 def _arm(cast: Cast) -> None:
     cast.x.fault("status", status=400, body=json.dumps(_BAD), after=1)
     cast.x.fault("drop_answer", after=4)
     cast.x.fault("rate_limit", seconds=LIMITED_FOR, after=6)
-
-
-def _order_ids(orders: Path) -> list[str]:
-    """Return the ids of orders that will surely be accepted: purchases with a click id."""
-    with orders.open(encoding="utf-8-sig", newline="") as file:
-        return [
-            row["order_id"]
-            for row in csv.DictReader(file)
-            if "order_id" in row
-            and row.get("event") == "purchase"
-            and row.get("twclid", "").startswith("2-")
-            and row.get("currency") in {"EUR", "USD"}
-            and row.get("total", "").replace(".", "", 1).isdigit()
-        ]
 
 
 def _send_as_to_x(cast: Cast) -> None:
@@ -119,7 +108,6 @@ def _watch(cast: Cast) -> bool:
             if time.monotonic() > end:
                 return False
             time.sleep(0.2)
-    _step("gateway", "nothing is pending")
     return True
 
 

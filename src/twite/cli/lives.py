@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from twite.cli import printing
-from twite.domain.account import Life
+from twite.domain.account import Life, waiting
 from twite.domain.delivery import State
 from twite.domain.times import spelled
 
@@ -18,7 +18,7 @@ _STYLES: Final = {
 }
 
 
-def told(life: Life) -> dict[str, object]:
+def told(life: Life, *, now: int = 0) -> dict[str, object]:
     """Return what `GET /v1/conversions/…` answers of a life, and the delivery's number."""
     shown: dict[str, object] = {
         "delivery": life.delivery,
@@ -30,7 +30,7 @@ def told(life: Life) -> dict[str, object]:
         "receipt": life.receipt,
         "received_at": spelled(life.received_at),
         "deadline_at": spelled(life.deadline_at),
-        "sent": msgspec.Raw(life.sent),
+        "sent": msgspec.Raw(life.sent or b"null"),
         "attempts": [
             {
                 "at": spelled(attempt.at),
@@ -47,15 +47,21 @@ def told(life: Life) -> dict[str, object]:
         shown["reason"] = life.reason
     if life.due_at is not None:
         shown["due_at"] = spelled(life.due_at)
+    if life.consent is not None:
+        shown["consent"] = msgspec.Raw(life.consent)
+    if (why := waiting(life, now=now)) is not None:
+        shown["waiting"] = why
     return shown
 
 
-def print_life(life: Life) -> None:
-    """Print it whole."""
+def print_life(life: Life, *, now: int) -> None:
+    """Print it whole. `now` is in milliseconds."""
     state = printing.styled(life.state.value, _STYLES.get(life.state, "bold"))
     printing.say(f"{life.conversion_id}  event {life.event} of pixel {life.pixel}: ", state)
     if life.reason:
         printing.say(f"  because      {printing.safe(life.reason, longest=_LONGEST_ANSWER)}")
+    if (why := waiting(life, now=now)) is not None:
+        printing.say(f"  waits        {printing.safe(why, longest=_LONGEST_ANSWER)}")
     printing.say(f"  source       {life.source}")
     printing.say(f"  receipt      {life.receipt}")
     printing.say(f"  received at  {spelled(life.received_at)}")
@@ -64,7 +70,10 @@ def print_life(life: Life) -> None:
     printing.say(f"  deadline at  {spelled(life.deadline_at)}")
     printing.say(f"  duplicates   {life.duplicates}")
     printing.say(f"  delivery     {life.delivery}")
-    printing.say(f"  body         {life.sent.decode('utf-8', 'backslashreplace')}")
+    body = life.sent.decode("utf-8", "backslashreplace") or "not kept any more, or damaged"
+    if life.consent is not None:
+        printing.say(f"  consent      {life.consent.decode('utf-8', 'backslashreplace')}")
+    printing.say(f"  body         {body}")
     if not life.attempts:
         printing.say("  no attempt yet")
     for number, attempt in enumerate(life.attempts, 1):

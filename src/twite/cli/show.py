@@ -12,6 +12,7 @@ from twite.cli import printing
 from twite.cli.lives import print_life, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.domain.account import Life
+from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -35,12 +36,13 @@ def show(
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     lives = asyncio.run(_lives(found, name, pixel))
+    now = SystemClock().now()
     if as_json:
-        printing.print_json([told(life) for life in lives])
+        printing.print_json([told(life, now=now) for life in lives])
     for index, life in enumerate(lives if not as_json else ()):
         if index:
             printing.say("")
-        print_life(life)
+        print_life(life, now=now)
     if not lives:
         printing.complain(
             f"Nothing is known of {name}. A rejected conversion is kept without its life; "

@@ -13,6 +13,7 @@ from twite.collector.whole import cycle_of, write_whole
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is larger than a submission may be",
+    "consent_unclear": "the signals are neither a person's no nor a yes",
     "content_type": "the body is not declared to be JSON",
     "conversion_unknown": "no conversion of this id is known, or it is not this source's to see",
     "days": "not a number of days that can be looked at",
@@ -32,7 +33,7 @@ CODES: Final[dict[str, str]] = {
     "route": "there is no such route",
     "source_unclear": "the request names no source, or one that browsers cannot reach",
     "too_busy": "more requests are in hand than may be",
-    "too_fast": "more requests came from this address than may",
+    "too_fast": "more requests came from this address, or from pages of this source, than may",
     "too_many_connections": "more connections are open than may be",
     "too_slow": "the request did not arrive in time",
     "unexpected": "a fault of Twite's own; nothing of the request was kept",

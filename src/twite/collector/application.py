@@ -10,6 +10,7 @@ from twite.collector.addresses import Network
 from twite.collector.answers import Answer, Gone, Refused, send_answer
 from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
 from twite.collector.beacon import PATH as BEACON_PATH
+from twite.collector.choices import ChoiceRoute, Chooses
 from twite.collector.desk import DeskRoute
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
@@ -22,6 +23,9 @@ from twite.collector.overlap import OverlapRoute
 from twite.collector.page_script import PREFIX as SCRIPT_PREFIX
 from twite.collector.page_script import PageScript
 from twite.collector.quiet import ROUTES, Quiet
+from twite.collector.sgtm import SGTM_PATH, SgtmRoute
+from twite.collector.stape import PREFIX as STAPE_PREFIX
+from twite.collector.stape import Proxies, StapeRoute
 from twite.collector.tags import DOORS, AcceptsFound, TagRoutes
 from twite.collector.x_api import PREFIXES, AcceptsX, XRoute, in_xs_words
 from twite.domain.account import Account
@@ -45,7 +49,8 @@ class Collector:
     `ready` returns why submissions cannot be taken now, or None; `metrics` renders the accounts and
     all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
     without one; `public_url` is the address that clients see. `browser_rate` is how many requests
-    one address may make in a minute at the doors that pages use.
+    one address may make in a minute at the doors that pages use; without a `proxy` there is none of
+    Stape's.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Collector:
         accept: Accepts,
         records: Records,
         desk: Desk,
+        choose: Chooses,
         sightings: Sightings,
         clock: Clock,
         sources: Sequence[Source],
@@ -65,6 +71,7 @@ class Collector:
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
         browser_rate: int = BROWSER_RATE,
+        proxy: Proxies | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -108,13 +115,27 @@ class Collector:
             public_url=public_url,
             observer=self._observer,
         )
+        self._sgtm = SgtmRoute(
+            accept=accept,
+            keys=keys,
+            clock=clock,
+            destinations=destinations,
+            gate=gate,
+            body_limit=limits.body,
+        )
+        self._stape: StapeRoute | None = None
+        if proxy is not None:
+            self._stape = StapeRoute(
+                proxy=proxy, keys=keys, clock=clock, gate=gate, body_limit=limits.body
+            )
         self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
         self._quiet = Quiet(
             records=records,
-            lives=Lives(records=records, destinations=destinations),
+            lives=Lives(records=records, destinations=destinations, clock=clock),
             overlap=OverlapRoute(sightings=sightings, destinations=destinations, clock=clock),
+            choices=ChoiceRoute(choose),
             desk=DeskRoute(desk=desk, clock=clock, token=desk_token, body_limit=limits.body),
             keys=keys,
             ready=self._why_not_ready,
@@ -142,14 +163,8 @@ class Collector:
                 answer = await self._x.answer(
                     scope["method"], path, query, dict(scope["headers"]), receive
                 )
-            elif path == BEACON_PATH:
-                answer = await self._beacon.answer(scope, receive)
-            elif path in DOORS:
-                answer = await self._tags.answer(scope, receive)
-            elif path.startswith(SCRIPT_PREFIX):
-                answer = self._script.answer(
-                    scope["method"], path, query_of(scope), dict(scope["headers"])
-                )
+            elif (found := await self._of_pages_and_tags(path, scope, receive)) is not None:
+                answer = found
             else:
                 await self._quiet(scope, receive, send)
                 return
@@ -163,12 +178,29 @@ class Collector:
             answer = self._answer_to(path, fault)
         await send_answer(scope, send, answer)
 
+    async def _of_pages_and_tags(
+        self, path: str, scope: Scope, receive: Receive
+    ) -> Answer | None:
+        """Return the answer of a door for pages and tags; None where it is none of them."""
+        if path == BEACON_PATH:
+            return await self._beacon.answer(scope, receive)
+        if path in DOORS:
+            return await self._tags.answer(scope, receive)
+        headers = dict(scope["headers"])
+        if path == SGTM_PATH and scope["method"] == "POST":
+            return await self._sgtm.answer(headers, receive)
+        if path.startswith(STAPE_PREFIX) and self._stape is not None:
+            return await self._stape.answer(scope["method"], path, headers, receive)
+        if path.startswith(SCRIPT_PREFIX):
+            return self._script.answer(scope["method"], path, query_of(scope), headers)
+        return None
+
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._ready()
 
     def _answer_to(self, path: str, fault: Exception) -> Answer:
-        if path.startswith(PREFIXES):
+        if path.startswith((*PREFIXES, STAPE_PREFIX)):
             return in_xs_words(answer_to(fault, where="X's route", observer=self._observer))
-        known = path in {*ROUTES, *DOORS, BEACON_PATH} or path.startswith(SCRIPT_PREFIX)
+        known = path in {*ROUTES, *DOORS, BEACON_PATH, SGTM_PATH} or path.startswith(SCRIPT_PREFIX)
         where = path if known else "/v1/conversions/…"
         return answer_to(fault, where=where, observer=self._observer)

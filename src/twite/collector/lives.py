@@ -6,11 +6,13 @@ from typing import Final
 import msgspec
 
 from twite.collector.answers import Answer, Refused, error
-from twite.domain.account import Account, Life, total
+from twite.domain.account import Account, Life, total, waiting
 from twite.domain.delivery import State
 from twite.domain.destination import Destination, Source
-from twite.domain.times import spelled
-from twite.gateway.ports import Records
+from twite.domain.times import DAY, spelled
+from twite.gateway.ports import Clock, Records
+
+IGNORED_DAYS: Final = 7
 
 
 class TriedOnce(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +29,10 @@ class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The life of one conversion. Times are RFC 3339 in UTC.
 
     `sent` is the conversion as X is sent it, identifiers as hashes; `reason` says why it is held,
-    dead or suppressed; `due_at` is when the next try is due; `duplicates` counts how often the same
-    came again; `others` are the lives of other events under the same id.
+    dead or suppressed; `due_at` is when the next try is due,
+    `waiting` why a queued one is not sent now; `duplicates` counts how often the same
+    came again; `consent` is what was decided about it, where anything was said or needed;
+    `others` are the lives of other events under the same id.
     """
 
     pixel: str
@@ -44,6 +48,8 @@ class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     duplicates: int
     reason: str | None = None
     due_at: str | None = None
+    waiting: str | None = None
+    consent: msgspec.Raw | None = None
     others: tuple["ToldLife", ...] = ()
 
 
@@ -66,17 +72,34 @@ class BalanceOf(Balance, frozen=True, kw_only=True):
     pixel: str
 
 
-class BalanceBy(Balance, frozen=True, kw_only=True):
-    """The sum, and its parts by source and pixel. `pixel` is "" where none was known."""
+class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often something came in at a door on one day (UTC) and is no conversion, and why."""
+
+    day: str
+    door: str
+    name: str
+    reason: str
+    times: int
+
+
+class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
+    """The sum, and its parts by source and pixel. `pixel` is "" where none was known.
+
+    `ignored` is what came in beside it in the last seven days and is no conversion.
+    """
 
     by: tuple[BalanceOf, ...]
+    ignored: tuple[IgnoredBy, ...] = ()
 
 
 class Lives:
     """Answers a source about what it may see: its pixels' conversions, and its own balance."""
 
-    def __init__(self, *, records: Records, destinations: Mapping[str, Destination]) -> None:
+    def __init__(
+        self, *, records: Records, destinations: Mapping[str, Destination], clock: Clock
+    ) -> None:
         self._records = records
+        self._clock = clock
         self._destinations = destinations
 
     async def life(
@@ -97,22 +120,36 @@ class Lives:
         lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
         if not lives:
             raise Refused(_UNKNOWN)
+        now = self._clock.now()
         latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
         found: ToldLife = msgspec.structs.replace(
-            _told(latest), others=tuple(_told(one) for one in others)
+            _told(latest, now), others=tuple(_told(one, now) for one in others)
         )
         return Answer(status=200, body=_ENCODER.encode(found))
 
     async def balance(self, source: Source) -> Answer:
         """Answer with the source's own balance."""
         accounts = [one for one in await self._records.accounts() if one.source == source.name]
-        return Answer(status=200, body=_ENCODER.encode(balance_of(accounts)))
+        since = self._clock.now() // DAY - IGNORED_DAYS + 1
+        ignored = tuple(
+            IgnoredBy(
+                day=spelled(one.day * DAY)[:10],
+                door=one.door,
+                name=one.name,
+                reason=one.reason,
+                times=one.times,
+            )
+            for one in await self._records.ignored(since=since)
+            if one.source == source.name
+        )
+        return Answer(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 
 
-def balance_of(accounts: Sequence[Account]) -> BalanceBy:
+def balance_of(accounts: Sequence[Account], ignored: tuple[IgnoredBy, ...] = ()) -> BalanceBy:
     """Add accounts up, and keep them beside the sum."""
     return BalanceBy(
         **_sums(total(accounts)),
+        ignored=ignored,
         by=tuple(BalanceOf(source=one.source, pixel=one.pixel, **_sums(one)) for one in accounts),
     )
 
@@ -121,7 +158,7 @@ def _sums(account: Account) -> dict[str, int]:
     return {name: getattr(account, name) for name in Balance.__struct_fields__}
 
 
-def _told(life: Life) -> ToldLife:
+def _told(life: Life, now: int) -> ToldLife:
     return ToldLife(
         pixel=life.pixel,
         event=life.event,
@@ -131,7 +168,7 @@ def _told(life: Life) -> ToldLife:
         receipt=life.receipt,
         received_at=spelled(life.received_at),
         deadline_at=spelled(life.deadline_at),
-        sent=msgspec.Raw(life.sent),
+        sent=msgspec.Raw(life.sent or b"null"),
         attempts=tuple(
             TriedOnce(
                 at=spelled(attempt.at),
@@ -145,6 +182,8 @@ def _told(life: Life) -> ToldLife:
         duplicates=life.duplicates,
         reason=life.reason,
         due_at=None if life.due_at is None else spelled(life.due_at),
+        consent=None if life.consent is None else msgspec.Raw(life.consent),
+        waiting=waiting(life, now=now),
     )
 
 

@@ -13,7 +13,8 @@ from twite.collector.gate import Gate
 from twite.collector.keys import Keys
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
-from twite.gateway.accept import Receipt, Remark
+from twite.gateway.accept import Receipt
+from twite.gateway.entries import Remark
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 
@@ -36,7 +37,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a submission. `warnings` names identifiers that were left out.
 
-    The indexes, where there are any, are the places of the duplicates and of the suppressed.
+    The indexes, where there are any, are the places of the duplicates and of the suppressed; `held`
+    is how many a person must release.
+    `ignored` counts what a tag sent that is no conversion of its source.
     """
 
     receipt: str
@@ -47,6 +50,8 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[Remark, ...] = ()
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
+    held: int = 0
+    ignored: int = 0
 
 
 class NativeRoute:
@@ -75,10 +80,11 @@ class NativeRoute:
             )
         finally:
             self._gate.leave(weight)
-        return _told(receipt)
+        return told(receipt)
 
 
-def _told(receipt: Receipt) -> Answer:
+def told(receipt: Receipt, *, ignored: int = 0) -> Answer:
+    """Return the answer; `ignored` is how much came that is no conversion of the source."""
     body = _ENCODER.encode(
         Receipted(
             receipt=receipt.receipt,
@@ -91,9 +97,11 @@ def _told(receipt: Receipt) -> Answer:
             warnings=receipt.warnings,
             duplicate_indexes=receipt.duplicate_indexes,
             suppressed_indexes=receipt.suppressed_indexes,
+            held=receipt.held,
+            ignored=ignored,
         )
     )
-    taken = receipt.accepted or receipt.duplicates or receipt.suppressed
+    taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held or ignored
     return Answer(status=202 if taken else 422, body=body)
 
 

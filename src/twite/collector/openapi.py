@@ -3,36 +3,33 @@
 `python -m twite.collector` prints it; a test compares that with the one in the docs.
 """
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Final
 
 import msgspec
 
 from twite import __version__
 from twite.collector.answers import Errors
+from twite.collector.choices import Noted
 from twite.collector.desk import Done, Order
 from twite.collector.lives import BalanceBy, ToldLife
 from twite.collector.native import Receipted
 from twite.collector.openapi_bodies import BODIES, Json
+from twite.collector.openapi_pages import paths as pages
+from twite.collector.openapi_parts import (
+    COMPONENT,
+    KEYS,
+    errors,
+    in_path,
+    json_answer,
+    json_body,
+    ref,
+    retry_header,
+)
+from twite.collector.openapi_tags import paths as tags
 from twite.collector.x_api import XErrors, XSuccess
+from twite.gateway.overlap import WaysBy
+from twite.intake.choice import Choice
 from twite.x import spec
-
-_COMPONENT: Final = "#/components/schemas/{name}"
-_KEYS: Final[list[Json]] = [{"source key": []}]
-_WHY: Final = {
-    "400": "Not JSON, or not this shape; or a body that its Content-Encoding belies.",
-    "401": "No key, or not one of the configuration's.",
-    "404": "There is no such thing, or it is not this source's to see.",
-    "408": "The request did not arrive in time. The connection is closed.",
-    "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
-    "415": "Not declared as JSON, or in an encoding that is not read here.",
-    "429": "Too fast: more is waiting for the disk, or in hand, than may be.",
-    "431": "The headers are too large. The connection is closed.",
-    "500": "A fault of Twite's own.",
-    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was kept.",
-}
-_RETRY: Final = frozenset({"429", "503"})
 
 
 @cache
@@ -55,12 +52,15 @@ def document() -> Json:
             "/v1/conversions": {"post": _submit()},
             "/v1/conversions/{pixel}/{conversion_id}": {"get": _life()},
             "/v1/accounting": {"get": _accounting()},
+            "/v1/consent": {"post": _consent()},
             **{
                 spec.CONVERSIONS_PATH.format(version=version, pixel_id="{pixel_id}"): {
                     "post": _as_x(version)
                 }
                 for version in spec.VERSIONS
             },
+            **pages(),
+            **tags(),
             "/-/desk": {"post": _desk()},
             "/healthz": {"get": _healthz()},
             "/readyz": {"get": _readyz()},
@@ -80,7 +80,7 @@ def _submit() -> Json:
             "accepts is enough: email, phone, click id, or IP address and user agent together. "
             "The body may be compressed with gzip or zstd, once."
         ),
-        "security": _KEYS,
+        "security": KEYS,
         "parameters": [
             {
                 "name": "Idempotency-Key",
@@ -90,8 +90,8 @@ def _submit() -> Json:
                 "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
             }
         ],
-        "requestBody": _json_body(
-            {"anyOf": [_ref("Native"), _ref("Many")]},
+        "requestBody": json_body(
+            {"anyOf": [ref("Native"), ref("Many")]},
             example={
                 "event": "purchase",
                 "conversion_id": "order-1001",
@@ -102,9 +102,11 @@ def _submit() -> Json:
             },
         ),
         "responses": {
-            "202": _json("On disk. Some conversions may be rejected all the same.", Receipted),
-            "422": _json("No conversion of it could be kept.", Receipted),
-            **_errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
+            "202": json_answer(
+                "On disk. Some conversions may be rejected all the same.", Receipted
+            ),
+            "422": json_answer("No conversion of it could be kept.", Receipted),
+            **errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
         },
     }
 
@@ -115,10 +117,10 @@ def _life() -> Json:
         "summary": "The life of one conversion, attempt by attempt.",
         "description": "Where several events of the pixel share the id, the latest received is "
         "told, and the rest in `others`; `event` asks for one of them.",
-        "security": _KEYS,
+        "security": KEYS,
         "parameters": [
-            _in_path("pixel"),
-            _in_path("conversion_id"),
+            in_path("pixel"),
+            in_path("conversion_id"),
             {
                 "name": "event",
                 "in": "query",
@@ -127,8 +129,8 @@ def _life() -> Json:
             },
         ],
         "responses": {
-            "200": _json("Its life.", ToldLife),
-            **_errors("401", "404", "408", "431", "500", "503"),
+            "200": json_answer("Its life.", ToldLife),
+            **errors("401", "404", "408", "431", "500", "503"),
         },
     }
 
@@ -137,17 +139,35 @@ def _accounting() -> Json:
     return {
         "operationId": "accounting",
         "summary": "The balance of this source: what was received, and where it is.",
-        "security": _KEYS,
+        "security": KEYS,
         "responses": {
-            "200": _json("The balance.", BalanceBy),
-            **_errors("401", "408", "431", "500", "503"),
+            "200": json_answer("The balance.", BalanceBy),
+            **errors("401", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _consent() -> Json:
+    return {
+        "operationId": "consent",
+        "summary": "A person takes consent back, or gives it again, apart from any conversion.",
+        "description": "What is claimed for sending after the answer obeys it, at all pixels of "
+        "the source. One email, phone number or click id is enough.",
+        "security": KEYS,
+        "requestBody": json_body(
+            ref("Choice"),
+            example={"email": "shopper@example.com", "consent": {"ad_user_data": "denied"}},
+        ),
+        "responses": {
+            "200": json_answer("What holds from now on.", Noted),
+            **errors("400", "401", "408", "413", "415", "422", "431", "500", "503"),
         },
     }
 
 
 def _as_x(version: str) -> Json:
     refusals = {
-        status: _json(why, XErrors, headers=_version_header() | _retry_header(status))
+        status: json_answer(why, XErrors, headers=_version_header() | retry_header(status))
         for status, why in {
             "400": "What X would refuse, in X's own words.",
             "401": "Neither the pixel's token nor a good signature.",
@@ -163,9 +183,9 @@ def _as_x(version: str) -> Json:
         "operationId": f"conversions_v{version}",
         "summary": "X's own route: what talks to X changes its host, and nothing else.",
         "security": [{"pixel token": []}, {"OAuth 1.0a": []}],
-        "parameters": [_in_path("pixel_id")],
-        "requestBody": _json_body(
-            _ref("XRequest"),
+        "parameters": [in_path("pixel_id")],
+        "requestBody": json_body(
+            ref("XRequest"),
             example={
                 "conversions": [
                     {
@@ -180,9 +200,9 @@ def _as_x(version: str) -> Json:
             },
         ),
         "responses": {
-            "200": _json("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
+            "200": json_answer("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
             **refusals,
-            **_errors("408", "431"),
+            **errors("408", "431"),
         },
     }
 
@@ -194,10 +214,10 @@ def _desk() -> Json:
         "description": "For the commands of the same machine, which read the token from the file "
         "beside the database. Without it there is no such route.",
         "security": [{"desk token": []}],
-        "requestBody": _json_body(_ref("Order")),
+        "requestBody": json_body(ref("Order")),
         "responses": {
-            "200": _json("How many it was done to.", Done),
-            **_errors("400", "404", "408", "413", "415", "431", "500", "503"),
+            "200": json_answer("How many it was done to.", Done),
+            **errors("400", "404", "408", "413", "415", "431", "500", "503"),
         },
     }
 
@@ -206,7 +226,7 @@ def _healthz() -> Json:
     return {
         "operationId": "healthz",
         "summary": "Whether the process answers.",
-        "responses": {"200": _status_ok(), **_errors("408", "431")},
+        "responses": {"200": _status_ok(), **errors("408", "431")},
     }
 
 
@@ -214,7 +234,7 @@ def _readyz() -> Json:
     return {
         "operationId": "readyz",
         "summary": "Whether submissions can be taken now.",
-        "responses": {"200": _status_ok(), **_errors("408", "431", "500", "503")},
+        "responses": {"200": _status_ok(), **errors("408", "431", "500", "503")},
     }
 
 
@@ -222,13 +242,13 @@ def _metrics() -> Json:
     return {
         "operationId": "metrics",
         "summary": "Metrics for Prometheus. Open to the machine itself, else with the metrics key.",
-        "security": [{}, *_KEYS],
+        "security": [{}, *KEYS],
         "responses": {
             "200": {
                 "description": "The metrics.",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             },
-            **_errors("401", "408", "431", "500", "503"),
+            **errors("401", "408", "431", "500", "503"),
         },
     }
 
@@ -242,15 +262,16 @@ def _itself() -> Json:
                 "description": "It.",
                 "content": {"application/json": {"schema": {"type": "object"}}},
             },
-            **_errors("408", "431"),
+            **errors("408", "431"),
         },
     }
 
 
 def _schemas() -> Json:
-    shapes = (Receipted, ToldLife, BalanceBy, XSuccess, XErrors, Order, Done, Errors)
-    _, schemas = msgspec.json.schema_components(shapes, ref_template=_COMPONENT)
-    schemas["ToldLife"]["properties"]["sent"]["type"] = "object"
+    shapes = (Receipted, ToldLife, BalanceBy, XSuccess, XErrors, Order, Done, WaysBy, Noted, Choice, Errors)
+    _, schemas = msgspec.json.schema_components(shapes, ref_template=COMPONENT)
+    # Null once it is not kept any more.
+    schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]
     return {**BODIES, **schemas}
 
 
@@ -268,49 +289,10 @@ def _security() -> Json:
     }
 
 
-def _errors(*statuses: str) -> Json:
-    return {
-        status: _json(_WHY[status], Errors, headers=_retry_header(status)) for status in statuses
-    }
-
-
-def _json(
-    description: str, shape: type[msgspec.Struct], headers: Mapping[str, object] | None = None
-) -> Json:
-    answer: Json = {
-        "description": description,
-        "content": {"application/json": {"schema": _ref(shape.__name__)}},
-    }
-    if headers:
-        answer["headers"] = dict(headers)
-    return answer
-
-
-def _json_body(schema: Json, example: Json | None = None) -> Json:
-    content: Json = {"schema": schema}
-    if example is not None:
-        content["example"] = example
-    return {"required": True, "content": {"application/json": content}}
-
-
 def _status_ok() -> Json:
     shape = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
     return {"description": "Yes.", "content": {"application/json": {"schema": shape}}}
 
 
-def _in_path(name: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _retry_header(status: str) -> Json:
-    if status not in _RETRY:
-        return {}
-    return {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
-
-
 def _version_header() -> Json:
     return {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": _COMPONENT.format(name=name)}

@@ -76,7 +76,9 @@ _NATIVE: Final = _object(
         "consent": {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "boolean"]},
-            "description": "What the person allowed, as in `ad_storage`: `granted`.",
+            "description": "What the person allowed, by the name of each signal: Google's words, "
+            "`gcs`, `gcd`, `npa`, `tcf`, `gdpr_applies`, `ac`, `vendors`, `gpp`, `gpp_sid`, `usp`, "
+            "`gpc`, `region`.",
         },
         "pixel": _text("Whose conversion it is; the source's own pixel, if absent."),
     },

@@ -11,10 +11,9 @@ from twite.collector.addresses import Network, client_address
 from twite.collector.answers import CODES, Answer, Refused, again, error
 from twite.collector.rates import Buckets
 from twite.domain.destination import Source
+from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports import Clock
 
-# A minute's worth of requests may come at once: a page that comes back online sends what it kept.
-PER: Final = 60_000
 _PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium remembers an answer
 _METHODS: Final = b"GET, POST, OPTIONS"
 _HEADERS: Final = b"content-type"
@@ -40,7 +39,7 @@ class Origins:
     """The sources by the origins of their pages.
 
     A source without origins is out of reach here: it has a key. `rate` is how many requests one
-    address may make in a minute, whatever it claims to be.
+    address may make in a minute, whatever it claims to be; a source may have a rate for all.
     """
 
     def __init__(
@@ -57,7 +56,13 @@ class Origins:
             for origin in source.origins:
                 self._by_origin.setdefault(origin, []).append(source)
         self._clock = clock
-        self._buckets = Buckets(size=rate, per=PER)
+        # All of it may come at once: a page that comes back online sends what it kept.
+        self._addresses = Buckets(size=rate, per=MINUTE)
+        self._sources = {
+            source.name: Buckets(size=source.browser_rate, per=HOUR)
+            for source in self._named.values()
+            if source.browser_rate is not None
+        }
         self._trusted = tuple(trusted_proxies)
 
     def named(self, name: str) -> Source | None:
@@ -76,9 +81,9 @@ class Origins:
         source = self._source(origin, name)
         address = self._address(scope)
         visit = Visit(source=source, origin=origin, address=address)
-        wait = self._buckets.spend(address or "", now=self._clock.elapsed())
+        wait = self._wait(source, address)
         if wait:
-            raise Refused(visit.answered(again(429, "too_fast", -(-wait // 1_000))))
+            raise Refused(visit.answered(again(429, "too_fast", -(-wait // SECOND))))
         return visit
 
     def preflight(
@@ -114,6 +119,14 @@ class Origins:
         if origin not in source.origins:
             raise Refused(_wrong(origin))
         return source
+
+    def _wait(self, source: Source, address: str | None) -> int:
+        """Return how long (milliseconds) until this address and this source may come again."""
+        now = self._clock.elapsed()
+        wait = self._addresses.spend(address or "", now=now)
+        whole = self._sources.get(source.name)
+        # Who is held up by its own limit spends nothing of what all share.
+        return wait if wait or whole is None else whole.spend(source.name, now=now)
 
     def _address(self, scope: Scope) -> str | None:
         peer = scope["client"][0] if scope.get("client") else ""

@@ -119,6 +119,7 @@ def settings_line(source: Source, destination: Destination) -> str:
             if not event.startswith("gtm_")
         },
         "consent": "required" if source.consent.required else "optional",
+        "opt_out": source.consent.us_opt_out.value,
         "pixel": source.twin,
         "phone": _phone(source.region),
         "cookie_days": source.cookie.days,

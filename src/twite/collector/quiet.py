@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from twite.collector import openapi
 from twite.collector.addresses import Network, client_address, is_loopback
 from twite.collector.answers import CODES, Answer, Refused, error
+from twite.collector.choices import ChoiceRoute
 from twite.collector.desk import DeskRoute
 from twite.collector.keys import Keys, bearer
 from twite.collector.lives import Lives
@@ -26,6 +27,7 @@ PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8
 ROUTES: Final = (
     "/v1/conversions",
     "/v1/accounting",
+    "/v1/consent",
     "/v1/overlap",
     "/v1/openapi.json",
     "/-/desk",
@@ -46,6 +48,7 @@ class Quiet:
         records: Records,
         lives: Lives,
         overlap: OverlapRoute,
+        choices: ChoiceRoute,
         desk: DeskRoute,
         keys: Keys,
         ready: Callable[[], str | None],
@@ -57,6 +60,7 @@ class Quiet:
         self._records = records
         self._lives = lives
         self._overlap = overlap
+        self._choices = choices
         self._desk = desk
         self._keys = keys
         self._ready = ready
@@ -68,8 +72,10 @@ class Quiet:
         self._starlette = Starlette(
             routes=[
                 route("POST", "/v1/conversions", _elsewhere),
+                route("POST", "/v1/sgtm", _elsewhere),
                 route("GET", "/v1/conversions/{pixel}/{conversion_id:path}", self._life),
                 route("GET", "/v1/accounting", self._accounting),
+                route("POST", "/v1/consent", self._choice),
                 route("GET", "/v1/overlap", self._overlapping),
                 route("GET", "/v1/openapi.json", _openapi),
                 route("POST", "/-/desk", self._at_the_desk),
@@ -105,6 +111,10 @@ class Quiet:
 
     async def _accounting(self, request: Request) -> Answer:
         return await self._lives.balance(self._keys.require(_headers(request)))
+
+    async def _choice(self, request: Request) -> Answer:
+        headers = _headers(request)
+        return await self._choices.answer(self._keys.require(headers), headers, request.receive)
 
     async def _overlapping(self, request: Request) -> Answer:
         source = self._keys.require(_headers(request))

@@ -4,7 +4,7 @@ Authenticated by the pixel's own credentials, answered in X's own shapes.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -109,9 +109,9 @@ class XRoute:
         prefix, _, pixel = path.rpartition("/")
         version = _ROUTES.get(f"{prefix}/")
         if version is None or not pixel:
-            return _refusal(404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE, version=path[1:3].encode())
+            return refusal(404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE, version=path[1:3].encode())
         if method != "POST":
-            return _refusal(
+            return refusal(
                 405,
                 spec.METHOD_NOT_ALLOWED,
                 "This route takes POST",
@@ -121,9 +121,9 @@ class XRoute:
         destination = self._destinations.get(pixel)
         if destination is None:
             message = f"pixel_id ({pixel[:64]}) was not found"
-            return _refusal(404, spec.NOT_FOUND, message, parameter="pixel_id", version=version)
+            return refusal(404, spec.NOT_FOUND, message, parameter="pixel_id", version=version)
         if not self._authentic(destination, f"{path}?{query}" if query else path, headers):
-            return _refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
+            return refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
         try:
             return await self._accepted(destination, version, headers, receive)
         except answers.Refused as refused:
@@ -140,37 +140,18 @@ class XRoute:
         weight = self._gate.enter(headers)
         try:
             body = await read_body(headers, receive, self._body_limit)
-            receipt = await self._accept.from_x(destination=destination, body=body)
-        except XRefused as refused:
-            errors = tuple(
-                XError(
-                    code=complaint.code,
-                    message=complaint.message,
-                    parameter=complaint.parameter,
-                )
-                for complaint in refused.complaints
-            )
-            return _shaped(refused.status, errors, destination.account, version)
-        except LedgerFull as full:
-            return self._too_fast(full.retry_after, destination, version)
-        except LedgerUnavailable as unavailable:
-            return _refusal(
-                503,
-                spec.SERVICE_UNAVAILABLE,
-                "The conversions could not be stored; nothing of the request was kept",
-                account=destination.account,
+            return await as_x_answers(
+                self._taken(destination, body),
                 version=version,
-                headers=((b"retry-after", b"%d" % unavailable.retry_after),),
+                clock=self._clock,
+                account=destination.account,
             )
         finally:
             self._gate.leave(weight)
-        success = XSuccess(
-            request=_echo(destination.account),
-            data=XProcessed(conversions_processed=receipt.processed, debug_id=receipt.receipt),
-        )
-        return Answer(
-            status=200, body=_ENCODER.encode(success), headers=(JSON, _version_header(version))
-        )
+
+    async def _taken(self, destination: Destination, body: bytes) -> tuple[XReceipt, str | None]:
+        receipt = await self._accept.from_x(destination=destination, body=body)
+        return receipt, destination.account
 
     def _authentic(
         self, destination: Destination, target: str, headers: Mapping[bytes, bytes]
@@ -203,20 +184,45 @@ class XRoute:
                 return self._nonces.use(keys.token, nonce, now=now)
         return False
 
-    def _too_fast(self, seconds: int, destination: Destination, version: bytes) -> Answer:
-        reset = self._clock.now() // 1_000 + seconds
-        return _refusal(
-            429,
-            spec.TOO_MANY_REQUESTS,
-            "Too many requests; wait until x-rate-limit-reset",
-            account=destination.account,
-            version=version,
-            headers=(
-                (b"retry-after", b"%d" % seconds),
-                (spec.USER_RATE_REMAINING.encode(), b"0"),
-                (spec.USER_RATE_RESET.encode(), b"%d" % reset),
-            ),
+
+async def as_x_answers(
+    taking: Awaitable[tuple[XReceipt, str | None]],
+    *,
+    version: bytes,
+    clock: Clock,
+    account: str | None = None,
+) -> Answer:
+    """Wait for a request to be taken, and say in X's shape what came of it.
+
+    What is awaited returns the receipt, and the account that X would name; `account` is named where
+    it raises. Raises what is neither a refusal of X's nor trouble with the store.
+    """
+    try:
+        receipt, account = await taking
+    except XRefused as refused:
+        errors = tuple(
+            XError(code=one.code, message=one.message, parameter=one.parameter)
+            for one in refused.complaints
         )
+        return _shaped(refused.status, errors, account, version)
+    except LedgerFull as full:
+        return _too_fast(full.retry_after, account, version, clock)
+    except LedgerUnavailable as unavailable:
+        return refusal(
+            503,
+            spec.SERVICE_UNAVAILABLE,
+            "The conversions could not be stored; nothing of the request was kept",
+            account=account,
+            version=version,
+            headers=((b"retry-after", b"%d" % unavailable.retry_after),),
+        )
+    success = XSuccess(
+        request=_echo(account),
+        data=XProcessed(conversions_processed=receipt.processed, debug_id=receipt.receipt),
+    )
+    return Answer(
+        status=200, body=_ENCODER.encode(success), headers=(JSON, _version_header(version))
+    )
 
 
 def in_xs_words(answer: Answer, *, account: str | None = None, version: bytes = b"12") -> Answer:
@@ -232,7 +238,7 @@ def in_xs_words(answer: Answer, *, account: str | None = None, version: bytes = 
     return _shaped(answer.status, errors, account, version, headers=answer.headers[1:])
 
 
-def _refusal(
+def refusal(
     status: int,
     code: str,
     message: str,
@@ -242,8 +248,25 @@ def _refusal(
     account: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Answer:
+    """Build X's shape of one error."""
     errors = (XError(code=code, message=message, parameter=parameter),)
     return _shaped(status, errors, account, version, headers=headers)
+
+
+def _too_fast(seconds: int, account: str | None, version: bytes, clock: Clock) -> Answer:
+    reset = clock.now() // 1_000 + seconds
+    return refusal(
+        429,
+        spec.TOO_MANY_REQUESTS,
+        "Too many requests; wait until x-rate-limit-reset",
+        account=account,
+        version=version,
+        headers=(
+            (b"retry-after", b"%d" % seconds),
+            (spec.USER_RATE_REMAINING.encode(), b"0"),
+            (spec.USER_RATE_RESET.encode(), b"%d" % reset),
+        ),
+    )
 
 
 def _shaped(

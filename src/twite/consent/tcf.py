@@ -12,9 +12,6 @@ from twite.consent.malformed import Malformed
 _POLICY_4_SINCE: Final = 1_696_032_000_000  # 30 September 2023
 _BEGINNING: Final = 1_566_345_600_000
 _DAY: Final = 86_400_000
-_DISCLOSED: Final = 1
-# Segments that may follow: disclosed and allowed vendors, the publisher's own purposes.
-_SEGMENTS: Final = frozenset({1, 2, 3})
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +69,15 @@ def decode(text: str) -> TcString | Malformed:
         found = _core(Bits(core))
         for other in others:
             bits = Bits(other)
-            kind = bits.take(3)
-            if kind not in _SEGMENTS:
-                return Malformed(why="a segment of a kind that there is not")
-            if kind == _DISCLOSED:
-                found = msgspec.structs.replace(found, disclosed=Ranges.vendors(bits))
+            match bits.take(3):
+                case 1:
+                    found = msgspec.structs.replace(found, disclosed=Ranges.vendors(bits))
+                case 2:
+                    Ranges.vendors(bits)
+                case 3:
+                    _publisher(bits)
+                case _:
+                    return Malformed(why="a segment of a kind that there is not")
     except Unreadable as error:
         return Malformed(why=str(error))
     return found
@@ -129,6 +130,12 @@ def _after_texts(bits: Bits) -> frozenset[int]:
     """Skip UseNonStandardTexts, and read the special features."""
     bits.flag()
     return bits.flags(12)
+
+
+def _publisher(bits: Bits) -> None:
+    """Pass over a publisher's own purposes, which say nothing of X."""
+    bits.take(24 + 24)
+    bits.take(2 * bits.take(6))
 
 
 def _restrictions(bits: Bits) -> tuple[Restriction, ...]:

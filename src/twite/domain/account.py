@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from twite.domain.delivery import State
+from twite.domain.times import spelled
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +24,9 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
 
-    `sent` is the body as X is sent it (JSON); `reason` says why it is held, dead or suppressed;
+    `sent` is the body as X is sent it (JSON), empty once it is not kept any more; `reason` says why it is held, dead or suppressed;
     `duplicates` counts how often the same came again; `due_at` is when the next try is due;
+    `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
     `consent` is what was decided about it (JSON), where anything was said or needed.
     """
 
@@ -42,10 +44,26 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     reason: str | None = None
     due_at: int | None = None
+    paused: str | None = None
+    spent: str | None = None
+    spent_until: int = 0
     consent: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
+
+
+def waiting(life: Life, *, now: int) -> str | None:
+    """Say why a queued one is not sent at this moment (ms), or None where only its turn must come."""
+    if life.state is not State.QUEUED:
+        return None
+    if life.paused is not None:
+        return f"the pixel is paused: {life.paused}"
+    if life.spent is not None and life.spent_until > now:
+        return f"{life.spent}, until {spelled(life.spent_until)}"
+    if life.due_at is not None and life.due_at > now:
+        return f"it is tried again at {spelled(life.due_at)}"
+    return None
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     SOURCE_SILENT = auto()  # of a source: nothing comes where there always was something
     BALANCE_RESIDUE = auto()  # of a source and pixel: conversions are nowhere
     STORE_FAILING = auto()  # commits fail: submissions are answered 503
-    STORE_DAMAGED = auto()  # the database holds what cannot be right
+    STORE_UNUSABLE = auto()  # the database is damaged, or cannot be opened: the gateway has ended
     STORE_RESTORED = auto()  # the database is an older copy of itself
     DISK_NEARLY_FULL = auto()  # little room is left beside the database
     CLOCK_WRONG = auto()  # this machine's clock and X's differ
@@ -57,7 +57,7 @@ RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
         Kind.SOURCE_SILENT: Rule(title="nothing comes from a source", urgent=True),
         Kind.BALANCE_RESIDUE: Rule(title="the balance is not 0", urgent=True, calm=5 * MINUTE),
         Kind.STORE_FAILING: Rule(title="the store cannot commit", urgent=True, calm=5 * MINUTE),
-        Kind.STORE_DAMAGED: Rule(title="the store is damaged", urgent=True),
+        Kind.STORE_UNUSABLE: Rule(title="the store cannot be used", urgent=True),
         Kind.STORE_RESTORED: Rule(title="the store is an older copy"),
         Kind.DISK_NEARLY_FULL: Rule(title="the disk is nearly full", urgent=True, calm=MINUTE),
         Kind.CLOCK_WRONG: Rule(

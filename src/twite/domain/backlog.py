@@ -1,4 +1,4 @@
-"""What is to be sent, counted by when it came."""
+"""What is to be sent, counted by its deadlines."""
 
 import msgspec
 
@@ -7,20 +7,22 @@ from twite.domain.times import HOUR
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """The pending deliveries of a pixel that were received within one hour.
+    """The pending deliveries of a pixel whose rank (`delivery.rank`) is within one hour.
 
-    `hour` is in whole hours since the epoch; `oldest` is a moment in milliseconds.
+    `hour` is in whole hours since the epoch; `first` is the first rank among them, and `oldest`
+    when the oldest was received, in milliseconds.
     """
 
     pixel: str
     hour: int
     deliveries: int
+    first: int
     oldest: int
 
     @property
     def deadline(self) -> int:
         """When the first of them should be at X, in milliseconds."""
-        return self.oldest + PROMISED_WITHIN
+        return self.first + PROMISED_WITHIN
 
     @property
     def last_deadline(self) -> int:

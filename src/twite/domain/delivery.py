@@ -29,6 +29,7 @@ WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
 UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
+RECOVERED: Final = "the store was damaged: it may have been sent already"
 DAMAGED: Final = "it is damaged in the store, so it is not sent"
 SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
 

@@ -57,9 +57,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `pixels` are those a submission may name; `pixel` is the one meant when it names none.
     `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
     what it does not name, the doors know a default for. `consent` is what it makes of signals.
+    `stape_credentials` is what becomes of those that Stape's tags bring: `configured` ones are used
+    instead, or they are `stored` for pixels that the settings do not know.
 
     What only pages need: `cookie` keeps the click, `browser_value_limit` (a decimal) is the most
-    that a page may say a conversion is worth, `twin` is whether the script gives a conversion to
+    that a page may say a conversion is worth, `browser_rate` how many requests all its pages
+    together may make in an hour, `twin` is whether the script gives a conversion to
     X's pixel too: where the page has it (`use`), loading it where not (`load`), or never (`off`).
     """
 
@@ -73,7 +76,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[str, str] = msgspec.field(default_factory=dict)
     cookie: ClickCookie = ClickCookie()
     browser_value_limit: Decimal | None = None
+    browser_rate: int | None = None
     twin: str = "use"
+    stape_credentials: str = "configured"
 
     @property
     def consent_required(self) -> bool:

@@ -6,7 +6,8 @@ TwiteError
 ├── OperatorError           whoever runs Twite
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
-│   └── StoreUnusable       the database cannot be opened, or is newer than this code
+│   ├── StoreUnusable       the database cannot be opened, or is newer than this code
+│   └── NotOpened           a secret was sealed with a key that is not here
 ├── PassingError            nobody: it passes
 │   ├── LedgerFull          more is waiting for the disk than memory may hold
 │   └── LedgerUnavailable   the commit failed; nothing of it was kept
@@ -71,6 +72,17 @@ class StoreUnusable(OperatorError):
         self.path = path
         self.reason = reason
         self.cure = cure
+
+
+class NotOpened(OperatorError):
+    """A sealed secret cannot be opened: the key is another one, or the bytes were changed."""
+
+    def __init__(self, name: str, *, key_id: str) -> None:
+        super().__init__(
+            f"{name} was sealed with the key {key_id}, which is not here: name that key among "
+            "server.former_secret_keys"
+        )
+        self.name = name
 
 
 class PassingError(TwiteError):

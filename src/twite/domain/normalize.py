@@ -59,6 +59,8 @@ _CLEAR_PHONE: Final = re.compile(
 _PHONE_CHARACTERS: Final = re.compile(r"[\d\s().+/\-\u2010-\u2015\uff0b\uff0dxX#,;=a-zA-Z:]+")
 _INTERNATIONAL: Final = re.compile(r"[\s(]*(?:tel:)?[\s(]*[+\uff0b]")
 _BROWSER_ID: Final = re.compile(r"tw\.[A-Za-z0-9._-]{1,128}", re.ASCII)
+# The cookie `_twite`: a version, the moment of the click, the click id.
+_OUR_COOKIE: Final = re.compile(r"1\.[0-9]{1,15}\.([A-Za-z0-9_-]{1,512})", re.ASCII)
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -145,10 +147,13 @@ def digest(text: str, *, path: str) -> str | Fault:
 
 
 def click_id(text: str, *, path: str) -> str | Fault:
-    """Read a click id: raw, in a landing URL, or as a cookie keeps it (X's JSON, or raw)."""
+    """Read a click id: raw, in a landing URL, or as a cookie keeps it (ours, X's JSON, or raw)."""
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain
+    ours = _OUR_COOKIE.fullmatch(plain)
+    if ours is not None:
+        return ours[1]
     # As it is first: an escape may hide a second parameter of that name.
     for spelling in dict.fromkeys((plain, unquote(plain))):
         if spelling.startswith("{"):

@@ -24,8 +24,14 @@ class Kind(StrEnum):
     SLOW = auto()
     DROP_ANSWER = auto()
     CUT_OFF = auto()
+    CUT_HEAD = auto()
+    STALL_HEAD = auto()
+    STALL_BODY = auto()
+    SHORT_LENGTH = auto()
+    NOT_HTTP = auto()
     TRUNCATED_JSON = auto()
     WRONG_PROCESSED = auto()
+    WITH_ERRORS = auto()
     TRICKLE = auto()
     OPEN_CHUNKS = auto()
     GZIP_LIE = auto()
@@ -46,8 +52,14 @@ MEANINGS: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.SLOW: "judged at once, answered after `seconds`",
         Kind.DROP_ANSWER: "judged, then the connection is closed without an answer",
         Kind.CUT_OFF: "judged, the connection is closed after `bytes` of the body (default: half)",
+        Kind.CUT_HEAD: "judged, the connection is closed in the middle of the headers",
+        Kind.STALL_HEAD: "judged, half of the headers, then nothing for `seconds`",
+        Kind.STALL_BODY: "judged, half of the body, then nothing for `seconds`",
+        Kind.SHORT_LENGTH: "judged, Content-Length says half of what the body is",
+        Kind.NOT_HTTP: "judged, answered with what is not HTTP",
         Kind.TRUNCATED_JSON: "judged, half of the body in a complete answer",
         Kind.WRONG_PROCESSED: "judged, conversions_processed is `processed` (null: left out)",
+        Kind.WITH_ERRORS: "judged, a success names an error beside it",
         Kind.TRICKLE: "judged, `bytes` of the body (default: 1) every `seconds`",
         Kind.OPEN_CHUNKS: "judged, chunked, and closed without the last chunk",
         Kind.GZIP_LIE: "judged, says Content-Encoding: gzip and is not",

@@ -1,8 +1,10 @@
 """Faults played on a real connection. Those that need no connection are made here as answers."""
 
 import gzip
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -16,7 +18,15 @@ from twite.x import spec
 
 BIG: Final = 100 * 1000 * 1000  # bytes, where a fault does not say
 UNJUDGED: Final = (Kind.STATUS, Kind.RATE_LIMIT, Kind.HTML)
-UNANSWERED: Final = (Kind.DROP_ANSWER, Kind.CUT_OFF, Kind.OPEN_CHUNKS)
+UNANSWERED: Final = (
+    Kind.DROP_ANSWER,
+    Kind.CUT_OFF,
+    Kind.CUT_HEAD,
+    Kind.STALL_HEAD,
+    Kind.STALL_BODY,
+    Kind.NOT_HTTP,
+    Kind.OPEN_CHUNKS,
+)
 _CODES: Final = {
     400: spec.INVALID_PARAMETER,
     401: spec.UNAUTHORIZED_ACCESS,
@@ -82,12 +92,20 @@ def _spoiled_body(answer: Answer, fault: Fault) -> bytes:
             if fault.processed is None:
                 del document["data"]["conversions_processed"]
             return msgspec.json.encode(document)
+        case Kind.WITH_ERRORS if answer.status == HTTPStatus.OK:
+            document = msgspec.json.decode(answer.body)
+            error = {"code": spec.INVALID_PARAMETER, "message": "Fault", "parameter": ""}
+            return msgspec.json.encode(document | {"errors": [error]})
         case _:
             return answer.body
 
 
 async def say_with(fault: Fault, answer: Answer, wire: Wire) -> None:
     """Send `answer` the way `fault` has it."""
+    if fault.kind in _PARTS:
+        part = _PARTS[fault.kind](answer)
+        await wire.say_bytes(part, seconds=fault.seconds, hard=fault.hard)
+        return
     length = ("content-length", str(len(answer.body)))
     names = {name.lower() for name in fault.headers}
     if fault.kind is Kind.DROP_ANSWER:
@@ -105,6 +123,33 @@ async def say_with(fault: Fault, answer: Answer, wire: Wire) -> None:
         await wire.say_raw(answer, answer.body, hard=fault.hard)
     else:
         await wire.say(answer)
+
+
+def _half_of_the_head(answer: Answer) -> bytes:
+    head = Wire.head(answer)
+    return head[: len(head) // 2]
+
+
+def _half_of_the_body(answer: Answer) -> bytes:
+    length = ("content-length", str(len(answer.body)))
+    return Wire.head(answer.with_headers(length)) + answer.body[: len(answer.body) // 2]
+
+
+def _too_short_a_length(answer: Answer) -> bytes:
+    length = ("content-length", str(len(answer.body) // 2))
+    return Wire.head(answer.with_headers(length)) + answer.body
+
+
+# What is written of an answer before the connection ends, or stalls.
+_PARTS: Final[Mapping[Kind, Callable[[Answer], bytes]]] = MappingProxyType(
+    {
+        Kind.CUT_HEAD: _half_of_the_head,
+        Kind.STALL_HEAD: _half_of_the_head,
+        Kind.STALL_BODY: _half_of_the_body,
+        Kind.SHORT_LENGTH: _too_short_a_length,
+        Kind.NOT_HTTP: lambda answer: b"220 mail.example ESMTP " + answer.body[:1] + b"\r\n",
+    }
+)
 
 
 async def judged(request: Request, fault: Fault, judge: Judge, wire: Wire) -> Verdict | None:

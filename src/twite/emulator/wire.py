@@ -91,16 +91,25 @@ class Wire:
 
         The head's lengths are the caller's affair.
         """
-        phrase = HTTPStatus(answer.status).phrase if answer.status in _KNOWN else "Unknown"
-        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers]
-        head = "\r\n".join([*lines, "connection: close", "", ""]).encode()
+        await self.say_bytes(self.head(answer), *parts, hard=hard)
+
+    async def say_bytes(self, *parts: bytes, seconds: float = 0, hard: bool = False) -> None:
+        """Write these bytes, let time pass, and end the connection."""
         transport = self._transport()
-        for part in (head, *parts):
+        for part in parts:
             if transport.is_closing():
                 break
             transport.write(part)
-        await self.end(hard=hard)
+        if not seconds or await self.wait(seconds):
+            await self.end(hard=hard)
+
+    @staticmethod
+    def head(answer: Answer) -> bytes:
+        """Return the head of an answer after which the connection is closed."""
+        phrase = HTTPStatus(answer.status).phrase if answer.status in _KNOWN else "Unknown"
+        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers]
+        return "\r\n".join([*lines, "connection: close", "", ""]).encode()
 
     async def end(self, *, hard: bool) -> None:
         """End the connection: closed when all is written, or reset at once."""

@@ -1,22 +1,21 @@
 """Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from twite.consent.verdict import judging
-from twite.domain.consent import REVOKED, Judge, person_keys
-from twite.domain.conversion import Conversion
-from twite.domain.dedup import dedup_key
+from twite.domain.consent import Judge, person_keys
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
+from twite.domain.submission import Door, Ignored, Refusal, Submission
 from twite.domain.times import SECOND
-from twite.gateway.notices import Accepted, Observer, Silent
+from twite.gateway.entries import Remark, judged, of_x, sorted_out
+from twite.gateway.notices import Accepted, IgnoredSome, Judged, Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger, Listed
 from twite.gateway.sightings import Watch
@@ -24,19 +23,10 @@ from twite.intake import native, x_api
 from twite.intake.beacon_shape import Twin
 from twite.intake.found import Found
 from twite.intake.native import Reading
-from twite.intake.native_conversion import Read
-from twite.x.encode import batch_body, conversion_body
 
 TROUBLED_FOR: Final = 5 * SECOND
 # Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
 X_SOURCE = "x-api"
-
-
-class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """Identifiers that were left out of an accepted conversion, and why."""
-
-    index: int
-    warnings: tuple[Fault, ...]
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +92,7 @@ class Accept:
         self._observer = observer or Silent()
         # When a commit last failed (monotonic), and why.
         self._failed: tuple[int, str] | None = None
+        self._failure_told = clock.elapsed() - TROUBLED_FOR
 
     @property
     def trouble(self) -> str | None:
@@ -165,7 +156,7 @@ class Accept:
         twins: Sequence[Twin] = (),
     ) -> Receipt:
         now = self._clock.now()
-        entries, refusals, remarks = _sorted_out(reading.results)
+        entries, refusals, remarks = sorted_out(reading.results)
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source.name,
@@ -192,8 +183,15 @@ class Accept:
             suppressed_indexes=suppressed,
         )
 
-    async def from_x(self, *, destination: Destination, body: bytes) -> XReceipt:
-        """Accept a request in X's own format, for the pixel whose credentials it showed.
+    async def from_x(
+        self,
+        *,
+        destination: Destination,
+        body: bytes,
+        source: str = X_SOURCE,
+        door: Door = Door.X_API,
+    ) -> XReceipt:
+        """Accept a request in X's own format, for a pixel that whoever sent it may use.
 
         Raises XRefused where X would refuse it, LedgerFull, LedgerUnavailable.
         """
@@ -201,11 +199,12 @@ class Accept:
         reading = x_api.read(body, destination=destination, salt=self._salt)
         if isinstance(reading, x_api.Refused):
             raise XRefused(status=reading.status, complaints=reading.complaints)
-        entries, kept = self._of_x(reading)
+        revoked = [self._revoked(one.identifiers, one.pixel) for one in reading.conversions]
+        entries, kept = of_x(reading.conversions, revoked=revoked, body=reading.body)
         submission = Submission(
             receipt=self._chance.receipt(),
-            source=X_SOURCE,
-            door=Door.X_API,
+            source=source,
+            door=door,
             received_at=now,
             body=kept,
             entries=entries,
@@ -219,23 +218,9 @@ class Accept:
             ),
         )
         await self._record(
-            submission, suppressed=sum(entry.suppressed is not None for entry in entries)
+            submission, suppressed=sum(revoked)
         )
         return XReceipt(receipt=submission.receipt, processed=len(entries))
-
-    def _of_x(self, reading: x_api.XReading) -> tuple[tuple[Entry, ...], bytes]:
-        """Return the entries of a request in X's format, and what is kept of the request.
-
-        X has no signals of consent; who revoked at the pixel is not sent, whatever the door.
-        """
-        revoked = [self._revoked(one.identifiers, one.pixel) for one in reading.conversions]
-        entries = tuple(
-            _x_entry(conversion, index, revoked=no)
-            for index, (conversion, no) in enumerate(zip(reading.conversions, revoked, strict=True))
-        )
-        if not any(revoked):
-            return entries, reading.body
-        return entries, batch_body([entry.body for entry in entries])
 
     def _judge(self, source: Source, now: int) -> Judge:
         """Return what decides about consent for a source's conversions at a moment."""
@@ -255,7 +240,12 @@ class Accept:
         try:
             recorded = await self._ledger.record(submission)
         except LedgerUnavailable as error:
-            self._failed = self._clock.elapsed(), error.reason
+            now = self._clock.elapsed()
+            self._failed = now, error.reason
+            if now - self._failure_told >= TROUBLED_FOR:
+                # Once in a while: with traffic there are thousands, all alike.
+                self._failure_told = now
+                self._observer.see(Troubled(where="ledger", reason=error.reason))
             raise
         self._failed = None
         for pixel in {entry.pixel for entry in submission.entries}:
@@ -270,49 +260,14 @@ class Accept:
                 rejected=len(submission.refusals),
             )
         )
+        if verdicts := judged(submission.entries):
+            self._observer.see(Judged(source=submission.source, verdicts=verdicts))
+        if submission.ignored:
+            self._observer.see(
+                IgnoredSome(
+                    source=submission.source,
+                    door=submission.door.value,
+                    reasons=Counter(one.reason for one in submission.ignored),
+                )
+            )
         return duplicates
-
-
-def _sorted_out(
-    results: Sequence[Read],
-) -> tuple[tuple[Entry, ...], tuple[Refusal, ...], tuple[Remark, ...]]:
-    entries: list[Entry] = []
-    refusals: list[Refusal] = []
-    remarks: list[Remark] = []
-    for result in results:
-        conversion = result.conversion
-        if conversion is None:
-            refusals.append(Refusal(index=result.index, pixel=result.pixel, errors=result.faults))
-            continue
-        entries.append(_entry(conversion, result))
-        if result.faults:
-            remarks.append(Remark(index=result.index, warnings=result.faults))
-    return tuple(entries), tuple(refusals), tuple(remarks)
-
-
-def _entry(conversion: Conversion, read: Read) -> Entry:
-    return Entry(
-        index=read.index,
-        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
-        pixel=conversion.pixel,
-        event=conversion.event,
-        conversion_id=conversion.conversion_id,
-        body=conversion_body(conversion),
-        suppressed=read.suppressed,
-        held=read.held,
-        consent=read.evidence,
-    )
-
-
-def _x_entry(conversion: Conversion, index: int, *, revoked: bool) -> Entry:
-    if revoked:
-        conversion = msgspec.structs.replace(conversion, identifiers=Identifiers())
-    return Entry(
-        index=index,
-        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
-        pixel=conversion.pixel,
-        event=conversion.event,
-        conversion_id=conversion.conversion_id,
-        body=conversion_body(conversion),
-        suppressed=REVOKED if revoked else None,
-    )

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import AMBIGUITY_WINDOW, Batch
+from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.breaker import Breaker
@@ -73,6 +74,11 @@ class Lane:
     def wake(self) -> None:
         """Hear that something may be due."""
         self._news.set()
+
+    def use(self, destination: Destination) -> None:
+        """Send with other credentials of the same pixel from now on."""
+        self._flight.use(destination)
+        self.wake()
 
     def stop(self) -> None:
         """Claim no more; what flies lands."""

@@ -90,6 +90,10 @@ class Flight:
         # And what X itself called too many.
         self._roomy = spec.MAX_CONVERSIONS
 
+    def use(self, destination: Destination) -> None:
+        """Send with other credentials of the same pixel from now on."""
+        self._destination = destination
+
     def limits(self) -> Mapping[str, int]:
         """Return how many a batch of an event may hold, where that is fewer than of others."""
         return {
@@ -298,6 +302,8 @@ class Flight:
                 took=took,
                 reason="" if isinstance(outcome, Delivered) else outcome.reason,
                 ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
+                isolating=len(hand.group) < len(hand.batch.deliveries),
+                again=sum(one.ambiguous_since is not None for one in hand.group),
             )
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:

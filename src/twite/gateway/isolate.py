@@ -4,7 +4,7 @@ X fails all of a request for one bad conversion and names no index; only the off
 echoed [doc WEB]. So: match echoed values first, else halve; every good half is delivered at once.
 One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
-Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
+Where most are bad, each is tried by itself. Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
 groups that each hold one, and ends where it began; depth first, each budget settles some.
 """
 
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import Delivery
-from twite.domain.outcome import Complaint, Rejected
+from twite.domain.outcome import Complaint, Rejected, Scope
 from twite.gateway.repute import kind_of
 
 Group = tuple[Delivery, ...]
@@ -28,6 +28,10 @@ BUDGET: Final = 64
 ALIKE: Final = 10
 # Before that is said, so many more are tried by themselves, from all over what is left.
 CONTROLS: Final = 5
+
+# Beyond this share of bad ones halving costs more than trying each; so many must be known.
+_BAD_SHARE: Final = 0.3
+_TELLING: Final = 8
 
 _ECHOED: Final = (
     re.compile(r"^\w+ \((.*)\) is not a valid SHA-256 hash$", re.DOTALL),
@@ -85,6 +89,12 @@ class Isolation:
         """Whether each one tried by itself was refused alike, and many were, and none taken."""
         return self._all_alike(ALIKE + CONTROLS)
 
+    @property
+    def _is_mostly_bad(self) -> bool:
+        """Whether so many are bad that halving asks more than trying each."""
+        known = self.taken + len(self.refused)
+        return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
+
     def _all_alike(self, many: int) -> bool:
         if self.taken:
             return False
@@ -105,6 +115,8 @@ class Isolation:
             named = {one.id for one in suspects}
             self._stack.extend((one,) for one in suspects)
             self._stack.append(tuple(one for one in group if one.id not in named))
+        elif self._is_mostly_bad and refusal.scope is Scope.CONVERSION:
+            self._stack.extend((one,) for one in reversed(group))
         else:
             middle = len(group) // 2
             self._stack.extend((group[middle:], group[:middle]))

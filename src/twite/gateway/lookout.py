@@ -18,6 +18,7 @@ from twite.gateway.forecast import LOOK_BACK, Forecast, forecasts
 from twite.gateway.notices import (
     Alerted,
     Looked,
+    Misdated,
     Notice,
     Observer,
     Paused,
@@ -31,6 +32,7 @@ from twite.gateway.readings import (
     STORE,
     Thresholds,
     of_accounts,
+    of_clock,
     of_forecasts,
     of_pauses,
     of_silences,
@@ -51,6 +53,7 @@ class Ears:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failed: tuple[int, str] | None = None
+        self._offset = 0
         self.paused: dict[str, str] = {}
         self.warned: dict[tuple[Kind, str], Warned] = {}
         self.news = asyncio.Event()
@@ -64,13 +67,27 @@ class Ears:
                 self.paused.pop(pixel, None)
             case Troubled(where=where, reason=reason) if where in _WRITERS:
                 self._failed = (self._clock.elapsed(), reason)
+            case Misdated(offset=offset):
+                self._offset = offset
             case Warned() as one:
                 self.warned[one.kind, one.subject] = one
             case _:
                 return
         self.news.set()
 
-    def store_reading(self) -> Reading:
+    def readings(self, pixels: Sequence[str]) -> list[Reading]:
+        """Return what was heard of, as it is now."""
+        return [
+            *of_pauses(pixels, self.paused),
+            self._of_commits(),
+            of_clock(self._offset),
+            *(
+                Reading(kind=one.kind, subject=one.subject, bad=one.holds, reason=one.reason)
+                for one in self.warned.values()
+            ),
+        ]
+
+    def _of_commits(self) -> Reading:
         """Whether a commit failed a moment ago."""
         failed = self._failed
         if failed is None or self._clock.elapsed() - failed[0] > STORE_FAILED_FOR:
@@ -140,7 +157,7 @@ class Lookout:
     async def hear(self) -> None:
         """Judge what needs no look."""
         self._ears.news.clear()
-        self.register.take(self._heard(), whole=_HEARD)
+        self.register.take(self._ears.readings(self._pixels), whole=_HEARD)
         await self.register.save()
 
     async def look(self) -> None:
@@ -148,9 +165,6 @@ class Lookout:
         now = self._clock.now()
         accounts = await self._audit.once()
         expected, space = await self._forecasts(now), await self._space()
-        self._observer.see(
-            Looked(at=now, forecasts=None if expected is None else tuple(expected), space=space)
-        )
         if accounts is not None:
             self.register.take(
                 of_accounts(accounts, self._pixels, self._thresholds), whole=_COUNTED
@@ -163,22 +177,20 @@ class Lookout:
         if space is not None:
             self.register.take([of_space(space, self._thresholds)])
         await self.hear()
+        self._observer.see(
+            Looked(
+                at=now,
+                alerts=tuple(self.register.alerts()),
+                forecasts=None if expected is None else tuple(expected),
+                space=space,
+            )
+        )
 
     async def _safely(self) -> None:
         try:
             await self.look()
         except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
             self._observer.see(Troubled(where="lookout", reason=type(fault).__name__))
-
-    def _heard(self) -> list[Reading]:
-        return [
-            *of_pauses(self._pixels, self._ears.paused),
-            self._ears.store_reading(),
-            *(
-                Reading(kind=one.kind, subject=one.subject, bad=one.holds, reason=one.reason)
-                for one in self._ears.warned.values()
-            ),
-        ]
 
     async def _forecasts(self, now: int) -> list[Forecast] | None:
         try:
@@ -244,7 +256,7 @@ _HEARD: Final = frozenset(
         Kind.CREDENTIALS_REFUSED,
         Kind.PIXEL_PAUSED,
         Kind.STORE_FAILING,
-        Kind.STORE_DAMAGED,
+        Kind.STORE_UNUSABLE,
         Kind.STORE_RESTORED,
         Kind.CLOCK_WRONG,
     }

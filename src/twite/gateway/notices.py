@@ -1,5 +1,6 @@
 """What the gateway tells whoever watches: counts and reasons, never persons."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -17,6 +18,21 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     suppressed: int
     rejected: int
+
+
+class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what came in at a door was no conversion of its source: how often, by reason."""
+
+    source: str
+    door: str
+    reasons: Mapping[str, int]
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """Consent was said or needed: how often it came to what, by (action, rule)."""
+
+    source: str
+    verdicts: Mapping[tuple[str, str], int]
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,15 +116,21 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What the look of each minute found. A part that could not be had is None."""
+    """What the look of each minute found. A part that could not be had is None.
+
+    `alerts` are those that are open, also from before this process.
+    """
 
     at: int
+    alerts: tuple[Alert, ...] = ()
     forecasts: tuple[Forecast, ...] | None = None
     space: Space | None = None
 
 
 Notice = (
     Accepted
+    | IgnoredSome
+    | Judged
     | Attempted
     | Moved
     | Paused

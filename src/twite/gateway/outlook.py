@@ -17,7 +17,7 @@ class Outlook(Protocol):
     """What a forecast is made of. Reading never delays a commit."""
 
     async def backlog(self) -> Sequence[Waiting]:
-        """Return what is pending, by pixel and hour of receipt, in one consistent view."""
+        """Return what is pending, by pixel and hour of rank, in one consistent view."""
         ...
 
     async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:

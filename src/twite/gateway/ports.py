@@ -134,6 +134,13 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Timed(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest moment on record (0 for none), and how far X's clock was ahead, in milliseconds."""
+
+    latest: int
+    ahead: int | None
+
+
 class Limits(Protocol):
     """What must be known of limits and of time after a restart."""
 
@@ -145,8 +152,12 @@ class Limits(Protocol):
         """Return those that are in force at a moment."""
         ...
 
-    async def latest(self) -> int:
-        """Return the latest moment on record, 0 when there is none: it is later than that now."""
+    async def timed(self) -> Timed:
+        """Return what is on record of time."""
+        ...
+
+    async def note_ahead(self, ahead: int) -> None:
+        """Note, durably, how far X's clock is ahead of the moments on record."""
         ...
 
 

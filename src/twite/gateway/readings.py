@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.account import Account
 from twite.domain.alert import Kind
-from twite.domain.times import HOUR, MINUTE, spelled
+from twite.domain.times import HOUR, MINUTE, SECOND, spelled
 from twite.domain.traffic import Silence
 from twite.gateway.forecast import Forecast
 from twite.gateway.outlook import Space
@@ -18,6 +18,9 @@ from twite.gateway.register import Reading
 from twite.gateway.wording import plain
 
 STORE: Final = "store"
+CLOCK: Final = "clock"
+# As `twite check` sees it. Requests are signed with X's time meanwhile; what comes in is not dated.
+CLOCK_OFF: Final = 30 * SECOND
 # Of 48 hours, so many are left when somebody is told that nothing of a pixel is delivered.
 DEADLINE_NEAR: Final = 12 * HOUR
 # The status that X answers with where it knows nobody, or forbids them.
@@ -104,6 +107,18 @@ def of_space(space: Space, thresholds: Thresholds) -> Reading:
         subject=STORE,
         bad=True if bad else False if space.free >= thresholds.disk_free * 5 // 4 else None,
         reason=f"{space.free // _MIB} MiB are free where the store lies",
+    )
+
+
+def of_clock(offset: int) -> Reading:
+    """Read how far X's clock is ahead of this machine's, in milliseconds."""
+    apart = abs(offset)
+    way = "behind" if offset > 0 else "ahead of"
+    return Reading(
+        kind=Kind.CLOCK_WRONG,
+        subject=CLOCK,
+        bad=True if apart >= CLOCK_OFF else False if apart < CLOCK_OFF // 2 else None,
+        reason=f"This machine's clock is {apart // SECOND} s {way} X's",
     )
 
 

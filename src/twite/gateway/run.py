@@ -62,6 +62,18 @@ class Run:
         for lane in self._lanes.values():
             lane.wake()
 
+    def send_to(self, destination: Destination) -> None:
+        """Send to a further pixel from now on, or with other credentials to one that is known."""
+        lane = self._lanes.get(destination.pixel)
+        if lane is not None:
+            lane.use(destination)
+        elif not self._stopping.is_set():
+            quota = Quota(
+                limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
+            )
+            lane = self._lanes[destination.pixel] = self._lane(destination, quota, None)
+            self._tasks.add(asyncio.create_task(lane.run()))
+
     @property
     def trouble(self) -> str | None:
         """Why the store cannot be written to, or None when it could be a moment ago."""
@@ -69,7 +81,8 @@ class Run:
 
     async def start(self) -> None:
         """Take up where the last process left off. Raises LedgerUnavailable."""
-        self._clock.not_before(await self._outbox.latest())
+        timed = await self._outbox.timed()
+        self._clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
         pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
         quotas = await self._quotas()

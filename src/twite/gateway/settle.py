@@ -128,8 +128,17 @@ class Settling:
                     trigger=fate.trigger,
                     deliveries=len(fate.deliveries),
                     reason=fate.reason or "",
+                    waited=_waited(batch, fate, now=self._clock.now()),
                 )
             )
+
+
+def _waited(batch: Batch, fate: Fate, *, now: int) -> tuple[int, ...]:
+    """Return how long each that X took had waited since it was received, in milliseconds."""
+    if fate.trigger is not Trigger.DELIVERED:
+        return ()
+    taken = frozenset(fate.deliveries)
+    return tuple(max(0, now - one.received_at) for one in batch.deliveries if one.id in taken)
 
 
 def _words(came: Answer | NoAnswer) -> str:

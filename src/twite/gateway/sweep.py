@@ -37,6 +37,7 @@ class Sweep:
         self._holding = holding
         self._cautious = cautious
         self._offset_told = 0
+        self._noted: int | None = None
         self._furthest = max(LAST_CEILING, lease) + _SLACK
         self._clock = clock
         self._observer = observer
@@ -60,6 +61,10 @@ class Sweep:
             )
         )
         self._tell_offset()
+        ahead = self._clock.ahead
+        if ahead is not None and (self._noted is None or abs(ahead - self._noted) >= NOTICEABLE):
+            await self._outbox.note_ahead(ahead)
+            self._noted = ahead
         for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
             if many:
                 self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))

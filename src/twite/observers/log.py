@@ -6,10 +6,12 @@ lets through.
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 
 from twite.domain.alert import RULES, Phase
+from twite.domain.times import SECOND
 from twite.gateway.notices import (
     Accepted,
     Alerted,
@@ -24,6 +26,9 @@ from twite.gateway.notices import (
 )
 from twite.gateway.webhook import page_of
 from twite.gateway.wording import plain
+
+# Milliseconds between X's clock and the machine's.
+_TOLERABLE: Final = 5 * SECOND
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
@@ -86,10 +91,6 @@ class Log:
                 self._to.error("pixel paused", pixel=pixel, reason=plain(reason))
             case Resumed(pixel=pixel):
                 self._to.info("pixel resumed", pixel=pixel)
-            case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
-                self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
-            case Misdated():
-                self._to.info("the clock is right, by X's")
             case Troubled(where=where, reason=reason):
                 self._to.error("trouble", where=where, reason=plain(reason))
             case _:
@@ -97,6 +98,10 @@ class Log:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
+            case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
+                self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
+            case Misdated():
+                self._to.info("the clock is right, by X's")
             case Alerted() as one:
                 self._see_alerted(one)
             case Told(refused=str() as reason) as one:

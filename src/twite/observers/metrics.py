@@ -17,6 +17,8 @@ from twite.gateway.notices import (
     Accepted,
     Alerted,
     Attempted,
+    IgnoredSome,
+    Judged,
     Looked,
     Misdated,
     Moved,
@@ -129,6 +131,10 @@ class Metrics:
             "Conversions among them whose 48 hours are over.",
             ["pixel"],
         )
+        self._offset = gauge(
+            "twite_clock_offset_seconds",
+            "How far X's clock is ahead of the machine's, as its answers say.",
+        )
         self._troubles = counter(
             "twite_troubles_total", "What went wrong inside, and is tried again.", ["where"]
         )
@@ -153,6 +159,16 @@ class Metrics:
             buckets=_COMMIT_SECONDS,
             registry=registry,
         )
+        self._ignored = counter(
+            "twite_ignored_total",
+            "What came in and is no conversion of its source, by door and reason.",
+            ["source", "door", "reason"],
+        )
+        self._consent = counter(
+            "twite_consent_total",
+            "Conversions of which consent was said or needed, by what that came to and why.",
+            ["source", "action", "rule"],
+        )
         self._accounts = gauge(
             "twite_balance_conversions",
             "The balance, by state; `balance` must be 0.",
@@ -175,8 +191,6 @@ class Metrics:
                 self._paused.labels(self._pixel(pixel)).set(1)
             case Resumed(pixel=pixel):
                 self._paused.labels(self._pixel(pixel)).set(0)
-            case Misdated(offset=offset):
-                self._offset.set(offset / 1_000)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
             case _:
@@ -184,12 +198,20 @@ class Metrics:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
+            case Misdated(offset=offset):
+                self._offset.set(offset / 1_000)
             case Alerted(alert=alert, phase=phase):
                 still = phase is not Phase.RESOLVED
                 self._alert.labels(alert.kind.value, alert.subject).set(still)
                 self._alerts.labels(alert.kind.value, phase.value).inc()
             case Told(refused=refused):
                 self._told.labels("taken" if refused is None else "failed").inc()
+            case IgnoredSome(source=source, door=door, reasons=reasons):
+                for reason, times in reasons.items():
+                    self._ignored.labels(self._source(source), door, reason).inc(times)
+            case Judged(source=source, verdicts=verdicts):
+                for (action, rule), times in verdicts.items():
+                    self._consent.labels(self._source(source), action, rule).inc(times)
             case Looked() as one:
                 self._see_looked(one)
 
@@ -239,6 +261,8 @@ class Metrics:
             self._isolating.labels(pixel).inc()
 
     def _see_looked(self, one: Looked) -> None:
+        for alert in one.alerts:
+            self._alert.labels(alert.kind.value, alert.subject).set(1)
         for forecast in one.forecasts or ():
             self._see_forecast(forecast, now=one.at)
         if one.space is not None:

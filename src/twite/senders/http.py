@@ -16,8 +16,13 @@ class HttpTransport:
     """Posts parcels. `timeout` in milliseconds is for the whole of one request."""
 
     def __init__(
-        self, *, timeout: int, connections: int = 100, tls: ssl.SSLContext | None = None
+        self, *, timeout: int, connections: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
+        """`connections` is how many there may be at once; 0 is no limit.
+
+        Who sends has limits of its own for each pixel: one for all would let the requests of a
+        pixel that X does not answer keep those of the others waiting, and time them out unsent.
+        """
         self._timeout = aiohttp.ClientTimeout(
             total=timeout / 1_000, sock_connect=min(10.0, timeout / 1_000)
         )
@@ -28,7 +33,7 @@ class HttpTransport:
     async def start(self) -> None:
         """Open the pool. To be called in the loop that will send."""
         connector = aiohttp.TCPConnector(
-            limit=self._connections, ssl=self._tls if self._tls is not None else True
+            limit=self._connections, limit_per_host=0, ssl=self._tls if self._tls is not None else True
         )
         self._session = aiohttp.ClientSession(
             connector=connector,

@@ -13,6 +13,7 @@ speak (`pytest.register_assert_rewrite("twite.testing.laws")`); pytest-asyncio m
 from twite.testing.laws.alarms import AlarmLaws
 from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
+from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.desk import DeskLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.ignoring import IgnoringLaws
@@ -20,11 +21,13 @@ from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.laws.sightings import SightingLaws
 from twite.testing.laws.sweeping import SweepLaws
+from twite.testing.laws.vault import VaultLaws
 
 
 class LedgerContract(
     RecordingLaws,
     IgnoringLaws,
+    VaultLaws,
     ClaimLaws,
     SettlingLaws,
     SweepLaws,
@@ -36,5 +39,6 @@ class LedgerContract(
     BalanceLaws,
     AlarmLaws,
     SightingLaws,
+    ConsentLaws,
 ):
     """All of it."""

@@ -28,12 +28,13 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Entry, Recorded, Submission
-from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept
+from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
 from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
 from twite.testing.memory_ignored import MemoryIgnored
 from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
+from twite.testing.memory_vault import MemoryVault
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
@@ -56,6 +57,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
         MemoryIgnored.__init__(self)
         MemorySightings.__init__(self)
         MemoryConsents.__init__(self)
+        self.vault = MemoryVault()
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None
@@ -64,6 +66,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
         self._leases: dict[int, _Lease] = {}
         self._pauses: dict[str, Pause] = {}
         self._closures: dict[str, Closure] = {}
+        self._ahead: int | None = None
         self._tried: list[tuple[str, int, int]] = []
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._last_id = 0
@@ -197,10 +200,14 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
     async def closures(self, *, now: int) -> Sequence[Closure]:
         return [one for _, one in sorted(self._closures.items()) if one.until > now]
 
-    async def latest(self) -> int:
+    async def timed(self) -> Timed:
         tried = max((at for _, at, _ in self._tried), default=0)
         last = self._rows.get(self._last_id)
-        return max(tried, 0 if last is None else last.received_at)
+        latest = max(tried, 0 if last is None else last.received_at)
+        return Timed(latest=latest, ahead=self._ahead)
+
+    async def note_ahead(self, ahead: int) -> None:
+        self._ahead = ahead
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         rows = [row for row in self._named(set(deliveries)) if row.state is State.DEAD]
@@ -231,11 +238,11 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
             same = [row.id for row in self._rows.values() if row.entry.key == key]
             if same:
                 found.append(self._keys[key][0] if key in self._keys else max(same))
-        return [life_of(self._rows[id_]) for id_ in found]
+        return [self._life(self._rows[id_]) for id_ in found]
 
     async def submission(self, receipt: str) -> Sequence[Life]:
         brought = [row for row in self._rows.values() if row.receipt == receipt]
-        return [life_of(row) for row in brought[:_MOST_LIVES]]
+        return [self._life(row) for row in brought[:_MOST_LIVES]]
 
     async def accounts(self) -> Sequence[Account]:
         accounts = []
@@ -260,7 +267,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
-        return [life_of(row) for row in found[:limit]]
+        return [self._life(row) for row in found[:limit]]
 
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
         rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
@@ -340,6 +347,9 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
             row.state = after(row.state, fate.trigger)
             row.due_at = fate.due_at
             self._quarantine(row, at=at)
+
+    def _life(self, row: Row) -> Life:
+        return life_of(row, self._pauses, self._closures)
 
     def _quarantine(self, row: Row, *, at: int) -> None:
         """Give up what the sender has failed with too often."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from twite.domain.alert import Alert
 from twite.domain.backlog import Waiting
-from twite.domain.delivery import State
+from twite.domain.delivery import State, rank
 from twite.domain.times import HOUR
 from twite.domain.traffic import KEPT_HOURS, Hour
 
@@ -25,14 +25,21 @@ class MemoryAlarms:
         self._hours: dict[tuple[str, int], Hour] = {}
 
     async def backlog(self) -> Sequence[Waiting]:
-        received: dict[tuple[str, int], list[int]] = {}
+        ranked: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for row in self._rows.values():
             if row.state in _PENDING:
-                key = (row.entry.pixel, row.received_at // HOUR)
-                received.setdefault(key, []).append(row.received_at)
+                place = rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
+                key = (row.entry.pixel, place // HOUR)
+                ranked.setdefault(key, []).append((place, row.received_at))
         return [
-            Waiting(pixel=pixel, hour=hour, deliveries=len(moments), oldest=min(moments))
-            for (pixel, hour), moments in sorted(received.items())
+            Waiting(
+                pixel=pixel,
+                hour=hour,
+                deliveries=len(some),
+                first=min(place for place, _ in some),
+                oldest=min(received_at for _, received_at in some),
+            )
+            for (pixel, hour), some in sorted(ranked.items())
         ]
 
     async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:

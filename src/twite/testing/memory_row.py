@@ -1,5 +1,6 @@
 """One conversion of the store in memory, and what can be said of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from twite.domain.account import Life, PastAttempt
@@ -14,6 +15,7 @@ from twite.domain.delivery import (
     rank,
 )
 from twite.domain.submission import Entry
+from twite.gateway.ports import Closure, Pause
 
 
 @dataclass(kw_only=True)
@@ -74,8 +76,11 @@ def delivery_of(row: Row) -> Delivery:
     )
 
 
-def life_of(row: Row) -> Life:
+def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closure]) -> Life:
     """Return it as it is shown."""
+    waits = row.state is State.QUEUED
+    pause = pauses.get(row.entry.pixel) if waits else None
+    closure = closures.get(row.entry.pixel) if waits else None
     return Life(
         delivery=row.id,
         pixel=row.entry.pixel,
@@ -91,5 +96,8 @@ def life_of(row: Row) -> Life:
         duplicates=row.duplicates,
         reason=row.reason,
         due_at=row.due_at,
+        paused=None if pause is None else pause.reason,
+        spent=None if closure is None else closure.reason,
+        spent_until=0 if closure is None else closure.until,
         consent=row.entry.consent,
     )

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports import Claim, Clock, Closure, Pause, Sweeping, Swept
+from twite.gateway.ports import Claim, Clock, Closure, Pause, Sweeping, Swept, Timed
 from twite.testing.laws.acts import Store
 from twite.testing.memory import MemoryStore
 from twite.testing.simulator_clock import TrialClock
@@ -168,8 +168,11 @@ class MortalStore:
     async def closures(self, *, now: int) -> Sequence[Closure]:
         return await self._call("closures", lambda store: store.closures(now=now))
 
-    async def latest(self) -> int:
-        return await self._call("latest", lambda store: store.latest())
+    async def timed(self) -> Timed:
+        return await self._call("timed", lambda store: store.timed())
+
+    async def note_ahead(self, ahead: int) -> None:
+        await self._call("note_ahead", lambda store: store.note_ahead(ahead))
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._call(

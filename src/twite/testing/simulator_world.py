@@ -81,7 +81,7 @@ class World:
     def see(self, notice: Notice) -> None:
         """Watch the gateway."""
         self.say(str(notice))
-        if isinstance(notice, Troubled) and notice.where not in {"outbox", "sweep"}:
+        if isinstance(notice, Troubled) and notice.where not in {"outbox", "sweep", "ledger"}:
             self.judge.fail("no_fault_of_ours", notice.reason)
 
     async def _happen(self, happening: Happening) -> None:

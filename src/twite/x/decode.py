@@ -2,8 +2,10 @@
 
 What was seen                                          what it means
 200, conversions_processed = what was sent             Delivered
-200 with another number, or without one, or not JSON   Errored, ambiguous: some of it may be counted
+200 with another number, or without one, or with       Errored, ambiguous: some of it may be counted
+errors, or not JSON
 400                                                    Rejected, CONVERSION: X takes nothing of it
+400 about the event id, which all of a request share   Rejected, EVENT
 400 without X's errors, to one conversion alone        Errored: nobody says what is wrong with it
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
@@ -96,6 +98,9 @@ def _success(status: int, read: _Body | None, sent: int) -> Outcome:
         return Errored(
             reason=f"X processed {read.data.conversions_processed} of {sent}", ambiguous=True
         )
+    if read.errors:
+        words = _words(status, _complaints(read))
+        return Errored(reason=f"{words} beside a success", ambiguous=True)
     return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
 
 
@@ -107,9 +112,16 @@ def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
         about = {one.parameter for one in complaints if one.code == spec.NOT_FOUND}
         return Scope.EVENT if about == {"event_id"} else Scope.PIXEL
     if status == 400:
+        if any(_is_about_the_event(one) for one in complaints):
+            # All of a request are of one event: nothing is wrong with any of them.
+            return Scope.EVENT
         # Without readable errors too: one conversion may have tripped a filter before X.
         return Scope.CONVERSION
     return Scope.PIXEL
+
+
+def _is_about_the_event(complaint: Complaint) -> bool:
+    return complaint.parameter == "event_id" or complaint.message == spec.EVENT_MISSING
 
 
 def _read(body: bytes) -> _Body | None:

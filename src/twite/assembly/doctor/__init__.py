@@ -6,6 +6,7 @@ from pathlib import Path
 from twite.assembly.doctor.configuration import configuration, pixels, sources
 from twite.assembly.doctor.finding import Finding, Light, red
 from twite.assembly.doctor.network import way_in, way_to_x
+from twite.assembly.doctor.pages import pages
 from twite.assembly.doctor.store import store
 from twite.assembly.settings import load
 from twite.domain.errors import SettingsError
@@ -32,7 +33,7 @@ async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Findi
             settings = load(path, environ, credentials=False)
         except SettingsError:
             return
-    for part in (pixels, sources):
+    for part in (pixels, sources, pages):
         for finding in part(settings):
             yield finding
     for look in (store, way_to_x, way_in):

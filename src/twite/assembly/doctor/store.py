@@ -1,5 +1,6 @@
 """The doctor on the store: the file, SQLite, the balance, what rests and what is paused."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -12,6 +13,8 @@ from twite.assembly.settings import Settings
 from twite.domain.account import Account, total
 from twite.domain.errors import PassingError, StoreUnusable
 from twite.gateway.ports import Pause
+from twite.stores.sqlite.examine import examine
+from twite.stores.sqlite.opening import older_copy
 
 _FIRST_WORDS = 200
 
@@ -42,6 +45,20 @@ async def store(settings: Settings) -> AsyncIterator[Finding]:
             "Run this as the user that runs twite serve, or mend the file's owner.",
         )
         return
+    gateway = running(settings.store.gateway_file)
+    try:
+        await asyncio.to_thread(examine, str(path), seconds=None, owned=gateway is not None)
+        older = None if gateway else await asyncio.to_thread(older_copy, str(path))
+    except (StoreUnusable, sqlite3.Error) as error:
+        yield _unusable(error)
+        return
+    if older is not None:
+        yield amber(
+            "store",
+            older,
+            "At the next start all that is pending is held: it may have been sent.",
+            "Put the newest copy in its place, or look at twite dead list after the start.",
+        )
     async for finding in _contents(settings):
         yield finding
 
@@ -52,12 +69,7 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
             accounts = await records.accounts()
             pauses = await records.pauses()
     except StoreUnusable as error:
-        yield red(
-            "store",
-            f"{error.path}: {error.reason}",
-            "The gateway could not use it either.",
-            f"{error.cure}.",
-        )
+        yield _unusable(error)
         return
     except PassingError as error:
         yield red(
@@ -73,6 +85,13 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     for finding in _pauses(pauses):
         yield finding
+
+
+def _unusable(error: StoreUnusable | sqlite3.Error) -> Finding:
+    found, cure = str(error), "Look at the disk, and run this again"
+    if isinstance(error, StoreUnusable):
+        found, cure = f"{error.path}: {error.reason}", error.cure
+    return red("store", found, "The gateway could not use it either.", f"{cure}.")
 
 
 def _owner(gateway: Reachable | None) -> str:

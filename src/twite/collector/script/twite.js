@@ -1,8 +1,6 @@
 // Twite's first-party script. What a page may say to it: docs/reference/script.md. What it says to
 // the gateway: docs/reference/beacon.md. For browsers of 2018 and later.
 (function (w, d) {
-'use strict';
-
 if (w.twite && w.twite.runs) return;
 
 const nav = w.navigator;
@@ -42,11 +40,11 @@ const quietly = (f) => function () {
 };
 
 // Calls `then` after each call of a method that belongs to somebody else.
-const follow = (owner, name, then) => {
-  const method = owner[name];
-  owner[name] = function () {
-    const made = method.apply(this, arguments);
-    quietly(then)();
+const follow = (owner, called, after) => {
+  const step = owner[called];
+  owner[called] = function () {
+    const made = step.apply(this, arguments);
+    quietly(after)();
     return made;
   };
 };
@@ -58,24 +56,24 @@ const configure = (more) => Object.keys(more || {}).forEach((key) => {
 });
 
 let held = [];
-const twite = quietly((name, given) => {
+const twite = quietly((called, given) => {
   if (d.prerendering) {
-    held.push([name, given]);
-    if (!/^con(fig|sent)$/.test(name)) ignore(name, 'prerender');
-  } else if (name === 'config') {
+    held.push([called, given]);
+    if (!/^con(fig|sent)$/.test(called)) ignore(called, 'prerender');
+  } else if (called === 'config') {
     configure(given);
     reconsider();
-  } else if (name === 'consent') {
+  } else if (called === 'consent') {
     if (denies(learn(own, given))) withdraw();
     reconsider();
   } else {
-    return convert(name, Object.assign({}, given), Date.now(), address());
+    return convert(called, Object.assign({}, given), Date.now(), address());
   }
 });
 twite.runs = true;
 
 const begin = quietly(() => {
-  const listen = (target, name, f) => target.addEventListener(name, quietly(f));
+  const listen = (target, called, f) => target.addEventListener(called, quietly(f));
   look(reloaded());
   follow(w.history, 'pushState', look);
   follow(w.history, 'replaceState', look);
@@ -106,10 +104,10 @@ const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: 
 
 const queued = () => Object.keys(box).filter((key) => key.startsWith('twite:')).sort();
 
-const readCookie = (name) => (('; ' + d.cookie).split('; ' + name + '=')[1] || '').split(';')[0];
+const readCookie = (called) => (('; ' + d.cookie).split('; ' + called + '=')[1] || '').split(';')[0];
 
 const setCookie = (value) => {
-  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value && settings.cookie_days * 86400) + (place.protocol === 'https:' ? ';secure' : '');
+  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (place.protocol === 'https:' ? ';secure' : '');
   const labels = place.hostname.split('.');
   // The widest domain that the browser lets us have: it refuses public suffixes.
   for (let n = 2; n <= labels.length; n++) {
@@ -123,6 +121,7 @@ const setCookie = (value) => {
 
 let landed;
 let untold;
+let told;
 
 const look = (old) => {
   const id = new URL(place.href).searchParams.get('twclid');
@@ -149,14 +148,17 @@ const newest = () => {
   const clicks = [read(readCookie('_twite')), read(box['twite.click']), readXs(readCookie('_twclid')) || {id: readCookie('_twclid'), at: 0}, {id: readCookie('twclid'), at: 0}]
     .filter((click) => click.id && CLICK.test(click.id) && !(click.at && click.at < Date.now() - settings.cookie_days * DAY))
     .sort((one, other) => other.at - one.at);
-  const same = landed && clicks.find((click) => click.id === landed.id);
-  return landed && !same && (landed.at || !clicks[0]) ? landed : clicks[0];
+  const same = (wanted) => clicks.filter((click) => click.id === wanted.id);
+  if (landed && !same(landed)[0] && (landed.at || !clicks[0])) return landed;
+  // A click is as old as whoever saw it first says.
+  return clicks[0] && same(clicks[0]).filter((click) => click.at).pop() || clicks[0];
 };
 
 const keepClick = () => {
   const click = newest();
   const value = click && written(click);
-  if (!click || box['twite.click'] === value) return;
+  if (!click || box['twite.click'] === value || told === click.id) return;
+  told = click.id;
   // The gateway's answer sets it again: a script's cookie does not last as long.
   if (!settings.http_only) setCookie(value);
   untold = click;
@@ -173,9 +175,9 @@ let optedOut;
 let heard = 0;
 
 const learn = (words, given) => {
-  Object.keys(given).filter((name) => /^ad_|_storage$/.test(name)).forEach((name) => {
-    const word = given[name];
-    words[name] = word === true ? 'granted' : word === false ? 'denied' : String(word);
+  Object.keys(given).filter((called) => /^ad_|_storage$/.test(called)).forEach((called) => {
+    const word = given[called];
+    words[called] = word === true ? 'granted' : word === false ? 'denied' : String(word);
   });
   return words;
 };
@@ -184,9 +186,9 @@ const says = (words, word) => words.ad_storage === word || words.ad_user_data ==
 const denies = (words) => says(words, 'denied');
 
 // Each interface is asked once, when it is there; it calls again when something changes.
-const ask = (name, api, question) => {
-  if (api && !asked[name]) {
-    asked[name] = true;
+const ask = (called, api, question) => {
+  if (api && !asked[called]) {
+    asked[called] = true;
     quietly(question)(api);
   }
 };
@@ -199,17 +201,13 @@ const listenForConsent = () => {
     if (said.eventStatus === 'useractioncomplete' && !purposes(1, 7)) withdraw();
     reconsider();
   })));
-  ask('gpp', w.__gpp, (api) => {
-    const hear = quietly((said) => {
-      const ping = said.pingData || said;
-      others.gpp = ping.gppString;
-      others.gpp_sid = (ping.applicableSections || []).join();
-      optedOut = /OptOut":1/.test(JSON.stringify(ping.parsedSections));
-      reconsider();
-    });
-    api('addEventListener', hear);
-    api('ping', hear);
-  });
+  ask('gpp', w.__gpp, (api) => api('addEventListener', quietly((said) => {
+    const ping = said.pingData;
+    others.gpp = ping.gppString;
+    others.gpp_sid = ping.applicableSections.join();
+    optedOut = /OptOut":1/.test(JSON.stringify(ping.parsedSections));
+    reconsider();
+  })));
   const ics = (w.google_tag_data || {}).ics || {};
   ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
   // What gtag() said.
@@ -223,10 +221,10 @@ const listenForConsent = () => {
     if (denied && entry[1] === 'update') withdraw();
   }
   // What Google's tag made of it.
-  Object.keys(ics.entries || {}).forEach((name) => {
-    const entry = ics.entries[name];
+  Object.keys(ics.entries || {}).forEach((called) => {
+    const entry = ics.entries[called];
     const word = entry.update === undefined ? entry.default : entry.update;
-    if (word !== undefined) google[name] = word ? 'granted' : 'denied';
+    if (word !== undefined) google[called] = word ? 'granted' : 'denied';
   });
   if (nav.globalPrivacyControl) others.gpc = true;
 };
@@ -248,12 +246,18 @@ const allowed = () => {
 
 const signals = () => {
   const all = Object.assign({}, others, google);
-  Object.keys(own).forEach((name) => { if (all[name] !== 'denied') all[name] = own[name]; });
+  Object.keys(own).forEach((called) => { if (all[called] !== 'denied') all[called] = own[called]; });
   return all;
 };
 
-// Measured, but used for nothing else: an opt-out of sale, or no consent to profiles (3, 4).
-const restricted = () => others.gpc || optedOut || signals().ad_personalization === 'denied' || (asked.tcf && !purposes(3, 4));
+// What else X's pixel is told, to use it for measuring alone; nothing where it may be told nothing.
+const terms = () => {
+  const sale = others.gpc || optedOut ? settings.opt_out : 'send';
+  // 3 and 4 are profiles.
+  const profiles = signals().ad_personalization !== 'denied' && (!asked.tcf || purposes(3, 4));
+  return settings.pixel !== 'off' && /^(send|restrict)$/.test(sale) &&
+    (sale === 'send' && profiles ? {} : {restricted_data_use: 'restrict_optimization'});
+};
 
 const withdraw = () => {
   open();
@@ -264,7 +268,7 @@ const withdraw = () => {
 let waiting = [];
 const reconsider = () => {
   if (d.prerendering || robot() || !allowed()) return;
-  if (settings.pixel === 'load') loadPixel();
+  loadPixel();
   keepClick();
   waiting.splice(0).forEach((call) => convert.apply(null, call));
   flush();
@@ -315,14 +319,14 @@ const convert = (event, given, at, url) => {
   };
   if (JSON.stringify(one).length > LONGEST * 0.8) delete one.contents;
   const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
-  const name = event + ' ' + id;
+  const called = event + ' ' + id;
   const seen = JSON.parse(box['twite.seen'] || '[]');
-  if (!seen.includes(name)) {
-    put('twite.seen', JSON.stringify(seen.concat(name).slice(-50)));
+  if (!seen.includes(called)) {
+    put('twite.seen', JSON.stringify(seen.concat(called).slice(-50)));
     one.at = at;
     one.twclid = text(given.twclid) || (newest() || {}).id;
     one.twpid = text(readCookie('_twpid'));
-    const entry = {key: 'twite:' + at + name, one: one, until: Date.now() + PATIENCE, tries: 0};
+    const entry = {key: 'twite:' + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
     mine.push(entry);
     keep(entry);
     quietly(tellPixel)(entry, given);
@@ -363,7 +367,8 @@ const identify = async (one, given) => {
 
 let failed;
 const loadPixel = () => {
-  if (w.twq || !settings.pixel_id) return;
+  const limits = terms();
+  if (w.twq || settings.pixel !== 'load' || !limits) return;
   const twq = w.twq = function () {
     if (twq.exe) twq.exe.apply(twq, arguments);
     else twq.queue.push(arguments);
@@ -376,16 +381,17 @@ const loadPixel = () => {
   script.nonce = tag.nonce;
   script.onerror = () => { failed = true; };
   d.head.appendChild(script);
-  twq('config', settings.pixel_id);
+  twq('config', settings.pixel_id, limits);
 };
 
 const tellPixel = (entry, given) => {
   const one = entry.one;
-  const event = settings.pixel !== 'off' && settings.events[one.event];
+  const limits = terms();
+  const event = limits && settings.events[one.event];
   entry.waits = event && !w.twq;
   if (!event || !w.twq) return;
   const lines = one.contents || [];
-  const told = {
+  const parameters = {
     conversion_id: one.conversion_id,
     value: one.value && +one.value,
     currency: one.currency,
@@ -402,11 +408,10 @@ const tellPixel = (entry, given) => {
       num_items: line.quantity
     })),
     search_string: one.search,
-    description: one.description,
-    restricted_data_use: restricted() ? 'restrict_optimization' : undefined
+    description: one.description
   };
   one.twin = 'called';
-  w.twq('event', event, JSON.parse(JSON.stringify(told)));
+  w.twq('event', event, JSON.parse(JSON.stringify(Object.assign(parameters, limits))));
 };
 
 // A conversion leaves when the fate of its twin is known, or it has waited long enough.
@@ -430,6 +435,8 @@ const settle = (entry, given) => {
 // ---- On its way.
 
 const mine = [];
+let turns = Promise.resolve();
+let next;
 let failures = 0;
 let timer;
 
@@ -440,27 +447,26 @@ const keep = (entry) => {
 };
 
 const post = (more, forGood) => {
-  const url = new URL(settings.gateway ? settings.gateway.replace(/\/*$/, '/t') : 't', tag.src || place.href);
-  url.searchParams.set('s', settings.source);
-  const body = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
-  if (forGood && nav.sendBeacon && nav.sendBeacon(url, body)) return Promise.reject();
-  return fetch(url, {method: 'POST', body: body, credentials: 'include', keepalive: true});
+  const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
+  const message = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
+  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return Promise.reject();
+  return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true});
 };
 
-const ignore = (name, reason) => {
-  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: String(name).slice(0, 64), reason: reason}]});
+const ignore = (called, reason) => {
+  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: called, reason: reason}]});
 };
 
 // Sends what is due of these keys, as much as fits into a message; true if the gateway took it.
 const send = async (keys, leaving, forGood) => {
   const click = untold;
-  const now = Date.now();
+  const moment = Date.now();
   const found = [];
   let room = LONGEST;
   keys.forEach((key) => {
     const entry = JSON.parse(box[key] || '{}');
-    if (!entry.one || (entry.until > now && !leaving)) return;
-    if (entry.one.at < now - 3 * DAY) delete box[key];
+    if (!entry.one || (entry.until > moment && !leaving)) return;
+    if (entry.one.at < moment - 3 * DAY) delete box[key];
     else if (found.length < MOST && (room -= box[key].length) > 0) found.push(entry);
   });
   if (!found.length && !click) return false;
@@ -474,28 +480,35 @@ const send = async (keys, leaving, forGood) => {
     entry.until = 0;
     put(entry.key, JSON.stringify(entry));
   });
-  const status = (await asking).status;
-  if (status === 429 || status >= 500) throw status;
+  const answer = (await asking).status;
+  if (answer === 429 || answer >= 500) throw answer;
   found.forEach((entry) => { delete box[entry.key]; });
   if (click) put('twite.click', written(click));
   if (click === untold) untold = undefined;
   return true;
 };
 
-// One tab at a time, so that two do not send the same.
-const flush = quietly(async () => {
-  if (flush.busy || robot() || !allowed() || !(queued()[0] || untold)) return;
-  flush.busy = true;
-  const all = async () => { while (await send(queued())); };
-  try {
-    await (nav.locks ? nav.locks.request('twite', all) : all());
-    failures = 0;
-  } catch (e) {
-    // Twice as long each time, up to a minute.
+const sendAll = async () => {
+  if (!await send(queued())) return;
+  failures = 0;
+  // Another tab's turn is next: it learns after a moment of what has left the queue.
+  await new Promise((done) => setTimeout(done, LOOK));
+  await sendAll();
+};
+
+// One at a time, and one tab at a time, so that nothing is sent by two. Where storage is blocked,
+// locks are, too.
+const flush = quietly(() => {
+  if (next || robot() || !allowed() || !(queued()[0] || untold)) return;
+  next = true;
+  turns = turns.then(() => {
+    next = false;
+    return nav.locks && box.length ? nav.locks.request('twite', sendAll) : sendAll();
+  }).catch(() => {
+    // Within a time that doubles, up to a minute.
     clearTimeout(timer);
-    timer = setTimeout(flush, Math.min(6e4, 1e3 * Math.pow(2, failures++)) * (0.5 + Math.random()));
-  }
-  flush.busy = false;
+    timer = setTimeout(flush, Math.random() * Math.min(6e4, 2e3 * 2 ** failures++));
+  });
 });
 
 // The page goes away, or may: what is its own leaves now, whatever X's script does. Where nobody

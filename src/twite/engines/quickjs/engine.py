@@ -9,12 +9,12 @@ import quickjs
 
 from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.engines.quickjs.suffixes import suffixes
-from twite.sgtm.effects import AnyEffect, lacking
+from twite.sgtm.effects import lacking
 from twite.sgtm.permissions import policy
-from twite.sgtm.sandbox import Answer, Call, Limits, Outcome, Turn
+from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template, TemplateUnusable
-from twite.sgtm.tree import Tree
 
+_FULL: Final = "InternalError: out of memory"
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 
 
@@ -50,7 +50,6 @@ class QuickJsEngine:
                 "keys": dict(keys or {}),
             }
         ).decode()
-        self._runs = 0
         self._open()
 
     def start(self, call: Call) -> Turn:
@@ -58,7 +57,10 @@ class QuickJsEngine:
         if self._runs >= self._limits.recycle_after and not self._waiting:
             self._open()
         self._runs += 1
-        return self._turn("start", _CALL.encode(_given(call)).decode(), _event(call))
+        # The event goes as a text of its own: the template takes a copy of it each time it asks.
+        event = _CALL.encode(call.event or {}).decode()
+        plain = msgspec.structs.replace(call, event=None)
+        return self._turn("start", _CALL.encode(plain).decode(), event)
 
     def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
         """Go on with a run."""
@@ -110,23 +112,15 @@ class QuickJsEngine:
 
     def _turn(self, act: str, *given: str) -> Turn:
         try:
-            told = _TURN.decode(self._enter(act, *given))
+            turn = _TURN.decode(self._enter(act, *given))
         except quickjs.JSException as error:
             # A limit was passed: what the context holds is not to be trusted any more.
             self._open()
-            return Turn(run=0, error=_limit(str(error)))
-        turn = Turn(
-            run=told.run,
-            effects=told.effects,
-            outcome=told.outcome,
-            returned=told.returned,
-            error=told.error,
-            line=told.line,
-            waiting=told.waiting,
-            listening=told.listening,
-            wake_at=told.wake_at,
-        )
-        for effect in told.effects:
+            return Turn(run=0, error=limit_passed(str(error)))
+        if turn.error == _FULL:
+            self._open()
+            return Turn(run=0, error=limit_passed(_FULL))
+        for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
                 # The sandbox asks at each call; to come here, somebody must have got past it.
@@ -139,37 +133,6 @@ class QuickJsEngine:
         return turn
 
 
-class _Told(msgspec.Struct, frozen=True):
-    run: int
-    effects: tuple[AnyEffect, ...] = ()
-    outcome: Outcome = Outcome.SILENT
-    returned: Tree = None
-    error: str | None = None
-    line: int | None = None
-    waiting: tuple[int, ...] = ()
-    listening: tuple[str, ...] = ()
-    wake_at: int | None = None
-
-
-def _given(call: Call) -> dict[str, object]:
-    return {
-        "fields": call.fields,
-        "now": call.now,
-        "seed": call.seed,
-        "request": call.request,
-        "container": call.container,
-        "client": call.client,
-        "storage": call.storage,
-        "listened": call.listened,
-        "extracted": call.extracted,
-        "browser_pixels": call.browser_pixels,
-    }
-
-
-def _event(call: Call) -> str:
-    return _CALL.encode(call.event or {}).decode()
-
-
 def _placed(error: str) -> tuple[int, str]:
     """Return the line of the code and the engine's words for what is wrong with it."""
     head, _, stack = error.partition("\n")
@@ -178,7 +141,8 @@ def _placed(error: str) -> tuple[int, str]:
     return (int(digits) if digits.isdigit() else 1), head
 
 
-def _limit(error: str) -> str:
+def limit_passed(error: str) -> str:
+    """Return which limit the engine's words speak of."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
         return "the run took too much time"
@@ -188,4 +152,4 @@ def _limit(error: str) -> str:
 
 
 _CALL: Final = msgspec.json.Encoder()
-_TURN: Final = msgspec.json.Decoder(_Told)
+_TURN: Final = msgspec.json.Decoder(Turn)

@@ -12,10 +12,12 @@ from twite.stores.sqlite.queries import query
 
 
 def backlog(connection: sqlite3.Connection) -> list[Waiting]:
-    """Return what is pending, by pixel and hour of receipt."""
+    """Return what is pending, by pixel and hour of rank."""
     return [
-        Waiting(pixel=pixel, hour=hour, deliveries=deliveries, oldest=oldest)
-        for pixel, hour, deliveries, oldest in connection.execute(query("backlog"), {"hour": HOUR})
+        Waiting(pixel=pixel, hour=hour, deliveries=deliveries, first=first, oldest=oldest)
+        for pixel, hour, deliveries, first, oldest in connection.execute(
+            query("backlog"), {"hour": HOUR}
+        )
     ]
 
 

@@ -25,9 +25,18 @@ def note(tally: Tally, submission: Submission) -> None:
 
 def add(book: Book, tally: Tally) -> None:
     """Add to what was counted before. The latest names go under OTHER where there are too many."""
-    for key, times in tally.items():
-        named = dict(zip(_NAMES, key, strict=True))
-        book.run("count_ignored", **named, times=times, most=MOST_NAMES, other=OTHER)
+    for (day, source, door, name, reason), times in tally.items():
+        book.run(
+            "count_ignored",
+            day=day,
+            source=source,
+            door=door,
+            called=name,
+            reason=reason,
+            times=times,
+            most=MOST_NAMES,
+            other=OTHER,
+        )
 
 
 def ignored(connection: sqlite3.Connection, *, since: int) -> list[IgnoredTally]:

@@ -9,24 +9,28 @@ import msgspec
 
 from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
-from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.connection import connect_reader, connect_writer, create
 from twite.stores.sqlite.damage import damaged, is_damage, is_full
 from twite.stores.sqlite.examine import examine
 from twite.stores.sqlite.mark import Mark, deployment_of, mark_path, read_mark, write_mark
 from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.reserve import Reserve
-from twite.stores.sqlite.schema import migrate
+from twite.stores.sqlite.schema import migrate, migrations, version_of
 
 # A file of about two gigabytes is looked through in this time; `twite check` takes what it takes.
 CHECKED_FOR: Final = 5.0
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this deployment is, and sentences for whoever runs it."""
+    """Who this deployment is, and sentences for whoever runs it; `restored` are among them.
+
+    `restored` says why the file may be an older copy of itself; there is nothing where it is not.
+    """
 
     salt: bytes
     mark: Mark
     told: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
 
 
 class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,17 @@ def prepare(path: str, reserve: Reserve) -> Opened:
         ) from error
 
 
+def older_copy(path: str) -> str | None:
+    """Say why what is pending would be held at the next start, or None. Changes nothing."""
+    with closing(connect_reader(path)) as connection:
+        if version_of(connection) < len(migrations()):
+            return None
+        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+    here = Mark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=0)
+    doubt = _doubt(path, here, read_mark(path)) if marked else None
+    return None if doubt is None else doubt.found
+
+
 def _opened(path: str, told: list[str]) -> Opened:
     with closing(connect_writer(path)) as connection:
         migrate(connection, path)
@@ -86,18 +101,21 @@ def _opened(path: str, told: list[str]) -> Opened:
             # Before the database says that there is one: else a stop here would look like a loss.
             write_mark(path, here)
         connection.execute("BEGIN IMMEDIATE")
+        restored = []
         if doubt is not None:
             held = _hold(connection, doubt.reason)
-            told.append(f"{doubt.found}: {held} pending deliveries are held")
+            restored.append(f"{doubt.found}: {held} pending deliveries are held")
         connection.execute(query("opened"), {"epoch": begun.epoch, "turn": begun.turn})
         connection.execute("COMMIT")
         if marked and known.conversions > conversions:
-            told.append(
+            restored.append(
                 f"{known.conversions - conversions} conversions that were received after what the "
                 "database holds are not in it"
             )
         write_mark(path, begun)
-    return Opened(salt=salt, mark=begun, told=tuple(told))
+    return Opened(
+        salt=salt, mark=begun, told=(*told, *restored), restored=tuple(restored)
+    )
 
 
 def _doubt(path: str, here: Mark, left: Mark | None) -> _Doubt | None:

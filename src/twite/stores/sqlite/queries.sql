@@ -139,15 +139,28 @@ SET received = received + :received, duplicate = duplicate + :duplicate,
     suppressed = suppressed + :suppressed, rejected = rejected + :rejected
 WHERE id = :account;
 
+-- name: put_sealed
+-- A sealed secret, in place of any other of its name.
+INSERT INTO vault (name, sealed) VALUES (:called, :sealed)
+ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed;
+
+-- name: forget_sealed
+-- A secret is kept no more.
+DELETE FROM vault WHERE name = :called;
+
+-- name: sealed
+-- Sealed secrets whose names lie in a span.
+SELECT name, sealed FROM vault WHERE name >= :first AND name < :beyond ORDER BY name;
+
 -- name: count_ignored
 -- Something was ignored again, or for the first time; under :other where a day has too many names.
 INSERT INTO ignored (day, source, door, name, reason, times)
 VALUES (:day, :source, :door, CASE
   WHEN EXISTS (
     SELECT 1 FROM ignored WHERE day = :day AND source = :source AND door = :door
-      AND name = :name AND reason = :reason)
+      AND name = :called AND reason = :reason)
     OR (SELECT count(*) FROM ignored WHERE day = :day AND source = :source) < :most
-  THEN :name ELSE :other END, :reason, :times)
+  THEN :called ELSE :other END, :reason, :times)
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
 
 -- name: ignored
@@ -365,11 +378,17 @@ ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reas
 -- The limits that are spent at a moment.
 SELECT pixel, until, reason FROM closure WHERE until > :now ORDER BY pixel;
 
--- name: latest
--- The latest moment on record.
-SELECT max(
-  coalesce((SELECT max(at) FROM attempt), 0),
-  coalesce((SELECT received_at FROM submission ORDER BY id DESC LIMIT 1), 0));
+-- name: timed
+-- The latest moment on record, and how far X's clock was ahead of it.
+SELECT
+  max(coalesce((SELECT max(at) FROM attempt), 0),
+      coalesce(
+        (SELECT received_at FROM submission WHERE id = (SELECT max(id) FROM submission)), 0)),
+  (SELECT ahead FROM deployment);
+
+-- name: note_ahead
+-- X's clock is so far ahead of the moments on record.
+UPDATE deployment SET ahead = :ahead;
 
 -- name: doubt
 -- What was given up is held: it is perhaps not at fault.
@@ -511,13 +530,16 @@ SELECT
   submission.source, submission.receipt, submission.received_at, conversion.body,
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at, consent.evidence
+  outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
+  consent.evidence, conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
+LEFT JOIN pause ON pause.pixel = lane.pixel AND outbox.state = 'queued'
+LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
@@ -543,38 +565,48 @@ FROM account LEFT JOIN (
 ORDER BY account.source, account.pixel;
 
 -- name: backlog
--- What is pending, by pixel and hour of receipt. What is ready is counted hour by hour along its
--- index, since grouping a million rows takes five times as long; the rest is what was tried.
+-- What is pending, by pixel and hour of rank. What is ready is counted hour by hour along its index:
+-- to group a million rows takes five times as long. The rest is what was tried, and that is little.
 WITH RECURSIVE step (lane, hour) AS (
   SELECT lane.id, (
-    SELECT min(received_at) / :hour FROM outbox INDEXED BY ready
+    SELECT min(rank) / :hour FROM outbox INDEXED BY ready
     WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL)
   FROM lane
   UNION ALL
   SELECT step.lane, (
-    SELECT min(received_at) / :hour FROM outbox INDEXED BY ready
+    SELECT min(rank) / :hour FROM outbox INDEXED BY ready
     WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
-      AND received_at >= (step.hour + 1) * :hour)
-  FROM step WHERE step.hour IS NOT NULL)
-SELECT lane.pixel, counted.hour, sum(counted.deliveries), min(counted.oldest)
-FROM (
+      AND rank >= (step.hour + 1) * :hour)
+  FROM step WHERE step.hour IS NOT NULL),
+counted (lane, hour, deliveries, first, oldest) AS (
   SELECT step.lane, step.hour, (
     SELECT count(*) FROM outbox INDEXED BY ready
     WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
-      AND received_at >= step.hour * :hour AND received_at < (step.hour + 1) * :hour) AS deliveries, (
-    SELECT min(received_at) FROM outbox INDEXED BY ready
+      AND rank >= step.hour * :hour AND rank < (step.hour + 1) * :hour), (
+    SELECT min(rank) FROM outbox INDEXED BY ready
     WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
-      AND received_at >= step.hour * :hour) AS oldest
+      AND rank >= step.hour * :hour), (
+    -- Of what is not ambiguous, the rank is when it was received.
+    SELECT rank FROM outbox INDEXED BY ready
+    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+      AND rank >= step.hour * :hour AND rank < (step.hour + 1) * :hour
+      AND ambiguous_since IS NULL
+    ORDER BY rank LIMIT 1)
   FROM step WHERE step.hour IS NOT NULL
   UNION ALL
-  SELECT lane, received_at / :hour, count(*), min(received_at) FROM outbox INDEXED BY aging
+  -- Counted above, or below.
+  SELECT lane, rank / :hour, 0, min(rank), min(received_at) FROM outbox INDEXED BY ambiguous
+  WHERE state = 'queued' AND ambiguous_since IS NOT NULL GROUP BY 1, 2
+  UNION ALL
+  SELECT lane, rank / :hour, count(*), min(rank), min(received_at) FROM outbox INDEXED BY aging
   WHERE state = 'queued' AND due_at IS NOT NULL GROUP BY 1, 2
   UNION ALL
-  SELECT outbox.lane, outbox.received_at / :hour, count(*), min(outbox.received_at)
+  SELECT outbox.lane, outbox.rank / :hour, count(*), min(outbox.rank), min(outbox.received_at)
   FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
   CROSS JOIN outbox ON outbox.id = claimed.value
-  WHERE outbox.state = 'sending' AND outbox.lease = lease.id GROUP BY 1, 2) AS counted
-JOIN lane ON lane.id = counted.lane
+  WHERE outbox.state = 'sending' AND outbox.lease = lease.id GROUP BY 1, 2)
+SELECT lane.pixel, counted.hour, sum(counted.deliveries), min(counted.first), min(counted.oldest)
+FROM counted JOIN lane ON lane.id = counted.lane
 GROUP BY lane.pixel, counted.hour ORDER BY lane.pixel, counted.hour;
 
 -- name: delivered_since
@@ -638,7 +670,7 @@ WITH
       max(email_mark) AS email_mark, max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
     FROM sighting INDEXED BY sighting_at WHERE at >= :since - :meets_within
     GROUP BY lane, conversion_id),
-  marked AS (
+  marked AS MATERIALIZED (
     SELECT lane, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
     WHERE email_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
     UNION ALL
@@ -647,13 +679,22 @@ WITH
     UNION ALL
     SELECT lane, conversion_id, first_at, server, 'click', click_mark FROM seen
     WHERE click_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
-  by_server AS MATERIALIZED (SELECT lane, kind, mark, first_at FROM marked WHERE server),
+  shared AS MATERIALIZED (
+    SELECT lane, kind, mark FROM marked GROUP BY lane, kind, mark HAVING min(server) < max(server)),
+  -- Spans of 48 hours, each told to its neighbours too: one row a span, however many share a mark.
+  by_server AS MATERIALIZED (
+    SELECT
+      lane, kind, mark, first_at / :meets_within + near.value AS span,
+      min(first_at) AS earliest, max(first_at) AS latest
+    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value),
   twice AS MATERIALIZED (
-    SELECT DISTINCT lane, conversion_id FROM marked WHERE NOT server AND EXISTS (
-      SELECT 1 FROM by_server
-      WHERE by_server.lane = marked.lane AND by_server.kind = marked.kind
-        AND by_server.mark = marked.mark
-        AND abs(by_server.first_at - marked.first_at) <= :meets_within))
+    SELECT DISTINCT marked.lane, marked.conversion_id
+    FROM marked JOIN by_server
+      ON by_server.lane = marked.lane AND by_server.kind = marked.kind
+      AND by_server.mark = marked.mark AND by_server.span = marked.first_at / :meets_within
+    WHERE NOT marked.server AND by_server.earliest <= marked.first_at + :meets_within
+      AND by_server.latest >= marked.first_at - :meets_within)
 SELECT
   lane.pixel, lane.event, first_at / :day AS day,
   sum(pixel_first IS NOT NULL AND gateway_first IS NOT NULL),

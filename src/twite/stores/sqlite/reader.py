@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
@@ -14,8 +14,8 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.sighting import Overlap
 from twite.domain.traffic import Hour
-from twite.gateway.ports import Closure, Pause, Standing
-from twite.stores.sqlite import alarms, consents, ignored, records, sightings
+from twite.gateway.ports import Closure, Pause, Timed, Standing
+from twite.stores.sqlite import alarms, consents, ignored, records, sealed_rows, sightings
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged, is_damage
 from twite.stores.sqlite.schema import migrations, refuse_newer, version_of
@@ -29,6 +29,7 @@ class SQLiteReader:
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
         self._path = path
+        self._counting = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-reader")
 
     @classmethod
@@ -56,6 +57,10 @@ class SQLiteReader:
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         return await self._read(partial(ignored.ignored, since=since))
 
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        """Return (name, sealed) of the secrets whose names begin so."""
+        return await self._read(partial(sealed_rows.sealed, prefix=prefix))
+
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         return await self._read(partial(records.resting, pixel=pixel, limit=limit))
 
@@ -64,15 +69,19 @@ class SQLiteReader:
         return await self._read(records.pauses)
 
     async def overlap(self, *, since: int) -> Sequence[Overlap]:
-        return await self._read(partial(sightings.overlap, since=since))
+        """Count on a connection of its own: it takes seconds, and nobody else should wait."""
+        async with self._counting:
+            return await self._told(
+                asyncio.to_thread(_apart, self._path, partial(sightings.overlap, since=since))
+            )
 
     async def closures(self, *, now: int) -> Sequence[Closure]:
         """Return the limits that are spent at a moment."""
         return await self._read(partial(records.closures, now=now))
 
-    async def latest(self) -> int:
-        """Return the latest moment on record, 0 when there is none."""
-        return await self._read(records.latest)
+    async def timed(self) -> Timed:
+        """Return what is on record of time."""
+        return await self._read(records.timed)
 
     async def policies(self) -> Mapping[str, str]:
         """Return, by source, the version of the policy that decided on its deliveries."""
@@ -89,7 +98,7 @@ class SQLiteReader:
         return await self._read(partial(records.spent, since=since))
 
     async def backlog(self) -> Sequence[Waiting]:
-        """Return what is pending, by pixel and hour of receipt."""
+        """Return what is pending, by pixel and hour of rank."""
         return await self._read(alarms.backlog)
 
     async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
@@ -106,12 +115,24 @@ class SQLiteReader:
 
     async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
+        return await self._told(loop.run_in_executor(self._thread, what, self._connection))
+
+    async def _told(self, reading: Awaitable[T]) -> T:
+        """Wait, and let no error of SQLite's cross the border."""
         try:
-            return await loop.run_in_executor(self._thread, what, self._connection)
+            return await reading
         except sqlite3.Error as error:
             if is_damage(error):
                 raise damaged(self._path, error) from error
             raise LedgerUnavailable(reason=str(error), retry_after=1) from error
+
+
+def _apart(path: str, what: Callable[[sqlite3.Connection], T]) -> T:
+    connection = connect_reader(path)
+    try:
+        return what(connection)
+    finally:
+        connection.close()
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -10,7 +10,8 @@ import msgspec
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
-from twite.gateway.ports import Closure, Pause
+from twite.gateway.ports import Closure, Pause, Timed
+from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.queries import query
 
 MOST_LIVES: Final = 1_000
@@ -72,9 +73,10 @@ def closures(connection: sqlite3.Connection, *, now: int) -> list[Closure]:
     ]
 
 
-def latest(connection: sqlite3.Connection) -> int:
-    """Return the latest moment on record, 0 when there is none."""
-    return int(connection.execute(query("latest")).fetchone()[0])
+def timed(connection: sqlite3.Connection) -> Timed:
+    """Return what is on record of time."""
+    latest, ahead = connection.execute(query("timed")).fetchone()
+    return Timed(latest=latest, ahead=ahead)
 
 
 def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
@@ -95,13 +97,19 @@ def _view(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Life]:
-    """Return lives in the order of the ids."""
+    """Return lives in the order of the ids; what is damaged is shown without its body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
     lives = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
-         reason, due_at, evidence) = row  # fmt: skip
+         reason, due_at, paused, spent, spent_until, evidence, total) = row  # fmt: skip
+        name = conversion_id.encode()
+        if total is not None and total != checksum(
+            seed_of(pixel, event), delivery=delivery, received_at=received_at,
+            conversion_id=name, body=body,
+        ):  # fmt: skip
+            body = b""
         lives[delivery] = Life(
             delivery=delivery,
             pixel=pixel,
@@ -117,9 +125,12 @@ def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Li
             duplicates=times,
             reason=reason,
             due_at=due_at,
+            paused=paused,
+            spent=spent,
+            spent_until=spent_until,
             consent=None if evidence is None else bytes(evidence),
         )
-    return [lives[delivery] for delivery in deliveries]
+    return [lives[delivery] for delivery in deliveries if delivery in lives]
 
 
 def _attempts(

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
@@ -19,7 +19,7 @@ from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
 from twite.domain.traffic import Hour
 from twite.gateway.notices import Moved, Observer, Silent
-from twite.gateway.ports import Claim, Closure, Pause, Standing, Sweeping, Swept
+from twite.gateway.ports import Claim, Closure, Pause, Standing, Sweeping, Swept, Timed
 from twite.stores.sqlite import alarms, consents, desk, limits, outbox
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.checkpoints import Checkpoints
@@ -33,6 +33,7 @@ from twite.stores.sqlite.pruning import Keeping
 from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.reserve import Reserve
 from twite.stores.sqlite.upkeep import Upkeep
+from twite.stores.sqlite.vault import SQLiteVault
 from twite.stores.sqlite.writer import Writer
 
 _MIB: Final = 1024 * 1024
@@ -65,10 +66,12 @@ class SQLiteStore:
         self._upkeep = upkeep
         self._mark = mark
         self._observer = observer
+        self.vault = SQLiteVault(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What an owner must know of the file as it was found.
         self.told = opened.told
+        self.restored = opened.restored
         # Done once nothing more can be done: the process must end, and look at the file anew.
         self.failed = failed
 
@@ -84,12 +87,14 @@ class SQLiteStore:
         reserve: int = 0,
         keeping: Keeping | None = None,
         observer: Observer | None = None,
+        timed: Callable[[float], None] = lambda _seconds: None,
     ) -> Self:
         """Own the file, bring its schema up to date, and let the leases of a dead owner lapse.
 
         `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
         may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each;
-        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned.
+        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned. `timed`
+        hears on another thread how many seconds a commit took.
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
@@ -119,6 +124,7 @@ class SQLiteStore:
                 written=lambda book: mark.note(turn=book.turn, conversions=book.conversions),
                 full=None if keeping is None else room.give_up,
                 failed=failed,
+                timed=timed,
             )
             checkpoints.start()
             undo.callback(checkpoints.close)
@@ -216,8 +222,11 @@ class SQLiteStore:
     async def closures(self, *, now: int) -> Sequence[Closure]:
         return await self._reader.closures(now=now)
 
-    async def latest(self) -> int:
-        return await self._reader.latest()
+    async def timed(self) -> Timed:
+        return await self._reader.timed()
+
+    async def note_ahead(self, ahead: int) -> None:
+        await self._writer.submit_act(lambda book: book.run("note_ahead", ahead=ahead))
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._writer.submit_act(

@@ -8,6 +8,7 @@ What fails leaves nothing behind.
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -72,19 +73,22 @@ class Writer:
         written: Callable[[Book], None] = lambda _book: None,
         full: Callable[[], object] | None = None,
         failed: Callable[[Exception], None] = lambda _error: None,
+        timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """`turn` is held while a group is written; `committed` is called after each.
 
         `open_book` opens the connection, at the start and again after an I/O error. On the writer's
         thread, `written` is told of each commit before anybody else is, and `full` when the disk
         takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on the
-        event loop's thread, when to go on would be to guess: nothing is done any more.
+        event loop's thread, when to go on would be to guess: nothing is done any more. `timed`
+        hears on the writer's thread how many seconds a group took.
         """
         self._open_book = open_book
         self._committed = committed
         self._written = written
         self._full = full
         self._failed = failed
+        self._timed = timed
         # Why submissions are refused while all else goes on, or None.
         self.refusing: str | None = None
         # Why nothing is done any more.
@@ -231,6 +235,7 @@ class Writer:
             self._book = self._open_book()
         book = self._book
         recordings = [operation for operation in group if isinstance(operation, Recording)]
+        began = time.perf_counter()
         book.connection.execute("BEGIN IMMEDIATE")
         outcomes: list[_Outcome] = []
         if recordings:
@@ -246,6 +251,7 @@ class Writer:
         ]
         book.finish()
         book.connection.execute("COMMIT")
+        self._timed(time.perf_counter() - began)
         book.committed()
         return outcomes
 

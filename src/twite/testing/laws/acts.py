@@ -17,6 +17,7 @@ from twite.domain.times import HOUR, MINUTE
 from twite.gateway.outlook import Alarms, Outlook
 from twite.gateway.sightings import Sightings
 from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
+from twite.gateway.vault import Vault
 from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL: Final = "o8z6j"
@@ -25,7 +26,12 @@ FAR: Final = NOW + 1_000 * HOUR
 
 
 class Store(Ledger, Depot, Records, Desk, Outlook, Alarms, Sightings, Protocol):
-    """What a store is: four views of one thing."""
+    """What a store is: four views of one thing, and a vault."""
+
+    @property
+    def vault(self) -> Vault:
+        """Where sealed secrets are kept."""
+        ...
 
 
 def ids(batch: Batch) -> list[str]:

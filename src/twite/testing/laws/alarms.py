@@ -18,6 +18,7 @@ from twite.testing.laws.acts import (
     postponed,
     record,
     settle,
+    sweep,
 )
 
 _HOUR = NOW // HOUR
@@ -37,7 +38,7 @@ def _an_hour(hour: int, **more: object) -> Hour:
 
 
 class AlarmLaws:
-    async def test_the_backlog_is_counted_by_pixel_and_hour_of_receipt(self, store: Store) -> None:
+    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: Store) -> None:
         begin = _HOUR * HOUR
         await record(store, "one", receipt="r1", at=begin + 7)
         await record(store, "two", receipt="r2", at=begin + 5)
@@ -45,9 +46,15 @@ class AlarmLaws:
         await record(store, "other", receipt="r4", at=begin, pixel="p2")
 
         assert list(await store.backlog()) == [
-            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=2, oldest=begin + 5),
-            Waiting(pixel=PIXEL, hour=_HOUR + 2, deliveries=1, oldest=begin + 2 * HOUR),
-            Waiting(pixel="p2", hour=_HOUR, deliveries=1, oldest=begin),
+            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=2, first=begin + 5, oldest=begin + 5),
+            Waiting(
+                pixel=PIXEL,
+                hour=_HOUR + 2,
+                deliveries=1,
+                first=begin + 2 * HOUR,
+                oldest=begin + 2 * HOUR,
+            ),
+            Waiting(pixel="p2", hour=_HOUR, deliveries=1, first=begin, oldest=begin),
         ]
 
     async def test_the_backlog_holds_what_is_sending_and_postponed_and_nothing_at_rest(
@@ -63,7 +70,26 @@ class AlarmLaws:
         await record(store, "ready", receipt="r3")
 
         assert list(await store.backlog()) == [
-            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=3, oldest=NOW)
+            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
+        ]
+
+    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(self, store: Store) -> None:
+        await record(store, "doubtful", receipt="r1")
+        batch = await claim(store)
+        again = postponed(batch, until=NOW + MINUTE)
+        await settle(store, batch, "errored", again, at=NOW + 1, status=None, ambiguous=True)
+        postponed_ = list(await store.backlog())
+        await sweep(store, now=NOW + MINUTE)
+        await record(store, "certain", receipt="r2", at=NOW + 7)
+
+        ready = list(await store.backlog())
+
+        first = NOW + 1 - 8 * HOUR
+        doubtful = Waiting(pixel=PIXEL, hour=first // HOUR, deliveries=1, first=first, oldest=NOW)
+        assert postponed_ == [doubtful]
+        assert ready == [
+            doubtful,
+            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
 
     async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:

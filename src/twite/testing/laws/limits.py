@@ -55,13 +55,21 @@ class LimitLaws:
     async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
         self, store: Store
     ) -> None:
-        empty = await store.latest()
+        empty = (await store.timed()).latest
         await record(store, "order-1", at=NOW + 7)
-        recorded = await store.latest()
+        recorded = (await store.timed()).latest
         batch = await claim(store, now=NOW + 8)
         await settle(store, batch, "errored", at=NOW + 9)
 
-        assert (empty, recorded, await store.latest()) == (0, NOW + 7, NOW + 9)
+        assert (empty, recorded) == (0, NOW + 7)
+        assert (await store.timed()).latest == NOW + 9
+
+    async def test_how_far_x_was_ahead_is_on_record_once_it_is_noted(self, store: Store) -> None:
+        before = (await store.timed()).ahead
+
+        await store.note_ahead(-5_000)
+
+        assert (before, (await store.timed()).ahead) == (None, -5_000)
 
 
 class CrashLaws:

@@ -10,6 +10,7 @@ const apply = Reflect.apply;
 const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
 const nativeTest = RegExp.prototype.test;
+const nativeSource = Function.prototype.toString;
 
 function normalized(text) {
   return apply(nativeNormalize, text, ['NFKC']);

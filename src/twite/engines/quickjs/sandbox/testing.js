@@ -13,9 +13,7 @@ function scenario(text) {
   bench = { mocks: new Map(), calls: new Map(), failures: [] };
   runs.set(run.id, run);
   try {
-    const act = evaluate(
-      '"use strict"; (function (require, mock, mockObject, runCode, assertApi, assertThat, fail) {' + code + '\n})',
-    );
+    const act = wrapped('(require, mock, mockObject, runCode, assertApi, assertThat, fail)', code);
     act(require, mock, mockObject, runCode, assertApi, assertThat, failScenario);
     settleAll(run);
   } catch (error) {

@@ -8,6 +8,7 @@ let limits = { effects: 500, output: 1048576 };
 let suffixes = null; // the Public Suffix List's rules by top-level domain, or null
 let secretKeys = {}; // what hmacSha256 may sign with
 let runs = new Map();
+const NOBODY = new Map(); // the listeners of most runs
 let lastRun = 0;
 
 const apis = Object.assign({}, valueApis, incomingApis, outgoingApis, serviceApis);
@@ -29,22 +30,30 @@ function boot(text) {
 
 // The code begins on the first line of what is evaluated, so that errors name the template's lines.
 function load(code) {
-  program = evaluate('"use strict"; (function (require, data) {' + code + '\n})');
-  if (typeof program !== 'function') throw new SyntaxError('the code ends before its last line');
+  program = wrapped('(require, data)', code);
   return 'ready';
 }
 
+// A function with this body. What closes the body early, to stand outside of it, is refused: then
+// the text of the function is not the text that it was made of.
+function wrapped(parameters, body) {
+  const text = 'function ' + parameters + ' {' + body + '\n}';
+  const made = evaluate('"use strict"; (' + text + ')');
+  if (typeof made !== 'function' || apply(nativeSource, made, []) !== text) {
+    throw new SyntaxError('a closing brace stands before the end of the code');
+  }
+  return made;
+}
+
 function begun(call, eventText) {
-  const seed = call.seed;
   const run = {
     id: ++lastRun, call, eventText, event: undefined, now: call.now, effects: [], given: 0,
-    pending: new Map(), listeners: new Map(), timers: [], jobs: [], later: [], rejected: [],
+    pending: new Map(), listeners: NOBODY, timers: [], jobs: [], later: [], rejected: [],
     nextId: 1, outcome: 'silent', returned: undefined, dead: null, error: null, line: null,
     starting: true, claimed: false, responded: false,
-    chance: [seed | 0, (seed / 4294967296) | 0, 0x9e3779b9 | 0, 1],
+    chance: null,
   };
   current = run;
-  for (let i = 0; i < 12; i++) draw(run);
   return run;
 }
 
@@ -102,9 +111,11 @@ function turn(run, act) {
   } catch (error) {
     failed(run, error);
   }
-  for (const look of run.rejected.splice(0)) {
-    const found = look();
-    if (found && !run.error) unheard(run, found.reason);
+  if (run.rejected.length) {
+    for (const look of run.rejected.splice(0)) {
+      const found = look();
+      if (found && !run.error) unheard(run, found.reason);
+    }
   }
   current = null;
   return toldOf(run, wake);
@@ -158,8 +169,8 @@ function unheard(run, reason) {
 
 function toldOf(run, wake) {
   if (run.dead) run.error = run.dead;
-  const waiting = run.error ? [] : Array.from(run.pending.keys());
-  const listening = Array.from(run.listeners.keys());
+  const waiting = run.error || run.pending.size === 0 ? [] : Array.from(run.pending.keys());
+  const listening = run.listeners.size === 0 ? [] : Array.from(run.listeners.keys());
   const open = !run.error && (waiting.length > 0 || wake !== null || listening.length > 0);
   if (!open) runs.delete(run.id);
   const effects = run.dead ? [] : run.effects;
@@ -168,8 +179,7 @@ function toldOf(run, wake) {
   if (run.error) turn.error = run.error;
   if (run.line) turn.line = run.line;
   if (wake !== null && !run.error) turn.wake_at = wake;
-  const returned = valueApis.JSON.stringify(run.returned);
-  if (returned !== undefined) turn.returned = JSON.parse(returned);
+  if (run.returned !== undefined) turn.returned = orUndefined(copied)(run.returned);
   const text = JSON.stringify(turn);
   if (text.length <= limits.output) return text;
   runs.delete(run.id);

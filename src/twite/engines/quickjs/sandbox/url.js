@@ -12,7 +12,7 @@ const ESCAPED = {
   control: new RegExp(BEYOND, 'gu'),
 };
 const FORBIDDEN = /[\0\t\n\r #/:<>?@[\\\]^|]/;
-const FORBIDDEN_DOMAIN = /[\0-\x20"#%/:<>?@[\\\]^`{|}\x7f]/;
+const FORBIDDEN_DOMAIN = /[\0-\x20#%/:<>?@[\\\]^|\x7f]/;
 
 function percent(text, set) {
   return text.replace(ESCAPED[set], percentBytes);
@@ -47,7 +47,7 @@ function parseAddress(input) {
   if (!scheme) return undefined;
   const url = {
     protocol: scheme[0].toLowerCase(), username: '', password: '', hostname: null, port: '',
-    path: [], opaque: null, search: '', hash: '',
+    path: [], opaque: null, search: '', hash: '', bare: '', // a `?` or `#` that nothing follows
   };
   let rest = text.slice(scheme[0].length);
   const special = url.protocol in SPECIAL;
@@ -55,12 +55,14 @@ function parseAddress(input) {
   if (hash >= 0) {
     const fragment = rest.slice(hash + 1);
     url.hash = fragment && '#' + percent(fragment, 'fragment');
+    if (!fragment) url.bare = '#';
     rest = rest.slice(0, hash);
   }
   const mark = rest.indexOf('?');
   if (mark >= 0) {
     const query = rest.slice(mark + 1);
     url.search = query && '?' + percent(query, special ? 'specialQuery' : 'query');
+    if (!query) url.bare = '?' + url.bare;
     rest = rest.slice(0, mark);
   }
   if (special) rest = rest.replace(/\\/g, '/');
@@ -187,7 +189,7 @@ function ipv6Side(text) {
 
 function pathSegments(rest, special, file) {
   if (rest === '') return special ? [''] : [];
-  const segments = rest.slice(1).split('/');
+  const segments = (rest[0] === '/' ? rest.slice(1) : rest).split('/');
   const path = [];
   for (let i = 0; i < segments.length; i++) {
     const plain = segments[i].replace(/%2e/gi, '.');
@@ -205,8 +207,8 @@ function pathSegments(rest, special, file) {
 }
 
 function domainToAscii(text) {
-  if (/^[\0-\x7f]*$/.test(text)) return /(^|\.)xn--/i.test(text) ? text.toLowerCase() : text.toLowerCase();
-  if (text.length > 1000) return undefined;
+  if (/^[\0-\x7f]*$/.test(text)) return text.toLowerCase();
+  if (text.length > 1000 || /\ufffd/.test(text)) return undefined;
   const mapped = normalized(text.replace(/\u00ad|\u200b|\u2060|\ufeff/g, ''))
     .toLowerCase()
     .replace(/[\u3002\uff0e\uff61]/g, '.');
@@ -267,7 +269,8 @@ function hrefOf(url) {
     }
     text += url.hostname + (url.port && ':' + url.port);
   } else if (url.opaque === null && url.path.length > 1 && url.path[0] === '') text += '/.';
-  return text + pathnameOf(url) + url.search + url.hash;
+  if (url.bare === '#') return text + pathnameOf(url) + url.search + '#';
+  return text + pathnameOf(url) + (url.search || url.bare) + url.hash;
 }
 
 function pathnameOf(url) {

@@ -57,6 +57,11 @@ function toBase64(input, options) {
 
 // sfc32, seeded by the run: the same run draws the same numbers.
 function draw(run) {
+  if (run.chance === null) {
+    const seed = run.call.seed;
+    run.chance = [seed | 0, (seed / 4294967296) | 0, 0x9e3779b9 | 0, 1];
+    for (let i = 0; i < 12; i++) draw(run);
+  }
   const s = run.chance;
   const t = (((s[0] + s[1]) | 0) + s[3]) | 0;
   s[3] = (s[3] + 1) | 0;

@@ -9,6 +9,9 @@ ALTER TABLE outbox ADD COLUMN rank INTEGER
 DROP INDEX ready;
 CREATE INDEX ready ON outbox (lane, rank) WHERE state = 'queued' AND due_at IS NULL;
 
+-- How far X's clock is ahead of the moments on record, in milliseconds; NULL until X was heard.
+ALTER TABLE deployment ADD COLUMN ahead INTEGER;
+
 -- Pixels whose limit is spent until a moment.
 CREATE TABLE closure (
   pixel TEXT PRIMARY KEY,

@@ -11,6 +11,12 @@ CREATE TABLE ignored (
   PRIMARY KEY (day, source, door, name, reason)
 ) WITHOUT ROWID;
 
+-- Secrets that came in, sealed: twite.gateway.vault. The key is not here.
+CREATE TABLE vault (
+  name TEXT PRIMARY KEY,
+  sealed BLOB NOT NULL
+) WITHOUT ROWID;
+
 -- What is kept of a decision about consent, where anything was said or needed: JSON, without
 -- identifiers; strings of the IAB as hashes. Append-only.
 CREATE TABLE consent (

@@ -1,0 +1,199 @@
+"""`python -m bench.tags`: what it costs to run a tag template, against a bare context.
+
+Both sides run the same template (two hashes, one request, a cookie read) on the same event. The
+bare side is a QuickJS context without limits, hardening, permissions, effect values or checks: the
+few APIs that the template uses, written down as shortly as they can be, and the same SHA-256.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.resources import files
+
+import msgspec
+import quickjs
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.permissions import Grant
+from twite.sgtm.sandbox import Answer, Call, Incoming
+from twite.sgtm.template import Kind, Part, Template
+
+CODE = """
+const JSON = require('JSON');
+const getAllEventData = require('getAllEventData');
+const getCookieValues = require('getCookieValues');
+const getTimestampMillis = require('getTimestampMillis');
+const makeString = require('makeString');
+const sendHttpRequest = require('sendHttpRequest');
+const sha256Sync = require('sha256Sync');
+
+const event = getAllEventData();
+const hash = (text) => sha256Sync(makeString(text).trim().toLowerCase(), {outputEncoding: 'hex'});
+const person = event.user_data || {};
+const body = {
+  pixel: data.pixel,
+  name: event.event_name,
+  time: getTimestampMillis(),
+  value: event.value,
+  currency: event.currency,
+  contents: (event.items || []).map((item) => ({id: item.item_id, price: item.price})),
+  identifiers: [hash(person.email_address), hash(person.phone_number)],
+  click: getCookieValues('click')[0]
+};
+const options = {method: 'POST', headers: {'Content-Type': 'application/json'}, timeout: 5000};
+sendHttpRequest('https://ads.example/v1/conversions', options, JSON.stringify(body))
+  .then((answer) => {
+    if (answer.statusCode === 200) data.gtmOnSuccess();
+    else data.gtmOnFailure();
+  });
+"""
+BARE = """
+let cookies, event, now, sent, waiting, outcome;
+const APIS = {
+  JSON, makeString: String, getTimestampMillis: () => now, getAllEventData: () => JSON.parse(event),
+  getCookieValues: (name) => cookies.split('; ').filter((one) => one.startsWith(name + '='))
+    .map((one) => decodeURIComponent(one.slice(name.length + 1))),
+  sha256Sync: (text, options) => encoded(digest(utf8(text)), options.outputEncoding),
+  sendHttpRequest: (url, options, body) => {
+    sent = {url, options, body};
+    return {then: (act) => { waiting = act; }};
+  },
+};
+const program = (function (require, data) {%s});
+return (act, first, second) => {
+  if (act === 'start') {
+    const call = JSON.parse(first);
+    event = second;
+    now = call.now;
+    cookies = call.cookies;
+    outcome = 'silent';
+    call.fields.gtmOnSuccess = () => { outcome = 'success'; };
+    call.fields.gtmOnFailure = () => { outcome = 'failure'; };
+    program((name) => APIS[name], call.fields);
+    return JSON.stringify(sent);
+  }
+  waiting(JSON.parse(first));
+  return outcome;
+};
+"""
+EVENT = {
+    "event_name": "purchase",
+    "client_id": "1234567890.1234567890",
+    "page_location": "https://shop.example/thanks?utm_source=x&twclid=23opevjt88psuo13lu8d020qkn",
+    "page_referrer": "https://shop.example/cart",
+    "page_title": "Thank you",
+    "language": "en-gb",
+    "ip_override": "203.0.113.7",
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
+    "value": 49.9,
+    "currency": "EUR",
+    "transaction_id": "order-1001",
+    "user_data": {"email_address": "Shopper@example.com ", "phone_number": "+442079460958"},
+    "items": [{"item_id": "SKU-1", "item_name": "Mug", "price": 24.95, "quantity": 2}],
+}
+NOW = 1_764_000_000_000
+COOKIES = "_ga=GA1.1.1234567890.1234567890; click=23opevjt88psuo13lu8d020qkn; session=abc"
+
+
+def template() -> Template:
+    grants = (
+        Grant(
+            permission="send_http",
+            parameters={"allowedUrls": "specific", "urls": ["https://ads.example/*"]},
+        ),
+        Grant(permission="read_event_data", parameters={"eventDataAccess": "any"}),
+        Grant(
+            permission="get_cookies",
+            parameters={"cookieAccess": "specific", "cookieNames": ["click"]},
+        ),
+    )
+    return Template(
+        kind=Kind.TAG,
+        id="",
+        name="Typical",
+        description="",
+        fields=(),
+        code=Part(text=CODE, line=1),
+        grants=grants,
+        tests=None,
+        notes="",
+    )
+
+
+def ours(engine: QuickJsEngine) -> Callable[[], None]:
+    call = Call(
+        fields={"pixel": "o8z6j"},
+        event=EVENT,
+        now=NOW,
+        request=Incoming(headers=(("cookie", COOKIES),)),
+    )
+
+    def run() -> None:
+        turn = engine.start(call)
+        answers = (Answer(id=turn.waiting[0], status=200, body="{}"),)
+        ended = engine.resume(turn.run, answers, now=NOW)
+        assert ended.outcome == "success"
+
+    return run
+
+
+def bare() -> Callable[[], None]:
+    source = files("twite.engines.quickjs") / "sandbox"
+    parts = "".join((source / f"{name}.js").read_text() for name in ("natives", "text"))
+    enter = quickjs.Context().eval(f"(function () {{ {parts} {BARE % CODE} }})()")
+    given = {"fields": {"pixel": "o8z6j"}, "now": NOW, "cookies": COOKIES}
+
+    def run() -> None:
+        # As ours: what is given is encoded anew each time, what comes back is decoded.
+        text, event = msgspec.json.encode(given).decode(), msgspec.json.encode(EVENT).decode()
+        assert json.loads(enter("start", text, event))["url"]
+        assert enter("resume", '{"statusCode":200,"body":"{}"}') == "success"
+
+    return run
+
+
+def timed(run: Callable[[], None], times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - begun)
+    return took
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--runs", type=int, default=100_000)
+    asked.add_argument("--rounds", type=int, default=5)
+    asked.add_argument("--each", type=int, default=2_000)
+    chosen = asked.parse_args()
+    engine = QuickJsEngine(template())
+    sides = {"ours": ours(engine), "bare": bare()}
+    for run in sides.values():
+        timed(run, 200)
+    took: dict[str, list[float]] = {"ours": [], "bare": []}
+    rates: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(chosen.rounds):
+        for side, run in sides.items():
+            one = timed(run, chosen.each)
+            took[side] += one
+            rates[side].append(chosen.each / sum(one))
+    for side, all_took in took.items():
+        cuts = statistics.quantiles(all_took, n=100)
+        rate = statistics.median(rates[side])
+        print(f"{side:6} p50 {cuts[49] * 1e3:.3f} ms  p99 {cuts[98] * 1e3:.3f} ms  {rate:,.0f}/s")
+    ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
+    print(f"ours is {ratio:.2f} of a bare context")
+    before = engine.memory()
+    for _ in range(chosen.runs):
+        sides["ours"]()
+    after = engine.memory()
+    print(f"a context holds {before / 1024:,.0f} KiB; after {chosen.runs:,} runs {after / 1024:,.0f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

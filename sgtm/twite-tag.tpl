@@ -1,0 +1,1253 @@
+___TERMS_OF_SERVICE___
+
+By importing this template you agree to nothing beyond its licence, Apache-2.0. It is no product of
+Google or X, and is not endorsed by either.
+
+
+___INFO___
+
+{
+  "type": "TAG",
+  "id": "cvt_temp_public_id",
+  "version": 1,
+  "securityGroups": [],
+  "displayName": "Twite: conversions for X",
+  "categories": [
+    "ADVERTISING",
+    "CONVERSIONS",
+    "ATTRIBUTION"
+  ],
+  "brand": {
+    "id": "brand_dummy",
+    "displayName": "Twite"
+  },
+  "description": "Sends conversions to a Twite gateway of your own, which hands them to X's Conversion API: durable, deduplicated, once. Email and phone are hashed before they leave the container.",
+  "containerContexts": [
+    "SERVER"
+  ]
+}
+
+
+___TEMPLATE_PARAMETERS___
+
+[
+  {
+    "type": "GROUP",
+    "name": "gatewayGroup",
+    "displayName": "Gateway",
+    "groupStyle": "NO_ZIPPY",
+    "subParams": [
+      {
+        "type": "TEXT",
+        "name": "gatewayUrl",
+        "displayName": "Gateway address",
+        "simpleValueType": true,
+        "valueHint": "https://t.shop.example",
+        "help": "Where your Twite answers: <i>server.public_url</i> in its twite.toml. It must begin with https://",
+        "alwaysInSummary": true,
+        "valueValidators": [
+          {
+            "type": "NON_EMPTY",
+            "errorMessage": "The tag cannot send without it."
+          },
+          {
+            "type": "REGEX",
+            "args": [
+              "^https://[^/?#@\\s]+(/[^?#\\s]*)?$"
+            ],
+            "errorMessage": "It must begin with https:// and have no query."
+          }
+        ]
+      },
+      {
+        "type": "TEXT",
+        "name": "sourceKey",
+        "displayName": "Source key",
+        "simpleValueType": true,
+        "help": "The <i>key</i> of a [[source]] in twite.toml. It is a secret: everybody who can edit this container can read it.",
+        "valueValidators": [
+          {
+            "type": "NON_EMPTY",
+            "errorMessage": "The gateway refuses a request without it."
+          }
+        ]
+      },
+      {
+        "type": "TEXT",
+        "name": "pixel",
+        "displayName": "Pixel",
+        "simpleValueType": true,
+        "valueHint": "o8z6j",
+        "help": "Only where the source may submit for several pixels; otherwise leave it empty."
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "eventGroup",
+    "displayName": "Event",
+    "groupStyle": "NO_ZIPPY",
+    "subParams": [
+      {
+        "type": "RADIO",
+        "name": "eventMode",
+        "displayName": "Which event is it?",
+        "simpleValueType": true,
+        "defaultValue": "own",
+        "radioItems": [
+          {
+            "value": "own",
+            "displayValue": "The event's own name; the gateway knows which of yours it is",
+            "help": "<i>purchase</i>, <i>generate_lead</i>, <i>add_to_cart</i> and others are known, [source.events] names the rest."
+          },
+          {
+            "value": "fixed",
+            "displayValue": "Always the same",
+            "subParams": [
+              {
+                "type": "TEXT",
+                "name": "eventName",
+                "displayName": "Event",
+                "simpleValueType": true,
+                "valueHint": "purchase",
+                "help": "A name of [pixel.events] in twite.toml.",
+                "valueValidators": [
+                  {
+                    "type": "NON_EMPTY",
+                    "errorMessage": "Which event?"
+                  }
+                ]
+              }
+            ]
+          },
+          {
+            "value": "table",
+            "displayValue": "By a table",
+            "subParams": [
+              {
+                "type": "SIMPLE_TABLE",
+                "name": "eventTable",
+                "displayName": "",
+                "simpleTableColumns": [
+                  {
+                    "type": "TEXT",
+                    "name": "from",
+                    "displayName": "Event of the container",
+                    "defaultValue": "",
+                    "isUnique": true,
+                    "valueValidators": [
+                      {
+                        "type": "NON_EMPTY"
+                      }
+                    ]
+                  },
+                  {
+                    "type": "TEXT",
+                    "name": "to",
+                    "displayName": "Event of the pixel",
+                    "defaultValue": "",
+                    "valueValidators": [
+                      {
+                        "type": "NON_EMPTY"
+                      }
+                    ]
+                  }
+                ]
+              },
+              {
+                "type": "CHECKBOX",
+                "name": "eventTableOnly",
+                "checkboxText": "Send only what stands in the table",
+                "simpleValueType": true,
+                "defaultValue": true
+              }
+            ]
+          }
+        ]
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "contentGroup",
+    "displayName": "What is sent",
+    "groupStyle": "ZIPPY_CLOSED",
+    "subParams": [
+      {
+        "type": "LABEL",
+        "name": "contentLabel",
+        "displayName": "Read from the event: id, time, value, currency, items, page, click id, email, phone, address and user agent. Email and phone leave the container as SHA-256 alone."
+      },
+      {
+        "type": "TEXT",
+        "name": "phoneCountry",
+        "displayName": "Calling code of numbers without one",
+        "simpleValueType": true,
+        "valueHint": "44",
+        "help": "A number that begins with + or 00 needs none. Without a calling code other numbers are not sent, since their hash would match nobody.",
+        "valueValidators": [
+          {
+            "type": "REGEX",
+            "args": [
+              "^[1-9][0-9]{0,2}$"
+            ],
+            "errorMessage": "Digits alone, as in 44."
+          }
+        ]
+      },
+      {
+        "type": "SIMPLE_TABLE",
+        "name": "overrides",
+        "displayName": "Instead of what the event holds",
+        "simpleTableColumns": [
+          {
+            "type": "SELECT",
+            "name": "name",
+            "displayName": "What",
+            "defaultValue": "conversion_id",
+            "isUnique": true,
+            "selectItems": [
+              {
+                "value": "conversion_id",
+                "displayValue": "Conversion id"
+              },
+              {
+                "value": "value",
+                "displayValue": "Value"
+              },
+              {
+                "value": "currency",
+                "displayValue": "Currency"
+              },
+              {
+                "value": "email",
+                "displayValue": "Email"
+              },
+              {
+                "value": "phone",
+                "displayValue": "Phone"
+              },
+              {
+                "value": "twclid",
+                "displayValue": "Click id (twclid)"
+              },
+              {
+                "value": "ip_override",
+                "displayValue": "IP address"
+              },
+              {
+                "value": "user_agent",
+                "displayValue": "User agent"
+              },
+              {
+                "value": "page_location",
+                "displayValue": "Page"
+              },
+              {
+                "value": "search_term",
+                "displayValue": "Search"
+              },
+              {
+                "value": "description",
+                "displayValue": "Description"
+              }
+            ]
+          },
+          {
+            "type": "TEXT",
+            "name": "value",
+            "displayName": "Value",
+            "defaultValue": ""
+          }
+        ]
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "consentGroup",
+    "displayName": "Consent",
+    "groupStyle": "ZIPPY_OPEN",
+    "subParams": [
+      {
+        "type": "RADIO",
+        "name": "consent",
+        "displayName": "",
+        "simpleValueType": true,
+        "defaultValue": "gateway",
+        "radioItems": [
+          {
+            "value": "gateway",
+            "displayValue": "The gateway decides",
+            "help": "Every signal of the event goes with it; what a source wants of them is said in twite.toml."
+          },
+          {
+            "value": "required",
+            "displayValue": "Send only where advertising was agreed to",
+            "help": "ad_storage and ad_user_data, in consent_state or in Google's gcs. Any no is a no; where nothing was said, nothing is sent."
+          }
+        ]
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "cookieGroup",
+    "displayName": "First-party cookie",
+    "groupStyle": "ZIPPY_OPEN",
+    "subParams": [
+      {
+        "type": "CHECKBOX",
+        "name": "useCookie",
+        "checkboxText": "Keep the click id of an ad in a first-party cookie",
+        "simpleValueType": true,
+        "defaultValue": true,
+        "help": "Set when somebody lands with <i>twclid</i> in the address, under the name <i>_twite</i>, as twite.js does. X's <i>_twclid</i> and <i>twclid</i> are read as well."
+      },
+      {
+        "type": "TEXT",
+        "name": "cookieDays",
+        "displayName": "For how many days",
+        "simpleValueType": true,
+        "defaultValue": "90",
+        "enablingConditions": [
+          {
+            "paramName": "useCookie",
+            "paramValue": true,
+            "type": "EQUALS"
+          }
+        ],
+        "valueValidators": [
+          {
+            "type": "POSITIVE_NUMBER"
+          }
+        ]
+      },
+      {
+        "type": "CHECKBOX",
+        "name": "cookieHttpOnly",
+        "checkboxText": "Hide it from scripts (HttpOnly)",
+        "simpleValueType": true,
+        "defaultValue": false,
+        "enablingConditions": [
+          {
+            "paramName": "useCookie",
+            "paramValue": true,
+            "type": "EQUALS"
+          }
+        ]
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "logGroup",
+    "displayName": "Log",
+    "groupStyle": "ZIPPY_CLOSED",
+    "subParams": [
+      {
+        "type": "CHECKBOX",
+        "name": "debugLog",
+        "checkboxText": "Say in preview and debug mode what was sent and answered",
+        "simpleValueType": true,
+        "defaultValue": true,
+        "help": "Never who: no email, phone, click id or address."
+      }
+    ]
+  }
+]
+
+
+___SANDBOXED_JS_FOR_SERVER___
+
+// Sends one conversion to a Twite gateway. Email and phone are hashed here; what the gateway does not
+// read is not sent.
+
+const sendHttpRequest = require('sendHttpRequest');
+const encodeUriComponent = require('encodeUriComponent');
+const getCookieValues = require('getCookieValues');
+const getEventData = require('getEventData');
+const getRequestHeader = require('getRequestHeader');
+const getTimestampMillis = require('getTimestampMillis');
+const getType = require('getType');
+const JSON = require('JSON');
+const logToConsole = require('logToConsole');
+const makeInteger = require('makeInteger');
+const makeString = require('makeString');
+const parseUrl = require('parseUrl');
+const setCookie = require('setCookie');
+const sha256Sync = require('sha256Sync');
+
+const TAG_VERSION = '1.0.0';
+const PREVIEW_PAGE = 'https://gtm-msr.appspot.com/';
+const TIMEOUT = 5000;
+const SECONDS_A_DAY = 86400;
+
+// What the gateway reads as it stands. Persons are not among it: see `digestOf…`.
+const PLAIN = [
+  'conversion_id', 'transaction_id', 'order_id', 'event_id', 'conversion_time', 'timestamp_micros',
+  'value', 'currency', 'items', 'search_term', 'search_string', 'description',
+  'ip_override', 'user_agent', 'consent_state', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa',
+  'gdpr_consent', 'gpp_string', 'gpp_sid', 'us_privacy', 'client_id', 'ga_session_id',
+  'x-ga-page_id', 'x-ga-request_count'
+];
+
+const replaced = overrides();
+const page = replaced.page_location || textOf('page_location') || getRequestHeader('referer') || '';
+const landed = clickOfPage(page);
+
+if (page.indexOf(PREVIEW_PAGE) === 0) {
+  say('nothing is sent from a preview page');
+  return data.gtmOnSuccess();
+}
+if (data.consent === 'required' && !agreed()) {
+  say('nothing is sent without consent');
+  return data.gtmOnSuccess();
+}
+const name = eventName();
+if (!name) {
+  say('this event is not one of the table');
+  return data.gtmOnSuccess();
+}
+if (landed && data.useCookie) keepClick(landed);
+send(conversion(name));
+
+function conversion(name) {
+  const event = { event_name: name };
+  PLAIN.forEach(function (key) {
+    const value = replaced.hasOwnProperty(key) ? replaced[key] : getEventData(key);
+    if (value !== undefined && value !== null && value !== '') event[key] = value;
+  });
+  // Without their queries, where shops put what people typed: the click id goes by itself.
+  if (bare(page)) event.page_location = bare(page);
+  if (bare(textOf('page_referrer'))) event.page_referrer = bare(textOf('page_referrer'));
+  if (!event.conversion_time && !event.timestamp_micros) event.conversion_timestamp = getTimestampMillis();
+  const email = digestOfEmail();
+  if (email) event.email_sha256 = email;
+  const phone = digestOfPhone();
+  if (phone) event.phone_sha256 = phone;
+  const click = replaced.twclid || landed || keptClick() || textOf('twclid');
+  if (click) event.twclid = click;
+  const browser = textOf('_twpid') || getCookieValues('_twpid')[0];
+  if (browser) event._twpid = browser;
+  return event;
+}
+
+function send(event) {
+  const body = { version: TAG_VERSION, event: event };
+  if (data.pixel) body.pixel = data.pixel;
+  let address = makeString(data.gatewayUrl).trim();
+  while (address.slice(-1) === '/') address = address.slice(0, -1);
+  if (address.indexOf('https://') !== 0) {
+    say('the gateway address must begin with https://');
+    return data.gtmOnFailure();
+  }
+  const headers = { 'Content-Type': 'application/json', 'Authorization': 'Bearer ' + data.sourceKey };
+  sendHttpRequest(address + '/v1/sgtm', { method: 'POST', headers: headers, timeout: TIMEOUT }, JSON.stringify(body))
+    .then(function (answer) {
+      say(event.event_name + ' is answered with ' + answer.statusCode + reasons(answer.body));
+      if (answer.statusCode >= 200 && answer.statusCode < 300) data.gtmOnSuccess();
+      else data.gtmOnFailure();
+    })
+    .catch(function (trouble) {
+      say(event.event_name + ' was not answered: ' + (trouble && trouble.reason || 'unknown'));
+      data.gtmOnFailure();
+    });
+}
+
+function eventName() {
+  const own = textOf('event_name');
+  if (data.eventMode === 'fixed') return data.eventName;
+  if (data.eventMode !== 'table') return own;
+  const row = (data.eventTable || []).filter(function (one) {
+    return one.from === own;
+  })[0];
+  return row ? row.to : data.eventTableOnly ? '' : own;
+}
+
+function overrides() {
+  const found = {};
+  (data.overrides || []).forEach(function (row) {
+    if (row.value !== undefined && row.value !== null && row.value !== '') found[row.name] = row.value;
+  });
+  return found;
+}
+
+// Any no is a no; without a yes there is none.
+function agreed() {
+  const state = getEventData('consent_state');
+  const gcs = textOf('x-ga-gcs');
+  let yes = false;
+  let no = false;
+  if (getType(state) === 'object') {
+    ['ad_storage', 'ad_user_data'].forEach(function (key) {
+      if (state[key] === undefined || state[key] === null) return;
+      if (state[key] === true || state[key] === 'granted') yes = true;
+      else no = true;
+    });
+  }
+  if (gcs.length > 2) {
+    if (gcs.charAt(2) === '1') yes = true;
+    else no = true;
+  }
+  return yes && !no;
+}
+
+function personal(names) {
+  const persons = getEventData('user_data') || {};
+  const places = names.map(function (key) {
+    return getType(persons) === 'object' ? persons[key] : undefined;
+  });
+  return places.filter(function (value) {
+    return getType(value) === 'string' && value.trim() !== '';
+  })[0];
+}
+
+function digestOfEmail() {
+  const email = replaced.email || textOf('email') || textOf('email_address') ||
+    personal(['email_address', 'email', 'sha256_email_address']);
+  if (!email) return '';
+  const plain = makeString(email).trim().toLowerCase();
+  if (plain.match('^[a-f0-9]{64}$')) return plain;
+  return plain.indexOf('@') > 0 ? sha256Sync(plain, { outputEncoding: 'hex' }) : '';
+}
+
+function digestOfPhone() {
+  const phone = replaced.phone || textOf('phone') || textOf('phone_number') ||
+    personal(['phone_number', 'phone', 'sha256_phone_number']);
+  if (!phone) return '';
+  const plain = makeString(phone).trim().toLowerCase();
+  if (plain.match('^[a-f0-9]{64}$')) return plain;
+  const number = e164(plain);
+  if (!number) say('a phone number without a calling code is not sent');
+  return number ? sha256Sync(number, { outputEncoding: 'hex' }) : '';
+}
+
+// `+`, the calling code and the number, digits alone; '' where the calling code is not known.
+function e164(phone) {
+  // What stands in brackets after a calling code, as in +44 (0)20, is dialled at home alone.
+  const dialled = phone.charAt(0) === '+' ? phone.split('(0)').join('') : phone;
+  let digits = dialled.split('').filter(function (sign) {
+    return '0123456789'.indexOf(sign) >= 0;
+  }).join('');
+  if (phone.charAt(0) !== '+') {
+    const code = makeString(data.phoneCountry || '').trim();
+    if (digits.indexOf('00') === 0) digits = digits.slice(2);
+    else if (!code) return '';
+    // A trunk 0 goes, but in Italy, where it is part of the number.
+    else digits = code + (code !== '39' && digits.charAt(0) === '0' ? digits.slice(1) : digits);
+  }
+  return digits.length >= 8 && digits.length <= 15 && digits.charAt(0) !== '0' ? '+' + digits : '';
+}
+
+function bare(address) {
+  const url = address ? parseUrl(address) : undefined;
+  return url ? url.origin + url.pathname : '';
+}
+
+function clickOfPage(address) {
+  const url = address ? parseUrl(address) : undefined;
+  const click = url && url.searchParams && url.searchParams.twclid;
+  return usable(getType(click) === 'array' ? click[0] : click);
+}
+
+// The newest click that a cookie keeps; one without a time is older than any with one.
+function keptClick() {
+  let newest = { at: -1, id: '' };
+  const known = function (at, id) {
+    const click = usable(id);
+    if (click && at > newest.at) newest = { at: at, id: click };
+  };
+  getCookieValues('_twite').forEach(function (value) {
+    const parts = value.split('.');
+    if (parts[0] === '1' && parts.length === 3) known(makeInteger(parts[1]) || 0, parts[2]);
+  });
+  getCookieValues('_twclid').forEach(function (value) {
+    const said = JSON.parse(value);
+    if (getType(said) === 'object') known(makeInteger(said.timestamp) || 0, said.twclid);
+    else known(0, value);
+  });
+  getCookieValues('twclid').forEach(function (value) {
+    known(0, value);
+  });
+  return newest.id;
+}
+
+function keepClick(click) {
+  const days = makeInteger(data.cookieDays) || 90;
+  setCookie('_twite', '1.' + getTimestampMillis() + '.' + encodeUriComponent(click), {
+    domain: 'auto',
+    path: '/',
+    secure: true,
+    sameSite: 'lax',
+    httpOnly: !!data.cookieHttpOnly,
+    'max-age': days * SECONDS_A_DAY
+  }, true);
+}
+
+function usable(click) {
+  return getType(click) === 'string' && click.match('^[A-Za-z0-9_-]{1,512}$') ? click : '';
+}
+
+function textOf(key) {
+  const value = getEventData(key);
+  return getType(value) === 'string' ? value : getType(value) === 'number' ? makeString(value) : '';
+}
+
+// The codes of what the gateway found wrong; never its words, which may quote a value.
+function reasons(body) {
+  const said = JSON.parse(body || '') || {};
+  let faults = said.errors || [];
+  (said.rejected || []).forEach(function (one) {
+    faults = faults.concat(one.errors || []);
+  });
+  const codes = faults.map(function (fault) {
+    return (fault.path ? fault.path + ' ' : '') + fault.code;
+  });
+  return codes.length ? ': ' + codes.join(', ') : '';
+}
+
+function say(text) {
+  if (data.debugLog) logToConsole('Twite: ' + text);
+}
+
+
+___SERVER_PERMISSIONS___
+
+[
+  {
+    "instance": {
+      "key": {
+        "publicId": "send_http",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "allowedUrls",
+          "value": {
+            "type": 1,
+            "string": "any"
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  },
+  {
+    "instance": {
+      "key": {
+        "publicId": "read_event_data",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "eventDataAccess",
+          "value": {
+            "type": 1,
+            "string": "specific"
+          }
+        },
+        {
+          "key": "keyPatterns",
+          "value": {
+            "type": 2,
+            "listItem": [
+              {
+                "type": 1,
+                "string": "event_name"
+              },
+              {
+                "type": 1,
+                "string": "conversion_id"
+              },
+              {
+                "type": 1,
+                "string": "transaction_id"
+              },
+              {
+                "type": 1,
+                "string": "order_id"
+              },
+              {
+                "type": 1,
+                "string": "event_id"
+              },
+              {
+                "type": 1,
+                "string": "conversion_time"
+              },
+              {
+                "type": 1,
+                "string": "timestamp_micros"
+              },
+              {
+                "type": 1,
+                "string": "value"
+              },
+              {
+                "type": 1,
+                "string": "currency"
+              },
+              {
+                "type": 1,
+                "string": "items"
+              },
+              {
+                "type": 1,
+                "string": "page_location"
+              },
+              {
+                "type": 1,
+                "string": "page_referrer"
+              },
+              {
+                "type": 1,
+                "string": "search_term"
+              },
+              {
+                "type": 1,
+                "string": "search_string"
+              },
+              {
+                "type": 1,
+                "string": "description"
+              },
+              {
+                "type": 1,
+                "string": "ip_override"
+              },
+              {
+                "type": 1,
+                "string": "user_agent"
+              },
+              {
+                "type": 1,
+                "string": "twclid"
+              },
+              {
+                "type": 1,
+                "string": "_twpid"
+              },
+              {
+                "type": 1,
+                "string": "email"
+              },
+              {
+                "type": 1,
+                "string": "email_address"
+              },
+              {
+                "type": 1,
+                "string": "phone"
+              },
+              {
+                "type": 1,
+                "string": "phone_number"
+              },
+              {
+                "type": 1,
+                "string": "user_data"
+              },
+              {
+                "type": 1,
+                "string": "consent_state"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-gcs"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-gcd"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-npa"
+              },
+              {
+                "type": 1,
+                "string": "gdpr_consent"
+              },
+              {
+                "type": 1,
+                "string": "gpp_string"
+              },
+              {
+                "type": 1,
+                "string": "gpp_sid"
+              },
+              {
+                "type": 1,
+                "string": "us_privacy"
+              },
+              {
+                "type": 1,
+                "string": "client_id"
+              },
+              {
+                "type": 1,
+                "string": "ga_session_id"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-page_id"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-request_count"
+              }
+            ]
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  },
+  {
+    "instance": {
+      "key": {
+        "publicId": "read_request",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "requestAccess",
+          "value": {
+            "type": 1,
+            "string": "specific"
+          }
+        },
+        {
+          "key": "headersAllowed",
+          "value": {
+            "type": 8,
+            "boolean": true
+          }
+        },
+        {
+          "key": "headerAccess",
+          "value": {
+            "type": 1,
+            "string": "specific"
+          }
+        },
+        {
+          "key": "headerWhitelist",
+          "value": {
+            "type": 2,
+            "listItem": [
+              {
+                "type": 3,
+                "mapKey": [
+                  {
+                    "type": 1,
+                    "string": "headerName"
+                  }
+                ],
+                "mapValue": [
+                  {
+                    "type": 1,
+                    "string": "referer"
+                  }
+                ]
+              }
+            ]
+          }
+        },
+        {
+          "key": "queryParameterAccess",
+          "value": {
+            "type": 1,
+            "string": "any"
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  },
+  {
+    "instance": {
+      "key": {
+        "publicId": "get_cookies",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "cookieAccess",
+          "value": {
+            "type": 1,
+            "string": "specific"
+          }
+        },
+        {
+          "key": "cookieNames",
+          "value": {
+            "type": 2,
+            "listItem": [
+              {
+                "type": 1,
+                "string": "_twite"
+              },
+              {
+                "type": 1,
+                "string": "_twclid"
+              },
+              {
+                "type": 1,
+                "string": "twclid"
+              },
+              {
+                "type": 1,
+                "string": "_twpid"
+              }
+            ]
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  },
+  {
+    "instance": {
+      "key": {
+        "publicId": "set_cookies",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "allowedCookies",
+          "value": {
+            "type": 2,
+            "listItem": [
+              {
+                "type": 3,
+                "mapKey": [
+                  {
+                    "type": 1,
+                    "string": "name"
+                  },
+                  {
+                    "type": 1,
+                    "string": "domain"
+                  },
+                  {
+                    "type": 1,
+                    "string": "path"
+                  },
+                  {
+                    "type": 1,
+                    "string": "secure"
+                  },
+                  {
+                    "type": 1,
+                    "string": "session"
+                  }
+                ],
+                "mapValue": [
+                  {
+                    "type": 1,
+                    "string": "_twite"
+                  },
+                  {
+                    "type": 1,
+                    "string": "*"
+                  },
+                  {
+                    "type": 1,
+                    "string": "*"
+                  },
+                  {
+                    "type": 1,
+                    "string": "require_secure"
+                  },
+                  {
+                    "type": 1,
+                    "string": "any"
+                  }
+                ]
+              }
+            ]
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  },
+  {
+    "instance": {
+      "key": {
+        "publicId": "logging",
+        "versionId": "1"
+      },
+      "param": [
+        {
+          "key": "environments",
+          "value": {
+            "type": 1,
+            "string": "debug"
+          }
+        }
+      ]
+    },
+    "clientAnnotations": {
+      "isEditedByUser": true
+    },
+    "isRequired": true
+  }
+]
+
+
+___TESTS___
+
+scenarios:
+- name: A purchase goes to the gateway with its key, and 202 is success
+  code: |-
+    runCode(fields);
+    callLater(() => {
+      assertThat(sent.url).isEqualTo('https://t.shop.example/v1/sgtm');
+      assertThat(sent.options.method).isEqualTo('POST');
+      assertThat(sent.options.headers.Authorization).isEqualTo('Bearer a-source-key');
+      assertThat(sent.body.event.event_name).isEqualTo('purchase');
+      assertThat(sent.body.event.conversion_id).isEqualTo('order-1001');
+      assertThat(sent.body.event.conversion_timestamp).isEqualTo(1764000000000);
+      assertApi('gtmOnSuccess').wasCalled();
+      assertApi('gtmOnFailure').wasNotCalled();
+    });
+- name: Email and phone leave as SHA-256 alone
+  code: |-
+    event.email = ' Shopper@Example.COM ';
+    event.phone = '+44 (0)20 7946 0958';
+    event.user_data = { address: { first_name: 'Ada' } };
+    runCode(fields);
+    callLater(() => {
+      assertThat(sent.body.event.email_sha256)
+        .isEqualTo('a85e9ca18f34935ab9b0381b25bfad2455444112b0149270fd88e3da172fe196');
+      assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+442079460958'));
+      assertThat(sent.text).doesNotContain('hopper');
+      assertThat(sent.text).doesNotContain('7946');
+      assertThat(sent.text).doesNotContain('Ada');
+    });
+- name: What is hashed already stays as it is
+  code: |-
+    event.user_data = { sha256_email_address: digest('a@example.com'), sha256_phone_number: digest('+14155550100') };
+    runCode(fields);
+    callLater(() => {
+      assertThat(sent.body.event.email_sha256).isEqualTo(digest('a@example.com'));
+      assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+14155550100'));
+    });
+- name: A phone number without a calling code is not sent, unless one is configured
+  code: |-
+    event.phone = '020 7946 0958';
+    runCode(fields);
+    assertThat(sent.body.event.phone_sha256).isUndefined();
+    fields.phoneCountry = '44';
+    runCode(fields);
+    assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+442079460958'));
+    event.phone = '00442079460958';
+    runCode(fields);
+    assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+442079460958'));
+- name: The click id of the page is sent and kept in the first-party cookie
+  code: |-
+    event.page_location = 'https://shop.example/?twclid=abc-1&twclid=other';
+    runCode(fields);
+    assertThat(sent.body.event.twclid).isEqualTo('abc-1');
+    assertApi('setCookie').wasCalledWith('_twite', '1.1764000000000.abc-1', {
+      domain: 'auto', path: '/', secure: true, sameSite: 'lax', httpOnly: false, 'max-age': 7776000
+    }, true);
+- name: No cookie is set when it is switched off, or when the page has no click id
+  code: |-
+    runCode(fields);
+    assertApi('setCookie').wasNotCalled();
+    fields.useCookie = false;
+    event.page_location = 'https://shop.example/?twclid=abc-1';
+    runCode(fields);
+    assertApi('setCookie').wasNotCalled();
+- name: Of the cookies that keep a click the newest counts, and the page's address before all
+  code: |-
+    cookies._twite = ['1.1700000000000.older'];
+    cookies._twclid = ['{"timestamp":1750000000000,"twclid":"newer","source":1}'];
+    cookies.twclid = ['undated'];
+    runCode(fields);
+    assertThat(sent.body.event.twclid).isEqualTo('newer');
+    event.page_location = 'https://shop.example/?twclid=landed';
+    runCode(fields);
+    assertThat(sent.body.event.twclid).isEqualTo('landed');
+- name: A cookie that is no click id is not passed on
+  code: |-
+    cookies.twclid = ['<script>'];
+    cookies._twclid = ['{"twclid":7}'];
+    runCode(fields);
+    assertThat(sent.body.event.twclid).isUndefined();
+- name: Required consent is looked for in consent_state and gcs, and any no is a no
+  code: |-
+    fields.consent = 'required';
+    [
+      [undefined, undefined, false],
+      [undefined, 'G111', true],
+      [undefined, 'G101', false],
+      [{ ad_storage: 'granted' }, undefined, true],
+      [{ ad_storage: true, ad_user_data: true }, undefined, true],
+      [{ ad_storage: 'denied' }, undefined, false],
+      [{ ad_storage: 'granted', ad_user_data: 'denied' }, 'G111', false],
+      [{ ad_storage: 'granted' }, 'G101', false]
+    ].forEach((one) => {
+      sent = undefined;
+      event.consent_state = one[0];
+      event['x-ga-gcs'] = one[1];
+      runCode(fields);
+      assertThat(sent !== undefined, JSON.stringify(one)).isEqualTo(one[2]);
+    });
+    assertApi('gtmOnFailure').wasNotCalled();
+- name: Consent that the gateway decides on goes with the event
+  code: |-
+    event.consent_state = { ad_storage: 'denied' };
+    event['x-ga-gcs'] = 'G100';
+    runCode(fields);
+    assertThat(sent.body.event.consent_state).isEqualTo({ ad_storage: 'denied' });
+    assertThat(sent.body.event['x-ga-gcs']).isEqualTo('G100');
+- name: The event is the own name, a fixed one, or one of a table
+  code: |-
+    fields.eventMode = 'fixed';
+    fields.eventName = 'sign_up';
+    runCode(fields);
+    assertThat(sent.body.event.event_name).isEqualTo('sign_up');
+    fields.eventMode = 'table';
+    fields.eventTable = [{ from: 'purchase', to: 'order' }];
+    fields.eventTableOnly = true;
+    runCode(fields);
+    assertThat(sent.body.event.event_name).isEqualTo('order');
+    event.event_name = 'scroll';
+    sent = undefined;
+    runCode(fields);
+    assertThat(sent).isUndefined();
+    fields.eventTableOnly = false;
+    runCode(fields);
+    assertThat(sent.body.event.event_name).isEqualTo('scroll');
+- name: What stands in the table of overrides counts before the event, and is hashed as well
+  code: |-
+    fields.overrides = [
+      { name: 'conversion_id', value: 'mine' }, { name: 'value', value: '12.50' },
+      { name: 'email', value: 'B@example.com' }, { name: 'twclid', value: 'given' },
+      { name: 'currency', value: '' }
+    ];
+    runCode(fields);
+    assertThat(sent.body.event.conversion_id).isEqualTo('mine');
+    assertThat(sent.body.event.value).isEqualTo('12.50');
+    assertThat(sent.body.event.currency).isEqualTo('EUR');
+    assertThat(sent.body.event.email_sha256).isEqualTo(digest('b@example.com'));
+    assertThat(sent.body.event.email).isUndefined();
+    assertThat(sent.body.event.twclid).isEqualTo('given');
+- name: Nothing is sent from the page of a preview
+  code: |-
+    event.page_location = 'https://gtm-msr.appspot.com/render2?id=GTM-1';
+    runCode(fields);
+    assertApi('sendHttpRequest').wasNotCalled();
+    assertApi('gtmOnSuccess').wasCalled();
+- name: An answer of 400 and above is a failure, and its codes are logged without its words
+  code: |-
+    mock('sendHttpRequest', () => Promise.create((resolve) => resolve({
+      statusCode: 422,
+      body: '{"rejected":[{"index":0,"errors":[{"path":"value","code":"not_a_number","message":"secret 12"}]}]}'
+    })));
+    let logged = '';
+    mock('logToConsole', (text) => { logged += text; });
+    runCode(fields);
+    callLater(() => {
+      assertApi('gtmOnFailure').wasCalled();
+      assertApi('gtmOnSuccess').wasNotCalled();
+      assertThat(logged).contains('422: value not_a_number');
+      assertThat(logged).doesNotContain('secret');
+    });
+- name: No answer is a failure, and so is one that is not JSON with a status of 500
+  code: |-
+    mock('sendHttpRequest', () => Promise.create((resolve, reject) => reject({ reason: 'timed_out' })));
+    runCode(fields);
+    callLater(() => {
+      assertApi('gtmOnFailure').wasCalled();
+      assertApi('gtmOnSuccess').wasNotCalled();
+    });
+- name: A gateway without https is refused
+  code: |-
+    fields.gatewayUrl = 'http://t.shop.example';
+    runCode(fields);
+    assertApi('sendHttpRequest').wasNotCalled();
+    assertApi('gtmOnFailure').wasCalled();
+- name: The page is the Referer where the event has none
+  code: |-
+    event.page_location = undefined;
+    mock('getRequestHeader', (name) => name === 'referer' ? 'https://shop.example/thanks?twclid=ref' : undefined);
+    runCode(fields);
+    assertThat(sent.body.event.page_location).isEqualTo('https://shop.example/thanks');
+    assertThat(sent.body.event.twclid).isEqualTo('ref');
+- name: Only what the gateway reads is sent, and the pixel where one is named
+  code: |-
+    event.client_hints = { platform: 'x' };
+    event.user_id = 'u1';
+    fields.pixel = 'o8z6j';
+    runCode(fields);
+    assertThat(sent.body.event.client_hints).isUndefined();
+    assertThat(sent.body.event.user_id).isUndefined();
+    assertThat(sent.body.pixel).isEqualTo('o8z6j');
+    assertThat(sent.body.version).isEqualTo('1.0.0');
+- name: Pages are sent without their queries
+  code: |-
+    event.page_location = 'https://shop.example/thanks?email=shopper%40example.com#top';
+    event.page_referrer = 'https://shop.example/cart?phone=4420';
+    runCode(fields);
+    assertThat(sent.body.event.page_location).isEqualTo('https://shop.example/thanks');
+    assertThat(sent.body.event.page_referrer).isEqualTo('https://shop.example/cart');
+    assertThat(sent.text).doesNotContain('shopper');
+- name: Items are sent as they stand
+  code: |-
+    event.items = [{ item_id: 'SKU-1', item_name: 'Mug', price: 24.95, quantity: 2 }];
+    runCode(fields);
+    assertThat(sent.body.event.items).isEqualTo([{ item_id: 'SKU-1', item_name: 'Mug', price: 24.95, quantity: 2 }]);
+setup: |-
+  const JSON = require('JSON');
+  const Promise = require('Promise');
+  const callLater = require('callLater');
+  const sha256Sync = require('sha256Sync');
+
+  const digest = (text) => sha256Sync(text, { outputEncoding: 'hex' });
+  const fields = {
+    gatewayUrl: 'https://t.shop.example/', sourceKey: 'a-source-key', pixel: '', eventMode: 'own',
+    consent: 'gateway', useCookie: true, cookieDays: '90', cookieHttpOnly: false, debugLog: true
+  };
+  const event = {
+    event_name: 'purchase', conversion_id: 'order-1001', value: 49.9, currency: 'EUR',
+    page_location: 'https://shop.example/thanks', ip_override: '203.0.113.7', user_agent: 'Mozilla/5.0'
+  };
+  const cookies = {};
+  let sent;
+
+  mock('getEventData', (key) => event[key]);
+  mock('getCookieValues', (name) => cookies[name] || []);
+  mock('getRequestHeader', () => undefined);
+  mock('getTimestampMillis', 1764000000000);
+  mock('setCookie', () => {});
+  mock('sendHttpRequest', (url, options, body) => {
+    sent = { url: url, options: options, text: body, body: JSON.parse(body) };
+    return Promise.create((resolve) => resolve({ statusCode: 202, body: '{"accepted":1}' }));
+  });
+
+
+___NOTES___
+
+Part of Twite. Keep the wire format in step with the gateway's route POST /v1/sgtm.
+
+

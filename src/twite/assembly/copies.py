@@ -1,0 +1,26 @@
+"""Copies of the store: a backup while it is in use, and what is sound of a damaged one."""
+
+from pathlib import Path
+
+from twite.assembly.settings import Settings
+from twite.stores.sqlite.backup import Backup, backup
+from twite.stores.sqlite.recover import Recovered, recover
+
+__all__ = ["Backup", "Recovered", "back_up", "recover_store"]
+
+
+def back_up(settings: Settings, to: Path) -> Backup:
+    """Copy the store into a new file, whether a gateway runs or not. Raises StoreUnusable."""
+    return backup(str(settings.store.path), str(to))
+
+
+def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
+    """Save what is sound of the store, or of another file. Raises StoreInUse, StoreUnusable."""
+    known = [
+        (pixel.pixel, event)
+        for pixel in settings.destinations()
+        for event in dict.fromkeys(pixel.events.values())
+    ]
+    return recover(
+        str(path or settings.store.path), None if to is None else str(to), known=known
+    )

@@ -1,0 +1,83 @@
+"""Tag templates from files, and the engine that runs them."""
+
+import secrets
+import time
+from pathlib import Path
+
+from twite.domain.errors import SettingsError
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.quickjs.scenarios import run_scenarios
+from twite.sgtm.sandbox import Answer, Call, Incoming, Turn
+from twite.sgtm.scenarios import Verdict, read_scenarios
+from twite.sgtm.template import Template, TemplateUnusable, read_template
+from twite.sgtm.tree import Tree
+
+_MOST_TURNS = 100
+
+
+def load_template(path: Path) -> Template:
+    """Read a template. Raises SettingsError, whose place is the file and line."""
+    try:
+        return read_template(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(
+            place=str(path), message=f"cannot be read ({error.strerror})"
+        ) from None
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+
+
+def placed(path: Path, error: TemplateUnusable) -> SettingsError:
+    """Return the error as a person looks for it: file, line and section."""
+    message = f"{error.section}: {error.message}" if error.section else error.message
+    return SettingsError(place=f"{path}, line {error.line}", message=message)
+
+
+def test_template(path: Path, template: Template) -> tuple[Verdict, ...]:
+    """Run the template's own tests. Raises SettingsError for code or tests that cannot be read."""
+    try:
+        return run_scenarios(template, read_scenarios(template.tests), now=_now())
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+
+
+def run_template(
+    path: Path,
+    template: Template,
+    *,
+    fields: dict[str, Tree],
+    event: dict[str, Tree] | None,
+    request: Incoming,
+    answer: Answer | None,
+) -> tuple[Turn, ...]:
+    """Run it once and perform nothing. `answer`, where given, is what every effect is told.
+
+    Raises SettingsError for code that cannot be read.
+    """
+    try:
+        engine = QuickJsEngine(template)
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+    now = _now()
+    call = Call(fields=fields, event=event, request=request, now=now, seed=secrets.randbits(48))
+    turns = [engine.start(call)]
+    while answer is not None and turns[-1].waiting and len(turns) < _MOST_TURNS:
+        answers = tuple(_to(one, answer) for one in turns[-1].waiting)
+        turns.append(engine.resume(turns[-1].run, answers, now=now))
+    return tuple(turns)
+
+
+def _to(effect: int, answer: Answer) -> Answer:
+    return Answer(
+        id=effect,
+        status=answer.status,
+        headers=answer.headers,
+        body=answer.body,
+        reason=answer.reason,
+        value=answer.value,
+        phase="complete",
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

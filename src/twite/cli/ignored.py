@@ -1,0 +1,46 @@
+"""What was ignored, as `twite accounting` shows it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from twite.cli import printing
+from twite.domain.ignored import IgnoredTally
+from twite.domain.times import DAY, spelled
+
+_MOST_LINES: Final = 20
+_COLUMNS: Final = ("source", "door", "event", "reason", "times")
+
+
+def print_ignored(counted: Sequence[IgnoredTally]) -> None:
+    """Print the most frequent, the days together; nothing where there are none."""
+    sums: Counter[tuple[str, str, str, str]] = Counter()
+    for one in counted:
+        sums[one.source, one.door, one.name, one.reason] += one.times
+    if not sums:
+        return
+    shown = sums.most_common(_MOST_LINES)
+    rows: list[list[str | int]] = [
+        [source, door, name or "(none)", reason, times]
+        for (source, door, name, reason), times in shown
+    ]
+    if len(sums) > len(shown):
+        left = sums.total() - sum(times for _, times in shown)
+        rows.append(["…", "", f"{len(sums) - len(shown)} more", "", left])
+    printing.print_table("Ignored in seven days", list(_COLUMNS), rows)
+
+
+def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
+    """Return what a program reads of it, under `ignored`; nothing where there are none."""
+    told = [
+        {
+            "day": spelled(one.day * DAY)[:10],
+            "source": one.source,
+            "door": one.door,
+            "name": one.name,
+            "reason": one.reason,
+            "times": one.times,
+        }
+        for one in counted
+    ]
+    return {"ignored": told} if told else {}

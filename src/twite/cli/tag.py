@@ -1,0 +1,207 @@
+"""`twite tag`: a tag template's own tests, a run that performs nothing, and what is odd about it."""
+
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import typer
+
+from twite.assembly.tags import load_template, run_template, test_template
+from twite.cli import COMMANDS, printing
+from twite.cli.options import Json
+from twite.sgtm.effects import AnyEffect
+from twite.sgtm.fields import fill
+from twite.sgtm.lint import Warned, lint
+from twite.sgtm.sandbox import Answer, Incoming, Turn
+from twite.sgtm.scenarios import Verdict, junit, placed
+from twite.sgtm.tree import Tree
+
+Shape = TypeVar("Shape")
+EXAMPLE: Final = "Example: `twite tag test template.tpl`"
+TEST: Final = """Run the template's own tests, and say of each whether it passed.
+
+Mocked APIs skip the permission check, as in Google's editor. Exits 1 when a test fails, or when the
+template has none.
+
+Example: `twite tag test template.tpl --junit report.xml`"""
+RUN: Final = """Run the template once and show what it asks for; nothing of it is performed.
+
+JSON is written out, or the name of a file that holds it. Fields that are not given have their
+defaults. Exits 1 when the code throws, passes a limit, or reports failure.
+
+Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
+LINT: Final = """Warn of what Google's compiler would refuse, and of permissions that do not fit.
+
+Exits 1 when there is anything to say.
+
+Example: `twite tag lint template.tpl`"""
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The template, a .tpl file.")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write a report for CI systems.")
+]
+Given = Annotated[str, typer.Option("--data", metavar="JSON", help="The template's fields.")]
+Event = Annotated[str, typer.Option("--event", metavar="JSON", help="The event data.")]
+Request = Annotated[
+    str, typer.Option("--request", metavar="JSON", help="The request: method, path, headers …")
+]
+Told = Annotated[
+    str | None,
+    typer.Option("--answer", metavar="JSON", help="What each request is answered: status, body …"),
+]
+
+
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    method: str = "GET"
+    path: str = "/"
+    query: str = ""
+    headers: dict[str, str] = {}
+    body: str | None = None
+    remote_address: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    status: int | None = 200
+    headers: dict[str, str | list[str]] = {}
+    body: str | None = ""
+    reason: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    tag = typer.Typer(help=f"{COMMANDS['tag']}\n\n{EXAMPLE}", no_args_is_help=True)
+    tag.command("test", help=TEST)(tested)
+    tag.command("run", help=RUN)(run)
+    tag.command("lint", help=LINT)(linted)
+    app.add_typer(tag, name="tag")
+
+
+def tested(file: File, *, junit_file: Junit = None, as_json: Json = False) -> None:
+    template = load_template(file)
+    verdicts = test_template(file, template)
+    if junit_file is not None:
+        junit_file.write_bytes(junit(template.name or file.name, verdicts))
+    if as_json:
+        printing.print_json(verdicts)
+    else:
+        _print_verdicts(template.name or file.name, verdicts)
+    if not verdicts or any(one.failures for one in verdicts):
+        raise typer.Exit(1)
+
+
+def run(
+    file: File,
+    *,
+    given: Given = "{}",
+    event: Event = "{}",
+    request: Request = "{}",
+    answer: Told = None,
+    as_json: Json = False,
+) -> None:
+    template = load_template(file)
+    fields, remarks = fill(template.fields, _object(given, "--data"))
+    for remark in remarks:
+        printing.complain(f"{remark.field}: {remark.message}")
+    asked = _shaped(request, "--request", _Request)
+    told = None if answer is None else _shaped(answer, "--answer", _Answer)
+    turns = run_template(
+        file,
+        template,
+        fields=fields,
+        event=_object(event, "--event"),
+        request=Incoming(
+            method=asked.method,
+            path=asked.path,
+            query=asked.query,
+            headers=tuple((name.lower(), value) for name, value in asked.headers.items()),
+            body=asked.body,
+            remote_address=asked.remote_address,
+        ),
+        answer=None
+        if told is None
+        else Answer(
+            id=0, status=told.status, headers=told.headers, body=told.body, reason=told.reason
+        ),
+    )
+    last = turns[-1]
+    effects = [effect for turn in turns for effect in turn.effects]
+    if as_json:
+        printing.print_json(
+            {
+                "effects": effects,
+                "outcome": last.outcome,
+                "returned": turns[0].returned,
+                "error": last.error,
+                "waiting": last.waiting,
+            }
+        )
+    else:
+        _print_run(template.code.line, effects, turns)
+    if last.error is not None or last.outcome == "failure":
+        raise typer.Exit(1)
+
+
+def linted(file: File, *, as_json: Json = False) -> None:
+    found = lint(load_template(file))
+    if as_json:
+        printing.print_json(found)
+    else:
+        _print_findings(file, found)
+    if found:
+        raise typer.Exit(1)
+
+
+def _print_verdicts(name: str, verdicts: tuple[Verdict, ...]) -> None:
+    for verdict in verdicts:
+        mark = (
+            printing.styled("✗", "red") if verdict.failures else printing.styled("✓", "green")
+        )
+        printing.say(mark, f" {verdict.name}")
+        for failure in verdict.failures:
+            where = placed(failure)
+            printing.say(f"    {failure.message}{f' ({where})' if where else ''}")
+    failed = sum(bool(one.failures) for one in verdicts)
+    if not verdicts:
+        printing.say(f"{name} has no tests.")
+    else:
+        printing.say(f"{name}: {len(verdicts) - failed} of {len(verdicts)} passed.")
+
+
+def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]) -> None:
+    for effect in effects:
+        told = msgspec.to_builtins(effect)
+        kind = told.pop("effect")
+        printing.say(printing.styled(kind, "bold"), f" {msgspec.json.encode(told).decode()}")
+    last = turns[-1]
+    if turns[0].returned is not None:
+        printing.say(f"returned {msgspec.json.encode(turns[0].returned).decode()}")
+    if last.error is not None:
+        line = f" (line {code_line + last.line - 1})" if last.line is not None else ""
+        printing.complain(f"Error: {last.error}{line}")
+    printing.say(f"outcome: {last.outcome}")
+    if last.waiting:
+        printing.say("It waits for answers; --answer gives them.")
+
+
+def _print_findings(file: Path, found: tuple[Warned, ...]) -> None:
+    for one in found:
+        place = f"{file}:{one.line}" if one.line is not None else f"{file}"
+        printing.say(f"{place}: {one.message} ", printing.styled(f"[{one.code}]", "dim"))
+    if not found:
+        printing.say("Nothing to say.")
+
+
+def _object(text: str, option: str) -> dict[str, Tree]:
+    return _shaped(text, option, dict[str, Tree])
+
+
+def _shaped(text: str, option: str, shape: type[Shape]) -> Shape:
+    try:
+        content = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
+        return msgspec.json.decode(content.encode(), type=shape)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{text} is neither JSON nor a file ({error.strerror})", param_hint=option
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

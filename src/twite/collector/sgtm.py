@@ -1,0 +1,68 @@
+"""`POST /v1/sgtm`: our own tag in a server container."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.types import Receive
+
+from twite.collector.answers import Answer, Refused, error
+from twite.collector.bodies import read_body, require_json
+from twite.collector.gate import Gate
+from twite.collector.keys import Keys
+from twite.collector.native import told
+from twite.collector.tags import AcceptsFound
+from twite.domain.destination import Destination
+from twite.domain.fault import CODES
+from twite.domain.submission import Door
+from twite.gateway.ports import Clock
+from twite.intake import sgtm
+from twite.intake.event_data import Visitor, found_of
+
+SGTM_PATH: Final = "/v1/sgtm"
+
+
+class SgtmRoute:
+    """Authenticate, read, accept, answer as our own format does."""
+
+    def __init__(
+        self,
+        *,
+        accept: AcceptsFound,
+        keys: Keys,
+        clock: Clock,
+        destinations: Mapping[str, Destination],
+        gate: Gate,
+        body_limit: int,
+    ) -> None:
+        self._accept = accept
+        self._keys = keys
+        self._clock = clock
+        self._destinations = destinations
+        self._gate = gate
+        self._body_limit = body_limit
+
+    async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
+        """Raises Refused, Gone, Malformed, and what Accept.found does."""
+        source = self._keys.require(headers)
+        require_json(headers)
+        weight = self._gate.enter(headers)
+        try:
+            sent = sgtm.read(await read_body(headers, receive, self._body_limit))
+            if sent.pixel is not None and sent.pixel not in source.pixels:
+                raise Refused(_NO_PIXEL)
+            found = found_of(
+                sent.tagged.events,
+                source=source,
+                destinations=self._destinations,
+                # The container shows a key: what it says of its visitor is believed.
+                visitor=Visitor(trusted=True, now=self._clock.now()),
+                repeated=sent.tagged.repeated,
+                pixel=sent.pixel,
+            )
+            receipt = await self._accept.found(found, source=source, door=Door.SGTM)
+        finally:
+            self._gate.leave(weight)
+        return told(receipt, ignored=len(found.ignored))
+
+
+_NO_PIXEL: Final = error(422, "pixel_unknown", CODES["pixel_unknown"], path="pixel")

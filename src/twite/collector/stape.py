@@ -1,0 +1,82 @@
+"""`POST /stape-api/{source key}/v1/twitter/auth-proxy`: what Stape's X tag posts to.
+
+A source's key in the path stands where Stape's own stood. The answer is X's, and always a JSON
+object: the tag calls neither success nor failure for anything else. [seen TW]
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from starlette.types import Receive
+
+from twite.collector import answers
+from twite.collector.answers import Answer
+from twite.collector.bodies import read_body
+from twite.collector.gate import Gate
+from twite.collector.keys import Keys
+from twite.collector.x_api import as_x_answers, in_xs_words, refusal
+from twite.domain.destination import Source
+from twite.gateway.accept import XReceipt
+from twite.gateway.ports import Clock
+from twite.x import spec
+
+PREFIX: Final = "/stape-api/"
+_REST: Final = "/v1/twitter/auth-proxy"
+# Tags from before June 2026 name no version. [seen TW]
+_DEFAULT_VERSION: Final = b"12"
+_VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
+
+
+class Proxies(Protocol):
+    """What this route needs of the gateway: see gateway.proxy.Proxy."""
+
+    async def take(self, *, source: Source, body: bytes) -> tuple[XReceipt, str | None]: ...
+
+
+class StapeRoute:
+    """Whose key, read, accept, answer as X does. Any Authorization header is passed over."""
+
+    def __init__(
+        self, *, proxy: Proxies, keys: Keys, clock: Clock, gate: Gate, body_limit: int
+    ) -> None:
+        self._proxy = proxy
+        self._keys = keys
+        self._clock = clock
+        self._gate = gate
+        self._body_limit = body_limit
+
+    async def answer(
+        self, method: str, path: str, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Answer:
+        """Raises Gone; every other end is an answer in X's shape."""
+        version = _version(headers)
+        key = path.removeprefix(PREFIX).removesuffix(_REST)
+        if not path.endswith(_REST):
+            return refusal(404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE, version=version)
+        if method != "POST":
+            return refusal(
+                405,
+                spec.METHOD_NOT_ALLOWED,
+                "This route takes POST",
+                version=version,
+                headers=((b"allow", b"POST"),),
+            )
+        source = self._keys.find(key.encode("utf-8", "surrogateescape"))
+        if source is None:
+            return refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
+        try:
+            weight = self._gate.enter(headers)
+            try:
+                body = await read_body(headers, receive, self._body_limit)
+                return await as_x_answers(
+                    self._proxy.take(source=source, body=body), version=version, clock=self._clock
+                )
+            finally:
+                self._gate.leave(weight)
+        except answers.Refused as refused:
+            return in_xs_words(refused.answer, version=version)
+
+
+def _version(headers: Mapping[bytes, bytes]) -> bytes:
+    named = headers.get(b"x-twitter-api-version", _DEFAULT_VERSION).strip()
+    return named if named in _VERSIONS else _DEFAULT_VERSION

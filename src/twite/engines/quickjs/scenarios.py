@@ -1,0 +1,68 @@
+"""Runs a template's own tests, each scenario in a context of its own."""
+
+from typing import Final
+
+import msgspec
+import quickjs
+
+from twite.engines.quickjs.engine import QuickJsEngine, limit_passed
+from twite.engines.quickjs.script import SANDBOX_LINE, SCENARIO_LINE
+from twite.sgtm.sandbox import Limits
+from twite.sgtm.scenarios import Failure, Scenario, Scenarios, Verdict
+from twite.sgtm.template import Template
+
+# Scenarios are a person's own, run once: they may take longer than a run in the gateway.
+LIMITS: Final = Limits(time=5.0, memory=64 * 1024 * 1024)
+
+
+def run_scenarios(
+    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1
+) -> tuple[Verdict, ...]:
+    """Run them all. Raises TemplateUnusable when the template's code is not JavaScript."""
+    engine = QuickJsEngine(template, limits=LIMITS, testing=True)
+    return tuple(
+        _verdict(engine, template, scenarios.setup, one, now=now, seed=seed)
+        for one in scenarios.scenarios
+    )
+
+
+def _verdict(
+    engine: QuickJsEngine, template: Template, setup: str, one: Scenario, *, now: int, seed: int
+) -> Verdict:
+    try:
+        told = _TOLD.decode(engine.scenario(f"{setup}\n{one.code}", now=now, seed=seed))
+    except quickjs.JSException as error:
+        told = _Told(failures=(_Failed(message=limit_passed(str(error))),))
+    before = setup.count("\n") + 1
+    return Verdict(
+        name=one.name,
+        failures=tuple(
+            _placed(failed, before=before, code_line=template.code.line)
+            for failed in told.failures
+        ),
+        logs=told.logs,
+    )
+
+
+def _placed(failed: "_Failed", *, before: int, code_line: int) -> Failure:
+    tests = [line - SCENARIO_LINE for line in failed.lines if SCENARIO_LINE < line < SANDBOX_LINE]
+    code = [line for line in failed.lines if line < SCENARIO_LINE]
+    return Failure(
+        message=failed.message,
+        setup_line=next((line for line in tests if line <= before), None),
+        scenario_line=next((line - before for line in tests if line > before), None),
+        template_line=next((code_line + line - 1 for line in code), None),
+    )
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    message: str
+    lines: tuple[int, ...] = ()
+
+
+class _Told(msgspec.Struct, frozen=True):
+    failures: tuple[_Failed, ...] = ()
+    logs: tuple[str, ...] = ()
+
+
+_TOLD: Final = msgspec.json.Decoder(_Told)

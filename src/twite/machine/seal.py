@@ -1,0 +1,67 @@
+"""AES-256-GCM, with keys made from the texts that the settings hold.
+
+    1 byte version · 4 bytes key id · 12 bytes nonce · ciphertext and tag
+
+The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces a key; a
+deployment seals a few a day.
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from twite.domain.errors import NotOpened
+from twite.domain.secret import Secret
+
+_VERSION: Final = b"\x01"
+_ID_BYTES: Final = 4
+_NONCE_BYTES: Final = 12
+_HEAD: Final = 1 + _ID_BYTES
+
+
+class AesSeal:
+    """Seals with the first key, and opens with any."""
+
+    def __init__(self, key: Secret, former: Sequence[Secret] = ()) -> None:
+        keys = [_derived(one) for one in (key, *former)]
+        self._current = keys[0][0]
+        self._keys = {id_: AESGCM(material) for id_, material in reversed(keys)}
+
+    def close(self, name: str, plain: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = self._keys[self._current].encrypt(nonce, plain, _bound_to(name))
+        return _VERSION + self._current + nonce + sealed
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        id_ = sealed[1:_HEAD]
+        key = self._keys.get(id_) if sealed[:1] == _VERSION else None
+        nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
+        if key is None or len(nonce) < _NONCE_BYTES:
+            raise NotOpened(name, key_id=id_.hex())
+        try:
+            return key.decrypt(nonce, text, _bound_to(name))
+        except InvalidTag:
+            raise NotOpened(name, key_id=id_.hex()) from None
+
+    def is_current(self, sealed: bytes) -> bool:
+        return sealed[:_HEAD] == _VERSION + self._current
+
+    def __repr__(self) -> str:
+        return f"AesSeal({self._current.hex()})"
+
+
+def _derived(key: Secret) -> tuple[bytes, bytes]:
+    """Return the key's id and the key itself: any text that is hard to guess makes one."""
+    made = HKDF(algorithm=SHA256(), length=_ID_BYTES + 32, salt=None, info=b"twite vault 1").derive(
+        key.reveal().encode()
+    )
+    return made[:_ID_BYTES], made[_ID_BYTES:]
+
+
+def _bound_to(name: str) -> bytes:
+    return b"twite\0" + name.encode()

@@ -1,0 +1,131 @@
+"""Every server-side API that a template may `require`, and what of it there is here.
+
+Source: developers.google.com/tag-platform/tag-manager/server-side/api. The reference page
+`templates` says the same in a table, and a test compares the two.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class State(StrEnum):
+    """How far an API goes here."""
+
+    DONE = "done"
+    DIFFERS = "differs"
+    REFUSED = "refused"
+
+
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """One API: the permission that a call needs, and what is to be said of it."""
+
+    permission: str | None = None
+    state: State = State.DONE
+    note: str = ""
+
+
+_NONE: Final = Api()
+
+
+def _needs(permission: str, note: str = "") -> Api:
+    state = State.DIFFERS if note else State.DONE
+    return Api(permission=permission, state=state, note=note)
+
+
+def _differs(note: str) -> Api:
+    return Api(state=State.DIFFERS, note=note)
+
+
+_ASKED: Final = "asked for as an effect; refused with a reason where it is not configured"
+APIS: Final = MappingProxyType(
+    {
+        "BigQuery": _needs("access_bigquery", _ASKED),
+        "Firestore": _needs("access_firestore", f"{_ASKED}; nothing is cached between runs"),
+        "JSON": _NONE,
+        "Math": _NONE,
+        "Object": _NONE,
+        "Promise": _NONE,
+        "addEventCallback": _needs("read_event_metadata"),
+        "addMessageListener": _needs("use_message"),
+        "callLater": _NONE,
+        "claimRequest": _NONE,
+        "computeEffectiveTldPlusOne": _differs(
+            "the list is the one installed with Twite; private suffixes count"
+        ),
+        "createRegex": _differs(
+            "RE2's language on a backtracking engine: what RE2 refuses is refused, time is bounded "
+            "by the run's limit; \\p{…} and flags inside the pattern but at its start are refused"
+        ),
+        "decodeUri": _NONE,
+        "decodeUriComponent": _NONE,
+        "encodeUri": _NONE,
+        "encodeUriComponent": _NONE,
+        "extractEventsFromMpv1": Api(
+            permission="read_request",
+            state=State.REFUSED,
+            note="throws: Universal Analytics has ended",
+        ),
+        "extractEventsFromMpv2": _needs(
+            "read_request", "the events are those that whoever runs the template has read"
+        ),
+        "fromBase64": _NONE,
+        "generateRandom": _differs("drawn from the run's seed: the same run draws the same"),
+        "getAllEventData": _needs("read_event_data"),
+        "getClientName": _needs("read_container_data"),
+        "getContainerVersion": _needs("read_container_data"),
+        "getCookieValues": _needs("get_cookies"),
+        "getEventData": _needs("read_event_data"),
+        "getGoogleAuth": _needs("use_google_credentials", _ASKED),
+        "getGoogleScript": _needs("send_http", _ASKED),
+        "getRemoteAddress": _needs(
+            "read_request", "the address that Twite found by its trusted proxies"
+        ),
+        "getRequestBody": _needs("read_request"),
+        "getRequestHeader": _needs("read_request"),
+        "getRequestMethod": _NONE,
+        "getRequestPath": _needs("read_request"),
+        "getRequestQueryParameter": _needs("read_request"),
+        "getRequestQueryParameters": _needs("read_request"),
+        "getRequestQueryString": _needs("read_request"),
+        "getTimestamp": _differs("one time a turn: it does not advance while code runs"),
+        "getTimestampMillis": _differs("one time a turn: it does not advance while code runs"),
+        "getType": _NONE,
+        "hasMessageListener": _needs("use_message"),
+        "hmacSha256": _needs(
+            "use_custom_private_keys", "the keys are given to the engine, not read from a file"
+        ),
+        "isRequestMpv1": _needs("read_request"),
+        "isRequestMpv2": _needs("read_request"),
+        "logToConsole": _needs("logging", "objects are written as JSON"),
+        "makeInteger": _differs("cuts off towards zero; Google does not say how it rounds"),
+        "makeNumber": _NONE,
+        "makeString": _NONE,
+        "makeTableMap": _NONE,
+        "parseUrl": _differs(
+            "by the WHATWG's standard; names beyond ASCII by NFKC and Punycode, not all of UTS 46"
+        ),
+        "queryPermission": _NONE,
+        "returnResponse": _needs("return_response"),
+        "runContainer": _needs("run_container"),
+        "sendEventToGoogleAnalytics": _needs("send_http", _ASKED),
+        "sendHttpGet": _needs("send_http"),
+        "sendHttpRequest": _needs(
+            "send_http", "both forms, promise and callback; the address is sent normalised"
+        ),
+        "sendMessage": _needs("use_message"),
+        "sendPixelFromBrowser": _needs("send_pixel_from_browser"),
+        "setCookie": _needs("set_cookies", "option names in any case"),
+        "setPixelResponse": _needs("access_response"),
+        "setResponseBody": _needs("access_response"),
+        "setResponseHeader": _needs("access_response"),
+        "setResponseStatus": _needs("access_response"),
+        "sha256": _NONE,
+        "sha256Sync": _NONE,
+        "templateDataStorage": _needs("access_template_storage", "copies are JSON: no functions"),
+        "testRegex": _NONE,
+        "toBase64": _NONE,
+    }
+)

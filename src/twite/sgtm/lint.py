@@ -1,0 +1,203 @@
+"""What Google's compiler would refuse in a template, and permissions that do not fit the code.
+
+It looks at words, not at meaning: what it says is a warning for a person, never a reason not to run.
+Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
+…/standard-library; of what those pages leave open, it is said that they do.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.sgtm.apis import APIS
+from twite.sgtm.permissions import matches, policy
+from twite.sgtm.template import Template
+from twite.sgtm.tokens import Sort, Token, tokens
+from twite.sgtm.tree import as_list, as_mapping, as_text
+
+
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding. `line` is of the file, None where it is about no line; `code` is stable."""
+
+    code: str
+    message: str
+    line: int | None = None
+
+
+def lint(template: Template) -> tuple[Warned, ...]:
+    """Return the findings, those about lines first and in order."""
+    all_tokens = list(tokens(template.code.text))
+    first = template.code.line - 1
+    found = [
+        msgspec.structs.replace(one, line=one.line + first)
+        for one in (*_language(all_tokens), *_calls(template, all_tokens))
+        if one.line is not None
+    ]
+    required = {name for name, _ in _required(all_tokens)}
+    found.sort(key=lambda one: (one.line or 0, one.code))
+    return (*found, *_missing(template, required), *_unused(template, required, all_tokens))
+
+
+def _language(found: Sequence[Token]) -> Iterator[Warned]:
+    declared = _declared(found)
+    for at, token in enumerate(found):
+        before = found[at - 1] if at else None
+        member = before is not None and before.text in {".", "?."}
+        after = found[at + 1].text if at + 1 < len(found) else ""
+        if token.sort is Sort.WORD and not member and after != ":":
+            yield from _word(token, declared)
+        elif token.sort is Sort.WORD and member and after == "(" and token.text in _UNLISTED:
+            yield Warned(
+                code="method_unlisted",
+                message=f"Google does not list the method {token.text}",
+                line=token.line,
+            )
+        elif token.sort is Sort.REGEX:
+            yield Warned(
+                code="regex_literal",
+                message="a regular expression is no literal there: use createRegex",
+                line=token.line,
+            )
+        elif token.sort is Sort.NUMBER and token.text.endswith("n") and "x" not in token.text:
+            yield Warned(code="language", message="there is no BigInt", line=token.line)
+        elif token.sort is Sort.TEMPLATE or token.text in _UNKNOWN_SIGNS:
+            yield Warned(
+                code="language_unsure",
+                message=f"Google does not say whether it takes {_UNKNOWN_SIGNS.get(token.text, 'a template literal')}",
+                line=token.line,
+            )
+
+
+def _word(token: Token, declared: frozenset[str]) -> Iterator[Warned]:
+    if token.text in _REFUSED_WORDS:
+        yield Warned(
+            code="language", message=f"Google's sandbox has no `{token.text}`", line=token.line
+        )
+    elif token.text in _UNSURE_WORDS:
+        yield Warned(
+            code="language_unsure",
+            message=f"Google does not say whether it takes `{token.text}`",
+            line=token.line,
+        )
+    elif token.text in _GLOBALS and token.text not in declared:
+        yield Warned(
+            code="global",
+            message=f"there is no global `{token.text}`: what there is comes from require",
+            line=token.line,
+        )
+
+
+def _required(found: Sequence[Token]) -> Iterator[tuple[str, int]]:
+    for at, token in enumerate(found):
+        if token.text == "require" and at + 2 < len(found) and found[at + 1].text == "(":
+            named = found[at + 2]
+            yield (named.text[1:-1] if named.sort is Sort.TEXT else "", named.line)
+
+
+def _calls(template: Template, found: Sequence[Token]) -> Iterator[Warned]:
+    """Look at calls with a written-out first argument: is it what the permission covers?"""
+    allowed = policy(template.grants)
+    for name, line in _required(found):
+        if name not in APIS:
+            word = f"no API `{name}`" if name else "an API whose name is not written out"
+            yield Warned(code="api_unknown", message=f"require of {word}", line=line)
+    covers = {
+        "getRequestHeader": (allowed.headers, "read_request", str.lower),
+        "getCookieValues": (allowed.read_cookies, "get_cookies", str),
+        "setCookie": (tuple(one.name for one in allowed.set_cookies), "set_cookies", str),
+        "getEventData": (allowed.event, "read_event_data", str),
+        "getRequestQueryParameter": (allowed.query, "read_request", str),
+    }
+    for name, text, line in _literal_calls(found):
+        if name in covers:
+            patterns, permission, read = covers[name]
+            if not matches(patterns, read(text)):
+                yield Warned(
+                    code="permission_missing",
+                    message=f"{name}('{text}') is not covered by {permission}",
+                    line=line,
+                )
+
+
+def _literal_calls(found: Sequence[Token]) -> Iterator[tuple[str, str, int]]:
+    for name, bracket, argument in zip(found, found[1:], found[2:], strict=False):
+        if name.sort is Sort.WORD and bracket.text == "(" and argument.sort is Sort.TEXT:
+            yield name.text, argument.text[1:-1], name.line
+
+
+def _missing(template: Template, required: set[str]) -> Iterator[Warned]:
+    declared = {grant.permission for grant in template.grants}
+    for name in sorted(required & set(APIS)):
+        permission = APIS[name].permission
+        if permission is not None and permission not in declared:
+            yield Warned(
+                code="permission_missing",
+                message=f"{name} needs {permission}, which is not declared",
+            )
+
+
+def _unused(
+    template: Template, required: set[str], found: Sequence[Token]
+) -> Iterator[Warned]:
+    needed = {APIS[name].permission for name in required & set(APIS)}
+    texts = {token.text[1:-1] for token in found if token.sort is Sort.TEXT}
+    for grant in template.grants:
+        if grant.permission not in needed:
+            yield Warned(
+                code="permission_unused",
+                message=f"{grant.permission} is declared, and no API of the code needs it",
+            )
+            continue
+        for what, name in _named(grant.permission, grant.parameters):
+            if "*" not in name and name not in texts and name.lower() not in texts:
+                yield Warned(
+                    code="permission_unused",
+                    message=f"{grant.permission} names the {what} {name}, and the code does not",
+                )
+
+
+def _named(permission: str, given: dict[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the headers and cookies that a grant names one by one."""
+    rows = {
+        "read_request": ("header", "headerWhitelist", "headerName"),
+        "set_cookies": ("cookie", "allowedCookies", "name"),
+    }
+    if permission == "get_cookies":
+        for one in as_list(given.get("cookieNames")):  # type: ignore[arg-type]  # a Tree by birth
+            yield "cookie", as_text(one)
+    elif permission in rows:
+        what, key, column = rows[permission]
+        for row in as_list(given.get(key)):  # type: ignore[arg-type]  # a Tree by birth
+            yield what, as_text(as_mapping(row).get(column))
+
+
+def _declared(found: Sequence[Token]) -> frozenset[str]:
+    """Return every name that the code itself gives: by a declaration or as a parameter."""
+    names = set()
+    for at, token in enumerate(found):
+        if token.text in {"const", "let", "var", "function"} and at + 1 < len(found):
+            names.add(found[at + 1].text)
+        elif token.text == "=>" and at:
+            names.add(found[at - 1].text)
+    return frozenset(names)
+
+
+_REFUSED_WORDS: Final = frozenset({"new", "this", "class", "super", "async", "await", "yield", "with"})
+_UNSURE_WORDS: Final = frozenset({"try", "throw", "instanceof"})
+_UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
+_GLOBALS: Final = frozenset(
+    {
+        "Array", "Boolean", "Date", "Error", "JSON", "Map", "Math", "Number", "Object", "Promise",
+        "RegExp", "Set", "String", "Symbol", "URL", "atob", "btoa", "console", "decodeURIComponent",
+        "document", "encodeURIComponent", "eval", "fetch", "globalThis", "isNaN", "parseFloat",
+        "parseInt", "process", "setTimeout", "window",
+    }
+)  # fmt: skip
+_UNLISTED: Final = frozenset(
+    {
+        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex", "flat",
+        "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd", "padStart",
+        "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd", "trimStart",
+    }
+)  # fmt: skip

@@ -1,0 +1,210 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""Who revoked, what is held from the start, and what a new policy takes back."""
+
+from typing import Protocol
+
+from twite.domain.account import Account
+from twite.domain.consent import REVOKED, person_keys
+from twite.domain.delivery import State
+from twite.domain.submission import Entry, Recorded
+from twite.gateway.ports import Consents, OptOuts, Standing
+from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
+from twite.testing.laws.acts import (
+    PIXEL,
+    Store,
+    balanced,
+    bury,
+    claim,
+    claim_or_none,
+    deliver,
+    ids,
+    lives,
+    postponed,
+    record,
+    settle,
+)
+
+
+class ConsentStore(Store, OptOuts, Consents, Protocol):
+    """A store, as those see it who ask about consent."""
+
+    salt: bytes
+
+
+def keys(store: ConsentStore, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
+    """Return the keys of the person that all conversions of the builders are of."""
+    return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
+
+
+def held(conversion_id: str, *, consent: bytes | None = None) -> Entry:
+    """Return a conversion that a person must release."""
+    entry = an_entry(conversion_id)
+    return Entry(
+        index=0,
+        key=entry.key,
+        pixel=entry.pixel,
+        event=entry.event,
+        conversion_id=conversion_id,
+        body=entry.body,
+        held="consent_unclear: gcd",
+        consent=consent,
+    )
+
+
+class ConsentLaws:
+    async def test_nobody_is_listed_at_first(self, store: ConsentStore) -> None:
+        assert not store.some()
+        assert not store.lists(keys(store))
+
+    async def test_who_revoked_is_listed_until_they_consent_again(
+        self, store: ConsentStore
+    ) -> None:
+        await store.revoke(keys(store), now=NOW)
+        revoked = store.some(), store.lists(keys(store))
+
+        await store.restore(keys(store))
+
+        assert revoked == (True, True)
+        assert not store.some()
+
+    async def test_what_was_queued_before_a_revocation_is_not_claimed(
+        self, store: ConsentStore
+    ) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", pixel="p2", receipt="r2")
+
+        await store.revoke(keys(store), now=NOW)
+
+        assert await claim_or_none(store) is None
+        assert ids(await claim(store, pixel="p2")) == ["order-2"]
+        (life,) = await lives(store, "order-1")
+        assert (life.state, life.reason) == (State.SUPPRESSED, REVOKED)
+        assert await balanced(store) == Account(
+            source="", pixel="", received=2, suppressed=1, pending=1
+        )
+
+    async def test_what_was_tried_before_a_revocation_is_not_tried_again(
+        self, store: ConsentStore
+    ) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await store.revoke(keys(store), now=NOW)
+        await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
+
+        assert await claim_or_none(store, now=NOW + 1) is None
+
+        (life,) = await lives(store, "order-1")
+        assert (life.state, len(life.attempts)) == (State.SUPPRESSED, 1)
+
+    async def test_what_is_replayed_after_a_revocation_is_not_sent(
+        self, store: ConsentStore
+    ) -> None:
+        dead = await bury(store, "order-1")
+        await store.revoke(keys(store), now=NOW)
+
+        await store.replay([dead], now=NOW)
+
+        assert await claim_or_none(store) is None
+
+    async def test_who_consents_again_is_sent(self, store: ConsentStore) -> None:
+        await record(store, "order-1")
+        await store.revoke(keys(store), now=NOW)
+        await store.restore(keys(store))
+
+        assert ids(await claim(store)) == ["order-1"]
+
+    async def test_a_held_conversion_waits_for_a_person(self, store: ConsentStore) -> None:
+        await store.record(a_submission(held("order-1")))
+
+        waiting = await claim_or_none(store)
+        (life,) = await store.resting(pixel=None, limit=9)
+        await store.replay([life.delivery], now=NOW + 1)
+
+        assert waiting is None
+        assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
+        assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
+
+    async def test_a_held_conversion_takes_its_key_and_is_counted_as_held(
+        self, store: ConsentStore
+    ) -> None:
+        await store.record(a_submission(held("order-1")))
+
+        again = await record(store, "order-1", receipt="r2")
+
+        assert again == Recorded(duplicates=(0,))
+        assert await balanced(store) == Account(
+            source="", pixel="", received=2, duplicate=1, held=1
+        )
+
+    async def test_what_was_decided_is_shown(self, store: ConsentStore) -> None:
+        await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
+
+        (life,) = await lives(store, "order-1")
+
+        assert life.consent == b'{"action":"hold"}'
+
+    async def test_what_may_still_be_sent_is_told_with_its_evidence(
+        self, store: ConsentStore
+    ) -> None:
+        await deliver(store, "order-0")
+        await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
+        await record(store, "order-2", receipt="r2")
+        await store.record(a_submission(an_entry("order-3"), source="other", receipt="r3"))
+        (one,), (two,) = await lives(store, "order-1"), await lives(store, "order-2")
+
+        all_of_it = await store.standing(source="shop", after=0, limit=9)
+        rest = await store.standing(source="shop", after=one.delivery, limit=1)
+
+        assert list(all_of_it) == [
+            Standing(delivery=one.delivery, evidence=b"{}"),
+            Standing(delivery=two.delivery, evidence=None),
+        ]
+        assert list(rest) == [Standing(delivery=two.delivery, evidence=None)]
+
+    async def test_what_is_taken_back_is_suppressed(self, store: ConsentStore) -> None:
+        dead = await bury(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        (queued,) = await lives(store, "order-2")
+
+        done = await store.take_back(
+            [dead, queued.delivery, 999_999], reason="consent_missing", now=NOW, hold=False
+        )
+
+        found = [*await lives(store, "order-1"), *await lives(store, "order-2")]
+        assert done == 2
+        assert [(life.state, life.reason) for life in found] == [
+            (State.SUPPRESSED, "consent_missing")
+        ] * 2
+        assert await balanced(store) == Account(source="", pixel="", received=2, suppressed=2)
+
+    async def test_only_what_is_queued_is_held_anew(self, store: ConsentStore) -> None:
+        dead = await bury(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        (queued,) = await lives(store, "order-2")
+
+        done = await store.take_back(
+            [dead, queued.delivery], reason="consent_unclear: tcf", now=NOW, hold=True
+        )
+
+        assert done == 1
+        assert await balanced(store) == Account(source="", pixel="", received=2, dead=1, held=1)
+
+    async def test_what_is_being_sent_cannot_be_taken_back(self, store: ConsentStore) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        which = [batch.deliveries[0].id]
+
+        done = [
+            await store.take_back(which, reason="consent_missing", now=NOW, hold=hold)
+            for hold in (True, False)
+        ]
+
+        assert done == [0, 0]
+
+    async def test_the_policy_of_a_source_is_remembered(self, store: ConsentStore) -> None:
+        before = await store.policies()
+
+        await store.note_policy(source="shop", version="a.b")
+        await store.note_policy(source="shop", version="c.d")
+
+        assert (dict(before), dict(await store.policies())) == ({}, {"shop": "c.d"})

@@ -1,0 +1,37 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""Sealed secrets are kept by name, as they are."""
+
+from twite.testing.laws.acts import Store
+
+
+class VaultLaws:
+    async def test_what_is_put_into_the_vault_comes_out_as_it_was(self, store: Store) -> None:
+        await store.vault.put("stape/o8z6j", b"\x00\xffsealed")
+
+        assert list(await store.vault.sealed("stape/")) == [("stape/o8z6j", b"\x00\xffsealed")]
+
+    async def test_a_name_holds_one_secret_the_latest(self, store: Store) -> None:
+        await store.vault.put("stape/o8z6j", b"first")
+        await store.vault.put("stape/o8z6j", b"second")
+
+        assert list(await store.vault.sealed("stape/")) == [("stape/o8z6j", b"second")]
+
+    async def test_secrets_are_found_by_how_their_names_begin_and_in_their_order(
+        self, store: Store
+    ) -> None:
+        for name in ("stape/p2", "login/p1", "stape/p1", "stape", "stape0"):
+            await store.vault.put(name, name.encode())
+
+        found = [name for name, _ in await store.vault.sealed("stape/")]
+
+        assert found == ["stape/p1", "stape/p2"]
+
+    async def test_what_was_forgotten_is_gone_and_may_be_forgotten_again(
+        self, store: Store
+    ) -> None:
+        await store.vault.put("stape/p1", b"one")
+
+        await store.vault.forget("stape/p1")
+        await store.vault.forget("stape/p1")
+
+        assert list(await store.vault.sealed("")) == []

@@ -1,0 +1,168 @@
+"""The click id: where it is found, which one is kept, and where."""
+
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+from visitor import TWCLID, Visitor, bought, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+OTHER = "26l6412g5p4iyj65a2oic2ayg2"
+NOW = int(time.time() * 1000)
+HOUR = 3_600_000
+
+
+def of_x(click: str, at: int) -> str:
+    cookie = {"pixelVersion": "2.3.29", "timestamp": at, "twclid": click, "source": 1}
+    return quote(json.dumps(cookie))
+
+
+async def test_the_gateways_answer_sets_the_cookie_for_the_whole_site(visitor, street):
+    street.shop.page("/", "", head=street.tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    [cookie] = [one for one in await visitor.context.cookies() if one["name"] == "_twite"]
+
+    days = round((cookie["expires"] - time.time()) / 86_400)
+    form, _, click = cookie["value"].split(".")
+    assert (form, click, cookie["domain"], cookie["secure"], cookie["sameSite"], days) == (
+        ("1", TWCLID, ".shop.localhost", True, "Lax", 90)
+    )
+
+
+async def test_the_cookie_can_be_kept_from_scripts(visitor, street):
+    street.shop.page("/", "", head=street.tag("hiding"))
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    [cookie] = [one for one in await visitor.context.cookies() if one["name"] == "_twite"]
+
+    assert (cookie["httpOnly"], await visitor.does("document.cookie")) == (True, "")
+
+
+async def test_a_click_is_told_once(visitor, street):
+    street.shop.page("/", "", head=street.tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    for _ in range(2):
+        await visitor.goes_to("/")
+        await visitor.page.wait_for_load_state("networkidle")
+
+    assert [said["click"]["id"] for said in visitor.beacons()] == [TWCLID]
+
+
+async def test_without_the_gateway_the_script_keeps_the_click(visitor, street):
+    await visitor.context.route("**/t?*", lambda route: route.abort())
+    street.shop.page("/", "", head=street.tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await until(lambda: len(visitor.beacons()) >= 1)
+    cookies = await visitor.cookies()
+
+    assert cookies["_twite"].endswith(f".{TWCLID}")
+
+
+KEPT = [
+    ({"_twite": f"1.{NOW - HOUR}.{TWCLID}"}, TWCLID),
+    ({"_twclid": of_x(TWCLID, NOW - HOUR)}, TWCLID),
+    ({"_twclid": TWCLID}, TWCLID),
+    ({"twclid": TWCLID}, TWCLID),
+    ({"_twite": f"1.{NOW - 2 * HOUR}.{OTHER}", "_twclid": of_x(TWCLID, NOW - HOUR)}, TWCLID),
+    ({"_twite": f"1.{NOW - HOUR}.{TWCLID}", "_twclid": of_x(OTHER, NOW - 2 * HOUR)}, TWCLID),
+    ({"_twclid": of_x(TWCLID, NOW - 2 * HOUR), "twclid": OTHER}, TWCLID),
+    ({"_twclid": "%7Bbroken", "twclid": TWCLID}, TWCLID),
+    ({"_twite": "1.abc.", "_twclid": "%%%", "twclid": "not a click!"}, None),
+]
+
+
+@pytest.mark.parametrize(("cookies", "click"), KEPT)
+async def test_of_the_clicks_in_cookies_the_newest_counts(visitor, street, cookies, click):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    await visitor.context.add_cookies(
+        [
+            {"name": name, "value": value, "url": street.shop.origin}
+            for name, value in cookies.items()
+        ]
+    )
+
+    await visitor.goes_to("/")
+    await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
+    await visitor.sends()
+
+    assert visitor.conversions()[0].get("twclid") == click
+
+
+async def test_a_new_click_takes_the_place_of_an_older_one(visitor, street):
+    street.shop.page("/", "", head=street.tag())
+
+    for click in (OTHER, TWCLID):
+        await visitor.goes_to(f"/?twclid={click}")
+        await visitor.hears()
+    cookies = await visitor.cookies()
+
+    assert cookies["_twite"].endswith(TWCLID)
+
+
+async def test_going_back_to_an_old_landing_brings_no_old_click_back(visitor, street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+
+    for click in (OTHER, TWCLID):
+        await visitor.goes_to(f"/?twclid={click}")
+        await visitor.hears()
+    await visitor.page.go_back()
+    await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
+    await visitor.sends()
+
+    assert visitor.conversions()[0]["twclid"] == TWCLID
+
+
+@pytest.mark.parametrize("step", ["pushState", "replaceState"])
+async def test_a_single_page_application_lands_without_loading(visitor, street, step):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+
+    await visitor.goes_to("/")
+    await visitor.does(f"history.{step}({{}}, '', '/mugs?twclid={TWCLID}')")
+    await visitor.does(f"history.{step}({{}}, '', '/thanks')")
+    await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
+    await visitor.sends()
+
+    [conversion] = visitor.conversions()
+    assert (conversion["twclid"], conversion["url"].endswith("/thanks")) == (TWCLID, True)
+
+
+async def test_going_back_within_an_application_brings_no_old_click_back(visitor, street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+
+    await visitor.goes_to(f"/?twclid={OTHER}")
+    await visitor.hears()
+    await visitor.does(f"history.pushState({{}}, '', '/mugs?twclid={TWCLID}')")
+    await visitor.does(
+        "new Promise((done) => { addEventListener('popstate', done); history.back(); })"
+    )
+    await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
+    await visitor.sends()
+
+    assert visitor.conversions()[0]["twclid"] == TWCLID
+
+
+async def test_with_cookies_blocked_a_purchase_is_counted_once(
+    playwright_, chromium, street, tmp_path
+):
+    (tmp_path / "Default").mkdir()
+    blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default/Preferences").write_text(json.dumps(blocked))
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+    street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
+
+    async with Visitor.of_profile(playwright_, chromium, street, tmp_path) as visitor:
+        await visitor.goes_to(f"/?twclid={TWCLID}")
+        await visitor.goes_to("/thanks")
+        await visitor.does(bought("order-blocked"))
+        await until(lambda: street.counted("order-blocked")["api"] == 1)
+        found = street.counted("order-blocked"), await visitor.context.cookies()
+
+    assert found == ({"api": 1, "pixel": 1, "counted": 1}, [])

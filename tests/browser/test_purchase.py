@@ -1,0 +1,228 @@
+"""A purchase in the page, and what X has of it: from its own pixel, and from the gateway."""
+
+import pytest
+from visitor import AGENT, SHOPPER, TWCLID, bought, until
+
+from twite.domain.normalize import email_digest, phone_digest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+ONCE = {"api": 1, "pixel": 1, "counted": 1}
+BY_API = {"api": 1, "pixel": 0, "counted": 1}
+IDENTIFIERS = [
+    {"twclid": TWCLID, "user_agent": AGENT},
+    {"hashed_email": email_digest("shopper@example.com", path="")},
+    {"hashed_phone_number": phone_digest("+442079460958", region=None, path="")},
+]
+
+
+async def test_a_purchase_three_pages_after_the_landing_is_counted_once(visitor, street):
+    for path in ("/", "/mugs", "/basket", "/thanks"):
+        street.shop.page(path, "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    for path in ("/mugs", "/basket", "/thanks"):
+        await visitor.goes_to(path)
+    await visitor.does(bought("order-1"))
+    await until(lambda: street.counted("order-1") == ONCE)
+
+    [sent] = street.sent()
+    identifiers = sent["identifiers"]
+    del identifiers[0]["twpid"]
+    assert identifiers == IDENTIFIERS
+
+
+async def test_page_and_gateway_tell_x_the_same_of_it(visitor, street):
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-2"))
+    await until(lambda: street.counted("order-2") == ONCE)
+
+    [[sent], [hit]] = street.sent(), street.hits()
+    assert (sent["value"], sent["price_currency"], sent["number_items"]) == ("49.90", "EUR", 2)
+    assert hit == {
+        "conversion_id": "order-2",
+        "value": 49.9,
+        "currency": "EUR",
+        "email_address": IDENTIFIERS[1]["hashed_email"],
+        "phone_number": IDENTIFIERS[2]["hashed_phone_number"],
+        "num_items": 2,
+        "contents": [
+            {
+                "content_id": "SKU-1",
+                "content_name": "Mug",
+                "content_price": 24.95,
+                "content_type": "kitchen",
+                "content_group_id": "mugs",
+                "num_items": 2,
+            }
+        ],
+    }
+
+
+async def test_with_xs_script_blocked_the_gateways_copy_is_the_one(visitor, street):
+    await visitor.context.route("**/uwt.js", lambda route: route.abort("blockedbyclient"))
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-3"))
+    await until(lambda: street.counted("order-3") == BY_API)
+
+    assert [one["twin"] for one in await visitor.sends()] == ["blocked"]
+
+
+async def test_a_page_without_a_pixel_gets_one_when_it_is_told_to(visitor, street):
+    street.shop.page("/", "", head=street.tag(data_pixel="load"))
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-4"))
+    await until(lambda: street.counted("order-4") == ONCE)
+
+    assert [one["twin"] for one in await visitor.sends()] == ["loaded"]
+
+
+async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street):
+    street.shop.page("/", "", head=street.tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-5"))
+    await visitor.does(street.x_stub())
+    await until(lambda: street.counted("order-5") == ONCE)
+
+    assert [one["twin"] for one in await visitor.sends()] == ["loaded"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("data_pixel", "off"), ("data_events", '{"sign_up":"tw-o8z6j-o8z6m"}')]
+)
+async def test_a_pixel_that_shall_not_be_told_is_not(visitor, street, setting, value):
+    street.shop.page("/", "", head=street.tag(**{setting: value}) + street.x_tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(bought(f"order-6-{setting}"))
+    await until(lambda: street.counted(f"order-6-{setting}") == BY_API)
+
+    assert ["twin" in one for one in await visitor.sends()] == [False]
+
+
+async def test_errors_of_the_page_are_the_pages_own(visitor, street):
+    throws = "<script>throw new Error('the page is at fault')</script>"
+    handler = "<script>window.seen = []; window.onerror = (text) => { seen.push(text); };</script>"
+    broken = "<script>window.dataLayer = {push: 7}; window.__tcfapi = () => { throw 1 };</script>"
+    tag = street.tag(data_pixel="off")
+    street.shop.page("/", throws, head=handler + throws + broken + tag + street.x_tag() + throws)
+
+    await visitor.goes_to("/")
+    await visitor.does("delete window.__tcfapi")
+    await visitor.does("twite(); twite(null, 7); twite({}); twite('consent'); twite('config', 'x')")
+    await visitor.does("twite('purchase', {contents: 7}); twite('purchase', 'nothing')")
+    await visitor.does("window.dataLayer = []")
+    seen = await visitor.does("seen")
+
+    assert seen == ["Uncaught Error: the page is at fault"] * 3
+
+
+async def test_a_page_with_errors_sells_all_the_same(visitor, street):
+    throws = "<script>throw new Error('the page is at fault')</script>"
+    street.shop.page("/", throws, head=throws + street.tag() + street.x_tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-7"))
+
+    await until(lambda: street.counted("order-7") == ONCE)
+
+
+async def test_calls_made_before_the_script_came_are_made_good(visitor, street):
+    early = f"<script>{bought('order-8')}</script>"
+    street.shop.page("/", early, head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/")
+
+    await until(lambda: street.counted("order-8") == ONCE)
+
+
+@pytest.mark.parametrize("how", ["order_id", "transaction_id", "conversion_id"])
+async def test_a_thank_you_page_that_is_loaded_again_sells_nothing_new(visitor, street, how):
+    buy = f"<script>{bought(f'order-9-{how}').replace('order_id', how)}</script>"
+    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/thanks")
+    await until(lambda: street.counted(f"order-9-{how}") == ONCE)
+    await visitor.page.reload()
+    await visitor.goes_to("/thanks")
+    await visitor.settles()
+
+    assert (len(visitor.conversions()), len(street.hits())) == (1, 1)
+
+
+async def test_a_page_without_an_order_id_is_known_again_when_it_is_reloaded(visitor, street):
+    buy = "<script>twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'})</script>"
+    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/thanks")
+    await until(lambda: len(street.hits()) == 1 and len(street.sent()) == 1)
+    await visitor.page.reload()
+    await visitor.settles()
+
+    assert (len(visitor.conversions()), len(street.hits())) == (1, 1)
+
+
+async def test_two_like_things_on_one_page_are_two(visitor, street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    add = "twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'});"
+
+    await visitor.goes_to("/")
+    await visitor.does(add + add)
+    await until(lambda: len(street.sent()) == 2)
+
+    assert len({one["conversion_id"] for one in street.sent()}) == 2
+
+
+PERSONS = [
+    ("email", " Shopper@Example.com "),
+    ("email", "shopper+news@example.com"),
+    ("email", "J\u00f6rg@example.com"),
+    ("email", "\u200bshopper@example.com\ufeff"),
+    ("email", "5F4DCC3B5AA765D61D8327DEB882CF995F4DCC3B5AA765D61D8327DEB882CF99"),
+    ("email", "not an address"),
+    ("email", ""),
+    ("phone", "+1 (415) 555-0100"),
+    ("phone", "0044 20 7946 0958"),
+    ("phone", "+44 (0)20 7946 0958"),
+    ("phone", "(020) 7946 0958"),
+    ("phone", "tel:+44-20-7946-0958"),
+    ("phone", "+44 020 7946 0958"),
+    ("phone", "call me"),
+    ("phone", "12"),
+]
+
+
+async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    calls = [f"twite('purchase', {{{kind}: {text!r}}})" for kind, text in PERSONS]
+
+    await visitor.goes_to("/")
+    for call in calls:
+        await visitor.does(call)
+        await visitor.settles()
+    found = [one.get("email_sha256") or one.get("phone_sha256") for one in visitor.conversions()]
+
+    read = {
+        "email": lambda text: email_digest(text, path=""),
+        "phone": lambda text: phone_digest(text, region="GB", path=""),
+    }
+    expected = [read[kind](text) for kind, text in PERSONS]
+    assert found == [digest if isinstance(digest, str) else None for digest in expected]
+
+
+async def test_no_person_leaves_the_browser_as_they_are_written(visitor, street):
+    street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to("/thanks?to=shopper%40example.com&mail=shopper@example.com&size=2")
+    await visitor.does(bought("order-10"))
+    await until(lambda: street.counted("order-10") == ONCE)
+    said = str(visitor.beacons()).lower()
+
+    assert [text for text in (*SHOPPER, "7946") if text in said] == []
+    assert (await visitor.sends())[0]["url"].endswith("/thanks?to=&mail=&size=2")

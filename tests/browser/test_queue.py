@@ -1,0 +1,178 @@
+"""A conversion on its way: offline, in a page that goes away, in several tabs."""
+
+import asyncio
+
+import pytest
+from visitor import bought, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+BY_API = {"api": 1, "pixel": 0, "counted": 1}
+
+
+@pytest.fixture
+def page(street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    street.shop.page("/thanks", "", head=street.tag(data_pixel="off"))
+    street.shop.page("/elsewhere", "")
+    return street
+
+
+async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-offline"))
+    await visitor.waits_for_a_failure()
+    await visitor.context.set_offline(False)
+
+    await until(lambda: page.counted("order-offline") == BY_API)
+
+
+async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-next"))
+    await visitor.waits_for_a_failure()
+    await visitor.page.close()
+    await visitor.context.set_offline(False)
+    visitor.page = await visitor.other_tab()
+    await visitor.goes_to("/thanks")
+
+    await until(lambda: page.counted("order-next") == BY_API)
+
+
+async def test_what_the_gateway_could_not_take_is_sent_again(visitor, page):
+    answers = [503, 429]
+
+    async def refuse(route):
+        await (route.fulfill(status=answers.pop()) if answers else route.continue_())
+
+    await visitor.context.route("**/t?*", refuse)
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-refused"))
+    await until(lambda: page.counted("order-refused") == BY_API)
+
+    assert [one.get("again") for one in await visitor.sends(3)] == [None, True, True]
+
+
+async def test_what_the_gateway_refuses_for_good_is_forgotten(visitor, page):
+    await visitor.context.route("**/t?*", lambda route: route.fulfill(status=413))
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-forgotten"))
+    await visitor.sends()
+    await visitor.settles()
+
+    assert await visitor.kept() == []
+
+
+async def test_a_page_that_is_left_at_once_has_said_it_all_the_same(visitor, page):
+    page.shop.page("/", "", head=page.tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(f"{bought('order-left')}; location.href = '/elsewhere'; 0")
+
+    await until(lambda: page.counted("order-left") == BY_API)
+
+
+async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, page):
+    page.shop.page("/", "", head=page.tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(f"setTimeout(() => {{ {bought('order-closed')}; window.close(); }}, 0)")
+
+    await until(lambda: page.counted("order-closed") == BY_API)
+
+
+async def test_two_tabs_send_one_conversion_once(visitor, page):
+    await visitor.goes_to("/")
+    other = await visitor.other_tab()
+    await other.goto(page.shop.origin + "/thanks")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-tabs"))
+    await visitor.waits_for_a_failure()
+    visitor.requests.clear()
+    await visitor.context.set_offline(False)
+    await until(lambda: page.counted("order-tabs") == BY_API)
+    await asyncio.sleep(0.3)
+
+    assert len(visitor.conversions()) == 1
+
+
+async def test_one_thank_you_page_in_two_tabs_sells_once(visitor, page):
+    page.shop.page(
+        "/thanks", f"<script>{bought('order-twice')}</script>", head=page.tag(data_pixel="off")
+    )
+
+    await visitor.goes_to("/thanks")
+    await visitor.settles()
+    other = await visitor.other_tab()
+    await other.goto(page.shop.origin + "/thanks")
+    await other.wait_for_load_state("networkidle")
+
+    assert len(visitor.conversions()) == 1
+
+
+async def test_the_queue_is_bounded_and_the_newest_stay(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(
+        "for (let n = 0; n < 60; n++) twite('purchase', {order_id: n, email: 'a@example.com'})"
+    )
+    await asyncio.sleep(0.2)
+    kept = [key.rpartition(" ")[2] for key in await visitor.kept()]
+
+    assert (len(kept) <= 41, "59" in kept, "0" in kept) == (True, True, False)
+
+
+async def test_a_backlog_leaves_in_messages_of_a_bounded_size(visitor, page):
+    lines = "Array.from({length: 30}, (_, n) => ({id: n, name: 'x'.repeat(100)}))"
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(
+        "for (let n = 0; n < 25; n++) twite('purchase', {order_id: 'backlog-' + n,"
+        f" email: 'a@example.com', contents: {lines}}})"
+    )
+    await visitor.waits_for_a_failure()
+    visitor.requests.clear()
+    await visitor.context.set_offline(False)
+    await until(lambda: len(page.sent()) == 25)
+
+    sizes = [len(request.post_data or "") for request in visitor.requests]
+    assert (len(sizes) > 3, max(sizes) < 64_000) == (True, True)
+
+
+async def test_a_basket_too_large_for_a_beacon_is_left_out_and_the_sale_is_not(visitor, page):
+    lines = "Array.from({length: 900}, (_, n) => ({id: n, name: 'x'.repeat(100)}))"
+
+    await visitor.goes_to("/")
+    await visitor.does(
+        f"twite('purchase', {{order_id: 'large', email: 'a@example.com', contents: {lines}}})"
+    )
+    await until(lambda: page.counted("large") == BY_API)
+
+    assert "contents" not in page.sent()[0]
+
+
+async def test_what_is_too_old_is_given_up(visitor, page):
+    one = "{event: 'purchase', at: Date.now() - 4 * 864e5}"
+    old = f"{{key: 'twite:1old', tries: 1, until: 0, one: {one}}}"
+    await visitor.goes_to("/elsewhere")
+    await visitor.does(f"localStorage.setItem('twite:1old', JSON.stringify({old}))")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-new"))
+    await until(lambda: page.counted("order-new") == BY_API)
+
+    assert [sent["conversion_id"] for sent in await visitor.sends()] == ["order-new"]
+    assert await visitor.kept() == []
+
+
+async def test_when_it_happened_is_right_though_the_browsers_clock_is_not(visitor, page):
+    await visitor.context.add_init_script("const now = Date.now; Date.now = () => now() - 9e10")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-clock"))
+    await until(lambda: page.counted("order-clock") == BY_API)
+
+    assert page.sent()[0]["conversion_time"][:10] == page.today()

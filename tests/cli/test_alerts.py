@@ -1,0 +1,173 @@
+import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.times import spelled
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW
+
+HELD = Alert(
+    id="a",
+    kind=Kind.CONVERSIONS_HELD,
+    subject="o8z6j",
+    reason="3 conversions are held",
+    opened_at=NOW,
+    said_at=NOW,
+    news=None,
+)
+OVER = Alert(
+    id="b",
+    kind=Kind.DEAD_LETTERS,
+    subject="o8z6j",
+    reason="12 conversions are dead",
+    opened_at=NOW,
+    said_at=NOW,
+    news=Phase.RESOLVED,
+    resolved_at=NOW + 1,
+)
+
+
+class Chat(BaseHTTPRequestHandler):
+    """Takes a message or not, as its server says, and keeps it."""
+
+    def do_POST(self):
+        self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+        self.server.signed.append(self.headers["webhook-signature"])
+        self.send_response(self.server.status)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.end_headers()
+        self.wfile.write(b"no such \x1b[2Jchannel")
+
+    def log_message(self, *_said):
+        pass
+
+
+@pytest.fixture
+def chat():
+    server = HTTPServer(("127.0.0.1", 0), Chat)
+    server.bodies, server.signed, server.status = [], [], 200
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def with_webhook(path, chat, secret=""):
+    address = f"http://127.0.0.1:{chat.server_port}/hook?token=t0"
+    line = f'\n[alerts]\nwebhook = "{address}"\n{secret}\n[[pixel]]'
+    path.write_text(path.read_text().replace("\n[[pixel]]", line))
+    return path
+
+
+def keeping(path, *alerts):
+    async def keep():
+        store = await SQLiteStore.open(str(path.parent / "twite.db"))
+        await store.keep(alerts)
+        await store.close()
+
+    asyncio.run(keep())
+
+
+def test_open_alerts_are_a_table_and_a_failure(command, shop):
+    keeping(shop, HELD, OVER)
+
+    code, out, err = command("alerts", "list", "--config", str(shop))
+
+    [line] = [line for line in out.splitlines() if line[0] == "│"]
+    assert (code, err) == (1, "")
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "conversions_held",
+        "o8z6j",
+        spelled(NOW),
+        "3 conversions are held",
+        "docs/how-to/alerts/conversions_held.md",
+    ]
+
+
+def test_open_alerts_are_json_too(command, shop):
+    keeping(shop, HELD, OVER)
+
+    code, out, _ = command("alerts", "list", "--config", str(shop), "--json")
+
+    assert code == 1
+    assert json.loads(out) == [
+        {
+            "code": "conversions_held",
+            "severity": "warning",
+            "subject": "o8z6j",
+            "reason": "3 conversions are held",
+            "opened_at": spelled(NOW),
+            "told": True,
+            "help": "docs/how-to/alerts/conversions_held.md",
+        }
+    ]
+
+
+def test_without_an_open_alert_all_is_well(command, shop):
+    keeping(shop, OVER)
+
+    assert command("alerts", "list", "--config", str(shop)) == (0, "No alert is open.\n", "")
+
+
+def test_what_the_webhook_has_not_taken_is_told(command, shop, chat):
+    keeping(shop, OVER)
+    with_webhook(shop, chat)
+
+    _, _, err = command("alerts", "list", "--config", str(shop))
+
+    assert err == "The webhook has not taken everything yet. Try twite alerts test.\n"
+
+
+def test_a_test_reaches_the_webhook_signed(command, shop, chat):
+    with_webhook(shop, chat, 'secret = "between us"')
+
+    code, out, _ = command("alerts", "test", "--config", str(shop))
+
+    assert code == 0
+    assert out == r"The webhook took it: 200 no such \x1b[2Jchannel" "\n"
+    assert json.loads(chat.bodies[0])["event"] == "test"
+    assert chat.signed[0].startswith("v1,")
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_test_that_is_not_taken_is_a_failure_with_the_answer(command, shop, chat, status):
+    chat.status = status
+    with_webhook(shop, chat)
+
+    code, out, err = command("alerts", "test", "--config", str(shop))
+
+    assert (code, out) == (1, "")
+    assert err == rf"The webhook did not take it: {status} no such \x1b[2Jchannel" "\n"
+    assert len(chat.bodies) == 1
+
+
+def test_a_test_says_what_happened_as_json(command, shop, chat):
+    chat.status = 410
+    with_webhook(shop, chat)
+
+    _, out, _ = command("alerts", "test", "--config", str(shop), "--json")
+
+    assert json.loads(out) == {"taken": False, "status": 410, "reason": "answered 410"}
+
+
+def test_a_webhook_out_of_reach_is_a_failure(command, shop, chat):
+    with_webhook(shop, chat)
+    chat.socket.close()
+
+    code, _, err = command("alerts", "test", "--config", str(shop))
+
+    assert code == 1
+    assert err == "The webhook did not take it: no connection: ClientConnectorError\n"
+
+
+def test_without_a_webhook_there_is_nothing_to_test(command, shop):
+    code, _, err = command("alerts", "test", "--config", str(shop))
+
+    assert code == 1
+    assert err.startswith("Error: alerts.webhook: is missing.")

@@ -1,0 +1,54 @@
+from twite.cli.ignored import ignored_as_json, print_ignored
+from twite.domain.ignored import IgnoredTally
+
+
+def _counted(name, times=1, *, day=20_782):
+    return IgnoredTally(
+        day=day, source="shop", door="ga4", name=name, reason="not_configured", times=times
+    )
+
+
+def _cells(out):
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in out.splitlines()
+        if line[0] == "│"
+    ]
+
+
+def test_what_was_ignored_is_a_table_the_days_together_the_most_frequent_first(capsys):
+    print_ignored([_counted("click", 2), _counted("scroll", 2), _counted("scroll", 3, day=20_783)])
+
+    assert _cells(capsys.readouterr().out) == [
+        ["shop", "ga4", "scroll", "not_configured", "5"],
+        ["shop", "ga4", "click", "not_configured", "2"],
+    ]
+
+
+def test_beyond_twenty_names_the_rest_is_one_line(capsys):
+    print_ignored([_counted(f"name-{number}", 1) for number in range(23)])
+
+    *_, last = _cells(capsys.readouterr().out)
+    assert last == ["…", "", "3 more", "", "3"]
+
+
+def test_nothing_ignored_is_no_table(capsys):
+    print_ignored([])
+
+    assert capsys.readouterr().out == ""
+
+
+def test_a_program_reads_it_day_by_day():
+    assert ignored_as_json([_counted("scroll", 3)]) == {
+        "ignored": [
+            {
+                "day": "2026-11-25",
+                "source": "shop",
+                "door": "ga4",
+                "name": "scroll",
+                "reason": "not_configured",
+                "times": 3,
+            }
+        ]
+    }
+    assert ignored_as_json([]) == {}

@@ -1,0 +1,48 @@
+"""One notice of each kind, so that every metric has a series to look at."""
+
+from twite.domain.alert import Alert, Kind, Phase
+from twite.gateway.forecast import Forecast
+from twite.gateway.notices import (
+    Accepted,
+    Alerted,
+    Attempted,
+    IgnoredSome,
+    Judged,
+    Looked,
+    Misdated,
+    Moved,
+    Paused,
+    Told,
+    Troubled,
+)
+from twite.gateway.outlook import Space
+
+PIXEL = "o8z6j"
+ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1)
+EVERY_NOTICE = (
+    Accepted(source="shop", accepted=1, duplicates=1, suppressed=1, rejected=1),
+    IgnoredSome(source="shop", door="ga4", reasons={"unnamed": 1}),
+    Judged(source="shop", verdicts={("suppress", "storage"): 1}),
+    Attempted(
+        pixel=PIXEL,
+        event="o8z6k",
+        outcome="errored",
+        status=503,
+        conversions=2,
+        took=7,
+        ambiguous=True,
+        isolating=True,
+        again=1,
+    ),
+    Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited=(5,)),
+    Paused(pixel=PIXEL, reason="404"),
+    Misdated(offset=7_000),
+    Troubled(where="sweep", reason="full"),
+    Alerted(alert=ALERT, phase=Phase.OPENED),
+    Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED),
+    Looked(
+        at=2,
+        forecasts=(Forecast(pixel=PIXEL),),
+        space=Space(free=1, files={"database": 1}),
+    ),
+)

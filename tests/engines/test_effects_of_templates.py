@@ -1,0 +1,293 @@
+"""What a template asks for, as values."""
+
+import pytest
+from template_stage import NOW, call, ran, returned, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.effects import (
+    Body,
+    BrowserPixel,
+    Claim,
+    Forget,
+    Header,
+    Keep,
+    Log,
+    Message,
+    PixelBody,
+    Request,
+    Respond,
+    RunContainer,
+    Service,
+    SetCookie,
+    Status,
+)
+from twite.sgtm.sandbox import Answer, Container, Outcome
+from twite.sgtm.template import Kind
+
+
+def effects(code: str, **changed: object) -> tuple[object, ...]:
+    turn = ran(code, **changed)
+    assert turn.error is None, turn.error
+    return turn.effects
+
+
+def test_the_response_is_made_of_parts():
+    code = """
+    require('setResponseStatus')(201);
+    require('setResponseHeader')('X-One', 1);
+    require('setResponseHeader')('X-Two', undefined);
+    require('setResponseBody')('aGk=', 'base64');
+    require('setPixelResponse')();
+    require('returnResponse')();
+    """
+
+    assert effects(code) == (
+        Status(code=201),
+        Header(name="x-one", value="1"),
+        Header(name="x-two"),
+        Body(text="aGk=", encoding="base64"),
+        PixelBody(),
+        Respond(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", SetCookie(name="c", value="a%20b")),
+        (", {}, true", SetCookie(name="c", value="a b")),
+        (
+            ", {domain: 'auto', path: '/', 'max-age': 60, secure: true, httpOnly: true, "
+            "sameSite: 'lax', fallbackDomain: 'f.example'}",
+            SetCookie(
+                name="c",
+                value="a%20b",
+                domain="auto",
+                path="/",
+                max_age=60,
+                secure=True,
+                http_only=True,
+                same_site="lax",
+                fallback_domain="f.example",
+            ),
+        ),
+        (
+            ", {HttpOnly: true, samesite: 'None', Expires: 'x'}",
+            SetCookie(name="c", value="a%20b", http_only=True, same_site="None", expires="x"),
+        ),
+    ],
+)
+def test_a_cookie_with_its_options_in_any_case(options, expected):
+    assert effects(f"require('setCookie')('c', 'a b'{options});") == (expected,)
+
+
+def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_response():
+    code = """
+    const pixel = require('sendPixelFromBrowser');
+    const before = pixel('https://p.example/a');
+    require('returnResponse')();
+    return [before, pixel('https://p.example/b')];
+    """
+
+    able, unable = ran(code, browser_pixels=True), ran(code)
+
+    assert able.returned == [True, False]
+    assert able.effects == (BrowserPixel(url="https://p.example/a"), Respond())
+    assert unable.returned == [False, False]
+
+
+def test_a_log_writes_objects_as_json_and_the_rest_as_text():
+    assert effects("require('logToConsole')('a', 1, null, {b: [2]}, undefined, true);") == (
+        Log(text='a 1 null {"b":[2]} undefined true'),
+    )
+
+
+def test_a_message_is_heard_at_once_here_and_asked_for_elsewhere():
+    code = """
+    const seen = [];
+    require('addMessageListener')('done', (type, message) => seen.push([type, message]));
+    const send = require('sendMessage');
+    send('done', {a: 1});
+    send('done', 'not an object');
+    send(7, [1]);
+    return [seen, require('hasMessageListener')('done'), require('hasMessageListener')('other')];
+    """
+
+    turn = ran(code, listened=("other",))
+
+    assert turn.returned == [[["done", {"a": 1}]], True, True]
+    assert turn.effects == (
+        Message(type="done", content={"a": 1}),
+        Message(type="7", content=[1]),
+    )
+    assert turn.listening == ("done",)
+
+
+def test_a_listener_hears_what_another_template_sends():
+    code = """
+    require('addMessageListener')('done', (type, message) => require('logToConsole')(message));
+    """
+    engine = QuickJsEngine(template(code))
+    first = engine.start(call())
+
+    heard = engine.resume(first.run, (Answer(id=0, type="done", value={"a": 1}),), now=NOW)
+
+    assert heard.effects == (Log(text='{"a":1}'),)
+
+
+def test_the_storage_gives_copies_and_asks_for_each_change():
+    code = """
+    const storage = require('templateDataStorage');
+    const held = storage.getItemCopy('held');
+    held.a = 'changed';
+    storage.setItemCopy('new', {b: 1});
+    storage.setItemCopy('gone', null);
+    storage.removeItem('old');
+    const seen = [storage.getItemCopy('held'), storage.getItemCopy('new'), storage.getItemCopy('x')];
+    storage.clear();
+    return [seen, storage.getItemCopy('held')];
+    """
+
+    turn = ran(code, storage={"held": {"a": 1}})
+
+    assert turn.returned == [[{"a": 1}, {"b": 1}, None], None]
+    assert turn.effects == (
+        Keep(key="new", value={"b": 1}),
+        Keep(key="gone"),
+        Keep(key="old"),
+        Forget(),
+    )
+
+
+CLIENT = """
+require('claimRequest')();
+const getEventData = require('getEventData');
+const log = require('logToConsole');
+require('runContainer')({event_name: 'a'},
+  (bind) => bind(() => log('complete', getEventData('event_name')))(),
+  (bind) => bind(() => log('start', getEventData('event_name')))());
+"""
+
+
+def test_a_client_claims_and_runs_the_container_for_an_event():
+    engine = QuickJsEngine(template(CLIENT, kind=Kind.CLIENT))
+
+    first = engine.start(call())
+    started = engine.resume(first.run, (Answer(id=1, phase="start"),), now=NOW)
+    ended = engine.resume(first.run, (Answer(id=1, phase="complete"),), now=NOW)
+
+    assert first.effects == (
+        Claim(),
+        RunContainer(id=1, event={"event_name": "a"}, on_start=True, on_complete=True),
+    )
+    assert (started.effects, started.waiting) == ((Log(text="start a"),), (1,))
+    assert (ended.effects, ended.done) == ((Log(text="complete a"),), True)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("require('claimRequest')();", Kind.TAG),
+        ("require('callLater')(() => require('claimRequest')());", Kind.CLIENT),
+        ("require('runContainer')({});", Kind.CLIENT),
+    ],
+)
+def test_a_request_is_claimed_by_a_client_alone_at_once_and_before_the_container_runs(code, kind):
+    turn = ran(code, kind=kind)
+
+    assert turn.error is not None
+    assert turn.effects == ()
+
+
+def test_the_services_of_google_are_asked_for_by_name():
+    code = """
+    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, [{a: 1}]);
+    const Firestore = require('Firestore');
+    Firestore.read('c/1', {projectId: 'p'});
+    Firestore.write('c/1', {a: 1});
+    Firestore.query('c', [['a', '==', 1]]);
+    require('getGoogleScript')('GTAG', {id: 'G-1'});
+    require('sendEventToGoogleAnalytics')({event_name: 'a'});
+    """
+
+    assert effects(code) == (
+        Service(
+            id=1,
+            name="BigQuery.insert",
+            arguments=[{"datasetId": "d", "tableId": "t"}, [{"a": 1}], None],
+        ),
+        Service(id=2, name="Firestore.read", arguments=["c/1", {"projectId": "p"}]),
+        Service(id=3, name="Firestore.write", arguments=["c/1", {"a": 1}, None]),
+        Service(id=4, name="Firestore.query", arguments=["c", [["a", "==", 1]], {"limit": 5}]),
+        Service(id=5, name="getGoogleScript", arguments=["GTAG", {"id": "G-1"}]),
+        Service(id=6, name="sendEventToGoogleAnalytics", arguments=[{"event_name": "a"}]),
+    )
+
+
+def test_a_service_that_is_not_configured_says_so_to_the_template():
+    code = """
+    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((trouble) => {
+      require('logToConsole')(trouble.reason);
+      data.gtmOnFailure();
+    });
+    """
+    engine = QuickJsEngine(template(code))
+    first = engine.start(call())
+
+    last = engine.resume(first.run, (Answer(id=1, reason="not_configured"),), now=NOW)
+
+    assert (last.effects, last.outcome) == ((Log(text="not_configured"),), Outcome.FAILURE)
+
+
+def test_a_transaction_begins_runs_and_is_committed():
+    code = """
+    require('Firestore').runTransaction((id) => require('Promise').create((resolve) => resolve(id)));
+    """
+    engine = QuickJsEngine(template(code))
+    first = engine.start(call())
+
+    second = engine.resume(first.run, (Answer(id=1, value="t1"),), now=NOW)
+
+    assert first.effects == (Service(id=1, name="Firestore.begin", arguments=[None]),)
+    assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", None]),)
+
+
+def test_googles_authorization_goes_with_the_request_as_scopes():
+    code = """
+    const authorization = require('getGoogleAuth')({scopes: ['https://scope.example']});
+    require('sendHttpRequest')('https://api.example/', {authorization: authorization});
+    require('sendHttpRequest')('https://api.example/', {authorization: {scopes: ['forged']}});
+    """
+
+    asked = [one for one in effects(code) if isinstance(one, Request)]
+
+    assert [one.authorization for one in asked] == [("https://scope.example",), ()]
+
+
+def test_a_variable_returns_its_value_and_a_function_is_none():
+    assert returned("return {a: [1, 'b'], f: () => 1};", kind=Kind.VARIABLE) == {"a": [1, "b"]}
+    assert ran("return () => 1;", kind=Kind.VARIABLE).returned is None
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("data.gtmOnSuccess();", Outcome.SUCCESS),
+        ("data.gtmOnFailure();", Outcome.FAILURE),
+        ("data.gtmOnFailure(); data.gtmOnSuccess();", Outcome.FAILURE),
+        ("", Outcome.SILENT),
+    ],
+)
+def test_a_tag_says_once_what_became_of_it(code, outcome):
+    assert ran(code).outcome == outcome
+
+
+def test_debug_logs_are_written_where_somebody_looks():
+    grants = (template("").grants[0].__class__(permission="logging", parameters={}),)
+    code = "require('logToConsole')('x');"
+
+    quiet = ran(code, grants=grants)
+    shown = ran(code, grants=grants, container=Container(debug_mode=True))
+
+    assert (quiet.effects, quiet.error) == ((), None)
+    assert shown.effects == (Log(text="x"),)

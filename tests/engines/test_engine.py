@@ -1,0 +1,160 @@
+"""The engine: limits, recycling, threads, and that it knows every API."""
+
+import threading
+
+import pytest
+from template_stage import NOW, call, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.apis import APIS
+from twite.sgtm.effects import Log
+from twite.sgtm.permissions import Policy
+from twite.sgtm.sandbox import Limits
+from twite.sgtm.template import TemplateUnusable
+
+COUNTS = """
+const storage = require('templateDataStorage');
+return require('getType')(storage.getItemCopy('x'));
+"""
+
+
+def test_the_engine_knows_the_apis_that_are_listed_and_no_other():
+    assert QuickJsEngine(template("")).apis() == tuple(sorted(APIS))
+
+
+def test_an_engine_returns_the_same_for_the_same_call():
+    engine = QuickJsEngine(template("return require('generateRandom')(0, 1e9);"))
+
+    turns = [engine.start(call(seed=5)) for _ in range(3)]
+
+    assert len({turn.returned for turn in turns}) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("for (;;) {}", "the run took too much time"),
+        ("const all = []; for (;;) all.push('x'.repeat(1e5) + all.length);", "too much memory"),
+        (
+            "for (;;) require('logToConsole')('x');",
+            "more than 500 effects",
+        ),
+        ("require('logToConsole')('x'.repeat(2e6));", "more than 1048576 characters of effects"),
+        ("const deep = () => deep(); deep();", "Maximum call stack size exceeded"),
+    ],
+)
+def test_a_passed_limit_is_named(code, error):
+    engine = QuickJsEngine(template(code), limits=Limits(time=0.1))
+
+    turn = engine.start(call())
+
+    assert error in (turn.error or "")
+    assert turn.done
+
+
+def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():
+    engine = QuickJsEngine(
+        template("if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/');"),
+        limits=Limits(time=0.05),
+    )
+    waiting = engine.start(call())
+    engine.start(call(fields={"bad": True}))
+
+    lost = engine.resume(waiting.run, (), now=NOW)
+
+    assert lost.error == "the run is not known: it ended, or a limit was passed"
+
+
+def test_a_run_that_was_ended_is_not_known_any_more():
+    engine = QuickJsEngine(template("require('sendHttpGet')('https://a.example/');"))
+    waiting = engine.start(call())
+
+    engine.end(waiting.run)
+
+    assert engine.resume(waiting.run, (), now=NOW).error is not None
+
+
+def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
+    code = "if (data.wait) require('sendHttpGet')('https://a.example/');"
+    engine = QuickJsEngine(template(code), limits=Limits(recycle_after=2))
+
+    waiting = engine.start(call(fields={"wait": True}))
+    numbers = [engine.start(call()).run for _ in range(3)]
+    engine.end(waiting.run)
+    after = engine.start(call()).run
+
+    assert (waiting.run, numbers, after) == (1, [2, 3, 4], 1)
+
+
+def test_a_context_does_not_grow_with_its_runs():
+    engine = QuickJsEngine(
+        template("require('sendHttpGet')('https://a.example/').then(() => data.gtmOnSuccess());")
+    )
+
+    def runs(count: int) -> int:
+        for _ in range(count):
+            engine.end(engine.start(call(event={"a": "x" * 100})).run)
+        return engine.memory()
+
+    runs(500)
+    first = runs(200)
+
+    assert runs(2_000) < first * 1.3
+
+
+def test_a_context_runs_in_its_own_thread_alone():
+    engine = QuickJsEngine(template(""))
+    caught: list[Exception] = []
+
+    def elsewhere() -> None:
+        try:
+            engine.start(call())
+        except RuntimeError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [("const a = ;", 1), ("\n\nconst a = 1;\nconst a = 2;", 4), ("return 1;\n}\nfoo(", 3)],
+)
+def test_code_that_is_no_javascript_is_refused_with_its_line(code, line):
+    with pytest.raises(TemplateUnusable) as caught:
+        QuickJsEngine(template(code))
+
+    assert (caught.value.section, caught.value.line) == ("SANDBOXED_JS_FOR_SERVER", line)
+
+
+def test_an_effect_that_got_past_the_sandbox_is_not_performed():
+    engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
+    # As if a template had found a way round the question that each call asks.
+    engine._policy = Policy()  # noqa: SLF001  # the second guard, alone
+
+    turn = engine.start(call())
+
+    assert turn.error == "an effect that logging does not allow"
+    assert turn.effects == ()
+
+
+def test_a_name_that_every_object_has_can_be_given_to_one():
+    code = """
+    const found = {};
+    const names = ['constructor', 'toString', 'valueOf', 'hasOwnProperty', '__proto__'];
+    names.forEach((name) => { found[name] = name; });
+    require('logToConsole')(found);
+    """
+
+    turn = QuickJsEngine(template(code)).start(call())
+
+    assert turn.error is None
+    assert turn.effects == (
+        Log(
+            text='{"constructor":"constructor","toString":"toString","valueOf":"valueOf",'
+            '"hasOwnProperty":"hasOwnProperty","__proto__":"__proto__"}'
+        ),
+    )

@@ -1,0 +1,177 @@
+"""Each call asks: denied, it throws, and the log names the permission."""
+
+import pytest
+from template_stage import ALL, incoming, ran, returned
+
+from twite.sgtm.apis import APIS
+from twite.sgtm.effects import Log
+from twite.sgtm.permissions import Grant
+from twite.sgtm.template import Kind
+
+CALLS = {
+    "BigQuery": "require('BigQuery').insert({datasetId: 'd', tableId: 't'}, [])",
+    "Firestore": "require('Firestore').read('a/b')",
+    "addEventCallback": "require('addEventCallback')(() => {})",
+    "addMessageListener": "require('addMessageListener')('a', () => {})",
+    "getAllEventData": "require('getAllEventData')()",
+    "getClientName": "require('getClientName')()",
+    "getContainerVersion": "require('getContainerVersion')()",
+    "getCookieValues": "require('getCookieValues')('a')",
+    "getEventData": "require('getEventData')('a')",
+    "getGoogleAuth": "require('getGoogleAuth')({scopes: ['a']})",
+    "getGoogleScript": "require('getGoogleScript')('GTAG')",
+    "getRemoteAddress": "require('getRemoteAddress')()",
+    "getRequestBody": "require('getRequestBody')()",
+    "getRequestHeader": "require('getRequestHeader')('a')",
+    "getRequestPath": "require('getRequestPath')()",
+    "getRequestQueryParameter": "require('getRequestQueryParameter')('a')",
+    "getRequestQueryParameters": "require('getRequestQueryParameters')()",
+    "getRequestQueryString": "require('getRequestQueryString')()",
+    "hasMessageListener": "require('hasMessageListener')('a')",
+    "hmacSha256": "require('hmacSha256')('a', 'key')",
+    "isRequestMpv1": "require('isRequestMpv1')()",
+    "isRequestMpv2": "require('isRequestMpv2')()",
+    "extractEventsFromMpv2": "require('extractEventsFromMpv2')()",
+    "logToConsole": "require('logToConsole')('a')",
+    "returnResponse": "require('returnResponse')()",
+    "runContainer": "require('runContainer')({})",
+    "sendEventToGoogleAnalytics": "require('sendEventToGoogleAnalytics')({})",
+    "sendHttpGet": "require('sendHttpGet')('https://a.example/')",
+    "sendHttpRequest": "require('sendHttpRequest')('https://a.example/')",
+    "sendMessage": "require('sendMessage')('a', {})",
+    "sendPixelFromBrowser": "require('sendPixelFromBrowser')('https://a.example/')",
+    "setCookie": "require('setCookie')('a', 'b')",
+    "setPixelResponse": "require('setPixelResponse')()",
+    "setResponseBody": "require('setResponseBody')('a')",
+    "setResponseHeader": "require('setResponseHeader')('a', 'b')",
+    "setResponseStatus": "require('setResponseStatus')(200)",
+    "templateDataStorage": "require('templateDataStorage').getItemCopy('a')",
+}
+ASKING = {name: api.permission for name, api in APIS.items() if api.permission is not None}
+
+
+def test_every_api_that_needs_a_permission_is_tried_here():
+    assert set(CALLS) | {"extractEventsFromMpv1"} == set(ASKING)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_without_its_permission_a_call_throws_and_the_log_names_it(name):
+    without = tuple(grant for grant in ALL if grant.permission != ASKING[name])
+
+    turn = ran(f"{CALLS[name]};", grants=without)
+
+    assert turn.error is not None
+    assert turn.error.startswith(f"Error: permission denied: {ASKING[name]}")
+    assert [one.denied for one in turn.effects if isinstance(one, Log)] == [ASKING[name]]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_with_its_permission_alone_a_call_is_not_denied(name):
+    only = tuple(grant for grant in ALL if grant.permission == ASKING[name])
+    claimed = "require('claimRequest')();" if name == "runContainer" else ""
+
+    turn = ran(f"{claimed}{CALLS[name]};", grants=only, kind=Kind.CLIENT)
+
+    assert "permission denied" not in (turn.error or "")
+
+
+@pytest.mark.parametrize("name", sorted(set(APIS) - set(ASKING)))
+def test_an_api_that_needs_no_permission_is_there_without_any(name):
+    assert ran(f"require('{name}');", grants=()).error is None
+
+
+def test_a_denied_call_can_be_foreseen():
+    code = """
+    const ask = require('queryPermission');
+    return [
+      ask('send_http', 'https://a.example/x'), ask('send_http', 'https://b.example/'),
+      ask('get_cookies', 'one'), ask('get_cookies', 'two'),
+      ask('set_cookies', 'one', {secure: true}), ask('set_cookies', 'one', {}),
+      ask('read_request', 'header', 'Referer'), ask('read_request', 'header', 'cookie'),
+      ask('read_request', 'path'), ask('read_event_data', 'user_data.email'),
+      ask('read_event_data', 'items'), ask('read_event_data'), ask('logging'), ask('nonsense'),
+      ask('access_response', 'write', 'header', 'a'), ask('use_message', 'send', 'a'),
+      ask('use_message', 'listen', 'a')
+    ];
+    """
+    grants = (
+        Grant(
+            permission="send_http",
+            parameters={"allowedUrls": "specific", "urls": ["https://a.example/"]},
+        ),
+        Grant(
+            permission="get_cookies", parameters={"cookieAccess": "specific", "cookieNames": ["one"]}
+        ),
+        Grant(
+            permission="set_cookies",
+            parameters={"allowedCookies": [{"name": "one", "secure": "require_secure"}]},
+        ),
+        Grant(
+            permission="read_request",
+            parameters={
+                "requestAccess": "specific",
+                "headersAllowed": True,
+                "headerAccess": "specific",
+                "headerWhitelist": [{"headerName": "referer"}],
+            },
+        ),
+        Grant(
+            permission="read_event_data",
+            parameters={"eventDataAccess": "specific", "keyPatterns": ["user_data.*"]},
+        ),
+        Grant(permission="logging", parameters={"environments": "debug"}),
+        Grant(
+            permission="use_message",
+            parameters={
+                "allowedActions": "specific",
+                "messageTypes": [{"type": "a", "action": "send"}],
+            },
+        ),
+    )
+
+    assert returned(code, grants=grants) == [
+        *(True, False, True, False, True, False, True, False, False),
+        *(True, False, False, False, False, False, True, False),
+    ]
+
+
+def test_the_whole_event_needs_the_grant_of_all_of_it():
+    grants = (
+        Grant(
+            permission="read_event_data",
+            parameters={"eventDataAccess": "specific", "keyPatterns": ["items"]},
+        ),
+    )
+
+    some = returned("return require('getEventData')('items');", grants=grants, event={"items": [1]})
+    whole = ran("require('getAllEventData')();", grants=grants)
+
+    assert some == [1]
+    assert whole.error == "Error: permission denied: read_event_data (all of it)"
+
+
+def test_a_refusal_names_the_address_without_what_is_asked_there():
+    turn = ran("require('sendHttpRequest')('https://b.example/x?email=a');", grants=())
+
+    assert turn.error == "Error: permission denied: send_http (https://b.example/x)"
+
+
+def test_a_header_that_is_not_granted_cannot_be_read_under_another_spelling():
+    grants = (
+        Grant(
+            permission="read_request",
+            parameters={
+                "requestAccess": "specific",
+                "headersAllowed": True,
+                "headerAccess": "specific",
+                "headerWhitelist": [{"headerName": "Referer"}],
+            },
+        ),
+    )
+    request = incoming({"referer": "r", "cookie": "c"})
+
+    allowed = returned("return require('getRequestHeader')('REFERER');", grants=grants, request=request)
+    denied = ran("require('getRequestHeader')('Cookie');", grants=grants, request=request)
+
+    assert allowed == "r"
+    assert denied.error is not None

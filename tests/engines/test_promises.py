@@ -1,0 +1,206 @@
+"""Promises, callLater and the two forms of a request."""
+
+from template_stage import NOW, call, ran, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.effects import Log, Request
+from twite.sgtm.sandbox import Answer, Outcome
+
+ORDER = """
+const log = require('logToConsole');
+const Promise = require('Promise');
+require('callLater')(() => log('later'));
+Promise.create((resolve) => { log('now'); resolve(1); })
+  .then((value) => { log('then ' + value); throw 'x'; })
+  .catch((reason) => { log('catch ' + reason); return 2; })
+  .finally(() => { log('finally'); return 9; })
+  .then((value) => log('end ' + value));
+log('code');
+"""
+SENDS = """
+require('sendHttpRequest')('https://api.example/x?a=1', {
+  method: 'post', headers: {'X-One': 1, 'X-Two': undefined}, timeout: 500
+}, 'body').then(
+  (answer) => { require('logToConsole')(answer); data.gtmOnSuccess(); },
+  (trouble) => { require('logToConsole')(trouble); data.gtmOnFailure(); });
+"""
+LEGACY = """
+require('sendHttpRequest')('https://api.example/x', (status, headers, body) => {
+  require('logToConsole')(status, headers, body);
+  if (status === 200) data.gtmOnSuccess(); else data.gtmOnFailure();
+}, {method: 'POST'}, 'body');
+"""
+
+
+def texts(turn):
+    return [effect.text for effect in turn.effects if isinstance(effect, Log)]
+
+
+def test_what_is_promised_comes_after_the_code_and_before_what_is_called_later():
+    assert texts(ran(ORDER)) == [
+        "now",
+        "code",
+        "then 1",
+        "catch x",
+        "finally",
+        "end 2",
+        "later",
+    ]
+
+
+def test_all_waits_for_all_and_for_the_first_that_fails():
+    code = """
+    const log = require('logToConsole');
+    const Promise = require('Promise');
+    const failing = Promise.create((resolve, reject) => reject('no'));
+    Promise.all([1, Promise.create((resolve) => resolve(2))]).then((all) => log(all));
+    Promise.all([]).then((all) => log(all));
+    Promise.all([1, failing]).catch((reason) => log(reason));
+    """
+
+    assert sorted(texts(ran(code))) == ["[1,2]", "[]", "no"]
+
+
+def test_a_promise_takes_on_what_another_becomes():
+    code = """
+    const Promise = require('Promise');
+    Promise.create((resolve) => resolve(Promise.create((other) => other('deep'))))
+      .then((value) => ({then: (done) => done(value + 'er')}))
+      .then((value) => require('logToConsole')(value));
+    """
+
+    assert texts(ran(code)) == ["deeper"]
+
+
+def test_a_promise_that_nobody_settles_is_rejected_after_five_seconds():
+    code = """
+    require('Promise').create(() => {}).catch((reason) => {
+      require('logToConsole')(reason);
+      data.gtmOnFailure();
+    });
+    """
+    engine = QuickJsEngine(template(code))
+
+    first = engine.start(call())
+    early = engine.resume(first.run, (), now=NOW + 4_999)
+    late = engine.resume(first.run, (), now=NOW + 5_000)
+
+    assert (first.wake_at, first.done) == (NOW + 5_000, False)
+    assert (early.outcome, early.done) == (Outcome.SILENT, False)
+    assert (late.outcome, late.done) == (Outcome.FAILURE, True)
+    assert texts(late) == ['{"reason":"timed_out"}']
+
+
+def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
+    turn = ran("require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();")
+
+    assert (turn.outcome, turn.error) == (Outcome.SUCCESS, None)
+    assert turn.effects == (
+        Log(text='a rejected promise that nothing caught: "why"', own=True),
+    )
+
+
+def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
+    engine = QuickJsEngine(template(SENDS))
+
+    first = engine.start(call())
+    last = engine.resume(
+        first.run,
+        (Answer(id=1, status=201, headers={"a": "b"}, body="text"),),
+        now=NOW + 10,
+    )
+
+    assert first.effects == (
+        Request(
+            id=1,
+            url="https://api.example/x?a=1",
+            method="POST",
+            headers={"X-One": "1"},
+            body="body",
+            timeout=500,
+        ),
+    )
+    assert (first.waiting, first.outcome) == ((1,), Outcome.SILENT)
+    assert texts(last) == ['{"statusCode":201,"headers":{"a":"b"},"body":"text"}']
+    assert (last.outcome, last.done) == (Outcome.SUCCESS, True)
+
+
+def test_a_request_that_failed_rejects_the_promise():
+    engine = QuickJsEngine(template(SENDS))
+    first = engine.start(call())
+
+    last = engine.resume(first.run, (Answer(id=1, reason="failed"),), now=NOW)
+
+    assert (texts(last), last.outcome) == (['{"reason":"failed"}'], Outcome.FAILURE)
+
+
+def test_an_answer_after_the_promise_ran_out_changes_nothing():
+    engine = QuickJsEngine(template(SENDS))
+    first = engine.start(call())
+
+    late = engine.resume(first.run, (), now=NOW + 5_000)
+    later = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW + 6_000)
+
+    assert (late.outcome, late.waiting) == (Outcome.FAILURE, (1,))
+    assert (later.outcome, later.effects, later.done) == (Outcome.FAILURE, (), True)
+
+
+def test_the_callback_form_is_called_with_status_headers_and_body():
+    engine = QuickJsEngine(template(LEGACY))
+    first = engine.start(call())
+
+    last = engine.resume(first.run, (Answer(id=1, status=200, body="ok"),), now=NOW)
+
+    assert first.returned is None
+    assert first.wake_at is None  # a callback has no five seconds
+    assert (texts(last), last.outcome) == (["200 {} ok"], Outcome.SUCCESS)
+
+
+def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1():
+    heard = []
+    for reason in ("failed", "timed_out"):
+        engine = QuickJsEngine(template(LEGACY))
+        first = engine.start(call())
+        heard += texts(engine.resume(first.run, (Answer(id=1, reason=reason),), now=NOW))
+
+    assert heard == ["0 {} undefined", "-1 {} undefined"]
+
+
+def test_an_address_that_is_none_fails_without_an_effect():
+    turn = ran(
+        "require('sendHttpRequest')('nonsense').catch((trouble) => data.gtmOnFailure());"
+        "require('sendHttpGet')('ftp://files.example/', (status) => require('logToConsole')(status));"
+    )
+
+    assert (turn.outcome, texts(turn), turn.done) == (Outcome.FAILURE, ["0"], True)
+
+
+def test_a_get_has_no_body_and_takes_both_forms():
+    turn = ran(
+        "require('sendHttpGet')('https://api.example/a', {headers: {A: 'b'}});"
+        "require('sendHttpGet')('https://api.example/b', () => {}, {timeout: 7});"
+    )
+
+    assert turn.effects == (
+        Request(id=1, url="https://api.example/a", method="GET", headers={"A": "b"}),
+        Request(id=2, url="https://api.example/b", method="GET", timeout=7),
+    )
+
+
+def test_two_runs_that_wait_do_not_mix():
+    engine = QuickJsEngine(template(SENDS))
+    first, second = engine.start(call()), engine.start(call())
+
+    answers = [
+        engine.resume(run, (Answer(id=1, status=status, body=""),), now=NOW)
+        for run, status in ((second.run, 202), (first.run, 201))
+    ]
+
+    assert [texts(one)[0][:17] for one in answers] == ['{"statusCode":202', '{"statusCode":201']
+
+
+def test_what_is_thrown_in_a_callback_ends_the_run_with_an_error():
+    turn = ran("require('callLater')(() => { null.x; }); data.gtmOnSuccess();")
+
+    assert turn.error == "TypeError: cannot read property 'x' of null"
+    assert turn.done

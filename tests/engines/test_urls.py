@@ -1,0 +1,107 @@
+"""parseUrl by the WHATWG's standard. Expected values are those of Node 20 but for `^` in a path,
+which the standard has come to escape."""
+
+import pytest
+from template_stage import returned
+
+PARTS = (
+    "href",
+    "origin",
+    "protocol",
+    "username",
+    "password",
+    "host",
+    "hostname",
+    "port",
+    "pathname",
+    "search",
+    "hash",
+)
+
+
+def parsed(address: str) -> dict[str, object] | None:
+    code = "const url = require('parseUrl')(data.url); return url === undefined ? null : url;"
+    return returned(code, fields={"url": address})
+
+
+def test_all_parts_of_an_address():
+    found = parsed("https://user:pa:ss@Shop.Example:8443/a/../b c?x=1&x=2&y=%C3%A4+z&=&w#frag ment")
+
+    assert found == {
+        "href": "https://user:pa%3Ass@shop.example:8443/b%20c?x=1&x=2&y=%C3%A4+z&=&w#frag%20ment",
+        "origin": "https://shop.example:8443",
+        "protocol": "https:",
+        "username": "user",
+        "password": "pa%3Ass",
+        "host": "shop.example:8443",
+        "hostname": "shop.example",
+        "port": "8443",
+        "pathname": "/b%20c",
+        "search": "?x=1&x=2&y=%C3%A4+z&=&w",
+        "searchParams": {"x": ["1", "2"], "y": "ä z", "": "", "w": ""},
+        "hash": "#frag%20ment",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "href"),
+    [
+        ("https:shop.example", "https://shop.example/"),
+        ("https:\\\\shop.example\\a", "https://shop.example/a"),
+        ("  ht\ntps://shop.example\t/ ", "https://shop.example/"),
+        ("https://shop.example:443/", "https://shop.example/"),
+        ("https://shop.example/%2e%2E/a/./b/..", "https://shop.example/a/"),
+        ("https://shop.example/?#", "https://shop.example/?#"),
+        ("https://münchen.example/ä?ö#ü", "https://xn--mnchen-3ya.example/%C3%A4?%C3%B6#%C3%BC"),
+        ("https://Ａ.example/", "https://a.example/"),
+        ("https://a。example/", "https://a.example/"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+        ("http://4294967295/", "http://255.255.255.255/"),
+        ("http://[1:2::0:7]:80/", "http://[1:2::7]/"),
+        ("http://[::ffff:192.0.2.1]/", "http://[::ffff:c000:201]/"),
+        ("https://a@b@shop.example/", "https://a%40b@shop.example/"),
+        ("https://shop.example/a^b", "https://shop.example/a%5Eb"),
+        ("https://shop.example/?q='\"", "https://shop.example/?q=%27%22"),
+        ("mailto:a@shop.example?b", "mailto:a@shop.example?b"),
+        ("file:c:/x/../..", "file:///c:/"),
+        ("foo://Host/../a", "foo://Host/a"),
+        ("https://shop.example/😀", "https://shop.example/%F0%9F%98%80"),
+    ],
+)
+def test_an_address_is_brought_to_its_one_form(address, href):
+    found = parsed(address)
+
+    assert found is not None
+    assert found["href"] == href
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "abc",
+        "//shop.example",
+        "https://",
+        "https://?x",
+        "https://a b.example/",
+        "https://shop.example:99999/",
+        "https://shop.example:8a/",
+        "https://@/",
+        "http://256.1.1.1/",
+        "http://1.2.3.4.5/",
+        "http://[1::2::3]/",
+        "https://a%00b.example/",
+        "https://a<b.example/",
+        7,
+        None,
+    ],
+)
+def test_what_is_no_address_is_undefined(address):
+    assert parsed(address) is None
+
+
+def test_what_a_query_calls_constructor_is_a_parameter_like_others():
+    found = parsed("https://shop.example/?constructor=1&__proto__=2&toString=3")
+
+    assert found is not None
+    assert found["searchParams"] == {"constructor": "1", "__proto__": "2", "toString": "3"}

@@ -1,0 +1,178 @@
+"""The APIs that compute, against what Google's reference says of each."""
+
+import hashlib
+import hmac
+
+import pytest
+from template_stage import call, ran, returned, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+
+
+def value(expression: str, **changed: object) -> object:
+    return returned(f"return {expression};", **changed)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("require('JSON').parse('{\"a\":[1]}')", {"a": [1]}),
+        ("require('getType')(require('JSON').parse('{'))", "undefined"),
+        ("require('JSON').stringify({a: undefined, b: 1})", '{"b":1}'),
+        ("require('getType')(require('JSON').stringify(undefined))", "undefined"),
+        ("require('makeInteger')('42.9')", 42),
+        ("require('makeInteger')(-1.5)", -1),
+        ("require('makeNumber')('1.5')", 1.5),
+        ("require('makeString')(1.50)", "1.5"),
+        ("require('makeString')(null)", "null"),
+        ("require('encodeUri')('https://a.example/ä b?c=d')", "https://a.example/%C3%A4%20b?c=d"),
+        ("require('encodeUriComponent')('a/b?ä')", "a%2Fb%3F%C3%A4"),
+        ("require('decodeUri')('%C3%A4%2F')", "ä%2F"),
+        ("require('decodeUriComponent')('%C3%A4%2F')", "ä/"),
+        ("require('getType')(require('decodeUriComponent')('%zz'))", "undefined"),
+        ("require('toBase64')('ä?>')", "w6Q/Pg=="),
+        ("require('toBase64')('ä?>', {urlEncoding: true})", "w6Q_Pg"),
+        ("require('fromBase64')('w6Q/Pg==')", "ä?>"),
+        ("require('fromBase64')('w6Q_Pg')", "ä?>"),
+        ("require('getType')(require('fromBase64')('a*b='))", "undefined"),
+        ("require('Object').keys({a: 1, b: 2})", ["a", "b"]),
+        ("require('Object').values({a: 1})", [1]),
+        ("require('Object').entries({a: 1})", [["a", 1]]),
+        ("require('Math').max(1, 3, 2)", 3),
+        ("require('Math').sqrt(9)", 3),
+        ("require('makeTableMap')([{k: 'a', v: 1}, {k: 'b', v: 2}], 'k', 'v')", {"a": 1, "b": 2}),
+        ("require('makeTableMap')([], 'k', 'v')", None),
+        ("require('makeTableMap')('x', 'k', 'v')", None),
+        ("require('getTimestampMillis')()", 1_764_000_000_000),
+        ("require('getTimestamp')()", 1_764_000_000_000),
+    ],
+)
+def test_an_api_gives_what_its_reference_says(expression, expected):
+    assert value(expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("undefined", "undefined"),
+        ("null", "null"),
+        ("1", "number"),
+        ("''", "string"),
+        ("true", "boolean"),
+        ("[]", "array"),
+        ("{}", "object"),
+        ("() => 1", "function"),
+        ("require('Promise').create(() => {})", "object"),
+    ],
+)
+def test_the_type_of_a_value(expression, kind):
+    assert value(f"require('getType')({expression})") == kind
+
+
+def test_a_cycle_has_no_json():
+    code = "const a = {}; a.a = a; return require('getType')(require('JSON').stringify(a));"
+
+    assert returned(code) == "undefined"
+
+
+def test_a_frozen_object_keeps_its_keys_and_another_loses_one():
+    code = """
+    const Object = require('Object');
+    const held = Object.freeze({a: 1});
+    const open = {a: 1, b: 2};
+    return [Object.delete(held, 'a'), held.a, Object.delete(open, 'a'), open];
+    """
+
+    assert returned(code) == [False, 1, True, {"b": 2}]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000])
+@pytest.mark.parametrize("letter", ["a", "ä", "😀"])
+def test_sha256_is_that_of_the_utf_8(size, letter):
+    text = letter * size
+
+    found = value("require('sha256Sync')(data.text, {outputEncoding: 'hex'})", fields={"text": text})
+
+    assert found == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_sha256_is_base64_unless_asked_otherwise_and_the_other_form_calls_back():
+    code = """
+    const seen = [];
+    require('sha256')('a', (digest) => { seen.push(digest); data.gtmOnSuccess(); });
+    return [require('sha256Sync')('a'), seen.length];
+    """
+
+    turn = ran(code)
+
+    assert turn.returned == ["ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=", 0]
+    assert turn.outcome == "success"
+
+
+@pytest.mark.parametrize(
+    ("options", "encode"),
+    [
+        ("", lambda digest: __import__("base64").urlsafe_b64encode(digest).decode().rstrip("=")),
+        (", {outputEncoding: 'hex'}", lambda digest: digest.hex()),
+        (", {outputEncoding: 'base64'}", lambda d: __import__("base64").b64encode(d).decode()),
+    ],
+)
+def test_a_private_key_signs_and_never_shows(options, encode):
+    code = f"return require('hmacSha256')('text', 'one'{options});"
+    engine = QuickJsEngine(template(code), keys={"one": "secret-" * 20})
+
+    turn = engine.start(call())
+
+    digest = hmac.digest(b"secret-" * 20, b"text", "sha256")
+    assert turn.returned == encode(digest)
+
+
+def test_a_key_that_is_not_there_ends_the_run():
+    assert ran("require('hmacSha256')('a', 'none');").error == "Error: there is no private key none"
+
+
+def test_the_same_seed_draws_the_same_numbers_within_their_bounds():
+    code = """
+    const draw = require('generateRandom');
+    const all = [];
+    for (let i = 0; i < 200; i++) all.push(draw(3, 5));
+    return all;
+    """
+
+    first, again, other = (returned(code, seed=seed) for seed in (7, 7, 2**40 + 1))
+
+    assert first == again
+    assert first != other
+    assert set(first) == {3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://www.shop.example.co.uk/a", "example.co.uk"),
+        ("shop.example", "shop.example"),
+        ("a.b.c.kobe.jp", "b.c.kobe.jp"),
+        ("www.city.kobe.jp", "city.kobe.jp"),
+        ("one.myshopify.com", "one.myshopify.com"),
+        ("myshopify.com", ""),
+        ("co.uk", ""),
+        ("com", ""),
+        ("www.例え.jp", "xn--r8jz45g.jp"),
+        ("192.0.2.1", ""),
+        ("not a domain", ""),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_the_registrable_domain_is_that_of_the_public_suffix_list(given, expected):
+    found = value("require('computeEffectiveTldPlusOne')(data.text)", fields={"text": given})
+
+    assert found == expected
+
+
+def test_an_unknown_api_is_an_error():
+    assert ran("require('fetch');").error == "Error: there is no API fetch"
+
+
+def test_an_error_names_the_line_of_the_template():
+    assert (ran("\n\nnull.x;").line, ran("const f = () => {\n  null.x;\n};\nf();").line) == (3, 2)

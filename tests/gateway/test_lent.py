@@ -1,0 +1,177 @@
+"""Credentials that tags bring: whose they are, and what becomes of them."""
+
+import pytest
+
+from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.errors import LedgerUnavailable, NotOpened
+from twite.domain.secret import Secret
+from twite.gateway import lent as lent_module
+from twite.gateway.lent import Lent, TooManyPixels
+from twite.gateway.vault import Strongroom
+from twite.machine.seal import AesSeal
+from twite.testing.builders import a_destination, a_source
+from twite.testing.memory_vault import MemoryVault
+
+KEY = Secret("a-key-that-nobody-will-guess")
+AGENCY = a_source("agency", pixel="o8z6j")
+OTHER = a_source("other", pixel="o8z6j")
+
+
+def keys(name="one") -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=f"consumer-{name}",
+        consumer_secret=Secret(f"consumer-secret-{name}"),
+        token=f"token-{name}",
+        token_secret=Secret(f"token-secret-{name}"),
+    )
+
+
+class House:
+    def __init__(self, vault=None, *, key=KEY, former=()):
+        self.vault = vault or MemoryVault()
+        self.destinations = {"o8z6j": a_destination()}
+        self.sent_to: list[Destination] = []
+        self.lent = Lent(
+            strongroom=Strongroom(vault=self.vault, seal=AesSeal(key, former)),
+            destinations=self.destinations,
+            rate=100,
+            send_to=self.sent_to.append,
+        )
+
+    async def bring(self, pixel, *, source=AGENCY, brought=None):
+        return await self.lent.destination(pixel, source=source, brought=brought)
+
+
+async def test_credentials_of_a_pixel_that_is_not_configured_are_taken_and_used():
+    house = House()
+
+    found = await house.bring("p9", brought=keys())
+
+    assert found == Destination(pixel="p9", credentials=keys(), events={}, rate=100)
+    assert house.sent_to == [found]
+    assert house.destinations["p9"] == found
+
+
+async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
+    house = House()
+
+    await house.bring("p9", brought=keys())
+
+    ((name, sealed),) = await house.vault.sealed("")
+    assert name == "stape/p9"
+    for part in (b"consumer-one", b"consumer-secret-one", b"token-one", b"agency"):
+        assert part not in sealed
+
+
+async def test_once_taken_they_need_not_come_again():
+    house = House()
+    taken = await house.bring("p9", brought=keys())
+
+    assert await house.bring("p9") == taken
+    assert await house.bring("p9", brought=keys()) == taken
+    assert house.sent_to == [taken]
+
+
+async def test_the_same_source_may_change_them():
+    house = House()
+    await house.bring("p9", brought=keys())
+
+    changed = await house.bring("p9", brought=keys("two"))
+
+    assert changed is not None
+    assert changed.credentials == keys("two")
+    assert house.sent_to[-1] == changed
+
+
+@pytest.mark.parametrize("brought", [None, keys(), keys("two")])
+async def test_no_other_source_may_use_or_change_them(brought):
+    house = House()
+    await house.bring("p9", brought=keys())
+
+    assert await house.bring("p9", source=OTHER, brought=brought) is None
+    assert house.destinations["p9"].credentials == keys()
+
+
+async def test_a_pixel_that_is_configured_keeps_its_own():
+    house = House()
+
+    found = await house.bring("o8z6j", brought=keys())
+
+    assert found == a_destination()
+    assert list(await house.vault.sealed("")) == []
+
+
+async def test_a_configured_pixel_is_closed_to_a_source_that_may_not_name_it():
+    house = House()
+
+    assert await house.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
+
+
+async def test_without_credentials_an_unknown_pixel_is_unknown():
+    assert await House().bring("p9") is None
+
+
+async def test_they_outlive_the_process():
+    before = House()
+    await before.bring("p9", brought=keys())
+
+    after = House(before.vault)
+    await after.lent.load()
+
+    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert await after.bring("p9", source=OTHER) is None
+    assert await after.bring("p9") is not None
+
+
+async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
+    before = House()
+    await before.bring("p9", brought=keys())
+    new = Secret("a-new-key-that-nobody-will-guess")
+
+    await House(before.vault, key=new, former=(KEY,)).lent.load()
+
+    alone = House(before.vault, key=new)
+    await alone.lent.load()
+    assert [one.credentials for one in alone.sent_to] == [keys()]
+
+
+async def test_without_the_key_that_sealed_them_nothing_is_guessed():
+    before = House()
+    await before.bring("p9", brought=keys())
+
+    with pytest.raises(NotOpened):
+        await House(before.vault, key=Secret("a-new-key-that-nobody-will-guess")).lent.load()
+
+
+async def test_of_a_pixel_configured_since_they_are_forgotten():
+    before = House()
+    await before.bring("p9", brought=keys())
+    after = House(before.vault)
+    after.destinations["p9"] = a_destination("p9")
+
+    await after.lent.load()
+
+    assert (after.sent_to, list(await before.vault.sealed(""))) == ([], [])
+
+
+async def test_credentials_that_could_not_be_kept_are_not_used():
+    class Full(MemoryVault):
+        async def put(self, name: str, sealed: bytes) -> None:
+            del name, sealed
+            raise LedgerUnavailable(reason="the disk is full", retry_after=1)
+
+    house = House(Full())
+    with pytest.raises(LedgerUnavailable):
+        await house.bring("p9", brought=keys())
+
+    assert (house.sent_to, "p9" in house.destinations) == ([], False)
+    assert await house.bring("p9", source=OTHER) is None
+
+
+async def test_there_is_an_end_to_how_many_pixels_may_come():
+    house = House()
+    for number in range(lent_module.MOST_PIXELS):
+        await house.bring(f"p{number}", brought=keys())
+
+    with pytest.raises(TooManyPixels):
+        await house.bring("another", brought=keys())

@@ -1,0 +1,158 @@
+"""Alerts that leave the process: a real gateway, an X that says no, and somebody who listens."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from house import PIXEL, Gateway, command, wait_for
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+pytestmark = pytest.mark.journey
+
+
+class Chat(BaseHTTPRequestHandler):
+    """Takes each message, or answers as it is told; keeps it with its headers."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.heard.append((dict(self.headers), body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_said):
+        pass
+
+
+class Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Chat)
+        self.heard = []
+        self.status = 204
+
+    @property
+    def said(self):
+        return [json.loads(body) for _, body in self.heard]
+
+    def settings(self):
+        address = f"http://127.0.0.1:{self.server_port}/hooks/T0"
+        return f'[alerts]\nwebhook = "{address}"\nsecret = "{SECRET}"'
+
+
+@pytest.fixture
+def chat():
+    server = Listener()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def a_purchase(conversion_id):
+    return {
+        "event": "purchase",
+        "conversion_id": conversion_id,
+        "email": "shopper@example.com",
+        "value": "1",
+        "currency": "EUR",
+    }
+
+
+def revoke(x):
+    x.add(pixels=[{"id": PIXEL, "account": "18ce54d4x5t", "token": "another-token"}])
+
+
+def signed(headers, body):
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, said, hashlib.sha256).digest()).decode()
+
+
+def test_a_revoked_token_is_told_within_a_minute_once_and_loses_nothing(tmp_path, x_emulator, chat):
+    with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
+        gateway.post(a_purchase("order-1"))
+        gateway.drained()
+        revoke(x_emulator)
+        began = time.monotonic()
+
+        gateway.post({"conversions": [a_purchase(f"late-{i}") for i in range(50)]})
+        wait_for(lambda: bool(chat.heard), seconds=60)
+        took = time.monotonic() - began
+        listed = command(gateway, "alerts", "list", "--json")
+        gateway.kill()
+        gateway.start()
+        time.sleep(2)
+        balance = gateway.balance()
+        page = gateway.get("/metrics")[1]["text"]
+        log = gateway.log()
+
+    [(headers, body)] = chat.heard
+    [said] = chat.said
+    assert headers["webhook-signature"] == signed(headers, body)
+    assert (said["code"], said["subject"], said["event"], said["severity"]) == (
+        "credentials_refused",
+        PIXEL,
+        "opened",
+        "critical",
+    )
+    assert said["help"] == "docs/how-to/alerts/credentials_refused.md"
+    assert said["reason"].startswith("X refuses its credentials: 401")
+    assert listed.returncode == 1
+    assert [(one["code"], one["told"]) for one in json.loads(listed.stdout)] == [
+        ("credentials_refused", True)
+    ]
+    assert (balance["dead"], balance["pending"], balance["balance"]) == (0, 50, 0)
+    assert f'twite_pixel_paused{{pixel="{PIXEL}"}} 1.0' in page
+    series = f'twite_alert_open{{code="credentials_refused",subject="{PIXEL}"}}'
+    assert f"{series} 1.0" in page
+    assert log.count("alert opened") == 1
+    print(f"told {took:.2f} s after the revocation")
+
+
+def test_a_webhook_that_is_down_is_told_after_a_restart_under_the_same_id(
+    tmp_path, x_emulator, chat
+):
+    chat.status = 500
+    with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
+        revoke(x_emulator)
+        gateway.post(a_purchase("order-1"))
+        wait_for(lambda: bool(chat.heard), seconds=60)
+        refused = chat.heard[0][0]["webhook-id"]
+        gateway.stop()
+
+        chat.status = 204
+        before = len(chat.heard)
+        gateway.start()
+        wait_for(lambda: len(chat.heard) > before, seconds=60)
+
+    assert chat.heard[-1][0]["webhook-id"] == refused
+
+
+def test_a_database_that_is_damaged_is_told_once_though_nothing_can_start(
+    tmp_path, x_emulator, chat
+):
+    with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
+        gateway.stop()
+        (tmp_path / "twite.db").write_bytes(b"no database at all " * 1_000)
+
+        codes = [command(gateway, "serve").returncode for _ in range(2)]
+
+    assert codes == [1, 1]
+    assert [(said["code"], said["subject"]) for said in chat.said] == [("store_unusable", "store")]
+
+
+def test_the_webhook_is_tried_from_the_command_line(tmp_path, x_emulator, chat):
+    with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
+        tried = command(gateway, "alerts", "test")
+
+    assert (tried.returncode, tried.stdout) == (0, "The webhook took it: 204\n")
+    assert chat.said[0]["event"] == "test"

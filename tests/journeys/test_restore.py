@@ -1,0 +1,140 @@
+"""Backups, older copies and damaged stores, as a person meets them: with real processes.
+
+The emulator of X is the oracle: it knows how often each conversion id reached it.
+"""
+
+import shutil
+import time
+
+import pytest
+from house import Gateway, command, wait_for
+
+from twite.testing.emulator import running_emulator
+
+SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
+PAGE = 4096
+
+
+def orders(name, many):
+    return [f"{name}-{number}" for number in range(many)]
+
+
+def post(gateway, ids):
+    status, _ = gateway.post(
+        {
+            "conversions": [
+                {"event": "purchase", "conversion_id": one, "email": f"{one}@example.com"}
+                for one in ids
+            ]
+        }
+    )
+    assert status == 202
+
+
+def reached(x):
+    """Return how often each conversion reached X."""
+    events = x.counted()["pixels"]["o8z6j"]["events"]
+    ids = events["o8z6k"]["ids"] if "o8z6k" in events else {}
+    return {one: many["api"] for one, many in ids.items()}
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
+    copy = tmp_path / "copy.db"
+    with (
+        running_emulator(*SWITCHES) as x,
+        Gateway(tmp_path, x.url, extra="batch = 10\nin_flight = 1") as gateway,
+    ):
+        x.fault("slow", seconds=0.3, count=0)
+        post(gateway, orders("before", 100))
+        wait_for(lambda: len(reached(x)) >= 30)
+        backed_up = command(gateway, "backup", str(copy))
+        x.clear_faults()
+        gateway.drained()
+        post(gateway, orders("after", 40))
+        gateway.drained()
+        getattr(gateway, end)()
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / f"twite.db{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(copy, tmp_path / "twite.db")
+        checked = command(gateway, "check")
+        gateway.start()
+        balance = gateway.drained()
+        post(gateway, orders("new", 10))
+        last = gateway.drained()
+        listed = command(gateway, "dead", "list")
+        times = reached(x)
+
+    assert backed_up.returncode == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert times == dict.fromkeys(
+        [*orders("before", 100), *orders("after", 40), *orders("new", 10)], 1
+    )
+    assert 0 < balance["held"] <= 70
+    assert balance["received"] == 100
+    assert (balance["balance"], last["balance"]) == (0, 0)
+    assert "is an older copy of itself" in checked.stdout
+    assert "is an older copy of itself" in gateway.log()
+    assert "40 conversions that were received after what the database holds" in gateway.log()
+    assert "it may have been sent since" in listed.stdout
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(180)
+def test_a_backup_that_nothing_was_sent_after_is_simply_gone_on_with(tmp_path):
+    copy = tmp_path / "copy.db"
+    with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
+        post(gateway, orders("first", 20))
+        gateway.drained()
+        x.fault("status", status=401, count=0)
+        post(gateway, orders("waiting", 20))
+        time.sleep(1)
+        command(gateway, "backup", str(copy))
+        gateway.kill()
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / f"twite.db{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(copy, tmp_path / "twite.db")
+        x.clear_faults()
+        gateway.start()
+        balance = gateway.balance()
+
+    assert balance["held"] == 0
+    assert "older copy" not in gateway.log()
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(180)
+def test_a_damaged_store_is_refused_recovered_and_gone_on_with(tmp_path):
+    with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
+        post(gateway, orders("sent", 200))
+        gateway.drained()
+        x.fault("slow", seconds=5, count=0)
+        for number in range(4):
+            post(gateway, orders(f"waiting-{number}", 500))
+        gateway.stop()
+        x.clear_faults()
+        before = reached(x)
+        database = tmp_path / "twite.db"
+        content = bytearray(database.read_bytes())
+        middle = len(content) // PAGE // 2 * PAGE
+        content[middle : middle + PAGE] = b"\xff" * PAGE
+        database.write_bytes(content)
+        with pytest.raises(AssertionError, match="twite recover"):
+            gateway.start()
+        refused = gateway.process.returncode
+        checked = command(gateway, "check")
+        recovered = command(gateway, "recover")
+        gateway.start()
+        balance = gateway.drained()
+        after = reached(x)
+
+    assert (refused, checked.returncode, recovered.returncode) == (1, 1, 0)
+    assert "it is damaged" in checked.stdout
+    assert "twite recover" in checked.stdout
+    assert len(list(tmp_path.glob("twite.db.damaged-*"))) >= 1
+    assert before.items() <= after.items()
+    assert set(after.values()) == {1}
+    assert balance["balance"] == 0
+    assert balance["delivered"] + balance["held"] + balance["dead"] >= 1_900

@@ -1,0 +1,70 @@
+import pytest
+
+from twite.domain.errors import NotOpened
+from twite.domain.secret import Secret
+from twite.machine.seal import AesSeal
+
+KEY = Secret("a-key-that-nobody-will-guess")
+OTHER = Secret("another-key-that-nobody-will-guess")
+SECRET = b"kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
+
+
+def test_what_is_sealed_under_a_name_opens_under_it():
+    sealed = AesSeal(KEY).close("stape/o8z6j", SECRET)
+
+    assert AesSeal(KEY).open("stape/o8z6j", sealed) == SECRET
+    assert SECRET not in sealed
+
+
+def test_the_same_secret_is_never_sealed_alike():
+    seal = AesSeal(KEY)
+
+    assert seal.close("stape/o8z6j", SECRET) != seal.close("stape/o8z6j", SECRET)
+
+
+def test_under_another_name_it_does_not_open():
+    seal = AesSeal(KEY)
+
+    with pytest.raises(NotOpened):
+        seal.open("stape/p2", seal.close("stape/o8z6j", SECRET))
+
+
+@pytest.mark.parametrize("place", [0, 1, 4, 5, 16, 17, 30, -1])
+def test_with_one_bit_changed_it_does_not_open(place):
+    sealed = bytearray(AesSeal(KEY).close("stape/o8z6j", SECRET))
+    sealed[place] ^= 1
+
+    with pytest.raises(NotOpened):
+        AesSeal(KEY).open("stape/o8z6j", bytes(sealed))
+
+
+@pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" * 20])
+def test_what_was_cut_short_does_not_open(sealed):
+    with pytest.raises(NotOpened):
+        AesSeal(KEY).open("stape/o8z6j", sealed)
+
+
+def test_a_former_key_still_opens_and_is_told_apart():
+    sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
+
+    seal = AesSeal(KEY, (OTHER,))
+
+    assert seal.open("stape/o8z6j", sealed) == SECRET
+    assert not seal.is_current(sealed)
+    assert seal.is_current(seal.close("stape/o8z6j", SECRET))
+
+
+def test_without_its_key_the_error_names_the_key_and_the_cure():
+    sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
+
+    with pytest.raises(NotOpened) as caught:
+        AesSeal(KEY).open("stape/o8z6j", sealed)
+
+    assert str(caught.value) == (
+        f"stape/o8z6j was sealed with the key {sealed[1:5].hex()}, which is not here: name that "
+        "key among server.former_secret_keys"
+    )
+
+
+def test_a_seal_does_not_print_its_key():
+    assert "guess" not in repr(AesSeal(KEY))

@@ -1,0 +1,213 @@
+"""Every way in which an X on a socket can go wrong: how it is classified, and that nothing is lost.
+
+One row is one fault; the emulator plays it, and says afterwards what X received and counted.
+"""
+
+import asyncio
+import os
+
+import pytest
+
+from twite.domain.outcome import Delivered, Errored, Rejected, Scope
+from twite.gateway.dispatch import Pace
+from twite.gateway.notices import Troubled
+from twite.gateway.post import Post
+from twite.gateway.run import Run
+from twite.gateway.steady import SteadyClock
+from twite.machine import SystemChance, SystemClock
+from twite.senders.http import HttpTransport
+from twite.testing.builders import a_destination, a_submission, an_entry
+from twite.testing.memory import MemoryStore
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+EACH = 200
+TIMEOUT = 300  # milliseconds
+FAR = 60  # seconds: beyond any patience
+
+MAYBE = (Errored, True)
+LATER = (Errored, False)
+PIXEL = (Rejected, Scope.PIXEL)
+EVENT = (Rejected, Scope.EVENT)
+SOME = (Rejected, Scope.CONVERSION)
+SIZE = (Rejected, Scope.SIZE)
+FINE = (Delivered, None)
+
+NO_EVENT = (
+    '{"errors":[{"code":"NOT_FOUND","message":"event_id (o8z6k) does not belong to provided '
+    'account","parameter":"event_id"}]}'
+)
+HOSTILE = '{"errors":[{"code":"<script>","message":"\\u0000\\ud83d\\ude00%s","parameter":"../"}]}'
+
+# What X does, and what the sender makes of it.
+FAULTS = {
+    "reset before the request was read": ({"kind": "reset"}, MAYBE),
+    "stall before the work": ({"kind": "stall", "seconds": FAR}, MAYBE),
+    "stall after the work": ({"kind": "slow", "seconds": FAR}, MAYBE),
+    "closed after the work": ({"kind": "drop_answer"}, MAYBE),
+    "reset after the work": ({"kind": "drop_answer", "hard": True}, MAYBE),
+    "closed in the headers": ({"kind": "cut_head"}, MAYBE),
+    "reset in the headers": ({"kind": "cut_head", "hard": True}, MAYBE),
+    "stall in the headers": ({"kind": "stall_head", "seconds": FAR}, MAYBE),
+    "closed in the body": ({"kind": "cut_off"}, MAYBE),
+    "reset in the body": ({"kind": "cut_off", "hard": True}, MAYBE),
+    "stall in the body": ({"kind": "stall_body", "seconds": FAR}, MAYBE),
+    "a byte a second": ({"kind": "trickle", "seconds": 1}, MAYBE),
+    "chunked without an end": ({"kind": "open_chunks"}, MAYBE),
+    "a length too long": (
+        {"kind": "status", "status": 200, "body": "{}", "headers": {"content-length": "9999"}},
+        MAYBE,
+    ),
+    "a length too short": ({"kind": "short_length"}, MAYBE),
+    "no http": ({"kind": "not_http"}, MAYBE),
+    "gzip that is none": ({"kind": "gzip_lie"}, MAYBE),
+    "a gzip bomb": ({"kind": "gzip_bomb", "bytes": 100_000_000}, MAYBE),
+    "a body of 100 MB": ({"kind": "huge_body", "bytes": 100_000_000}, MAYBE),
+    "200 empty": ({"kind": "empty"}, MAYBE),
+    "200 truncated": ({"kind": "truncated_json"}, MAYBE),
+    "200 html": ({"kind": "html", "status": 200}, MAYBE),
+    "200 fewer": ({"kind": "wrong_processed", "processed": EACH - 1}, MAYBE),
+    "200 more": ({"kind": "wrong_processed", "processed": EACH + 1}, MAYBE),
+    "200 none": ({"kind": "wrong_processed", "processed": 0}, MAYBE),
+    "200 without a count": ({"kind": "wrong_processed", "processed": None}, MAYBE),
+    "200 a count in words": ({"kind": "wrong_processed", "processed": str(EACH)}, MAYBE),
+    "200 with errors": ({"kind": "with_errors"}, MAYBE),
+    "204": ({"kind": "empty", "status": 204}, MAYBE),
+    "301 elsewhere": (
+        {"kind": "status", "status": 301, "headers": {"location": "http://127.0.0.1:1/"}},
+        PIXEL,
+    ),
+    "302 elsewhere": (
+        {"kind": "status", "status": 302, "headers": {"location": "http://127.0.0.1:1/"}},
+        PIXEL,
+    ),
+    "307 elsewhere": (
+        {"kind": "status", "status": 307, "headers": {"location": "http://127.0.0.1:1/"}},
+        PIXEL,
+    ),
+    "400": ({"kind": "status", "status": 400}, SOME),
+    "400 hostile": ({"kind": "status", "status": 400, "body": HOSTILE}, SOME),
+    "400 html": ({"kind": "html", "status": 400}, SOME),
+    "401": ({"kind": "status", "status": 401}, PIXEL),
+    "403": ({"kind": "status", "status": 403}, PIXEL),
+    "404 the event": ({"kind": "status", "status": 404, "body": NO_EVENT}, EVENT),
+    "404 html": ({"kind": "html", "status": 404}, PIXEL),
+    "405": ({"kind": "status", "status": 405}, PIXEL),
+    "408": ({"kind": "status", "status": 408}, MAYBE),
+    "413": ({"kind": "html", "status": 413}, SIZE),
+    "423": ({"kind": "status", "status": 423}, MAYBE),
+    "429 with a reset": ({"kind": "rate_limit", "seconds": 1}, LATER),
+    "429 without a reset": ({"kind": "status", "status": 429}, LATER),
+    "429 reset long ago": ({"kind": "rate_limit", "seconds": -9_999}, LATER),
+    "429 reset in 2100": ({"kind": "rate_limit", "seconds": 2_300_000_000}, LATER),
+    "429 reset in words": (
+        {"kind": "status", "status": 429, "headers": {"x-rate-limit-reset": "soon"}},
+        LATER,
+    ),
+    "500": ({"kind": "status", "status": 500}, MAYBE),
+    "502 html": ({"kind": "html", "status": 502}, MAYBE),
+    "503": ({"kind": "status", "status": 503}, MAYBE),
+    "504 html": ({"kind": "html", "status": 504}, MAYBE),
+    "a clock an hour off": ({"kind": "clock_skew", "seconds": 3_600}, FINE),
+}
+
+
+@pytest.fixture
+async def transport():
+    transport = HttpTransport(timeout=TIMEOUT)
+    await transport.start()
+    yield transport
+    await transport.stop()
+
+
+@pytest.fixture
+def poster(x_emulator, transport):
+    x_emulator.switch(rate_limit=1_000_000_000, dedup_scope="all")
+    return Post(
+        transport=transport,
+        clock=SteadyClock(SystemClock()),
+        chance=SystemChance(),
+        api_url=x_emulator.url,
+        version="12",
+    )
+
+
+def meaning_of(outcome):
+    detail = {Errored: "ambiguous", Rejected: "scope"}.get(type(outcome))
+    return type(outcome), None if detail is None else getattr(outcome, detail)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_each_fault_is_classified(name, x_emulator, poster):
+    fault, meaning = FAULTS[name]
+    x_emulator.fault(**fault)
+    bodies = [an_entry(f"c{n}").body for n in range(EACH)]
+
+    _, outcome = await poster.send(a_destination(), bodies)
+
+    assert meaning_of(outcome) == meaning
+
+
+def test_there_are_as_many_as_were_promised():
+    assert len(FAULTS) >= 40
+
+
+async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster):
+    """Nothing is raised, nothing is lost, nothing is given up that X never judged."""
+    # What pauses a pixel or its limit costs a minute each: those are in the trial alone.
+    slow = (PIXEL, LATER)
+    chosen = [
+        fault for fault, meaning in FAULTS.values() if LONG or meaning not in (*slow, SOME, EVENT)
+    ]
+    store, seen, clock = MemoryStore(), [], SteadyClock(Hasty())
+    run = Run(
+        destinations=[a_destination(rate=10_000_000)],
+        outbox=store,
+        post=poster,
+        clock=clock,
+        chance=SystemChance(),
+        observer=type("Seen", (), {"see": lambda _, notice: seen.append(notice)})(),
+        pace=Pace(batch=EACH, linger=0),
+    )
+    for fault in chosen:
+        x_emulator.fault(**fault)
+    ids = [f"c{n}" for n in range(EACH * len(chosen))]
+    await run.start()
+    for start in range(0, len(ids), EACH):
+        entries = [an_entry(one, index=i) for i, one in enumerate(ids[start : start + EACH])]
+        await store.record(a_submission(*entries, receipt=f"r{start}", received_at=clock.now()))
+    run.wake_all()
+    async with asyncio.timeout(600 if LONG else 60):
+        while (await store.accounts())[0].pending:
+            await asyncio.sleep(0.05)
+            await _bring_back(store, clock.now())
+    await run.stop(within=2_000)
+
+    account = (await store.accounts())[0]
+    counted = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    assert (account.delivered, account.balance) == (len(ids), 0)
+    assert set(counted) == set(ids)
+    assert {one["counted"] for one in counted.values()} == {1}
+    assert [one for one in seen if isinstance(one, Troubled)] == []
+
+
+class Hasty:
+    """A clock that runs a thousand times too fast, so that nobody waits for minutes."""
+
+    def __init__(self):
+        self._machine = SystemClock()
+        self._wall, self._began = self._machine.now(), self._machine.elapsed()
+
+    def now(self):
+        return self._wall + self.elapsed()
+
+    def elapsed(self):
+        return (self._machine.elapsed() - self._began) * 1_000
+
+    async def sleep(self, ms):
+        await self._machine.sleep(ms / 1_000)
+
+
+async def _bring_back(store, now):
+    """Be a person who replays what is held: an event that X did not know for a moment."""
+    held = await store.resting(pixel=None, limit=1_000)
+    await store.replay([one.delivery for one in held], now=now)

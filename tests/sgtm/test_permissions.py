@@ -1,0 +1,235 @@
+"""The grants of a template: how they are written, and what they let through."""
+
+import msgspec
+import pytest
+
+from twite.sgtm.effects import (
+    Body,
+    BrowserPixel,
+    Claim,
+    Forget,
+    Header,
+    Keep,
+    Log,
+    Message,
+    PixelBody,
+    Request,
+    Respond,
+    SetCookie,
+    Status,
+    lacking,
+)
+from twite.sgtm.permissions import Grant, Policy, matches, policy, read_grants, url_expression
+from twite.sgtm.tree import WrongShape
+
+URLS = [
+    ("https://graph.example/", "https://graph.example/v1?a=1", True),
+    ("https://graph.example/", "https://graph.example.evil.example/", False),
+    ("https://graph.example", "https://graph.example/", True),
+    ("https://graph.example", "https://graph.example.evil.example/", False),
+    ("https://graph.example", "https://graph.example@evil.example/", False),
+    ("https://api.example/rest/events", "https://api.example/rest/events?x", True),
+    ("https://api.example/rest/events", "https://api.example/rest/other", False),
+    ("https://*.stape.example/*", "https://eu.api.stape.example/x", True),
+    ("https://*.stape.example/", "https://eu.stape.example/x", True),
+    ("https://*.stape.example/*", "https://stape.example/x", False),
+    ("https://*.stape.example/*", "https://evil.example/.stape.example/", False),
+    ("https://*.stape.example/*", "https://evil.example?.stape.example/", False),
+    ("https://*.stape.example/*", "https://evil.example\\.stape.example/", False),
+    ("https://*.stape.example/*", "http://a.stape.example/", False),
+    ("https://a.example/*/b", "https://a.example/x/y/b", True),
+    ("https://a.example/*/b", "https://a.example/b", False),
+    ("https://A.Example/", "https://a.example/", True),
+    ("https://a.example:8443/", "https://a.example:8443/x", True),
+    ("https://a.example/", "https://a.example:8443/x", False),
+    ("https://a.example/a+b.c", "https://a.example/aab?c", False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "url", "allowed"), URLS)
+def test_a_url_pattern_is_a_prefix_whose_host_ends_where_it_ends(pattern, url, allowed):
+    assert matches((url_expression(pattern),), url) is allowed
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "shop.example", "ftp://a.example/", "https://"])
+def test_what_is_no_url_pattern_is_refused(pattern):
+    with pytest.raises(WrongShape):
+        url_expression(pattern)
+
+
+def test_all_kinds_of_values_are_read():
+    entry = {
+        "instance": {
+            "key": {"publicId": "one", "versionId": "1"},
+            "param": [
+                {"key": "text", "value": {"type": 1, "string": "any"}},
+                {"key": "yes", "value": {"type": 8, "boolean": True}},
+                {
+                    "key": "rows",
+                    "value": {
+                        "type": 2,
+                        "listItem": [
+                            {
+                                "type": 3,
+                                "mapKey": [{"type": 1, "string": "name"}],
+                                "mapValue": [{"type": 1, "string": "a"}],
+                            }
+                        ],
+                    },
+                },
+            ],
+        },
+        "isRequired": True,
+    }
+
+    grants = read_grants([entry, {"instance": {"key": {"publicId": "two"}, "param": []}}])
+
+    assert grants == (
+        Grant(permission="one", parameters={"text": "any", "yes": True, "rows": [{"name": "a"}]}),
+        Grant(permission="two"),
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": 4},
+        {"type": 3, "mapKey": [{"type": 1, "string": "a"}], "mapValue": []},
+        {"type": 2, "listItem": "x"},
+        7,
+    ],
+)
+def test_a_value_of_no_known_kind_is_refused(value):
+    with pytest.raises(WrongShape):
+        read_grants(
+            [{"instance": {"key": {"publicId": "a"}, "param": [{"key": "k", "value": value}]}}]
+        )
+
+
+def granted(permission: str, **parameters: object) -> Policy:
+    return policy((Grant(permission=permission, parameters=parameters),))
+
+
+def test_nothing_is_granted_by_no_grant_and_by_one_that_is_not_known():
+    assert policy(()) == Policy()
+    assert granted("fly", to="moon") == Policy(plain=("fly",))
+
+
+def test_a_request_is_read_in_the_parts_that_are_named():
+    found = granted(
+        "read_request",
+        requestAccess="specific",
+        headersAllowed=True,
+        headerAccess="specific",
+        headerWhitelist=[{"headerName": "Referer"}],
+        queryParametersAllowed=True,
+        queryParameterAccess="any",
+        bodyAllowed=True,
+    )
+
+    assert found == Policy(
+        plain=("read_request",), headers=("referer",), query=(".*",), request=("body",)
+    )
+
+
+def test_headers_that_are_not_switched_on_are_not_granted_whatever_their_list_says():
+    found = granted(
+        "read_request",
+        requestAccess="specific",
+        headerAccess="any",
+        headerWhitelist=[{"headerName": "a"}],
+    )
+
+    assert (found.headers, found.query, found.request) == ((), (), ())
+
+
+def test_googles_own_domains_are_a_grant_by_themselves():
+    found = granted("send_http", allowedUrls="specific", urls=[], allowGoogleDomains=True)
+
+    assert matches(found.urls, "https://www.googleapis.com/x")
+    assert not matches(found.urls, "https://googleapis.com.evil.example/")
+    assert not matches(found.urls, "https://evilgoogleapis.com/")
+
+
+def test_a_permission_that_stands_twice_grants_both():
+    both = policy(
+        tuple(
+            Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [url]})
+            for url in ("https://a.example/", "https://b.example/")
+        )
+    )
+
+    assert all(matches(both.urls, f"https://{host}.example/x") for host in "ab")
+
+
+COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "require_secure", "session": "any"}
+
+
+@pytest.mark.parametrize(
+    ("cookie", "missing"),
+    [
+        (SetCookie(name="twclid", value="", path="/", secure=True), None),
+        (SetCookie(name="other", value="", path="/", secure=True), "set_cookies"),
+        (SetCookie(name="twclid", value="", path="/x", secure=True), "set_cookies"),
+        (SetCookie(name="twclid", value="", path="/"), "set_cookies"),
+    ],
+)
+def test_a_cookie_must_be_as_the_grant_says(cookie, missing):
+    assert lacking(cookie, granted("set_cookies", allowedCookies=[COOKIE])) == missing
+
+
+@pytest.mark.parametrize(
+    ("effect", "permission"),
+    [
+        (Request(id=1, url="https://a.example/", method="GET"), "send_http"),
+        (BrowserPixel(url="https://a.example/"), "send_pixel_from_browser"),
+        (SetCookie(name="a", value="b"), "set_cookies"),
+        (Log(text="a"), "logging"),
+        (Status(code=200), "access_response"),
+        (Header(name="a", value="b"), "access_response"),
+        (Body(text="a"), "access_response"),
+        (PixelBody(), "access_response"),
+        (Respond(), "return_response"),
+        (Message(type="a", content={}), "use_message"),
+        (Keep(key="a", value=1), "access_template_storage"),
+        (Forget(), "access_template_storage"),
+    ],
+)
+def test_without_its_permission_no_effect_is_performed(effect, permission):
+    assert lacking(effect, Policy()) == permission
+
+
+def test_what_the_sandbox_itself_says_and_a_claim_need_none():
+    needing_none = [Log(text="a", own=True), Log(text="a", denied="send_http"), Claim()]
+
+    assert [lacking(effect, Policy()) for effect in needing_none] == [None, None, None]
+
+
+def test_a_message_may_be_listened_to_and_yet_not_be_sent():
+    listening = granted(
+        "use_message", allowedActions="specific", messageTypes=[{"type": "a", "action": "listen"}]
+    )
+    sending = granted(
+        "use_message", allowedActions="specific", messageTypes=[{"type": "a", "action": "send"}]
+    )
+
+    assert lacking(Message(type="a", content={}), listening) == "use_message"
+    assert lacking(Message(type="a", content={}), sending) is None
+
+
+def test_effects_do_not_print_what_they_carry():
+    shown = repr(
+        [
+            Request(id=1, url="https://a.example/?email=x", method="GET", body="secret"),
+            SetCookie(name="a", value="secret"),
+        ]
+    )
+
+    assert "secret" not in shown
+    assert "email" not in shown
+
+
+def test_an_effect_is_the_same_after_it_was_written_and_read():
+    effect = Request(id=1, url="https://a.example/", method="POST", headers={"A": "b"}, body="x")
+
+    assert msgspec.json.decode(msgspec.json.encode(effect), type=Request) == effect

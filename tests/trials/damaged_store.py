@@ -1,0 +1,254 @@
+"""A store with a past, ways to damage its files, and what is left of it afterwards."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.times import HOUR
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.log_file import PAGE_SIZE, log_of
+from twite.stores.sqlite.pages import Pages
+from twite.stores.sqlite.recover import recover
+from twite.stores.sqlite.salvage import Salvage
+from twite.testing.builders import NOW, a_submission, an_entry
+
+PIXEL = "o8z6j"
+EVENTS = ("o8z6k", "o8z6m")
+KNOWN = [(PIXEL, event) for event in EVENTS]
+SUFFIXES = ("", "-wal", ".epoch")
+SUBMISSIONS = 150
+EACH = 4
+FRAME = 24 + PAGE_SIZE
+TABLES = ("conversion", "submission", "outbox")
+
+
+class Truth(msgspec.Struct):
+    """What was acknowledged, as it must be sent, and what X had of it before the damage."""
+
+    bodies: dict[str, bytes]
+    delivered: set[str]
+    # For each table: the page of each row.
+    pages: dict[str, dict[int, int]]
+    count: int
+
+
+class Verdict(msgspec.Struct):
+    """What one damage led to."""
+
+    seed: int
+    how: str
+    refused: bool = False
+    told: bool = False
+    altered: int = 0
+    again: int = 0
+    missing: int = 0
+    balance: int = 0
+    # Rows on pages that the damage did not touch, and how many of them were saved.
+    untouched: int = 0
+    saved: int = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether conversions are gone and nobody was told."""
+        return bool(self.missing) and not (self.refused or self.told)
+
+
+def make(folder: Path) -> Truth:
+    """Leave the files of a store whose process was killed, some of it in the log alone."""
+    return asyncio.run(_made(folder))
+
+
+async def _made(folder: Path) -> Truth:
+    made = folder / "made"
+    made.mkdir()
+    store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
+    truth = Truth(bodies={}, delivered=set(), pages={}, count=0)
+    for number in range(SUBMISSIONS):
+        if number == SUBMISSIONS // 3:
+            # What is done up to here moves from the log into the database.
+            await _deliver(store, truth, 200)
+            await store.close()
+            store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
+        await store.record(_submission(number, truth))
+        if number % 50 == 49:
+            await _deliver(store, truth, 30)
+    await store.claim(_wish(60))
+    for suffix in SUFFIXES:
+        shutil.copyfile(f"{made}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
+    await store.close()
+    _locate(folder / "twite.db", truth)
+    return truth
+
+
+def _submission(number: int, truth: Truth):
+    entries = [
+        an_entry(f"order-{number}-{place}", event=EVENTS[place % 2], index=place)
+        for place in range(EACH)
+    ]
+    for entry in entries:
+        truth.bodies[f"{entry.event}/{entry.conversion_id}"] = entry.body
+    receipt = f"01a21050-10aa-74ba-a097-{number:012x}"
+    return a_submission(*entries, receipt=receipt, received_at=NOW + number)
+
+
+async def _deliver(store: SQLiteStore, truth: Truth, limit: int) -> None:
+    batch = await store.claim(_wish(limit))
+    assert batch is not None
+    truth.delivered |= {f"{batch.event}/{one.conversion_id}" for one in batch.deliveries}
+    await store.settle(_settlement(batch))
+
+
+def _wish(limit: int) -> Claim:
+    return Claim(
+        pixel=PIXEL, now=NOW + HOUR, lease_until=NOW + 2 * HOUR, limit=limit, ambiguous_after=0
+    )
+
+
+def _settlement(batch: Batch) -> Settlement:
+    ids = tuple(one.id for one in batch.deliveries)
+    attempt = Attempt(
+        at=NOW + HOUR,
+        pixel=PIXEL,
+        event=batch.event,
+        outcome="delivered",
+        deliveries=ids,
+        status=200,
+    )
+    fate = Fate(trigger=Trigger.DELIVERED, deliveries=ids)
+    return Settlement(lease=batch.lease, attempt=attempt, fates=(fate,), lease_until=NOW)
+
+
+def _locate(path: Path, truth: Truth) -> None:
+    pages = Pages(str(path))
+    truth.count = pages.count
+    salvage = _salvage(path, pages)
+    for table in TABLES:
+        tree = salvage._trees[table]  # noqa: SLF001 - where the rows of a table lie is asked nowhere else
+        truth.pages[table] = {
+            row.rowid: number for number in tree.pages for row in pages.leaf(number).rows
+        }
+
+
+def _salvage(path: Path, pages: Pages) -> Salvage:
+    from twite.stores.sqlite.connection import connect_reader
+
+    connection = connect_reader(str(path))
+    try:
+        return Salvage(pages, connection)
+    finally:
+        connection.close()
+
+
+def damage(source: Path, folder: Path, seed: int) -> tuple[str, set[int]]:
+    """Copy a store's files and damage one; return how, and the pages that are touched."""
+    for suffix in SUFFIXES:
+        shutil.copyfile(f"{source}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
+    chance = random.Random(seed)
+    how = chance.choices(
+        ["flip the database", "flip the log", "cut the database", "cut the log"], [6, 6, 2, 2]
+    )[0]
+    path = folder / ("twite.db" if "database" in how else "twite.db-wal")
+    content = bytearray(path.read_bytes())
+    place = chance.randrange(len(content))
+    if how.startswith("flip"):
+        content[place] ^= 1 << chance.randrange(8)
+        end = place + 1
+    else:
+        end = len(content)
+        del content[place:]
+    path.write_bytes(content)
+    return how, _touched(source, how, place, end)
+
+
+def _touched(source: Path, how: str, place: int, end: int) -> set[int]:
+    """Return the pages whose newest version lies there."""
+    log = log_of(f"{source}/twite.db")
+    assert log is not None
+    frames = {frame.page: frame.place for frame in log.headers()}
+    if "database" in how:
+        pages = set(range(place // PAGE_SIZE + 1, (end - 1) // PAGE_SIZE + 2))
+        return pages - frames.keys()
+    first, last = (place - 32) // FRAME, (end - 33) // FRAME
+    return {page for page, at in frames.items() if first <= at <= last}
+
+
+def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
+    """Damage the store, start it, recover it if it says so, send what it would, and look."""
+    how, touched = damage(source, folder, seed)
+    verdict = Verdict(seed=seed, how=how)
+    path = str(folder / "twite.db")
+    intact = {
+        table: {id_ for id_, page in rows.items() if page not in touched}
+        for table, rows in truth.pages.items()
+    }
+    try:
+        sent = asyncio.run(_sent(path, verdict))
+    except StoreUnusable as refused:
+        verdict.refused = True
+        assert "twite recover" in str(refused), refused
+        done = recover(path, str(folder / "saved.db"), known=KNOWN)
+        path = done.to
+        _count_saved(Path(path), intact, verdict)
+        sent = asyncio.run(_sent(path, verdict))
+    for name, body in sent:
+        verdict.altered += truth.bodies.get(name) != body
+        verdict.again += name in truth.delivered
+    asyncio.run(_look(path, truth, verdict))
+    return verdict
+
+
+async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
+    """Send everything that the store gives out. Raises StoreUnusable when it fails for good."""
+    store = await SQLiteStore.open(path, fresh_keys=64)
+    verdict.told = verdict.told or bool(store.told)
+    sent = []
+    try:
+        while True:
+            batch = await store.claim(_wish(500))
+            if batch is None:
+                return sent
+            sent += [(f"{batch.event}/{one.conversion_id}", one.body) for one in batch.deliveries]
+            await store.settle(_settlement(batch))
+    except LedgerUnavailable as failure:
+        await asyncio.sleep(0)
+        if store.failed.done():
+            raise store.failed.result() from failure
+        raise
+    finally:
+        await store.close()
+
+
+async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
+    """Count what is nowhere to be found."""
+    store = await SQLiteStore.open(path, fresh_keys=64)
+    try:
+        accounts = await store.accounts()
+        verdict.balance = sum(abs(account.balance) for account in accounts)
+        for name in truth.bodies:
+            event, conversion_id = name.split("/")
+            lives = await store.life(pixel=PIXEL, events=[event], conversion_id=conversion_id)
+            verdict.missing += not lives
+    except (LedgerUnavailable, StoreUnusable):
+        # A reader says so: nobody is left in the dark.
+        verdict.told = True
+    finally:
+        await store.close()
+    # The balance is looked at each minute: a residue is an alert.
+    verdict.told = verdict.told or bool(verdict.balance)
+
+
+def _count_saved(path: Path, intact: Mapping[str, set[int]], verdict: Verdict) -> None:
+    found = Pages(str(path))
+    salvage = _salvage(path, found)
+    for table, ids in intact.items():
+        tree = salvage._trees[table]  # noqa: SLF001 - as above
+        saved = {row.rowid for page in tree.pages for row in found.leaf(page).rows}
+        verdict.untouched += len(ids)
+        verdict.saved += len(ids & saved)

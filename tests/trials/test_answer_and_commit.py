@@ -1,0 +1,132 @@
+"""The process ends when X has a request and before we know: the same id and body go again, once."""
+
+import asyncio
+import json
+import os
+import time
+
+import pytest
+from house import PIXEL, Gateway, wait_for
+
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.testing.emulator import running_emulator
+from twite.testing.nth_fault import Scenario
+from twite.testing.simulator_clock import TrialClock
+from twite.testing.simulator_ground import FileGround
+from twite.testing.simulator_store import MemoryGround
+from twite.testing.simulator_story import CLICK, Offer
+from twite.testing.simulator_world import World
+from twite.testing.simulator_x import Met, Weather
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+SQLITE = "twite.stores.sqlite:SQLiteStore"
+DEATHS = 500 if LONG else 60
+KILLS = 20 if LONG else 3
+
+
+def a_sale(number):
+    written = {"event": "purchase", "conversion_id": f"c{number}", "twclid": CLICK}
+    return Offer(
+        pixel="oaaa1",
+        body=json.dumps({"conversions": [written]}).encode(),
+        keys=(("oaaa1", "o8z6k", f"c{number}"),),
+        poison=(False,),
+        suppressed=(False,),
+    )
+
+
+class DiesOfEachAnswer(Scenario):
+    """Each sale's first request ends the process as soon as X has taken it."""
+
+    def __init__(self, sales, *, weather=Weather.DIES_AFTER):
+        super().__init__()
+        self.sales = sales
+        self.weather = weather
+        self.died = 0
+
+    def timeline(self):
+        for number in range(self.sales):
+            yield number * MINUTE, a_sale(number)
+
+    def on_request(self, pixel):  # noqa: ARG002  there is one
+        self.requests += 1
+        if self.requests % 2 and self.died < self.sales:
+            self.died += 1
+            return Met(weather=self.weather)
+        return Met()
+
+
+class NeverHears(Scenario):
+    """X takes everything for ten days, and no answer to it arrives."""
+
+    def timeline(self):
+        for number in range(300 if LONG else 60):
+            yield number * HOUR // (2 if LONG else 1), a_sale(number)
+        yield 10 * DAY, a_sale(10_000)
+
+    def on_request(self, pixel):  # noqa: ARG002  there is one
+        return Met(weather=Weather.TIMEOUT) if self._counting else Met()
+
+
+async def played(plot, ground):
+    world = World(plot=plot, ground=ground, clock=TrialClock(), tell=lambda _: None)
+    try:
+        await world.play()
+    finally:
+        await ground.close()
+    return world
+
+
+@pytest.mark.parametrize("store", [None, SQLITE], ids=["memory", "sqlite"])
+def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes(store):
+    deaths = DEATHS if LONG or store is None else 10
+    plot = DiesOfEachAnswer(deaths)
+
+    world = asyncio.run(played(plot, MemoryGround() if store is None else FileGround(store)))
+
+    # The judge compares the bytes of each copy, and the time since X took the first.
+    assert [*map(str, world.judge.findings)] == []
+    assert (plot.died, world.judge.copies) == (deaths, 2 * deaths)
+    print(f"\n{deaths} deaths between X's answer and our commit: {world.judge.copies} copies")
+
+
+def test_a_death_before_x_has_it_looks_the_same_and_costs_the_same():
+    plot = DiesOfEachAnswer(DEATHS, weather=Weather.DIES_BEFORE)
+
+    world = asyncio.run(played(plot, MemoryGround()))
+
+    assert [*map(str, world.judge.findings)] == []
+    assert world.judge.copies == 2 * DEATHS
+
+
+def test_in_ten_days_without_an_answer_nothing_is_sent_after_forty_hours():
+    world = asyncio.run(played(NeverHears(), MemoryGround()))
+
+    assert [*map(str, world.judge.findings)] == []
+    print(f"\n{len(world.judge.truths)} conversions, {world.judge.copies} copies in ten days")
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(600 if LONG else 120)
+def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path):
+    switches = ("dedup_scope=all", "log_bodies=1000")
+    with running_emulator(*switches) as x, Gateway(tmp_path, x.url) as gateway:
+        for kill in range(KILLS):
+            x.fault("slow", seconds=60)
+            before = x.received(last=1)["requests"]
+            sale = {"event": "purchase", "conversion_id": f"k{kill}", "twclid": CLICK}
+            assert gateway.post(sale)[0] == 202
+            wait_for(lambda before=before: x.received(last=1)["requests"] > before)
+            time.sleep(0.01 * kill)
+            gateway.kill()
+            gateway.start()
+            gateway.drained()
+        tallies = x.counted()["pixels"][PIXEL]["events"]["o8z6k"]["ids"]
+        bodies = [one["body"] for one in x.received(bodies=True)["entries"]]
+        lives = [gateway.get(f"/v1/conversions/{PIXEL}/k{kill}")[1] for kill in range(KILLS)]
+
+    assert {(one["api"], one["counted"]) for one in tallies.values()} == {(2, 1)}
+    assert len(bodies) == 2 * len(set(bodies)) == 2 * KILLS
+    assert [[one["ambiguous"] for one in life["attempts"]] for life in lives] == [
+        [True, False]
+    ] * KILLS

@@ -1,0 +1,133 @@
+"""A wall clock that is wrong, or jumps, or both: nothing is lost, stalls, floods or expires early."""
+
+import os
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from bench_of_lanes import Setting
+
+from twite.domain.retry import LAST_CEILING
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.dispatch import Pace
+from twite.gateway.ports import Answer, NoAnswer
+from twite.testing.builders import a_submission, an_entry
+from twite.testing.clock import MovingClock
+from twite.testing.transport import conversions_of, taken
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+START = 1_795_600_000_000
+MOVES = {
+    "5 minutes ahead": 5 * MINUTE,
+    "5 minutes back": -5 * MINUTE,
+    "an hour ahead": HOUR,
+    "an hour back": -HOUR,
+    "a day ahead": DAY,
+    "a day back": -DAY,
+    "to 2100": 4_102_444_800_000 - START,
+    "to 1970": -START,
+}
+# When the wall clock moves: while nothing waits, while X is down, or between two processes.
+MOMENTS = ("at rest", "in an outage", "over a restart")
+REPEATS = 100 if LONG else 1
+
+
+class World:
+    """X for four hours, down for one of them; its own clock is right."""
+
+    def __init__(self, setting):
+        self.setting = setting
+        self.down = False
+        self.requests = 0
+        self.came = {}
+
+    async def post(self, parcel):
+        self.requests += 1
+        await self.setting.clock.sleep(50)
+        if self.down:
+            return NoAnswer(reason="no connection", left=False)
+        elapsed = self.setting.clock.elapsed()
+        for one in conversions_of(parcel):
+            self.came.setdefault(str(one["conversion_id"]), elapsed)
+        date = datetime.fromtimestamp((START + elapsed) // SECOND, UTC)
+        answer = taken(parcel)
+        return Answer(
+            status=200, headers={"date": format_datetime(date, usegmt=True)}, body=answer.body
+        )
+
+
+async def played(move, moment, times=1):
+    """Return (requests, when each arrived, duplicates of the first, the account)."""
+    setting = Setting(pace=Pace(batch=10, in_flight=4))
+    x = World(setting)
+    setting.transport.post = x.post
+    await setting.run.start()
+    for minute in range(240):
+        x.down = 60 <= minute < 120
+        if move and (minute, moment) in {(30, "at rest"), (90, "in an outage"), (95, "over a restart")}:
+            for _ in range(times):
+                setting.clock.jump(move)
+                if times > 1:
+                    setting.clock.jump(-move)
+            if moment == "over a restart":
+                await setting.run.stop(within=1_000)
+                await setting.store.restart()
+                setting.run = setting.new_run()
+                await setting.run.start()
+        elif (minute, moment) == (95, "over a restart"):
+            await setting.run.stop(within=1_000)
+            await setting.store.restart()
+            setting.run = setting.new_run()
+            await setting.run.start()
+        await setting.record(*[f"c{minute}-{n}" for n in range(3)])
+        await setting.clock.advance(MINUTE)
+    await setting.clock.advance(20 * MINUTE)
+    again = await setting.store.record(
+        a_submission(an_entry("c0-0"), receipt="again", received_at=setting.steady.now())
+    )
+    account = (await setting.store.accounts())[0]
+    await setting.run.stop(within=1_000)
+    return x.requests, x.came, len(again.duplicates), account
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", MOVES)
+async def test_a_clock_that_moves_costs_two_requests_at_most_and_no_stall(name, moment):
+    quiet, on_time, _, _ = await played(0, moment)
+
+    asked, came, duplicates, account = await played(MOVES[name], moment)
+
+    late = max(came[one] - on_time[one] for one in on_time)
+    assert (account.delivered, account.pending, account.held, account.dead) == (720, 0, 0, 0)
+    assert duplicates == 1
+    assert late <= LAST_CEILING
+    assert asked - quiet <= 2
+    print(f"\n{name}, {moment}: {asked - quiet:+} requests, latest by {late / 1_000:.0f} s")
+
+
+@pytest.mark.parametrize("name", MOVES)
+async def test_a_clock_that_jumps_to_and_fro_changes_nothing(name):
+    quiet, on_time, _, _ = await played(0, "in an outage")
+
+    asked, came, duplicates, account = await played(MOVES[name], "in an outage", times=100)
+
+    assert (asked, came) == (quiet, on_time)
+    assert (account.delivered, duplicates) == (720, 1)
+
+
+@pytest.mark.parametrize("name", MOVES)
+async def test_a_clock_that_was_wrong_from_the_start_changes_nothing(name):
+    clock = MovingClock()
+    clock.jump(MOVES[name])
+    setting = Setting(clock=clock)
+    x = World(setting)
+    setting.transport.post = x.post
+    await setting.run.start()
+
+    for number in range(10):
+        await setting.record(f"c{number}")
+        await setting.clock.advance(MINUTE)
+
+    assert x.requests == 10
+    assert max(at - n * MINUTE for n, at in enumerate(x.came.values())) < SECOND
+    await setting.run.stop(within=1_000)

@@ -1,0 +1,51 @@
+"""Flipped bits and cut files: nothing altered is sent, nothing is gone in silence.
+
+A failure names its seeds. Again, and alone:
+
+    TWITE_SEEDS=17 .venv/bin/python -m pytest -n0 -s tests/trials/test_damage.py
+"""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+from damaged_store import judge, make
+
+TRIAL = bool(os.environ.get("TWITE_TRIAL"))
+SEEDS = range(2_000 if TRIAL else 40)
+SHARES = 10 if TRIAL else 2
+
+
+def shares():
+    wanted = os.environ.get("TWITE_SEEDS")
+    if wanted:
+        return [[int(seed) for seed in wanted.split(",")]]
+    return [SEEDS[share::SHARES] for share in range(SHARES)]
+
+
+@pytest.mark.timeout(1_500 if TRIAL else 300)
+@pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"from-{seeds[0]}")
+def test_damage_is_found_contained_and_never_sent(tmp_path, seeds):
+    source = tmp_path / "source"
+    source.mkdir()
+    truth = make(source)
+    verdicts = []
+    for seed in seeds:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        verdicts.append(judge(source, folder, truth, seed))
+        shutil.rmtree(folder)
+
+    altered = [one.seed for one in verdicts if one.altered]
+    silent = [one.seed for one in verdicts if one.silent]
+    again = [one.seed for one in verdicts if one.again]
+    unbalanced = [one.seed for one in verdicts if one.refused and one.balance]
+    untouched, saved = sum(v.untouched for v in verdicts), sum(v.saved for v in verdicts)
+    tally = Counter(
+        (one.how, "refused" if one.refused else "told" if one.told else "no harm")
+        for one in verdicts
+    )
+    print(f"\n{len(verdicts)} damages: {dict(tally)}; {saved:,} of {untouched:,} rows saved")
+    assert (altered, silent, again, unbalanced) == ([], [], [], [])
+    assert saved >= 0.99 * untouched
