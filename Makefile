@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
 
-.PHONY: help demo test check format lint types floors cover bench torture oracle lock clean
+.PHONY: help demo test chromium check format lint types floors cover bench torture oracle lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -35,7 +35,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 demo: $(RUN_STAMP)  ## gateway, emulator and a small shop on loopback: about 1,000 orders, told as they happen
 	@$(BIN)/python -m twite demo $(ARGS)
 
-test: $(DEV_STAMP)  ## all tests, in parallel
+test: $(DEV_STAMP) chromium  ## all tests, in parallel
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: lint types floors test  ## everything that must be green before a commit
@@ -54,7 +54,10 @@ format: $(DEV_STAMP)  ## put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-cover: $(DEV_STAMP)  ## the tests with branch coverage
+chromium:
+	@sh tests/browser/chromium.sh
+
+cover: $(DEV_STAMP) chromium  ## the tests with branch coverage
 	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .venv-bench/.done: requirements/bench.txt $(RUN_STAMP)
@@ -76,7 +79,7 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 	@touch $@
 
 oracle: $(DEV_STAMP) .oracle/.done  ## our readings of consent strings against the IAB's own packages
-	@$(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
+	@TWITE_ORACLE=10000 $(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
 
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
 	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \

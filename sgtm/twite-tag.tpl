@@ -970,7 +970,7 @@ ___SERVER_PERMISSIONS___
                   },
                   {
                     "type": 1,
-                    "string": "require_secure"
+                    "string": "secure"
                   },
                   {
                     "type": 1,

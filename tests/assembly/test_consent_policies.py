@@ -1,7 +1,7 @@
 import pytest
 from written import GOOD, read
 
-from twite.domain.consent import EEA, Action, Policy
+from twite.domain.consent import EEA, Action, Policy, policy_version
 from twite.domain.errors import SettingsError
 
 
@@ -75,7 +75,7 @@ def test_the_version_of_a_policy_tells_what_has_changed():
     )  # fmt: skip
 
     (one, read_one), (two, read_two), (three, read_three) = (
-        policy.version.split(".") for policy in (first, strict, other_reading)
+        policy_version(policy).split(".") for policy in (first, strict, other_reading)
     )
 
     assert len({one, two, three}) == 3

@@ -59,7 +59,7 @@ CHANGES = [
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\nstape_credentials = "stored"',
         (
-            "source[0].stape_credentials: credentials are stored sealed, and there is no key. "
+            "source[0].stape_credentials: credentials are kept sealed, and there is no key. "
             'Write server.secret_key = "env:TWITE_SECRET_KEY"'
         ),
     ),

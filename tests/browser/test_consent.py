@@ -171,6 +171,29 @@ async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street):
     assert (kept, await visitor.cookies()) == ([], {})
 
 
+async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
+    a_page(street, source="hiding", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    before = await visitor.cookies()
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: len(visitor.beacons()) == 2)
+    await visitor.page.wait_for_load_state("networkidle")
+
+    assert (list(before), await visitor.cookies()) == (["_twite"], {})
+
+
+async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
+    a_page(street, GTAG + DENIED, data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(DENIED.replace("default", "update"))
+    await visitor.page.wait_for_timeout(200)
+
+    assert visitor.beacons() == []
+
+
 async def test_a_default_that_denies_is_not_taking_consent_back(visitor, street):
     a_page(street, GTAG, source="page", data_pixel="off")
 

@@ -97,7 +97,7 @@ def test_deliveries_are_replayed_and_discarded_through_the_running_gateway(tmp_p
 
     assert replayed == (0, "1 queued again, 0 of them held.\n", "")
     assert discarded == (0, "1 discarded, 1 of them held.\n", "")
-    assert {name: count for name, count in balance.items() if name != "by" and count} == {
+    assert {name: count for name, count in balance.items() if type(count) is int and count} == {
         "received": 5,
         "delivered": 1,
         "duplicate": 1,

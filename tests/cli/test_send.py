@@ -278,6 +278,7 @@ def test_json_output_says_all_there_is(place, gateway, capsys):
                 "accepted": 1,
                 "duplicates": 0,
                 "suppressed": 0,
+                "held": 0,
                 "rejected": 1,
                 "not_sent": 0,
                 "rejected_by": [

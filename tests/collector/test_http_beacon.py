@@ -75,7 +75,7 @@ async def test_the_visitors_address_and_browser_become_identifiers(staged, store
     page = await staged(**a_stage(store, trusted_proxies=[ip_network("127.0.0.1/32")]))
 
     await beacon(
-        page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="8.8.8.8, 203.0.113.7"
+        page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="198.51.100.9, 203.0.113.7"
     )
 
     found = await the_identifiers(store)
@@ -156,6 +156,26 @@ async def test_a_denial_counts_where_consent_is_optional(page, store):
     (life,) = await the_lives(store)
     assert life.state is State.SUPPRESSED
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("consent", "taken"),
+    [
+        ({"ad_storage": "denied"}, True),
+        ({"ad_storage": "denied", "ad_user_data": "granted"}, True),
+        ({"ad_storage": "perhaps"}, False),
+        (None, False),
+    ],
+)
+async def test_who_says_no_loses_the_cookie_that_was_kept(staged, store, consent, taken):
+    page = await staged(**a_stage(store, a_shop(consent=Policy(required=True))))
+
+    answer = await beacon(
+        page, a_message(consent=consent), Cookie=f"_twite=1.{NOW}.{CLICK}; twclid={CLICK}"
+    )
+
+    gone = "_twite=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
+    assert answer.headers.get("set-cookie") == (gone if taken else None)
 
 
 async def test_the_cookies_are_those_that_the_source_names(staged, store):
@@ -250,7 +270,7 @@ async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(stage
     page = await staged(**a_stage(store, a_shop(browser_value_limit=LIMIT)))
 
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
-    await beacon(page, a_message({}), User_Agent="Googlebot/2.1")
+    await beacon(page, a_message({}), User_Agent="Examplebot/2.1")
 
     counted = [(one.door, one.name, one.reason) for one in await store.ignored(since=0)]
     assert counted == [("beacon", "purchase", "bot"), ("beacon", "purchase", "value_limit")]

@@ -31,6 +31,7 @@ async def test_the_script_comes_with_the_settings_of_its_source(page):
         "pixel_id": "o8z6j",
         "events": {"purchase": "tw-o8z6j-o8z6k", "sign_up": "tw-o8z6j-o8z6m"},
         "consent": "optional",
+        "opt_out": "suppress",
         "pixel": "use",
         "phone": ["44", "0"],
         "cookie_days": 90,

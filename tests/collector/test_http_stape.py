@@ -7,9 +7,11 @@ import pytest
 from collector_stage import StoppedClock
 from tag_stage import CLICK, KEY, TagStage, a_shop, what_it_needs
 
+from twite.domain.destination import Destination
 from twite.domain.secret import Secret
 from twite.domain.submission import Door
 from twite.gateway.lent import Lent
+from twite.gateway.notices import Silent
 from twite.gateway.proxy import Proxy
 from twite.gateway.vault import Strongroom
 from twite.machine.seal import AesSeal
@@ -30,6 +32,14 @@ def a_body(pixel="o8z6j", **conversion):
     return msgspec.json.encode({"pixel_id": pixel, "conversions": [one | conversion], "auth": AUTH})
 
 
+class SendsToNobody:
+    def send_to(self, destination: Destination) -> None:
+        pass
+
+    def leave(self, pixel: str) -> None:
+        pass
+
+
 class ProxyStage(TagStage):
     async def post(self, body: bytes, path: str = PATH, **headers: str):
         return await self.stage.ask("POST", path, body, key=None, headers=TAG | headers)
@@ -44,7 +54,10 @@ def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
             strongroom=strongroom,
             destinations=needs["destinations"],
             rate=100,
-            send_to=lambda _destination: None,
+            sends=SendsToNobody(),
+            outlook=store,
+            clock=StoppedClock(),
+            observer=Silent(),
         )
         proxy = Proxy(
             accept=needs["accept"],

@@ -165,6 +165,35 @@ async def test_a_servers_own_address_is_nobodys(door):
     assert [one["code"] for one in heard.json()["errors"]] == ["identifier_missing"]
 
 
+async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(door):
+    events = [
+        {"name": "sign_up", "params": {"twclid": CLICK}},
+        {"name": "scroll", "params": {}},
+        {"name": "purchase", "params": {"twclid": CLICK, "value": "1,5", "currency": "EUR"}},
+        {"name": "sign_up", "params": {"twclid": CLICK, "consent": {"ad_storage": "denied"}}},
+    ]
+
+    heard = await door.of_server(
+        "POST", f"/debug/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
+    )
+
+    assert heard.status == 200
+    assert [
+        (one["fieldPath"], one["validationCode"]) for one in heard.json()["validationMessages"]
+    ] == [
+        ("events[1].name", "not_configured"),
+        ("events[2].value", "not_an_amount"),
+        ("events[3]", "suppressed"),
+    ]
+    assert door.store.kept == []
+
+
+async def test_the_debug_route_says_what_is_no_request_too(door):
+    heard = await door.of_page("POST", "/debug/mp/collect", b"[]")
+
+    assert [one["validationCode"] for one in heard.json()["validationMessages"]] == ["wrong_shape"]
+
+
 async def test_a_secret_opens_no_source_that_has_only_origins(doors):
     door = await doors(a_shop(key=None))
 
@@ -234,6 +263,18 @@ async def test_without_consent_or_click_no_cookie_is_set(door, query):
     heard = await door.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
 
     assert (heard.status, "set-cookie" in heard.headers) == (200, False)
+
+
+async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(door):
+    heard = await door.of_page(
+        "POST",
+        f"{GA4}{LANDING}&gcs=G100",
+        b"en=scroll",
+        headers={"Host": "t.shop.example", "Cookie": f"_twite=1.{NOW}.{CLICK}"},
+    )
+
+    assert heard.headers["set-cookie"].startswith("_twite=;")
+    assert "Max-Age=0" in heard.headers["set-cookie"]
 
 
 async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(door):

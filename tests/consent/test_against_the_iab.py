@@ -28,7 +28,7 @@ from twite.consent.us_sections import LAYOUTS, UsSection
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / ".oracle"
-MANY = int(os.environ.get("TWITE_ORACLE", "10000"))
+MANY = int(os.environ.get("TWITE_ORACLE", "300"))
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(
     NODE is None or not (PACKAGES / "node_modules").is_dir(),

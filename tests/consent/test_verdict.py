@@ -4,7 +4,7 @@ import pytest
 from iab_strings import MADE, disclosed, gpp, tc_core, us_core
 
 from twite.consent.verdict import decide, judging, verdict
-from twite.domain.consent import PLAIN, Action, Policy
+from twite.domain.consent import PLAIN, Action, Policy, policy_version
 from twite.domain.identifiers import Identifiers
 
 SEND, RESTRICT, STRIP, HOLD, SUPPRESS = Action
@@ -256,6 +256,7 @@ def test_a_tc_string_within_a_gpp_string_counts_where_its_law_applies():
     assert decided({"gpp": denied})[0] is SUPPRESS
     assert decided({"gpp": denied, "gpp_sid": "2"})[0] is SUPPRESS
     assert decided({"gpp": denied, "gpp_sid": "7"}) == (SEND, None)
+    assert decided({"gpp": denied, "gdpr_applies": "0"}) == (SEND, None)
 
 
 @pytest.mark.parametrize("region", ["DE", "de", "GB", "UK", "CH", "NO", "GR", "EL", "FR-75"])
@@ -303,7 +304,7 @@ def test_the_evidence_shows_the_decision_and_hides_the_strings():
 
     shown = json.loads(found.evidence)
     assert (shown["action"], shown["rule"], shown["policy"]) == (
-        "restrict", "personalization", Policy().version,
+        "restrict", "personalization", policy_version(Policy()),
     )  # fmt: skip
     assert shown["signals"]["ad_storage"] == "granted"
     assert shown["signals"]["tcf"].startswith("sha256:")
@@ -312,9 +313,18 @@ def test_the_evidence_shows_the_decision_and_hides_the_strings():
 
 
 def test_what_is_no_signal_is_kept_as_a_hash_alone():
-    found = verdict({"canary@example.com": "canary@example.com"}, ALL, policy=Policy(), now=MADE)
+    signals = {"canary@example.com": "canary@example.com", "ad_storage": f"{'long ' * 9}canary"}
+
+    found = verdict(signals, ALL, policy=Policy(), now=MADE)
 
     assert b"canary" not in found.evidence
+
+
+@pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "granted\u202e"])
+def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
+    found = verdict({"region": word}, ALL, policy=Policy(), now=MADE)
+
+    assert json.loads(found.evidence)["signals"]["region"].startswith("sha256:")
 
 
 def test_nothing_said_and_nothing_strict_decides_to_send():

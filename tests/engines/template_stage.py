@@ -48,9 +48,7 @@ ALL: tuple[Grant, ...] = (
     ),
     Grant(
         permission="access_firestore",
-        parameters={
-            "allowedOptions": [{"projectId": "*", "path": "*", "operation": "read_write"}]
-        },
+        parameters={"allowedOptions": [{"projectId": "*", "path": "*", "operation": "read_write"}]},
     ),
 )
 
@@ -77,7 +75,9 @@ def call(**changed: object) -> Call:
     return msgspec.structs.replace(Call(fields={}, now=NOW), **changed)
 
 
-def ran(code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, **changed: object) -> Turn:
+def ran(
+    code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, **changed: object
+) -> Turn:
     """The first turn of a run of this code."""
     return QuickJsEngine(template(code, grants=grants, kind=kind)).start(call(**changed))
 

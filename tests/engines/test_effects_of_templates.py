@@ -57,8 +57,10 @@ def test_the_response_is_made_of_parts():
         ("", SetCookie(name="c", value="a%20b")),
         (", {}, true", SetCookie(name="c", value="a b")),
         (
-            ", {domain: 'auto', path: '/', 'max-age': 60, secure: true, httpOnly: true, "
-            "sameSite: 'lax', fallbackDomain: 'f.example'}",
+            (
+                ", {domain: 'auto', path: '/', 'max-age': 60, secure: true, httpOnly: true, "
+                "sameSite: 'lax', fallbackDomain: 'f.example'}"
+            ),
             SetCookie(
                 name="c",
                 value="a%20b",
@@ -143,7 +145,7 @@ def test_the_storage_gives_copies_and_asks_for_each_change():
     storage.setItemCopy('new', {b: 1});
     storage.setItemCopy('gone', null);
     storage.removeItem('old');
-    const seen = [storage.getItemCopy('held'), storage.getItemCopy('new'), storage.getItemCopy('x')];
+    const seen = ['held', 'new', 'x'].map((key) => storage.getItemCopy(key));
     storage.clear();
     return [seen, storage.getItemCopy('held')];
     """
@@ -214,10 +216,14 @@ def test_the_services_of_google_are_asked_for_by_name():
         Service(
             id=1,
             name="BigQuery.insert",
-            arguments=[{"datasetId": "d", "tableId": "t"}, [{"a": 1}], None],
+            arguments=[
+                {"projectId": "GOOGLE_CLOUD_PROJECT", "datasetId": "d", "tableId": "t"},
+                [{"a": 1}],
+                {},
+            ],
         ),
         Service(id=2, name="Firestore.read", arguments=["c/1", {"projectId": "p"}]),
-        Service(id=3, name="Firestore.write", arguments=["c/1", {"a": 1}, None]),
+        Service(id=3, name="Firestore.write", arguments=["c/1", {"a": 1}, {}]),
         Service(id=4, name="Firestore.query", arguments=["c", [["a", "==", 1]], {"limit": 5}]),
         Service(id=5, name="getGoogleScript", arguments=["GTAG", {"id": "G-1"}]),
         Service(id=6, name="sendEventToGoogleAnalytics", arguments=[{"event_name": "a"}]),
@@ -241,15 +247,16 @@ def test_a_service_that_is_not_configured_says_so_to_the_template():
 
 def test_a_transaction_begins_runs_and_is_committed():
     code = """
-    require('Firestore').runTransaction((id) => require('Promise').create((resolve) => resolve(id)));
+    const Promise = require('Promise');
+    require('Firestore').runTransaction((id) => Promise.create((resolve) => resolve(id)));
     """
     engine = QuickJsEngine(template(code))
     first = engine.start(call())
 
     second = engine.resume(first.run, (Answer(id=1, value="t1"),), now=NOW)
 
-    assert first.effects == (Service(id=1, name="Firestore.begin", arguments=[None]),)
-    assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", None]),)
+    assert first.effects == (Service(id=1, name="Firestore.begin", arguments=[{}]),)
+    assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", {}]),)
 
 
 def test_googles_authorization_goes_with_the_request_as_scopes():

@@ -121,7 +121,12 @@ def test_a_context_runs_in_its_own_thread_alone():
 
 @pytest.mark.parametrize(
     ("code", "line"),
-    [("const a = ;", 1), ("\n\nconst a = 1;\nconst a = 2;", 4), ("return 1;\n}\nfoo(", 3)],
+    [
+        ("const a = 1;\nconst b = 9n ** 300000n;", 2),
+        ("const a = ;", 1),
+        ("\n\nconst a = 1;\nconst a = 2;", 4),
+        ("return 1;\n}\nfoo(", 3),
+    ],
 )
 def test_code_that_is_no_javascript_is_refused_with_its_line(code, line):
     with pytest.raises(TemplateUnusable) as caught:

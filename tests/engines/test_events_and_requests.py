@@ -111,7 +111,9 @@ def test_what_is_not_there_is_undefined_or_empty():
 
 
 def test_the_container_says_what_it_is():
-    told = returned("return require('getContainerVersion')();", container=Container(debug_mode=True))
+    told = returned(
+        "return require('getContainerVersion')();", container=Container(debug_mode=True)
+    )
 
     assert told == {
         "containerId": "GTM-TWITE",
@@ -133,9 +135,7 @@ def test_a_measurement_protocol_hit_is_known_and_its_events_are_those_that_were_
     assert returned(code, request=request, extracted=events, kind=Kind.CLIENT) == [True, events]
 
 
-@pytest.mark.parametrize(
-    "api", ["extractEventsFromMpv1", "extractEventsFromMpv2"]
-)
+@pytest.mark.parametrize("api", ["extractEventsFromMpv1", "extractEventsFromMpv2"])
 def test_events_of_what_is_no_hit_are_an_error(api):
     assert ran(f"require('{api}')();").error is not None
 

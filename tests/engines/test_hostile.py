@@ -1,4 +1,4 @@
-"""Templates that try to get out, or to take more than their share. Each file beside tries one way."""
+"""Templates that try to get out, or to take more than their share: a file for each way."""
 
 from pathlib import Path
 
@@ -13,8 +13,15 @@ from twite.sgtm.template import TemplateUnusable
 HERE = Path(__file__).parent / "hostile"
 ESCAPES = sorted((HERE / "escapes").glob("*.js"))
 COSTS = sorted((HERE / "costs").glob("*.js"))
+SPECIFIC = {"send_http", "access_bigquery", "access_firestore", "use_custom_private_keys"}
 NARROW = (
-    *(grant for grant in ALL if grant.permission != "send_http"),
+    *(grant for grant in ALL if grant.permission not in SPECIFIC),
+    Grant(
+        permission="access_bigquery",
+        parameters={"allowedTables": [{"datasetId": "d", "tableId": "allowed"}]},
+    ),
+    Grant(permission="access_firestore", parameters={"allowedOptions": [{"path": "allowed/*"}]}),
+    Grant(permission="use_custom_private_keys", parameters={"keyIds": ["allowed"]}),
     Grant(
         permission="send_http",
         parameters={"allowedUrls": "specific", "urls": ["https://allowed.example/"]},

@@ -100,7 +100,8 @@ def test_a_denied_call_can_be_foreseen():
             parameters={"allowedUrls": "specific", "urls": ["https://a.example/"]},
         ),
         Grant(
-            permission="get_cookies", parameters={"cookieAccess": "specific", "cookieNames": ["one"]}
+            permission="get_cookies",
+            parameters={"cookieAccess": "specific", "cookieNames": ["one"]},
         ),
         Grant(
             permission="set_cookies",
@@ -170,7 +171,9 @@ def test_a_header_that_is_not_granted_cannot_be_read_under_another_spelling():
     )
     request = incoming({"referer": "r", "cookie": "c"})
 
-    allowed = returned("return require('getRequestHeader')('REFERER');", grants=grants, request=request)
+    allowed = returned(
+        "return require('getRequestHeader')('REFERER');", grants=grants, request=request
+    )
     denied = ran("require('getRequestHeader')('Cookie');", grants=grants, request=request)
 
     assert allowed == "r"

@@ -92,12 +92,12 @@ def test_a_promise_that_nobody_settles_is_rejected_after_five_seconds():
 
 
 def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
-    turn = ran("require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();")
+    turn = ran(
+        "require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();"
+    )
 
     assert (turn.outcome, turn.error) == (Outcome.SUCCESS, None)
-    assert turn.effects == (
-        Log(text='a rejected promise that nothing caught: "why"', own=True),
-    )
+    assert turn.effects == (Log(text='a rejected promise that nothing caught: "why"', own=True),)
 
 
 def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
@@ -169,7 +169,8 @@ def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1()
 def test_an_address_that_is_none_fails_without_an_effect():
     turn = ran(
         "require('sendHttpRequest')('nonsense').catch((trouble) => data.gtmOnFailure());"
-        "require('sendHttpGet')('ftp://files.example/', (status) => require('logToConsole')(status));"
+        "const log = require('logToConsole');"
+        "require('sendHttpGet')('ftp://files.example/', (status) => log(status));"
     )
 
     assert (turn.outcome, texts(turn), turn.done) == (Outcome.FAILURE, ["0"], True)

@@ -53,7 +53,7 @@ def test_all_parts_of_an_address():
         ("https://shop.example/%2e%2E/a/./b/..", "https://shop.example/a/"),
         ("https://shop.example/?#", "https://shop.example/?#"),
         ("https://münchen.example/ä?ö#ü", "https://xn--mnchen-3ya.example/%C3%A4?%C3%B6#%C3%BC"),
-        ("https://Ａ.example/", "https://a.example/"),
+        ("https://\uff21.example/", "https://a.example/"),
         ("https://a。example/", "https://a.example/"),
         ("http://0x7f.1/", "http://127.0.0.1/"),
         ("http://4294967295/", "http://255.255.255.255/"),

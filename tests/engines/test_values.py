@@ -91,7 +91,9 @@ def test_a_frozen_object_keeps_its_keys_and_another_loses_one():
 def test_sha256_is_that_of_the_utf_8(size, letter):
     text = letter * size
 
-    found = value("require('sha256Sync')(data.text, {outputEncoding: 'hex'})", fields={"text": text})
+    found = value(
+        "require('sha256Sync')(data.text, {outputEncoding: 'hex'})", fields={"text": text}
+    )
 
     assert found == hashlib.sha256(text.encode()).hexdigest()
 

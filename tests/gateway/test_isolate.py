@@ -307,3 +307,33 @@ async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round()
     assert (account.delivered, account.dead, account.held, account.pending) == (450, 50, 0, 0)
     assert not [one for one in setting.seen.notices if isinstance(one, Paused)]
     assert await setting.run.stop(within=1_000)
+
+
+async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
+    def reply(parcel):
+        ids = conversions_of(parcel)
+        said = ("INVALID_PARAMETER", "Conversion count limit is 500", "")
+        return refused(said) if len(ids) > 100 else taken(parcel)
+
+    setting = Setting(replies=[reply] * 100)
+    await setting.run.start()
+    await setting.record(*[f"c{n}" for n in range(400)])
+    await setting.clock.advance(MINUTE)
+    await setting.record(*[f"d{n}" for n in range(400)])
+    await setting.clock.advance(MINUTE)
+
+    account = (await setting.store.accounts())[0]
+    sizes = [len(ids) for ids in setting.sent()]
+    assert (account.delivered, account.dead, account.held) == (800, 0, 0)
+    assert sizes[:3] == [400, 200, 100]
+    assert max(sizes[3:]) <= 200
+    assert await setting.run.stop(within=1_000)
+
+
+def test_where_most_are_bad_each_is_tried_by_itself():
+    bad = Random(1).sample(range(500), 250)
+
+    trial = Trial(a_batch(), bad).until_all_is_known()
+
+    assert sorted(trial.buried) == sorted(bad)
+    assert trial.requests <= 650

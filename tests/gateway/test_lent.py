@@ -1,20 +1,25 @@
 """Credentials that tags bring: whose they are, and what becomes of them."""
 
 import pytest
+from msgspec.structs import replace
 
 from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.errors import LedgerUnavailable, NotOpened
 from twite.domain.secret import Secret
 from twite.gateway import lent as lent_module
-from twite.gateway.lent import Lent, TooManyPixels
+from twite.gateway.lent import LOOK, PASSING, STORED, Lent, TooManyPixels
+from twite.gateway.notices import Silent
 from twite.gateway.vault import Strongroom
 from twite.machine.seal import AesSeal
-from twite.testing.builders import a_destination, a_source
+from twite.testing.builders import a_destination, a_source, a_submission, an_entry
+from twite.testing.clock import MovingClock
+from twite.testing.memory import MemoryStore
 from twite.testing.memory_vault import MemoryVault
 
 KEY = Secret("a-key-that-nobody-will-guess")
-AGENCY = a_source("agency", pixel="o8z6j")
-OTHER = a_source("other", pixel="o8z6j")
+AGENCY = replace(a_source("agency"), stape_credentials=STORED)
+OTHER = replace(a_source("other"), stape_credentials=STORED)
+PASSER = replace(a_source("agency"), stape_credentials=PASSING)
 
 
 def keys(name="one") -> OAuthKeys:
@@ -26,16 +31,36 @@ def keys(name="one") -> OAuthKeys:
     )
 
 
+class PlayedSender:
+    """Hears whom to send to."""
+
+    def __init__(self):
+        self.to: list[Destination] = []
+        self.left: list[str] = []
+
+    def send_to(self, destination: Destination) -> None:
+        self.to.append(destination)
+
+    def leave(self, pixel: str) -> None:
+        self.left.append(pixel)
+
+
 class House:
     def __init__(self, vault=None, *, key=KEY, former=()):
+        self.clock = MovingClock()
+        self.store = MemoryStore()
+        self.sender = PlayedSender()
         self.vault = vault or MemoryVault()
         self.destinations = {"o8z6j": a_destination()}
-        self.sent_to: list[Destination] = []
+        self.sent_to = self.sender.to
         self.lent = Lent(
             strongroom=Strongroom(vault=self.vault, seal=AesSeal(key, former)),
             destinations=self.destinations,
             rate=100,
-            send_to=self.sent_to.append,
+            sends=self.sender,
+            outlook=self.store,
+            clock=self.clock,
+            observer=Silent(),
         )
 
     async def bring(self, pixel, *, source=AGENCY, brought=None):
@@ -175,3 +200,87 @@ async def test_there_is_an_end_to_how_many_pixels_may_come():
 
     with pytest.raises(TooManyPixels):
         await house.bring("another", brought=keys())
+
+
+@pytest.mark.parametrize("pixel", ["", "../accounts", "P9", "p9?x=1", "p" * 33, "p\n9", "\u0661"])
+async def test_what_is_no_id_of_a_pixel_never_becomes_part_of_an_address(pixel):
+    house = House()
+
+    assert await house.bring(pixel, brought=keys()) is None
+    assert (house.sent_to, list(await house.vault.sealed(""))) == ([], [])
+
+
+async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_left_to_be_sent():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.clock.advance(LOOK + 1)
+
+    await house.lent.forget_settled()
+
+    assert list(await house.vault.sealed("")) == []
+    assert (house.sender.left, "p9" in house.destinations) == (["p9"], False)
+    assert await house.bring("p9", source=PASSER) is None
+
+
+async def test_passing_credentials_stay_while_something_is_to_be_sent():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.store.record(a_submission(an_entry("order-1", pixel="p9")))
+    await house.clock.advance(LOOK + 1)
+
+    await house.lent.forget_settled()
+
+    assert [name for name, _ in await house.vault.sealed("")] == ["stape/p9"]
+    assert house.sender.left == []
+
+
+async def test_passing_credentials_that_were_just_used_stay_for_what_is_on_its_way_to_the_disk():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.clock.advance(LOOK + 1)
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    await house.lent.forget_settled()
+
+    assert house.sender.left == []
+
+
+async def test_a_conversion_without_credentials_cannot_use_those_that_are_passing():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    assert await house.bring("p9", source=PASSER) is None
+
+
+async def test_passing_credentials_outlive_the_process_until_what_they_came_with_is_sent():
+    before = House()
+    await before.bring("p9", source=PASSER, brought=keys())
+    after = House(before.vault)
+
+    await after.lent.load()
+    await after.clock.advance(LOOK + 1)
+    await after.lent.forget_settled()
+
+    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert list(await before.vault.sealed("")) == []
+
+
+async def test_what_was_passing_is_stored_once_the_source_says_so():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    await house.bring("p9", source=AGENCY, brought=keys())
+    await house.clock.advance(LOOK + 1)
+    await house.lent.forget_settled()
+
+    assert house.sender.left == []
+
+
+async def test_stored_credentials_are_never_forgotten():
+    house = House()
+    await house.bring("p9", brought=keys())
+    await house.clock.advance(LOOK + 1)
+
+    await house.lent.forget_settled()
+
+    assert house.sender.left == []

@@ -24,28 +24,18 @@ from twite.gateway.readings import CLOCK, STORE, Thresholds
 from twite.observers import Several
 from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.clock import MovingClock, settled
+from twite.testing.disk import SetDisk
 from twite.testing.memory import MemoryStore
 
 PIXEL = "o8z6j"
 ROOM = Space(free=50 << 30, files={"database": 1})
 
 
-class SetDisk:
-    """A disk with as much room as it is told, or none that answers."""
-
-    def __init__(self):
-        self.room = ROOM
-
-    async def space(self):
-        if self.room is None:
-            raise OSError(5, "Input/output error")
-        return self.room
-
-
 class FailingStore(MemoryStore):
-    """Cannot be read from, or written to, while it fails."""
+    """Cannot be read from or written to while it fails, nor written to while it is read-only."""
 
     failing = False
+    read_only = False
 
     async def accounts(self):
         self._fail()
@@ -55,12 +45,20 @@ class FailingStore(MemoryStore):
         self._fail()
         return await super().backlog()
 
-    async def keep(self, alerts, *, gone=()):
+    async def alerts(self):
         self._fail()
+        return await super().alerts()
+
+    async def note(self, hours):
+        self._fail(write=True)
+        await super().note(hours)
+
+    async def keep(self, alerts, *, gone=()):
+        self._fail(write=True)
         await super().keep(alerts, gone=gone)
 
-    def _fail(self):
-        if self.failing:
+    def _fail(self, *, write=False):
+        if self.failing or (self.read_only and write):
             raise LedgerUnavailable(reason="disk I/O error", retry_after=1)
 
 
@@ -68,7 +66,7 @@ class Stage:
     def __init__(self, store=None, clock=None, *, sources=("shop",)):
         self.clock = clock or MovingClock()
         self.store = store or FailingStore()
-        self.disk = SetDisk()
+        self.disk = SetDisk(ROOM)
         self.seen = Seen()
         self.ears = Ears(self.clock)
         self.observer = Several((self.seen, self.ears))
@@ -282,6 +280,18 @@ async def test_what_cannot_be_read_is_told_and_ends_no_alert(running):
     assert stage.open() == {(Kind.DISK_NEARLY_FULL, STORE)}
 
 
+async def test_a_store_that_cannot_be_read_at_the_start_does_not_keep_the_lookout_from_starting(
+    running,
+):
+    stage = Stage()
+    stage.store.failing = True
+    stage.disk.room = Space(free=1, files={})
+
+    await running(stage)
+
+    assert stage.open() == {(Kind.DISK_NEARLY_FULL, STORE)}
+
+
 async def test_a_backlog_that_will_miss_its_deadlines_is_alerted_when_it_lasts(running):
     stage = Stage()
     await stage.receive("order-1")
@@ -304,6 +314,20 @@ async def test_a_source_that_falls_silent_is_alerted():
 
     assert (Kind.SOURCE_SILENT, "shop") in stage.open()
     assert (Kind.SOURCE_SILENT, "till") not in stage.open()
+
+
+async def test_a_silence_is_not_over_because_nothing_can_be_written_down():
+    stage = Stage()
+    for day in range(9):
+        await stage.day(f"shop-{day}")
+    for _ in range(3):
+        await stage.day()
+    await stage.receive("shop-again")
+
+    stage.store.read_only = True
+    await stage.lookout.look()
+
+    assert (Kind.SOURCE_SILENT, "shop") in stage.open()
 
 
 async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no_silence():

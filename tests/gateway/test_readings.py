@@ -47,7 +47,7 @@ def test_a_pixel_that_is_not_configured_any_more_is_not_read():
 def test_what_x_echoes_does_not_leave_the_process():
     readings = of_pauses(["p"], {"p": 'Expected Email, got "shopper@example.com"'})
 
-    assert bad(readings) == {(Kind.PIXEL_PAUSED, "p"): "It is not sent to: Expected Email, got …"}
+    assert bad(readings) == {(Kind.PIXEL_PAUSED, "p"): "The reason: Expected Email, got …"}
 
 
 @pytest.mark.parametrize(

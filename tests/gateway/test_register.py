@@ -1,3 +1,4 @@
+import asyncio
 from itertools import count
 
 import msgspec
@@ -19,14 +20,34 @@ class FailingAlarms:
     def __init__(self):
         self.failing = True
         self.store = MemoryStore()
+        self.meanwhile = lambda: None
 
     async def alerts(self):
         return await self.store.alerts()
 
     async def keep(self, alerts, *, gone=()):
+        self.meanwhile()
         if self.failing:
             raise LedgerUnavailable(reason="disk full", retry_after=1)
         await self.store.keep(alerts, gone=gone)
+
+
+class SlowAlarms(MemoryStore):
+    """Its first write waits until it is told to fail."""
+
+    def __init__(self):
+        super().__init__()
+        self._failure = asyncio.get_running_loop().create_future()
+        self._writes = 0
+
+    def fail(self):
+        self._failure.set_exception(LedgerUnavailable(reason="disk full", retry_after=1))
+
+    async def keep(self, alerts, *, gone=()):
+        self._writes += 1
+        if self._writes == 1:
+            await self._failure
+        await super().keep(alerts, gone=gone)
 
 
 class Stage:
@@ -261,18 +282,47 @@ async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_
     assert [one.subject for one in await alarms.alerts()] == [PIXEL]
 
 
-async def test_what_changed_after_a_failed_write_is_what_is_written():
+async def test_what_changed_during_a_failed_write_is_what_is_written():
     alarms = FailingAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
-    await stage.register.save()
     [alert] = stage.register.news()
-    stage.register.told(alert)
+    alarms.meanwhile = lambda: stage.register.told(alert)
+    await stage.register.save()
 
     alarms.failing = False
     await stage.register.save()
 
     assert list(await alarms.alerts()) == [msgspec.structs.replace(alert, news=None)]
+
+
+async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
+    alarms = SlowAlarms()
+    stage = Stage(alarms)
+    stage.read(bad=True)
+    slow = asyncio.create_task(stage.register.save())
+    await asyncio.sleep(0)
+
+    [alert] = stage.register.news()
+    stage.register.told(alert)
+    later = asyncio.create_task(stage.register.save())
+    await asyncio.sleep(0)
+    alarms.fail()
+    await asyncio.gather(slow, later)
+    await stage.register.save()
+
+    assert [one.news for one in await alarms.alerts()] == [None]
+
+
+async def test_what_is_kept_is_what_is_so_now():
+    stage = Stage()
+    stage.read(bad=True)
+    await stage.register.save()
+
+    stage.read(bad=True, reason="500 are held")
+    await stage.register.save()
+
+    assert [one.reason for one in await stage.alarms.alerts()] == ["500 are held"]
 
 
 async def test_a_webhook_out_of_reach_does_not_fill_the_store():

@@ -121,3 +121,19 @@ async def test_with_new_credentials_the_next_request_is_signed_with_them(sending
 
     tokens = [token.partition('"')[0] for _, token in await sending.sent(2)]
     assert tokens == ["first", "second"]
+
+
+async def test_a_pixel_that_is_left_is_sent_to_no_more_until_it_comes_again(sending):
+    sending.run.send_to(lent("first"))
+    await sending.submit("order-1", "p9")
+    await sending.sent(1)
+
+    sending.run.leave("p9")
+    sending.run.leave("p9")
+    await sending.submit("order-2", "p9")
+    await sending.submit("order-3", "o8z6j")
+    without = [pixel for pixel, _ in await sending.sent(2)]
+    sending.run.send_to(lent("second"))
+
+    assert without == ["p9", "o8z6j"]
+    assert [pixel for pixel, _ in await sending.sent(3)] == ["p9", "o8z6j", "p9"]

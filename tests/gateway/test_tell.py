@@ -141,6 +141,7 @@ async def test_a_message_that_is_refused_delays_no_other(running):
     await settled()
 
     assert [one.subject for one in stage.register.news()] == ["bad"]
+    assert stage.told() == [("opened", "bad"), ("opened", "good")]
 
 
 async def test_the_end_of_an_alert_is_told_even_if_its_beginning_was_not(running):

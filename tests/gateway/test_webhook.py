@@ -20,7 +20,7 @@ ALERT = Alert(
     id="019ab9f2-0000-7000-8000-000000000001",
     kind=Kind.CREDENTIALS_REFUSED,
     subject="o8z6j",
-    reason="X refuses its credentials: 401 UNAUTHORIZED_ACCESS",
+    reason="X answers 401 UNAUTHORIZED_ACCESS",
     opened_at=1_795_600_000_000,
     said_at=1_795_600_000_000,
 )
@@ -67,14 +67,14 @@ def test_a_message_says_what_who_since_when_and_where_it_is_written_what_to_do()
     assert json.loads(envelope.body) == {
         "text": (
             "[opened] credentials_refused · o8z6j: X refuses the credentials. "
-            "X refuses its credentials: 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
+            "X answers 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
             "What to do: docs/how-to/alerts/credentials_refused.md"
         ),
         "event": "opened",
         "code": "credentials_refused",
         "severity": "critical",
         "subject": "o8z6j",
-        "reason": "X refuses its credentials: 401 UNAUTHORIZED_ACCESS",
+        "reason": "X answers 401 UNAUTHORIZED_ACCESS",
         "id": ALERT.id,
         "opened_at": "2026-11-25T09:46:40.000Z",
         "resolved_at": None,
@@ -107,9 +107,20 @@ def test_each_message_of_an_alert_has_an_id_of_its_own_that_a_retry_keeps():
     assert len({*ids(ALERT), *ids(later)}) == 4
 
 
-@pytest.mark.parametrize("name", ["type", "payload", "channel", "username", "attachments", "props", "priority"])
+@pytest.mark.parametrize(
+    "name", ["type", "payload", "channel", "username", "attachments", "props", "priority"]
+)
 def test_a_chat_finds_no_name_that_it_gives_another_meaning(name):
     assert name not in json.loads(enveloped(ALERT, Phase.OPENED, gateway="g").body)
+
+
+def test_what_x_says_calls_nobody_in_a_chat():
+    loud = msgspec.structs.replace(ALERT, reason="no such pixel <!channel> @here")
+
+    said = json.loads(enveloped(loud, Phase.OPENED, gateway="g").body)
+
+    assert "no such pixel (!channel) (at)here" in said["text"]
+    assert said["reason"] == loud.reason
 
 
 def test_a_trial_has_the_shape_of_an_alert():

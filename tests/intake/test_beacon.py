@@ -157,7 +157,7 @@ def test_what_the_script_left_out_is_ignored_with_its_reason():
 @pytest.mark.parametrize(
     ("agent", "robot"),
     [
-        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", True),
+        ("Mozilla/5.0 (compatible; Examplebot/2.1; +https://bot.example/)", True),
         ("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/150.0.0.0 Safari/537.36", True),
         ("facebookexternalhit/1.1", True),
         ("curl/8.5.0", True),

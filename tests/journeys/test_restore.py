@@ -33,8 +33,8 @@ def post(gateway, ids):
 
 def reached(x):
     """Return how often each conversion reached X."""
-    events = x.counted()["pixels"]["o8z6j"]["events"]
-    ids = events["o8z6k"]["ids"] if "o8z6k" in events else {}
+    pixels = x.counted()["pixels"]
+    ids = pixels["o8z6j"]["events"]["o8z6k"]["ids"] if pixels else {}
     return {one: many["api"] for one, many in ids.items()}
 
 

@@ -9,6 +9,7 @@ from twite.gateway.notices import (
     Accepted,
     Alerted,
     Attempted,
+    IgnoredSome,
     Judged,
     Looked,
     Moved,
@@ -136,6 +137,7 @@ def test_metrics_count_what_is_seen():
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
         Paused(pixel="o8z6j", reason="401"),
         Troubled(where="sweep", reason="r"),
+        IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2}),
     ):
         both.see(notice)
 
@@ -145,6 +147,7 @@ def test_metrics_count_what_is_seen():
 
     for line in (
         'twite_conversions_total{source="shop",verdict="accepted"} 4.0',
+        'twite_ignored_total{door="ga4",reason="not_configured",source="shop"} 4.0',
         'twite_conversions_total{source="shop",verdict="duplicates"} 2.0',
         'twite_conversions_total{source="shop",verdict="suppressed"} 6.0',
         'twite_conversions_total{source="shop",verdict="rejected"} 8.0',

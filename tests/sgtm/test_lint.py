@@ -60,7 +60,7 @@ def test_what_google_would_refuse_is_said_with_its_line(code, finding):
         "const a = (b) / c; // new this",
         "const a = {new: 1, class: 2, Date: 3}; a.this = 1; a.Math = 2;",
         "const a = 'new this /x/ `y`';",
-        "/* new\nthis */ const a = \"it's\";",
+        '/* new\nthis */ const a = "it\'s";',
         "const f = (x) => { return x; };",
         "switch (a) { case 1: break; default: for (const b of c) {} }",
         "const a = [1].map((x) => x).filter((x) => x).join(',').indexOf('a');",
@@ -84,7 +84,9 @@ SPECIFIC = Grant(
 
 
 def test_a_name_that_the_permission_does_not_cover_is_said_and_one_too_many_as_well():
-    code = "const getCookieValues = require('getCookieValues');\ngetCookieValues('a');\ngetCookieValues('c');"
+    code = """const getCookieValues = require('getCookieValues');
+getCookieValues('a');
+getCookieValues('c');"""
 
     assert said(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
 

@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
+from twite.sgtm.allowed import lacking, matches
 from twite.sgtm.effects import (
+    AfterEvent,
     Body,
     BrowserPixel,
     Claim,
@@ -15,11 +17,12 @@ from twite.sgtm.effects import (
     PixelBody,
     Request,
     Respond,
+    RunContainer,
+    Service,
     SetCookie,
     Status,
-    lacking,
 )
-from twite.sgtm.permissions import Grant, Policy, matches, policy, read_grants, url_expression
+from twite.sgtm.permissions import Grant, Policy, policy, read_grants, url_expression
 from twite.sgtm.tree import WrongShape
 
 URLS = [
@@ -162,7 +165,16 @@ def test_a_permission_that_stands_twice_grants_both():
     assert all(matches(both.urls, f"https://{host}.example/x") for host in "ab")
 
 
-COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "require_secure", "session": "any"}
+COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "secure", "session": "any"}
+
+
+@pytest.mark.parametrize("word", ["secure", "require_secure"])
+def test_a_cookie_that_must_be_secure_is_spelled_in_two_ways(word):
+    rules = [COOKIE | {"secure": word}]
+
+    found = granted("set_cookies", allowedCookies=rules).set_cookies
+
+    assert [(one.secure, one.session) for one in found] == [(True, None)]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +188,9 @@ COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "require_secure",
 )
 def test_a_cookie_must_be_as_the_grant_says(cookie, missing):
     assert lacking(cookie, granted("set_cookies", allowedCookies=[COOKIE])) == missing
+
+
+PLACE = {"projectId": "p", "datasetId": "d", "tableId": "t"}
 
 
 @pytest.mark.parametrize(
@@ -193,6 +208,13 @@ def test_a_cookie_must_be_as_the_grant_says(cookie, missing):
         (Message(type="a", content={}), "use_message"),
         (Keep(key="a", value=1), "access_template_storage"),
         (Forget(), "access_template_storage"),
+        (AfterEvent(id=1), "read_event_metadata"),
+        (RunContainer(id=1, event={}), "run_container"),
+        (Service(id=1, name="BigQuery.insert", arguments=[PLACE, [], {}]), "access_bigquery"),
+        (Service(id=1, name="Firestore.read", arguments=["a/b", {}]), "access_firestore"),
+        (Service(id=1, name="Firestore.begin", arguments=[{}]), "access_firestore"),
+        (Service(id=1, name="getGoogleScript", arguments=["GTM", {}]), "send_http"),
+        (Service(id=1, name="fly", arguments=[]), "fly"),
     ],
 )
 def test_without_its_permission_no_effect_is_performed(effect, permission):
@@ -233,3 +255,49 @@ def test_an_effect_is_the_same_after_it_was_written_and_read():
     effect = Request(id=1, url="https://a.example/", method="POST", headers={"A": "b"}, body="x")
 
     assert msgspec.json.decode(msgspec.json.encode(effect), type=Request) == effect
+
+
+@pytest.mark.parametrize(
+    ("place", "missing"),
+    [
+        (PLACE, None),
+        (PLACE | {"tableId": "other"}, "access_bigquery"),
+        (PLACE | {"tableId": 7}, "BigQuery.insert"),
+    ],
+)
+def test_a_table_must_be_one_of_those_that_are_named(place, missing):
+    rows = [{"projectId": "*", "datasetId": "d", "tableId": "t", "operation": "write"}]
+    effect = Service(id=1, name="BigQuery.insert", arguments=[place, [], {}])
+
+    assert lacking(effect, granted("access_bigquery", allowedTables=rows)) == missing
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "missing"),
+    [
+        ("Firestore.read", "visitors/1", None),
+        ("Firestore.write", "visitors/1", "access_firestore"),
+        ("Firestore.query", "others", "access_firestore"),
+    ],
+)
+def test_a_document_must_be_one_of_those_that_are_named_and_so_must_be_what_is_done(
+    name, path, missing
+):
+    rows = [{"projectId": "GOOGLE_CLOUD_PROJECT", "path": "visitors/*", "operation": "read"}]
+    effect = Service(id=1, name=name, arguments=[path, {}])
+
+    assert lacking(effect, granted("access_firestore", allowedOptions=rows)) == missing
+
+
+def test_googles_authorization_needs_its_scope_beside_the_address():
+    allowed = policy(
+        (
+            Grant(permission="send_http", parameters={"allowedUrls": "any"}),
+            Grant(permission="use_google_credentials", parameters={"allowedScopes": ["one"]}),
+        )
+    )
+    asked = Request(id=1, url="https://a.example/", method="GET", authorization=("one",))
+    forged = msgspec.structs.replace(asked, authorization=("one", "two"))
+
+    assert lacking(asked, allowed) is None
+    assert lacking(forged, allowed) == "use_google_credentials"

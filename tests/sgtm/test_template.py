@@ -47,6 +47,7 @@ ___NOTES___
 
 Created.
 """
+LEAST = '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___'
 
 
 def test_a_whole_template_is_read_into_its_parts():
@@ -58,9 +59,9 @@ def test_a_whole_template_is_read_into_its_parts():
         name="A <tag>",
         description="What it does.",
         fields=(Field(type="TEXT", name="one", shown="One"),),
-        code=Part(text="\nconst a = 1;\nreturn a;\n\n", line=24),
+        code=Part(text="\nconst a = 1;\nreturn a;\n\n", line=23),
         grants=(Grant(permission="logging"),),
-        tests=Part(text="\nscenarios: []\n\n", line=36),
+        tests=Part(text="\nscenarios: []\n\n", line=34),
         notes="Created.",
     )
 
@@ -102,13 +103,13 @@ def test_kind_and_code_are_enough():
         ('___INFO___\n{"type": "PLANE"}\n___SANDBOXED_JS_FOR_SERVER___', "INFO", 2, "type must be"),
         ("___NOTES___\n___INFO___\n{}\n___NOTES___\n", "NOTES", 4, "stands twice"),
         (
-            '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n___TEMPLATE_PARAMETERS___\n{}',
+            f"{LEAST}\n___TEMPLATE_PARAMETERS___\n{{}}",
             "TEMPLATE_PARAMETERS",
             5,
             "an array was expected",
         ),
         (
-            '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n___SERVER_PERMISSIONS___\n[7]',
+            f"{LEAST}\n___SERVER_PERMISSIONS___\n[7]",
             "SERVER_PERMISSIONS",
             5,
             "an object was expected",
@@ -130,12 +131,14 @@ def test_bytes_that_are_no_text_are_named_with_their_line():
     assert (caught.value.line, caught.value.message) == (3, "the file is not UTF-8")
 
 
+WEB = '{"type": "TAG", "displayName": "Pixel", "containerContexts": ["WEB"]}'
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        '___INFO___\n{"type": "TAG", "displayName": "Pixel"}\n___SANDBOXED_JS_FOR_WEB_TEMPLATE___\n',
-        '___INFO___\n{"type": "TAG", "displayName": "Pixel", "containerContexts": ["WEB"]}\n'
-        "___SANDBOXED_JS_FOR_SERVER___\n",
+        '___INFO___\n{"displayName": "Pixel"}\n___SANDBOXED_JS_FOR_WEB_TEMPLATE___\n',
+        f"___INFO___\n{WEB}\n___SANDBOXED_JS_FOR_SERVER___\n",
     ],
 )
 def test_a_web_template_is_refused_by_name(text):

@@ -63,6 +63,19 @@ class Tally(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+class _Noted:
+    """A connection for migrations, each of which is a commit."""
+
+    def __init__(self, connection: Connection, note: Callable[[], None]) -> None:
+        self._connection = connection
+        self._note = note
+        self.execute = connection.execute
+
+    def executescript(self, statements: str) -> None:
+        self._connection.executescript(statements)
+        self._note()
+
+
 class Life:
     """One ledger, from an image of its disk to its last cut. The seed decides everything."""
 
@@ -133,13 +146,14 @@ class Life:
     def _open(self) -> None:
         """Do what SQLiteStore.open does."""
         self._writer = self._connect()
-        schema.migrate(self._writer, "twite.db")
+        schema.migrate(_Noted(self._writer, self._note), "twite.db")
         self._note()
         if self._disk.off:
             return
-        salt, epoch, _ = self._writer.execute(query("opening")).fetchone()
+        salt, epoch, _, turn, _ = self._writer.execute(query("opening")).fetchone()
         assert len(salt) == 16
-        self._transact(lambda: self._writer.execute(query("opened")))
+        opened = {"epoch": epoch + 1, "turn": turn}
+        self._transact(lambda: self._writer.execute(query("opened"), opened))
         fresh_keys = self._chance.choice(FRESH_KEYS)
         leases = leases_of(epoch + 1)
         self._book = Book(self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys)
@@ -174,7 +188,8 @@ class Life:
         """Note what was committed: in vain, perhaps, if the disk went off before it was over."""
         rows = rows_of(self._writer)
         if self._disk.off:
-            self._in_flight = rows
+            # What comes after the one in flight happens nowhere.
+            self._in_flight = rows if self._in_flight is None else self._in_flight
             return
         self.tally.transactions += 1
         self.tally.acknowledged += len(rows["conversion"]) - len(self._kept.get("conversion", ()))
@@ -246,6 +261,7 @@ class Life:
                 limit=self._chance.randint(1, 12),
                 ambiguous_after=NOW - 40 * HOUR,
             ),
+            damaged=[],
         )
         if batch is not None:
             self._leases.append(batch)

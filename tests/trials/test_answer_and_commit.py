@@ -20,7 +20,7 @@ from twite.testing.simulator_x import Met, Weather
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
-DEATHS = 500 if LONG else 60
+DEATHS = 500 if LONG else 30
 KILLS = 20 if LONG else 3
 
 
@@ -78,7 +78,7 @@ async def played(plot, ground):
 
 
 @pytest.mark.parametrize("store", [None, SQLITE], ids=["memory", "sqlite"])
-def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes(store):
+def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes(store, figure):
     deaths = DEATHS if LONG or store is None else 10
     plot = DiesOfEachAnswer(deaths)
 
@@ -87,7 +87,10 @@ def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes
     # The judge compares the bytes of each copy, and the time since X took the first.
     assert [*map(str, world.judge.findings)] == []
     assert (plot.died, world.judge.copies) == (deaths, 2 * deaths)
-    print(f"\n{deaths} deaths between X's answer and our commit: {world.judge.copies} copies")
+    figure(
+        "an unknown outcome is sent again with the same id and body",
+        f"{deaths} deaths between X's answer and our commit, {world.judge.copies} copies, 0 differ",
+    )
 
 
 def test_a_death_before_x_has_it_looks_the_same_and_costs_the_same():
@@ -99,16 +102,20 @@ def test_a_death_before_x_has_it_looks_the_same_and_costs_the_same():
     assert world.judge.copies == 2 * DEATHS
 
 
-def test_in_ten_days_without_an_answer_nothing_is_sent_after_forty_hours():
+def test_in_ten_days_without_an_answer_nothing_is_sent_after_forty_hours(figure):
     world = asyncio.run(played(NeverHears(), MemoryGround()))
 
     assert [*map(str, world.judge.findings)] == []
-    print(f"\n{len(world.judge.truths)} conversions, {world.judge.copies} copies in ten days")
+    figure(
+        "no copy after 40 hours",
+        f"{len(world.judge.truths)} conversions that X takes and never answers, ten days, "
+        f"{world.judge.copies:,} copies, 0 after 40 hours",
+    )
 
 
 @pytest.mark.journey
 @pytest.mark.timeout(600 if LONG else 120)
-def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path):
+def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path, figure):
     switches = ("dedup_scope=all", "log_bodies=1000")
     with running_emulator(*switches) as x, Gateway(tmp_path, x.url) as gateway:
         for kill in range(KILLS):
@@ -130,3 +137,7 @@ def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path):
     assert [[one["ambiguous"] for one in life["attempts"]] for life in lives] == [
         [True, False]
     ] * KILLS
+    figure(
+        "SIGKILL between X's work and our commit",
+        f"{KILLS} kills, {2 * KILLS} copies, {KILLS} bodies, each counted once",
+    )

@@ -50,7 +50,7 @@ async def isolated(bad, *, minutes):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499])
-async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count):
+async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count, figure):
     requests = []
     for seed in range(SEEDS):
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
@@ -63,16 +63,19 @@ async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count):
         assert account.dead + account.held == count
         requests.append(asked)
     mean, most = sum(requests) / len(requests), max(requests)
-    print(f"\n{count} bad in 500, {SEEDS} seeds: {mean:.1f} requests, at most {most}")
+    figure(
+        f"{count} bad in a batch of 500",
+        f"{SEEDS} seeds, 0 good given up, 0 bad delivered; {mean:.0f} requests, {most} at most",
+    )
     assert most <= {1: 20, 2: 38, 5: 86}.get(count, 1_100)
 
 
-async def test_when_all_are_bad_none_is_given_up_since_it_may_be_the_account():
-    asked, account, x = await isolated({f"c{n}" for n in range(500)}, minutes=30)
+async def test_when_all_are_bad_none_is_given_up_since_it_may_be_the_account(figure):
+    asked, account, _ = await isolated({f"c{n}" for n in range(500)}, minutes=30)
 
     assert (account.delivered, account.dead, account.balance) == (0, 0, 0)
     assert account.held + account.pending == 500
-    print(f"\n500 bad in 500: {asked} requests in 30 minutes, nothing given up")
+    figure("500 bad in a batch of 500", f"0 given up; {asked} requests in 30 minutes")
 
 
 async def test_a_bad_batch_of_one_pixel_does_not_delay_another():

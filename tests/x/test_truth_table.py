@@ -83,18 +83,33 @@ ROWS = [
     ),
     ("401, bad signature", 401, refusal(("UNAUTHORIZED_ACCESS", "m", "")), PAUSE_THE_PIXEL),
     ("401, revoked (code 89)", 401, b'{"errors":[{"code":89,"message":"m"}]}', PAUSE_THE_PIXEL),
-    ("403, no Ads access", 403, refusal(("UNAUTHORIZED_CLIENT_APPLICATION", "m", "")), PAUSE_THE_PIXEL),
+    (
+        "403, no Ads access",
+        403,
+        refusal(("UNAUTHORIZED_CLIENT_APPLICATION", "m", "")),
+        PAUSE_THE_PIXEL,
+    ),
     ("403, locked out", 403, refusal(("ACCOUNT_LOCKED_OUT", "m", "")), PAUSE_THE_PIXEL),
     ("403, suspended", 403, refusal(("CURRENT_USER_SUSPENDED", "m", "")), PAUSE_THE_PIXEL),
     ("404, every NOT_FOUND on event_id", 404, refusal(FOREIGN, NO_SET), HOLD_THE_EVENT),
-    ("404, the account too", 404, refusal(FOREIGN, ("NOT_FOUND", "m", "account_id")), PAUSE_THE_PIXEL),
+    (
+        "404, the account too",
+        404,
+        refusal(FOREIGN, ("NOT_FOUND", "m", "account_id")),
+        PAUSE_THE_PIXEL,
+    ),
     ("404, the pixel", 404, refusal(("NOT_FOUND", "m", "pixel_id")), PAUSE_THE_PIXEL),
     ("404, the route", 404, refusal(("ROUTE_NOT_FOUND", "m", "")), PAUSE_THE_PIXEL),
     ("404 with a page of HTML", 404, HTML, PAUSE_THE_PIXEL),
     ("405", 405, refusal(("METHOD_NOT_ALLOWED", "m", "")), PAUSE_THE_PIXEL),
     ("408 CANCELLED_REQUEST", 408, refusal(("CANCELLED_REQUEST", "m", "")), AMBIGUOUS),
     ("413", 413, HTML, SPLIT),
-    ("423 LOCK_ACQUISITION_TIMEOUT", 423, refusal(("LOCK_ACQUISITION_TIMEOUT", "m", "")), AMBIGUOUS),
+    (
+        "423 LOCK_ACQUISITION_TIMEOUT",
+        423,
+        refusal(("LOCK_ACQUISITION_TIMEOUT", "m", "")),
+        AMBIGUOUS,
+    ),
     ("429", 429, refusal(("TOO_MANY_REQUESTS", "m", "")), LATER),
     ("429 with a page of HTML", 429, HTML, LATER),
     ("500", 500, refusal(("INTERNAL_ERROR", "m", "")), AMBIGUOUS),
@@ -103,15 +118,11 @@ ROWS = [
     ("504 of a proxy", 504, HTML, AMBIGUOUS),
 ]
 
-TWO = tuple(
-    Delivery(id=n, conversion_id=f"c{n}", body=b"{}", received_at=NOW) for n in range(2)
-)
+TWO = tuple(Delivery(id=n, conversion_id=f"c{n}", body=b"{}", received_at=NOW) for n in range(2))
 
 
 def heard(status, body, *, whole=True, headers=None):
-    return decode(
-        status=status, headers=headers or {}, body=body, whole=whole, sent=2, now=NOW
-    )
+    return decode(status=status, headers=headers or {}, body=body, whole=whole, sent=2, now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ async def send_trial(settings: Settings) -> Answer | NoAnswer:
     if webhook is None:
         raise SettingsError(
             place="alerts.webhook",
-            message='is missing. Write webhook = "https://…" or "env:NAME" under [alerts]',
+            message="is missing, or what it names cannot be read here. Write webhook = "
+            '"https://…" or "env:NAME" under [alerts]',
         )
     clock, transport = SystemClock(), HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
     message = trial(id_=SystemChance().receipt(), now=clock.now(), gateway=settings.known_as)

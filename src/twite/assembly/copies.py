@@ -21,6 +21,4 @@ def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Rec
         for pixel in settings.destinations()
         for event in dict.fromkeys(pixel.events.values())
     ]
-    return recover(
-        str(path or settings.store.path), None if to is None else str(to), known=known
-    )
+    return recover(str(path or settings.store.path), None if to is None else str(to), known=known)

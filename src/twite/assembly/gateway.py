@@ -29,8 +29,8 @@ from twite.gateway.readings import STORE
 from twite.gateway.reconsider import Reconsider
 from twite.gateway.replay import WakingDesk
 from twite.gateway.run import Run
-from twite.gateway.steady import SteadyClock
 from twite.gateway.sightings import Watch, watched
+from twite.gateway.steady import SteadyClock
 from twite.machine import SystemChance, SystemClock
 from twite.observers import Several
 from twite.observers.log import Log, logger
@@ -64,6 +64,7 @@ class Gateway:
         self._server: Server | None = None
         self._watching: Watching | None = None
         self._lent: Lent | None = None
+        self._looking_after: asyncio.Task[None] | None = None
         self._token = Secret("")
 
     @property
@@ -116,6 +117,7 @@ class Gateway:
             await run.start()
             if self._lent is not None:
                 await self._lent.load()
+                self._looking_after = asyncio.create_task(self._lent.run())
             await server.start()
             self._leave_word()
         except BaseException:
@@ -136,6 +138,8 @@ class Gateway:
             await self._server.stop()
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
+        if self._looking_after is not None:
+            self._looking_after.cancel()
         await self._transport.stop()
         if self._watching is not None:
             await self._watching.stop()
@@ -220,7 +224,14 @@ class Gateway:
     def _lending(
         self, store: SQLiteStore, run: Run, destinations: dict[str, Destination]
     ) -> Lent | None:
-        return lent_to(self._settings, store=store, destinations=destinations, run=run)
+        return lent_to(
+            self._settings,
+            store=store,
+            destinations=destinations,
+            run=run,
+            clock=self._clock,
+            observer=self._observer,
+        )
 
     def _leave_word(self) -> None:
         """Tell commands of this machine, and of this user alone, how to reach us."""

@@ -6,6 +6,8 @@ from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings
 from twite.domain.destination import Destination
 from twite.gateway.lent import Lent
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Clock
 from twite.gateway.run import Run
 from twite.gateway.vault import Strongroom
 from twite.stores.sqlite import SQLiteStore
@@ -17,15 +19,19 @@ def lent_to(
     store: SQLiteStore,
     destinations: MutableMapping[str, Destination],
     run: Run,
+    clock: Clock,
+    observer: Observer,
 ) -> Lent | None:
     """Return who keeps the credentials that tags bring; None where no source lets them."""
     seal = seal_of(settings.server.secret_key, settings.server.former_secret_keys)
-    stored = any(one.stape_credentials == "stored" for one in settings.sources())
-    if seal is None or not stored:
+    if seal is None or all(one.stape_credentials == "configured" for one in settings.sources()):
         return None
     return Lent(
         strongroom=Strongroom(vault=store.vault, seal=seal),
         destinations=destinations,
         rate=settings.x.rate,
-        send_to=run.send_to,
+        sends=run,
+        outlook=store,
+        clock=clock,
+        observer=observer,
     )

@@ -39,10 +39,10 @@ def refuse_unsealed(written: shape.Shape) -> None:
                 "`openssl rand -base64 32` makes a good one",
             )
     for index, source in enumerate(written.source):
-        if source.stape_credentials == "stored" and server.secret_key is None:
+        if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
                 place=f"source[{index}].stape_credentials",
-                message="credentials are stored sealed, and there is no key. "
+                message="credentials are kept sealed, and there is no key. "
                 f'Write server.secret_key = "env:{VARIABLE}"',
             )
 

@@ -116,7 +116,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     browser_value_limit: str | None = None
     browser_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     twin: Literal["use", "load", "off"] = "use"
-    stape_credentials: Literal["configured", "stored"] = "configured"
+    stape_credentials: Literal["configured", "stored", "passing"] = "configured"
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):

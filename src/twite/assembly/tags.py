@@ -20,9 +20,7 @@ def load_template(path: Path) -> Template:
     try:
         return read_template(path.read_bytes())
     except OSError as error:
-        raise SettingsError(
-            place=str(path), message=f"cannot be read ({error.strerror})"
-        ) from None
+        raise SettingsError(place=str(path), message=f"cannot be read ({error.strerror})") from None
     except TemplateUnusable as error:
         raise placed(path, error) from None
 
@@ -33,7 +31,7 @@ def placed(path: Path, error: TemplateUnusable) -> SettingsError:
     return SettingsError(place=f"{path}, line {error.line}", message=message)
 
 
-def test_template(path: Path, template: Template) -> tuple[Verdict, ...]:
+def verdicts_of(path: Path, template: Template) -> tuple[Verdict, ...]:
     """Run the template's own tests. Raises SettingsError for code or tests that cannot be read."""
     try:
         return run_scenarios(template, read_scenarios(template.tests), now=_now())

@@ -35,6 +35,9 @@ trusted_proxies = ["127.0.0.1/32"]
 # receive_deadline = "30s"
 # Opens /metrics to others than this machine:
 # metrics_key = "env:TWITE_METRICS_KEY"
+# Seals secrets that come in over the network (openssl rand -base64 32), and those that did before:
+# secret_key = "env:TWITE_SECRET_KEY"
+# former_secret_keys = []
 # Requests a minute from one address, at the doors that pages use:
 # browser_rate = 600
 
@@ -103,6 +106,10 @@ tcf_optimization_purposes = [3, 4] }
 # How lists of vendors call X, where you know it: tcf_vendor_id, ac_provider_id, cmp_vendor.
 # How to read a phone number without a country code:
 # region = "GB"
+# What events of tags become, where the defaults do not know: one of the pixel's events, or ignore:
+# events = { form_submit = "lead", scroll = "ignore" }
+# What becomes of credentials that Stape's X tag sends along: configured, stored, passing:
+# stape_credentials = "configured"
 # Whether the script gives a conversion to X's pixel, too: use, load, off:
 # twin = "use"
 # The most that a page may say a conversion is worth:

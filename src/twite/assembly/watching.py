@@ -62,7 +62,7 @@ class Watching:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Look once, and go on looking. Raises LedgerUnavailable."""
+        """Look once, and go on looking."""
         await self._transport.start()
         await self._lookout.start()
         self._tasks = [

@@ -52,7 +52,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
 
 def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    came = asyncio.run(send_trial(load(config)))
+    came = asyncio.run(send_trial(load(config, credentials=False)))
     refused = why_not(came)
     if as_json:
         status = came.status if isinstance(came, Answer) else None

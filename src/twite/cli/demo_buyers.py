@@ -53,7 +53,7 @@ def buy(cast: Cast, orders: Path) -> Bought:
     return Bought(fired=tuple(fired), orders=tuple(named), renamed=tuple(renamed))
 
 
-def _rows(orders: Path) -> list[Mapping[str, str]]:
+def _rows(orders: Path) -> list[dict[str, str]]:
     """Return orders that will surely be accepted, each once: purchases with a click id."""
     with orders.open(encoding="utf-8-sig", newline="") as file:
         found = {

@@ -20,6 +20,7 @@ from twite.cli.demo_pages import SHOP_JS, landing, mug, overlap, thanks, unknown
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MOST_BODY: Final = 10_000
+_LOOK_SECONDS: Final = 0.05  # how often it looks whether it is to end
 _PRICE: Final = "24.95"
 
 
@@ -49,7 +50,7 @@ class Shop:
             of = shop
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(_LOOK_SECONDS,), daemon=True)
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from twite.domain.delivery import State
 from twite.domain.times import spelled
 
 _LONGEST_ANSWER: Final = 300
+_LONGEST_EVIDENCE: Final = 2_000
 _STYLES: Final = {
     State.DELIVERED: "green",
     State.HELD: "bold yellow",
@@ -72,7 +73,8 @@ def print_life(life: Life, *, now: int) -> None:
     printing.say(f"  delivery     {life.delivery}")
     body = life.sent.decode("utf-8", "backslashreplace") or "not kept any more, or damaged"
     if life.consent is not None:
-        printing.say(f"  consent      {life.consent.decode('utf-8', 'backslashreplace')}")
+        shown = printing.safe(life.consent.decode("utf-8", "replace"), longest=_LONGEST_EVIDENCE)
+        printing.say(f"  consent      {shown}")
     printing.say(f"  body         {body}")
     if not life.attempts:
         printing.say("  no attempt yet")

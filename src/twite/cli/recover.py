@@ -25,7 +25,9 @@ def recover(
     *,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="NEW", help="Where to; by default into the damaged one's place."),
+        typer.Option(
+            "--to", metavar="NEW", help="Where to; by default into the damaged one's place."
+        ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -50,7 +52,9 @@ def _print(done: Recovered) -> None:
     lost = sum(done.lost.values())
     printing.say(f"  lost      {lost} were received, and nothing is left of them to be sent")
     if done.behind:
-        printing.say(f"            {done.behind} more were received after all that the file knows of")
+        printing.say(
+            f"            {done.behind} more were received after all that the file knows of"
+        )
     for whose, many in done.lost.items():
         printing.say(f"              {whose}: {many}")
     printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")

@@ -58,6 +58,7 @@ class DryRun:
             suppressed_indexes=tuple(
                 one.index for one in results if one.conversion is not None and one.suppressed
             ),
+            held_indexes=tuple(one.index for one in results if one.held),
         )
         return judge(rows, answer, dry=True)
 

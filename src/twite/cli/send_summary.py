@@ -22,6 +22,7 @@ _WORDS: Final = {
     Kind.READY: "would be accepted",
     Kind.DUPLICATE: "duplicates",
     Kind.SUPPRESSED: "suppressed (no consent)",
+    Kind.HELD: "held (a person decides)",
     Kind.REJECTED: "rejected",
 }
 _KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -122,6 +123,7 @@ def as_json(opened: Opened, tally: Tally, report: Path) -> dict[str, object]:
         "accepted": tally.of(Kind.ACCEPTED, Kind.ACCEPTED_WITH_NOTES, Kind.READY),
         "duplicates": tally.of(Kind.DUPLICATE),
         "suppressed": tally.of(Kind.SUPPRESSED),
+        "held": tally.of(Kind.HELD),
         "rejected": tally.of(Kind.REJECTED),
         "not_sent": opened.rows - tally.rows,
         "rejected_by": _listed(tally.errors),

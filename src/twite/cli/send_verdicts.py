@@ -18,6 +18,7 @@ class Kind(StrEnum):
     ACCEPTED_WITH_NOTES = auto()
     DUPLICATE = auto()
     SUPPRESSED = auto()
+    HELD = auto()
     REJECTED = auto()
 
 
@@ -59,12 +60,13 @@ class Receipted(msgspec.Struct, frozen=True):
     warnings: tuple[Warned, ...] = ()
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
+    held_indexes: tuple[int, ...] = ()
 
     def within(self, rows: int) -> bool:
         """Whether it speaks of a request of so many rows."""
         indexes = [one.index for one in self.rejected]
         indexes += [one.index for one in self.warnings]
-        indexes += [*self.duplicate_indexes, *self.suppressed_indexes]
+        indexes += [*self.duplicate_indexes, *self.suppressed_indexes, *self.held_indexes]
         return all(0 <= index < rows for index in indexes)
 
 
@@ -112,6 +114,7 @@ def _kinds(rows: Sequence[Row], answer: Receipted) -> list[Kind]:
         (Kind.REJECTED, [one.index for one in answer.rejected]),
         (Kind.DUPLICATE, answer.duplicate_indexes),
         (Kind.SUPPRESSED, answer.suppressed_indexes),
+        (Kind.HELD, answer.held_indexes),
     ):
         for index in indexes:
             kinds[index] = kind

@@ -1,4 +1,4 @@
-"""`twite tag`: a tag template's own tests, a run that performs nothing, and what is odd about it."""
+"""`twite tag`: a template's own tests, a run that performs nothing, and what is odd about it."""
 
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 import typer
 
-from twite.assembly.tags import load_template, run_template, test_template
+from twite.assembly.tags import load_template, run_template, verdicts_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
 from twite.sgtm.effects import AnyEffect
@@ -70,15 +70,15 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def register(app: typer.Typer) -> None:
     """Add the command and what it can do."""
     tag = typer.Typer(help=f"{COMMANDS['tag']}\n\n{EXAMPLE}", no_args_is_help=True)
-    tag.command("test", help=TEST)(tested)
+    tag.command("test", help=TEST)(scenarios)
     tag.command("run", help=RUN)(run)
     tag.command("lint", help=LINT)(linted)
     app.add_typer(tag, name="tag")
 
 
-def tested(file: File, *, junit_file: Junit = None, as_json: Json = False) -> None:
+def scenarios(file: File, *, junit_file: Junit = None, as_json: Json = False) -> None:
     template = load_template(file)
-    verdicts = test_template(file, template)
+    verdicts = verdicts_of(file, template)
     if junit_file is not None:
         junit_file.write_bytes(junit(template.name or file.name, verdicts))
     if as_json:
@@ -153,9 +153,7 @@ def linted(file: File, *, as_json: Json = False) -> None:
 
 def _print_verdicts(name: str, verdicts: tuple[Verdict, ...]) -> None:
     for verdict in verdicts:
-        mark = (
-            printing.styled("✗", "red") if verdict.failures else printing.styled("✓", "green")
-        )
+        mark = printing.styled("✗", "red") if verdict.failures else printing.styled("✓", "green")
         printing.say(mark, f" {verdict.name}")
         for failure in verdict.failures:
             where = placed(failure)

@@ -9,19 +9,17 @@ from starlette.types import Receive, Scope
 
 from twite.collector.answers import Answer, Gone, Refused, error
 from twite.collector.bodies import read_body
-from twite.collector.cookies import cookie_domain, host_of, set_cookies
+from twite.collector.cookies import host_of
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
+from twite.collector.keeping import called, keeping
 from twite.collector.origins import Origins, Visit
-from twite.consent.verdict import verdict
-from twite.domain.consent import Action
 from twite.domain.destination import Source
-from twite.domain.identifiers import Identifiers
 from twite.domain.submission import Door
 from twite.gateway.accept import Receipt
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
-from twite.intake.beacon import Beacon, Circumstances, read, read_image
+from twite.intake.beacon import Circumstances, read, read_image
 from twite.intake.beacon_shape import Twin
 from twite.intake.clicks import cookies_of
 from twite.intake.found import Found
@@ -104,7 +102,14 @@ class BeaconRoute:
                 )
         finally:
             self._gate.leave(weight)
-        cookies = self._cookies(beacon, visit, headers, now=seen.now)
+        cookies = keeping(
+            beacon.click,
+            said=[beacon.consent],
+            visit=visit,
+            hosts=(called(headers), self._public_host),
+            cookies=seen.cookies,
+            now=seen.now,
+        )
         if method == "POST":
             return Answer(status=204, body=b"", headers=(_NEVER_KEPT, *cookies))
         return Answer(status=200, body=GIF, headers=(*_IMAGE, *cookies))
@@ -119,19 +124,6 @@ class BeaconRoute:
             opted_out=headers.get(b"sec-gpc") == b"1",
             value_limit=visit.source.browser_value_limit,
         )
-
-    def _cookies(
-        self, beacon: Beacon, visit: Visit, headers: Mapping[bytes, bytes], *, now: int
-    ) -> tuple[tuple[bytes, bytes], ...]:
-        """Return what keeps the click, where the person allows it and the page is of our site."""
-        click = beacon.click
-        if click is None or not _may_be_kept(click.id, beacon, visit.source, now):
-            return ()
-        called = host_of(_text(headers, b"host") or "")
-        ours, domain = cookie_domain((called, self._public_host), visit.origin)
-        if not ours:
-            return ()
-        return set_cookies(click, wanted=visit.source.cookie, domain=domain, now=now)
 
 
 def query_of(scope: Scope) -> dict[str, str]:
@@ -148,14 +140,6 @@ def query_of(scope: Scope) -> dict[str, str]:
     for name, value in pairs:
         found.setdefault(name, value)
     return found
-
-
-def _may_be_kept(click_id: str, beacon: Beacon, source: Source, now: int) -> bool:
-    """Whether consent lets us keep a click on the person's device, as it lets us send it."""
-    said = dict(beacon.consent) or None
-    found = verdict(said, Identifiers(click_id=click_id), policy=source.consent, now=now)
-    kept = found.action not in {Action.SUPPRESS, Action.HOLD}
-    return kept and "click_id" not in found.strip
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

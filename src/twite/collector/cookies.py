@@ -1,6 +1,7 @@
 """The cookies that keep a click, set by our answer: browsers shorten what a script sets."""
 
 import ipaddress
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +31,15 @@ def set_cookies(
     return tuple(
         (b"set-cookie", _cookie(name, dated, wanted=wanted, domain=domain, seconds=left))
         for name in wanted.names
+    )
+
+
+def drop_cookies(names: Iterable[str], *, domain: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that take cookies of these names away."""
+    where = "" if domain is None else f"; Domain={domain}"
+    return tuple(
+        (b"set-cookie", f"{name}=; Path=/; Max-Age=0{where}; Secure; SameSite=Lax".encode("ascii"))
+        for name in names
     )
 
 

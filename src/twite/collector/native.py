@@ -37,8 +37,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a submission. `warnings` names identifiers that were left out.
 
-    The indexes, where there are any, are the places of the duplicates and of the suppressed; `held`
-    is how many a person must release.
+    The indexes, where there are any, are the places of the duplicates, of the suppressed,
+    and of the `held`, which a person must release.
     `ignored` counts what a tag sent that is no conversion of its source.
     """
 
@@ -51,6 +51,7 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
     held: int = 0
+    held_indexes: tuple[int, ...] = ()
     ignored: int = 0
 
 
@@ -98,6 +99,7 @@ def told(receipt: Receipt, *, ignored: int = 0) -> Answer:
             duplicate_indexes=receipt.duplicate_indexes,
             suppressed_indexes=receipt.suppressed_indexes,
             held=receipt.held,
+            held_indexes=receipt.held_indexes,
             ignored=ignored,
         )
     )

@@ -268,7 +268,10 @@ def _itself() -> Json:
 
 
 def _schemas() -> Json:
-    shapes = (Receipted, ToldLife, BalanceBy, XSuccess, XErrors, Order, Done, WaysBy, Noted, Choice, Errors)
+    shapes = (
+        *(Receipted, ToldLife, BalanceBy, WaysBy, XSuccess, XErrors),
+        *(Order, Done, Noted, Choice, Errors),
+    )
     _, schemas = msgspec.json.schema_components(shapes, ref_template=COMPONENT)
     # Null once it is not kept any more.
     schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]

@@ -48,6 +48,22 @@ _NAMED: Final[Json] = {
     "properties": {"timestamp": {"type": "integer"}, "unique_event_id": {"type": "string"}},
     "required": ["timestamp", "unique_event_id"],
 }
+_MESSAGES: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "validationMessages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    name: {"type": "string"}
+                    for name in ("fieldPath", "description", "validationCode")
+                },
+            },
+        }
+    },
+    "required": ["validationMessages"],
+}
 # What a tag of any age may send: the rest is mended, or told in X's words.
 _PROXIED: Final[Json] = {
     "type": "object",
@@ -69,6 +85,7 @@ def paths() -> Json:
             "options": _preflight("ga4"),
         },
         "/mp/collect": {"post": _measurement_protocol(), "options": _preflight("mp")},
+        "/debug/mp/collect": {"post": _debug(), "options": _preflight("debug")},
         "/data": {
             "post": _data_tag("post"),
             "get": _data_tag("get"),
@@ -114,6 +131,22 @@ def _measurement_protocol() -> Json:
         "responses": {
             "204": {"description": "On disk, or counted as ignored.", "headers": _COOKIE},
             **errors(*_REFUSALS),
+        },
+    }
+
+
+def _debug() -> Json:
+    return {
+        "operationId": "measurement_protocol_debug",
+        "summary": "What would become of events of the Measurement Protocol. Nothing is kept.",
+        "parameters": _WHOSE,
+        "requestBody": _any_body("application/json"),
+        "responses": {
+            "200": {
+                "description": "What is wrong with it, and what would be ignored or not be sent.",
+                "content": {"application/json": {"schema": _MESSAGES}},
+            },
+            **errors("401", "403", "408", "413", "415", "429", "431", "500", "503"),
         },
     }
 

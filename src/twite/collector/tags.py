@@ -23,6 +23,7 @@ from twite.collector.gate import Gate
 from twite.collector.keeping import called, keeping
 from twite.collector.keys import WRONG_KEY, Keys, bearer
 from twite.collector.origins import Origins, Visit
+from twite.collector.tag_debug import DEBUG_PATH, judged
 from twite.domain.destination import Destination, Source
 from twite.domain.submission import Door
 from twite.gateway.accept import Receipt
@@ -39,6 +40,7 @@ DOORS: Final[Mapping[str, Door]] = MappingProxyType(
         "/g/collect": Door.GA4,
         "/mp/collect": Door.MEASUREMENT_PROTOCOL,
         "/data": Door.DATA_TAG,
+        DEBUG_PATH: Door.MEASUREMENT_PROTOCOL,
     }
 )
 
@@ -124,8 +126,11 @@ class TagRoutes:
         headers = dict(scope["headers"])
         weight = self._gate.enter(headers)
         try:
-            tagged = _read(door, scope, await _body(scope, headers, receive, self._body_limit))
+            body = await _body(scope, headers, receive, self._body_limit)
             visitor = Visitor(trusted=True, now=self._clock.now())
+            if scope["path"] == DEBUG_PATH:
+                return self._judged(body, source, visitor)
+            tagged = _read(door, scope, body)
             receipt = await self._taken(tagged, source=source, door=door, visitor=visitor)
         finally:
             self._gate.leave(weight)
@@ -136,8 +141,10 @@ class TagRoutes:
         weight = self._page_gate.enter(headers)
         try:
             body = await _body(scope, headers, receive, min(MOST_BODY, self._body_limit))
-            tagged = _read(door, scope, body)
             visitor = self._visitor(visit, headers)
+            if scope["path"] == DEBUG_PATH:
+                return self._judged(body, visit.source, visitor)
+            tagged = _read(door, scope, body)
             receipt = await self._taken(tagged, source=visit.source, door=door, visitor=visitor)
         finally:
             self._page_gate.leave(weight)
@@ -147,6 +154,7 @@ class TagRoutes:
             said=[signals_of(event, opted_out=visitor.opted_out) for event in tagged.events],
             visit=visit,
             hosts=(called(headers), self._public_host),
+            cookies=visitor.cookies,
             now=visitor.now,
         )
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
@@ -161,6 +169,9 @@ class TagRoutes:
             value_limit=visit.source.browser_value_limit,
             now=self._clock.now(),
         )
+
+    def _judged(self, body: bytes, source: Source, visitor: Visitor) -> Answer:
+        return judged(body, source=source, destinations=self._destinations, visitor=visitor)
 
     async def _taken(
         self, tagged: Tagged, *, source: Source, door: Door, visitor: Visitor
@@ -186,9 +197,7 @@ def _read(door: Door, scope: Scope, body: bytes) -> Tagged:
     if door is Door.GA4:
         return ga4.read(query, body)
     if door is Door.MEASUREMENT_PROTOCOL:
-        return measurement_protocol.read(
-            body, measurement=_query(scope).get("measurement_id", "")
-        )
+        return measurement_protocol.read(body, measurement=_query(scope).get("measurement_id", ""))
     form = _FORM.match(dict(scope["headers"]).get(b"content-type", b"")) is not None
     return data_tag.read(query, body, form=form)
 

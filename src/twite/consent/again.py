@@ -8,7 +8,7 @@ import msgspec
 from twite.consent.evidence import Evidence, read
 from twite.consent.statements import Matter, Statement, Word
 from twite.consent.verdict import decide, is_strict
-from twite.domain.consent import Action, Policy, Verdict
+from twite.domain.consent import Action, Policy, Verdict, policy_version
 
 # What the reading of a string of the IAB depends on the policy for; only its hash is kept.
 _OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
@@ -25,7 +25,7 @@ def again(kept: bytes | None, policy: Policy) -> Verdict | None:
         before = _NOTHING if kept is None else read(kept)
     except msgspec.DecodeError:
         return Verdict(action=Action.HOLD, rule="unclear", reason="consent_unclear: the evidence")
-    if before.policy == policy.version:
+    if before.policy == policy_version(policy):
         return None
     said = before.said if _reads_alike(before, policy) else _unread(before.said)
     found = decide(said, policy, strict=is_strict(before.signals, policy))
@@ -39,7 +39,7 @@ def again(kept: bytes | None, policy: Policy) -> Verdict | None:
 
 
 def _reads_alike(before: Evidence, policy: Policy) -> bool:
-    return before.policy.partition(".")[2] == policy.version.partition(".")[2]
+    return before.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
 
 
 def _unread(said: Sequence[Statement]) -> tuple[Statement, ...]:

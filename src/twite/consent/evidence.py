@@ -67,8 +67,9 @@ def _word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  as a subm
     if isinstance(word, bool):
         return word
     known = name.strip().lower()
-    plain = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_WORD
-    return word if plain else _hash(word)
+    may_be_kept = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_WORD
+    # What is no letter of a word may not even be UTF-8.
+    return word if may_be_kept and word.isascii() and word.isprintable() else _hash(word)
 
 
 def _hash(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 
 from twite.consent import flags, gcd, gcs, gpp, signals, tcf, usp, vendors
-from twite.consent.gpp import GppString
 from twite.consent.malformed import Malformed
 from twite.consent.tcf import TcString
 from twite.consent.tcf_canada import CanadaString
@@ -150,30 +149,31 @@ def _gpp(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statem
     if isinstance(applying, Malformed):
         yield _unclear("gpp_sid")
         applying = None
-    yield from _of_gpp(found, applying, policy, now)
+    for id_, section in found.sections.items():
+        elsewhere = id_ == gpp.EUROPE and is_europe(named) is False
+        applies = not elsewhere and (applying is None or id_ in applying)
+        yield from _of_section(section, policy, now, applies=applies)
 
 
-def _of_gpp(
-    found: GppString, applying: frozenset[int] | None, policy: Policy, now: int
+def _of_section(
+    section: gpp.Section, policy: Policy, now: int, *, applies: bool
 ) -> Iterator[Statement]:
     """An opt-out counts wherever it stands; the lack of consent only where that law applies."""
-    for id_, section in found.sections.items():
-        applies = applying is None or id_ in applying
-        match section:
-            case UsSection():
-                if section.opt_out is not None:
-                    by = f"gpp {section.name} {section.opt_out}"
-                    yield Statement(Matter.SALE, Word.DENIED, by, "gpp")
-            case TcString():
-                if applies:
-                    yield from _of_tc_string(section, policy, now, "gpp tcfeu")
-            case CanadaString():
-                if applies:
-                    yield from _of_canada(section, policy)
-            case Malformed():
-                yield _unclear("gpp")
-            case True:
-                yield Statement(Matter.SALE, Word.DENIED, "gpp uspv1 sale", "gpp")
+    match section:
+        case UsSection():
+            if section.opt_out is not None:
+                by = f"gpp {section.name} {section.opt_out}"
+                yield Statement(Matter.SALE, Word.DENIED, by, "gpp")
+        case TcString():
+            if applies:
+                yield from _of_tc_string(section, policy, now, "gpp tcfeu")
+        case CanadaString():
+            if applies:
+                yield from _of_canada(section, policy)
+        case Malformed():
+            yield _unclear("gpp")
+        case True:
+            yield Statement(Matter.SALE, Word.DENIED, "gpp uspv1 sale", "gpp")
 
 
 def _of_canada(found: CanadaString, policy: Policy) -> Iterator[Statement]:

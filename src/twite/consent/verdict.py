@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -16,6 +17,7 @@ import msgspec
 from twite.consent.evidence import evidence, kept
 from twite.consent.signals import DECIDING
 from twite.consent.statements import (
+    KNOWN,
     Matter,
     Signals,
     Statement,
@@ -25,13 +27,26 @@ from twite.consent.statements import (
     normal,
     statements,
 )
-from twite.domain.consent import PLAIN, REVOKED, Action, Judge, Policy, Verdict, stripped
+from twite.domain.consent import (
+    PLAIN,
+    REVOKED,
+    Action,
+    Judge,
+    Policy,
+    Verdict,
+    policy_version,
+    stripped,
+)
 from twite.domain.identifiers import Identifiers
 
 # What each denial takes out where it strips. A click id is kept on the device; an email, a phone
 # number, an address and a user agent tell of the person.
 OF_STORAGE: Final = ("click_id", "browser_id")
 OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
+
+# What many conversions share: signals of a few words. A TC string, which is judged by the moment,
+# is longer.
+_LONGEST_WORD: Final = 32
 
 _STRICTER: Final = {action: rank for rank, action in enumerate(Action)}
 
@@ -48,16 +63,17 @@ def verdict(
     if not signals and not policy.required and not revoked:
         return PLAIN
     given = signals or {}
-    said = statements(given, policy, now=now)
     if revoked:
-        found = Verdict(action=Action.SUPPRESS, rule="revoked", reason=REVOKED)
+        no = Verdict(action=Action.SUPPRESS, rule="revoked", reason=REVOKED)
+        return _shown(no, given, policy, now)
+    if given.keys() <= KNOWN and all(len(str(word)) <= _LONGEST_WORD for word in given.values()):
+        found = _of_words(tuple(given.items()), policy)
     else:
-        found = _with_enough(decide(said, policy, strict=is_strict(given, policy)), identifiers)
-    return msgspec.structs.replace(
-        found,
-        evidence=evidence(found, given, said, version=policy.version),
-        signals=None if signals is None else kept(signals),
-    )
+        found = _of_all(given, policy, now)
+    if found.strip and not stripped(identifiers, found.strip).suffice:
+        bare = Verdict(action=Action.SUPPRESS, rule="nothing_left", reason=found.reason)
+        return _shown(bare, given, policy, now)
+    return found
 
 
 def judging(
@@ -101,6 +117,32 @@ def decide(said: Sequence[Statement], policy: Policy, *, strict: bool) -> Verdic
     if restricted and not policy.can_restrict:
         return Verdict(action=Action.SUPPRESS, rule="cannot_restrict", reason=found.reason)
     return msgspec.structs.replace(found, strip=strip, restricted=restricted)
+
+
+@lru_cache(maxsize=4_096)
+def _of_words(given: tuple[tuple[str, str | bool], ...], policy: Policy) -> Verdict:
+    return _of_all(dict(given), policy, now=0)
+
+
+def _of_all(given: Signals, policy: Policy, now: int) -> Verdict:
+    said = statements(given, policy, now=now)
+    found = decide(said, policy, strict=is_strict(given, policy))
+    return _shown(found, given, policy, now, said)
+
+
+def _shown(
+    found: Verdict,
+    given: Signals,
+    policy: Policy,
+    now: int,
+    said: Sequence[Statement] | None = None,
+) -> Verdict:
+    """Return it with its evidence."""
+    said = statements(given, policy, now=now) if said is None else said
+    version = policy_version(policy)
+    return msgspec.structs.replace(
+        found, evidence=evidence(found, given, said, version=version), signals=kept(given) or None
+    )
 
 
 def _objections(said: Sequence[Statement], policy: Policy) -> Iterator[Verdict]:
@@ -166,17 +208,10 @@ def _granted(said: Sequence[Statement]) -> bool:
         words = [one.word for one in group]
         if source == "gcd":
             return words.count(Word.GRANTED) == 2
-        return Word.GRANTED in words and Word.BY_DEFAULT not in words
+        return Word.GRANTED in words
     return False
 
 
 def _source(one: Statement) -> str:
     """What is said in Google's words is one signal."""
     return "words" if one.signal in DECIDING else one.signal
-
-
-def _with_enough(found: Verdict, identifiers: Identifiers) -> Verdict:
-    """Suppress what would be sent without enough for X to match a person by."""
-    if not found.strip or stripped(identifiers, found.strip).suffice:
-        return found
-    return Verdict(action=Action.SUPPRESS, rule="nothing_left", reason=found.reason)

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum, auto
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -62,17 +63,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     cmp_vendor: str | None = None
     can_restrict: bool = True
 
-    @property
-    def version(self) -> str:
-        """Two digests: of all, and of what says how a string of the IAB is read."""
-        read = [
-            self.tcf_purposes,
-            self.tcf_optimization_purposes,
-            self.tcf_vendor_id,
-            self.ac_provider_id,
-            self.cmp_vendor,
-        ]
-        return f"{_digest(self)}.{_digest(read)}"
+
+@lru_cache(maxsize=256)
+def policy_version(policy: Policy) -> str:
+    """Return two digests: of all, and of what says how a string of the IAB is read."""
+    read = [
+        policy.tcf_purposes,
+        policy.tcf_optimization_purposes,
+        policy.tcf_vendor_id,
+        policy.ac_provider_id,
+        policy.cmp_vendor,
+    ]
+    return f"{_digest(policy)}.{_digest(read)}"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,7 +58,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
     what it does not name, the doors know a default for. `consent` is what it makes of signals.
     `stape_credentials` is what becomes of those that Stape's tags bring: `configured` ones are used
-    instead, or they are `stored` for pixels that the settings do not know.
+    instead, or for pixels that the settings do not know they are `stored`, or `passing`: forgotten
+    once what they came with is settled.
 
     What only pages need: `cookie` keeps the click, `browser_value_limit` (a decimal) is the most
     that a page may say a conversion is worth, `browser_rate` how many requests all its pages

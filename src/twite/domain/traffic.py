@@ -118,4 +118,4 @@ def silence(hours: Iterable[Hour], *, now: int, since: int) -> Silence | None:
 def _expected(known: Sequence[Hour], missing: range) -> int:
     """Add up what came a week before in whole hours that are over."""
     counts = {one.hour: one.count for one in known}
-    return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing[:_A_WEEK_OF_HOURS])
+    return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing)

@@ -32,7 +32,7 @@ X_SOURCE = "x-api"
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a submission, once it is on disk.
 
-    The indexes are the places of the duplicates and of the suppressed within it.
+    The indexes are the places of the duplicates, of the suppressed and of the held within it.
     """
 
     receipt: str
@@ -44,6 +44,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Remark, ...] = ()
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
+    held_indexes: tuple[int, ...] = ()
 
 
 class XReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,17 +171,18 @@ class Accept:
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
         duplicates = await self._record(submission, len(suppressed))
-        held = sum(entry.held is not None and entry.index not in duplicates for entry in entries)
+        held = tuple([one.index for one in entries if one.held and one.index not in duplicates])
         return Receipt(
             receipt=submission.receipt,
-            accepted=len(entries) - len(suppressed) - len(duplicates) - held,
+            accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
             duplicates=len(duplicates),
             suppressed=len(suppressed),
-            held=held,
+            held=len(held),
             rejected=refusals,
             warnings=remarks,
             duplicate_indexes=duplicates,
             suppressed_indexes=suppressed,
+            held_indexes=held,
         )
 
     async def from_x(
@@ -217,9 +219,7 @@ class Accept:
                 now=now,
             ),
         )
-        await self._record(
-            submission, suppressed=sum(revoked)
-        )
+        await self._record(submission, suppressed=sum(revoked))
         return XReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:

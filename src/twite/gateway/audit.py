@@ -1,4 +1,4 @@
-"""Audit: the balance, looked at by itself, at the start, at the stop and with every look between."""
+"""Audit: the balance, looked at at the start, at the stop and with every look in between."""
 
 from collections.abc import Sequence
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from twite.domain.delivery import Batch, Delivery, Fate, Trigger
+from twite.domain.errors import PassingError
 from twite.domain.outcome import Rejected
 from twite.gateway.breaker import REFUSED_ALIKE, Breaker
 from twite.gateway.notices import Moved, Observer
@@ -81,13 +82,19 @@ class Burial:
     async def recall(self, batch: Batch) -> None:
         """X took some of this event: what was held in doubt of it goes again."""
         self._taken_since = True
-        if self._reputes[batch.event].took():
-            await self._depot.recall(
-                pixel=batch.pixel,
-                event=batch.event,
-                reason=REFUSED_ALIKE,
-                now=self._clock.now(),
-            )
+        repute = self._reputes[batch.event]
+        if repute.took():
+            try:
+                await self._depot.recall(
+                    pixel=batch.pixel,
+                    event=batch.event,
+                    reason=REFUSED_ALIKE,
+                    now=self._clock.now(),
+                )
+            except PassingError:
+                # Not now: then with the next that X takes.
+                repute.forget()
+                raise
 
     async def _begin_to_doubt(self, batch: Batch, repute: Repute, refusal: str) -> None:
         """Hold what was given up since the run began, too."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, TypeGuard
 
@@ -14,6 +15,7 @@ from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
 from twite.gateway.breaker import Breaker
 from twite.gateway.burial import Burial
+from twite.gateway.hand import Hand, ids_of
 from twite.gateway.isolate import Group, Isolation
 from twite.gateway.notices import Attempted, Observer, Troubled
 from twite.gateway.ports import Answer, Chance, Closure, Depot, NoAnswer
@@ -24,27 +26,9 @@ from twite.gateway.settle import Settling, attempt, fates, fault
 from twite.gateway.steady import SteadyClock
 from twite.x import spec
 
-
 # What isolation did not come to is tried again after this: its budget is for a minute.
 ISOLATION_PAUSE: Final = MINUTE
-
-
-class Hand:
-    """What one flight has in hand: its batch, and the group whose request is under way.
-
-    `at` is when that request began; `left` is whether X may have it.
-    """
-
-    def __init__(self, batch: Batch, *, at: int) -> None:
-        self.batch = batch
-        self.group: Group = batch.deliveries
-        self.at = at
-        self.left = False
-
-    def rest(self) -> tuple[int, ...]:
-        """Return the ids of those that no request under way holds."""
-        gone = set(ids_of(self.group)) if self.left else set()
-        return tuple(one.id for one in self.batch.deliveries if one.id not in gone)
+_GIVING_BACK: Final = 1  # seconds
 
 
 class Flight:
@@ -115,7 +99,10 @@ class Flight:
             except PassingError:
                 raise
             except asyncio.CancelledError:
-                await self.give_back(hand.batch, hand.rest())
+                # The stop waits no longer: neither may this, whatever the store does.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GIVING_BACK):
+                        await self.give_back(hand.batch, hand.rest())
                 raise
             except Exception as error:  # noqa: BLE001  whatever it is: what was sent must be told
                 self._observer.see(Troubled(where="flight", reason=type(error).__name__))
@@ -265,9 +252,7 @@ class Flight:
 
     def _tried(self, hand: Hand, outcome: Outcome, came: Answer | NoAnswer) -> Attempt:
         batch = hand.batch
-        return attempt(
-            hand.group, outcome, came, pixel=batch.pixel, event=batch.event, at=hand.at
-        )
+        return attempt(hand.group, outcome, came, pixel=batch.pixel, event=batch.event, at=hand.at)
 
     def _now(self) -> int:
         return self._clock.now()
@@ -289,9 +274,7 @@ class Flight:
             case Errored(limited=False):
                 self._breaker.stumbled(chance=self._chance.fraction())
 
-    def _note(
-        self, hand: Hand, came: Answer | NoAnswer, outcome: Outcome, *, took: int
-    ) -> None:
+    def _note(self, hand: Hand, came: Answer | NoAnswer, outcome: Outcome, *, took: int) -> None:
         self._observer.see(
             Attempted(
                 pixel=hand.batch.pixel,
@@ -325,8 +308,3 @@ def _is_refused_as_such(came: Answer | NoAnswer, outcome: Outcome) -> bool:
 def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
     """Whether X refuses the request for what is in it: its conversions, or their number."""
     return isinstance(outcome, Rejected) and outcome.scope in {Scope.CONVERSION, Scope.SIZE}
-
-
-def ids_of(group: Group) -> tuple[int, ...]:
-    """Return the ids of deliveries."""
-    return tuple(delivery.id for delivery in group)

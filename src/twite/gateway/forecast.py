@@ -138,7 +138,7 @@ def _missing(waiting: Sequence[Waiting], rate: float, *, now: int) -> tuple[int,
         begin, took = now + before / rate, some.deliveries / rate
         misses += some.deliveries * _too_late(begin - first, begin + took - last)
         before += some.deliveries
-    return round(late), max(round(late), round(misses))
+    return round(late), round(misses)
 
 
 def _part(elapsed: float, span: float) -> float:

@@ -4,8 +4,9 @@ X fails all of a request for one bad conversion and names no index; only the off
 echoed [doc WEB]. So: match echoed values first, else halve; every good half is delivered at once.
 One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
-Where most are bad, each is tried by itself. Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
-groups that each hold one, and ends where it began; depth first, each budget settles some.
+Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
+groups that each hold one, and ends where it began; depth first, each budget settles some. Where
+most of what is known is bad, each is tried by itself.
 """
 
 import re

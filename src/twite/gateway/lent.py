@@ -1,21 +1,35 @@
 """Credentials that tags bring along, for pixels that the settings do not know.
 
-They are kept sealed, under the source that brought them first: no other source can change them.
+They are kept sealed, under the source that brought them first: no other source can use or change
+them. Those that are only passing are forgotten once nothing of their pixel is left to be sent.
 """
 
-from collections.abc import Callable, MutableMapping
-from typing import Final
+import re
+from collections.abc import MutableMapping
+from typing import Final, Protocol
 
 import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, Source
-from twite.domain.errors import LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, PassingError
 from twite.domain.secret import Secret
+from twite.domain.times import MINUTE
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.outlook import Outlook
+from twite.gateway.ports import Clock
 from twite.gateway.vault import Strongroom
 
 PREFIX: Final = "stape/"
+STORED: Final = "stored"
+PASSING: Final = "passing"
+# How often passing credentials are looked at; one that was used since is left alone.
+LOOK: Final = MINUTE
 # One pixel is one lane that looks for work: whoever brings credentials must not make any number.
 MOST_PIXELS: Final = 1_000
+
+
+# As X's ids are; it becomes part of an address.
+_PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +40,22 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     consumer_secret: str
     token: str
     token_secret: str
+    passing: bool = False
 
     def __repr__(self) -> str:
         return f"Kept({self.source})"
+
+
+class Sends(Protocol):
+    """Who sends: see gateway.run.Run."""
+
+    def send_to(self, destination: Destination) -> None:
+        """Send to a further pixel, or with other credentials, from now on."""
+        ...
+
+    def leave(self, pixel: str) -> None:
+        """Send to a pixel no more."""
+        ...
 
 
 class TooManyPixels(Exception):
@@ -44,14 +71,21 @@ class Lent:
         strongroom: Strongroom,
         destinations: MutableMapping[str, Destination],
         rate: int,
-        send_to: Callable[[Destination], None],
+        sends: Sends,
+        outlook: Outlook,
+        clock: Clock,
+        observer: Observer,
     ) -> None:
-        """`send_to` is called with each destination that is new, or has new credentials."""
         self._strongroom = strongroom
         self._destinations = destinations
         self._rate = rate
-        self._send_to = send_to
+        self._sends = sends
+        self._outlook = outlook
+        self._clock = clock
+        self._observer = observer
         self._owners: dict[str, str] = {}
+        # Of passing credentials, when they were used last (monotonic).
+        self._used: dict[str, int] = {}
 
     async def load(self) -> None:
         """Take up the destinations that were lent before. Raises NotOpened."""
@@ -63,9 +97,9 @@ class Lent:
                 continue
             kept = msgspec.json.decode(plain, type=Kept)
             self._owners[pixel] = kept.source
-            destination = self._destination(pixel, _keys_of(kept))
-            self._destinations[pixel] = destination
-            self._send_to(destination)
+            if kept.passing:
+                self._used[pixel] = self._clock.elapsed()
+            self._take_up(pixel, _keys_of(kept))
 
     async def destination(
         self, pixel: str, *, source: Source, brought: OAuthKeys | None
@@ -78,37 +112,84 @@ class Lent:
         owner = self._owners.get(pixel)
         if known is not None and owner is None:
             return known if pixel in source.pixels else None
-        if known is not None and (brought is None or brought == known.credentials):
-            return known if owner == source.name else None
-        if brought is None or owner not in {None, source.name}:
+        passing = source.stape_credentials == PASSING
+        if owner not in {None, source.name} or (brought is None and (known is None or passing)):
             return None
+        same = known is not None and brought in {None, known.credentials}
+        if same and (pixel in self._used) == passing:
+            self._note_use(pixel, passing=passing)
+            return known
+        if brought is None or _PIXEL.fullmatch(pixel) is None:
+            return known
         if known is None and len(self._owners) >= MOST_PIXELS:
             raise TooManyPixels
+        return await self._keep(pixel, brought, source=source, passing=passing)
+
+    async def run(self) -> None:
+        """Look after passing credentials until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK)
+            try:
+                await self.forget_settled()
+            except PassingError as trouble:
+                self._observer.see(Troubled(where="lent credentials", reason=trouble.reason))
+
+    async def forget_settled(self) -> None:
+        """Forget passing credentials of pixels that have nothing left to be sent.
+
+        Those used within the last look are left: what they came with may be on its way to the disk.
+        """
+        before = self._clock.elapsed() - LOOK
+        idle = [pixel for pixel, used in self._used.items() if used < before]
+        if not idle:
+            return
+        pending = {waiting.pixel for waiting in await self._outlook.backlog()}
+        for pixel in idle:
+            # Looked at anew: it may have been used while the backlog was read.
+            if pixel in pending or self._used.get(pixel, before) >= before:
+                continue
+            del self._used[pixel], self._owners[pixel]
+            self._destinations.pop(pixel, None)
+            self._sends.leave(pixel)
+            await self._strongroom.forget(f"{PREFIX}{pixel}")
+
+    async def _keep(
+        self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
+    ) -> Destination:
         # Taken before anything is waited for: another source may bring the same pixel meanwhile.
         self._owners[pixel] = source.name
+        self._note_use(pixel, passing=passing)
         try:
-            plain = msgspec.json.encode(_kept(source.name, brought))
+            plain = msgspec.json.encode(_kept(source.name, brought, passing=passing))
             await self._strongroom.put(f"{PREFIX}{pixel}", plain)
         except LedgerUnavailable:
             if pixel not in self._destinations:
                 self._owners.pop(pixel, None)
+                self._used.pop(pixel, None)
             raise
-        destination = self._destination(pixel, brought)
+        return self._take_up(pixel, brought)
+
+    def _note_use(self, pixel: str, *, passing: bool) -> None:
+        if passing:
+            self._used[pixel] = self._clock.elapsed()
+        else:
+            self._used.pop(pixel, None)
+
+    def _take_up(self, pixel: str, keys: OAuthKeys) -> Destination:
+        destination = Destination(pixel=pixel, credentials=keys, events={}, rate=self._rate)
         self._destinations[pixel] = destination
-        self._send_to(destination)
+        self._sends.send_to(destination)
         return destination
 
-    def _destination(self, pixel: str, keys: OAuthKeys) -> Destination:
-        return Destination(pixel=pixel, credentials=keys, events={}, rate=self._rate)
 
-
-def _kept(source: str, keys: OAuthKeys) -> Kept:
+def _kept(source: str, keys: OAuthKeys, *, passing: bool) -> Kept:
     return Kept(
         source=source,
         consumer_key=keys.consumer_key,
         consumer_secret=keys.consumer_secret.reveal(),
         token=keys.token,
         token_secret=keys.token_secret.reveal(),
+        passing=passing,
     )
 
 

@@ -4,7 +4,7 @@ To look must never stop what it looks at: each part that cannot be had is left o
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from twite.domain.account import Account
@@ -60,6 +60,9 @@ class Ears:
 
     def see(self, notice: Notice) -> None:
         """Note it, and wake the lookout where it matters."""
+        if type(notice) not in _HEARD_OF:
+            # Most are not: one comes with every submission.
+            return
         match notice:
             case Paused(pixel=pixel, reason=reason):
                 self.paused[pixel] = reason
@@ -133,12 +136,17 @@ class Lookout:
         self.register = Register(alarms=alarms, clock=clock, new_id=new_id, said=self._said)
 
     async def start(self) -> None:
-        """Take up what the last process left, and look. Raises LedgerUnavailable."""
-        await self.register.load()
-        for pause in await self._outbox.pauses():
+        """Take up what the last process left, and look."""
+        try:
+            await self.register.load()
+            pauses = await self._outbox.pauses()
+        except TwiteError as error:
+            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            pauses = ()
+        for pause in pauses:
             if pause.pixel in self._pixels:
                 self._observer.see(Paused(pixel=pause.pixel, reason=pause.reason))
-        await self.look()
+        await self._safely(self.look)
         if self.register.news():
             self.told()
 
@@ -149,10 +157,10 @@ class Lookout:
             rest = due - self._clock.elapsed()
             if rest <= 0:
                 due = self._clock.elapsed() + EVERY
-                await self._safely()
+                await self._safely(self.look)
             else:
                 await self._wait(rest)
-                await self.hear()
+                await self._safely(self.hear)
 
     async def hear(self) -> None:
         """Judge what needs no look."""
@@ -186,9 +194,9 @@ class Lookout:
             )
         )
 
-    async def _safely(self) -> None:
+    async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self.look()
+            await act()
         except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
             self._observer.see(Troubled(where="lookout", reason=type(fault).__name__))
 
@@ -251,6 +259,7 @@ class Lookout:
         self.told()
 
 
+_HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, Warned})
 _HEARD: Final = frozenset(
     {
         Kind.CREDENTIALS_REFUSED,

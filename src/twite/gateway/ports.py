@@ -226,7 +226,7 @@ class Consents(Protocol):
         ...
 
     async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
-        """Return a source's deliveries that are queued, held or dead, beyond an id, by their ids."""
+        """Return a source's queued, held and dead deliveries beyond an id, by their ids."""
         ...
 
     async def take_back(

@@ -8,13 +8,12 @@ from twite.domain.errors import Malformed
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Door
 from twite.gateway.accept import Accept, XReceipt, XRefused
-from twite.gateway.lent import Lent, TooManyPixels
+from twite.gateway.lent import PASSING, STORED, Lent, TooManyPixels
 from twite.gateway.ports import Clock
 from twite.intake import stape
 from twite.intake.stape import Proxied
 from twite.x import spec
 
-STORED: Final = "stored"
 _NO_MORE: Final = "The gateway keeps the credentials of no further pixel"
 
 
@@ -54,7 +53,7 @@ class Proxy:
 
     async def _destination(self, source: Source, proxied: Proxied) -> Destination:
         pixel = proxied.pixel
-        if source.stape_credentials == STORED and self._lent is not None:
+        if source.stape_credentials in {STORED, PASSING} and self._lent is not None:
             try:
                 found = await self._lent.destination(pixel, source=source, brought=proxied.keys)
             except TooManyPixels:

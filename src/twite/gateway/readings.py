@@ -42,12 +42,8 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Read
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
         words = "" if reason is None else plain(reason)
         for kind, bad, text in (
-            (Kind.CREDENTIALS_REFUSED, refused, f"X refuses its credentials: {words}"),
-            (
-                Kind.PIXEL_PAUSED,
-                reason is not None and not refused,
-                f"It is not sent to: {words}",
-            ),
+            (Kind.CREDENTIALS_REFUSED, refused, f"X answers {words}"),
+            (Kind.PIXEL_PAUSED, reason is not None and not refused, f"The reason: {words}"),
         ):
             yield Reading(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
 

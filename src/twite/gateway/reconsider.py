@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from twite.consent.again import again
-from twite.domain.consent import Action
+from twite.domain.consent import Action, policy_version
 from twite.domain.destination import Source
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.ports import Clock, Consents
@@ -32,7 +32,7 @@ class Reconsider:
         noted = await self._consents.policies()
         taken = 0
         for source in self._sources:
-            version = source.consent.version
+            version = policy_version(source.consent)
             if noted.get(source.name) == version:
                 continue
             if source.name in noted:

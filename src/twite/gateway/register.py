@@ -5,13 +5,14 @@ Invariants. At most one alert is open for a kind and a subject. It opens after i
 that is neither changes nothing. What the store does not hold yet is written with the next change.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
 
 from twite.domain.alert import REMIND_EVERY, RULES, Alert, Kind, Phase
-from twite.domain.errors import PassingError
+from twite.domain.errors import TwiteError
 from twite.gateway.outlook import Alarms
 from twite.gateway.ports import Clock
 
@@ -62,6 +63,7 @@ class Register:
         self._good_since: dict[Key, int] = {}
         self._unsaved: dict[str, Alert] = {}
         self._gone: set[str] = set()
+        self._saving = asyncio.Lock()
 
     async def load(self) -> None:
         """Take up what the last process left. Raises LedgerUnavailable."""
@@ -107,16 +109,18 @@ class Register:
 
     async def save(self) -> None:
         """Write down what has changed. Where the store fails, it is tried with the next change."""
-        if not self._unsaved and not self._gone:
-            return
-        alerts, gone = tuple(self._unsaved.values()), tuple(self._gone)
-        self._unsaved.clear()
-        self._gone.clear()
-        try:
-            await self._alarms.keep(alerts, gone=gone)
-        except PassingError:
-            self._gone.update(gone)
-            self._unsaved = {one.id: one for one in alerts} | self._unsaved
+        # One at a time: else what a failed write gives back could replace what a later one wrote.
+        async with self._saving:
+            if not self._unsaved and not self._gone:
+                return
+            alerts, gone = tuple(self._unsaved.values()), tuple(self._gone)
+            self._unsaved.clear()
+            self._gone.clear()
+            try:
+                await self._alarms.keep(alerts, gone=gone)
+            except TwiteError:
+                self._gone.update(gone)
+                self._unsaved = {one.id: one for one in alerts} | self._unsaved
 
     def _judge(self, reading: Reading) -> None:
         key, rule = reading.key, RULES[reading.kind]
@@ -149,9 +153,9 @@ class Register:
 
     def _go_on(self, alert: Alert, reading: Reading) -> None:
         """Remind once a day; what is told is what is so now."""
-        if reading.bad and reading.reason:
+        if reading.bad and reading.reason != alert.reason:
             alert = msgspec.structs.replace(alert, reason=reading.reason)
-            self._open[alert.key] = alert
+            self._keep(alert)
         now = self._clock.now()
         if now - alert.said_at >= REMIND_EVERY:
             news = Phase.OPENED if alert.news is Phase.OPENED else Phase.STILL_OPEN

@@ -77,6 +77,10 @@ class Repute:
         self._run.clear()
         return recalls
 
+    def forget(self) -> None:
+        """Hear that what is held could not be sent again: it is to be asked for anew."""
+        self._is_known = False
+
     def landed(self, *, taken: int, refused: int) -> None:
         """Hear what became of the conversions of one batch."""
         kept = max(0.0, 1 - (taken + refused) / _RECENT)

@@ -72,7 +72,15 @@ class Run:
                 limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
             )
             lane = self._lanes[destination.pixel] = self._lane(destination, quota, None)
-            self._tasks.add(asyncio.create_task(lane.run()))
+            task = asyncio.create_task(lane.run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def leave(self, pixel: str) -> None:
+        """Send to a pixel no more. What flies lands; what is pending waits."""
+        lane = self._lanes.pop(pixel, None)
+        if lane is not None:
+            lane.stop()
 
     @property
     def trouble(self) -> str | None:

@@ -13,7 +13,7 @@ from twite.domain.alert import Alert
 from twite.domain.retry import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.notices import Observer, Told
+from twite.gateway.notices import Observer, Told, Troubled
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Parcel, Transport
 from twite.gateway.register import Register
 from twite.gateway.webhook import Envelope, enveloped, headers
@@ -65,7 +65,11 @@ class Teller:
         """Tell until cancelled."""
         while True:
             self._news.clear()
-            rest = await self.once()
+            try:
+                rest = await self.once()
+            except Exception as fault:  # noqa: BLE001  a fault of ours must not end all telling
+                self._observer.see(Troubled(where="webhook", reason=type(fault).__name__))
+                rest = _IDLE
             timer = asyncio.ensure_future(self._clock.sleep(rest))
             news = asyncio.ensure_future(self._news.wait())
             try:

@@ -19,6 +19,7 @@ from twite.domain.times import SECOND, spelled
 _PREFIX: Final = "whsec_"
 _TEST: Final = "test"
 _PAGES: Final = "docs/how-to/alerts"
+_HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,9 @@ def enveloped(alert: Alert, phase: Phase, *, gateway: str) -> Envelope:
     rule = RULES[alert.kind]
     heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {alert.subject}: {rule.title}."
     message = Message(
-        text=f"{heading} {alert.reason}. Gateway {gateway}. What to do: {page_of(alert.kind)}",
+        text=_for_a_chat(
+            f"{heading} {alert.reason}. Gateway {gateway}. What to do: {page_of(alert.kind)}"
+        ),
         event=phase,
         code=alert.kind,
         severity="critical" if rule.urgent else "warning",
@@ -119,6 +122,11 @@ def unreadable(secret: Secret) -> bool:
         return not base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         return True
+
+
+def _for_a_chat(text: str) -> str:
+    """Replace what a chat would take for a link or for a call to everybody."""
+    return text.translate(_HARMLESS)
 
 
 def _key(secret: Secret) -> bytes:

@@ -1,5 +1,6 @@
 """Every signal of consent that an event carries, raw, by its name."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,7 +18,15 @@ _SIGNALS: Final = (
     ("gpp_sid", "gpp_sid"),
     ("us_privacy", "usp"),
     ("gpc", "gpc"),
+    ("gdpr", "gdpr_applies"),
+    ("gdpr_applies", "gdpr_applies"),
+    ("addtl_consent", "ac"),
 )
+# Where the person is, as Google and hosts of server containers tell it; ISO 3166.
+_REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
+_REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
+# Stands among Google's signals, and is none.
+_NO_SIGNALS: Final = frozenset({"wait_for_update"})
 _YES: Final = frozenset({"granted", "true", "1", "yes"})
 _LONGEST: Final = 8_192
 
@@ -33,6 +42,10 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
         text = text_of(value_at(event, place))
         if text:
             found.setdefault(name, text[:_LONGEST])
+    for place in _REGIONS:
+        text = text_of(value_at(event, place))
+        if text and _REGION.fullmatch(text):
+            found.setdefault("region", text)
     if opted_out:
         found["gpc"] = "1"
     return found
@@ -48,9 +61,11 @@ def strictest(*tables: object) -> dict[str, str | bool]:
         if not isinstance(table, Mapping):
             continue
         for name, value in table.items():
-            signal = str(name).strip().lower()
+            signal = (text_of(name) or "").lower()
             said = _said(value)
-            if said is not None and (signal not in found or str(found[signal]).lower() in _YES):
+            if said is None or signal in _NO_SIGNALS:
+                continue
+            if signal not in found or str(found[signal]).lower() in _YES:
                 found[signal] = said
     return found
 

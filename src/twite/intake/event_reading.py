@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -14,7 +15,8 @@ NULL: Final = msgspec.Raw(b"null")
 # Which our own format refuses by name.
 NO_AMOUNT: Final = msgspec.Raw(b"{}")
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# And halves of characters, which cannot be written down.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NOTHING: Final = PLACEHOLDERS - {"0"}
 
 
@@ -24,7 +26,7 @@ def value_at(event: Event, place: str) -> object:
     if found is not None or "." not in place:
         return found
     inside: object = event
-    for key in place.split("."):
+    for key in _path(place):
         if isinstance(inside, list) and inside:
             inside = inside[0]
         if not isinstance(inside, Mapping):
@@ -36,7 +38,8 @@ def value_at(event: Event, place: str) -> object:
 def first_text(event: Event, places: Iterable[str]) -> str | None:
     """Return the first text or number that says something, of a list its first."""
     for place in places:
-        text = text_of(value_at(event, place))
+        value = value_at(event, place)
+        text = None if value is None else text_of(value)
         if text is not None and text.lower() not in PLACEHOLDERS:
             return text
     return None
@@ -51,7 +54,7 @@ def text_of(value: object) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str):
-        return _CONTROL.sub(" ", value).strip()
+        return (value if value.isprintable() else _CONTROL.sub(" ", value)).strip()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return None
@@ -67,3 +70,8 @@ def amount_at(event: Event, places: Iterable[str]) -> msgspec.Raw:
         if text is not None and text.lower() not in _NOTHING:
             return msgspec.Raw(msgspec.json.encode(text))
     return NULL
+
+
+@lru_cache(maxsize=256)
+def _path(place: str) -> tuple[str, ...]:
+    return tuple(place.split("."))

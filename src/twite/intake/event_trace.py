@@ -43,10 +43,7 @@ def trace_of(event: Event) -> dict[str, object]:
     for name in _CONSENT:
         stated = event.get(name)
         if isinstance(stated, Mapping):
-            kept[name] = {
-                str(signal)[:40]: said if isinstance(said, bool) else (text_of(said) or "")[:40]
-                for signal, said in list(stated.items())[:16]
-            }
+            kept[name] = {_word(signal): _word(said) for signal, said in list(stated.items())[:16]}
     items = [_item(item) for item in items_of(event)]
     if items:
         kept["items"] = items
@@ -56,6 +53,10 @@ def trace_of(event: Event) -> dict[str, object]:
     if others:
         kept["also"] = others[:_MOST_NAMES]
     return kept
+
+
+def _word(said: object) -> str:
+    return str(said) if isinstance(said, bool) else (text_of(said) or "")[:40]
 
 
 def _item(item: Event) -> dict[str, str]:

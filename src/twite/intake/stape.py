@@ -19,8 +19,9 @@ from twite.domain.errors import Malformed
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
 from twite.intake.strict_json import decode
-from twite.x import spec
 
+# More than X takes: whoever reads X's format says how many that is.
+_MOST: Final = 1_000
 _DECODER: Final = msgspec.json.Decoder(dict[str, object])
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _TEXTS: Final = (
@@ -62,7 +63,7 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
         )
     mended = [
         _mended(one, place, pixel.strip(), now=now, salt=salt)
-        for place, one in enumerate(given[: spec.MAX_CONVERSIONS + 1])
+        for place, one in enumerate(given[:_MOST])
     ]
     return Proxied(
         pixel=pixel.strip(),

@@ -28,7 +28,7 @@ from twite.gateway.webhook import page_of
 from twite.gateway.wording import plain
 
 # Milliseconds between X's clock and the machine's.
-_TOLERABLE: Final = 5 * SECOND
+_TOLERABLE: Final = 30 * SECOND
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:

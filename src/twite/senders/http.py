@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -20,8 +21,8 @@ class HttpTransport:
     ) -> None:
         """`connections` is how many there may be at once; 0 is no limit.
 
-        Who sends has limits of its own for each pixel: one for all would let the requests of a
-        pixel that X does not answer keep those of the others waiting, and time them out unsent.
+        Whoever sends has a limit for each pixel. One for all would let the requests of a pixel that
+        X does not answer keep those of the others waiting, and time them out unsent.
         """
         self._timeout = aiohttp.ClientTimeout(
             total=timeout / 1_000, sock_connect=min(10.0, timeout / 1_000)
@@ -33,7 +34,7 @@ class HttpTransport:
     async def start(self) -> None:
         """Open the pool. To be called in the loop that will send."""
         connector = aiohttp.TCPConnector(
-            limit=self._connections, limit_per_host=0, ssl=self._tls if self._tls is not None else True
+            limit=self._connections, ssl=self._tls if self._tls is not None else True
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -42,6 +43,7 @@ class HttpTransport:
             # A cookie from X must not travel between pixels.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "twite"},
+            trace_configs=[_watching_what_leaves()],
         )
 
     async def stop(self) -> None:
@@ -54,27 +56,51 @@ class HttpTransport:
         """Send it. What fails is told apart by whether X may have had all of the request."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
+        leaving = _Leaving()
         try:
             async with self._session.post(
-                parcel.url, data=parcel.body, headers=parcel.headers, allow_redirects=False
+                parcel.url,
+                data=parcel.body,
+                headers=parcel.headers,
+                allow_redirects=False,
+                trace_request_ctx=leaving,
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
-        except _NOT_SENT as error:
-            return NoAnswer(reason=f"no connection: {type(error).__name__}", left=False)
-        except TimeoutError:
-            return NoAnswer(reason="no answer in time", left=True)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return NoAnswer(reason=f"connection lost: {type(error).__name__}", left=True)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return _no_answer(error, left=leaving.began)
 
 
-# Raised before a byte of the request left: refused, no such name, TLS, no connection in time.
-_NOT_SENT: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
+class _Leaving:
+    """Whether the first byte of a request is about to leave, or has left.
+
+    What fails before (no such name, refused, TLS, no connection in time) has not reached X.
+    """
+
+    def __init__(self) -> None:
+        self.began = False
+
+
+def _watching_what_leaves() -> aiohttp.TraceConfig:
+    async def begins(
+        _: aiohttp.ClientSession,
+        watching: SimpleNamespace,
+        __: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        watching.trace_request_ctx.began = True
+
+    watch = aiohttp.TraceConfig()
+    watch.on_request_headers_sent.append(begins)
+    return watch
+
+
+def _no_answer(error: Exception, *, left: bool) -> NoAnswer:
+    if not left:
+        return NoAnswer(reason=f"no connection: {type(error).__name__}", left=False)
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+        return NoAnswer(reason="no answer in time", left=True)
+    return NoAnswer(reason=f"connection lost: {type(error).__name__}", left=True)
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

@@ -1,1 +1,1 @@
-"""Google's tag templates and what they may ask for, as values (sources: docs/reference/templates)."""
+"""Google's tag templates and what they may ask for, as values."""

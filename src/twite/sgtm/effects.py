@@ -4,11 +4,10 @@ Effects that carry an `id` are answered: the answer names it (see sandbox.Answer
 milliseconds are whole. All others are told once and need no answer.
 """
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from twite.sgtm.permissions import Policy, cookie_allowed, matches
 from twite.sgtm.tree import Tree
 
 
@@ -81,7 +80,7 @@ class Body(Effect, frozen=True, kw_only=True, tag="body"):
 
 
 class PixelBody(Effect, frozen=True, kw_only=True, tag="pixel_body"):
-    """A response of a 1×1 GIF that no cache keeps, with status 200."""
+    """A response of a GIF of one pixel that no cache keeps, with status 200."""
 
 
 class Respond(Effect, frozen=True, kw_only=True, tag="respond"):
@@ -157,50 +156,3 @@ AnyEffect: TypeAlias = (
     | AfterEvent
     | Service
 )
-
-
-def lacking(effect: AnyEffect, allowed: Policy) -> str | None:
-    """Return the permission that an effect needs and the template has not, or None."""
-    match effect:
-        case Request():
-            return None if matches(allowed.urls, effect.url) else "send_http"
-        case BrowserPixel():
-            return None if matches(allowed.pixels, effect.url) else "send_pixel_from_browser"
-        case SetCookie():
-            return None if _cookie_allowed(effect, allowed) else "set_cookies"
-        case Status():
-            return None if "status" in allowed.response else "access_response"
-        case Body():
-            return None if "body" in allowed.response else "access_response"
-        case Header():
-            return None if matches(allowed.response_headers, effect.name) else "access_response"
-        case PixelBody():
-            whole = {"status", "body"} <= set(allowed.response)
-            return None if whole and allowed.response_headers else "access_response"
-        case Message():
-            allowed_types = tuple(kind for kind, action in allowed.messages if action != "listen")
-            return None if matches(allowed_types, effect.type) else "use_message"
-        case Log():
-            return None if allowed.logging or effect.denied or effect.own else "logging"
-    needed = _PLAIN.get(type(effect))
-    return None if needed is None or needed in allowed.plain else needed
-
-
-def _cookie_allowed(cookie: SetCookie, allowed: Policy) -> bool:
-    return cookie_allowed(
-        allowed.set_cookies,
-        name=cookie.name,
-        domain=cookie.domain or "",
-        path=cookie.path or "",
-        secure=cookie.secure,
-        session=cookie.expires is None and cookie.max_age is None,
-    )
-
-
-_PLAIN: Final[dict[type[Effect], str]] = {
-    Respond: "return_response",
-    RunContainer: "run_container",
-    AfterEvent: "read_event_metadata",
-    Keep: "access_template_storage",
-    Forget: "access_template_storage",
-}

@@ -18,7 +18,10 @@ CHOICES: Final = frozenset({"SELECT", "RADIO"})
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """One enabling condition; of several, one is enough. `type` is EQUALS, NOT_EQUALS or PRESENT."""
+    """One enabling condition; of several, one is enough.
+
+    `type` is EQUALS, NOT_EQUALS or PRESENT.
+    """
 
     field: str
     type: str

@@ -1,6 +1,6 @@
 """What Google's compiler would refuse in a template, and permissions that do not fit the code.
 
-It looks at words, not at meaning: what it says is a warning for a person, never a reason not to run.
+It looks at words, not at meaning: it warns a person, and is never a reason not to run.
 Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
 …/standard-library; of what those pages leave open, it is said that they do.
 """
@@ -10,8 +10,10 @@ from typing import Final
 
 import msgspec
 
+from twite.sgtm.allowed import matches
 from twite.sgtm.apis import APIS
-from twite.sgtm.permissions import matches, policy
+from twite.sgtm.fields import flat
+from twite.sgtm.permissions import Grant, policy
 from twite.sgtm.template import Template
 from twite.sgtm.tokens import Sort, Token, tokens
 from twite.sgtm.tree import as_list, as_mapping, as_text
@@ -62,9 +64,10 @@ def _language(found: Sequence[Token]) -> Iterator[Warned]:
         elif token.sort is Sort.NUMBER and token.text.endswith("n") and "x" not in token.text:
             yield Warned(code="language", message="there is no BigInt", line=token.line)
         elif token.sort is Sort.TEMPLATE or token.text in _UNKNOWN_SIGNS:
+            what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
             yield Warned(
                 code="language_unsure",
-                message=f"Google does not say whether it takes {_UNKNOWN_SIGNS.get(token.text, 'a template literal')}",
+                message=f"Google does not say whether it takes {what}",
                 line=token.line,
             )
 
@@ -103,16 +106,16 @@ def _calls(template: Template, found: Sequence[Token]) -> Iterator[Warned]:
             word = f"no API `{name}`" if name else "an API whose name is not written out"
             yield Warned(code="api_unknown", message=f"require of {word}", line=line)
     covers = {
-        "getRequestHeader": (allowed.headers, "read_request", str.lower),
-        "getCookieValues": (allowed.read_cookies, "get_cookies", str),
-        "setCookie": (tuple(one.name for one in allowed.set_cookies), "set_cookies", str),
-        "getEventData": (allowed.event, "read_event_data", str),
-        "getRequestQueryParameter": (allowed.query, "read_request", str),
+        "getRequestHeader": (allowed.headers, "read_request"),
+        "getCookieValues": (allowed.read_cookies, "get_cookies"),
+        "setCookie": (tuple(one.name for one in allowed.set_cookies), "set_cookies"),
+        "getEventData": (allowed.event, "read_event_data"),
+        "getRequestQueryParameter": (allowed.query, "read_request"),
     }
     for name, text, line in _literal_calls(found):
         if name in covers:
-            patterns, permission, read = covers[name]
-            if not matches(patterns, read(text)):
+            patterns, permission = covers[name]
+            if not matches(patterns, text.lower() if name == "getRequestHeader" else text):
                 yield Warned(
                     code="permission_missing",
                     message=f"{name}('{text}') is not covered by {permission}",
@@ -121,8 +124,9 @@ def _calls(template: Template, found: Sequence[Token]) -> Iterator[Warned]:
 
 
 def _literal_calls(found: Sequence[Token]) -> Iterator[tuple[str, str, int]]:
-    for name, bracket, argument in zip(found, found[1:], found[2:], strict=False):
-        if name.sort is Sort.WORD and bracket.text == "(" and argument.sort is Sort.TEXT:
+    for name, bracket, argument, end in zip(found, found[1:], found[2:], found[3:], strict=False):
+        whole = bracket.text == "(" and argument.sort is Sort.TEXT and end.text in {",", ")"}
+        if name.sort is Sort.WORD and whole:
             yield name.text, argument.text[1:-1], name.line
 
 
@@ -137,11 +141,10 @@ def _missing(template: Template, required: set[str]) -> Iterator[Warned]:
             )
 
 
-def _unused(
-    template: Template, required: set[str], found: Sequence[Token]
-) -> Iterator[Warned]:
+def _unused(template: Template, required: set[str], found: Sequence[Token]) -> Iterator[Warned]:
     needed = {APIS[name].permission for name in required & set(APIS)}
     texts = {token.text[1:-1] for token in found if token.sort is Sort.TEXT}
+    texts |= {field.default for field in flat(template.fields) if isinstance(field.default, str)}
     for grant in template.grants:
         if grant.permission not in needed:
             yield Warned(
@@ -149,7 +152,7 @@ def _unused(
                 message=f"{grant.permission} is declared, and no API of the code needs it",
             )
             continue
-        for what, name in _named(grant.permission, grant.parameters):
+        for what, name in _named(grant):
             if "*" not in name and name not in texts and name.lower() not in texts:
                 yield Warned(
                     code="permission_unused",
@@ -157,18 +160,23 @@ def _unused(
                 )
 
 
-def _named(permission: str, given: dict[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield the headers and cookies that a grant names one by one."""
+def _named(grant: Grant) -> Iterator[tuple[str, str]]:
+    """Yield the headers, cookies and event keys that a grant names one by one."""
     rows = {
         "read_request": ("header", "headerWhitelist", "headerName"),
         "set_cookies": ("cookie", "allowedCookies", "name"),
     }
-    if permission == "get_cookies":
-        for one in as_list(given.get("cookieNames")):  # type: ignore[arg-type]  # a Tree by birth
-            yield "cookie", as_text(one)
-    elif permission in rows:
-        what, key, column = rows[permission]
-        for row in as_list(given.get(key)):  # type: ignore[arg-type]  # a Tree by birth
+    lists = {
+        "get_cookies": ("cookie", "cookieNames"),
+        "read_event_data": ("event key", "keyPatterns"),
+    }
+    if grant.permission in lists:
+        what, key = lists[grant.permission]
+        for one in as_list(grant.parameters.get(key)):
+            yield what, as_text(one)
+    elif grant.permission in rows:
+        what, key, column = rows[grant.permission]
+        for row in as_list(grant.parameters.get(key)):
             yield what, as_text(as_mapping(row).get(column))
 
 
@@ -178,12 +186,31 @@ def _declared(found: Sequence[Token]) -> frozenset[str]:
     for at, token in enumerate(found):
         if token.text in {"const", "let", "var", "function"} and at + 1 < len(found):
             names.add(found[at + 1].text)
-        elif token.text == "=>" and at:
-            names.add(found[at - 1].text)
+        if token.text == "=>" and at:
+            names |= _in_brackets(found, at - 1, step=-1)
+        elif token.text == "function":
+            names |= _in_brackets(found, at + (1 if found[at + 1].text == "(" else 2), step=1)
     return frozenset(names)
 
 
-_REFUSED_WORDS: Final = frozenset({"new", "this", "class", "super", "async", "await", "yield", "with"})
+def _in_brackets(found: Sequence[Token], at: int, *, step: int) -> set[str]:
+    """Return the words between a bracket and its other one, or the one word that stands there."""
+    names: set[str] = set()
+    depth = 0
+    while 0 <= at < len(found):
+        token = found[at]
+        depth += {"(": step, ")": -step}.get(token.text, 0)
+        if token.sort is Sort.WORD:
+            names.add(token.text)
+        if depth <= 0:
+            break
+        at += step
+    return names
+
+
+_REFUSED_WORDS: Final = frozenset(
+    {"new", "this", "class", "super", "async", "await", "yield", "with"}
+)
 _UNSURE_WORDS: Final = frozenset({"try", "throw", "instanceof"})
 _UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
 _GLOBALS: Final = frozenset(
@@ -196,8 +223,9 @@ _GLOBALS: Final = frozenset(
 )  # fmt: skip
 _UNLISTED: Final = frozenset(
     {
-        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex", "flat",
-        "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd", "padStart",
-        "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd", "trimStart",
+        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex",
+        "flat", "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd",
+        "padStart", "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd",
+        "trimStart",
     }
 )  # fmt: skip

@@ -93,31 +93,12 @@ def policy(grants: tuple[Grant, ...]) -> Policy:
     """Join the grants. One that is not known here grants nothing. Raises WrongShape."""
     found: dict[str, tuple[object, ...] | str] = {"plain": tuple(g.permission for g in grants)}
     for grant in grants:
-        read = _READERS.get(grant.permission)
+        read = READERS.get(grant.permission)
         for name, value in (read(grant.parameters) if read else {}).items():
             before = found.get(name, () if isinstance(value, tuple) else "")
             joined = before + value if isinstance(before, tuple) else max(before, value, key=len)  # type: ignore[operator]  # each name has one of the two
             found[name] = joined
     return msgspec.convert(found, Policy)
-
-
-def matches(patterns: tuple[str, ...], text: str) -> bool:
-    """Say whether one of the expressions is the whole of the text."""
-    return any(_matches(pattern, text) for pattern in patterns)
-
-
-def cookie_allowed(
-    rules: tuple[Cookie, ...], *, name: str, domain: str, path: str, secure: bool, session: bool
-) -> bool:
-    """Say whether such a cookie may be set."""
-    return any(
-        _matches(rule.name, name)
-        and _matches(rule.domain, domain)
-        and _matches(rule.path, path)
-        and rule.secure in {None, secure}
-        and rule.session in {None, session}
-        for rule in rules
-    )
 
 
 def url_expression(pattern: str) -> str:
@@ -153,19 +134,13 @@ def _plain(value: Mapping[str, Tree]) -> Tree:
     raise WrongShape(f"a value has the unknown type {value.get('type')}")
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return pattern == EVERYTHING or re.fullmatch(pattern, text) is not None
-
-
 def _expression(text: str, star: str) -> str:
     return star.join(_SPECIAL.sub(r"\\\g<0>", part) for part in text.split("*"))
 
 
 def _names(values: Tree, key: str = "", *, lower: bool = False) -> tuple[str, ...]:
     """Return expressions of a list of names, or of one key of a list of rows."""
-    names = [
-        as_text(as_mapping(one).get(key)) if key else as_text(one) for one in as_list(values)
-    ]
+    names = [as_text(as_mapping(one).get(key)) if key else as_text(one) for one in as_list(values)]
     return tuple(_expression(n.lower() if lower else n, r"[\s\S]*") for n in names)
 
 
@@ -255,10 +230,10 @@ def _set_cookies(given: Parameters) -> dict[str, tuple[Cookie, ...]]:
 
 
 def _flag(word: str) -> bool | None:
-    """Read `any`, `require_…` or a word that forbids."""
+    """Read `any`, a word that wants it (`secure`, `session`, `require_…`), or one that forbids."""
     if word in {"", "any"}:
         return None
-    return word.startswith("require")
+    return word in {"secure", "session"} or word.startswith("require")
 
 
 def _messages(given: Parameters) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -275,8 +250,11 @@ def _messages(given: Parameters) -> dict[str, tuple[tuple[str, str], ...]]:
     }
 
 
-def _rows(into: str, key: str, columns: tuple[str, ...]) -> Callable[[Parameters], dict[str, tuple[tuple[str, ...], ...]]]:
-    def read(given: Parameters) -> dict[str, tuple[tuple[str, ...], ...]]:
+Rows = dict[str, tuple[tuple[str, ...], ...]]
+
+
+def _rows(into: str, key: str, columns: tuple[str, ...]) -> Callable[[Parameters], Rows]:
+    def read(given: Parameters) -> Rows:
         rows = [as_mapping(one) for one in as_list(given.get(key))]
         return {into: tuple(tuple(_cell(row, column) for column in columns) for row in rows)}
 
@@ -295,7 +273,7 @@ def _keys(given: Parameters) -> dict[str, tuple[str, ...]]:
     return {"keys": _names(given.get("keyIds")) + _names(given.get("keys"))}
 
 
-_READERS: Final[Mapping[str, Callable[[Parameters], Mapping[str, tuple[object, ...] | str]]]] = {
+READERS: Final[Mapping[str, Callable[[Parameters], Mapping[str, tuple[object, ...] | str]]]] = {
     "send_http": _urls("urls"),
     "send_pixel_from_browser": _urls("pixels"),
     "read_request": _request,

@@ -3,7 +3,7 @@
 Source: developers.google.com/tag-platform/tag-manager/templates/tests
 """
 
-from xml.etree import ElementTree as Xml  # only written with, never read
+from xml.etree import ElementTree as ET  # only written with, never read
 
 import msgspec
 import yaml
@@ -62,7 +62,7 @@ def read_scenarios(part: Part | None) -> Scenarios:
     return Scenarios(
         setup=found.setup or "",
         scenarios=tuple(
-            Scenario(name=one.name, code=one.code or "") for one in found.scenarios or ()
+            Scenario(name=str(one.name or ""), code=one.code or "") for one in found.scenarios or ()
         ),
     )
 
@@ -70,7 +70,7 @@ def read_scenarios(part: Part | None) -> Scenarios:
 def junit(suite: str, verdicts: tuple[Verdict, ...]) -> bytes:
     """Return JUnit's XML, as CI systems read it."""
     failed = sum(bool(one.failures) for one in verdicts)
-    root = Xml.Element(
+    root = ET.Element(
         "testsuite",
         name=suite,
         tests=str(len(verdicts)),
@@ -79,13 +79,14 @@ def junit(suite: str, verdicts: tuple[Verdict, ...]) -> bytes:
         skipped="0",
     )
     for verdict in verdicts:
-        case = Xml.SubElement(root, "testcase", classname=suite, name=verdict.name)
+        case = ET.SubElement(root, "testcase", classname=suite, name=verdict.name)
         for failure in verdict.failures:
-            element = Xml.SubElement(case, "failure", message=printable(failure.message))
+            element = ET.SubElement(case, "failure", message=printable(failure.message))
             element.text = printable(placed(failure))
         if verdict.logs:
-            Xml.SubElement(case, "system-out").text = printable("\n".join(verdict.logs))
-    return Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+            ET.SubElement(case, "system-out").text = printable("\n".join(verdict.logs))
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def placed(failure: Failure) -> str:
@@ -100,11 +101,11 @@ def placed(failure: Failure) -> str:
 
 def printable(text: str) -> str:
     """Take out what XML 1.0 has no way to write."""
-    return "".join(c if c in "\t\n" or (c.isprintable()) else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(c if c in "\t\n" or c.isprintable() else "\ufffd" for c in text)
 
 
 class _Entry(msgspec.Struct):
-    name: str = ""
+    name: str | int | float | None = None  # YAML takes 1 for a number
     code: str | None = None
 
 

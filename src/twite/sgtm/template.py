@@ -85,15 +85,15 @@ def split(text: str) -> Mapping[str, Part]:
     """Return the sections by name. Raises TemplateUnusable when one stands twice, or none does."""
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     heads = [(at, found[1]) for at, line in enumerate(lines) if (found := _HEAD.match(line))]
+    if not heads:
+        raise TemplateUnusable(
+            section="", line=1, message="no section: this is not a tag template (.tpl)"
+        )
     parts: dict[str, Part] = {}
     for (at, name), end in zip(heads, [*(at for at, _ in heads[1:]), len(lines)], strict=True):
         if name in parts:
             raise TemplateUnusable(section=name, line=at + 1, message="the section stands twice")
         parts[name] = Part(text="\n".join(lines[at + 1 : end]), line=at + 2)
-    if not parts:
-        raise TemplateUnusable(
-            section="", line=1, message="no section: this is not a tag template (.tpl)"
-        )
     return parts
 
 

@@ -28,7 +28,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def tokens(code: str) -> Iterator[Token]:
-    """Yield the tokens, without spaces and comments. What fits nothing is a sign of one character."""
+    """Yield the tokens, without spaces and comments; what fits nothing is a sign of its own."""
     at, line = 0, 1
     before: Token | None = None
     while at < len(code):
@@ -75,7 +75,10 @@ _BEFORE_REGEX: Final = frozenset(
 )
 _PATTERNS: Final = (
     (Sort.WORD, re.compile(r"[A-Za-z_$][\w$]*")),
-    (Sort.NUMBER, re.compile(r"0[xXbBoO][\da-fA-F_]+n?|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?n?")),
+    (
+        Sort.NUMBER,
+        re.compile(r"0[xXbBoO][\da-fA-F_]+n?|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?n?"),
+    ),
     (Sort.TEXT, re.compile(r"'(?:\\[\s\S]|[^'\\\n])*'|\"(?:\\[\s\S]|[^\"\\\n])*\"")),
     (Sort.TEMPLATE, re.compile(r"`(?:\\[\s\S]|[^`\\])*`")),
     (Sort.SIGN, re.compile(r"\.\.\.|=>|\?\.(?!\d)|\?\?|[=!]==?|&&|\|\||\*\*")),

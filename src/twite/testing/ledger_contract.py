@@ -15,8 +15,8 @@ from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.desk import DeskLaws
-from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.ignoring import IgnoringLaws
+from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.laws.sightings import SightingLaws

@@ -28,12 +28,13 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Entry, Recorded, Submission
-from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
+from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
 from twite.testing.memory_ignored import MemoryIgnored
-from twite.testing.memory_sightings import MemorySightings
+from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
+from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_vault import MemoryVault
 
 _RESTING = (State.DEAD, State.HELD)
@@ -48,7 +49,7 @@ class _Lease:
     until: int
 
 
-class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
+class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, MemoryLimits):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
@@ -57,6 +58,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
         MemoryIgnored.__init__(self)
         MemorySightings.__init__(self)
         MemoryConsents.__init__(self)
+        MemoryLimits.__init__(self)
         self.vault = MemoryVault()
         self.salt = salt
         self.epoch = 1
@@ -65,11 +67,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
         self._pauses: dict[str, Pause] = {}
-        self._closures: dict[str, Closure] = {}
-        self._ahead: int | None = None
-        self._tried: list[tuple[str, int, int]] = []
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._last_id = 0
         self._last_lease = 0
 
     async def close(self) -> None:
@@ -193,41 +191,6 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents):
             if at >= since:
                 by_pixel.setdefault(pixel, []).append((at, size))
         return by_pixel
-
-    async def close_limits(self, closures: Sequence[Closure]) -> None:
-        self._closures.update((one.pixel, one) for one in closures)
-
-    async def closures(self, *, now: int) -> Sequence[Closure]:
-        return [one for _, one in sorted(self._closures.items()) if one.until > now]
-
-    async def timed(self) -> Timed:
-        tried = max((at for _, at, _ in self._tried), default=0)
-        last = self._rows.get(self._last_id)
-        latest = max(tried, 0 if last is None else last.received_at)
-        return Timed(latest=latest, ahead=self._ahead)
-
-    async def note_ahead(self, ahead: int) -> None:
-        self._ahead = ahead
-
-    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
-        rows = [row for row in self._named(set(deliveries)) if row.state is State.DEAD]
-        for row in rows:
-            rest(row, Trigger.HELD, reason=reason, at=now)
-        return len(rows)
-
-    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
-        rows = [
-            row
-            for row in self._in(State.HELD)
-            if (row.entry.pixel, row.entry.event) == (pixel, event)
-            and (row.reason or "").startswith(reason)
-            and row.replayed_at is None
-        ]
-        for row in rows:
-            row.state = after(row.state, Trigger.REPLAYED)
-            row.reason = row.due_at = None
-            row.replayed_at = now
-        return len(rows)
 
     async def life(
         self, *, pixel: str, events: Sequence[str], conversion_id: str

@@ -25,6 +25,7 @@ from twite.testing.simulator_x import SimulatedX, SpanTransport
 
 _ALL: Final = 100_000
 _TIGHT: Final = 1_000
+_CANCELLING: Final = 20
 _STOP_WITHIN: Final = 60 * SECOND
 
 
@@ -181,11 +182,13 @@ class World:
         self._accept = self._run = None
         if crashed:
             self.judge.ended(span)
-        for _ in range(3):
+        for _ in range(_CANCELLING):
+            # Whoever gives something back on the way out finds a store that never answers.
             tasks = asyncio.all_tasks() - self._outside
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+        await asyncio.gather(*(asyncio.all_tasks() - self._outside), return_exceptions=True)
         await self._ground.reopen(crashed=crashed)
         away = self._plot.away()
         self._back_at = self.clock.elapsed() + away

@@ -20,12 +20,9 @@ class _Conversion(msgspec.Struct):
 def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     """Return the identifiers of a body that `encode` has rendered, one for each of its elements.
 
-    What is no such body has none.
+    Raises msgspec.DecodeError for anything else.
     """
-    try:
-        found = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ()
+    found = _DECODER.decode(body)
     return tuple(
         Identifiers(click_id=one.twclid, email=one.hashed_email, phone=one.hashed_phone_number)
         for one in found.identifiers

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from twite.assembly.doctor.alerts import alerts
 from twite.assembly.doctor.configuration import configuration, pixels, sources
 from twite.assembly.doctor.finding import Finding, Light, red
 from twite.assembly.doctor.network import way_in, way_to_x
@@ -36,6 +37,6 @@ async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Findi
     for part in (pixels, sources, pages):
         for finding in part(settings):
             yield finding
-    for look in (store, way_to_x, way_in):
+    for look in (alerts, store, way_to_x, way_in):
         async for finding in look(settings):
             yield finding

@@ -11,18 +11,20 @@ from typing import Final
 import rjsmin
 
 # Strings, and regular expressions where one may stand: what is in them stays as it is.
-_LITERAL: Final = r"'[^'\n]*'|(?<=[(=,:|&!\[])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
+_LITERAL: Final = r"'[^'\n]*'|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
 _DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)")
 _PROPERTY: Final = re.compile(r"(?<!\.\.)\.(\w+)|(?<=[{,])(\w+):")
 # A word that names a variable, if it names anything.
 _WORD: Final = re.compile(rf"{_LITERAL}|(?<!\w)(?<!(?<!\.\.)\.)\w+")
+# A declaration, the end of a block's last statement, an arrow's only parameter.
+_LOOSE: Final = re.compile(rf"({_LITERAL})|\bconst\b|;(?=\}})|\((\w+)\)(?==>)")
 _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
 
 def script() -> str:
     """Return the script as browsers get it: without comments and spaces, its own names short."""
     written = files("twite.collector.script").joinpath("twite.js").read_text("utf-8")
-    return shortened(str(rjsmin.jsmin(written)).strip()) + "\n"
+    return tightened(shortened(str(rjsmin.jsmin(written)).strip())) + "\n"
 
 
 def shortened(text: str) -> str:
@@ -37,6 +39,13 @@ def shortened(text: str) -> str:
     order = sorted(declared & uses.keys(), key=lambda name: (-uses[name], name))
     short = dict(zip(order, _short_names(uses.keys() - declared), strict=False))
     return _WORD.sub(lambda match: short.get(match[0], match[0]), text)
+
+
+def tightened(text: str) -> str:
+    """Leave out what means nothing where no constant is assigned to and no statement is empty."""
+    return _LOOSE.sub(
+        lambda match: match[1] or match[2] or ("let" if match[0] == "const" else ""), text
+    )
 
 
 def _words(pattern: re.Pattern[str], code: str) -> set[str]:

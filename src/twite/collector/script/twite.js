@@ -79,11 +79,11 @@ const begin = quietly(() => {
   follow(w.history, 'replaceState', look);
   listen(w, 'popstate', () => look(true));
   listen(w, 'online', flush);
-  listen(w, 'load', reconsider);
+  listen(w, 'load', soon);
   listen(w, 'pagehide', () => leave(true));
   listen(d, 'visibilitychange', () => (d.hidden ? leave() : flush()));
   held.forEach((call) => twite(call[0], call[1]));
-  reconsider();
+  soon();
 });
 
 // Whether this page was loaded before.
@@ -129,7 +129,7 @@ const look = (old) => {
   landed = {id: id, at: Date.now()};
   // An address that was opened before is no new click.
   if (old) landed.at = 0;
-  reconsider();
+  soon();
 };
 
 const written = (click) => '1.' + click.at + '.' + click.id;
@@ -194,7 +194,7 @@ const ask = (called, api, question) => {
 };
 
 const listenForConsent = () => {
-  ask('layer', w.dataLayer, (layer) => follow(layer, 'push', reconsider));
+  ask('layer', w.dataLayer, (layer) => follow(layer, 'push', soon));
   ask('tcf', w.__tcfapi, (api) => api('addEventListener', 2, quietly((said) => {
     tcData = said;
     others.tcf = said.tcString;
@@ -234,8 +234,11 @@ const purposes = (...wanted) => {
   return (tcData && tcData.gdprApplies === false) || wanted.every((each) => consents[each]);
 };
 
+const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
+
 // Whether anything may be kept and sent: any denial wins.
 const allowed = () => {
+  if (robot()) return false;
   quietly(listenForConsent)();
   // 1 is storing, 7 is measuring advertisements.
   if (denies(own) || denies(google) || (asked.tcf && !(tcData && tcData.eventStatus !== 'cmpuishown' && purposes(1, 7)))) return false;
@@ -261,22 +264,26 @@ const terms = () => {
 
 const withdraw = () => {
   open();
+  const kept = box['twite.click'];
   queued().concat('twite.click', 'twite.seen').forEach((key) => { delete box[key]; });
   if (readCookie('_twite')) setCookie('');
+  // The gateway takes away what scripts cannot see.
+  if (kept) quietly(post)({consent: signals()});
 };
 
 let waiting = [];
 const reconsider = () => {
-  if (d.prerendering || robot() || !allowed()) return;
+  if (!allowed()) return;
   loadPixel();
   keepClick();
   waiting.splice(0).forEach((call) => convert.apply(null, call));
   flush();
 };
 
-// ---- One conversion.
+// When the page has nothing better to do.
+const soon = () => (w.requestIdleCallback || setTimeout)(quietly(reconsider), {timeout: 1000});
 
-const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
+// ---- One conversion.
 
 // No person in the address: a parameter that holds an at sign loses its value.
 const address = () => place.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
@@ -291,7 +298,7 @@ const remembered = (what) => {
   return session[key] = (reloaded() && session[key]) || hex(w.crypto.getRandomValues(new Uint8Array(16)));
 };
 
-const text = (value) => (value === null || value === undefined || value === '' ? undefined : String(value));
+const text = (value) => (value || value === 0 ? String(value) : undefined);
 // 3 * 0.1 is 0.30000000000000004.
 const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
 
@@ -305,7 +312,7 @@ const convert = (event, given, at, url) => {
     event: event,
     value: number(given.value),
     currency: text(given.currency),
-    contents: given.contents && given.contents.map((line) => ({
+    contents: [].concat(given.contents || []).map((line) => ({
       id: text(line.id),
       name: text(line.name),
       price: number(line.price),
@@ -317,7 +324,7 @@ const convert = (event, given, at, url) => {
     search: text(given.search),
     url: url
   };
-  if (JSON.stringify(one).length > LONGEST * 0.8) delete one.contents;
+  if (JSON.stringify(one).length > LONGEST * 0.8) one.contents = [];
   const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
   const called = event + ' ' + id;
   const seen = JSON.parse(box['twite.seen'] || '[]');
@@ -353,8 +360,8 @@ const readPhone = (given) => {
 };
 
 // Browsers give no Web Crypto to pages without https.
-const hash = async (plain, given) => {
-  if (DIGEST.test(given)) return given.toLowerCase();
+const hash = async (plain, digest) => {
+  if (DIGEST.test(digest)) return digest.toLowerCase();
   return plain && hex(new Uint8Array(await w.crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
 };
 
@@ -390,7 +397,7 @@ const tellPixel = (entry, given) => {
   const event = limits && settings.events[one.event];
   entry.waits = event && !w.twq;
   if (!event || !w.twq) return;
-  const lines = one.contents || [];
+  const lines = one.contents;
   const parameters = {
     conversion_id: one.conversion_id,
     value: one.value && +one.value,
@@ -449,7 +456,7 @@ const keep = (entry) => {
 const post = (more, forGood) => {
   const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
   const message = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
-  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return Promise.reject();
+  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return undefined;
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true});
 };
 
@@ -499,7 +506,7 @@ const sendAll = async () => {
 // One at a time, and one tab at a time, so that nothing is sent by two. Where storage is blocked,
 // locks are, too.
 const flush = quietly(() => {
-  if (next || robot() || !allowed() || !(queued()[0] || untold)) return;
+  if (next || !allowed() || !(queued()[0] || untold)) return;
   next = true;
   turns = turns.then(() => {
     next = false;
@@ -515,6 +522,7 @@ const flush = quietly(() => {
 // will hear the answer it stays in the queue and is sent again: the gateway knows its id.
 const leave = (forGood) => {
   if (!allowed()) return;
+  keepClick();
   const keys = mine.filter((entry) => !entry.left && entry.until).map((entry) => entry.key);
   mine.forEach((entry) => { entry.left = true; });
   quietly(send)(keys, true, forGood);

@@ -1,6 +1,7 @@
 """The port `Engine` on quickjs-ng."""
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,12 +10,16 @@ import quickjs
 
 from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.engines.quickjs.suffixes import suffixes
-from twite.sgtm.effects import lacking
+from twite.sgtm.allowed import lacking
 from twite.sgtm.permissions import policy
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template, TemplateUnusable
+from twite.sgtm.tokens import Sort, tokens
 
-_FULL: Final = "InternalError: out of memory"
+# Where there is no room for an error either, the engine throws null.
+_FULL: Final = frozenset({"InternalError: out of memory", "thrown: null"})
+_TOO_LONG: Final = "the run took too much time"
+_BOOT: Final = 10.0  # seconds; the sandbox is our own, and made while others work
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 
 
@@ -38,6 +43,7 @@ class QuickJsEngine:
         self._policy = policy(template.grants)
         self._testing = testing
         self._thread = threading.get_ident()
+        self._refuse_big_integers()
         self._boot = msgspec.json.encode(
             {
                 "policy": self._policy,
@@ -87,6 +93,13 @@ class QuickJsEngine:
         """Return how many bytes the context holds."""
         return int(self._context.memory()["memory_used_size"])
 
+    def _refuse_big_integers(self) -> None:
+        """Raise TemplateUnusable: one operation on them can take minutes, and no limit ends it."""
+        for token in tokens(self._template.code.text):
+            if token.sort is Sort.NUMBER and token.text.endswith("n"):
+                line = self._template.code.line + token.line - 1
+                raise TemplateUnusable(section=_SECTION, line=line, message="there is no BigInt")
+
     def _open(self) -> None:
         """Make the context anew: as it was, without what earlier runs may have left."""
         self._runs = 0
@@ -94,7 +107,7 @@ class QuickJsEngine:
         self._context = quickjs.Context()
         self._context.set_memory_limit(self._limits.memory)
         self._context.set_max_stack_size(self._limits.stack)
-        self._context.set_time_limit(self._limits.time)
+        self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
         self._enter("boot", self._boot)
         try:
@@ -104,22 +117,30 @@ class QuickJsEngine:
             raise TemplateUnusable(
                 section=_SECTION, line=self._template.code.line + line - 1, message=message
             ) from None
+        self._context.set_time_limit(self._limits.time)
 
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:
             raise RuntimeError("a QuickJS context runs in the thread that made it alone")
         return str(self._entrance(act, *given))
 
-    def _turn(self, act: str, *given: str) -> Turn:
+    def _turn(self, act: str, *given: str, again: bool = True) -> Turn:
+        begun = time.thread_time()
         try:
             turn = _TURN.decode(self._enter(act, *given))
         except quickjs.JSException as error:
             # A limit was passed: what the context holds is not to be trusted any more.
             self._open()
-            return Turn(run=0, error=limit_passed(str(error)))
-        if turn.error == _FULL:
+            error_text = limit_passed(str(error))
+            spared = time.thread_time() - begun < self._limits.time
+            if act == "start" and again and spared and error_text == _TOO_LONG:
+                # The engine's clock is the whole process's: other threads ran it out. Nothing of
+                # this turn was performed, so that it can be had again.
+                return self._turn(act, *given, again=False)
+            return Turn(run=0, error=error_text)
+        if turn.error in _FULL:
             self._open()
-            return Turn(run=0, error=limit_passed(_FULL))
+            return Turn(run=0, error=limit_passed(turn.error))
         for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
@@ -145,8 +166,8 @@ def limit_passed(error: str) -> str:
     """Return which limit the engine's words speak of."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
-        return "the run took too much time"
-    if "out of memory" in head or head == "null":
+        return _TOO_LONG
+    if head == "null" or head in _FULL or "out of memory" in head:
         return "the run took too much memory"
     return f"the run passed a limit: {head}"
 

@@ -16,10 +16,10 @@ LIMITS: Final = Limits(time=5.0, memory=64 * 1024 * 1024)
 
 
 def run_scenarios(
-    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1
+    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1, limits: Limits = LIMITS
 ) -> tuple[Verdict, ...]:
     """Run them all. Raises TemplateUnusable when the template's code is not JavaScript."""
-    engine = QuickJsEngine(template, limits=LIMITS, testing=True)
+    engine = QuickJsEngine(template, limits=limits, testing=True)
     return tuple(
         _verdict(engine, template, scenarios.setup, one, now=now, seed=seed)
         for one in scenarios.scenarios
@@ -37,8 +37,7 @@ def _verdict(
     return Verdict(
         name=one.name,
         failures=tuple(
-            _placed(failed, before=before, code_line=template.code.line)
-            for failed in told.failures
+            _placed(failed, before=before, code_line=template.code.line) for failed in told.failures
         ),
         logs=told.logs,
     )

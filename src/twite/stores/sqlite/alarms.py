@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Final
 
 from twite.domain.alert import Alert, Kind, Phase
 from twite.domain.backlog import Waiting
@@ -31,7 +32,10 @@ def delivered(connection: sqlite3.Connection, *, since: int) -> dict[str, list[t
 
 
 def alerts(connection: sqlite3.Connection) -> list[Alert]:
-    """Return those that are open, or over and not told yet."""
+    """Return those that are open, or over and not told yet.
+
+    One of a kind that only another version of Twite knows is left to that version.
+    """
     return [
         Alert(
             id=id_,
@@ -46,6 +50,7 @@ def alerts(connection: sqlite3.Connection) -> list[Alert]:
         for id_, kind, subject, reason, opened_at, said_at, news, resolved_at in connection.execute(
             query("alerts")
         )
+        if kind in _KINDS and news in _NEWS
     ]
 
 
@@ -88,3 +93,7 @@ def note(book: Book, noted: Sequence[Hour]) -> None:
             received=one.received,
         )
         book.run("forget_traffic", source=one.source, before=one.hour - KEPT_HOURS)
+
+
+_KINDS: Final = frozenset(kind.value for kind in Kind)
+_NEWS: Final = frozenset({None, *(phase.value for phase in Phase)})

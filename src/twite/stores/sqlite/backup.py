@@ -21,7 +21,7 @@ from twite.stores.sqlite.damage import damaged
 _PAGES: Final = 256
 # Between two pieces: the disk is the owner's first.
 _PAUSE: Final = 0.004
-# What the system may hold back of the copy before it is made to write it: else it all comes at once.
+# How many pieces the system may hold back before it is made to write them: else all come at once.
 _UNSYNCED: Final = 4
 
 

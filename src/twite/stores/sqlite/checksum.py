@@ -15,7 +15,9 @@ def seed_of(pixel: str, event: str) -> int:
     return crc32(f"{pixel}\0{event}\0".encode())
 
 
-def checksum(seed: int, *, delivery: int, received_at: int, conversion_id: bytes, body: bytes) -> int:
+def checksum(
+    seed: int, *, delivery: int, received_at: int, conversion_id: bytes, body: bytes
+) -> int:
     """Return a whole number below 2³²."""
     begin = (seed ^ delivery ^ received_at) & 0xFFFFFFFF
     return crc32(body, crc32(b"\0", crc32(conversion_id, begin)))

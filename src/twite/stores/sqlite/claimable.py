@@ -12,6 +12,7 @@ from twite.stores.sqlite.checksum import checksum
 
 Row = tuple[int, str, int, int, int, int | None, int, int | None]
 _Rows: Final = msgspec.json.Decoder(list[Row])
+_STATEMENT: Final = 1  # SQLITE_ERROR
 # What a damaged row does to the statement that reads many at once.
 _UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeError, TypeError)
 
@@ -28,7 +29,8 @@ def claimable(
         rows, bodies = book.run("claimable", **wish).fetchone()
         found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
     except _UNREADABLE as error:
-        if getattr(error, "sqlite_errorcode", 0):
+        # What a damaged value does is an error in the statement; others are the disk's.
+        if getattr(error, "sqlite_errorcode", _STATEMENT) != _STATEMENT:
             raise
         found = None
     if found:

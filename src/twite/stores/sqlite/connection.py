@@ -66,9 +66,10 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
         for name, (asked, expected) in WRITER_SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {asked}")
             _refuse_other(path, name, expected, connection.execute(f"PRAGMA {name}").fetchone()[0])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         connection.close()
-        if is_damage(error):
+        # A damaged schema has no words that can be read.
+        if is_damage(error) or isinstance(error, UnicodeError):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path, reason=str(error), cure="Look at the file and its folder, or name another"
@@ -92,17 +93,24 @@ def connect_reader(path: str) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute("PRAGMA query_only = ON")
+        # One damaged text must not hide all others.
+        connection.text_factory = _text
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         connection.close()
-        if is_damage(error):
+        # A damaged schema has no words that can be read.
+        if is_damage(error) or isinstance(error, UnicodeError):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path,
             reason=str(error),
-            cure="Name a database that Twite has made; if it is one, twite recover saves what is sound",
+            cure="Name a database of Twite's; if it is one, twite recover saves what is sound",
         ) from error
     return connection
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
 
 
 def refuse_old_sqlite(path: str, version: tuple[int, int, int]) -> None:

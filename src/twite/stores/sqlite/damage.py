@@ -56,7 +56,7 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"the disk did not confirm a write ({error})",
-        cure="Look at the disk and at the system's log, then start again: the file is checked first",
+        cure="Look at the disk and the system's log, then start again: the file is checked first",
     )
 
 

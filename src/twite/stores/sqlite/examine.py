@@ -15,7 +15,7 @@ from twite.stores.sqlite.log_file import log_of
 # What is sent, and what the balance is made of, is looked at before all else.
 _FIRST: Final = ("deployment", "lane", "account", "lease", "pause", "outbox")
 _INTERRUPTED: Final = 9
-# Where the index of the log says how many frames SQLite takes to be valid. [sqlite.org/walformat.html]
+# Where the log's index says how many frames SQLite takes to be valid. [sqlite.org/walformat.html]
 _VALID_FRAMES: Final = 16
 # After a power cut, what was being written may be cut short: that is one transaction at most.
 _CUT_BY_POWER: Final = 1
@@ -43,7 +43,7 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
             if error.sqlite_errorcode == _INTERRUPTED:
                 return False
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             raise damaged(path, error) from error
     return True
 

@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.sighting import Sighting
 from twite.domain.submission import Entry, Recorded, Submission
 from twite.stores.sqlite import ignored, sightings
 from twite.stores.sqlite.book import Book
@@ -40,7 +39,7 @@ class _Page:
         self._conversions: list[tuple[int, int, int, Entry, int, int]] = []
         self._tally: dict[int, list[int]] = {}
         self._ignored = ignored.Tally()
-        self._sightings: list[Sighting] = []
+        self._sightings = sightings.Seen()
         # Where each submission's ids begin, and the places of its entries.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []

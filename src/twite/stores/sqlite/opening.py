@@ -1,4 +1,4 @@
-"""What an owner does first: look whether the file is sound, and whether it is the newest of its kind."""
+"""What an owner does first: look whether the file is sound, and no older copy of itself."""
 
 import sqlite3
 import time
@@ -15,7 +15,13 @@ from twite.stores.sqlite.examine import examine
 from twite.stores.sqlite.mark import Mark, deployment_of, mark_path, read_mark, write_mark
 from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.reserve import Reserve
-from twite.stores.sqlite.schema import migrate, migrations, version_of
+from twite.stores.sqlite.schema import (
+    migrate,
+    migrations,
+    newest_schema,
+    schema_of,
+    version_of,
+)
 
 # A file of about two gigabytes is looked through in this time; `twite check` takes what it takes.
 CHECKED_FOR: Final = 5.0
@@ -59,8 +65,8 @@ def prepare(path: str, reserve: Reserve) -> Opened:
             if not (is_full(error) and reserve.give_up()):
                 raise
             return _opened(path, told)
-    except sqlite3.DatabaseError as error:
-        if is_damage(error):
+    except (sqlite3.DatabaseError, UnicodeError) as error:
+        if is_damage(error) or isinstance(error, UnicodeError):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path,
@@ -83,11 +89,11 @@ def older_copy(path: str) -> str | None:
 def _opened(path: str, told: list[str]) -> Opened:
     with closing(connect_writer(path)) as connection:
         migrate(connection, path)
+        if not set(newest_schema()) <= set(schema_of(connection)):
+            raise damaged(path, "its schema is not the one that was made")
         salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
         conversions = connection.execute(query("last_ids")).fetchone()[1]
-        here = Mark(
-            deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=conversions
-        )
+        here = Mark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=conversions)
         left = read_mark(path)
         doubt = _doubt(path, here, left) if marked else None
         known = left if left is not None and left.deployment == here.deployment else here
@@ -113,9 +119,7 @@ def _opened(path: str, told: list[str]) -> Opened:
                 "database holds are not in it"
             )
         write_mark(path, begun)
-    return Opened(
-        salt=salt, mark=begun, told=(*told, *restored), restored=tuple(restored)
-    )
+    return Opened(salt=salt, mark=begun, told=(*told, *restored), restored=tuple(restored))
 
 
 def _doubt(path: str, here: Mark, left: Mark | None) -> _Doubt | None:

@@ -39,15 +39,18 @@ class OptOutList:
         """Return the ids of deliveries whose person is listed."""
         if not self.keys:
             return []
-        return [
-            delivery.id
-            for delivery in deliveries
-            if not self.keys.isdisjoint(
-                key
-                for person in persons_of(delivery.body)
-                for key in person_keys(person, pixel=pixel, salt=self._salt)
-            )
-        ]
+        return [one.id for one in deliveries if self._lists(one.body, pixel)]
+
+    def _lists(self, body: bytes, pixel: str) -> bool:
+        """Whose body cannot be read may be anybody."""
+        try:
+            persons = persons_of(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return True
+        return any(
+            not self.keys.isdisjoint(person_keys(person, pixel=pixel, salt=self._salt))
+            for person in persons
+        )
 
 
 def withdraw(run: Run, deliveries: Sequence[int], *, now: int, reason: str = REVOKED) -> int:

@@ -202,7 +202,7 @@ def _varint(page: bytes, place: int) -> tuple[int, int]:
         byte = page[place]
         place += 1
         found = found << 7 | byte & 0x7F
-        if byte < 0x80:  # noqa: PLR2004 - the last byte of a number has no high bit
+        if byte < 0x80:
             return found, place
     found = found << 8 | page[place]
     return (found - (1 << 64) if found >= 1 << 63 else found), place + 1
@@ -235,7 +235,7 @@ def _value(kind: int, part: bytes) -> Value:
     if kind in {8, 9}:
         return kind - 8
     if kind == _FLOAT:
-        return struct.unpack(">d", part)[0]
+        return float(struct.unpack(">d", part)[0])
     if kind < _FIRST_BLOB:
         return int.from_bytes(part, "big", signed=True)
     return part.decode() if kind % 2 else part

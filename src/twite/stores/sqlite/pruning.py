@@ -1,15 +1,15 @@
 """What is old goes, in small slices between commits.
 
-    bodies     what X is sent, and what came in, of settled conversions: `keep_bodies` after receipt
+    bodies     what came in and what X is sent, once settled: `keep_bodies` after receipt
     lives      all the rest of them, with their dedup keys: `keep_lives` after receipt
-    dead       deliveries that rest without a decision are given up `keep_dead` after they came to rest
+    ignored    what was counted of it: with the lives
+    dead       what rests without a decision is given up `keep_dead` after it came to rest
 
 Submissions are in the order of their receipt, so each kind is a walk with a place in it. What is
 not settled when its time comes is a straggler: it is looked at again until it is. The accounts are
-never touched, and the last submission and the last attempt stay, since ids are counted on from them.
+never touched; the last submission and the last attempt stay, since ids are counted on from them.
 """
 
-from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
@@ -54,20 +54,28 @@ class Pruner:
 
     def __init__(self, keeping: Keeping) -> None:
         self._keeping = keeping
-        self._resting: dict[Callable[..., int], int] = {}
+        self._resting: dict[str, int] = {}
         self._straggler = 0
         self._part = 0
 
     def slice(self, book: Book, *, now: int, most: int) -> int:
         """Prune about `most` conversions' worth of one kind; return how much it was, 0 for none."""
-        steps = (self._bodies, self._lives, self._dead, self._stragglers, self._attempts, self._keys)
+        steps = (
+            self._bodies,
+            self._lives,
+            self._dead,
+            self._stragglers,
+            self._attempts,
+            self._ignored,
+            self._keys,
+        )
         for step in steps:
-            if self._resting.get(step, 0) > now:
+            if self._resting.get(step.__name__, 0) > now:
                 continue
             done = step(book, now, most)
             if done:
                 return done
-            self._resting[step] = now + _REST
+            self._resting[step.__name__] = now + _REST
         return 0
 
     def _bodies(self, book: Book, now: int, most: int) -> int:
@@ -122,6 +130,10 @@ class Pruner:
         before = now - self._keeping.lives - self._keeping.dead
         return book.run("forget_attempts", before=before, limit=most).rowcount
 
+    def _ignored(self, book: Book, now: int, most: int) -> int:
+        del most  # a day has few names
+        return book.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
+
     def _keys(self, book: Book, now: int, most: int) -> int:
         place = _place(book)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
@@ -147,9 +159,7 @@ class Pruner:
         return 0
 
 
-def _old(
-    book: Book, *, after: int, now: int, keep: int, most: int
-) -> tuple[int, int, int] | None:
+def _old(book: Book, *, after: int, now: int, keep: int, most: int) -> tuple[int, int, int] | None:
     """Return (last submission, first conversion, end of conversions) of a slice, or None."""
     rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
     taken = 0
@@ -174,6 +184,7 @@ def _forget(book: Book, *, first: int, end: int) -> None:
         "forget_attempted",
         "forget_repeated",
         "forget_discarded",
+        "forget_consents",
         "forget_conversions",
     ):
         book.run(name, **between)

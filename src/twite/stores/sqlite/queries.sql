@@ -163,6 +163,10 @@ VALUES (:day, :source, :door, CASE
   THEN :called ELSE :other END, :reason, :times)
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
 
+-- name: forget_ignored
+-- What was ignored before a day is told no more.
+DELETE FROM ignored WHERE day < :before;
+
 -- name: ignored
 -- What was ignored from a day on.
 SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
@@ -521,13 +525,13 @@ ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 -- name: lives
 -- Conversions with all that is known of their deliveries.
 SELECT
-  conversion.id, lane.pixel, lane.event, conversion.conversion_id,
+  conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
-  submission.source, submission.receipt, submission.received_at, conversion.body,
+  submission.source, submission.receipt, submission.received_at, CAST(conversion.body AS BLOB),
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
@@ -763,6 +767,12 @@ WHERE delivery >= :first AND delivery < :end
 -- name: forget_discarded
 -- Why deliveries were given up that are forgotten.
 DELETE FROM discarded WHERE delivery >= :first AND delivery < :end;
+
+-- name: forget_consents
+-- What was decided about the consent of conversions that are forgotten.
+DELETE FROM consent
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = consent.delivery);
 
 -- name: forget_conversions
 -- Conversions that are settled and old.

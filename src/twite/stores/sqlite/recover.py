@@ -2,56 +2,23 @@
 
 import os
 import sqlite3
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
-from twite.domain.delivery import DAMAGED, RECOVERED
 from twite.domain.errors import StoreUnusable
-from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.connection import connect_writer, create
 from twite.stores.sqlite.lock import OwnerLock
-from twite.stores.sqlite.mark import Mark, deployment_of, mark_path, read_mark, write_mark
+from twite.stores.sqlite.mark import Mark, deployment_of, mark_path, write_mark
 from twite.stores.sqlite.pages import Pages
 from twite.stores.sqlite.queries import query
-from twite.stores.sqlite.salvage import Found, Salvage
+from twite.stores.sqlite.rebuild import Rebuild, Recovered
 from twite.stores.sqlite.schema import migrate
 
-# What is made anew from the rest, or has no meaning in a new file.
-_NOT_COPIED: Final = frozenset(
-    {"dedup", "fresh_key", "merge_round", "suppression", "lease", "straggler", "deployment", "pruning",
-     "conversion", "outbox", "account"}
-)  # fmt: skip
-_COUNTED: Final = ("delivered", "duplicate", "suppressed", "rejected")
-_MANY: Final = 10_000
-
-
-class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
-
-    `rows` counts what was saved by table; `held` deliveries were pending, or may have been; `dead`
-    ones are damaged themselves; `lost` counts conversions by source and pixel that were received,
-    and of which nothing is left that could be sent; `behind` conversions are known to have been
-    received after all that the file knows of. `unsure` names tables that may lack rows.
-    """
-
-    to: str
-    quarantined: str
-    rows: Mapping[str, int]
-    damaged_pages: int
-    log_is_whole: bool
-    behind: int
-    pending: int
-    held: int
-    dead: int
-    lost: Mapping[str, int]
-    unsure: tuple[str, ...]
+__all__ = ["Recovered", "recover"]
 
 
 def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:
@@ -68,19 +35,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
         raise StoreUnusable(path=path, reason="there is no such file", cure="Name the database")
     lock = OwnerLock.take(path)
     try:
-        pages = Pages(path)
-        create(target)
-        with closing(connect_writer(target)) as new:
-            migrate(new, target)
-            new.execute("BEGIN IMMEDIATE")
-            done = _Recovery(path, pages, new, known).run()
-            new.execute("COMMIT")
-            problem = new.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise StoreUnusable(path=target, reason=problem, cure="Look at the disk it is on")
-            new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            mark = _mark(new)
-        write_mark(target, mark)
+        done = _saved(path, target, known)
         aside = _quarantine(path)
         if to is None:
             Path(target).replace(path)
@@ -92,294 +47,29 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     return msgspec.structs.replace(done, to=to or path, quarantined=aside)
 
 
-class _Recovery:
-    """One run, from the rows of the old file to a balanced new one."""
-
-    def __init__(
-        self,
-        path: str,
-        pages: Pages,
-        new: sqlite3.Connection,
-        known: Sequence[tuple[str, str]],
-    ) -> None:
-        self._path = path
-        self._pages = pages
-        self._new = new
-        self._known = known
-        self._salvage = Salvage(pages, new)
-        self._rows: dict[str, int] = {}
-        self._now = time.time_ns() // 1_000_000
-
-    def run(self) -> Recovered:
-        """Fill the new database."""
-        tables = [name for (name,) in self._new.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        )]  # fmt: skip
-        self._identity()
-        for table in tables:
-            if table not in _NOT_COPIED:
-                self._copy(table, (row.values for row in self._salvage.rows(table)))
-        dead = self._conversions()
-        self._copy("account", (row.values for row in self._salvage.rows("account")))
-        pending, held = self._outbox(dead)
-        self._keys()
-        lost = self._balance()
-        return Recovered(
-            to="",
-            quarantined="",
-            rows=self._rows,
-            damaged_pages=len(self._salvage.damaged_pages),
-            log_is_whole=self._pages.log_is_whole,
-            behind=max(0, self._known_conversions - self._new.execute(query("last_ids")).fetchone()[1]),
-            pending=pending,
-            held=held,
-            dead=self._count("SELECT count(*) FROM outbox WHERE state = 'dead'"),
-            lost=lost,
-            unsure=tuple(
-                table for table in sorted(tables)
-                if table not in _NOT_COPIED - {"conversion", "outbox", "account"}
-                and not self._salvage.whole(table)
-            ),
-        )
-
-    def _identity(self) -> None:
-        """Be the same deployment, further on than the old file or its mark had come."""
-        left = read_mark(self._path)
-        found = next(iter(self._salvage.rows("deployment")), None)
-        values = {} if found is None else dict(found.values)
-        salt = values.get("salt")
-        epoch = max(_number(values.get("epoch")), left.epoch if left else 0) + 1
-        turn = max(_number(values.get("turn")), left.turn if left else 0) + 1
-        self._new.execute(
-            "UPDATE deployment SET salt = coalesce(?, salt), epoch = ?, turn = ?, unsummed = ?, "
-            "marked = 1, clean = 1",
-            (salt if isinstance(salt, bytes) else None, epoch, turn, _number(values.get("unsummed"))),
-        )
-        self._unsummed = _number(values.get("unsummed"))
-        # What was sent since is not known here, and what was received since is not here.
-        self._older = values.get("marked") != 0 and (
-            left is None or left.turn > _number(values.get("turn"))
-        )
-        self._known_conversions = 0 if left is None else left.conversions
-        pruned = next(iter(self._salvage.rows("pruning")), None)
-        if pruned is not None:
-            self._new.execute(
-                "UPDATE pruning SET bodies = ?, lives = ?",
-                (_number(pruned.values.get("bodies")), _number(pruned.values.get("lives"))),
-            )
-
-    def _copy(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Put rows in; what the table does not take is left out, and what comes twice."""
-        before = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 - a table of ours
-        for values in rows:
-            names = ", ".join(values)
-            marks = ", ".join("?" * len(values))
-            try:
-                self._new.execute(
-                    f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - columns of ours
-                    tuple(values.values()),
-                )
-            except (sqlite3.Error, OverflowError):
-                continue
-        after = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 - as above
-        self._rows[table] = after - before
-
-    def _conversions(self) -> set[int]:
-        """Save conversions; return those that are damaged, and saved without their bodies."""
-        times = self._received()
-        seeds = {
-            id_: seed_of(pixel, event)
-            for id_, pixel, event in self._new.execute("SELECT id, pixel, event FROM lane")
-        }
-        dead: set[int] = set()
-
-        def sound() -> Iterable[Mapping[str, object]]:
-            for row in self._salvage.rows("conversion"):
-                values = dict(row.values)
-                delivery, lane = values.get("id"), values.get("lane")
-                if not isinstance(delivery, int) or not isinstance(lane, int):
-                    continue
-                at = times.get(delivery)
-                if lane not in seeds and not self._find_lane(seeds, values, at):
-                    continue
-                if not self._adds_up(values, seeds[lane], at):
-                    dead.add(delivery)
-                    values |= {"body": b"", "checksum": None}
-                else:
-                    dead.discard(delivery)
-                yield values
-
-        self._copy("conversion", sound())
-        return dead
-
-    def _received(self) -> dict[int, int]:
-        """Return when each delivery was received, of whatever tells it."""
-        times: dict[int, int] = {}
-        for first, entries, at in self._new.execute(
-            "SELECT first, entries, received_at FROM submission WHERE entries < ?", (_MANY,)
-        ):
-            times.update(dict.fromkeys(range(first, first + entries), at))
-        for row in self._salvage.rows("outbox"):
-            delivery, at = row.values.get("id"), row.values.get("received_at")
-            if isinstance(delivery, int) and isinstance(at, int):
-                times.setdefault(delivery, at)
-        return times
-
-    def _adds_up(self, values: Mapping[str, object], seed: int, at: int | None) -> bool:
-        body, name, delivery = values.get("body"), values.get("conversion_id"), values.get("id")
-        if not (isinstance(body, bytes) and isinstance(name, str) and isinstance(delivery, int)):
-            return False
-        # A pruned one has nothing left to be sent, one from before checksums nothing to go by.
-        if not body or (values.get("checksum") is None and delivery <= self._unsummed):
-            return True
-        return at is not None and values.get("checksum") == checksum(
-            seed, delivery=delivery, received_at=at, conversion_id=name.encode(), body=body
-        )
-
-    def _find_lane(
-        self, seeds: dict[int, int], values: Mapping[str, object], at: int | None
-    ) -> bool:
-        """Name a lane whose row is lost, by the one pixel and event with which this adds up."""
-        lane = values["lane"]
-        for pixel, event in self._known:
-            seed = seed_of(pixel, event)
-            if values.get("body") and self._adds_up(values, seed, at):
-                self._copy("lane", [{"id": lane, "pixel": pixel, "event": event}])
-                assert isinstance(lane, int)  # noqa: S101 - looked at by the caller
-                seeds[lane] = seed
-                return True
-        return False
-
-    def _outbox(self, dead: set[int]) -> tuple[int, int]:
-        """Save what was not settled; return how many are pending, and how many held for doubt."""
-        execute = self._new.execute
-        best: dict[int, Found] = {}
-        for row in self._salvage.rows("outbox"):
-            delivery = row.values.get("id")
-            if isinstance(delivery, int) and not (delivery in best and best[delivery].sure):
-                best[delivery] = row
-        sure = self._pages.log_is_whole and not self._older
-        self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
-        # What was not reached from the root may be what was settled long ago.
-        unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
-        execute(
-            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) AND id IN (SELECT delivery "
-            "FROM attempted JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-            (unsure,),
-        )
-        execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
-        self._stand_in_for_submissions()
-        if self._older or not self._salvage.whole("outbox"):
-            self._hold_the_missing()
-        self._rows["outbox"] = self._count("SELECT count(*) FROM outbox")
-        held = "SELECT count(*) FROM outbox WHERE state = 'held' AND reason = ?"
-        pending = "SELECT count(*) FROM outbox WHERE state = 'queued'"
-        return self._count(pending), execute(held, (RECOVERED,)).fetchone()[0]
-
-    def _unsettled(self, row: Found, dead: set[int], *, sure: bool) -> Mapping[str, object]:
-        """Return a row of the outbox as it may go on: what may have been sent is held."""
-        values: dict[str, object] = {**row.values, "lease": None}
-        if values["id"] in dead:
-            return values | self._at_rest("dead", DAMAGED)
-        if values.get("state") == "sending" or (
-            values.get("state") == "queued" and not (row.sure and sure)
-        ):
-            return values | self._at_rest("held", RECOVERED)
-        return values
-
-    def _at_rest(self, state: str, reason: str) -> dict[str, object]:
-        return {"state": state, "reason": reason, "due_at": None, "rested_at": self._now}
-
-    def _stand_in_for_submissions(self) -> None:
-        """Where a submission is lost and its conversions are not, something must stand for it."""
-        before = self._count("SELECT count(*) FROM submission")
-        self._new.execute(
-            "INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body) "
-            "SELECT conversion.submission, 'recovered-' || conversion.submission, "
-            "coalesce(max(account.source), 'recovered'), 'native', "
-            "coalesce(min(outbox.received_at), ?), min(conversion.id), "
-            "max(conversion.id) - min(conversion.id) + 1, x'' "
-            "FROM conversion LEFT JOIN outbox ON outbox.id = conversion.id "
-            "LEFT JOIN account ON account.id = outbox.account "
-            "WHERE conversion.submission NOT IN (SELECT id FROM submission) "
-            "GROUP BY conversion.submission",
-            (self._now,),
-        )
-        self._rows["stand-ins"] = self._count("SELECT count(*) FROM submission") - before
-
-    def _hold_the_missing(self) -> None:
-        """Hold conversions of which nobody knows whether they were sent."""
-        self._new.execute(
-            "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, lane.pixel "
-            "FROM conversion JOIN submission ON submission.id = conversion.submission "
-            "JOIN lane ON lane.id = conversion.lane WHERE true ON CONFLICT DO NOTHING"
-        )
-        self._new.execute(
-            "INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason) "
-            "SELECT conversion.id, conversion.lane, account.id, submission.received_at, 'held', ?, ? "
-            "FROM conversion JOIN submission ON submission.id = conversion.submission "
-            "JOIN lane ON lane.id = conversion.lane "
-            "JOIN account ON account.source = submission.source AND account.pixel = lane.pixel "
-            "WHERE conversion.suppressed IS NULL AND length(conversion.body) > 0 "
-            "AND conversion.id NOT IN (SELECT id FROM outbox) "
-            "AND conversion.id NOT IN (SELECT delivery FROM discarded) "
-            "AND conversion.id NOT IN (SELECT delivery FROM attempted "
-            "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-            (self._now, RECOVERED),
-        )
-
-    def _keys(self) -> None:
-        """Make the dedup keys anew: they follow from the conversions."""
-        taken: dict[bytes, int] = {}
-        shown: list[tuple[bytes, int]] = []
-        for id_, pixel, event, conversion_id, suppressed in self._new.execute(
-            "SELECT conversion.id, pixel, event, conversion_id, suppressed "
-            "FROM conversion JOIN lane ON lane.id = lane ORDER BY conversion.id"
-        ):
-            key = dedup_key(pixel, event, conversion_id)
-            if suppressed is None:
-                taken[key] = id_
-            else:
-                shown.append((key, id_))
-        self._new.executemany(
-            "INSERT INTO dedup (key, delivery) VALUES (?, ?)", sorted(taken.items())
-        )
-        self._new.executemany("INSERT INTO suppression (key, delivery) VALUES (?, ?)", sorted(shown))
-
-    def _balance(self) -> dict[str, int]:
-        """Make received equal to all the rest; return what was lost, by account."""
-        # The row of an account may be gone whose deliveries are there.
-        self._new.execute(
-            "INSERT OR IGNORE INTO account (id, source, pixel) SELECT DISTINCT outbox.account, "
-            "coalesce(submission.source, 'recovered'), lane.pixel FROM outbox "
-            "JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane "
-            "LEFT JOIN submission ON submission.id = conversion.submission "
-            "WHERE outbox.account NOT IN (SELECT id FROM account)"
-        )
-        lost: dict[str, int] = {}
-        for row in self._new.execute(
-            "SELECT id, source, pixel, received, delivered, duplicate, suppressed, rejected, "
-            "(SELECT count(*) FROM outbox WHERE outbox.account = account.id) FROM account"
-        ).fetchall():
-            id_, source, pixel, received, delivered, *others = row
-            missing = received - delivered - sum(others)
-            if missing < 0:
-                # Held for doubt, and counted as delivered: it is one or the other.
-                delivered = max(0, delivered + missing)
-            elif missing:
-                lost[f"{source} → {pixel or 'no pixel'}"] = missing
-            self._new.execute(
-                "UPDATE account SET received = ?, delivered = ? WHERE id = ?",
-                (delivered + sum(others), delivered, id_),
-            )
-        return lost
-
-    def _count(self, statement: str) -> int:
-        return int(self._new.execute(statement).fetchone()[0])
+def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovered:
+    """Make the new file; leave nothing of it where that fails."""
+    try:
+        create(target)
+        with closing(connect_writer(target)) as new:
+            migrate(new, target)
+            new.execute("BEGIN IMMEDIATE")
+            done = Rebuild(path, Pages(path), new, known).run()
+            new.execute("COMMIT")
+            _refuse(target, new.execute("PRAGMA quick_check(1)").fetchone()[0])
+            new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            mark = _mark(new)
+        write_mark(target, mark)
+    except BaseException:
+        for suffix in ("", "-wal", "-shm", ".epoch"):
+            Path(f"{target}{suffix}").unlink(missing_ok=True)
+        raise
+    return done
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _refuse(target: str, problem: str) -> None:
+    if problem != "ok":
+        raise StoreUnusable(path=target, reason=problem, cure="Look at the disk it is on")
 
 
 def _mark(new: sqlite3.Connection) -> Mark:

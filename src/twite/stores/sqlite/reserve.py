@@ -16,6 +16,8 @@ class Reserve:
         """`size` is in bytes; 0 keeps none."""
         self.path = Path(f"{database}.reserve")
         self._size = size
+        # Whether there was one when the disk was full: then it is waited for.
+        self.given_up = False
 
     @property
     def there(self) -> bool:
@@ -28,9 +30,10 @@ class Reserve:
     def make(self) -> bool:
         """Take the room, if as much and a quarter more is free; return whether it is there."""
         if self._size == 0:
-            self.give_up()
+            self.path.unlink(missing_ok=True)
             return False
         if self.there:
+            self.given_up = False
             return True
         try:
             # One of another size, or one that was not finished.
@@ -46,8 +49,11 @@ class Reserve:
             finally:
                 os.close(descriptor)
         except OSError:
-            self.give_up()
+            # There is room, and it cannot be had: nothing is to be waited for.
+            self.given_up = False
+            self.path.unlink(missing_ok=True)
             return False
+        self.given_up = False
         return True
 
     def give_up(self) -> bool:
@@ -56,4 +62,5 @@ class Reserve:
             self.path.unlink()
         except OSError:
             return False
+        self.given_up = True
         return True

@@ -38,7 +38,8 @@ class Salvage:
             reached.update(tree.pages)
             self._trees[name] = tree
         self._strays = [
-            number for number in range(2, pages.count + 1)
+            number
+            for number in range(2, pages.count + 1)
             if number not in reached and pages.kind(number) in {TABLE_LEAF, INDEX_LEAF}
         ]
         # What could not be read: pages that hold rows, and have some that make no sense.
@@ -48,7 +49,9 @@ class Salvage:
         """Whether every row of a table can be read; known once its rows were."""
         tree = self._trees.get(table)
         return (
-            tree is not None and tree.whole and self._pages.log_is_whole
+            tree is not None
+            and tree.whole
+            and self._pages.log_is_whole
             and not self.damaged_pages.intersection(tree.pages)
         )
 
@@ -97,13 +100,15 @@ class _Columns(NamedTuple):
 
 def _stored(new: sqlite3.Connection, table: str) -> _Columns:
     columns = new.execute(f"PRAGMA table_xinfo({table})").fetchall()
-    kept = [(name, kind, key) for _, name, kind, _, _, key, hidden in columns if not hidden]
+    kept: list[tuple[str, str, int]] = [
+        (name, kind, key) for _, name, kind, _, _, key, hidden in columns if not hidden
+    ]
     sql = new.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
     if "WITHOUT ROWID" in sql:
-        keys = sorted((key, name) for name, _, key in kept if key)
-        return _Columns((*(name for _, name in keys), *(n for n, _, key in kept if not key)), None)
-    keys = [name for name, kind, key in kept if key and kind == "INTEGER"]
-    return _Columns(tuple(name for name, _, _ in kept), keys[0] if len(keys) == 1 else None)
+        keys = [name for _, name in sorted((key, name) for name, _, key in kept if key)]
+        return _Columns((*keys, *(name for name, _, key in kept if not key)), None)
+    rowids = [name for name, kind, key in kept if key and kind == "INTEGER"]
+    return _Columns(tuple(name for name, _, _ in kept), rowids[0] if len(rowids) == 1 else None)
 
 
 def _named(columns: _Columns, row: Row) -> dict[str, Value] | None:
@@ -133,7 +138,7 @@ _NONE: Final = type(None)
 
 def _submission(values: Sequence[Value]) -> bool:
     looks = _is(_NONE, str, str, str, int, int, int, bytes)
-    return len(values) == 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))  # noqa: PLR2004 - its columns
+    return len(values) == 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))
 
 
 def _conversion(values: Sequence[Value]) -> bool:
@@ -141,11 +146,11 @@ def _conversion(values: Sequence[Value]) -> bool:
 
 
 def _outbox(values: Sequence[Value]) -> bool:
-    return len(values) >= 12 and _is(_NONE, int, int, int, str)(values) and values[4] in _STATES  # noqa: PLR2004 - its first columns
+    return len(values) >= 12 and _is(_NONE, int, int, int, str)(values) and values[4] in _STATES
 
 
 def _attempt(values: Sequence[Value]) -> bool:
-    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in {  # noqa: PLR2004 - as above
+    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in {
         "delivered", "errored", "rejected",
     }  # fmt: skip
 
@@ -158,11 +163,11 @@ def _attempted(values: Sequence[Value]) -> bool:
 
 
 def _account(values: Sequence[Value]) -> bool:
-    return len(values) >= 8 and _is(_NONE, str, str, int, int, int, int, int)(values)  # noqa: PLR2004 - as above
+    return len(values) >= 8 and _is(_NONE, str, str, int, int, int, int, int)(values)
 
 
 def _lane(values: Sequence[Value]) -> bool:
-    return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128  # noqa: PLR2004 - as above
+    return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
 
 
 # How the rows of a page look that no root leads to. Others are not guessed.

@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+from contextlib import closing
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -46,6 +48,21 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
                 reason=f"migration {version} failed ({error})",
                 cure="Nothing was changed: make room or restore the file, then start again",
             ) from error
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """Return all that the database says of its tables and indexes."""
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    ).fetchall()
+
+
+@cache
+def newest_schema() -> list[tuple[object, ...]]:
+    """Return what a database of the newest version says of them: one flipped bit would show."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh, ":memory:")
+        return schema_of(fresh)
 
 
 def refuse_newer(present: int, path: str) -> None:

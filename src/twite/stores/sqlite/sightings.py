@@ -1,7 +1,6 @@
 """Which conversion ids were seen on which way: written with the submission, read as counts."""
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Final
 
 from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, Overlap, Sighting
@@ -9,11 +8,13 @@ from twite.domain.times import DAY
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.queries import query
 
+Seen = list[Sighting]
+
 # So many old ones go for each new one: the table shrinks to what it should hold by and by.
 _FORGOTTEN_FOR_EACH: Final = 4
 
 
-def add(book: Book, seen: Sequence[Sighting]) -> None:
+def add(book: Book, seen: Seen) -> None:
     """Write sightings inside the running transaction, and forget the oldest."""
     rows: list[object] = []
     for one in seen:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Final
 
 from twite.domain.errors import LedgerUnavailable
@@ -13,6 +14,8 @@ from twite.stores.sqlite.writer import Writer
 
 # How soon after there is room again submissions are taken again, in seconds.
 _LOOK_FOR_ROOM: Final = 0.5
+# One that could not be made at the start is tried again each so many looks.
+_LOOK_FOR_MORE: Final = 40
 _LOOK_FOR_OLD: Final = 5.0
 # A slice of pruning is to take so long, and the writer is free four times as long after it.
 _SLICE: Final = 0.004
@@ -59,13 +62,12 @@ class Upkeep:
     async def _mind_the_room(self) -> None:
         """Keep the reserve, and let submissions in again once it is there again."""
         await asyncio.to_thread(self._reserve.make)
-        while True:
-            had = self._reserve.there
+        for turn in count():
             await asyncio.sleep(_LOOK_FOR_ROOM)
-            if self._writer.refusing is None and had == self._reserve.there:
+            if self._writer.refusing is None and turn % _LOOK_FOR_MORE:
                 continue
             # Without one there is nothing to wait for but that the next try goes well.
-            if await asyncio.to_thread(self._reserve.make) or not had:
+            if await asyncio.to_thread(self._reserve.make) or not self._reserve.given_up:
                 self._writer.refusing = None
 
     async def _prune(self) -> None:
@@ -77,7 +79,9 @@ class Upkeep:
             done, took = 0, 0.0
             with suppress(LedgerUnavailable):
                 done, took = await self._writer.submit_act(
-                    lambda book: _timed(lambda: pruner.slice(book, now=self._now(), most=self._size))
+                    lambda book: _timed(
+                        lambda: pruner.slice(book, now=self._now(), most=self._size)
+                    )
                 )
             if not done:
                 if something:

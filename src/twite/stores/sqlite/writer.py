@@ -79,8 +79,8 @@ class Writer:
 
         `open_book` opens the connection, at the start and again after an I/O error. On the writer's
         thread, `written` is told of each commit before anybody else is, and `full` when the disk
-        takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on the
-        event loop's thread, when to go on would be to guess: nothing is done any more. `timed`
+        takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on
+        the event loop's thread, when to go on would be to guess: nothing is done any more. `timed`
         hears on the writer's thread how many seconds a group took.
         """
         self._open_book = open_book

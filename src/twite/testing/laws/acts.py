@@ -15,8 +15,8 @@ from twite.domain.delivery import (
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.outlook import Alarms, Outlook
-from twite.gateway.sightings import Sightings
 from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
+from twite.gateway.sightings import Sightings
 from twite.gateway.vault import Vault
 from twite.testing.builders import NOW, a_submission, an_entry
 

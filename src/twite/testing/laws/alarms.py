@@ -5,6 +5,7 @@ import msgspec
 
 from twite.domain.alert import Alert, Kind, Phase
 from twite.domain.backlog import Waiting
+from twite.domain.delivery import Fate, Settlement, Trigger
 from twite.domain.times import HOUR, MINUTE
 from twite.domain.traffic import KEPT_HOURS, Hour
 from twite.testing.builders import NOW
@@ -91,6 +92,18 @@ class AlarmLaws:
             doubtful,
             Waiting(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
+
+    async def test_what_was_claimed_again_is_counted_once(self, store: Store) -> None:
+        await record(store, "one", receipt="r1")
+        await record(store, "two", receipt="r2")
+        batch = await claim(store)
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW)
+        await store.settle(
+            Settlement(lease=batch.lease, attempt=None, fates=(back,), lease_until=NOW + MINUTE)
+        )
+        await claim(store)
+
+        assert [some.deliveries for some in await store.backlog()] == [2]
 
     async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:
         await deliver(store, "order-1")

@@ -88,9 +88,10 @@ class CrashLaws:
         self, store: Store
     ) -> None:
         await record(store, "a")
+        late = 0
         for _ in range(3):
             batch = await claim(store)
-            late = await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+            late += await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
 
         (life,) = await lives(store, "a")
         assert (late, life.state, life.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)

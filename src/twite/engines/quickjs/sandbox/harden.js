@@ -13,12 +13,6 @@ function sizeOf(list) {
   return Number(found.value) || 0;
 }
 
-// The engine looks at the clock every 10,000 steps of JavaScript, and one call is one step, however
-// much it does: a long one takes steps for what it does.
-function spend(size) {
-  for (let left = size; left > 2000; left -= 100);
-}
-
 function boundArrays() {
   const methods = Array.prototype;
   for (const name of ['join', 'reverse', 'shift', 'unshift', 'splice', 'slice', 'concat', 'sort']) {
@@ -34,14 +28,55 @@ function boundArrays() {
     }[name];
     define(methods, name, bounded);
   }
+  const sort = methods.sort;
+  define(methods, 'sort', { sort(compare) { return apply(sort, this, [compare || inOrder]); } }.sort);
+  for (const [name, step] of [['indexOf', 1], ['includes', 1], ['lastIndexOf', -1]]) {
+    const native = methods[name];
+    const bounded = {
+      [name](...given) {
+        if (typeof given[0] !== 'string' || given[0].length < 200 || !Array.isArray(this)) {
+          return apply(native, this, given);
+        }
+        // Two long texts are compared in one step: look at them one by one.
+        let at = step > 0 ? 0 : this.length - 1;
+        while (at >= 0 && at < this.length && !equal(this[at], given[0])) at += step;
+        const found = at >= 0 && at < this.length;
+        return name === 'includes' ? found : found ? at : -1;
+      },
+    }[name];
+    define(methods, name, bounded);
+  }
   // Not among the methods that Google lists, and unbounded.
   for (const name of ['copyWithin', 'flat', 'flatMap', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'with']) {
     delete methods[name];
   }
 }
 
+function equal(one, text) {
+  if (typeof one !== 'string' || one.length !== text.length) return false;
+  spend(text.length);
+  return one === text;
+}
+
+// What sort does without a function, but with steps.
+function inOrder(one, other) {
+  const [a, b] = [String(one), String(other)];
+  spend(Math.min(a.length, b.length));
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 function boundTexts() {
   const methods = String.prototype;
+  for (const name of ['toLowerCase', 'toUpperCase', 'toLocaleLowerCase', 'toLocaleUpperCase', 'trim']) {
+    const native = methods[name];
+    const bounded = {
+      [name]() {
+        if (typeof this === 'string') spend(this.length);
+        return apply(native, this, []);
+      },
+    }[name];
+    define(methods, name, bounded);
+  }
   for (const name of ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll']) {
     const native = methods[name];
     const bounded = {

@@ -2,39 +2,44 @@
 
 const PROJECT = 'GOOGLE_CLOUD_PROJECT'; // what Google's permissions call the container's own project
 
-function document(path, options, operation) {
-  const project = makeString((options && options.projectId) || PROJECT);
+// What is asked for must be what was looked at: objects may answer differently the second time, so
+// that each is copied first, and each text made once.
+function documentPlace(path, options, operation) {
   const text = makeString(path);
+  const given = copied(options) || {};
+  const project = makeString(given.projectId || PROJECT);
   need(rowFits(granted.documents, [project, text, operation]), 'access_firestore', operation + ' ' + text);
+  return [text, given];
 }
 
 const serviceApis = {
   BigQuery: {
     insert(connection, rows, options) {
-      const { projectId, datasetId, tableId } = connection || {};
-      const place = [makeString(projectId || PROJECT), makeString(datasetId), makeString(tableId)];
+      const { projectId, datasetId, tableId } = copied(connection) || {};
+      const place = [projectId || PROJECT, datasetId, tableId].map(makeString);
       need(rowFits(granted.tables, [...place, 'write']), 'access_bigquery', place.join('.'));
-      return asksService('BigQuery.insert', [connection, rows, options]);
+      const named = { projectId: place[0], datasetId: place[1], tableId: place[2] };
+      return asksService('BigQuery.insert', [named, rows, copied(options) || {}]);
     },
   },
   Firestore: {
     read(path, options) {
-      document(path, options, 'read');
-      return asksService('Firestore.read', [path, options]);
+      const [text, given] = documentPlace(path, options, 'read');
+      return asksService('Firestore.read', [text, given]);
     },
     write(path, input, options) {
-      document(path, options, 'write');
-      return asksService('Firestore.write', [path, input, options]);
+      const [text, given] = documentPlace(path, options, 'write');
+      return asksService('Firestore.write', [text, input, given]);
     },
     query(collection, conditions, options) {
-      document(collection, options, 'read');
-      const limited = Object.assign({ limit: 5 }, options || {});
-      return asksService('Firestore.query', [collection, conditions, limited]);
+      const [text, given] = documentPlace(collection, options, 'read');
+      return asksService('Firestore.query', [text, conditions, Object.assign({ limit: 5 }, given)]);
     },
     runTransaction(callback, options) {
-      return asksService('Firestore.begin', [options]).then((transaction) => {
+      const given = copied(options) || {};
+      return asksService('Firestore.begin', [given]).then((transaction) => {
         const done = callback(transaction);
-        const commit = () => asksService('Firestore.commit', [transaction, options]);
+        const commit = () => asksService('Firestore.commit', [transaction, given]);
         return done && typeof done.then === 'function' ? done.then(commit) : commit();
       });
     },

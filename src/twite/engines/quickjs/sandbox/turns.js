@@ -144,7 +144,11 @@ function within(eventText, act) {
 
 function failed(run, error) {
   run.error = run.dead || described(error);
-  run.line = placesOf(error).find((line) => line < 50000) || null;
+  try {
+    run.line = placesOf(error).find((line) => line < 50000) || null;
+  } catch (other) {
+    run.line = null; // what was thrown does not let itself be looked at
+  }
 }
 
 // The lines of a trace, the innermost first; see script.py for whose they are.

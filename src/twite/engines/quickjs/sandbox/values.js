@@ -35,11 +35,18 @@ function makeTableMap(rows, keyColumn, valueColumn) {
 function orUndefined(act) {
   return (value) => {
     try {
+      if (typeof value === 'string') spend(value.length);
       return act(value);
     } catch (error) {
       return undefined;
     }
   };
+}
+
+function encodedUri(encode, value) {
+  const text = String(value);
+  spend(text.length);
+  return encode(text);
 }
 
 function copied(value) {
@@ -104,7 +111,11 @@ function computeEffectiveTldPlusOne(input) {
 const valueApis = {
   JSON: {
     parse: orUndefined(JSON.parse),
-    stringify: orUndefined((value) => JSON.stringify(value)),
+    stringify: orUndefined((value) => {
+      const text = JSON.stringify(value);
+      if (text !== undefined) spend(text.length);
+      return text;
+    }),
   },
   Math: {
     abs: Math.abs, ceil: Math.ceil, floor: Math.floor, round: Math.round, max: Math.max,
@@ -119,18 +130,19 @@ const valueApis = {
   makeNumber, makeString, makeTableMap, parseUrl, sha256Sync, toBase64, queryPermission,
   decodeUri: orUndefined(decodeURI),
   decodeUriComponent: orUndefined(decodeURIComponent),
-  encodeUri: (text) => encodeURI(text),
-  encodeUriComponent: (text) => encodeURIComponent(text),
+  encodeUri: (text) => encodedUri(encodeURI, text),
+  encodeUriComponent: (text) => encodedUri(encodeURIComponent, text),
   fromBase64: (text) => fromBase64(makeString(text)),
   sha256(input, callback, options) {
     const hashed = sha256Sync(input, options);
     current.later.push(() => callback(hashed));
   },
   hmacSha256(text, keyId, options) {
-    need(fits(granted.keys, makeString(keyId)), 'use_custom_private_keys', makeString(keyId));
-    if (!hasOwn(secretKeys, keyId)) throw new Error('there is no private key ' + makeString(keyId));
+    const id = makeString(keyId);
+    need(fits(granted.keys, id), 'use_custom_private_keys', id);
+    if (!hasOwn(secretKeys, id)) throw new Error('there is no private key ' + id);
     const encoding = (options && options.outputEncoding) || 'base64url';
-    const hashed = hmac(utf8(secretKeys[keyId]), utf8(makeString(text)));
+    const hashed = hmac(utf8(secretKeys[id]), utf8(makeString(text)));
     return encoding === 'base64' ? base64(hashed, false) : encoded(hashed, encoding);
   },
   callLater(act) {

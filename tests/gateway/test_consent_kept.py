@@ -1,5 +1,6 @@
 """Consent on its way through the gateway: at the door, at the claim, and after a policy changed."""
 
+import asyncio
 import json
 
 import msgspec
@@ -24,6 +25,18 @@ from twite.testing.memory import MemoryStore
 
 EMAIL = "shopper@example.com"
 CLICK = "23opevjt88psuo13lu8d020qkn"
+
+
+class Keeping(MemoryStore):
+    """Keeps what it was given to record."""
+
+    def __init__(self):
+        super().__init__()
+        self.submissions = []
+
+    async def record(self, submission):
+        self.submissions.append(submission)
+        return await super().record(submission)
 
 
 class Shop:
@@ -128,7 +141,7 @@ async def test_a_held_conversion_waits_and_can_be_released():
     receipt = await shop.sell(consent={"gcd": "what"})
 
     life = await shop.life()
-    assert (receipt.accepted, receipt.held) == (0, 1)
+    assert (receipt.accepted, receipt.held, receipt.held_indexes) == (0, 1, (0,))
     assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
     assert await shop.claim() is None
     await shop.store.replay([life.delivery], now=NOW)
@@ -154,18 +167,11 @@ async def test_nothing_is_kept_of_consent_where_nothing_was_said():
 
 
 async def test_what_a_string_said_is_kept_and_the_string_is_not():
-    kept = []
-
-    class Keeping(MemoryStore):
-        async def record(self, submission):
-            kept.append(submission)
-            return await super().record(submission)
-
     shop = Shop(Keeping())
 
     await shop.sell(consent={"tcf": "CQnotastring", "canary@example.com": "canary"})
 
-    (submission,) = kept
+    (submission,) = shop.store.submissions
     everything = submission.body + submission.entries[0].consent + submission.entries[0].body
     assert b"sha256:" in everything
     assert not [word for word in (b"CQnotastring", b"canary") if word in everything]
@@ -186,12 +192,13 @@ async def test_who_revoked_is_suppressed_at_the_door():
 
 
 async def test_who_revoked_is_suppressed_at_the_door_of_xs_clients_too():
-    shop = Shop()
+    shop = Shop(Keeping())
     await shop.choice("denied", twclid=CLICK)
 
     receipt = await shop.sell_as_x()
 
     life = await shop.life()
+    assert CLICK.encode() not in shop.store.submissions[0].body
     assert (receipt.processed, life.state, life.reason) == (
         1, State.SUPPRESSED, "consent_revoked",
     )  # fmt: skip
@@ -291,6 +298,33 @@ async def test_of_a_thousand_that_revoke_between_the_door_and_the_claim_none_is_
     await store.close()
     assert sent == ["the one that stays"]
     assert (account.suppressed, account.pending, account.balance) == (1_000, 1, 0)
+
+
+async def test_no_claim_that_begins_after_a_revocation_was_answered_holds_its_person(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "t.db"))
+    shop = Shop(store)
+    revoked = set()
+    wrong = []
+
+    async def come_and_go(number):
+        await shop.sell(f"order-{number}", email=f"p{number}@example.com")
+        await asyncio.sleep(number % 7 / 1_000)
+        await shop.choice("denied", email=f"p{number}@example.com")
+        revoked.add(f"order-{number}")
+
+    async def send(until):
+        while not until.done():
+            before = set(revoked)
+            batch = await shop.claim()
+            sent = {one.conversion_id for one in batch.deliveries} if batch else set()
+            wrong.extend(sent & before)
+
+    visits = asyncio.gather(*(come_and_go(number) for number in range(300)))
+    await asyncio.gather(visits, *(send(visits) for _ in range(3)))
+
+    (account,) = await store.accounts()
+    await store.close()
+    assert (wrong, account.received, account.balance) == ([], 300, 0)
 
 
 async def test_a_list_survives_its_process(tmp_path):

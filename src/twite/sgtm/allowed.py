@@ -1,0 +1,148 @@
+"""Is what a template asks for allowed by its grants? Whoever performs an effect asks here first."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from twite.sgtm.effects import (
+    AfterEvent,
+    AnyEffect,
+    Body,
+    BrowserPixel,
+    Effect,
+    Forget,
+    Header,
+    Keep,
+    Log,
+    Message,
+    PixelBody,
+    Request,
+    Respond,
+    RunContainer,
+    Service,
+    SetCookie,
+    Status,
+)
+from twite.sgtm.permissions import EVERYTHING, Cookie, Policy
+
+
+def lacking(effect: AnyEffect, allowed: Policy) -> str | None:
+    """Return the permission that an effect needs and the template has not, or None."""
+    match effect:
+        case Request():
+            needed, held = _request_allowed(effect, allowed)
+        case BrowserPixel():
+            needed, held = "send_pixel_from_browser", matches(allowed.pixels, effect.url)
+        case SetCookie():
+            needed, held = "set_cookies", _cookie_allowed(effect, allowed)
+        case Status() | Body() | Header() | PixelBody():
+            needed, held = "access_response", _response_allowed(effect, allowed)
+        case Message():
+            types = tuple(kind for kind, action in allowed.messages if action != "listen")
+            needed, held = "use_message", matches(types, effect.type)
+        case Log():
+            needed, held = "logging", bool(allowed.logging or effect.denied or effect.own)
+        case Service():
+            needed, held = _service_allowed(effect, allowed)
+        case _:
+            needed = _PLAIN.get(type(effect), "")
+            held = not needed or needed in allowed.plain
+    return None if held else needed
+
+
+def matches(patterns: tuple[str, ...], text: str) -> bool:
+    """Say whether one of the expressions is the whole of the text."""
+    return any(_matches(pattern, text) for pattern in patterns)
+
+
+def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> bool:
+    """Say whether each part of a place is a text that the same row's expression fits."""
+    return any(
+        all(isinstance(one, str) and _matches(row[at], one) for at, one in enumerate(place))
+        for row in rows
+    )
+
+
+def cookie_allowed(
+    rules: tuple[Cookie, ...], *, name: str, domain: str, path: str, secure: bool, session: bool
+) -> bool:
+    """Say whether such a cookie may be set."""
+    return any(
+        _matches(rule.name, name)
+        and _matches(rule.domain, domain)
+        and _matches(rule.path, path)
+        and rule.secure in {None, secure}
+        and rule.session in {None, session}
+        for rule in rules
+    )
+
+
+def _request_allowed(request: Request, allowed: Policy) -> tuple[str, bool]:
+    scopes = request.authorization or ()
+    if not all(matches(allowed.scopes, scope) for scope in scopes):
+        return "use_google_credentials", False
+    return "send_http", matches(allowed.urls, request.url)
+
+
+def _response_allowed(part: Status | Body | Header | PixelBody, allowed: Policy) -> bool:
+    match part:
+        case Status():
+            return "status" in allowed.response
+        case Body():
+            return "body" in allowed.response
+        case Header():
+            return matches(allowed.response_headers, part.name)
+    return {"status", "body"} <= set(allowed.response) and bool(allowed.response_headers)
+
+
+def _cookie_allowed(cookie: SetCookie, allowed: Policy) -> bool:
+    return cookie_allowed(
+        allowed.set_cookies,
+        name=cookie.name,
+        domain=cookie.domain or "",
+        path=cookie.path or "",
+        secure=cookie.secure,
+        session=cookie.expires is None and cookie.max_age is None,
+    )
+
+
+def _service_allowed(service: Service, allowed: Policy) -> tuple[str, bool]:
+    """Return the permission that a call needs, and whether it is there. Unknown calls are not."""
+    first = service.arguments[0] if service.arguments else None
+    match service.name, first:
+        case "BigQuery.insert", {
+            "projectId": str() as project,
+            "datasetId": str() as dataset,
+            "tableId": str() as table,
+        }:
+            rows = row_allowed(allowed.tables, (project, dataset, table, "write"))
+            return "access_bigquery", rows
+        case (("Firestore.read" | "Firestore.query" | "Firestore.write"), str() as path):
+            options = service.arguments[-1]
+            named = options.get("projectId") if isinstance(options, dict) else None
+            operation = "write" if service.name == "Firestore.write" else "read"
+            place = (named or OWN_PROJECT, path, operation)
+            return "access_firestore", row_allowed(allowed.documents, place)
+        case (("Firestore.begin" | "Firestore.commit"), _):
+            return "access_firestore", bool(allowed.documents)
+        case (("getGoogleScript" | "sendEventToGoogleAnalytics"), _):
+            return "send_http", matches(allowed.urls, GOOGLE_PLACES[service.name])
+    return service.name, False
+
+
+OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"  # what permissions call the container's own project
+GOOGLE_PLACES: Final = {
+    "getGoogleScript": "https://www.googletagmanager.com/",
+    "sendEventToGoogleAnalytics": "https://www.google-analytics.com/g/collect",
+}
+_PLAIN: Final[dict[type[Effect], str]] = {
+    Respond: "return_response",
+    RunContainer: "run_container",
+    AfterEvent: "read_event_metadata",
+    Keep: "access_template_storage",
+    Forget: "access_template_storage",
+}
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return pattern == EVERYTHING or re.fullmatch(pattern, text) is not None

@@ -1,0 +1,16 @@
+"""A disk with as much room as it is told."""
+
+from twite.gateway.outlook import Space
+
+
+class SetDisk:
+    """`room` is what it answers; None makes it fail as a broken disk does."""
+
+    def __init__(self, room: Space | None = None) -> None:
+        self.room: Space | None = room or Space(free=50 << 30, files={"database": 1})
+
+    async def space(self) -> Space:
+        """Return the room. Raises OSError where there is none to tell of."""
+        if self.room is None:
+            raise OSError(5, "Input/output error")
+        return self.room

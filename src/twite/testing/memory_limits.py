@@ -1,0 +1,62 @@
+"""What must be known of limits, time and doubts after a restart, in memory."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twite.domain.delivery import State, Trigger, after
+from twite.gateway.ports import Closure, Timed
+from twite.testing.memory_row import rest
+
+if TYPE_CHECKING:
+    from twite.testing.memory_row import Row
+
+
+class MemoryLimits:
+    """Limits and Doubts. `_rows` are the store's conversions, `_tried` all attempts."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._last_id = 0
+        self._tried: list[tuple[str, int, int]] = []
+        self._closures: dict[str, Closure] = {}
+        self._ahead: int | None = None
+
+    async def close_limits(self, closures: Sequence[Closure]) -> None:
+        self._closures.update((one.pixel, one) for one in closures)
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        return [one for _, one in sorted(self._closures.items()) if one.until > now]
+
+    async def timed(self) -> Timed:
+        tried = max((at for _, at, _ in self._tried), default=0)
+        last = self._rows.get(self._last_id)
+        latest = max(tried, 0 if last is None else last.received_at)
+        return Timed(latest=latest, ahead=self._ahead)
+
+    async def note_ahead(self, ahead: int) -> None:
+        self._ahead = ahead
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        rows = [
+            row
+            for row in [self._rows[id_] for id_ in set(deliveries) if id_ in self._rows]
+            if row.state is State.DEAD
+        ]
+        for row in rows:
+            rest(row, Trigger.HELD, reason=reason, at=now)
+        return len(rows)
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        rows = [
+            row
+            for row in self._rows.values()
+            if row.state is State.HELD
+            and (row.entry.pixel, row.entry.event) == (pixel, event)
+            and (row.reason or "").startswith(reason)
+            and row.replayed_at is None
+        ]
+        for row in rows:
+            row.state = after(row.state, Trigger.REPLAYED)
+            row.reason = row.due_at = None
+            row.replayed_at = now
+        return len(rows)

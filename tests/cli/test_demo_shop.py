@@ -1,0 +1,132 @@
+"""The demo's shop: its pages, and what its back end tells the gateway."""
+
+import http.client
+import json
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+import pytest
+
+from twite.cli.demo_shop import Shop
+
+X = "http://127.0.0.1:9"
+OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"two_ids": "mend"}}
+
+
+class PlayedGateway(BaseHTTPRequestHandler):
+    """Keeps what it is told, and tells an overlap."""
+
+    told: list
+
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        key = self.headers["Authorization"]
+        self.told.append((self.path, key, json.loads(self.rfile.read(length))))
+        self._answer(202, b"{}")
+
+    def do_GET(self):
+        self._answer(200, json.dumps(OVERLAP).encode())
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def gateway(told):
+    class Gateway(PlayedGateway):
+        pass
+
+    Gateway.told = told
+    server = HTTPServer(("127.0.0.1", 0), Gateway)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def shop(gateway):
+    with Shop() as shop:
+        shop.open(gateway=gateway, x=X, key="a-key")
+        yield shop
+
+
+def ask(shop, path, *, form=None):
+    method = "GET" if form is None else "POST"
+    with closing(http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=10)) as line:
+        line.request(method, path, form)
+        answer = line.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/mug"])
+def test_each_page_has_the_script_and_allows_it(shop, gateway, path):
+    status, headers, page = ask(shop, path)
+
+    policy = headers["Content-Security-Policy"]
+    assert status == 200
+    assert f'<script async src="{gateway}/twite.js?s=shop" data-pixel-url="{X}/uwt.js">' in page
+    assert f"script-src 'self' {gateway} {X};" in policy
+    assert "<script>" not in page
+
+
+def test_an_order_is_told_by_the_back_end_and_by_the_page_under_one_id(shop, told):
+    status, headers, _ = ask(shop, "/order", form="email=shopper%40example.com")
+
+    _, _, page = ask(shop, headers["Location"])
+    assert (status, headers["Location"]) == (303, "/thanks?order=shop-0001")
+    assert told == [
+        (
+            "/v1/conversions",
+            "Bearer a-key",
+            {
+                "event": "purchase",
+                "conversion_id": "shop-0001",
+                "value": "24.95",
+                "currency": "EUR",
+                "email": "shopper@example.com",
+            },
+        )
+    ]
+    assert 'data-id="shop-0001" data-value="24.95" data-currency="EUR"' in page
+
+
+def test_the_calls_of_the_page_are_in_a_file_of_its_own(shop):
+    _, headers, script = ask(shop, "/shop.js")
+
+    assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert "twite('purchase', {" in script
+
+
+def test_the_overlap_is_shown_with_what_to_do(shop):
+    _, _, page = ask(shop, "/overlap")
+
+    assert "<tr><td>two ids</td><td>1</td><td>mend</td></tr>" in page
+
+
+def test_an_email_cannot_break_out_of_the_page(shop):
+    _, headers, _ = ask(shop, "/order", form="email=%22%3E%3Cscript%3E")
+
+    _, _, page = ask(shop, headers["Location"])
+
+    assert 'data-email="&quot;&gt;&lt;script&gt;"' in page
+
+
+@pytest.mark.parametrize("path", ["/thanks", "/thanks?order=other", "/favicon.ico"])
+def test_what_is_not_there_is_a_404(shop, path):
+    assert ask(shop, path)[0] == 404

@@ -1,0 +1,244 @@
+"""`twite tag`."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from command_stage import HOSTILE
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "tests/templates"
+OWN = ROOT / "sgtm/twite-tag.tpl"
+HEAD = '___INFO___\n{"type": "TAG", "displayName": "A tag"}\n___SANDBOXED_JS_FOR_SERVER___\n'
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "a.tpl"
+        path.write_text(HEAD + text)
+        return str(path)
+
+    return write
+
+
+def test_its_own_tests_are_run_and_told_one_by_one(command):
+    code, out, err = command("tag", "test", str(TEMPLATES / "cookie_keeper.tpl"))
+
+    assert (code, err) == (0, "")
+    assert out == (
+        "✓ A new visitor gets a cookie\n"
+        "✓ Another keeps the own one\n"
+        "✓ A cookie that is not granted is not set\n"
+        "Keeps a cookie: 3 of 3 passed.\n"
+    )
+
+
+def test_a_test_that_fails_is_told_with_its_place_and_exits_1(command, written):
+    path = written(
+        "return 1;\n___TESTS___\nscenarios:\n- name: Is two\n  code: |-\n"
+        "    assertThat(runCode({})).isEqualTo(2);\n"
+    )
+
+    assert command("tag", "test", path) == (
+        1,
+        ("✗ Is two\n    expected 1 isEqualTo 2 (scenario line 1)\nA tag: 0 of 1 passed.\n"),
+        "",
+    )
+
+
+def test_a_template_without_tests_says_so_and_exits_1(command, written):
+    assert command("tag", "test", written("return 1;")) == (1, "A tag has no tests.\n", "")
+
+
+def test_a_report_is_written_for_ci_systems(command, tmp_path):
+    report = tmp_path / "report.xml"
+
+    code, _, _ = command("tag", "test", str(OWN), "--junit", str(report))
+
+    assert code == 0
+    assert ET.parse(report).getroot().get("failures") == "0"  # noqa: S314  # our own file
+
+
+def test_what_a_test_says_cannot_act_on_the_terminal(command, written):
+    text = json.dumps(HOSTILE)
+    head = f"return 1;\n___TESTS___\nscenarios:\n- name: {text}\n"
+    path = written(f"{head}  code: |-\n    fail({text});")
+
+    _, out, _ = command("tag", "test", path)
+
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+RUN = """
+require('logToConsole')('hello', data.one);
+require('sendHttpRequest')('https://a.example/x', {method: 'POST'}, 'body').then((answer) => {
+  if (answer.statusCode === 200) data.gtmOnSuccess(); else data.gtmOnFailure();
+});
+___TEMPLATE_PARAMETERS___
+[{"type": "TEXT", "name": "one", "defaultValue": "1"}]
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "logging"}, "param":
+  [{"key": "environments", "value": {"type": 1, "string": "all"}}]}},
+ {"instance": {"key": {"publicId": "send_http"}, "param":
+  [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+
+
+def test_a_run_shows_what_is_asked_for_and_performs_nothing(command, written):
+    assert command("tag", "run", written(RUN)) == (
+        0,
+        (
+            'log {"text":"hello 1"}\n'
+            'request {"id":1,"url":"https://a.example/x","method":"POST","body":"body"}\n'
+            "outcome: silent\n"
+            "It waits for answers; --answer gives them.\n"
+        ),
+        "",
+    )
+
+
+def test_a_run_goes_on_with_the_answer_that_is_given(command, written):
+    path = written(RUN)
+
+    taken = command("tag", "run", path, "--answer", "{}", "--json", "--data", '{"one": "2"}')
+    refused = command("tag", "run", path, "--answer", '{"status": 500}')
+
+    assert (taken[0], json.loads(taken[1])) == (
+        0,
+        {
+            "effects": [
+                {"effect": "log", "text": "hello 2"},
+                {
+                    "effect": "request",
+                    "id": 1,
+                    "url": "https://a.example/x",
+                    "method": "POST",
+                    "body": "body",
+                },
+            ],
+            "outcome": "success",
+            "returned": None,
+            "error": None,
+            "waiting": [],
+        },
+    )
+    assert refused[0] == 1
+    assert "outcome: failure" in refused[1]
+
+
+def test_a_run_reads_json_from_files(command, tmp_path):
+    (tmp_path / "event.json").write_text('{"event_name": "a", "value": 1}')
+    (tmp_path / "fields.json").write_text('{"token": "t"}')
+
+    code, out, _ = command(
+        "tag",
+        "run",
+        str(TEMPLATES / "ads_promise.tpl"),
+        "--event",
+        str(tmp_path / "event.json"),
+        "--data",
+        str(tmp_path / "fields.json"),
+        "--json",
+    )
+
+    assert code == 0
+    assert [one["url"] for one in json.loads(out)["effects"]] == [
+        "https://ads.example/one",
+        "https://ads.example/two",
+    ]
+
+
+def test_a_run_takes_a_request_and_says_which_fields_are_wrong(command):
+    code, out, err = command(
+        "tag",
+        "run",
+        str(TEMPLATES / "client_json.tpl"),
+        "--data",
+        '{"path": "/in", "other": 1}',
+        "--request",
+        '{"path": "/in", "method": "POST", "body": "{\\"a\\": 1}", "remote_address": "192.0.2.1"}',
+        "--json",
+    )
+
+    assert code == 0
+    assert err == "other: is no field of this template\n"
+    assert json.loads(out)["effects"] == [
+        {"effect": "claim"},
+        {
+            "effect": "run_container",
+            "id": 1,
+            "event": {"a": 1, "ip_override": "192.0.2.1", "query": ""},
+            "on_complete": True,
+        },
+    ]
+
+
+def test_what_the_code_throws_is_told_with_its_line(command, written):
+    code, out, err = command("tag", "run", written("const a = 1;\nnull.x;"))
+
+    assert (code, out) == (1, "outcome: silent\n")
+    assert err == "Error: TypeError: cannot read property 'x' of null (line 5)\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--data", "no file"), ("--event", "{"), ("--request", '{"x": 1}'), ("--answer", "[]")],
+)
+def test_json_that_is_none_is_wrong_usage(command, written, arguments):
+    code, _, err = command("tag", "run", written("return 1;"), *arguments)
+
+    assert code == 2
+    assert arguments[0] in err
+
+
+def test_lint_names_file_line_and_code(command, written):
+    path = written("const a = new Thing();\nreturn require('getEventData')('a');")
+
+    code, out, _ = command("tag", "lint", path)
+
+    assert code == 1
+    assert out == (
+        f"{path}:4: Google's sandbox has no `new` [language]\n"
+        f"{path}: getEventData needs read_event_data, which is not declared [permission_missing]\n"
+    )
+
+
+def test_lint_has_nothing_to_say_of_our_own_tag(command):
+    assert command("tag", "lint", str(OWN)) == (0, "Nothing to say.\n", "")
+    assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize("what", ["test", "run", "lint"])
+def test_a_file_that_is_no_template_is_explained(command, tmp_path, what):
+    path = tmp_path / "no.tpl"
+    path.write_text("hello")
+
+    code, _, err = command("tag", what, str(path))
+    absent = command("tag", what, str(tmp_path / "absent.tpl"))
+
+    assert code == 1
+    assert err == f"Error: {path}, line 1: no section: this is not a tag template (.tpl)\n"
+    assert (absent[0], absent[2]) == (
+        1,
+        f"Error: {tmp_path / 'absent.tpl'}: cannot be read (No such file or directory)\n",
+    )
+
+
+@pytest.mark.parametrize("what", ["test", "run"])
+def test_code_that_is_no_javascript_is_explained_with_its_line(command, written, what):
+    path = written("const a = ;")
+
+    code, _, err = command("tag", what, path)
+
+    assert code == 1
+    assert err.startswith(f"Error: {path}, line 4: SANDBOXED_JS_FOR_SERVER: SyntaxError")
+
+
+def test_without_a_word_of_what_to_do_there_is_help(command):
+    code, out, err = command("tag")
+
+    assert code == 2
+    assert "lint" in out + err

@@ -1,0 +1,34 @@
+"""The page of the beacon names what the gateway reads, or one of these fails."""
+
+import re
+from pathlib import Path
+
+from twite.intake.beacon import MAX_CONVERSIONS, REASONS
+from twite.intake.beacon_shape import BeaconConversion, Message, Twin
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/beacon.md").read_text()
+
+
+def test_every_reason_to_ignore_is_documented_with_its_meaning():
+    table = PAGE.split("| reason | said by | means |")[1].split("\n\n")[0]
+
+    assert dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+?) \|$", table, re.MULTILINE)) == REASONS
+
+
+def test_what_may_become_of_a_twin_is_documented():
+    table = PAGE.split("| `twin` | means |")[1].split("\n\n")[0]
+
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(Twin)
+
+
+def test_every_field_of_a_message_is_named():
+    raw = {"email", "phone"}  # read, and never asked for
+    fields = {*Message.__struct_fields__, *BeaconConversion.__struct_fields__} - raw
+
+    assert [
+        name for name in sorted(fields) if f'"{name}"' not in PAGE and f"{name}`" not in PAGE
+    ] == []
+
+
+def test_the_most_of_a_message_is_that_of_the_page():
+    assert f"| `conversions` | up to {MAX_CONVERSIONS}." in PAGE

@@ -1,0 +1,35 @@
+"""docs/reference/script.md lags behind nothing."""
+
+import re
+from pathlib import Path
+
+from twite.collector.page_script import settings_line
+from twite.testing.builders import a_destination, a_source
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/script.md").read_text("utf-8")
+SCRIPT = (ROOT / "src/twite/collector/script/twite.js").read_text("utf-8")
+
+
+def first_cells(heading):
+    section = PAGE.split(f"\n{heading}\n")[1].split("\n#")[0]
+    cells = re.findall(r"^\|([^|]+)\|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_every_setting_of_the_script_is_documented():
+    read = set(re.findall(r"\bsettings\.(\w+)", SCRIPT))
+    said = set(re.findall(r'"(\w+)":', settings_line(a_source(), a_destination())))
+
+    documented = first_cells("## Settings")
+
+    # The events' own names stand within the line, too.
+    assert documented == read | (said - set(a_destination().events))
+
+
+def test_every_parameter_of_a_conversion_is_documented():
+    read = set(re.findall(r"\bgiven\.([a-z]\w+)", SCRIPT))
+
+    documented = first_cells("### A conversion's parameters")
+
+    assert documented == read

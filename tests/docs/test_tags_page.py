@@ -1,0 +1,26 @@
+"""The page on tags names what the doors for tags know."""
+
+import re
+from pathlib import Path
+
+from twite.collector.tags import DOORS
+from twite.intake.event_names import REASONS, SPELLINGS
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
+
+
+def test_every_reason_to_ignore_is_documented_with_its_meaning():
+    table = PAGE.split("| reason | means |")[1].split("\n\n")[0]
+
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", table, re.MULTILINE)) == REASONS
+
+
+def test_the_names_that_mean_the_same_are_those_of_the_page():
+    table = PAGE.split("| names that mean the same |")[1].split("\n\n")[0]
+    lines = [tuple(re.findall(r"`(\w+)`", line)) for line in table.splitlines()]
+
+    assert tuple(line for line in lines if line) == SPELLINGS
+
+
+def test_every_door_for_tags_is_documented():
+    assert [path for path in DOORS if f" {path}`" not in PAGE] == []

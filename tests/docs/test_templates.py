@@ -1,0 +1,74 @@
+"""The page on tag templates says what the code does, or one of these fails."""
+
+import ast
+import re
+from pathlib import Path
+
+from twite.sgtm import lint
+from twite.sgtm.apis import APIS
+from twite.sgtm.fields import flat
+from twite.sgtm.permissions import READERS
+from twite.sgtm.sandbox import Limits
+from twite.sgtm.template import read_template
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/templates.md").read_text()
+
+
+def test_every_api_has_its_line_and_no_other_has():
+    section = PAGE.split("## APIs")[1].split("\n## ")[0]
+
+    documented = {
+        name: (permission or None, state, note)
+        for name, permission, state, note in re.findall(
+            r"^\| `(\w+)` \| (?:`(\w+)`)? ?\| (\w+) \| ?(.*?) ?\|$", section, re.MULTILINE
+        )
+    }
+
+    assert documented == {
+        name: (api.permission, str(api.state), api.note) for name, api in APIS.items()
+    }
+
+
+def test_every_permission_has_its_line():
+    section = PAGE.split("## Permissions")[1].split("\n## ")[0]
+    known = {api.permission for api in APIS.values()} - {None} | set(READERS)
+
+    assert [name for name in sorted(known) if f"`{name}`" not in section] == []
+
+
+def test_the_limits_are_those_of_the_page():
+    limits = Limits()
+
+    assert f"| CPU time | {limits.time * 1000:.0f} ms a turn |" in PAGE
+    assert f"| memory of a context | {limits.memory // 2**20} MiB |" in PAGE
+    assert f"| stack | {limits.stack // 1024} KiB |" in PAGE
+    assert f"| effects | {limits.effects} a run |" in PAGE
+    assert f"| effects as JSON | {limits.output:,} characters |" in PAGE
+
+
+def test_every_code_of_lint_is_documented_and_no_other_is():
+    tree = ast.parse(Path(lint.__file__).read_text())
+    used = {
+        one.value.value
+        for one in ast.walk(tree)
+        if isinstance(one, ast.keyword)
+        and one.arg == "code"
+        and isinstance(one.value, ast.Constant)
+    }
+
+    section = PAGE.split("## What lint says")[1]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == used
+
+
+def test_the_readme_of_our_tag_shows_its_fields_and_each_has_its_line():
+    readme = (ROOT / "sgtm/README.md").read_text()
+    tag = read_template((ROOT / "sgtm/twite-tag.tpl").read_bytes())
+
+    assert [one.name for one in flat(tag.fields) if f"| `{one.name}` |" not in readme] == []
+    assert [
+        image
+        for image in re.findall(r"\]\((images/[^)]+)\)", readme)
+        if not (ROOT / "sgtm" / image).is_file()
+    ] == []

@@ -1,0 +1,3 @@
+const encode = require('encodeUriComponent');
+const text = 'ä'.repeat(1000000);
+for (;;) encode(text);

@@ -1,0 +1,1 @@
+return require('parseUrl')('https://a.example/?' + 'a&'.repeat(300000));

@@ -1,0 +1,2 @@
+const text = 'X'.repeat(4000000);
+for (;;) text.toLowerCase();

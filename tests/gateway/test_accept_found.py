@@ -1,0 +1,90 @@
+"""What other doors found: judged by the rules of our own format, and what they ignored counted."""
+
+from test_accept import Desk
+
+from twite.domain.ignored import IgnoredTally
+from twite.domain.submission import Door, Ignored
+from twite.domain.times import DAY
+from twite.gateway.notices import Accepted, IgnoredSome
+from twite.intake.found import Found
+from twite.intake.native_shape import Native
+from twite.testing.builders import NOW, a_source
+
+SCROLL = Ignored(name="scroll", reason="not_configured")
+BOT = Ignored(name="purchase", reason="bot")
+
+
+async def found(desk, found):
+    return await desk.accept.found(found, source=a_source(), door=Door.GA4)
+
+
+def signed_up(**fields):
+    return Native(**{"event": "sign_up", "twclid": "abc"} | fields)
+
+
+async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
+    desk = Desk()
+
+    receipt = await found(desk, Found(ignored=(SCROLL, SCROLL, BOT)))
+
+    assert (receipt.accepted, receipt.rejected) == (0, ())
+    assert desk.notices == [
+        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0),
+        IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
+    ]
+    assert [(one.name, one.times) for one in await desk.store.ignored(since=0)] == [
+        ("purchase", 1),
+        ("scroll", 2),
+    ]
+
+
+async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
+    desk = Desk()
+
+    receipt = await found(desk, Found(conversions=(signed_up(),), ignored=(SCROLL,)))
+
+    (account,) = await desk.store.accounts()
+    assert (receipt.accepted, account.received, account.balance) == (1, 1, 0)
+    assert list(await desk.store.ignored(since=NOW // DAY)) == [
+        IgnoredTally(
+            day=NOW // DAY,
+            source="shop",
+            door="ga4",
+            name="scroll",
+            reason="not_configured",
+            times=1,
+        )
+    ]
+
+
+async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_else_it_says():
+    desk = Desk()
+    first = Found(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
+    again = Found(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
+
+    receipts = [await found(desk, one) for one in (first, again)]
+
+    assert [(one.accepted, one.duplicates) for one in receipts] == [(1, 0), (0, 1)]
+
+
+async def test_conversions_that_say_the_same_on_two_occasions_are_two():
+    desk = Desk()
+    occasions = [
+        Found(conversions=(signed_up(),), repeated=(said,)) for said in ("GA4 1 2", "GA4 1 3")
+    ]
+
+    receipts = [await found(desk, one) for one in occasions]
+
+    assert [one.accepted for one in receipts] == [1, 1]
+
+
+async def test_an_id_goes_before_what_is_repeated():
+    desk = Desk()
+    both = [
+        Found(conversions=(signed_up(conversion_id="lead-1"),), repeated=(said,))
+        for said in ("GA4 1 2", "GA4 1 3")
+    ]
+
+    receipts = [await found(desk, one) for one in both]
+
+    assert [(one.accepted, one.duplicates) for one in receipts] == [(1, 0), (0, 1)]

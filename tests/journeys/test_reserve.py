@@ -1,0 +1,70 @@
+"""A full disk with a reserve: nothing is taken in, and what was taken in is sent and settled."""
+
+import time
+
+import pytest
+from elsewhere import MIB, GatewayElsewhere, small_disk
+from house import wait_for
+
+from twite.testing.emulator import running_emulator
+
+
+def post(gateway, name, many=100):
+    conversions = [
+        {"event": "purchase", "conversion_id": f"{name}-{number}", "email": "a@example.com"}
+        for number in range(many)
+    ]
+    return gateway.post({"conversions": conversions})[0]
+
+
+def fill(place):
+    """Leave no room on the disk that is not the reserve's."""
+    with (place / "filler").open("ab", buffering=0) as file:
+        while True:
+            try:
+                file.write(b"\0" * 4096)
+            except OSError:
+                return
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(120)
+def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
+    with (
+        small_disk(place) as disk,
+        running_emulator(*switches) as x,
+        GatewayElsewhere(tmp_path, x.url, disk=place, extra="batch = 50") as gateway,
+    ):
+        gateway.stop()
+        disk.grow(gateway, by=21 * MIB)
+        settings = gateway.config.read_text()
+        gateway.config.write_text(settings.replace("[store]", '[store]\nreserve = "8MiB"'))
+        gateway.start()
+        reserve = place / "twite.db.reserve"
+        wait_for(reserve.exists)
+        x.fault("slow", seconds=3, count=0)
+        taken = [post(gateway, f"taken-{number}") for number in range(20)]
+        fill(place)
+        answers = []
+        while not answers or answers[-1] == 202:
+            answers.append(post(gateway, f"more-{len(answers)}"))
+        taken += answers[:-1]
+        given_up = not reserve.exists()
+        x.clear_faults()
+        drained = gateway.drained()
+        while_full = post(gateway, "still-full")
+        (place / "filler").unlink()
+        began = time.monotonic()
+        wait_for(lambda: post(gateway, "again") == 202, seconds=5)
+        took = time.monotonic() - began
+        wait_for(reserve.exists, seconds=5)
+        balance = gateway.drained()
+
+    assert set(taken) == {202}
+    assert (answers[-1], while_full, given_up) == (503, 503, True)
+    assert drained["delivered"] == 100 * len(taken)
+    assert (balance["delivered"], balance["balance"]) == (100 * len(taken) + 100, 0)
+    print(f"\n{drained['delivered']} delivered on a full disk; taken in again after {took:.2f} s")

@@ -1,0 +1,21 @@
+import pytest
+
+from twite.gateway.outlook import Space
+from twite.machine.disk import SystemDisk
+
+
+async def test_it_measures_what_is_free_and_files_by_name(tmp_path):
+    (tmp_path / "twite.db").write_bytes(b"x" * 1_234)
+    disk = SystemDisk(
+        tmp_path, {"database": tmp_path / "twite.db", "log": tmp_path / "twite.db-wal"}
+    )
+
+    space = await disk.space()
+
+    assert space == Space(free=space.free, files={"database": 1_234, "log": 0})
+    assert space.free > 0
+
+
+async def test_a_folder_that_is_gone_is_an_os_error(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        await SystemDisk(tmp_path / "gone", {}).space()

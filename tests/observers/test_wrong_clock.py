@@ -1,0 +1,35 @@
+"""A machine's clock that is wrong by X's is told, in the log and as a metric."""
+
+import json
+
+import pytest
+
+from twite.gateway.notices import Misdated
+from twite.observers.log import Log, logger
+from twite.observers.metrics import Metrics
+
+
+@pytest.mark.parametrize(
+    ("offset", "level", "words"),
+    [
+        (3_600_000, "error", "the clock is wrong"),
+        (-31_000, "error", "the clock is wrong"),
+        (29_000, "info", "the clock is right, by X's"),
+        (0, "info", "the clock is right, by X's"),
+    ],
+)
+def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):
+    log = Log(logger(level="info", as_json=True))
+
+    log.see(Misdated(offset=offset))
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["event"]) == (level, words)
+
+
+def test_how_far_off_it_is_is_a_metric_in_seconds():
+    metrics = Metrics()
+
+    metrics.see(Misdated(offset=-90_500))
+
+    assert b"twite_clock_offset_seconds -90.5\n" in metrics.rendered([])

@@ -1,0 +1,44 @@
+"""One way to X for all pixels: however many of one's requests hang, another's goes out at once."""
+
+import asyncio
+
+from twite.gateway.ports import Answer, Parcel
+from twite.senders.http import HttpTransport
+
+HANGING = 200
+
+
+async def test_requests_that_hang_keep_no_other_waiting():
+    hung = asyncio.Semaphore(0)
+    over = asyncio.Event()
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2)
+        if b"/dead" in head:
+            hung.release()
+            await over.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=HANGING)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        transport = HttpTransport(timeout=60_000)
+        await transport.start()
+
+        def posted(pixel):
+            parcel = Parcel(url=f"http://{host}:{port}/{pixel}", headers={}, body=b"{}")
+            return asyncio.ensure_future(transport.post(parcel))
+
+        dead = [posted("dead") for _ in range(HANGING)]
+        for _ in dead:
+            await hung.acquire()
+        came = await posted("alive")
+
+        assert isinstance(came, Answer)
+        assert not any(one.done() for one in dead)
+        over.set()
+        await asyncio.gather(*dead)
+        await transport.stop()

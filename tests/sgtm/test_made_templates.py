@@ -1,0 +1,69 @@
+"""The templates in tests/templates: made for this, they use everything that there is to use."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from twite.engines.quickjs.scenarios import run_scenarios
+from twite.sgtm.apis import APIS
+from twite.sgtm.fields import Field
+from twite.sgtm.lint import lint
+from twite.sgtm.scenarios import read_scenarios
+from twite.sgtm.template import Kind, read_template
+
+PATHS = sorted((Path(__file__).parents[1] / "templates").glob("*.tpl"))
+TEMPLATES = {path.stem: read_template(path.read_bytes()) for path in PATHS}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_passes_all_its_own_tests(name):
+    template = TEMPLATES[name]
+    scenarios = read_scenarios(template.tests)
+
+    verdicts = run_scenarios(template, scenarios, now=1_764_000_000_000)
+
+    assert [one.name for one in verdicts] == [one.name for one in scenarios.scenarios]
+    assert {one.name: one.failures for one in verdicts if one.failures} == {}
+    assert verdicts
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_asks_for_what_it_needs_and_no_more(name):
+    assert lint(TEMPLATES[name]) == ()
+
+
+def test_together_they_use_every_api_and_every_kind_of_template():
+    used = {
+        name
+        for template in TEMPLATES.values()
+        for name in re.findall(r"require\('(\w+)'\)", template.code.text)
+    }
+
+    assert sorted(APIS.keys() - used) == []
+    assert {template.kind for template in TEMPLATES.values()} == set(Kind)
+
+
+def test_together_they_declare_every_permission():
+    declared = {one.permission for template in TEMPLATES.values() for one in template.grants}
+
+    assert declared == {api.permission for api in APIS.values()} - {None}
+
+
+def test_together_they_have_every_type_of_field():
+    def types(fields: tuple[Field, ...]) -> set[str]:
+        below = (types(one.fields) for one in fields)
+        return {one.type for one in fields}.union(*below) if fields else set()
+
+    found = set().union(*(types(template.fields) for template in TEMPLATES.values()))
+
+    assert found == {
+        "CHECKBOX",
+        "GROUP",
+        "LABEL",
+        "PARAM_TABLE",
+        "RADIO",
+        "SELECT",
+        "SIMPLE_TABLE",
+        "TEXT",
+    }

@@ -1,0 +1,116 @@
+"""sgtm/twite-tag.tpl: the tag that anyone can import into Google's server container."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.quickjs.scenarios import run_scenarios
+from twite.sgtm.effects import Log, Request, SetCookie
+from twite.sgtm.fields import fill
+from twite.sgtm.lint import lint
+from twite.sgtm.permissions import policy
+from twite.sgtm.sandbox import Call, Container, Incoming
+from twite.sgtm.scenarios import read_scenarios
+from twite.sgtm.template import Kind, read_template
+
+ROOT = Path(__file__).parents[2] / "sgtm"
+TAG = read_template((ROOT / "twite-tag.tpl").read_bytes())
+GIVEN = {"gatewayUrl": "https://t.shop.example", "sourceKey": "a-source-key"}
+NOW = 1_764_000_000_000
+EVENT = {
+    "event_name": "purchase",
+    "transaction_id": "order-1001",
+    "page_location": "https://shop.example/thanks?twclid=abc-1",
+    "user_data": {"email_address": "Shopper@example.com", "phone_number": "+442079460958"},
+    "x-ga-gcs": "G111",
+    "secret_of_the_page": "never sent",
+}
+
+
+def called(**changed: object) -> Call:
+    fields, remarks = fill(TAG.fields, GIVEN)
+    assert remarks == ()
+    said = {
+        "fields": fields,
+        "event": EVENT,
+        "now": NOW,
+        "container": Container(debug_mode=True),
+        "request": Incoming(headers=(("cookie", "_twpid=tw.1.2; twclid=old"),)),
+    }
+    return Call(**(said | changed))  # type: ignore[arg-type]  # the fields of Call by name
+
+
+def test_it_is_a_tag_of_a_server_container():
+    assert (TAG.kind, TAG.id) == (Kind.TAG, "cvt_temp_public_id")
+
+
+def test_all_its_own_tests_pass_and_there_are_enough_of_them():
+    verdicts = run_scenarios(TAG, read_scenarios(TAG.tests), now=NOW)
+
+    assert {one.name: one.failures for one in verdicts if one.failures} == {}
+    assert len(verdicts) >= 12
+
+
+def test_its_permissions_are_exactly_what_it_calls_and_googles_compiler_has_nothing_to_refuse():
+    assert lint(TAG) == ()
+
+
+def test_it_may_read_named_parts_alone_and_set_one_cookie():
+    granted = policy(TAG.grants)
+
+    assert ".*" not in granted.event
+    assert granted.headers == ("referer",)
+    assert sorted(granted.read_cookies) == ["_twclid", "_twite", "_twpid", "twclid"]
+    assert [(one.name, one.secure) for one in granted.set_cookies] == [("_twite", True)]
+    assert (granted.query, granted.request, granted.logging) == ((), (), "debug")
+
+
+def test_with_nothing_but_address_and_key_it_sends_hashes_and_keeps_the_click():
+    turn = QuickJsEngine(TAG).start(called())
+
+    assert turn.error is None
+    [cookie] = [one for one in turn.effects if isinstance(one, SetCookie)]
+    assert (cookie.name, cookie.value, cookie.max_age) == (
+        "_twite",
+        f"1.{NOW}.abc-1",
+        90 * 86_400,
+    )
+    [request] = [one for one in turn.effects if isinstance(one, Request)]
+    assert request.url == "https://t.shop.example/v1/sgtm"
+    assert json.loads(request.body or "") == {
+        "version": "1.0.0",
+        "event": {
+            "event_name": "purchase",
+            "transaction_id": "order-1001",
+            "page_location": "https://shop.example/thanks",
+            "x-ga-gcs": "G111",
+            "conversion_timestamp": NOW,
+            "email_sha256": hashlib.sha256(b"shopper@example.com").hexdigest(),
+            "phone_sha256": hashlib.sha256(b"+442079460958").hexdigest(),
+            "twclid": "abc-1",
+            "_twpid": "tw.1.2",
+        },
+    }
+
+
+def test_no_call_of_it_is_denied_whatever_the_event_holds():
+    everything = dict.fromkeys((*policy(TAG.grants).event, "other"), "x")
+
+    turn = QuickJsEngine(TAG).start(called(event=everything))
+
+    assert [one for one in turn.effects if isinstance(one, Log) and one.denied] == []
+    assert turn.error is None
+
+
+def test_a_key_or_person_is_never_logged():
+    engine = QuickJsEngine(TAG)
+
+    first = engine.start(called())
+    last = engine.resume(first.run, (), now=NOW + 5_000)
+
+    said = " ".join(one.text for one in (*first.effects, *last.effects) if isinstance(one, Log))
+    assert "was not answered: timed_out" in said
+    assert "a-source-key" not in said
+    assert "hopper" not in said
+    assert "abc-1" not in said

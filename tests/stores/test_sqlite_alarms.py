@@ -1,0 +1,55 @@
+"""What only a database can hold of alerts."""
+
+import sqlite3
+
+import pytest
+
+from twite.domain.alert import Alert, Kind
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.testing.builders import NOW
+
+ALERT = Alert(
+    id="a", kind=Kind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
+)
+
+
+@pytest.mark.parametrize("change", ["kind = 'moon_full'", "news = 'sung'"])
+async def test_an_alert_that_another_version_wrote_is_left_to_it(tmp_path, change):
+    path = str(tmp_path / "twite.db")
+    store = await SQLiteStore.open(path)
+    await store.keep([ALERT])
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE alert SET {change}")  # noqa: S608  words of this test
+    connection.close()
+
+    store = await SQLiteStore.open(path)
+    found = await store.alerts()
+    await store.close()
+
+    assert found == []
+
+
+async def test_a_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
+    path = str(tmp_path / "twite.db")
+    store = await SQLiteStore.open(path)
+    await store.keep([ALERT])
+
+    reader = await SQLiteReader.open(path)
+    found = (list(await reader.alerts()), list(await reader.hours()), list(await reader.backlog()))
+    await reader.close()
+    await store.close()
+
+    assert found == ([ALERT], [], [])
+
+
+async def test_commits_are_timed(tmp_path):
+    took = []
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"), timed=took.append)
+    took.clear()
+
+    await store.keep([ALERT])
+    await store.close()
+
+    assert took
+    assert all(seconds > 0 for seconds in took)

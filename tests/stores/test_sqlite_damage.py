@@ -1,0 +1,234 @@
+# ruff: noqa: ASYNC240 - as in test_sqlite_copies.py
+"""What is damaged in a file is found, set aside and told; never sent."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from twite.domain.delivery import DAMAGED, State, Trigger
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.gateway.notices import Moved
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.stores.sqlite.checksum import checksum, seed_of
+from twite.stores.sqlite.examine import examine
+from twite.testing.builders import NOW, a_submission, an_entry
+
+CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
+
+
+class Watching:
+    def __init__(self):
+        self.seen = []
+
+    def see(self, notice):
+        self.seen.append(notice)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+async def filled(path, many=3):
+    store = await SQLiteStore.open(path)
+    for number in range(many):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+    await store.close()
+
+
+def change(path, statement):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+async def claimed(path):
+    watching = Watching()
+    store = await SQLiteStore.open(path, observer=watching)
+    batch = await store.claim(CLAIM)
+    resting = await store.resting(pixel=None, limit=9)
+    await store.close()
+    return batch, resting, watching.seen
+
+
+CHANGES = {
+    "a bit of the body": "UPDATE conversion SET body = replace(CAST(body AS TEXT), '49', '48')",
+    "a body that is text": "UPDATE conversion SET body = CAST(body AS TEXT) || 'é'",
+    "another conversion id": "UPDATE conversion SET conversion_id = 'order-9'",
+    "an id that is no UTF-8": "UPDATE conversion SET conversion_id = CAST(x'ff' AS TEXT)",
+    "another lane": "UPDATE conversion SET checksum = checksum + 1",
+    "no checksum": "UPDATE conversion SET checksum = NULL",
+    "another moment": "UPDATE outbox SET received_at = received_at + 1",
+    "no conversion": "DELETE FROM conversion",
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
+    await filled(path)
+    change(path, f"{CHANGES[how]} WHERE id = 2")
+
+    batch, resting, seen = await claimed(path)
+
+    assert [one.conversion_id for one in batch.deliveries] == ["order-0", "order-2"]
+    given_up = Moved(pixel="o8z6j", trigger=Trigger.BURIED, deliveries=1, reason=DAMAGED)
+    # One without its conversion blocks nobody; it is found when it is alone.
+    assert seen == ([] if how == "no conversion" else [given_up])
+    assert [(life.state, life.reason) for life in resting if life.delivery == 2] in (
+        [(State.DEAD, DAMAGED)],
+        [],
+    )
+
+
+async def test_what_adds_up_is_sent_though_its_kind_is_wrong(path):
+    await filled(path)
+    change(path, "UPDATE conversion SET conversion_id = CAST(conversion_id AS BLOB) WHERE id = 2")
+
+    batch, resting, _ = await claimed(path)
+
+    assert [one.conversion_id for one in batch.deliveries] == ["order-0", "order-1", "order-2"]
+    assert resting == []
+
+
+async def test_where_nothing_is_sound_nothing_is_claimed(path):
+    await filled(path)
+    change(path, "UPDATE conversion SET body = x'7b7d'")
+
+    batch, resting, _ = await claimed(path)
+
+    assert batch is None
+    assert [(life.state, life.sent) for life in resting] == [(State.DEAD, b"")] * 3
+
+
+async def test_what_lost_its_conversion_is_given_up_when_it_is_alone(path):
+    await filled(path, many=1)
+    change(path, "DELETE FROM conversion")
+
+    batch, resting, seen = await claimed(path)
+
+    assert (batch, resting) == (None, [])
+    assert [notice.deliveries for notice in seen] == [1]
+
+
+async def test_conversions_from_before_there_were_checksums_are_sent(path):
+    await filled(path)
+    change(path, "UPDATE conversion SET checksum = NULL")
+    change(path, "UPDATE deployment SET unsummed = 3")
+
+    batch, _, seen = await claimed(path)
+
+    assert (len(batch.deliveries), seen) == (3, [])
+
+
+def test_a_sum_is_of_all_that_a_delivery_is():
+    given = {"delivery": 7, "received_at": NOW, "conversion_id": b"order-1", "body": b"{}"}
+    seed = seed_of("o8z6j", "o8z6k")
+
+    sums = {
+        checksum(seed, **given),
+        checksum(seed_of("o8z6j", "o8z6m"), **given),
+        *(
+            checksum(seed, **{**given, name: other})
+            for name, other in (
+                ("delivery", 8),
+                ("received_at", NOW + 16),
+                ("conversion_id", b"order-2"),
+                ("body", b"{ }"),
+            )
+        ),
+    }
+
+    assert len(sums) == 6
+
+
+async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
+    await filled(path, many=200)
+    content = bytearray(Path(path).read_bytes())
+    content[-4096:] = b"\xff" * 4096
+    Path(path).write_bytes(content)
+
+    with pytest.raises(StoreUnusable, match="twite recover"):
+        await SQLiteStore.open(path)
+
+
+async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
+    store = await SQLiteStore.open(path)
+    for number in range(5):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+    files = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")}
+    await store.close()
+    log = bytearray(files["-wal"])
+    log[len(log) // 2] ^= 1
+    Path(path).write_bytes(files[""])
+    Path(f"{path}-wal").write_bytes(log)
+
+    with pytest.raises(StoreUnusable, match=r"breaks off before \d+ commits"):
+        await SQLiteStore.open(path)
+
+    assert Path(f"{path}-wal").read_bytes() == log
+
+
+async def test_a_log_that_a_power_cut_left_is_no_damage(path):
+    store = await SQLiteStore.open(path)
+    for number in range(5):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+    files = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal", ".epoch")}
+    await store.close()
+    for suffix, content in files.items():
+        Path(f"{path}{suffix}").write_bytes(content[:-2_000] if suffix == "-wal" else content)
+
+    store = await SQLiteStore.open(path)
+
+    received = [account.received for account in await store.accounts()]
+    await store.close()
+    assert received == [4]
+    assert store.told == (
+        "1 conversions that were received after what the database holds are not in it",
+    )
+
+
+async def test_a_look_that_takes_too_long_is_left_and_said(path):
+    await filled(path, many=200)
+
+    assert examine(path, seconds=None) is True
+    assert examine(path, seconds=0.0) in {True, False}
+
+
+async def test_damage_that_shows_while_it_runs_ends_the_store(path):
+    store = await SQLiteStore.open(path)
+    for number in range(400):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+    await store.close()
+    store = await SQLiteStore.open(path)
+    content = Path(path).read_bytes()
+    with closing(sqlite3.connect(path)) as other:
+        root = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'ready'").fetchone()[
+            0
+        ]
+    with open(path, "r+b") as file:  # noqa: ASYNC230, PTH123 - in place, as damage comes
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    with pytest.raises(LedgerUnavailable):
+        await store.claim(CLAIM)
+
+    why = await store.failed
+    with pytest.raises(LedgerUnavailable):
+        await store.record(a_submission(an_entry("order-9999"), receipt="r9999"))
+    await store.close()
+    assert "twite recover" in str(why)
+    assert len(content) > 8 * 4096
+
+
+async def test_a_reader_shows_a_damaged_conversion_without_its_body(path):
+    await filled(path)
+    change(path, "UPDATE conversion SET body = x'00' WHERE id = 2")
+    reader = await SQLiteReader.open(path)
+
+    [life] = await reader.submission("r1")
+
+    await reader.close()
+    assert (life.conversion_id, life.sent) == ("order-1", b"")

@@ -1,0 +1,236 @@
+"""What is old goes, in its time and in slices; what is not settled stays."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from twite.domain.account import total
+from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
+from twite.domain.submission import Door, Ignored, Recorded, Submission
+from twite.domain.times import DAY, HOUR
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.book import Book, leases_of
+from twite.stores.sqlite.connection import connect_writer
+from twite.stores.sqlite.pruning import Keeping, Pruner
+from twite.testing.builders import NOW, a_submission, an_entry
+
+KEEPING = Keeping(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+@pytest.fixture
+async def store(path):
+    store = await SQLiteStore.open(path, fresh_keys=4)
+    yield store
+    await store.close()
+
+
+async def record(store, name, *, at=NOW, suppressed=None):
+    entry = an_entry(name, suppressed=suppressed)
+    return await store.record(a_submission(entry, receipt=f"r-{name}-{at}", received_at=at))
+
+
+async def settle(store, trigger=Trigger.DELIVERED, *, at=NOW):
+    batch = await store.claim(
+        Claim(pixel="o8z6j", now=at, lease_until=at + HOUR, limit=500, ambiguous_after=0)
+    )
+    ids = tuple(one.id for one in batch.deliveries)
+    attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
+    fates = (Fate(trigger=trigger, deliveries=ids, reason="because"),)
+    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
+
+
+def prune(path, *, now, keeping=KEEPING, most=3):
+    """Prune all there is to, as its owner does between commits; return how much each slice did."""
+    connection = connect_writer(path)
+    book = Book(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
+    pruner = Pruner(keeping)
+    done = []
+    while not done or done[-1]:
+        connection.execute("BEGIN IMMEDIATE")
+        done.append(pruner.slice(book, now=now, most=most))
+        connection.execute("COMMIT")
+        book.committed()
+    connection.close()
+    return done
+
+
+async def life_of(store, name):
+    lives = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=name)
+    return lives[0] if lives else None
+
+
+def rows(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - tables of ours
+            for table in ("submission", "conversion", "attempted", "dedup", "fresh_key",
+                          "suppression", "straggler")
+        }  # fmt: skip
+
+
+async def test_a_body_goes_and_its_life_stays(path, store):
+    await record(store, "old")
+    await settle(store)
+    await record(store, "new", at=NOW + 71 * HOUR)
+
+    prune(path, now=NOW + 73 * HOUR)
+
+    old, new = await life_of(store, "old"), await life_of(store, "new")
+    assert (old.state, old.sent, len(old.attempts)) == (State.DELIVERED, b"", 1)
+    assert new.sent == an_entry("new").body
+
+
+async def test_what_is_not_settled_keeps_its_body_until_it_is(path, store):
+    await record(store, "slow")
+    await record(store, "new", at=NOW + 9 * DAY)
+    prune(path, now=NOW + 5 * DAY)
+    kept = await life_of(store, "slow")
+    await settle(store, at=NOW + 6 * DAY)
+
+    prune(path, now=NOW + 8 * DAY)
+    soon_after = await life_of(store, "slow")
+    prune(path, now=NOW + 10 * DAY)
+
+    later = await life_of(store, "slow")
+    assert (kept.sent, soon_after.sent) == (an_entry("slow").body, an_entry("slow").body)
+    assert (later.state, later.sent) == (State.DELIVERED, b"")
+
+
+async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
+    for number in range(20):
+        await record(store, f"old-{number}")
+        await record(store, f"old-{number}", at=NOW + 1)
+    await record(store, "no", suppressed="no consent")
+    await settle(store)
+    before = total(await store.accounts())
+    await record(store, "new", at=NOW + 29 * DAY)
+    await record(store, "last", at=NOW + 29 * DAY)
+
+    prune(path, now=NOW + 31 * DAY)
+
+    left = rows(path)
+    after = total(await store.accounts())
+    assert await life_of(store, "old-1") is None
+    assert (left["conversion"], left["attempted"], left["suppression"]) == (2, 0, 0)
+    assert left["dedup"] + left["fresh_key"] <= 2 + 4
+    assert (after.delivered, after.duplicate) == (before.delivered, before.duplicate)
+    assert after.balance == 0
+
+
+async def test_numbers_go_on_when_all_is_pruned(path, store):
+    await record(store, "old")
+    await settle(store)
+    prune(path, now=NOW + 400 * DAY)
+
+    await store.close()
+    again = await SQLiteStore.open(path)
+    recorded = await record(again, "new", at=NOW + 400 * DAY)
+    life = await life_of(again, "new")
+    await again.close()
+
+    assert (recorded, life.delivery) == (Recorded(), 2)
+
+
+async def test_a_conversion_that_comes_again_after_its_life_is_new(path, store):
+    for name in ("a", "b", "c"):
+        await record(store, name)
+    await settle(store)
+    await record(store, "last", at=NOW + 40 * DAY)
+    prune(path, now=NOW + 40 * DAY)
+
+    assert await record(store, "a", at=NOW + 40 * DAY) == Recorded()
+
+
+async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
+    await record(store, "bad")
+    await settle(store, Trigger.BURIED)
+    await record(store, "new", at=NOW + 21 * DAY)
+    prune(path, now=NOW + 19 * DAY)
+    resting = await life_of(store, "bad")
+
+    prune(path, now=NOW + 21 * DAY)
+
+    gone = await life_of(store, "bad")
+    account = total(await store.accounts())
+    assert (resting.state, gone.state) == (State.DEAD, State.SUPPRESSED)
+    assert gone.reason == "nobody decided about it within 480 hours"
+    assert (account.suppressed, account.dead, account.balance) == (1, 0, 0)
+
+
+async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
+    for at in (NOW, NOW + 2 * DAY):
+        await store.record(
+            Submission(
+                receipt=f"r{at}",
+                source="shop",
+                door=Door.GA4,
+                received_at=at,
+                body=b"{}",
+                entries=(),
+                ignored=(Ignored(name="scroll", reason="not_configured"),),
+            )
+        )
+
+    prune(path, now=NOW + 31 * DAY)
+
+    assert [one.day for one in await store.ignored(since=0)] == [(NOW + 2 * DAY) // DAY]
+
+
+async def test_slices_are_small(path, store):
+    for number in range(50):
+        await record(store, f"old-{number}")
+    await settle(store)
+
+    done = prune(path, now=NOW + 4 * DAY, most=8)
+
+    assert max(done) <= 8
+    assert sum(done) >= 49
+
+
+async def test_a_submission_from_a_clock_that_was_wrong_keeps_nothing_back(path, store):
+    await record(store, "future", at=NOW + 10_000 * DAY)
+    await record(store, "old")
+    await settle(store)
+    await record(store, "last")
+
+    prune(path, now=NOW + 4 * DAY)
+
+    assert (await life_of(store, "old")).sent == b""
+
+
+async def test_a_pruned_body_is_nowhere_in_the_files(path):
+    store = await SQLiteStore.open(path)
+    wall = time.time_ns() // 1_000_000
+    for number in range(300):
+        await record(store, f"old-{number}", at=wall - 4 * DAY)
+    await settle(store, at=wall - 4 * DAY)
+    await record(store, "last", at=wall)
+    marker = b"23opevjt88psuo13lu8d020qkn"
+
+    def copies():
+        files = (Path(path), Path(f"{path}-wal"))
+        return sum(file.read_bytes().count(marker) for file in files)
+
+    before = copies()
+    await store.close()
+    store = await SQLiteStore.open(path, keeping=KEEPING)
+    for _ in range(200):
+        if copies() <= 2:
+            break
+        await asyncio.sleep(0.05)
+    after = copies()
+    await store.close()
+
+    # Of the last submission nothing is old: its conversion, as it came and as it is sent.
+    assert before >= 300
+    assert after <= 2

@@ -1,0 +1,153 @@
+"""Each read, write and sync of a small life of the store fails once: nothing acknowledged is lost.
+
+What ships runs: the writer, its book and all it does. Only the library beneath is apsw's SQLite,
+since Python's own does not take a disk of ours.
+"""
+
+import asyncio
+import os
+import threading
+from contextlib import suppress
+
+import pytest
+from failing_disk import FailingConnection, FailingVFS
+
+from twite.domain.account import total
+from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import HOUR
+from twite.gateway.ports import Claim, Sweeping
+from twite.stores.sqlite import SQLiteStore, outbox
+from twite.stores.sqlite.book import Book, leases_of
+from twite.stores.sqlite.connection import WRITER_SETTINGS
+from twite.stores.sqlite.writer import Writer
+from twite.testing.builders import NOW, a_submission, an_entry
+
+# Every one of them in the long form.
+STEP = 1 if os.environ.get("TWITE_TRIAL") else 12
+SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
+CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + HOUR, limit=3, ambiguous_after=0)
+SWEEPING = Sweeping(now=NOW, ambiguous_before=0, waiting_before=0)
+
+
+@pytest.fixture(scope="module")
+def vfs():
+    return FailingVFS()
+
+
+class Life:
+    """Submits, sends and sweeps through one writer, and goes on after what fails."""
+
+    def __init__(self, path, vfs):
+        self.path = path
+        self.vfs = vfs
+        self.acknowledged = set()
+        self.settled = set()
+        self.failures = 0
+        self.final = None
+
+    def open_book(self):
+        connection = FailingConnection(self.path)
+        for name, value in SETTINGS.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+        # As little in memory as can be, so that it is read again and again.
+        connection.execute("PRAGMA cache_size = 1")
+        return Book(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
+
+    async def run(self, kind, nth):
+        self.leases = leases_of(7)
+        writer = Writer(
+            open_book=self.open_book,
+            committed=lambda: None,
+            turn=threading.Lock(),
+            most_conversions=1_000,
+            most_bytes=1 << 20,
+            failed=lambda error: setattr(self, "final", error),
+        )
+        writer.start()
+        self.vfs.arm(kind, nth)
+        for number in range(8):
+            await self.submit(writer, f"order-{number}")
+            if number % 3 == 2:
+                await self.send(writer)
+                await self.act(writer, lambda book: outbox.sweep(book, SWEEPING))
+        self.vfs.disarm()
+        await writer.close()
+
+    async def submit(self, writer, name):
+        submission = a_submission(an_entry(name), receipt=f"r-{name}")
+        with suppress(LedgerUnavailable):
+            await writer.submit(submission)
+            self.acknowledged.add(name)
+
+    async def send(self, writer):
+        batch = await self.act(writer, lambda book: outbox.claim(book, CLAIM, damaged=[]))
+        if batch is None:
+            return
+        ids = tuple(one.id for one in batch.deliveries)
+        settlement = Settlement(
+            lease=batch.lease,
+            attempt=Attempt(
+                at=NOW, pixel="o8z6j", event=batch.event, outcome="delivered", deliveries=ids
+            ),
+            fates=(Fate(trigger=Trigger.DELIVERED, deliveries=ids),),
+            lease_until=NOW,
+        )
+        # None where even the second try failed.
+        if await self.act(writer, lambda book: outbox.settle(book, settlement)) is not None:
+            self.settled |= {one.conversion_id for one in batch.deliveries}
+
+    async def act(self, writer, what):
+        """Try twice, as whoever is told that it passes does."""
+        for _ in range(2):
+            try:
+                return await writer.submit_act(what)
+            except LedgerUnavailable:
+                self.failures += 1
+        return None
+
+
+async def found(path):
+    store = await SQLiteStore.open(str(path), fresh_keys=2)
+    lives = {}
+    for number in range(8):
+        for life in await store.life(
+            pixel="o8z6j", events=["o8z6k"], conversion_id=f"order-{number}"
+        ):
+            lives[life.conversion_id] = life.state
+    whole = total(await store.accounts())
+    await store.close()
+    return lives, whole
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["read", "write", "full", "sync"])
+def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(tmp_path, vfs, kind):
+    played = 0
+    for nth in range(1, 2_000, STEP):
+        folder = tmp_path / f"{kind}-{nth}"
+        folder.mkdir()
+        path = folder / "twite.db"
+        asyncio.run(made(path))
+        life = Life(path, vfs)
+
+        asyncio.run(life.run(kind, nth))
+
+        if not life.vfs.fired:
+            break
+        played += 1
+        lives, whole = asyncio.run(found(path))
+        again = f"{kind} {nth}"
+        assert life.acknowledged <= lives.keys(), again
+        assert {lives[name] for name in life.settled} <= {State.DELIVERED}, again
+        assert set(lives.values()) <= {State.DELIVERED, State.QUEUED}, again
+        assert (whole.balance, whole.received) == (0, len(lives)), again
+        # After a sync that failed nothing more is done; after all else, everything.
+        assert (life.final is not None) == (kind == "sync"), again
+    assert played >= 2
+    print(f"\n{played} times a {kind} failed")
+
+
+async def made(path):
+    store = await SQLiteStore.open(str(path))
+    await store.close()

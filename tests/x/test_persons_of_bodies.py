@@ -1,0 +1,33 @@
+import msgspec
+import pytest
+
+from twite.domain.identifiers import Identifiers
+from twite.testing.builders import a_conversion
+from twite.x.encode import conversion_body
+from twite.x.persons import persons_of
+
+
+def test_a_rendered_conversion_names_its_persons():
+    whole = Identifiers(
+        click_id="click", email="e" * 64, phone="p" * 64, ip="203.0.113.7", user_agent="agent"
+    )
+    body = conversion_body(msgspec.structs.replace(a_conversion(), identifiers=whole))
+
+    assert persons_of(body) == (
+        Identifiers(click_id="click"),
+        Identifiers(email="e" * 64),
+        Identifiers(phone="p" * 64),
+        Identifiers(),
+    )
+
+
+def test_a_conversion_without_identifiers_names_nobody():
+    body = conversion_body(msgspec.structs.replace(a_conversion(), identifiers=Identifiers()))
+
+    assert persons_of(body) == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'{"identifiers": 7}'])
+def test_what_is_no_rendered_conversion_is_an_error(body):
+    with pytest.raises(msgspec.DecodeError):
+        persons_of(body)
