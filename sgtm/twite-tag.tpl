@@ -496,7 +496,8 @@ function agreed() {
 function personal(names) {
   const persons = getEventData('user_data') || {};
   const places = names.map(function (key) {
-    return getType(persons) === 'object' ? persons[key] : undefined;
+    const value = getType(persons) === 'object' ? persons[key] : undefined;
+    return getType(value) === 'array' ? value[0] : value;
   });
   return places.filter(function (value) {
     return getType(value) === 'string' && value.trim() !== '';
@@ -1050,6 +1051,11 @@ scenarios:
       assertThat(sent.body.event.email_sha256).isEqualTo(digest('a@example.com'));
       assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+14155550100'));
     });
+- name: Of several addresses the first is the person's
+  code: |-
+    event.user_data = { email_address: ['a@example.com', 'b@example.com'] };
+    runCode(fields);
+    callLater(() => assertThat(sent.body.event.email_sha256).isEqualTo(digest('a@example.com')));
 - name: A phone number without a calling code is not sent, unless one is configured
   code: |-
     event.phone = '020 7946 0958';

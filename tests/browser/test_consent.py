@@ -237,7 +237,7 @@ async def test_an_opt_out_of_sale_may_restrict_xs_use(visitor, street, way):
     await until(lambda: len(street.hits()) == 1)
 
     hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
-    assert [hit.get("restricted_data_use") for hit in hits] == [None, "restrict_optimization"]
+    assert [hit.get("restricted_data_use") for hit in hits] == ["restrict_optimization"] * 2
 
 
 async def test_who_did_not_opt_out_is_not_restricted(visitor, street):

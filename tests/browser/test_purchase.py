@@ -123,6 +123,25 @@ async def test_errors_of_the_page_are_the_pages_own(visitor, street):
     assert seen == ["Uncaught Error: the page is at fault"] * 3
 
 
+async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
+    handler = (
+        "window.seen = []; addEventListener('unhandledrejection', (e) => seen.push(e.reason));"
+    )
+    await visitor.context.route("**/t?*", lambda route: route.abort())
+    driven = "Object.defineProperty(navigator, 'webdriver', {get: () => window.driven})"
+    await visitor.context.add_init_script(driven)
+    street.shop.page("/", "", head=f"<script>{handler}</script>{street.tag(data_pixel='off')}")
+
+    await visitor.goes_to("/")
+    for driven in ("true", "false"):
+        await visitor.does(f"driven = {driven}; {bought('order-away')}; 0")
+    await until(lambda: len(visitor.beacons()) >= 2)
+    await visitor.does("dispatchEvent(new Event('pagehide'))")
+    await visitor.page.wait_for_timeout(200)
+
+    assert await visitor.does("seen.map(String)") == []
+
+
 async def test_a_page_with_errors_sells_all_the_same(visitor, street):
     throws = "<script>throw new Error('the page is at fault')</script>"
     street.shop.page("/", throws, head=throws + street.tag() + street.x_tag())

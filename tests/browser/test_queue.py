@@ -19,6 +19,9 @@ def page(street):
 
 
 async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page):
+    # So late that only the line's return can be the reason.
+    await visitor.context.add_init_script("Math.random = () => 1000")
+
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-offline"))
@@ -75,6 +78,18 @@ async def test_a_page_that_is_left_at_once_has_said_it_all_the_same(visitor, pag
     await until(lambda: page.counted("order-left") == BY_API)
 
 
+async def test_a_page_that_goes_away_uses_what_browsers_have_for_that(visitor, page):
+    page.shop.page("/", "", head=page.tag())
+
+    await visitor.goes_to("/")
+    await visitor.does(f"{bought('order-ping')}; 0")
+    await visitor.does("new Promise((done) => setTimeout(done, 50))")
+    await visitor.does("dispatchEvent(new Event('pagehide'))")
+    await visitor.sends()
+
+    assert [one.resource_type for one in visitor.requests if one.method == "POST"] == ["ping"]
+
+
 async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
@@ -82,6 +97,11 @@ async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, pa
     await visitor.does(f"setTimeout(() => {{ {bought('order-closed')}; window.close(); }}, 0)")
 
     await until(lambda: page.counted("order-closed") == BY_API)
+
+
+async def slowly(route):
+    await asyncio.sleep(0.3)
+    await route.continue_()
 
 
 async def test_two_tabs_send_one_conversion_once(visitor, page):
@@ -92,6 +112,7 @@ async def test_two_tabs_send_one_conversion_once(visitor, page):
     await visitor.does(bought("order-tabs"))
     await visitor.waits_for_a_failure()
     visitor.requests.clear()
+    await visitor.context.route("**/t?*", slowly)
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-tabs") == BY_API)
     await asyncio.sleep(0.3)
@@ -175,4 +196,6 @@ async def test_when_it_happened_is_right_though_the_browsers_clock_is_not(visito
     await visitor.does(bought("order-clock"))
     await until(lambda: page.counted("order-clock") == BY_API)
 
+    [said] = visitor.beacons()
+    assert 0 <= said["sent"] - said["conversions"][0]["at"] < 60_000
     assert page.sent()[0]["conversion_time"][:10] == page.today()

@@ -45,6 +45,15 @@ async def test_an_event_of_the_container_becomes_a_conversion(shop):
     assert {"hashed_email": EMAIL} in sent["identifiers"]
 
 
+async def test_what_the_container_says_of_its_visitor_is_believed(shop):
+    visitor = {"ip_override": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}
+
+    await shop.of_server("POST", "/v1/sgtm", a_purchase(**visitor), key=KEY)
+
+    [sent] = await shop.sent()
+    assert {"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"} in sent["identifiers"]
+
+
 async def test_an_event_that_the_pixel_does_not_have_is_counted_and_no_failure(shop):
     heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(event_name="scroll"), key=KEY)
 

@@ -58,6 +58,7 @@ def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
             outlook=store,
             clock=StoppedClock(),
             observer=Silent(),
+            most=1,
         )
         proxy = Proxy(
             accept=needs["accept"],
@@ -190,3 +191,13 @@ async def test_another_source_cannot_send_to_a_pixel_whose_credentials_are_not_i
     heard = await proxy.post(a_body("p9"), f"/stape-api/{theirs.reveal()}/v1/twitter/auth-proxy")
 
     assert heard.status == 404
+
+
+async def test_there_is_an_end_to_the_pixels_whose_credentials_are_kept(proxies):
+    proxy = await proxies(a_shop(stape_credentials="stored"))
+    await proxy.post(a_body("p8"))
+
+    heard = await proxy.post(a_body("p9"))
+
+    assert heard.status == 400
+    assert heard.json()["errors"][0]["parameter"] == "pixel_id"

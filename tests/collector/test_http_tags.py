@@ -390,3 +390,15 @@ async def test_no_person_of_a_hit_is_kept_raw(door):
             "also": ["client_id", "event", "page_title", "user_data"],
         }
     ]
+
+
+async def test_more_parameters_than_a_tag_has_are_refused(door):
+    heard = await door.of_page("GET", GA4 + "&a=1" * 2_000)
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")
+
+
+async def test_more_events_than_a_tag_sends_at_once_are_refused(door):
+    heard = await door.of_page("POST", GA4, b"en=scroll\n" * 51)
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")

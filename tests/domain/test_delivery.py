@@ -22,8 +22,10 @@ LEGAL = {
     (State.SENDING, Trigger.LAPSED): State.QUEUED,
     (State.HELD, Trigger.REPLAYED): State.QUEUED,
     (State.HELD, Trigger.DISCARDED): State.SUPPRESSED,
+    (State.HELD, Trigger.RECALLED): State.QUEUED,
     (State.DEAD, Trigger.REPLAYED): State.QUEUED,
     (State.DEAD, Trigger.DISCARDED): State.SUPPRESSED,
+    (State.DEAD, Trigger.HELD): State.HELD,
 }
 ALL = [(state, trigger) for state in State for trigger in Trigger]
 
@@ -50,9 +52,16 @@ def test_only_a_sender_delivers_and_only_once():
     assert not TRANSITIONS[State.DELIVERED]
 
 
-def test_only_a_person_brings_back_what_rests():
-    for state in (State.HELD, State.DEAD):
-        assert set(TRANSITIONS[state]) == {Trigger.REPLAYED, Trigger.DISCARDED}
+def test_only_a_person_brings_back_what_is_dead():
+    ways = [trigger for trigger, state in TRANSITIONS[State.DEAD].items() if state is State.QUEUED]
+
+    assert ways == [Trigger.REPLAYED]
+
+
+def test_what_is_held_comes_back_by_a_person_or_out_of_doubt():
+    ways = [trigger for trigger, state in TRANSITIONS[State.HELD].items() if state is State.QUEUED]
+
+    assert ways == [Trigger.REPLAYED, Trigger.RECALLED]
 
 
 def test_the_table_cannot_be_changed():

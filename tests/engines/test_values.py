@@ -178,3 +178,35 @@ def test_an_unknown_api_is_an_error():
 
 def test_an_error_names_the_line_of_the_template():
     assert (ran("\n\nnull.x;").line, ran("const f = () => {\n  null.x;\n};\nf();").line) == (3, 2)
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_methods_that_are_bounded_do_what_they_always_did(size):
+    code = """
+    const a = 'a'.repeat(data.size);
+    const b = 'b'.repeat(data.size);
+    const all = [a, b, a, b];
+    return [
+      all.indexOf(b), all.indexOf(b, 2), all.indexOf(b, -1), all.indexOf(b, -9), all.indexOf('x'),
+      all.lastIndexOf(a), all.lastIndexOf(a, 1), all.lastIndexOf(b, -2), all.lastIndexOf(a, -9),
+      all.includes(b), all.includes(a, 3), all.includes('c'.repeat(data.size)),
+      [3, 10, undefined, 1].sort(), [3, 10, 1].sort((x, y) => x - y), [b, a].sort()[0] === a,
+      [1, [2, [3]]].concat([4], 5), [1, 2, 3, 4].splice(1, 2), [1, 2, 3].slice(-2),
+      [1, 2].reverse(), 'a-b-c'.split('-', 2), 'abcb'.replace('b', 'x'), 'abcb'.lastIndexOf('b'),
+      'abc'.indexOf('c', 1), 'abc'.includes('b'), ' aB '.trim().toUpperCase(), 'ab'.repeat(2),
+      'a'.padStart(3, 'x'), 'a'.padEnd(3), [1, null, undefined, 'x'].join('-'), '' + [1, [2, 3]]
+    ];
+    """
+
+    found = returned(code, fields={"size": size})
+
+    assert found == [
+        *(1, 3, 3, 1, -1),
+        *(2, 0, 1, -1),
+        *(True, False, False),
+        *([1, 10, 3, None], [1, 3, 10], True),
+        *([1, [2, [3]], 4, 5], [2, 3], [2, 3]),
+        *([2, 1], ["a", "b"], "axcb", 3),
+        *(2, True, "AB", "abab"),
+        *("xxa", "a  ", "1---x", "1,2,3"),
+    ]

@@ -1,14 +1,17 @@
 """Credentials that tags bring: whose they are, and what becomes of them."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
+from twite.domain.backlog import Waiting
 from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.errors import LedgerUnavailable, NotOpened
 from twite.domain.secret import Secret
-from twite.gateway import lent as lent_module
 from twite.gateway.lent import LOOK, PASSING, STORED, Lent, TooManyPixels
-from twite.gateway.notices import Silent
+from twite.gateway.notices import Notice, Troubled
 from twite.gateway.vault import Strongroom
 from twite.machine.seal import AesSeal
 from twite.testing.builders import a_destination, a_source, a_submission, an_entry
@@ -45,11 +48,24 @@ class PlayedSender:
         self.left.append(pixel)
 
 
+class FailingStore(MemoryStore):
+    """Cannot be read as often as it is told."""
+
+    failures = 0
+
+    async def backlog(self) -> Sequence[Waiting]:
+        if self.failures:
+            self.failures -= 1
+            raise LedgerUnavailable(reason="the disk is full", retry_after=1)
+        return await super().backlog()
+
+
 class House:
     def __init__(self, vault=None, *, key=KEY, former=()):
         self.clock = MovingClock()
-        self.store = MemoryStore()
+        self.store = FailingStore()
         self.sender = PlayedSender()
+        self.notices: list[Notice] = []
         self.vault = vault or MemoryVault()
         self.destinations = {"o8z6j": a_destination()}
         self.sent_to = self.sender.to
@@ -60,8 +76,12 @@ class House:
             sends=self.sender,
             outlook=self.store,
             clock=self.clock,
-            observer=Silent(),
+            observer=self,
+            most=3,
         )
+
+    def see(self, notice: Notice) -> None:
+        self.notices.append(notice)
 
     async def bring(self, pixel, *, source=AGENCY, brought=None):
         return await self.lent.destination(pixel, source=source, brought=brought)
@@ -195,7 +215,7 @@ async def test_credentials_that_could_not_be_kept_are_not_used():
 
 async def test_there_is_an_end_to_how_many_pixels_may_come():
     house = House()
-    for number in range(lent_module.MOST_PIXELS):
+    for number in range(3):
         await house.bring(f"p{number}", brought=keys())
 
     with pytest.raises(TooManyPixels):
@@ -284,3 +304,19 @@ async def test_stored_credentials_are_never_forgotten():
     await house.lent.forget_settled()
 
     assert house.sender.left == []
+
+
+async def test_passing_credentials_are_looked_at_again_and_again_also_after_trouble():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    house.store.failures = 1
+    looking = asyncio.create_task(house.lent.run())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await house.clock.advance(LOOK + 1)
+    looking.cancel()
+
+    assert (house.notices, house.sender.left) == (
+        [Troubled(where="lent credentials", reason="the disk is full")],
+        ["p9"],
+    )

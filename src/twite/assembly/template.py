@@ -45,6 +45,12 @@ trusted_proxies = ["127.0.0.1/32"]
 url = "sqlite:twite.db"
 # How long a conversion id is remembered; never under 48 hours:
 # dedup_window = "7d"
+# How long bodies and identifiers of settled conversions are kept, the rest of them, and what is dead:
+# keep_bodies = "72h"
+# keep_lives = "30d"
+# keep_dead = "30d"
+# Room on the disk that is given up when it is full, so that deliveries go on:
+# reserve = "16MiB"
 # How many conversions may wait for the disk before new ones are refused with 429:
 # queue = 20000
 
@@ -79,6 +85,8 @@ url = "sqlite:twite.db"
 id = @PIXEL@
 # Only for managing events:
 # account = "18ce54d4x5t"
+# What X may have already is sent again with the same id, which X drops; or held for a person:
+# on_ambiguous = "resend"
 # Events Manager, Install Pixel, Manual, Conversion API, Generate access token:
 auth = { pixel_token = "env:X_PIXEL_TOKEN" }
 # Or the keys of an app that X has approved for the Ads API:

@@ -52,6 +52,7 @@ class Trigger(StrEnum):
     LAPSED = auto()
     WITHDRAWN = auto()
     REPLAYED = auto()
+    RECALLED = auto()
     DISCARDED = auto()
 
 
@@ -78,7 +79,12 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
         ),
         State.DELIVERED: MappingProxyType({}),
         State.HELD: MappingProxyType(
-            {Trigger.REPLAYED: State.QUEUED, Trigger.DISCARDED: State.SUPPRESSED}
+            {
+                Trigger.REPLAYED: State.QUEUED,
+                Trigger.DISCARDED: State.SUPPRESSED,
+                # It was held in doubt, and X has taken others since.
+                Trigger.RECALLED: State.QUEUED,
+            }
         ),
         State.DEAD: MappingProxyType(
             {

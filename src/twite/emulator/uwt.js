@@ -79,20 +79,23 @@
     });
   }
 
+  function restriction(given) {
+    const use = (given || {}).restricted_data_use;
+    return use ? {restricted_data_use: use} : {};
+  }
+
   async function send(name, given) {
     const event = Object.assign({}, given);
-    const more = {};
-    if (event.restricted_data_use) more.restricted_data_use = event.restricted_data_use;
     delete event.restricted_data_use;
     event.email_address = await digest(event.email_address);
     event.phone_number = await digest(event.phone_number);
-    hit(name.replace(/^tw-.*-/, ''), event, more);
+    hit(name.replace(/^tw-.*-/, ''), event, restriction(given));
   }
 
   function take(what, name, given) {
     if (what === 'config') {
       pixel = name;
-      hit(pixel, {}, {});
+      hit(pixel, {}, restriction(given));
     } else if (what === 'event') {
       send(String(name), given);
     }

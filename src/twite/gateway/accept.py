@@ -14,10 +14,11 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Ignored, Refusal, Submission
 from twite.domain.times import SECOND
+from twite.gateway.consents import Listed
 from twite.gateway.entries import Remark, judged, of_x, sorted_out
 from twite.gateway.notices import Accepted, IgnoredSome, Judged, Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
-from twite.gateway.ports import Chance, Clock, Ledger, Listed
+from twite.gateway.ports import Chance, Clock, Ledger
 from twite.gateway.sightings import Watch
 from twite.intake import native, x_api
 from twite.intake.beacon_shape import Twin

@@ -83,18 +83,21 @@ class Burial:
         """X took some of this event: what was held in doubt of it goes again."""
         self._taken_since = True
         repute = self._reputes[batch.event]
-        if repute.took():
-            try:
-                await self._depot.recall(
-                    pixel=batch.pixel,
-                    event=batch.event,
-                    reason=REFUSED_ALIKE,
-                    now=self._clock.now(),
-                )
-            except PassingError:
-                # Not now: then with the next that X takes.
-                repute.forget()
-                raise
+        if not repute.took():
+            return
+        try:
+            many = await self._depot.recall(
+                pixel=batch.pixel,
+                event=batch.event,
+                reason=REFUSED_ALIKE,
+                now=self._clock.now(),
+            )
+        except PassingError:
+            # Not now: then with the next that X takes.
+            repute.forget()
+            raise
+        if many:
+            self._observer.see(Moved(pixel=batch.pixel, trigger=Trigger.RECALLED, deliveries=many))
 
     async def _begin_to_doubt(self, batch: Batch, repute: Repute, refusal: str) -> None:
         """Hold what was given up since the run began, too."""

@@ -6,7 +6,8 @@ from twite.consent.choice import revokes
 from twite.domain.consent import person_keys
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
-from twite.gateway.ports import Clock, OptOuts
+from twite.gateway.consents import OptOuts
+from twite.gateway.ports import Clock
 from twite.intake import choice
 
 

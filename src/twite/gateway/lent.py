@@ -75,6 +75,7 @@ class Lent:
         outlook: Outlook,
         clock: Clock,
         observer: Observer,
+        most: int = MOST_PIXELS,
     ) -> None:
         self._strongroom = strongroom
         self._destinations = destinations
@@ -83,6 +84,7 @@ class Lent:
         self._outlook = outlook
         self._clock = clock
         self._observer = observer
+        self._most = most
         self._owners: dict[str, str] = {}
         # Of passing credentials, when they were used last (monotonic).
         self._used: dict[str, int] = {}
@@ -121,7 +123,7 @@ class Lent:
             return known
         if brought is None or _PIXEL.fullmatch(pixel) is None:
             return known
-        if known is None and len(self._owners) >= MOST_PIXELS:
+        if known is None and len(self._owners) >= self._most:
             raise TooManyPixels
         return await self._keep(pixel, brought, source=source, passing=passing)
 

@@ -7,8 +7,9 @@ from typing import Final
 from twite.consent.again import again
 from twite.domain.consent import Action, policy_version
 from twite.domain.destination import Source
+from twite.gateway.consents import Consents
 from twite.gateway.notices import Observer, Troubled
-from twite.gateway.ports import Clock, Consents
+from twite.gateway.ports import Clock
 
 _AT_ONCE: Final = 1_000
 

@@ -48,9 +48,9 @@ def read(query: str, body: bytes, *, form: bool) -> Tagged:
 
 def given_of(query: str, body: bytes, *, form: bool) -> tuple[list[dict[str, object]], bool]:
     """Return what was sent, one table for each event, and whether it was a list."""
-    asked = _asked(query)
     if not body.strip():
-        return [asked], False
+        return [_asked(query)], False
+    asked: dict[str, object] = dict(reversed(_pairs(query)))
     if form:
         return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False
     sent = decode(_DECODER, body)
@@ -68,7 +68,7 @@ def given_of(query: str, body: bytes, *, form: bool) -> tuple[list[dict[str, obj
 
 
 def _asked(query: str) -> dict[str, object]:
-    """Read a query; where it holds JSON, that goes before the query's own keys."""
+    """Read a query that is the event; where it holds JSON, that goes before its own keys."""
     asked: dict[str, object] = dict(reversed(_pairs(query)))
     packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
     if isinstance(packed, str):

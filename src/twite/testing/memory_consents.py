@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
-from twite.gateway.ports import Standing
+from twite.gateway.consents import Standing
 from twite.testing.memory_row import Row, rest
 from twite.x.persons import persons_of
 

@@ -56,7 +56,7 @@ class MemoryLimits:
             and row.replayed_at is None
         ]
         for row in rows:
-            row.state = after(row.state, Trigger.REPLAYED)
+            row.state = after(row.state, Trigger.RECALLED)
             row.reason = row.due_at = None
             row.replayed_at = now
         return len(rows)

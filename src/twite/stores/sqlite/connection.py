@@ -68,8 +68,7 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
             _refuse_other(path, name, expected, connection.execute(f"PRAGMA {name}").fetchone()[0])
     except (sqlite3.Error, UnicodeError) as error:
         connection.close()
-        # A damaged schema has no words that can be read.
-        if is_damage(error) or isinstance(error, UnicodeError):
+        if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path, reason=str(error), cure="Look at the file and its folder, or name another"
@@ -98,8 +97,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except (sqlite3.Error, UnicodeError) as error:
         connection.close()
-        # A damaged schema has no words that can be read.
-        if is_damage(error) or isinstance(error, UnicodeError):
+        if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from twite.gateway.ports import Standing
+from twite.gateway.consents import Standing
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.opt_outs import withdraw
 from twite.stores.sqlite.queries import query

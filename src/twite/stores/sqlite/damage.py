@@ -18,7 +18,9 @@ _IOERR_DIR_FSYNC: Final = _IOERR | (5 << 8)
 
 
 def is_damage(error: BaseException) -> bool:
-    """Return whether an error of SQLite's tells of a damaged file."""
+    """Return whether an error of SQLite's, or of who reads its texts, tells of a damaged file."""
+    if isinstance(error, UnicodeError) or str(error).startswith("Could not decode"):
+        return True
     return isinstance(error, sqlite3.DatabaseError) and (_code(error) & 0xFF) == _CORRUPT
 
 

@@ -66,7 +66,7 @@ def prepare(path: str, reserve: Reserve) -> Opened:
                 raise
             return _opened(path, told)
     except (sqlite3.DatabaseError, UnicodeError) as error:
-        if is_damage(error) or isinstance(error, UnicodeError):
+        if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
             path=path,

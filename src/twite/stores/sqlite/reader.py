@@ -14,7 +14,8 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.sighting import Overlap
 from twite.domain.traffic import Hour
-from twite.gateway.ports import Closure, Pause, Timed, Standing
+from twite.gateway.consents import Standing
+from twite.gateway.ports import Closure, Pause, Timed
 from twite.stores.sqlite import alarms, consents, ignored, records, sealed_rows, sightings
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged, is_damage

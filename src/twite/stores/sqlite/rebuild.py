@@ -17,8 +17,8 @@ from twite.stores.sqlite.salvage import Found, Salvage
 
 # What is made anew from the rest, or has no meaning in a new file.
 _NOT_COPIED: Final = frozenset(
-    {"dedup", "fresh_key", "merge_round", "suppression", "lease", "straggler", "deployment", "pruning",
-     "conversion", "outbox", "account"}
+    {"dedup", "fresh_key", "merge_round", "suppression", "lease", "straggler", "deployment",
+     "pruning", "conversion", "outbox", "account"}
 )  # fmt: skip
 _MANY: Final = 10_000
 
@@ -224,8 +224,9 @@ class Rebuild:
         # What was not reached from the root may be what was settled long ago.
         unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
         execute(
-            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) AND id IN (SELECT delivery "
-            "FROM attempted JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
+            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
+            "AND id IN (SELECT delivery FROM attempted "
+            "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
             (unsure,),
         )
         execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")

@@ -19,11 +19,12 @@ from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
 from twite.domain.traffic import Hour
 from twite.gateway.notices import Moved, Observer, Silent
-from twite.gateway.ports import Claim, Closure, Pause, Standing, Sweeping, Swept, Timed
-from twite.stores.sqlite import alarms, consents, desk, limits, outbox
+from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
+from twite.stores.sqlite import alarms, desk, limits, outbox
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer
+from twite.stores.sqlite.consent_rows import ConsentRows
 from twite.stores.sqlite.damage import final, is_final
 from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
@@ -40,7 +41,7 @@ _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 
 
-class SQLiteStore:
+class SQLiteStore(ConsentRows):
     """The owner of a database file: Ledger, Outbox, Records and Desk in one."""
 
     def __init__(
@@ -261,38 +262,6 @@ class SQLiteStore:
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         return await self._writer.submit_act(
             lambda book: desk.discard(book, deliveries, now=now, note=note)
-        )
-
-    def some(self) -> bool:
-        return bool(self._opted_out)
-
-    def lists(self, keys: Sequence[bytes]) -> bool:
-        return not self._opted_out.isdisjoint(keys)
-
-    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        await self._writer.submit_act(lambda book: book.opt_outs.revoke(keys, now=now))
-        self._opted_out.update(keys)
-
-    async def restore(self, keys: Sequence[bytes]) -> None:
-        await self._writer.submit_act(lambda book: book.opt_outs.restore(keys))
-        self._opted_out.difference_update(keys)
-
-    async def policies(self) -> Mapping[str, str]:
-        return await self._reader.policies()
-
-    async def note_policy(self, *, source: str, version: str) -> None:
-        await self._writer.submit_act(
-            lambda book: consents.note_policy(book, source=source, version=version)
-        )
-
-    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
-        return await self._reader.standing(source=source, after=after, limit=limit)
-
-    async def take_back(
-        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
-    ) -> int:
-        return await self._writer.submit_act(
-            lambda book: consents.take_back(book, deliveries, reason=reason, now=now, hold=hold)
         )
 
     async def overlap(self, *, since: int) -> Sequence[Overlap]:

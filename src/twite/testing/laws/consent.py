@@ -7,7 +7,7 @@ from twite.domain.account import Account
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.submission import Entry, Recorded
-from twite.gateway.ports import Consents, OptOuts, Standing
+from twite.gateway.consents import Consents, OptOuts, Standing
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.acts import (
     PIXEL,

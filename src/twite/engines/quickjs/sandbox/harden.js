@@ -38,7 +38,9 @@ function boundArrays() {
           return apply(native, this, given);
         }
         // Two long texts are compared in one step: look at them one by one.
-        let at = step > 0 ? 0 : this.length - 1;
+        let at = given.length > 1 ? Math.trunc(Number(given[1])) || 0 : step > 0 ? 0 : this.length - 1;
+        if (at < 0) at += this.length;
+        at = step > 0 ? Math.max(0, at) : Math.min(at, this.length - 1);
         while (at >= 0 && at < this.length && !equal(this[at], given[0])) at += step;
         const found = at >= 0 && at < this.length;
         return name === 'includes' ? found : found ? at : -1;

@@ -1,0 +1,35 @@
+"""An engine that answers as it is told, for whoever performs effects."""
+
+from collections.abc import Iterable
+
+from twite.sgtm.sandbox import Answer, Call, Outcome, Turn
+
+
+class ScriptedEngine:
+    """Gives the turns in order, then turns that succeed at once; keeps what came.
+
+    See twite.sgtm.sandbox.Engine.
+    """
+
+    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        self._turns = list(turns)
+        self.started: list[Call] = []
+        self.resumed: list[tuple[int, tuple[Answer, ...], int]] = []
+        self.ended: list[int] = []
+
+    def start(self, call: Call) -> Turn:
+        """Keep the call and give the next turn."""
+        self.started.append(call)
+        return self._next(len(self.started))
+
+    def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+        """Keep the answers and give the next turn."""
+        self.resumed.append((run, answers, now))
+        return self._next(run)
+
+    def end(self, run: int) -> None:
+        """Keep which run was ended."""
+        self.ended.append(run)
+
+    def _next(self, run: int) -> Turn:
+        return self._turns.pop(0) if self._turns else Turn(run=run, outcome=Outcome.SUCCESS)

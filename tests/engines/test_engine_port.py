@@ -1,0 +1,53 @@
+"""Both engines, the real one and the one that ships for tests, are the port Engine."""
+
+import inspect
+
+import pytest
+from template_stage import NOW, call, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.effects import Request
+from twite.sgtm.sandbox import Answer, Engine, Outcome, Turn
+from twite.testing.engine import ScriptedEngine
+
+REQUEST = Request(id=1, url="https://a.example/", method="GET")
+ENGINES = {
+    "quickjs": lambda: QuickJsEngine(
+        template("require('sendHttpGet')('https://a.example/').then(data.gtmOnSuccess);")
+    ),
+    "scripted": lambda: ScriptedEngine(
+        [
+            Turn(run=1, effects=(REQUEST,), waiting=(1,), wake_at=NOW + 5_000),
+            Turn(run=1, outcome=Outcome.SUCCESS),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_run_is_started_resumed_with_answers_and_done(kind):
+    engine: Engine = ENGINES[kind]()
+
+    first = engine.start(call())
+    last = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW)
+    engine.end(first.run)
+
+    assert first == Turn(run=1, effects=(REQUEST,), waiting=(1,), wake_at=NOW + 5_000)
+    assert last == Turn(run=1, outcome=Outcome.SUCCESS)
+    assert (first.done, last.done) == (False, True)
+
+
+@pytest.mark.parametrize("kind", [QuickJsEngine, ScriptedEngine])
+def test_an_engine_has_the_methods_of_the_port(kind):
+    for name in ("start", "resume", "end"):
+        asked = list(inspect.signature(getattr(Engine, name)).parameters.values())
+        assert list(inspect.signature(getattr(kind, name)).parameters.values()) == asked
+
+
+def test_a_scripted_engine_keeps_what_came_and_succeeds_when_its_script_is_over():
+    engine = ScriptedEngine()
+
+    turn = engine.start(call())
+
+    assert turn == Turn(run=1, outcome=Outcome.SUCCESS)
+    assert engine.started == [call()]
