@@ -1,7 +1,9 @@
 ___TERMS_OF_SERVICE___
 
-By importing this template you agree to nothing beyond its licence, Apache-2.0. It is no product of
-Google or X, and is not endorsed by either.
+By creating or modifying this file you agree to Google Tag Manager's Community
+Template Gallery Developer Terms of Service available at
+https://developers.google.com/tag-manager/gallery-tos (or such other URL as
+Google may provide), as modified from time to time.
 
 
 ___INFO___

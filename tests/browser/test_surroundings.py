@@ -19,9 +19,13 @@ def versioned(street) -> tuple[str, str]:
     """The address of this version of the script, and its integrity."""
     body = script().encode()
     address = f"{street.gateway_url}/twite.{hashlib.sha256(body).hexdigest()[:16]}.js"
-    with urllib.request.urlopen(address.replace("t.shop.localhost", "127.0.0.1")) as answer:
-        served = answer.read()
+    served = fetched(street, address)
     return address, "sha384-" + base64.b64encode(hashlib.sha384(served).digest()).decode()
+
+
+def fetched(street, address: str) -> bytes:
+    with urllib.request.urlopen(address.replace(street.gateway_url, street.gateway.url)) as answer:
+        return answer.read()
 
 
 def a_strict_page(street, integrity: str, address: str) -> None:
@@ -62,6 +66,13 @@ async def test_another_script_of_that_name_is_refused_by_the_browser(visitor, st
     await visitor.goes_to("/")
 
     assert await visitor.does("typeof window.twite") == "undefined"
+
+
+async def test_after_its_first_line_the_usual_address_holds_the_versioned_script(street):
+    _, _, rest = fetched(street, f"{street.gateway_url}/twite.js?s=page").partition(b"\n")
+    address, _ = versioned(street)
+
+    assert rest == fetched(street, address)
 
 
 async def test_a_page_that_names_no_consent_waits_for_it(visitor, street):

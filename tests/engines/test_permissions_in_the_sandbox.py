@@ -1,11 +1,15 @@
 """Each call asks: denied, it throws, and the log names the permission."""
 
 import pytest
-from template_stage import ALL, incoming, ran, returned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from template_stage import ALL, call, incoming, ran, returned, template
 
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.allowed import matches
 from twite.sgtm.apis import APIS
 from twite.sgtm.effects import Log
-from twite.sgtm.permissions import Grant
+from twite.sgtm.permissions import Grant, url_expression
 from twite.sgtm.template import Kind
 
 CALLS = {
@@ -178,3 +182,36 @@ def test_a_header_that_is_not_granted_cannot_be_read_under_another_spelling():
 
     assert allowed == "r"
     assert denied.error is not None
+
+
+LABELS = st.text("ab*", min_size=1, max_size=3)
+PATTERNS = st.builds(
+    "https://{}.{}{}".format,
+    LABELS,
+    LABELS,
+    st.sampled_from(["", "/", "/*", "/a", "/*/b", "/a?b=*"]),
+)
+ADDRESSES = st.builds(
+    "https://{}{}{}".format,
+    st.sampled_from(["a.b", "b.a", "a.b.a", "ab.b", "a.b@b.a", "a.b:8443"]),
+    st.sampled_from(["", "/", "/a", "/x/b", "/a/../b", "/a?b=1", "?a.b", "#a.b/"]),
+    st.sampled_from(["", "b", "/b"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PATTERNS, st.lists(ADDRESSES, min_size=1, max_size=8))
+def test_a_pattern_means_the_same_here_and_where_the_request_is_performed(pattern, addresses):
+    grant = Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [pattern]})
+    code = """
+    const ask = require('queryPermission');
+    const parseUrl = require('parseUrl');
+    return data.all.map((one) => [(parseUrl(one) || {}).href, ask('send_http', one)]);
+    """
+    engine = QuickJsEngine(template(code, grants=(grant,)))
+
+    asked = engine.start(call(fields={"all": addresses})).returned
+
+    # An address that is none has no one form, and is granted to nobody.
+    expected = [href is not None and matches((url_expression(pattern),), href) for href, _ in asked]
+    assert [granted for _, granted in asked] == expected

@@ -205,3 +205,22 @@ def test_what_is_thrown_in_a_callback_ends_the_run_with_an_error():
 
     assert turn.error == "TypeError: cannot read property 'x' of null"
     assert turn.done
+
+
+def test_a_variable_that_returns_a_promise_has_its_value_when_that_is_settled():
+    code = """
+    return require('sendHttpGet')('https://a.example/').then((answer) => answer.statusCode + 1);
+    """
+    engine = QuickJsEngine(template(code))
+
+    first = engine.start(call())
+    last = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW)
+
+    assert (first.returned, first.done) == (None, False)
+    assert (last.returned, last.done) == (201, True)
+
+
+def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_no_trouble():
+    turn = ran("return require('Promise').create((resolve, reject) => reject('x'));")
+
+    assert (turn.returned, turn.error, turn.effects) == (None, None, ())

@@ -2,21 +2,11 @@
 which the standard has come to escape."""
 
 import pytest
-from template_stage import returned
+from hypothesis import given
+from hypothesis import strategies as st
+from template_stage import call, returned, template
 
-PARTS = (
-    "href",
-    "origin",
-    "protocol",
-    "username",
-    "password",
-    "host",
-    "hostname",
-    "port",
-    "pathname",
-    "search",
-    "hash",
-)
+from twite.engines.quickjs.engine import QuickJsEngine
 
 
 def parsed(address: str) -> dict[str, object] | None:
@@ -105,3 +95,27 @@ def test_what_a_query_calls_constructor_is_a_parameter_like_others():
 
     assert found is not None
     assert found["searchParams"] == {"constructor": "1", "__proto__": "2", "toString": "3"}
+
+
+ONCE_MORE = QuickJsEngine(
+    template("""
+    const parseUrl = require('parseUrl');
+    const url = parseUrl(data.url);
+    return url === undefined ? null : [url, parseUrl(url.href)];
+    """)
+)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=40),
+        st.text("abA.:/\\?#@[]%2e0x ñ=&'\"<>^`{}|+\t", max_size=30).map("https://".__add__),
+    )
+)
+def test_what_was_brought_to_its_one_form_stays_in_it(address):
+    turn = ONCE_MORE.start(call(fields={"url": address}))
+
+    assert turn.error is None
+    if turn.returned is not None:
+        first, second = turn.returned
+        assert first == second

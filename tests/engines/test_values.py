@@ -2,8 +2,11 @@
 
 import hashlib
 import hmac
+from base64 import b64encode, urlsafe_b64encode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from template_stage import call, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -98,6 +101,30 @@ def test_sha256_is_that_of_the_utf_8(size, letter):
     assert found == hashlib.sha256(text.encode()).hexdigest()
 
 
+CODES = QuickJsEngine(
+    template("""
+    const fromBase64 = require('fromBase64');
+    const toBase64 = require('toBase64');
+    return [fromBase64(data.bytes), toBase64(data.text), fromBase64(toBase64(data.text)),
+      require('decodeUriComponent')(require('encodeUriComponent')(data.text))];
+    """)
+)
+
+
+@given(st.binary(max_size=24), st.text(st.characters(exclude_categories=["Cs"]), max_size=24))
+def test_texts_and_bytes_are_each_others_in_utf_8(given_bytes, text):
+    encoded = b64encode(given_bytes).decode()
+
+    turn = CODES.start(call(fields={"bytes": encoded, "text": text}))
+
+    assert turn.returned == [
+        given_bytes.decode("utf-8", "replace"),
+        b64encode(text.encode()).decode(),
+        text,
+        text,
+    ]
+
+
 def test_sha256_is_base64_unless_asked_otherwise_and_the_other_form_calls_back():
     code = """
     const seen = [];
@@ -114,9 +141,9 @@ def test_sha256_is_base64_unless_asked_otherwise_and_the_other_form_calls_back()
 @pytest.mark.parametrize(
     ("options", "encode"),
     [
-        ("", lambda digest: __import__("base64").urlsafe_b64encode(digest).decode().rstrip("=")),
+        ("", lambda digest: urlsafe_b64encode(digest).decode().rstrip("=")),
         (", {outputEncoding: 'hex'}", lambda digest: digest.hex()),
-        (", {outputEncoding: 'base64'}", lambda d: __import__("base64").b64encode(d).decode()),
+        (", {outputEncoding: 'base64'}", lambda digest: b64encode(digest).decode()),
     ],
 )
 def test_a_private_key_signs_and_never_shows(options, encode):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from twite.domain.errors import LedgerFull, LedgerUnavailable, Malformed
+from twite.domain.errors import AnotherByThatName, LedgerFull, LedgerUnavailable, Malformed
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
 from twite.domain.submission import Refusal
@@ -236,10 +236,34 @@ async def test_an_idempotency_key_makes_a_retry_a_duplicate():
     one = {"event": "sign_up", "twclid": "abc"}
     await desk.native(one, idempotency_key="k")
 
-    again = await desk.native(one | {"twclid": "def"}, idempotency_key="k")
+    again = await desk.native(one, idempotency_key="k")
     other = await desk.native(one, idempotency_key="l")
 
     assert (again.duplicates, other.accepted) == (1, 1)
+
+
+async def test_one_idempotency_key_is_not_for_two_requests():
+    desk = Desk()
+    one = {"event": "sign_up", "twclid": "abc"}
+    await desk.native(one, idempotency_key="k")
+
+    with pytest.raises(AnotherByThatName):
+        await desk.native(one | {"twclid": "def"}, idempotency_key="k")
+
+    assert await accounts_of(desk) == 1
+
+
+async def test_the_order_of_keys_makes_no_other_request():
+    desk = Desk()
+    await desk.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
+
+    again = await desk.native({"twclid": "abc", "event": "sign_up"}, idempotency_key="k")
+
+    assert again.duplicates == 1
+
+
+async def accounts_of(desk):
+    return sum(account.received for account in await desk.store.accounts())
 
 
 async def test_commits_that_fail_are_told_once_in_a_while():

@@ -67,7 +67,7 @@ async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count, figure):
         f"{count} bad in a batch of 500",
         f"{SEEDS} seeds, 0 good given up, 0 bad delivered; {mean:.0f} requests, {most} at most",
     )
-    assert most <= {1: 20, 2: 38, 5: 86}.get(count, 1_100)
+    assert most <= {1: 20, 2: 38, 5: 86}.get(count, 1_300)
 
 
 async def test_when_all_are_bad_none_is_given_up_since_it_may_be_the_account(figure):

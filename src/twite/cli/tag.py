@@ -123,14 +123,14 @@ def run(
             id=0, status=told.status, headers=told.headers, body=told.body, reason=told.reason
         ),
     )
-    last = turns[-1]
+    last, returned = turns[-1], _returned_by(turns)
     effects = [effect for turn in turns for effect in turn.effects]
     if as_json:
         printing.print_json(
             {
                 "effects": effects,
                 "outcome": last.outcome,
-                "returned": turns[0].returned,
+                "returned": returned,
                 "error": last.error,
                 "waiting": last.waiting,
             }
@@ -171,8 +171,9 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         kind = told.pop("effect")
         printing.say(printing.styled(kind, "bold"), f" {msgspec.json.encode(told).decode()}")
     last = turns[-1]
-    if turns[0].returned is not None:
-        printing.say(f"returned {msgspec.json.encode(turns[0].returned).decode()}")
+    returned = _returned_by(turns)
+    if returned is not None:
+        printing.say(f"returned {msgspec.json.encode(returned).decode()}")
     if last.error is not None:
         line = f" (line {code_line + last.line - 1})" if last.line is not None else ""
         printing.complain(f"Error: {last.error}{line}")
@@ -187,6 +188,11 @@ def _print_findings(file: Path, found: tuple[Warned, ...]) -> None:
         printing.say(f"{place}: {one.message} ", printing.styled(f"[{one.code}]", "dim"))
     if not found:
         printing.say("Nothing to say.")
+
+
+def _returned_by(turns: tuple[Turn, ...]) -> Tree:
+    """Return what the code returned: by its first turn, or by the one that settled a promise."""
+    return next((turn.returned for turn in turns if turn.returned is not None), None)
 
 
 def _object(text: str, option: str) -> dict[str, Tree]:

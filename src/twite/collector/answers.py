@@ -22,6 +22,7 @@ CODES: Final[dict[str, str]] = {
     "headers_too_large": "the request's headers are larger than they may be",
     "http_malformed": "the bytes are not an HTTP/1.1 request",
     "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
+    "idempotency_key_reused": "another request, saying something else, had this Idempotency-Key",
     "key_missing": "the request carries no key",
     "key_wrong": "the key is not one of the configuration's",
     "ledger_full": "more is waiting for the disk than memory may hold",

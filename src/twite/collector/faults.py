@@ -3,7 +3,7 @@
 import traceback
 
 from twite.collector.answers import Answer, Refused, again, error
-from twite.domain.errors import LedgerFull, LedgerUnavailable, Malformed
+from twite.domain.errors import AnotherByThatName, LedgerFull, LedgerUnavailable, Malformed
 from twite.gateway.notices import Observer, Troubled
 
 
@@ -13,16 +13,24 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> Answer:
     Of the unexpected, only its kind and place are told: its words could hold a person.
     """
     match fault:
-        case Refused(answer=answer):
-            return answer
+        case Refused():
+            answer = fault.answer
         case Malformed(code=code, message=message, path=path):
-            return error(413 if code == "too_many" else 400, code, message, path=path)
+            answer = error(413 if code == "too_many" else 400, code, message, path=path)
+        case AnotherByThatName():
+            answer = error(409, "idempotency_key_reused")
         case LedgerFull(retry_after=seconds):
-            return again(429, "ledger_full", seconds)
+            answer = again(429, "ledger_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
-            return again(503, "ledger_unavailable", seconds)
+            answer = again(503, "ledger_unavailable", seconds)
         case RecursionError() | UnicodeError():
-            return error(400, "body_unreadable")
+            answer = error(400, "body_unreadable")
+        case _:
+            answer = _unexpected(fault, where, observer)
+    return answer
+
+
+def _unexpected(fault: Exception, where: str, observer: Observer) -> Answer:
     frames = traceback.extract_tb(fault.__traceback__)
     place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     observer.see(Troubled(where=where, reason=f"{type(fault).__name__}{place}"))

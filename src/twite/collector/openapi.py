@@ -106,7 +106,7 @@ def _submit() -> Json:
                 "On disk. Some conversions may be rejected all the same.", Receipted
             ),
             "422": json_answer("No conversion of it could be kept.", Receipted),
-            **errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
+            **errors("400", "401", "408", "409", "413", "415", "429", "431", "500", "503"),
         },
     }
 

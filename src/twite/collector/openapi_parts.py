@@ -19,6 +19,7 @@ _WHY: Final = {
     "408": "The request did not arrive in time. The connection is closed.",
     "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
     "415": "Not declared as JSON, or in an encoding that is not read here.",
+    "409": "Another request, saying something else, had this Idempotency-Key.",
     "422": "Of the right shape, and of no use: the codes say why.",
     "429": "Too fast: more is waiting for the disk, or in hand, than may be.",
     "431": "The headers are too large. The connection is closed.",

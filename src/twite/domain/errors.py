@@ -2,7 +2,8 @@
 
 TwiteError
 ├── SenderError             the one who submitted: another try changes nothing
-│   └── Malformed           not JSON, or not the shape; nothing of it was kept
+│   ├── Malformed           not JSON, or not the shape; nothing of it was kept
+│   └── AnotherByThatName   another request had its idempotency key; nothing of it was kept
 ├── OperatorError           whoever runs Twite
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
@@ -37,6 +38,10 @@ class Malformed(SenderError):
         self.code = code
         self.path = path
         self.message = message
+
+
+class AnotherByThatName(SenderError):
+    """Another request, saying something else, went by the same idempotency key."""
 
 
 class OperatorError(TwiteError):

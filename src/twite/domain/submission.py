@@ -61,6 +61,17 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[Fault, ...]
 
 
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The name a client gave its request, so that it can be told from another under that name.
+
+    `key` is a digest of the source and the client's key, `said` one of what it said under it; both
+    are 16 bytes.
+    """
+
+    key: bytes
+    said: bytes
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What the ledger commits in one transaction.
 
@@ -77,12 +88,18 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     sightings: tuple[Sighting, ...] = ()
+    idempotency: Idempotency | None = None
 
     def __repr__(self) -> str:
         return f"Submission({self.receipt}, {self.source}, {self.entries!r}, {self.refusals!r})"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What the commit made of it: the indexes that were duplicates; all other entries are new."""
+    """What the commit made of it: the indexes that were duplicates; all other entries are new.
+
+    `conflict` is whether another request went by its name within the dedup window: nothing of it
+    was kept then.
+    """
 
     duplicates: tuple[int, ...] = ()
+    conflict: bool = False

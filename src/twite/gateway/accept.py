@@ -9,10 +9,10 @@ import msgspec
 from twite.consent.verdict import judging
 from twite.domain.consent import Judge, person_keys
 from twite.domain.destination import Destination, Source
-from twite.domain.errors import LedgerUnavailable
+from twite.domain.errors import AnotherByThatName, LedgerUnavailable
 from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Door, Ignored, Refusal, Submission
+from twite.domain.submission import Door, Idempotency, Ignored, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.consents import Listed
 from twite.gateway.entries import Remark, judged, of_x, sorted_out
@@ -113,7 +113,8 @@ class Accept:
     ) -> Receipt:
         """Accept a submission in our own format.
 
-        Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        Raises Malformed, AnotherByThatName, LedgerFull, LedgerUnavailable; nothing of it was kept
+        then.
         """
         now = self._wall.now()
         reading = native.read(
@@ -125,7 +126,10 @@ class Accept:
             idempotency_key=idempotency_key,
             consent=self._judge(source, now),
         )
-        return await self._keep(reading, source=source, door=Door.NATIVE)
+        name = None
+        if idempotency_key is not None:
+            name = native.named(body, source=source.name, key=idempotency_key, salt=self._salt)
+        return await self._keep(reading, source=source, door=Door.NATIVE, idempotency=name)
 
     async def found(
         self, found: Found, *, source: Source, door: Door, twins: Sequence[Twin] = ()
@@ -156,6 +160,7 @@ class Accept:
         door: Door,
         ignored: tuple[Ignored, ...] = (),
         twins: Sequence[Twin] = (),
+        idempotency: Idempotency | None = None,
     ) -> Receipt:
         now = self._clock.now()
         entries, refusals, remarks = sorted_out(reading.results)
@@ -169,6 +174,7 @@ class Accept:
             refusals=refusals,
             ignored=ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
+            idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
         duplicates = await self._record(submission, len(suppressed))
@@ -249,6 +255,8 @@ class Accept:
                 self._observer.see(Troubled(where="ledger", reason=error.reason))
             raise
         self._failed = None
+        if recorded.conflict:
+            raise AnotherByThatName("another request went by this idempotency key")
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
         duplicates = recorded.duplicates

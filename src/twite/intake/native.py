@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from twite.domain.consent import Judge
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
+from twite.domain.submission import Idempotency
 from twite.intake.found import Found
 from twite.intake.native_conversion import Context, Read, read_one
 from twite.intake.native_shape import Many, Native
@@ -112,6 +114,18 @@ def judge(
     if found.hit is not None:
         kept["hit"] = found.hit
     return Reading(results=results, body=without_emails(_ENCODER.encode(kept)))
+
+
+def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
+    """Return the name of a request that could be read, and what it says under it.
+
+    The order of keys in an object, and white space, say nothing.
+    """
+    said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return Idempotency(
+        key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
+        said=blake2b(said, key=salt, digest_size=16).digest(),
+    )
 
 
 def _is_batch(body: bytes) -> bool:

@@ -96,7 +96,11 @@ class Outcome(StrEnum):
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn brought. `error` is what was thrown, or which limit was passed.
 
-    `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds) at which
+    What was asked for before something was thrown stands, as it does in Google's sandbox; after a
+    limit was passed there is none of it.
+
+    `returned` is told once: by the first turn, or by the one that settles the promise that was
+    returned. `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds) at which
     a promise runs out. `done` when neither is. An error ends the run.
     """
 

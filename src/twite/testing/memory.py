@@ -64,6 +64,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None
         self._window = dedup_window
+        self._names: dict[bytes, tuple[bytes, int]] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
         self._pauses: dict[str, Pause] = {}
@@ -82,6 +83,8 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
     async def record(self, submission: Submission) -> Recorded:
         if self.refuse is not None:
             raise self.refuse
+        if self._other_by_that_name(submission):
+            return Recorded(conflict=True)
         self._note(submission)
         self._sight(submission.sightings)
         duplicates = []
@@ -102,6 +105,17 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
             counted["received"] += 1
             counted["rejected"] += 1
         return Recorded(duplicates=tuple(duplicates))
+
+    def _other_by_that_name(self, submission: Submission) -> bool:
+        name = submission.idempotency
+        if name is None:
+            return False
+        said, at = self._names.get(name.key, (name.said, submission.received_at))
+        if at < submission.received_at - self._window:
+            said = name.said
+        if said == name.said:
+            self._names[name.key] = name.said, submission.received_at
+        return said != name.said
 
     async def claim(self, claim: Claim) -> Batch | None:
         due = sorted(

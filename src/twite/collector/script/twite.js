@@ -176,8 +176,7 @@ let heard = 0;
 
 const learn = (words, given) => {
   Object.keys(given).filter((called) => /^ad_|_storage$/.test(called)).forEach((called) => {
-    const word = given[called];
-    words[called] = word === true ? 'granted' : word === false ? 'denied' : String(word);
+    words[called] = {true: 'granted', false: 'denied'}[given[called]] || given[called];
   });
   return words;
 };
@@ -312,7 +311,7 @@ const convert = (event, given, at, url) => {
     event: event,
     value: number(given.value),
     currency: text(given.currency),
-    contents: [].concat(given.contents || []).map((line) => ({
+    contents: [].concat(given.contents || []).filter(Boolean).map((line) => ({
       id: text(line.id),
       name: text(line.name),
       price: number(line.price),

@@ -17,6 +17,7 @@ from twite.stores.sqlite.damage import is_final
 
 _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
+_TOLD_FROM: Final = 8
 _PASSES: Final = 4
 _UNNOTICED: Final = 0.01  # seconds that a commit may wait
 
@@ -32,14 +33,19 @@ class Checkpoints:
         log_limit: int = _LOG_LIMIT,
         synced: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None] = lambda _error: None,
+        grown: Callable[[int], None] = lambda _size: None,
     ) -> None:
         """`turn` is the writer's; it is taken when the log must be cut to size (in bytes).
 
-        `synced` is called a few times a second while something is written; `failed` is told, on the
-        event loop's thread, when the file or the disk is not to be trusted any more.
+        `synced` is called a few times a second while something is written. On the event loop's
+        thread, `failed` is told when the file or the disk is not to be trusted any more, and
+        `grown` how large the log is (bytes) each time that it has doubled since it should have
+        started over: a reader that does not end keeps it.
         """
         self._synced = synced
         self._failed = failed
+        self._grown = grown
+        self._told_of = _TOLD_FROM * log_limit
         self._loop = asyncio.get_running_loop()
         self._cutting = False
         self._path = path
@@ -98,6 +104,16 @@ class Checkpoints:
         self._cutting = False
         with self._turn:
             self._checkpoint(connection, kind)
+        self._mind_the_size()
+
+    def _mind_the_size(self) -> None:
+        size = self._size()
+        if size < self._log_limit * _TOLD_FROM:
+            self._told_of = self._log_limit * _TOLD_FROM
+        elif size >= self._told_of:
+            self._told_of = 2 * size
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._grown, size)
 
     def _size(self) -> int:
         try:

@@ -65,7 +65,7 @@ class Keys:
     def __init__(self, run: Run, *, window: int, fresh: int) -> None:
         """`window` is the dedup window in milliseconds; `fresh` is how many keys memory keeps."""
         self._run = run
-        self._window = window
+        self.window = window
         self._fresh = fresh
         self._buckets: list[dict[bytes, int]] = [{} for _ in range(_BUCKETS)]
         self._round = self._round_before = _Round(
@@ -184,8 +184,8 @@ class Keys:
         }
 
         def holds(holder: int, at: int) -> bool:
-            taken_at, pending = holdings.get(holder, (at - self._window - 1, 0))
-            return bool(pending) or taken_at >= at - self._window
+            taken_at, pending = holdings.get(holder, (at - self.window - 1, 0))
+            return bool(pending) or taken_at >= at - self.window
 
         return holds
 

@@ -6,13 +6,14 @@ from typing import Final
 import msgspec
 
 from twite.domain.submission import Entry, Recorded, Submission
-from twite.stores.sqlite import ignored, sightings
+from twite.stores.sqlite import idempotency, ignored, sightings
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
 _NEW: Final = Recorded()
+_CONFLICT: Final = Recorded(conflict=True)
 
 
 def record(book: Book, submissions: Sequence[Submission]) -> list[Recorded]:
@@ -43,9 +44,16 @@ class _Page:
         # Where each submission's ids begin, and the places of its entries.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []
+        # Places in `_taken` of those that are not: another request has their name.
+        self._conflicts: set[int] = set()
 
     def add(self, submission: Submission) -> None:
         book = self._book
+        if submission.idempotency is not None and idempotency.conflicts(book, submission):
+            self._conflicts.add(len(self._taken))
+            self._firsts.append(0)
+            self._taken.append(submission)
+            return
         entries = submission.entries
         self._sightings += submission.sightings
         if submission.ignored:
@@ -137,17 +145,19 @@ class _Page:
         return late
 
     def _recorded(self, duplicates: Mapping[int, int]) -> list[Recorded]:
-        if not duplicates:
+        if not duplicates and not self._conflicts:
             return [_NEW] * len(self._taken)
         return [
-            Recorded(
+            _CONFLICT
+            if place in self._conflicts
+            else Recorded(
                 duplicates=tuple(
                     entry.index
                     for id_, entry in enumerate(submission.entries, first)
                     if id_ in duplicates
                 )
             )
-            for first, submission in zip(self._firsts, self._taken, strict=True)
+            for place, (first, submission) in enumerate(zip(self._firsts, self._taken, strict=True))
         ]
 
     def _counts(self, account: int) -> list[int]:

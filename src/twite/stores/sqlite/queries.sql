@@ -172,6 +172,20 @@ DELETE FROM ignored WHERE day < :before;
 SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
 ORDER BY day, source, door, name, reason;
 
+-- name: request_named
+-- What the request of that name said, unless that is long ago.
+SELECT said FROM request_name WHERE key = :key AND at >= :before;
+
+-- name: name_request
+-- A request has a name.
+INSERT INTO request_name (key, said, at) VALUES (:key, :said, :at)
+ON CONFLICT (key) DO UPDATE SET said = excluded.said, at = excluded.at;
+
+-- name: forget_request_names
+-- The oldest names, a few at a time.
+DELETE FROM request_name WHERE id IN (
+  SELECT id FROM request_name WHERE id <= (SELECT min(id) + 8 FROM request_name) AND at < :before);
+
 -- name: promote
 -- Postponed deliveries whose time has come are ready.
 UPDATE outbox SET due_at = NULL

@@ -18,7 +18,7 @@ from twite.domain.ignored import IgnoredTally
 from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
 from twite.domain.traffic import Hour
-from twite.gateway.notices import Moved, Observer, Silent
+from twite.gateway.notices import Moved, Observer, Silent, Troubled
 from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
 from twite.stores.sqlite import alarms, desk, limits, outbox
 from twite.stores.sqlite.book import Book, leases_of
@@ -109,7 +109,14 @@ class SQLiteStore(ConsentRows):
             turn = threading.Lock()
             told: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
             failed = partial(_end, told, path)
-            checkpoints = Checkpoints(path, turn=turn, synced=mark.sync, failed=failed)
+            watching = observer or Silent()
+            checkpoints = Checkpoints(
+                path,
+                turn=turn,
+                synced=mark.sync,
+                failed=failed,
+                grown=lambda size: watching.see(Troubled(where="log", reason=_grown(size))),
+            )
             writer = Writer(
                 open_book=partial(
                     _open_book,
@@ -149,7 +156,7 @@ class SQLiteStore(ConsentRows):
             upkeep=upkeep,
             mark=mark,
             opened=opened,
-            observer=observer or Silent(),
+            observer=watching,
             failed=told,
             opted_out=opted_out,
         )
@@ -296,6 +303,13 @@ def _passes(error: LedgerUnavailable) -> bool:
 
 def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> Book:
     return Book(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
+
+
+def _grown(size: int) -> str:
+    return (
+        f"the write-ahead log has grown to {size >> 20} MiB, since something reads the database and "
+        "does not end: end it (a backup ends by itself)"
+    )
 
 
 def _end(told: asyncio.Future[StoreUnusable], path: str, error: Exception) -> None:

@@ -3,11 +3,14 @@
 
 import asyncio
 
+import msgspec
+
+from twite.domain.account import total
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import (
     State,
 )
-from twite.domain.submission import Recorded
+from twite.domain.submission import Idempotency, Recorded
 from twite.domain.times import HOUR
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import (
@@ -47,6 +50,44 @@ class RecordingLaws:
         )
 
         assert recorded == Recorded(duplicates=(7,))
+
+    async def test_another_request_under_the_same_name_is_refused_whole(self, store: Store) -> None:
+        name = Idempotency(key=b"k" * 16, said=b"a" * 16)
+        other = Idempotency(key=b"k" * 16, said=b"b" * 16)
+        first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
+        second = msgspec.structs.replace(
+            a_submission(an_entry("order-2"), receipt="r2"), idempotency=other
+        )
+        await store.record(first)
+
+        refused = await store.record(second)
+
+        assert refused == Recorded(conflict=True)
+        assert total(await store.accounts()).received == 1
+        assert await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-2") == []
+
+    async def test_the_same_request_under_its_name_is_a_duplicate(self, store: Store) -> None:
+        name = Idempotency(key=b"k" * 16, said=b"a" * 16)
+        first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
+        await store.record(first)
+
+        again = await store.record(msgspec.structs.replace(first, receipt="r2"))
+
+        assert again == Recorded(duplicates=(0,))
+
+    async def test_a_name_is_free_again_after_the_dedup_window(self, store: Store) -> None:
+        name = Idempotency(key=b"k" * 16, said=b"a" * 16)
+        other = Idempotency(key=b"k" * 16, said=b"b" * 16)
+        first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
+        later = msgspec.structs.replace(
+            a_submission(an_entry("order-2"), receipt="r2", received_at=NOW + DEFAULT_WINDOW + 1),
+            idempotency=other,
+        )
+        await store.record(first)
+
+        recorded = await store.record(later)
+
+        assert recorded == Recorded()
 
     async def test_another_event_or_pixel_is_no_duplicate(self, store: Store) -> None:
         recorded = await store.record(

@@ -42,6 +42,11 @@ class SandboxPromise {
     return promise.#state === 0;
   }
 
+  // What it was fulfilled with.
+  static value(promise) {
+    return promise.#state === 1 ? promise.#value : undefined;
+  }
+
   static resolve(promise, value) {
     if (promise.#state !== 0) return;
     if (promise === value) return SandboxPromise.reject(promise, new TypeError('a promise awaits itself'));

@@ -47,7 +47,8 @@ function utf8Wide(text) {
   return bytes;
 }
 
-// Bytes that are not UTF-8 become U+FFFD, as everywhere on the web.
+// The WHATWG's decoder: of what is not UTF-8 each longest part that could have begun a character
+// becomes one U+FFFD.
 function fromUtf8(bytes) {
   let text = '';
   for (let at = 0; at < bytes.length; ) {
@@ -56,17 +57,19 @@ function fromUtf8(bytes) {
       text += String.fromCharCode(first);
       continue;
     }
-    const more = first >= 0xf0 && first < 0xf5 ? 3 : first >= 0xe0 ? 2 : first >= 0xc2 ? 1 : 0;
-    let code = more && first < 0xf5 ? first & (0x3f >> more) : -1;
-    let read = 0;
-    while (code >= 0 && read < more && (bytes[at + read] & 0xc0) === 0x80) {
-      code = (code << 6) | (bytes[at + read++] & 63);
+    let more = first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : 3;
+    if (first < 0xc2 || first > 0xf4) more = 0;
+    let code = first & (0x3f >> more);
+    let least = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+    let most = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+    let left = more;
+    while (left > 0 && bytes[at] >= least && bytes[at] <= most) {
+      code = (code << 6) | (bytes[at++] & 63);
+      least = 0x80;
+      most = 0xbf;
+      left--;
     }
-    const least = [0, 0x80, 0x800, 0x10000][more];
-    const whole = code >= 0 && read === more && code >= least && code <= 0x10ffff;
-    const surrogate = code >= 0xd800 && code < 0xe000;
-    text += whole && !surrogate ? String.fromCodePoint(code) : '\ufffd';
-    if (whole) at += read;
+    text += more > 0 && left === 0 ? String.fromCodePoint(code) : '\ufffd';
   }
   return text;
 }

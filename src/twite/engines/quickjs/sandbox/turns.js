@@ -63,6 +63,8 @@ function start(text, eventText) {
   return turn(run, () => {
     run.returned = program(require, fieldsOf(run));
     run.starting = false;
+    // A variable may return a promise: its value is told in the turn that settles it.
+    if (SandboxPromise.is(run.returned)) run.returned.then(undefined, () => undefined);
   });
 }
 
@@ -78,7 +80,6 @@ function resume(text) {
   const run = runs.get(id);
   if (!run) return JSON.stringify({ run: id, error: 'the run is not known: it ended, or a limit was passed' });
   run.now = now;
-  run.returned = undefined;
   return turn(run, () => {
     run.starting = false;
     for (const answer of answers) {
@@ -183,11 +184,19 @@ function toldOf(run, wake) {
   if (run.error) turn.error = run.error;
   if (run.line) turn.line = run.line;
   if (wake !== null && !run.error) turn.wake_at = wake;
-  if (run.returned !== undefined) turn.returned = orUndefined(copied)(run.returned);
+  if (run.returned !== undefined) tellReturned(run, turn);
   const text = JSON.stringify(turn);
   if (text.length <= limits.output) return text;
   runs.delete(run.id);
   return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
+}
+
+function tellReturned(run, turn) {
+  if (SandboxPromise.is(run.returned)) {
+    if (SandboxPromise.waits(run.returned)) return;
+    turn.returned = orUndefined(copied)(SandboxPromise.value(run.returned));
+  } else turn.returned = orUndefined(copied)(run.returned);
+  run.returned = undefined; // told once
 }
 
 function enter(act, first, second) {

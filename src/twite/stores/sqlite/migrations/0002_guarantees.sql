@@ -66,3 +66,11 @@ INSERT INTO pruning (id, bodies, lives, key, rested_at) VALUES (1, 0, 0, x'', 0)
 CREATE TABLE straggler (
   delivery INTEGER PRIMARY KEY
 );
+
+-- What requests with an Idempotency-Key said: another request under the same key is refused.
+CREATE TABLE request_name (
+  id INTEGER PRIMARY KEY,
+  key BLOB NOT NULL UNIQUE, -- a digest of the source and its key
+  said BLOB NOT NULL,       -- a digest of the request
+  at INTEGER NOT NULL
+);

@@ -1,0 +1,86 @@
+"""A disk that does not confirm: the gateway ends with a sentence, and the next start goes on.
+
+The system's own fdatasync and fsync are put aside for the process by a small library that is built
+here: it fails while a file is there.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+from house import ENVIRONMENT, Gateway, wait_for
+
+from twite.testing.emulator import running_emulator
+
+FAILING = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int fails(void) {
+  const char *file = getenv("SYNC_FAILS_WHILE");
+  return file && access(file, F_OK) == 0;
+}
+
+#define FAILING(name)                                   \
+  int name(int fd) {                                    \
+    static int (*real)(int);                            \
+    if (!real) real = (int (*)(int))dlsym(RTLD_NEXT, #name); \
+    if (fails()) { errno = EIO; return -1; }            \
+    return real(fd);                                    \
+  }
+
+FAILING(fsync)
+FAILING(fdatasync)
+"""
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """Return the file that makes each sync of a gateway fail."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("takes a C compiler")
+    source, library = tmp_path / "failing.c", tmp_path / "failing.so"
+    source.write_text(FAILING)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    file = tmp_path / "now"
+    monkeypatch.setitem(ENVIRONMENT, "LD_PRELOAD", str(library))
+    monkeypatch.setitem(ENVIRONMENT, "SYNC_FAILS_WHILE", str(file))
+    return file
+
+
+def post(gateway, name):
+    conversions = [
+        {"event": "purchase", "conversion_id": f"{name}-{number}", "email": "a@example.com"}
+        for number in range(20)
+    ]
+    return gateway.post({"conversions": conversions})[0]
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(120)
+def test_after_a_failed_sync_the_process_ends_and_the_next_goes_on(tmp_path, failing):
+    with (
+        running_emulator("rate_limit=1000000000", "dedup_scope=all") as x,
+        Gateway(tmp_path, x.url) as gateway,
+    ):
+        first = post(gateway, "first")
+        gateway.drained()
+        failing.touch()
+        refused = post(gateway, "refused")
+        wait_for(lambda: gateway.process.poll() is not None, seconds=30)
+        code = gateway.process.returncode
+        failing.unlink()
+        gateway.start()
+        again = post(gateway, "refused")
+        balance = gateway.drained()
+        ids = x.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+
+    assert (first, refused, again, code) == (202, 503, 202, 1)
+    assert "the disk did not confirm a write" in gateway.log()
+    assert {many["counted"] for many in ids.values()} == {1}
+    assert len(ids) == 40
+    assert (balance["balance"], balance["dead"], balance["held"]) == (0, 0, 0)

@@ -1,0 +1,90 @@
+"""The write-ahead log stays small, whoever reads."""
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from twite.stores.sqlite import SQLiteReader
+from twite.stores.sqlite.checkpoints import Checkpoints
+from twite.stores.sqlite.connection import connect_writer, create
+from twite.stores.sqlite.schema import migrate
+
+LIMIT = 128 * 1024
+# What may be written while one checkpoint is under way, on a busy machine.
+SLACK = 8
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+class Log:
+    """A writer with checkpoints beside it, and how large the log has been."""
+
+    def __init__(self, path):
+        create(path)
+        self.file = Path(f"{path}-wal")
+        self.writer = connect_writer(path)
+        migrate(self.writer, path)
+        self.writer.execute("CREATE TABLE filling (id INTEGER PRIMARY KEY, text BLOB)")
+        self.turn = threading.Lock()
+        self.told = []
+        self.checkpoints = Checkpoints(
+            path, turn=self.turn, log_limit=LIMIT, grown=self.told.append
+        )
+        self.checkpoints.start()
+
+    async def fill(self, commits):
+        """Commit a page and more each time; return the largest size of the log."""
+        largest = 0
+        for number in range(commits):
+            with self.turn:
+                self.writer.execute(
+                    "INSERT OR REPLACE INTO filling VALUES (?, randomblob(6000))", (number % 20,)
+                )
+            self.checkpoints.wake()
+            largest = max(largest, self.file.stat().st_size)
+            if number % 8 == 7:
+                await asyncio.sleep(0.3)
+        return largest
+
+    async def close(self):
+        await asyncio.to_thread(self.checkpoints.close)
+        self.writer.close()
+
+
+async def test_a_reader_that_is_only_open_keeps_nothing(path):
+    log = Log(path)
+    reader = await SQLiteReader.open(path)
+    await reader.accounts()
+
+    largest = await log.fill(64)
+
+    await reader.accounts()
+    await reader.close()
+    await log.close()
+    assert largest < SLACK * LIMIT
+    assert log.told == []
+
+
+async def test_a_reader_that_does_not_end_is_told_and_the_log_is_reused_after_it(path):
+    log = Log(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM filling").fetchone()
+        held = await log.fill(100)
+        await asyncio.sleep(0.5)
+    told = list(log.told)
+
+    after = await log.fill(64)
+
+    await log.close()
+    assert held > 8 * LIMIT
+    assert len(told) >= 1
+    # It does not grow any more: what is in it is written over.
+    assert after <= held + 2 * LIMIT
