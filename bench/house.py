@@ -49,7 +49,9 @@ class House:
             self.database = self.store
             if self.store.stat().st_size < _COPIED_BELOW:
                 self.database = self.folder / "twite.db"
-                shutil.copyfile(self.store, self.database)
+                # With its mark: without, what is pending would be held.
+                for suffix in ("", ".epoch"):
+                    shutil.copyfile(f"{self.store}{suffix}", f"{self.database}{suffix}")
             if self.queued:
                 asyncio.run(fill.queue(self.database, self.queued, fresh(self.queued)))
             else:

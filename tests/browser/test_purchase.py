@@ -249,6 +249,20 @@ async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street
     assert found == [digest if isinstance(digest, str) else None for digest in expected]
 
 
+async def test_without_web_crypto_the_person_is_left_out_and_the_sale_is_not(visitor, street):
+    await visitor.context.add_init_script(
+        "Object.defineProperty(crypto, 'subtle', {value: undefined})"
+    )
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(bought("order-http"))
+    await until(lambda: street.counted("order-http") == BY_API)
+
+    [conversion] = await visitor.sends()
+    assert [name for name in conversion if "sha256" in name or name in ("email", "phone")] == []
+
+
 async def test_no_person_leaves_the_browser_as_they_are_written(visitor, street):
     street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
 
