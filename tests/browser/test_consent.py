@@ -184,6 +184,19 @@ async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
     assert (list(before), await visitor.cookies()) == (["_twite"], {})
 
 
+async def test_who_agrees_again_has_the_click_kept_again(visitor, street):
+    a_page(street, source="page", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: len(visitor.beacons()) == 2)
+    await visitor.does("twite('consent', {ad_storage: 'granted'})")
+    await visitor.hears()
+
+    assert (await visitor.cookies())["_twite"].endswith(TWCLID)
+
+
 async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
     a_page(street, GTAG + DENIED, data_pixel="off")
 

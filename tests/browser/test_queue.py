@@ -189,6 +189,28 @@ async def test_what_is_too_old_is_given_up(visitor, page):
     assert await visitor.kept() == []
 
 
+async def test_a_queue_that_somebody_spoilt_stops_nothing(visitor, page):
+    await visitor.goes_to("/elsewhere")
+    await visitor.does("localStorage['twite:0'] = '{'; localStorage['twite.seen'] = '{'; 0")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-spoilt"))
+
+    await until(lambda: page.counted("order-spoilt") == BY_API)
+
+
+async def test_a_call_that_is_none_takes_no_other_with_it(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does("twite({}, {email: 'a@example.com', value: {}, search: [], order_id: 5})")
+    await visitor.does("twite('consent', {ad_personalization: ['granted']})")
+    await visitor.does(bought("order-beside"))
+    await visitor.waits_for_a_failure()
+    await visitor.context.set_offline(False)
+
+    await until(lambda: page.counted("order-beside") == BY_API)
+
+
 async def test_when_it_happened_is_right_though_the_browsers_clock_is_not(visitor, page):
     await visitor.context.add_init_script("const now = Date.now; Date.now = () => now() - 9e10")
 

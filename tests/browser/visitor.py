@@ -128,7 +128,7 @@ class Visitor:
         return {cookie["name"]: cookie["value"] for cookie in await self.context.cookies()}
 
 
-async def until(ready: Callable[[], bool], *, seconds: float = 10.0) -> None:
+async def until(ready: Callable[[], bool], *, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while True:
         # What the browser tells of comes in here.

@@ -11,8 +11,8 @@ from twite.domain.account import Account, Life
 from twite.domain.destination import Destination, Source
 from twite.domain.ignored import IgnoredTally
 from twite.domain.secret import Secret
-from twite.gateway.choose import Choose
 from twite.gateway.accept import Receipt, XReceipt
+from twite.gateway.choose import Choose
 from twite.gateway.notices import Notice
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.memory import MemoryStore

@@ -12,6 +12,7 @@ from twite.gateway.notices import (
     Misdated,
     Moved,
     Paused,
+    Presented,
     Told,
     Troubled,
 )
@@ -36,6 +37,7 @@ EVERY_NOTICE = (
     ),
     Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited=(5,)),
     Paused(pixel=PIXEL, reason="404"),
+    Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),
     Misdated(offset=7_000),
     Troubled(where="sweep", reason="full"),
     Alerted(alert=ALERT, phase=Phase.OPENED),

@@ -192,6 +192,14 @@ def test_what_is_worth_more_than_a_page_may_say_is_ignored(value, kept):
     assert found.ignored == (() if kept else (Ignored(name="purchase", reason="value_limit"),))
 
 
+def test_a_value_does_not_pass_its_limit_in_another_spelling():
+    body = rb'{"conversions":[{"event":"purchase","value":" \u0035\u0030\u0031","currency":"EUR"}]}'
+
+    found = read(body, seen(value_limit=Decimal(500))).found
+
+    assert found.ignored == (Ignored(name="purchase", reason="value_limit"),)
+
+
 @pytest.mark.parametrize("twin", [None, "", "sideways", "absent"])
 def test_a_twin_that_is_not_known_was_not_given(twin):
     assert read(a_message({"twin": twin}), seen()).twins == (Twin.ABSENT,)

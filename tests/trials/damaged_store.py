@@ -3,7 +3,9 @@
 import asyncio
 import random
 import shutil
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -62,12 +64,15 @@ class Verdict(msgspec.Struct):
         return bool(self.missing) and not (self.refused or self.told)
 
 
-def make(folder: Path) -> Truth:
-    """Leave the files of a store whose process was killed, some of it in the log alone."""
-    return asyncio.run(_made(folder))
+def make(folder: Path, *, moved: bool) -> Truth:
+    """Leave the files of a store whose process was killed.
+
+    Some of it is in the log alone, or all of it was `moved` into the database before the end.
+    """
+    return asyncio.run(_made(folder, moved=moved))
 
 
-async def _made(folder: Path) -> Truth:
+async def _made(folder: Path, *, moved: bool) -> Truth:
     made = folder / "made"
     made.mkdir()
     store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
@@ -82,6 +87,9 @@ async def _made(folder: Path) -> Truth:
         if number % 50 == 49:
             await _deliver(store, truth, 30)
     await store.claim(_wish(60))
+    if moved:
+        with closing(sqlite3.connect(made / "twite.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     for suffix in SUFFIXES:
         shutil.copyfile(f"{made}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
     await store.close()

@@ -27,14 +27,17 @@ def shares():
 @pytest.mark.timeout(1_500 if TRIAL else 300)
 @pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"from-{seeds[0]}")
 def test_damage_is_found_contained_and_never_sent(tmp_path, seeds):
-    source = tmp_path / "source"
-    source.mkdir()
-    truth = make(source)
+    sources = {moved: tmp_path / f"source-{moved}" for moved in (False, True)}
+    truths = {}
+    for moved, source in sources.items():
+        source.mkdir()
+        truths[moved] = make(source, moved=moved)
     verdicts = []
     for seed in seeds:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        verdicts.append(judge(source, folder, truth, seed))
+        moved = seed % 4 > 1
+        verdicts.append(judge(sources[moved], folder, truths[moved], seed))
         shutil.rmtree(folder)
 
     altered = [one.seed for one in verdicts if one.altered]

@@ -45,7 +45,8 @@ trusted_proxies = ["127.0.0.1/32"]
 url = "sqlite:twite.db"
 # How long a conversion id is remembered; never under 48 hours:
 # dedup_window = "7d"
-# How long bodies and identifiers of settled conversions are kept, the rest of them, and what is dead:
+# How long bodies and identifiers of settled conversions are kept, the rest of them, and what is
+# dead:
 # keep_bodies = "72h"
 # keep_lives = "30d"
 # keep_dead = "30d"

@@ -38,6 +38,7 @@ CODES: Final[dict[str, str]] = {
     "too_many_connections": "more connections are open than may be",
     "too_slow": "the request did not arrive in time",
     "unexpected": "a fault of Twite's own; nothing of the request was kept",
+    "vault_closed": "there is no key, or another one, to open the vault with",
 }
 
 JSON: Final = (b"content-type", b"application/json")

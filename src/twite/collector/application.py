@@ -11,7 +11,7 @@ from twite.collector.answers import Answer, Gone, Refused, send_answer
 from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
 from twite.collector.beacon import PATH as BEACON_PATH
 from twite.collector.choices import ChoiceRoute, Chooses
-from twite.collector.desk import DeskRoute
+from twite.collector.desk import DeskRoute, KeepsLogins
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
 from twite.collector.keys import Keys
@@ -67,6 +67,7 @@ class Collector:
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
         desk_token: Secret | None = None,
+        logins: KeepsLogins | None = None,
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
@@ -136,7 +137,9 @@ class Collector:
             lives=Lives(records=records, destinations=destinations, clock=clock),
             overlap=OverlapRoute(sightings=sightings, destinations=destinations, clock=clock),
             choices=ChoiceRoute(choose),
-            desk=DeskRoute(desk=desk, clock=clock, token=desk_token, body_limit=limits.body),
+            desk=DeskRoute(
+                desk=desk, clock=clock, token=desk_token, body_limit=limits.body, logins=logins
+            ),
             keys=keys,
             ready=self._why_not_ready,
             metrics=metrics,
@@ -178,9 +181,7 @@ class Collector:
             answer = self._answer_to(path, fault)
         await send_answer(scope, send, answer)
 
-    async def _of_pages_and_tags(
-        self, path: str, scope: Scope, receive: Receive
-    ) -> Answer | None:
+    async def _of_pages_and_tags(self, path: str, scope: Scope, receive: Receive) -> Answer | None:
         """Return the answer of a door for pages and tags; None where it is none of them."""
         if path == BEACON_PATH:
             return await self._beacon.answer(scope, receive)

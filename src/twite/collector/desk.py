@@ -1,7 +1,7 @@
 """`POST /-/desk`: how a command of the same machine reaches the gateway that owns the store."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 from starlette.types import Receive
@@ -9,22 +9,48 @@ from starlette.types import Receive
 from twite.collector.answers import Answer, Refused, error
 from twite.collector.bodies import read_body
 from twite.collector.keys import bearer
+from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.secret import Secret
+from twite.gateway.logins import PREFIX
 from twite.gateway.ports import Clock, Desk
 
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Name = Annotated[str, msgspec.Meta(max_length=128)]
+Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
+
+
+class KeepsLogins(Protocol):
+    """Who has the vault: see gateway.logins.LoginDesk."""
+
+    async def keep(self, name: str, sealed: bytes) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Raises LedgerUnavailable."""
+        ...
+
+    async def reseal(self) -> int:
+        """Raises NotOpened, SettingsError."""
+        ...
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be done to which deliveries. `note` is the reason that discarded ones get."""
+    """What is to be done to which deliveries. `note` is the reason that discarded ones get.
 
-    do: Literal["replay", "discard"]
-    deliveries: tuple[Delivery, ...]
+    Or to the vault: `keep` puts what is `sealed` (base64) there under a `name`, `forget` takes it
+    out, `reseal` reads the key anew and seals everything with it.
+    """
+
+    do: Literal["replay", "discard", "keep", "forget", "reseal"]
+    deliveries: tuple[Delivery, ...] = ()
     note: str = ""
+    name: Name = ""
+    sealed: Sealed = b""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries it was done to."""
+    """How many deliveries, or secrets, it was done to."""
 
     done: int
 
@@ -32,8 +58,18 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 class DeskRoute:
     """Obeys whoever holds the token. Without one, or with a wrong one, there is no such route."""
 
-    def __init__(self, *, desk: Desk, clock: Clock, token: Secret | None, body_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        clock: Clock,
+        token: Secret | None,
+        body_limit: int,
+        logins: KeepsLogins | None = None,
+    ) -> None:
+        """Without `logins`, a gateway without a key, nothing is done to the vault."""
         self._desk = desk
+        self._logins = logins
         self._clock = clock
         self._token = token
         self._body_limit = body_limit
@@ -57,9 +93,27 @@ class DeskRoute:
         now = self._clock.now()
         if order.do == "replay":
             done = await self._desk.replay(order.deliveries, now=now)
-        else:
+        elif order.do == "discard":
             done = await self._desk.discard(order.deliveries, now=now, note=order.note)
+        else:
+            done = await self._of_the_vault(order)
         return Answer(status=200, body=_ENCODER.encode(Done(done=done)))
+
+    async def _of_the_vault(self, order: Order) -> int:
+        if self._logins is None:
+            raise Refused(error(409, "vault_closed"))
+        try:
+            if order.do == "reseal":
+                return await self._logins.reseal()
+            if not order.name.startswith(PREFIX):
+                raise Refused(error(400, "wrong_shape", f"a name begins with {PREFIX}"))
+            if order.do == "keep":
+                await self._logins.keep(order.name, order.sealed)
+            else:
+                await self._logins.forget(order.name)
+        except (NotOpened, SettingsError) as wrong:
+            raise Refused(error(409, "vault_closed", str(wrong))) from None
+        return 1
 
 
 _DECODER: Final = msgspec.json.Decoder(Order)

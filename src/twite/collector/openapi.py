@@ -210,14 +210,14 @@ def _as_x(version: str) -> Json:
 def _desk() -> Json:
     return {
         "operationId": "desk",
-        "summary": "Replay or discard deliveries that are dead or held.",
+        "summary": "Replay or discard deliveries that are dead or held, or change the vault.",
         "description": "For the commands of the same machine, which read the token from the file "
         "beside the database. Without it there is no such route.",
         "security": [{"desk token": []}],
         "requestBody": json_body(ref("Order")),
         "responses": {
             "200": json_answer("How many it was done to.", Done),
-            **errors("400", "404", "408", "413", "415", "431", "500", "503"),
+            **errors("400", "404", "408", "409", "413", "415", "431", "500", "503"),
         },
     }
 

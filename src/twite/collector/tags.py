@@ -14,7 +14,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from twite.collector import tag_answers
-from twite.collector.answers import Answer, Refused
+from twite.collector.answers import Answer, Gone, Refused
 from twite.collector.beacon import MOST_BODY
 from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
@@ -105,6 +105,8 @@ class TagRoutes:
         visit = self._origins.visit(scope, named)
         try:
             return visit.answered(await self._of_page(visit, door, scope, receive))
+        except Gone:
+            raise
         except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
             answer = answer_to(fault, where=scope["path"], observer=self._observer)
             return visit.answered(answer)

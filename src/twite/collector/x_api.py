@@ -156,11 +156,15 @@ class XRoute:
     def _authentic(
         self, destination: Destination, target: str, headers: Mapping[bytes, bytes]
     ) -> bool:
-        credentials = destination.credentials
-        if isinstance(credentials, PixelToken):
-            offered = headers.get(_TOKEN_HEADER, b"")
-            return hmac.compare_digest(offered, credentials.token.reveal().encode())
-        return self._signed(credentials, target, headers)
+        """Whether the client shows the pixel's credentials; of two, either."""
+        for credentials in (destination.credentials, destination.fallback):
+            if isinstance(credentials, PixelToken):
+                offered = headers.get(_TOKEN_HEADER, b"")
+                if hmac.compare_digest(offered, credentials.token.reveal().encode()):
+                    return True
+            elif isinstance(credentials, OAuthKeys) and self._signed(credentials, target, headers):
+                return True
+        return False
 
     def _signed(self, keys: OAuthKeys, target: str, headers: Mapping[bytes, bytes]) -> bool:
         """Verify the signature for the host that the client says it called, or our public one."""

@@ -24,7 +24,8 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
 
-    `sent` is the body as X is sent it (JSON), empty once it is not kept any more; `reason` says why it is held, dead or suppressed;
+    `sent` is the body as X is sent it (JSON), empty once it is not kept any more; `reason` says why
+    it is held, dead or suppressed;
     `duplicates` counts how often the same came again; `due_at` is when the next try is due;
     `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
     `consent` is what was decided about it (JSON), where anything was said or needed.
@@ -54,7 +55,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waiting(life: Life, *, now: int) -> str | None:
-    """Say why a queued one is not sent at this moment (ms), or None where only its turn must come."""
+    """Say why a queued one is not sent at this moment (ms); None where only its turn must come."""
     if life.state is not State.QUEUED:
         return None
     if life.paused is not None:

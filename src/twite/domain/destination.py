@@ -21,6 +21,13 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret
 
 
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """The app that somebody registered at X, and that people sign in to."""
+
+    consumer_key: str
+    consumer_secret: Secret
+
+
 class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The four parts of an OAuth 1.0a user context. The consumer key and token are not secret."""
 
@@ -30,11 +37,19 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
     token_secret: Secret
 
 
-Credentials = PixelToken | OAuthKeys
+class NotSignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials are to come from the vault, and nobody has signed in yet."""
+
+
+Credentials = PixelToken | OAuthKeys | NotSignedIn
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where deliveries go. `events` maps our names to X's event ids in base 36."""
+    """Where deliveries go. `events` maps our names to X's event ids in base 36.
+
+    With a `fallback`, `credentials` are new: see twite.gateway.credentials. `is_stored`: both come
+    from the vault.
+    """
 
     pixel: str
     credentials: Credentials
@@ -43,6 +58,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     rate: int = DEFAULT_RATE
     # What X may have already is held for a person instead of being sent again.
     is_cautious: bool = False
+    fallback: OAuthKeys | None = None
+    is_stored: bool = False
 
     @property
     def meter(self) -> str:

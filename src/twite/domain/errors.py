@@ -8,9 +8,11 @@ TwiteError
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
 │   ├── StoreUnusable       the database cannot be opened, or is newer than this code
-│   └── NotOpened           a secret was sealed with a key that is not here
+│   ├── NotOpened           a secret was sealed with a key that is not here
+│   └── RefusedByX          X does not do what was asked of its Ads API, and says why
 ├── PassingError            nobody: it passes
 │   ├── LedgerFull          more is waiting for the disk than memory may hold
+│   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles
 │   └── LedgerUnavailable   the commit failed; nothing of it was kept
 └── OurError                us
     └── IllegalTransition   a delivery was asked to do what its state does not allow
@@ -90,6 +92,16 @@ class NotOpened(OperatorError):
         self.name = name
 
 
+class RefusedByX(OperatorError):
+    """X's Ads API refused. `reason` is in X's words, which echo what was sent; `cure` is ours."""
+
+    def __init__(self, *, status: int, reason: str, cure: str) -> None:
+        super().__init__(f"X refuses it: {reason}. {cure}")
+        self.status = status
+        self.reason = reason
+        self.cure = cure
+
+
 class PassingError(TwiteError):
     """Nobody must act: it passes. `retry_after` is in seconds."""
 
@@ -105,6 +117,10 @@ class LedgerFull(PassingError):
 
 class LedgerUnavailable(PassingError):
     """The commit failed (disk full, I/O error, closing down); nothing of it was kept."""
+
+
+class XUnanswering(PassingError):
+    """X's Ads API gives no answer, or says that it cannot now."""
 
 
 class OurError(TwiteError):

@@ -96,12 +96,17 @@ def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
     return fault(path, number)
 
 
-@lru_cache(maxsize=16_384)
 def e164(text: str, region: str | None) -> str:
     """Return the number as `+` and digits, or the code of the fault.
 
     The code is phone_unusable, or phone_needs_region for a number that only a region could explain.
     """
+    # No phone number; and what is remembered must have an end.
+    return _e164(text, region) if len(text) <= 2 * MAX_PHONE else "phone_unusable"
+
+
+@lru_cache(maxsize=16_384)
+def _e164(text: str, region: str | None) -> str:
     text = text.translate(_INVISIBLE).strip()
     if not text or len(text) > MAX_PHONE or not _PHONE_CHARACTERS.fullmatch(text):
         return "phone_unusable"

@@ -51,6 +51,10 @@ class Breaker:
             until = max(until, self._probe_at)
         return max(0, until - self._clock.elapsed())
 
+    def hope(self) -> None:
+        """Probe at once: the pixel has other credentials."""
+        self._probe_at = self._clock.elapsed()
+
     async def trip(self, reason: str, *, blames_conversions: bool = False) -> None:
         """Stop sending. `blames_conversions`: X refused many conversions, all alike."""
         self._probe_at = self._clock.elapsed() + PROBE_EVERY

@@ -79,6 +79,8 @@ class Lane:
         """Send with other credentials of the same pixel from now on."""
         self._flight.use(destination)
         self.wake()
+        # A closed lane hears no news of submissions: this may open it.
+        self._turned.set()
 
     def stop(self) -> None:
         """Claim no more; what flies lands."""

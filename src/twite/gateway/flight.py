@@ -15,6 +15,7 @@ from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
 from twite.gateway.breaker import Breaker
 from twite.gateway.burial import Burial
+from twite.gateway.credentials import Keyring
 from twite.gateway.hand import Hand, ids_of
 from twite.gateway.isolate import Group, Isolation
 from twite.gateway.notices import Attempted, Observer, Troubled
@@ -47,7 +48,8 @@ class Flight:
         observer: Observer,
         lease: int,
     ) -> None:
-        self._destination = destination
+        self._keyring = Keyring(destination, clock=clock, observer=observer)
+        self._cautious = destination.is_cautious
         self._depot = depot
         self._post = post
         self._quota = quota
@@ -76,7 +78,8 @@ class Flight:
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        self._destination = destination
+        self._keyring.use(destination)
+        self._breaker.hope()
 
     def limits(self) -> Mapping[str, int]:
         """Return how many a batch of an event may hold, where that is fewer than of others."""
@@ -135,14 +138,7 @@ class Flight:
 
     async def _try(self, hand: Hand, group: Group) -> Outcome:
         """Send a group, counted already, and settle it unless X refuses conversions of it."""
-        signed_at = self._clock.theirs()
-        came, outcome = await self._send(hand, group)
-        if _is_refused_as_such(came, outcome):
-            misdated = self._post.was_misdated(self._destination, came, at=signed_at)
-            if misdated and await self._allowed(len(group)):
-                # Once: from now on requests are signed with the time of X's answer.
-                await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
-                came, outcome = await self._send(hand, group)
+        came, outcome = await self._ask(hand, group)
         decided: tuple[Fate, ...] = ()
         if not is_refused(outcome):
             decided = fates(
@@ -150,7 +146,7 @@ class Flight:
                 outcome,
                 now=self._now(),
                 chance=self._chance.fraction(),
-                cautious=self._destination.is_cautious,
+                cautious=self._cautious,
             )
         await self._note_limit()
         try:
@@ -164,12 +160,40 @@ class Flight:
             await self._burial.recall(hand.batch)
         return outcome
 
-    async def _send(self, hand: Hand, group: Group) -> tuple[Answer | NoAnswer, Outcome]:
+    async def _ask(self, hand: Hand, group: Group) -> tuple[Answer | NoAnswer, Outcome]:
+        """Send a group, and once more with the pixel's other credential if X refuses the first."""
+        first, *others = self._keyring.order()
+        came, outcome = await self._ask_as(first, hand, group)
+        for other in others:
+            refused = self._keyring.hear(first, came, outcome)
+            if not refused or not await self._allowed(len(group)):
+                return came, outcome
+            await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
+            came, outcome = await self._ask_as(other, hand, group)
+            self._keyring.hear(other, came, outcome)
+        return came, outcome
+
+    async def _ask_as(
+        self, destination: Destination, hand: Hand, group: Group
+    ) -> tuple[Answer | NoAnswer, Outcome]:
+        signed_at = self._clock.theirs()
+        came, outcome = await self._send(destination, hand, group)
+        if _is_refused_as_such(came, outcome):
+            misdated = self._post.was_misdated(destination, came, at=signed_at)
+            if misdated and await self._allowed(len(group)):
+                # Once: from now on requests are signed with the time of X's answer.
+                await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
+                came, outcome = await self._send(destination, hand, group)
+        return came, outcome
+
+    async def _send(
+        self, destination: Destination, hand: Hand, group: Group
+    ) -> tuple[Answer | NoAnswer, Outcome]:
         hand.group, hand.at = group, self._now()
         began = self._clock.elapsed()
         bodies = [one.body for one in group]
         hand.left = True
-        came, outcome = await self._post.send(self._destination, bodies)
+        came, outcome = await self._post.send(destination, bodies)
         hand.left = not isinstance(outcome, Rejected)
         self._note(hand, came, outcome, took=self._clock.elapsed() - began)
         return came, outcome

@@ -78,6 +78,15 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
 
 
+class Presented(msgspec.Struct, frozen=True, kw_only=True):
+    """X took or refused a credential of a pixel that has two; `turned`: as it did not before."""
+
+    pixel: str
+    credential: str
+    taken: bool
+    turned: bool
+
+
 class Misdated(msgspec.Struct, frozen=True, kw_only=True):
     """How far X's clock is ahead of the machine's, in milliseconds: told when it has changed."""
 
@@ -135,6 +144,7 @@ Notice = (
     | Moved
     | Paused
     | Resumed
+    | Presented
     | Misdated
     | Troubled
     | Warned

@@ -1,7 +1,7 @@
 """What the gateway needs of the outside. Each port has one real adapter and one shipped fake.
 
-Ledger, Outbox, Limits, Doubts, Records and Desk are views of one store. None assumes one process, nor that a
-delivery stays a row for ever.
+Ledger, Outbox, Limits, Doubts, Records and Desk are views of one store. None assumes one process,
+nor that a delivery stays a row for ever.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ class Ledger(Protocol):
         Returns once the commit would survive power loss. An entry whose key was seen within the
         dedup window, in this submission or before, or whose delivery is still to be sent, is a
         duplicate: counted, and never sent.
-        Suppressed entries are kept and counted, and neither take nor match a key. What the submission
-        ignored is counted; where it brought nothing else, nothing else is kept of it.
+        Suppressed entries are kept and counted, and neither take nor match a key. What the
+        submission ignored is counted; where it brought nothing else, nothing else is kept of it.
 
         Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
         failed; nothing of the submission was kept then.
@@ -88,8 +88,8 @@ class Outbox(Protocol):
         """Lease the due deliveries of one event of the pixel, oldest deadline first.
 
         The deadline is that of `domain.delivery.rank`. The event is that of the first; what
-        `together` says may not go with others goes alone. The claim is durable before it returns: what
-        may have been sent is known after a crash. None when nothing is due.
+        `together` says may not go with others goes alone. The claim is durable before it returns:
+        what may have been sent is known after a crash. None when nothing is due.
         """
         ...
 
@@ -135,7 +135,7 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest moment on record (0 for none), and how far X's clock was ahead, in milliseconds."""
+    """The latest moment on record (0: none), and how far X's clock was ahead, in milliseconds."""
 
     latest: int
     ahead: int | None

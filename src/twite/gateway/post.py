@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import msgspec
 
-from twite.domain.destination import Destination, OAuthKeys, PixelToken
-from twite.domain.outcome import Errored, Outcome
+from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
+from twite.domain.outcome import Errored, Outcome, Rejected, Scope
 from twite.domain.times import SECOND
 from twite.gateway.ports import Answer, Chance, NoAnswer, Parcel, Transport
 from twite.gateway.steady import NOTICEABLE, SteadyClock
@@ -14,6 +15,9 @@ from twite.x import spec
 from twite.x.decode import decode, limit_of
 from twite.x.encode import batch_body, conversions_url
 from twite.x.oauth1 import sign
+
+# What a pixel waits for whose credentials nobody has stored yet.
+NOBODY_SIGNED_IN: Final = "nobody has signed in for this pixel: run twite login"
 
 
 class Post:
@@ -38,6 +42,9 @@ class Post:
         self, destination: Destination, bodies: Sequence[bytes]
     ) -> tuple[Answer | NoAnswer, Outcome]:
         """Send one request, signed anew: X takes a nonce once. Nothing is raised."""
+        if isinstance(destination.credentials, NotSignedIn):
+            nothing = NoAnswer(reason=NOBODY_SIGNED_IN, left=False)
+            return nothing, Rejected(scope=Scope.PIXEL, reason=NOBODY_SIGNED_IN)
         url = conversions_url(api_url=self._api_url, version=self._version, pixel=destination.pixel)
         parcel = Parcel(url=url, headers=self._headers(destination, url), body=batch_body(bodies))
         began = self._clock.elapsed()

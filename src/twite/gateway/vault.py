@@ -4,6 +4,7 @@ The store keeps what it cannot read (Vault); who holds the key opens it (Seal). 
 bound to its name: put under another, it does not open.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -40,16 +41,46 @@ class Seal(Protocol):
         ...
 
 
+class TurnedSeal:
+    """A Seal that can be given other keys while it is in use."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    def turn(self, seal: Seal) -> None:
+        """Seal with another key from now on."""
+        self._seal = seal
+
+    def close(self, name: str, plain: bytes) -> bytes:
+        """Seal a secret under a name, with the current key."""
+        return self._seal.close(name, plain)
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """Return the secret. Raises NotOpened."""
+        return self._seal.open(name, sealed)
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with the current key."""
+        return self._seal.is_current(sealed)
+
+
 class Strongroom:
     """A vault with its seal: what is put in comes out, also after the key was changed."""
 
     def __init__(self, *, vault: Vault, seal: Seal) -> None:
         self._vault = vault
         self._seal = seal
+        # What is sealed anew must not be put over what came meanwhile.
+        self._turn = asyncio.Lock()
 
     async def put(self, name: str, plain: bytes) -> None:
         """Keep a secret. Raises LedgerUnavailable."""
-        await self._vault.put(name, self._seal.close(name, plain))
+        async with self._turn:
+            await self._vault.put(name, self._seal.close(name, plain))
+
+    async def put_sealed(self, name: str, sealed: bytes) -> None:
+        """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
+        await self.put(name, self._seal.open(name, sealed))
 
     async def all(self, prefix: str) -> list[tuple[str, bytes]]:
         """Return (name, secret) of all whose name begins so; seal anew what a former key sealed.
@@ -57,13 +88,15 @@ class Strongroom:
         Raises NotOpened.
         """
         found = []
-        for name, sealed in await self._vault.sealed(prefix):
-            plain = self._seal.open(name, sealed)
-            found.append((name, plain))
-            if not self._seal.is_current(sealed):
-                await self.put(name, plain)
+        async with self._turn:
+            for name, sealed in await self._vault.sealed(prefix):
+                plain = self._seal.open(name, sealed)
+                found.append((name, plain))
+                if not self._seal.is_current(sealed):
+                    await self._vault.put(name, self._seal.close(name, plain))
         return found
 
     async def forget(self, name: str) -> None:
         """Keep a secret no more."""
-        await self._vault.forget(name)
+        async with self._turn:
+            await self._vault.forget(name)

@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import Malformed
-from twite.domain.money import amount
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.intake.beacon_shape import BeaconContent, BeaconConversion, Message, Number, Twin, Word
 from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
+from twite.intake.event_items import refuse_too_many
 from twite.intake.found import Found
+from twite.intake.native_amounts import is_more
 from twite.intake.native_shape import Native, NativeContent
 from twite.intake.native_texts import free_text
 from twite.intake.robots import is_robot
@@ -78,6 +79,7 @@ def read(body: bytes, seen: Circumstances) -> Beacon:
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
+    refuse_too_many(sum(len(one.contents or ()) for one in given), path="conversions")
     # The two clocks may differ by years; how long ago something was is the same on both.
     ahead = None if message.sent is None else seen.now - _whole(message.sent)
     click = newest([*_click_of(message, ahead, seen), *clicks_of(seen.cookies, now=seen.now)])
@@ -115,7 +117,7 @@ def _sorted(
     conversions: list[Native] = []
     twins: list[Twin] = []
     for one in given:
-        reason = "bot" if robot else _too_valuable(one, seen.value_limit)
+        reason = _reason_to_ignore(one, robot=robot, limit=seen.value_limit)
         if reason is not None:
             ignored.append(Ignored(name=_name(one.event), reason=reason))
             continue
@@ -204,13 +206,10 @@ def _consent(said: Mapping[str, Word] | None, seen: Circumstances) -> Mapping[st
     return signals | {"gpc": True} if seen.opted_out else signals
 
 
-def _too_valuable(one: BeaconConversion, limit: Decimal | None) -> str | None:
-    if limit is None:
-        return None
-    text = bytes(one.value).decode().strip('"')
-    read = amount(text, path="value")
-    # What is no amount is refused later, with words.
-    return "value_limit" if isinstance(read, str) and Decimal(read) > limit else None
+def _reason_to_ignore(one: BeaconConversion, *, robot: bool, limit: Decimal | None) -> str | None:
+    if robot:
+        return "bot"
+    return "value_limit" if limit is not None and is_more(one.value, limit) else None
 
 
 def _twin(said: str | None) -> Twin:

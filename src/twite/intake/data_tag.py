@@ -23,6 +23,7 @@ from twite.intake.strict_json import decode
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
+MAX_ASKED: Final = 500  # of a query, which stands for each event of a list
 _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
@@ -50,7 +51,7 @@ def given_of(query: str, body: bytes, *, form: bool) -> tuple[list[dict[str, obj
     """Return what was sent, one table for each event, and whether it was a list."""
     if not body.strip():
         return [_asked(query)], False
-    asked: dict[str, object] = dict(reversed(_pairs(query)))
+    asked: dict[str, object] = dict(reversed(_pairs(query, most=MAX_ASKED)))
     if form:
         return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False
     sent = decode(_DECODER, body)
@@ -88,14 +89,12 @@ def _unpacked(text: str) -> object:
     return decode(_DECODER, packed)
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(
-            text, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS
-        )
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=most)
     except ValueError:
         raise Malformed(
-            code="too_many", path="", message=f"at most {MAX_PARAMETERS} keys in one request"
+            code="too_many", path="", message=f"at most {most} keys in one request"
         ) from None
 
 

@@ -18,7 +18,7 @@ from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
 from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
 from twite.intake.event_consent import signals_of
-from twite.intake.event_items import content_of, items_of, worth_more, worth_of
+from twite.intake.event_items import content_of, items_of, refuse_too_many, worth_more, worth_of
 from twite.intake.event_names import ignored_as, our_name
 from twite.intake.event_persons import email_of, phone_of
 from twite.intake.event_reading import Event, first_text
@@ -100,10 +100,11 @@ def found_of(
     An event is what JSON decodes into, in the shape of common event data; a dotted name, as in
     `user_data.email_address`, may be nested or one key. `repeated` holds, for each event, what its
     client says again when it sends the event again (see Found). `pixel` is the one meant, where it
-    is not the source's own.
+    is not the source's own. Raises Malformed where there are too many items in all.
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()
+    refuse_too_many(sum(len(items_of(event)) for event in events), path="")
     conversions: list[Native] = []
     again: list[str | None] = []
     traces: list[dict[str, object]] = []

@@ -7,11 +7,14 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.errors import Malformed
 from twite.domain.money import amount
 from twite.intake.event_reading import NULL, Event, amount_at, first_text, value_at
+from twite.intake.native_amounts import is_more
 from twite.intake.native_shape import NativeContent
 
 MAX_ITEMS: Final = 200  # as many as Google takes in one event [doc]
+MAX_ITEMS_IN_ALL: Final = 2_000  # of one request: a stranger's must not take long to read
 
 _LISTS: Final = ("items", "ecommerce.items", "contents")
 _VALUES: Final = (
@@ -36,6 +39,16 @@ def items_of(event: Event) -> list[Event]:
     return []
 
 
+def refuse_too_many(items: int, *, path: str) -> None:
+    """Raise Malformed where the events of one request have more items than are read."""
+    if items > MAX_ITEMS_IN_ALL:
+        raise Malformed(
+            code="too_many",
+            path=path,
+            message=f"{items} items in one request; at most {MAX_ITEMS_IN_ALL}",
+        )
+
+
 def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:
     """Return value and currency: as stated, else of the items, their prices added up.
 
@@ -56,10 +69,7 @@ def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | N
 def worth_more(event: Event, limit: Decimal) -> bool:
     """Return whether it states a value, or has items, worth more than a limit."""
     value, _ = worth_of(event, items_of(event))
-    text = msgspec.json.decode(value)
-    read = amount(text, path="value") if isinstance(text, str) else None
-    # What is no amount is refused later, with words.
-    return isinstance(read, str) and Decimal(read) > limit
+    return is_more(value, limit)
 
 
 def content_of(item: Event) -> NativeContent:

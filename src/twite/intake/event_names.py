@@ -11,6 +11,7 @@ from twite.intake.native_texts import free_text
 
 IGNORE: Final = "ignore"
 MAX_NAME: Final = 64
+_LONGEST_NAME: Final = 256
 
 # Why something was ignored, and what that means. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -64,7 +65,8 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
     if plain in names:
         return plain
     squashed = {_squashed(one): one for one in names}
-    own = _squashed(plain)
+    # What is remembered must have an end.
+    own = _squashed(plain) if len(plain) <= _LONGEST_NAME else plain
     for spelling in (own, *_SAME.get(own, ())):
         if spelling in squashed:
             return squashed[spelling]

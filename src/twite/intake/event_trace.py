@@ -5,6 +5,7 @@ By an allow-list: what is not on it may hold a person, and only its name is kept
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from twite.intake.event_items import items_of
@@ -13,6 +14,9 @@ from twite.intake.page_address import scrubbed_url
 
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
+# Further ones are not looked at: a request of a stranger bounds neither names nor items.
+_MOST_LOOKED_AT: Final = 256
+_MOST_ITEMS: Final = 20
 _KEPT: Final = (
     "event_name", "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
     "value", "currency", "conversion_time", "conversion_timestamp", "timestamp_micros",
@@ -44,11 +48,13 @@ def trace_of(event: Event) -> dict[str, object]:
         stated = event.get(name)
         if isinstance(stated, Mapping):
             kept[name] = {_word(signal): _word(said) for signal, said in list(stated.items())[:16]}
-    items = [_item(item) for item in items_of(event)]
+    items = [_item(item) for item in items_of(event)[:_MOST_ITEMS]]
     if items:
         kept["items"] = items
     others = sorted(
-        name for name in event if name not in kept and name != "items" and _FIELD.fullmatch(name)
+        name
+        for name in islice(event, _MOST_LOOKED_AT)
+        if name not in kept and name != "items" and _FIELD.fullmatch(name)
     )
     if others:
         kept["also"] = others[:_MOST_NAMES]

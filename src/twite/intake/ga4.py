@@ -98,7 +98,8 @@ def hits_of(query: str, body: bytes) -> list[dict[str, str]]:
     Of a parameter that stands twice in one query string, the first counts.
     """
     shared = _parameters(query)
-    lines = [line for line in body.decode("utf-8", "replace").splitlines() if line.strip()]
+    # Split as bytes: a text has other ends of lines too, U+2028 among them.
+    lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
     if len(lines) > MAX_EVENTS:
         raise Malformed(
             code="too_many",

@@ -14,8 +14,9 @@ from twite.domain.dedup import derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.money import amount, currency
+from twite.domain.money import currency
 from twite.domain.times import DAY, moment
+from twite.intake.native_amounts import amount_in
 from twite.intake.native_shape import Native, NativeContent
 from twite.intake.native_texts import (
     free_text,
@@ -251,16 +252,11 @@ def _money(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
 
 
 def _amount(raw: msgspec.Raw, path: str, faults: list[Fault]) -> str | None:
-    """Read an amount from its JSON text: a number keeps the digits it was written with."""
-    text = bytes(raw).decode()
-    if text == "null":
+    read = amount_in(raw, path=path)
+    if isinstance(read, Fault):
+        faults.append(read)
         return None
-    if text[0] == '"':
-        text = msgspec.json.decode(text, type=str) if "\\" in text else text[1:-1]
-    elif text[0] in "{[tf":
-        faults.append(fault(path, "not_an_amount"))
-        return None
-    return _kept(amount(text, path=path), faults)
+    return read
 
 
 def _contents(given: Native, faults: list[Fault]) -> tuple[Content, ...]:

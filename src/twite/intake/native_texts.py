@@ -9,10 +9,12 @@ from twite.intake.native_shape import Native, NativeContent
 MAX_TEXT: Final = 4_096
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+# An email begins where a word does. Without the look back, a search would begin anew at each letter
+# and a long word take the square of its length: a minute for 64 kB.
+_EMAIL: Final = re.compile(r"(?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+")
 # Written with its country code, so that no order number is taken for one.
 _PHONE: Final = re.compile(r"\+[1-9](?:[\s().-]?\d){7,14}(?!\d)")
-_EMAIL_IN_JSON: Final = re.compile(rb"""[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
+_EMAIL_IN_JSON: Final = re.compile(rb"""(?<![^\s"@\\/])[^\s"@\\/]+@[^\s"@\\/]+\.[^\s"@\\/]+""")
 
 
 def free_text(text: str | None) -> str | None:

@@ -14,8 +14,8 @@ KEPT_PARAMETERS: Final = frozenset(
 _SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
 # What no name of a host holds.
 _NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
-# A part of a path that is somebody's email, as in /unsubscribe/bob@example.com.
-_EMAIL_IN_PATH: Final = re.compile(r"[^/]+(?:@|%40)[^/]+\.[^/]+", re.IGNORECASE)
+# What is longer is read each time: who writes long addresses must not fill the memory with them.
+_LONGEST_REMEMBERED: Final = 2_048
 
 
 def scrubbed_url(text: str) -> str | None:
@@ -27,10 +27,14 @@ def scrubbed_url(text: str) -> str | None:
     simple = _SIMPLE.fullmatch(text)
     if simple is not None and "utm_" not in text:
         return simple.group(1)
-    return _scrubbed(text)
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _scrubbed(text)
 
 
 @lru_cache(maxsize=4_096)
+def _remembered(text: str) -> str | None:
+    return _scrubbed(text)
+
+
 def _scrubbed(text: str) -> str | None:
     try:
         parts = urlsplit(text.strip())
@@ -48,5 +52,12 @@ def _scrubbed(text: str) -> str | None:
             given = []
         query = urlencode([(k, v) for k, v in given if k in KEPT_PARAMETERS and "@" not in v])
     shown = f"[{host}]" if ":" in host else host
-    path = _EMAIL_IN_PATH.sub("-", parts.path).rstrip()
+    path = "/".join("-" if _is_email(part) else part for part in parts.path.split("/")).rstrip()
     return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))
+
+
+def _is_email(part: str) -> bool:
+    """Whether a part of a path is somebody's email, as in /unsubscribe/bob@example.com."""
+    plain = part.replace("%40", "@")
+    at = plain.find("@", 1)
+    return at > 0 and plain.rfind(".", at + 2, -1) > 0

@@ -12,9 +12,14 @@ _ROBOT: Final = re.compile(
     r"\b(?:curl|wget|python|go-http-client|axios|node-fetch|libwww|httpclient)\b",
     re.IGNORECASE,
 )
+_LONGEST: Final = 512  # browsers' have 100 to 250; what is remembered must have an end
+
+
+def is_robot(user_agent: str) -> bool:
+    """Return whether a user agent says that it is a robot, in its first letters if it is long."""
+    return _is_robot(user_agent[:_LONGEST])
 
 
 @lru_cache(maxsize=8_192)
-def is_robot(user_agent: str) -> bool:
-    """Return whether a user agent says that it is a robot."""
+def _is_robot(user_agent: str) -> bool:
     return _ROBOT.search(user_agent) is not None

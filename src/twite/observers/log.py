@@ -20,6 +20,7 @@ from twite.gateway.notices import (
     Moved,
     Notice,
     Paused,
+    Presented,
     Resumed,
     Told,
     Troubled,
@@ -98,6 +99,16 @@ class Log:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
+            case Presented(turned=True, taken=True) as one:
+                self._to.info("X takes a credential", pixel=one.pixel, credential=one.credential)
+            case Presented(taken=True) as one:
+                self._to.debug("answered to", pixel=one.pixel, credential=one.credential)
+            case Presented() as one:
+                self._to.warning(
+                    "X refuses a credential; the other is tried",
+                    pixel=one.pixel,
+                    credential=one.credential,
+                )
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():

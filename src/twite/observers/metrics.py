@@ -24,6 +24,7 @@ from twite.gateway.notices import (
     Moved,
     Notice,
     Paused,
+    Presented,
     Resumed,
     Told,
     Troubled,
@@ -88,6 +89,11 @@ class Metrics:
             "twite_isolation_requests_total",
             "Requests to X that looked for the conversion for which it refused a batch.",
             ["pixel"],
+        )
+        self._presented = counter(
+            "twite_credentials_presented_total",
+            "Requests of pixels that have two credentials, by the one sent and X's word on it.",
+            ["pixel", "credential", "verdict"],
         )
         self._took = Histogram(
             "twite_attempt_seconds",
@@ -198,6 +204,9 @@ class Metrics:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
+            case Presented() as one:
+                said = "taken" if one.taken else "refused"
+                self._presented.labels(self._pixel(one.pixel), one.credential, said).inc()
             case Misdated(offset=offset):
                 self._offset.set(offset / 1_000)
             case Alerted(alert=alert, phase=phase):

@@ -100,8 +100,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     limit was passed there is none of it.
 
     `returned` is told once: by the first turn, or by the one that settles the promise that was
-    returned. `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds) at which
-    a promise runs out. `done` when neither is. An error ends the run.
+    returned. `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds)
+    at which a promise runs out. `done` when neither is. An error ends the run.
     """
 
     run: int

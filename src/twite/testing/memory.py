@@ -121,12 +121,14 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         due = sorted(
             self._without_the_listed(
                 (
-                row
-                for row in self._rows.values()
-                if row.state is State.QUEUED
-                and row.entry.pixel == claim.pixel
-                and (row.due_at is None or row.due_at <= claim.now)
-                and (row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after)
+                    row
+                    for row in self._rows.values()
+                    if row.state is State.QUEUED
+                    and row.entry.pixel == claim.pixel
+                    and (row.due_at is None or row.due_at <= claim.now)
+                    and (
+                        row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after
+                    )
                 ),
                 now=claim.now,
             ),

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
 from oauthlib.oauth1.rfc5849 import signature
 
-from twite.domain.destination import OAuthKeys
+from twite.domain.destination import App, OAuthKeys
+from twite.domain.secret import Secret
 from twite.x import spec
 
 _MAX_HEADER: Final = 4_096
@@ -25,6 +26,37 @@ def sign(*, method: str, url: str, keys: OAuthKeys, nonce: str, timestamp: int) 
         client_secret=keys.consumer_secret.reveal(),
         resource_owner_key=keys.token,
         resource_owner_secret=keys.token_secret.reveal(),
+        signature_method=SIGNATURE_HMAC_SHA1,
+        nonce=nonce,
+        timestamp=str(timestamp),
+    )
+    _, headers, _ = client.sign(url, http_method=method)
+    return str(headers["Authorization"])
+
+
+def sign_step(
+    *,
+    method: str,
+    url: str,
+    app: App,
+    nonce: str,
+    timestamp: int,
+    requested: tuple[str, Secret] | None = None,
+    callback: str | None = None,
+    verifier: str | None = None,
+) -> str:
+    """Return the Authorization header of a step of signing in (RFC 5849, section 2).
+
+    `requested` is the request token with its secret; without one, only the app asks.
+    """
+    token, secret = (None, None) if requested is None else requested
+    client = Client(
+        app.consumer_key,
+        client_secret=app.consumer_secret.reveal(),
+        resource_owner_key=token,
+        resource_owner_secret=None if secret is None else secret.reveal(),
+        callback_uri=callback,
+        verifier=verifier,
         signature_method=SIGNATURE_HMAC_SHA1,
         nonce=nonce,
         timestamp=str(timestamp),

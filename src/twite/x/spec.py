@@ -25,6 +25,13 @@ OAUTH_URL: Final = "https://api.x.com"  # [doc OA]
 VERSIONS: Final = ("12", "11")  # [doc FUND versioning] both live, no end announced
 VERSION: Final = VERSIONS[0]
 CONVERSIONS_PATH: Final = "/{version}/measurement/conversions/{pixel_id}"  # [doc WEB, GTM]
+ACCOUNTS_PATH: Final = "/{version}/accounts"  # [doc CM]
+ACCESS_PATH: Final = "/{version}/accounts/{account_id}/authenticated_user_access"  # [doc CM]
+REQUEST_TOKEN_PATH: Final = "/oauth/request_token"  # noqa: S105  a path [doc OA]
+AUTHORIZE_PATH: Final = "/oauth/authorize"  # [doc OA]
+ACCESS_TOKEN_PATH: Final = "/oauth/access_token"  # noqa: S105  a path [doc OA]
+INVALIDATE_TOKEN_PATH: Final = "/1.1/oauth/invalidate_token.json"  # noqa: S105  a path [doc OA]
+OUT_OF_BAND: Final = "oob"  # the callback that asks for a PIN [doc OA]
 
 # --- how to ask ----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
-from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.destination import Destination, NotSignedIn, OAuthKeys
 
 _OTHERS: Final = 0o077
 # What X's OAuth keys are never shorter than; a cut-off paste is.
@@ -72,6 +72,9 @@ def sources(settings: Settings) -> Iterator[Finding]:
 def _credentials(pixel: Destination) -> Iterator[Finding]:
     """Say nothing of what could not be read: that has been said."""
     keys = pixel.credentials
+    if isinstance(keys, NotSignedIn):
+        # What the vault holds is looked at apart: it needs the store and the key.
+        return
     if not isinstance(keys, OAuthKeys):
         if keys.token:
             yield green(

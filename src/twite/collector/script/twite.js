@@ -1,5 +1,5 @@
 // Twite's first-party script. What a page may say to it: docs/reference/script.md. What it says to
-// the gateway: docs/reference/beacon.md. For browsers of 2018 and later.
+// the gateway: docs/reference/beacon.md. For browsers of 2020 and later.
 (function (w, d) {
 if (w.twite && w.twite.runs) return;
 
@@ -39,7 +39,10 @@ const quietly = (f) => function () {
   } catch (e) {}
 };
 
-// Calls `then` after each call of a method that belongs to somebody else.
+// Undefined for what is no JSON.
+const parsed = quietly((text) => JSON.parse(text));
+
+// Calls `after` after each call of a method that belongs to somebody else.
 const follow = (owner, called, after) => {
   const step = owner[called];
   owner[called] = function () {
@@ -170,13 +173,13 @@ const own = {};
 const google = {};
 const others = {};
 const asked = {};
-let tcData;
+let tcData = {};
 let optedOut;
 let heard = 0;
 
 const learn = (words, given) => {
   Object.keys(given).filter((called) => /^ad_|_storage$/.test(called)).forEach((called) => {
-    words[called] = {true: 'granted', false: 'denied'}[given[called]] || given[called];
+    words[called] = String({true: 'granted', false: 'denied'}[given[called]] || given[called]);
   });
   return words;
 };
@@ -229,8 +232,8 @@ const listenForConsent = () => {
 };
 
 const purposes = (...wanted) => {
-  const consents = (tcData && tcData.purpose || {}).consents || {};
-  return (tcData && tcData.gdprApplies === false) || wanted.every((each) => consents[each]);
+  const consents = (tcData.purpose || {}).consents || {};
+  return tcData.gdprApplies === false || wanted.every((each) => consents[each]);
 };
 
 const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
@@ -240,8 +243,8 @@ const allowed = () => {
   if (robot()) return false;
   quietly(listenForConsent)();
   // 1 is storing, 7 is measuring advertisements.
-  if (denies(own) || denies(google) || (asked.tcf && !(tcData && tcData.eventStatus !== 'cmpuishown' && purposes(1, 7)))) return false;
-  if (settings.consent !== 'optional' && !says(own, 'granted') && !says(google, 'granted') && !(tcData && tcData.gdprApplies)) return false;
+  if (denies(own) || denies(google) || (asked.tcf && !(tcData.eventStatus !== 'cmpuishown' && purposes(1, 7)))) return false;
+  if (settings.consent !== 'optional' && !says(own, 'granted') && !says(google, 'granted') && !tcData.gdprApplies) return false;
   open();
   return true;
 };
@@ -263,6 +266,7 @@ const terms = () => {
 
 const withdraw = () => {
   open();
+  told = untold = undefined;
   const kept = box['twite.click'];
   queued().concat('twite.click', 'twite.seen').forEach((key) => { delete box[key]; });
   if (readCookie('_twite')) setCookie('');
@@ -308,7 +312,7 @@ const convert = (event, given, at, url) => {
     return;
   }
   const one = {
-    event: event,
+    event: text(event),
     value: number(given.value),
     currency: text(given.currency),
     contents: [].concat(given.contents || []).filter(Boolean).map((line) => ({
@@ -326,7 +330,7 @@ const convert = (event, given, at, url) => {
   if (JSON.stringify(one).length > LONGEST * 0.8) one.contents = [];
   const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
   const called = event + ' ' + id;
-  const seen = JSON.parse(box['twite.seen'] || '[]');
+  const seen = parsed(box['twite.seen']) || [];
   if (!seen.includes(called)) {
     put('twite.seen', JSON.stringify(seen.concat(called).slice(-50)));
     one.at = at;
@@ -344,7 +348,8 @@ const convert = (event, given, at, url) => {
 // ---- Who it was: hashed here, or left out.
 
 const readEmail = (given) => {
-  const plain = (text(given) || '').replace(/[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]/g, '').trim().toLowerCase().normalize('NFC');
+  // What nobody sees: joiners, marks of direction, the byte-order mark.
+  const plain = (text(given) || '').replace(/\p{Cf}/gu, '').trim().toLowerCase().normalize('NFC');
   return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(plain) ? plain : undefined;
 };
 
@@ -374,7 +379,7 @@ const identify = async (one, given) => {
 let failed;
 const loadPixel = () => {
   const limits = terms();
-  if (w.twq || settings.pixel !== 'load' || !limits) return;
+  if (w.twq || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
   const twq = w.twq = function () {
     if (twq.exe) twq.exe.apply(twq, arguments);
     else twq.queue.push(arguments);
@@ -382,7 +387,6 @@ const loadPixel = () => {
   twq.version = '1.1';
   twq.queue = [];
   const script = d.createElement('script');
-  script.async = true;
   script.src = settings.pixel_url;
   script.nonce = tag.nonce;
   script.onerror = () => { failed = true; };
@@ -455,7 +459,7 @@ const keep = (entry) => {
 const post = (more, forGood) => {
   const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
   const message = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
-  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return undefined;
+  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true});
 };
 
@@ -470,7 +474,7 @@ const send = async (keys, leaving, forGood) => {
   const found = [];
   let room = LONGEST;
   keys.forEach((key) => {
-    const entry = JSON.parse(box[key] || '{}');
+    const entry = parsed(box[key]) || {};
     if (!entry.one || (entry.until > moment && !leaving)) return;
     if (entry.one.at < moment - 3 * DAY) delete box[key];
     else if (found.length < MOST && (room -= box[key].length) > 0) found.push(entry);

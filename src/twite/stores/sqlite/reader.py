@@ -90,9 +90,7 @@ class SQLiteReader:
 
     async def standing(self, *, source: str, after: int, limit: int) -> Sequence[Standing]:
         """Return a source's deliveries that may still be sent."""
-        return await self._read(
-            partial(consents.standing, source=source, after=after, limit=limit)
-        )
+        return await self._read(partial(consents.standing, source=source, after=after, limit=limit))
 
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         """Return, by pixel, (moment, conversions) of each attempt since a moment."""

@@ -153,6 +153,11 @@ class Rebuild:
             for id_, pixel, event in self._new.execute("SELECT id, pixel, event FROM lane")
         }
         dead: set[int] = set()
+        for row in self._salvage.rows("conversion"):
+            values = dict(row.values)
+            delivery, lane = values.get("id"), values.get("lane")
+            if isinstance(delivery, int) and isinstance(lane, int) and lane not in seeds:
+                self._find_lane(seeds, values, times.get(delivery))
 
         def sound() -> Iterable[Mapping[str, object]]:
             for row in self._salvage.rows("conversion"):
@@ -160,10 +165,9 @@ class Rebuild:
                 delivery, lane = values.get("id"), values.get("lane")
                 if not isinstance(delivery, int) or not isinstance(lane, int):
                     continue
-                at = times.get(delivery)
-                if lane not in seeds and not self._find_lane(seeds, values, at):
+                if lane not in seeds:
                     continue
-                if not self._adds_up(values, seeds[lane], at):
+                if not self._adds_up(values, seeds[lane], times.get(delivery)):
                     dead.add(delivery)
                     values |= {"body": b"", "checksum": None}
                 else:
@@ -199,7 +203,7 @@ class Rebuild:
 
     def _find_lane(
         self, seeds: dict[int, int], values: Mapping[str, object], at: int | None
-    ) -> bool:
+    ) -> None:
         """Name a lane whose row is lost, by the one pixel and event with which this adds up."""
         lane = values["lane"]
         for pixel, event in self._known:
@@ -208,8 +212,7 @@ class Rebuild:
                 self._copy("lane", [{"id": lane, "pixel": pixel, "event": event}])
                 assert isinstance(lane, int)  # noqa: S101 - looked at by the caller
                 seeds[lane] = seed
-                return True
-        return False
+                return
 
     def _outbox(self, dead: set[int]) -> tuple[int, int]:
         """Save what was not settled; return how many are pending, and how many held for doubt."""

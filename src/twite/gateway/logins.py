@@ -1,0 +1,166 @@
+"""Logins: the credentials of pixels that somebody signed in for, sealed in the vault.
+
+    login/<pixel>/oauth           what signing in at X brought
+    login/<pixel>/pixel_token     what was pasted
+
+Each has a name of its own, so that one is put in or forgotten without a look at the other.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
+from twite.domain.secret import Secret
+from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.vault import Seal, Strongroom, TurnedSeal
+
+PREFIX: Final = "login/"
+KINDS: Final = (OAUTH, PIXEL_TOKEN)
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored for a pixel. `screen_name` is whose the OAuth keys are, "" where unknown."""
+
+    oauth: OAuthKeys | None = None
+    screen_name: str = ""
+    pixel_token: PixelToken | None = None
+
+    def given_to(self, destination: Destination) -> Destination:
+        """Return the destination with these credentials; of two, the pixel token is the new one."""
+        first = self.pixel_token or self.oauth or NotSignedIn()
+        fallback = self.oauth if self.pixel_token is not None else None
+        return msgspec.structs.replace(destination, credentials=first, fallback=fallback)
+
+
+class Logins:
+    """Reads and writes them."""
+
+    def __init__(self, strongroom: Strongroom) -> None:
+        self._strongroom = strongroom
+
+    async def keep_oauth(self, pixel: str, keys: OAuthKeys, *, screen_name: str) -> None:
+        """Keep what signing in brought, in place of what it brought before.
+
+        Raises LedgerUnavailable, and NotOpened where a gateway runs that has another key.
+        """
+        kept = _OAuth(
+            consumer_key=keys.consumer_key,
+            consumer_secret=keys.consumer_secret.reveal(),
+            token=keys.token,
+            token_secret=keys.token_secret.reveal(),
+            screen_name=screen_name,
+        )
+        await self._strongroom.put(_name(pixel, OAUTH), msgspec.json.encode(kept))
+
+    async def keep_pixel_token(self, pixel: str, token: PixelToken) -> None:
+        """Keep a pixel token in place of another. Raises as keep_oauth does."""
+        await self._strongroom.put(_name(pixel, PIXEL_TOKEN), token.token.reveal().encode())
+
+    async def forget(self, pixel: str, kind: str) -> None:
+        """Keep one of KINDS no more."""
+        await self._strongroom.forget(_name(pixel, kind))
+
+    async def all(self) -> Mapping[str, Login]:
+        """Return what is stored, by pixel. Raises NotOpened."""
+        found: dict[str, Login] = {}
+        for name, plain in await self._strongroom.all(PREFIX):
+            pixel, _, kind = name.removeprefix(PREFIX).partition("/")
+            login = found.get(pixel, Login())
+            if kind == OAUTH:
+                kept = msgspec.json.decode(plain, type=_OAuth)
+                login = msgspec.structs.replace(
+                    login, oauth=_keys_of(kept), screen_name=kept.screen_name
+                )
+            elif kind == PIXEL_TOKEN:
+                token = PixelToken(token=Secret(plain.decode()))
+                login = msgspec.structs.replace(login, pixel_token=token)
+            found[pixel] = login
+        return found
+
+
+class Sends(Protocol):
+    """Who sends: see gateway.run.Run."""
+
+    def send_to(self, destination: Destination) -> None:
+        """Send with other credentials from now on."""
+        ...
+
+
+class LoginDesk:
+    """What commands of the same machine do to the vault of a running gateway.
+
+    They seal what they bring with the key that both have: no secret travels in clear. What is new
+    is in use before they are answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        strongroom: Strongroom,
+        seal: TurnedSeal,
+        key: Callable[[], Seal],
+        destinations: MutableMapping[str, Destination],
+        sends: Sends,
+    ) -> None:
+        """`key` reads the settings' keys anew; `destinations` are those that are accepted for."""
+        self._strongroom = strongroom
+        self._seal = seal
+        self._key = key
+        self._destinations = destinations
+        self._sends = sends
+
+    async def take_up(self) -> None:
+        """Use what is stored. Raises NotOpened."""
+        logins = await Logins(self._strongroom).all()
+        for pixel, destination in list(self._destinations.items()):
+            if destination.is_stored:
+                now = logins.get(pixel, Login()).given_to(destination)
+                if now != destination:
+                    self._destinations[pixel] = now
+                    self._sends.send_to(now)
+
+    async def keep(self, name: str, sealed: bytes) -> None:
+        """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""
+        await self._strongroom.put_sealed(name, sealed)
+        await self.take_up()
+
+    async def forget(self, name: str) -> None:
+        """Take a login out of the vault."""
+        await self._strongroom.forget(name)
+        await self.take_up()
+
+    async def reseal(self) -> int:
+        """Read the key anew and seal all with it; return how many secrets there are.
+
+        Raises NotOpened, SettingsError.
+        """
+        self._seal.turn(self._key())
+        return len(await self._strongroom.all(""))
+
+
+class _OAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sealed. It holds secrets: it does not print."""
+
+    consumer_key: str
+    consumer_secret: str
+    token: str
+    token_secret: str
+    screen_name: str = ""
+
+    def __repr__(self) -> str:
+        return f"_OAuth({self.screen_name!r})"
+
+
+def _name(pixel: str, kind: str) -> str:
+    return f"{PREFIX}{pixel}/{kind}"
+
+
+def _keys_of(kept: _OAuth) -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=kept.consumer_key,
+        consumer_secret=Secret(kept.consumer_secret),
+        token=kept.token,
+        token_secret=Secret(kept.token_secret),
+    )

@@ -1,0 +1,62 @@
+"""Questions to X over HTTP: one request, one answer, no retries, no redirects."""
+
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from twite.gateway.ads_account import Inquiry
+from twite.gateway.ports import Answer, NoAnswer
+
+# A thousand events with their embed codes are well below it.
+_LONGEST_ANSWER: Final = 8 << 20
+
+
+class HttpInquiries:
+    """Asks. `timeout` in milliseconds is for the whole of one request."""
+
+    def __init__(self, *, timeout: int) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
+
+    async def ask(self, inquiry: Inquiry) -> Answer | NoAnswer:
+        """Ask on a connection of its own: questions are few."""
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    timeout=self._timeout,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": "twite"},
+                ) as http,
+                http.request(
+                    inquiry.method,
+                    # As it was signed, to the letter.
+                    URL(inquiry.url, encoded=True),
+                    headers=inquiry.headers,
+                    allow_redirects=False,
+                ) as came,
+            ):
+                body = await _read(came)
+                headers = {name.lower(): text for name, text in came.headers.items()}
+                return Answer(
+                    status=came.status,
+                    headers=headers,
+                    body=body[:_LONGEST_ANSWER],
+                    whole=len(body) <= _LONGEST_ANSWER,
+                )
+        except aiohttp.ClientConnectorError as failure:
+            return NoAnswer(reason=f"no connection: {type(failure).__name__}", left=False)
+        except TimeoutError:
+            return NoAnswer(reason="no answer in time", left=True)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            return NoAnswer(reason=f"connection lost: {type(failure).__name__}", left=True)
+
+
+async def _read(came: aiohttp.ClientResponse) -> bytes:
+    """Return the body, or a little more than the longest that is read."""
+    held = bytearray()
+    async for chunk in came.content.iter_any():
+        held += chunk
+        if len(held) > _LONGEST_ANSWER:
+            came.close()
+            break
+    return bytes(held)

@@ -1,0 +1,211 @@
+"""What a container is made of.
+
+Texts in fields, tables and conditions may hold `{{names}}` of variables: see `references`. Names
+are unique among tags, among triggers, and among variables.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree
+
+ALL_EVENTS: Final = "All Events"  # the trigger that every container has, and that fires always
+EVENT: Final = "_event"  # the variable that every container has: the event's name
+
+
+class ContainerUnusable(OperatorError):
+    """A container cannot be read. `place` is a path as in `tag[0].triggers[1]`, or ""."""
+
+    def __init__(self, *, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.message = message
+
+
+class Operator(StrEnum):
+    """How a condition compares; the value is how it is written."""
+
+    EQUALS = "equals"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    MATCHES = "matches"  # a regular expression of RE2, anywhere in the text
+    GREATER = "greater"
+    GREATER_OR_EQUAL = "greater_or_equal"
+    LESS = "less"
+    LESS_OR_EQUAL = "less_or_equal"
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What must hold, or must not where `negate` is set."""
+
+    left: str
+    operator: Operator
+    right: str
+    negate: bool = False
+    ignore_case: bool = False
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Fires where all of its conditions hold; without any, always."""
+
+    name: str
+    when: tuple[Condition, ...] = ()
+
+
+class Firing(StrEnum):
+    """How often a tag fires for an event whatever number of its triggers match."""
+
+    ONCE = "once"
+    EACH_TRIGGER = "each_trigger"
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tag before (setup) or after (teardown) another.
+
+    `needed` means: where it fails, what would come next does not run.
+    """
+
+    tag: str
+    needed: bool = False
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template with its fields, and when it fires.
+
+    `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
+    `secrets` are parts of `fields` by path, as `rows.0.value`, each with where it is kept.
+    `consent` are the signals that must be granted.
+    """
+
+    name: str
+    template: str
+    triggers: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    firing: Firing = Firing.ONCE
+    priority: int = 0
+    paused: bool = False
+    setup: Beside | None = None
+    teardown: Beside | None = None
+    consent: tuple[str, ...] = ()
+
+
+class Source(StrEnum):
+    """Where a variable's value comes from."""
+
+    CONSTANT = "constant"
+    EVENT_DATA = "event_data"
+    REQUEST_HEADER = "request_header"
+    COOKIE = "cookie"
+    LOOKUP = "lookup"
+    REGEX_LOOKUP = "regex_lookup"
+    TEMPLATE = "template"
+    EVENT_NAME = "event_name"
+    CLIENT_NAME = "client_name"
+    REQUEST_PATH = "request_path"
+    REQUEST_METHOD = "request_method"
+    QUERY_STRING = "query_string"
+    PAGE_URL = "page_url"
+    PAGE_PATH = "page_path"
+    PAGE_HOSTNAME = "page_hostname"
+    VISITOR_REGION = "visitor_region"
+    CLIENT_ID = "client_id"
+    SESSION_ID = "session_id"
+    SESSION_NUMBER = "session_number"
+    CONTAINER_ID = "container_id"
+    CONTAINER_VERSION = "container_version"
+    DEBUG_MODE = "debug_mode"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a lookup table: a text, or a regular expression, and what it stands for."""
+
+    key: str
+    value: Tree = None
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What becomes of a variable's value: capitals, and what stands for some values.
+
+    `instead` has the keys `null`, `undefined`, `true` and `false`.
+    """
+
+    case: str = ""  # "lower", "upper"
+    instead: Mapping[str, Tree] = {}
+
+
+class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named value.
+
+    `value` of a constant; `key` names the event's data, header or cookie; `input`, `rows` of a
+    table; `template`, `fields` of a template. `default` stands for what is not there; None is
+    no default. `secrets` as in Tag; a secret constant has the path `value`.
+    """
+
+    name: str
+    type: Source
+    value: Tree = None
+    key: str = ""
+    decode: bool = False
+    input: str = ""
+    rows: tuple[Row, ...] = ()
+    ignore_case: bool = False
+    whole: bool = False
+    default: Tree = None
+    template: str = ""
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    format: Format | None = None
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who claims a request; the highest priority is asked first.
+
+    Without a template it stands for Twite's own reading of GA4 hits, under this name.
+    """
+
+    name: str
+    template: str = ""
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    priority: int = 0
+
+
+class Transformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of the event as tags see it; their conditions see it as it came.
+
+    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `tags` and `templates` say
+    for whom, or with `others` for whom not; neither is all.
+    """
+
+    name: str
+    exclude: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    set: Mapping[str, Tree] = {}
+    tags: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    others: bool = False
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A container. `templates` are known by the name under which parts speak of them."""
+
+    name: str = ""
+    public_id: str = "GTM-TWITE"
+    version: str = "1"
+    tags: tuple[Tag, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    clients: tuple[Client, ...] = ()
+    transformations: tuple[Transformation, ...] = ()
+    templates: Mapping[str, Template] = {}

@@ -1,0 +1,243 @@
+"""X's web event tags, which its Events Manager shows as events: what to ask, and what it answers.
+
+POST and PUT carry their parameters in the query string. [doc WEB]
+
+A tag has two ids: `id` and `website_tag_id`. X does not say which of them a conversion's `event_id`
+is; `id` names the tag in every call, and is the one used here. [guess]
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from twite.domain.outcome import Complaint
+from twite.x import spec
+
+MOST_LISTED: Final = 1_000  # in one answer [doc WEB]
+UNVERIFIED: Final = "UNVERIFIED"  # made, and X has seen no conversion of it yet
+TRACKING: Final = "TRACKING"
+# X's Events Manager shows two types by other names. [doc WEB]
+SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
+_LONGEST_WORDS: Final = 512
+_T = TypeVar("_T")
+
+
+class EventTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag as X tells of it. Windows are days; `last_tracked_at` is X's own text."""
+
+    id: str
+    name: str = ""
+    type: str = ""
+    click_window: int | None = None
+    view_through_window: int | None = None
+    retargeting_enabled: bool | None = None
+    status: str = ""
+    last_tracked_at: str | None = None
+    website_tag_id: str | None = None
+    deleted: bool = False
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tag shall be; what is None stays as it is."""
+
+    name: str | None = None
+    type: str | None = None
+    click_window: int | None = None
+    view_through_window: int | None = None
+    retargeting_enabled: bool | None = None
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the Ads API: a method, and a path with its query."""
+
+    method: str
+    path: str
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a list, and how to ask for the next."""
+
+    tags: tuple[EventTag, ...]
+    cursor: str | None
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An ads account."""
+
+    id: str
+    name: str = ""
+
+
+class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+    """The tags of one account, as questions."""
+
+    version: str
+    account: str
+
+    def listing(self, *, with_deleted: bool = False, cursor: str | None = None) -> Question:
+        """Ask for up to a thousand, the oldest first."""
+        wanted = {"count": str(MOST_LISTED), "sort_by": "created_at-asc"}
+        if with_deleted:
+            wanted["with_deleted"] = "true"
+        if cursor is not None:
+            wanted["cursor"] = cursor
+        return Question(method="GET", path=f"{self._path}?{_query(wanted)}")
+
+    def creation(self, change: Change) -> Question:
+        """Ask for a new one. X wants all five parameters."""
+        return Question(method="POST", path=f"{self._path}?{_query(_written(change))}")
+
+    def alteration(self, tag: str, change: Change) -> Question:
+        """Ask to change one."""
+        return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
+
+    def deletion(self, tag: str) -> Question:
+        """Ask to delete one. X keeps it, marked."""
+        return Question(method="DELETE", path=self._one(tag))
+
+    def access(self) -> Question:
+        """Ask what the user may do with the account."""
+        path = f"/{self.version}/accounts/{_step(self.account)}/authenticated_user_access"
+        return Question(method="GET", path=path)
+
+    @property
+    def _path(self) -> str:
+        return f"/{self.version}/accounts/{_step(self.account)}/web_event_tags"
+
+    def _one(self, tag: str) -> str:
+        return f"{self._path}/{_step(tag)}"
+
+
+def accounts(version: str) -> Question:
+    """Ask for the accounts of the user. X answers this five times in fifteen minutes. [doc FUND]"""
+    return Question(method="GET", path=f"/{version}/accounts")
+
+
+def faults(change: Change, *, now: EventTag | None = None) -> Iterator[str]:
+    """Say what X would refuse; `now` is the tag that is to be changed, None for a new one."""
+    if now is None:
+        for name in Change.__struct_fields__:
+            if getattr(change, name) is None:
+                yield f"{name} is missing: X wants all five of a new event"
+    if change.name is not None and not change.name.strip():
+        yield "name is empty"
+    if change.type is not None and change.type not in spec.EVENT_TAG_TYPES:
+        yield f"{change.type!r} is no type of X's. There is: {', '.join(spec.EVENT_TAG_TYPES)}"
+    click = change.click_window
+    view = change.view_through_window
+    if click is not None and click not in spec.CLICK_WINDOWS:
+        yield f"a click window of {click} days: X takes {_either(spec.CLICK_WINDOWS)}"
+    if view is not None and view not in spec.VIEW_WINDOWS:
+        yield f"a view window of {view} days: X takes {_either(spec.VIEW_WINDOWS)}"
+    if now is not None:
+        click = now.click_window if click is None else click
+        view = now.view_through_window if view is None else view
+    if click is not None and view is not None and view > click:
+        yield f"a view window of {view} days is longer than the click window of {click}"
+
+
+def bare(event: str, *, pixel: str | None = None) -> str:
+    """Return the id of an event in base 36, of either spelling: `o8z6k`, `tw-o8z6j-o8z6k`."""
+    prefix, _, rest = event.partition("-")
+    owner, _, id_ = rest.partition("-")
+    is_long = prefix == "tw" and owner and id_ and (pixel is None or owner == pixel)
+    return id_ if is_long else event
+
+
+def read_page(body: bytes) -> Page | None:
+    """Read a list; None where the answer is not one."""
+    read = _decoded(body, _Listed)
+    return None if read is None else Page(tags=tuple(read.data), cursor=read.next_cursor or None)
+
+
+def read_tag(body: bytes) -> EventTag | None:
+    """Read one tag; None where the answer is not one."""
+    read = _decoded(body, _Single)
+    return None if read is None else read.data
+
+
+def read_permissions(body: bytes) -> tuple[str, ...] | None:
+    """Read what the user may do, in X's words; None where the answer does not say."""
+    read = _decoded(body, _Access)
+    return None if read is None else tuple(read.data.permissions)
+
+
+def read_accounts(body: bytes) -> tuple[Account, ...] | None:
+    """Read accounts; None where the answer is no list of them."""
+    read = _decoded(body, _Accounts)
+    return None if read is None else tuple(read.data)
+
+
+def read_complaints(body: bytes) -> tuple[Complaint, ...]:
+    """Read X's errors: nothing where it gave none that can be read. [doc FUND]"""
+    read = _decoded(body, _Refused)
+    return tuple(
+        Complaint(
+            code=str(error.code)[:64],
+            message=(error.message or "")[:_LONGEST_WORDS],
+            parameter=(error.parameter or "")[:64],
+        )
+        for error in (read.errors[:100] if read else ())
+    )
+
+
+class _Listed(msgspec.Struct):
+    data: list[EventTag]
+    next_cursor: str | None = None
+
+
+class _Single(msgspec.Struct):
+    data: EventTag
+
+
+class _Rights(msgspec.Struct):
+    permissions: list[str]
+
+
+class _Access(msgspec.Struct):
+    data: _Rights
+
+
+class _Accounts(msgspec.Struct):
+    data: list[Account]
+
+
+class _Error(msgspec.Struct):
+    code: str | int | None = ""
+    message: str | None = ""
+    parameter: str | None = ""
+
+
+class _Refused(msgspec.Struct):
+    errors: list[_Error]
+
+
+def _decoded(body: bytes, kind: type[_T]) -> _T | None:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _written(change: Change) -> Mapping[str, str]:
+    given = {name: getattr(change, name) for name in Change.__struct_fields__}
+    return {name: _spelled(value) for name, value in given.items() if value is not None}
+
+
+def _spelled(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _query(pairs: Mapping[str, str]) -> str:
+    # A space is %20 in X's signatures, never a plus. [doc OA]
+    return urlencode(pairs, quote_via=quote)
+
+
+def _step(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _either(days: Sequence[int]) -> str:
+    return f"{', '.join(map(str, days[:-1]))} or {days[-1]}"
