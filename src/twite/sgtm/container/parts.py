@@ -145,9 +145,11 @@ class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named value.
 
-    `value` of a constant; `key` names the event's data, header or cookie; `input`, `rows` of a
-    table; `template`, `fields` of a template. `default` stands for what is not there; None is
-    no default. `secrets` as in Tag; a secret constant has the path `value`.
+    `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
+    percent-encoded; `input`, `rows` of a table, where `whole` patterns must fit the whole input and
+    `captures` puts `$1` … into what a pattern stands for; `template`, `fields` of a template.
+    `default` stands for what is not there; None is no default. `secrets` as in Tag; a secret
+    constant has the path `value`.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: tuple[Row, ...] = ()
     ignore_case: bool = False
     whole: bool = False
+    captures: bool = False
     default: Tree = None
     template: str = ""
     fields: Mapping[str, Tree] = {}
@@ -184,11 +187,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Transformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change of the event as tags see it; their conditions see it as it came.
 
-    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `tags` and `templates` say
-    for whom, or with `others` for whom not; neither is all.
+    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags`
+    and `templates` say for whom, or with `others` for whom not; neither is all.
     """
 
     name: str
+    when: tuple[Condition, ...] = ()
     exclude: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     set: Mapping[str, Tree] = {}

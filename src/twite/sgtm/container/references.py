@@ -12,7 +12,12 @@ from twite.sgtm.container.texts import UNDEFINED, Value, text_of
 from twite.sgtm.tree import Tree
 
 _NAME: Final = re.compile(r"\{\{([^{}]+)\}\}")
-DEEPEST: Final = 50
+DEEPEST: Final = 50  # variables that need one another
+LONGEST: Final = 1024 * 1024  # characters: texts that hold one another twice grow without end
+
+
+class TooLong(Exception):
+    """A text has grown over all measure. It does not leave this room."""
 
 
 def names_in(tree: Tree) -> Iterator[str]:
@@ -53,4 +58,12 @@ def _filled_text(text: str, value_of: Callable[[str], Value]) -> Value:
     whole = _NAME.fullmatch(text)
     if whole is not None:
         return value_of(whole[1].strip())
-    return _NAME.sub(lambda found: text_of(value_of(found[1].strip())), text)
+    pieces, length, end = [], 0, 0
+    for found in _NAME.finditer(text):
+        put = text_of(value_of(found[1].strip()))
+        length += found.start() - end + len(put)
+        if length > LONGEST:
+            raise TooLong
+        pieces += [text[end : found.start()], put]
+        end = found.end()
+    return "".join([*pieces, text[end:]])

@@ -1,0 +1,64 @@
+"""Regular expressions of containers: RE2, whose time grows with the text and never explodes.
+
+Patterns may come from variables, and so from whoever sends events: what is no pattern matches
+nothing, and only so many are kept compiled.
+"""
+
+from functools import lru_cache
+from typing import Final, Protocol
+
+import re2
+
+_MEMORY: Final = 1024 * 1024  # bytes of one compiled pattern and its automaton
+_KEPT: Final = 1024
+
+
+class Match(Protocol):
+    """A place where a pattern fits."""
+
+    def group(self, which: int = 0) -> str | None:
+        """Return the text of a group; 0 is the whole."""
+
+    def groups(self) -> tuple[str | None, ...]:
+        """Return the texts of all groups."""
+
+
+class _Pattern(Protocol):
+    def search(self, text: str) -> Match | None: ...
+
+    def fullmatch(self, text: str) -> Match | None: ...
+
+
+def found(
+    pattern: str, text: str, *, ignore_case: bool = False, whole: bool = False
+) -> Match | None:
+    """Return where the pattern fits: anywhere in the text, or all of it where `whole` is set."""
+    compiled = _compiled(_sound(pattern), ignore_case)
+    if not isinstance(compiled, str):
+        return compiled.fullmatch(_sound(text)) if whole else compiled.search(_sound(text))
+    return None
+
+
+def wrong_with(pattern: str) -> str | None:
+    """Return what is wrong with a pattern, None where it is one."""
+    compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  a cache's keys stand in order
+    return compiled if isinstance(compiled, str) else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(pattern: str, ignore_case: bool) -> _Pattern | str:  # noqa: FBT001  as above
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    options.max_mem = _MEMORY
+    try:
+        compiled: _Pattern = re2.compile(pattern, options)
+    except re2.error as error:
+        said = error.args[0] if error.args else "it is no pattern"
+        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return compiled
+
+
+def _sound(text: str) -> str:
+    """Return the text with half characters, which UTF-8 has no bytes for, replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

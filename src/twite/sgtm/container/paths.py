@@ -1,0 +1,56 @@
+"""Places in an event, named as `user_data.address.city` and `items.0.price`.
+
+A key that is there with its dots, as `x-ga-mp2-user_properties.plan`, goes before the path.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from twite.sgtm.container.texts import UNDEFINED, Value
+from twite.sgtm.tree import Tree
+
+
+def at(event: Mapping[str, Tree], path: str) -> Value:
+    """Return what stands there."""
+    if path in event:
+        return event[path]
+    value: Tree = dict(event)
+    for step in path.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isascii() and step.isdigit():
+            if len(step) > len(str(len(value))) or int(step) >= len(value):
+                return UNDEFINED
+            value = value[int(step)]
+        else:
+            return UNDEFINED
+    return value
+
+
+def without(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
+    """Return the event without what stands there."""
+    if path in event:
+        return {key: value for key, value in event.items() if key != path}
+    first, _, rest = path.partition(".")
+    below = event.get(first)
+    if rest and isinstance(below, dict):
+        return {**event, first: without(below, rest)}
+    return dict(event)
+
+
+def put(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:
+    """Return the event with the value there; objects on the way are made."""
+    first, _, rest = path.partition(".")
+    if path in event or not rest:
+        return {**event, path: value}
+    below = event.get(first)
+    return {**event, first: put(below if isinstance(below, dict) else {}, rest, value)}
+
+
+def only(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tree]:
+    """Return what stands in these places, and nothing else."""
+    kept: dict[str, Tree] = {}
+    for path in paths:
+        value = at(event, path)
+        if value is not UNDEFINED:
+            kept = {**kept, path: value} if path in event else put(kept, path, value)
+    return kept

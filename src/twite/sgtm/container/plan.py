@@ -1,0 +1,214 @@
+"""Which tags fire on an occasion, with which fields, and which do not, with the reason.
+
+Triggers see the event as it came; a tag, and the variables in its fields, see it as the
+transformations leave it: first what is allowed, then what is set, then what is excluded.
+
+    tags ─ paused? ─ consent? ─ a trigger fits? ─ an exception fits? ─▶ Fired, by priority
+              └─────────┴─────────────┴─────────────────┴────────────▶ Passed, with the reason
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.sgtm.container import paths
+from twite.sgtm.container.conditions import holds
+from twite.sgtm.container.parts import (
+    ALL_EVENTS,
+    Beside,
+    Condition,
+    Container,
+    Firing,
+    Tag,
+    Transformation,
+)
+from twite.sgtm.container.references import DEEPEST, TooLong
+from twite.sgtm.container.texts import UNDEFINED, text_of
+from twite.sgtm.container.values import Occasion, Unfilled, Values, Variables, given_fields
+from twite.sgtm.fields import fill
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree
+
+
+class Fired(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that fires. `fields` is the template's `data`, `event` what it sees of the event.
+
+    `fields` may hold secrets: they are for running, not for keeping. `trigger` is the one that
+    fitted, "" for a tag that runs beside another. `setup` runs before, `teardown` after; whether
+    they are `needed` stands in `tag`. `consent` are the signals that were found granted.
+    """
+
+    tag: Tag
+    template: Template
+    fields: dict[str, Tree]
+    event: dict[str, Tree]
+    trigger: str = ""
+    setup: "Fired | None" = None
+    teardown: "Fired | None" = None
+    consent: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Fired({self.tag.name})"
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that does not fire, and why."""
+
+    tag: str
+    why: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container does on an occasion: `fired` in the order in which they run."""
+
+    fired: tuple[Fired, ...] = ()
+    passed: tuple[Passed, ...] = ()
+
+
+def plan(container: Container, occasion: Occasion, *, variables: Variables) -> Plan:
+    """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why."""
+    decide = _Planner(container, occasion, variables)
+    fired: list[Fired] = []
+    passed: list[Passed] = []
+    for tag in sorted(container.tags, key=lambda one: -one.priority):
+        try:
+            fired += decide.fired(tag)
+        except (_Passes, Unfilled) as why:
+            passed.append(Passed(tag=tag.name, why=str(why)))
+        except TooLong:
+            passed.append(Passed(tag=tag.name, why="a text in a condition grows too long"))
+    return Plan(fired=tuple(fired), passed=tuple(passed))
+
+
+class _Passes(Exception):
+    """The tag does not fire; the text says why."""
+
+
+class _Planner:
+    def __init__(self, container: Container, occasion: Occasion, variables: Variables) -> None:
+        self._container = container
+        self._occasion = occasion
+        self._variables = variables
+        self._values = Values(container, occasion, variables)
+        self._tags = {tag.name: tag for tag in container.tags}
+        self._triggers = {one.name: one.when for one in container.triggers}
+        self._fitting: dict[str, bool] = {ALL_EVENTS: True}
+        self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
+
+    def fired(self, tag: Tag) -> list[Fired]:
+        """Return the tag as often as it fires. Raises _Passes, Unfilled, TooLong."""
+        kept_back = self._kept_back(tag)
+        if kept_back is not None:
+            raise _Passes(kept_back)
+        fitting = [name for name in tag.triggers if self._fits(name)]
+        if not fitting:
+            raise _Passes("no trigger of it fits" if tag.triggers else "it has no trigger")
+        blocking = next((name for name in tag.unless if self._fits(name)), None)
+        if blocking is not None:
+            raise _Passes(f"the exception {blocking!r} fits")
+        times = fitting if tag.firing is Firing.EACH_TRIGGER else fitting[:1]
+        return [self._filled(tag, trigger, beside=()) for trigger in times]
+
+    def _kept_back(self, tag: Tag) -> str | None:
+        missing = [one for one in tag.consent if not self._granted(one)]
+        if tag.paused:
+            return "it is paused"
+        return f"not granted: {', '.join(missing)}" if missing else None
+
+    def _fits(self, name: str) -> bool:
+        if name not in self._fitting:
+            when = self._triggers.get(name)
+            # A trigger that is not there fits nothing.
+            self._fitting[name] = when is not None and self._all_hold(when)
+        return self._fitting[name]
+
+    def _all_hold(self, when: tuple[Condition, ...]) -> bool:
+        return all(holds(one, self._values.of) for one in when)
+
+    def _filled(self, tag: Tag, trigger: str, *, beside: tuple[str, ...]) -> Fired:
+        template = self._container.templates.get(tag.template)
+        if template is None:
+            raise _Passes(f"its template {tag.template!r} is not in the container")
+        event, values = self._as_seen_by(tag)
+        given = given_fields(tag.fields, values.filled)
+        chain = (*beside, tag.name)
+        return Fired(
+            tag=tag,
+            template=template,
+            fields=fill(template.fields, given)[0] if tag.defaults else given,
+            event=event,
+            trigger=trigger,
+            setup=self._beside(tag.setup, chain),
+            teardown=self._beside(tag.teardown, chain),
+            consent=tag.consent,
+        )
+
+    def _beside(self, beside: Beside | None, chain: tuple[str, ...]) -> Fired | None:
+        """Return a tag that runs beside another: without its own triggers and exceptions."""
+        if beside is None:
+            return None
+        tag = self._tags.get(beside.tag)
+        if tag is None or beside.tag in chain or len(chain) > DEEPEST:
+            raise _Passes(f"the tag {beside.tag!r} cannot run beside it")
+        kept_back = self._kept_back(tag)
+        if kept_back is None:
+            return self._filled(tag, "", beside=chain)
+        if beside.needed:
+            raise _Passes(f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}")
+        return None
+
+    def _as_seen_by(self, tag: Tag) -> tuple[dict[str, Tree], Values]:
+        changes = [
+            one
+            for one in self._container.transformations
+            if _is_for(one, tag) and self._all_hold(one.when)
+        ]
+        key = tuple(one.name for one in changes)
+        if key not in self._seen:
+            event = dict(self._occasion.event)
+            for change in sorted(changes, key=_order):
+                event = self._changed(event, change)
+            occasion = msgspec.structs.replace(self._occasion, event=event)
+            values = Values(self._container, occasion, self._variables) if key else self._values
+            self._seen[key] = event, values
+        return self._seen[key]
+
+    def _changed(self, event: dict[str, Tree], change: Transformation) -> dict[str, Tree]:
+        if change.allow:
+            return paths.only(event, change.allow)
+        for path, tree in change.set.items():
+            value = self._values.filled(tree)
+            event = (
+                paths.without(event, path) if value is UNDEFINED else paths.put(event, path, value)
+            )
+        for path in change.exclude:
+            event = paths.without(event, path)
+        return event
+
+    def _granted(self, signal: str) -> bool:
+        """Say whether a signal is granted: by what is known, the event's consent_state or gcs."""
+        if signal in self._occasion.consent:
+            return self._occasion.consent[signal]
+        stated = paths.at(self._occasion.event, f"consent_state.{signal}")
+        if stated is not UNDEFINED:
+            return text_of(stated).lower() in _GRANTED
+        place = _IN_GCS.get(signal)
+        gcs = text_of(paths.at(self._occasion.event, "x-ga-gcs"))
+        return place is not None and gcs.startswith("G1") and gcs[place : place + 1] == "1"
+
+
+def _is_for(change: Transformation, tag: Tag) -> bool:
+    if not change.tags and not change.templates:
+        return True
+    named = tag.name in change.tags or tag.template in change.templates
+    return named is not change.others
+
+
+def _order(change: Transformation) -> int:
+    return 0 if change.allow else 1 if change.set else 2
+
+
+_GRANTED: Final = frozenset({"true", "granted", "1"})
+# G1<ad_storage><analytics_storage> (guarantees.md of the facts; STD GTMS-2)
+_IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}

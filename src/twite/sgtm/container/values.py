@@ -1,0 +1,236 @@
+"""What the variables of a container are worth on an occasion."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from twite.sgtm.container import expressions, paths
+from twite.sgtm.container.parts import EVENT, Container, Format, Source, Variable
+from twite.sgtm.container.references import DEEPEST, TooLong, filled
+from twite.sgtm.container.texts import UNDEFINED, Value, text_of
+from twite.sgtm.fields import fill
+from twite.sgtm.sandbox import Incoming
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree
+
+
+class Occasion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container is run for: an event, and the request that brought it.
+
+    `now` is in milliseconds; `region` where the visitor is, as `GB` or `US-CA`; `consent` what is
+    known of signals beside the event's own, which it overrules.
+    """
+
+    event: Mapping[str, Tree]
+    now: int
+    request: Incoming = Incoming()
+    client: str = ""
+    region: str = ""
+    debug: bool = False
+    consent: Mapping[str, bool] = {}
+
+    def __repr__(self) -> str:
+        return f"Occasion({self.client})"
+
+
+class Variables(Protocol):
+    """Whoever runs variable templates."""
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
+        """Return what the template returned; UNDEFINED where it returned nothing or failed."""
+
+
+class Unfilled(Exception):
+    """A value cannot be had; the text says why. It does not leave this room."""
+
+
+class Values:
+    """Reads variables by name, each once."""
+
+    def __init__(self, container: Container, occasion: Occasion, variables: Variables) -> None:
+        self._container = container
+        self._known = {one.name: one for one in container.variables}
+        self._occasion = occasion
+        self._variables = variables
+        self._had: dict[str, Value] = {}
+        self._open: list[str] = []
+
+    def filled(self, tree: Tree) -> Value:
+        """Return the tree with values in place of names. Raises Unfilled."""
+        try:
+            return filled(tree, self.of)
+        except TooLong:
+            raise Unfilled("a text with variables in it grows too long") from None
+
+    def of(self, name: str) -> Value:
+        """Return the variable's value; UNDEFINED for a name that is none's. Raises Unfilled."""
+        if name in self._had:
+            return self._had[name]
+        if name in self._open:
+            ring = " → ".join([*self._open[self._open.index(name) :], name])
+            raise Unfilled(f"variables need each other in a ring: {ring}")
+        if len(self._open) >= DEEPEST:
+            raise Unfilled(f"more than {DEEPEST} variables need one another")
+        self._open.append(name)
+        try:
+            value = self._read(name)
+        finally:
+            self._open.pop()
+        self._had[name] = value
+        return value
+
+    def _read(self, name: str) -> Value:
+        variable = self._known.get(name)
+        if variable is None:
+            return paths.at(self._occasion.event, "event_name") if name == EVENT else UNDEFINED
+        value = self._raw(variable)
+        if value is UNDEFINED and variable.default is not None:
+            value = self.filled(variable.default)
+        return value if variable.format is None else self._formatted(variable.format, value)
+
+    def _raw(self, variable: Variable) -> Value:
+        match variable.type:
+            case Source.CONSTANT:
+                # Only a text can hold names; what else is written there stands as it is.
+                is_text = isinstance(variable.value, str)
+                return self.filled(variable.value) if is_text else variable.value
+            case Source.EVENT_DATA | Source.REQUEST_HEADER | Source.COOKIE:
+                return self._brought(variable, text_of(self.filled(variable.key)))
+            case Source.LOOKUP:
+                return self._looked_up(variable)
+            case Source.REGEX_LOOKUP:
+                return self._matched(variable)
+            case Source.TEMPLATE:
+                return self._run(variable)
+        return _BUILT_IN[variable.type](self._occasion, self._container)
+
+    def _brought(self, variable: Variable, key: str) -> Value:
+        if variable.type is Source.EVENT_DATA:
+            return paths.at(self._occasion.event, key)
+        if variable.type is Source.REQUEST_HEADER:
+            return _header(self._occasion.request, key)
+        return _cookie(self._occasion.request, key, decode=variable.decode)
+
+    def _looked_up(self, variable: Variable) -> Value:
+        sought = text_of(self.filled(variable.input))
+        for row in variable.rows:
+            if text_of(self.filled(row.key)) == sought:
+                return self.filled(row.value)
+        return UNDEFINED
+
+    def _matched(self, variable: Variable) -> Value:
+        sought = text_of(self.filled(variable.input))
+        for row in variable.rows:
+            found = expressions.found(
+                text_of(self.filled(row.key)),
+                sought,
+                ignore_case=variable.ignore_case,
+                whole=variable.whole,
+            )
+            if found is not None:
+                value = self.filled(row.value)
+                puts = variable.captures and isinstance(value, str)
+                return _put(found, text_of(value)) if puts else value
+        return UNDEFINED
+
+    def _run(self, variable: Variable) -> Value:
+        template = self._container.templates.get(variable.template)
+        if template is None:
+            return UNDEFINED
+        given = given_fields(variable.fields, self.filled)
+        fields = fill(template.fields, given)[0] if variable.defaults else given
+        return self._variables.value(template, fields, self._occasion)
+
+    def _formatted(self, form: Format, value: Value) -> Value:
+        is_word = value is UNDEFINED or value is None or isinstance(value, bool)
+        word = text_of(value) if is_word else ""
+        if word in form.instead:
+            return self.filled(form.instead[word])
+        if isinstance(value, str) and form.case:
+            return value.lower() if form.case == "lower" else value.upper()
+        return value
+
+
+def given_fields(fields: Mapping[str, Tree], fill_in: Callable[[Tree], Value]) -> dict[str, Tree]:
+    """Return fields with values in them; without what is undefined, and without empty tables."""
+    values = {name: fill_in(value) for name, value in fields.items()}
+    return {name: value for name, value in values.items() if value is not UNDEFINED and value != []}
+
+
+def _header(request: Incoming, name: str) -> Value:
+    found = [value for key, value in request.headers if key == name.lower()]
+    return ", ".join(found) if found else UNDEFINED
+
+
+def _cookie(request: Incoming, name: str, *, decode: bool) -> Value:
+    for key, header in request.headers:
+        for pair in header.split(";") if key == "cookie" else ():
+            called, is_pair, value = pair.partition("=")
+            if is_pair and called.strip() == name:
+                text = re.sub(r'^"(.*)"$', r"\1", value.strip())
+                return unquote(text) if decode else text
+    return UNDEFINED
+
+
+def _put(found: expressions.Match, text: str) -> str:
+    groups = found.groups()
+
+    def group(sign: re.Match[str]) -> str:
+        which = int(sign[1])
+        return (found.group(which) or "") if which <= len(groups) else sign[0]
+
+    return re.sub(r"\$(\d{1,2})", group, text)
+
+
+def _page(occasion: Occasion) -> SplitResult | None:
+    url = paths.at(occasion.event, "page_location")
+    try:
+        return urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return None
+
+
+def _page_path(occasion: Occasion, _: Container) -> Value:
+    page = _page(occasion)
+    return UNDEFINED if page is None else page.path or "/"
+
+
+def _page_hostname(occasion: Occasion, _: Container) -> Value:
+    page = _page(occasion)
+    return UNDEFINED if page is None or page.hostname is None else page.hostname
+
+
+def _region(occasion: Occasion, _: Container) -> Value:
+    if occasion.region:
+        return occasion.region
+    country = paths.at(occasion.event, "event_location.country")
+    region = paths.at(occasion.event, "event_location.region")
+    if not isinstance(country, str):
+        return UNDEFINED
+    return f"{country}-{region}" if isinstance(region, str) and region else country
+
+
+def _of_event(path: str) -> Callable[[Occasion, Container], Value]:
+    return lambda occasion, _: paths.at(occasion.event, path)
+
+
+_BUILT_IN: Final[Mapping[Source, Callable[[Occasion, Container], Value]]] = {
+    Source.EVENT_NAME: _of_event("event_name"),
+    Source.CLIENT_NAME: lambda occasion, _: occasion.client,
+    Source.REQUEST_PATH: lambda occasion, _: occasion.request.path,
+    Source.REQUEST_METHOD: lambda occasion, _: occasion.request.method,
+    Source.QUERY_STRING: lambda occasion, _: occasion.request.query,
+    Source.PAGE_URL: _of_event("page_location"),
+    Source.PAGE_PATH: _page_path,
+    Source.PAGE_HOSTNAME: _page_hostname,
+    Source.VISITOR_REGION: _region,
+    Source.CLIENT_ID: _of_event("client_id"),
+    Source.SESSION_ID: _of_event("ga_session_id"),
+    Source.SESSION_NUMBER: _of_event("ga_session_number"),
+    Source.CONTAINER_ID: lambda _, container: container.public_id,
+    Source.CONTAINER_VERSION: lambda _, container: container.version,
+    Source.DEBUG_MODE: lambda occasion, _: occasion.debug,
+}
