@@ -112,7 +112,8 @@ pixel = @PIXEL@
 personalization_denied = "restrict", us_opt_out = "suppress", unclear = "suppress", \
 missing = "suppress", strict_regions = ["EEA", "GB", "CH"], tcf_purposes = [1, 7], \
 tcf_optimization_purposes = [3, 4] }
-# How lists of vendors call X, where you know it: tcf_vendor_id, ac_provider_id, cmp_vendor.
+# And in it what lists of vendors call X, where you know it:
+# tcf_vendor_id = 1234, ac_provider_id = 1234, cmp_vendor = "x"
 # How to read a phone number without a country code:
 # region = "GB"
 # What events of tags become, where the defaults do not know: one of the pixel's events, or ignore:

@@ -43,7 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     do: Literal["replay", "discard", "keep", "forget", "reseal"]
-    deliveries: tuple[Delivery, ...] = ()
+    deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
     name: Name = ""
     sealed: Sealed = b""
@@ -90,14 +90,19 @@ class DeskRoute:
             order = _DECODER.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
             raise Refused(error(400, "wrong_shape", str(wrong))) from None
-        now = self._clock.now()
-        if order.do == "replay":
-            done = await self._desk.replay(order.deliveries, now=now)
-        elif order.do == "discard":
-            done = await self._desk.discard(order.deliveries, now=now, note=order.note)
+        if order.do in {"replay", "discard"}:
+            done = await self._of_deliveries(order)
         else:
             done = await self._of_the_vault(order)
         return Answer(status=200, body=_ENCODER.encode(Done(done=done)))
+
+    async def _of_deliveries(self, order: Order) -> int:
+        if order.deliveries is None:
+            raise Refused(error(400, "wrong_shape", "deliveries is missing"))
+        now = self._clock.now()
+        if order.do == "replay":
+            return await self._desk.replay(order.deliveries, now=now)
+        return await self._desk.discard(order.deliveries, now=now, note=order.note)
 
     async def _of_the_vault(self, order: Order) -> int:
         if self._logins is None:

@@ -217,7 +217,8 @@ def _desk() -> Json:
         "requestBody": json_body(ref("Order")),
         "responses": {
             "200": json_answer("How many it was done to.", Done),
-            **errors("400", "404", "408", "409", "413", "415", "431", "500", "503"),
+            "409": json_answer("The vault cannot be opened.", Errors),
+            **errors("400", "404", "408", "413", "415", "431", "500", "503"),
         },
     }
 
