@@ -27,6 +27,12 @@ class ContainerUnusable(OperatorError):
         self.message = message
 
 
+class Piece(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """The root of all parts: a key that is none of theirs is refused."""
+
+
 class Operator(StrEnum):
     """How a condition compares; the value is how it is written."""
 
@@ -41,7 +47,9 @@ class Operator(StrEnum):
     LESS_OR_EQUAL = "less_or_equal"
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Condition(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """What must hold, or must not where `negate` is set."""
 
     left: str
@@ -51,7 +59,9 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ignore_case: bool = False
 
 
-class Trigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Trigger(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """Fires where all of its conditions hold; without any, always."""
 
     name: str
@@ -65,7 +75,9 @@ class Firing(StrEnum):
     EACH_TRIGGER = "each_trigger"
 
 
-class Beside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Beside(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A tag before (setup) or after (teardown) another.
 
     `needed` means: where it fails, what would come next does not run.
@@ -75,7 +87,9 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needed: bool = False
 
 
-class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tag(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A template with its fields, and when it fires.
 
     `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
@@ -125,14 +139,16 @@ class Source(StrEnum):
     DEBUG_MODE = "debug_mode"
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(Piece, frozen=True, kw_only=True):
     """A line of a lookup table: a text, or a regular expression, and what it stands for."""
 
     key: str
     value: Tree = None
 
 
-class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Format(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """What becomes of a variable's value: capitals, and what stands for some values.
 
     `instead` has the keys `null`, `undefined`, `true` and `false`.
@@ -142,7 +158,9 @@ class Format(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     instead: Mapping[str, Tree] = {}
 
 
-class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Variable(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A named value.
 
     `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
@@ -170,7 +188,9 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: Format | None = None
 
 
-class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Client(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """Who claims a request; the highest priority is asked first.
 
     Without a template it stands for Twite's own reading of GA4 hits, under this name.
@@ -184,7 +204,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int = 0
 
 
-class Transformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transformation(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A change of the event as tags see it; their conditions see it as it came.
 
     One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags`
@@ -201,7 +223,9 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     others: bool = False
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Container(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A container. `templates` are known by the name under which parts speak of them."""
 
     name: str = ""
