@@ -100,7 +100,7 @@ class Reader:
                 _present(value, place, "is empty. Write the secret, or leave the key out")
             )
         try:
-            return Secret(self._elsewhere(value, place))
+            return Secret(self.elsewhere(value, place))
         except SettingsError:
             if self._credentials:
                 raise
@@ -108,7 +108,7 @@ class Reader:
 
     def _plain(self, kind: Kind, value: object, place: str) -> object:
         if isinstance(value, str) and value.startswith(_ELSEWHERE):
-            value = self._elsewhere(value, place)
+            value = self.elsewhere(value, place)
             if not isinstance(kind, inspect.StrType | inspect.LiteralType):
                 value = scalar(value)
         if isinstance(kind, inspect.BoolType):
@@ -127,7 +127,8 @@ class Reader:
             )
         return _present(value, place, "is empty. Write a value, or leave the key out")
 
-    def _elsewhere(self, value: str, place: str) -> str:
+    def elsewhere(self, value: str, place: str) -> str:
+        """Return what an `env:NAME` or `file:PATH` stands for. Raises SettingsError."""
         way, _, name = value.partition(":")
         if way == "env":
             if name not in self._environ:

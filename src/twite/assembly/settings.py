@@ -96,7 +96,10 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `warnings` are sentences for whoever runs Twite."""
+    """All of it. `container` is the file of a server container, where one is to run.
+
+    `warnings` are sentences for whoever runs Twite.
+    """
 
     path: Path
     server: Server
@@ -106,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log: shape.Log
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
+    container: Path | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -164,6 +168,7 @@ def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]
         log=written.log,
         pixels=pixels,
         submitters=submitters,
+        container=None if written.container.file is None else folder / written.container.file,
         warnings=(*warnings, *_doubts(server, x, alerts), *weak_keys(submitters)),
     )
 

@@ -119,6 +119,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     stape_credentials: Literal["configured", "stored", "passing"] = "configured"
 
 
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    file: str | None = None
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -129,6 +133,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     log: Log = Log()
     pixel: tuple[Pixel, ...] = ()
     source: tuple[Source, ...] = ()
+    container: Container = Container()
 
 
 Kind = inspect.Type

@@ -78,7 +78,7 @@ class _Look:
         yield from self._at_names(list(needed_by(variable)), place, plain=True)
         needed = _NEEDED.get(variable.type)
         if needed is not None and not getattr(variable, needed):
-            message = f"is missing: what a variable of the type {variable.type!r} reads"
+            message = f"is missing: what a variable of the type {variable.type.value!r} reads"
             yield ContainerUnusable(place=f"{place}.{needed}", message=message)
         if variable.type is Source.TEMPLATE:
             yield from self.at_template(variable, Kind.VARIABLE, place)

@@ -40,8 +40,7 @@ def written(
         if parts:
             blocks.append(comment)
         blocks += [
-            "\n".join(_table(name, _plain(one), f"{name}[{at}]"))
-            for at, one in enumerate(parts)
+            "\n".join(_table(name, _plain(one), f"{name}[{at}]")) for at, one in enumerate(parts)
         ]
     if remarks:
         blocks.append("\n".join(f"# {_COMMENTED.sub(' ', one)}" for one in remarks))

@@ -1,0 +1,91 @@
+"""A server container from its file: parts, templates beside it, and secrets from where they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.assembly.build import Reader
+from twite.assembly.sealing import VARIABLE
+from twite.assembly.tags import load_template
+from twite.domain.errors import SettingsError
+from twite.gateway.vault import Strongroom
+from twite.sgtm.container.faults import faults
+from twite.sgtm.container.parts import Container, ContainerUnusable
+from twite.sgtm.container.reading import TemplateFile, read
+from twite.sgtm.container.secrets import opened
+
+VAULT: Final = "container/"  # what its names in the vault begin with
+SEALED: Final = "sealed:"
+
+
+def load_container(path: Path) -> Container:
+    """Read a container and its templates; secrets are not in it yet. Raises SettingsError."""
+    container, _ = read_container(path)
+    wrong = list(faults(container))
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise _placed(path, wrong[0], more)
+    return container
+
+
+def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
+    """Read it without looking whether its parts fit together. Raises SettingsError."""
+    try:
+        container, files = read(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(
+            place=str(path),
+            message=f"cannot be read ({error.strerror}). `twite import` writes one; "
+            "container.file of twite.toml names it",
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(place=str(path), message="not UTF-8 text") from None
+    except ContainerUnusable as error:
+        raise _placed(path, error) from None
+    templates = {one.name: load_template(path.parent / one.file) for one in files}
+    if len(templates) != len(files):
+        raise SettingsError(place=f"{path}: template", message="two have the same name")
+    return msgspec.structs.replace(container, templates=templates), files
+
+
+async def sealed_secrets(strongroom: Strongroom | None) -> dict[str, str]:
+    """Return the container's secrets of the store, by name. Raises NotOpened."""
+    held = [] if strongroom is None else await strongroom.all(VAULT)
+    return {name: plain.decode() for name, plain in held}
+
+
+def with_secrets(
+    container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
+) -> Container:
+    """Put the container's secrets in. Raises SettingsError for one that is not there."""
+    reader = Reader(environ=environ, folder=path.parent)
+
+    def secret_at(kept: str) -> str:
+        if not kept.startswith(SEALED):
+            if not kept.startswith(("env:", "file:")):
+                raise SettingsError(
+                    place=f"{path}: secrets",
+                    message='a secret is named by where it is kept: "sealed:NAME", "env:NAME" '
+                    'or "file:PATH"',
+                )
+            return reader.elsewhere(kept, f"{path}: secrets")
+        name = kept.removeprefix(SEALED)
+        if name not in sealed:
+            raise SettingsError(
+                place=f"{path}: secrets",
+                message=f"the store holds no {name!r}. `twite import` puts it there (with the "
+                f"same {VARIABLE} as here)",
+            )
+        return sealed[name]
+
+    try:
+        return opened(container, secret_at)
+    except ContainerUnusable as error:
+        raise _placed(path, error) from None
+
+
+def _placed(path: Path, error: ContainerUnusable, more: str = "") -> SettingsError:
+    place = f"{path}: {error.place}" if error.place else str(path)
+    return SettingsError(place=place, message=error.message + more)
