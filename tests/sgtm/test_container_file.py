@@ -22,6 +22,7 @@ from twite.sgtm.container.writing import written
 from twite.sgtm.template import Kind
 
 OPERATORS = ", ".join(sorted(Operator))
+CURE = "Texts stand in quotes, tables in [brackets]"
 FILES = [TemplateFile(name="Poster", file="templates/poster.tpl")]
 FULL = container(
     tag(
@@ -111,7 +112,7 @@ def test_what_toml_has_no_word_for_is_refused():
         ),
         (
             "x = \n",
-            "line 1, column 5: not TOML: invalid value. Texts stand in quotes, tables in [brackets]",
+            f"line 1, column 5: not TOML: invalid value. {CURE}",
         ),
         (f"a={'1' * 5000}", "holds a number that is too long"),
         (f"a={'[' * 5000}", "is nested too deep"),
