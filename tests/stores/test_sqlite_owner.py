@@ -12,7 +12,7 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports import Claim
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.connection import connect_writer, create, refuse_old_sqlite
-from twite.stores.sqlite.schema import migrations
+from twite.stores.sqlite.schema import newest_version
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -145,12 +145,12 @@ async def test_a_reader_refuses_a_database_that_is_not_ours(path):
 @pytest.mark.parametrize("opening", [SQLiteStore.open, SQLiteReader.open])
 async def test_a_newer_database_is_refused(path, opening):
     await opened_and_closed(path)
-    damage(path, f"PRAGMA user_version = {len(migrations()) + 1}")
+    damage(path, f"PRAGMA user_version = {newest_version() + 1}")
 
     with pytest.raises(StoreUnusable, match="newer Twite"):
         await opening(path)
 
-    damage(path, f"PRAGMA user_version = {len(migrations())}")
+    damage(path, f"PRAGMA user_version = {newest_version()}")
     await opened_and_closed(path)
 
 

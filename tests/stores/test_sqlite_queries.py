@@ -39,6 +39,12 @@ WALKS = {
     "note_ahead": {"deployment"},
     "pauses": {"pause"},
     "timed": {"deployment"},
+    # Those who work with the gateway are few, and so are their sessions and keys.
+    "api_keys": {"api_key"},
+    "end_old_sessions": {"session"},
+    "end_sessions": {"session"},
+    "sessions": {"session"},
+    "users": {"user"},
 }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Final
 
+from twite.assembly.console import console
 from twite.assembly.lending import lent_to
 from twite.assembly.settings import Settings
 from twite.assembly.watching import Watching
@@ -216,6 +217,9 @@ class Gateway:
                 lent=lent,
             ),
             limits=limits,
+            console=console(
+                settings, store=store, clock=self._clock, observer=self._observer, token=self._token
+            ),
             observer=self._observer,
         )
         listen = settings.server.listen

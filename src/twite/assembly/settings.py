@@ -95,6 +95,15 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds
 
 
+class Console(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may open it, and for how many milliseconds a session lasts unused, and at most."""
+
+    url: str | None
+    networks: tuple[Network, ...]
+    idle: int
+    session: int
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `container` is the file of a server container, where one is to run.
 
@@ -106,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     x: X
     alerts: Alerts
+    console: Console
     log: shape.Log
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
@@ -116,6 +126,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def known_as(self) -> str:
         """What people know this gateway by."""
         return self.server.public_url or str(self.server.listen)
+
+    @property
+    def console_url(self) -> str:
+        """Where people find the console."""
+        known = self.console.url or self.server.public_url or f"http://{self.server.listen}"
+        return f"{known.rstrip('/')}/console"
 
     def destinations(self) -> tuple[Destination, ...]:
         """Return the pixels with their credentials."""
@@ -165,6 +181,7 @@ def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]
         store=store,
         x=x,
         alerts=alerts,
+        console=_console(written.console),
         log=written.log,
         pixels=pixels,
         submitters=submitters,
@@ -245,6 +262,25 @@ def _store(written: shape.Store, folder: Path) -> Store:
             written.keep_dead, "store.keep_dead", least=DAY, most=_LONGEST_KEPT
         ),
         reserve=values.size(written.reserve, "store.reserve", least=0, most=1 << 34),
+    )
+
+
+def _console(written: shape.Console) -> Console:
+    url = None if written.url is None else values.url(written.url, "console.url")
+    if url is not None and not url.startswith("https:"):
+        raise SettingsError(
+            place="console.url",
+            message="passwords would travel unencrypted. Write the https address that your proxy "
+            "answers; on its own machine the console is at localhost anyway",
+        )
+    return Console(
+        url=url,
+        networks=tuple(
+            values.network(one, f"console.networks[{index}]")
+            for index, one in enumerate(written.networks)
+        ),
+        idle=values.duration(written.idle, "console.idle", least=MINUTE, most=DAY),
+        session=values.duration(written.session, "console.session", least=5 * MINUTE, most=7 * DAY),
     )
 
 

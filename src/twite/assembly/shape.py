@@ -48,6 +48,13 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     restricted_data_use: Literal["conversion", "unsupported"] = "conversion"
 
 
+class Console(msgspec.Struct, frozen=True, kw_only=True):
+    url: str | None = None
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    idle: str = "30m"
+    session: str = "12h"
+
+
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
     webhook: Secret | None = None
     secret: Secret | None = None
@@ -130,6 +137,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     store: Store = Store()
     x: X = X()
     alerts: Alerts = Alerts()
+    console: Console = Console()
     log: Log = Log()
     pixel: tuple[Pixel, ...] = ()
     source: tuple[Source, ...] = ()

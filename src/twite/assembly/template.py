@@ -77,6 +77,15 @@ url = "sqlite:twite.db"
 # dead_letters = 10
 # disk_free = "1GiB"
 
+[console]
+# From where people may open /console; anywhere else it is closed:
+# networks = ["127.0.0.0/8", "::1/128"]
+# Its https address, where it is another than public_url:
+# url = "https://console.shop.example"
+# How long a session lasts unused, and at most:
+# idle = "30m"
+# session = "12h"
+
 [log]
 # level = "info"       # debug, info, warning, error
 # format = "text"      # or json

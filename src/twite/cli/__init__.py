@@ -38,6 +38,7 @@ COMMANDS: Final = MappingProxyType(
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
         "show": "Show the life of a conversion, attempt by attempt.",
         "dead": "List, replay or discard deliveries that are dead or held.",
+        "user": "Who may sign in to the console: add, list, change or remove.",
         "tag": "Test, run and look through a server-side tag template.",
         "backup": "Copy the store while it is in use.",
         "recover": "Save what is sound of a damaged store.",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twite.collector.addresses import Network
 from twite.collector.answers import Answer, Gone, Refused, send_answer
@@ -37,6 +37,7 @@ from twite.gateway.sightings import Sightings
 
 NATIVE_PATH = "/v1/conversions"
 BROWSER_RATE = 600
+CONSOLE_PATH = "/console"
 
 
 class Accepts(AcceptsNative, AcceptsX, AcceptsBeacon, AcceptsFound, Protocol):
@@ -50,7 +51,7 @@ class Collector:
     all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
     without one; `public_url` is the address that clients see. `browser_rate` is how many requests
     one address may make in a minute at the doors that pages use; without a `proxy` there is none of
-    Stape's.
+    Stape's. `console` answers what begins with /console.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Collector:
         trusted_proxies: Sequence[Network] = (),
         browser_rate: int = BROWSER_RATE,
         proxy: Proxies | None = None,
+        console: ASGIApp | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -132,6 +134,7 @@ class Collector:
         self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
+        self._console = console
         self._quiet = Quiet(
             records=records,
             lives=Lives(records=records, destinations=destinations, clock=clock),
@@ -168,6 +171,9 @@ class Collector:
                 )
             elif (found := await self._of_pages_and_tags(path, scope, receive)) is not None:
                 answer = found
+            elif self._console is not None and _is_console(path):
+                await self._console(scope, receive, send)
+                return
             else:
                 await self._quiet(scope, receive, send)
                 return
@@ -205,3 +211,7 @@ class Collector:
         known = path in {*ROUTES, *DOORS, BEACON_PATH, SGTM_PATH} or path.startswith(SCRIPT_PREFIX)
         where = path if known else "/v1/conversions/…"
         return answer_to(fault, where=where, observer=self._observer)
+
+
+def _is_console(path: str) -> bool:
+    return path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")

@@ -8,6 +8,7 @@ TwiteError
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
 │   ├── StoreUnusable       the database cannot be opened, or is newer than this code
+│   ├── Unfit               what was asked of users and keys cannot be
 │   ├── NotOpened           a secret was sealed with a key that is not here
 │   └── RefusedByX          X does not do what was asked of its Ads API, and says why
 ├── PassingError            nobody: it passes
@@ -79,6 +80,10 @@ class StoreUnusable(OperatorError):
         self.path = path
         self.reason = reason
         self.cure = cure
+
+
+class Unfit(OperatorError):
+    """A user, a role, a password or a key cannot be as was asked."""
 
 
 class NotOpened(OperatorError):

@@ -17,6 +17,7 @@ from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.desk import DeskLaws
 from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
+from twite.testing.laws.people import PeopleLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.laws.sightings import SightingLaws
@@ -28,6 +29,7 @@ class LedgerContract(
     RecordingLaws,
     IgnoringLaws,
     VaultLaws,
+    PeopleLaws,
     ClaimLaws,
     SettlingLaws,
     SweepLaws,

@@ -33,6 +33,7 @@ from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
 from twite.testing.memory_ignored import MemoryIgnored
 from twite.testing.memory_limits import MemoryLimits
+from twite.testing.memory_people import MemoryPeople
 from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
 from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_vault import MemoryVault
@@ -60,6 +61,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         MemoryConsents.__init__(self)
         MemoryLimits.__init__(self)
         self.vault = MemoryVault()
+        self.people = MemoryPeople()
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None

@@ -17,8 +17,8 @@ from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.reserve import Reserve
 from twite.stores.sqlite.schema import (
     migrate,
-    migrations,
     newest_schema,
+    newest_version,
     schema_of,
     version_of,
 )
@@ -78,7 +78,7 @@ def prepare(path: str, reserve: Reserve) -> Opened:
 def older_copy(path: str) -> str | None:
     """Say why what is pending would be held at the next start, or None. Changes nothing."""
     with closing(connect_reader(path)) as connection:
-        if version_of(connection) < len(migrations()):
+        if version_of(connection) < newest_version():
             return None
         salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
     here = Mark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=0)

@@ -849,3 +849,91 @@ WHERE delivery IN (SELECT delivery FROM fresh_key WHERE delivery < :before LIMIT
 -- name: unsettled
 -- Of these deliveries, those that are in the outbox, as JSON.
 SELECT json_group_array(id) FROM outbox WHERE id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: keep_user
+-- Somebody who may sign in, in place of what was kept under the name.
+INSERT OR REPLACE INTO user (name, role, pixels, password, created_at, password_at, code_since,
+  code_step, recovery)
+VALUES (:user, :role, :pixels, :password, :created_at, :password_at, :code_since, :code_step,
+  :recovery);
+
+-- name: remove_user
+-- Nobody signs in under this name any more.
+DELETE FROM user WHERE name = :user;
+
+-- name: user
+-- One who may sign in.
+SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
+FROM user WHERE name = :user;
+
+-- name: users
+-- All who may sign in.
+SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
+FROM user ORDER BY name;
+
+-- name: take_step
+-- The code of a step is used, once.
+UPDATE user SET code_step = :step WHERE name = :user AND code_step < :step;
+
+-- name: begin_session
+-- Somebody signed in.
+INSERT INTO session (digest, user, begun_at, seen_at, address, agent)
+VALUES (:digest, :user, :begun_at, :seen_at, :address, :agent);
+
+-- name: session
+-- Who has a token.
+SELECT digest, user, begun_at, seen_at, address, agent FROM session WHERE digest = :digest;
+
+-- name: sessions
+-- Where somebody is signed in.
+SELECT digest, user, begun_at, seen_at, address, agent FROM session WHERE user = :user
+ORDER BY begun_at DESC;
+
+-- name: seen_session
+-- A session is in use.
+UPDATE session SET seen_at = :at WHERE digest = :digest;
+
+-- name: end_session
+-- Somebody signed out.
+DELETE FROM session WHERE digest = :digest;
+
+-- name: end_sessions
+-- Somebody is signed out everywhere but here.
+DELETE FROM session WHERE user = :user AND digest != :but;
+
+-- name: end_old_sessions
+-- Sessions that are over.
+DELETE FROM session WHERE begun_at < :begun_before OR seen_at < :seen_before;
+
+-- name: api_keys
+-- Keys of programs.
+SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
+FROM api_key ORDER BY created_at DESC, id;
+
+-- name: keep_api_key
+-- A program may ask.
+INSERT INTO api_key (id, name, digest, scopes, pixels, created_at, made_by, revoked_at)
+VALUES (:id, :called, :digest, :scopes, :pixels, :created_at, :made_by, :revoked_at);
+
+-- name: revoke_api_key
+-- A program may ask no more.
+UPDATE api_key SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
+
+-- name: last_deed
+-- Where the audit ends.
+SELECT number, hash FROM deed WHERE number = (SELECT max(number) FROM deed);
+
+-- name: add_deed
+-- Something was done.
+INSERT INTO deed (number, at, who, what, subject, detail, hash)
+VALUES (:number, :at, :who, :what, :subject, :detail, :hash);
+
+-- name: deeds_before
+-- What was done last.
+SELECT number, at, who, what, subject, detail, hash FROM deed
+WHERE number < :before ORDER BY number DESC LIMIT :limit;
+
+-- name: deeds_after
+-- What was done, in its order.
+SELECT number, at, who, what, subject, detail, hash FROM deed
+WHERE number > :after ORDER BY number LIMIT :limit;

@@ -19,7 +19,7 @@ from twite.gateway.ports import Closure, Pause, Timed
 from twite.stores.sqlite import alarms, consents, ignored, records, sealed_rows, sightings
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged, is_damage
-from twite.stores.sqlite.schema import migrations, refuse_newer, version_of
+from twite.stores.sqlite.schema import newest_version, refuse_newer, version_of
 
 T = TypeVar("T")
 
@@ -112,6 +112,10 @@ class SQLiteReader:
         """Return when something came, by source."""
         return await self._read(alarms.hours)
 
+    async def read(self, what: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what a function of the connection reads."""
+        return await self._read(what)
+
     async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         return await self._told(loop.run_in_executor(self._thread, what, self._connection))
@@ -148,7 +152,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _refuse_other_version(present: int, path: str) -> None:
     refuse_newer(present, path)
-    if present < len(migrations()):
+    if present < newest_version():
         raise StoreUnusable(
             path=path,
             reason=f"its schema is of version {present}, and only its owner may change that",

@@ -13,16 +13,21 @@ _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 
 
 def migrations() -> list[tuple[int, str]]:
-    """Return (version, statements), in order, without gaps from 1."""
+    """Return (version, statements), in order."""
     folder = files("twite.stores.sqlite").joinpath("migrations")
     found = sorted(
         (int(match[1]), entry.read_text("utf-8"))
         for entry in folder.iterdir()
         if (match := _NUMBERED.fullmatch(entry.name))
     )
-    if [version for version, _ in found] != list(range(1, len(found) + 1)):
-        raise ValueError("the migrations are not numbered from 1 without gaps")
+    if len({version for version, _ in found}) != len(found):
+        raise ValueError("two migrations have one number")
     return found
+
+
+def newest_version() -> int:
+    """Return the version that this code brings a database to."""
+    return migrations()[-1][0]
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -32,10 +37,11 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
-    known = migrations()
     present = version_of(connection)
     refuse_newer(present, path)
-    for version, statements in known[present:]:
+    for version, statements in migrations():
+        if version <= present:
+            continue
         try:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {version};\nCOMMIT;"
@@ -67,7 +73,7 @@ def newest_schema() -> list[tuple[object, ...]]:
 
 def refuse_newer(present: int, path: str) -> None:
     """Raise StoreUnusable when a database is of a version that this code does not know."""
-    newest = len(migrations())
+    newest = newest_version()
     if present > newest:
         raise StoreUnusable(
             path=path,

@@ -30,6 +30,7 @@ from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
 from twite.stores.sqlite.mark import MarkKeeper
 from twite.stores.sqlite.opening import Opened, prepare
+from twite.stores.sqlite.people import SQLitePeople
 from twite.stores.sqlite.pruning import Keeping
 from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.reserve import Reserve
@@ -68,6 +69,7 @@ class SQLiteStore(ConsentRows):
         self._mark = mark
         self._observer = observer
         self.vault = SQLiteVault(writer=writer, reader=reader)
+        self.people = SQLitePeople(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What an owner must know of the file as it was found.

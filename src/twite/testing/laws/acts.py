@@ -15,6 +15,7 @@ from twite.domain.delivery import (
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.outlook import Alarms, Outlook
+from twite.gateway.people import People
 from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
 from twite.gateway.sightings import Sightings
 from twite.gateway.vault import Vault
@@ -26,11 +27,16 @@ FAR: Final = NOW + 1_000 * HOUR
 
 
 class Store(Ledger, Depot, Records, Desk, Outlook, Alarms, Sightings, Protocol):
-    """What a store is: four views of one thing, and a vault."""
+    """What a store is: four views of one thing, a vault, and people."""
 
     @property
     def vault(self) -> Vault:
         """Where sealed secrets are kept."""
+        ...
+
+    @property
+    def people(self) -> People:
+        """Who works with the gateway."""
         ...
 
 

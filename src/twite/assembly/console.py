@@ -1,0 +1,68 @@
+"""The console: which pages there are, on what they stand, and who may come near."""
+
+from collections.abc import Sequence
+
+from starlette.types import Scope
+
+from twite.assembly.sealing import seal_of
+from twite.assembly.settings import Settings
+from twite.collector.addresses import Network, client_address
+from twite.console.account import AccountPage
+from twite.console.application import Console
+from twite.console.audit import AuditPage
+from twite.console.entrance import Entrance
+from twite.console.people_desk import PeopleDesk
+from twite.console.sign_in import SignInPage
+from twite.domain.secret import Secret
+from twite.gateway.doorkeeper import Doorkeeper, Times
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Clock
+from twite.gateway.staff import Staff
+from twite.gateway.vault import Strongroom
+from twite.machine.passwords import Argon2Passwords
+from twite.stores.sqlite import SQLiteStore
+
+
+def console(
+    settings: Settings, *, store: SQLiteStore, clock: Clock, observer: Observer, token: Secret
+) -> Console:
+    """Return it, with every page."""
+    seal = seal_of(settings.server.secret_key, settings.server.former_secret_keys)
+    strongroom = None if seal is None else Strongroom(vault=store.vault, seal=seal)
+    passwords = Argon2Passwords()
+    staff = Staff(people=store.people, passwords=passwords, clock=clock)
+    doorkeeper = Doorkeeper(
+        people=store.people,
+        passwords=passwords,
+        clock=clock,
+        strongroom=strongroom,
+        times=Times(idle=settings.console.idle, longest=settings.console.session),
+    )
+    # In the order of the navigation.
+    pages = (
+        AuditPage(trail=store.people),
+        AccountPage(staff=staff, sessions=store.people, doorkeeper=doorkeeper),
+        SignInPage(doorkeeper=doorkeeper),
+    )
+    return Console(
+        pages=pages,
+        entrance=Entrance(
+            client_of=lambda scope: nearest(scope, settings.server.trusted_proxies),
+            networks=settings.console.networks,
+            url=settings.console.url or settings.server.public_url,
+        ),
+        doorkeeper=doorkeeper,
+        trail=store.people,
+        clock=clock,
+        observer=observer,
+        desk=PeopleDesk(people=store.people, token=token),
+        known_as=settings.known_as,
+    )
+
+
+def nearest(scope: Scope, trusted: Sequence[Network]) -> str | None:
+    """Return the client's address; None where a proxy stands before it that nobody trusts."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    address = client_address(peer, forwarded, trusted)
+    return None if forwarded and address == client_address(peer, [], ()) else address

@@ -1,0 +1,107 @@
+"""Users and keys, for commands: in the store itself, or through the gateway that owns it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from twite.assembly.desk import Reachable, reachable
+from twite.assembly.settings import Settings
+from twite.console.people_desk import PATH
+from twite.domain.errors import LedgerUnavailable, StoreInUse
+from twite.domain.people import ApiKey, Deed, User
+from twite.domain.secret import Secret
+from twite.gateway.people_orders import PeopleDone, PeopleOrder, encoded
+from twite.gateway.staff import Staff, StaffRoom
+from twite.machine import SystemClock
+from twite.machine.passwords import Argon2Passwords
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.stores.sqlite.people import SQLitePeopleReader
+
+_PATIENCE: Final = aiohttp.ClientTimeout(total=30)
+_OK: Final = 200
+
+
+@asynccontextmanager
+async def open_staff(settings: Settings) -> AsyncIterator[Staff]:
+    """Change users and keys. Makes the store where there is none yet.
+
+    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    """
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        reader = await SQLiteReader.open(path)
+        try:
+            async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+                yield _staff(GatewayPeople(reader, http, found))
+        finally:
+            await reader.close()
+        return
+    try:
+        yield _staff(store.people)
+    finally:
+        await store.close()
+
+
+def _staff(people: StaffRoom) -> Staff:
+    return Staff(people=people, passwords=Argon2Passwords(), clock=SystemClock())
+
+
+class GatewayPeople(SQLitePeopleReader):
+    """Reads beside the gateway of this machine, and asks it to write."""
+
+    def __init__(
+        self, reader: SQLiteReader, http: aiohttp.ClientSession, gateway: Reachable
+    ) -> None:
+        super().__init__(reader)
+        self._http = http
+        self._url = gateway.url
+        self._token = Secret(gateway.token)
+
+    async def keep_user(self, user: User) -> None:
+        await self._ask(PeopleOrder(do="keep_user", user=user))
+
+    async def remove_user(self, name: str) -> bool:
+        return bool(await self._ask(PeopleOrder(do="remove_user", name=name)))
+
+    async def end_all(self, user: str, *, but: bytes = b"") -> int:
+        del but  # a command has no session
+        return await self._ask(PeopleOrder(do="end_all", name=user))
+
+    async def keep_api_key(self, key: ApiKey) -> None:
+        await self._ask(PeopleOrder(do="keep_api_key", key=key))
+
+    async def revoke_api_key(self, id_: str, *, at: int) -> bool:
+        return bool(await self._ask(PeopleOrder(do="revoke_api_key", name=id_, at=at)))
+
+    async def note(self, deed: Deed) -> None:
+        await self._ask(PeopleOrder(do="note", deed=deed))
+
+    async def _ask(self, order: PeopleOrder) -> int:
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        try:
+            async with self._http.post(
+                f"{self._url}{PATH}", data=encoded(order), headers=headers, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+                if answer.status != _OK:
+                    raise self._refused(f"answered {answer.status}")
+                return msgspec.json.decode(body, type=PeopleDone).done
+        except (aiohttp.ClientError, OSError) as failure:
+            raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
+        except msgspec.DecodeError:
+            raise self._refused("answered something else than a gateway does") from None
+
+    def _refused(self, what: str) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            reason=f"the gateway at {self._url} owns the store and {what}. "
+            "Look at its log, or stop it and try again",
+            retry_after=1,
+        )

@@ -1,0 +1,34 @@
+"""The console: pages for people, drawn by the server.
+
+    application   a request's way in: address, host, session, origin, role; then a page
+    page          what a page is: routes, a place in the navigation, and what each request brings
+    drawing       templates and what they may call; every answer's headers
+    figures       geometry of charts: numbers to coordinates, nothing else
+
+A page is one module here with one class, and one template or more of its own:
+
+    class AuditPage:
+        def __init__(self, *, trail: Trail) -> None: ...        # ports, never a store
+
+        @property
+        def routes(self) -> Sequence[Route]:
+            return (
+                Route("GET", "/console/audit", self._list, role=Role.ADMIN,
+                      place=Place("Audit", Group.ACCESS)),
+            )
+
+        async def _list(self, visit: Visit) -> Response:
+            return visit.page("audit.html", title="Audit", entries=...)
+
+It is named in `twite.assembly.console`, and is then in the navigation, in the matrix of roles and
+routes, and in the tests in a browser. What a page must keep to:
+
+- **Who may**: `role` is the least that a route needs. Whatever belongs to a pixel is asked for with
+  `visit.viewer.pixels` in the query, never filtered in a template.
+- **Changing**: only by POST, in a form that begins with `{{ csrf() }}`; write the deed down with
+  `visit.note(...)` first, then do it, then `visit.back_to(path, said="…")`.
+- **Templates** extend `layout.html`, take macros from `parts.html`, and get plain values. What came
+  from outside is escaped by itself; `|shown` cuts it and makes what is invisible visible.
+- **No inline script or style**: the policy forbids both. Charts are SVG with attributes, or
+  `<meter>`; scripts go to `static/console.js`, and a page must work without.
+"""

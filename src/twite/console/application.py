@@ -1,0 +1,288 @@
+"""A request's way in: address, name, session, origin, role; then its page."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
+
+from twite.console.drawing import STATIC, StaticFile, Templates, static_files
+from twite.console.entrance import (
+    Closed,
+    Entrance,
+    Name,
+    form_token,
+    fresh_token,
+    inside,
+    keep_token,
+    offered_token,
+    refuse_strangers,
+    refuse_unmeant,
+    theme_of,
+)
+from twite.console.page import Form, Group, Page, Route, Visit
+from twite.console.people_desk import PeopleDesk
+from twite.domain.errors import PassingError, TwiteError
+from twite.domain.people import Deed, Viewer
+from twite.gateway.doorkeeper import Doorkeeper, Inside
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.people import Trail
+from twite.gateway.ports import Clock
+
+ROOT: Final = "/console"
+LOGIN: Final = f"{ROOT}/sign-in"
+MOST_FORM: Final = 1 << 20
+_MOST_SAID: Final = 256
+POLICY: Final = (
+    "default-src 'none'; "
+    "script-src 'self'; "
+    "style-src 'self'; "
+    "img-src 'self' data:; "
+    "connect-src 'self'; "
+    "form-action 'self'; "
+    "base-uri 'none'; "
+    "frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Not no-referrer: browsers would then hide the origin of our own forms from us.
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+_HSTS: Final = "max-age=31536000"
+
+
+class Sentence(msgspec.Struct, frozen=True):
+    """What is said on the next page."""
+
+    text: str
+    bad: bool
+
+
+class Console:
+    """An ASGI application for what begins with /console. `pages` are in navigation's order."""
+
+    def __init__(
+        self,
+        *,
+        pages: Sequence[Page],
+        entrance: Entrance,
+        doorkeeper: Doorkeeper,
+        trail: Trail,
+        clock: Clock,
+        observer: Observer,
+        desk: PeopleDesk,
+        known_as: str,
+    ) -> None:
+        self.routes = tuple(route for page in pages for route in page.routes)
+        self._paths = [(compile_path(route.path), route) for route in self.routes]
+        self._entrance = entrance
+        self._doorkeeper = doorkeeper
+        self._trail = trail
+        self._clock = clock
+        self._observer = observer
+        self._desk = desk
+        self._known_as = known_as
+        self._static = static_files()
+        self._served = {file.name: file for file in self._static.values()}
+        self._templates = Templates(self._static)
+        self._said: OrderedDict[str, list[Sentence]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        name: Name | None = None
+        try:
+            if self._desk.is_meant(request):
+                response = await self._desk.answer(request)
+            else:
+                address = self._entrance.address(scope)
+                name = self._entrance.name(request)
+                response = self._file(request) or await self._answered(request, name, address)
+        except Closed as closed:
+            response = self._plain(request, closed)
+        except ClientDisconnect:
+            return
+        except TwiteError as error:
+            status, title = (503, "Not now") if isinstance(error, PassingError) else (409, "Not so")
+            response = self._plain(request, Closed(status, title, str(error)))
+        except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
+            self._observer.see(Troubled(where="console", reason=type(fault).__name__))
+            response = self._plain(request, _FAULT)
+        for key, value in HEADERS.items():
+            response.headers.setdefault(key, value)
+        if name is not None and name.is_secure:
+            response.headers["strict-transport-security"] = _HSTS
+        await response(scope, receive, send)
+
+    # What pages call; see page.Surroundings.
+
+    def draw(self, visit: Visit, template: str, values: Mapping[str, object]) -> str:
+        """Return the page in its frame."""
+        viewer = visit.inside.viewer if visit.inside is not None else None
+        frame = {
+            "viewer": viewer,
+            "navigation": self._navigation(viewer),
+            "here": visit.request.url.path,
+            "theme": theme_of(visit.request),
+            "form_token": form_token(visit.token),
+            "said": self._said.pop(visit.token, []),
+            "now": visit.now,
+            "known_as": self._known_as,
+        }
+        return self._templates.draw(template, frame | dict(values))
+
+    def say(self, visit: Visit, sentence: str, *, bad: bool) -> None:
+        """Show a sentence on the next page."""
+        self._said.setdefault(visit.token, []).append(Sentence(sentence, bad))
+        if len(self._said) > _MOST_SAID:
+            self._said.popitem(last=False)
+
+    async def note(self, deed: Deed) -> None:
+        """Write into the audit."""
+        await self._trail.note(deed)
+
+    async def _answered(self, request: Request, name: Name, address: str) -> Response:
+        route = self._routed(request)
+        if not await self._doorkeeper.is_open():
+            raise _NOBODY_YET
+        found = await self._inside(request, name)
+        if found is None and route.role is not None:
+            if route.method != "GET":
+                raise _SIGNED_OUT
+            there = inside(
+                request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            )
+            return Response(status_code=303, headers={"location": f"{LOGIN}?next={_quoted(there)}"})
+        held = offered_token(
+            request, name.session_cookie if found is not None else name.visitor_cookie
+        )
+        token = held or fresh_token()
+        form = await self._form(request, name, token) if route.method == "POST" else Form("")
+        if found is not None and route.role is not None and not found.viewer.may(route.role):
+            raise Closed(
+                403,
+                "Not yours to see",
+                f"This takes the role “{route.role}”, and yours is “{found.viewer.role}”. An admin "
+                "can change that.",
+            )
+        visit = Visit(
+            request=request,
+            route=route,
+            inside=found,
+            form=form,
+            now=self._clock.now(),
+            address=address,
+            name=name,
+            token=token,
+            surroundings=self,
+        )
+        response = await route.answer(visit)
+        if held is None:
+            keep_token(response, name.visitor_cookie, token, name=name)
+        return response
+
+    async def _form(self, request: Request, name: Name, token: str) -> Form:
+        """Read a form, and refuse one that no page of ours sent."""
+        refuse_strangers(request, name)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_FORM:
+                raise Closed(413, "Too much", "A form may have 1 MiB. Nothing was done.")
+        try:
+            form = Form(body.decode())
+        except ValueError:
+            raise Closed(400, "Unreadable", "The form cannot be read. Nothing was done.") from None
+        refuse_unmeant(token, form.one("form_token"))
+        return form
+
+    async def _inside(self, request: Request, name: Name) -> Inside | None:
+        token = offered_token(request, name.session_cookie)
+        return None if token is None else await self._doorkeeper.inside(token)
+
+    def _routed(self, request: Request) -> Route:
+        """Find the route. Raises Closed."""
+        path = request.url.path
+        path = path.rstrip("/") if len(path) > len(ROOT) else path
+        method = "GET" if request.method == "HEAD" else request.method
+        allowed = False
+        for (pattern, _, convertors), route in self._paths:
+            match = pattern.match(path)
+            if match and route.method == method:
+                parts = match.groupdict()
+                request.scope["path_params"] = {
+                    key: convertors[key].convert(value) for key, value in parts.items()
+                }
+                return route
+            allowed = allowed or match is not None
+        if allowed:
+            raise Closed(405, "Not so", "This address is not for that kind of request.")
+        raise Closed(404, "Nothing here", "There is no such page in the console.")
+
+    def _navigation(self, viewer: Viewer | None) -> list[tuple[Group, list[Route]]]:
+        if viewer is None:
+            return []
+        shown = [
+            route
+            for route in self.routes
+            if route.place is not None and route.role is not None and viewer.may(route.role)
+        ]
+        grouped = [
+            (group, [route for route in shown if route.place and route.place.group is group])
+            for group in Group
+        ]
+        return [(group, routes) for group, routes in grouped if routes]
+
+    def _file(self, request: Request) -> Response | None:
+        path = request.url.path
+        if not path.startswith(STATIC):
+            return None
+        file: StaticFile | None = self._served.get(path.removeprefix(STATIC))
+        if file is None or request.method not in {"GET", "HEAD"}:
+            raise Closed(404, "Nothing here", "There is no such file in the console.")
+        return Response(
+            file.body,
+            media_type=file.kind,
+            headers={"cache-control": "public, max-age=31536000, immutable"},
+        )
+
+    def _plain(self, request: Request, closed: Closed) -> Response:
+        """Say why not, on a page without anything of anybody."""
+        values = {
+            "title": closed.title,
+            "sentence": closed.sentence,
+            "status": closed.status,
+            "theme": theme_of(request),
+            "viewer": None,
+        }
+        return Response(
+            self._templates.draw("closed.html", values), closed.status, media_type="text/html"
+        )
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3F").replace("&", "%26").replace("+", "%2B")
+
+
+_NOBODY_YET: Final = Closed(
+    403,
+    "Closed until there is an admin",
+    "Nobody can sign in yet, and Twite has no default password. On the machine that runs it: "
+    "twite user add NAME --role admin",
+)
+_SIGNED_OUT: Final = Closed(
+    401, "Signed out", "Your session is over, so nothing was done. Sign in, and send it again."
+)
+_FAULT: Final = Closed(
+    500, "A fault of Twite's own", "The log says more. Nothing else is affected by it."
+)

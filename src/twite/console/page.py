@@ -1,0 +1,156 @@
+"""What a page is, and what a request brings to it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from twite.console.entrance import Name, keep_token
+from twite.domain.people import Deed, Role, Viewer
+from twite.gateway.doorkeeper import Doorkeeper, Inside
+
+MOST_FIELDS = 2_000
+
+
+class Group(StrEnum):
+    """What the navigation is divided into."""
+
+    LOOK = "Conversions"
+    MEND = "Needs a person"
+    SET_UP = "Set up"
+    ACCESS = "Access"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page is found."""
+
+    title: str
+    group: Group
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A method and a path. `role` is the least that it needs; None: nobody has to be signed in."""
+
+    method: str
+    path: str
+    answer: "Callable[[Visit], Awaitable[Response]]"
+    role: Role | None = Role.VIEWER
+    place: Place | None = None
+
+
+class Page(Protocol):
+    """One subject."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """What it answers."""
+        ...
+
+
+class Form:
+    """What came with a POST, or behind a question mark."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError where there are too many fields."""
+        self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+
+    def one(self, name: str, default: str = "") -> str:
+        """Return the first of a name."""
+        return next((value for key, value in self._fields if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Return all of a name."""
+        return [value for key, value in self._fields if key == name]
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number of at most 15 digits; None where it is none."""
+        text = self.one(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
+
+
+class Surroundings(Protocol):
+    """What the frame does for a page."""
+
+    def draw(self, visit: "Visit", template: str, values: Mapping[str, object]) -> str:
+        """Return the page."""
+        ...
+
+    def say(self, visit: "Visit", sentence: str, *, bad: bool) -> None:
+        """Show a sentence on the next page."""
+        ...
+
+    async def note(self, deed: Deed) -> None:
+        """Write it into the audit."""
+        ...
+
+
+class Visit:
+    """One request: who asks, what came with it, and how to answer."""
+
+    def __init__(
+        self,
+        *,
+        request: Request,
+        route: Route,
+        inside: Inside | None,
+        form: Form,
+        now: int,
+        address: str,
+        name: Name,
+        token: str,
+        surroundings: Surroundings,
+    ) -> None:
+        self.request = request
+        self.route = route
+        self.inside = inside
+        self.form = form
+        self.query = Form(request.url.query)
+        self.now = now
+        self.address = address
+        self.name = name
+        self.token = token
+        self._surroundings = surroundings
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks. Only routes with a role have one."""
+        return self.within.viewer
+
+    @property
+    def within(self) -> Inside:
+        """Who asks, with their session."""
+        if self.inside is None:
+            raise RuntimeError("the route is open to strangers")
+        return self.inside
+
+    def part(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    def page(self, template: str, *, status: int = 200, **values: object) -> Response:
+        """Answer with a page. Every template needs a `title`."""
+        drawn = self._surroundings.draw(self, template, values)
+        return Response(drawn, status, media_type="text/html")
+
+    def back_to(self, path: str, *, said: str = "", bad: bool = False) -> Response:
+        """Answer by sending the browser to a page of ours, which shows the sentence."""
+        if said:
+            self._surroundings.say(self, said, bad=bad)
+        return Response(status_code=303, headers={"location": path})
+
+    async def note(self, what: str, subject: str = "", detail: str = "") -> None:
+        """Write into the audit what is about to be done."""
+        deed = Deed(at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail)
+        await self._surroundings.note(deed)
+
+    async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str) -> Response:
+        """Go on under another token, since what the user may or knows has changed."""
+        token = (await doorkeeper.renew(self.within)).reveal()
+        self.token = token
+        response = self.back_to(path, said=said)
+        keep_token(response, self.name.session_cookie, token, name=self.name)
+        return response

@@ -1,0 +1,37 @@
+// The console works without this; it is only more comfortable with it.
+"use strict";
+
+// The navigation of narrow screens.
+const menu = document.querySelector("button.menu");
+const navigation = document.getElementById("navigation");
+if (menu && navigation) {
+  menu.hidden = false;
+  document.documentElement.classList.add("with-menu");
+  menu.addEventListener("click", () => {
+    const open = navigation.classList.toggle("open");
+    menu.setAttribute("aria-expanded", String(open));
+  });
+}
+
+// "Select all" of a table: <input type="checkbox" data-all="name">.
+for (const all of document.querySelectorAll("input[data-all]")) {
+  all.addEventListener("change", () => {
+    for (const one of document.getElementsByName(all.dataset.all)) one.checked = all.checked;
+  });
+}
+
+// A question before what cannot be undone: <button data-ask="…?">.
+for (const button of document.querySelectorAll("button[data-ask]")) {
+  button.addEventListener("click", (event) => {
+    if (!window.confirm(button.dataset.ask)) event.preventDefault();
+  });
+}
+
+// Copy what stands in another element: <button data-copy="id" hidden>.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  });
+}

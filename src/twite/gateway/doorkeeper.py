@@ -1,0 +1,250 @@
+"""Signing in, staying signed in, and leaving.
+
+A wrong name, a wrong password and a wrong code are answered alike and take alike long. What is
+limited is the guessing: from an address, for a name from an address, and for a name from anywhere.
+"""
+
+import hashlib
+import secrets
+from typing import Final
+
+import msgspec
+
+from twite.domain.people import NAME, Deed, Session, User, Viewer
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway import codes
+from twite.gateway.people import Passwords, People
+from twite.gateway.ports import Clock
+from twite.gateway.throttle import Throttle
+from twite.gateway.vault import Strongroom
+
+SECRETS: Final = "totp/"
+_LONGEST_PASSWORD: Final = 1_024
+_BYTES: Final = 32  # 256 bits
+_SEEN_EVERY: Final = MINUTE
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a session lasts unused, and at most, in milliseconds."""
+
+    idle: int = 30 * MINUTE
+    longest: int = 12 * HOUR
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody typed, and from where. It does not print."""
+
+    name: str
+    password: str
+    code: str = ""
+    address: str = ""
+    agent: str = ""
+
+    def __repr__(self) -> str:
+        return f"Offer({self.address})"
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """It worked: what the browser is to keep."""
+
+    token: Secret
+    viewer: Viewer
+
+
+class NotSignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """It did not. `wait` is how many seconds to wait before another try, 0 for none."""
+
+    wait: int = 0
+
+
+class Inside(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is signed in."""
+
+    viewer: Viewer
+    session: Session
+    user: User
+
+
+class Doorkeeper:
+    """Knows who is signed in."""
+
+    def __init__(
+        self,
+        *,
+        people: People,
+        passwords: Passwords,
+        clock: Clock,
+        strongroom: Strongroom | None,
+        times: Times | None = None,
+    ) -> None:
+        """Without a strongroom, nobody can have a second factor."""
+        self._people = people
+        self._passwords = passwords
+        self._clock = clock
+        self._strongroom = strongroom
+        self._times = times or Times()
+        self._nobodys: str | None = None
+        self._is_open = False
+        self._by_address = Throttle(free=20)
+        self._by_both = Throttle(free=5)
+        self._by_name = Throttle(free=50)
+
+    async def is_open(self) -> bool:
+        """Return whether there is anybody who could sign in."""
+        if not self._is_open:
+            self._is_open = bool(await self._people.users())
+        return self._is_open
+
+    async def sign_in(self, offer: Offer) -> SignedIn | NotSignedIn:
+        """Let somebody in, under a new token."""
+        wait = self._wait(offer)
+        if wait:
+            return NotSignedIn(wait=-(-wait // SECOND))
+        user = await self._known(offer)
+        now = self._clock.now()
+        if user is None:
+            self._failed(offer)
+            await self._people.note(
+                Deed(at=now, who=_name(offer), what="sign_in.refused", detail=offer.address)
+            )
+            return NotSignedIn()
+        self._by_both.forget(_both(offer))
+        await self._rehash(user, offer.password)
+        token = secrets.token_urlsafe(_BYTES)
+        session = Session(
+            digest=digest_of(token),
+            user=user.name,
+            begun_at=now,
+            seen_at=now,
+            address=offer.address,
+            agent=offer.agent[:200],
+        )
+        await self._people.end_old(
+            begun_before=now - self._times.longest, seen_before=now - self._times.idle
+        )
+        await self._people.begin(session)
+        await self._people.note(Deed(at=now, who=user.name, what="sign_in", detail=offer.address))
+        return SignedIn(token=Secret(token), viewer=viewer_of(user))
+
+    async def inside(self, token: str) -> Inside | None:
+        """Return who has a token, unless the session is over."""
+        session = await self._people.session(digest_of(token))
+        if session is None:
+            return None
+        now = self._clock.now()
+        times = self._times
+        user = await self._people.user(session.user)
+        over = now - session.begun_at >= times.longest or now - session.seen_at >= times.idle
+        if over or user is None:
+            await self._people.end(session.digest)
+            return None
+        if now - session.seen_at >= min(_SEEN_EVERY, times.idle // 2):
+            await self._people.seen(session.digest, at=now)
+        return Inside(viewer=viewer_of(user), session=session, user=user)
+
+    async def confirms(self, user: User, password: str, address: str) -> bool:
+        """Return whether somebody who is inside knows their password: before what matters most."""
+        offer = Offer(name=user.name, password=password, address=address)
+        if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
+            return False
+        right = await self._passwords.verify(user.password.reveal(), password)
+        if not right:
+            self._failed(offer)
+        return right
+
+    async def renew(self, inside: Inside) -> Secret:
+        """Give a session another token, since what its user may has changed."""
+        token = secrets.token_urlsafe(_BYTES)
+        session = msgspec.structs.replace(inside.session, digest=digest_of(token))
+        await self._people.end(inside.session.digest)
+        await self._people.begin(session)
+        return Secret(token)
+
+    async def leave(self, inside: Inside) -> None:
+        """End a session."""
+        await self._people.end(inside.session.digest)
+        await self._people.note(Deed(at=self._clock.now(), who=inside.user.name, what="sign_out"))
+
+    async def leave_everywhere(self, inside: Inside) -> int:
+        """End the other sessions of a user; return how many there were."""
+        ended = await self._people.end_all(inside.user.name, but=inside.session.digest)
+        await self._people.note(
+            Deed(
+                at=self._clock.now(),
+                who=inside.user.name,
+                what="sign_out.elsewhere",
+                detail=f"{ended} sessions",
+            )
+        )
+        return ended
+
+    async def _known(self, offer: Offer) -> User | None:
+        """Return whose password, and code, these are."""
+        fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
+        user = await self._people.user(offer.name) if fits else None
+        hash_ = await self._nobody() if user is None else user.password.reveal()
+        right = await self._passwords.verify(hash_, offer.password if fits else "")
+        if user is None or not right or not await self._second(user, offer.code):
+            return None
+        return user
+
+    async def _second(self, user: User, code: str) -> bool:
+        """Return whether the code is good, once; or none is asked for."""
+        if user.code_since is None:
+            return True
+        if self._strongroom is not None:
+            for name, plain in await self._strongroom.all(SECRETS + user.name):
+                if name == SECRETS + user.name:
+                    step = codes.step_of(Secret(plain.decode()), code, now=self._clock.now())
+                    if step is not None:
+                        return await self._people.take_step(user.name, step)
+        return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
+
+    async def _rehash(self, user: User, password: str) -> None:
+        """Hash anew what was hashed at another cost."""
+        if not self._passwords.is_current(user.password.reveal()):
+            hash_ = Secret(await self._passwords.hash(password))
+            again = await self._people.user(user.name)
+            if again is not None and again.password == user.password:
+                await self._people.keep_user(msgspec.structs.replace(again, password=hash_))
+
+    async def _nobody(self) -> str:
+        """Return the hash of a password that nobody knows."""
+        if self._nobodys is None:
+            self._nobodys = await self._passwords.hash(secrets.token_urlsafe(_BYTES))
+        return self._nobodys
+
+    def _wait(self, offer: Offer) -> int:
+        now = self._clock.elapsed()
+        return max(
+            self._by_address.wait(offer.address, now=now),
+            self._by_both.wait(_both(offer), now=now),
+            self._by_name.wait(_name(offer), now=now),
+        )
+
+    def _failed(self, offer: Offer) -> None:
+        now = self._clock.elapsed()
+        self._by_address.failed(offer.address, now=now)
+        self._by_both.failed(_both(offer), now=now)
+        self._by_name.failed(_name(offer), now=now)
+
+
+def digest_of(token: str) -> bytes:
+    """Return what is kept of a token, or of a program's key: chance needs no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def viewer_of(user: User) -> Viewer:
+    """Return what a user may see and do."""
+    pixels = None if user.pixels is None else frozenset(user.pixels)
+    return Viewer(name=user.name, role=user.role, pixels=pixels)
+
+
+def _name(offer: Offer) -> str:
+    """Return the name; what is none may be anything, even a password in the wrong field."""
+    return offer.name if NAME.fullmatch(offer.name) else "(no name)"
+
+
+def _both(offer: Offer) -> str:
+    return f"{_name(offer)} {offer.address}"

@@ -1,0 +1,182 @@
+"""Users, sessions, keys of programs and the audit, as rows."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from twite.domain.people import (
+    NO_HASH,
+    ApiKey,
+    Deed,
+    Entry,
+    Role,
+    Scope,
+    Session,
+    User,
+    chained,
+    written,
+)
+from twite.domain.secret import Secret
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.queries import query
+
+_FOREVER: Final = 1 << 62
+
+
+def user(connection: sqlite3.Connection, *, name: str) -> User | None:
+    """Return one who may sign in."""
+    row = connection.execute(query("user"), {"user": name}).fetchone()
+    return None if row is None else _user(row)
+
+
+def users(connection: sqlite3.Connection) -> list[User]:
+    """Return all who may sign in."""
+    return [_user(row) for row in connection.execute(query("users"))]
+
+
+def keep_user(book: Book, kept: User) -> None:
+    """Keep one, in place of what was kept under the name."""
+    book.run(
+        "keep_user",
+        user=kept.name,
+        role=kept.role.value,
+        pixels=_list(kept.pixels),
+        password=kept.password.reveal(),
+        created_at=kept.created_at,
+        password_at=kept.password_at,
+        code_since=kept.code_since,
+        code_step=kept.code_step,
+        recovery=_list(kept.recovery),
+    )
+
+
+def remove_user(book: Book, name: str) -> bool:
+    """Forget one, and end their sessions."""
+    book.run("end_sessions", user=name, but=b"")
+    return book.run("remove_user", user=name).rowcount > 0
+
+
+def take_recovery(book: Book, name: str, code: str) -> bool:
+    """Strike a code off."""
+    found = user(book.connection, name=name)
+    if found is None or code not in found.recovery:
+        return False
+    left = tuple(one for one in found.recovery if one != code)
+    keep_user(book, msgspec.structs.replace(found, recovery=left))
+    return True
+
+
+def begin(book: Book, begun: Session) -> None:
+    """Keep a session."""
+    book.run("begin_session", **msgspec.structs.asdict(begun))
+
+
+def session(connection: sqlite3.Connection, *, digest: bytes) -> Session | None:
+    """Return a session."""
+    row = connection.execute(query("session"), {"digest": digest}).fetchone()
+    return None if row is None else _session(row)
+
+
+def sessions(connection: sqlite3.Connection, *, name: str) -> list[Session]:
+    """Return those of a user."""
+    return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
+
+
+def api_keys(connection: sqlite3.Connection) -> list[ApiKey]:
+    """Return all, revoked ones too. A scope that only another version knows opens nothing here."""
+    return [
+        ApiKey(
+            id=id_,
+            name=name,
+            digest=digest,
+            scopes=frozenset(Scope(one) for one in msgspec.json.decode(scopes) if one in _SCOPES),
+            created_at=created_at,
+            made_by=made_by,
+            pixels=_names(pixels),
+            revoked_at=revoked_at,
+        )
+        for id_, name, digest, scopes, pixels, created_at, made_by, revoked_at in (
+            connection.execute(query("api_keys"))
+        )
+    ]
+
+
+def keep_api_key(book: Book, key: ApiKey) -> None:
+    """Keep one."""
+    book.run(
+        "keep_api_key",
+        id=key.id,
+        called=key.name,
+        digest=key.digest,
+        scopes=_list(sorted(key.scopes)),
+        created_at=key.created_at,
+        made_by=key.made_by,
+        pixels=_list(key.pixels),
+        revoked_at=key.revoked_at,
+    )
+
+
+def note(book: Book, deed: Deed) -> None:
+    """Append to the audit."""
+    kept = written(deed)
+    last = book.run("last_deed").fetchone()
+    number, before = (0, NO_HASH) if last is None else last
+    book.run(
+        "add_deed",
+        number=number + 1,
+        hash=chained(before, number + 1, kept),
+        **msgspec.structs.asdict(kept),
+    )
+
+
+def entries(connection: sqlite3.Connection, *, before: int | None, limit: int) -> list[Entry]:
+    """Return the latest, the latest first."""
+    values = {"before": _FOREVER if before is None else before, "limit": limit}
+    return [_entry(row) for row in connection.execute(query("deeds_before"), values)]
+
+
+def chain(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Entry]:
+    """Return them in their order."""
+    values = {"after": after, "limit": limit}
+    return [_entry(row) for row in connection.execute(query("deeds_after"), values)]
+
+
+def _user(row: tuple[str, str, str | None, str, int, int, int | None, int, str]) -> User:
+    name, role, pixels, password, created_at, password_at, code_since, code_step, recovery = row
+    return User(
+        name=name,
+        role=Role(role),
+        password=Secret(password),
+        created_at=created_at,
+        password_at=password_at,
+        pixels=_names(pixels),
+        code_since=code_since,
+        code_step=code_step,
+        recovery=_names(recovery) or (),
+    )
+
+
+def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
+    digest, name, begun_at, seen_at, address, agent = row
+    return Session(
+        digest=digest, user=name, begun_at=begun_at, seen_at=seen_at, address=address, agent=agent
+    )
+
+
+def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> Entry:
+    number, at, who, what, subject, detail, hash_ = row
+    deed = Deed(at=at, who=who, what=what, subject=subject, detail=detail)
+    return Entry(number=number, deed=deed, hash=hash_)
+
+
+def _list(names: Iterable[str] | None) -> str | None:
+    return None if names is None else msgspec.json.encode(list(names)).decode()
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+
+
+_SCOPES: Final = frozenset(scope.value for scope in Scope)
