@@ -5,6 +5,7 @@ Files: `toml` reads the text, `shape` says which keys there are, `build` brings 
 """
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -98,10 +99,10 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True):
 class Console(msgspec.Struct, frozen=True, kw_only=True):
     """Who may open it, and for how many milliseconds a session lasts unused, and at most."""
 
-    url: str | None
-    networks: tuple[Network, ...]
-    idle: int
-    session: int
+    url: str | None = None
+    networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    idle: int = 30 * MINUTE
+    session: int = 12 * HOUR
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     x: X
     alerts: Alerts
-    console: Console
     log: shape.Log
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
+    console: Console = Console()
     container: Path | None = None
     warnings: tuple[str, ...] = ()
 
