@@ -9,7 +9,7 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.sgtm.apis import APIS
 from twite.sgtm.effects import Log
 from twite.sgtm.permissions import Policy
-from twite.sgtm.sandbox import Limits
+from twite.sgtm.sandbox import Answer, Limits, Outcome
 from twite.sgtm.template import TemplateUnusable
 
 COUNTS = """
@@ -79,11 +79,29 @@ def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
     engine = QuickJsEngine(template(code), limits=Limits(recycle_after=2))
 
     waiting = engine.start(call(fields={"wait": True}))
-    numbers = [engine.start(call()).run for _ in range(3)]
+    for _ in range(3):
+        engine.start(call())
+    while_waiting = engine.contexts
     engine.end(waiting.run)
-    after = engine.start(call()).run
+    engine.start(call())
 
-    assert (waiting.run, numbers, after) == (1, [2, 3, 4], 1)
+    assert (while_waiting, engine.contexts) == (1, 2)
+
+
+def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
+    code = (
+        "if (data.bad) for (;;) {}"
+        "require('sendHttpGet')('https://a.example/', data.gtmOnSuccess);"
+    )
+    engine = QuickJsEngine(template(code), limits=Limits(time=0.05))
+    lost = engine.start(call())
+    engine.start(call(fields={"bad": True}))
+    later = engine.start(call())
+
+    told = engine.resume(lost.run, (Answer(id=1, status=200),), now=NOW)
+
+    assert told.error is not None
+    assert engine.resume(later.run, (), now=NOW).outcome == Outcome.SILENT
 
 
 def test_a_context_does_not_grow_with_its_runs():

@@ -53,6 +53,8 @@ def test_all_parts_of_an_address():
         ("https://shop.example/a^b", "https://shop.example/a%5Eb"),
         ("https://shop.example/?q='\"", "https://shop.example/?q=%27%22"),
         ("mailto:a@shop.example?b", "mailto:a@shop.example?b"),
+        ("foo:a  ?b", "foo:a %20?b"),
+        ("foo:a  ", "foo:a"),
         ("file:c:/x/../..", "file:///c:/"),
         ("foo://Host/../a", "foo://Host/a"),
         ("https://shop.example/😀", "https://shop.example/%F0%9F%98%80"),
@@ -63,6 +65,23 @@ def test_an_address_is_brought_to_its_one_form(address, href):
 
     assert found is not None
     assert found["href"] == href
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://shop.example:443/a", "https://shop.example"),
+        ("blob:https://shop.example:8443/a", "https://shop.example:8443"),
+        ("blob:ftp://shop.example/a", "null"),
+        ("file:///a", "null"),
+        ("foo://shop.example/", "null"),
+    ],
+)
+def test_an_origin_is_that_of_an_address_on_the_web(address, origin):
+    found = parsed(address)
+
+    assert found is not None
+    assert found["origin"] == origin
 
 
 @pytest.mark.parametrize(

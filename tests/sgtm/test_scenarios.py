@@ -92,6 +92,7 @@ def test_a_failure_inside_the_template_names_both_lines():
         ("null.x;", "TypeError: cannot read property 'x' of null"),
         ("assertThat('a').isAnyOf('b', 'c');", 'expected "a" isAnyOf "b", "c"'),
         ("assertThat(5).hasLength(5);", "expected 5 hasLength 5"),
+        ("assertThat(0 / 0).isNull();", "expected NaN isNull"),
         ("assertThat(undefined).contains(1);", "expected undefined contains 1"),
         (
             "runCode({});",
@@ -184,6 +185,13 @@ def test_a_mock_of_the_test_is_not_what_the_test_itself_requires():
     code = "mock('getType', 'mocked'); assertThat(require('getType')(1)).isEqualTo('number');"
 
     assert failed(code) == []
+
+
+def test_what_an_earlier_run_still_waits_for_is_answered_by_the_mock_of_that_run():
+    template = b"require('callLater')(require('getType'));"
+    code = "mock('getType', () => fail('a')); runCode({}); mock('getType', () => fail('b'));"
+
+    assert failed(code, template=template) == ["a"]
 
 
 def test_a_report_for_ci_systems_names_what_failed_and_leaves_out_what_xml_cannot_say():

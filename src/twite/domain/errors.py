@@ -13,6 +13,7 @@ TwiteError
 │   └── RefusedByX          X does not do what was asked of its Ads API, and says why
 ├── PassingError            nobody: it passes
 │   ├── LedgerFull          more is waiting for the disk than memory may hold
+│   ├── TemplatesBusy       more runs of a tag template are waiting than may
 │   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles
 │   └── LedgerUnavailable   the commit failed; nothing of it was kept
 └── OurError                us
@@ -122,6 +123,10 @@ class LedgerFull(PassingError):
 
 class LedgerUnavailable(PassingError):
     """The commit failed (disk full, I/O error, closing down); nothing of it was kept."""
+
+
+class TemplatesBusy(PassingError):
+    """More runs of a tag template are waiting for its thread than may: refuse, do not queue."""
 
 
 class XUnanswering(PassingError):

@@ -44,18 +44,16 @@ class QuickJsEngine:
         self._testing = testing
         self._thread = threading.get_ident()
         self._refuse_big_integers()
-        self._boot = msgspec.json.encode(
-            {
-                "policy": self._policy,
-                "kind": template.kind,
-                "limits": {"effects": self._limits.effects, "output": self._limits.output},
-                # 150 kB that few templates need.
-                "suffixes": suffixes()
-                if "computeEffectiveTldPlusOne" in template.code.text
-                else None,
-                "keys": dict(keys or {}),
-            }
-        ).decode()
+        self._boot = {
+            "policy": self._policy,
+            "kind": template.kind,
+            "limits": {"effects": self._limits.effects, "output": self._limits.output},
+            # 150 kB that few templates need.
+            "suffixes": suffixes() if "computeEffectiveTldPlusOne" in template.code.text else None,
+            "keys": dict(keys or {}),
+        }
+        self._begun = 0  # runs since this engine was made
+        self.contexts = 0  # made so far
         self._open()
 
     def start(self, call: Call) -> Turn:
@@ -63,6 +61,7 @@ class QuickJsEngine:
         if self._runs >= self._limits.recycle_after and not self._waiting:
             self._open()
         self._runs += 1
+        self._begun += 1
         # The event goes as a text of its own: the template takes a copy of it each time it asks.
         event = _CALL.encode(call.event or {}).decode()
         plain = msgspec.structs.replace(call, event=None)
@@ -103,13 +102,15 @@ class QuickJsEngine:
     def _open(self) -> None:
         """Make the context anew: as it was, without what earlier runs may have left."""
         self._runs = 0
+        self.contexts += 1
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
         self._context.set_memory_limit(self._limits.memory)
         self._context.set_max_stack_size(self._limits.stack)
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
-        self._enter("boot", self._boot)
+        # A run's number is never given twice: an answer that comes too late finds nobody.
+        self._enter("boot", _CALL.encode(self._boot | {"runs": self._begun}).decode())
         try:
             self._enter("load", self._template.code.text)
         except quickjs.JSException as error:
@@ -136,6 +137,7 @@ class QuickJsEngine:
             if act == "start" and again and spared and error_text == _TOO_LONG:
                 # The engine's clock is the whole process's: other threads ran it out. Nothing of
                 # this turn was performed, so that it can be had again.
+                self._begun += 1
                 return self._turn(act, *given, again=False)
             return Turn(run=0, error=error_text)
         if turn.error in _FULL:

@@ -25,6 +25,7 @@ function boot(text) {
   limits = given.limits;
   suffixes = given.suffixes || null;
   secretKeys = given.keys || {};
+  lastRun = given.runs;
   return 'ready';
 }
 

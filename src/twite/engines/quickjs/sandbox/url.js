@@ -67,8 +67,8 @@ function parseAddress(input) {
   }
   if (special) rest = rest.replace(/\\/g, '/');
   if (!special && rest[0] !== '/') {
-    // An opaque path's trailing spaces are stripped where nothing follows them.
-    if (mark < 0 && hash < 0) rest = rest.replace(/ +$/, '');
+    // An opaque path's trailing spaces are stripped where nothing follows them; else the last is kept.
+    rest = mark < 0 && hash < 0 ? rest.replace(/ +$/, '') : rest.replace(/ $/, '%20');
     url.opaque = percent(rest, 'control');
     return url;
   }
@@ -297,13 +297,20 @@ function queryValues(query) {
   return values;
 }
 
+function originOf(url, host) {
+  if (url.protocol === 'blob:' && url.opaque !== null) {
+    const inner = parseAddress(url.opaque);
+    return inner && /^https?:$/.test(inner.protocol) ? parseUrl(url.opaque).origin : 'null';
+  }
+  return url.protocol in SPECIAL && url.protocol !== 'file:' ? url.protocol + '//' + host : 'null';
+}
+
 function parseUrl(input) {
   const url = typeof input === 'string' ? parseAddress(input) : undefined;
   if (!url) return undefined;
   const host = url.hostname === null ? '' : url.hostname + (url.port && ':' + url.port);
-  const bare = url.protocol in SPECIAL && url.protocol !== 'file:';
   return {
-    href: hrefOf(url), origin: bare ? url.protocol + '//' + host : 'null', protocol: url.protocol,
+    href: hrefOf(url), origin: originOf(url, host), protocol: url.protocol,
     username: url.username, password: url.password, host, hostname: url.hostname || '',
     port: url.port, pathname: pathnameOf(url), search: url.search,
     searchParams: queryValues(url.search.slice(1)), hash: url.hash,

@@ -1,0 +1,30 @@
+"""The port through which the gateway runs tag templates."""
+
+from typing import Protocol
+
+from twite.sgtm.sandbox import Answer, Call, Turn
+
+
+class RunsTemplates(Protocol):
+    """Runs templates, known by name, off the event loop.
+
+    Turns are as `sgtm.sandbox` says: what they ask for has been checked against the template's
+    permissions. Numbers of runs are a template's own.
+    """
+
+    async def start(self, template: str, call: Call) -> Turn:
+        """Begin a run. Raises TemplatesBusy when more of that template wait than may."""
+        ...
+
+    async def resume(
+        self, template: str, run: int, answers: tuple[Answer, ...], *, now: int
+    ) -> Turn:
+        """Go on with a run: answers, or only the time that has passed.
+
+        A run that a limit ended meanwhile is told by the turn's error.
+        """
+        ...
+
+    async def end(self, template: str, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        ...

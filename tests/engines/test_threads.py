@@ -1,0 +1,66 @@
+"""Templates on threads of their own: the event loop goes on, and so do the others."""
+
+import asyncio
+
+import pytest
+from template_stage import NOW, call, template
+
+from twite.domain.errors import TemplatesBusy
+from twite.engines.quickjs.threads import TemplateThreads
+from twite.sgtm.sandbox import Answer, Limits, Outcome
+
+GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
+HANGS = template("for (;;) {}")
+
+
+async def test_a_run_goes_from_turn_to_turn_in_the_thread_of_its_template():
+    threads = TemplateThreads({"good": GOOD})
+
+    first = await threads.start("good", call())
+    last = await threads.resume("good", first.run, (Answer(id=1, status=200),), now=NOW)
+
+    threads.stop()
+    assert (first.outcome, last.outcome) == (Outcome.SILENT, Outcome.SUCCESS)
+
+
+async def test_a_run_that_was_ended_is_not_resumed():
+    threads = TemplateThreads({"good": GOOD})
+    first = await threads.start("good", call())
+
+    await threads.end("good", first.run)
+
+    assert (await threads.resume("good", first.run, (), now=NOW)).error is not None
+    threads.stop()
+
+
+async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
+    threads = TemplateThreads({"good": GOOD, "hangs": HANGS}, limits=Limits(time=0.3))
+    await threads.start("good", call())
+    finished: list[str] = []
+
+    async def told(name: str) -> None:
+        await threads.start(name, call())
+        finished.append(name)
+
+    hanging = asyncio.create_task(told("hangs"))
+    await asyncio.sleep(0)
+    for _ in range(5):
+        await told("good")
+    await hanging
+
+    threads.stop()
+    assert finished == ["good"] * 5 + ["hangs"]
+
+
+async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again():
+    threads = TemplateThreads({"hangs": HANGS}, limits=Limits(time=0.1), waiting=1)
+    runs = [asyncio.create_task(threads.start("hangs", call())) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(TemplatesBusy):
+        await threads.start("hangs", call())
+
+    ended = await asyncio.gather(*runs)
+    again = await threads.start("hangs", call())
+    threads.stop()
+    assert {turn.error for turn in (*ended, again)} == {"the run took too much time"}
