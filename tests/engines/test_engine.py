@@ -9,7 +9,7 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.sgtm.apis import APIS
 from twite.sgtm.effects import Log
 from twite.sgtm.permissions import Policy
-from twite.sgtm.sandbox import Answer, Limits, Outcome
+from twite.sgtm.sandbox import Answer, Limits
 from twite.sgtm.template import TemplateUnusable
 
 COUNTS = """
@@ -89,10 +89,7 @@ def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
 
 
 def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
-    code = (
-        "if (data.bad) for (;;) {}"
-        "require('sendHttpGet')('https://a.example/', data.gtmOnSuccess);"
-    )
+    code = "if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/', () => 1);"
     engine = QuickJsEngine(template(code), limits=Limits(time=0.05))
     lost = engine.start(call())
     engine.start(call(fields={"bad": True}))
@@ -101,7 +98,7 @@ def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
     told = engine.resume(lost.run, (Answer(id=1, status=200),), now=NOW)
 
     assert told.error is not None
-    assert engine.resume(later.run, (), now=NOW).outcome == Outcome.SILENT
+    assert engine.resume(later.run, (), now=NOW).waiting == (1,)
 
 
 def test_a_context_does_not_grow_with_its_runs():
