@@ -119,6 +119,21 @@ async def test_after_a_leap_of_days_only_x_can_vouch_for_it():
     await moving.advance(HOUR)
 
     alone = steady.is_trusted
-    told(steady, HOUR, 1)
+    told(steady, 0)
 
     assert (alone, steady.is_trusted) == (False, True)
+
+
+async def test_one_answer_that_says_otherwise_than_a_leaping_clock_lets_nothing_be_old():
+    moving = MovingClock()
+    moving.jump(100 * 365 * DAY)
+    steady = SteadyClock(moving)
+    steady.resume(latest=START - MINUTE, ahead=0)
+
+    told(steady, 0, 2)
+    before = (steady.is_trusted, steady.vouched())
+    told(steady, 0, 1)
+
+    assert before == (False, None)
+    assert steady.is_trusted
+    assert abs(steady.vouched() - START) <= SECOND

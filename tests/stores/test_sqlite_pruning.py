@@ -13,11 +13,13 @@ from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
 from twite.domain.submission import Door, Ignored, Recorded, Submission
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports import Claim
+from twite.gateway.steady import SteadyClock
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.connection import connect_writer
 from twite.stores.sqlite.pruning import Keeping, Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.clock import MovingClock
 
 KEEPING = Keeping(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
 
@@ -234,3 +236,76 @@ async def test_a_pruned_body_is_nowhere_in_the_files(path):
     # Of the last submission nothing is old: its conversion, as it came and as it is sent.
     assert before >= 300
     assert after <= 2
+
+
+async def deliver_and_close(path, *names, at):
+    store = await SQLiteStore.open(path)
+    for name in names:
+        await record(store, name, at=at)
+    await settle(store, at=at)
+    await store.close()
+
+
+@pytest.mark.parametrize("machine", [0, 4_102_444_800_000], ids=["1970", "2100"])
+async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(path, machine):
+    moving = MovingClock()
+    await deliver_and_close(path, "one", "last", at=moving.now())
+    moving.jump(machine - moving.now())
+    steady = SteadyClock(moving)
+    asked = asyncio.Event()
+
+    def vouched():
+        asked.set()
+        return steady.vouched()
+
+    store = await SQLiteStore.open(path, keeping=KEEPING, now=vouched)
+    await asked.wait()
+    await asyncio.sleep(0.05)
+    recorded = await record(store, "one", at=NOW + HOUR)
+    await store.close()
+
+    assert recorded == Recorded(duplicates=(0,))
+
+
+@pytest.mark.parametrize("many", [2, 300])
+async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next(path, store, many):
+    for number in range(many):
+        await record(store, f"future-{number}", at=NOW + 400 * DAY)
+    await record(store, "next", at=NOW)
+    await record(store, "last", at=NOW + 40 * DAY)
+    await settle(store)
+
+    prune(path, now=NOW + DAY, most=500)
+    kept = await life_of(store, "future-1")
+    prune(path, now=NOW + 31 * DAY, most=500)
+
+    assert kept.sent != b""
+    assert await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="future-1") == []
+    assert await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="next") == []
+
+
+async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
+    await deliver_and_close(path, "one", "last", at=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        # What the pruner cannot read.
+        connection.execute("UPDATE pruning SET rested_at = 'never'")
+        connection.commit()
+    seen = []
+
+    class Watching:
+        def see(self, notice):
+            seen.append(notice)
+
+    store = await SQLiteStore.open(
+        path, keeping=KEEPING, now=lambda: NOW + 4 * DAY, observer=Watching()
+    )
+    await until(lambda: seen)
+    await store.close()
+
+    assert {(one.where, one.reason) for one in seen} == {("pruning", "TypeError")}
+
+
+async def until(holds):
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # the pruner tells nobody when it is done
+            await asyncio.sleep(0.01)

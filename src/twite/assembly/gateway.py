@@ -87,6 +87,7 @@ class Gateway:
             queue_limit=settings.store.queue,
             reserve=settings.store.reserve,
             keeping=settings.store.keeping,
+            now=self._clock.vouched,
             observer=self._observer,
             timed=self._metrics.committed,
         )

@@ -54,10 +54,18 @@ class SteadyClock:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether anything may be given up for its age: X was heard, or the machine is credible."""
-        if self._heard:
+        """Whether anything may be given up for its age: X was heard, or the machine is credible.
+
+        One answer of X's that says otherwise than the machine is not enough: until three agree,
+        this clock goes on as the machine's.
+        """
+        if self.ahead is not None or (self._heard and not self._apart(self._machine)):
             return True
         return self._away <= _AWAY and self._clock.elapsed() - self._began >= _SILENCE
+
+    def vouched(self) -> int | None:
+        """Return wall time, or None while nothing may be given up for its age."""
+        return self.now() if self.is_trusted else None
 
     @property
     def offset(self) -> int:

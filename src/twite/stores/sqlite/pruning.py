@@ -10,6 +10,7 @@ not settled when its time comes is a straggler: it is looked at again until it i
 never touched; the last submission and the last attempt stay, since ids are counted on from them.
 """
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -26,10 +27,13 @@ _KEYS: Final = 1_000
 _REST: Final = MINUTE
 _REST_OF_KEYS: Final = DAY
 _PARTS: Final = 256
-# A moment so far ahead was written by a wrong clock: it must not keep all that follows it.
+# A moment so far ahead was written by a wrong clock: it must not keep all that follows it, nor go
+# before its time.
 _AHEAD: Final = DAY
 
 _Ids: Final = msgspec.json.Decoder(list[int])
+# (submission, its first conversion, how many, when it was received)
+Row = tuple[int, int, int, int]
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,14 +168,27 @@ def _old(book: Book, *, after: int, now: int, keep: int, most: int) -> tuple[int
     rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
     taken = 0
     last = None
-    for id_, first, entries, _ in takewhile(
-        lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows
-    ):
+    for id_, first, entries, _ in _past(book, rows, now=now, keep=keep):
         if last is not None and taken + entries > most:
             break
         taken += entries
         last = id_, first + entries
     return None if last is None else (last[0], rows[0][1], last[1])
+
+
+def _past(book: Book, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
+    """Return the rows that are old, up to the first that is not.
+
+    One that was written by a wrong clock is as old as the next that was not.
+    """
+    old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
+    if old and old[-1][3] > now + _AHEAD:
+        after = {"after": old[-1][0], "latest": now + _AHEAD}
+        following = book.run("next_credible", **after).fetchone()
+        if following is None or following[0] >= now - keep:
+            while old and old[-1][3] > now + _AHEAD:
+                old.pop()
+    return old
 
 
 def _forget(book: Book, *, first: int, end: int) -> None:

@@ -741,6 +741,11 @@ UPDATE pruning SET bodies = :bodies, lives = :lives, key = :key, rested_at = :re
 SELECT id, first, entries, received_at FROM submission
 WHERE id > :after AND id < (SELECT max(id) FROM submission) ORDER BY id LIMIT :limit;
 
+-- name: next_credible
+-- When the first submission after one was received that was not received in the future.
+SELECT received_at FROM submission WHERE id > :after AND received_at <= :latest
+ORDER BY id LIMIT 1;
+
 -- name: keep_stragglers
 -- What is not settled when its time comes is looked at again.
 INSERT OR IGNORE INTO straggler (delivery)

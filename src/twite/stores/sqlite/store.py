@@ -34,9 +34,9 @@ from twite.stores.sqlite.people import SQLitePeople
 from twite.stores.sqlite.pruning import Keeping
 from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.reserve import Reserve
-from twite.stores.sqlite.upkeep import Upkeep
+from twite.stores.sqlite.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.vault import SQLiteVault
-from twite.stores.sqlite.writer import Writer
+from twite.stores.sqlite.writer import DISK_FULL, Writer
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
@@ -89,6 +89,7 @@ class SQLiteStore(ConsentRows):
         fresh_keys: int = FRESH_KEYS,
         reserve: int = 0,
         keeping: Keeping | None = None,
+        now: Callable[[], int | None] | None = None,
         observer: Observer | None = None,
         timed: Callable[[float], None] = lambda _seconds: None,
     ) -> Self:
@@ -96,8 +97,10 @@ class SQLiteStore(ConsentRows):
 
         `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
         may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each;
-        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned. `timed`
-        hears on another thread how many seconds a commit took.
+        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned; `now` says
+        by what moment things are old (ms; None while nobody vouches for a clock), without it the
+        machine's clock at the start. `timed` hears on another thread how many seconds a commit
+        took.
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
@@ -138,6 +141,9 @@ class SQLiteStore(ConsentRows):
             )
             checkpoints.start()
             undo.callback(checkpoints.close)
+            if keeping is not None and room.given_up:
+                # What the reserve left room for is for what was taken in before.
+                writer.refusing = DISK_FULL
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
             # Who held a lease is dead: there is one owner, and it is us.
@@ -147,7 +153,14 @@ class SQLiteStore(ConsentRows):
             opted_out = await writer.submit_act(lambda book: set(book.opt_outs.keys))
             reader = await SQLiteReader.open(path)
             undo.pop_all()
-        upkeep = Upkeep(writer=writer, reserve=room, keeping=keeping, pruned=checkpoints.cut)
+        upkeep = Upkeep(
+            writer=writer,
+            reserve=room,
+            keeping=keeping,
+            now=now or counted_on(),
+            pruned=checkpoints.cut,
+            observer=watching,
+        )
         if keeping is not None:
             upkeep.start()
         return cls(

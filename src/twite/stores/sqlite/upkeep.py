@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from typing import Final
 
 from twite.domain.errors import LedgerUnavailable
+from twite.gateway.notices import Observer, Troubled
 from twite.stores.sqlite.pruning import Keeping, Pruner
 from twite.stores.sqlite.reserve import Reserve
 from twite.stores.sqlite.writer import Writer
@@ -33,16 +33,22 @@ class Upkeep:
         writer: Writer,
         reserve: Reserve,
         keeping: Keeping | None,
+        now: Callable[[], int | None],
         pruned: Callable[[], None],
+        observer: Observer,
     ) -> None:
-        """Without `keeping`, nothing is pruned. `pruned` is called when there is no more to."""
+        """Without `keeping`, nothing is pruned; `pruned` is called when there is no more to.
+
+        `now` says by what moment things are old (ms), and None while nobody vouches for the clock:
+        a machine that starts in 1970 or in 2100 must not make its past old.
+        """
         self._writer = writer
         self._reserve = reserve
         self._pruner = None if keeping is None else Pruner(keeping)
+        self._now = now
         self._pruned = pruned
+        self._observer = observer
         self._tasks: list[asyncio.Task[None]] = []
-        # Moments are counted on from here: a wall clock that jumps must not make things old.
-        self._began = time.time_ns() // 1_000_000, time.monotonic()
         self._size = 128
 
     def start(self) -> None:
@@ -61,14 +67,20 @@ class Upkeep:
 
     async def _mind_the_room(self) -> None:
         """Keep the reserve, and let submissions in again once it is there again."""
-        await asyncio.to_thread(self._reserve.make)
         for turn in count():
-            await asyncio.sleep(_LOOK_FOR_ROOM)
-            if self._writer.refusing is None and turn % _LOOK_FOR_MORE:
-                continue
+            looks = self._writer.refusing is not None or not turn % _LOOK_FOR_MORE
             # Without one there is nothing to wait for but that the next try goes well.
-            if await asyncio.to_thread(self._reserve.make) or not self._reserve.given_up:
+            if looks and (await asyncio.to_thread(self._made) or not self._reserve.given_up):
                 self._writer.refusing = None
+            await asyncio.sleep(_LOOK_FOR_ROOM)
+
+    def _made(self) -> bool:
+        try:
+            return self._reserve.make()
+        except OSError:
+            # A folder that takes no change now may take one later: whoever ends here refuses for
+            # ever.
+            return False
 
     async def _prune(self) -> None:
         pruner = self._pruner
@@ -76,13 +88,7 @@ class Upkeep:
             return
         something = False
         while True:
-            done, took = 0, 0.0
-            with suppress(LedgerUnavailable):
-                done, took = await self._writer.submit_act(
-                    lambda book: _timed(
-                        lambda: pruner.slice(book, now=self._now(), most=self._size)
-                    )
-                )
+            done, took = await self._slice(pruner)
             if not done:
                 if something:
                     self._pruned()
@@ -96,9 +102,27 @@ class Upkeep:
                 self._size = min(_MOST, self._size * 5 // 4)
             await asyncio.sleep(max(_SLICE, took) * _SHARE)
 
-    def _now(self) -> int:
-        wall, monotonic = self._began
-        return wall + int((time.monotonic() - monotonic) * 1_000)
+    async def _slice(self, pruner: Pruner) -> tuple[int, float]:
+        """Prune a slice; return how much it was, and how many seconds it took."""
+        now = self._now()
+        if now is None:
+            return 0, 0.0
+        try:
+            return await self._writer.submit_act(
+                lambda book: _timed(lambda: pruner.slice(book, now=now, most=self._size))
+            )
+        except LedgerUnavailable:
+            # Whoever submits or sends tells of it.
+            return 0, 0.0
+        except Exception as fault:  # noqa: BLE001  what ends here is a store that grows for ever
+            self._observer.see(Troubled(where="pruning", reason=type(fault).__name__))
+            return 0, 0.0
+
+
+def counted_on() -> Callable[[], int]:
+    """Return a clock that was right when it was made: whoever moves the wall clock ages nothing."""
+    wall, monotonic = time.time_ns() // 1_000_000, time.monotonic()
+    return lambda: wall + int((time.monotonic() - monotonic) * 1_000)
 
 
 def _timed(act: Callable[[], int]) -> tuple[int, float]:
