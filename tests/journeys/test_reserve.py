@@ -1,6 +1,7 @@
 """A full disk with a reserve: nothing is taken in, and what was taken in is sent and settled."""
 
 import time
+from contextlib import contextmanager
 
 import pytest
 from elsewhere import MIB, GatewayElsewhere, small_disk
@@ -27,9 +28,9 @@ def fill(place):
                 return
 
 
-@pytest.mark.journey
-@pytest.mark.timeout(120)
-def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
+@contextmanager
+def slow_x_and_a_reserve(tmp_path, size="8MiB"):
+    """Yield (X, which takes its time; a gateway with a reserve on a small disk; where that is)."""
     place = tmp_path / "disk"
     place.mkdir()
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
@@ -41,11 +42,19 @@ def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
         gateway.stop()
         disk.grow(gateway, by=21 * MIB)
         settings = gateway.config.read_text()
-        gateway.config.write_text(settings.replace("[store]", '[store]\nreserve = "8MiB"'))
+        gateway.config.write_text(settings.replace("[store]", f'[store]\nreserve = "{size}"'))
         gateway.start()
-        reserve = place / "twite.db.reserve"
-        wait_for(reserve.exists)
+        if size != "0":
+            wait_for((place / "twite.db.reserve").exists)
         x.fault("slow", seconds=3, count=0)
+        yield x, gateway, place
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(120)
+def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
+    with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
+        reserve = place / "twite.db.reserve"
         taken = [post(gateway, f"taken-{number}") for number in range(20)]
         fill(place)
         answers = []
@@ -68,3 +77,37 @@ def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
     assert drained["delivered"] == 100 * len(taken)
     assert (balance["delivered"], balance["balance"]) == (100 * len(taken) + 100, 0)
     print(f"\n{drained['delivered']} delivered on a full disk; taken in again after {took:.2f} s")
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_process_that_starts_on_a_full_disk_delivers_what_was_taken_in(tmp_path, end):
+    with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
+        taken = [post(gateway, f"taken-{number}") for number in range(10)]
+        getattr(gateway, end)()
+        fill(place)
+        x.clear_faults()
+
+        gateway.start()
+        answers = [post(gateway, f"more-{number}") for number in range(3)]
+        drained = gateway.drained()
+        (place / "filler").unlink()
+        wait_for(lambda: post(gateway, "again") == 202, seconds=5)
+
+    assert (set(taken), set(answers)) == ({202}, {503})
+    assert (drained["delivered"], drained["pending"], drained["balance"]) == (1_000, 0, 0)
+
+
+@pytest.mark.journey
+@pytest.mark.timeout(120)
+def test_without_a_reserve_a_start_on_a_full_disk_says_so_and_what_to_do(tmp_path):
+    with slow_x_and_a_reserve(tmp_path, size="0") as (_, gateway, place):
+        gateway.stop()
+        fill(place)
+
+        with pytest.raises(AssertionError, match=r"the disk is full\. Make room on it, and start"):
+            gateway.start()
+
+        (place / "filler").unlink()
+        gateway.start()

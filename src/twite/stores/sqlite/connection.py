@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
-from twite.stores.sqlite.damage import damaged, is_damage
+from twite.stores.sqlite.damage import damaged, is_damage, is_full
 
 # UPSERT with several rows, RETURNING, UPDATE FROM, JSON functions built in on Debian and Python.
 LEAST_SQLITE: Final = (3, 35, 0)
@@ -99,6 +99,10 @@ def connect_reader(path: str) -> sqlite3.Connection:
         connection.close()
         if is_damage(error):
             raise damaged(path, error) from error
+        if is_full(error):
+            raise StoreUnusable(
+                path=path, reason="the disk is full", cure="Make room on it, and try again"
+            ) from error
         raise StoreUnusable(
             path=path,
             reason=str(error),

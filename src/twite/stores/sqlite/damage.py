@@ -1,6 +1,7 @@
 """A database, or a disk, that is not to be trusted any more."""
 
 import sqlite3
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
@@ -15,6 +16,8 @@ _IOERR: Final = 10
 _IOERR_WRITE: Final = _IOERR | (3 << 8)
 _IOERR_FSYNC: Final = _IOERR | (4 << 8)
 _IOERR_DIR_FSYNC: Final = _IOERR | (5 << 8)
+# The log's index, a file in its own right, cannot grow.
+_IOERR_SHMSIZE: Final = _IOERR | (19 << 8)
 
 
 def is_damage(error: BaseException) -> bool:
@@ -24,10 +27,16 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and (_code(error) & 0xFF) == _CORRUPT
 
 
-def is_full(error: BaseException) -> bool:
+def is_full(error: BaseException | None) -> bool:
     """Return whether the disk takes no more: it is full, or a quota or a limit is reached."""
+    if error is None:
+        return False
     code = _code(error)
-    return (code & 0xFF) == _FULL or code == _IOERR_WRITE
+    if (code & 0xFF) == _FULL or code in {_IOERR_WRITE, _IOERR_SHMSIZE}:
+        return True
+    if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT, EFBIG}:
+        return True
+    return is_full(error.__cause__)
 
 
 def is_final(error: BaseException | None) -> bool:

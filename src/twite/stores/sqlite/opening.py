@@ -51,28 +51,44 @@ def prepare(path: str, reserve: Reserve) -> Opened:
 
     On a full disk the reserve is given up for it.
     """
-    create(path)
     try:
-        told = []
-        if not examine(path, seconds=CHECKED_FOR):
-            told.append(
-                f"the file was looked at for {CHECKED_FOR:.0f} s and not to its end; "
-                "twite check looks at all of it"
-            )
         try:
-            return _opened(path, told)
-        except sqlite3.OperationalError as error:
+            return _prepared(path)
+        except (sqlite3.Error, OSError, StoreUnusable) as error:
             if not (is_full(error) and reserve.give_up()):
                 raise
-            return _opened(path, told)
-    except (sqlite3.DatabaseError, UnicodeError) as error:
-        if is_damage(error):
-            raise damaged(path, error) from error
-        raise StoreUnusable(
-            path=path,
-            reason=f"it cannot be opened ({error})",
-            cure="Look at the disk, and start again",
-        ) from error
+            return _prepared(path)
+    except (sqlite3.Error, UnicodeError, OSError) as error:
+        raise _unusable(path, error) from error
+    except StoreUnusable as error:
+        if is_full(error):
+            raise _unusable(path, error) from error
+        raise
+
+
+def _unusable(path: str, error: Exception) -> StoreUnusable:
+    if is_full(error):
+        return StoreUnusable(
+            path=path, reason="the disk is full", cure="Make room on it, and start again"
+        )
+    if is_damage(error):
+        return damaged(path, error)
+    return StoreUnusable(
+        path=path,
+        reason=f"it cannot be opened ({error})",
+        cure="Look at the disk, and start again",
+    )
+
+
+def _prepared(path: str) -> Opened:
+    create(path)
+    told = []
+    if not examine(path, seconds=CHECKED_FOR):
+        told.append(
+            f"the file was looked at for {CHECKED_FOR:.0f} s and not to its end; "
+            "twite check looks at all of it"
+        )
+    return _opened(path, told)
 
 
 def older_copy(path: str) -> str | None:

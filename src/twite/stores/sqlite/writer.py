@@ -25,6 +25,8 @@ _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
 # A commit of more than this gains nothing and makes everyone wait.
 _MOST_TOGETHER: Final = 2_000
+# Why nothing new is taken in while what is there is sent and settled.
+DISK_FULL: Final = "the disk is full"
 # The result code after which a connection's view of the file is not to be trusted.
 # sqlite.org/rescode.html#ioerr
 _IOERR: Final = 10
@@ -221,7 +223,7 @@ class Writer:
         """Take in no more, so that what is there can be sent and settled; False when it is so."""
         if self.refusing is not None or self._full is None:
             return False
-        self.refusing = "the disk is full"
+        self.refusing = DISK_FULL
         self._full()
         return True
 
