@@ -6,9 +6,10 @@ from bench_of_lanes import Setting
 
 from twite.domain.delivery import Delivery
 from twite.domain.outcome import Complaint, Rejected, Scope
-from twite.domain.times import MINUTE
+from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.isolate import ALIKE, BUDGET, CONTROLS, Isolation
 from twite.gateway.notices import Paused
+from twite.gateway.ports import NoAnswer
 from twite.testing.transport import conversions_of, refused, taken
 
 
@@ -328,6 +329,38 @@ async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
     assert sizes[:3] == [400, 200, 100]
     assert max(sizes[3:]) <= 200
     assert await setting.run.stop(within=1_000)
+
+
+async def test_isolation_ends_where_the_forty_hours_do():
+    setting = Setting()
+    ids = [f"c{n}" for n in range(500)]
+    began = setting.clock.elapsed()
+    setting.transport.reply(NoAnswer(reason="no answer in time", left=True))
+    await setting.record(*ids)
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+    # Nothing runs until ten minutes before the end.
+    await setting.clock.advance(40 * HOUR - 10 * MINUTE)
+    came = []
+
+    async def post(parcel):
+        await setting.clock.sleep(25 * SECOND)
+        came.append(setting.clock.elapsed() - began)
+        bad = {str(one["conversion_id"]) for one in conversions_of(parcel)} & set(ids[1::100])
+        said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+        return refused(said) if bad else taken(parcel)
+
+    setting.transport.post = post
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(2 * HOUR)
+    states = {await setting.state(one) for one in ids}
+    await setting.run.stop(within=1_000)
+
+    assert len(came) > 10
+    assert max(came) < 40 * HOUR + 30 * SECOND
+    assert states & {"queued", "held"}
 
 
 def test_where_most_are_bad_each_is_tried_by_itself():

@@ -25,7 +25,8 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
     note = settings.store.alerted_file
     clock = SystemClock()
     now = clock.now()
-    if webhook is None or now - _told_at(note) < REMIND_EVERY:
+    # A note from the future is that of a wrong clock.
+    if webhook is None or 0 <= now - _told_at(note) < REMIND_EVERY:
         return
     reason = f"{error.reason}. {error.cure}"
     alert = Alert(

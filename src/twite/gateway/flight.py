@@ -7,7 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, TypeGuard
 
-from twite.domain.delivery import Attempt, Batch, Fate, Trigger
+from twite.domain.delivery import AMBIGUITY_WINDOW, Attempt, Batch, Fate, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
@@ -206,6 +206,9 @@ class Flight:
             self._roomy = self.most = max(1, len(batch.deliveries) // 2)
         rest: Group = ()
         while not self.stopping and (group := isolation.next()) is not None:
+            if self._is_too_late(group):
+                rest = group
+                break
             if not await self._allowed(len(group)):
                 rest = group
                 self.most = max(1, len(batch.deliveries) // 2)
@@ -231,6 +234,12 @@ class Flight:
             due = self._now() + (0 if at_once else ISOLATION_PAUSE)
             later = Fate(trigger=Trigger.POSTPONED, deliveries=ids_of(rest), due_at=due)
             await self._settling.settle(batch, None, (later,))
+
+    def _is_too_late(self, group: Group) -> bool:
+        """Whether the time of any that X may have ran out: to isolate can take half an hour."""
+        now = self._now()
+        since = [one.ambiguous_since for one in group if one.ambiguous_since is not None]
+        return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
     async def _allowed(self, count: int) -> bool:
         """Spend the limit for so many, if they are left."""
