@@ -1,6 +1,7 @@
 """The store, for commands: to read beside a running gateway, or to act on deliveries at rest."""
 
 import os
+from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from twite.domain.secret import Secret
 from twite.gateway.ports import Desk
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
-_PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _IN_ONE_REQUEST: Final = 10_000
 _OK: Final = 200
 
@@ -50,7 +51,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         found = reachable(settings.store.gateway_file)
         if found is None:
             raise
-        async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+        async with aiohttp.ClientSession(timeout=PATIENCE) as http:
             yield GatewayDesk(http, found)
         return
     try:
@@ -110,6 +111,18 @@ class GatewayDesk:
         del now
         return await self._ask("discard", deliveries, note)
 
+    async def keep(self, name: str, sealed: bytes) -> None:
+        """Put a sealed secret into the vault. Raises LedgerUnavailable."""
+        await self._order({"do": "keep", "name": name, "sealed": b64encode(sealed).decode()})
+
+    async def forget(self, name: str) -> None:
+        """Take a secret out of the vault. Raises LedgerUnavailable."""
+        await self._order({"do": "forget", "name": name})
+
+    async def reseal(self) -> int:
+        """Have everything sealed with the key as it is now. Raises LedgerUnavailable."""
+        return await self._order({"do": "reseal"})
+
     async def _ask(self, do: str, deliveries: Sequence[int], note: str) -> int:
         done = 0
         for at in range(0, len(deliveries), _IN_ONE_REQUEST):
@@ -125,7 +138,7 @@ class GatewayDesk:
             ) as answer:
                 body = await answer.read()
                 if answer.status != _OK:
-                    raise self._refused(f"answered {answer.status}")
+                    raise self._refused(_answered(answer.status, body))
                 return msgspec.json.decode(body, type=_Done).done
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
@@ -140,5 +153,24 @@ class GatewayDesk:
         )
 
 
+def _answered(status: int, body: bytes) -> str:
+    """Say what it answered: of the vault, also why."""
+    try:
+        errors = msgspec.json.decode(body, type=_Errors).errors
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        errors = []
+    why = [one.message for one in errors[:1] if one.code == "vault_closed"]
+    return f"answered {status}" + (f": {why[0]}" if why else "")
+
+
 class _Done(msgspec.Struct):
     done: int
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error]

@@ -4,10 +4,12 @@ import asyncio
 import gc
 import json
 import os
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from twite.assembly.console import console
 from twite.assembly.lending import lent_to
+from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
 from twite.assembly.settings import Settings
 from twite.assembly.watching import Watching
 from twite.collector.application import Collector
@@ -21,7 +23,6 @@ from twite.domain.times import SECOND
 from twite.gateway.accept import X_SOURCE, Accept
 from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
-from twite.gateway.lent import Lent
 from twite.gateway.lookout import Ears
 from twite.gateway.notices import Troubled, Warned
 from twite.gateway.post import Post
@@ -38,6 +39,10 @@ from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from twite.gateway.connect import Connect
+    from twite.gateway.lent import Lent
 
 # The longest a stop may take: what is in flight then is resent as ambiguous after the next start.
 STOP_WITHIN: Final = 20 * SECOND
@@ -67,6 +72,8 @@ class Gateway:
         self._lent: Lent | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._token = Secret("")
+        # Who signs people in, once it runs.
+        self.connect: Connect | None = None
 
     @property
     def url(self) -> str:
@@ -99,8 +106,10 @@ class Gateway:
             )
         try:
             await self._transport.start()
-            run = self._run = self._sender(store)
-            server = self._server = self._collector(store, run)
+            safe = safe_of(settings, store.vault)
+            stored = await given(settings, safe.strongroom if safe else None)
+            run = self._run = self._sender(store, stored)
+            server = self._server = self._collector(store, run, safe, stored)
             watching = self._watching = Watching(
                 settings,
                 store=store,
@@ -151,7 +160,7 @@ class Gateway:
         self._server = self._run = self._store = self._watching = None
         return landed
 
-    def _sender(self, store: SQLiteStore) -> Run:
+    def _sender(self, store: SQLiteStore, destinations: Sequence[Destination]) -> Run:
         x = self._settings.x
         post = Post(
             transport=self._transport,
@@ -161,7 +170,7 @@ class Gateway:
             version=x.api_version,
         )
         return Run(
-            destinations=self._settings.destinations(),
+            destinations=destinations,
             outbox=store,
             post=post,
             clock=self._clock,
@@ -171,9 +180,11 @@ class Gateway:
             pace=Pace(batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)),
         )
 
-    def _collector(self, store: SQLiteStore, run: Run) -> Server:
+    def _collector(
+        self, store: SQLiteStore, run: Run, safe: Safe | None, stored: Sequence[Destination]
+    ) -> Server:
         settings = self._settings
-        destinations = {one.pixel: one for one in settings.destinations()}
+        destinations = {one.pixel: one for one in stored}
         accept = Accept(
             ledger=store,
             clock=self._clock,
@@ -188,7 +199,17 @@ class Gateway:
             observer=self._observer,
             wall=self._wall,
         )
-        lent = self._lent = self._lending(store, run, destinations)
+        lent = self._lent = lent_to(
+            settings,
+            strongroom=safe.strongroom if safe else None,
+            outlook=store,
+            destinations=destinations,
+            run=run,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        logins = login_desk(settings, safe, destinations=destinations, run=run)
+        self.connect = connect(settings, logins, clock=self._clock)
         self._token = Secret(self._chance.nonce() + self._chance.nonce())
         limits = Limits(
             body=settings.server.max_body,
@@ -198,6 +219,7 @@ class Gateway:
             accept=accept,
             records=store,
             desk=WakingDesk(desk=store, wake_all=run.wake_all),
+            logins=logins,
             choose=Choose(opt_outs=store, clock=self._clock, salt=store.salt),
             sightings=store,
             clock=self._clock,
@@ -225,18 +247,6 @@ class Gateway:
         )
         listen = settings.server.listen
         return Server(collector, host=listen.host, port=listen.port, limits=limits)
-
-    def _lending(
-        self, store: SQLiteStore, run: Run, destinations: dict[str, Destination]
-    ) -> Lent | None:
-        return lent_to(
-            self._settings,
-            store=store,
-            destinations=destinations,
-            run=run,
-            clock=self._clock,
-            observer=self._observer,
-        )
 
     def _leave_word(self) -> None:
         """Tell commands of this machine, and of this user alone, how to reach us."""

@@ -1,7 +1,13 @@
 """`[[pixel]]`: from what is written to destinations."""
 
 from twite.assembly import shape, values
-from twite.domain.destination import Credentials, Destination, OAuthKeys, PixelToken
+from twite.domain.destination import (
+    Credentials,
+    Destination,
+    NotSignedIn,
+    OAuthKeys,
+    PixelToken,
+)
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 
@@ -25,9 +31,11 @@ def _destination(written: shape.Pixel, place: str, rate: int) -> Destination:
     for name in written.events:
         values.name(name, f"{place}.events", "an event")
     account = written.account
+    first, fallback = _credentials(written.auth, f"{place}.auth")
     return Destination(
         pixel=pixel,
-        credentials=_credentials(written.auth, f"{place}.auth"),
+        credentials=first,
+        fallback=fallback,
         events={
             name: values.event_id(event, f"{place}.events.{name}", pixel=pixel)
             for name, event in written.events.items()
@@ -38,7 +46,24 @@ def _destination(written: shape.Pixel, place: str, rate: int) -> Destination:
     )
 
 
-def _credentials(written: shape.Auth, place: str) -> Credentials:
+def _credentials(written: shape.Auth | None, place: str) -> tuple[Credentials, OAuthKeys | None]:
+    """Return what goes first, and what else there is. Without any, they are stored ones."""
+    if written is None:
+        return NotSignedIn(), None
+    keys = _oauth_keys(written, place)
+    if written.pixel_token is not None:
+        return PixelToken(token=written.pixel_token), keys
+    if keys is None:
+        raise SettingsError(
+            place=place,
+            message="holds no credentials. "
+            'Write { pixel_token = "env:X_PIXEL_TOKEN" }, or the four parts of OAuth 1.0a; or '
+            "leave auth out and sign in with twite login",
+        )
+    return keys, None
+
+
+def _oauth_keys(written: shape.Auth, place: str) -> OAuthKeys | None:
     parts = {
         "consumer_key": written.consumer_key,
         "consumer_secret": written.consumer_secret,
@@ -46,19 +71,8 @@ def _credentials(written: shape.Auth, place: str) -> Credentials:
         "token_secret": written.token_secret,
     }
     missing = [name for name, part in parts.items() if part is None]
-    if written.pixel_token is not None:
-        if len(missing) < len(parts):
-            raise SettingsError(
-                place=place,
-                message="holds a pixel_token and OAuth credentials. Keep one of the two",
-            )
-        return PixelToken(token=written.pixel_token)
     if len(missing) == len(parts):
-        raise SettingsError(
-            place=place,
-            message="holds no credentials. "
-            'Write { pixel_token = "env:X_PIXEL_TOKEN" }, or the four parts of OAuth 1.0a',
-        )
+        return None
     if missing:
         raise SettingsError(
             place=f"{place}.{missing[0]}", message="is missing: OAuth 1.0a needs all four parts"

@@ -1,6 +1,8 @@
 """The key that seals what must be kept secret, and who needs one."""
 
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -11,6 +13,8 @@ from twite.domain.secret import Secret
 from twite.machine.seal import AesSeal
 
 VARIABLE: Final = "TWITE_SECRET_KEY"
+KEY_FILE: Final = "twite.secret"  # what twite init makes, beside the settings
+_FILE: Final = "file:"
 _SHORTEST: Final = 16
 
 
@@ -22,6 +26,38 @@ def with_secret_key(written: shape.Shape, environ: Mapping[str, str]) -> shape.S
         return written
     keyed = msgspec.structs.replace(server, secret_key=Secret(text))
     return msgspec.structs.replace(written, server=keyed)
+
+
+def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
+    """Return the file that the key is read from; None where it is written or read elsewhere."""
+    server = tree.get("server")
+    written = server.get("secret_key") if isinstance(server, Mapping) else None
+    if not isinstance(written, str) or not written.startswith(_FILE):
+        return None
+    return folder / written.removeprefix(_FILE)
+
+
+def former_key_file(file: Path) -> Path:
+    """Return where the key is kept that a file held before, until nothing is sealed with it."""
+    return file.with_name(f"{file.name}.former")
+
+
+def with_former_key(written: shape.Shape, file: Path | None) -> shape.Shape:
+    """Take the key that is being rotated out, where there is one. Raises SettingsError."""
+    former = None if file is None else former_key_file(file)
+    if former is None or not former.exists():
+        return written
+    try:
+        key = Secret(former.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            place=str(former), message="cannot be read. Check who may read it"
+        ) from None
+    server = written.server
+    known = (*server.former_secret_keys, key)
+    return msgspec.structs.replace(
+        written, server=msgspec.structs.replace(server, former_secret_keys=known)
+    )
 
 
 def refuse_unsealed(written: shape.Shape) -> None:
@@ -45,8 +81,21 @@ def refuse_unsealed(written: shape.Shape) -> None:
                 message="credentials are kept sealed, and there is no key. "
                 f'Write server.secret_key = "env:{VARIABLE}"',
             )
+    for index, pixel in enumerate(written.pixel):
+        if pixel.auth is None and server.secret_key is None:
+            raise SettingsError(
+                place=f"pixel[{index}].auth",
+                message="is missing, and there is no key that credentials could be stored with. "
+                'Write { pixel_token = "env:X_PIXEL_TOKEN" }; or give server.secret_key, and sign '
+                "in with twite login",
+            )
 
 
 def seal_of(key: Secret | None, former: tuple[Secret, ...]) -> AesSeal | None:
     """Return what seals; None without a key, and then nothing secret is kept."""
     return None if key is None else AesSeal(key, former)
+
+
+def new_key() -> str:
+    """Return a key that nobody will guess."""
+    return secrets.token_urlsafe(32)

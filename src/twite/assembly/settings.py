@@ -14,11 +14,11 @@ import msgspec
 from twite.assembly import shape, toml, values
 from twite.assembly.build import Reader
 from twite.assembly.pixels import destinations
-from twite.assembly.sealing import refuse_unsealed, with_secret_key
+from twite.assembly.sealing import key_file, refuse_unsealed, with_former_key, with_secret_key
 from twite.assembly.sources import sources, weak_keys
 from twite.assembly.values import Address, Network
 from twite.domain.dedup import LEAST_WINDOW
-from twite.domain.destination import Destination, Source
+from twite.domain.destination import App, Destination, Source
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
@@ -48,6 +48,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     browser_rate: int = 600
     secret_key: Secret | None = None
     former_secret_keys: tuple[Secret, ...] = ()
+    # Where the key is read from, if that is a file: twite rotate-key writes another one there.
+    secret_key_file: Path | None = None
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +80,10 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class X(msgspec.Struct, frozen=True, kw_only=True):
-    """`rate` is conversions in fifteen minutes, `timeout` milliseconds."""
+    """`rate` is conversions in fifteen minutes, `timeout` milliseconds.
+
+    Without an `app`, nobody can sign in.
+    """
 
     api_url: str
     oauth_url: str
@@ -87,6 +92,7 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int
     batch: int
     in_flight: int
+    app: App | None = None
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,10 +162,11 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         environ=environ, folder=folder, overridden=frozenset(overridden), credentials=credentials
     )
     try:
-        written = with_secret_key(reader.build(tree), environ)
+        kept_in = key_file(tree, folder)
+        written = with_former_key(with_secret_key(reader.build(tree), environ), kept_in)
         if credentials:
             refuse_unsealed(written)
-        return _checked(written, path, folder, reader.warnings)
+        return _checked(written, path, folder, reader.warnings, kept_in=kept_in)
     except SettingsError as error:
         if error.place not in overridden:
             raise
@@ -167,8 +174,11 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         raise SettingsError(place=place, message=error.message) from None
 
 
-def _checked(written: shape.Shape, path: Path, folder: Path, warnings: list[str]) -> Settings:
-    server, store, x = _server(written.server), _store(written.store, folder), _x(written.x)
+def _checked(
+    written: shape.Shape, path: Path, folder: Path, warnings: list[str], *, kept_in: Path | None
+) -> Settings:
+    server = msgspec.structs.replace(_server(written.server), secret_key_file=kept_in)
+    store, x = _store(written.store, folder), _x(written.x)
     alerts = _alerts(written.alerts)
     pixels = destinations(written.pixel, rate=x.rate)
     submitters = sources(
@@ -312,4 +322,18 @@ def _x(written: shape.X) -> X:
         timeout=values.duration(written.timeout, "x.timeout", least=SECOND, most=MINUTE),
         batch=written.batch,
         in_flight=written.in_flight,
+        app=_app(written),
     )
+
+
+def _app(written: shape.X) -> App | None:
+    key, secret = written.consumer_key, written.consumer_secret
+    if key is None and secret is None:
+        return None
+    if key is None or secret is None:
+        missing = "consumer_key" if key is None else "consumer_secret"
+        raise SettingsError(
+            place=f"x.{missing}",
+            message="is missing: an app has a key and a secret. X's developer console shows both",
+        )
+    return App(consumer_key=key, consumer_secret=secret)

@@ -38,6 +38,8 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class X(msgspec.Struct, frozen=True, kw_only=True):
+    """`consumer_key` and `consumer_secret` are of the app that people sign in to."""
+
     api_url: str = API_URL
     oauth_url: str = OAUTH_URL
     api_version: Literal["12", "11"] = VERSION
@@ -46,6 +48,8 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1, le=MAX_CONVERSIONS)] = MAX_CONVERSIONS
     in_flight: Annotated[int, Meta(ge=1, le=64)] = 4
     restricted_data_use: Literal["conversion", "unsupported"] = "conversion"
+    consumer_key: str | None = None
+    consumer_secret: Secret | None = None
 
 
 class Console(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
-    """Either `pixel_token`, or the four parts of OAuth 1.0a."""
+    """`pixel_token`, or the four parts of OAuth 1.0a; or both, while a pixel moves to the token."""
 
     pixel_token: Secret | None = None
     consumer_key: str | None = None
@@ -79,8 +83,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
 
 class Pixel(msgspec.Struct, frozen=True, kw_only=True):
     id: str
-    auth: Auth
     events: dict[str, str]
+    auth: Auth | None = None
     account: str | None = None
     on_ambiguous: Literal["resend", "hold"] = "resend"
 

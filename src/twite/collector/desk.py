@@ -26,8 +26,8 @@ class KeepsLogins(Protocol):
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def forget(self, name: str) -> None:
-        """Raises LedgerUnavailable."""
+    async def forget_sealed(self, name: str) -> None:
+        """Raises LedgerUnavailable, NotOpened."""
         ...
 
     async def reseal(self) -> int:
@@ -115,7 +115,7 @@ class DeskRoute:
             if order.do == "keep":
                 await self._logins.keep(order.name, order.sealed)
             else:
-                await self._logins.forget(order.name)
+                await self._logins.forget_sealed(order.name)
         except (NotOpened, SettingsError) as wrong:
             raise Refused(error(409, "vault_closed", str(wrong))) from None
         return 1

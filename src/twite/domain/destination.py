@@ -47,8 +47,7 @@ Credentials = PixelToken | OAuthKeys | NotSignedIn
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where deliveries go. `events` maps our names to X's event ids in base 36.
 
-    With a `fallback`, `credentials` are new: see twite.gateway.credentials. `is_stored`: both come
-    from the vault.
+    With a `fallback`, `credentials` are new: see twite.gateway.credentials.
     """
 
     pixel: str
@@ -59,7 +58,6 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     # What X may have already is held for a person instead of being sent again.
     is_cautious: bool = False
     fallback: OAuthKeys | None = None
-    is_stored: bool = False
 
     @property
     def meter(self) -> str:

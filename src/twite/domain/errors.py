@@ -99,10 +99,15 @@ class NotOpened(OperatorError):
 
 
 class RefusedByX(OperatorError):
-    """X's Ads API refused. `reason` is in X's words, which echo what was sent; `cure` is ours."""
+    """X refused what was asked beside conversions, or whoever signed in did.
 
-    def __init__(self, *, status: int, reason: str, cure: str) -> None:
-        super().__init__(f"X refuses it: {reason}. {cure}")
+    `why` is one word for programs; `reason` holds X's words, which echo what was sent; `cure` says
+    what to do.
+    """
+
+    def __init__(self, *, why: str, status: int, reason: str, cure: str) -> None:
+        super().__init__(f"{reason[:1].upper()}{reason[1:]}. {cure}")
+        self.why = why
         self.status = status
         self.reason = reason
         self.cure = cure

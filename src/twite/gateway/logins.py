@@ -6,7 +6,7 @@
 Each has a name of its own, so that one is put in or forgotten without a look at the other.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -27,11 +27,18 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     screen_name: str = ""
     pixel_token: PixelToken | None = None
 
-    def given_to(self, destination: Destination) -> Destination:
-        """Return the destination with these credentials; of two, the pixel token is the new one."""
-        first = self.pixel_token or self.oauth or NotSignedIn()
-        fallback = self.oauth if self.pixel_token is not None else None
-        return msgspec.structs.replace(destination, credentials=first, fallback=fallback)
+    def given_to(self, written: Destination) -> Destination:
+        """Return a destination as the settings have it, with what is stored beside that.
+
+        Of each kind, what the settings name goes. Of two kinds, the pixel token is the new one.
+        """
+        own = (written.credentials, written.fallback)
+        token = next((one for one in own if isinstance(one, PixelToken)), self.pixel_token)
+        oauth = next((one for one in own if isinstance(one, OAuthKeys)), self.oauth)
+        fallback = oauth if token is not None else None
+        return msgspec.structs.replace(
+            written, credentials=token or oauth or NotSignedIn(), fallback=fallback
+        )
 
 
 class Logins:
@@ -89,10 +96,10 @@ class Sends(Protocol):
 
 
 class LoginDesk:
-    """What commands of the same machine do to the vault of a running gateway.
+    """The vault of a running gateway: what is stored or forgotten is in use before the answer.
 
-    They seal what they bring with the key that both have: no secret travels in clear. What is new
-    is in use before they are answered.
+    Commands of the same machine seal what they bring with the key that both have: no secret travels
+    in clear.
     """
 
     def __init__(
@@ -101,32 +108,37 @@ class LoginDesk:
         strongroom: Strongroom,
         seal: TurnedSeal,
         key: Callable[[], Seal],
+        written: Sequence[Destination],
         destinations: MutableMapping[str, Destination],
         sends: Sends,
     ) -> None:
-        """`key` reads the settings' keys anew; `destinations` are those that are accepted for."""
+        """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
+
+        `destinations` are those that are accepted for.
+        """
         self._strongroom = strongroom
+        self._logins = Logins(strongroom)
         self._seal = seal
         self._key = key
+        self._written = tuple(written)
         self._destinations = destinations
         self._sends = sends
 
     async def take_up(self) -> None:
         """Use what is stored. Raises NotOpened."""
-        logins = await Logins(self._strongroom).all()
-        for pixel, destination in list(self._destinations.items()):
-            if destination.is_stored:
-                now = logins.get(pixel, Login()).given_to(destination)
-                if now != destination:
-                    self._destinations[pixel] = now
-                    self._sends.send_to(now)
+        logins = await self._logins.all()
+        for written in self._written:
+            now = logins.get(written.pixel, Login()).given_to(written)
+            if now != self._destinations.get(written.pixel):
+                self._destinations[written.pixel] = now
+                self._sends.send_to(now)
 
     async def keep(self, name: str, sealed: bytes) -> None:
         """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""
         await self._strongroom.put_sealed(name, sealed)
         await self.take_up()
 
-    async def forget(self, name: str) -> None:
+    async def forget_sealed(self, name: str) -> None:
         """Take a login out of the vault."""
         await self._strongroom.forget(name)
         await self.take_up()
@@ -138,6 +150,25 @@ class LoginDesk:
         """
         self._seal.turn(self._key())
         return len(await self._strongroom.all(""))
+
+    async def keep_oauth(self, pixel: str, keys: OAuthKeys, *, screen_name: str) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name)
+        await self.take_up()
+
+    async def keep_pixel_token(self, pixel: str, token: PixelToken) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        await self._logins.keep_pixel_token(pixel, token)
+        await self.take_up()
+
+    async def forget(self, pixel: str, kind: str) -> None:
+        """Raises LedgerUnavailable, NotOpened."""
+        await self._logins.forget(pixel, kind)
+        await self.take_up()
+
+    async def all(self) -> Mapping[str, Login]:
+        """Raises NotOpened."""
+        return await self._logins.all()
 
 
 class _OAuth(msgspec.Struct, frozen=True, kw_only=True):

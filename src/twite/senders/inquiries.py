@@ -5,8 +5,8 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from twite.gateway.ads_account import Inquiry
 from twite.gateway.ports import Answer, NoAnswer
+from twite.x.inquiry import Inquiry
 
 # A thousand events with their embed codes are well below it.
 _LONGEST_ANSWER: Final = 8 << 20
@@ -32,6 +32,7 @@ class HttpInquiries:
                     # As it was signed, to the letter.
                     URL(inquiry.url, encoded=True),
                     headers=inquiry.headers,
+                    data=inquiry.body or None,
                     allow_redirects=False,
                 ) as came,
             ):

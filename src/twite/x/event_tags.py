@@ -12,15 +12,14 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from twite.domain.outcome import Complaint
 from twite.x import spec
+from twite.x.inquiry import Question
 
 MOST_LISTED: Final = 1_000  # in one answer [doc WEB]
 UNVERIFIED: Final = "UNVERIFIED"  # made, and X has seen no conversion of it yet
 TRACKING: Final = "TRACKING"
 # X's Events Manager shows two types by other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
-_LONGEST_WORDS: Final = 512
 _T = TypeVar("_T")
 
 
@@ -49,25 +48,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     retargeting_enabled: bool | None = None
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of the Ads API: a method, and a path with its query."""
-
-    method: str
-    path: str
-
-
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of a list, and how to ask for the next."""
 
     tags: tuple[EventTag, ...]
     cursor: str | None
-
-
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An ads account."""
-
-    id: str
-    name: str = ""
 
 
 class Shelf(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,22 +82,12 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
         """Ask to delete one. X keeps it, marked."""
         return Question(method="DELETE", path=self._one(tag))
 
-    def access(self) -> Question:
-        """Ask what the user may do with the account."""
-        path = f"/{self.version}/accounts/{_step(self.account)}/authenticated_user_access"
-        return Question(method="GET", path=path)
-
     @property
     def _path(self) -> str:
         return f"/{self.version}/accounts/{_step(self.account)}/web_event_tags"
 
     def _one(self, tag: str) -> str:
         return f"{self._path}/{_step(tag)}"
-
-
-def accounts(version: str) -> Question:
-    """Ask for the accounts of the user. X answers this five times in fifteen minutes. [doc FUND]"""
-    return Question(method="GET", path=f"/{version}/accounts")
 
 
 def faults(change: Change, *, now: EventTag | None = None) -> Iterator[str]:
@@ -158,31 +133,6 @@ def read_tag(body: bytes) -> EventTag | None:
     return None if read is None else read.data
 
 
-def read_permissions(body: bytes) -> tuple[str, ...] | None:
-    """Read what the user may do, in X's words; None where the answer does not say."""
-    read = _decoded(body, _Access)
-    return None if read is None else tuple(read.data.permissions)
-
-
-def read_accounts(body: bytes) -> tuple[Account, ...] | None:
-    """Read accounts; None where the answer is no list of them."""
-    read = _decoded(body, _Accounts)
-    return None if read is None else tuple(read.data)
-
-
-def read_complaints(body: bytes) -> tuple[Complaint, ...]:
-    """Read X's errors: nothing where it gave none that can be read. [doc FUND]"""
-    read = _decoded(body, _Refused)
-    return tuple(
-        Complaint(
-            code=str(error.code)[:64],
-            message=(error.message or "")[:_LONGEST_WORDS],
-            parameter=(error.parameter or "")[:64],
-        )
-        for error in (read.errors[:100] if read else ())
-    )
-
-
 class _Listed(msgspec.Struct):
     data: list[EventTag]
     next_cursor: str | None = None
@@ -190,28 +140,6 @@ class _Listed(msgspec.Struct):
 
 class _Single(msgspec.Struct):
     data: EventTag
-
-
-class _Rights(msgspec.Struct):
-    permissions: list[str]
-
-
-class _Access(msgspec.Struct):
-    data: _Rights
-
-
-class _Accounts(msgspec.Struct):
-    data: list[Account]
-
-
-class _Error(msgspec.Struct):
-    code: str | int | None = ""
-    message: str | None = ""
-    parameter: str | None = ""
-
-
-class _Refused(msgspec.Struct):
-    errors: list[_Error]
 
 
 def _decoded(body: bytes, kind: type[_T]) -> _T | None:

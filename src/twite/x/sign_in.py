@@ -5,11 +5,9 @@
     finish    POST /oauth/access_token      the request token and the verifier        → SignedIn
     end       POST /1.1/oauth/invalidate_token.json     the access token is revoked
 
-An answer that is none of these is a Refusal: a value, since most of them are a person's to mend.
-[doc OA]
+An answer that is none of these is a Refusal. [doc OA]
 """
 
-from enum import StrEnum, auto
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,47 +16,10 @@ import msgspec
 from twite.domain.destination import App, OAuthKeys
 from twite.domain.secret import Secret
 from twite.x import spec
+from twite.x.inquiry import Inquiry, Refusal, Why, words_of
 from twite.x.oauth1 import sign, sign_step
 
 _LONGEST: Final = 256
-
-
-class Why(StrEnum):
-    """Why X, or the person, did not do what was asked."""
-
-    APP_UNKNOWN = auto()  # the consumer key or secret is wrong, or the clock
-    CALLBACK_REFUSED = auto()  # it is not among those of the app
-    DENIED = auto()  # the person said no
-    STRANGER = auto()  # the callback is of another sign-in
-    VERIFIER_REFUSED = auto()  # the PIN is wrong, used, or too old
-    TOKEN_REFUSED = auto()  # revoked, or never X's
-    APP_UNAPPROVED = auto()  # the app may not use the Ads API
-    NO_ROLE = auto()  # the user has none on the account, or there is no such account
-    WRONG_ROLE = auto()  # the user has others than are needed
-    PIXEL_TOKEN_REFUSED = auto()
-    LIMITED = auto()  # X has been asked too often
-    UNREACHABLE = auto()  # no answer came
-    UNREADABLE = auto()  # the answer is none that X documents
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is 0 where no answer came; `said` are X's words, or what failed."""
-
-    why: Why
-    status: int = 0
-    said: str = ""
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to be made. Its headers hold credentials: it does not print."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Ask({self.method} {self.url.partition('?')[0]})"
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +37,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     screen_name: str
 
 
-def begin(app: App, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int) -> Ask:
+def begin(app: App, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int) -> Inquiry:
     """Ask for a request token; without a `callback`, X will show a PIN. `timestamp`: seconds."""
     url = f"{oauth_url}{spec.REQUEST_TOKEN_PATH}"
     signed = sign_step(
@@ -87,7 +48,7 @@ def begin(app: App, *, oauth_url: str, callback: str | None, nonce: str, timesta
         timestamp=timestamp,
         callback=callback or spec.OUT_OF_BAND,
     )
-    return Ask(method="POST", url=url, headers={"Authorization": signed})
+    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
 def begun(*, status: int, body: bytes) -> Requested | Refusal:
@@ -120,7 +81,7 @@ def sent_back(query: str, requested: Requested) -> str | Refusal:
 
 def finish(
     app: App, requested: Requested, verifier: str, *, oauth_url: str, nonce: str, timestamp: int
-) -> Ask:
+) -> Inquiry:
     """Ask for the access token; `verifier` is the PIN, or what the callback brought."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
     signed = sign_step(
@@ -132,7 +93,7 @@ def finish(
         requested=(requested.token, requested.secret),
         verifier=verifier,
     )
-    return Ask(method="POST", url=url, headers={"Authorization": signed})
+    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
 def finished(app: App, *, status: int, body: bytes) -> SignedIn | Refusal:
@@ -155,42 +116,20 @@ def finished(app: App, *, status: int, body: bytes) -> SignedIn | Refusal:
     )
 
 
-def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Ask:
+def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inquiry:
     """Ask for the access token to be revoked."""
     url = f"{oauth_url}{spec.INVALIDATE_TOKEN_PATH}"
     signed = sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp)
-    return Ask(method="POST", url=url, headers={"Authorization": signed})
+    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
-def ended(*, status: int, body: bytes) -> Refusal | None:
-    """Read the answer to `end`: None when the token is revoked."""
-    return None if status == 200 else _refused(status, body, {401: Why.TOKEN_REFUSED})
-
-
-def words_of(body: bytes) -> str:
-    """Return X's own words of an error: hostile text, a few of them."""
-    try:
-        errors = _ERRORS.decode(body).errors
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    return "; ".join(f"{one.code}: {one.message}" for one in errors[:3])[:_LONGEST]
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: str | int | None = ""
-    message: str | None = ""
-
-
-class _Errors(msgspec.Struct, frozen=True):
-    errors: list[_Error] = []
-
-
-_ERRORS: Final = msgspec.json.Decoder(_Errors)
+def ended(*, status: int, body: bytes) -> Refusal | bool:
+    """Read the answer to `end`: True when the token is revoked."""
+    return True if status == 200 else _refused(status, body, {401: Why.TOKEN_REFUSED})
 
 
 def _refused(status: int, body: bytes, known: dict[int, Why]) -> Refusal:
-    why = known.get(status, Why.LIMITED if status == 429 else Why.UNREADABLE)
-    return Refusal(why=why, status=status, said=words_of(body))
+    return Refusal(why=known.get(status, Why.UNREADABLE), status=status, said=words_of(body))
 
 
 def _form(body: bytes) -> dict[str, str]:

@@ -1,0 +1,195 @@
+"""The vault: for a running gateway, and for commands beside one or without."""
+
+import os
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from twite.assembly.ads import ask_x
+from twite.assembly.desk import PATIENCE, GatewayDesk, open_records, reachable
+from twite.assembly.sealing import seal_of
+from twite.assembly.settings import Settings, load
+from twite.domain.destination import Destination
+from twite.domain.errors import StoreInUse
+from twite.gateway.connect import Connect
+from twite.gateway.logins import Login, LoginDesk, Logins
+from twite.gateway.ports import Clock
+from twite.gateway.run import Run
+from twite.gateway.vault import Seal, Strongroom, TurnedSeal, Vault
+from twite.machine import SystemClock
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+
+
+class Safe(msgspec.Struct, frozen=True, kw_only=True):
+    """A running gateway's vault, and its key, which can be turned."""
+
+    strongroom: Strongroom
+    seal: TurnedSeal
+
+
+def safe_of(settings: Settings, vault: Vault) -> Safe | None:
+    """Return it; None without a key."""
+    seal = _seal(settings)
+    if seal is None:
+        return None
+    turned = TurnedSeal(seal)
+    return Safe(strongroom=Strongroom(vault=vault, seal=turned), seal=turned)
+
+
+async def given(settings: Settings, strongroom: Strongroom | None) -> tuple[Destination, ...]:
+    """Return the pixels, with what is stored for them. Raises NotOpened."""
+    written = settings.destinations()
+    if strongroom is None:
+        return written
+    logins = await Logins(strongroom).all()
+    return tuple(logins.get(one.pixel, Login()).given_to(one) for one in written)
+
+
+def login_desk(
+    settings: Settings,
+    safe: Safe | None,
+    *,
+    destinations: MutableMapping[str, Destination],
+    run: Run,
+) -> LoginDesk | None:
+    """Return what changes logins while a gateway runs; None without a key."""
+    if safe is None:
+        return None
+    return LoginDesk(
+        strongroom=safe.strongroom,
+        seal=safe.seal,
+        key=_key_anew(settings),
+        written=settings.destinations(),
+        destinations=destinations,
+        sends=run,
+    )
+
+
+def connect(settings: Settings, logins: LoginDesk | Logins | None, *, clock: Clock) -> Connect:
+    """Return who signs people in."""
+    return Connect(
+        ask=ask_x(settings),
+        clock=clock,
+        keeper=logins,
+        destinations={one.pixel: one for one in settings.destinations()},
+    )
+
+
+async def stored(settings: Settings) -> tuple[Destination, ...]:
+    """Return the pixels with what is stored for them, for a command that only looks.
+
+    Raises NotOpened, StoreUnusable.
+    """
+    seal = _seal(settings)
+    if seal is None or not settings.store.path.exists():
+        return settings.destinations()
+    async with open_records(settings) as records:
+        return await given(settings, Strongroom(vault=_Looking(records), seal=seal))
+
+
+@asynccontextmanager
+async def open_connect(settings: Settings) -> AsyncIterator[Connect]:
+    """Sign in from a command: into the store, or through the gateway that owns it.
+
+    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    """
+    seal = _seal(settings)
+    if seal is None:
+        # It says so itself when it is asked to do something.
+        yield connect(settings, None, clock=SystemClock())
+        return
+    async with open_vault(settings) as vault:
+        logins = Logins(Strongroom(vault=vault, seal=seal))
+        yield connect(settings, logins, clock=SystemClock())
+
+
+@asynccontextmanager
+async def open_vault(settings: Settings) -> AsyncIterator[Vault]:
+    """Open the vault of the store, or reach it through the gateway that owns it."""
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with (
+            aiohttp.ClientSession(timeout=PATIENCE) as http,
+            open_records(settings) as records,
+        ):
+            yield _Desk(records, GatewayDesk(http, found))
+        return
+    try:
+        yield store.vault
+    finally:
+        await store.close()
+
+
+async def reseal(settings: Settings) -> int:
+    """Seal everything with the current key, here or in the running gateway; return how much.
+
+    Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
+    """
+    seal = _seal(settings)
+    if seal is None:
+        return 0
+    async with open_vault(settings) as vault:
+        if isinstance(vault, _Desk):
+            return await vault.desk.reseal()
+        return len(await Strongroom(vault=vault, seal=seal).all(""))
+
+
+class _Looking:
+    """A vault that is only looked into: what a former key sealed stays as it is."""
+
+    def __init__(self, records: SQLiteReader) -> None:
+        self._records = records
+
+    async def put(self, name: str, sealed: bytes) -> None:
+        """Leave it."""
+
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        return await self._records.sealed(prefix)
+
+    async def forget(self, name: str) -> None:
+        """Leave it."""
+
+
+class _Desk(_Looking):
+    """The vault of a running gateway. What is written goes through its desk, sealed."""
+
+    def __init__(self, records: SQLiteReader, desk: GatewayDesk) -> None:
+        super().__init__(records)
+        self.desk = desk
+
+    async def put(self, name: str, sealed: bytes) -> None:
+        """Raises LedgerUnavailable."""
+        await self.desk.keep(name, sealed)
+
+    async def forget(self, name: str) -> None:
+        """Raises LedgerUnavailable."""
+        await self.desk.forget(name)
+
+
+def _seal(settings: Settings) -> Seal | None:
+    server = settings.server
+    return seal_of(server.secret_key, server.former_secret_keys)
+
+
+def _key_anew(settings: Settings) -> Callable[[], Seal]:
+    def read() -> Seal:
+        now = load(settings.path, os.environ).server
+        seal = seal_of(now.secret_key, now.former_secret_keys)
+        return seal if seal is not None else _must(settings)
+
+    return read
+
+
+def _must(settings: Settings) -> Seal:
+    """Go on with the key that there was: somebody took it out of the settings meanwhile."""
+    seal = _seal(settings)
+    if seal is None:
+        raise RuntimeError("a vault without a key")
+    return seal

@@ -1,0 +1,142 @@
+"""Questions to X beside conversions: how they are asked, and how X says no.
+
+A Question is what is asked, an Inquiry the signed request that asks it. An answer that is not the
+one hoped for is a Refusal: a value, since most of them are a person's to mend.
+
+The Ads API, by who must act:
+
+    401                      the credentials, or this machine's clock
+    403                      the app, or the account
+    404                      the account or the event: another one, or not this user's
+    other 4xx                what was asked
+"""
+
+from collections.abc import Callable
+from enum import StrEnum, auto
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.destination import OAuthKeys
+from twite.domain.outcome import Complaint
+from twite.x import spec
+from twite.x.oauth1 import sign
+
+_LONGEST_WORDS: Final = 512
+_T = TypeVar("_T")
+
+
+class Why(StrEnum):
+    """Why X, or the person, did not do what was asked."""
+
+    APP_UNKNOWN = auto()  # the consumer key or secret is wrong, or the clock
+    CALLBACK_REFUSED = auto()  # it is not among those of the app
+    DENIED = auto()  # the person said no
+    STRANGER = auto()  # the callback is of another sign-in
+    VERIFIER_REFUSED = auto()  # the PIN is wrong, used, or too old
+    TOKEN_REFUSED = auto()  # revoked, or never X's
+    APP_UNAPPROVED = auto()  # the app may not use the Ads API
+    NO_ROLE = auto()  # the user has none on the account, or there is no such account
+    WRONG_ROLE = auto()  # the user has others than are needed
+    PIXEL_TOKEN_REFUSED = auto()
+    NO_EVENT = auto()  # the account has no such event
+    NOT_LIKE_THAT = auto()  # what was asked is wrong
+    UNREADABLE = auto()  # the answer is none that X documents
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` is 0 where X was not asked; `said` are X's words, which echo what was sent."""
+
+    why: Why
+    status: int = 0
+    said: str = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A question of the Ads API: a method, and a path with its query."""
+
+    method: str
+    path: str
+
+
+class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to be made. Its headers hold credentials: it does not print."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Inquiry({self.method} {self.url.partition('?')[0]})"
+
+
+def signed(
+    question: Question, keys: OAuthKeys, *, api_url: str, nonce: str, timestamp: int
+) -> Inquiry:
+    """Ask as a user. `timestamp`: seconds."""
+    url = f"{api_url}{question.path}"
+    signature = sign(method=question.method, url=url, keys=keys, nonce=nonce, timestamp=timestamp)
+    return Inquiry(method=question.method, url=url, headers={"Authorization": signature})
+
+
+def answered(read: Callable[[bytes], _T | None], *, status: int, body: bytes) -> _T | Refusal:
+    """Read an answer of the Ads API; `read` gives None for what it cannot read."""
+    if not 200 <= status < 300:
+        return refusal(status, body)
+    found = read(body)
+    return Refusal(why=Why.UNREADABLE, status=status) if found is None else found
+
+
+def refusal(status: int, body: bytes) -> Refusal:
+    """Read how the Ads API says no."""
+    codes = {one.code for one in complaints(body)}
+    if status == 401:
+        why = Why.TOKEN_REFUSED
+    elif spec.UNAUTHORIZED_CLIENT_APPLICATION in codes:
+        why = Why.APP_UNAPPROVED
+    elif spec.WEB_EVENT_TAG_NOT_FOUND in codes:
+        why = Why.NO_EVENT
+    elif status in {403, 404}:
+        # Two of X's pages file an account that is not there under 403. [conflict, FUND and GH]
+        why = Why.NO_ROLE
+    elif 400 <= status < 500:
+        why = Why.NOT_LIKE_THAT
+    else:
+        why = Why.UNREADABLE
+    return Refusal(why=why, status=status, said=words_of(body))
+
+
+def words_of(body: bytes) -> str:
+    """Return X's own words of an error: hostile text, a few of them."""
+    said = (": ".join(filter(None, (one.code, one.message))) for one in complaints(body)[:3])
+    return "; ".join(dict.fromkeys(said))[:_LONGEST_WORDS]
+
+
+def complaints(body: bytes) -> tuple[Complaint, ...]:
+    """Read X's errors: nothing where it gave none that can be read. [doc FUND]"""
+    try:
+        errors = _ERRORS.decode(body).errors
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    return tuple(
+        Complaint(
+            code=str(error.code or "")[:64],
+            message=(error.message or "")[:_LONGEST_WORDS],
+            parameter=(error.parameter or "")[:64],
+        )
+        for error in errors[:100]
+    )
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str | int | None = ""
+    message: str | None = ""
+    parameter: str | None = ""
+
+
+class _Errors(msgspec.Struct, frozen=True):
+    errors: list[_Error] = []
+
+
+_ERRORS: Final = msgspec.json.Decoder(_Errors)
