@@ -61,13 +61,13 @@ CHANGES = [
         "{}",
         (
             'pixel[0].auth: holds no credentials. Write { pixel_token = "env:X_PIXEL_TOKEN" }, '
-            "or the four parts of OAuth 1.0a"
+            "or the four parts of OAuth 1.0a; or leave auth out and sign in with twite login"
         ),
     ),
     (
         '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         '{ pixel_token = "env:X_PIXEL_TOKEN", token = "t" }',
-        "pixel[0].auth: holds a pixel_token and OAuth credentials. Keep one of the two",
+        "pixel[0].auth.consumer_key: is missing: OAuth 1.0a needs all four parts",
     ),
     (
         '{ pixel_token = "env:X_PIXEL_TOKEN" }',

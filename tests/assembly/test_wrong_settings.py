@@ -17,7 +17,7 @@ CHANGES = [
     (
         "account =",
         "colour =",
-        "pixel[0].colour: unknown key. Known here: id, auth, events, account, on_ambiguous",
+        "pixel[0].colour: unknown key. Known here: id, events, auth, account, on_ambiguous",
     ),
     (
         "pixel_token =",

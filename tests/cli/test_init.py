@@ -15,7 +15,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_it_writes_settings_and_a_key_that_only_their_owner_can_read(command, tmp_path):
+def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     code, out, err = command("init", "--config", str(path))
@@ -25,12 +25,14 @@ def test_it_writes_settings_and_a_key_that_only_their_owner_can_read(command, tm
         (
             f"Wrote {path}.\n"
             f"Wrote the key of the source “shop” in {tmp_path}/shop.key.\n"
+            f"What twite login stores is sealed with the key in {tmp_path}/twite.secret: keep a "
+            "copy of it.\n"
             "Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.\n"
         ),
         "",
     )
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["shop.key", "twite.toml"]
-    assert (mode(path), mode(tmp_path / "shop.key")) == (0o600, 0o600)
+    made = {file.name: mode(file) for file in tmp_path.iterdir()}
+    assert made == {"shop.key": 0o600, "twite.secret": 0o600, "twite.toml": 0o600}
     assert re.fullmatch(r"[0-9A-Za-z_-]{43}\n", (tmp_path / "shop.key").read_text())
 
 
@@ -74,16 +76,27 @@ def test_it_does_not_overwrite(command, tmp_path):
     assert path.read_text() == "# mine\n"
 
 
-def test_force_overwrites_the_settings_and_keeps_the_key(command, tmp_path):
+def test_a_key_in_the_environment_is_named_and_no_file_is_made(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("TWITE_SECRET_KEY", "a-key-that-nobody-will-guess")
+    path = tmp_path / "twite.toml"
+
+    command("init", "--config", str(path))
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["shop.key", "twite.toml"]
+    assert 'secret_key = "env:TWITE_SECRET_KEY"' in path.read_text()
+
+
+def test_force_overwrites_the_settings_and_keeps_the_keys(command, tmp_path):
     path = tmp_path / "twite.toml"
     command("init", "--config", str(path))
-    key = (tmp_path / "shop.key").read_text()
+    key, secret = (tmp_path / "shop.key").read_text(), (tmp_path / "twite.secret").read_text()
     path.chmod(0o644)
 
     code, out, _ = command("init", "--config", str(path), "--force", "--json")
 
     assert (code, json.loads(out)["made_key"]) == (0, False)
     assert (tmp_path / "shop.key").read_text() == key
+    assert (tmp_path / "twite.secret").read_text() == secret
     assert mode(path) == 0o600
 
 

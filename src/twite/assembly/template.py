@@ -4,14 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from twite.assembly.sealing import KEY_FILE
 
-def rendered(*, pixel: str, events: Mapping[str, str], key_file: str) -> str:
+
+def rendered(
+    *, pixel: str, events: Mapping[str, str], key_file: str, secret: str = f"file:{KEY_FILE}"
+) -> str:
     """Return the text of a settings file."""
     pairs = ", ".join(f"{_text(name)} = {_text(event)}" for name, event in events.items())
     return (
         _TEMPLATE.replace("@PIXEL@", _text(pixel))
         .replace("@EVENTS@", f"{{ {pairs} }}")
         .replace("@KEY@", _text(f"file:{key_file}"))
+        .replace("@SECRET@", _text(secret))
     )
 
 
@@ -35,8 +40,8 @@ trusted_proxies = ["127.0.0.1/32"]
 # receive_deadline = "30s"
 # Opens /metrics to others than this machine:
 # metrics_key = "env:TWITE_METRICS_KEY"
-# Seals secrets that come in over the network (openssl rand -base64 32), and those that did before:
-# secret_key = "env:TWITE_SECRET_KEY"
+# Seals what is stored of signing in to X, and keys that did so before:
+secret_key = @SECRET@
 # former_secret_keys = []
 # Requests a minute from one address, at the doors that pages use:
 # browser_rate = 600
@@ -67,6 +72,9 @@ url = "sqlite:twite.db"
 # in_flight = 4
 # Where X reads restricted_data_use: "conversion", or "unsupported":
 # restricted_data_use = "conversion"
+# The app that you sign in to with twite login, from X's developer console:
+# consumer_key = "env:X_CONSUMER_KEY"
+# consumer_secret = "env:X_CONSUMER_SECRET"
 
 [alerts]
 # Who is to hear of trouble: any address that takes JSON, Slack's and Mattermost's webhooks too.
@@ -99,7 +107,8 @@ id = @PIXEL@
 # on_ambiguous = "resend"
 # Events Manager, Install Pixel, Manual, Conversion API, Generate access token:
 auth = { pixel_token = "env:X_PIXEL_TOKEN" }
-# Or the keys of an app that X has approved for the Ads API:
+# Or nothing here, and twite login; or the keys of an app that X has approved for the Ads API. With
+# both kinds, the pixel token goes first, and OAuth is asked when X refuses it:
 # auth = { consumer_key = "env:X_CONSUMER_KEY", consumer_secret = "env:X_CONSUMER_SECRET", \
 token = "env:X_TOKEN", token_secret = "env:X_TOKEN_SECRET" }
 # Your name for each event, and X's id of it:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from twite.assembly.sealing import KEY_FILE, VARIABLE, new_key
 from twite.assembly.template import rendered
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Json, text
@@ -38,9 +39,19 @@ def init(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Both files are for their owner's eyes only (mode 0600)."""
-    key_file = config.with_name("shop.key")
-    text = rendered(pixel=pixel, events=_pairs(event or []), key_file=key_file.name)
+    """The files are for their owner's eyes only (mode 0600).
+
+    One key is what your servers show; the other seals what twite login stores. Where
+    TWITE_SECRET_KEY is set, that is the other one, and no file of it is written.
+    """
+    key_file, secret_file = config.with_name("shop.key"), config.with_name(KEY_FILE)
+    named = bool(os.environ.get(VARIABLE, "").strip())
+    text = rendered(
+        pixel=pixel,
+        events=_pairs(event or []),
+        key_file=key_file.name,
+        secret=f"env:{VARIABLE}" if named else f"file:{KEY_FILE}",
+    )
     if config.exists() and not force:
         raise SettingsError(
             place=str(config), message="is there already. --force overwrites it; the key stays"
@@ -48,12 +59,24 @@ def init(
     made_key = not key_file.exists()
     if made_key:
         _write(key_file, f"{secrets.token_urlsafe(32)}\n")
+    if not named and not secret_file.exists():
+        # Never another one in its place: what it sealed could not be opened.
+        _write(secret_file, f"{new_key()}\n")
     _write(config, text)
     if as_json:
-        printing.print_json({"config": str(config), "key": str(key_file), "made_key": made_key})
+        printing.print_json(
+            {
+                "config": str(config),
+                "key": str(key_file),
+                "made_key": made_key,
+                "secret": VARIABLE if named else str(secret_file),
+            }
+        )
         return
     printing.say(f"Wrote {config}.")
     printing.say(f"{'Wrote' if made_key else 'Kept'} the key of the source “shop” in {key_file}.")
+    where = f"the environment ({VARIABLE})" if named else secret_file
+    printing.say(f"What twite login stores is sealed with the key in {where}: keep a copy of it.")
     printing.say("Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.")
 
 

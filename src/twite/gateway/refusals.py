@@ -43,8 +43,8 @@ _WORDS: Final = MappingProxyType(
         ),
         Why.TOKEN_REFUSED: Words(
             fact="X does not take the credentials{of}",
-            cure="They were revoked or regenerated at X, are cut off or of two apps, or are older "
-            "than the app's approval for the Ads API. Sign in again with twite login, or put new ones "
+            cure="They were revoked or regenerated at X, are cut off or of two apps, or are "
+            "older than the app's approval for the Ads API. Sign in again with twite login, or put new ones "
             "into the settings",
         ),
         Why.APP_UNAPPROVED: Words(
@@ -53,7 +53,7 @@ _WORDS: Final = MappingProxyType(
             "send), and sign in again afterwards: X takes no token from before the approval",
         ),
         Why.NO_ROLE: Words(
-            fact="the user has no access{of}, or there is none",
+            fact="the user has no access to {about}, or it does not exist",
             cure=f"An admin of the ads account must give the user the role {_ROLES} (ads.x.com, "
             "Edit access to account); or sign in as somebody who has it. See also whether "
             "pixel.account is right",
@@ -84,7 +84,7 @@ _WORDS: Final = MappingProxyType(
 def in_words(refusal: Refusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
     """Return what happened, and what to do. `off`: by how many seconds X's clock is ahead."""
     fact, cure = _WORDS[refusal.why]
-    reason = fact.format(about=about, of=f" for {about}" if about else "")
+    reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     said = f"{refusal.status or ''} {refusal.said}".strip()
     if said:
         reason = f"{reason} ({said})"
