@@ -43,9 +43,9 @@ _WORDS: Final = MappingProxyType(
         ),
         Why.TOKEN_REFUSED: Words(
             fact="X does not take the credentials{of}",
-            cure="They were revoked or regenerated at X, are cut off or of two apps, or are "
-            "older than the app's approval for the Ads API. Sign in again with twite login, or put new ones "
-            "into the settings",
+            cure="They were revoked or regenerated at X, are cut off or of two apps, or are older "
+            "than the app's approval for the Ads API. Sign in again with twite login, or put new "
+            "ones into the settings",
         ),
         Why.APP_UNAPPROVED: Words(
             fact="X has not approved the app for its Ads API",
