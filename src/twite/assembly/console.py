@@ -10,13 +10,18 @@ from twite.collector.addresses import Network, client_address
 from twite.console.account import AccountPage
 from twite.console.application import Console
 from twite.console.audit import AuditPage
+from twite.console.codes import CodesPage
+from twite.console.confirming import Confirming
 from twite.console.entrance import Entrance
+from twite.console.keys import KeysPage
 from twite.console.people_desk import PeopleDesk
 from twite.console.sign_in import SignInPage
+from twite.console.users import UsersPage
 from twite.domain.secret import Secret
 from twite.gateway.doorkeeper import Doorkeeper, Times
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
+from twite.gateway.second_factor import SecondFactor
 from twite.gateway.staff import Staff
 from twite.gateway.vault import Strongroom
 from twite.machine.passwords import Argon2Passwords
@@ -38,10 +43,21 @@ def console(
         strongroom=strongroom,
         times=Times(idle=settings.console.idle, longest=settings.console.session),
     )
+    confirming = Confirming(doorkeeper)
+    pixels = [one.pixel for one in settings.destinations()]
     # In the order of the navigation.
     pages = (
+        UsersPage(staff=staff, confirming=confirming, pixels=pixels),
+        KeysPage(staff=staff, confirming=confirming, pixels=pixels),
         AuditPage(trail=store.people),
         AccountPage(staff=staff, sessions=store.people, doorkeeper=doorkeeper),
+        CodesPage(
+            second_factor=None
+            if strongroom is None
+            else SecondFactor(people=store.people, strongroom=strongroom, clock=clock),
+            sessions=store.people,
+            doorkeeper=doorkeeper,
+        ),
         SignInPage(doorkeeper=doorkeeper),
     )
     return Console(

@@ -23,6 +23,7 @@ from twite.domain.times import SECOND
 from twite.gateway.accept import X_SOURCE, Accept
 from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
+from twite.gateway.key_ring import KeyRing
 from twite.gateway.lookout import Ears
 from twite.gateway.notices import Troubled, Warned
 from twite.gateway.post import Post
@@ -243,6 +244,7 @@ class Gateway:
             console=console(
                 settings, store=store, clock=self._clock, observer=self._observer, token=self._token
             ),
+            key_ring=KeyRing(store.people),
             observer=self._observer,
         )
         listen = settings.server.listen

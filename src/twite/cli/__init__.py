@@ -39,6 +39,8 @@ COMMANDS: Final = MappingProxyType(
         "show": "Show the life of a conversion, attempt by attempt.",
         "dead": "List, replay or discard deliveries that are dead or held.",
         "user": "Who may sign in to the console: add, list, change or remove.",
+        "key": "Keys for programs that ask over HTTP: add, list or revoke.",
+        "audit": "Who did what in the console, and whether that list is whole.",
         "tag": "Test, run and look through a server-side tag template.",
         "backup": "Copy the store while it is in use.",
         "recover": "Save what is sound of a damaged store.",

@@ -56,7 +56,7 @@ def add(
     password_stdin: Stdin = False,
 ) -> None:
     settings = load(config, credentials=False)
-    _known(settings, pixel)
+    known_pixels(settings, pixel)
     typed = _typed(stdin=password_stdin)
     _staff(
         settings,
@@ -92,7 +92,7 @@ def role(
     name: Name, *, as_role: AsRole, config: Config = DEFAULT_CONFIG, pixel: Pixels = None
 ) -> None:
     settings = load(config, credentials=False)
-    _known(settings, pixel)
+    known_pixels(settings, pixel)
     user = _staff(settings, lambda staff: staff.allow(name, role=as_role, pixels=pixel, by=who()))
     printing.say(f"{name} is {as_role} now, and sees {seen(user.pixels)}.")
 
@@ -132,7 +132,8 @@ def _typed(*, stdin: bool) -> str:
     return typed
 
 
-def _known(settings: Settings, pixels: list[str] | None) -> None:
+def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
+    """Refuse a pixel that is not configured, as wrong usage."""
     known = {one.pixel for one in settings.destinations()}
     for pixel in pixels or ():
         if pixel not in known:

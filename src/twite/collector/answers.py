@@ -24,6 +24,7 @@ CODES: Final[dict[str, str]] = {
     "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
     "idempotency_key_reused": "another request, saying something else, had this Idempotency-Key",
     "key_missing": "the request carries no key",
+    "key_scope": "the key is good, and not for this route",
     "key_wrong": "the key is not one of the configuration's",
     "ledger_full": "more is waiting for the disk than memory may hold",
     "ledger_unavailable": "the commit failed; nothing of the request was kept",

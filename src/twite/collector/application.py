@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twite.collector.addresses import Network
 from twite.collector.answers import Answer, Gone, Refused, send_answer
+from twite.collector.askers import Askers, FindsKeys, NoKeys
 from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
 from twite.collector.beacon import PATH as BEACON_PATH
 from twite.collector.choices import ChoiceRoute, Chooses
@@ -75,6 +76,7 @@ class Collector:
         browser_rate: int = BROWSER_RATE,
         proxy: Proxies | None = None,
         console: ASGIApp | None = None,
+        key_ring: FindsKeys | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -144,6 +146,7 @@ class Collector:
                 desk=desk, clock=clock, token=desk_token, body_limit=limits.body, logins=logins
             ),
             keys=keys,
+            askers=Askers(keys=keys, ring=key_ring or NoKeys()),
             ready=self._why_not_ready,
             metrics=metrics,
             metrics_key=metrics_key,

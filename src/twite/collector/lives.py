@@ -6,9 +6,10 @@ from typing import Final
 import msgspec
 
 from twite.collector.answers import Answer, Refused, error
+from twite.collector.askers import Asker
 from twite.domain.account import Account, Life, total, waiting
 from twite.domain.delivery import State
-from twite.domain.destination import Destination, Source
+from twite.domain.destination import Destination
 from twite.domain.times import DAY, spelled
 from twite.gateway.ports import Clock, Records
 
@@ -93,7 +94,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Lives:
-    """Answers a source about what it may see: its pixels' conversions, and its own balance."""
+    """Answers about what may be seen: by a source its own, by a program what its key is for."""
 
     def __init__(
         self, *, records: Records, destinations: Mapping[str, Destination], clock: Clock
@@ -103,14 +104,14 @@ class Lives:
         self._destinations = destinations
 
     async def life(
-        self, source: Source, *, pixel: str, conversion_id: str, event: str | None
+        self, asker: Asker, *, pixel: str, conversion_id: str, event: str | None
     ) -> Answer:
         """Answer with the latest life under this id, the others beside it. Raises Refused (404).
 
         `event` narrows it to one event: our name of it, or X's id.
         """
         destination = self._destinations.get(pixel)
-        if destination is None or pixel not in source.pixels:
+        if destination is None or not asker.sees(pixel):
             raise Refused(_UNKNOWN)
         events = (
             tuple(dict.fromkeys(destination.events.values()))
@@ -127,9 +128,9 @@ class Lives:
         )
         return Answer(status=200, body=_ENCODER.encode(found))
 
-    async def balance(self, source: Source) -> Answer:
-        """Answer with the source's own balance."""
-        accounts = [one for one in await self._records.accounts() if one.source == source.name]
+    async def balance(self, asker: Asker) -> Answer:
+        """Answer with the balance that may be seen: a source's own, or that of pixels."""
+        accounts = [one for one in await self._records.accounts() if asker.counts(one)]
         since = self._clock.now() // DAY - IGNORED_DAYS + 1
         ignored = tuple(
             IgnoredBy(
@@ -140,7 +141,8 @@ class Lives:
                 times=one.times,
             )
             for one in await self._records.ignored(since=since)
-            if one.source == source.name
+            # What was ignored has a source and no pixel.
+            if (asker.source or one.source) == one.source and (asker.source or asker.pixels is None)
         )
         return Answer(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 

@@ -130,7 +130,7 @@ def _life() -> Json:
         ],
         "responses": {
             "200": json_answer("Its life.", ToldLife),
-            **errors("401", "404", "408", "431", "500", "503"),
+            **errors("401", "403", "404", "408", "431", "500", "503"),
         },
     }
 
@@ -142,7 +142,7 @@ def _accounting() -> Json:
         "security": KEYS,
         "responses": {
             "200": json_answer("The balance.", BalanceBy),
-            **errors("401", "408", "431", "500", "503"),
+            **errors("401", "403", "408", "431", "500", "503"),
         },
     }
 

@@ -137,7 +137,7 @@ def _overlap() -> Json:
         ],
         "responses": {
             "200": json_answer("The counts, and what to do about each.", WaysBy),
-            **errors("400", "401", "408", "431", "500", "503"),
+            **errors("400", "401", "403", "408", "431", "500", "503"),
         },
     }
 

@@ -13,7 +13,7 @@ KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {
     "400": "Not JSON, or not this shape; or a body that its Content-Encoding belies.",
-    "403": "Not a page of one of the source's origins.",
+    "403": "Not a page of one of the source's origins, or a key that is for something else.",
     "401": "No key, or not one of the configuration's.",
     "404": "There is no such thing, or it is not this source's to see.",
     "408": "The request did not arrive in time. The connection is closed.",

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from twite.collector.answers import Answer, Refused, error
-from twite.domain.destination import Destination, Source
+from twite.collector.askers import Asker
+from twite.domain.destination import Destination
 from twite.domain.sighting import MOST_DAYS
 from twite.gateway.overlap import DEFAULT_DAYS, first_moment, ways_by
 from twite.gateway.ports import Clock
@@ -26,13 +27,11 @@ class OverlapRoute:
         self._destinations = destinations
         self._clock = clock
 
-    async def answer(self, source: Source, days: str | None) -> Answer:
+    async def answer(self, asker: Asker, days: str | None) -> Answer:
         """Raises Refused (400) where `days` is no number that can be looked at."""
         number = DEFAULT_DAYS if days is None else _days(days)
         since = first_moment(self._clock.now(), number)
-        found = [
-            one for one in await self._sightings.overlap(since=since) if one.pixel in source.pixels
-        ]
+        found = [one for one in await self._sightings.overlap(since=since) if asker.sees(one.pixel)]
         return Answer(
             status=200, body=_ENCODER.encode(ways_by(found, self._destinations, since=since))
         )

@@ -13,11 +13,13 @@ from starlette.types import Receive, Scope, Send
 from twite.collector import openapi
 from twite.collector.addresses import Network, client_address, is_loopback
 from twite.collector.answers import CODES, Answer, Refused, error
+from twite.collector.askers import Askers
 from twite.collector.choices import ChoiceRoute
 from twite.collector.desk import DeskRoute
 from twite.collector.keys import Keys, bearer
 from twite.collector.lives import Lives
 from twite.collector.overlap import OverlapRoute
+from twite.domain import people
 from twite.domain.account import Account
 from twite.domain.secret import Secret
 from twite.gateway.ports import Records
@@ -51,6 +53,7 @@ class Quiet:
         choices: ChoiceRoute,
         desk: DeskRoute,
         keys: Keys,
+        askers: Askers,
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
         metrics_key: Secret | None,
@@ -63,6 +66,7 @@ class Quiet:
         self._choices = choices
         self._desk = desk
         self._keys = keys
+        self._askers = askers
         self._ready = ready
         self._metrics = metrics
         self._metrics_key = metrics_key
@@ -101,24 +105,24 @@ class Quiet:
         return Route(path, endpoint, methods=[method])
 
     async def _life(self, request: Request) -> Answer:
-        source = self._keys.require(_headers(request))
         return await self._lives.life(
-            source,
+            await self._askers.require(_headers(request), people.Scope.LIVES),
             pixel=request.path_params["pixel"],
             conversion_id=request.path_params["conversion_id"],
             event=request.query_params.get("event"),
         )
 
     async def _accounting(self, request: Request) -> Answer:
-        return await self._lives.balance(self._keys.require(_headers(request)))
+        asker = await self._askers.require(_headers(request), people.Scope.ACCOUNTING)
+        return await self._lives.balance(asker)
 
     async def _choice(self, request: Request) -> Answer:
         headers = _headers(request)
         return await self._choices.answer(self._keys.require(headers), headers, request.receive)
 
     async def _overlapping(self, request: Request) -> Answer:
-        source = self._keys.require(_headers(request))
-        return await self._overlap.answer(source, request.query_params.get("days"))
+        asker = await self._askers.require(_headers(request), people.Scope.OVERLAP)
+        return await self._overlap.answer(asker, request.query_params.get("days"))
 
     async def _at_the_desk(self, request: Request) -> Answer:
         headers = _headers(request)
@@ -135,19 +139,21 @@ class Quiet:
         )
 
     async def _render_metrics(self, request: Request) -> Answer:
-        if not (self._is_local(request) or self._has_metrics_key(request)):
+        if not (self._is_local(request) or await self._has_metrics_key(request)):
             # Not with a source's key: the metrics tell of every source.
             raise Refused(_METRICS_CLOSED)
         page = self._metrics(await self._records.accounts())
         return Answer(status=200, body=page, headers=(PROMETHEUS,))
 
-    def _has_metrics_key(self, request: Request) -> bool:
-        offered = bearer(_headers(request))
-        return (
-            self._metrics_key is not None
-            and offered is not None
-            and self._metrics_key.matches(offered.decode("latin-1"))
-        )
+    async def _has_metrics_key(self, request: Request) -> bool:
+        headers = _headers(request)
+        offered = bearer(headers)
+        if offered is None:
+            return False
+        configured = self._metrics_key
+        if configured is not None and configured.matches(offered.decode("latin-1")):
+            return True
+        return await self._askers.may_see_metrics(headers)
 
     def _is_local(self, request: Request) -> bool:
         """Return whether the machine itself asks, and not a proxy on it for somebody else."""

@@ -147,7 +147,7 @@ class Visit:
         deed = Deed(at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail)
         await self._surroundings.note(deed)
 
-    async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str) -> Response:
+    async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str = "") -> Response:
         """Go on under another token, since what the user may or knows has changed."""
         token = (await doorkeeper.renew(self.within)).reveal()
         self.token = token

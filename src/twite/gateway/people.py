@@ -76,6 +76,10 @@ class ApiKeys(Protocol):
         """Return all, revoked ones too, the latest first."""
         ...
 
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        """Return the one that this is the digest of, revoked or not."""
+        ...
+
     async def keep_api_key(self, key: ApiKey) -> None:
         """Keep one."""
         ...

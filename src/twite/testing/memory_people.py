@@ -77,6 +77,9 @@ class MemoryPeople:
     async def api_keys(self) -> Sequence[ApiKey]:
         return sorted(self._api_keys.values(), key=lambda key: (-key.created_at, key.id))
 
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        return next((key for key in self._api_keys.values() if key.digest == digest), None)
+
     async def keep_api_key(self, key: ApiKey) -> None:
         self._api_keys[key.id] = key
 

@@ -30,6 +30,9 @@ class SQLitePeopleReader:
     async def api_keys(self) -> Sequence[ApiKey]:
         return await self._reader.read(people_rows.api_keys)
 
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        return await self._reader.read(partial(people_rows.api_key, digest=digest))
+
     async def entries(self, *, before: int | None, limit: int) -> Sequence[Entry]:
         return await self._reader.read(partial(people_rows.entries, before=before, limit=limit))
 

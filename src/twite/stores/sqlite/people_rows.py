@@ -85,22 +85,14 @@ def sessions(connection: sqlite3.Connection, *, name: str) -> list[Session]:
 
 
 def api_keys(connection: sqlite3.Connection) -> list[ApiKey]:
-    """Return all, revoked ones too. A scope that only another version knows opens nothing here."""
-    return [
-        ApiKey(
-            id=id_,
-            name=name,
-            digest=digest,
-            scopes=frozenset(Scope(one) for one in msgspec.json.decode(scopes) if one in _SCOPES),
-            created_at=created_at,
-            made_by=made_by,
-            pixels=_names(pixels),
-            revoked_at=revoked_at,
-        )
-        for id_, name, digest, scopes, pixels, created_at, made_by, revoked_at in (
-            connection.execute(query("api_keys"))
-        )
-    ]
+    """Return all, revoked ones too."""
+    return [_api_key(row) for row in connection.execute(query("api_keys"))]
+
+
+def api_key(connection: sqlite3.Connection, *, digest: bytes) -> ApiKey | None:
+    """Return the one with this digest."""
+    row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
+    return None if row is None else _api_key(row)
 
 
 def keep_api_key(book: Book, key: ApiKey) -> None:
@@ -162,6 +154,21 @@ def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
     digest, name, begun_at, seen_at, address, agent = row
     return Session(
         digest=digest, user=name, begun_at=begun_at, seen_at=seen_at, address=address, agent=agent
+    )
+
+
+def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None]) -> ApiKey:
+    """A scope that only another version knows opens nothing here."""
+    id_, name, digest, scopes, pixels, created_at, made_by, revoked_at = row
+    return ApiKey(
+        id=id_,
+        name=name,
+        digest=digest,
+        scopes=frozenset(Scope(one) for one in msgspec.json.decode(scopes) if one in _SCOPES),
+        created_at=created_at,
+        made_by=made_by,
+        pixels=_names(pixels),
+        revoked_at=revoked_at,
     )
 
 

@@ -915,6 +915,11 @@ DELETE FROM session WHERE begun_at < :begun_before OR seen_at < :seen_before;
 SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
 FROM api_key ORDER BY created_at DESC, id;
 
+-- name: api_key
+-- The program that has a key.
+SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
+FROM api_key WHERE digest = :digest;
+
 -- name: keep_api_key
 -- A program may ask.
 INSERT INTO api_key (id, name, digest, scopes, pixels, created_at, made_by, revoked_at)

@@ -120,6 +120,8 @@ class PeopleLaws:
         revoked = [await store.people.revoke_api_key("k1", at=NOW + 9) for _ in range(2)]
 
         assert revoked == [True, False]
+        assert await store.people.api_key(b"k2") == a_key("k2", at=NOW + 1)
+        assert await store.people.api_key(b"k3") is None
         assert list(await store.people.api_keys()) == [
             a_key("k2", at=NOW + 1),
             msgspec.structs.replace(a_key("k1"), revoked_at=NOW + 9),

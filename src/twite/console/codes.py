@@ -1,0 +1,103 @@
+"""Codes for signing in: set up with a picture for an authenticator, or ended."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+import segno
+from starlette.responses import Response
+
+from twite.console.page import Route, Visit
+from twite.domain.secret import Secret
+from twite.gateway.codes import address_of, fresh_secret
+from twite.gateway.doorkeeper import Doorkeeper
+from twite.gateway.people import Sessions
+from twite.gateway.second_factor import SecondFactor
+
+_ACCOUNT: Final = "/console/account"
+_PATH: Final = "/console/account/codes"
+_MOST_BEGUN: Final = 64
+
+
+class CodesPage:
+    """One's own second factor. Without a secret key there is none to be had."""
+
+    def __init__(
+        self, *, second_factor: SecondFactor | None, sessions: Sessions, doorkeeper: Doorkeeper
+    ) -> None:
+        self._second_factor = second_factor
+        self._sessions = sessions
+        self._doorkeeper = doorkeeper
+        # What was shown and not confirmed yet, by session.
+        self._begun = OrderedDict[bytes, Secret]()
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", _PATH, self._shown),
+            Route("POST", _PATH, self._confirmed),
+            Route("POST", f"{_PATH}/off", self._ended),
+        )
+
+    async def _shown(self, visit: Visit) -> Response:
+        inside = visit.within
+        if self._second_factor is None or inside.user.code_since is not None:
+            return visit.page(
+                "codes.html",
+                title="Sign in with a code",
+                picture="",
+                secret="",
+                code_since=inside.user.code_since,
+                left=len(inside.user.recovery),
+            )
+        secret = self._begun.setdefault(inside.session.digest, fresh_secret())
+        while len(self._begun) > _MOST_BEGUN:
+            self._begun.popitem(last=False)
+        return visit.page(
+            "codes.html",
+            title="Sign in with a code",
+            picture=_picture(address_of(secret, inside.user.name)),
+            secret=_in_fours(secret.reveal()),
+            code_since=None,
+            left=0,
+        )
+
+    async def _confirmed(self, visit: Visit) -> Response:
+        inside, form = visit.within, visit.form
+        secret = self._begun.get(inside.session.digest)
+        if self._second_factor is None or secret is None:
+            return visit.back_to(_PATH)
+        if not await self._doorkeeper.confirms(inside.user, form.one("password"), visit.address):
+            return visit.back_to(_PATH, said="The password is not right.", bad=True)
+        recovery = await self._second_factor.begin(inside.user, secret, form.one("code"))
+        if recovery is None:
+            said = "The code is not of this secret. Look whether the device's clock is right."
+            return visit.back_to(_PATH, said=said, bad=True)
+        self._begun.pop(inside.session.digest, None)
+        await self._sessions.end_all(inside.user.name, but=inside.session.digest)
+        renewed = await visit.renewed(self._doorkeeper, _ACCOUNT)
+        page = visit.page("recovery.html", title="Recovery codes", codes=recovery)
+        for value in renewed.headers.getlist("set-cookie"):
+            page.headers.append("set-cookie", value)
+        return page
+
+    async def _ended(self, visit: Visit) -> Response:
+        inside = visit.within
+        right = await self._doorkeeper.confirms(
+            inside.user, visit.form.one("password"), visit.address
+        )
+        if not right or self._second_factor is None:
+            return visit.back_to(_PATH, said="The password is not right.", bad=True)
+        await self._second_factor.end(inside.user)
+        return await visit.renewed(
+            self._doorkeeper, _ACCOUNT, said="No code is asked for any more."
+        )
+
+
+def _picture(address: str) -> str:
+    """Return a QR code as an address of its own: the policy lets pages show no other kind."""
+    return segno.make(address, error="m").png_data_uri(scale=5, border=3)
+
+
+def _in_fours(text: str) -> str:
+    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))

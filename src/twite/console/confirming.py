@@ -1,0 +1,34 @@
+"""Before what matters most, the password is asked for again. [ASVS 5.0 7.5.1]"""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import Response
+
+from twite.console.page import Visit
+from twite.domain.errors import Unfit
+from twite.gateway.doorkeeper import Doorkeeper
+
+
+class Confirming:
+    """Does what a form asks for, if it carries the password of who sent it, as `own`."""
+
+    def __init__(self, doorkeeper: Doorkeeper) -> None:
+        self._doorkeeper = doorkeeper
+
+    async def knows(self, visit: Visit) -> bool:
+        """Return whether the password is right."""
+        user, own = visit.within.user, visit.form.one("own")
+        return await self._doorkeeper.confirms(user, own, visit.address)
+
+    async def done(
+        self, visit: Visit, path: str, act: Callable[[], Awaitable[None]], *, said: str
+    ) -> Response:
+        """Act, and go to a path with what came of it."""
+        if not await self.knows(visit):
+            wrong = "Your own password is not right, or was wrong too often. Nothing was changed."
+            return visit.back_to(path, said=wrong, bad=True)
+        try:
+            await act()
+        except Unfit as unfit:
+            return visit.back_to(path, said=f"Nothing was changed: {unfit}.", bad=True)
+        return visit.back_to(path, said=said)
