@@ -18,7 +18,8 @@ from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.errors import Malformed
 from twite.domain.secret import Secret
 from twite.intake import data_tag, ga4, measurement_protocol, native
-from twite.intake.event_data import Tagged, Visitor, found_of
+from twite.intake.event_data import Tagged, found_of
+from twite.intake.visitor import Visitor
 
 NOW = 1_795_600_000_000
 EVENTS = {

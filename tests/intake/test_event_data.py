@@ -6,9 +6,10 @@ from tag_cases import NOW, a_shop
 
 from twite.intake import data_tag, ga4, measurement_protocol
 from twite.intake.data_tag_event import event_of
-from twite.intake.event_data import Visitor, click_of, found_of
+from twite.intake.event_data import click_of, found_of
 from twite.intake.event_trace import trace_of
 from twite.intake.ga4_items import CODES, item_of
+from twite.intake.visitor import Visitor
 
 HIT = (
     "v=2&tid=G-1&gtm=45je&_p=17&_s=3&en=purchase&cid=1.2&uid=u7&sid=9&sct=2&seg=1&_et=12"

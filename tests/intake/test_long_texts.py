@@ -7,12 +7,13 @@ from tag_cases import DESTINATIONS, NOW, a_shop
 
 from twite.domain.errors import Malformed
 from twite.intake import beacon, data_tag, ga4
-from twite.intake.event_data import Visitor, found_of
+from twite.intake.event_data import found_of
 from twite.intake.event_items import MAX_ITEMS_IN_ALL
 from twite.intake.event_trace import trace_of
 from twite.intake.native_texts import free_text, names_a_person, without_emails
 from twite.intake.page_address import scrubbed_url
 from twite.intake.robots import is_robot
+from twite.intake.visitor import Visitor
 
 WORD = "a" * 500_000
 

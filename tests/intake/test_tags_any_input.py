@@ -8,7 +8,8 @@ from tag_cases import DESTINATIONS, NOW, a_shop, judged
 
 from twite.domain.errors import Malformed
 from twite.intake import data_tag, ga4, measurement_protocol
-from twite.intake.event_data import Tagged, Visitor, click_of, found_of
+from twite.intake.event_data import Tagged, click_of, found_of
+from twite.intake.visitor import Visitor
 from twite.x.encode import conversion_body
 
 NAMES = [

@@ -12,6 +12,7 @@ from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
+from twite.collector.incoming import incoming_of
 from twite.collector.keeping import called, keeping
 from twite.collector.origins import Origins, Visit
 from twite.domain.destination import Source
@@ -23,6 +24,7 @@ from twite.intake.beacon import Circumstances, read, read_image
 from twite.intake.beacon_shape import Twin
 from twite.intake.clicks import cookies_of
 from twite.intake.found import Found
+from twite.sgtm.sandbox import Incoming
 
 PATH: Final = "/t"
 MOST_BODY: Final = 64 * 1024  # as much as browsers let sendBeacon carry
@@ -37,7 +39,13 @@ class AcceptsBeacon(Protocol):
     """What this route needs of the gateway: see gateway.accept.Accept."""
 
     async def found(
-        self, found: Found, *, source: Source, door: Door, twins: Sequence[Twin] = ()
+        self,
+        found: Found,
+        *,
+        source: Source,
+        door: Door,
+        twins: Sequence[Twin] = (),
+        request: Incoming,
     ) -> Receipt: ...
 
 
@@ -73,7 +81,7 @@ class BeaconRoute:
             raise Refused(_NO_METHOD)
         visit = self._origins.visit(scope, name)
         try:
-            return visit.answered(await self._taken(visit, method, headers, query, receive))
+            return visit.answered(await self._taken(visit, scope, headers, query, receive))
         except Gone:
             raise
         except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
@@ -83,11 +91,12 @@ class BeaconRoute:
     async def _taken(
         self,
         visit: Visit,
-        method: str,
+        scope: Scope,
         headers: Mapping[bytes, bytes],
         query: Mapping[str, str],
         receive: Receive,
     ) -> Answer:
+        method: str = scope["method"]
         weight = self._gate.enter(headers)
         try:
             seen = self._circumstances(visit, headers)
@@ -98,7 +107,11 @@ class BeaconRoute:
             found = beacon.found
             if found.conversions or found.ignored:
                 await self._accept.found(
-                    found, source=visit.source, door=Door.BEACON, twins=beacon.twins
+                    found,
+                    source=visit.source,
+                    door=Door.BEACON,
+                    twins=beacon.twins,
+                    request=incoming_of(scope, b"", address=visit.address),
                 )
         finally:
             self._gate.leave(weight)

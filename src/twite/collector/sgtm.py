@@ -16,7 +16,9 @@ from twite.domain.fault import CODES
 from twite.domain.submission import Door
 from twite.gateway.ports import Clock
 from twite.intake import sgtm
-from twite.intake.event_data import Visitor, found_of
+from twite.intake.event_data import found_of
+from twite.intake.visitor import Visitor
+from twite.sgtm.sandbox import Incoming
 
 SGTM_PATH: Final = "/v1/sgtm"
 
@@ -59,10 +61,14 @@ class SgtmRoute:
                 repeated=sent.tagged.repeated,
                 pixel=sent.pixel,
             )
-            receipt = await self._accept.found(found, source=source, door=Door.SGTM)
+            receipt = await self._accept.found(
+                found, source=source, door=Door.SGTM, request=_REQUEST
+            )
         finally:
             self._gate.leave(weight)
         return told(receipt, ignored=len(found.ignored))
 
 
+# The container's own request says nothing of its visitor.
+_REQUEST: Final = Incoming(method="POST", path=SGTM_PATH)
 _NO_PIXEL: Final = error(422, "pixel_unknown", CODES["pixel_unknown"], path="pixel")

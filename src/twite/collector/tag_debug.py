@@ -13,8 +13,9 @@ from twite.consent.verdict import judging
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
 from twite.intake import measurement_protocol, native
-from twite.intake.event_data import Visitor, found_of
+from twite.intake.event_data import found_of
 from twite.intake.event_names import REASONS
+from twite.intake.visitor import Visitor
 
 DEBUG_PATH: Final = "/debug/mp/collect"
 

@@ -20,6 +20,7 @@ from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
+from twite.collector.incoming import incoming_of
 from twite.collector.keeping import called, keeping
 from twite.collector.keys import WRONG_KEY, Keys, bearer
 from twite.collector.origins import Origins, Visit
@@ -32,8 +33,10 @@ from twite.gateway.ports import Clock
 from twite.intake import data_tag, ga4, measurement_protocol
 from twite.intake.clicks import cookies_of
 from twite.intake.event_consent import signals_of
-from twite.intake.event_data import Tagged, Visitor, click_of, found_of
+from twite.intake.event_data import Tagged, click_of, found_of
 from twite.intake.found import Found
+from twite.intake.visitor import Visitor
+from twite.sgtm.sandbox import Incoming
 
 DOORS: Final[Mapping[str, Door]] = MappingProxyType(
     {
@@ -54,7 +57,9 @@ _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNOREC
 class AcceptsFound(Protocol):
     """What this route needs of the gateway: see gateway.accept.Accept."""
 
-    async def found(self, found: Found, *, source: Source, door: Door) -> Receipt: ...
+    async def found(
+        self, found: Found, *, source: Source, door: Door, request: Incoming
+    ) -> Receipt: ...
 
 
 class TagRoutes:
@@ -133,7 +138,10 @@ class TagRoutes:
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, source, visitor)
             tagged = _read(door, scope, body)
-            receipt = await self._taken(tagged, source=source, door=door, visitor=visitor)
+            request = incoming_of(scope, body)
+            receipt = await self._taken(
+                tagged, source=source, door=door, visitor=visitor, request=request
+            )
         finally:
             self._gate.leave(weight)
         return tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
@@ -147,7 +155,10 @@ class TagRoutes:
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, visit.source, visitor)
             tagged = _read(door, scope, body)
-            receipt = await self._taken(tagged, source=visit.source, door=door, visitor=visitor)
+            request = incoming_of(scope, body, address=visit.address)
+            receipt = await self._taken(
+                tagged, source=visit.source, door=door, visitor=visitor, request=request
+            )
         finally:
             self._page_gate.leave(weight)
         answer = tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
@@ -176,7 +187,13 @@ class TagRoutes:
         return judged(body, source=source, destinations=self._destinations, visitor=visitor)
 
     async def _taken(
-        self, tagged: Tagged, *, source: Source, door: Door, visitor: Visitor
+        self,
+        tagged: Tagged,
+        *,
+        source: Source,
+        door: Door,
+        visitor: Visitor,
+        request: Incoming,
     ) -> Receipt:
         found = found_of(
             tagged.events,
@@ -185,7 +202,7 @@ class TagRoutes:
             visitor=visitor,
             repeated=tagged.repeated,
         )
-        return await self._accept.found(found, source=source, door=door)
+        return await self._accept.found(found, source=source, door=door, request=request)
 
 
 async def _body(

@@ -19,6 +19,8 @@ class Door(StrEnum):
     DATA_TAG = auto()  # /data, from Stape's Data Tag
     SGTM = auto()  # POST /v1/sgtm, from our own tag in a server container
     STAPE = auto()  # POST /stape-api/{key}/v1/twitter/auth-proxy
+    TAG = auto()  # a template that runs here, and sent to X
+    CLIENT = auto()  # a client template that runs here, and ran the container
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):

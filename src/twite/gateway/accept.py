@@ -1,6 +1,5 @@
 """Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -12,19 +11,22 @@ from twite.domain.destination import Destination, Source
 from twite.domain.errors import AnotherByThatName, LedgerUnavailable
 from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Door, Idempotency, Ignored, Refusal, Submission
+from twite.domain.submission import Door, Entry, Idempotency, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.consents import Listed
-from twite.gateway.entries import Remark, judged, of_x, sorted_out
-from twite.gateway.notices import Accepted, IgnoredSome, Judged, Observer, Silent, Troubled
+from twite.gateway.entries import Remark, of_x, said_in, sorted_out, told_of
+from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.gateway.sightings import Watch
+from twite.gateway.tags.fire import Fire
 from twite.intake import native, x_api
 from twite.intake.beacon_shape import Twin
 from twite.intake.found import Found
 from twite.intake.native import Reading
+from twite.sgtm.sandbox import Incoming
 
+NO_REQUEST: Final = Incoming()
 TROUBLED_FOR: Final = 5 * SECOND
 # Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
 X_SOURCE = "x-api"
@@ -80,8 +82,13 @@ class Accept:
         watch: Watch | None = None,
         observer: Observer | None = None,
         wall: Clock | None = None,
+        fire: Fire | None = None,
     ) -> None:
-        """`wall` is what a conversion without a time is dated by, `clock` what windows go by."""
+        """`wall` is what a conversion without a time is dated by, `clock` what windows go by.
+
+        Without `fire` there are no tags.
+        """
+        self._fire = fire
         self._ledger = ledger
         self._clock = clock
         self._wall = wall or clock
@@ -132,11 +139,19 @@ class Accept:
         return await self._keep(reading, source=source, door=Door.NATIVE, idempotency=name)
 
     async def found(
-        self, found: Found, *, source: Source, door: Door, twins: Sequence[Twin] = ()
+        self,
+        found: Found,
+        *,
+        source: Source,
+        door: Door,
+        twins: Sequence[Twin] = (),
+        request: Incoming = NO_REQUEST,
+        client: str = "",
     ) -> Receipt:
         """Accept what another door found in a request. `twins` says what the pixel was given.
 
-        What it ignored is counted with the same commit. Raises LedgerFull, LedgerUnavailable;
+        `request` is what tags may read of it, `client` the client template that read it. What it
+        ignored is counted with the same commit. Raises LedgerFull, LedgerUnavailable;
         nothing of it was kept then.
         """
         now = self._wall.now()
@@ -149,7 +164,13 @@ class Accept:
             consent=self._judge(source, now),
         )
         return await self._keep(
-            reading, source=source, door=door, ignored=found.ignored, twins=twins
+            reading,
+            source=source,
+            door=door,
+            found=found,
+            twins=twins,
+            request=request,
+            client=client,
         )
 
     async def _keep(
@@ -158,26 +179,39 @@ class Accept:
         *,
         source: Source,
         door: Door,
-        ignored: tuple[Ignored, ...] = (),
+        found: Found | None = None,
         twins: Sequence[Twin] = (),
         idempotency: Idempotency | None = None,
+        request: Incoming = NO_REQUEST,
+        client: str = "",
     ) -> Receipt:
         now = self._clock.now()
         entries, refusals, remarks = sorted_out(reading.results)
+        fired: tuple[Entry, ...] = ()
+        if self._fire is not None and self._fire.hears(source.name):
+            fired = await self._fire.entries(
+                said_in(reading, found),
+                source=source,
+                request=request,
+                client=client or door.value,
+                now=self._wall.now(),
+                first=len(reading.results),
+            )
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source.name,
             door=door,
             received_at=now,
             body=reading.body,
-            entries=entries,
+            entries=(*entries, *fired),
             refusals=refusals,
-            ignored=ignored,
+            ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        duplicates = await self._record(submission, len(suppressed))
+        again = await self._record(submission, fired)
+        duplicates = tuple(index for index in again if index < len(reading.results))
         held = tuple([one.index for one in entries if one.held and one.index not in duplicates])
         return Receipt(
             receipt=submission.receipt,
@@ -226,7 +260,7 @@ class Accept:
                 now=now,
             ),
         )
-        await self._record(submission, suppressed=sum(revoked))
+        await self._record(submission)
         return XReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:
@@ -242,7 +276,7 @@ class Accept:
             return False
         return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
-    async def _record(self, submission: Submission, suppressed: int) -> tuple[int, ...]:
+    async def _record(self, submission: Submission, fired: Sequence[Entry] = ()) -> tuple[int, ...]:
         """Commit, wake who sends, and return the indexes of the duplicates."""
         try:
             recorded = await self._ledger.record(submission)
@@ -259,24 +293,6 @@ class Accept:
             raise AnotherByThatName("another request went by this idempotency key")
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
-        duplicates = recorded.duplicates
-        self._observer.see(
-            Accepted(
-                source=submission.source,
-                accepted=len(submission.entries) - suppressed - len(duplicates),
-                duplicates=len(duplicates),
-                suppressed=suppressed,
-                rejected=len(submission.refusals),
-            )
-        )
-        if verdicts := judged(submission.entries):
-            self._observer.see(Judged(source=submission.source, verdicts=verdicts))
-        if submission.ignored:
-            self._observer.see(
-                IgnoredSome(
-                    source=submission.source,
-                    door=submission.door.value,
-                    reasons=Counter(one.reason for one in submission.ignored),
-                )
-            )
-        return duplicates
+        for notice in told_of(submission, fired, recorded.duplicates):
+            self._observer.see(notice)
+        return recorded.duplicates

@@ -1,7 +1,7 @@
 """What was read → what the ledger keeps of it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,13 @@ from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.submission import Entry, Refusal
+from twite.domain.submission import Entry, Refusal, Submission
+from twite.gateway.notices import Accepted, IgnoredSome, Judged, Notice, TagFired
+from twite.gateway.tags.fire import Said
+from twite.intake.event_data import as_seen, in_our_words
+from twite.intake.event_of_native import event_of
+from twite.intake.found import Found
+from twite.intake.native import Reading
 from twite.intake.native_conversion import Read
 from twite.x.encode import batch_body, conversion_body
 
@@ -53,6 +59,62 @@ def of_x(
         for index, (conversion, no) in enumerate(zip(conversions, revoked, strict=True))
     )
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
+
+
+def said_in(reading: Reading, found: Found | None) -> tuple[Said, ...]:
+    """Return the events of a submission, for the tags that may fire for them.
+
+    A door for tags has heard events; the others have conversions, and what they refuse is none.
+    """
+    if found is not None and found.heard:
+        return tuple(
+            Said(
+                event=as_seen(one),
+                native=in_our_words(one),
+                conversion_id=_id_at(reading, one.conversion),
+                repeated=one.repeated,
+            )
+            for one in found.heard
+        )
+    return tuple(
+        Said(event=event_of(given), native=given, conversion_id=result.conversion.conversion_id)
+        for given, result in zip(reading.given, reading.results, strict=True)
+        if result.conversion is not None
+    )
+
+
+def told_of(
+    submission: Submission, fired: Sequence[Entry], duplicates: Sequence[int]
+) -> Iterator[Notice]:
+    """Yield what there is to say of a submission that is on disk; `fired` are the tags' entries."""
+    tags = {entry.index for entry in fired}
+    own = [entry for entry in submission.entries if entry.index not in tags]
+    suppressed = sum(entry.suppressed is not None for entry in own)
+    again = sum(index not in tags for index in duplicates)
+    yield Accepted(
+        source=submission.source,
+        accepted=len(own) - suppressed - again,
+        duplicates=again,
+        suppressed=suppressed,
+        rejected=len(submission.refusals),
+    )
+    for entry in fired:
+        verdict = "suppressed" if entry.suppressed is not None else "accepted"
+        verdict = "duplicates" if entry.index in duplicates else verdict
+        yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
+    if verdicts := judged(own):
+        yield Judged(source=submission.source, verdicts=verdicts)
+    if submission.ignored:
+        yield IgnoredSome(
+            source=submission.source,
+            door=submission.door.value,
+            reasons=Counter(one.reason for one in submission.ignored),
+        )
+
+
+def _id_at(reading: Reading, place: int | None) -> str | None:
+    conversion = None if place is None else reading.results[place].conversion
+    return None if conversion is None else conversion.conversion_id
 
 
 def judged(entries: Sequence[Entry]) -> Mapping[tuple[str, str], int]:

@@ -20,6 +20,25 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
 
 
+class TagFired(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag fired for an event that is on disk. `verdict`: accepted, duplicates or suppressed.
+
+    `tag` is what its deliveries have in place of a pixel.
+    """
+
+    tag: str
+    source: str
+    verdict: str
+
+
+class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that a template wrote, or the sandbox about it: masked, and cut short."""
+
+    tag: str
+    text: str
+    own: bool = False
+
+
 class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
     """Some of what came in at a door was no conversion of its source: how often, by reason."""
 
@@ -138,6 +157,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
 
 Notice = (
     Accepted
+    | TagFired
+    | TagSaid
     | IgnoredSome
     | Judged
     | Attempted

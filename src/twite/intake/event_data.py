@@ -7,7 +7,6 @@ each of them turns its own wire format into this, and no more.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -19,13 +18,14 @@ from twite.domain.times import LATEST, spelled
 from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
 from twite.intake.event_consent import signals_of
 from twite.intake.event_items import content_of, items_of, refuse_too_many, worth_more, worth_of
-from twite.intake.event_names import ignored_as, our_name
+from twite.intake.event_names import UNKNOWN_TO_X, ignored_as, our_name
 from twite.intake.event_persons import email_of, phone_of
 from twite.intake.event_reading import Event, first_text
 from twite.intake.event_trace import trace_of
-from twite.intake.found import Found
+from twite.intake.found import Found, Heard
 from twite.intake.native_shape import Native
 from twite.intake.robots import is_robot
+from twite.intake.visitor import Visitor
 
 # Where Google's tag assistant shows a page inside its own. [seen TW, DT]
 PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
@@ -44,31 +44,6 @@ _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
 # Seconds, milliseconds or microseconds since the epoch, by how many digits there are.
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
-
-
-class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request itself says of the person, beside what its events do.
-
-    A browser's request has its own address, user agent, page (`referer`) and cookies; what its
-    events claim of the first two is not believed, nor a value above `value_limit`. A server's,
-    which shows a key, says nothing of the person: then `trusted` is true, and the events are
-    believed. `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. It does not print.
-    """
-
-    trusted: bool = False
-    ip: str | None = None
-    user_agent: str | None = None
-    referer: str | None = None
-    cookies: Mapping[str, str] = msgspec.field(default_factory=dict)
-    opted_out: bool = False
-    value_limit: Decimal | None = None
-    now: int = 0
-
-    def __repr__(self) -> str:
-        return f"Visitor(trusted={self.trusted}, ***)"
-
-
-SERVER: Final = Visitor(trusted=True)
 
 
 class Tagged(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,20 +84,46 @@ def found_of(
     again: list[str | None] = []
     traces: list[dict[str, object]] = []
     ignored: list[Ignored] = []
+    heard: list[Heard] = []
     for place, event in enumerate(events):
+        said_again = repeated[place] if place < len(repeated) else None
         name = _named(event, source=source, known=known, visitor=visitor)
         if isinstance(name, Ignored):
             ignored.append(name)
+            if name.reason in UNKNOWN_TO_X:
+                heard.append(Heard(event=event, visitor=visitor, repeated=said_again))
             continue
+        place_of = len(conversions)
+        heard.append(Heard(event=event, visitor=visitor, repeated=said_again, conversion=place_of))
         conversions.append(_conversion(event, name, visitor, pixel))
-        again.append(repeated[place] if place < len(repeated) else None)
+        again.append(said_again)
         traces.append(trace_of(event))
     return Found(
         conversions=tuple(conversions),
         ignored=tuple(ignored),
         hit=msgspec.Raw(msgspec.json.encode(traces)) if traces else None,
         repeated=tuple(again),
+        heard=tuple(heard),
     )
+
+
+def as_seen(heard: Heard) -> Event:
+    """Return the event with what the request says of a browser's visitor in place of its claims."""
+    event, visitor = heard.event, heard.visitor
+    if visitor.trusted:
+        return event
+    claimed = {*_ADDRESSES, *_AGENTS}
+    seen = {name: value for name, value in event.items() if name not in claimed}
+    said = {"ip_override": visitor.ip, "user_agent": visitor.user_agent}
+    if first_text(event, _PAGES) is None:
+        said["page_location"] = visitor.referer
+    return seen | {name: text for name, text in said.items() if text is not None}
+
+
+def in_our_words(heard: Heard) -> Native:
+    """Return the event as a conversion of ours, under the name that it has itself."""
+    name = first_text(heard.event, ("event_name",)) or ""
+    return _conversion(heard.event, name, heard.visitor, None)
 
 
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:

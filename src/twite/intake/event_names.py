@@ -25,6 +25,9 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# Of these, X is told nothing; a tag may hear of them all the same.
+UNKNOWN_TO_X: Final = frozenset({"told_to", "not_configured"})
+
 # Names that mean one of X's event types [doc WEB]: whichever of them the pixel has is the one. The
 # first is the name in our own examples; GA4's recommended names are among them.
 SPELLINGS: Final = (

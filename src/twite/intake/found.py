@@ -3,7 +3,25 @@
 import msgspec
 
 from twite.domain.submission import Ignored
+from twite.intake.event_reading import Event
 from twite.intake.native_shape import Native
+from twite.intake.visitor import SERVER, Visitor
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as tags see it. It holds persons: it does not print.
+
+    `event` is in the shape of common event data, as `visitor` claimed it. `conversion` is its place
+    among what X is told, None where X is told nothing of it; `repeated` is as in Found.
+    """
+
+    event: Event
+    visitor: Visitor = SERVER
+    conversion: int | None = None
+    repeated: str | None = None
+
+    def __repr__(self) -> str:
+        return "Heard(***)"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,13 +31,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     came with them, raw, by its name. `hit` is the request as JSON, persons scrubbed, for whoever
     asks later how it was read. `repeated` has, for each conversion that comes without an id, what
     its client says again when it sends it again, as in `GA4 <page> <count>`; None where nothing but
-    the conversion itself. It holds persons: it does not print.
+    the conversion itself. `heard` are the events that tags may fire for, whether or not X is told
+    of them. It holds persons: it does not print.
     """
 
     conversions: tuple[Native, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     hit: msgspec.Raw | None = None
     repeated: tuple[str | None, ...] = ()
+    heard: tuple[Heard, ...] = ()
 
     def __repr__(self) -> str:
         return f"Found({len(self.conversions)} conversions, {len(self.ignored)} ignored)"

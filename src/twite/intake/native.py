@@ -29,11 +29,13 @@ _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A submission, read: one result for each conversion, in order.
 
-    `body` is the submission as JSON with email, phone and page address scrubbed.
+    `body` is the submission as JSON with email, phone and page address scrubbed; `given` are the
+    conversions as they came.
     """
 
     results: tuple[Read, ...]
     body: bytes
+    given: tuple[Native, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reading(results={self.results!r}, body=<{len(self.body)} bytes>)"
@@ -77,7 +79,7 @@ def read(
     results = tuple([read_one(one, index, context) for index, one in enumerate(given)])
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
-    return Reading(results=results, body=without_emails(kept))
+    return Reading(results=results, body=without_emails(kept), given=tuple(given))
 
 
 def judge(
@@ -113,7 +115,11 @@ def judge(
     kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}
     if found.hit is not None:
         kept["hit"] = found.hit
-    return Reading(results=results, body=without_emails(_ENCODER.encode(kept)))
+    return Reading(
+        results=results,
+        body=without_emails(_ENCODER.encode(kept)),
+        given=found.conversions,
+    )
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:

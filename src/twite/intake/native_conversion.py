@@ -84,7 +84,7 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     if context.careful:
         refuse_control_characters(given, faults)
     pixel, event = _event(given, context, faults)
-    identifiers = _identifiers(given, context, faults, notes)
+    identifiers = identifiers_of(given, region=context.source.region, faults=faults, notes=notes)
     at = None
     if given.time is not None:
         at = _kept(moment(given.time, now=context.now, path="time"), faults)
@@ -206,8 +206,8 @@ def _event(given: Native, context: Context, faults: list[Fault]) -> tuple[str, s
     return pixel, ""
 
 
-def _identifiers(
-    given: Native, context: Context, faults: list[Fault], notes: list[Fault]
+def identifiers_of(
+    given: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
 ) -> Identifiers:
     """Read what may match a person.
 
@@ -223,9 +223,7 @@ def _identifiers(
     if given.phone_sha256 is not None:
         phone = _kept(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
     elif given.phone is not None:
-        phone = _kept(
-            normalize.phone_digest(given.phone, region=context.source.region, path="phone"), notes
-        )
+        phone = _kept(normalize.phone_digest(given.phone, region=region, path="phone"), notes)
     if given.twclid is not None:
         click = _kept(normalize.click_id(given.twclid, path="twclid"), notes)
     if click is None and given.url is not None:

@@ -6,7 +6,7 @@ from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
 from twite.gateway.consents import Standing
 from twite.testing.memory_row import Row, rest
-from twite.x.persons import persons_of
+from twite.x.persons import persons_of, pixel_of
 
 
 class MemoryConsents:
@@ -71,10 +71,11 @@ class MemoryConsents:
         return [row for row in rows if row.state is State.QUEUED]
 
     def _keys_of(self, row: Row) -> list[bytes]:
+        pixel = pixel_of(row.entry.body, otherwise=row.entry.pixel)
         return [
             key
             for person in persons_of(row.entry.body)
-            for key in person_keys(person, pixel=row.entry.pixel, salt=self.salt)
+            for key in person_keys(person, pixel=pixel, salt=self.salt)
         ]
 
     def _withdraw(self, rows: Iterable[Row], *, reason: str, now: int) -> int:

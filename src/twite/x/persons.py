@@ -17,6 +17,10 @@ class _Conversion(msgspec.Struct):
     identifiers: list[_Identifier] = []
 
 
+class _Placed(msgspec.Struct):
+    pixel: str
+
+
 def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     """Return the identifiers of a body that `encode` has rendered, one for each of its elements.
 
@@ -29,4 +33,17 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     )
 
 
+def pixel_of(body: bytes, *, otherwise: str) -> str:
+    """Return the pixel at which a body's person may have opted out.
+
+    X's bodies name none, and go to the one that they lie under; what waits for a tag names its
+    source's.
+    """
+    try:
+        return _PLACED.decode(body).pixel
+    except msgspec.DecodeError:
+        return otherwise
+
+
+_PLACED: Final = msgspec.json.Decoder(_Placed)
 _DECODER: Final = msgspec.json.Decoder(_Conversion)

@@ -7,7 +7,7 @@ import msgspec
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import Delivery
 from twite.stores.sqlite.keys import Run
-from twite.x.persons import persons_of
+from twite.x.persons import persons_of, pixel_of
 
 
 class OptOutList:
@@ -47,8 +47,9 @@ class OptOutList:
             persons = persons_of(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return True
+        asked_of = pixel_of(body, otherwise=pixel)
         return any(
-            not self.keys.isdisjoint(person_keys(person, pixel=pixel, salt=self._salt))
+            not self.keys.isdisjoint(person_keys(person, pixel=asked_of, salt=self._salt))
             for person in persons
         )
 

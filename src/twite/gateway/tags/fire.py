@@ -1,0 +1,244 @@
+"""Fire: for an event that came in, the deliveries of the tags that hear it.
+
+Decided in memory, on the event as it came; what waits on the disk is a letter (see there). The
+fields of a tag are filled in when it runs: its keys are never written down, and what was wrong with
+them is mended for what waits, too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.consent import signals
+from twite.consent.verdict import judging
+from twite.domain.consent import Action, Verdict, person_keys
+from twite.domain.dedup import dedup_key, derived_id
+from twite.domain.destination import Source
+from twite.domain.identifiers import Identifiers
+from twite.domain.submission import Entry
+from twite.domain.times import DAY
+from twite.gateway.consents import Listed
+from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.letter import Letter, person_of, written
+from twite.gateway.tags.reading import Readable, kept, readable
+from twite.gateway.tags.rule import Company, Persons, Rule
+from twite.gateway.vault import Seal
+from twite.intake.event_names import SPELLINGS
+from twite.intake.event_scrub import scrubbed_event
+from twite.intake.native_conversion import MAX_ID, identifiers_of
+from twite.intake.native_shape import Native
+from twite.intake.native_texts import names_a_person
+from twite.sgtm.container import parts
+from twite.sgtm.container.plan import Fired, Plan, plan
+from twite.sgtm.container.values import Occasion
+from twite.sgtm.sandbox import Incoming
+
+# Names that come from outside must have an end: each has a place of its own in the store.
+OTHER: Final = "other"
+_KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that came in. `event` is raw, `native` the same in our own words.
+
+    `conversion_id` is that of the conversion that X is told of, where it is told of one; `repeated`
+    what the client says again when it sends the event again. It holds persons: it does not print.
+    """
+
+    event: Mapping[str, object]
+    native: Native
+    conversion_id: str | None = None
+    repeated: str | None = None
+
+    def __repr__(self) -> str:
+        return "Said(***)"
+
+
+class Fire:
+    """Which tags fire. `seal` is for those that want persons as they came."""
+
+    def __init__(
+        self,
+        companies: Sequence[Company],
+        *,
+        crew: Crew,
+        salt: bytes,
+        opt_outs: Listed,
+        seal: Seal | None = None,
+        known: Iterable[str] = (),
+    ) -> None:
+        """`known` are the names of events that are counted under their own."""
+        self._companies = tuple(companies)
+        self._crew = crew
+        self._salt = salt
+        self._opt_outs = opt_outs
+        self._seal = seal
+        self._known = _KNOWN | frozenset(known)
+        self._readable: dict[str, Readable] = {
+            rule.pixel: readable(company.container, tag)
+            for company in self._companies
+            for tag in company.container.tags
+            if (rule := company.rules.get(tag.name)) is not None
+        }
+
+    def hears(self, source: str) -> bool:
+        """Return whether any tag hears a source."""
+        return any(
+            rule.hears(source) for company in self._companies for rule in company.rules.values()
+        )
+
+    async def entries(
+        self,
+        said: Sequence[Said],
+        *,
+        source: Source,
+        request: Incoming,
+        client: str,
+        now: int,
+        first: int,
+    ) -> tuple[Entry, ...]:
+        """Return one for each tag that fires for each event; their indexes count from `first`."""
+        found: list[Entry] = []
+        for one in said:
+            granted = _granted(one.native)
+            occasion = Occasion(
+                event=one.event,  # type: ignore[arg-type]  # what JSON decoded into
+                now=now,
+                request=request,
+                client=client,
+                consent=granted,
+            )
+            for company in self._companies:
+                planned = await self._planned(company, occasion, source.name)
+                for fired, rule in planned:
+                    found.append(
+                        self._entry(
+                            one, fired, rule, occasion, source=source, index=first + len(found)
+                        )
+                    )
+        return tuple(found)
+
+    async def _planned(
+        self, company: Company, occasion: Occasion, source: str
+    ) -> list[tuple[Fired, Rule]]:
+        if not any(rule.hears(source) for rule in company.rules.values()):
+            return []
+        runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
+        if runs:
+            # Code of templates runs elsewhere: here, everybody would wait for it.
+            planned = await self._crew.idlest().do(
+                "plan", lambda engines: plan(company.container, occasion, variables=engines)
+            )
+        else:
+            planned = plan(company.container, occasion, variables=_NoTemplates())
+        return _with_rules(planned, company, source)
+
+    def _entry(
+        self,
+        said: Said,
+        fired: Fired,
+        rule: Rule,
+        occasion: Occasion,
+        *,
+        source: Source,
+        index: int,
+    ) -> Entry:
+        identifiers = identifiers_of(said.native, region=source.region, faults=[], notes=[])
+        verdict = self._judged(said.native, identifiers, source, occasion.now)
+        name = _name(said.native)
+        identity = said.conversion_id or self._identity(said, name, rule, source, occasion.now)
+        again = f"\0{fired.trigger}" if fired.tag.firing is parts.Firing.EACH_TRIGGER else ""
+        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
+        sent = verdict.action in {Action.SEND, Action.HOLD}
+        letter = self._letter(rule, occasion, source, identifiers) if sent else _bare(name, source)
+        seal = self._seal if rule.persons is Persons.SEALED and sent else None
+        return Entry(
+            index=index,
+            key=dedup_key(rule.pixel, name, f"{identity}{again}"),
+            pixel=rule.pixel,
+            event=name if name in self._known else OTHER,
+            conversion_id=identity,
+            body=written(letter, name=rule.pixel, seal=seal),
+            suppressed=None if sent else verdict.reason,
+            held=verdict.reason if verdict.action is Action.HOLD else None,
+            consent=verdict.evidence,
+        )
+
+    def _letter(
+        self, rule: Rule, occasion: Occasion, source: Source, identifiers: Identifiers
+    ) -> Letter:
+        hashed = rule.persons is Persons.HASHED
+        event = dict(occasion.event)
+        return Letter(
+            pixel=source.pixel,
+            at=occasion.now,
+            identifiers=person_of(identifiers),
+            event=scrubbed_event(event, region=source.region) if hashed else event,  # type: ignore[arg-type]  # what JSON decoded into
+            request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
+            client=occasion.client,
+            granted=dict(occasion.consent),
+        )
+
+    def _judged(
+        self, native: Native, identifiers: Identifiers, source: Source, now: int
+    ) -> Verdict:
+        policy = msgspec.structs.replace(source.consent, can_restrict=False)
+        revoked = self._revoked if self._opt_outs.some() else None
+        judge = judging(policy=policy, now=now, revoked=revoked)
+        return judge(native.consent, identifiers, source.pixel)
+
+    def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
+        return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
+
+    def _identity(self, said: Said, name: str, rule: Rule, source: Source, now: int) -> str:
+        """Return the id that the event brings, or one made of what its client says again."""
+        given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
+        if given and len(given) <= MAX_ID and given.isprintable() and not names_a_person(given):
+            return given
+        scope = f"{rule.pixel}\0{name}"
+        if said.repeated is not None:
+            repeated = f"{source.name}\0{said.repeated}".encode("utf-8", "replace")
+            return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
+        day = str(now // DAY).encode() if said.native.time is None else b""
+        whole = _ENCODER.encode(scrubbed_event(said.event, region=source.region))
+        return derived_id(salt=self._salt, scope=f"content\0{scope}", repeated=day + whole)
+
+
+class _NoTemplates:
+    """For containers whose variables run no code."""
+
+    def value(self, template: object, fields: object, occasion: object) -> None:
+        raise AssertionError(f"{template}, {fields}, {occasion}: no variable has a template")
+
+
+def _with_rules(planned: Plan, company: Company, source: str) -> list[tuple[Fired, Rule]]:
+    found = []
+    for fired in planned.fired:
+        rule = company.rules.get(fired.tag.name)
+        if rule is not None and rule.hears(source):
+            found.append((fired, rule))
+    return found
+
+
+def _granted(native: Native) -> dict[str, bool]:
+    """Return what Google's words say, where they say it."""
+    names = (*signals.DECIDING, *signals.OTHERS)
+    return {
+        name: signals.decode(word) is True
+        for name, word in (native.consent or {}).items()
+        if name in names
+    }
+
+
+def _name(native: Native) -> str:
+    name = (native.event or "").strip()[:64]
+    return "".join(letter for letter in name if letter.isprintable()) or OTHER
+
+
+def _bare(name: str, source: Source) -> Letter:
+    """Return what is kept of what is not sent: no person, and nothing that one did."""
+    return Letter(pixel=source.pixel, at=0, event={"event_name": name})
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")

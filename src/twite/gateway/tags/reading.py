@@ -1,0 +1,139 @@
+"""Of a request, what the templates of a tag may read: nothing else of it waits on the disk."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from twite.intake.event_scrub import scrubbed_address, without_persons
+from twite.sgtm.allowed import matches
+from twite.sgtm.container.parts import Container, Source, Tag, Variable
+from twite.sgtm.container.references import names_in
+from twite.sgtm.permissions import ALL, Policy, policy
+from twite.sgtm.sandbox import Incoming
+
+# Keys of ours and of others: no template has a use for them.
+_NEVER: Final = frozenset(
+    {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
+)
+_SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
+
+
+class Readable(msgspec.Struct, frozen=True, kw_only=True):
+    """Expressions of names, as in a Policy."""
+
+    headers: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    parts: frozenset[str] = frozenset()
+
+
+def readable(container: Container, tag: Tag) -> Readable:
+    """Return what a tag, those beside it and the variables in their fields may read."""
+    tags = {one.name: one for one in container.tags}
+    chain: list[Tag] = []
+    waiting = [tag]
+    while waiting:
+        one = waiting.pop()
+        if one not in chain:
+            chain.append(one)
+            waiting += [
+                tags[beside.tag]
+                for beside in (one.setup, one.teardown)
+                if beside is not None and beside.tag in tags
+            ]
+    variables = list(_variables(container, chain))
+    named = {one.template for one in chain} | {one.template for one in variables}
+    policies = [
+        policy(template.grants) for name, template in container.templates.items() if name in named
+    ]
+    return _joined(policies, variables)
+
+
+def kept(request: Incoming, may: Readable, *, hashed: bool) -> Incoming:
+    """Return what is kept of a request; `hashed`, nothing in it that names a person."""
+    cookies = [one for one in _cookies(request) if matches(may.cookies, one.partition("=")[0])]
+    headers = [
+        (name, value)
+        for name, value in request.headers
+        if name not in _NEVER and name != "cookie" and matches(may.headers, name)
+    ]
+    query = "&".join(
+        one
+        for one in request.query.split("&")
+        if one and _parameter(one) not in _SECRET_PARAMETERS and matches(may.query, _parameter(one))
+    )
+    if hashed:
+        cookies = [one for one in cookies if without_persons(one) == one]
+        headers = [(name, without_persons(value)) for name, value in headers]
+        query = scrubbed_address(f"?{query}")[1:] if query else ""
+    if cookies:
+        headers.append(("cookie", "; ".join(cookies)))
+    return Incoming(
+        method=request.method,
+        path=request.path if "path" in may.parts else "/",
+        query=query,
+        headers=tuple(headers),
+        # A body may hold anybody, anywhere in it.
+        body=request.body if "body" in may.parts and not hashed else None,
+        remote_address=request.remote_address if "remote_address" in may.parts else "",
+    )
+
+
+def _variables(container: Container, tags: Iterable[Tag]) -> Iterable[Variable]:
+    known = {one.name: one for one in container.variables}
+    found: dict[str, Variable] = {}
+    waiting = [name for tag in tags for name in names_in(dict(tag.fields))]
+    for change in container.transformations:
+        waiting += names_in(dict(change.set))
+        waiting += names_in([text for one in change.when for text in (one.left, one.right)])
+    while waiting:
+        variable = known.get(waiting.pop())
+        if variable is not None and variable.name not in found:
+            found[variable.name] = variable
+            waiting += _named_in(variable)
+    return found.values()
+
+
+def _named_in(variable: Variable) -> list[str]:
+    trees = [variable.value, variable.key, variable.input, variable.default, dict(variable.fields)]
+    trees += [tree for row in variable.rows for tree in (row.key, row.value)]
+    return [name for tree in trees for name in names_in(tree)]
+
+
+def _joined(policies: Iterable[Policy], variables: Iterable[Variable]) -> Readable:
+    headers: list[str] = []
+    cookies: list[str] = []
+    query: list[str] = []
+    parts: set[str] = set()
+    for one in policies:
+        headers += one.headers
+        cookies += one.read_cookies
+        query += one.query
+        parts.update(one.request)
+    for variable in variables:
+        # A name that is itself made of variables may be any.
+        is_plain = "{{" not in variable.key
+        match variable.type:
+            case Source.REQUEST_HEADER:
+                headers.append(re.escape(variable.key.lower()) if is_plain else ALL[0])
+            case Source.COOKIE:
+                cookies.append(re.escape(variable.key) if is_plain else ALL[0])
+            case Source.QUERY_STRING:
+                query += ALL
+            case Source.REQUEST_PATH:
+                parts.add("path")
+    return Readable(
+        headers=tuple(headers), cookies=tuple(cookies), query=tuple(query), parts=frozenset(parts)
+    )
+
+
+def _cookies(request: Incoming) -> Iterable[str]:
+    for name, value in request.headers:
+        if name == "cookie":
+            yield from (one.strip() for one in value.split(";") if "=" in one)
+
+
+def _parameter(pair: str) -> str:
+    return pair.partition("=")[0]

@@ -1,0 +1,139 @@
+"""Templates' requests over HTTP, kept away from whatever is not public.
+
+A template's address is its author's word, or the visitor's where a field holds what an event said.
+So the name is looked up here, and only addresses that the whole internet can reach are connected to
+(RFC 6890's registry, as Python has it): the one that was judged is the one that is used.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.tags.web import Asked
+
+LONGEST_ANSWER: Final = 1024 * 1024
+_CONNECT: Final = 5.0  # seconds
+# What the connection itself says; a template has no say in it.
+_OWN: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
+     "expect", "keep-alive", "proxy-authorization", "proxy-connection"}
+)  # fmt: skip
+
+
+class NotPublic(OSError):
+    """A name or address that only some network knows."""
+
+
+class PublicWeb:
+    """See gateway.tags.web.Web."""
+
+    def __init__(self) -> None:
+        # A connection that one tag may use must not be found by another that may not.
+        self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
+
+    async def stop(self) -> None:
+        """Close the pools."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def ask(self, asked: Asked) -> Answer | NoAnswer:
+        """Send it."""
+        host = urlsplit(asked.url).hostname or ""
+        if not is_public(host) and host not in asked.allow_hosts:
+            return NoAnswer(reason=f"{host} is not a public address", left=False)
+        seconds = asked.timeout / 1_000
+        try:
+            async with self._session(asked.allow_hosts).request(
+                asked.method,
+                asked.url,
+                data=asked.body or None,
+                headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(_CONNECT, seconds)),
+            ) as response:
+                headers = {name.lower(): text for name, text in response.headers.items()}
+                body, whole = await _read(response)
+                return Answer(status=response.status, headers=headers, body=body, whole=whole)
+        except (aiohttp.ClientConnectorError, NotPublic) as error:
+            return NoAnswer(reason=_why(error), left=False)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            late = isinstance(error, TimeoutError)
+            return NoAnswer(reason="no answer in time" if late else _why(error), left=True)
+
+    def _session(self, allow_hosts: frozenset[str]) -> aiohttp.ClientSession:
+        found = self._sessions.get(allow_hosts)
+        if found is None:
+            found = self._sessions[allow_hosts] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, resolver=_Guarded(allow_hosts)),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "twite"},
+            )
+        return found
+
+
+def is_public(host: str) -> bool:
+    """Return whether a host may be public: False for an address that is not."""
+    try:
+        return _is_public(host.strip("[]"))
+    except ValueError:
+        return host != "localhost" and not host.endswith(".localhost")
+
+
+class _Guarded(AbstractResolver):
+    """Looks a name up, and leaves out what is not public."""
+
+    def __init__(self, allow_hosts: frozenset[str]) -> None:
+        self._allow_hosts = allow_hosts
+        self._inner = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if host in self._allow_hosts:
+            return found
+        public = [one for one in found if _is_public(one["host"])]
+        if not public:
+            raise NotPublic(f"{host} has no public address")
+        return public
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return found.is_global and not found.is_multicast
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, NotPublic):
+        return str(error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        inner = error.os_error
+        return str(inner) if isinstance(inner, NotPublic) else "no connection"
+    return f"connection lost: {type(error).__name__}"
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LONGEST_ANSWER:
+                response.close()
+                return b"".join(chunks)[:LONGEST_ANSWER], False
+    except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+        return b"".join(chunks), False
+    return b"".join(chunks), True
