@@ -218,22 +218,34 @@ def test_secrets_are_put_where_their_paths_lead():
             fields={"rows": [{"name": "key"}]},
             secrets={"rows.0.value": "env:KEY", "token": "sealed:container/t"},
         ),
-        variables=[Variable(name="V", type=Source.CONSTANT, secrets={"value": "file:v"})],
+        variables=[
+            Variable(name="V", type=Source.CONSTANT, secrets={"value": "file:v"}),
+            Variable(
+                name="W",
+                type=Source.LOOKUP,
+                input="a",
+                rows=(Row(key="a"),),
+                secrets={"rows.0.value": "env:W"},
+            ),
+        ],
     )
 
     whole = opened(made, lambda kept: f"<{kept}>")
 
-    assert list(places(made)) == ["env:KEY", "sealed:container/t", "file:v"]
+    assert list(places(made)) == ["env:KEY", "sealed:container/t", "file:v", "env:W"]
     assert whole.tags[0].fields == {
         "rows": [{"name": "key", "value": "<env:KEY>"}],
         "token": "<sealed:container/t>",
     }
     assert whole.variables[0].value == "<file:v>"
+    assert whole.variables[1].rows == (Row(key="a", value="<env:W>"),)
 
 
 @pytest.mark.parametrize("path", ["rows.1.value", "rows.x", "no.where"])
 def test_a_path_that_leads_nowhere_is_said_to(path):
     made = container(tag(fields={"rows": [{"name": "key"}]}, secrets={path: "env:KEY"}))
 
-    with pytest.raises(ContainerUnusable, match=r"tag\[0\].secrets.* leads to no place"):
+    with pytest.raises(
+        ContainerUnusable, match=r"tag\[0\].fields: there is no .* to put a secret into"
+    ):
         opened(made, str)

@@ -10,13 +10,12 @@ from twite.assembly.build import Reader
 from twite.assembly.sealing import VARIABLE
 from twite.assembly.tags import load_template
 from twite.domain.errors import SettingsError
-from twite.gateway.vault import Strongroom
+from twite.gateway.vault import CONTAINER, Strongroom
 from twite.sgtm.container.faults import faults
 from twite.sgtm.container.parts import Container, ContainerUnusable
 from twite.sgtm.container.reading import TemplateFile, read
 from twite.sgtm.container.secrets import opened
 
-VAULT: Final = "container/"  # what its names in the vault begin with
 SEALED: Final = "sealed:"
 
 
@@ -52,7 +51,7 @@ def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
 
 async def sealed_secrets(strongroom: Strongroom | None) -> dict[str, str]:
     """Return the container's secrets of the store, by name. Raises NotOpened."""
-    held = [] if strongroom is None else await strongroom.all(VAULT)
+    held = [] if strongroom is None else await strongroom.all(CONTAINER)
     return {name: plain.decode() for name, plain in held}
 
 

@@ -42,6 +42,7 @@ COMMANDS: Final = MappingProxyType(
         "key": "Keys for programs that ask over HTTP: add, list or revoke.",
         "audit": "Who did what in the console, and whether that list is whole.",
         "tag": "Test, run and look through a server-side tag template.",
+        "import": "Make a server container's export into configuration.",
         "backup": "Copy the store while it is in use.",
         "recover": "Save what is sound of a damaged store.",
         "accounting": "Show the balance, and what is pending; fail if it does not balance.",
@@ -49,6 +50,7 @@ COMMANDS: Final = MappingProxyType(
         "overlap": "Do X's pixel and the gateway name the same conversions alike?",
     }
 )
+_FILES: Final = MappingProxyType({"import": "import_container"})  # Python keeps the word
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
@@ -106,7 +108,7 @@ def application(asked: str | None) -> typer.Typer:
     app.callback()(_globals)
     for name, sentence in COMMANDS.items():
         if name == asked:
-            import_module(f"{__name__}.{name}").register(app)
+            import_module(f"{__name__}.{_FILES.get(name, name)}").register(app)
         else:
             app.command(name, help=sentence)(_not_asked)
     return app

@@ -13,6 +13,7 @@ from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.secret import Secret
 from twite.gateway.logins import PREFIX
 from twite.gateway.ports import Clock, Desk
+from twite.gateway.vault import CONTAINER
 
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=128)]
@@ -110,8 +111,9 @@ class DeskRoute:
         try:
             if order.do == "reseal":
                 return await self._logins.reseal()
-            if not order.name.startswith(PREFIX):
-                raise Refused(error(400, "wrong_shape", f"a name begins with {PREFIX}"))
+            if not order.name.startswith((PREFIX, CONTAINER)):
+                told = f"a name begins with {PREFIX} or {CONTAINER}"
+                raise Refused(error(400, "wrong_shape", told))
             if order.do == "keep":
                 await self._logins.keep(order.name, order.sealed)
             else:

@@ -6,7 +6,9 @@ bound to its name: put under another, it does not open.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+CONTAINER: Final = "container/"  # what the names of a server container's secrets begin with
 
 
 class Vault(Protocol):

@@ -47,9 +47,7 @@ class Operator(StrEnum):
     LESS_OR_EQUAL = "less_or_equal"
 
 
-class Condition(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Condition(Piece, frozen=True, kw_only=True):
     """What must hold, or must not where `negate` is set."""
 
     left: str
@@ -59,9 +57,7 @@ class Condition(
     ignore_case: bool = False
 
 
-class Trigger(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Trigger(Piece, frozen=True, kw_only=True):
     """Fires where all of its conditions hold; without any, always."""
 
     name: str
@@ -75,9 +71,7 @@ class Firing(StrEnum):
     EACH_TRIGGER = "each_trigger"
 
 
-class Beside(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Beside(Piece, frozen=True, kw_only=True):
     """A tag before (setup) or after (teardown) another.
 
     `needed` means: where it fails, what would come next does not run.
@@ -87,9 +81,7 @@ class Beside(
     needed: bool = False
 
 
-class Tag(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Tag(Piece, frozen=True, kw_only=True):
     """A template with its fields, and when it fires.
 
     `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
@@ -146,9 +138,7 @@ class Row(Piece, frozen=True, kw_only=True):
     value: Tree = None
 
 
-class Format(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Format(Piece, frozen=True, kw_only=True):
     """What becomes of a variable's value: capitals, and what stands for some values.
 
     `instead` has the keys `null`, `undefined`, `true` and `false`.
@@ -158,9 +148,7 @@ class Format(
     instead: Mapping[str, Tree] = {}
 
 
-class Variable(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Variable(Piece, frozen=True, kw_only=True):
     """A named value.
 
     `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
@@ -188,25 +176,30 @@ class Variable(
     format: Format | None = None
 
 
-class Client(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Reads(StrEnum):
+    """Which of Twite's own readings a client without a template stands for."""
+
+    GA4 = "ga4"  # /g/collect
+    MEASUREMENT_PROTOCOL = "measurement_protocol"  # /mp/collect
+    DATA_TAG = "data_tag"  # /data
+
+
+class Client(Piece, frozen=True, kw_only=True):
     """Who claims a request; the highest priority is asked first.
 
-    Without a template it stands for Twite's own reading of GA4 hits, under this name.
+    Without a template it stands for one of Twite's own readings, under this name.
     """
 
     name: str
     template: str = ""
+    reads: Reads = Reads.GA4
     fields: Mapping[str, Tree] = {}
     secrets: Mapping[str, str] = {}
     defaults: bool = True
     priority: int = 0
 
 
-class Transformation(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Transformation(Piece, frozen=True, kw_only=True):
     """A change of the event as tags see it; their conditions see it as it came.
 
     One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags`
@@ -223,9 +216,7 @@ class Transformation(
     others: bool = False
 
 
-class Container(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class Container(Piece, frozen=True, kw_only=True):
     """A container. `templates` are known by the name under which parts speak of them."""
 
     name: str = ""

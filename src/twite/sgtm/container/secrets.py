@@ -1,9 +1,11 @@
-"""Secrets of a container: kept elsewhere, and put in before it runs.
+r"""Secrets of a container: kept elsewhere, and put in before it runs.
 
-A secret is a text in `fields` (of a tag, client or variable template) or in the `value` of a
-constant; the part's `secrets` names it by its path, as `rows.0.value`, and says where it is kept.
+A secret is a text in `fields` (of a tag, client or variable template), or in what another variable
+holds: `value`, `default`, `rows`. The part's `secrets` names it by its path, as `rows.0.value`, and
+says where it is kept. A dot in a step is written `\.`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -13,11 +15,12 @@ from twite.sgtm.container.parts import (
     Client,
     Container,
     ContainerUnusable,
+    Row,
     Source,
     Tag,
     Variable,
 )
-from twite.sgtm.tree import Tree
+from twite.sgtm.tree import Tree, as_mapping
 
 Part = TypeVar("Part", bound=Tag | Variable | Client)
 
@@ -43,6 +46,16 @@ def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
     )
 
 
+def steps(path: str) -> list[str]:
+    """Return the steps of a path."""
+    return [one.replace("\\.", ".") for one in re.split(r"(?<!\\)\.", path)]
+
+
+def as_step(name: str) -> str:
+    """Spell a name as one step of a path."""
+    return name.replace(".", "\\.")
+
+
 def put(tree: Tree, path: list[str], text: str) -> Tree:
     """Return the tree with a text there. Raises KeyError for a path that leads nowhere."""
     if not path:
@@ -65,20 +78,38 @@ def _all(parts: tuple[Part, ...], what: str, secret_at: Callable[[str], str]) ->
 
 
 def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
-    if isinstance(part, Variable) and part.type is Source.CONSTANT:
-        kept = part.secrets.get("value")
-        if kept is None or len(part.secrets) != 1:
-            raise ContainerUnusable(
-                place=f"{place}.secrets", message="a constant has one secret, its value"
-            )
-        return msgspec.structs.replace(part, value=secret_at(kept))
-    fields: Mapping[str, Tree] = part.fields
-    for path, kept in part.secrets.items():
-        try:
-            changed = put(dict(fields), path.split("."), secret_at(kept))
-        except KeyError:
-            raise ContainerUnusable(
-                place=f"{place}.secrets.{path}", message="leads to no place in fields"
-            ) from None
-        fields = changed if isinstance(changed, dict) else fields
+    if isinstance(part, Variable) and part.type is not Source.TEMPLATE:
+        rows: list[Tree] = [{"key": one.key, "value": one.value} for one in part.rows]
+        held = {"value": part.value, "default": part.default, "rows": rows}
+        for path in part.secrets:
+            if steps(path)[0] not in held:
+                raise _nowhere(place, path)
+        held = _filled(held, part.secrets, place, secret_at)
+        return msgspec.structs.replace(
+            part,
+            value=held["value"],
+            default=held["default"],
+            rows=msgspec.convert(held["rows"], tuple[Row, ...]),
+        )
+    fields = _filled(part.fields, part.secrets, f"{place}.fields", secret_at)
     return msgspec.structs.replace(part, fields=fields)
+
+
+def _filled(
+    tree: Mapping[str, Tree],
+    secrets: Mapping[str, str],
+    place: str,
+    secret_at: Callable[[str], str],
+) -> dict[str, Tree]:
+    filled: Tree = dict(tree)
+    for path, kept in secrets.items():
+        try:
+            filled = put(filled, steps(path), secret_at(kept))
+        except KeyError:
+            raise _nowhere(place, path) from None
+    return dict(as_mapping(filled))
+
+
+def _nowhere(place: str, path: str) -> ContainerUnusable:
+    message = f"there is no {path!r} to put a secret into"
+    return ContainerUnusable(place=place, message=message)

@@ -94,9 +94,7 @@ class Values:
     def _raw(self, variable: Variable) -> Value:
         match variable.type:
             case Source.CONSTANT:
-                # Only a text can hold names; what else is written there stands as it is.
-                is_text = isinstance(variable.value, str)
-                return self.filled(variable.value) if is_text else variable.value
+                return self._constant(variable.value)
             case Source.EVENT_DATA | Source.REQUEST_HEADER | Source.COOKIE:
                 return self._brought(variable, text_of(self.filled(variable.key)))
             case Source.LOOKUP:
@@ -106,6 +104,12 @@ class Values:
             case Source.TEMPLATE:
                 return self._run(variable)
         return _BUILT_IN[variable.type](self._occasion, self._container)
+
+    def _constant(self, value: Tree) -> Value:
+        if value is None:  # TOML has no null: what is not written is undefined
+            return UNDEFINED
+        # Only a text can hold names; what else is written there stands as it is.
+        return self.filled(value) if isinstance(value, str) else value
 
     def _brought(self, variable: Variable, key: str) -> Value:
         if variable.type is Source.EVENT_DATA:

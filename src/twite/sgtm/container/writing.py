@@ -101,8 +101,8 @@ _COMMENTED: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\u
 _BELOW: Final = frozenset({"fields", "secrets", "set"})
 _TEMPLATES: Final = "# The templates that the parts below speak of, and where each is."
 _CLIENTS: Final = """\
-# Who claims a request; the highest priority is asked first. Without a template: Twite's own
-# reading of GA4 hits, under this name."""
+# Who claims a request; the highest priority is asked first. Without a template: one of Twite's own
+# readings (`reads`: ga4, measurement_protocol, data_tag), under this name."""
 _VARIABLES: Final = """\
 # Variables. Anywhere in texts below, {{name}} stands for one."""
 _TRIGGERS: Final = """\

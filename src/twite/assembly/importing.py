@@ -1,0 +1,205 @@
+"""An export → container.toml with its templates beside it, and the secrets in the store.
+
+    # twite import <digest>      the first line of the file: a digest of all that was written
+
+What was changed by hand since is not written over: the digest would not be its own.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from twite.assembly.containers import SEALED, read_container
+from twite.domain.errors import SettingsError
+from twite.gateway.vault import CONTAINER
+from twite.sgtm.container.parts import Container, ContainerUnusable
+from twite.sgtm.container.reading import TemplateFile
+from twite.sgtm.container.writing import written
+from twite.sgtm.export.importing import Imported, imported
+from twite.sgtm.export.lines import Line
+from twite.sgtm.export.reading import LARGEST, read_export
+from twite.sgtm.export.secrets_out import sealed_name, variable_name
+
+Keep = Literal["sealed", "env"]
+FILE: Final = "container.toml"
+_FOLDER: Final = "templates"
+_MARK: Final = "# twite import "
+_REMARKS: Final = "Not in here, and why:"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What is otherwise than in the file before: `what` is added, changed or removed."""
+
+    kind: str
+    name: str
+    what: Literal["added", "changed", "removed"]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An import before it is written. `files` by their paths below the folder."""
+
+    folder: Path
+    found: Imported
+    files: Mapping[str, str]
+    changes: tuple[Change, ...]
+    is_first: bool
+
+    @property
+    def path(self) -> Path:
+        """Where container.toml goes."""
+        return self.folder / FILE
+
+
+def draft(
+    export: Path, folder: Path, *, keep: Keep, named: Sequence[str] = (), overwrite: bool = False
+) -> Draft:
+    """Read an export and make what would be written. Raises SettingsError."""
+    found = _imported(export, keep, frozenset(named))
+    files = _files(found)
+    before = _before(folder)
+    if before is not None and not overwrite:
+        _refuse_changed_by_hand(folder, before)
+    return Draft(
+        folder=folder,
+        found=found,
+        files=files,
+        changes=tuple(_changes(folder, found.container)),
+        is_first=before is None,
+    )
+
+
+def write(made: Draft) -> None:
+    """Write the files: the templates first, then what names them. Raises SettingsError."""
+    for name, text in made.files.items():
+        path = made.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _put(path, text)
+        except OSError as error:
+            message = f"cannot be written ({error.strerror}). --out names another folder"
+            raise SettingsError(place=str(path), message=message) from None
+
+
+def _imported(export: Path, keep: Keep, named: frozenset[str]) -> Imported:
+    def place_of(place: str) -> str:
+        if keep == "sealed":
+            return f"{SEALED}{CONTAINER}{sealed_name(place)}"
+        return f"env:{variable_name(place)}"
+
+    try:
+        with export.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        return imported(read_export(content), named=named, place_of=place_of)
+    except OSError as error:
+        message = f"cannot be read ({error.strerror})"
+        raise SettingsError(place=str(export), message=message) from None
+    except ContainerUnusable as error:
+        place = f"{export}: {error.place}" if error.place else str(export)
+        raise SettingsError(place=place, message=error.message) from None
+
+
+def _files(found: Imported) -> dict[str, str]:
+    names = dict(_file_names(found.texts))
+    remarks = [_REMARKS, *(_remark(one) for one in found.lines if one.fit == "left out")]
+    text = written(
+        found.container,
+        [TemplateFile(name=name, file=file) for name, file in names.items()],
+        remarks=remarks if len(remarks) > 1 else (),
+    )
+    files = {file: found.texts[name] for name, file in names.items()}
+    return {**files, FILE: f"{_MARK}{_digest(text, files)}\n\n{text}"}
+
+
+def _remark(line: Line) -> str:
+    named = f" {line.name!r}" if line.name else ""
+    return f"- {line.kind}{named} ({line.word}): {'; '.join(line.notes)}"
+
+
+def _file_names(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    used = set()
+    for at, name in enumerate(texts, 1):
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:60].strip("-") or f"template-{at}"
+        # Some disks take two names that differ in capitals for one; these have none.
+        while slug in used:
+            slug = f"{slug}-{at}"
+        used.add(slug)
+        yield name, f"{_FOLDER}/{slug}.tpl"
+
+
+def _digest(text: str, files: Mapping[str, str]) -> str:
+    whole = sha256(text.encode())
+    for name in sorted(files):
+        whole.update(f"\0{name}\0{files[name]}".encode())
+    return whole.hexdigest()[:16]
+
+
+def _before(folder: Path) -> str | None:
+    path = folder / FILE
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            place=str(path),
+            message="stands there and cannot be read as text. --out names another folder",
+        ) from None
+
+
+def _refuse_changed_by_hand(folder: Path, text: str) -> None:
+    head, _, rest = text.partition("\n\n")
+    files = {}
+    for name in re.findall(r'^file = "([^"\n]+\.tpl)"$', rest, re.MULTILINE):
+        try:
+            files[name] = (folder / name).read_bytes().decode()
+        except (OSError, UnicodeDecodeError):
+            files[name] = ""
+    if head != f"{_MARK}{_digest(rest, files)}":
+        raise SettingsError(
+            place=str(folder / FILE),
+            message="it, or a template beside it, was changed since `twite import` wrote it. "
+            "--overwrite writes over it; --out names another folder",
+        )
+
+
+def _changes(folder: Path, new: Container) -> Iterator[Change]:
+    try:
+        old, _ = read_container(folder / FILE)
+    except SettingsError:
+        old = Container()
+    for kind in ("client", "variable", "trigger", "tag", "transformation"):
+        had = {one.name: one for one in getattr(old, f"{kind}s")}
+        has = {one.name: one for one in getattr(new, f"{kind}s")}
+        yield from _differences(kind, had, has)
+    yield from _differences("template", old.templates, new.templates)
+
+
+def _differences(
+    kind: str, had: Mapping[str, object], has: Mapping[str, object]
+) -> Iterator[Change]:
+    for name in [*has, *(one for one in had if one not in has)]:
+        if name not in had:
+            yield Change(kind=kind, name=name, what="added")
+        elif name not in has:
+            yield Change(kind=kind, name=name, what="removed")
+        elif had[name] != has[name]:
+            yield Change(kind=kind, name=name, what="changed")
+
+
+def _put(path: Path, text: str) -> None:
+    """Put a text in a file's place, whole or not at all."""
+    draft_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft_path.open("xb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft_path.replace(path)
+    finally:
+        draft_path.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""The report of an import: a line for every part; of each kind, what runs comes first."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.sgtm.export.coverage import Fit
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one part. `kind` is a word as `tag`, `word` the export's for its type."""
+
+    kind: str
+    name: str
+    word: str
+    fit: Fit
+    notes: tuple[str, ...] = ()
+
+
+class LeftOut(Exception):
+    """A part cannot run here; the text says why, and what to use instead."""
+
+
+class Report:
+    """Collects the lines while parts are read."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+
+    def add(
+        self, kind: str, name: str, word: str, *, fit: Fit = Fit.RUNS, notes: Sequence[str] = ()
+    ) -> None:
+        """Add a line; a part with notes that runs is one that differs."""
+        if notes and fit is Fit.RUNS:
+            fit = Fit.DIFFERS
+        self._lines.append(Line(kind=kind, name=name, word=word, fit=fit, notes=tuple(notes)))
+
+    def lines(self) -> tuple[Line, ...]:
+        """Return them."""
+        kinds = list(dict.fromkeys([*_KINDS, *(one.kind for one in self._lines)]))
+        fits = list(Fit)
+        return tuple(
+            sorted(self._lines, key=lambda one: (kinds.index(one.kind), fits.index(one.fit)))
+        )
+
+
+_KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transformation")

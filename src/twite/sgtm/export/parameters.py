@@ -1,0 +1,76 @@
+"""Parameters of the export → plain values.
+
+`TEMPLATE` is a text that may hold `{{names}}`, and without a value undefined; `BOOLEAN` and
+`INTEGER` are written as texts; `LIST` and `MAP` hold parameters; references are names or ids.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from twite.sgtm.container.parts import ContainerUnusable
+from twite.sgtm.container.texts import UNDEFINED, Value
+from twite.sgtm.export.reading import Piece, spelled
+from twite.sgtm.tree import Tree
+
+_PLAIN: Final = frozenset({"TEMPLATE", "TAG_REFERENCE", "TRIGGER_REFERENCE", "TYPE_UNSPECIFIED"})
+
+
+def values(parameters: Sequence[Piece]) -> dict[str, Tree]:
+    """Return what a list of parameters says by key; what is undefined is absent."""
+    read = {one.text("key"): value(one) for one in parameters}
+    return {key: tree for key, tree in read.items() if tree is not UNDEFINED}
+
+
+def value(parameter: Piece) -> Value:
+    """Return one parameter's value. Raises ContainerUnusable."""
+    word = spelled(parameter.text("type"))
+    if word == "LIST":
+        # In a list what is undefined has a place: an empty text holds it.
+        items = [value(one) for one in parameter.pieces("list")]
+        return ["" if one is UNDEFINED else one for one in items]
+    if word == "MAP":
+        return dict(values(parameter.pieces("map")))
+    held = parameter.tree.get("value")
+    if held is None:
+        return UNDEFINED
+    text = parameter.text("value")
+    return _plain(word, text, parameter)
+
+
+def _plain(word: str, text: str, parameter: Piece) -> Tree:
+    if word == "BOOLEAN":
+        # One that a variable feeds is a TEMPLATE in good exports, and may be none in others.
+        return text == "true" if text in {"true", "false"} else text
+    if word == "INTEGER":
+        return _whole(text, parameter)
+    if word in _PLAIN:
+        return text
+    message = f"the type {word!r} of a parameter is not known"
+    raise ContainerUnusable(place=f"{parameter.place}.type", message=message)
+
+
+def _whole(text: str, parameter: Piece) -> Tree:
+    if "{{" in text:
+        return text
+    digits = text.strip().removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > len("9007199254740991"):
+        message = "an INTEGER was expected"
+        raise ContainerUnusable(place=f"{parameter.place}.value", message=message)
+    return int(text)
+
+
+def text_in(held: dict[str, Tree], key: str) -> str:
+    """Return a text among values; what is none is an empty one."""
+    found = held.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def flag_in(held: dict[str, Tree], key: str) -> bool:
+    """Return a flag among values."""
+    return held.get(key) in {True, "true"}
+
+
+def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:
+    """Return the rows of a table among values."""
+    found = held.get(key)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -1,0 +1,172 @@
+"""Takes secrets out of a container: what looks like one, and the constants that feed such."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.sgtm.container.parts import Client, Container, Row, Source, Tag, Variable
+from twite.sgtm.container.references import names_in
+from twite.sgtm.container.secrets import put, steps
+from twite.sgtm.export.secret_signs import looks_secret, secret_paths, speaks_of_secret
+from twite.sgtm.fields import Field, flat
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree, as_mapping
+
+Part = TypeVar("Part", bound=Tag | Client | Variable)
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that was taken out: of which part, where it stood, and where it is kept now."""
+
+    kind: str
+    name: str
+    path: str
+    kept: str
+    secret: Secret
+
+
+def without_secrets(
+    container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
+) -> tuple[Container, tuple[Taken, ...]]:
+    """Return the container without them. `place_of` says where one of a name is kept."""
+    taking = _Taking(container, named, place_of)
+    clean = msgspec.structs.replace(
+        container,
+        variables=tuple(taking.of_variable(one) for one in container.variables),
+        tags=tuple(taking.of_fields("tag", one) for one in container.tags),
+        clients=tuple(taking.of_fields("client", one) for one in container.clients),
+    )
+    return clean, tuple(taking.taken)
+
+
+class _Taking:
+    def __init__(
+        self, container: Container, named: frozenset[str], place_of: Callable[[str], str]
+    ) -> None:
+        self._templates = container.templates
+        self._named = named
+        self._place_of = place_of
+        self._feeding = frozenset(_feeding(container))
+        self.taken: list[Taken] = []
+
+    def of_fields(self, kind: str, part: Part) -> Part:
+        forms = _forms(self._templates, part.template)
+        named = self._named | {
+            path.partition(".")[2] for path in self._named if path.startswith(f"{part.name}.")
+        }
+        found = list(secret_paths(part.fields, forms, frozenset(named)))
+        secrets, tree = self._take(kind, part.name, dict(part.fields), found)
+        return msgspec.structs.replace(part, fields=tree, secrets=secrets)
+
+    def of_variable(self, variable: Variable) -> Variable:
+        if variable.type is Source.TEMPLATE:
+            return self.of_fields("variable", variable)
+        told = (
+            variable.name in self._named
+            or variable.name in self._feeding
+            or (variable.type is Source.CONSTANT and speaks_of_secret(variable.name))
+        )
+        rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
+        held = {"value": variable.value, "default": variable.default, "rows": rows}
+        texts = [("value", variable.value), ("default", variable.default)]
+        texts += [(f"rows.{at}.value", row.value) for at, row in enumerate(variable.rows)]
+        found = [
+            (path, text)
+            for path, text in texts
+            if isinstance(text, str) and text and "{{" not in text and (told or looks_secret(text))
+        ]
+        secrets, tree = self._take("variable", variable.name, held, found)
+        return msgspec.structs.replace(
+            variable,
+            secrets=secrets,
+            value=tree.get("value"),
+            default=tree.get("default"),
+            rows=msgspec.convert(tree["rows"], tuple[Row, ...]),
+        )
+
+    def _take(
+        self, kind: str, name: str, tree: dict[str, Tree], found: list[tuple[str, str]]
+    ) -> tuple[dict[str, str], dict[str, Tree]]:
+        secrets = {}
+        for path, text in found:
+            kept = self._place_of(f"{kind}/{name}/{path}")
+            secrets[path] = kept
+            tree = dict(as_mapping(_cleared(tree, steps(path))))
+            self.taken.append(
+                Taken(kind=kind, name=name, path=path, kept=kept, secret=Secret(text))
+            )
+        return secrets, tree
+
+
+def sealed_name(place: str) -> str:
+    """Return a name for the vault: readable as far as it goes, and one for each place."""
+    return f"{_PLAIN.sub('-', place)[:_READABLE].strip('-')}-{_digest(place)}"
+
+
+def variable_name(place: str) -> str:
+    """Return a name for the environment."""
+    shown = _WORDS.sub("_", place.partition("/")[2])[:_READABLE].strip("_")
+    return f"SGTM_{shown}_{_digest(place)[:4]}".upper()
+
+
+def _feeding(container: Container) -> Iterator[str]:
+    """Yield the names of variables that feed fields which hold secrets, through others too."""
+    known = {one.name: one for one in container.variables}
+    todo: list[str] = []
+    parts: list[Tag | Client | Variable] = [*container.tags, *container.clients]
+    parts += [one for one in container.variables if one.type is Source.TEMPLATE]
+    for part in parts:
+        told = {
+            one.name: f"{one.name} {one.shown} {one.hint}"
+            for one in _all(_forms(container.templates, part.template))
+        }
+        for name, tree in part.fields.items():
+            if isinstance(tree, str) and speaks_of_secret(told.get(name, name)):
+                todo += names_in(tree)
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in known and name not in seen:
+            seen.add(name)
+            yield name
+            one = known[name]
+            todo += names_in([one.value, one.default, *(row.value for row in one.rows)])
+
+
+def _forms(templates: Mapping[str, Template], name: str) -> tuple[Field, ...]:
+    template = templates.get(name)
+    return () if template is None else template.fields
+
+
+def _all(forms: tuple[Field, ...]) -> Iterator[Field]:
+    yield from flat(forms)
+
+
+def _cleared(tree: Tree, path: list[str]) -> Tree:
+    """Return the tree with nothing there: no key, or an empty text in a list."""
+    step, *rest = path
+    if isinstance(tree, dict) and not rest:
+        return {key: one for key, one in tree.items() if key != step}
+    if isinstance(tree, dict):
+        return {**tree, step: _cleared(tree[step], rest)}
+    return put(tree, path, "") if not rest else _cleared_item(tree, step, rest)
+
+
+def _cleared_item(tree: Tree, step: str, rest: list[str]) -> Tree:
+    if not isinstance(tree, list):
+        return tree
+    at = int(step)
+    return [*tree[:at], _cleared(tree[at], rest), *tree[at + 1 :]]
+
+
+def _digest(place: str) -> str:
+    return sha256(place.encode()).hexdigest()[:8]
+
+
+_PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
+_WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
+_READABLE: Final = 80

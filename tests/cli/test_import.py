@@ -1,0 +1,178 @@
+"""`twite import`."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from twite.assembly.containers import load_container, sealed_secrets, with_secrets
+from twite.domain.secret import Secret
+from twite.gateway.vault import Strongroom
+from twite.machine.seal import AesSeal
+from twite.stores.sqlite import SQLiteStore
+
+CONTAINERS = Path(__file__).parents[1] / "containers"
+SHOP = CONTAINERS / "shop.json"
+KEY = "a-key-that-seals-and-is-long-enough"
+# What stands in the export, and must stand nowhere else.
+SECRETS = ("px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5", "px_8Yw2Rt6Kq1Nf4Jd9Gs3Bx7Mc", "wh_5Tq8Zn2Xc7Vb1Lm4Kp9Rd")
+
+
+@pytest.fixture
+def keyed(shop, monkeypatch):
+    """The settings of the shop, and a key to seal with."""
+    monkeypatch.setenv("TWITE_SECRET_KEY", KEY)
+    return shop
+
+
+def changed(folder, change):
+    """Return the export with something changed in it."""
+    tree = json.loads(SHOP.read_text())
+    change(tree["containerVersion"])
+    path = folder / "changed.json"
+    path.write_text(json.dumps(tree))
+    return str(path)
+
+
+async def kept_in(shop):
+    store = await SQLiteStore.open(str(shop.parent / "twite.db"))
+    try:
+        return await sealed_secrets(Strongroom(vault=store.vault, seal=AesSeal(Secret(KEY))))
+    finally:
+        await store.close()
+
+
+def test_the_report_has_a_line_for_every_part_and_the_reason(command, tmp_path):
+    out = tmp_path / "out"
+
+    code, said, err = command("import", str(SHOP), "--out", str(out), "--secrets", "env")
+
+    assert (code, err) == (1, "")
+    assert said.replace(str(out), "OUT") == (CONTAINERS / "shop.txt").read_text()
+
+
+def test_secrets_go_sealed_into_the_store_and_nowhere_else(command, keyed, tmp_path):
+    out = tmp_path / "out"
+
+    _, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(keyed))
+
+    written = "".join(path.read_text() for path in out.rglob("*") if path.is_file())
+    held = b"".join(path.read_bytes() for path in keyed.parent.glob("twite.db*"))
+    assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(
+        (*SECRETS[:2], f"Bearer {SECRETS[2]}")
+    )
+    assert [one for one in SECRETS if one in said + err + written or one.encode() in held] == []
+
+
+def test_what_was_imported_can_be_run_with_its_secrets(command, keyed, tmp_path):
+    command("import", str(SHOP), "--out", str(tmp_path), "--config", str(keyed))
+    file = tmp_path / "container.toml"
+
+    container = load_container(file)
+    whole = with_secrets(container, path=file, environ={}, sealed=asyncio.run(kept_in(keyed)))
+
+    assert {one.name: one.value for one in whole.variables}["X access"] == SECRETS[0]
+    assert whole.tags[1].fields["accessToken"] == SECRETS[1]
+
+
+def test_without_a_key_nothing_is_written_and_the_way_out_is_told(command, shop, tmp_path):
+    out = tmp_path / "out"
+
+    code, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(shop))
+
+    assert (code, said, out.exists()) == (1, "", False)
+    assert "openssl rand -base64 32" in err
+    assert "--secrets env" in err
+
+
+def test_an_export_without_secrets_needs_no_key_and_no_settings(command, tmp_path):
+    def only_folders(version):
+        version.update(tag=[], variable=[], trigger=[], transformation=[])
+        version.update(client=[], customTemplate=[], builtInVariable=[], zone=[])
+
+    export = changed(tmp_path, only_folders)
+
+    assert command("import", export, "--out", str(tmp_path / "out"))[0] == 0
+
+
+def test_importing_again_changes_nothing_and_says_so(command, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("import", str(SHOP), "--out", str(out), "--secrets", "env")
+    command(*arguments)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    _, said, _ = command(*arguments)
+
+    assert "Nothing changed since the last import." in said
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_importing_another_version_says_what_is_otherwise(command, tmp_path):
+    def change(version):
+        version["tag"][0]["paused"] = True
+        version["trigger"][0]["name"] = "Bought"
+        del version["tag"][4]
+
+    out = tmp_path / "out"
+    command("import", str(SHOP), "--out", str(out), "--secrets", "env")
+
+    _, said, _ = command(
+        "import", changed(tmp_path, change), "--out", str(out), "--secrets", "env", "--json"
+    )
+
+    found = {(one["kind"], one["name"]): one["what"] for one in json.loads(said)["changes"]}
+    assert found["tag", "X purchase"] == "changed"
+    assert found["tag", "Large orders twice"] == "removed"
+    assert found["trigger", "Bought"] == "added"
+    assert found["trigger", "Purchase"] == "removed"
+
+
+@pytest.mark.parametrize("name", ["container.toml", "templates/callbacks.tpl"])
+def test_what_was_changed_by_hand_is_not_written_over_unasked(command, tmp_path, name):
+    arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
+    command(*arguments)
+    mine = tmp_path / name
+    mine.write_text(mine.read_text() + "\n# mine\n")
+
+    code, _, err = command(*arguments)
+    kept = mine.read_text()
+    command(*arguments, "--overwrite")
+
+    assert (code, kept.endswith("# mine\n")) == (1, True)
+    assert "--overwrite" in err
+    assert "# mine" not in mine.read_text()
+
+
+def test_what_is_left_out_can_be_accepted(command, tmp_path):
+    arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
+
+    assert command(*arguments, "--allow-left-out")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("{", "not JSON"), ("{}", "is no export of a container"), (None, "cannot be read")],
+)
+def test_what_is_no_export_is_refused_and_nothing_is_written(command, tmp_path, content, said):
+    export = tmp_path / "export.json"
+    if content is not None:
+        export.write_text(content)
+
+    code, out, err = command("import", str(export), "--out", str(tmp_path / "out"))
+
+    assert (code, out, (tmp_path / "out").exists()) == (1, "", False)
+    assert err.startswith(f"Error: {export}: ")
+    assert said in err
+
+
+def test_names_of_an_export_do_not_reach_the_terminal_raw(command, tmp_path):
+    def change(version):
+        version["tag"][0]["name"] = "\x1b[31m\u202eX\n[[tag]]"
+
+    out = tmp_path / "out"
+
+    _, said, _ = command("import", changed(tmp_path, change), "--out", str(out), "--secrets", "env")
+
+    assert not {"\x1b", "\u202e"} & set(said)
+    assert load_container(out / "container.toml").tags[0].name == "\x1b[31m\u202eX\n[[tag]]"

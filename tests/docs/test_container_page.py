@@ -1,0 +1,74 @@
+"""The page on container.toml names what an import knows, and every key; or one of these fails."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from twite.sgtm.container import parts, reading
+from twite.sgtm.export import coverage
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/container.md").read_text()
+TABLES = {
+    "Tags": coverage.TAGS,
+    "Triggers": coverage.TRIGGERS,
+    "Variables": coverage.VARIABLES,
+    "Built-in variables": coverage.BUILT_INS,
+    "Clients": coverage.CLIENTS,
+    "Transformations": coverage.TRANSFORMATIONS,
+}
+STRUCTS = {
+    "template": reading.TemplateFile,
+    "client": parts.Client,
+    "variable": parts.Variable,
+    "trigger": parts.Trigger,
+    "tag": parts.Tag,
+    "transformation": parts.Transformation,
+}
+
+
+def section(name):
+    return PAGE.split(f"### {name}\n")[1].split("\n### ")[0]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_kind_of_an_export_has_its_line_and_no_other_has(name):
+    line = r"^\| `(\w+)…?` \| (.+?) \| (.+?) \| ?(.*?) ?\|$"
+
+    found = re.findall(line, section(name), re.MULTILINE)
+
+    assert found == [
+        (word, one.shown, str(one.fit), one.note) for word, one in TABLES[name].items()
+    ]
+
+
+def test_every_operator_has_its_line():
+    found = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|$", section("Operators"), re.MULTILINE)
+
+    assert found == [
+        (word, str(one) if one else "left out") for word, one in coverage.OPERATORS.items()
+    ]
+
+
+def test_every_key_of_a_table_is_named_and_no_other_is():
+    table = PAGE.split("## Tables and keys")[1].split("\n## ")[0]
+    named: dict[str, set[str]] = {}
+    at = ""
+    for head, keys in re.findall(r"^\| (?:`\[\[(\w+)\]\]`)? ?\| (`.+?) \|", table, re.MULTILINE):
+        at = head or at  # the further lines of a table leave it out
+        named.setdefault(at, set()).update(re.findall(r"`(\w+)`", keys))
+
+    assert named == {name: set(one.__struct_fields__) for name, one in STRUCTS.items()}
+
+
+def test_the_example_is_a_container():
+    container, files = reading.read(PAGE.split("```toml\n")[1].split("```")[0])
+
+    assert [one.name for one in container.tags] == ["Post purchases"]
+    assert files == (reading.TemplateFile(name="Poster", file="templates/poster.tpl"),)
+
+
+def test_every_source_of_a_variable_is_told():
+    sources = PAGE.split("## Sources of variables")[1].split("\n## ")[0]
+
+    assert re.findall(r"`(\w+)`", sources) == [str(one) for one in parts.Source]
