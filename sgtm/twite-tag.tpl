@@ -389,10 +389,14 @@ const SECONDS_A_DAY = 86400;
 const PLAIN = [
   'conversion_id', 'transaction_id', 'order_id', 'event_id', 'conversion_time', 'timestamp_micros',
   'value', 'currency', 'items', 'search_term', 'search_string', 'description',
-  'ip_override', 'user_agent', 'consent_state', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa',
-  'gdpr_consent', 'gpp_string', 'gpp_sid', 'us_privacy', 'client_id', 'ga_session_id',
-  'x-ga-page_id', 'x-ga-request_count'
+  'ip_override', 'user_agent', 'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
+  // Consent: Google's signals, the IAB's strings, and where the person is, whose law it is.
+  'consent_state', 'consent', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'gdpr', 'gdpr_applies', 'gdpr_consent',
+  'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc',
+  'x-ga-ur', 'event_location'
 ];
+// Strings that the gateway can read and this tag cannot: they may say no.
+const UNREAD = ['gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy'];
 
 const replaced = overrides();
 const page = replaced.page_location || textOf('page_location') || getRequestHeader('referer') || '';
@@ -411,7 +415,7 @@ if (!name) {
   say('this event is not one of the table');
   return data.gtmOnSuccess();
 }
-if (landed && data.useCookie) keepClick(landed);
+if (landed && data.useCookie && mayKeep()) keepClick(landed);
 send(conversion(name));
 
 function conversion(name) {
@@ -420,6 +424,7 @@ function conversion(name) {
     const value = replaced.hasOwnProperty(key) ? replaced[key] : getEventData(key);
     if (value !== undefined && value !== null && value !== '') event[key] = value;
   });
+  if (optedOut()) event.gpc = '1';
   // Without their queries, where shops put what people typed: the click id goes by itself.
   if (bare(page)) event.page_location = bare(page);
   if (bare(textOf('page_referrer'))) event.page_referrer = bare(textOf('page_referrer'));
@@ -477,22 +482,40 @@ function overrides() {
 
 // Any no is a no; without a yes there is none.
 function agreed() {
-  const state = getEventData('consent_state');
+  const heard = answers();
+  return heard.yes && !heard.no;
+}
+
+// A cookie is set where nobody has said no, and nothing was said that only the gateway can read.
+function mayKeep() {
+  const unread = UNREAD.filter(function (key) {
+    return textOf(key) !== '';
+  });
+  return !answers().no && !optedOut() && unread.length === 0;
+}
+
+function answers() {
   const gcs = textOf('x-ga-gcs');
-  let yes = false;
-  let no = false;
-  if (getType(state) === 'object') {
+  const heard = { yes: false, no: false };
+  ['consent_state', 'consent'].forEach(function (table) {
+    const state = getEventData(table);
+    if (getType(state) !== 'object') return;
     ['ad_storage', 'ad_user_data'].forEach(function (key) {
       if (state[key] === undefined || state[key] === null) return;
-      if (state[key] === true || state[key] === 'granted') yes = true;
-      else no = true;
+      if (state[key] === true || makeString(state[key]).toLowerCase() === 'granted') heard.yes = true;
+      else heard.no = true;
     });
-  }
+  });
   if (gcs.length > 2) {
-    if (gcs.charAt(2) === '1') yes = true;
-    else no = true;
+    if (gcs.charAt(2) === '1') heard.yes = true;
+    else heard.no = true;
   }
-  return yes && !no;
+  return heard;
+}
+
+// Global Privacy Control, as the browser says it with each request.
+function optedOut() {
+  return getRequestHeader('sec-gpc') === '1';
 }
 
 function personal(names) {
@@ -801,6 +824,42 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "x-ga-request_count"
+              },
+              {
+                "type": 1,
+                "string": "consent"
+              },
+              {
+                "type": 1,
+                "string": "gdpr"
+              },
+              {
+                "type": 1,
+                "string": "gdpr_applies"
+              },
+              {
+                "type": 1,
+                "string": "tc_string"
+              },
+              {
+                "type": 1,
+                "string": "addtl_consent"
+              },
+              {
+                "type": 1,
+                "string": "gpp"
+              },
+              {
+                "type": 1,
+                "string": "gpc"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-ur"
+              },
+              {
+                "type": 1,
+                "string": "event_location"
               }
             ]
           }
@@ -857,6 +916,21 @@ ___SERVER_PERMISSIONS___
                   {
                     "type": 1,
                     "string": "referer"
+                  }
+                ]
+              },
+              {
+                "type": 3,
+                "mapKey": [
+                  {
+                    "type": 1,
+                    "string": "headerName"
+                  }
+                ],
+                "mapValue": [
+                  {
+                    "type": 1,
+                    "string": "sec-gpc"
                   }
                 ]
               }
@@ -1112,6 +1186,7 @@ scenarios:
       [{ ad_storage: true, ad_user_data: true }, undefined, true],
       [{ ad_storage: 'denied' }, undefined, false],
       [{ ad_storage: 'granted', ad_user_data: 'denied' }, 'G111', false],
+      [{ ad_storage: 'GRANTED' }, 'G111', true],
       [{ ad_storage: 'granted' }, 'G101', false]
     ].forEach((one) => {
       sent = undefined;
@@ -1128,6 +1203,41 @@ scenarios:
     runCode(fields);
     assertThat(sent.body.event.consent_state).isEqualTo({ ad_storage: 'denied' });
     assertThat(sent.body.event['x-ga-gcs']).isEqualTo('G100');
+- name: The browser's own opt-out, and where the person is, go with the event
+  code: |-
+    event['x-ga-ur'] = 'DE-BE';
+    event.event_location = { country: 'DE', region: 'BE' };
+    headers['sec-gpc'] = '1';
+    runCode(fields);
+    assertThat(sent.body.event.gpc).isEqualTo('1');
+    assertThat(sent.body.event['x-ga-ur']).isEqualTo('DE-BE');
+    assertThat(sent.body.event.event_location).isEqualTo({ country: 'DE', region: 'BE' });
+    headers['sec-gpc'] = undefined;
+    runCode(fields);
+    assertThat(sent.body.event.gpc).isUndefined();
+- name: No cookie is set where somebody says no, or may have
+  code: |-
+    event.page_location = 'https://shop.example/?twclid=abc-1';
+    event.consent_state = { ad_storage: 'denied' };
+    runCode(fields);
+    event.consent_state = undefined;
+    event.consent = { ad_user_data: 'DENIED' };
+    runCode(fields);
+    event.consent = undefined;
+    event['x-ga-gcs'] = 'G101';
+    runCode(fields);
+    event['x-ga-gcs'] = undefined;
+    event.gdpr_consent = 'CP-a-string';
+    runCode(fields);
+    event.gdpr_consent = undefined;
+    headers['sec-gpc'] = '1';
+    runCode(fields);
+    assertApi('setCookie').wasNotCalled();
+    assertThat(sent.body.event.twclid).isEqualTo('abc-1');
+    headers['sec-gpc'] = undefined;
+    event['x-ga-gcs'] = 'G111';
+    runCode(fields);
+    assertApi('setCookie').wasCalled();
 - name: The event is the own name, a fixed one, or one of a table
   code: |-
     fields.eventMode = 'fixed';
@@ -1198,7 +1308,7 @@ scenarios:
 - name: The page is the Referer where the event has none
   code: |-
     event.page_location = undefined;
-    mock('getRequestHeader', (name) => name === 'referer' ? 'https://shop.example/thanks?twclid=ref' : undefined);
+    headers.referer = 'https://shop.example/thanks?twclid=ref';
     runCode(fields);
     assertThat(sent.body.event.page_location).isEqualTo('https://shop.example/thanks');
     assertThat(sent.body.event.twclid).isEqualTo('ref');
@@ -1241,11 +1351,12 @@ setup: |-
     page_location: 'https://shop.example/thanks', ip_override: '203.0.113.7', user_agent: 'Mozilla/5.0'
   };
   const cookies = {};
+  const headers = {};
   let sent;
 
   mock('getEventData', (key) => event[key]);
   mock('getCookieValues', (name) => cookies[name] || []);
-  mock('getRequestHeader', () => undefined);
+  mock('getRequestHeader', (name) => headers[name]);
   mock('getTimestampMillis', 1764000000000);
   mock('setCookie', () => {});
   mock('sendHttpRequest', (url, options, body) => {

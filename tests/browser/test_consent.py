@@ -26,6 +26,11 @@ GPP = """
     gppString: 'DBABLA~BVQqAAAAAgA.QA', applicableSections: [7], signalStatus: 'ready',
     parsedSections: {usnat: [{SaleOptOutNotice: 1, SaleOptOut: %d, SharingOptOut: 2}]}}}, true);
 """
+GPP_OF_OLD = """
+  window.__gpp = (command, f) => f({eventName: 'listenerRegistered', pingData: {
+    gppString: 'DBABTA~1YYN', applicableSections: [6], signalStatus: 'ready',
+    parsedSections: {uspv1: {Version: 1, Notice: 'Y', OptOutSale: 'Y', LspaCovered: 'N'}}}}, true);
+"""
 ICS = """
   window.google_tag_data = {ics: {
     entries: {ad_storage: {default: false}, ad_user_data: {default: false}},
@@ -222,6 +227,7 @@ async def test_a_default_that_denies_is_not_taking_consent_back(visitor, street)
 OPT_OUTS = {
     "gpc": ("", {"gpc": True}),
     "gpp": (GPP % 1, {"gpp": "DBABLA~BVQqAAAAAgA.QA", "gpp_sid": "7"}),
+    "uspv1": (GPP_OF_OLD, {"gpp": "DBABTA~1YYN", "gpp_sid": "6"}),
 }
 
 

@@ -159,6 +159,17 @@ async def test_calls_made_before_the_script_came_are_made_good(visitor, street):
     await until(lambda: street.counted("order-8") == ONCE)
 
 
+async def test_calls_that_are_none_take_no_other_with_them(visitor, street):
+    early = "window.seen = []; window.onerror = (text) => { seen.push(text); };"
+    early += f" twite.q = [null, 7, {{}}, ['consent', null]]; {bought('order-early')}"
+    street.shop.page("/", f"<script>{early}</script>", head=street.tag(data_pixel="off"))
+
+    await visitor.goes_to("/")
+    await until(lambda: street.counted("order-early") == BY_API)
+
+    assert await visitor.does("seen") == []
+
+
 @pytest.mark.parametrize("how", ["order_id", "transaction_id", "conversion_id"])
 async def test_a_thank_you_page_that_is_loaded_again_sells_nothing_new(visitor, street, how):
     buy = f"<script>{bought(f'order-9-{how}').replace('order_id', how)}</script>"
@@ -261,6 +272,20 @@ async def test_without_web_crypto_the_person_is_left_out_and_the_sale_is_not(vis
 
     [conversion] = await visitor.sends()
     assert [name for name in conversion if "sha256" in name or name in ("email", "phone")] == []
+
+
+async def test_without_web_crypto_a_digest_that_the_page_knows_is_taken(visitor, street):
+    await visitor.context.add_init_script(
+        "Object.defineProperty(crypto, 'subtle', {value: undefined})"
+    )
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    known = phone_digest("+442079460958", region=None, path="")
+
+    await visitor.goes_to("/")
+    await visitor.does(f"twite('purchase', {{email: 'a@example.com', phone_sha256: '{known}'}})")
+    [conversion] = await visitor.sends()
+
+    assert (conversion.get("email_sha256"), conversion["phone_sha256"]) == (None, known)
 
 
 async def test_no_person_leaves_the_browser_as_they_are_written(visitor, street):

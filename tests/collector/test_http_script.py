@@ -31,11 +31,7 @@ async def test_the_script_comes_with_the_settings_of_its_source(page):
         "pixel_id": "o8z6j",
         "events": {"purchase": "tw-o8z6j-o8z6k", "sign_up": "tw-o8z6j-o8z6m"},
         "consent": "optional",
-        "opt_out": "suppress",
-        "pixel": "use",
         "phone": ["44", "0"],
-        "cookie_days": 90,
-        "http_only": False,
     }
     assert script
     assert {name: answer.headers.get(name) for name in ("content-type", "cache-control")} == {
@@ -137,4 +133,4 @@ def test_a_region_without_a_prefix_and_no_region_at_all():
     )
 
     assert '"phone":["39",""]' in of_italy
-    assert '"phone":null' in of_nowhere
+    assert "phone" not in of_nowhere

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -14,6 +15,17 @@ from twite.domain.destination import Destination, Source
 
 PATH: Final = "/twite.js"
 PREFIX: Final = "/twite."
+
+# Settings of the script as they are where nobody says them.
+DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "opt_out": "suppress",
+        "pixel": "use",
+        "phone": None,
+        "cookie_days": 90,
+        "http_only": False,
+    }
+)
 
 _HASH_DIGITS: Final = 16
 _FIVE_MINUTES: Final = (b"cache-control", b"public, max-age=300")
@@ -107,7 +119,10 @@ class PageScript:
 
 
 def settings_line(source: Source, destination: Destination) -> str:
-    """Return what the script must know of a source, as one line of JavaScript."""
+    """Return what the script must know of a source, as one line of JavaScript.
+
+    What the script takes for granted is left out.
+    """
     pixel = destination.pixel
     said = {
         "source": source.name,
@@ -125,7 +140,8 @@ def settings_line(source: Source, destination: Destination) -> str:
         "cookie_days": source.cookie.days,
         "http_only": source.cookie.http_only,
     }
-    text = msgspec.json.encode(said).decode().translate(_UNSAFE)
+    kept = {name: value for name, value in said.items() if value != DEFAULTS.get(name, ...)}
+    text = msgspec.json.encode(kept).decode().translate(_UNSAFE)
     return f"self.twiteSettings={text};"
 
 

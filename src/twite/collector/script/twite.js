@@ -3,8 +3,8 @@
 (function (w, d) {
 if (w.twite && w.twite.runs) return;
 
-const nav = w.navigator;
-const place = w.location;
+const nav = navigator;
+const place = location;
 const tag = d.currentScript || d.querySelector('script[src*="/twite."]') || {};
 
 // How long a conversion waits to hear whether X's script came, and between two looks.
@@ -31,9 +31,9 @@ const settings = {
 
 // ---- The page. Nothing of ours may reach its error handlers.
 
-const quietly = (f) => function () {
+const quietly = (f) => (...said) => {
   try {
-    const made = f.apply(this, arguments);
+    const made = f(...said);
     if (made && made.catch) made.catch(() => {});
     return made;
   } catch (e) {}
@@ -70,7 +70,7 @@ const twite = quietly((called, given) => {
     if (denies(learn(own, given))) withdraw();
     reconsider();
   } else {
-    return convert(called, Object.assign({}, given), Date.now(), address());
+    return convert(called, {...given}, Date.now(), address());
   }
 });
 twite.runs = true;
@@ -78,19 +78,19 @@ twite.runs = true;
 const begin = quietly(() => {
   const listen = (target, called, f) => target.addEventListener(called, quietly(f));
   look(reloaded());
-  follow(w.history, 'pushState', look);
-  follow(w.history, 'replaceState', look);
+  follow(history, 'pushState', look);
+  follow(history, 'replaceState', look);
   listen(w, 'popstate', () => look(true));
   listen(w, 'online', flush);
   listen(w, 'load', soon);
   listen(w, 'pagehide', () => leave(true));
   listen(d, 'visibilitychange', () => (d.hidden ? leave() : flush()));
-  held.forEach((call) => twite(call[0], call[1]));
+  held.forEach((call) => twite(...call));
   soon();
 });
 
 // Whether this page was loaded before.
-const reloaded = () => /reload|back/.test((w.performance.getEntriesByType('navigation')[0] || {}).type);
+const reloaded = () => /reload|back/.test((performance.getEntriesByType('navigation')[0] || {}).type);
 
 // ---- What is kept in the browser, once it may be.
 
@@ -99,8 +99,8 @@ let session;
 
 // Where storage is blocked or full, what is kept lasts as long as the page.
 const open = () => {
-  box = box || quietly(() => w.localStorage)() || {};
-  session = session || quietly(() => w.sessionStorage)() || {};
+  box = box || quietly(() => localStorage)() || {};
+  session = session || quietly(() => sessionStorage)() || {};
 };
 
 const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: text});
@@ -110,7 +110,7 @@ const queued = () => Object.keys(box).filter((key) => key.startsWith('twite:')).
 const readCookie = (called) => (('; ' + d.cookie).split('; ' + called + '=')[1] || '').split(';')[0];
 
 const setCookie = (value) => {
-  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (place.protocol === 'https:' ? ';secure' : '');
+  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
   const labels = place.hostname.split('.');
   // The widest domain that the browser lets us have: it refuses public suffixes.
   for (let n = 2; n <= labels.length; n++) {
@@ -207,7 +207,7 @@ const listenForConsent = () => {
     const ping = said.pingData;
     others.gpp = ping.gppString;
     others.gpp_sid = ping.applicableSections.join();
-    optedOut = /OptOut":1/.test(JSON.stringify(ping.parsedSections));
+    optedOut = /OptOut(Sale":"Y|":1)|Gpc":t/.test(JSON.stringify(ping.parsedSections));
     reconsider();
   })));
   const ics = (w.google_tag_data || {}).ics || {};
@@ -250,7 +250,7 @@ const allowed = () => {
 };
 
 const signals = () => {
-  const all = Object.assign({}, others, google);
+  const all = {...others, ...google};
   Object.keys(own).forEach((called) => { if (all[called] !== 'denied') all[called] = own[called]; });
   return all;
 };
@@ -279,7 +279,7 @@ const reconsider = () => {
   if (!allowed()) return;
   loadPixel();
   keepClick();
-  waiting.splice(0).forEach((call) => convert.apply(null, call));
+  waiting.splice(0).forEach((call) => convert(...call));
   flush();
 };
 
@@ -298,7 +298,7 @@ const times = {};
 const remembered = (what) => {
   times[what] = (times[what] || 0) + 1;
   const key = 'twite:' + times[what] + what;
-  return session[key] = (reloaded() && session[key]) || hex(w.crypto.getRandomValues(new Uint8Array(16)));
+  return session[key] = (reloaded() && session[key]) || hex(crypto.getRandomValues(new Uint8Array(16)));
 };
 
 const text = (value) => (value || value === 0 ? String(value) : undefined);
@@ -366,7 +366,7 @@ const readPhone = (given) => {
 // Browsers give no Web Crypto to pages without https.
 const hash = async (plain, digest) => {
   if (DIGEST.test(digest)) return digest.toLowerCase();
-  return plain && hex(new Uint8Array(await w.crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
+  return plain && crypto.subtle && hex(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
 };
 
 const identify = async (one, given) => {
@@ -421,7 +421,7 @@ const tellPixel = (entry, given) => {
     description: one.description
   };
   one.twin = 'called';
-  w.twq('event', event, JSON.parse(JSON.stringify(Object.assign(parameters, limits))));
+  w.twq('event', event, parsed(JSON.stringify({...parameters, ...limits})));
 };
 
 // A conversion leaves when the fate of its twin is known, or it has waited long enough.
@@ -458,7 +458,7 @@ const keep = (entry) => {
 
 const post = (more, forGood) => {
   const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
-  const message = JSON.stringify(Object.assign({v: 1, sent: Date.now()}, more));
+  const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true});
 };
@@ -483,7 +483,7 @@ const send = async (keys, leaving, forGood) => {
   const asking = post({
     click: click,
     consent: signals(),
-    conversions: found.map((entry) => Object.assign(entry.one, {again: entry.tries > 0 || undefined}))
+    conversions: found.map((entry) => ({...entry.one, again: entry.tries > 0 || undefined}))
   }, forGood);
   found.forEach((entry) => {
     entry.tries++;
@@ -534,13 +534,13 @@ const leave = (forGood) => {
 // ---- The start.
 
 const calls = (w.twite || {}).q || [];
-configure(w.twiteSettings);
 quietly(() => {
+  configure(w.twiteSettings);
   settings.source = settings.source || new URL(tag.src).searchParams.get('s');
-  configure(Object.assign({}, tag.dataset));
+  configure({...tag.dataset});
 })();
 w.twite = twite;
 if (d.prerendering) d.addEventListener('prerenderingchange', begin);
 else begin();
-[].forEach.call(calls, (call) => twite(call[0], call[1]));
+[].forEach.call(calls, quietly((call) => twite(...call)));
 })(window, document);
