@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from twite.assembly.console import console
+from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
 from twite.assembly.settings import Settings
@@ -23,6 +24,7 @@ from twite.domain.times import SECOND
 from twite.gateway.accept import X_SOURCE, Accept
 from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
+from twite.gateway.guards import Guards
 from twite.gateway.key_ring import KeyRing
 from twite.gateway.lookout import Ears
 from twite.gateway.notices import Troubled, Warned
@@ -71,6 +73,7 @@ class Gateway:
         self._server: Server | None = None
         self._watching: Watching | None = None
         self._lent: Lent | None = None
+        self._guarding: Guarding | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._token = Secret("")
         # Who signs people in, once it runs.
@@ -110,7 +113,10 @@ class Gateway:
             safe = safe_of(settings, store.vault)
             stored = await given(settings, safe.strongroom if safe else None)
             run = self._run = self._sender(store, stored)
-            server = self._server = self._collector(store, run, safe, stored)
+            guarding = self._guarding = await Guarding.begin(
+                settings, norms=store, clock=self._clock
+            )
+            server = self._server = self._collector(store, run, safe, stored, guarding.guards)
             watching = self._watching = Watching(
                 settings,
                 store=store,
@@ -155,10 +161,12 @@ class Gateway:
         await self._transport.stop()
         if self._watching is not None:
             await self._watching.stop()
+        if self._guarding is not None:
+            await self._guarding.stop()
         if self._store is not None:
             self._settings.store.gateway_file.unlink(missing_ok=True)
             await self._store.close()
-        self._server = self._run = self._store = self._watching = None
+        self._server = self._run = self._store = self._watching = self._guarding = None
         return landed
 
     def _sender(self, store: SQLiteStore, destinations: Sequence[Destination]) -> Run:
@@ -182,7 +190,12 @@ class Gateway:
         )
 
     def _collector(
-        self, store: SQLiteStore, run: Run, safe: Safe | None, stored: Sequence[Destination]
+        self,
+        store: SQLiteStore,
+        run: Run,
+        safe: Safe | None,
+        stored: Sequence[Destination],
+        guards: Guards,
     ) -> Server:
         settings = self._settings
         destinations = {one.pixel: one for one in stored}
@@ -197,6 +210,7 @@ class Gateway:
             watch=Watch(
                 pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
             ),
+            guards=guards,
             observer=self._observer,
             wall=self._wall,
         )

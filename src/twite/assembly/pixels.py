@@ -10,6 +10,7 @@ from twite.domain.destination import (
 )
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
+from twite.domain.value_guard import Guard
 
 
 def destinations(written: tuple[shape.Pixel, ...], *, rate: int) -> tuple[Destination, ...]:
@@ -43,6 +44,7 @@ def _destination(written: shape.Pixel, place: str, rate: int) -> Destination:
         account=None if account is None else values.x_id(account, f"{place}.account", "an account"),
         rate=rate,
         is_cautious=written.on_ambiguous == "hold",
+        value_guard=Guard(written.value_guard),
     )
 
 

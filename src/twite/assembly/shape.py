@@ -87,6 +87,7 @@ class Pixel(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | None = None
     account: str | None = None
     on_ambiguous: Literal["resend", "hold"] = "resend"
+    value_guard: Literal["off", "flag", "hold"] = "flag"
 
 
 class Cookie(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +128,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     browser_value_limit: str | None = None
     browser_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     twin: Literal["use", "load", "off"] = "use"
+    value_guard: Literal["off", "flag", "hold"] | None = None
     stape_credentials: Literal["configured", "stored", "passing"] = "configured"
 
 

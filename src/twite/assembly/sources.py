@@ -8,6 +8,7 @@ from twite.assembly.consent_policy import policy
 from twite.domain.cookie import ClickCookie
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
+from twite.domain.value_guard import Guard
 from twite.intake.event_names import IGNORE
 
 # What is posted to the X-shaped route is booked under this name.
@@ -93,6 +94,7 @@ def _source(written: shape.Source, place: str, pixels: Pixels, *, can_restrict: 
         ),
         browser_rate=written.browser_rate,
         twin=written.twin,
+        value_guard=None if written.value_guard is None else Guard(written.value_guard),
         stape_credentials=written.stape_credentials,
     )
 

@@ -105,6 +105,8 @@ id = @PIXEL@
 # account = "18ce54d4x5t"
 # What X may have already is sent again with the same id, which X drops; or held for a person:
 # on_ambiguous = "resend"
+# Amounts far from what an event is usually worth are shown; or held for a person, or not looked at:
+# value_guard = "flag"   # or "hold", "off"; a source may say otherwise
 # Events Manager, Install Pixel, Manual, Conversion API, Generate access token:
 auth = { pixel_token = "env:X_PIXEL_TOKEN" }
 # Or nothing here, and twite login; or the keys of an app that X has approved for the Ads API. With

@@ -10,6 +10,7 @@ from twite.domain.consent import Policy
 from twite.domain.cookie import ClickCookie
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
+from twite.domain.value_guard import Guard
 
 DEFAULT_RATE: Final = 60_000  # conversions in fifteen minutes, X's strictest statement [doc WEB]
 RATE_WINDOW: Final = 15 * MINUTE
@@ -58,6 +59,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     # What X may have already is held for a person instead of being sent again.
     is_cautious: bool = False
     fallback: OAuthKeys | None = None
+    value_guard: Guard = Guard.FLAG
 
     @property
     def meter(self) -> str:
@@ -94,6 +96,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     browser_value_limit: Decimal | None = None
     browser_rate: int | None = None
     twin: str = "use"
+    value_guard: Guard | None = None  # the pixel's, where it says nothing
     stape_credentials: str = "configured"
 
     @property

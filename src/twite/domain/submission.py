@@ -5,7 +5,9 @@ from enum import StrEnum, auto
 import msgspec
 
 from twite.domain.fault import Fault
+from twite.domain.match import Flaw
 from twite.domain.sighting import Sighting
+from twite.domain.value_guard import Flag
 
 
 class Door(StrEnum):
@@ -39,6 +41,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
     `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
     `consent` is what is kept of that decision, as JSON. `index` is its place in the submission.
+    `kit` is which identifiers it carries (twite.domain.match), None where it is not for X to match;
+    `flag` is a remark on its amount.
     """
 
     index: int
@@ -50,9 +54,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     suppressed: str | None = None
     held: str | None = None
     consent: bytes | None = None
+    kit: int | None = None
+    flag: Flag | None = None
 
     def __repr__(self) -> str:
         return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
+
+
+class Flawed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A flaw of one conversion of a submission, kept or refused. `pixel` and `event` may be ""."""
+
+    index: int
+    pixel: str
+    event: str
+    flaw: Flaw
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +105,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     sightings: tuple[Sighting, ...] = ()
+    flaws: tuple[Flawed, ...] = ()
     idempotency: Idempotency | None = None
 
     def __repr__(self) -> str:

@@ -14,7 +14,8 @@ from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Entry, Idempotency, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.consents import Listed
-from twite.gateway.entries import Remark, of_x, said_in, sorted_out, told_of
+from twite.gateway.entries import Remark, flawed, flawed_x, of_x, said_in, sorted_out, told_of
+from twite.gateway.guards import Guards
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger
@@ -80,6 +81,7 @@ class Accept:
         wake: Callable[[str], None],
         opt_outs: Listed | None = None,
         watch: Watch | None = None,
+        guards: Guards | None = None,
         observer: Observer | None = None,
         wall: Clock | None = None,
         fire: Fire | None = None,
@@ -97,6 +99,7 @@ class Accept:
         self._salt = salt
         self._wake = wake
         self._opt_outs = opt_outs or NobodyOptedOut()
+        self._guards = guards or Guards()
         self._watch = watch or Watch(destinations=destinations, salt=salt)
         self._observer = observer or Silent()
         # When a commit last failed (monotonic), and why.
@@ -186,7 +189,9 @@ class Accept:
         client: str = "",
     ) -> Receipt:
         now = self._clock.now()
-        entries, refusals, remarks = sorted_out(reading.results)
+        entries, refusals, remarks = sorted_out(
+            reading.results, look=self._guards.look(source.name)
+        )
         fired: tuple[Entry, ...] = ()
         if self._fire is not None and self._fire.hears(source.name):
             fired = await self._fire.entries(
@@ -207,11 +212,20 @@ class Accept:
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
+            flaws=flawed(reading.results),
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
         again = await self._record(submission, fired)
         duplicates = tuple(index for index in again if index < len(reading.results))
+        self._guards.learn(
+            source.name,
+            (
+                one.conversion
+                for one in reading.results
+                if one.suppressed is None and one.index not in duplicates
+            ),
+        )
         held = tuple([one.index for one in entries if one.held and one.index not in duplicates])
         return Receipt(
             receipt=submission.receipt,
@@ -243,7 +257,12 @@ class Accept:
         if isinstance(reading, x_api.Refused):
             raise XRefused(status=reading.status, complaints=reading.complaints)
         revoked = [self._revoked(one.identifiers, one.pixel) for one in reading.conversions]
-        entries, kept = of_x(reading.conversions, revoked=revoked, body=reading.body)
+        entries, kept = of_x(
+            reading.conversions,
+            revoked=revoked,
+            body=reading.body,
+            look=self._guards.look(source),
+        )
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source,
@@ -259,8 +278,17 @@ class Accept:
                 ],
                 now=now,
             ),
+            flaws=flawed_x(reading.conversions, reading.flaws),
         )
-        await self._record(submission)
+        duplicates = await self._record(submission)
+        self._guards.learn(
+            source,
+            (
+                conversion
+                for conversion, entry in zip(reading.conversions, entries, strict=True)
+                if entry.suppressed is None and entry.index not in duplicates
+            ),
+        )
         return XReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:

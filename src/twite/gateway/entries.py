@@ -1,7 +1,7 @@
 """What was read → what the ledger keeps of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,9 @@ from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.submission import Entry, Refusal, Submission
+from twite.domain.match import Flaw, kit_of
+from twite.domain.submission import Entry, Flawed, Refusal, Submission
+from twite.domain.value_guard import Flag
 from twite.gateway.notices import Accepted, IgnoredSome, Judged, Notice, TagFired
 from twite.gateway.tags.fire import Said
 from twite.intake.event_data import as_seen, in_our_words
@@ -29,8 +31,12 @@ class Remark(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Fault, ...]
 
 
+# What is remarkable about a conversion's amount, and why it is held for it, where it is.
+Look = Callable[[Conversion], tuple[Flag | None, str | None]]
+
+
 def sorted_out(
-    results: Sequence[Read],
+    results: Sequence[Read], *, look: Look
 ) -> tuple[tuple[Entry, ...], tuple[Refusal, ...], tuple[Remark, ...]]:
     """Return the entries, what is refused, and the remarks on what is not."""
     entries: list[Entry] = []
@@ -41,21 +47,21 @@ def sorted_out(
         if conversion is None:
             refusals.append(Refusal(index=result.index, pixel=result.pixel, errors=result.faults))
             continue
-        entries.append(_entry(conversion, result))
+        entries.append(_entry(conversion, result, *look(conversion)))
         if result.faults:
             remarks.append(Remark(index=result.index, warnings=result.faults))
     return tuple(entries), tuple(refusals), tuple(remarks)
 
 
 def of_x(
-    conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes
+    conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes, look: Look
 ) -> tuple[tuple[Entry, ...], bytes]:
     """Return the entries of a request in X's format, and what is kept of the request.
 
     X has no signals of consent; whoever revoked at the pixel is not sent, whatever the door.
     """
     entries = tuple(
-        _x_entry(conversion, index, revoked=no)
+        _x_entry(conversion, index, *look(conversion), revoked=no)
         for index, (conversion, no) in enumerate(zip(conversions, revoked, strict=True))
     )
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
@@ -117,6 +123,27 @@ def _id_at(reading: Reading, place: int | None) -> str | None:
     return None if conversion is None else conversion.conversion_id
 
 
+def flawed(results: Sequence[Read]) -> tuple[Flawed, ...]:
+    """Return what spoils the match keys of what was read, kept or refused."""
+    return tuple(
+        Flawed(index=read.index, pixel=read.pixel, event=read.event, flaw=flaw)
+        for read in results
+        for flaw in read.flaws
+    )
+
+
+def flawed_x(
+    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]]
+) -> tuple[Flawed, ...]:
+    """Return the same of a request in X's format."""
+    return tuple(
+        Flawed(
+            index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
+        )
+        for index, flaw in flaws
+    )
+
+
 def judged(entries: Sequence[Entry]) -> Mapping[tuple[str, str], int]:
     """Return how often consent came to which action by which rule, where it was looked at."""
     kept = [entry.consent for entry in entries if entry.consent is not None]
@@ -126,7 +153,7 @@ def judged(entries: Sequence[Entry]) -> Mapping[tuple[str, str], int]:
     return Counter((one.action, one.rule) for one in decided)
 
 
-def _entry(conversion: Conversion, read: Read) -> Entry:
+def _entry(conversion: Conversion, read: Read, flag: Flag | None, held: str | None) -> Entry:
     return Entry(
         index=read.index,
         key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
@@ -135,12 +162,22 @@ def _entry(conversion: Conversion, read: Read) -> Entry:
         conversion_id=conversion.conversion_id,
         body=conversion_body(conversion),
         suppressed=read.suppressed,
-        held=read.held,
+        # What is not sent needs no second reason, and its amount is nobody's concern.
+        held=None if read.suppressed is not None else read.held or held,
         consent=read.evidence,
+        kit=kit_of(conversion.identifiers),
+        flag=None if read.suppressed is not None else flag,
     )
 
 
-def _x_entry(conversion: Conversion, index: int, *, revoked: bool) -> Entry:
+def _x_entry(
+    conversion: Conversion,
+    index: int,
+    flag: Flag | None,
+    held: str | None,
+    *,
+    revoked: bool,
+) -> Entry:
     if revoked:
         conversion = msgspec.structs.replace(conversion, identifiers=Identifiers())
     return Entry(
@@ -151,6 +188,9 @@ def _x_entry(conversion: Conversion, index: int, *, revoked: bool) -> Entry:
         conversion_id=conversion.conversion_id,
         body=conversion_body(conversion),
         suppressed=REVOKED if revoked else None,
+        held=None if revoked else held,
+        kit=kit_of(conversion.identifiers),
+        flag=None if revoked else flag,
     )
 
 

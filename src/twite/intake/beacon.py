@@ -11,7 +11,7 @@ from twite.domain.errors import Malformed
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.intake.beacon_shape import BeaconContent, BeaconConversion, Message, Number, Twin, Word
-from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
+from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest, read_click
 from twite.intake.event_items import refuse_too_many
 from twite.intake.found import Found
 from twite.intake.native_amounts import is_more
@@ -154,7 +154,7 @@ def _native(
         email_sha256=one.email_sha256,
         phone=one.phone,
         phone_sha256=one.phone_sha256,
-        twclid=one.twclid or (click.id if click else None),
+        twclid=one.twclid or (in_full(click) if click else None),
         twpid=one.twpid or seen.cookies.get(BROWSER_ID),
         ip=seen.ip,
         user_agent=seen.user_agent,

@@ -72,6 +72,11 @@ def written(name: str, click: Click) -> str:
     return quote(msgspec.json.encode(said), safe="")
 
 
+def in_full(click: Click) -> str:
+    """Return a click id with when it was first seen, where that is known, for who reads it next."""
+    return written(OURS, click) if click.at else click.id
+
+
 def read_click(text: str, at: int = 0) -> Click | None:
     """Return the click of a click id in any spelling; None where it is none."""
     if not text:

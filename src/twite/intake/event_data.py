@@ -15,7 +15,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.normalize import click_id_of_url
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
-from twite.intake.clicks import BROWSER_ID, Click, clicks_of, newest, read_click
+from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest, read_click
 from twite.intake.event_consent import signals_of
 from twite.intake.event_items import content_of, items_of, refuse_too_many, worth_more, worth_of
 from twite.intake.event_names import UNKNOWN_TO_X, ignored_as, our_name
@@ -199,6 +199,6 @@ def _click(event: Event, page: str | None, visitor: Visitor) -> str | None:
     said = next((click for text in fields if (click := read_click(text)) is not None), None)
     known = said or newest(clicks_of(visitor.cookies, now=visitor.now))
     if known is not None:
-        return known.id
+        return in_full(known)
     before = first_text(event, ("page_referrer", "pageReferrer"))
     return (click_id_of_url(before) if before else None) or next(iter(fields), None)

@@ -14,9 +14,11 @@ from twite.domain.dedup import derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
 from twite.domain.identifiers import Identifiers
+from twite.domain.match import Flaw
 from twite.domain.money import currency
 from twite.domain.times import DAY, moment
 from twite.intake.native_amounts import amount_in
+from twite.intake.native_flaws import flaws_of
 from twite.intake.native_shape import Native, NativeContent
 from twite.intake.native_texts import (
     free_text,
@@ -65,6 +67,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     `conversion` is None when `faults` keep it from being one; otherwise faults are notes on
     identifiers that were left out. `suppressed` is the reason not to send it, `held` why a person
     decides, where there is one; `evidence` is what is kept of that decision, as JSON.
+    `event` is X's id, "" where it has none; `flaws` are what spoils its match keys.
     """
 
     index: int
@@ -75,6 +78,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: str | None = None
     held: str | None = None
     evidence: bytes | None = None
+    event: str = ""
+    flaws: tuple[Flaw, ...] = ()
 
 
 def read_one(given: Native, index: int, context: Context) -> Read:
@@ -101,9 +106,16 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         scrubbed = msgspec.structs.replace(scrubbed, consent=verdict.signals)
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
+    flaws = flaws_of(given, identifiers, (*faults, *notes), now=context.now)
     if faults:
         return Read(
-            index=index, pixel=pixel, scrubbed=scrubbed, conversion=None, faults=(*faults, *notes)
+            index=index,
+            pixel=pixel,
+            scrubbed=scrubbed,
+            conversion=None,
+            faults=(*faults, *notes),
+            event=event,
+            flaws=flaws,
         )
     conversion = Conversion(
         pixel=pixel,
@@ -123,7 +135,13 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         conversion = _with_id(conversion, index, context, timed=at is not None)
     if verdict is PLAIN:
         return Read(
-            index=index, pixel=pixel, scrubbed=scrubbed, conversion=conversion, faults=tuple(notes)
+            index=index,
+            pixel=pixel,
+            scrubbed=scrubbed,
+            conversion=conversion,
+            faults=tuple(notes),
+            event=event,
+            flaws=flaws,
         )
     # After the id: the same conversion keeps it, whatever is said of consent the next time.
     conversion = msgspec.structs.replace(
@@ -140,6 +158,8 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         suppressed=verdict.reason if verdict.action is Action.SUPPRESS else None,
         held=verdict.reason if verdict.action is Action.HOLD else None,
         evidence=verdict.evidence,
+        event=event,
+        flaws=() if verdict.action is Action.SUPPRESS else flaws,
     )
 
 

@@ -17,6 +17,7 @@ from twite.domain.destination import Destination
 from twite.domain.errors import Malformed
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
+from twite.domain.match import Flaw, digest_flaw, shape_of
 from twite.domain.money import amount, currency
 from twite.domain.outcome import Complaint
 from twite.domain.times import LATEST, moment
@@ -41,10 +42,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that X would take. `body` is what is kept of it."""
+    """A request that X would take. `body` is what is kept of it.
+
+    `flaws` are (place, flaw) of what spoils the match keys of its conversions.
+    """
 
     conversions: tuple[Conversion, ...]
     body: bytes
+    flaws: tuple[tuple[int, Flaw], ...] = ()
 
     def __repr__(self) -> str:
         return f"XReading(conversions={self.conversions!r}, body=<{len(self.body)} bytes>)"
@@ -74,6 +79,11 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | Re
     return XReading(
         conversions=tuple(one for one in conversions if one is not None),
         body=without_emails(_ENCODER.encode(_scrubbed(request))),
+        flaws=tuple(
+            (index, flaw)
+            for index, one in enumerate(request.conversions)
+            for flaw in _flaws(one.identifiers or [])
+        ),
     )
 
 
@@ -212,6 +222,25 @@ def _identifiers(given: list[XIdentifier], complaints: list[Complaint]) -> Ident
     if not enough:
         complaints.append(_invalid(spec.NO_IDENTIFIER, ""))
     return merged
+
+
+def _flaws(given: list[XIdentifier]) -> list[Flaw]:
+    """Return what X takes, and can match nobody by."""
+    found: list[Flaw] = []
+    for element in given:
+        for path, text in (
+            ("hashed_email", element.hashed_email),
+            ("hashed_phone_number", element.hashed_phone_number),
+        ):
+            plain = (text or "").strip()
+            if not plain:
+                continue
+            read = normalize.digest(plain, path=path)
+            if isinstance(read, Fault):
+                found.append(Flaw(code=read.code, path=path, shape=shape_of(plain)))
+            elif (flaw := digest_flaw(plain, path=path)) is not None:
+                found.append(flaw)
+    return found
 
 
 def _digest(text: str | None, parameter: str, complaints: list[Complaint]) -> str | None:

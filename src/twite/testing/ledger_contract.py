@@ -16,6 +16,7 @@ from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.desk import DeskLaws
 from twite.testing.laws.ignoring import IgnoringLaws
+from twite.testing.laws.insight import InsightLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.people import PeopleLaws
 from twite.testing.laws.recording import RecordingLaws
@@ -42,5 +43,6 @@ class LedgerContract(
     AlarmLaws,
     SightingLaws,
     ConsentLaws,
+    InsightLaws,
 ):
     """All of it."""

@@ -32,6 +32,7 @@ from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
 from twite.testing.memory_ignored import MemoryIgnored
+from twite.testing.memory_insight import MemoryInsight
 from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_people import MemoryPeople
 from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
@@ -50,7 +51,9 @@ class _Lease:
     until: int
 
 
-class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, MemoryLimits):
+class MemoryStore(
+    MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, MemoryLimits, MemoryInsight
+):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
@@ -60,6 +63,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         MemorySightings.__init__(self)
         MemoryConsents.__init__(self)
         MemoryLimits.__init__(self)
+        MemoryInsight.__init__(self)
         self.vault = MemoryVault()
         self.people = MemoryPeople()
         self.salt = salt
@@ -90,22 +94,33 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         self._note(submission)
         self._sight(submission.sightings)
         duplicates = []
+        rows = {}
+        self._submissions[submission.receipt] = submission
+        at, source = submission.received_at, submission.source
         for entry in submission.entries:
+            self._count(at, source, entry.pixel, received=1)
             counted = self._counted[submission.source, entry.pixel]
             counted["received"] += 1
             original = None if entry.suppressed else self._holder(entry.key, submission.received_at)
             if original is not None:
                 original.duplicates += 1
                 counted["duplicate"] += 1
+                self._count(at, source, entry.pixel, duplicate=1)
                 duplicates.append(entry.index)
                 continue
-            self._add(submission, entry)
+            row = self._add(submission, entry)
+            rows[entry.index] = row.id
             if entry.suppressed is not None:
                 counted["suppressed"] += 1
+                self._count(at, source, entry.pixel, suppressed=1)
+            elif entry.kit is not None:
+                self._count_kit(row, entry.kit)
         for refusal in submission.refusals:
             counted = self._counted[submission.source, refusal.pixel]
             counted["received"] += 1
             counted["rejected"] += 1
+            self._count(at, source, refusal.pixel, received=1, rejected=1)
+        self._count_flaws(submission, rows, duplicates)
         return Recorded(duplicates=tuple(duplicates))
 
     def _other_by_that_name(self, submission: Submission) -> bool:
@@ -273,7 +288,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         row = self._rows[id_]
         return row if seen_at >= at - self._window or row.state in _PENDING else None
 
-    def _add(self, submission: Submission, entry: Entry) -> None:
+    def _add(self, submission: Submission, entry: Entry) -> Row:
         self._last_id += 1
         if entry.suppressed is None:
             self._keys[entry.key] = (self._last_id, submission.received_at)
@@ -289,6 +304,7 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
             reason=entry.held or entry.suppressed,
             rested_at=submission.received_at if held else 0,
         )
+        return self._rows[self._last_id]
 
     def _in(self, *states: State) -> list[Row]:
         return [row for row in self._rows.values() if row.state in states]
@@ -322,7 +338,10 @@ class MemoryStore(MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, 
         if fate.trigger is Trigger.DELIVERED:
             row.state = after(row.state, fate.trigger)
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
+            self._count_taken(at, row)
         elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:
+            if fate.trigger is Trigger.BURIED:
+                self._count(at, row.source, row.entry.pixel, buried=1)
             rest(row, fate.trigger, reason=fate.reason, at=at)
         else:
             row.state = after(row.state, fate.trigger)

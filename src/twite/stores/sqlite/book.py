@@ -9,6 +9,7 @@ from twite.stores.sqlite import queries
 from twite.stores.sqlite.checksum import seed_of
 from twite.stores.sqlite.keys import FRESH_KEYS, Keys
 from twite.stores.sqlite.opt_outs import OptOutList
+from twite.stores.sqlite.tallies import Tally
 
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
@@ -46,6 +47,7 @@ class Book:
         self._read()
         self.keys = Keys(self.run, window=window, fresh=fresh_keys)
         self.opt_outs = OptOutList(self.run)
+        self.tally = Tally(run=self.run, add_rows=self.add_rows)
 
     @property
     def conversions(self) -> int:
@@ -58,6 +60,7 @@ class Book:
 
     def finish(self) -> None:
         """Write what belongs to the whole transaction; the commit comes next."""
+        self.tally.write()
         if self.turn != self._noted_turn:
             self.run("note_turn", turn=self.turn)
             self._noted_turn = self.turn
@@ -69,6 +72,7 @@ class Book:
     def rolled_back(self) -> None:
         """Forget what the transaction did."""
         self.keys.rolled_back()
+        self.tally.clear()
         self.opt_outs.read()
         self._read()
 

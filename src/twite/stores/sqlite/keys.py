@@ -116,6 +116,25 @@ class Keys:
         self._merge(taken=len(logged))
         return late
 
+    def take_over(self, wish: Wanted) -> int | None:
+        """Give a key to a delivery that was recorded long ago; return who holds it, if anyone.
+
+        The key goes into the table at once: the log is for new deliveries alone.
+        """
+        candidates = self._candidates([wish])
+        holder = candidates.get(wish.delivery)
+        if holder is not None and holder != wish.delivery:
+            if self._holdings(candidates)(holder, wish.at):
+                return holder
+            self._run("forget_logged_key", delivery=holder)
+        self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
+        bucket = self._buckets[wish.key[0]]
+        if wish.key in bucket:
+            self._replaced.setdefault(wish.key, bucket[wish.key])
+            self._taken.append(wish.key)
+            bucket[wish.key] = wish.delivery
+        return None
+
     def committed(self) -> None:
         """Keep what the transaction did."""
         self._taken.clear()

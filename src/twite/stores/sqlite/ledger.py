@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.submission import Entry, Recorded, Submission
+from twite.domain.times import DAY
 from twite.stores.sqlite import idempotency, ignored, sightings
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
@@ -41,6 +42,9 @@ class _Page:
         self._tally: dict[int, list[int]] = {}
         self._ignored = ignored.Tally()
         self._sightings = sightings.Seen()
+        # What spoils match keys, with the id of the first entry of its submission.
+        self._flawed: list[tuple[int, Submission]] = []
+        self._at = 0  # the latest moment at which any of them was received
         # Where each submission's ids begin, and the places of its entries.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []
@@ -66,6 +70,9 @@ class _Page:
         number = book.next_submission()
         first = book.next_conversions(len(entries))
         at = submission.received_at
+        self._at = max(self._at, at)
+        if submission.flaws:
+            self._flawed.append((first, submission))
         self._submissions += (
             number, submission.receipt, submission.source, submission.door.value, at, first,
             len(entries), submission.body,
@@ -97,6 +104,8 @@ class _Page:
         deliveries: list[object] = []
         held: list[object] = []
         consents: list[object] = []
+        flagged: list[object] = []
+        kits = book.tally.kits
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
@@ -114,11 +123,28 @@ class _Page:
                 deliveries += (id_, lane, account, at)
             if entry.consent is not None:
                 consents += (id_, entry.consent)
+            if entry.flag is not None:
+                flag = entry.flag
+                flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
+            if entry.suppressed is None and entry.kit is not None:
+                kits[at // DAY, account, lane, entry.kit] += 1
         book.add_rows("add_conversions", conversions, 7)
         book.add_rows("add_deliveries", deliveries, 4)
         book.add_rows("add_held", held, 6)
         book.add_rows("add_consents", consents, 2)
+        book.add_rows("add_flagged", flagged, 5)
         book.add_rows("add_suppressions", self._suppressions, 2)
+        self._count()
+        if self._ignored:
+            ignored.add(book, self._ignored)
+        if self._sightings:
+            sightings.add(book, self._sightings)
+        self._tally_flaws(duplicates)
+        return self._recorded(duplicates)
+
+    def _count(self) -> None:
+        """Add to what accounts have received, and to what came in this while."""
+        book = self._book
         for account, counts in self._tally.items():
             book.run(
                 "count_received",
@@ -128,11 +154,21 @@ class _Page:
                 suppressed=counts[_SUPPRESSED],
                 rejected=counts[_REJECTED],
             )
-        if self._ignored:
-            ignored.add(book, self._ignored)
-        if self._sightings:
-            sightings.add(book, self._sightings)
-        return self._recorded(duplicates)
+            book.tally.flow(self._at, account, counts)
+
+    def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
+        """Count what spoils the match keys of what is new or refused."""
+        book = self._book
+        for first, submission in self._flawed:
+            ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
+            day = submission.received_at // DAY
+            for one in submission.flaws:
+                delivery = ids.get(one.index)
+                if delivery in duplicates:
+                    continue
+                account = book.account(submission.source, one.pixel)
+                lane = book.lane(one.pixel, one.event) if one.event else 0
+                book.tally.flaw(day, account, lane, one.flaw, delivery)
 
     def _take_keys(self) -> Mapping[int, int]:
         """Take the keys; return the ids of those that another delivery holds."""

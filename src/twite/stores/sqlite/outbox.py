@@ -27,6 +27,7 @@ from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.claimable import claimable
 from twite.stores.sqlite.opt_outs import withdraw
+from twite.stores.sqlite.tallies import BURIED
 
 # What one transaction moves at most when time comes for many at once: commits go on meanwhile.
 MOST_MOVED: Final = 10_000
@@ -85,16 +86,21 @@ def settle(book: Book, settlement: Settlement) -> int:
     """Write the attempt and the next states; return how many fates came too late."""
     lease = settlement.lease
     settled = 0
+    told_at = _told_at(book, settlement)
     for fate in settlement.fates:
         if fate.trigger is Trigger.DELIVERED:
             ids = _json(fate.deliveries)
-            book.run("count_delivered", lease=lease, deliveries=ids)
+            _count_delivered(book, ids, lease=lease, at=told_at)
             settled += book.run("remove_delivered", lease=lease, deliveries=ids).rowcount
     if settlement.attempt is not None:
         _write_attempt(book, settlement.attempt, lease=lease, fates=settlement.fates)
     at = None if settlement.attempt is None else settlement.attempt.at
     for fate in settlement.fates:
         if fate.trigger is not Trigger.DELIVERED:
+            if fate.trigger is Trigger.BURIED:
+                ids = _json(fate.deliveries)
+                for account, many in book.run("leased_by", lease=lease, deliveries=ids).fetchall():
+                    book.tally.flow(told_at, account, (many,), first=BURIED)
             settled += _move(book, fate, lease=lease, at=at)
     book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
     book.run("end_lease", lease=lease)
@@ -180,6 +186,22 @@ def resume(book: Book, pixel: str) -> None:
     book.run("remove_pause", pixel=pixel)
 
 
+def _told_at(book: Book, settlement: Settlement) -> int:
+    """Return when its deliveries were tried; without an attempt, when they were claimed."""
+    if settlement.attempt is not None:
+        return settlement.attempt.at
+    row = book.run("claimed_at", lease=settlement.lease).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _count_delivered(book: Book, ids: str, *, lease: int, at: int) -> None:
+    """Add deliveries under the lease to what their accounts have delivered."""
+    for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
+        received = _Ids.decode(taken)
+        book.run("count_delivered", account=account, deliveries=len(received))
+        book.tally.delivered(at, account, received)
+
+
 def _leased(book: Book, wish: Claim, lane: int, batch: Batch) -> Batch:
     ids = _json([delivery.id for delivery in batch.deliveries])
     book.run("mark_sending", lease=batch.lease, deliveries=ids)
@@ -253,7 +275,12 @@ def _move(book: Book, fate: Fate, *, lease: int, at: int | None) -> int:
         postponed = book.run("postpone", lease=lease, deliveries=ids, due_at=fate.due_at).rowcount
         return given_up + postponed
     return book.run(
-        "rest", lease=lease, deliveries=ids, state=state.value, reason=fate.reason, at=at
+        "rest",
+        lease=lease,
+        deliveries=ids,
+        state=state.value,
+        reason=fate.reason or "",
+        at=at,
     ).rowcount
 
 

@@ -90,6 +90,7 @@ class Pruner:
         last, first, end = found
         book.run("keep_stragglers", first=first, end=end)
         book.run("empty_conversions", first=first, end=end)
+        book.run("empty_amended", first=first, end=end)
         book.run("empty_submissions", after=place.bodies, last=last)
         _note(book, msgspec.structs.replace(place, bodies=last))
         return max(1, end - first)
@@ -125,6 +126,7 @@ class Pruner:
                 book.run("forget_submissions", after=submission - 1, last=submission)
             else:
                 book.run("empty_conversions", **one)
+                book.run("empty_amended", **one)
             book.run("forget_straggler", delivery=delivery)
         # Then from the first again.
         self._straggler = rows[-1][0] if len(rows) == most else 0
@@ -202,6 +204,8 @@ def _forget(book: Book, *, first: int, end: int) -> None:
         "forget_repeated",
         "forget_discarded",
         "forget_consents",
+        "forget_flagged",
+        "forget_amended",
         "forget_conversions",
     ):
         book.run(name, **between)

@@ -273,14 +273,25 @@ VALUES (:attempt, :at, :lane, :outcome, :status, :answer, :ambiguous, :size);
 INSERT OR IGNORE INTO attempted (delivery, attempt)
 SELECT value, :attempt FROM json_each(:deliveries);
 
+-- name: taken_of
+-- When deliveries under a lease were received, as JSON by account.
+SELECT account, json_group_array(received_at) FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
+GROUP BY account;
+
+-- name: leased_by
+-- How many deliveries under a lease are whose.
+SELECT account, count(*) FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
+GROUP BY account;
+
+-- name: claimed_at
+-- When the deliveries of a lease were claimed.
+SELECT claimed_at FROM lease WHERE id = :lease;
+
 -- name: count_delivered
--- Add deliveries under a lease to what their accounts have delivered.
-UPDATE account SET delivered = delivered + settled.deliveries
-FROM (
-  SELECT account, count(*) AS deliveries FROM outbox
-  WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
-  GROUP BY account) AS settled
-WHERE settled.account = account.id;
+-- Add to what an account has delivered.
+UPDATE account SET delivered = delivered + :deliveries WHERE id = :account;
 
 -- name: remove_delivered
 -- X has them.
@@ -947,3 +958,268 @@ WHERE number < :before ORDER BY number DESC LIMIT :limit;
 -- What was done, in its order.
 SELECT number, at, who, what, subject, detail, hash FROM deed
 WHERE number > :after ORDER BY number LIMIT :limit;
+
+-- name: forget_logged_key
+-- The log has a key of an old delivery no more: another has it.
+DELETE FROM fresh_key WHERE delivery = :delivery;
+
+-- name: count_flow
+-- What came and went, added to what is known of its span.
+INSERT INTO flow (span, at, account, received, duplicate, suppressed, rejected, delivered, buried)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (span, at, account) DO UPDATE SET
+  received = received + excluded.received, duplicate = duplicate + excluded.duplicate,
+  suppressed = suppressed + excluded.suppressed, rejected = rejected + excluded.rejected,
+  delivered = delivered + excluded.delivered, buried = buried + excluded.buried;
+
+-- name: forget_flow
+-- Spans of long ago.
+DELETE FROM flow WHERE span = :span AND at < :before;
+
+-- name: count_waited
+-- How long deliveries took, added to what is known of its span.
+INSERT INTO waited (span, at, account, slot, deliveries)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (span, at, account, slot) DO UPDATE SET deliveries = deliveries + excluded.deliveries;
+
+-- name: forget_waited
+-- Spans of long ago.
+DELETE FROM waited WHERE span = :span AND at < :before;
+
+-- name: count_kits
+-- Which identifiers conversions carried, added to what is known of the day.
+INSERT INTO kit (day, account, lane, kit, conversions)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (day, account, lane, kit) DO UPDATE SET conversions = conversions + excluded.conversions;
+
+-- name: forget_kits
+-- Days of long ago.
+DELETE FROM kit WHERE day < :before;
+
+-- name: count_flaws
+-- What spoilt match keys, added to what is known of the day; the latest is the example.
+INSERT INTO flaw (day, account, lane, code, times, shape, delivery)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, account, lane, code) DO UPDATE SET
+  times = times + excluded.times, shape = excluded.shape, delivery = excluded.delivery;
+
+-- name: forget_flaws
+-- Days of long ago.
+DELETE FROM flaw WHERE day < :before;
+
+-- name: flows
+-- What came and went, span by span.
+SELECT flow.at, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
+  sum(flow.delivered), sum(flow.buried)
+FROM flow CROSS JOIN account ON account.id = flow.account
+WHERE flow.span = :span AND flow.at >= :since
+  AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR account.source = :source)
+GROUP BY flow.at ORDER BY flow.at;
+
+-- name: waits
+-- How long deliveries took, span by span and slot by slot.
+SELECT waited.at, waited.slot, sum(waited.deliveries)
+FROM waited CROSS JOIN account ON account.id = waited.account
+WHERE waited.span = :span AND waited.at >= :since
+  AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR account.source = :source)
+GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
+
+-- name: kits
+-- Which identifiers conversions carried, by event and day.
+SELECT lane.pixel, lane.event, kit.day, kit.kit, sum(kit.conversions)
+FROM kit CROSS JOIN lane ON lane.id = kit.lane CROSS JOIN account ON account.id = kit.account
+WHERE kit.day >= :since
+  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR account.source = :source)
+GROUP BY lane.pixel, lane.event, kit.day, kit.kit ORDER BY lane.pixel, lane.event, kit.day, kit.kit;
+
+-- name: flaws
+-- What spoilt match keys, by event; shape and delivery are of the latest day.
+SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times), flaw.shape,
+  flaw.delivery, max(flaw.day)
+FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
+WHERE flaw.day >= :since
+  AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR account.source = :source)
+GROUP BY account.pixel, lane.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
+
+-- name: add_flagged
+-- Amounts that are remarkable.
+INSERT INTO flagged (delivery, kind, value, currency, usual) VALUES (?, ?, ?, ?, ?);
+
+-- name: forget_flagged
+-- Remarks on conversions that are forgotten.
+DELETE FROM flagged
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flagged.delivery);
+
+-- name: forget_amended
+-- What was changed in conversions that are forgotten.
+DELETE FROM amended
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = amended.delivery);
+
+-- name: empty_amended
+-- The bodies of before go with those of after.
+UPDATE amended SET body = x''
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = amended.delivery);
+
+-- name: norms
+-- What events are usually worth.
+SELECT pixel, event, currency, seen, zeros, center, spread, first FROM norm;
+
+-- name: keep_norm
+-- What an event is usually worth has been learnt.
+INSERT INTO norm (pixel, event, currency, seen, zeros, center, spread, first)
+VALUES (:pixel, :event, :currency, :seen, :zeros, :center, :spread, :first)
+ON CONFLICT (pixel, event, currency) DO UPDATE SET seen = excluded.seen, zeros = excluded.zeros,
+  center = excluded.center, spread = excluded.spread, first = excluded.first;
+
+-- name: latest
+-- The newest conversion, and the first that is there.
+SELECT coalesce((SELECT max(id) FROM conversion), 0), coalesce((SELECT min(id) FROM conversion), 0);
+
+-- name: newest
+-- Conversions of a span of numbers by their numbers alone, the newest first.
+SELECT conversion.id FROM conversion
+JOIN lane ON lane.id = conversion.lane
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id < :before AND conversion.id >= :floor
+  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR lane.event = :event)
+  AND (:source IS NULL OR submission.source = :source)
+  AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
+  AND (:state IS NULL OR :state = CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END)
+ORDER BY conversion.id DESC LIMIT :limit;
+
+-- name: unsettled_before
+-- How many of the deliveries before one are looked through, and the first of them.
+SELECT count(*), min(id) FROM (
+  SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit);
+
+-- name: newest_unsettled
+-- The same among deliveries that are not settled.
+SELECT outbox.id FROM outbox
+CROSS JOIN lane ON lane.id = outbox.lane CROSS JOIN account ON account.id = outbox.account
+WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.state = :state
+  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR lane.event = :event)
+  AND (:source IS NULL OR account.source = :source)
+  AND (:reason IS NULL OR outbox.reason = :reason)
+ORDER BY outbox.id DESC LIMIT :limit;
+
+-- name: flagged_before
+-- How many of the remarks before one are looked through, and the first of them.
+SELECT count(*), min(delivery) FROM (
+  SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
+  ORDER BY delivery DESC LIMIT :limit);
+
+-- name: newest_flagged
+-- The same among those whose amounts are remarkable. `reason` is the kind of the remark.
+SELECT flagged.delivery FROM flagged
+CROSS JOIN conversion ON conversion.id = flagged.delivery
+CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN submission ON submission.id = conversion.submission
+WHERE flagged.delivery < :before AND flagged.delivery >= :floor
+  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR lane.event = :event)
+  AND (:source IS NULL OR submission.source = :source)
+  AND (:reason IS NULL OR flagged.kind = :reason)
+ORDER BY flagged.delivery DESC LIMIT :limit;
+
+-- name: glimpses
+-- Conversions, each as a line, the newest first.
+SELECT
+  conversion.id, submission.received_at, lane.pixel, lane.event,
+  CAST(conversion.conversion_id AS TEXT), submission.source, submission.door,
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed),
+  CAST(conversion.body AS BLOB), flagged.kind, flagged.value, flagged.currency, flagged.usual
+FROM conversion
+JOIN lane ON lane.id = conversion.lane
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+ORDER BY conversion.id DESC;
+
+-- name: submission_from
+-- When the first submission from a number on was received, and where its conversions begin.
+SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LIMIT 1;
+
+-- name: last_submission
+-- The highest number of a submission.
+SELECT coalesce(max(id), 0) FROM submission;
+
+-- name: origin
+-- The submission that a conversion came with, and what is remarkable about its amount.
+SELECT submission.door, CAST(submission.body AS BLOB), submission.refusals,
+  conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
+FROM conversion JOIN submission ON submission.id = conversion.submission
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+WHERE conversion.id = :delivery;
+
+-- name: amended
+-- What people have changed in a conversion.
+SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
+
+-- name: next_heap
+-- The next reason for which deliveries of a lane rest.
+SELECT reason FROM outbox INDEXED BY rested_for
+WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason > :after
+ORDER BY reason LIMIT 1;
+
+-- name: measure_heap
+-- How many deliveries rest for a reason, since when, and whether X may have some.
+SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
+  SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
+  LIMIT :limit);
+
+-- name: heap
+-- Deliveries that rest for a reason, by their numbers.
+SELECT id FROM outbox INDEXED BY rested_for
+WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
+  AND id > :after
+ORDER BY id LIMIT :limit;
+
+-- name: resting_among
+-- Those of some deliveries that rest.
+SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
+WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead')
+  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+ORDER BY outbox.id;
+
+-- name: to_amend
+-- A dead or held conversion as it is.
+SELECT conversion.lane, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
+  outbox.received_at, CAST(conversion.body AS BLOB)
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead');
+
+-- name: note_amended
+-- What it was.
+INSERT OR REPLACE INTO amended (delivery, at, lane, body, note)
+VALUES (:delivery, :at, :lane, :body, :note);
+
+-- name: amend_conversion
+-- What it is from now on.
+UPDATE conversion SET lane = :lane, body = :body, checksum = :checksum WHERE id = :delivery;
+
+-- name: amend_delivery
+-- Its lane is another.
+UPDATE outbox SET lane = :lane WHERE id = :delivery;

@@ -21,31 +21,31 @@ def life(
     connection: sqlite3.Connection, *, pixel: str, events: Sequence[str], conversion_id: str
 ) -> list[Life]:
     """Return the lives under a conversion id, found by the dedup key of each event."""
-    with _view(connection):
+    with view(connection):
         keys = b"".join([dedup_key(pixel, event, conversion_id) for event in events])
         places = msgspec.json.encode(list(range(len(events)))).decode()
         found = connection.execute(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
         ).fetchall()
-        return _lives(connection, [delivery for _, delivery in found if delivery is not None])
+        return lives(connection, [delivery for _, delivery in found if delivery is not None])
 
 
 def submission(connection: sqlite3.Connection, receipt: str) -> list[Life]:
     """Return the lives of what a submission brought."""
-    with _view(connection):
+    with view(connection):
         found = connection.execute(
             query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
         ).fetchall()
-        return _lives(connection, [delivery for (delivery,) in found])
+        return lives(connection, [delivery for (delivery,) in found])
 
 
 def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) -> list[Life]:
     """Return dead and held deliveries, the latest first."""
-    with _view(connection):
+    with view(connection):
         found = connection.execute(
             query("resting_deliveries"), {"pixel": pixel, "limit": limit}
         ).fetchall()
-        return _lives(connection, [delivery for (delivery,) in found])
+        return lives(connection, [delivery for (delivery,) in found])
 
 
 def accounts(connection: sqlite3.Connection) -> list[Account]:
@@ -88,7 +88,8 @@ def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple
 
 
 @contextmanager
-def _view(connection: sqlite3.Connection) -> Iterator[None]:
+def view(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read in one consistent view."""
     connection.execute("BEGIN")
     try:
         yield
@@ -96,7 +97,7 @@ def _view(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Life]:
+def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Life]:
     """Return lives in the order of the ids; what is damaged is shown without its body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)

@@ -26,6 +26,7 @@ from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer
 from twite.stores.sqlite.consent_rows import ConsentRows
 from twite.stores.sqlite.damage import final, is_final
+from twite.stores.sqlite.insight_rows import InsightRows
 from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.lock import OwnerLock
 from twite.stores.sqlite.mark import MarkKeeper
@@ -42,7 +43,7 @@ _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 
 
-class SQLiteStore(ConsentRows):
+class SQLiteStore(ConsentRows, InsightRows):
     """The owner of a database file: Ledger, Outbox, Records and Desk in one."""
 
     def __init__(

@@ -14,6 +14,8 @@ from twite.domain.delivery import (
 )
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
+from twite.gateway.guards import Norms
+from twite.gateway.inspect import Glances, Heaps, Mender, Tallies
 from twite.gateway.outlook import Alarms, Outlook
 from twite.gateway.people import People
 from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
@@ -26,7 +28,21 @@ EVENT: Final = "o8z6k"
 FAR: Final = NOW + 1_000 * HOUR
 
 
-class Store(Ledger, Depot, Records, Desk, Outlook, Alarms, Sightings, Protocol):
+class Store(
+    Ledger,
+    Depot,
+    Records,
+    Desk,
+    Outlook,
+    Alarms,
+    Sightings,
+    Tallies,
+    Glances,
+    Heaps,
+    Mender,
+    Norms,
+    Protocol,
+):
     """What a store is: four views of one thing, a vault, and people."""
 
     @property

@@ -1,0 +1,237 @@
+"""What a conversion can be matched by, and what spoils it: counted, never kept in the raw."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from enum import IntFlag
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.fault import CODES
+from twite.domain.identifiers import Identifiers
+from twite.domain.normalize import PLACEHOLDERS
+from twite.domain.times import DAY
+
+# X's longest window after a click. [doc WEB, web_event_tags]
+STALE_AFTER: Final = 30 * DAY
+# The longest example that is kept, of shapes alone.
+LONGEST_SHAPE: Final = 48
+
+
+class Kit(IntFlag):
+    """The identifiers that a conversion carries."""
+
+    CLICK = 1
+    EMAIL = 2
+    PHONE = 4
+    IP = 8
+    AGENT = 16
+    BROWSER = 32
+
+
+PAIR: Final = Kit.IP | Kit.AGENT
+# What X can match by alone: IP and user agent only together. [doc WEB]
+KEYS: Final[Mapping[str, Kit]] = MappingProxyType(
+    {"click id": Kit.CLICK, "email": Kit.EMAIL, "phone": Kit.PHONE, "IP and user agent": PAIR}
+)
+
+# What spoils a match key beyond the faults that keep one from being read: what it means, and what
+# to do about it.
+FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "click_stale": (
+            "the click is older than 30 days, X's longest window",
+            "nothing to mend: X does not count it for that click, an email or phone may match",
+        ),
+        "double_hash": (
+            "a hash of a hash: it matches nobody",
+            "hash once, or send the address itself in `email` and let Twite do it",
+        ),
+        "email_placeholder": (
+            "an address that stands for no person, such as noreply@ or one at example.com",
+            "leave `email` out where the buyer gave none, instead of filling it in",
+        ),
+        "email_unusable": (
+            CODES["email_unusable"],
+            "look at the form that it comes from: let the browser check it (type=email)",
+        ),
+        "hash_of_nothing": (
+            CODES["hash_of_nothing"],
+            "do not hash an empty field: leave it out",
+        ),
+        "identifier_missing": (
+            CODES["identifier_missing"],
+            "submit what the order knows of the buyer: an email or a phone number",
+        ),
+        "ip_private": (
+            CODES["ip_private"],
+            "trust your proxy (server.trusted_proxies), or submit the buyer's own address as `ip`",
+        ),
+        "ip_unusable": (CODES["ip_unusable"], "submit one address, without port, as `ip`"),
+        "not_sha256": (
+            CODES["not_sha256"],
+            "send SHA-256 in 64 hexadecimal digits, or the address itself in `email`",
+        ),
+        "phone_needs_region": (
+            CODES["phone_needs_region"],
+            'give the source a region, as in region = "GB", or submit + and the country code',
+        ),
+        "phone_unusable": (
+            CODES["phone_unusable"],
+            "look at the form that it comes from; a number needs its country code, or a region",
+        ),
+        "twclid_unusable": (
+            CODES["twclid_unusable"],
+            "pass on the value of `twclid` in the landing address, unhashed",
+        ),
+        "twpid_unusable": (CODES["twpid_unusable"], "pass the cookie _twpid on as it is"),
+        "upper_case_hash": (
+            "a hash in capital letters: X documents small ones. Twite has mended it",
+            "print hashes in small letters, for those who read them without Twite",
+        ),
+        "user_agent_unusable": (
+            CODES["user_agent_unusable"],
+            "pass the browser's own User-Agent on, not your server's",
+        ),
+    }
+)
+
+_NOBODY: Final = frozenset(
+    {
+        "admin", "anonymous", "anon", "customer", "donotreply", "do-not-reply", "dummy", "fake",
+        "guest", "invalid", "no-reply", "no_reply", "nobody", "noemail", "nomail", "noreply",
+        "none", "null", "na", "test", "tester", "testing", "undefined", "unknown", "user",
+    }
+)  # fmt: skip
+# RFC 2606: no mail is ever delivered there.
+_RESERVED: Final = re.compile(
+    r"(?:.*\.)?(?:example\.(?:com|net|org|edu)|example|test|invalid|localhost)", re.ASCII
+)
+# The commonest letter of a digest says nothing, so of shapes only the kinds remain.
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_DIGIT: Final = re.compile(r"\d")
+_SHAPED: Final = re.compile(r"[^xX9@.+()\-_ ]")
+
+
+class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One match key that is spoilt. `shape` is how it is written, with no character of it kept."""
+
+    code: str
+    path: str
+    shape: str = ""
+
+
+def kit_of(identifiers: Identifiers) -> int:
+    """Return the Kit of identifiers, as a number."""
+    return (
+        (identifiers.click_id is not None)
+        | (identifiers.email is not None) << 1
+        | (identifiers.phone is not None) << 2
+        | (identifiers.ip is not None) << 3
+        | (identifiers.user_agent is not None) << 4
+        | (identifiers.browser_id is not None) << 5
+    )
+
+
+def keys_in(kit: int) -> int:
+    """Count what X can match by in a kit: of four."""
+    return sum(kit & needed == needed for needed in KEYS.values())
+
+
+def shape_of(text: str) -> str:
+    """Show how something is written: letters as x, capitals as X, digits as 9, what is odd as ?."""
+    cut = text[:LONGEST_SHAPE]
+    drawn = _DIGIT.sub("9", _LETTER.sub(lambda m: "X" if m[0].isupper() else "x", cut))
+    return _SHAPED.sub("?", drawn) + ("…" if len(text) > LONGEST_SHAPE else "")
+
+
+def is_placeholder(email: str) -> bool:
+    """Return whether an address stands for no person."""
+    local, at, host = email.strip().lower().rpartition("@")
+    if not at:
+        return email.strip().lower() in PLACEHOLDERS
+    return local.partition("+")[0] in _NOBODY or bool(_RESERVED.fullmatch(host))
+
+
+def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
+    """Return what spoils a digest that was submitted as one.
+
+    `raw` is what it should be of, as its canonical form, where that was submitted too.
+    """
+    plain = text.strip()
+    lower = plain.lower()
+    if lower in _DOUBLE_OF_NOTHING or (raw is not None and lower == _twice(raw)):
+        return Flaw(code="double_hash", path=path, shape=shape_of(plain))
+    if plain != lower:
+        return Flaw(code="upper_case_hash", path=path, shape=shape_of(plain))
+    return None
+
+
+def stale(clicked_at: int, *, now: int) -> bool:
+    """Return whether a click is beyond X's longest window."""
+    return 0 < clicked_at < now - STALE_AFTER
+
+
+def _twice(text: str) -> str:
+    once = hashlib.sha256(text.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(once.encode()).hexdigest()
+
+
+_DOUBLE_OF_NOTHING: Final = frozenset(map(_twice, PLACEHOLDERS))
+
+
+class KitCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions of an event carried a kit on a day (whole days since 1970)."""
+
+    pixel: str
+    event: str
+    day: int
+    kit: int
+    conversions: int
+
+
+class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a flaw came, with the shape and the delivery of the latest.
+
+    `event` is "" where the conversion named none that is known; `delivery` is None where it was
+    refused.
+    """
+
+    pixel: str
+    event: str
+    code: str
+    times: int
+    shape: str
+    delivery: int | None
+
+
+class Matching(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions of an event have which keys: of `conversions`."""
+
+    conversions: int = 0
+    click: int = 0
+    email: int = 0
+    phone: int = 0
+    pair: int = 0
+    two: int = 0
+    one_short: int = 0  # those with exactly one key
+
+    @property
+    def share(self) -> float:
+        """The part that has two keys or more, from 0 to 1."""
+        return self.two / self.conversions if self.conversions else 0.0
+
+
+def matching(counts: Iterable[KitCount]) -> Matching:
+    """Add kits up."""
+    sums = dict.fromkeys(Matching.__struct_fields__, 0)
+    for one in counts:
+        keys = keys_in(one.kit)
+        sums["conversions"] += one.conversions
+        for name, needed in zip(("click", "email", "phone", "pair"), KEYS.values(), strict=True):
+            sums[name] += one.conversions * (one.kit & needed == needed)
+        sums["two"] += one.conversions * (keys > 1)
+        sums["one_short"] += one.conversions * (keys == 1)
+    return Matching(**sums)

@@ -1,0 +1,118 @@
+"""Guards: what an event is usually worth, and what becomes of an amount that is far from it.
+
+Deciding is pure and in memory: it never waits, and never keeps anything out. What was learnt is
+written down now and then; what a crash takes with it is learnt again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from twite.domain.conversion import Conversion
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import SECOND
+from twite.domain.value_guard import MEANING, Flag, Guard, Norm, Remarkable, learnt, remarkable
+from twite.gateway.entries import Look
+from twite.gateway.ports import Clock
+
+KEEP_EVERY: Final = 30 * SECOND
+# Whoever posts to the X-shaped route may name any event: what is remembered must have an end.
+MOST_NORMS: Final = 10_000
+HELD_FOR: Final = "value guard"
+
+
+class Norms(Protocol):
+    """What the ledger remembers of what events are usually worth."""
+
+    async def norms(self) -> Sequence[Norm]:
+        """Return all of them."""
+        ...
+
+    async def keep_norms(self, norms: Sequence[Norm]) -> None:
+        """Write some down, each in the place of what was known."""
+        ...
+
+
+class Guards:
+    """Looks at amounts. `sources` and `pixels` say what becomes of remarkable ones.
+
+    A source's own word goes before its pixel's; without either, they are flagged.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Guard | None] | None = None,
+        pixels: Mapping[str, Guard] | None = None,
+        norms: Iterable[Norm] = (),
+    ) -> None:
+        self._sources = sources or {}
+        self._pixels = pixels or {}
+        self._norms: dict[tuple[str, str], dict[str, Norm]] = {}
+        self._many = 0
+        self._changed: set[tuple[str, str, str]] = set()
+        for norm in norms:
+            self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
+            self._many += 1
+
+    def look(self, source: str) -> Look:
+        """Return what looks at the conversions of a source."""
+        said = self._sources.get(source)
+        norms, pixels = self._norms, self._pixels
+
+        def look(conversion: Conversion) -> tuple[Flag | None, str | None]:
+            if conversion.value is None or conversion.currency is None:
+                return _NOTHING
+            own = norms.get((conversion.pixel, conversion.event))
+            if own is None:
+                return _NOTHING
+            guard = said or pixels.get(conversion.pixel, Guard.FLAG)
+            if guard is Guard.OFF:
+                return _NOTHING
+            flag = remarkable(own, value=conversion.value, currency=conversion.currency)
+            if flag is None or guard is not Guard.HOLD:
+                return flag, None
+            return flag, f"{HELD_FOR}: {MEANING[Remarkable(flag.kind)][0]}"
+
+        return look
+
+    def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
+        """Learn from what was kept."""
+        said = self._sources.get(source)
+        for one in conversions:
+            if one is None or one.value is None or one.currency is None:
+                continue
+            if (said or self._pixels.get(one.pixel, Guard.FLAG)) is Guard.OFF:
+                continue
+            own = self._norms.get((one.pixel, one.event), {})
+            norm = own.get(one.currency)
+            if norm is None:
+                if self._many >= MOST_NORMS:
+                    continue
+                self._many += 1
+                self._norms[one.pixel, one.event] = own
+                norm = Norm(pixel=one.pixel, event=one.event, currency=one.currency)
+            own[one.currency] = learnt(norm, one.value)
+            self._changed.add((one.pixel, one.event, one.currency))
+
+    async def keep(self, norms: Norms) -> None:
+        """Write down what has changed. What cannot be written now is with the next."""
+        changed, self._changed = self._changed, set()
+        try:
+            await norms.keep_norms(
+                [self._norms[pixel, event][currency] for pixel, event, currency in sorted(changed)]
+            )
+        except LedgerUnavailable:
+            self._changed |= changed
+            raise
+
+    async def run(self, norms: Norms, clock: Clock) -> None:
+        """Write down what has changed, again and again, until cancelled."""
+        while True:
+            await clock.sleep(KEEP_EVERY)
+            if self._changed:
+                with suppress(LedgerUnavailable):
+                    await self.keep(norms)
+
+
+_NOTHING: Final = (None, None)

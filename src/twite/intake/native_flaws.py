@@ -1,0 +1,41 @@
+"""What spoils the match keys of a conversion in our own format, as it was written."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from twite.domain.fault import Fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.match import FLAWS, Flaw, digest_flaw, is_placeholder, shape_of, stale
+from twite.intake.native_shape import Native
+
+_OUR_COOKIE: Final = "1."
+
+
+def flaws_of(
+    given: Native, identifiers: Identifiers, faults: Iterable[Fault], *, now: int
+) -> tuple[Flaw, ...]:
+    """Return the flaws; `faults` are those found on the way, notes included."""
+    found = [
+        Flaw(code=one.code, path=one.path, shape=_shape(given, one.path))
+        for one in faults
+        if one.code in FLAWS
+    ]
+    if given.email_sha256 is not None and identifiers.email is not None:
+        flaw = digest_flaw(given.email_sha256, path="email_sha256", raw=given.email)
+        found += [] if flaw is None else [flaw]
+    elif identifiers.email is not None and given.email is not None and is_placeholder(given.email):
+        found.append(Flaw(code="email_placeholder", path="email", shape=shape_of(given.email)))
+    if given.phone_sha256 is not None and identifiers.phone is not None:
+        flaw = digest_flaw(given.phone_sha256, path="phone_sha256", raw=given.phone)
+        found += [] if flaw is None else [flaw]
+    if given.twclid is not None and given.twclid.startswith(_OUR_COOKIE):
+        at = given.twclid.split(".", 2)[1]
+        if at.isascii() and at.isdigit() and len(at) <= 15 and stale(int(at), now=now):
+            found.append(Flaw(code="click_stale", path="twclid"))
+    return tuple(found)
+
+
+def _shape(given: Native, path: str) -> str:
+    """Show how a field is written. What is no match key at all has no shape."""
+    text = getattr(given, path, None) if path else None
+    return shape_of(text) if isinstance(text, str) else ""

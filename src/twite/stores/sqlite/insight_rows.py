@@ -1,0 +1,148 @@
+"""The part of a store that the console looks at, and what a person mends there."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from twite.domain.account import Life
+from twite.domain.dedup import dedup_key
+from twite.domain.match import FlawCount, KitCount
+from twite.domain.tally import Flow, Waits
+from twite.domain.value_guard import Norm
+from twite.gateway.inspect import Amendment, Heap, Look, Origin, Scope, Sight
+from twite.stores.sqlite import desk, glances, tallies
+from twite.stores.sqlite.book import Book
+from twite.stores.sqlite.checksum import checksum
+from twite.stores.sqlite.keys import Wanted
+from twite.stores.sqlite.queries import query
+from twite.stores.sqlite.reader import SQLiteReader
+from twite.stores.sqlite.writer import Writer
+
+HAS_ANOTHER = "another conversion has this event and conversion id already"
+NOT_AT_REST = "it is neither dead nor held any more"
+
+
+class InsightRows:
+    """For a store to inherit; see twite.gateway.inspect and twite.gateway.guards."""
+
+    _writer: Writer
+    _reader: SQLiteReader
+
+    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
+        return await self._reader.read(partial(tallies.flows, scope=scope, span=span, since=since))
+
+    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
+        return await self._reader.read(partial(tallies.waits, scope=scope, span=span, since=since))
+
+    async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
+        return await self._reader.read(partial(tallies.kits, scope=scope, since=since))
+
+    async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:
+        return await self._reader.read(partial(tallies.flaws, scope=scope, since=since))
+
+    async def newest(self, look: Look) -> Sight:
+        return await self._reader.read(partial(glances.newest, look=look))
+
+    async def flagged(self, look: Look) -> Sight:
+        return await self._reader.read(partial(glances.flagged, look=look))
+
+    async def number_at(self, at: int) -> int:
+        return await self._reader.read(partial(glances.number_at, at=at))
+
+    async def origin(self, delivery: int, scope: Scope) -> Origin | None:
+        return await self._reader.read(partial(glances.origin, delivery=delivery, scope=scope))
+
+    async def heaps(self, scope: Scope) -> Sequence[Heap]:
+        return await self._reader.read(partial(glances.heaps, scope=scope))
+
+    async def heap(
+        self, scope: Scope, heap: Heap, *, after: int = 0, limit: int = 100
+    ) -> Sequence[Life]:
+        return await self._reader.read(
+            partial(glances.heap, scope=scope, which=heap, after=after, limit=limit)
+        )
+
+    async def resting_among(self, scope: Scope, deliveries: Sequence[int]) -> Sequence[Life]:
+        return await self._reader.read(
+            partial(glances.resting_among, scope=scope, deliveries=deliveries)
+        )
+
+    async def amend(
+        self, amendments: Sequence[Amendment], *, now: int, note: str
+    ) -> Mapping[int, str]:
+        return await self._writer.submit_act(
+            lambda book: _amend(book, amendments, now=now, note=note)
+        )
+
+    async def norms(self) -> Sequence[Norm]:
+        return await self._reader.read(
+            lambda connection: [
+                Norm(
+                    pixel=pixel,
+                    event=event,
+                    currency=currency,
+                    seen=seen,
+                    zeros=zeros,
+                    center=center,
+                    spread=spread,
+                    first=tuple(msgspec.json.decode(first, type=list[float])),
+                )
+                for pixel, event, currency, seen, zeros, center, spread, first in (
+                    connection.execute(query("norms"))
+                )
+            ]
+        )
+
+    async def keep_norms(self, norms: Sequence[Norm]) -> None:
+        def act(book: Book) -> None:
+            for norm in norms:
+                values = msgspec.structs.asdict(norm)
+                book.run(
+                    "keep_norm",
+                    **values | {"first": msgspec.json.encode(norm.first).decode()},
+                )
+
+        await self._writer.submit_act(act)
+
+
+def _amend(book: Book, amendments: Sequence[Amendment], *, now: int, note: str) -> dict[int, str]:
+    """Put bodies in the place of others, and queue their deliveries; return what could not be."""
+    refused: dict[int, str] = {}
+    done: list[int] = []
+    for one in amendments:
+        why = _amended(book, one, now=now, note=note)
+        if why is None:
+            done.append(one.delivery)
+        else:
+            refused[one.delivery] = why
+    desk.replay(book, done, now=now)
+    return refused
+
+
+def _amended(book: Book, one: Amendment, *, now: int, note: str) -> str | None:
+    row = book.run("to_amend", delivery=one.delivery).fetchone()
+    if row is None:
+        return NOT_AT_REST
+    before, pixel, event, conversion_id, received_at, body = row
+    if one.event != event:
+        key = dedup_key(pixel, one.event, conversion_id)
+        if book.keys.take_over(Wanted(key, one.delivery, now)) is not None:
+            return HAS_ANOTHER
+    lane = book.lane(pixel, one.event)
+    book.run("note_amended", delivery=one.delivery, at=now, lane=before, body=body, note=note)
+    book.run(
+        "amend_conversion",
+        delivery=one.delivery,
+        lane=lane,
+        body=one.body,
+        checksum=checksum(
+            book.seeds[lane],
+            delivery=one.delivery,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=one.body,
+        ),
+    )
+    book.run("amend_delivery", delivery=one.delivery, lane=lane)
+    return None

@@ -1,0 +1,149 @@
+"""What is counted while it happens: in memory for one transaction, then in a few statements."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.match import Flaw, FlawCount, KitCount
+from twite.domain.tally import KEPT, KEPT_DAYS, Flow, Waits, slot_of
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.inspect import Scope
+from twite.stores.sqlite.queries import query
+
+RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, BURIED = range(6)
+_NONE: Final = (0,) * 6
+
+
+class Run(Protocol):
+    """Runs a named statement."""
+
+    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+
+
+class AddRows(Protocol):
+    """Writes flattened rows."""
+
+    def __call__(self, name: str, rows: Sequence[object], width: int) -> None: ...
+
+
+class Tally:
+    """Used by the writer's thread alone, inside one transaction after the other."""
+
+    def __init__(self, *, run: Run, add_rows: AddRows) -> None:
+        self._run = run
+        self._add_rows = add_rows
+        # By (minute, account); (minute, account, slot); (day, account, lane, kit or code).
+        self._flows: dict[tuple[int, int], list[int]] = {}
+        self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
+        self.kits: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        self._flaws: dict[tuple[int, int, int, str], tuple[int, str, int | None]] = {}
+        self._cleared = 0  # the hour in which old ones were last forgotten
+
+    def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
+        """Count at a moment; `counts` are those from `first` on."""
+        key = at // MINUTE, account
+        sums = self._flows.get(key)
+        if sums is None:
+            sums = self._flows[key] = list(_NONE)
+        for place, many in enumerate(counts, first):
+            sums[place] += many
+
+    def delivered(self, at: int, account: int, received: Sequence[int]) -> None:
+        """Count deliveries that X took, by when they were received."""
+        self.flow(at, account, (len(received),), first=DELIVERED)
+        minute = at // MINUTE
+        for one in received:
+            self._waits[minute, account, slot_of(at - one)] += 1
+
+    def flaw(self, day: int, account: int, lane: int, flaw: Flaw, delivery: int | None) -> None:
+        """Count a flaw."""
+        key = day, account, lane, flaw.code
+        times = self._flaws.get(key, (0,))[0]
+        self._flaws[key] = times + 1, flaw.shape, delivery
+
+    def write(self) -> None:
+        """Write what was counted; the commit comes next."""
+        if self._flows:
+            self._write_flows()
+        if self._waits:
+            rows: list[object] = []
+            for (minute, account, slot), many in self._waits.items():
+                for span in (MINUTE, HOUR):
+                    rows += (span, minute * MINUTE // span * span, account, slot, many)
+            self._add_rows("count_waited", rows, 5)
+        if self.kits:
+            flat = [part for key, many in self.kits.items() for part in (*key, many)]
+            self._add_rows("count_kits", flat, 5)
+        if self._flaws:
+            parts = [part for key, told in self._flaws.items() for part in (*key, *told)]
+            self._add_rows("count_flaws", parts, 7)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self._flows.clear()
+        self._waits.clear()
+        self.kits.clear()
+        self._flaws.clear()
+
+    def _write_flows(self) -> None:
+        rows: list[object] = []
+        for (minute, account), counts in self._flows.items():
+            for span in (MINUTE, HOUR):
+                rows += (span, minute * MINUTE // span * span, account, *counts)
+        self._add_rows("count_flow", rows, 9)
+        hour = max(minute for minute, _ in self._flows) * MINUTE // HOUR
+        if hour > self._cleared:
+            self._cleared = hour
+            for span, kept in KEPT.items():
+                self._run("forget_flow", span=span, before=hour * HOUR - kept)
+                self._run("forget_waited", span=span, before=hour * HOUR - kept)
+            oldest = hour * HOUR // DAY - KEPT_DAYS
+            self._run("forget_kits", before=oldest)
+            self._run("forget_flaws", before=oldest)
+
+
+def flows(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Flow]:
+    """Return what came and went, span by span."""
+    names = Flow.__struct_fields__
+    values = _scoped(scope) | {"span": span, "since": since}
+    return [
+        Flow(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("flows"), values)
+    ]
+
+
+def waits(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Waits]:
+    """Return how long deliveries took, span by span."""
+    values = _scoped(scope) | {"span": span, "since": since}
+    found: dict[int, dict[int, int]] = {}
+    for at, slot, many in connection.execute(query("waits"), values):
+        found.setdefault(at, {})[slot] = many
+    return [Waits(at=at, slots=slots) for at, slots in found.items()]
+
+
+def kits(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[KitCount]:
+    """Return which identifiers conversions carried, from a day on."""
+    names = KitCount.__struct_fields__
+    return [
+        KitCount(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("kits"), _scoped(scope) | {"since": since})
+    ]
+
+
+def flaws(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[FlawCount]:
+    """Return what spoilt match keys, from a day on, the commonest first."""
+    return [
+        FlawCount(pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery)
+        for pixel, event, code, times, shape, delivery, _ in connection.execute(
+            query("flaws"), _scoped(scope) | {"since": since}
+        )
+    ]
+
+
+def _scoped(scope: Scope) -> dict[str, object]:
+    pixels = None if scope.seen is None else msgspec.json.encode(sorted(scope.seen)).decode()
+    return {"pixels": pixels, "source": scope.source}

@@ -1,0 +1,291 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What the console looks at, and what a person mends."""
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import State
+from twite.domain.match import Flaw, FlawCount, Kit, KitCount
+from twite.domain.submission import Flawed
+from twite.domain.tally import Flow, Waits, slot_of
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.value_guard import Flag, Norm
+from twite.gateway.inspect import Amendment, Glimpse, Heap, Look, Scope
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    EVENT,
+    PIXEL,
+    Store,
+    balanced,
+    bury,
+    claim,
+    deliver,
+    delivered,
+    ids,
+    lives,
+    record,
+    settle,
+    sweep,
+)
+
+EVERYTHING = Scope()
+OTHERS = Scope(pixels=frozenset({"p2"}))
+MINUTE_OF_NOW = NOW // MINUTE * MINUTE
+SPOILT = Flaw(code="phone_unusable", path="phone", shape="999")
+REMARK = Flag(kind="outlier", value="4990.00", currency="EUR", usual="49.90 EUR")
+
+
+class TallyLaws:
+    async def test_what_comes_and_goes_is_counted_by_minute_and_hour(self, store: Store) -> None:
+        await deliver(store, "order-1")
+        await record(store, "order-1", receipt="r2", at=NOW + 1)
+        await bury(store, "order-2")
+
+        flow = Flow(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, buried=1)
+        assert list(await store.flows(EVERYTHING, span=MINUTE, since=0)) == [flow]
+        hour = msgspec.structs.replace(flow, at=NOW // HOUR * HOUR)
+        assert list(await store.flows(EVERYTHING, span=HOUR, since=0)) == [hour]
+
+    async def test_flows_of_other_pixels_are_not_told(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2", pixel="p2")
+
+        (flow,) = await store.flows(OTHERS, span=MINUTE, since=0)
+
+        assert flow.received == 1
+
+    async def test_how_long_a_delivery_took_is_counted(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
+
+        waits = list(await store.waits(EVERYTHING, span=MINUTE, since=0))
+
+        assert waits == [Waits(at=(NOW + 1_500) // MINUTE * MINUTE, slots={slot_of(1_500): 1})]
+
+    async def test_kits_are_counted_by_day(self, store: Store) -> None:
+        kit = int(Kit.CLICK | Kit.EMAIL)
+        entry = msgspec.structs.replace(an_entry("order-1"), kit=kit)
+        await store.record(a_submission(entry))
+        await store.record(a_submission(entry, receipt="r2"))
+
+        kits = list(await store.kits(EVERYTHING, since=0))
+
+        assert kits == [KitCount(pixel=PIXEL, event=EVENT, day=NOW // DAY, kit=kit, conversions=1)]
+
+    async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
+        flaws = (
+            Flawed(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT),
+            Flawed(index=1, pixel=PIXEL, event="", flaw=SPOILT),
+        )
+        submission = a_submission(an_entry("order-1"), receipt="r1")
+        await store.record(msgspec.structs.replace(submission, flaws=flaws))
+        (life,) = await lives(store, "order-1")
+
+        found = list(await store.flaws(EVERYTHING, since=0))
+
+        told = FlawCount(
+            pixel=PIXEL, event="", code=SPOILT.code, times=1, shape=SPOILT.shape, delivery=None
+        )
+        assert found == [
+            told,
+            msgspec.structs.replace(told, event=EVENT, delivery=life.delivery),
+        ]
+        assert list(await store.flaws(OTHERS, since=0)) == []
+
+
+class GlanceLaws:
+    async def test_the_newest_come_first_and_the_next_page_goes_on(self, store: Store) -> None:
+        for number in range(5):
+            await record(store, f"order-{number}", receipt=f"r{number}")
+
+        first = await store.newest(Look(limit=3))
+        second = await store.newest(Look(limit=3, before=first.back_to))
+
+        assert _named(first.glimpses) == ["order-4", "order-3", "order-2"]
+        assert _named(second.glimpses) == ["order-1", "order-0"]
+        assert second.back_to is None
+
+    @pytest.mark.parametrize(
+        ("look", "found"),
+        [
+            (Look(scope=Scope(pixel="p2")), ["elsewhere"]),
+            (Look(scope=OTHERS), ["elsewhere"]),
+            (Look(scope=Scope(pixel=PIXEL, pixels=frozenset({"p2"}))), []),
+            (Look(scope=Scope(source="nobody")), []),
+            (Look(event="other"), []),
+            (Look(state=State.DELIVERED), ["done"]),
+            (Look(state=State.DEAD, reason="refused"), ["dead"]),
+            (Look(state=State.QUEUED), ["elsewhere"]),
+            (Look(reason="no consent"), ["not sent"]),
+        ],
+    )
+    async def test_what_is_wanted_is_found(
+        self, store: Store, look: Look, found: list[str]
+    ) -> None:
+        await deliver(store, "done")
+        await bury(store, "dead")
+        await record(store, "elsewhere", receipt="r3", pixel="p2")
+        suppressed = an_entry("not sent", suppressed="no consent")
+        await store.record(a_submission(suppressed, receipt="r4"))
+
+        sight = await store.newest(look)
+
+        assert _named(sight.glimpses) == found
+
+    async def test_what_has_come_since_is_told(self, store: Store) -> None:
+        await record(store, "order-1")
+        latest = (await store.newest(Look())).latest
+        await record(store, "order-2", receipt="r2")
+
+        sight = await store.newest(Look(after=latest))
+
+        assert _named(sight.glimpses) == ["order-2"]
+
+    async def test_a_moment_has_its_number(self, store: Store) -> None:
+        for number in range(8):
+            await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+
+        before = await store.number_at(NOW + 3)
+
+        sight = await store.newest(Look(before=before, limit=1))
+        assert _named(sight.glimpses) == ["order-2"]
+
+    async def test_a_conversion_has_its_origin(self, store: Store) -> None:
+        submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
+        await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
+        (life,) = await lives(store, "order-1")
+
+        origin = await store.origin(life.delivery, EVERYTHING)
+
+        assert origin is not None
+        assert (origin.life, origin.door, origin.place) == (life, "native", 1)
+        assert origin.body == b'{"conversions":[]}'
+        assert await store.origin(life.delivery, OTHERS) is None
+
+    async def test_remarkable_amounts_are_found(self, store: Store) -> None:
+        await record(store, "order-1")
+        entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
+        await store.record(a_submission(entry, receipt="r2"))
+
+        (glimpse,) = (await store.flagged(Look())).glimpses
+
+        assert (glimpse.conversion_id, glimpse.flag) == ("order-2", REMARK)
+        assert (await store.flagged(Look(scope=OTHERS))).glimpses == ()
+        assert (await store.flagged(Look(reason="zero"))).glimpses == ()
+
+    async def test_what_is_usual_is_kept(self, store: Store) -> None:
+        norm = Norm(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
+        await store.keep_norms([norm])
+        learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())
+        await store.keep_norms([learnt])
+
+        assert list(await store.norms()) == [learnt]
+
+
+class HeapLaws:
+    async def test_what_rests_is_in_heaps_by_its_reason(self, store: Store) -> None:
+        await bury(store, "order-1", at=NOW + 1)
+        await bury(store, "order-2", at=NOW + 2)
+        await _hold(store, "order-3")
+
+        heaps = list(await store.heaps(EVERYTHING))
+
+        assert [(heap.state, heap.deliveries, heap.ambiguous) for heap in heaps] == [
+            (State.DEAD, 2, False),
+            (State.HELD, 1, True),
+        ]
+        assert heaps[0] == Heap(
+            pixel=PIXEL,
+            event=EVENT,
+            state=State.DEAD,
+            reason="refused",
+            deliveries=2,
+            first_at=NOW + 1,
+            last_at=NOW + 2,
+        )
+        assert list(await store.heaps(OTHERS)) == []
+
+    async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
+        dead = [await bury(store, f"order-{number}") for number in range(3)]
+        (heap,) = await store.heaps(EVERYTHING)
+
+        first = await store.heap(EVERYTHING, heap, limit=2)
+        rest = await store.heap(EVERYTHING, heap, after=first[-1].delivery)
+
+        assert [life.delivery for life in (*first, *rest)] == dead
+        assert list(await store.heap(OTHERS, heap)) == []
+
+    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        await deliver(store, "order-2")
+        (done,) = await lives(store, "order-2")
+
+        which = [dead, done.delivery, 999]
+
+        assert [one.delivery for one in await store.resting_among(EVERYTHING, which)] == [dead]
+        assert list(await store.resting_among(OTHERS, which)) == []
+
+    async def test_an_amended_delivery_is_sent_as_amended(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        amendment = Amendment(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
+
+        refused = await store.amend([amendment], now=NOW + 5, note="another event")
+
+        batch = await claim(store, now=NOW + 5)
+        assert refused == {}
+        assert (batch.event, ids(batch)) == ("o8z6m", ["order-1"])
+        assert batch.deliveries[0].body == amendment.body
+        origin = await store.origin(dead, EVERYTHING)
+        assert origin is not None
+        assert origin.amended == ((NOW + 5, "another event"),)
+        await settle(store, batch, "delivered", delivered(batch))
+        await balanced(store)
+
+    async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        amendment = Amendment(delivery=dead, event="o8z6m", body=b"{}")
+        await store.amend([amendment], now=NOW, note="another event")
+
+        again = await store.record(a_submission(an_entry("order-1", event="o8z6m"), receipt="r2"))
+
+        assert again.duplicates == (0,)
+
+    async def test_two_conversions_never_have_one_key(self, store: Store) -> None:
+        other = an_entry("order-1", event="o8z6m")
+        await store.record(a_submission(other, receipt="r0"))
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch))
+        dead = await bury(store, "order-1")
+
+        refused = await store.amend(
+            [Amendment(delivery=dead, event="o8z6m", body=b"{}")], now=NOW, note="another event"
+        )
+
+        assert list(refused) == [dead]
+        (still,) = await store.resting_among(EVERYTHING, [dead])
+        assert still.state is State.DEAD
+
+    async def test_only_what_rests_is_amended(self, store: Store) -> None:
+        await record(store, "order-1")
+        (queued,) = await lives(store, "order-1")
+
+        refused = await store.amend(
+            [Amendment(delivery=queued.delivery, event=EVENT, body=b"{}")], now=NOW, note=""
+        )
+
+        assert list(refused) == [queued.delivery]
+
+
+class InsightLaws(TallyLaws, GlanceLaws, HeapLaws):
+    """All of it."""
+
+
+def _named(glimpses: tuple[Glimpse, ...]) -> list[str]:
+    return [one.conversion_id for one in glimpses]
+
+
+async def _hold(store: Store, conversion_id: str) -> None:
+    await record(store, conversion_id, receipt=f"r-{conversion_id}")
+    await claim(store, lease_until=NOW + 10)
+    await sweep(store, now=NOW + 11, ambiguous_before=NOW + HOUR)

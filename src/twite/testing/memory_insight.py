@@ -1,0 +1,264 @@
+"""What the console looks at, and what a person mends there, in memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from twite.domain.account import Life
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import State, Trigger, after
+from twite.domain.match import FlawCount, KitCount
+from twite.domain.submission import Submission
+from twite.domain.tally import Flow, Waits, slot_of
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.value_guard import Norm
+from twite.gateway.inspect import (
+    COUNTED,
+    LOOKED_THROUGH,
+    MOST_HEAPS,
+    Amendment,
+    Glimpse,
+    Heap,
+    Look,
+    Origin,
+    Scope,
+    Sight,
+)
+from twite.testing.memory_row import Row
+
+_RESTING = (State.DEAD, State.HELD)
+
+
+class MemoryInsight:
+    """Counts as it goes, and keeps what came. Rows are the store's own."""
+
+    _rows: dict[int, Row]
+    _keys: dict[bytes, tuple[int, int]]
+
+    def __init__(self) -> None:
+        # By (span, at, source, pixel).
+        self._flows: dict[tuple[int, int, str, str], Counter[str]] = {}
+        self._waits: dict[tuple[int, int, str, str], Counter[int]] = {}
+        self._kits: Counter[tuple[str, str, str, int, int]] = Counter()
+        # By (source, pixel, event, day, code): how often, the latest shape and delivery.
+        self._flaws: dict[tuple[str, str, str, int, str], tuple[int, str, int | None]] = {}
+        self._norms: dict[tuple[str, str, str], Norm] = {}
+        self._submissions: dict[str, Submission] = {}
+        self._amended: dict[int, list[tuple[int, str]]] = {}
+
+    def _life(self, row: Row) -> Life:
+        raise NotImplementedError
+
+    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
+        sums: dict[int, Counter[str]] = {}
+        for (its, at, source, pixel), counts in self._flows.items():
+            if its == span and at >= since and _meant(scope, source, pixel):
+                sums.setdefault(at, Counter()).update(counts)
+        return [Flow(at=at, **counts) for at, counts in sorted(sums.items())]
+
+    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
+        sums: dict[int, Counter[int]] = {}
+        for (its, at, source, pixel), slots in self._waits.items():
+            if its == span and at >= since and _meant(scope, source, pixel):
+                sums.setdefault(at, Counter()).update(slots)
+        return [Waits(at=at, slots=dict(slots)) for at, slots in sorted(sums.items())]
+
+    async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
+        sums: Counter[tuple[str, str, int, int]] = Counter()
+        for (source, pixel, event, day, kit), many in self._kits.items():
+            if day >= since and _meant(scope, source, pixel):
+                sums[pixel, event, day, kit] += many
+        return [
+            KitCount(pixel=pixel, event=event, day=day, kit=kit, conversions=many)
+            for (pixel, event, day, kit), many in sorted(sums.items())
+        ]
+
+    async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:
+        sums: dict[tuple[str, str, str], tuple[int, str, int | None]] = {}
+        for (source, pixel, event, day, code), (times, shape, delivery) in sorted(
+            self._flaws.items(), key=lambda item: item[0][3]
+        ):
+            if day >= since and _meant(scope, source, pixel):
+                before = sums.get((pixel, event, code), (0,))[0]
+                sums[pixel, event, code] = before + times, shape, delivery
+        found = [
+            FlawCount(
+                pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery
+            )
+            for (pixel, event, code), (times, shape, delivery) in sums.items()
+        ]
+        return sorted(found, key=lambda one: (-one.times, one.pixel, one.event, one.code))
+
+    async def newest(self, look: Look) -> Sight:
+        return self._seen_of(look, self._rows.values())
+
+    async def flagged(self, look: Look) -> Sight:
+        rows = [row for row in self._rows.values() if row.entry.flag is not None]
+        kinds = [
+            row
+            for row in rows
+            if look.reason is None or (row.entry.flag and row.entry.flag.kind == look.reason)
+        ]
+        return self._seen_of(msgspec.structs.replace(look, reason=None, state=None), kinds)
+
+    async def number_at(self, at: int) -> int:
+        later = [row.id for row in self._rows.values() if row.received_at >= at]
+        return min(later, default=max(self._rows, default=0) + 1)
+
+    async def origin(self, delivery: int, scope: Scope) -> Origin | None:
+        row = self._rows.get(delivery)
+        if row is None or not scope.shows(row.entry.pixel):
+            return None
+        submission = self._submissions[row.receipt]
+        return Origin(
+            life=self._life(row),
+            door=submission.door.value,
+            body=submission.body,
+            place=row.entry.index,
+            flag=row.entry.flag,
+            amended=tuple(self._amended.get(delivery, ())),
+        )
+
+    async def heaps(self, scope: Scope) -> Sequence[Heap]:
+        found: dict[tuple[str, str, State, str], list[Row]] = {}
+        for row in self._rows.values():
+            if row.state in _RESTING and scope.shows(row.entry.pixel):
+                key = row.entry.pixel, row.entry.event, row.state, row.reason or ""
+                found.setdefault(key, []).append(row)
+        heaps = [
+            Heap(
+                pixel=pixel,
+                event=event,
+                state=state,
+                reason=reason,
+                deliveries=min(len(rows), COUNTED),
+                first_at=min(row.rested_at for row in rows),
+                last_at=max(row.rested_at for row in rows),
+                ambiguous=any(row.ambiguous_since is not None for row in rows),
+            )
+            for (pixel, event, state, reason), rows in found.items()
+        ]
+        heaps.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
+        return heaps[:MOST_HEAPS]
+
+    async def heap(
+        self, scope: Scope, heap: Heap, *, after: int = 0, limit: int = 100
+    ) -> Sequence[Life]:
+        meant = heap.pixel, heap.event, heap.state, heap.reason
+        rows = [
+            row
+            for row in self._rows.values()
+            if (row.entry.pixel, row.entry.event, row.state, row.reason or "") == meant
+            and row.id > after
+            and scope.shows(row.entry.pixel)
+        ]
+        return [self._life(row) for row in rows[:limit]]
+
+    async def resting_among(self, scope: Scope, deliveries: Sequence[int]) -> Sequence[Life]:
+        return [
+            self._life(row)
+            for row in self._rows.values()
+            if row.id in deliveries and row.state in _RESTING and scope.shows(row.entry.pixel)
+        ]
+
+    async def amend(
+        self, amendments: Sequence[Amendment], *, now: int, note: str
+    ) -> Mapping[int, str]:
+        refused: dict[int, str] = {}
+        for one in amendments:
+            row = self._rows.get(one.delivery)
+            if row is None or row.state not in _RESTING:
+                refused[one.delivery] = "it is neither dead nor held any more"
+                continue
+            key = dedup_key(row.entry.pixel, one.event, row.entry.conversion_id)
+            holder = self._keys.get(key, (row.id, 0))[0]
+            if holder != row.id:
+                refused[one.delivery] = (
+                    "another conversion has this event and conversion id already"
+                )
+                continue
+            self._keys[key] = row.id, now
+            row.entry = msgspec.structs.replace(row.entry, event=one.event, body=one.body, key=key)
+            row.state = after(row.state, Trigger.REPLAYED)
+            row.reason = row.due_at = row.ambiguous_since = None
+            row.replayed_at = now
+            self._amended.setdefault(row.id, []).append((now, note))
+        return refused
+
+    async def norms(self) -> Sequence[Norm]:
+        return list(self._norms.values())
+
+    async def keep_norms(self, norms: Sequence[Norm]) -> None:
+        for norm in norms:
+            self._norms[norm.pixel, norm.event, norm.currency] = norm
+
+    def _seen_of(self, look: Look, rows: Iterable[Row]) -> Sight:
+        last = max(self._rows, default=0)
+        before = last + 1 if look.before is None else look.before
+        begin = max(look.after + 1, before - LOOKED_THROUGH, min(self._rows, default=1))
+        wanted = [
+            row
+            for row in sorted(rows, key=lambda row: -row.id)
+            if begin <= row.id < before and _wanted(look, row)
+        ][: look.limit]
+        ended = begin == max(look.after + 1, min(self._rows, default=1))
+        back_to = wanted[-1].id if len(wanted) == look.limit else None if ended else begin
+        return Sight(
+            glimpses=tuple(self._glimpse(row) for row in wanted), back_to=back_to, latest=last
+        )
+
+    def _glimpse(self, row: Row) -> Glimpse:
+        return Glimpse(
+            delivery=row.id,
+            received_at=row.received_at,
+            pixel=row.entry.pixel,
+            event=row.entry.event,
+            conversion_id=row.entry.conversion_id,
+            source=row.source,
+            door=self._submissions[row.receipt].door.value,
+            state=row.state,
+            reason=row.reason,
+            body=row.entry.body,
+            flag=row.entry.flag,
+        )
+
+    def _count(self, at: int, source: str, pixel: str, **counts: int) -> None:
+        for span in (MINUTE, HOUR):
+            sums = self._flows.setdefault((span, at // span * span, source, pixel), Counter())
+            sums.update(counts)
+
+    def _count_taken(self, at: int, row: Row) -> None:
+        self._count(at, row.source, row.entry.pixel, delivered=1)
+        for span in (MINUTE, HOUR):
+            key = span, at // span * span, row.source, row.entry.pixel
+            self._waits.setdefault(key, Counter())[slot_of(at - row.received_at)] += 1
+
+    def _count_kit(self, row: Row, kit: int) -> None:
+        entry = row.entry
+        day = row.received_at // DAY
+        self._kits[row.source, entry.pixel, entry.event, day, kit] += 1
+
+    def _count_flaws(
+        self, submission: Submission, rows: Mapping[int, int], duplicates: Sequence[int]
+    ) -> None:
+        day = submission.received_at // DAY
+        for one in submission.flaws:
+            if one.index in duplicates:
+                continue
+            key = submission.source, one.pixel, one.event, day, one.flaw.code
+            times = self._flaws.get(key, (0,))[0]
+            self._flaws[key] = times + 1, one.flaw.shape, rows.get(one.index)
+
+
+def _meant(scope: Scope, source: str, pixel: str) -> bool:
+    return scope.shows(pixel) and scope.source in (None, source)
+
+
+def _wanted(look: Look, row: Row) -> bool:
+    return (
+        _meant(look.scope, row.source, row.entry.pixel)
+        and look.event in (None, row.entry.event)
+        and look.state in (None, row.state)
+        and look.reason in (None, row.reason)
+    )
