@@ -1,0 +1,96 @@
+"""What a conversion can be matched by, and what spoils it."""
+
+import hashlib
+
+import pytest
+
+from twite.domain.identifiers import Identifiers
+from twite.domain.match import (
+    Flaw,
+    Kit,
+    KitCount,
+    Matching,
+    digest_flaw,
+    is_placeholder,
+    keys_in,
+    kit_of,
+    matching,
+    shape_of,
+)
+
+
+def _hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "kit", "keys"),
+    [
+        (Identifiers(), Kit(0), 0),
+        (Identifiers(click_id="c", email="e"), Kit.CLICK | Kit.EMAIL, 2),
+        (Identifiers(ip="192.0.2.1"), Kit.IP, 0),
+        (Identifiers(phone="p", ip="i", user_agent="u"), Kit.PHONE | Kit.IP | Kit.AGENT, 2),
+        (Identifiers(browser_id="b", email="e"), Kit.BROWSER | Kit.EMAIL, 1),
+    ],
+)
+def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, kit, keys):
+    assert (kit_of(identifiers), keys_in(kit)) == (kit, keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("+44 20 7946 0958", "+99 99 9999 9999"),
+        ("Shopper(at)example", "Xxxxxxx(xx)xxxxxxx"),
+        ("<script>\u202e=1", "?xxxxxx???9"),
+        ("9" * 60, "9" * 48 + "…"),
+        ("Ünïcödé\u0663", "Xxxxxxx9"),
+    ],
+)
+def test_a_shape_keeps_no_character_of_what_it_shows(text, shape):
+    assert shape_of(text) == shape
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["noreply@shop.example", "x@example.com", "buyer@mail.test", "GUEST+1@shop.de", "undefined"],
+)
+def test_addresses_of_nobody_are_placeholders(email):
+    assert is_placeholder(email)
+
+
+@pytest.mark.parametrize("email", ["anna@shop.de", "testa@shop.de", "x@myexample.com"])
+def test_addresses_of_people_are_none(email):
+    assert not is_placeholder(email)
+
+
+@pytest.mark.parametrize(
+    ("text", "raw", "code"),
+    [
+        (_hash(_hash("")), None, "double_hash"),
+        (_hash(_hash("undefined")), None, "double_hash"),
+        (_hash(_hash("anna@shop.de")), "Anna@shop.de ", "double_hash"),
+        (_hash("anna@shop.de").upper(), None, "upper_case_hash"),
+    ],
+)
+def test_a_spoilt_hash_is_recognised(text, raw, code):
+    flaw = digest_flaw(text, path="email_sha256", raw=raw)
+
+    assert isinstance(flaw, Flaw)
+    assert (flaw.code, flaw.path) == (code, "email_sha256")
+
+
+def test_a_good_hash_has_no_flaw():
+    assert digest_flaw(_hash("anna@shop.de"), path="email_sha256", raw="anna@shop.de") is None
+
+
+def test_kits_add_up():
+    counts = [
+        KitCount(pixel="p", event="e", day=1, kit=int(Kit.CLICK), conversions=3),
+        KitCount(pixel="p", event="e", day=2, kit=int(Kit.CLICK | Kit.EMAIL), conversions=1),
+    ]
+
+    whole = matching(counts)
+
+    assert whole == Matching(conversions=4, click=4, email=1, two=1, one_short=3)
+    assert whole.share == 0.25

@@ -1,0 +1,108 @@
+"""Amounts that are not what an event's amounts usually are."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.domain.value_guard import LEAST_SEEN, Norm, Remarkable, learnt, remarkable
+
+
+def _norm(amounts, currency="EUR"):
+    norm = Norm(pixel="o8z6j", event="o8z6k", currency=currency)
+    for amount in amounts:
+        norm = learnt(norm, amount)
+    return norm
+
+
+def _orders(many, *, middle=50, seed=1):
+    chance = random.Random(seed)
+    return [f"{middle * 2 ** chance.uniform(-1, 1):.2f}" for _ in range(many)]
+
+
+def _kind(norms, value, currency="EUR"):
+    flag = remarkable({one.currency: one for one in norms}, value=value, currency=currency)
+    return None if flag is None else flag.kind
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("49.90", None),
+        ("99.00", None),
+        ("250.00", None),
+        ("0.00", Remarkable.ZERO),
+        ("4990.00", Remarkable.MINOR_UNITS),
+        # Minor units are whole.
+        ("4990.50", Remarkable.OUTLIER),
+        ("0.49", Remarkable.OUTLIER),
+        ("1000000.00", Remarkable.OUTLIER),
+    ],
+)
+def test_an_amount_is_judged_by_what_is_usual(value, kind):
+    assert _kind([_norm(_orders(200))], value) == kind
+
+
+def test_a_shop_with_one_price_tells_minor_units_too():
+    assert _kind([_norm(["49.90"] * 100)], "4990.00") == Remarkable.MINOR_UNITS
+
+
+def test_yen_have_no_minor_units():
+    assert _kind([_norm(_orders(100, middle=5_000), "JPY")], "500000", "JPY") == Remarkable.OUTLIER
+
+
+def test_a_dinar_has_a_thousand():
+    norm = _norm(_orders(100), "KWD")
+
+    assert _kind([norm], "50000", "KWD") == Remarkable.MINOR_UNITS
+
+
+def test_nothing_is_said_before_enough_was_seen():
+    assert _kind([_norm(_orders(LEAST_SEEN - 1))], "1000000.00") is None
+
+
+def test_zero_is_not_remarkable_where_it_is_usual():
+    norm = _norm([*_orders(90), *["0.00"] * 10])
+
+    assert _kind([norm], "0.00") is None
+
+
+def test_another_currency_is_remarkable_until_it_was_seen_a_few_times():
+    euros = _norm(_orders(100))
+
+    before = _kind([euros], "49.90", "USD")
+    after = _kind([euros, _norm(_orders(5), "USD")], "49.90", "USD")
+
+    assert (before, after) == (Remarkable.CURRENCY, None)
+
+
+def test_a_thousand_wild_amounts_move_the_usual_only_slowly():
+    norm = _norm(_orders(500))
+
+    for _ in range(20):
+        norm = learnt(norm, "9999999.00")
+
+    assert _kind([norm], "9999999.00") == Remarkable.OUTLIER
+    assert _kind([norm], "49.90") is None
+
+
+def test_new_prices_are_learnt():
+    norm = _norm([*_orders(300), *_orders(3_000, middle=2_000)])
+
+    assert _kind([norm], "2000.00") is None
+
+
+def test_the_flag_says_what_is_usual():
+    flag = remarkable({"EUR": _norm(["49.90"] * 50)}, value="0.00", currency="EUR")
+
+    assert flag is not None
+    assert flag.usual == "49.90 EUR"
+
+
+@given(st.lists(st.decimals(0, 10**15, places=2), max_size=80))
+def test_whatever_comes_is_learnt(amounts):
+    norm = _norm([f"{amount:.2f}" for amount in amounts])
+
+    assert norm.seen == len(amounts)
+    assert remarkable({"EUR": norm}, value="1.00", currency="EUR") is None or norm.known
