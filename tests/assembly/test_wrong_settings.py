@@ -17,7 +17,8 @@ CHANGES = [
     (
         "account =",
         "colour =",
-        "pixel[0].colour: unknown key. Known here: id, events, auth, account, on_ambiguous",
+        "pixel[0].colour: unknown key. "
+        "Known here: id, events, auth, account, on_ambiguous, value_guard",
     ),
     (
         "pixel_token =",
