@@ -17,8 +17,10 @@ CHANGES = [
     (
         "account =",
         "colour =",
-        "pixel[0].colour: unknown key. "
-        "Known here: id, events, auth, account, on_ambiguous, value_guard",
+        (
+            "pixel[0].colour: unknown key. "
+            "Known here: id, events, auth, account, on_ambiguous, value_guard"
+        ),
     ),
     (
         "pixel_token =",
