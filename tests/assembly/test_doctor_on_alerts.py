@@ -2,8 +2,8 @@ import msgspec
 from written import GOOD, read
 
 from twite.assembly.doctor.alerts import alerts
-from twite.assembly.doctor.finding import Finding, Light
 from twite.domain.alert import Alert, Kind, Phase
+from twite.gateway.findings import Finding, Light
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
 

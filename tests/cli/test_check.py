@@ -24,19 +24,23 @@ def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulat
     shown = "\n".join(line for line in shown.splitlines() if " disk: " not in line)
     assert shown.startswith(
         f"ok    settings: {path} is well formed\n"
-        "ok    credentials: pixel o8z6j: a pixel token is there; only a first delivery can try it\n"
-        "ok    events: pixel o8z6j: purchase → o8z6k, sign_up → o8z6m\n"
+        "ok    key: there is none: credentials are not stored, only read from the settings\n"
         "ok    sources: shop: servers with its key → pixel o8z6j\n"
     )
     assert (
         "ok    store: SQLite N\n"
         f"ok    store: {tmp_path}/twite.db is not there yet; twite serve makes it\n"
+        f"ok    DNS: {x_emulator.url} is 127.0.0.1\n"
         f"ok    X: {x_emulator.url} answers\n"
         "ok    clock: this clock and X's agree within 30 s\n"
+        "ok    credentials: pixel o8z6j: the pixel token: X does not refuse them; that it takes "
+        "them cannot be known before the first conversion\n"
+        "ok    events: pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k), sign_up → o8z6m "
+        "(tw-o8z6j-o8z6m); X lets only OAuth look them up\n"
         "ok    address: 127.0.0.1:0 is free to listen on\n"
     ) in shown
     assert shown.endswith(" 0 in the way.")
-    assert x_emulator.received()["entries"] == []
+    assert x_emulator.counted()["pixels"] == {}
 
 
 def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
@@ -46,8 +50,8 @@ def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
     assert command("check", "--config", str(path)) == (
         1,
         (
-            "FAIL  settings: pixel[0].events.purchase: 'o8z6j' is the pixel's own id, which X "
-            "refuses as an event\n"
+            f"FAIL  settings: {path}, line 8, column 12, pixel[0].events.purchase: 'o8z6j' is the "
+            "pixel's own id, which X refuses as an event\n"
             "        The gateway would not start.\n"
             "        → Copy the id of the event from the Events Manager.\n"
             "0 in order, 0 to look at, 1 in the way.\n"
@@ -73,10 +77,13 @@ def test_a_missing_credential_does_not_hide_the_rest(command, tmp_path, monkeypa
 
     assert code == 1
     assert lines_of(out, "FAIL") == [
-        "settings: pixel[0].auth.pixel_token: the environment variable 'X_PIXEL_TOKEN' is not set",
+        (
+            f"settings: {path}, line 7, column 10, pixel[0].auth.pixel_token: the environment "
+            "variable 'X_PIXEL_TOKEN' is not set"
+        ),
         "X: http://127.0.0.1:1 cannot be reached: connection refused",
     ]
-    assert "credentials" not in out
+    assert "  credentials:" not in out
 
 
 def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path):
@@ -158,10 +165,9 @@ def test_a_public_address_that_browsers_would_refuse_is_red(command, tmp_path):
     assert "public address: http://127.0.0.1:1 is http, and pages are https" in lines_of(
         out, "FAIL"
     )
-    assert lines_of(out, "warn")[-2:] == [
-        "public address: http://127.0.0.1:1 is not on the domain of https://shop.example",
-        "public address: http://127.0.0.1:1 cannot be reached from here: connection refused",
-    ]
+    assert lines_of(out, "warn")[-1] == (
+        "public address: http://127.0.0.1:1 cannot be reached from here: connection refused"
+    )
 
 
 def test_findings_are_json_for_programs(command, tmp_path):
@@ -180,5 +186,7 @@ def test_findings_are_json_for_programs(command, tmp_path):
                 "Nothing is lost, but nothing is delivered: conversions wait in the store."
             ),
             "cure": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
+            "line": 0,
+            "column": 0,
         }
     ]

@@ -49,7 +49,7 @@ def test_the_example_of_the_page_can_be_loaded(tmp_path):
 def section_of(command: str) -> str:
     page = (REFERENCE / "commands.md").read_text()
     sections = dict(
-        re.findall(r"^## twite (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        re.findall(r"^## twite ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     )
     return sections.get(command, "")
 
@@ -57,7 +57,7 @@ def section_of(command: str) -> str:
 def test_every_command_has_a_section_and_no_other_has():
     page = (REFERENCE / "commands.md").read_text()
 
-    assert re.findall(r"^## twite (\w+)$", page, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## twite ([\w-]+)$", page, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

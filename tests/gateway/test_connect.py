@@ -1,7 +1,7 @@
 """Signing in to X, from the first word to the stored credentials, against the emulator."""
 
 import pytest
-from sign_in_stage import ACCOUNT, APP, CALLBACK, House, answer_the_page
+from sign_in_stage import ACCOUNT, APP, House
 
 from twite.domain.destination import App, PixelToken
 from twite.domain.errors import RefusedByX, SettingsError
@@ -9,6 +9,7 @@ from twite.domain.secret import Secret
 from twite.gateway.access import Access
 from twite.gateway.connect import PATIENCE, Connect
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
+from x_page import CALLBACK, answer_the_page
 
 OTHER_ROLE = {"id": "370773112", "roles": {ACCOUNT: ["ANALYST"]}}
 NO_ROLE = {"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}

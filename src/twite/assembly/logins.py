@@ -89,20 +89,16 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
         return await given(settings, Strongroom(vault=_Looking(records), seal=seal))
 
 
-@asynccontextmanager
-async def open_connect(settings: Settings) -> AsyncIterator[Connect]:
-    """Sign in from a command: into the store, or through the gateway that owns it.
+def connect_alone(settings: Settings) -> Connect:
+    """Return who signs people in from a command: into the store, or through its gateway.
 
-    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    What it does then also raises StoreUnusable, and StoreInUse where the store's owner does not say
+    how to reach it.
     """
     seal = _seal(settings)
-    if seal is None:
-        # It says so itself when it is asked to do something.
-        yield connect(settings, None, clock=SystemClock())
-        return
-    async with open_vault(settings) as vault:
-        logins = Logins(Strongroom(vault=vault, seal=seal))
-        yield connect(settings, logins, clock=SystemClock())
+    # Without a key, it says so itself when it is asked to do something.
+    logins = None if seal is None else Logins(Strongroom(vault=_Shut(settings), seal=seal))
+    return connect(settings, logins, clock=SystemClock())
 
 
 @asynccontextmanager
@@ -139,6 +135,25 @@ async def reseal(settings: Settings) -> int:
         if isinstance(vault, _Desk):
             return await vault.desk.reseal()
         return len(await Strongroom(vault=vault, seal=seal).all(""))
+
+
+class _Shut:
+    """A vault that is opened for each act: a person at X's page keeps no store from others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def put(self, name: str, sealed: bytes) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.put(name, sealed)
+
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        async with open_vault(self._settings) as vault:
+            return await vault.sealed(prefix)
+
+    async def forget(self, name: str) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.forget(name)
 
 
 class _Looking:

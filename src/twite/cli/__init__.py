@@ -33,6 +33,9 @@ COMMANDS: Final = MappingProxyType(
         "demo": "Watch it work: gateway, X emulator and a small shop on this machine.",
         "init": "Write a commented twite.toml and a key for your servers.",
         "check": "The doctor: is everything in place for conversions to reach X?",
+        "login": "Sign in to X for a pixel, or store its pixel token.",
+        "logout": "Forget what is stored of a pixel's credentials.",
+        "rotate-key": "Seal what is stored with a new key.",
         "serve": "Run the gateway.",
         "emulate": "Run the X emulator alone.",
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
@@ -50,7 +53,8 @@ COMMANDS: Final = MappingProxyType(
         "overlap": "Do X's pixel and the gateway name the same conversions alike?",
     }
 )
-_FILES: Final = MappingProxyType({"import": "import_container"})  # Python keeps the word
+# What Python does not take as the name of a module.
+_FILES: Final = MappingProxyType({"import": "import_container", "rotate-key": "rotate_key"})
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 

@@ -4,15 +4,21 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.doctor import Finding, Light, examine
+from twite.assembly.doctor import Canary, Finding, Light, examine
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, text
 
 EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
+Sing = Annotated[
+    str | None,
+    typer.Option(
+        "--canary", metavar="EVENT", help="Send one conversion of this event.", show_default=False
+    ),
+]
 _SIGNS: Final = {
     Light.GREEN: ("ok  ", "green"),
     Light.AMBER: ("warn", "yellow"),
@@ -25,9 +31,19 @@ def register(app: typer.Typer) -> None:
     app.command("check", help=text("check", check, EXAMPLE))(check)
 
 
-def check(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Exits 1 when something is red. It changes nothing, and sends X no credentials."""
-    findings = asyncio.run(_findings(config, quiet=as_json))
+def check(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    canary: Sing = None,
+    pixel: Pixel = None,
+    as_json: Json = False,
+) -> None:
+    """Exits 1 when something is red. It changes nothing, and asks X only what counts nothing.
+
+    A canary is a real conversion, of nobody: through the running gateway to X, which counts it.
+    """
+    sing = None if canary is None else Canary(event=canary, pixel=pixel)
+    findings = asyncio.run(_findings(config, sing, quiet=as_json))
     counts = Counter(finding.light for finding in findings)
     if as_json:
         printing.print_json({"ok": not counts[Light.RED], "findings": findings})
@@ -40,9 +56,9 @@ def check(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-async def _findings(config: Path, *, quiet: bool) -> list[Finding]:
+async def _findings(config: Path, sing: Canary | None, *, quiet: bool) -> list[Finding]:
     findings = []
-    async for finding in examine(config, os.environ):
+    async for finding in examine(config, os.environ, sing=sing):
         findings.append(finding)
         if not quiet:
             _print(finding)

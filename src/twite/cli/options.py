@@ -38,3 +38,14 @@ def known_pixel(found: Settings, pixel: str | None) -> None:
         raise typer.BadParameter(
             f"no such pixel in {found.path}. There is: {there}", param_hint="--pixel"
         )
+
+
+def one_pixel(found: Settings, pixel: str | None) -> str:
+    """Return the pixel that is meant: the only one, where none is named."""
+    known = [one.pixel for one in found.destinations()]
+    if pixel is None and len(known) != 1:
+        raise typer.BadParameter(
+            f"say for which pixel. There is: {', '.join(known) or 'none'}", param_hint="--pixel"
+        )
+    known_pixel(found, pixel)
+    return known[0] if pixel is None else pixel

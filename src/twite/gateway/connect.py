@@ -31,6 +31,7 @@ from twite.x.inquiry import Refusal, Why
 PATIENCE: Final = 15 * MINUTE
 MOST_UNDER_WAY: Final = 100
 _LONGEST_PIN: Final = 64
+_NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 
 
 class KeepsCredentials(Protocol):
@@ -100,7 +101,7 @@ class Connect:
         Raises RefusedByX, XUnanswering; SettingsError where there is no app, key or such pixel.
         """
         self._must_keep()
-        self._known(pixel)
+        self._must_be_used(pixel, OAUTH)
         app, oauth_url = self._app(), self._ask.address.oauth_url
         make = partial(sign_in.begin, app, oauth_url=oauth_url, callback=callback)
         requested = await self._ask.ask(
@@ -140,7 +141,7 @@ class Connect:
     async def paste(self, pixel: str, token: PixelToken) -> Connected:
         """Store a pixel token, unless X refuses it. Raises as finish_by_callback does."""
         keeper = self._must_keep()
-        access = await self._checked(self._known(pixel), token)
+        access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
         await keeper.keep_pixel_token(pixel, token)
         return Connected(pixel=pixel, kind=PIXEL_TOKEN, access=access)
 
@@ -213,6 +214,18 @@ class Connect:
         found = self._destinations.get(pixel)
         if found is None:
             raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+        return found
+
+    def _must_be_used(self, pixel: str, kind: str) -> Destination:
+        """Return the pixel, unless the settings name credentials of that kind, which go first."""
+        found = self._known(pixel)
+        sort = OAuthKeys if kind == OAUTH else PixelToken
+        if any(isinstance(one, sort) for one in (found.credentials, found.fallback)):
+            raise SettingsError(
+                place=f"the auth of pixel {pixel}",
+                message=f"names {_NAMES[kind]} itself, which goes before what is stored. Take it "
+                "out of the settings, restart the gateway, and try again",
+            )
         return found
 
     def _app(self) -> App:

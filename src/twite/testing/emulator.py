@@ -62,6 +62,10 @@ class Emulator:
         """Add to the world, or change what is in it: lists under pixels, events, users, …"""
         return self._ask("PUT", "world", world)
 
+    def world(self) -> JsonObject:
+        """Tell whom X knows, as `add` takes it."""
+        return self._ask("GET", "world")
+
     def clock(self, shift: float = 0) -> JsonObject:
         """Move X's clock by `shift` seconds and tell its time."""
         return self._ask("POST", "clock", {"shift": shift})

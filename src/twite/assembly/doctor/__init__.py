@@ -3,20 +3,28 @@
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from twite.assembly.doctor.access import access
 from twite.assembly.doctor.alerts import alerts
+from twite.assembly.doctor.canary import Canary, canary
 from twite.assembly.doctor.configuration import configuration, pixels, sources
-from twite.assembly.doctor.finding import Finding, Light, red
-from twite.assembly.doctor.network import way_in, way_to_x
+from twite.assembly.doctor.network import OF_X, way_to_x
 from twite.assembly.doctor.pages import pages
 from twite.assembly.doctor.store import store
-from twite.assembly.settings import load
+from twite.assembly.doctor.way_in import way_in
+from twite.assembly.place import position
+from twite.assembly.settings import Settings, load
 from twite.domain.errors import SettingsError
+from twite.gateway.findings import Finding, Light, red
 
-__all__ = ["Finding", "Light", "examine"]
+__all__ = ["Canary", "Finding", "Light", "examine"]
 
 
-async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
-    """Yield findings as they are made.
+async def examine(
+    path: Path, environ: Mapping[str, str], *, sing: Canary | None = None
+) -> AsyncIterator[Finding]:
+    """Yield findings as they are made; `sing` is a conversion that X shall have.
 
     What does not depend on a missing credential is looked at all the same; after any other wrong
     setting there is nothing left to look at.
@@ -26,10 +34,7 @@ async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Findi
         for finding in configuration(settings):
             yield finding
     except SettingsError as error:
-        found, _, cure = str(error).partition(". ")
-        cure = cure or "Mend it in the settings file"
-        end = "" if cure.endswith("?") else "."
-        yield red("settings", found, "The gateway would not start.", f"{cure}{end}")
+        yield _wrong(path, error)
         try:
             settings = load(path, environ, credentials=False)
         except SettingsError:
@@ -37,6 +42,30 @@ async def examine(path: Path, environ: Mapping[str, str]) -> AsyncIterator[Findi
     for part in (pixels, sources, pages):
         for finding in part(settings):
             yield finding
-    for look in (alerts, store, way_to_x, way_in):
+    async for finding in _looked(settings):
+        yield finding
+    if sing is not None:
+        async for finding in canary(settings, sing):
+            yield finding
+
+
+async def _looked(settings: Settings) -> AsyncIterator[Finding]:
+    reached = True
+    for look in (alerts, store, way_to_x):
+        async for finding in look(settings):
+            reached = reached and not (finding.topic in OF_X and finding.light is Light.RED)
+            yield finding
+    # Where X is not, there is nobody to ask about credentials.
+    for look in (access, way_in) if reached else (way_in,):
         async for finding in look(settings):
             yield finding
+
+
+def _wrong(path: Path, error: SettingsError) -> Finding:
+    found, _, cure = str(error).partition(". ")
+    cure = cure or "Mend it in the settings file"
+    end = "" if cure.endswith("?") else "."
+    line, column = position(path, error.place) or (0, 0)
+    where = f"{path}, line {line}, column {column}, " if line else ""
+    told = red("settings", f"{where}{found}", "The gateway would not start.", f"{cure}{end}")
+    return msgspec.structs.replace(told, line=line, column=column)

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 from twite.assembly.alerts import read_alerts
-from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import TwiteError
+from twite.gateway.findings import Finding, amber, green, red
 from twite.gateway.webhook import page_of
 
 

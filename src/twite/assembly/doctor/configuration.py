@@ -4,13 +4,10 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
-from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
-from twite.domain.destination import Destination, NotSignedIn, OAuthKeys
+from twite.gateway.findings import Finding, amber, green, red
 
 _OTHERS: Final = 0o077
-# What X's OAuth keys are never shorter than; a cut-off paste is.
-_SHORTEST_PART: Final = 16
 
 
 def configuration(settings: Settings) -> Iterator[Finding]:
@@ -31,7 +28,7 @@ def configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def pixels(settings: Settings) -> Iterator[Finding]:
-    """Look at each pixel's credentials and events."""
+    """Look at whether there are pixels, and at the key that their credentials are stored with."""
     if not settings.pixels:
         yield red(
             "pixels",
@@ -39,10 +36,31 @@ def pixels(settings: Settings) -> Iterator[Finding]:
             "There is nothing that conversions could be sent to.",
             f"Write one into {settings.path}; twite init shows how.",
         )
-    for pixel in settings.pixels:
-        yield from _credentials(pixel)
-        events = ", ".join(f"{name} → {event}" for name, event in pixel.events.items())
-        yield green("events", f"pixel {pixel.pixel}: {events}")
+    yield from _key(settings)
+
+
+def _key(settings: Settings) -> Iterator[Finding]:
+    server = settings.server
+    if server.secret_key is None:
+        yield green("key", "there is none: credentials are not stored, only read from the settings")
+        return
+    file = server.secret_key_file
+    if file is not None and file.is_file() and file.stat().st_mode & _OTHERS:
+        yield amber(
+            "key",
+            f"{file} can be read by others",
+            "Whoever reads it and the store can use the credentials that are stored there.",
+            f"Run chmod 600 {file}, and then twite rotate-key.",
+        )
+        return
+    yield green("key", f"stored credentials are sealed with the key in {file or 'the environment'}")
+    if server.former_secret_keys:
+        yield amber(
+            "key",
+            f"{len(server.former_secret_keys)} former keys are still taken",
+            "A key that leaked goes on opening what it sealed, until it is taken out.",
+            "Run twite rotate-key, and take server.former_secret_keys out of the settings.",
+        )
 
 
 def sources(settings: Settings) -> Iterator[Finding]:
@@ -67,39 +85,3 @@ def sources(settings: Settings) -> Iterator[Finding]:
                 "Only the X-shaped route reaches it.",
                 f'Add it to a source: pixels = ["{pixel.pixel}"].',
             )
-
-
-def _credentials(pixel: Destination) -> Iterator[Finding]:
-    """Say nothing of what could not be read: that has been said."""
-    keys = pixel.credentials
-    if isinstance(keys, NotSignedIn):
-        # What the vault holds is looked at apart: it needs the store and the key.
-        return
-    if not isinstance(keys, OAuthKeys):
-        if keys.token:
-            yield green(
-                "credentials",
-                f"pixel {pixel.pixel}: a pixel token is there; only a first delivery can try it",
-            )
-        return
-    parts = {
-        "consumer_key": keys.consumer_key,
-        "consumer_secret": keys.consumer_secret.reveal(),
-        "token": keys.token,
-        "token_secret": keys.token_secret.reveal(),
-    }
-    if not all(parts.values()):
-        return
-    short = [name for name, part in parts.items() if len(part) < _SHORTEST_PART]
-    if short:
-        yield amber(
-            "credentials",
-            f"pixel {pixel.pixel}: {' and '.join(short)} shorter than X's keys are",
-            "A key that was cut off while it was copied makes X answer 401.",
-            "Copy it again from X's developer portal.",
-        )
-    else:
-        yield green(
-            "credentials",
-            f"pixel {pixel.pixel}: OAuth 1.0a keys are there; only a first delivery can try them",
-        )

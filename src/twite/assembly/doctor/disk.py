@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from twite.assembly.doctor.finding import Finding, amber, green, red
+from twite.gateway.findings import Finding, amber, green, red
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21

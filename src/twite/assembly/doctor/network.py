@@ -1,80 +1,76 @@
-"""The doctor on the way to X and the way in: reachable, clocks alike, a first-party address."""
+"""The doctor on the way to X: its name, its certificate, its answer, and the clocks."""
 
-import os
-import socket
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
-import aiohttp
-import msgspec
-
-from twite.assembly.desk import running
-from twite.assembly.doctor.finding import Finding, amber, green, red
+from twite.assembly.doctor.reach import Reached, addresses, reach, secured
 from twite.assembly.settings import Settings
 from twite.domain.destination import OAuthKeys
 from twite.domain.times import SECOND
+from twite.gateway.findings import Finding, Light, amber, green, red
 from twite.x.spec import OAUTH_WINDOW_SECONDS
 
-_PATIENCE: Final = aiohttp.ClientTimeout(total=10)
 _LITTLE: Final = 30 * SECOND
 _MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
-
-
-class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer. `ahead` is this machine's clock less the Date header, in milliseconds."""
-
-    status: int
-    ahead: int | None
+_WAITS: Final = "Nothing is lost, but nothing is delivered: conversions wait in the store."
+_SHOWN: Final = 3
+OF_X: Final = frozenset({"DNS", "TLS", "X"})  # red of these: X cannot be asked
 
 
 async def way_to_x(settings: Settings) -> AsyncIterator[Finding]:
     """Ask X for nothing, without credentials, and compare clocks."""
-    api = settings.x.api_url
-    answer = await _ask(api)
+    x = settings.x
+    async for finding in _found(x.api_url, needed=True):
+        yield finding
+        if finding.light is Light.RED:
+            return
+    answer = await reach(x.api_url)
     if isinstance(answer, str):
         yield red(
             "X",
-            f"{api} cannot be reached: {answer}",
-            "Nothing is lost, but nothing is delivered: conversions wait in the store.",
+            f"{x.api_url} cannot be reached: {answer}",
+            _WAITS,
             "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
         )
         return
-    yield green("X", f"{api} answers")
-    yield _clocks(settings, answer.ahead)
+    yield green("X", f"{x.api_url} answers")
+    yield _clocks(settings, answer)
+    if x.app is not None and x.oauth_url != x.api_url:
+        async for finding in _found(x.oauth_url, needed=False):
+            yield finding
 
 
-async def way_in(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at the addresses that servers and browsers see."""
-    yield _listening(settings)
-    public = settings.server.public_url
-    origins = [origin for source in settings.submitters for origin in source.origins]
-    if public is None:
-        if origins:
-            yield amber(
-                "public address",
-                "server.public_url is not set, and browsers are meant to post",
-                "Nobody can tell them where to.",
-                "Set server.public_url to the first-party address of the gateway.",
-            )
-        return
-    for finding in _first_party(public, origins):
-        yield finding
-    answer = await _ask(public)
-    if isinstance(answer, str):
-        yield amber(
-            "public address",
-            f"{public} cannot be reached from here: {answer}",
-            "The gateway or its proxy is not running yet, or the name does not lead here.",
-            "Start twite serve and the proxy, and run this again.",
+async def _found(url: str, *, needed: bool) -> AsyncIterator[Finding]:
+    """Look up a host and its certificate; what is not `needed` to deliver is never red."""
+    light = red if needed else amber
+    meaning = _WAITS if needed else "Nobody can sign in."
+    found = await addresses(url)
+    if isinstance(found, str):
+        yield light(
+            "DNS", f"{url}: {found}", meaning, "Check this machine's resolver, and the address."
         )
-    else:
-        yield green("public address", f"{public} answers")
+        return
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    yield green("DNS", f"{url} is {', '.join(found[:_SHOWN])}{more}")
+    if not url.startswith("https:"):
+        return  # the settings were warned of, unless it is this machine
+    tls = await secured(url)
+    if isinstance(tls, str):
+        yield light(
+            "TLS",
+            f"{url}: {tls}",
+            meaning,
+            "Check the clock, this machine's certificate authorities (ca-certificates), and "
+            "whether something between here and X reads along.",
+        )
+        return
+    until = datetime.fromtimestamp(tls.until, UTC)
+    yield green("TLS", f"{url}: {tls.version}, its certificate is good until {until:%Y-%m-%d}")
 
 
-def _clocks(settings: Settings, ahead: int | None) -> Finding:
+def _clocks(settings: Settings, answer: Reached) -> Finding:
+    ahead = answer.ahead
     if ahead is None:
         return amber(
             "clock",
@@ -86,84 +82,11 @@ def _clocks(settings: Settings, ahead: int | None) -> Finding:
     cure = "Set the clock by NTP: timedatectl set-ntp true."
     if abs(ahead) <= _LITTLE:
         return green("clock", "this clock and X's agree within 30 s")
-    signed = any(isinstance(pixel.credentials, OAuthKeys) for pixel in settings.pixels)
+    signed = any(
+        isinstance(one, OAuthKeys)
+        for pixel in settings.pixels
+        for one in (pixel.credentials, pixel.fallback)
+    )
     if abs(ahead) > _MUCH and signed:
         return red("clock", off, "X refuses OAuth signatures with a time far from its own.", cure)
     return amber("clock", off, "Conversions without a time of their own get a wrong one.", cure)
-
-
-def _listening(settings: Settings) -> Finding:
-    """Try whether the address can be had; a gateway that runs has it already."""
-    where = settings.server.listen
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    try:
-        socket.create_server((where.host, where.port), family=family).close()
-    except OSError as failure:
-        if running(settings.store.gateway_file) is not None:
-            return green("address", f"{where} is in use, and a gateway says it runs")
-        return red(
-            "address",
-            f"{where} cannot be listened on ({os.strerror(failure.errno or 0).lower()})",
-            "twite serve would not start.",
-            "End what uses it, or choose another server.listen.",
-        )
-    return green("address", f"{where} is free to listen on")
-
-
-def _first_party(public: str, origins: Sequence[str]) -> Iterator[Finding]:
-    ours = urlsplit(public)
-    if ours.scheme == "http" and any(one.startswith("https:") for one in origins):
-        yield red(
-            "public address",
-            f"{public} is http, and pages are https",
-            "Browsers block such requests.",
-            "Put a proxy with a certificate before the gateway and write https.",
-        )
-    for one in origins:
-        if not _related(ours.hostname or "", urlsplit(one).hostname or ""):
-            yield amber(
-                "public address",
-                f"{public} is not on the domain of {one}",
-                "Its cookies are third-party there, and browsers drop them.",
-                "Give the gateway a name under the site's own domain.",
-            )
-
-
-def _related(one: str, other: str) -> bool:
-    """Whether two hosts end alike. Without the list of public suffixes: two labels, or the same."""
-    return one == other or one.split(".")[-2:] == other.split(".")[-2:]
-
-
-async def _ask(url: str) -> Reached | str:
-    """Send a HEAD; the answer, or why there was none. No redirect, no credentials."""
-    begun = time.time()
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_PATIENCE, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            http.head(url, allow_redirects=False) as answer,
-        ):
-            middle = (begun + time.time()) / 2
-            return Reached(status=answer.status, ahead=_ahead(middle, answer.headers.get("Date")))
-    except aiohttp.ClientConnectorDNSError:
-        return "there is no such host"
-    except aiohttp.ClientSSLError as failure:
-        return f"TLS fails ({type(failure).__name__})"
-    except aiohttp.ClientConnectorError as failure:
-        number = failure.os_error.errno
-        return os.strerror(number).lower() if number else "no connection"
-    except TimeoutError:
-        return "no answer within 10 s"
-    except (aiohttp.ClientError, OSError, ValueError) as failure:
-        return type(failure).__name__
-
-
-def _ahead(at: float, date: str | None) -> int | None:
-    """A Date header has whole seconds: half of one is added."""
-    try:
-        return (
-            None
-            if date is None
-            else round((at - parsedate_to_datetime(date).timestamp() - 0.5) * 1_000)
-        )
-    except (ValueError, TypeError, OverflowError):
-        return None

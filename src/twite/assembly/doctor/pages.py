@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from twite.assembly.doctor.finding import Finding, amber, green
 from twite.assembly.settings import Settings
 from twite.collector.cookies import cookie_domain, host_of
 from twite.domain.destination import Source
+from twite.gateway.findings import Finding, amber, green
 
 
 def pages(settings: Settings) -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from twite.assembly.desk import Reachable, open_records, running
 from twite.assembly.doctor.disk import disk
-from twite.assembly.doctor.finding import Finding, amber, green, red
 from twite.assembly.settings import Settings
 from twite.domain.account import Account, total
 from twite.domain.errors import PassingError, StoreUnusable
+from twite.gateway.findings import Finding, amber, green, red
 from twite.gateway.ports import Pause
 from twite.stores.sqlite.examine import examine
 from twite.stores.sqlite.opening import older_copy

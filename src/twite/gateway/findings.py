@@ -15,7 +15,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at.
 
     `found` is the fact, `meaning` what follows from it, `cure` what to do. A green finding needs
-    neither of the last two.
+    neither of the last two. `line` and `column` are where in the settings file it stands, counted
+    from 1; 0 where that is not known.
     """
 
     topic: str
@@ -23,6 +24,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     found: str
     meaning: str = ""
     cure: str = ""
+    line: int = 0
+    column: int = 0
 
 
 def green(topic: str, found: str) -> Finding:

@@ -1,0 +1,105 @@
+"""The loopback address to which X sends a browser back after a sign-in from the command line.
+
+It takes one request that names the sign-in, and tells every other that there is nothing.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+from twite.domain.errors import SettingsError
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_LONGEST_LINE: Final = 8_192
+_PATIENCE: Final = 5  # seconds for the head of a request
+_PAGE: Final = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>Twite</title>"
+    "<p>X has sent you back. Twite goes on in the terminal; this page can be closed.</p></html>"
+)
+
+
+class Callback:
+    """Listens while it is open. `address` is http, on this machine."""
+
+    def __init__(self, address: str) -> None:
+        """Raises SettingsError where nobody could listen there."""
+        parts = urlsplit(address)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
+            raise SettingsError(
+                place="--callback",
+                message=f"{address!r} is no address of this machine. Write one with a port, as in "
+                "http://127.0.0.1:8765/x/callback, and add it to the app's callback URLs at X",
+            )
+        self.address = address
+        self._host, self._port, self._path = parts.hostname, parts.port, parts.path or "/"
+        self._server: asyncio.Server | None = None
+        self._came: asyncio.Queue[str] = asyncio.Queue(maxsize=8)
+
+    async def __aenter__(self) -> Self:
+        """Raises SettingsError where the address cannot be had."""
+        try:
+            self._server = await asyncio.start_server(
+                self._answer, self._host, self._port, limit=_LONGEST_LINE
+            )
+        except OSError as failure:
+            raise SettingsError(
+                place="--callback",
+                message=f"{self.address} cannot be listened on ({failure.strerror}). Choose "
+                "another port, there and at X; or sign in with a PIN",
+            ) from None
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def query(self, token: str, *, seconds: float) -> str | None:
+        """Return the query that names a sign-in; None when it did not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    query = await self._came.get()
+                    given = parse_qs(query)
+                    if token in (given.get("oauth_token") or given.get("denied") or []):
+                        return query
+        except TimeoutError:
+            return None
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                line = await reader.readline()
+                while (await reader.readline()).strip():
+                    pass
+            words = line.decode("latin-1").split()
+            path, _, query = (words[1] if len(words) == 3 else "").partition("?")
+            known = words[:1] == ["GET"] and path == self._path
+            if known and not self._came.full():
+                self._came.put_nowait(query)
+            writer.write(_page() if known else _NOTHING)
+            await writer.drain()
+        except (TimeoutError, OSError, ValueError):
+            # Whoever connects and does not ask is nobody that we wait for.
+            pass
+        finally:
+            writer.close()
+
+
+_NOTHING: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def _page() -> bytes:
+    body = _PAGE.encode()
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nReferrer-Policy: no-referrer\r\n"
+        "Content-Security-Policy: default-src 'none'\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

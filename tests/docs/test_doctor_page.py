@@ -1,0 +1,69 @@
+"""The doctor's page: every finding that is not in order, with what it means."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "doctor.md"
+DOCTOR = ROOT / "src" / "twite" / "assembly" / "doctor"
+NOT_IN_ORDER = {"red", "amber", "light"}
+# The rule of an alert is what the alert means: its own page tells it.
+ELSEWHERE = {"alerts"}
+
+
+def texts(node: ast.expr, tree: ast.Module) -> set[str]:
+    """Return the texts that an argument may be: a constant, or what its name is given."""
+    if not isinstance(node, ast.Name):
+        found = [node]
+    else:
+        found = [
+            one.value
+            for one in ast.walk(tree)
+            if isinstance(one, ast.Assign | ast.AnnAssign) and one.value is not None
+            for target in (one.targets if isinstance(one, ast.Assign) else [one.target])
+            if isinstance(target, ast.Name) and target.id == node.id
+        ]
+    branches = [
+        part
+        for one in found
+        for part in ([one.body, one.orelse] if isinstance(one, ast.IfExp) else [one])
+    ]
+    return {
+        inner
+        for part in branches
+        for inner in (
+            {part.value} if isinstance(part, ast.Constant) else texts_of_names(part, tree)
+        )
+    }
+
+
+def texts_of_names(node: ast.expr, tree: ast.Module) -> set[str]:
+    return texts(node, tree) if isinstance(node, ast.Name) else set()
+
+
+def findings() -> Iterator[tuple[str, str]]:
+    """Yield (topic, meaning) of each finding that is not in order."""
+    for path in sorted(DOCTOR.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in NOT_IN_ORDER
+            ):
+                topic = node.args[0]
+                assert isinstance(topic, ast.Constant), ast.dump(topic)
+                meanings = texts(node.args[2], tree)
+                assert meanings or topic.value in ELSEWHERE, f"{path.name}, line {node.lineno}"
+                for meaning in meanings:
+                    yield topic.value, meaning
+
+
+def test_every_finding_that_is_not_in_order_is_documented_and_no_other_is():
+    rows = re.findall(
+        r"^\| ([\w ]+) \| (?:red|amber|amber or red) \| (.+?) \|", PAGE.read_text(), re.M
+    )
+
+    assert set(rows) == set(findings())

@@ -1,0 +1,303 @@
+"""`twite login` and what follows: real commands, a real gateway, X's emulator."""
+
+import json
+import socket
+import sqlite3
+
+import pytest
+from house import TOKEN, command, wait_for
+from signing_in import OAUTH, Unsigned, log_in
+
+pytestmark = pytest.mark.journey
+
+SIGNED_IN = (
+    "Signed in as @example_ads for pixel o8z6j.\n"
+    "X says: ACCOUNT_ADMIN, TWEET_COMPOSER on ads account 18ce54d4x5t.\n"
+)
+USER = "370773112"
+
+
+def metric(gateway, name):
+    lines = str(gateway.get("/metrics")[1]["text"]).splitlines()
+    return {line for line in lines if line.startswith(name)}
+
+
+def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url) as gateway:
+        assert gateway.order("order-1") == 202
+        wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
+
+        ended = log_in(gateway)
+
+        assert ended[0] == 0
+        assert ended[1] == (
+            f"{SIGNED_IN}The gateway (process {gateway.process.pid}) uses them from now on.\n"
+        )
+        assert gateway.drained()["delivered"] == 1
+
+
+def test_a_sign_in_by_callback_needs_no_pin_and_no_running_gateway(x_emulator, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        callback = f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
+    x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
+    gateway = Unsigned(tmp_path, x_emulator.url)
+
+    ended = log_in(gateway, "--callback", callback)
+
+    assert ended == (0, f"{SIGNED_IN}twite serve uses them.\n", "")
+    with gateway:
+        gateway.order("order-1")
+        assert gateway.drained()["delivered"] == 1
+
+
+def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
+    code, out, _ = log_in(Unsigned(tmp_path, x_emulator.url), "--json")
+
+    assert (code, json.loads(out)) == (
+        0,
+        {
+            "pixel": "o8z6j",
+            "kind": "oauth",
+            "screen_name": "example_ads",
+            "account": "18ce54d4x5t",
+            "roles": ["ACCOUNT_ADMIN", "TWEET_COMPOSER"],
+            "asked": True,
+            "gateway": False,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("world", "how", "said"),
+    [
+        (
+            {"users": [{"id": USER, "roles": {"18ce54d4x5t": ["CAMPAIGN_ANALYST"]}}]},
+            {},
+            ("Error: The user's roles for ads account 18ce54d4x5t are not enough "
+            "(CAMPAIGN_ANALYST). Conversions need ACCOUNT_ADMIN or AD_MANAGER. An admin of the ads "
+            "account can give it (ads.x.com, Edit access to account); or sign in as somebody who "
+            "has it\n"),
+        ),
+        (
+            {"apps": [{"id": "3213", "access": "none"}]},
+            {},
+            ("Error: X has not approved the app for its Ads API (403 "
+            "UNAUTHORIZED_CLIENT_APPLICATION: The client application with id 3213 making this "
+            "request does not have access to X Ads API. Ensure your application has advertiser-api "
+            "access. Use 'twurl accounts' and 'twurl set default <username> <key>' to change the "
+            "application you're using.). Apply at help.x.com/en/forms/xdev/conversion-api-request "
+            "(up to three working days; “Conversion Only” is enough to send), and sign in again "
+            "afterwards: X takes no token from before the approval\n"),
+        ),
+        (
+            {},
+            {"typed": "0000000"},
+            ("Error: X does not take the PIN (401 32: Could not authenticate you.). A PIN is good "
+            "once, and for a few minutes. Begin again, and type all its digits\n"),
+        ),
+        (
+            {},
+            {"deny": "1"},
+            ("Error: X does not take the PIN. A PIN is good once, and for a few minutes. Begin "
+            "again, and type all its digits\n"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_sign_in_that_comes_to_nothing_says_what_to_do_and_stores_nothing(
+    x_emulator, tmp_path, world, how, said
+):
+    x_emulator.add(**world)
+    gateway = Unsigned(tmp_path, x_emulator.url)
+
+    ended = log_in(gateway, **how)
+
+    assert (ended[0], ended[1]) == (1, "")
+    assert ended[2].replace("\\u201c", "“").replace("\\u201d", "”") == said
+    assert not (tmp_path / "twite.db").exists()
+
+
+def test_a_revoked_token_pauses_the_pixel_until_somebody_signs_in_again(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url) as gateway:
+        log_in(gateway)
+        gateway.order("order-1")
+        gateway.drained()
+        tokens = [
+            one["token"]
+            for one in x_emulator.world()["tokens"]
+            if not one["token"].endswith("eJAEb")
+        ]
+        x_emulator.add(tokens=[{"token": token, "revoked": True} for token in tokens])
+        gateway.order("order-2")
+        wait_for(lambda: "pixel paused" in gateway.log())
+        checked = command(gateway, "check")
+
+        ended = log_in(gateway)
+
+        assert "does not take the credentials for ads account 18ce54d4x5t (401" in checked.stdout
+        assert "Sign in again with twite login" in checked.stdout
+        assert ended[0] == 0
+        assert gateway.drained()["delivered"] == 2
+
+
+def test_a_pixel_moves_from_oauth_to_a_pasted_token_that_x_takes(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
+        gateway.order("order-1")
+        gateway.drained()
+
+        ended = log_in(gateway, "--pixel-token", typed=f"{TOKEN}\n")
+
+        gateway.order("order-2")
+        assert gateway.drained()["delivered"] == 2
+        assert ended[0] == 0
+        assert ended[1].startswith("Stored the pixel token of o8z6j, sealed.\nX did not refuse")
+        assert metric(gateway, "twite_credentials_presented_total{") == {
+            (
+                'twite_credentials_presented_total{credential="pixel_token",pixel="o8z6j",'
+                'verdict="taken"} 1.0'
+            )
+        }
+        assert "X takes a credential" in gateway.log()
+
+
+def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
+        log_in(gateway, "--pixel-token", typed=TOKEN)
+        x_emulator.switch(pixel_token_enabled=False)
+
+        gateway.order("order-1")
+
+        assert gateway.drained()["delivered"] == 1
+        assert metric(gateway, "twite_credentials_presented_total{") == {
+            (
+                'twite_credentials_presented_total{credential="oauth",pixel="o8z6j",'
+                'verdict="taken"} 1.0'
+            ),
+            (
+                'twite_credentials_presented_total{credential="pixel_token",pixel="o8z6j",'
+                'verdict="refused"} 1.0'
+            ),
+        }
+        assert "X refuses a credential; the other is tried" in gateway.log()
+
+
+def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+
+    code, out, err = log_in(gateway, "--pixel-token", typed="emulator-pixel-token-o6dkt")
+
+    assert (code, out) == (1, "")
+    assert err == (
+        "Error: X does not take this pixel token for pixel o8z6j (401 UNAUTHORIZED_ACCESS: This "
+        "request is not properly authenticated). Copy it again from X's Events Manager (the pixel, "
+        "Install Pixel, Manual, Conversion API, Generate access token), and see that it is of this "
+        "pixel\n"
+    )
+
+
+def test_the_key_is_rotated_while_the_gateway_runs_and_stored_secrets_outlive_it(
+    x_emulator, tmp_path
+):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    with gateway:
+        log_in(gateway)
+
+        rotated = command(gateway, "rotate-key")
+
+        gateway.order("order-1")
+        gateway.drained()
+        gateway.stop()
+    key = (tmp_path / "twite.secret").read_text()
+    assert (rotated.returncode, rotated.stderr) == (0, "")
+    assert rotated.stdout == (
+        f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and forget the old one.\n"
+        "Sealed with it: 1 secrets.\n"
+    )
+    assert "the-first-key" not in key
+    assert sorted(path.name for path in tmp_path.iterdir() if "secret" in path.name) == [
+        "twite.secret"
+    ]
+    with gateway:
+        gateway.order("order-2")
+        assert gateway.drained()["delivered"] == 2
+
+
+def test_the_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+
+    rotated = command(gateway, "rotate-key", "--json")
+
+    assert json.loads(rotated.stdout)["secrets"] == 1
+    with gateway:
+        gateway.order("order-1")
+        assert gateway.drained()["delivered"] == 1
+
+
+def test_a_rotation_that_ended_in_the_middle_is_taken_up_again(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+    (tmp_path / "twite.secret.former").write_text("the-first-key-that-seals\n")
+    (tmp_path / "twite.secret").write_text("the-second-key-that-seals\n")
+
+    rotated = command(gateway, "rotate-key")
+
+    assert rotated.returncode == 0
+    with gateway:
+        gateway.order("order-1")
+        assert gateway.drained()["delivered"] == 1
+
+
+def test_a_gateway_with_another_key_says_which_is_missing(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+    (tmp_path / "twite.secret").write_text("a-key-that-is-another-one\n")
+
+    ended = command(gateway, "serve")
+
+    assert ended.returncode == 1
+    assert "Error: login/o8z6j/oauth was sealed with the key " in ended.stderr
+    assert ended.stderr.endswith("name that key among server.former_secret_keys\n")
+
+
+def test_without_a_key_nothing_is_stored(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url, auth=OAUTH)
+    gateway.config.write_text(
+        gateway.config.read_text().replace('secret_key = "file:twite.secret"', "")
+    )
+
+    ended = log_in(gateway, "--pixel-token", typed=TOKEN)
+
+    assert (ended[0], ended[1]) == (1, "")
+    assert "without a key nothing is stored" in ended[2]
+    assert not (tmp_path / "twite.db").exists()
+
+
+def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url) as gateway:
+        log_in(gateway)
+
+        ended = command(gateway, "logout", "--revoke")
+
+        again = command(gateway, "logout")
+        gateway.order("order-1")
+        wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
+    revoked = [one for one in x_emulator.world()["tokens"] if one["revoked"]]
+    assert ended.stdout == "Forgot what signing in brought of pixel o8z6j, and revoked it at X.\n"
+    assert again.stdout == "Nothing is stored for pixel o8z6j.\n"
+    assert len(revoked) == 1
+
+
+def test_no_secret_of_a_sign_in_reaches_the_disk_in_clear(x_emulator, tmp_path):
+    with Unsigned(tmp_path, x_emulator.url) as gateway:
+        log_in(gateway)
+        log_in(gateway, "--pixel-token", typed=TOKEN)
+        gateway.order("order-1")
+        gateway.drained()
+        gateway.stop()
+
+    made = x_emulator.world()["tokens"]
+    secrets = [TOKEN, *(one["secret"] for one in made), *(one["token"] for one in made)]
+    held = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name != "twite.toml")
+    assert [secret for secret in secrets if secret.encode() in held] == []
+    with sqlite3.connect(tmp_path / "twite.db") as database:
+        assert database.execute("SELECT count(*) FROM vault").fetchone() == (2,)
