@@ -63,7 +63,7 @@ def findings() -> Iterator[tuple[str, str]]:
 
 def test_every_finding_that_is_not_in_order_is_documented_and_no_other_is():
     rows = re.findall(
-        r"^\| ([\w ]+) \| (?:red|amber|amber or red) \| (.+?) \|", PAGE.read_text(), re.M
+        r"^\| ([\w ]+) \| (?:red|amber|amber or red) \| (.+?) \|", PAGE.read_text(), re.MULTILINE
     )
 
     assert set(rows) == set(findings())
