@@ -1,6 +1,6 @@
 """A server container from its file: parts, templates beside it, and secrets from where they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -55,10 +55,10 @@ async def sealed_secrets(strongroom: Strongroom | None) -> dict[str, str]:
     return {name: plain.decode() for name, plain in held}
 
 
-def with_secrets(
-    container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
-) -> Container:
-    """Put the container's secrets in. Raises SettingsError for one that is not there."""
+def secret_reader(
+    path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
+) -> Callable[[str], str]:
+    """Return what reads a secret of the container in `path`. It raises SettingsError."""
     reader = Reader(environ=environ, folder=path.parent)
 
     def secret_at(kept: str) -> str:
@@ -79,8 +79,15 @@ def with_secrets(
             )
         return sealed[name]
 
+    return secret_at
+
+
+def with_secrets(
+    container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
+) -> Container:
+    """Put the container's secrets in. Raises SettingsError for one that is not there."""
     try:
-        return opened(container, secret_at)
+        return opened(container, secret_reader(path, environ, sealed))
     except ContainerUnusable as error:
         raise _placed(path, error) from None
 

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from twite.assembly.containers import SEALED, read_container
+from twite.assembly.tags import engine_of
 from twite.domain.errors import SettingsError
 from twite.gateway.vault import CONTAINER
 from twite.sgtm.container.parts import Container, ContainerUnusable
@@ -86,21 +87,22 @@ def write(made: Draft) -> None:
             raise SettingsError(place=str(path), message=message) from None
 
 
-def _imported(export: Path, keep: Keep, named: frozenset[str]) -> Imported:
+def _imported(source: Path, keep: Keep, named: frozenset[str]) -> Imported:
     def place_of(place: str) -> str:
         if keep == "sealed":
             return f"{SEALED}{CONTAINER}{sealed_name(place)}"
         return f"env:{variable_name(place)}"
 
     try:
-        with export.open("rb") as file:
+        with source.open("rb") as file:
             content = file.read(LARGEST + 1)
-        return imported(read_export(content), named=named, place_of=place_of)
+        export = read_export(content)
+        return imported(export, named=named, place_of=place_of, try_out=engine_of)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
-        raise SettingsError(place=str(export), message=message) from None
+        raise SettingsError(place=str(source), message=message) from None
     except ContainerUnusable as error:
-        place = f"{export}: {error.place}" if error.place else str(export)
+        place = f"{source}: {error.place}" if error.place else str(source)
         raise SettingsError(place=place, message=error.message) from None
 
 

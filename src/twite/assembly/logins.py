@@ -86,7 +86,7 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
     if seal is None or not settings.store.path.exists():
         return settings.destinations()
     async with open_records(settings) as records:
-        return await given(settings, Strongroom(vault=_Looking(records), seal=seal))
+        return await given(settings, Strongroom(vault=Looking(records), seal=seal))
 
 
 def connect_alone(settings: Settings) -> Connect:
@@ -156,7 +156,7 @@ class _Shut:
             await vault.forget(name)
 
 
-class _Looking:
+class Looking:
     """A vault that is only looked into: what a former key sealed stays as it is."""
 
     def __init__(self, records: SQLiteReader) -> None:
@@ -172,7 +172,7 @@ class _Looking:
         """Leave it."""
 
 
-class _Desk(_Looking):
+class _Desk(Looking):
     """The vault of a running gateway. What is written goes through its desk, sealed."""
 
     def __init__(self, records: SQLiteReader, desk: GatewayDesk) -> None:

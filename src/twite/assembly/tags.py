@@ -7,7 +7,7 @@ from pathlib import Path
 from twite.domain.errors import SettingsError
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.scenarios import run_scenarios
-from twite.sgtm.sandbox import Answer, Call, Incoming, Turn
+from twite.sgtm.sandbox import Answer, Call, Engine, Incoming, Turn
 from twite.sgtm.scenarios import Verdict, read_scenarios
 from twite.sgtm.template import Template, TemplateUnusable, read_template
 from twite.sgtm.tree import Tree
@@ -23,6 +23,11 @@ def load_template(path: Path) -> Template:
         raise SettingsError(place=str(path), message=f"cannot be read ({error.strerror})") from None
     except TemplateUnusable as error:
         raise placed(path, error) from None
+
+
+def engine_of(template: Template) -> Engine:
+    """Return an engine for it. Raises TemplateUnusable for code that cannot be read."""
+    return QuickJsEngine(template)
 
 
 def placed(path: Path, error: TemplateUnusable) -> SettingsError:

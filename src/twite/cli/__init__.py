@@ -46,6 +46,7 @@ COMMANDS: Final = MappingProxyType(
         "audit": "Who did what in the console, and whether that list is whole.",
         "tag": "Test, run and look through a server-side tag template.",
         "import": "Make a server container's export into configuration.",
+        "shadow": "Compare what a container here would send with what was sent elsewhere.",
         "backup": "Copy the store while it is in use.",
         "recover": "Save what is sound of a damaged store.",
         "accounting": "Show the balance, and what is pending; fail if it does not balance.",

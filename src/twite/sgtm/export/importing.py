@@ -47,18 +47,25 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def imported(
-    export: Export, *, named: frozenset[str] = frozenset(), place_of: Callable[[str], str]
+    export: Export,
+    *,
+    named: frozenset[str] = frozenset(),
+    place_of: Callable[[str], str],
+    try_out: Callable[[Template], object] = str,
 ) -> Imported:
     """Import. `named` are names whose values are secrets; `place_of` says where one is kept.
 
+    `try_out` raises TemplateUnusable for a template whose code cannot be run.
+
     Raises ContainerUnusable for what no tag manager would have exported.
     """
-    return _Import(export).whole(named, place_of)
+    return _Import(export, try_out).whole(named, place_of)
 
 
 class _Import:
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
         self._export = export
+        self._try_out = try_out
         self._report = Report()
         self._names: dict[str, set[str]] = {}
         self._templates: dict[str, Template] = {}
@@ -110,6 +117,7 @@ class _Import:
             name = self._name("template", piece.text("name") or words[0])
             try:
                 template = read_template(text.encode())
+                self._try_out(template)
             except TemplateUnusable as error:
                 self._broken |= dict.fromkeys(words, f"its template {name!r} cannot be used")
                 notes = [str(error)]

@@ -1,0 +1,248 @@
+"""A container, run for captured traffic; nothing that it asks for is performed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.assembly.containers import load_container, sealed_secrets, secret_reader
+from twite.assembly.desk import open_records
+from twite.assembly.logins import Looking
+from twite.assembly.sealing import seal_of
+from twite.assembly.settings import Settings, load
+from twite.assembly.tags import engine_of
+from twite.domain.errors import Malformed, SettingsError
+from twite.gateway.tags.crew import Engines
+from twite.gateway.vault import Strongroom
+from twite.intake import data_tag, ga4, measurement_protocol
+from twite.intake.event_data import as_seen
+from twite.intake.found import Heard
+from twite.intake.visitor import Visitor
+from twite.sgtm import sandbox
+from twite.sgtm.container.parts import Container, Reads
+from twite.sgtm.container.plan import Fired, plan
+from twite.sgtm.container.secrets import opened
+from twite.sgtm.container.values import Occasion
+from twite.sgtm.effects import Request
+from twite.sgtm.sandbox import Answer, Call, Outcome, Turn
+from twite.sgtm.shadow.captured import CaptureUnusable, Case, Sent, read_cases
+from twite.sgtm.shadow.comparing import STAND_IN, Asked, compared
+from twite.sgtm.shadow.summing import Shown
+from twite.sgtm.tree import Tree
+
+_MOST_TURNS: Final = 100
+_SEED: Final = 1  # the same capture gives the same result
+
+
+def read_capture(path: Path) -> tuple[Case, ...]:
+    """Read a capture. Raises SettingsError with file and line."""
+    try:
+        with path.open("rb") as file:
+            return read_cases(file)
+    except OSError as error:
+        message = f"cannot be read ({error.strerror})"
+        raise SettingsError(place=str(path), message=message) from None
+    except CaptureUnusable as error:
+        raise SettingsError(place=f"{path}, line {error.line}", message=error.message) from None
+
+
+async def shadow_of(
+    config: Path, named: Path | None, environ: Mapping[str, str]
+) -> tuple["Shadow", int]:
+    """Return what runs the container, and how many of its secrets are not here.
+
+    `named` is its file, where it is not the settings' own. Raises SettingsError.
+    """
+    settings = _settings(config, environ, needed=named is None)
+    path = named or (settings.container if settings is not None else None)
+    if path is None:
+        raise SettingsError(
+            place="container.file",
+            message="no container is configured. Name it there, or with --container",
+        )
+    container = load_container(path)
+    sealed = {} if settings is None else await _sealed(settings)
+    lacking = set()
+
+    def secret_at(kept: str) -> str:
+        try:
+            return secret_reader(path, environ, sealed)(kept)
+        except SettingsError:
+            lacking.add(kept)
+            return STAND_IN
+
+    return Shadow(opened(container, secret_at)), len(lacking)
+
+
+def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Settings | None:
+    if not needed and not config.exists():
+        return None
+    return load(config, environ, credentials=False)
+
+
+async def _sealed(settings: Settings) -> Mapping[str, str]:
+    key = settings.server.secret_key
+    seal = seal_of(key or None, settings.server.former_secret_keys)
+    if seal is None or not settings.store.path.exists():
+        return {}
+    async with open_records(settings) as records:
+        return await sealed_secrets(Strongroom(vault=Looking(records), seal=seal))
+
+
+class Shadow:
+    """Runs a container for cases. Each template has one engine; nothing is performed."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._engines = Engines(engine_of)
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the names of the container's tags."""
+        return tuple(one.name for one in self._container.tags)
+
+    def compare(self, case: Case, *, ignore: Sequence[str], tags: frozenset[str]) -> Shown:
+        """Return what the case brought; `tags` are the ones that run, all where it is empty."""
+        asked: list[Asked] = []
+        failed: list[tuple[str, str]] = []
+        try:
+            events = list(_events(case))
+        except Malformed as error:
+            return Shown(line=case.line, unread=error.message)
+        for event in events:
+            occasion = Occasion(
+                event=event,
+                now=case.now,
+                request=case.request,
+                client=case.client or self._client_of(case),
+            )
+            planned = plan(self._container, occasion, variables=self._engines)
+            for fired in planned.fired:
+                if not tags or fired.tag.name in tags:
+                    self._run(fired, occasion, case.sent, asked, failed)
+        return Shown(
+            line=case.line,
+            compared=compared(asked, case.sent, ignore),
+            failed=tuple(failed),
+        )
+
+    def _client_of(self, case: Case) -> str:
+        reads = _READS.get(case.request.path)
+        found = [one.name for one in self._container.clients if one.reads is reads]
+        return found[0] if found and reads is not None else ""
+
+    def _run(
+        self,
+        fired: Fired,
+        occasion: Occasion,
+        sent: Sequence[Sent],
+        asked: list[Asked],
+        failed: list[tuple[str, str]],
+    ) -> Outcome:
+        """Run a tag with those beside it; add what it asked for, and how it failed."""
+        tag = fired.tag
+        if fired.setup is not None:
+            outcome = self._run(fired.setup, occasion, sent, asked, failed)
+            if tag.setup is not None and tag.setup.needed and outcome is not Outcome.SUCCESS:
+                failed.append((tag.name, f"the tag {tag.setup.tag!r} before it did not succeed"))
+                return Outcome.FAILURE
+        last = self._alone(fired, occasion, sent, asked)
+        if last.error is not None:
+            failed.append((tag.name, _kind_of(last)))
+        succeeded = last.error is None and last.outcome is Outcome.SUCCESS
+        needs = tag.teardown is not None and tag.teardown.needed
+        if fired.teardown is not None and (succeeded or not needs):
+            self._run(fired.teardown, occasion, sent, asked, failed)
+        return Outcome.SUCCESS if succeeded else Outcome.FAILURE
+
+    def _alone(
+        self, fired: Fired, occasion: Occasion, sent: Sequence[Sent], asked: list[Asked]
+    ) -> Turn:
+        engine = self._engines.of(fired.template)
+        call = Call(
+            fields=dict(fired.fields),
+            now=occasion.now,
+            seed=_SEED,
+            event=fired.event,
+            request=occasion.request,
+            client=occasion.client,
+            container=sandbox.Container(
+                container_id=self._container.public_id, version=self._container.version
+            ),
+        )
+        turn = engine.start(call)
+        outcome = turn.outcome
+        for _ in range(_MOST_TURNS):
+            requests = [one for one in turn.effects if isinstance(one, Request)]
+            asked += [Asked(tag=fired.tag.name, request=one) for one in requests]
+            if turn.done:
+                break
+            answers = tuple(_answer(one, requests, sent) for one in turn.waiting)
+            # With nothing to answer it waits for time to pass.
+            now = occasion.now if answers else turn.wake_at or occasion.now
+            turn = engine.resume(turn.run, answers, now=now)
+            outcome = turn.outcome if outcome is Outcome.SILENT else outcome
+        else:
+            engine.end(turn.run)
+        return msgspec.structs.replace(turn, outcome=outcome)
+
+
+def _kind_of(turn: Turn) -> str:
+    """Return what went wrong without what was thrown: that may hold a person."""
+    kind = (turn.error or "").partition(":")[0][:60]
+    return kind if turn.line is None else f"{kind}, line {turn.line} of its code"
+
+
+def _answer(waiting: int, requests: Sequence[Request], sent: Sequence[Sent]) -> Answer:
+    """Answer as the other system was answered, where a request is the same; else with success."""
+    request = next((one for one in requests if one.id == waiting), None)
+    if request is None:
+        # A service, or the end of the event.
+        return Answer(id=waiting, reason="failed", phase="complete")
+    same = next((one for one in sent if one.url == request.url), None)
+    if same is None:
+        return Answer(id=waiting, status=200, body="{}")
+    return Answer(id=waiting, status=same.status, body=same.answer)
+
+
+def _events(case: Case) -> Iterator[dict[str, Tree]]:
+    """Yield the events of a case, read from its request where they are not given."""
+    if case.event is not None:
+        yield dict(case.event)
+        return
+    request = case.request
+    body = (request.body or "").encode("utf-8", "surrogatepass")
+    reads = _READS.get(request.path)
+    if reads is None:
+        raise Malformed(
+            code="wrong_shape",
+            path="request.path",
+            message=f"nothing here reads {request.path!r}: write the event itself",
+        )
+    headers = dict(request.headers)
+    visitor = Visitor(
+        ip=request.remote_address or None,
+        user_agent=headers.get("user-agent"),
+        referer=headers.get("referer"),
+    )
+    for event in _read(reads, request.query, body, headers):
+        seen = as_seen(Heard(event=event, visitor=visitor))
+        yield msgspec.convert(dict(seen), dict[str, Tree])
+
+
+def _read(
+    reads: Reads, query: str, body: bytes, headers: Mapping[str, str]
+) -> Sequence[Mapping[str, object]]:
+    if reads is Reads.GA4:
+        return ga4.read(query, body).events
+    if reads is Reads.MEASUREMENT_PROTOCOL:
+        return measurement_protocol.read(body, measurement="").events
+    form = "x-www-form-urlencoded" in headers.get("content-type", "")
+    return data_tag.read(query, body, form=form).events
+
+
+_READS: Final[Mapping[str, Reads]] = {
+    "/g/collect": Reads.GA4,
+    "/mp/collect": Reads.MEASUREMENT_PROTOCOL,
+    "/data": Reads.DATA_TAG,
+}

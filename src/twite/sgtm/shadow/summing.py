@@ -1,0 +1,101 @@
+"""Comparisons of many cases → counts, and for each place that differs one example."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from twite.sgtm.shadow.comparing import Compared, Pair
+from twite.sgtm.shadow.masks import shown_path
+from twite.sgtm.tree import Tree
+
+Mask = Callable[[str, Tree], str]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What one case brought: the comparison, and the tags here that failed, with the reason.
+
+    `unread` says why the case is none, where it is none.
+    """
+
+    line: int
+    compared: Compared = Compared()
+    failed: tuple[tuple[str, str], ...] = ()
+    unread: str = ""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The same place of the same tag's requests, `times` over; the values are of `line`, masked."""
+
+    tag: str
+    url: str
+    path: str
+    times: int
+    line: int
+    there: str
+    here: str
+
+
+class Sum(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. `matched` and `different` count requests, the others by what they are about."""
+
+    cases: int
+    matched: int
+    different: int
+    missing: dict[str, int]
+    extra: dict[str, int]
+    failed: dict[str, int]
+    unread: dict[str, int]
+    ignored: dict[str, int]
+    differences: tuple[Group, ...]
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether nothing differs."""
+        odd = (self.different, self.missing, self.extra, self.failed, self.unread)
+        return not any(odd)
+
+
+def summed(shown: Iterable[Shown], mask: Mask) -> Sum:
+    """Count them. `mask` makes of a place and its value what may be shown."""
+    groups: dict[tuple[str, str, str], Group] = {}
+    missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
+    unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()
+    cases = 0
+    for one in shown:
+        cases += 1
+        unread.update([one.unread] if one.unread else [])
+        missing.update(one.compared.missing)
+        extra.update(f"{tag}: {url}" for tag, url in one.compared.extra)
+        failed.update(f"{tag}: {why}" for tag, why in one.failed)
+        for pair in one.compared.pairs:
+            alike[not pair.differences] += 1
+            ignored.update(shown_path(path) for path in pair.ignored)
+            _group(groups, pair, one.line, mask)
+    return Sum(
+        cases=cases,
+        matched=alike[True],
+        different=alike[False],
+        missing=dict(missing.most_common()),
+        extra=dict(extra.most_common()),
+        failed=dict(failed.most_common()),
+        unread=dict(unread.most_common()),
+        ignored=dict(ignored.most_common()),
+        differences=tuple(sorted(groups.values(), key=lambda one: -one.times)),
+    )
+
+
+def _group(groups: dict[tuple[str, str, str], Group], pair: Pair, line: int, mask: Mask) -> None:
+    for one in pair.differences:
+        path = shown_path(one.path)
+        key = (pair.tag, pair.url, path)
+        found = groups.get(key)
+        groups[key] = Group(
+            tag=pair.tag,
+            url=pair.url,
+            path=path,
+            times=1 if found is None else found.times + 1,
+            line=line if found is None else found.line,
+            there=mask(one.path, one.there) if found is None else found.there,
+            here=mask(one.path, one.here) if found is None else found.here,
+        )

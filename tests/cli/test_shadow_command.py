@@ -1,0 +1,148 @@
+"""`twite shadow`."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+SHOP = Path(__file__).parents[1] / "containers/shop.json"
+URL = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
+EMAIL = "shopper@example.com"
+TOKEN = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"
+PURCHASE = {
+    "event_name": "purchase",
+    "transaction_id": "order-1",
+    "value": 49.9,
+    "currency": "GBP",
+    "user_data": {"email_address": EMAIL},
+}
+
+
+@pytest.fixture
+def container(command, tmp_path, monkeypatch):
+    """The container of the shop, its secrets in the environment."""
+    _, said, _ = command("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--json")
+    for one in json.loads(said)["secrets"]:
+        if one["name"] == "X access":
+            monkeypatch.setenv(one["kept"].removeprefix("env:"), TOKEN)
+    return str(tmp_path / "container.toml")
+
+
+def body(**more):
+    conversion = {
+        "conversion_time": "2026-11-25T10:00:00Z",
+        "event_id": "o8z6k",
+        "conversion_id": "order-1",
+        "identifiers": [{"hashed_email": sha256(EMAIL.encode()).hexdigest()}],
+        "value": "49.9",
+        "price_currency": "GBP",
+        **more,
+    }
+    return {"conversions": [conversion]}
+
+
+def captured(folder, *cases):
+    path = folder / "capture.jsonl"
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in cases))
+    return str(path)
+
+
+def case(event=PURCHASE, sent=None, **more):
+    headers = {"Content-Type": "application/json", "X-Pixel-Token": TOKEN, "User-Agent": "other"}
+    said = {"url": URL, "method": "POST", "headers": headers, "body": sent or body()}
+    return {"event": event, "sent": [said], **more}
+
+
+def test_what_is_alike_is_said_to_be_and_exits_0(command, container, tmp_path):
+    capture = captured(tmp_path, case(), case())
+
+    found = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert found == (
+        0,
+        (
+            "2 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n"
+            "2 secrets are not here (no key, or not set): where they stand, nothing is compared.\n"
+        ),
+        "",
+    )
+
+
+def test_what_differs_is_told_by_its_place_and_without_persons(command, container, tmp_path):
+    other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
+    capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
+
+    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert code == 1
+    assert "different body.conversions.0.value of “X purchase”, 2 times" in out
+    assert 'there "50.00", here "49.9" (line 1)' in out
+    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 times" in out
+    assert "2 cases: 0 requests are alike, 2 differ" in out
+    assert [one for one in (EMAIL, "0" * 64, TOKEN) if one in out] == []
+
+
+def test_places_can_be_ignored_and_are_counted(command, container, tmp_path):
+    capture = captured(tmp_path, case(sent=body(value="50.00")))
+
+    code, out, _ = command(
+        "shadow", capture, "--container", container, "--tag", "X purchase", "--ignore", "*.value"
+    )
+
+    assert (code, "ignored body.conversions.0.value, 1 times" in out) == (0, True)
+
+
+def test_events_are_read_from_requests_and_joined_by_their_trace(command, container, tmp_path):
+    query = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
+    came = {"trace": "t", "request": {"method": "GET", "path": "/g/collect", "query": query}}
+    sent = {"trace": "t", "sent": case()["sent"]}
+    sent["sent"][0]["body"] = body(identifiers=[])
+    capture = captured(tmp_path, came, sent)
+
+    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert code == 0, out
+
+
+def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, tmp_path):
+    capture = captured(tmp_path, {"request": {"path": "/odd"}})
+
+    code, out, _ = command("shadow", capture, "--container", container)
+
+    assert (code, "unread nothing here reads '/odd'" in out) == (1, True)
+
+
+def test_programs_read_json(command, container, tmp_path):
+    capture = captured(tmp_path, case(sent=body(value="50.00")))
+
+    _, out, _ = command("shadow", capture, "--container", container, "--json")
+
+    told = json.loads(out)
+    assert (told["cases"], told["different"]) == (1, 1)
+    assert told["differences"][0]["path"] == "body.conversions.0.value"
+    assert "Large orders twice: GET https://warehouse.example/large" in told["extra"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tag", "Nobody"), "no tag 'Nobody'"),
+        (("--container", "nowhere.toml"), "nowhere.toml: cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_named(command, container, tmp_path, arguments, said):
+    capture = captured(tmp_path, case())
+
+    code, _, err = command("shadow", capture, "--container", container, *arguments)
+
+    assert (code in {1, 2}, said in err) == (True, True)
+
+
+def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):
+    capture = tmp_path / "capture.jsonl"
+    capture.write_text('{"event": {}}\n{"sent": 1}\n')
+
+    code, _, err = command("shadow", str(capture), "--container", container)
+
+    assert (code, err.startswith(f"Error: {capture}, line 2: ")) == (1, True)
