@@ -1,10 +1,13 @@
 """The console: which pages there are, on what they stand, and who may come near."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
 
+import msgspec
 from starlette.types import Scope
 
-from twite.assembly.sealing import seal_of
+from twite.assembly.doctor import examine
 from twite.assembly.settings import Settings
 from twite.collector.addresses import Network, client_address
 from twite.console.account import AccountPage
@@ -12,15 +15,23 @@ from twite.console.application import Console
 from twite.console.audit import AuditPage
 from twite.console.codes import CodesPage
 from twite.console.confirming import Confirming
+from twite.console.connect import ConnectPage
+from twite.console.doctor import DoctorPage
 from twite.console.entrance import Entrance
 from twite.console.keys import KeysPage
 from twite.console.people_desk import PeopleDesk
+from twite.console.pixels import PixelsPage
 from twite.console.sign_in import SignInPage
+from twite.console.trial import TrialPage
 from twite.console.users import UsersPage
+from twite.domain.destination import Destination
 from twite.domain.secret import Secret
+from twite.gateway.accept import Accept
+from twite.gateway.connect import Connect
 from twite.gateway.doorkeeper import Doorkeeper, Times
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
+from twite.gateway.run import Run
 from twite.gateway.second_factor import SecondFactor
 from twite.gateway.staff import Staff
 from twite.gateway.vault import Strongroom
@@ -28,12 +39,23 @@ from twite.machine.passwords import Argon2Passwords
 from twite.stores.sqlite import SQLiteStore
 
 
-def console(
-    settings: Settings, *, store: SQLiteStore, clock: Clock, observer: Observer, token: Secret
-) -> Console:
+class Behind(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running gateway is made of, as far as pages show it."""
+
+    store: SQLiteStore
+    run: Run
+    accept: Accept
+    connect: Connect
+    destinations: Mapping[str, Destination]
+    strongroom: Strongroom | None
+    clock: Clock
+    observer: Observer
+    token: Secret
+
+
+def console(settings: Settings, behind: Behind) -> Console:
     """Return it, with every page."""
-    seal = seal_of(settings.server.secret_key, settings.server.former_secret_keys)
-    strongroom = None if seal is None else Strongroom(vault=store.vault, seal=seal)
+    store, strongroom, clock = behind.store, behind.strongroom, behind.clock
     passwords = Argon2Passwords()
     staff = Staff(people=store.people, passwords=passwords, clock=clock)
     doorkeeper = Doorkeeper(
@@ -45,8 +67,24 @@ def console(
     )
     confirming = Confirming(doorkeeper)
     pixels = [one.pixel for one in settings.destinations()]
+    destinations, sources = behind.destinations, settings.sources()
     # In the order of the navigation.
     pages = (
+        PixelsPage(
+            destinations=destinations,
+            sources=sources,
+            records=store,
+            standing=store,
+            sends=behind.run,
+        ),
+        TrialPage(accept=behind.accept, records=store, destinations=destinations, sources=sources),
+        ConnectPage(
+            connect=behind.connect,
+            destinations=destinations,
+            written=settings.destinations(),
+            confirming=confirming,
+        ),
+        DoctorPage(examine=partial(examine, settings.path, os.environ)),
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),
         KeysPage(staff=staff, confirming=confirming, pixels=pixels),
         AuditPage(trail=store.people),
@@ -70,8 +108,8 @@ def console(
         doorkeeper=doorkeeper,
         trail=store.people,
         clock=clock,
-        observer=observer,
-        desk=PeopleDesk(people=store.people, token=token),
+        observer=behind.observer,
+        desk=PeopleDesk(people=store.people, token=behind.token),
         known_as=settings.known_as,
     )
 

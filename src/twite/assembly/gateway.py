@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from twite.assembly.console import console
+from twite.assembly.console import Behind, console
 from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
@@ -44,6 +44,7 @@ from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
+    from twite.console.application import Console
     from twite.gateway.connect import Connect
     from twite.gateway.lent import Lent
 
@@ -76,6 +77,7 @@ class Gateway:
         self._guarding: Guarding | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._token = Secret("")
+        self.console: Console | None = None
         # Who signs people in, once it runs.
         self.connect: Connect | None = None
 
@@ -226,6 +228,20 @@ class Gateway:
         logins = login_desk(settings, safe, destinations=destinations, run=run)
         self.connect = connect(settings, logins, clock=self._clock)
         self._token = Secret(self._chance.nonce() + self._chance.nonce())
+        self.console = console(
+            settings,
+            Behind(
+                store=store,
+                run=run,
+                accept=accept,
+                connect=self.connect,
+                destinations=destinations,
+                strongroom=safe.strongroom if safe else None,
+                clock=self._clock,
+                observer=self._observer,
+                token=self._token,
+            ),
+        )
         limits = Limits(
             body=settings.server.max_body,
             body_seconds=settings.server.receive_deadline / SECOND,
@@ -255,9 +271,7 @@ class Gateway:
                 lent=lent,
             ),
             limits=limits,
-            console=console(
-                settings, store=store, clock=self._clock, observer=self._observer, token=self._token
-            ),
+            console=self.console,
             key_ring=KeyRing(store.people),
             observer=self._observer,
         )

@@ -84,6 +84,7 @@ class Console:
         desk: PeopleDesk,
         known_as: str,
     ) -> None:
+        # Every route there is, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
         self._paths = [(compile_path(route.path), route) for route in self.routes]
         self._entrance = entrance

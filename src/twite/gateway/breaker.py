@@ -12,6 +12,8 @@ PROBE_EVERY: Final = MINUTE
 # How the reason of a pause begins that blames conversions: a restart must not forget it, or the
 # first probe would be given up.
 REFUSED_ALIKE: Final = "all conversions refused alike"
+# And that of one that a person made: nothing is probed, and X is not asked, until a person ends it.
+BY_HAND: Final = "paused by hand"
 
 
 class Breaker:
@@ -44,8 +46,15 @@ class Breaker:
         """Whether requests go out one at a time: each answer says whether there is a next."""
         return self._pause is not None or self._stumbles > 0
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person has paused it."""
+        return self._pause is not None and self._pause.reason.startswith(BY_HAND)
+
     def wait(self) -> int:
         """Return milliseconds until something may be sent: 0 is now."""
+        if self.by_hand:
+            return PROBE_EVERY
         until = self._resting_until
         if self._pause is not None:
             until = max(until, self._probe_at)
@@ -55,8 +64,27 @@ class Breaker:
         """Probe at once: the pixel has other credentials."""
         self._probe_at = self._clock.elapsed()
 
+    async def hold(self, who: str) -> None:
+        """Stop sending because a person says so. Raises LedgerUnavailable."""
+        pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=f"{BY_HAND}, by {who}")
+        await self._outbox.pause(pause)
+        self._pause = self._noted = pause
+        self.blames_conversions = False
+        self._observer.see(Paused(pixel=self._pixel, reason=pause.reason))
+
+    async def release(self) -> None:
+        """Send again because a person says so, whatever the pause. Raises LedgerUnavailable."""
+        await self._outbox.resume(self._pixel)
+        was, self._pause, self._noted = self._pause, None, None
+        self.blames_conversions = False
+        self.stood()
+        if was is not None:
+            self._observer.see(Resumed(pixel=self._pixel))
+
     async def trip(self, reason: str, *, blames_conversions: bool = False) -> None:
         """Stop sending. `blames_conversions`: X refused many conversions, all alike."""
+        if self.by_hand:
+            return  # it was in flight then; nothing goes out now anyway
         self._probe_at = self._clock.elapsed() + PROBE_EVERY
         self.blames_conversions = blames_conversions
         if self._pause is None or self._pause.reason != reason:
@@ -93,6 +121,8 @@ class Breaker:
 
     async def passed(self) -> None:
         """Send again: X took what it was sent, or judged it on its merits."""
+        if self.by_hand:
+            return
         if self._pause is not None:
             self._pause = None
             self.blames_conversions = False

@@ -82,6 +82,15 @@ class Lane:
         # A closed lane hears no news of submissions: this may open it.
         self._turned.set()
 
+    async def hold(self, who: str) -> None:
+        """Send nothing until a person says so. Raises LedgerUnavailable."""
+        await self._breaker.hold(who)
+
+    async def release(self) -> None:
+        """Send again. Raises LedgerUnavailable."""
+        await self._breaker.release()
+        self._turned.set()
+
     def stop(self) -> None:
         """Claim no more; what flies lands."""
         self._stopping = True

@@ -146,6 +146,8 @@ class Doorkeeper:
     async def confirms(self, user: User, password: str, address: str) -> bool:
         """Return whether somebody who is inside knows their password: before what matters most."""
         offer = Offer(name=user.name, password=password, address=address)
+        if not password:
+            return False
         if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
             return False
         right = await self._passwords.verify(user.password.reveal(), password)

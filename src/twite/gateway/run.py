@@ -82,6 +82,20 @@ class Run:
         if lane is not None:
             lane.stop()
 
+    async def hold(self, pixel: str, *, who: str) -> bool:
+        """Pause a pixel by hand; return whether it is sent to at all. Raises LedgerUnavailable."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            await lane.hold(who)
+        return lane is not None
+
+    async def release(self, pixel: str) -> bool:
+        """End any pause of a pixel; return whether it is sent to at all."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            await lane.release()
+        return lane is not None
+
     @property
     def trouble(self) -> str | None:
         """Why the store cannot be written to, or None when it could be a moment ago."""

@@ -35,3 +35,8 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     button.textContent = "Copied";
   });
 }
+
+// What is under way is looked at again: <div data-reload="milliseconds">.
+for (const waiting of document.querySelectorAll("[data-reload]")) {
+  window.setTimeout(() => window.location.reload(), Number(waiting.dataset.reload));
+}

@@ -1,0 +1,52 @@
+"""The doctor: the same findings as `twite check`, on a page."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
+
+from starlette.responses import Response
+
+from twite.console.page import Group, Place, Route, Visit
+from twite.domain.people import Role
+
+_PATH: Final = "/console/doctor"
+_ORDER: Final = {"red": 0, "amber": 1, "green": 2}
+
+
+class Found(Protocol):
+    """A finding: see assembly.doctor."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def light(self) -> str: ...
+    @property
+    def found(self) -> str: ...
+    @property
+    def meaning(self) -> str: ...
+    @property
+    def cure(self) -> str: ...
+
+
+class DoctorPage:
+    """Examines when it is asked to. It tells of every pixel: an admin's page."""
+
+    def __init__(self, *, examine: Callable[[], AsyncIterator[Found]]) -> None:
+        self._examine = examine
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        place = Place("Doctor", Group.SET_UP)
+        return (
+            Route("GET", _PATH, self._asked, role=Role.ADMIN, place=place),
+            Route("POST", _PATH, self._examined, role=Role.ADMIN),
+        )
+
+    async def _asked(self, visit: Visit) -> Response:
+        return visit.page("doctor.html", title="Doctor", findings=None)
+
+    async def _examined(self, visit: Visit) -> Response:
+        await visit.note("doctor")
+        found = [finding async for finding in self._examine()]
+        found.sort(key=lambda one: _ORDER.get(str(one.light), 0))
+        counts = {light: sum(one.light == light for one in found) for light in _ORDER}
+        return visit.page("doctor.html", title="Doctor", findings=found, counts=counts)

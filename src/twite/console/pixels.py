@@ -1,0 +1,178 @@
+"""Pixels and sources: what is set up, whether it is sent to, and a conversion to try it with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.entrance import Closed
+from twite.console.page import Group, Place, Route, Visit
+from twite.domain.account import Account, total
+from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken, Source
+from twite.domain.people import Role, Viewer
+from twite.gateway.ports import Closure, Pause, Records
+
+_PATH: Final = "/console/pixels"
+
+
+class Sends(Protocol):
+    """Who sends: see gateway.run.Run."""
+
+    async def hold(self, pixel: str, *, who: str) -> bool:
+        """Raises LedgerUnavailable."""
+        ...
+
+    async def release(self, pixel: str) -> bool:
+        """Raises LedgerUnavailable."""
+        ...
+
+
+class Standing(Protocol):
+    """What stands in the way of sending: see gateway.ports."""
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return the pauses in force."""
+        ...
+
+    async def closures(self, *, now: int) -> Sequence[Closure]:
+        """Return the limits that are spent."""
+        ...
+
+
+class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
+    """A pixel as it is shown: of its credentials, only of which kind they are."""
+
+    pixel: str
+    account: str | None
+    credentials: tuple[str, ...]
+    is_cautious: bool
+    events: Mapping[str, str]
+    rate: int
+    counted: Account
+    sources: tuple[str, ...]
+    pause: Pause | None
+    closure: Closure | None
+
+
+class PixelsPage:
+    """Pixels with their state; sources for whoever sees all pixels."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[Source],
+        records: Records,
+        standing: Standing,
+        sends: Sends,
+    ) -> None:
+        self._destinations = destinations
+        self._sources = tuple(sources)
+        self._records = records
+        self._standing = standing
+        self._sends = sends
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        place = Place("Pixels and sources", Group.SET_UP)
+        return (
+            Route("GET", _PATH, self._list, place=place),
+            Route("GET", f"{_PATH}/{{pixel}}", self._one),
+            Route("POST", f"{_PATH}/{{pixel}}/pause", self._pause, role=Role.OPERATOR),
+            Route("POST", f"{_PATH}/{{pixel}}/resume", self._resume, role=Role.OPERATOR),
+        )
+
+    async def _list(self, visit: Visit) -> Response:
+        viewer = visit.viewer
+        return visit.page(
+            "pixels.html",
+            title="Pixels and sources",
+            pixels=await self._shown(viewer.of(self._destinations), visit.now),
+            sources=[one for one in self._sources if may_see(viewer, one)],
+        )
+
+    async def _one(self, visit: Visit) -> Response:
+        pixel = self._known(visit)
+        (shown,) = await self._shown([pixel], visit.now)
+        sources = [one for one in self._sources if pixel in one.pixels]
+        return visit.page(
+            "pixel.html",
+            title=f"Pixel {pixel}",
+            pixel=shown,
+            sources=[one for one in sources if may_see(visit.viewer, one)],
+            try_with=[one.name for one in sources],
+        )
+
+    async def _pause(self, visit: Visit) -> Response:
+        pixel = self._known(visit)
+        await visit.note("pixel.pause", pixel)
+        await self._sends.hold(pixel, who=visit.viewer.name)
+        said = f"Nothing is sent to {pixel} until somebody resumes it. What comes in waits."
+        return visit.back_to(f"{_PATH}/{pixel}", said=said)
+
+    async def _resume(self, visit: Visit) -> Response:
+        pixel = self._known(visit)
+        await visit.note("pixel.resume", pixel)
+        await self._sends.release(pixel)
+        return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is sent to again.")
+
+    async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
+        pauses = {pause.pixel: pause for pause in await self._standing.pauses()}
+        closures = {one.pixel: one for one in await self._standing.closures(now=now)}
+        accounts = await self._records.accounts()
+        return [
+            _shown(
+                self._destinations[pixel],
+                counted=total(one for one in accounts if one.pixel == pixel),
+                sources=[one.name for one in self._sources if pixel in one.pixels],
+                pause=pauses.get(pixel),
+                closure=closures.get(pixel),
+            )
+            for pixel in pixels
+        ]
+
+    def _known(self, visit: Visit) -> str:
+        return known_pixel(visit, self._destinations)
+
+
+def known_pixel(visit: Visit, destinations: Mapping[str, Destination]) -> str:
+    """Return the pixel of the path. One that may not be seen is as unknown as any other."""
+    pixel = visit.part("pixel")
+    if pixel not in destinations or not visit.viewer.sees(pixel):
+        raise Closed(404, "No such pixel", "It is not configured, or it is not yours to see.")
+    return pixel
+
+
+def may_see(viewer: Viewer, source: Source) -> bool:
+    """Return whether a source may be shown: all its pixels must be the viewer's."""
+    return all(viewer.sees(pixel) for pixel in source.pixels)
+
+
+def kinds_of(destination: Destination) -> tuple[str, ...]:
+    """Return what kinds of credentials there are, the one that is used first."""
+    names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", NotSignedIn: "none yet"}
+    first = names[type(destination.credentials)]
+    return (first,) if destination.fallback is None else (first, "OAuth 1.0a, to fall back on")
+
+
+def _shown(
+    destination: Destination,
+    *,
+    counted: Account,
+    sources: Sequence[str],
+    pause: Pause | None,
+    closure: Closure | None,
+) -> ShownPixel:
+    return ShownPixel(
+        pixel=destination.pixel,
+        account=destination.account,
+        credentials=kinds_of(destination),
+        is_cautious=destination.is_cautious,
+        events=destination.events,
+        rate=destination.rate,
+        counted=counted,
+        sources=tuple(sources),
+        pause=pause,
+        closure=closure,
+    )

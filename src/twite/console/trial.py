@@ -1,0 +1,103 @@
+"""A conversion to try the way with: sent like a source's own, and watched to its end."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from starlette.responses import Response
+
+from twite.console.entrance import Closed
+from twite.console.page import Route, Visit
+from twite.console.pixels import known_pixel
+from twite.domain.delivery import State
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import SenderError
+from twite.domain.people import Role
+from twite.gateway.accept import Receipt
+from twite.gateway.ports import Records
+
+_PATH: Final = "/console/pixels/{pixel}/try"
+_FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
+_UNDER_WAY: Final = {State.QUEUED, State.SENDING}
+
+
+class Accepts(Protocol):
+    """Takes submissions in: see gateway.accept.Accept."""
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None = None
+    ) -> Receipt:
+        """Raises Malformed, LedgerFull, LedgerUnavailable."""
+        ...
+
+
+class TrialPage:
+    """Sends one conversion through a source. It is a real one: X counts it."""
+
+    def __init__(
+        self,
+        *,
+        accept: Accepts,
+        records: Records,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[Source],
+    ) -> None:
+        self._accept = accept
+        self._records = records
+        self._destinations = destinations
+        self._sources = {source.name: source for source in sources}
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", _PATH, self._sent, role=Role.OPERATOR),
+            Route("GET", f"{_PATH}/{{conversion_id}}", self._followed, role=Role.OPERATOR),
+        )
+
+    async def _sent(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        back, form = f"/console/pixels/{pixel}", visit.form
+        source = self._sources.get(form.one("source"))
+        event = form.one("event")
+        if source is None or pixel not in source.pixels:
+            return visit.back_to(back, said="Choose a source that submits for it.", bad=True)
+        conversion_id = f"console-test-{secrets.token_hex(6)}"
+        fields = {name: text for name in _FIELDS if (text := form.one(name).strip())}
+        body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
+        await visit.note("conversion.test", conversion_id, f"{event}, as {source.name}")
+        try:
+            receipt = await self._accept.native(source=source, body=json.dumps(body).encode())
+        except SenderError as wrong:
+            return visit.back_to(back, said=f"Not accepted: {wrong}", bad=True)
+        if receipt.rejected:
+            faults = "; ".join(
+                f"{fault.path}: {fault.message}" for fault in receipt.rejected[0].errors
+            )
+            return visit.back_to(back, said=f"Not accepted: {faults}", bad=True)
+        return visit.back_to(f"{back}/try/{conversion_id}")
+
+    async def _followed(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        lives = await self._records.life(
+            pixel=pixel,
+            events=tuple(dict.fromkeys(self._destinations[pixel].events.values())),
+            conversion_id=visit.part("conversion_id"),
+        )
+        if not lives:
+            raise Closed(404, "No such conversion", "There is none of this id, or not any more.")
+        life = lives[0]
+        return visit.page(
+            "trial.html",
+            title="A conversion on its way",
+            life=life,
+            sent=_indented(life.sent),
+            under_way=life.state in _UNDER_WAY,
+        )
+
+
+def _indented(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,172 @@
+"""A gateway with its console, as `twite serve` assembles it, and people with browsers of a kind."""
+
+import re
+from collections.abc import Mapping, Sequence
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from twite.assembly.gateway import Gateway
+from twite.assembly.people import open_staff
+from twite.assembly.settings import load
+from twite.console.page import Route
+from twite.domain.people import Role
+
+PASSWORD = "a sentence that does well"
+PIXELS = ("o8z6j", "o9a7k")
+SETTINGS = """
+[server]
+listen = "127.0.0.1:0"
+public_url = "https://t.shop.example"
+trusted_proxies = ["127.0.0.9/32"]
+secret_key = "{secret}"
+[console]
+networks = ["127.0.0.0/8", "203.0.113.0/24"]
+[store]
+url = "sqlite:twite.db"
+[x]
+api_url = "http://127.0.0.1:9"
+oauth_url = "http://127.0.0.1:9"
+[log]
+level = "error"
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "emulator-pixel-token-o8z6j" }}
+events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
+[[pixel]]
+id = "o9a7k"
+auth = {{ pixel_token = "emulator-pixel-token-o9a7k" }}
+events = {{ purchase = "o9a7p" }}
+[[source]]
+name = "shop"
+key = "a-source-key-of-some-length"
+pixel = "o8z6j"
+[[source]]
+name = "client"
+key = "another-source-key-of-some-length"
+pixel = "o9a7k"
+"""
+# Who is there: the role, and the pixels they see.
+PEOPLE: Mapping[str, tuple[Role, Sequence[str] | None]] = {
+    "ada": (Role.ADMIN, None),
+    "olga": (Role.OPERATOR, None),
+    "vic": (Role.VIEWER, None),
+    "client": (Role.VIEWER, ["o9a7k"]),
+}
+
+
+class Heard(msgspec.Struct, frozen=True):
+    status: int
+    text: str
+    headers: Mapping[str, str]
+    cookies: SimpleCookie
+
+    @property
+    def location(self) -> str:
+        return self.headers.get("location", "")
+
+
+class Somebody:
+    """A browser without a window: keeps cookies, and sends a form as a page's own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cookies: dict[str, str] = {}
+        self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def ask(
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] = {}
+    ) -> Heard:
+        said = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        async with self._http.request(
+            method, self.url + path, data=body, headers=said | headers, allow_redirects=False
+        ) as answer:
+            text = (await answer.read()).decode()
+            for name, morsel in answer.cookies.items():
+                if morsel.value:
+                    self.cookies[name] = morsel.value
+                else:
+                    self.cookies.pop(name, None)
+            held = {key.lower(): value for key, value in answer.headers.items()}
+            return Heard(answer.status, text, held, answer.cookies)
+
+    async def get(self, path: str, **headers: str) -> Heard:
+        return await self.ask("GET", path, headers=headers)
+
+    async def post(
+        self, path: str, fields: object = (), *, headers: Mapping[str, str] = {}
+    ) -> Heard:
+        """Send a form with the token that a page of ours carries."""
+        page = await self.get("/console/account")
+        if page.status == 303:
+            page = await self.get("/console/sign-in")
+        token = form_token(page.text)
+        pairs = fields.items() if isinstance(fields, dict) else fields
+        body = aiohttp.FormData([("form_token", token), *pairs])
+        return await self.ask("POST", path, body=body, headers={"Origin": self.url} | headers)
+
+    async def sign_in(self, name: str, password: str = PASSWORD, **more: str) -> Heard:
+        self.cookies.clear()
+        return await self.post(
+            "/console/sign-in", {"name": name, "password": password, "code": "", **more}
+        )
+
+
+class House:
+    """A gateway on a socket, and people who may sign in."""
+
+    def __init__(self, folder: Path, settings: str = SETTINGS, **said: str) -> None:
+        self.folder = folder
+        path = folder / "twite.toml"
+        path.write_text(
+            settings.format(secret=said.pop("secret", "a-key-that-seals-secrets"), **said)
+        )
+        self.settings = load(path, {})
+        self.gateway = Gateway(self.settings)
+        self._visitors: list[Somebody] = []
+
+    async def start(
+        self, *, people: Mapping[str, tuple[Role, Sequence[str] | None]] = PEOPLE
+    ) -> None:
+        if people:
+            async with open_staff(self.settings) as staff:
+                for name, (role, pixels) in people.items():
+                    await staff.add(name, role=role, password=PASSWORD, pixels=pixels, by="test")
+        await self.gateway.start()
+
+    async def stop(self) -> None:
+        for visitor in self._visitors:
+            await visitor.close()
+        await self.gateway.stop()
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        assert self.gateway.console is not None
+        return self.gateway.console.routes
+
+    def somebody(self) -> Somebody:
+        visitor = Somebody(self.gateway.url)
+        self._visitors.append(visitor)
+        return visitor
+
+    async def signed_in(self, name: str) -> Somebody:
+        visitor = self.somebody()
+        assert (await visitor.sign_in(name)).status == 303
+        return visitor
+
+
+def form_token(page: str) -> str:
+    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', page)
+    return found[1] if found else ""

@@ -1,0 +1,161 @@
+"""From where, under which name, and by whose will."""
+
+import io
+
+import pytest
+import pytest_asyncio
+from console_stage import form_token
+
+from twite.console.entrance import inside
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PUBLIC = {"Host": "t.shop.example"}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ada(house):
+    return await house.signed_in("ada")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:8080"}, 200),
+        ({"Host": "127.0.0.1"}, 200),
+        ({"Host": "[::1]:8080"}, 200),
+        (PUBLIC, 200),
+        ({"Host": "T.Shop.Example"}, 200),
+        ({"Host": "rebound.example"}, 421),
+        ({"Host": "t.shop.example.evil.example"}, 421),
+        ({"Host": "10.0.0.1"}, 421),
+    ],
+)
+async def test_it_answers_under_its_own_names_alone(house, headers, status):
+    answer = await house.somebody().get("/console/sign-in", **headers)
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("forwarded", ["203.0.113.7", "198.51.100.1", "nonsense", "127.0.0.1"])
+async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, forwarded):
+    answer = await house.somebody().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
+
+    assert answer.status == 403
+    assert "console.networks" in answer.text
+
+
+async def test_every_answer_has_the_headers_of_safety(house, ada):
+    for path in ("/console/account", "/console/sign-in", "/console/nothing"):
+        headers = (await ada.get(path)).headers
+
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+        assert "strict-transport-security" not in headers
+
+
+async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remembered(house):
+    answer = await house.somebody().get("/console/sign-in", **PUBLIC)
+
+    morsel = answer.cookies["__Host-twite-visitor"]
+    assert (morsel["secure"], morsel["httponly"], morsel["path"]) == (True, True, "/")
+    assert morsel["samesite"] == "lax"
+    assert morsel["domain"] == ""
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+async def test_a_form_of_another_site_does_nothing(house, ada, headers):
+    answer = await ada.post("/console/account/elsewhere", headers=headers)
+
+    assert (answer.status, "From another site" in answer.text) == (403, True)
+
+
+async def test_a_form_without_an_origin_does_nothing(house, ada):
+    token = form_token((await ada.get("/console/account")).text)
+
+    answer = await ada.ask("POST", "/console/account/elsewhere", body={"form_token": token})
+
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("body", [{}, {"form_token": ""}, {"form_token": "0" * 64}])
+async def test_no_unsafe_route_does_anything_without_the_forms_token(house, ada, body):
+    refused = []
+    for route in house.routes:
+        if route.method == "POST":
+            answer = await ada.ask(
+                "POST", route.path, body=body, headers={"Origin": house.gateway.url}
+            )
+            refused.append((route.path, answer.status, "Too old" in answer.text))
+
+    assert {(status, told) for _, status, told in refused} == {(403, True)}
+    assert (await ada.get("/console/account")).status == 200
+
+
+async def test_a_form_may_have_a_mebibyte(house, ada):
+    body = io.BytesIO(b"form_token=&x=" + b"x" * (1 << 20))
+
+    answer = await ada.ask("POST", "/console/theme", body=body, headers={"Origin": ada.url})
+
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "leads"),
+    [
+        ("/console/audit", "/console/audit"),
+        ("/console/audit?before=7", "/console/audit?before=7"),
+        ("/console/users/ada%40shop.example", "/console/users/ada%40shop.example"),
+        ("//evil.example", "/console"),
+        ("/\\evil.example", "/console"),
+        ("/console//evil.example", "/console"),
+        ("/console/\\evil.example", "/console"),
+        ("https://evil.example/console", "/console"),
+        ("/console@evil.example", "/console"),
+        ("/console\r\nSet-Cookie: a=b", "/console"),
+        ("/console/\x00", "/console"),
+        ("javascript:alert(1)", "/console"),
+        ("/consolex", "/console"),
+        ("/console/" + "a" * 3_000, "/console"),
+        ("", "/console"),
+    ],
+)
+async def test_after_signing_in_a_browser_goes_nowhere_but_into_the_console(house, path, leads):
+    assert inside(path) == leads
+
+
+async def test_an_address_that_is_no_page_is_said_to_be_none(house, ada):
+    assert (await ada.get("/console/nothing")).status == 404
+    assert (await ada.ask("DELETE", "/console/account")).status == 405
+    assert (await ada.get("/console/static/console.css")).status == 404
+
+
+async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(house, ada):
+    page = (await ada.get("/console/account")).text
+    name = page.split('href="/console/static/')[1].split('"')[0]
+
+    answer = await ada.get(f"/console/static/{name}")
+
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+async def test_light_or_dark_is_remembered(house, ada):
+    await ada.post("/console/theme", {"theme": "dark", "there": "/console/audit"})
+
+    assert 'data-theme="dark"' in (await ada.get("/console/account")).text

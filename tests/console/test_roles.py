@@ -1,0 +1,99 @@
+"""Every route against every role: what is not allowed is refused, whatever the form says."""
+
+import re
+
+import pytest
+
+from twite.console.page import Group
+from twite.domain.people import Role
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NAMES = {Role.VIEWER: "vic", Role.OPERATOR: "olga", Role.ADMIN: "ada"}
+# Routes that nobody has to be signed in for. All others need a role.
+OPEN = {
+    ("GET", "/console/sign-in"),
+    ("POST", "/console/sign-in"),
+    ("POST", "/console/theme"),
+}
+# What an admin alone may: a route that is put among them, or taken out, is to be decided here.
+ADMINS = ("/console/users", "/console/keys", "/console/audit")
+
+
+def path_of(route):
+    return route.path.replace("{", "").replace("}", "").replace(":path", "")
+
+
+async def asked(person, route):
+    if route.method == "GET":
+        return await person.get(path_of(route))
+    return await person.post(path_of(route))
+
+
+async def test_only_signing_in_and_the_choice_of_light_are_open_to_strangers(house):
+    assert {(route.method, route.path) for route in house.routes if route.role is None} == OPEN
+
+
+async def test_what_changes_anything_is_a_post(house):
+    assert {route.method for route in house.routes} == {"GET", "POST"}
+
+
+async def test_users_keys_and_the_audit_are_for_admins(house):
+    wrong = [
+        route.path
+        for route in house.routes
+        if route.path.startswith(ADMINS) and route.role is not Role.ADMIN
+    ]
+
+    assert wrong == []
+
+
+async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(house):
+    stranger = house.somebody()
+
+    through = []
+    for route in house.routes:
+        if route.role is not None:
+            answer = await asked(stranger, route)
+            if route.method == "GET":
+                fine = answer.status == 303 and answer.location.startswith("/console/sign-in?next=")
+            else:
+                fine = answer.status == 401
+            if not fine:
+                through.append((route.method, route.path, answer.status))
+
+    assert through == []
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(house, role):
+    name = NAMES[role]
+    person = await house.signed_in(name)
+
+    wrong = []
+    for route in house.routes:
+        if route.role is None:
+            continue
+        answer = await asked(person, route)
+        refused = answer.status == 403 and "Not yours to see" in answer.text
+        if refused is role.includes(route.role) or answer.status in {401, 500, 503}:
+            wrong.append((route.method, route.path, answer.status))
+        if (await person.get("/console/account")).status != 200:
+            await person.sign_in(name)
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_the_navigation_shows_what_the_role_may_see(house, role):
+    person = await house.signed_in(NAMES[role])
+
+    page = (await person.get("/console/account")).text
+
+    navigation = page.split("<nav ")[1].split("</nav>")[0]
+    assert re.findall(r'<a href="([^"]+)"', navigation) == [
+        route.path
+        for group in Group
+        for route in house.routes
+        if route.place and route.place.group is group and role.includes(route.role)
+    ]
