@@ -1,9 +1,10 @@
 """What an export of a container becomes, part by part."""
 
 import json
+import random
 
 import pytest
-from export_parts import boolean, brought, export, table, tag, template, text, told
+from export_parts import SHOP, boolean, brought, export, table, tag, template, text, told
 
 from twite.sgtm.container.parts import (
     Beside,
@@ -13,6 +14,8 @@ from twite.sgtm.container.parts import (
     Operator,
     Row,
 )
+from twite.sgtm.container.reading import read
+from twite.sgtm.container.writing import written
 from twite.sgtm.export import coverage
 from twite.sgtm.export.reading import read_export
 
@@ -22,6 +25,9 @@ def variable(name="V", word="c", *parameters, **more):
 
 
 def trigger(name="P", word="CUSTOM_EVENT", *conditions, **more):
+    if word == "CUSTOM_EVENT":
+        bought = condition("EQUALS", text("arg0", "{{_event}}"), text("arg1", "buy"))
+        more = {"customEventFilter": [bought], **more}
     return {"triggerId": "5", "name": name, "type": word, "filter": list(conditions), **more}
 
 
@@ -169,12 +175,7 @@ def test_every_operator_is_taken_or_left_out(word, operator):
 
 
 def test_a_trigger_has_the_filter_on_its_event_and_the_others():
-    made = trigger(
-        "P",
-        "CUSTOM_EVENT",
-        condition("CONTAINS", text("arg0", "x"), text("arg1", "y")),
-        customEventFilter=[condition("EQUALS", text("arg0", "{{_event}}"), text("arg1", "buy"))],
-    )
+    made = trigger("P", "CUSTOM_EVENT", condition("CONTAINS", text("arg0", "x"), text("arg1", "y")))
 
     when = brought(trigger=[made]).container.triggers[0].when
 
@@ -182,6 +183,15 @@ def test_a_trigger_has_the_filter_on_its_event_and_the_others():
         ("{{_event}}", Operator.EQUALS, "buy"),
         ("x", Operator.CONTAINS, "y"),
     ]
+
+
+def test_a_trigger_that_names_no_event_is_left_out():
+    found = brought(trigger=[trigger("P", customEventFilter=[])])
+
+    assert told(found, "trigger", "P") == (
+        "left out",
+        "it does not say for which events, and would fire for all",
+    )
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.TRIGGERS.items())
@@ -398,3 +408,30 @@ def test_variables_in_a_ring_are_refused_by_their_names():
 
     with pytest.raises(ContainerUnusable, match="A → B → A"):
         brought(variable=ring)
+
+
+def places_in(tree):
+    """Yield (whole, key) of everything below."""
+    for key, one in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield tree, key
+        if isinstance(one, dict | list):
+            yield from places_in(one)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_spoilt_export_is_imported_or_refused_and_can_be_written(seed):
+    chance = random.Random(seed)
+    spoilt = [None, True, 0, -1, 1e308, "", "x", "{{}}", "{{Dice}}", "\x00", [], {}, [[]], {"a": 1}]
+    for _ in range(10):
+        tree = json.loads(SHOP.read_text())
+        for _ in range(chance.randint(1, 6)):
+            whole, key = chance.choice(list(places_in(tree["containerVersion"])))
+            whole[key] = chance.choice(spoilt)
+
+        try:
+            found = brought(tree).container
+        except ContainerUnusable:
+            continue
+        again, _ = read(written(found, []))
+
+        assert (again.tags, again.variables) == (found.tags, found.variables)

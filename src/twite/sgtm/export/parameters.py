@@ -67,7 +67,12 @@ def text_in(held: dict[str, Tree], key: str) -> str:
 
 def flag_in(held: dict[str, Tree], key: str) -> bool:
     """Return a flag among values."""
-    return held.get(key) in {True, "true"}
+    return is_set(held.get(key))
+
+
+def is_set(flag: Tree) -> bool:
+    """Say whether a flag is set: exports write it as a boolean, and parameters as a text."""
+    return flag is True or flag == "true"
 
 
 def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:

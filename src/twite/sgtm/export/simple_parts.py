@@ -69,6 +69,8 @@ def trigger(piece: Piece, name: str) -> tuple[Trigger, list[str]]:
     if word == "SERVER_PAGEVIEW":
         page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
         when = [page, *when]
+    if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
+        raise LeftOut("it does not say for which events, and would fire for all")
     if piece.pieces("autoEventFilter"):
         raise LeftOut("it has an autoEventFilter, which belongs to web containers")
     return Trigger(name=name, when=tuple(when)), [found.note] if found.note else []

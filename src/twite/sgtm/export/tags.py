@@ -8,7 +8,7 @@ from twite.sgtm.container.parts import ALL_EVENTS, Beside, Firing, Tag, Trigger
 from twite.sgtm.container.references import names_in
 from twite.sgtm.export.coverage import ALL_EVENTS_ID, TAGS
 from twite.sgtm.export.lines import LeftOut
-from twite.sgtm.export.parameters import value, values
+from twite.sgtm.export.parameters import is_set, value, values
 from twite.sgtm.export.reading import Piece, spelled
 from twite.sgtm.export.simple_parts import known_or_left_out, priority
 from twite.sgtm.template import Kind
@@ -35,7 +35,7 @@ def read_tag(piece: Piece, name: str, here: Here) -> tuple[Tag, list[str]]:
     triggers = _triggers(piece, "firingTriggerId", here, notes)
     firing, differs = _firing(piece)
     notes += differs
-    paused = piece.tree.get("paused") in {True, "true"}
+    paused = is_set(piece.tree.get("paused"))
     if any(piece.tree.get(key) for key in ("scheduleStartMs", "scheduleEndMs")):
         paused = True
         notes.append("it was to fire in a span of time, which is not kept: decide, and unpause it")
@@ -103,7 +103,7 @@ def _beside(piece: Piece, key: str, needed: str) -> Beside | None:
     if len(found) > 1:
         raise LeftOut(f"it has more than one {key}")
     name = found[0].text("tagName")
-    return Beside(tag=name, needed=found[0].tree.get(needed) in {True, "true"})
+    return Beside(tag=name, needed=is_set(found[0].tree.get(needed)))
 
 
 def _consent(piece: Piece) -> tuple[str, ...]:
