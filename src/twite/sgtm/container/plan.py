@@ -111,9 +111,11 @@ class _Planner:
         return [self._filled(tag, trigger, beside=()) for trigger in times]
 
     def _kept_back(self, tag: Tag) -> str | None:
-        missing = [one for one in tag.consent if not self._granted(one)]
         if tag.paused:
             return "it is paused"
+        if not tag.consent:
+            return None
+        missing = [one for one in tag.consent if not self._granted(one)]
         return f"not granted: {', '.join(missing)}" if missing else None
 
     def _fits(self, name: str) -> bool:

@@ -55,6 +55,8 @@ def filled(tree: Tree, value_of: Callable[[str], Value]) -> Value:
 
 
 def _filled_text(text: str, value_of: Callable[[str], Value]) -> Value:
+    if "{{" not in text:
+        return text
     whole = _NAME.fullmatch(text)
     if whole is not None:
         return value_of(whole[1].strip())
