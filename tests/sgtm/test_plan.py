@@ -13,7 +13,7 @@ from container_parts import (
     trigger,
 )
 
-from twite.sgtm.container.parts import Beside, Firing, Source, Transformation, Variable
+from twite.sgtm.container.parts import Beside, Client, Firing, Source, Transformation, Variable
 from twite.sgtm.fields import Condition as Shown
 
 PURCHASE = trigger("Purchase", condition("{{_event}}", "equals", "purchase"))
@@ -209,3 +209,19 @@ def test_planning_leaves_the_event_as_it_was():
     planned(container(transformations=[change]))
 
     assert str(EVENT) == before
+
+
+@pytest.mark.parametrize(
+    ("client", "name"), [("ga4", "Web"), ("data_tag", "data_tag"), ("Orders", "Orders")]
+)
+def test_a_reading_of_our_own_goes_by_the_name_that_the_container_gives_it(client, name):
+    field_ = Variable(name="Client", type=Source.CLIENT_NAME)
+    made = container(
+        tag(fields={"client": "{{Client}}"}),
+        variables=[field_],
+        clients=(Client(name="Orders", template="T"), Client(name="Web")),
+    )
+
+    found = planned(made, on=occasion(client=client))
+
+    assert found.fired[0].fields == {"client": name}

@@ -21,7 +21,7 @@ from twite.intake.found import Heard
 from twite.intake.visitor import Visitor
 from twite.sgtm import sandbox
 from twite.sgtm.container.parts import Container, Reads
-from twite.sgtm.container.plan import Fired, plan
+from twite.sgtm.container.plan import Fired, client_name, plan
 from twite.sgtm.container.secrets import opened
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import Request
@@ -109,12 +109,14 @@ class Shadow:
             events = list(_events(case))
         except Malformed as error:
             return Shown(line=case.line, unread=error.message)
+        reads = _READS.get(case.request.path)
+        client = "" if reads is None else client_name(self._container, reads)
         for event in events:
             occasion = Occasion(
                 event=event,
                 now=case.now,
                 request=case.request,
-                client=case.client or self._client_of(case),
+                client=case.client or client,
             )
             planned = plan(self._container, occasion, variables=self._engines)
             for fired in planned.fired:
@@ -125,11 +127,6 @@ class Shadow:
             compared=compared(asked, case.sent, ignore),
             failed=tuple(failed),
         )
-
-    def _client_of(self, case: Case) -> str:
-        reads = _READS.get(case.request.path)
-        found = [one.name for one in self._container.clients if one.reads is reads]
-        return found[0] if found and reads is not None else ""
 
     def _run(
         self,

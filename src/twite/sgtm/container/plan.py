@@ -68,6 +68,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan(container: Container, occasion: Occasion, *, variables: Variables) -> Plan:
     """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why."""
+    client = client_name(container, occasion.client)
+    if client != occasion.client:
+        occasion = msgspec.structs.replace(occasion, client=client)
     decide = _Planner(container, occasion, variables)
     fired: list[Fired] = []
     passed: list[Passed] = []
@@ -79,6 +82,14 @@ def plan(container: Container, occasion: Occasion, *, variables: Variables) -> P
         except TooLong:
             passed.append(Passed(tag=tag.name, why="a text in a condition grows too long"))
     return Plan(fired=tuple(fired), passed=tuple(passed))
+
+
+def client_name(container: Container, client: str) -> str:
+    """Return what the container calls a client: a reading of Twite's own may have a name there."""
+    for one in container.clients:
+        if not one.template and one.reads == client:
+            return one.name
+    return client
 
 
 class _Passes(Exception):
