@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
 
-.PHONY: help demo test chromium check format lint types floors cover bench torture oracle lock clean
+.PHONY: help demo test chromium check format lint types floors cover bench torture oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -81,6 +81,17 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 oracle: $(DEV_STAMP) .oracle/.done  ## our readings of consent strings against the IAB's own packages
 	@TWITE_ORACLE=10000 $(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
 
+.axe/.done:
+	@command -v npm > /dev/null || { echo "make axe needs node and npm" >&2; exit 1; }
+	@npm install --prefix .axe --no-save --no-package-lock --no-audit --no-fund --silent axe-core@4.14.1
+	@touch $@
+
+axe: $(DEV_STAMP) chromium .axe/.done  ## the console's pages against axe-core, which looks for what hinders people
+	@$(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
+
+screenshots: $(DEV_STAMP) chromium  ## the pictures of the console in docs/, drawn anew
+	@$(BIN)/python tests/browser/screenshots.py
+
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
 	@for set in "run pyproject.toml" "dev pyproject.toml requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
@@ -88,4 +99,4 @@ lock: $(DEV_STAMP)  ## resolve the requirement files anew
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
 
 clean:  ## remove what the targets made
-	@rm -rf $(VENV) .venv-bench .oracle torture.jsonl .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .oracle .axe torture.jsonl .mypy_cache .ruff_cache .hypothesis

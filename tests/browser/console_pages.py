@@ -1,42 +1,79 @@
-"""The pages of the console, with something on each, for tests and for screenshots."""
+"""A console with something on each of its pages, for tests and for screenshots."""
 
-import subprocess
+import asyncio
+import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from house import ENVIRONMENT, Gateway
+import aiohttp
 from playwright.async_api import Page
 
-from twite.testing.emulator import running_emulator
+sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
-PASSWORD = "a sentence that does well"
-EXTRA = """
-[server.x]
-"""
+from console_stage import PASSWORD, House
+
+KEY: Final = "a-source-key-of-some-length"
+PIXEL: Final = "o8z6j"
+# What stands for the parts of a path.
+PARTS: Final[Mapping[str, str]] = {
+    "name": "vic",
+    "pixel": PIXEL,
+    "conversion_id": "order-3",
+}
+# A page that X alone sends a browser to.
+ASIDE: Final = {"/console/connect/callback"}
+# What must do nothing, wherever it is shown.
+HOSTILE: Final = (
+    "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"
+)
 
 
-@contextmanager
-def a_console(folder: Path) -> Iterator[Gateway]:
-    """A gateway on which things have happened, an emulated X, and an admin: ada."""
-    with running_emulator() as emulator:
-        gateway = Gateway(folder, emulator.url)
-        add_user(gateway, "ada", "admin")
-        add_user(gateway, "vic", "viewer")
-        with gateway:
-            yield gateway
-
-
-def add_user(gateway: Gateway, name: str, role: str) -> None:
-    command = [sys.executable, "-m", "twite", "user", "add", name, "--role", role]
-    subprocess.run(
-        [*command, "--password-stdin", "--config", str(gateway.config)],
-        input=PASSWORD.encode(),
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
+async def busy(house: House) -> None:
+    """Let orders come in: good ones, and one with hostile texts wherever there may be text."""
+    orders: list[dict[str, object]] = [
+        {
+            "event": "purchase" if number % 4 else "sign_up",
+            "conversion_id": f"order-{number}",
+            "value": f"{19 + number}.90",
+            "currency": "EUR",
+            "email": f"shopper{number}@shop.example",
+            "phone": "+44 20 7946 0958",
+            "twclid": "23opevjt88psuo13lu8d020qkn",
+        }
+        for number in range(24)
+    ]
+    orders.append(
+        {
+            "event": "purchase",
+            "conversion_id": "order-hostile",
+            "email": "shopper@shop.example",
+            "description": HOSTILE,
+            "search": HOSTILE,
+            "contents": [{"id": "SKU", "name": HOSTILE}],
+        }
     )
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        url = house.gateway.url
+        async with http.post(f"{url}/v1/conversions", json={"conversions": orders}) as answer:
+            said = json.loads(await answer.read())
+            assert said["rejected"] == [], said
+        for _ in range(200):
+            async with http.get(f"{url}/v1/accounting") as answer:
+                if json.loads(await answer.read())["pending"] == 0:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the orders do not land")
+
+
+def pages_of(house: House) -> list[str]:
+    """Return the address of every page: of the routes that are asked for with GET."""
+    return [
+        route.path.format_map(PARTS)
+        for route in house.routes
+        if route.method == "GET" and route.path not in ASIDE
+    ]
 
 
 async def sign_in(page: Page, url: str, name: str = "ada") -> None:
@@ -44,4 +81,4 @@ async def sign_in(page: Page, url: str, name: str = "ada") -> None:
     await page.fill("#name", name)
     await page.fill("#password", PASSWORD)
     await page.click("button.main")
-    await page.wait_for_selector("nav")
+    await page.wait_for_selector("nav", state="attached")

@@ -16,7 +16,6 @@ from twite.console.page import Route
 from twite.domain.people import Role
 
 PASSWORD = "a sentence that does well"
-PIXELS = ("o8z6j", "o9a7k")
 SETTINGS = """
 [server]
 listen = "127.0.0.1:0"
@@ -28,33 +27,43 @@ networks = ["127.0.0.0/8", "203.0.113.0/24"]
 [store]
 url = "sqlite:twite.db"
 [x]
-api_url = "http://127.0.0.1:9"
-oauth_url = "http://127.0.0.1:9"
+api_url = "{x}"
+oauth_url = "{x}"
+consumer_key = "xvz1evFS4wEEPTGEFPHBog"
+consumer_secret = "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
 [log]
 level = "error"
 [[pixel]]
 id = "o8z6j"
-auth = {{ pixel_token = "emulator-pixel-token-o8z6j" }}
+account = "18ce54d4x5t"
 events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
+[pixel.auth]
+consumer_key = "xvz1evFS4wEEPTGEFPHBog"
+consumer_secret = "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
+token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb"
+token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"
 [[pixel]]
-id = "o9a7k"
-auth = {{ pixel_token = "emulator-pixel-token-o9a7k" }}
-events = {{ purchase = "o9a7p" }}
+id = "o6dkt"
+auth = {{ pixel_token = "emulator-pixel-token-o6dkt" }}
+events = {{ purchase = "o6dkv" }}
 [[source]]
 name = "shop"
 key = "a-source-key-of-some-length"
 pixel = "o8z6j"
+[[pixel]]
+id = "o9a7k"
+events = {{ purchase = "o9a7p" }}
 [[source]]
 name = "client"
 key = "another-source-key-of-some-length"
-pixel = "o9a7k"
+pixel = "o6dkt"
 """
 # Who is there: the role, and the pixels they see.
 PEOPLE: Mapping[str, tuple[Role, Sequence[str] | None]] = {
     "ada": (Role.ADMIN, None),
     "olga": (Role.OPERATOR, None),
     "vic": (Role.VIEWER, None),
-    "client": (Role.VIEWER, ["o9a7k"]),
+    "client": (Role.VIEWER, ["o6dkt"]),
 }
 
 

@@ -28,7 +28,8 @@ routes, and in the tests in a browser. What a page must keep to:
 - **Changing**: only by POST, in a form that begins with `{{ csrf() }}`; write the deed down with
   `visit.note(...)` first, then do it, then `visit.back_to(path, said="…")`.
 - **Templates** extend `layout.html`, take macros from `parts.html`, and get plain values. What came
-  from outside is escaped by itself; `|shown` cuts it and makes what is invisible visible.
+  from outside is escaped by itself; `|shown` (one line) and
+  `|lines` cut it and make what is invisible visible.
 - **No inline script or style**: the policy forbids both. Charts are SVG with attributes, or
   `<meter>`; scripts go to `static/console.js`, and a page must work without.
 """

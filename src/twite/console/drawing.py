@@ -56,6 +56,7 @@ class Templates:
         self._environment.filters |= {
             "moment": moment,
             "shown": shown,
+            "lines": lines,
             "number": number,
             "ago": ago,
             "lasting": lasting,
@@ -83,6 +84,13 @@ def shown(text: object, longest: int = _LONGEST) -> str:
     cut = held[:longest]
     visible = "".join(c if c.isprintable() else _spelled_out(c) for c in cut)
     return visible if len(held) <= longest else f"{visible}…"
+
+
+def lines(text: str, most: int = 400) -> str:
+    """Show foreign text of several lines, each as `shown` does."""
+    held = text.split("\n")
+    kept = [shown(line, 2_000) for line in held[:most]]
+    return "\n".join(kept if len(held) <= most else [*kept, "…"])
 
 
 def number(value: float | None) -> str:

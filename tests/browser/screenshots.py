@@ -1,0 +1,93 @@
+"""`make screenshots`: a picture of every page of the console, wide and light, narrow and dark."""
+
+import asyncio
+import base64
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from console_pages import PARTS, House, busy, sign_in
+from playwright.async_api import Browser, async_playwright
+
+from twite.testing.emulator import running_emulator
+
+FOLDER = Path(__file__).parents[2] / "docs/reference/console"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LOOKS = (("desktop", 1_280, 860, "light"), ("phone", 390, 844, "dark"))
+QUALITY = 55
+
+
+def name_of(path: str) -> str:
+    """Return what the picture of a route is called: `/console/users/{name}` is `users-name`."""
+    return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "overview"
+
+
+async def draw(*, ending: str = "webp") -> dict[str, bytes]:
+    """Return all of them by their names."""
+    drawn: dict[str, bytes] = {}
+    chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
+    with tempfile.TemporaryDirectory() as scratch, running_emulator() as emulator:
+        house = House(Path(scratch), x=emulator.url)
+        await house.start()
+        await busy(house)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
+            )
+            for look, width, height, scheme in LOOKS:
+                drawn |= await _look(browser, house, ending, (look, width, height, scheme))
+            await browser.close()
+        await house.stop()
+    return drawn
+
+
+async def _look(
+    browser: Browser, house: House, ending: str, as_: tuple[str, int, int, str]
+) -> dict[str, bytes]:
+    look, width, height, scheme = as_
+    context = await browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    page = await context.new_page()
+    await page.goto(f"{house.gateway.url}/console/sign-in")
+    protocol = await context.new_cdp_session(page)
+    pictures = {}
+
+    async def take(name: str) -> None:
+        answer = await protocol.send(
+            "Page.captureScreenshot", {"format": ending, "quality": QUALITY}
+        )
+        pictures[name] = base64.b64decode(answer["data"])
+
+    await take("sign-in")
+    await sign_in(page, house.gateway.url)
+    for route in house.routes:
+        if route.method == "GET" and route.path not in {
+            "/console/sign-in",
+            "/console/connect/callback",
+        }:
+            await page.goto(
+                house.gateway.url + route.path.format_map(PARTS), wait_until="domcontentloaded"
+            )
+            if route.path == "/console/doctor":
+                await page.click("button:has-text('Examine')")
+                await page.wait_for_selector(".findings")
+            await page.wait_for_timeout(150)
+            await take(name_of(route.path))
+
+    await context.close()
+    return {f"{name}-{look}.{ending}": picture for name, picture in pictures.items()}
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    target.mkdir(exist_ok=True, parents=True)
+    for file, drawn_ in asyncio.run(
+        draw(ending=sys.argv[2] if len(sys.argv) > 2 else "webp")
+    ).items():
+        (target / file).write_bytes(drawn_)

@@ -1,0 +1,185 @@
+"""Every page of the console in a real browser: wide and narrow, light and dark.
+
+What is asked of all pages is asked of each page of the route table, so that a new one is covered.
+"""
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from console_pages import HOSTILE, House, busy, pages_of, sign_in
+
+from twite.testing.emulator import running_emulator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+AXE = Path(__file__).parents[2] / ".axe/node_modules/axe-core/axe.min.js"
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+SERIOUS = {"serious", "critical"}
+LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house(chromium, tmp_path_factory):
+    with running_emulator() as emulator:
+        house = House(tmp_path_factory.mktemp("console"), x=emulator.url)
+        await house.start()
+        await busy(house)
+        yield house
+        await house.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def signed_in(browser, house):
+    """The cookies of ada, an admin: signing in is tried elsewhere."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, house.gateway.url)
+    state = await context.storage_state()
+    await context.close()
+    return state
+
+
+async def opened(browser, state, size, scheme, **options):
+    width, height = SIZES[size]
+    context = await browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        storage_state=state,
+        **options,
+    )
+    return context, await context.new_page()
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scroll(
+    browser, house, signed_in, size, scheme
+):
+    context, page = await opened(browser, signed_in, size, scheme)
+    said = []
+    page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
+
+    wrong = {}
+    for path in pages_of(house):
+        said.clear()
+        answer = await page.goto(house.gateway.url + path, wait_until="domcontentloaded")
+        wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        title = await page.title()
+        if answer.status != 200 or said or wide > 0 or not title.endswith(" · Twite"):
+            wrong[path] = (answer.status, list(said), wide, title)
+
+    await context.close()
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, size, scheme):
+    if not AXE.exists():
+        pytest.skip("no axe-core: make axe installs it, where there is npm")
+    # Our own policy would keep axe out.
+    context, page = await opened(browser, signed_in, size, scheme, bypass_csp=True)
+    await context.add_init_script(path=AXE)
+
+    found = {}
+    for path in pages_of(house):
+        await page.goto(house.gateway.url + path, wait_until="domcontentloaded")
+        result = await page.evaluate("axe.run({resultTypes: ['violations']})")
+        serious = [
+            (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"][:300])
+            for one in result["violations"]
+            if one["impact"] in SERIOUS
+        ]
+        if serious:
+            found[path] = serious
+
+    await context.close()
+    assert found == {}
+
+
+async def test_every_page_works_without_javascript(browser, house, signed_in):
+    context, page = await opened(browser, signed_in, "phone", "light", java_script_enabled=False)
+
+    hidden = []
+    for path in pages_of(house):
+        await page.goto(house.gateway.url + path)
+        if not await page.locator("nav a").first.is_visible():
+            hidden.append(path)
+
+    await context.close()
+    assert hidden == []
+
+
+async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, house):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(f"{house.gateway.url}/console/audit")
+    await page.keyboard.press("Tab")
+    for text in ("ada", "a sentence that does well"):
+        await page.keyboard.press("Tab")
+        await page.keyboard.type(text)
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("nav", state="attached")
+
+    await page.keyboard.press("Tab")
+    skip = await page.evaluate("document.activeElement.textContent")
+    await page.keyboard.press("Enter")
+    main = await page.evaluate("document.activeElement.id")
+    await page.locator("text=Sign out").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#password")
+
+    await context.close()
+    assert (skip, main) == ("Skip to the page", "main")
+
+
+async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is_inert(
+    browser, house, signed_in
+):
+    context, page = await opened(browser, signed_in, "desktop", "light")
+    dialogs = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    await page.goto(f"{house.gateway.url}/console/pixels/o8z6j")
+    await page.fill("#email", "shopper@shop.example")
+    await page.fill("#value", "49.90")
+    await page.fill("#currency", "EUR")
+    await page.click("text=Send it, and watch")
+    await page.wait_for_selector("li.done:has-text('Delivered')")
+
+    await page.goto(f"{house.gateway.url}/console/pixels/o8z6j/try/order-hostile")
+    text = await page.inner_text("main")
+    images = await page.locator("main img, main script").count()
+
+    await context.close()
+    assert (dialogs, images) == ([], 0)
+    assert "<script>alert(2)</script>{{7*7}}" in text
+    assert "\u202e" not in text
+
+
+async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, house):
+    context = await browser.new_context()
+    page = await context.new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    await page.goto(f"{house.gateway.url}/console/sign-in?next={HOSTILE}")
+    await page.fill("#name", HOSTILE[:60])
+    await page.fill("#password", HOSTILE)
+    await page.click("button.main")
+    await page.wait_for_selector("[role=alert]")
+
+    await context.close()
+    assert dialogs == []
+
+
+async def test_a_pixel_is_paused_and_resumed_by_hand(browser, house, signed_in):
+    context, page = await opened(browser, signed_in, "phone", "dark")
+    await page.goto(f"{house.gateway.url}/console/pixels/o6dkt")
+    await page.click("text=Pause")
+    paused = await page.inner_text("main")
+    await page.click("button:has-text('Resume')")
+    resumed = await page.inner_text("main")
+
+    await context.close()
+    assert "paused by hand, by ada" in paused
+    assert "o6dkt is sent to again." in resumed
