@@ -60,7 +60,8 @@ async def _look(
 
     async def take(name: str) -> None:
         answer = await protocol.send(
-            "Page.captureScreenshot", {"format": ending, "quality": QUALITY}
+            "Page.captureScreenshot",
+            {"format": ending} | ({"quality": QUALITY} if ending != "png" else {}),
         )
         pictures[name] = base64.b64decode(answer["data"])
 
