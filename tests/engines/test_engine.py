@@ -50,6 +50,7 @@ def test_a_passed_limit_is_named(code, error):
 
     assert error in (turn.error or "")
     assert turn.done
+    assert turn.spent is ("call stack" not in error)
 
 
 def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():

@@ -52,8 +52,42 @@ async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
     assert finished == ["good"] * 5 + ["hangs"]
 
 
+async def test_a_run_that_hangs_does_not_hold_up_those_of_its_own_template():
+    either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
+    threads = TemplateThreads({"either": either}, limits=Limits(time=0.3), threads=2)
+    await asyncio.gather(*(threads.start("either", call()) for _ in range(2)))
+    hanging = asyncio.create_task(threads.start("either", call(fields={"hang": True})))
+    await asyncio.sleep(0)
+
+    good = [await threads.start("either", call()) for _ in range(5)]
+
+    assert not hanging.done()
+    assert {turn.outcome for turn in good} == {Outcome.SUCCESS}
+    assert (await hanging).spent
+    threads.stop()
+
+
+async def test_runs_in_different_threads_have_different_numbers_and_each_gets_its_own_answer():
+    echoes = template(
+        "require('sendHttpGet')('https://a.example/', (status) =>"
+        " data.at === status ? data.gtmOnSuccess() : data.gtmOnFailure());"
+    )
+    threads = TemplateThreads({"echoes": echoes}, threads=3)
+    calls = [call(fields={"at": at}) for at in range(9)]
+
+    turns = await asyncio.gather(*(threads.start("echoes", one) for one in calls))
+    told = [
+        await threads.resume("echoes", turn.run, (Answer(id=1, status=at),), now=NOW)
+        for at, turn in enumerate(turns)
+    ]
+
+    threads.stop()
+    assert len({turn.run for turn in turns}) == 9
+    assert {turn.outcome for turn in told} == {Outcome.SUCCESS}
+
+
 async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again():
-    threads = TemplateThreads({"hangs": HANGS}, limits=Limits(time=0.1), waiting=1)
+    threads = TemplateThreads({"hangs": HANGS}, limits=Limits(time=0.1), waiting=2)
     runs = [asyncio.create_task(threads.start("hangs", call())) for _ in range(2)]
     await asyncio.sleep(0)
 

@@ -13,6 +13,8 @@ from twite.collector.whole import cycle_of, write_whole
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is larger than a submission may be",
+    "client_failed": "the client template that claimed the request ended without an answer",
+    "client_late": "the client template that claimed the request did not answer in time",
     "consent_unclear": "the signals are neither a person's no nor a yes",
     "content_type": "the body is not declared to be JSON",
     "conversion_unknown": "no conversion of this id is known, or it is not this source's to see",

@@ -12,6 +12,7 @@ from twite.collector.askers import Askers, FindsKeys, NoKeys
 from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
 from twite.collector.beacon import PATH as BEACON_PATH
 from twite.collector.choices import ChoiceRoute, Chooses
+from twite.collector.clients import AnswersRequests, ClientRoute
 from twite.collector.desk import DeskRoute, KeepsLogins
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
@@ -77,6 +78,7 @@ class Collector:
         proxy: Proxies | None = None,
         console: ASGIApp | None = None,
         key_ring: FindsKeys | None = None,
+        clients: AnswersRequests | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -133,6 +135,19 @@ class Collector:
             self._stape = StapeRoute(
                 proxy=proxy, keys=keys, clock=clock, gate=gate, body_limit=limits.body
             )
+        self._clients: ClientRoute | None = None
+        if clients is not None:
+            self._clients = ClientRoute(
+                clients,
+                clock=clock,
+                # Whoever it is shows no key: a gate of their own, so that they fill no other.
+                gate=Gate(
+                    requests=limits.page_requests, size=limits.page_in_hand, largest=limits.body
+                ),
+                rate=browser_rate,
+                body_limit=limits.body,
+                trusted_proxies=trusted_proxies,
+            )
         self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
@@ -172,7 +187,7 @@ class Collector:
                 answer = await self._x.answer(
                     scope["method"], path, query, dict(scope["headers"]), receive
                 )
-            elif (found := await self._of_pages_and_tags(path, scope, receive)) is not None:
+            elif (found := await self._of_others(path, scope, receive)) is not None:
                 answer = found
             elif self._console is not None and _is_console(path):
                 await self._console(scope, receive, send)
@@ -189,6 +204,23 @@ class Collector:
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
             answer = self._answer_to(path, fault)
         await send_answer(scope, send, answer)
+
+    async def _of_others(self, path: str, scope: Scope, receive: Receive) -> Answer | None:
+        """Return the answer of a client, or of a door for pages and tags; None where of neither."""
+        if self._clients is not None and self._is_open(path, scope):
+            found, receive = await self._clients.answer(scope, receive)
+            if found is not None:
+                return found
+        return await self._of_pages_and_tags(path, scope, receive)
+
+    def _is_open(self, path: str, scope: Scope) -> bool:
+        """Return whether a client may claim it: a door that a tag's client has too, or no route."""
+        if path in DOORS:
+            return True
+        own = (SGTM_PATH, BEACON_PATH, NATIVE_PATH)
+        prefixes = (STAPE_PREFIX, SCRIPT_PREFIX)
+        is_own = path in own or path.startswith(prefixes) or _is_console(path)
+        return not is_own and not self._quiet.knows(scope)
 
     async def _of_pages_and_tags(self, path: str, scope: Scope, receive: Receive) -> Answer | None:
         """Return the answer of a door for pages and tags; None where it is none of them."""

@@ -3,7 +3,14 @@
 import traceback
 
 from twite.collector.answers import Answer, Refused, again, error
-from twite.domain.errors import AnotherByThatName, LedgerFull, LedgerUnavailable, Malformed
+from twite.domain.errors import (
+    AnotherByThatName,
+    LedgerFull,
+    LedgerUnavailable,
+    Malformed,
+    TemplatesBusy,
+)
+from twite.gateway.client_talk import ClientFailed
 from twite.gateway.notices import Observer, Troubled
 
 
@@ -23,6 +30,10 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> Answer:
             answer = again(429, "ledger_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
             answer = again(503, "ledger_unavailable", seconds)
+        case TemplatesBusy(retry_after=seconds):
+            answer = again(429, "too_busy", seconds)
+        case ClientFailed(late=late):
+            answer = error(504, "client_late") if late else error(502, "client_failed")
         case RecursionError() | UnicodeError():
             answer = error(400, "body_unreadable")
         case _:

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from twite.collector import openapi
@@ -93,6 +93,12 @@ class Quiet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._starlette(scope, receive, send)
+
+    def knows(self, scope: Scope) -> bool:
+        """Return whether there is a route of this path, by whatever method."""
+        return any(
+            route.matches(scope)[0] is not Match.NONE for route in self._starlette.router.routes
+        )
 
     def _route(self, method: str, path: str, answering: Answering) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -13,7 +13,7 @@ TwiteError
 │   └── RefusedByX          X does not do what was asked of its Ads API, and says why
 ├── PassingError            nobody: it passes
 │   ├── LedgerFull          more is waiting for the disk than memory may hold
-│   ├── TemplatesBusy       more runs of a tag template are waiting than may
+│   ├── TemplatesBusy       more is in the hands of tag templates than may be
 │   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles
 │   └── LedgerUnavailable   the commit failed; nothing of it was kept
 └── OurError                us
@@ -131,7 +131,7 @@ class LedgerUnavailable(PassingError):
 
 
 class TemplatesBusy(PassingError):
-    """More runs of a tag template are waiting for its thread than may: refuse, do not queue."""
+    """More is in the hands of tag templates than may be: refuse, do not queue."""
 
 
 class XUnanswering(PassingError):

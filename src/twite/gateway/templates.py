@@ -1,8 +1,11 @@
-"""The port through which the gateway runs tag templates."""
+"""What the gateway needs to run tag templates."""
 
 from typing import Protocol
 
+from twite.sgtm.effects import Forget, Keep
 from twite.sgtm.sandbox import Answer, Call, Turn
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree
 
 
 class RunsTemplates(Protocol):
@@ -27,4 +30,16 @@ class RunsTemplates(Protocol):
 
     async def end(self, template: str, run: int) -> None:
         """Forget a run that will not be resumed."""
+        ...
+
+
+class KeepsItems(Protocol):
+    """`templateDataStorage`: what each template keeps from run to run."""
+
+    def of(self, template: Template) -> dict[str, Tree]:
+        """Return a template's items, for one turn."""
+        ...
+
+    def change(self, template: Template, effect: Keep | Forget) -> bool:
+        """Keep or forget something; return False where there is no more room for it."""
         ...

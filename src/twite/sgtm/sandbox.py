@@ -101,7 +101,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
     `returned` is told once: by the first turn, or by the one that settles the promise that was
     returned. `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds)
-    at which a promise runs out. `done` when neither is. An error ends the run.
+    at which a promise runs out. `done` when neither is. An error ends the run; `spent` says that it
+    was a limit, so that nobody knows what this turn would have asked for.
     """
 
     run: int
@@ -109,6 +110,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome = Outcome.SILENT
     returned: Tree = None
     error: str | None = None
+    spent: bool = False
     line: int | None = None  # of the template's code, from 1
     waiting: tuple[int, ...] = ()
     listening: tuple[str, ...] = ()

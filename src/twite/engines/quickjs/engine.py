@@ -139,16 +139,18 @@ class QuickJsEngine:
                 # this turn was performed, so that it can be had again.
                 self._begun += 1
                 return self._turn(act, *given, again=False)
-            return Turn(run=0, error=error_text)
+            return Turn(run=0, error=error_text, spent=True)
         if turn.error in _FULL:
             self._open()
-            return Turn(run=0, error=limit_passed(turn.error))
+            return Turn(run=0, error=limit_passed(turn.error), spent=True)
         for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
                 # The sandbox asks at each call; to come here, somebody must have got past it.
                 self._open()
-                return Turn(run=0, error=f"an effect that {permission} does not allow")
+                return Turn(
+                    run=0, error=f"an effect that {permission} does not allow", spent=True
+                )
         if turn.done and not turn.listening:
             self._waiting.discard(turn.run)
         else:

@@ -1,7 +1,7 @@
-"""Templates off the event loop: a thread and a context for each.
+"""Templates off the event loop: threads and contexts of its own for each.
 
-A template that hangs holds its own thread until its limit ends it, and the runs of its own that
-wait behind; those of other templates have threads of their own.
+A run that hangs holds a thread of its template until its limit ends it. Runs of other templates
+have other threads; those of its own go by the least busy one.
 """
 
 import asyncio
@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import msgspec
+
 from twite.domain.errors import TemplatesBusy
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template
 
+THREADS: Final = 4
 MOST_WAITING: Final = 200
 _AGAIN: Final = 1  # seconds
 
@@ -23,9 +26,9 @@ Told = TypeVar("Told")
 class TemplateThreads:
     """The port `gateway.templates.RunsTemplates`.
 
-    `templates` are known by name, `keys` are what hmacSha256 signs with. At most `waiting` runs of
-    a template wait for its thread; one more is refused by TemplatesBusy. Threads and contexts are
-    made when they are first needed.
+    `templates` are known by name, `keys` are what hmacSha256 signs with. Each has at most `threads`,
+    made when they are first needed, and at most `waiting` runs under way or waiting for one of
+    them; one more is refused by TemplatesBusy.
     """
 
     def __init__(
@@ -34,10 +37,14 @@ class TemplateThreads:
         *,
         limits: Limits | None = None,
         keys: Mapping[str, str] | None = None,
+        threads: int = THREADS,
         waiting: int = MOST_WAITING,
     ) -> None:
         self._lanes = {
-            name: _Lane(template, limits=limits, keys=keys, waiting=waiting)
+            name: _Lane(
+                [_Thread(template, limits=limits, keys=keys) for _ in range(threads)],
+                waiting=waiting,
+            )
             for name, template in templates.items()
         }
 
@@ -62,48 +69,64 @@ class TemplateThreads:
 
 
 class _Lane:
+    """The threads of one template. A run's number says which thread has it."""
+
+    def __init__(self, threads: "list[_Thread]", *, waiting: int) -> None:
+        self._threads = threads
+        self._most = waiting
+
+    async def start(self, call: Call) -> Turn:
+        if sum(thread.load for thread in self._threads) >= self._most:
+            raise TemplatesBusy(reason="its threads have more than enough", retry_after=_AGAIN)
+        # Of those that are as idle as each other the first, so that few are made.
+        at = min(range(len(self._threads)), key=lambda one: self._threads[one].load)
+        turn = await self._threads[at].do(lambda engine: engine.start(call))
+        return self._numbered(turn, at)
+
+    async def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+        own, at = divmod(run, len(self._threads))
+        turn = await self._threads[at].do(lambda engine: engine.resume(own, answers, now=now))
+        return self._numbered(turn, at)
+
+    async def end(self, run: int) -> None:
+        own, at = divmod(run, len(self._threads))
+        await self._threads[at].do(lambda engine: engine.end(own))
+
+    def stop(self) -> None:
+        for thread in self._threads:
+            thread.stop()
+
+    def _numbered(self, turn: Turn, at: int) -> Turn:
+        return msgspec.structs.replace(turn, run=turn.run * len(self._threads) + at)
+
+
+class _Thread:
+    """One thread with its context. `load` is how many turns wait for it or are under way."""
+
     def __init__(
-        self,
-        template: Template,
-        *,
-        limits: Limits | None,
-        keys: Mapping[str, str] | None,
-        waiting: int,
+        self, template: Template, *, limits: Limits | None, keys: Mapping[str, str] | None
     ) -> None:
+        self.load = 0
         self._template = template
         self._limits = limits
         self._keys = keys
-        self._most = waiting
-        self._inside = 0
         self._engine: QuickJsEngine | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="template")
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="template")
 
-    async def start(self, call: Call) -> Turn:
-        if self._inside > self._most:
-            raise TemplatesBusy(reason="its thread has more than enough", retry_after=_AGAIN)
-        return await self._done(lambda: self._made().start(call))
-
-    async def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
-        return await self._done(lambda: self._made().resume(run, answers, now=now))
-
-    async def end(self, run: int) -> None:
-        await self._done(lambda: self._ended(run))
+    async def do(self, act: Callable[[QuickJsEngine], Told]) -> Told:
+        self.load += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, lambda: act(self._made())
+            )
+        finally:
+            self.load -= 1
 
     def stop(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _done(self, act: Callable[[], Told]) -> Told:
-        self._inside += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, act)
-        finally:
-            self._inside -= 1
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _made(self) -> QuickJsEngine:
         # In the thread itself: a context belongs to the one that made it.
         if self._engine is None:
             self._engine = QuickJsEngine(self._template, limits=self._limits, keys=self._keys)
         return self._engine
-
-    def _ended(self, run: int) -> None:
-        self._made().end(run)

@@ -1,0 +1,103 @@
+"""What is none of our own routes, and the doors for tags, by client templates: who claims it?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from starlette.types import Message, Receive, Scope
+
+from twite.collector.addresses import Network, client_address
+from twite.collector.answers import Answer, Refused, again
+from twite.collector.bodies import inflate, read_body
+from twite.collector.gate import Gate
+from twite.collector.incoming import incoming_of
+from twite.collector.rates import Buckets
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports import Clock
+from twite.sgtm.response import Response
+from twite.sgtm.sandbox import Incoming
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class AnswersRequests(Protocol):
+    """What this route needs of the gateway: see gateway.clients.Clients."""
+
+    async def answer(self, request: Incoming) -> Response | None: ...
+
+
+class ClientRoute:
+    """How fast, read, ask the clients, answer as they say.
+
+    `rate` is how many requests one address may make in a minute.
+    """
+
+    def __init__(
+        self,
+        clients: AnswersRequests,
+        *,
+        clock: Clock,
+        gate: Gate,
+        rate: int,
+        body_limit: int,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self._clients = clients
+        self._clock = clock
+        self._gate = gate
+        self._rates = Buckets(size=rate, per=MINUTE)
+        self._body_limit = body_limit
+        self._trusted = tuple(trusted_proxies)
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[Answer | None, Receive]:
+        """Return what the client that claims the request answers, or None and the request anew.
+
+        Raises Refused (413, 415, 429), Gone, and what Clients.answer does.
+        """
+        headers = dict(scope["headers"])
+        address = self._address(scope)
+        wait = self._rates.spend(address, now=self._clock.elapsed())
+        if wait:
+            raise Refused(again(429, "too_fast", -(-wait // SECOND)))
+        weight = self._gate.enter(headers)
+        try:
+            body = await self._body(scope, headers, receive)
+            encoding = headers.get(b"content-encoding")
+            plain = inflate(body, encoding, self._body_limit) if body and encoding else body
+            found = await self._clients.answer(incoming_of(scope, plain, address=address))
+        finally:
+            self._gate.leave(weight)
+        return (None, _again(body, receive)) if found is None else (_answer(found), receive)
+
+    async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        if scope["method"] in _BODILESS and b"content-length" not in headers:
+            return b""
+        as_sent = {name: value for name, value in headers.items() if name != b"content-encoding"}
+        return await read_body(as_sent, receive, self._body_limit)
+
+    def _address(self, scope: Scope) -> str:
+        peer = scope["client"][0] if scope.get("client") else ""
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return client_address(peer, forwarded, self._trusted) or ""
+
+
+def _answer(response: Response) -> Answer:
+    headers = [(name, value) for name, value in response.headers]
+    headers += [("set-cookie", cookie) for cookie in response.cookies]
+    return Answer(
+        status=response.status,
+        # RFC 9110, 15.3.5 and 15.4.5: these have no body.
+        body=b"" if response.status in {204, 304} else response.body,
+        headers=tuple(
+            (name.encode("ascii"), value.encode("utf-8", "replace")) for name, value in headers
+        ),
+    )
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return the request's body as it came, for whoever is asked next."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again

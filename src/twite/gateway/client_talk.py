@@ -1,0 +1,202 @@
+"""A client's way from the request it claimed to its answer, turn by turn.
+
+    claimed ─▶ effects performed ─▶ resumed with the answers ─▶ … ─▶ returnResponse ─▶ answered
+                  │                                                       │
+                  └─ runContainer: on disk before anything is answered ───┘
+
+What the template does after its answer is done too, until the time is over.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.gateway.ports import Clock
+from twite.gateway.templates import RunsTemplates
+from twite.sgtm.effects import (
+    AfterEvent,
+    AnyEffect,
+    Forget,
+    Keep,
+    Log,
+    Request,
+    Respond,
+    RunContainer,
+    Service,
+)
+from twite.sgtm.response import Response, Unfit, added
+from twite.sgtm.sandbox import Answer, Turn
+from twite.sgtm.tree import Tree
+
+NOT_CONFIGURED: Final = "not_configured"
+_NO_ROOM: Final = "what it keeps is more than there is room for"
+
+Says = Callable[[str], None]
+Asked = asyncio.Task[tuple[Answer, ...]]
+
+
+class ClientFailed(OperatorError):
+    """A client claimed the request and did not answer it. `late`: its time was over."""
+
+    def __init__(self, *, client: str, late: bool = False) -> None:
+        why = "did not answer in time" if late else "ended without an answer"
+        super().__init__(f"the client {client} {why}")
+        self.client = client
+        self.late = late
+
+
+class Performs(msgspec.Struct, frozen=True, kw_only=True):
+    """Who performs effects. `change` returns False where there is no more room for it."""
+
+    run_container: Callable[[Mapping[str, Tree]], Awaitable[None]]
+    fetch: Callable[[Request], Awaitable[Answer]]
+    change: Callable[[Keep | Forget], bool]
+    registrable: Callable[[str], str | None]
+
+
+class Talk:
+    """One claimed request. `answered` becomes the answer, or why there is none.
+
+    `says` is told what whoever wrote the template should know.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        *,
+        runs: RunsTemplates,
+        performs: Performs,
+        host: str,
+        clock: Clock,
+        says: Says,
+    ) -> None:
+        self.answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        # Where nobody asks any more, nobody is to be told that it failed.
+        self.answered.add_done_callback(lambda told: told.cancelled() or told.exception())
+        self._client = client
+        self._runs = runs
+        self._performs = performs
+        self._host = host
+        self._clock = clock
+        self._says = says
+        self._response = Response()
+        self._responds = False
+        self._asked: set[Asked] = set()  # what answers are awaited from
+        self._kept: set[asyncio.Task[None]] = set()  # what is on its way to the disk
+
+    async def go_on(self, turn: Turn, *, within: int) -> None:
+        """Go from turn to turn until the run is over, or the milliseconds are."""
+        work = asyncio.create_task(self._turns(turn))
+        limit = asyncio.create_task(self._clock.sleep(within))
+        late = False
+        try:
+            await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
+            late = not work.done()
+            if late:
+                self._says("it was given up: its time was over")
+            else:
+                work.result()
+        except Exception as fault:  # noqa: BLE001  whoever asked is told of it
+            self._fail(fault)
+        finally:
+            for task in (work, limit, *self._asked, *self._kept):
+                task.cancel()
+            await self._runs.end(self._client, turn.run)
+            self._fail(ClientFailed(client=self._client, late=late))
+
+    async def _turns(self, turn: Turn) -> None:
+        while True:
+            now = [answer for effect in turn.effects for answer in self._perform(effect)]
+            if turn.error is not None:
+                self._says(in_short(turn))
+            await self._answer()
+            if turn.error is not None or (turn.done and not self._asked and not now):
+                break
+            answers = tuple(now) or await self._come(turn)
+            turn = await self._runs.resume(self._client, turn.run, answers, now=self._clock.now())
+        # What is on its way to the disk gets there, whatever became of the run.
+        await asyncio.gather(*self._kept)
+
+    def _perform(self, effect: AnyEffect) -> tuple[Answer, ...]:
+        """Perform an effect, or begin to; return what it is answered at once."""
+        match effect:
+            case RunContainer():
+                return self._run_container(effect)
+            case Request():
+                self._asked.add(asyncio.create_task(self._fetched(effect)))
+            case AfterEvent(id=number):
+                self._asked.add(asyncio.create_task(self._after_events(number)))
+            case Service(id=number):
+                return (Answer(id=number, reason=NOT_CONFIGURED),)
+            case Respond():
+                self._responds = True
+            case Keep() | Forget():
+                if not self._performs.change(effect):
+                    self._says(_NO_ROOM)
+            case Log(denied=str() as permission):
+                self._says(f"it has no permission {permission}")
+            case _ if not self._responds:
+                self._add(effect)
+        return ()
+
+    def _run_container(self, effect: RunContainer) -> tuple[Answer, ...]:
+        kept = asyncio.ensure_future(self._performs.run_container(effect.event))
+        self._kept.add(kept)
+        if effect.on_complete:
+            self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
+        return (Answer(id=effect.id, phase="start"),) if effect.on_start else ()
+
+    async def _fetched(self, request: Request) -> tuple[Answer, ...]:
+        return (await self._performs.fetch(request),)
+
+    async def _after_events(self, number: int) -> tuple[Answer, ...]:
+        await asyncio.gather(*self._kept)
+        return (Answer(id=number, value={"tags": []}),)
+
+    def _add(self, effect: AnyEffect) -> None:
+        try:
+            self._response = added(
+                self._response, effect, host=self._host, registrable=self._performs.registrable
+            )
+        except Unfit as unfit:
+            self._says(str(unfit))
+
+    async def _answer(self) -> None:
+        """Answer, once all that the container was run for is on disk. Raises why it is not."""
+        if not self._responds or self.answered.done():
+            return
+        await asyncio.gather(*self._kept)
+        self.answered.set_result(self._response)
+
+    async def _come(self, turn: Turn) -> tuple[Answer, ...]:
+        """Wait for answers, or for the time at which the template wants to be woken."""
+        waiting: set[asyncio.Task[tuple[Answer, ...]]] = set(self._asked)
+        if turn.wake_at is not None:
+            waiting.add(asyncio.create_task(self._woken(turn.wake_at)))
+        done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in others - self._asked:
+            task.cancel()
+        self._asked -= done
+        return tuple(answer for task in done for answer in task.result())
+
+    async def _woken(self, at: int) -> tuple[Answer, ...]:
+        await self._clock.sleep(max(0, at - self._clock.now()))
+        return ()
+
+    def _fail(self, why: Exception) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(why)
+
+
+async def _completed(number: int, kept: "asyncio.Future[None]") -> tuple[Answer, ...]:
+    await kept
+    return (Answer(id=number, phase="complete"),)
+
+
+def in_short(turn: Turn) -> str:
+    """Say what was thrown without its words, which could hold a person."""
+    kind = (turn.error or "").partition(":")[0]
+    return f"{kind} in line {turn.line} of its code" if turn.line is not None else kind

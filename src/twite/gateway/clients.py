@@ -1,0 +1,195 @@
+"""Clients: templates that claim a request, run the container, and answer.
+
+Each is asked in the order of priority; the first that claims the request has it. What it runs the
+container for is on disk before its answer leaves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Source
+from twite.domain.errors import TemplatesBusy
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
+from twite.gateway.notices import Observer, Silent, Troubled
+from twite.gateway.ports import Chance, Clock
+from twite.gateway.templates import KeepsItems, RunsTemplates
+from twite.sgtm.effects import Claim, Forget, Keep, Log, Request
+from twite.sgtm.response import Response
+from twite.sgtm.sandbox import Answer, Call, Container, Incoming, Turn
+from twite.sgtm.template import Template
+from twite.sgtm.tree import Tree
+
+WITHIN: Final = 20 * SECOND
+MOST_TALKS: Final = 200
+AGAIN: Final = MINUTE
+MOST_SENTENCES: Final = 1_000
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A client: a template with its fields; `source` is whose its events are."""
+
+    name: str
+    template: Template
+    source: Source
+    fields: Mapping[str, Tree] = {}
+    priority: int = 0
+
+    def __repr__(self) -> str:
+        return f"Client({self.name})"
+
+
+class RunsContainer(Protocol):
+    """Takes an event of a client in: its conversions, and the tags that fire for it."""
+
+    async def run(self, event: Mapping[str, Tree], *, request: Incoming, client: Client) -> None:
+        """Return once all of it is on disk.
+
+        Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        """
+        ...
+
+
+class Clients:
+    """Asks who claims a request. Templates are known to `runs` by their client's name.
+
+    `fetch` performs a client's own HTTP requests, `registrable` finds the registrable domain of a
+    host; a client that has not answered `within` milliseconds is given up.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[Client],
+        *,
+        runs: RunsTemplates,
+        container: RunsContainer,
+        fetch: Callable[[Request], Awaitable[Answer]],
+        storage: KeepsItems,
+        registrable: Callable[[str], str | None],
+        clock: Clock,
+        chance: Chance,
+        about: Container | None = None,
+        within: int = WITHIN,
+        most: int = MOST_TALKS,
+        observer: Observer | None = None,
+    ) -> None:
+        self._clients = sorted(clients, key=lambda one: -one.priority)
+        self._runs = runs
+        self._container = container
+        self._fetch = fetch
+        self._storage = storage
+        self._registrable = registrable
+        self._clock = clock
+        self._chance = chance
+        self._about = about or Container()
+        self._within = within
+        self._most = most
+        self._observer = observer or Silent()
+        self._asking = 0
+        self._talks: set[asyncio.Task[None]] = set()
+        self._said: dict[tuple[str, str], int] = {}
+
+    @property
+    def some(self) -> bool:
+        """Whether there is any to ask."""
+        return bool(self._clients)
+
+    async def answer(self, request: Incoming) -> Response | None:
+        """Return what the client that claims the request answers; None where none claims it.
+
+        Raises ClientFailed, TemplatesBusy, and what RunsContainer does.
+        """
+        if self._asking + len(self._talks) >= self._most:
+            raise TemplatesBusy(reason="clients have more in hand than they may", retry_after=1)
+        self._asking += 1
+        try:
+            return await self._asked(request)
+        finally:
+            self._asking -= 1
+
+    async def _asked(self, request: Incoming) -> Response | None:
+        broken: Client | None = None
+        for client in self._clients:
+            turn = await self._runs.start(client.name, self._call(client, request))
+            if any(isinstance(effect, Claim) for effect in turn.effects):
+                return await self._claimed(client, request, turn)
+            await self._passed(client, turn)
+            if turn.spent:
+                broken = broken or client
+        if broken is not None:
+            # Perhaps the request was its own: nobody is to take silence for "no such route".
+            raise ClientFailed(client=broken.name)
+        return None
+
+    async def stop(self) -> None:
+        """Give up what clients still do after their answers."""
+        talks = tuple(self._talks)
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+    def _call(self, client: Client, request: Incoming) -> Call:
+        return Call(
+            fields=dict(client.fields),
+            now=self._clock.now(),
+            seed=int(self._chance.fraction() * (1 << 48)),
+            request=request,
+            container=self._about,
+            client=client.name,
+            storage=self._storage.of(client.template),
+        )
+
+    async def _passed(self, client: Client, turn: Turn) -> None:
+        """Note what a client that claims nothing has to say; the rest it asks for is not done."""
+        for effect in turn.effects:
+            if isinstance(effect, Keep | Forget):
+                self._storage.change(client.template, effect)
+            elif isinstance(effect, Log) and effect.denied is not None:
+                self._say(client, f"it has no permission {effect.denied}")
+        if turn.error is not None:
+            self._say(client, in_short(turn))
+        if not turn.done or turn.listening:
+            await self._runs.end(client.name, turn.run)
+
+    def _say(self, client: Client, sentence: str) -> None:
+        """Tell of a template's fault, but not for each request that meets it."""
+        now, key = self._clock.elapsed(), (client.name, sentence)
+        if now - self._said.get(key, -AGAIN) >= AGAIN:
+            if len(self._said) >= MOST_SENTENCES:
+                self._said.clear()
+            self._said[key] = now
+            self._observer.see(Troubled(where=f"client {client.name}", reason=sentence))
+
+    async def _claimed(self, client: Client, request: Incoming, turn: Turn) -> Response:
+        performs = Performs(
+            run_container=lambda event: self._container.run(event, request=request, client=client),
+            fetch=self._fetch,
+            change=lambda effect: self._storage.change(client.template, effect),
+            registrable=self._registrable,
+        )
+        talk = Talk(
+            client.name,
+            runs=self._runs,
+            performs=performs,
+            host=host_of(request),
+            clock=self._clock,
+            says=lambda sentence: self._say(client, sentence),
+        )
+        # What a client does after its answer goes on without whoever asked.
+        task = asyncio.create_task(talk.go_on(turn, within=self._within))
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
+        self._asking -= 1  # counted among the talks from here on
+        try:
+            return await asyncio.shield(talk.answered)
+        finally:
+            self._asking += 1
+
+
+def host_of(request: Incoming) -> str:
+    """Return the name that the request was sent to, without its port; "" where it says none."""
+    named = dict(request.headers).get("host", "")
+    return named.rpartition("]")[0] + "]" if named.startswith("[") else named.partition(":")[0]

@@ -1,0 +1,143 @@
+"""Client templates made for a test, on real threads, and a container that takes what it is given."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from twite.collector.cookies import registrable_domain
+from twite.engines.quickjs.threads import TemplateThreads
+from twite.gateway.clients import Client, Clients
+from twite.gateway.notices import Notice
+from twite.sgtm.effects import Forget, Keep, Request
+from twite.sgtm.permissions import Grant
+from twite.sgtm.response import Response
+from twite.sgtm.sandbox import Answer, Incoming, Limits
+from twite.sgtm.template import Kind, Part, Template
+from twite.sgtm.tree import Tree
+from twite.testing.builders import a_source
+from twite.testing.chance import SeededChance
+from twite.testing.clock import MovingClock
+
+GRANTS = (
+    *(Grant(permission=name) for name in ("run_container", "return_response")),
+    Grant(permission="access_template_storage"),
+    Grant(permission="read_request", parameters={"requestAccess": "any"}),
+    Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
+    Grant(permission="send_http", parameters={"allowedUrls": "any"}),
+    Grant(
+        permission="set_cookies",
+        parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
+    ),
+)
+NAMES = """
+const claim = require('claimRequest');
+const run = require('runContainer');
+const respond = require('returnResponse');
+const body = require('setResponseBody');
+const path = require('getRequestPath')();
+"""
+
+
+class PlayedContainer:
+    """Keeps what came; waits where it is told to, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[str, Mapping[str, Tree], str]] = []
+        self.until: asyncio.Event | None = None
+        self.trouble: Exception | None = None
+
+    async def run(self, event: Mapping[str, Tree], *, request: Incoming, client: Client) -> None:
+        if self.until is not None:
+            await self.until.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        self.came.append((client.name, event, request.path))
+
+
+class Items:
+    def __init__(self) -> None:
+        self.kept: dict[str, Tree] = {}
+
+    def of(self, template: Template) -> dict[str, Tree]:
+        return dict(self.kept)
+
+    def change(self, template: Template, effect: Keep | Forget) -> bool:
+        if isinstance(effect, Keep):
+            self.kept[effect.key] = effect.value
+        return isinstance(effect, Keep)
+
+
+class Notices:
+    def __init__(self) -> None:
+        self.seen: list[Notice] = []
+
+    def see(self, notice: Notice) -> None:
+        self.seen.append(notice)
+
+
+class ClientStage:
+    """Clients by their code, the first asked first."""
+
+    def __init__(self, *codes: str, within: int = 20_000, **said: Any) -> None:
+        self.container = PlayedContainer()
+        self.items = Items()
+        self.notices = Notices()
+        self.clock = MovingClock()
+        self.fetched: list[Request] = []
+        self.fetching: asyncio.Event | None = None
+        self.asked = asyncio.Event()
+        clients = [
+            Client(
+                name=f"client {at}",
+                template=_template(code),
+                source=a_source(),
+                fields={"at": at},
+                priority=-at,
+            )
+            for at, code in enumerate(codes)
+        ]
+        self.threads = TemplateThreads(
+            {one.name: one.template for one in clients}, limits=Limits(time=0.2)
+        )
+        self.clients = Clients(
+            clients[::-1],
+            runs=self.threads,
+            container=self.container,
+            fetch=self._fetch,
+            storage=self.items,
+            registrable=registrable_domain,
+            clock=self.clock,
+            chance=SeededChance(1),
+            within=within,
+            observer=self.notices,
+            **said,
+        )
+
+    async def ask(self, path: str = "/in", **said: Any) -> Response | None:
+        headers = (("host", "t.shop.example:8443"),)
+        return await self.clients.answer(Incoming(path=path, headers=headers, **said))
+
+    async def stop(self) -> None:
+        await self.clients.stop()
+        self.threads.stop()
+
+    async def _fetch(self, request: Request) -> Answer:
+        self.fetched.append(request)
+        self.asked.set()
+        if self.fetching is not None:
+            await self.fetching.wait()
+        return Answer(id=request.id, status=200, body="fetched")
+
+
+def _template(code: str) -> Template:
+    return Template(
+        kind=Kind.CLIENT,
+        id="",
+        name="A client",
+        description="",
+        fields=(),
+        code=Part(text=NAMES + code, line=1),
+        grants=GRANTS,
+        tests=None,
+        notes="",
+    )

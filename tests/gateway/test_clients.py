@@ -1,0 +1,266 @@
+"""Clients: who claims a request, what is on disk before the answer leaves, and what hanging costs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from client_stage import ClientStage
+
+from twite.domain.errors import LedgerUnavailable, TemplatesBusy
+from twite.gateway.client_talk import ClientFailed
+from twite.gateway.notices import Troubled
+from twite.sgtm.response import Response
+
+ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
+HANGS = "claim(); for (;;) {}"
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
+    stages: list[ClientStage] = []
+
+    def make(*codes: str, **said: Any) -> ClientStage:
+        stages.append(ClientStage(*codes, **said))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        await stage.stop()
+
+
+async def test_a_client_that_claims_runs_the_container_and_answers(staged):
+    stage = staged(ANSWERS)
+
+    response = await stage.ask("/in")
+
+    assert response == Response(body=b"taken")
+    assert stage.container.came == [("client 0", {"event_name": "purchase"}, "/in")]
+
+
+async def test_what_no_client_claims_is_nobodys(staged):
+    stage = staged("body('not claimed');", "run({event_name: 'x'});")
+
+    assert await stage.ask() is None
+    assert stage.container.came == []
+
+
+async def test_clients_are_asked_by_priority_and_the_first_that_claims_has_it(staged):
+    stage = staged("if (path === '/a') { claim(); respond(); }", ANSWERS)
+
+    first, second = await stage.ask("/a"), await stage.ask("/b")
+
+    assert (first, second) == (Response(), Response(body=b"taken"))
+    assert [name for name, _, _ in stage.container.came] == ["client 1"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "claim(); run({event_name: 'a'}, () => respond());",
+        "claim(); run({event_name: 'a'}); respond();",
+        "claim(); respond(); run({event_name: 'a'});",
+        "claim(); run({event_name: 'a'}, undefined, () => respond());",
+    ],
+)
+async def test_nothing_is_answered_before_the_event_is_on_disk(staged, code):
+    stage = staged(code)
+    stage.container.until = asyncio.Event()
+
+    asking = asyncio.create_task(stage.ask())
+    early, _ = await asyncio.wait({asking}, timeout=0.2)
+    stage.container.until.set()
+
+    assert early == set()
+    assert await asking == Response()
+    assert len(stage.container.came) == 1
+
+
+async def test_what_could_not_be_committed_is_not_answered_with_success(staged):
+    stage = staged("claim(); run({event_name: 'a'}); respond();")
+    stage.container.trouble = LedgerUnavailable(reason="the disk is full", retry_after=5)
+
+    with pytest.raises(LedgerUnavailable):
+        await stage.ask()
+
+
+async def test_the_container_runs_once_for_each_event_of_a_request(staged):
+    stage = staged(
+        "claim(); let left = 3;"
+        "[1, 2, 3].forEach((n) => run({event_name: 'e', n: n}, () => { if (!--left) respond(); }));"
+    )
+
+    await stage.ask()
+
+    assert [event["n"] for _, event, _ in stage.container.came] == [1, 2, 3]
+
+
+async def test_a_client_may_fetch_something_first(staged):
+    stage = staged(
+        "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
+        "  body(answer.body); respond(); });"
+    )
+
+    response = await stage.ask()
+
+    assert response == Response(body=b"fetched")
+    assert [one.url for one in stage.fetched] == ["https://a.example/"]
+
+
+async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
+    stage = staged(
+        "claim(); require('Promise').create(() => {}).catch((why) => {"
+        "  body(why.reason); respond(); });"
+    )
+    asking = asyncio.create_task(stage.ask())
+
+    while not asking.done():
+        await stage.clock.advance(1_000)
+        await asyncio.sleep(0.01)
+
+    assert await asking == Response(body=b"timed_out")
+
+
+async def test_a_service_of_googles_is_refused_and_the_client_goes_on(staged):
+    stage = staged(
+        "claim(); const auth = require('getGoogleScript');"
+        "auth('GTAG').catch((why) => { body(why.reason); respond(); });"
+    )
+
+    assert await stage.ask() == Response(body=b"not_configured")
+
+
+async def test_what_a_client_keeps_the_next_request_finds(staged):
+    stage = staged(
+        "claim(); const kept = require('templateDataStorage');"
+        "const n = (kept.getItemCopy('n') || 0) + 1; kept.setItemCopy('n', n); body(n); respond();"
+    )
+
+    answers = [await stage.ask() for _ in range(3)]
+
+    assert [one and one.body for one in answers] == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("claim();", None),
+        ("claim(); null.x;", "TypeError in line 7 of its code"),
+        (HANGS, "the run took too much time"),
+        ("claim(); require('noSuchApi');", "Error in line 7 of its code"),
+    ],
+)
+async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged, code, reason):
+    stage = staged(code)
+
+    with pytest.raises(ClientFailed) as caught:
+        await stage.ask()
+
+    assert caught.value.late is False
+    said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
+    assert said == ([] if reason is None else [reason])
+
+
+async def test_a_client_that_does_not_answer_in_time_is_given_up(staged):
+    stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());")
+    stage.fetching = asyncio.Event()
+    asking = asyncio.create_task(stage.ask())
+    await stage.asked.wait()
+
+    await stage.clock.advance(20_000)
+
+    with pytest.raises(ClientFailed) as caught:
+        await asking
+    assert caught.value.late is True
+
+
+async def test_the_fault_of_a_template_is_told_once_a_minute_and_not_for_each_request(staged):
+    stage = staged("null.x;")
+
+    for _ in range(3):
+        await stage.ask()
+    await stage.clock.advance(60_000)
+    await stage.ask()
+
+    assert len(stage.notices.seen) == 2
+
+
+async def test_a_missing_permission_is_told_by_its_name(staged):
+    stage = staged("claim(); require('logToConsole')('x');")
+
+    with pytest.raises(ClientFailed):
+        await stage.ask()
+
+    assert "it has no permission logging" in {one.reason for one in stage.notices.seen}
+
+
+async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(staged):
+    stage = staged("if (path === '/a') for (;;) {}", "if (path === '/b') { claim(); respond(); }")
+
+    with pytest.raises(ClientFailed):
+        await stage.ask("/a")
+
+    assert await stage.ask("/b") == Response()
+    assert await stage.ask("/c") is None
+
+
+async def test_a_client_that_hangs_costs_its_own_request_alone(staged):
+    stage = staged("if (path === '/hang') for (;;) {} claim(); respond();", ANSWERS)
+    await asyncio.gather(stage.ask("/warm"), stage.ask("/warm"))
+    hanging = asyncio.create_task(stage.ask("/hang"))
+    await asyncio.sleep(0.01)
+
+    others = [await stage.ask("/in") for _ in range(5)]
+
+    assert not hanging.done()
+    assert others == [Response()] * 5
+    await hanging
+
+
+async def test_what_a_client_does_after_its_answer_is_done_all_the_same(staged):
+    stage = staged(
+        "claim(); respond();"
+        "require('sendHttpGet')('https://a.example/', () => run({event_name: 'late'}));"
+    )
+
+    response = await stage.ask()
+    while not stage.container.came:
+        await asyncio.sleep(0.01)
+
+    assert response == Response()
+    assert [event["event_name"] for _, event, _ in stage.container.came] == ["late"]
+
+
+async def test_more_than_may_be_in_hand_is_refused(staged):
+    stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());", most=1)
+    stage.fetching = asyncio.Event()
+    first = asyncio.create_task(stage.ask())
+    await asyncio.sleep(0)
+
+    with pytest.raises(TemplatesBusy):
+        await stage.ask()
+
+    stage.fetching.set()
+    assert await first == Response()
+
+
+async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
+    stage = staged("claim(); require('setResponseHeader')('content-length', '5'); respond();")
+
+    response = await stage.ask()
+
+    assert response == Response()
+    assert [one.reason for one in stage.notices.seen] == [
+        "a header that it sets has no name, or one that is the connection's own"
+    ]
+
+
+async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged):
+    stage = staged(
+        "claim(); require('setCookie')('click', 'a b', {domain: 'auto', 'max-age': 60}); respond();"
+    )
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
