@@ -1,4 +1,4 @@
-"""Client templates made for a test, on real threads, and a container that takes what it is given."""
+"""Client templates made for a test, on real threads, and a container that keeps what comes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from twite.collector.cookies import registrable_domain
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.clients import Client, Clients
 from twite.gateway.notices import Notice
-from twite.sgtm.effects import Forget, Keep, Request
+from twite.gateway.tags.storage import Storage
+from twite.sgtm.effects import Request
 from twite.sgtm.permissions import Grant
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Answer, Incoming, Limits
@@ -43,6 +44,7 @@ class PlayedContainer:
 
     def __init__(self) -> None:
         self.came: list[tuple[str, Mapping[str, Tree], str]] = []
+        self.ran = asyncio.Event()
         self.until: asyncio.Event | None = None
         self.trouble: Exception | None = None
 
@@ -52,19 +54,7 @@ class PlayedContainer:
         if self.trouble is not None:
             raise self.trouble
         self.came.append((client.name, event, request.path))
-
-
-class Items:
-    def __init__(self) -> None:
-        self.kept: dict[str, Tree] = {}
-
-    def of(self, template: Template) -> dict[str, Tree]:
-        return dict(self.kept)
-
-    def change(self, template: Template, effect: Keep | Forget) -> bool:
-        if isinstance(effect, Keep):
-            self.kept[effect.key] = effect.value
-        return isinstance(effect, Keep)
+        self.ran.set()
 
 
 class Notices:
@@ -80,7 +70,6 @@ class ClientStage:
 
     def __init__(self, *codes: str, within: int = 20_000, **said: Any) -> None:
         self.container = PlayedContainer()
-        self.items = Items()
         self.notices = Notices()
         self.clock = MovingClock()
         self.fetched: list[Request] = []
@@ -104,7 +93,7 @@ class ClientStage:
             runs=self.threads,
             container=self.container,
             fetch=self._fetch,
-            storage=self.items,
+            storage=Storage(most=100),
             registrable=registrable_domain,
             clock=self.clock,
             chance=SeededChance(1),

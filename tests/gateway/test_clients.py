@@ -1,4 +1,4 @@
-"""Clients: who claims a request, what is on disk before the answer leaves, and what hanging costs."""
+"""Clients: who claims a request, what is on disk before the answer, and what hanging costs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -224,15 +224,16 @@ async def test_what_a_client_does_after_its_answer_is_done_all_the_same(staged):
     )
 
     response = await stage.ask()
-    while not stage.container.came:
-        await asyncio.sleep(0.01)
+    await stage.container.ran.wait()
 
     assert response == Response()
     assert [event["event_name"] for _, event, _ in stage.container.came] == ["late"]
 
 
 async def test_more_than_may_be_in_hand_is_refused(staged):
-    stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());", most=1)
+    stage = staged(
+        "claim(); require('sendHttpGet')('https://a.example/', () => respond());", most=1
+    )
     stage.fetching = asyncio.Event()
     first = asyncio.create_task(stage.ask())
     await asyncio.sleep(0)

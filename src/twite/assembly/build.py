@@ -62,6 +62,8 @@ class Reader:
             }
         if isinstance(kind, inspect.CustomType):
             return self._secret(kind, value, place)
+        if isinstance(kind, inspect.AnyType):
+            return self._anything(value, place)
         return self._plain(kind, value, place)
 
     def _table(self, kind: inspect.StructType, value: object, place: str) -> msgspec.Struct:
@@ -87,6 +89,20 @@ class Reader:
         assert isinstance(built, msgspec.Struct)  # noqa: S101  # StructType.cls is one
         return built
 
+    def _anything(self, value: object, place: str) -> object:
+        """Return what JSON can say, with what its texts stand for elsewhere."""
+        if isinstance(value, dict):
+            return {key: self._anything(one, f"{place}.{key}") for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._anything(one, f"{place}[{at}]") for at, one in enumerate(value)]
+        if isinstance(value, str) and value.startswith(_ELSEWHERE):
+            return self._secret_text(value, place)
+        if isinstance(value, bool | int | float | str):
+            return value
+        raise SettingsError(
+            place=place, message="is a date or time, which templates do not know. Write a text"
+        )
+
     def _secret(self, kind: Kind, value: object, place: str) -> Secret:
         if not isinstance(value, str):
             raise _wrong(place, kind, value)
@@ -99,12 +115,15 @@ class Reader:
             return Secret(
                 _present(value, place, "is empty. Write the secret, or leave the key out")
             )
+        return Secret(self._secret_text(value, place))
+
+    def _secret_text(self, value: str, place: str) -> str:
         try:
-            return Secret(self.elsewhere(value, place))
+            return self.elsewhere(value, place)
         except SettingsError:
             if self._credentials:
                 raise
-            return Secret("")
+            return ""
 
     def _plain(self, kind: Kind, value: object, place: str) -> object:
         if isinstance(value, str) and value.startswith(_ELSEWHERE):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from twite.assembly.client_serving import ServingClients
 from twite.assembly.console import Behind, console
 from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
@@ -75,6 +76,7 @@ class Gateway:
         self._watching: Watching | None = None
         self._lent: Lent | None = None
         self._guarding: Guarding | None = None
+        self._clients: ServingClients | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._token = Secret("")
         self.console: Console | None = None
@@ -156,6 +158,8 @@ class Gateway:
         landed = True
         if self._server is not None:
             await self._server.stop()
+        if self._clients is not None:
+            await self._clients.stop()
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
         if self._looking_after is not None:
@@ -216,6 +220,15 @@ class Gateway:
             observer=self._observer,
             wall=self._wall,
         )
+        if settings.clients:
+            self._clients = ServingClients(
+                settings.clients,
+                accept=accept,
+                destinations=destinations,
+                clock=self._wall,
+                chance=self._chance,
+                observer=self._observer,
+            )
         lent = self._lent = lent_to(
             settings,
             strongroom=safe.strongroom if safe else None,
@@ -273,6 +286,7 @@ class Gateway:
             limits=limits,
             console=self.console,
             key_ring=KeyRing(store.people),
+            clients=None if self._clients is None else self._clients.clients,
             observer=self._observer,
         )
         listen = settings.server.listen

@@ -13,6 +13,7 @@ import msgspec
 
 from twite.assembly import shape, toml, values
 from twite.assembly.build import Reader
+from twite.assembly.clients import clients
 from twite.assembly.pixels import destinations
 from twite.assembly.sealing import key_file, refuse_unsealed, with_former_key, with_secret_key
 from twite.assembly.sources import sources, weak_keys
@@ -22,6 +23,7 @@ from twite.domain.destination import App, Destination, Source
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.clients import Client
 from twite.gateway.readings import Thresholds
 from twite.gateway.tell import Webhook
 from twite.gateway.webhook import unreadable
@@ -127,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     submitters: tuple[Source, ...]
     console: Console = Console()
     container: Path | None = None
+    clients: tuple[Client, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -186,6 +189,7 @@ def _checked(
         pixels={one.pixel: one.events for one in pixels},
         can_restrict=written.x.restricted_data_use == "conversion",
     )
+    claimants, doubts = clients(written.client, folder=folder, sources=submitters)
     return Settings(
         path=path,
         server=server,
@@ -197,7 +201,8 @@ def _checked(
         pixels=pixels,
         submitters=submitters,
         container=None if written.container.file is None else folder / written.container.file,
-        warnings=(*warnings, *_doubts(server, x, alerts), *weak_keys(submitters)),
+        clients=claimants,
+        warnings=(*warnings, *_doubts(server, x, alerts), *weak_keys(submitters), *doubts),
     )
 
 

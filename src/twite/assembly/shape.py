@@ -4,7 +4,7 @@ Durations and sizes are text here ("7d", "1MiB"); `settings` turns them into num
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, inspect
@@ -136,6 +136,16 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None = None
 
 
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """`fields` are the template's own: whatever JSON can say."""
+
+    template: str
+    name: str | None = None
+    source: str | None = None
+    priority: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -147,6 +157,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     log: Log = Log()
     pixel: tuple[Pixel, ...] = ()
     source: tuple[Source, ...] = ()
+    client: tuple[Client, ...] = ()
     container: Container = Container()
 
 

@@ -30,6 +30,16 @@ def engine_of(template: Template) -> Engine:
     return QuickJsEngine(template)
 
 
+def checked_template(path: Path) -> Template:
+    """Read a template whose code is JavaScript. Raises SettingsError."""
+    template = load_template(path)
+    try:
+        QuickJsEngine(template)
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+    return template
+
+
 def placed(path: Path, error: TemplateUnusable) -> SettingsError:
     """Return the error as a person looks for it: file, line and section."""
     message = f"{error.section}: {error.message}" if error.section else error.message

@@ -244,7 +244,8 @@ class Collector:
         if path.startswith((*PREFIXES, STAPE_PREFIX)):
             return in_xs_words(answer_to(fault, where="X's route", observer=self._observer))
         known = path in {*ROUTES, *DOORS, BEACON_PATH, SGTM_PATH} or path.startswith(SCRIPT_PREFIX)
-        where = path if known else "/v1/conversions/…"
+        others = "/v1/conversions/…" if path.startswith(NATIVE_PATH) else "a client's route"
+        where = path if known else others
         return answer_to(fault, where=where, observer=self._observer)
 
 

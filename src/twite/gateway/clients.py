@@ -17,6 +17,9 @@ from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.ports import Chance, Clock
 from twite.gateway.templates import KeepsItems, RunsTemplates
+from twite.sgtm.container import parts
+from twite.sgtm.container.texts import UNDEFINED, Value
+from twite.sgtm.container.values import Occasion, Unfilled, Values, given_fields
 from twite.sgtm.effects import Claim, Forget, Keep, Log, Request
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Answer, Call, Container, Incoming, Turn
@@ -30,13 +33,25 @@ MOST_SENTENCES: Final = 1_000
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """A client: a template with its fields; `source` is whose its events are."""
+    """A client: a template with its fields; `source` is whose its events are.
+
+    Fields of a client in a `container` may hold names of its variables.
+    """
 
     name: str
     template: Template
     source: Source
     fields: Mapping[str, Tree] = {}
     priority: int = 0
+    container: parts.Container | None = None
+
+    def fields_for(self, request: Incoming, *, now: int) -> dict[str, Tree]:
+        """Return the fields with values in place of names. Raises Unfilled."""
+        if self.container is None:
+            return dict(self.fields)
+        occasion = Occasion(event={}, now=now, request=request, client=self.name)
+        values = Values(self.container, occasion, _NoTemplates())
+        return given_fields(self.fields, values.filled)
 
     def __repr__(self) -> str:
         return f"Client({self.name})"
@@ -113,7 +128,12 @@ class Clients:
     async def _asked(self, request: Incoming) -> Response | None:
         broken: Client | None = None
         for client in self._clients:
-            turn = await self._runs.start(client.name, self._call(client, request))
+            try:
+                call = self._call(client, request)
+            except Unfilled as unfilled:
+                self._say(client, f"its fields cannot be filled in: {unfilled}")
+                continue
+            turn = await self._runs.start(client.name, call)
             if any(isinstance(effect, Claim) for effect in turn.effects):
                 return await self._claimed(client, request, turn)
             await self._passed(client, turn)
@@ -132,9 +152,10 @@ class Clients:
         await asyncio.gather(*talks, return_exceptions=True)
 
     def _call(self, client: Client, request: Incoming) -> Call:
+        now = self._clock.now()
         return Call(
-            fields=dict(client.fields),
-            now=self._clock.now(),
+            fields=client.fields_for(request, now=now),
+            now=now,
             seed=int(self._chance.fraction() * (1 << 48)),
             request=request,
             container=self._about,
@@ -187,6 +208,14 @@ class Clients:
             return await asyncio.shield(talk.answered)
         finally:
             self._asking += 1
+
+
+class _NoTemplates:
+    """Variables that are templates have no value in a client's fields."""
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
+        del template, fields, occasion
+        return UNDEFINED
 
 
 def host_of(request: Incoming) -> str:

@@ -148,9 +148,7 @@ class QuickJsEngine:
             if permission is not None:
                 # The sandbox asks at each call; to come here, somebody must have got past it.
                 self._open()
-                return Turn(
-                    run=0, error=f"an effect that {permission} does not allow", spent=True
-                )
+                return Turn(run=0, error=f"an effect that {permission} does not allow", spent=True)
         if turn.done and not turn.listening:
             self._waiting.discard(turn.run)
         else:

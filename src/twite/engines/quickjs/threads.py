@@ -26,9 +26,9 @@ Told = TypeVar("Told")
 class TemplateThreads:
     """The port `gateway.templates.RunsTemplates`.
 
-    `templates` are known by name, `keys` are what hmacSha256 signs with. Each has at most `threads`,
-    made when they are first needed, and at most `waiting` runs under way or waiting for one of
-    them; one more is refused by TemplatesBusy.
+    `templates` are known by name, `keys` are what hmacSha256 signs with. Each template has at most
+    `threads`, made when they are first needed, and at most `waiting` runs under way or waiting for
+    one of them; one more is refused by TemplatesBusy.
     """
 
     def __init__(

@@ -1,0 +1,87 @@
+"""Clients as they run in a gateway: their threads, the way out, and what they keep."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from twite.collector.cookies import registrable_domain
+from twite.domain.destination import Destination
+from twite.engines.quickjs.threads import TemplateThreads
+from twite.gateway.accept import Accept
+from twite.gateway.client_events import ClientEvents
+from twite.gateway.clients import Client, Clients
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Answer, Chance, Clock, NoAnswer
+from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.web import Asked, Web
+from twite.senders.web import PublicWeb
+from twite.sgtm import sandbox
+from twite.sgtm.effects import Request
+
+_LONGEST: Final = 15_000  # milliseconds, Google's own default
+
+
+class ServingClients:
+    """The clients of a gateway, until it stops."""
+
+    def __init__(
+        self,
+        clients: Sequence[Client],
+        *,
+        accept: Accept,
+        destinations: Mapping[str, Destination],
+        clock: Clock,
+        chance: Chance,
+        observer: Observer,
+        storage: Storage | None = None,
+    ) -> None:
+        self._threads = TemplateThreads({one.name: one.template for one in clients})
+        self._web = PublicWeb()
+        self.clients = Clients(
+            clients,
+            runs=self._threads,
+            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
+            fetch=Fetch(self._web),
+            storage=storage or Storage(),
+            registrable=registrable_domain,
+            clock=clock,
+            chance=chance,
+            observer=observer,
+        )
+
+    async def stop(self) -> None:
+        """Give up what clients still do."""
+        await self.clients.stop()
+        self._threads.stop()
+        await self._web.stop()
+
+
+class Fetch:
+    """A client's own requests, answered as its template wants to hear it."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    async def __call__(self, request: Request) -> sandbox.Answer:
+        """Send it."""
+        answer = await self._web.ask(
+            Asked(
+                url=request.url,
+                method=request.method,
+                headers=request.headers,
+                body=(request.body or "").encode("utf-8", "replace"),
+                timeout=min(request.timeout, _LONGEST) or _LONGEST,
+            )
+        )
+        return _told(request.id, answer)
+
+
+def _told(number: int, answer: Answer | NoAnswer) -> sandbox.Answer:
+    if isinstance(answer, NoAnswer):
+        reason = "timed_out" if answer.reason == "no answer in time" else "failed"
+        return sandbox.Answer(id=number, reason=reason)
+    return sandbox.Answer(
+        id=number,
+        status=answer.status,
+        headers=dict(answer.headers),
+        body=answer.body.decode("utf-8", "replace"),
+    )

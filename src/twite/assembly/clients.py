@@ -1,0 +1,96 @@
+"""Client templates: from the settings, and from a server container."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from twite.assembly import shape
+from twite.assembly.tags import checked_template
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+from twite.gateway.clients import Client
+from twite.sgtm.container.parts import Container
+from twite.sgtm.fields import fill, flat
+from twite.sgtm.template import Kind
+
+
+def clients(
+    written: Iterable[shape.Client], *, folder: Path, sources: Sequence[Source]
+) -> tuple[tuple[Client, ...], tuple[str, ...]]:
+    """Return the clients of `twite.toml` and warnings. Raises SettingsError."""
+    made: list[Client] = []
+    warnings: list[str] = []
+    for index, one in enumerate(written):
+        place = f"client[{index}]"
+        client, doubts = _client(one, place=place, folder=folder, sources=sources)
+        if client.name in {other.name for other in made}:
+            raise SettingsError(
+                place=f"{place}.name",
+                message=f"{client.name!r} is another client's name. Give this one its own",
+            )
+        made.append(client)
+        warnings += doubts
+    return tuple(made), tuple(warnings)
+
+
+def clients_of(container: Container, sources: Sequence[Source]) -> Iterator[Client]:
+    """Yield the clients of a container that are templates. Raises SettingsError.
+
+    Those without are Google's own, in whose place Twite's doors stand.
+    """
+    for one in container.clients:
+        if one.template:
+            template = container.templates[one.template]
+            given = fill(template.fields, one.fields)[0] if one.defaults else dict(one.fields)
+            yield Client(
+                name=one.name,
+                template=template,
+                source=_source(None, sources, f"container: client {one.name!r}"),
+                fields=given,
+                priority=one.priority,
+                container=container,
+            )
+
+
+def _client(
+    written: shape.Client, *, place: str, folder: Path, sources: Sequence[Source]
+) -> tuple[Client, list[str]]:
+    template = checked_template(folder / written.template)
+    if template.kind is not Kind.CLIENT:
+        raise SettingsError(
+            place=f"{place}.template",
+            message=f"{written.template} is no client template: its INFO says "
+            f"{template.kind.value}. Only a CLIENT can claim a request",
+        )
+    fields, remarks = fill(template.fields, written.fields)
+    known = {field.name for field in flat(template.fields)}
+    doubts = []
+    for remark in remarks:
+        if remark.field in known:
+            raise SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
+        doubts.append(f"{place}.fields.{remark.field}: {remark.message}")
+    client = Client(
+        name=written.name or template.name or written.template,
+        template=template,
+        source=_source(written.source, sources, f"{place}.source"),
+        fields=fields,
+        priority=written.priority,
+    )
+    return client, doubts
+
+
+def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
+    """Return whose the client's events are: the one that is named, or the only one."""
+    if name is None:
+        if len(sources) == 1:
+            return sources[0]
+        raise SettingsError(
+            place=place,
+            message="is missing: there is more than one source. Name the one whose events these "
+            f"are: {', '.join(source.name for source in sources)}"
+            if sources
+            else "is missing, and there is no [[source]]. Add the one whose events these are",
+        )
+    found = next((source for source in sources if source.name == name), None)
+    if found is None:
+        raise SettingsError(place=place, message=f"{name!r} is no source")
+    return found

@@ -1,0 +1,79 @@
+"""`[[client]]` in twite.toml."""
+
+from pathlib import Path
+
+import pytest
+from written import GOOD, complaint, read
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
+SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
+
+
+def test_a_client_has_its_templates_name_and_defaults_and_the_only_source(tmp_path):
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+
+    assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
+    assert client.fields == {"path": "/hooks/orders", "secret": ""}
+
+
+def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
+    (tmp_path / "secret").write_text("kept in a file\n")
+    written = (
+        'name = "orders"\nsource = "lab"\npriority = -5\n'
+        '[client.fields]\npath = "/in"\nsecret = "file:secret"\n'
+    )
+
+    [client] = read(tmp_path, f"{GOOD}{SECOND}\n{ORDERS}{written}").clients
+
+    assert (client.name, client.source.name, client.priority) == ("orders", "lab", -5)
+    assert client.fields == {"path": "/in", "secret": "kept in a file"}
+
+
+def test_a_template_beside_the_settings_is_found(tmp_path):
+    (tmp_path / "own.tpl").write_bytes((TEMPLATES / "client_orders.tpl").read_bytes())
+
+    assert len(read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients) == 1
+
+
+def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path):
+    settings = read(tmp_path, f"{GOOD}\n{ORDERS}fields = {{ pth = 5 }}\n")
+
+    assert settings.clients[0].fields["pth"] == 5
+    assert [one for one in settings.warnings if one.startswith("client[0]")] == [
+        "client[0].fields.pth: is no field of this template"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "words"),
+    [
+        ('[[client]]\ntemplate = "no.tpl"', "no.tpl", "cannot be read"),
+        (
+            f'[[client]]\ntemplate = "{TEMPLATES}/ads_promise.tpl"',
+            "client[0].template",
+            "is no client template: its INFO says TAG",
+        ),
+        (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is no source"),
+        (f"{ORDERS}{ORDERS}", "client[1].name", "is another client's name"),
+        (f'{ORDERS}fields = {{ path = "" }}', "client[0].fields.path", "must not be empty"),
+        (f"{ORDERS}fields = {{ path = 2026-01-01 }}", "client[0].fields.path", "date or time"),
+        (f'{ORDERS}fields = {{ secret = "env:NOT_SET" }}', "client[0].fields.secret", "NOT_SET"),
+        (f'{ORDERS}prioritty = "1"', "client[0].prioritty", "Did you mean 'priority'"),
+        (f"{SECOND}\n{ORDERS}", "client[0].source", "Name the one whose events these are: shop"),
+    ],
+)
+def test_what_is_wrong_with_a_client_is_said_with_its_place(tmp_path, written, place, words):
+    said = complaint(tmp_path, f"{GOOD}\n{written}\n")
+
+    assert place in said
+    assert words in said
+
+
+def test_a_template_whose_code_is_no_javascript_is_named_with_its_line(tmp_path):
+    text = '___INFO___\n{"type": "CLIENT"}\n___SANDBOXED_JS_FOR_SERVER___\n\nlet = ;\n'
+    (tmp_path / "broken.tpl").write_text(text)
+
+    said = complaint(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "broken.tpl"\n')
+
+    assert "broken.tpl, line 5" in said

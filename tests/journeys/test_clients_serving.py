@@ -1,0 +1,97 @@
+"""A client template in a gateway: a shop's webhook becomes conversions, through real processes."""
+
+import http.client
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from house import Gateway
+
+pytestmark = pytest.mark.journey
+
+TEMPLATE = Path(__file__).parents[1] / "templates" / "client_orders.tpl"
+HANGS = """___INFO___
+{"type": "CLIENT", "displayName": "Hangs"}
+___SANDBOXED_JS_FOR_SERVER___
+if (require('getRequestPath')() === '/hang') for (;;) {}
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
+  "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}}]
+"""
+CLIENTS = f"""
+[[client]]
+template = "{TEMPLATE}"
+fields = {{ secret = "env:HOME" }}
+priority = 5
+
+[[client]]
+template = "hangs.tpl"
+priority = 10
+"""
+ATTRIBUTES = "Secure; HttpOnly; SameSite=Lax"
+ORDERS = json.dumps(
+    [
+        {"id": 1001, "total": 49.9, "currency": "EUR", "email": "Shopper@Example.com "},
+        {"id": 1002, "total": 5, "currency": "EUR", "email": "other@example.com"},
+    ]
+)
+
+
+def with_clients(gateway: Gateway, secret: str) -> Gateway:
+    (gateway.folder / "hangs.tpl").write_text(HANGS)
+    written = CLIENTS.replace("env:HOME", secret)
+    gateway.config.write_text(gateway.config.read_text() + written)
+    return gateway
+
+
+def ask(gateway: Gateway, path: str, body: str | None = None, **headers: str):
+    there = urlsplit(gateway.url)
+    line = http.client.HTTPConnection(there.hostname or "", there.port, timeout=30)
+    said = {"Host": "t.shop.example", **{name.replace("_", "-"): v for name, v in headers.items()}}
+    line.request("POST", path, body=body, headers=said)
+    answer = line.getresponse()
+    told = answer.status, answer.headers.get("set-cookie"), answer.read()
+    line.close()
+    return told
+
+
+def test_a_claimed_request_becomes_conversions_and_has_the_templates_answer(tmp_path, x_emulator):
+    (tmp_path / "secret").write_text("the-shops-secret")
+    with with_clients(Gateway(tmp_path, x_emulator.url), "file:secret") as gateway:
+        refused = ask(gateway, "/hooks/orders", ORDERS, x_shop_key="guessed")
+        taken = ask(
+            gateway,
+            "/hooks/orders",
+            ORDERS,
+            x_shop_key="the-shops-secret",
+            cookie="_twite=23opevjt88psuo13lu8d020qkn",
+        )
+        nobodys = ask(gateway, "/hooks/other", ORDERS)
+        balance = gateway.drained()
+        stopped = gateway.stop()
+
+    assert refused == (403, None, b"")
+    assert taken == (
+        202,
+        f"last_order=1002; Domain=shop.example; Path=/; Max-Age=3600; {ATTRIBUTES}",
+        b'{"orders":2}',
+    )
+    assert nobodys[0] == 404
+    assert (balance["received"], balance["delivered"], balance["balance"]) == (2, 2, 0)
+    assert stopped == 0
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    assert sorted(ids) == ["1001", "1002"]
+
+
+def test_a_client_that_hangs_does_not_keep_the_gateway_from_others(tmp_path, x_emulator):
+    with with_clients(Gateway(tmp_path, x_emulator.url), "a secret") as gateway:
+        hung = ask(gateway, "/hang")
+        taken = ask(gateway, "/hooks/orders", ORDERS, x_shop_key="a secret")
+        posted = gateway.post({"event": "purchase", "twclid": "23opevjt88psuo13lu8d020qkn"})
+        log = gateway.log()
+
+    assert hung[0] == 502
+    assert (taken[0], posted[0]) == (202, 202)
+    assert "client Hangs" in log
+    assert "the run took too much time" in log
