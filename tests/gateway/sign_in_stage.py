@@ -1,5 +1,7 @@
 """What signs people in, at an emulated X, with a vault of its own."""
 
+from urllib.parse import urlsplit
+
 from msgspec.structs import replace
 
 from twite.domain.destination import App, NotSignedIn
@@ -7,6 +9,7 @@ from twite.domain.secret import Secret
 from twite.gateway.ask_x import AskX, XAddress
 from twite.gateway.connect import Connect
 from twite.gateway.logins import Logins
+from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.vault import Strongroom
 from twite.machine import SystemChance, SystemClock
 from twite.machine.seal import AesSeal
@@ -14,7 +17,8 @@ from twite.senders.inquiries import HttpInquiries
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
 from twite.testing.memory_vault import MemoryVault
-from x_page import CONSUMER_KEY, CONSUMER_SECRET
+from twite.x.inquiry import Inquiry
+from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 
 ACCOUNT = "18ce54d4x5t"
 APP = App(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
@@ -29,16 +33,30 @@ class House:
         self.logins = Logins(
             Strongroom(vault=self.vault, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
         )
+        self.asked: list[str] = []  # the paths of what X was asked
+        self._way = HttpInquiries(timeout=5_000)
         pixel = replace(a_destination(), credentials=NotSignedIn(), account=account)
-        self.ask = AskX(
-            inquiries=HttpInquiries(timeout=5_000),
+        self.asks = AskX(
+            inquiries=self,
             clock=SystemClock(),
             chance=SystemChance(),
             address=XAddress(api_url=url, oauth_url=url, version="12", app=app),
         )
         self.connect = Connect(
-            ask=self.ask,
+            ask=self.asks,
             clock=self.clock,
             keeper=self.logins,
             destinations={pixel.pixel: pixel},
         )
+
+    async def ask(self, inquiry: Inquiry) -> Answer | NoAnswer:
+        """Ask X, and note that it was asked."""
+        self.asked.append(urlsplit(inquiry.url).path)
+        return await self._way.ask(inquiry)
+
+
+async def by_pin(house: House, **choice: str):
+    """Sign in for the pixel, all the way; `choice` is which button is pressed."""
+    begun = await house.connect.begin("o8z6j")
+    pin, _ = answer_the_page(begun.page, **choice)
+    return await house.connect.finish_by_pin(begun.token, pin)

@@ -1,7 +1,7 @@
 """Signing in to X, from the first word to the stored credentials, against the emulator."""
 
 import pytest
-from sign_in_stage import ACCOUNT, APP, House
+from sign_in_stage import ACCOUNT, APP, House, by_pin
 
 from twite.domain.destination import App, PixelToken
 from twite.domain.errors import RefusedByX, SettingsError
@@ -15,12 +15,6 @@ OTHER_ROLE = {"id": "370773112", "roles": {ACCOUNT: ["ANALYST"]}}
 NO_ROLE = {"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}
 UNAPPROVED = {"id": "3213", "access": "none"}
 TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
-
-
-async def by_pin(house: House, **choice: str):
-    begun = await house.connect.begin("o8z6j")
-    pin, _ = answer_the_page(begun.page, **choice)
-    return await house.connect.finish_by_pin(begun.token, pin)
 
 
 async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
@@ -178,12 +172,12 @@ async def test_without_an_app_nobody_can_sign_in(x_emulator):
 
 async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator):
     house = House(x_emulator.url)
-    keyless = Connect(ask=house.ask, clock=house.clock, keeper=None, destinations={})
+    keyless = Connect(ask=house.asks, clock=house.clock, keeper=None, destinations={})
 
     with pytest.raises(SettingsError, match="without a key nothing is stored"):
         await keyless.begin("o8z6j")
 
-    assert x_emulator.received()["requests"] == 0
+    assert house.asked == []
 
 
 async def test_a_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
@@ -227,8 +221,7 @@ async def test_what_is_forgotten_is_only_revoked_when_that_is_asked_for(x_emulat
 
     assert await house.connect.forget("o8z6j", OAUTH)
 
-    paths = [one["path"] for one in x_emulator.received()["entries"]]
-    assert not [path for path in paths if "invalidate" in path]
+    assert not [path for path in house.asked if "invalidate" in path]
     assert await house.logins.all() == {}
 
 
@@ -239,6 +232,7 @@ async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
 
     await house.connect.forget("o8z6j", OAUTH, revoke=True)
 
+    assert house.asked[-1] == "/1.1/oauth/invalidate_token.json"
     await house.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
     # X no longer knows it: to forget it is no failure.
     assert await house.connect.forget("o8z6j", OAUTH, revoke=True)

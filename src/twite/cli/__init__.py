@@ -35,6 +35,7 @@ COMMANDS: Final = MappingProxyType(
         "check": "The doctor: is everything in place for conversions to reach X?",
         "login": "Sign in to X for a pixel, or store its pixel token.",
         "logout": "Forget what is stored of a pixel's credentials.",
+        "events": "List, create, change or delete X's events; calls for each, ready-made.",
         "rotate-key": "Seal what is stored with a new key.",
         "serve": "Run the gateway.",
         "emulate": "Run the X emulator alone.",

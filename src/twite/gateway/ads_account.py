@@ -4,7 +4,7 @@ from typing import Final
 
 from twite.domain.destination import OAuthKeys
 from twite.gateway.ask_x import AskX
-from twite.x.event_tags import Change, EventTag, Page, Shelf, read_page, read_tag
+from twite.x.event_tags import MOST_LISTED, Change, EventTag, Page, Shelf, read_page, read_tag
 
 # A list that goes on beyond this turns in circles: X allows an account far fewer events.
 _MOST_PAGES: Final = 100
@@ -13,11 +13,14 @@ _MOST_PAGES: Final = 100
 class AdsAccount:
     """The events of one account, as one user sees them."""
 
-    def __init__(self, *, ask: AskX, keys: OAuthKeys, account: str) -> None:
+    def __init__(
+        self, *, ask: AskX, keys: OAuthKeys, account: str, page: int = MOST_LISTED
+    ) -> None:
+        """`page` is how many are asked for at once."""
         self._ask = ask
         self._keys = keys
         self.account = account
-        self._shelf = Shelf(version=ask.address.version, account=account)
+        self._shelf = Shelf(version=ask.address.version, account=account, page=page)
 
     async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
         """Return all of them, however many pages they fill."""
@@ -30,6 +33,11 @@ class AdsAccount:
                 break
             cursor = page.cursor
         return list(found.values())
+
+    async def one(self, event: str) -> EventTag | None:
+        """Return one by either of its ids; None where the account has none of that id."""
+        known = await self.events(with_deleted=True)
+        return next((one for one in known if event in {one.id, one.website_tag_id}), None)
 
     async def create(self, change: Change) -> EventTag:
         """Make one; it must be without `faults`."""

@@ -60,10 +60,11 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     account: str
+    page: int = MOST_LISTED
 
     def listing(self, *, with_deleted: bool = False, cursor: str | None = None) -> Question:
-        """Ask for up to a thousand, the oldest first."""
-        wanted = {"count": str(MOST_LISTED), "sort_by": "created_at-asc"}
+        """Ask for a page of them, the oldest first."""
+        wanted = {"count": str(self.page), "sort_by": "created_at-asc"}
         if with_deleted:
             wanted["with_deleted"] = "true"
         if cursor is not None:

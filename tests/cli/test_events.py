@@ -1,0 +1,216 @@
+"""`twite events`, against the emulator."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_stage import settings_in
+
+from twite.x.spec import CLICK_WINDOWS, EVENT_TAG_TYPES, VIEW_WINDOWS
+from x_page import CONSUMER_KEY, CONSUMER_SECRET
+
+OAUTH = (
+    f'auth = {{ consumer_key = "{CONSUMER_KEY}", consumer_secret = "{CONSUMER_SECRET}", '
+    'token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", '
+    'token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }'
+)
+TOKEN = 'auth = { pixel_token = "env:X_PIXEL_TOKEN" }'
+
+
+@pytest.fixture
+def path(tmp_path, x_emulator) -> Path:
+    """Settings whose pixel asks with OAuth."""
+    file = settings_in(tmp_path, x_emulator.url)
+    text = file.read_text().replace(TOKEN, f'account = "18ce54d4x5t"\n{OAUTH}')
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def events(command, path):
+    """Run `twite events …` with those settings."""
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        return command("events", *arguments, "--config", str(path))
+
+    return ran
+
+
+def known(events, *more: str) -> dict[str, dict[str, object]]:
+    return {one["id"]: one for one in json.loads(events("list", "--json", *more)[1])}
+
+
+def test_events_are_listed_with_what_the_settings_call_them(events):
+    code, out, err = events("list")
+
+    assert (code, err) == (0, "")
+    shown = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    assert [line for line in shown if line.startswith("o8z6")] == [
+        f"{event} 30 d 1 d UNVERIFIED never"
+        for event in (
+            "o8z6k purchase purchase PURCHASE",
+            "o8z6m sign_up sign_up SIGN_UP (Lead)",
+            "o8z6n - page_view SITE_VISIT (Page view)",
+            "o8z6p - add_to_cart ADD_TO_CART",
+            "o8z6q - checkout CHECKOUT_INITIATED",
+        )
+    ]
+
+
+@pytest.mark.parametrize("kind", EVENT_TAG_TYPES)
+def test_every_type_of_xs_can_be_made(events, kind):
+    code, out, _ = events("create", "Something", "--type", kind.lower(), "--json")
+
+    assert (code, json.loads(out)["type"]) == (0, kind)
+
+
+@pytest.mark.parametrize(
+    ("click", "view"),
+    [(click, view) for click in CLICK_WINDOWS for view in VIEW_WINDOWS],
+)
+def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked(
+    events, x_emulator, click, view
+):
+    code, out, err = events(
+        "create", "Something", "--click-window", str(click), "--view-window", str(view), "--json"
+    )
+
+    if view <= click:
+        made = json.loads(out)
+        assert (made["click_window"], made["view_through_window"]) == (click, view)
+    else:
+        assert (code, out) == (2, "")
+        assert f"a view window of {view} days is longer than the click window of {click}" in (
+            " ".join(err.replace("│", " ").split())
+        )
+        assert len(x_emulator.world()["events"]) == 6
+
+
+def test_the_rule_holds_for_what_is_left_as_it_is_too(events):
+    code, _, err = events("update", "o8z6k", "--view-window", "30", "--click-window", "7")
+    assert code == 2
+
+    code, _, err = events("update", "purchase", "--click-window", "0")
+
+    assert (code, "a click window of 0 days: X takes 1, 7, 14 or 30" in err) == (2, True)
+
+
+def test_an_event_is_changed_by_our_name_or_by_either_spelling_of_its_id(events):
+    events("update", "purchase", "--click-window", "14")
+    events("update", "o8z6m", "--name", "Leads")
+    events("update", "tw-o8z6j-o8z6n", "--no-retargeting")
+
+    after = known(events)
+
+    assert after["o8z6k"]["click_window"] == 14
+    assert after["o8z6m"]["name"] == "Leads"
+    assert after["o8z6n"]["retargeting_enabled"] is False
+
+
+def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events, path):
+    code, out, err = events("delete", "purchase", "--yes")
+
+    assert (code, err) == (0, "")
+    assert out == (
+        "Deleted purchase. X keeps it, marked: twite events list --deleted.\n"
+        f"Take purchase out of {path}: X refuses its conversions from now on.\n"
+    )
+    assert "o8z6k" not in known(events)
+    assert known(events, "--deleted")["o8z6k"]["deleted"] is True
+
+
+def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
+    assert events("update", "o6dkv", "--name", "Theirs") == (
+        1,
+        "",
+        (
+            "Error: o6dkv: the event o6dkv is not among the account's. twite events list shows "
+            "which there are\n"
+        ),
+    )
+
+
+def test_a_new_event_is_mapped_and_comments_are_kept(events, path):
+    path.write_text(path.read_text().replace("events = {", "# ours → X's\nevents = {"))
+    before = path.read_text()
+
+    code, out, err = events("create", "Newsletter", "--type", "SIGN_UP", "--as", "news", "--yes")
+
+    made = next(id_ for id_, one in known(events).items() if one["name"] == "Newsletter")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"Made Newsletter: {made} (tw-o8z6j-{made})."
+    assert f'+events = {{ purchase = "o8z6k", sign_up = "o8z6m", news = "{made}" }}' in out
+    assert CONSUMER_SECRET not in out
+    assert path.read_text() == before.replace(
+        'sign_up = "o8z6m" }', f'sign_up = "o8z6m", news = "{made}" }}'
+    )
+
+
+def test_without_a_yes_the_change_is_shown_and_not_made(events, path, monkeypatch):
+    before = path.read_text()
+
+    code, out, err = events("create", "Newsletter", "--as", "news")
+
+    assert (code, err) == (0, "Not written: add --yes, or the line by hand.\n")
+    assert '+events = { purchase = "o8z6k"' in out
+    assert path.read_text() == before
+
+
+def test_a_name_that_the_settings_do_not_take_makes_no_event_at_x(events, x_emulator):
+    code, _, err = events("create", "Newsletter", "--as", " news", "--yes")
+
+    assert (code, err.startswith("Error: --as")) == (1, True)
+    assert len(x_emulator.world()["events"]) == 6
+
+
+def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_emulator):
+    file = settings_in(tmp_path, x_emulator.url)
+
+    assert command("events", "list", "--config", str(file)) == (
+        1,
+        "",
+        (
+            "Error: pixel[0].auth: X's Events Manager takes OAuth 1.0a alone, not a pixel token. "
+            "Sign in with twite login --pixel o8z6j, or look at its events in X's own Events "
+            "Manager\n"
+        ),
+    )
+
+
+def test_hostile_names_from_x_are_inert(events, x_emulator):
+    x_emulator.add(events=[{"id": "o8z6k", "name": "\x1b]0;owned\x07 [bold]=1+1\u202e"}])
+
+    _, out, _ = events("list")
+
+    assert "\x1b]0" not in out
+    assert "\u202e" not in out
+
+
+def test_snippets_are_printed_for_every_way_in(events):
+    kinds = [one["kind"] for one in json.loads(events("snippet", "purchase", "--json")[1])]
+    servers = json.loads(events("snippet", "purchase", "--server-only", "--json")[1])
+
+    assert kinds == ["pixel", "script", "curl", "python", "node", "php", "sgtm"]
+    assert [one["kind"] for one in servers] == ["curl", "python", "node", "php", "sgtm"]
+
+
+def test_the_pixels_call_names_the_event_as_x_does(events):
+    assert events("snippet", "purchase", "--for", "pixel")[1] == (
+        "twq('event', 'tw-o8z6j-o8z6k', {\n"
+        "  value: 49.90,\n"
+        "  currency: 'EUR',\n"
+        "  conversion_id: 'order-1001', // the id that your server sends, too: X drops the twin by "
+        "it\n"
+        "  email_address: 'shopper@shop.example',\n"
+        "});\n"
+    )
+
+
+def test_the_fields_of_the_tag_are_those_of_the_template(events):
+    template = (Path(__file__).parents[2] / "sgtm" / "twite-tag.tpl").read_text()
+
+    lines = events("snippet", "purchase", "--for", "sgtm")[1].splitlines()
+
+    fields = [line.split("  ")[0] for line in lines]
+    assert [one for one in fields if f'"displayName": "{one}"' not in template] == []
+    assert '"displayValue": "Always the same"' in template

@@ -1,0 +1,112 @@
+"""An event from its making to its first conversion, and the calls that are given for it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from house import ENVIRONMENT, KEY, command
+from signing_in import Unsigned, log_in
+
+pytestmark = pytest.mark.journey
+
+TOOLS = {
+    "curl": ["sh"],
+    "python": [sys.executable],
+    "node": ["node"],
+    "php": ["php"],
+}
+
+
+def tool_is_there(kind: str) -> bool:
+    return shutil.which("curl" if kind == "curl" else TOOLS[kind][0]) is not None
+
+
+def test_an_event_is_made_mapped_and_a_conversion_of_it_arrives(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+
+    made = command(
+        gateway, "events", "create", "Newsletter", "--type", "SIGN_UP", "--as", "news", "--yes"
+    )
+
+    assert (made.returncode, made.stderr) == (0, "")
+    with gateway:
+        status, _ = gateway.post(
+            {"event": "news", "conversion_id": "reader-1", "email": "reader@shop.example"}
+        )
+        drained = gateway.drained()
+        x_emulator.switch(tracking_delay=0)
+        listed = json.loads(command(gateway, "events", "list", "--json").stdout)
+    event = next(one for one in listed if one["name"] == "Newsletter")
+    assert (status, drained["delivered"]) == (202, 1)
+    counted = x_emulator.counted()["pixels"]["o8z6j"]["events"]
+    assert counted[event["id"]]["counted"] == 1
+    assert (event["ours"], event["status"]) == (["news"], "TRACKING")
+
+
+@pytest.mark.parametrize("kind", TOOLS)
+def test_a_call_that_is_given_brings_a_conversion_in(x_emulator, tmp_path, kind):
+    if not tool_is_there(kind):
+        pytest.skip(f"{kind} is not on this machine")
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+    with gateway:
+        address = f'[server]\npublic_url = "{gateway.url}"'
+        gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
+        call = json.loads(
+            command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
+        )[0]
+        file = tmp_path / f"call.{call['suffix']}"
+        file.write_text(call["text"])
+
+        ran = subprocess.run(
+            [*TOOLS[kind], str(file)],
+            env=ENVIRONMENT | {"TWITE_KEY": KEY, "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert json.loads(ran.stdout)["accepted"] == 1
+        assert gateway.drained()["delivered"] == 1
+        assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
+
+
+def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+    with gateway:
+        sung = command(gateway, "check", "--canary", "purchase", "--json")
+
+    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
+    assert [one["light"] for one in findings] == ["green"]
+    assert "X has taken twite-canary-" in findings[0]["found"]
+    assert x_emulator.received()["conversions"] == 1
+
+
+def test_a_canary_that_x_refuses_is_red_with_xs_words(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+    x_emulator.add(users=[{"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}])
+    with gateway:
+        sung = command(gateway, "check", "--canary", "purchase", "--json")
+
+    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
+    assert (sung.returncode, [one["light"] for one in findings]) == (1, ["red"])
+    assert "does not have access to account" in findings[0]["found"]
+
+
+def test_a_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    log_in(gateway)
+
+    sung = command(gateway, "check", "--canary", "purchase", "--json")
+
+    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
+    assert [(one["light"], one["meaning"]) for one in findings] == [("red", "Nothing was sent.")]
+    assert x_emulator.received()["conversions"] == 0
