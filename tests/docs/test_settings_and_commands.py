@@ -76,7 +76,9 @@ def test_every_option_of_a_command_is_documented_and_no_other_is(name):
     assert documented == options
 
 
-def test_every_command_below_dead_is_told():
-    below = get_command(application("dead")).commands["dead"].commands
+@pytest.mark.parametrize("command", ["dead", "events"])
+def test_every_command_below_another_is_told(command):
+    below = get_command(application(command)).commands[command].commands
 
-    assert [name for name in below if f"`twite dead {name}" not in section_of("dead")] == []
+    told = section_of(command)
+    assert [name for name in below if f"`twite {command} {name}" not in told] == []

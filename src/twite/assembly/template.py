@@ -94,6 +94,10 @@ url = "sqlite:twite.db"
 # idle = "30m"
 # session = "12h"
 
+# A server container of tags, as twite import writes it:
+# [container]
+# file = "container.toml"
+
 [log]
 # level = "info"       # debug, info, warning, error
 # format = "text"      # or json
