@@ -152,4 +152,12 @@ tcf_optimization_purposes = [3, 4] }
 # browser_rate = 100000
 # What keeps the click in the browser:
 # cookie = { names = ["_twite"], days = 90, http_only = false }
+
+# A client template of your own, which is asked before the doors for tags:
+# [[client]]
+# template = "own-format.tpl"
+# name = "own format"
+# source = "shop"
+# priority = 0
+# fields = { path = "/collect" }
 """
