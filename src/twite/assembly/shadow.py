@@ -62,7 +62,7 @@ async def shadow_of(
             message="no container is configured. Name it there, or with --container",
         )
     container = load_container(path)
-    sealed = {} if settings is None else await _sealed(settings)
+    sealed = {} if settings is None else await sealed_of(settings)
     lacking = set()
 
     def secret_at(kept: str) -> str:
@@ -81,7 +81,8 @@ def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Sett
     return load(config, environ, credentials=False)
 
 
-async def _sealed(settings: Settings) -> Mapping[str, str]:
+async def sealed_of(settings: Settings) -> Mapping[str, str]:
+    """Return the container's secrets in the store; none without a key. Raises NotOpened."""
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None or not settings.store.path.exists():

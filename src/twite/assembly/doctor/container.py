@@ -1,0 +1,56 @@
+"""The doctor on the server container: its file, its templates' code, its secrets."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from twite.assembly.containers import load_container, secret_reader
+from twite.assembly.settings import Settings
+from twite.assembly.shadow import sealed_of
+from twite.assembly.tags import engine_of, placed
+from twite.domain.errors import NotOpened, SettingsError
+from twite.gateway.findings import Finding, amber, green, red
+from twite.sgtm.container.secrets import places
+from twite.sgtm.template import Template, TemplateUnusable
+
+_STOPS: Final = "The gateway would not start."
+
+
+async def container(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the container that the settings name, where they name one."""
+    path = settings.container
+    if path is None:
+        return
+    try:
+        found = load_container(path)
+        _try_out(path, found.templates)
+        read = secret_reader(path, os.environ, await sealed_of(settings))
+        kept = list(places(found))
+        for place in kept:
+            read(place)
+    except SettingsError as error:
+        said, _, cure = str(error).partition(". ")
+        yield red("container", said, _STOPS, f"{cure or 'Mend it there'}.")
+        return
+    except NotOpened as error:
+        yield red("container", "a secret cannot be opened", _STOPS, f"{error}.")
+        return
+    paused = [tag.name for tag in found.tags if tag.paused]
+    told = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are there"
+    yield green("container", f"{path.name}: {told}")
+    if paused:
+        yield amber(
+            "container",
+            f"paused: {', '.join(paused)}",
+            "They do not fire.",
+            f"Where that is not meant, take paused = true away in {path.name}.",
+        )
+
+
+def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
+    for name, template in templates.items():
+        try:
+            engine_of(template)
+        except TemplateUnusable as error:
+            raise placed(Path(f"{path}: template {name!r}"), error) from None
