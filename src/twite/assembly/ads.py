@@ -1,10 +1,12 @@
-"""The Ads API: where it is, who asks, and a pixel's account."""
+"""The Ads API: where it is, who asks, and the Events Manager."""
 
+from collections.abc import Mapping
+
+from twite.assembly.mapping import Draft
 from twite.assembly.settings import Settings
-from twite.domain.destination import Destination, OAuthKeys
-from twite.domain.errors import SettingsError
-from twite.gateway.ads_account import AdsAccount
+from twite.domain.destination import Destination
 from twite.gateway.ask_x import AskX, XAddress
+from twite.gateway.events_desk import EventsDesk
 from twite.machine import SystemChance, SystemClock
 from twite.senders.inquiries import HttpInquiries
 
@@ -25,32 +27,12 @@ def ask_x(settings: Settings) -> AskX:
     )
 
 
-def oauth_keys(destination: Destination) -> OAuthKeys | None:
-    """Return the keys that X's Ads API takes; a pixel token is none."""
-    if isinstance(destination.credentials, OAuthKeys):
-        return destination.credentials
-    return destination.fallback
-
-
-def ads_account(settings: Settings, destination: Destination) -> AdsAccount:
-    """Return the account of a pixel, with its stored credentials already given.
-
-    Raises SettingsError where it cannot be asked for.
-    """
-    names = [one.pixel for one in settings.destinations()]
-    place = f"pixel[{names.index(destination.pixel)}]"
-    keys = oauth_keys(destination)
-    if keys is None:
-        raise SettingsError(
-            place=f"{place}.auth",
-            message="X's Events Manager takes OAuth 1.0a alone, not a pixel token. Sign in with "
-            f"twite login --pixel {destination.pixel}, or look at its events in X's own Events "
-            "Manager",
-        )
-    if destination.account is None:
-        raise SettingsError(
-            place=f"{place}.account",
-            message="is missing: X files events under the ads account. Write account = "
-            '"18ce54d4x5t" with the account\'s id; twite check shows which there are',
-        )
-    return AdsAccount(ask=ask_x(settings), keys=keys, account=destination.account)
+def events_desk(settings: Settings, destinations: Mapping[str, Destination]) -> EventsDesk:
+    """Return the Events Manager; `destinations` have what is stored of their credentials."""
+    return EventsDesk(
+        ask=ask_x(settings),
+        destinations=destinations,
+        sources=settings.sources(),
+        url=settings.server.public_url or f"http://{settings.server.listen}",
+        drafts=lambda pixel, name, event: Draft(settings.path, pixel=pixel, name=name, event=event),
+    )

@@ -2,21 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine
 from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.ads import ads_account
+from twite.assembly.ads import events_desk
 from twite.assembly.logins import stored
-from twite.assembly.mapping import Draft
 from twite.assembly.settings import Settings
 from twite.cli import COMMANDS, events_shown, events_snippet, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
-from twite.domain.destination import Destination
-from twite.domain.errors import SettingsError
-from twite.gateway.ads_account import AdsAccount
-from twite.x.event_tags import Change, EventTag, bare, faults
+from twite.domain.errors import EventRefused
+from twite.gateway.events_desk import EventsDesk, SettingsDraft
+from twite.x.event_tags import Change, EventTag
 
 EXAMPLE: Final = "Example: `twite events list`, then `twite events create Purchase --as purchase`"
 LIST: Final = """List the events of the pixel's ads account, and what they are called here.
@@ -88,15 +86,16 @@ def listed(
     deleted: Deleted = False,
     as_json: Json = False,
 ) -> None:
-    found, destination = _chosen(config, pixel)
-    known = asyncio.run(_account(found, destination).events(with_deleted=deleted))
-    names = events_shown.names_of(destination)
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    known = asyncio.run(desk.events(chosen, with_deleted=deleted))
+    rows = [(one, desk.names(chosen, one)) for one in known]
     if as_json:
-        printing.print_json([events_shown.told(one, names) for one in known])
+        printing.print_json([events_shown.told(*row) for row in rows])
     elif not known:
-        printing.say(f"Ads account {destination.account} has no events.")
+        printing.say("The ads account has no events.")
     else:
-        events_shown.print_events(destination, known, names)
+        events_shown.print_events(rows)
 
 
 def create(
@@ -116,7 +115,8 @@ def create(
 ) -> None:
     if which not in {"id", "website_tag_id"}:
         raise typer.BadParameter("is id or website_tag_id", param_hint="--id")
-    found, destination = _chosen(config, pixel)
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
     change = Change(
         name=name,
         type=kind and kind.upper(),
@@ -124,24 +124,22 @@ def create(
         view_through_window=view_window,
         retargeting_enabled=retargeting,
     )
-    _refuse(faults(change))
     if ours is not None:
         # What the settings do not take is known before X has an event of it.
-        Draft(found.path, pixel=destination.pixel, name=ours, event="o8z6k")
-    made = asyncio.run(_account(found, destination).create(change))
+        desk.draft(chosen, ours, "o8z6k")
+    made = _done(desk.create(chosen, change))
     if not as_json:
-        printing.say(f"Made {made.name}: {events_shown.both(destination, made.id)}.")
+        printing.say(f"Made {made.name}: {events_shown.both(chosen, made.id)}.")
     written = False
     if ours is not None:
         event = made.id if which == "id" else made.website_tag_id or made.id
-        draft = Draft(found.path, pixel=destination.pixel, name=ours, event=event)
-        written = _write(draft, yes=yes, quiet=as_json)
+        written = _write(desk.draft(chosen, ours, event), yes=yes, quiet=as_json)
         if not as_json and not server_only:
             printing.say(f"Calls for it: twite events snippet {ours}")
         elif not as_json:
             printing.say(f"Calls for it: twite events snippet {ours} --server-only")
     if as_json:
-        printing.print_json(events_shown.told(made, {}) | {"ours": ours, "written": written})
+        printing.print_json(events_shown.told(made, ()) | {"ours": ours, "written": written})
 
 
 def update(
@@ -156,7 +154,8 @@ def update(
     retargeting: Retargeting = None,
     as_json: Json = False,
 ) -> None:
-    found, destination = _chosen(config, pixel)
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
     change = Change(
         name=name,
         type=kind and kind.upper(),
@@ -166,11 +165,12 @@ def update(
     )
     if change == Change():
         raise typer.BadParameter("say what to change", param_hint="--name")
-    changed = asyncio.run(_changed(_account(found, destination), destination, event, change))
+    changed = _done(desk.update(chosen, event, change))
+    names = desk.names(chosen, changed)
     if as_json:
-        printing.print_json(events_shown.told(changed, events_shown.names_of(destination)))
+        printing.print_json(events_shown.told(changed, names))
     else:
-        events_shown.print_events(destination, [changed], events_shown.names_of(destination))
+        events_shown.print_events([(changed, names)])
 
 
 def delete(
@@ -181,64 +181,44 @@ def delete(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    found, destination = _chosen(config, pixel)
-    account = _account(found, destination)
-    tag = asyncio.run(_existing(account, destination, event))
-    names = events_shown.names_of(destination).get(tag.id, ())
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    tag = asyncio.run(desk.one(chosen, event))
+    names = desk.names(chosen, tag)
     if not yes:
-        if not as_json:
-            printing.complain(f"{tag.name}: {events_shown.both(destination, tag.id)}")
+        printing.complain(f"{tag.name}: {events_shown.both(chosen, tag.id)}")
         for ours in names:
             printing.complain(f"The settings call it {ours}: its conversions would be refused.")
         if not typer.confirm("Delete it at X?", err=True):
             raise typer.Exit(1)
-    gone = asyncio.run(account.delete(tag.id))
+    gone = asyncio.run(desk.delete(chosen, tag.id))
     if as_json:
-        printing.print_json(events_shown.told(gone, events_shown.names_of(destination)))
+        printing.print_json(events_shown.told(gone, names))
         return
     printing.say(f"Deleted {gone.name}. X keeps it, marked: twite events list --deleted.")
     for ours in names:
         printing.say(f"Take {ours} out of {found.path}: X refuses its conversions from now on.")
 
 
-def _chosen(config: Config, pixel: str | None) -> tuple[Settings, Destination]:
-    """Return the settings, and the pixel with its stored credentials."""
+def desk_of(found: Settings) -> EventsDesk:
+    """Return the Events Manager, with what is stored of credentials."""
+    return events_desk(found, {one.pixel: one for one in asyncio.run(stored(found))})
+
+
+def _chosen(config: Config, pixel: str | None) -> tuple[Settings, str]:
     found = load(config)
-    chosen = one_pixel(found, pixel)
-    pixels = asyncio.run(stored(found))
-    return found, next(one for one in pixels if one.pixel == chosen)
+    return found, one_pixel(found, pixel)
 
 
-def _account(found: Settings, destination: Destination) -> AdsAccount:
-    return ads_account(found, destination)
+def _done(asked: Coroutine[None, None, EventTag]) -> EventTag:
+    """Have it done; what X would refuse is wrong usage."""
+    try:
+        return asyncio.run(asked)
+    except EventRefused as wrong:
+        raise typer.BadParameter(str(wrong)) from None
 
 
-async def _existing(account: AdsAccount, destination: Destination, event: str) -> EventTag:
-    id_ = bare(destination.events.get(event, event), pixel=destination.pixel)
-    tag = await account.one(id_)
-    if tag is None or tag.deleted:
-        why = "was deleted" if tag is not None else "is not among the account's"
-        raise SettingsError(
-            place=event, message=f"the event {id_} {why}. twite events list shows which there are"
-        )
-    return tag
-
-
-async def _changed(
-    account: AdsAccount, destination: Destination, event: str, change: Change
-) -> EventTag:
-    tag = await _existing(account, destination, event)
-    _refuse(faults(change, now=tag))
-    return await account.update(tag.id, change)
-
-
-def _refuse(found: Iterator[str]) -> None:
-    wrong = list(found)
-    if wrong:
-        raise typer.BadParameter("; ".join(wrong))
-
-
-def _write(draft: Draft, *, yes: bool, quiet: bool) -> bool:
+def _write(draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
     """Show what would change in the settings, and write it if that is wanted."""
     if not draft.is_changed:
         return True

@@ -1,29 +1,20 @@
 """How events are shown: as a table, and for programs."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from twite.cli import printing
-from twite.domain.destination import Destination
 from twite.x.event_tags import SHOWN_AS, EventTag
 
-
-def names_of(destination: Destination) -> Mapping[str, tuple[str, ...]]:
-    """Return our names of each event id."""
-    found: dict[str, tuple[str, ...]] = defaultdict(tuple)
-    for name, event in destination.events.items():
-        found[event] += (name,)
-    return found
+Row = tuple[EventTag, Sequence[str]]  # an event, and what the settings call it
 
 
-def both(destination: Destination, event: str) -> str:
+def both(pixel: str, event: str) -> str:
     """Show an id in both spellings."""
-    return f"{event} (tw-{destination.pixel}-{event})"
+    return f"{event} (tw-{pixel}-{event})"
 
 
-def told(tag: EventTag, names: Mapping[str, tuple[str, ...]]) -> dict[str, object]:
+def told(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
     """Return an event as JSON has it: X's own fields, and what we call it."""
-    ours = {*names.get(tag.id, ()), *names.get(tag.website_tag_id or "", ())}
     return {
         "id": tag.id,
         "website_tag_id": tag.website_tag_id,
@@ -35,27 +26,24 @@ def told(tag: EventTag, names: Mapping[str, tuple[str, ...]]) -> dict[str, objec
         "status": tag.status,
         "last_tracked_at": tag.last_tracked_at,
         "deleted": tag.deleted,
-        "ours": sorted(ours),
+        "ours": sorted(names),
     }
 
 
-def print_events(
-    destination: Destination, tags: Sequence[EventTag], names: Mapping[str, tuple[str, ...]]
-) -> None:
+def print_events(rows: Sequence[Row]) -> None:
     """Print a table."""
     printing.print_table(
-        f"Events of ads account {destination.account}",
+        "",
         ("id", "ours", "name", "type", "click", "view", "status", "last tracked"),
-        [_row(tag, names) for tag in tags],
+        [_row(*row) for row in rows],
     )
 
 
-def _row(tag: EventTag, names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    ours = names.get(tag.id, ()) or names.get(tag.website_tag_id or "", ())
+def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
     kind = f"{tag.type} ({SHOWN_AS[tag.type]})" if tag.type in SHOWN_AS else tag.type
     return (
         tag.id,
-        ", ".join(ours) or "-",
+        ", ".join(names) or "-",
         tag.name,
         kind,
         f"{tag.click_window} d",

@@ -5,11 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.settings import Settings
+from twite.assembly.ads import events_desk
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
-from twite.domain.errors import SettingsError
-from twite.gateway.snippets import MAKERS, Called, snippets
+from twite.gateway.snippets import MAKERS
 
 HELP: Final = """Print calls for an event: from a page, from a server, from Google's tag.
 
@@ -39,7 +38,9 @@ def snippet(
     if kind is not None and kind not in MAKERS:
         raise typer.BadParameter(f"there is {', '.join(MAKERS)}", param_hint="--for")
     found = load(config, credentials=False)
-    made = snippets(_called(found, one_pixel(found, pixel), event), server_only=server_only)
+    pixels = {one.pixel: one for one in found.destinations()}
+    desk = events_desk(found, pixels)
+    made = desk.snippets(one_pixel(found, pixel), event, server_only=server_only)
     shown = [one for one in made if kind in {None, one.kind}]
     if as_json:
         printing.print_json(shown)
@@ -52,21 +53,3 @@ def snippet(
             for line in one.text.splitlines():
                 printing.say(f"    {line}")
             printing.say("")
-
-
-def _called(found: Settings, pixel: str, event: str) -> Called:
-    destination = next(one for one in found.destinations() if one.pixel == pixel)
-    if event not in destination.events:
-        there = ", ".join(destination.events)
-        raise SettingsError(
-            place=event, message=f"is no event of pixel {pixel} in the settings. There is: {there}"
-        )
-    feeds = [one for one in found.sources() if pixel in one.pixels]
-    first = next((one for one in feeds if one.key is not None), None)
-    return Called(
-        name=event,
-        event=destination.events[event],
-        pixel=pixel,
-        url=found.server.public_url or f"http://{found.server.listen}",
-        names_pixel=first is not None and first.pixel != pixel,
-    )

@@ -113,6 +113,14 @@ class RefusedByX(OperatorError):
         self.cure = cure
 
 
+class EventRefused(OperatorError):
+    """An event of X's cannot be like that; `faults` are sentences. X was not asked."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
 class PassingError(TwiteError):
     """Nobody must act: it passes. `retry_after` is in seconds."""
 

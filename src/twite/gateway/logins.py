@@ -6,6 +6,7 @@
 Each has a name of its own, so that one is put in or forgotten without a look at the other.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final, Protocol
 
@@ -123,15 +124,18 @@ class LoginDesk:
         self._written = tuple(written)
         self._destinations = destinations
         self._sends = sends
+        self._turn = asyncio.Lock()
 
     async def take_up(self) -> None:
         """Use what is stored. Raises NotOpened."""
-        logins = await self._logins.all()
-        for written in self._written:
-            now = logins.get(written.pixel, Login()).given_to(written)
-            if now != self._destinations.get(written.pixel):
-                self._destinations[written.pixel] = now
-                self._sends.send_to(now)
+        # One after the other: what was read earlier must not be used later.
+        async with self._turn:
+            logins = await self._logins.all()
+            for written in self._written:
+                now = logins.get(written.pixel, Login()).given_to(written)
+                if now != self._destinations.get(written.pixel):
+                    self._destinations[written.pixel] = now
+                    self._sends.send_to(now)
 
     async def keep(self, name: str, sealed: bytes) -> None:
         """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""

@@ -5,12 +5,13 @@ from typing import Final
 
 import msgspec
 
-from twite.assembly.ads import ads_account, ask_x, oauth_keys
+from twite.assembly.ads import ask_x
 from twite.assembly.logins import stored
 from twite.assembly.settings import Settings
 from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
 from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering
 from twite.gateway.access import Access, accounts_of, check_access
+from twite.gateway.events_desk import account_of, oauth_keys
 from twite.gateway.findings import Finding, Light, amber, green, red
 from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import Why
@@ -120,7 +121,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Findi
         yield green("events", f"pixel {pixel.pixel}: {named}; X lets only OAuth look them up")
         return
     try:
-        known = await ads_account(settings, pixel).events(with_deleted=True)
+        known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
     except RefusedByX as refused:
         if refused.why != Why.TOKEN_REFUSED:
             # An app for conversions alone may send and not look.

@@ -1,0 +1,159 @@
+"""The Events Manager: X's events of each pixel, our names for them, and the calls for each.
+
+Whoever asks X is the user that the pixel's OAuth credentials are of, written or stored.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from twite.domain.destination import Destination, OAuthKeys, Source
+from twite.domain.errors import EventRefused, SettingsError
+from twite.gateway.ads_account import AdsAccount
+from twite.gateway.ask_x import AskX
+from twite.gateway.snippets import Called, Snippet, snippets
+from twite.x.event_tags import Change, EventTag, bare, faults
+
+
+class SettingsDraft(Protocol):
+    """The settings file as it would be; see assembly.mapping.Draft."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to write."""
+        ...
+
+    def diff(self) -> list[str]:
+        """Return what would change, as `diff -u` shows it; secrets in it are masked."""
+        ...
+
+    def write(self) -> None:
+        """Put it in the file's place. Raises SettingsError."""
+        ...
+
+
+Drafts = Callable[[str, str, str], SettingsDraft]
+
+
+class EventsDesk:
+    """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too."""
+
+    def __init__(
+        self,
+        *,
+        ask: AskX,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[Source],
+        url: str,
+        drafts: Drafts,
+    ) -> None:
+        """`destinations` have their credentials; `drafts` makes one of (pixel, our name, event id).
+
+        `url` is where servers reach the gateway.
+        """
+        self._ask = ask
+        self._destinations = destinations
+        self._sources = tuple(sources)
+        self._url = url
+        self._drafts = drafts
+
+    async def events(self, pixel: str, *, with_deleted: bool = False) -> list[EventTag]:
+        """Return all events of the pixel's account. Raises SettingsError."""
+        return await self._account(pixel).events(with_deleted=with_deleted)
+
+    def names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
+        """Return what the settings call an event; X does not say which of its ids is meant."""
+        ids = {tag.id, tag.website_tag_id}
+        return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
+
+    async def create(self, pixel: str, change: Change) -> EventTag:
+        """Make one. Raises SettingsError; EventRefused, for what X would refuse."""
+        _refuse(faults(change))
+        return await self._account(pixel).create(change)
+
+    async def update(self, pixel: str, event: str, change: Change) -> EventTag:
+        """Change one, by our name or X's id. Raises as create does."""
+        tag = await self.one(pixel, event)
+        _refuse(faults(change, now=tag))
+        return await self._account(pixel).update(tag.id, change)
+
+    async def delete(self, pixel: str, event: str) -> EventTag:
+        """Delete one: X takes no conversion of it any more. Raises SettingsError."""
+        tag = await self.one(pixel, event)
+        return await self._account(pixel).delete(tag.id)
+
+    async def one(self, pixel: str, event: str) -> EventTag:
+        """Return one that is there. Raises SettingsError where it is not, or was deleted."""
+        id_ = bare(self._known(pixel).events.get(event, event), pixel=pixel)
+        tag = await self._account(pixel).one(id_)
+        if tag is None or tag.deleted:
+            why = "was deleted" if tag is not None else "is not among the account's"
+            raise SettingsError(
+                place=event,
+                message=f"the event {id_} {why}. twite events list shows which there are",
+            )
+        return tag
+
+    def draft(self, pixel: str, name: str, event: str) -> SettingsDraft:
+        """Return the settings with a name mapped to an event. Raises SettingsError."""
+        return self._drafts(self._known(pixel).pixel, name, event)
+
+    def snippets(self, pixel: str, name: str, *, server_only: bool = False) -> tuple[Snippet, ...]:
+        """Return calls for an event, by our name of it. Raises SettingsError."""
+        known = self._known(pixel)
+        if name not in known.events:
+            raise SettingsError(
+                place=name,
+                message=f"is no event of pixel {pixel} in the settings. There is: "
+                f"{', '.join(known.events)}",
+            )
+        feeds = (one for one in self._sources if pixel in one.pixels and one.key is not None)
+        first = next(feeds, None)
+        called = Called(
+            name=name,
+            event=known.events[name],
+            pixel=pixel,
+            url=self._url,
+            names_pixel=first is not None and first.pixel != pixel,
+        )
+        return snippets(called, server_only=server_only)
+
+    def _account(self, pixel: str) -> AdsAccount:
+        return account_of(self._ask, self._known(pixel))
+
+    def _known(self, pixel: str) -> Destination:
+        found = self._destinations.get(pixel)
+        if found is None:
+            raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+        return found
+
+
+def account_of(ask: AskX, destination: Destination) -> AdsAccount:
+    """Return the ads account of a pixel. Raises SettingsError where it cannot be asked for."""
+    pixel = destination.pixel
+    keys = oauth_keys(destination)
+    if keys is None:
+        raise SettingsError(
+            place=f"the auth of pixel {pixel}",
+            message="X's Events Manager takes OAuth 1.0a alone, not a pixel token. Sign in with "
+            f"twite login --pixel {pixel}, or look at its events in X's own Events Manager",
+        )
+    if destination.account is None:
+        raise SettingsError(
+            place=f"the account of pixel {pixel}",
+            message="is missing: X files events under the ads account. Write account = "
+            '"18ce54d4x5t" with the account\'s id; twite check shows which there are',
+        )
+    return AdsAccount(ask=ask, keys=keys, account=destination.account)
+
+
+def oauth_keys(destination: Destination) -> OAuthKeys | None:
+    """Return the keys that X's Ads API takes; a pixel token is none."""
+    if isinstance(destination.credentials, OAuthKeys):
+        return destination.credentials
+    return destination.fallback
+
+
+def _refuse(found: Iterator[str]) -> None:
+    wrong = list(found)
+    if wrong:
+        raise EventRefused(wrong)
