@@ -170,9 +170,9 @@ def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_em
         1,
         "",
         (
-            "Error: the auth of pixel o8z6j: X's Events Manager takes OAuth 1.0a alone, not a pixel "
-            "token. Sign in with twite login --pixel o8z6j, or look at its events in X's own Events "
-            "Manager\n"
+            "Error: the auth of pixel o8z6j: X's Events Manager takes OAuth 1.0a alone, not a "
+            "pixel token. Sign in with twite login --pixel o8z6j, or look at its events in X's own "
+            "Events Manager\n"
         ),
     )
 
