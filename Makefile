@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
+TRIALS ?= tests/journeys tests/trials tests/senders/test_faults.py
 
 .PHONY: help demo test chromium check format lint types floors cover bench torture oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
@@ -68,10 +69,13 @@ cover: $(DEV_STAMP) chromium  ## the tests with branch coverage
 bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
 	@$(BIN)/python -m bench $(ARGS)
 
-torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their figures (an hour or two)
+# What measures time runs by itself, after the rest. One trial: make torture TRIALS=tests/trials/test_poison.py
+torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their figures (hours; one: TRIALS=FILE)
 	@rm -f torture.jsonl
-	@TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl $(BIN)/python -m pytest -n $(JOBS) tests/journeys tests/trials $(ARGS); \
-		ended=$$?; $(BIN)/python tests/trials/figures.py torture.jsonl; exit $$ended
+	@export TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl; ended=0; \
+		$(BIN)/python -m pytest -n $(JOBS) -m "not alone" $(TRIALS) $(ARGS) || ended=$$?; \
+		$(BIN)/python -m pytest -n 0 -m alone $(TRIALS) $(ARGS) || { [ $$? = 5 ] || ended=1; }; \
+		$(BIN)/python tests/trials/figures.py torture.jsonl; [ $$ended = 0 ] || [ $$ended = 5 ]
 
 .oracle/.done:
 	@command -v npm > /dev/null || { echo "make oracle needs node and npm" >&2; exit 1; }

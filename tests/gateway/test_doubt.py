@@ -199,25 +199,3 @@ async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_de
     faults = [one for one in setting.seen.notices if isinstance(one, Troubled)]
     assert len(faults) == len(life.attempts) == 5
     await setting.run.stop(within=SECOND)
-
-
-async def test_what_kills_the_process_is_quarantined_too():
-    setting = Setting()
-    await setting.record("deadly")
-    for _ in range(3):
-        setting.run = setting.new_run()
-        reached = []
-
-        async def post(parcel, reached=reached):
-            reached.append(parcel)
-            await setting.clock.sleep(10 * MINUTE)
-
-        setting.transport.post = post
-        await setting.run.start()
-        await setting.clock.advance(SECOND)
-        await setting.run.stop(within=10)
-        await setting.store.restart()
-        assert len(reached) == 1
-
-    (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="deadly")
-    assert (life.state, life.reason) == ("dead", SENDER_DIED_OF_IT)

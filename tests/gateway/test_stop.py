@@ -7,7 +7,7 @@ import pytest
 from bench_of_lanes import Setting
 
 from twite.domain.account import waiting
-from twite.domain.delivery import MAY_COUNT_TWICE
+from twite.domain.delivery import MAY_COUNT_TWICE, SENDER_DIED_OF_IT
 from twite.domain.times import MINUTE, SECOND, spelled
 from twite.gateway.dispatch import Pace
 from twite.gateway.notices import Misdated
@@ -137,6 +137,50 @@ async def test_and_so_is_what_was_under_way_when_the_process_died():
     life = await life_of(setting, "a")
     assert (life.state, life.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
     await setting.run.stop(within=1_000)
+
+
+async def test_a_process_that_is_ended_again_and_again_puts_it_down_to_nothing_it_sends():
+    setting = Setting()
+    answers = setting.transport.post
+
+    async def post(parcel):
+        setting.transport.sent.append(parcel)
+        await setting.clock.sleep(10 * MINUTE)
+
+    setting.transport.post = post
+    await setting.record("a")
+    for _ in range(10):
+        await setting.run.start()
+        await setting.clock.advance(SECOND)
+        await setting.run.stop(within=10)
+        await setting.store.restart()
+        setting.run = setting.new_run()
+    setting.transport.post = answers
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert (await life_of(setting, "a")).state == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_conversion_that_ends_each_process_that_has_settled_in_is_given_up():
+    setting = Setting()
+
+    async def post(parcel):
+        setting.transport.sent.append(parcel)
+        await setting.clock.sleep(10 * MINUTE)
+
+    setting.transport.post = post
+    await setting.record("a")
+    for _ in range(3):
+        await setting.run.start()
+        await setting.clock.advance(20 * SECOND)
+        await setting.run.stop(within=10)
+        await setting.store.restart()
+        setting.run = setting.new_run()
+
+    life = await life_of(setting, "a")
+    assert (life.state, life.reason, len(setting.sent())) == ("dead", SENDER_DIED_OF_IT, 3)
 
 
 async def test_what_never_left_is_tried_again_whatever_the_pixel_says():

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from elsewhere import MIB, GatewayElsewhere, limited_files, small_disk
-from house import KEY, wait_for
+from house import KEY, BalanceWatch, wait_for
 
 from twite.testing.emulator import running_emulator
 
@@ -91,16 +91,17 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
         x.fault("slow", seconds=0.2, count=0)
         disk.limit(gateway)
         shop = Shop(gateway)
-        for _ in range(ROUNDS):
-            fill(shop)
-            balance = gateway.balance()
-            kept_while_full.append(
-                (balance["received"] - len(shop.acknowledged), balance["balance"])
-            )
-            disk.grow(gateway)
-            began = time.monotonic()
-            wait_for(shop.post, seconds=5)
-            back_after.append(time.monotonic() - began)
+        with BalanceWatch(gateway) as watch:
+            for _ in range(ROUNDS):
+                fill(shop)
+                balance = gateway.balance()
+                kept_while_full.append(
+                    (balance["received"] - len(shop.acknowledged), balance["balance"])
+                )
+                disk.grow(gateway)
+                began = time.monotonic()
+                wait_for(shop.post, seconds=5)
+                back_after.append(time.monotonic() - began)
         disk.grow(gateway, by=64 * MIB)
         shop.post_refused()
         x.clear_faults()
@@ -110,6 +111,7 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
 
     assert set(shop.answers) == {(202, EACH, 0), (503, "ledger_unavailable", "5")}
     assert kept_while_full == [(0, 0)] * ROUNDS
+    assert watch.residues == []
     assert conversions.keys() == shop.acknowledged
     assert {(many["api"], many["counted"]) for many in conversions.values()} == {(1, 1)}
     assert (balance["delivered"], balance["balance"]) == (len(conversions), 0)
@@ -120,7 +122,8 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
     figure(
         f"disk full ({request.node.callspec.id})",
         f"{ROUNDS} times full, {refusals} refusals, {len(conversions):,} acknowledged, each "
-        f"delivered once; accepted again after {max(back_after):.2f} s at most",
+        f"delivered once; accepted again after {max(back_after):.2f} s at most; balance 0 at each "
+        f"of {watch.samples} looks",
     )
 
 

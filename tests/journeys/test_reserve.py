@@ -8,6 +8,7 @@ from elsewhere import MIB, GatewayElsewhere, small_disk
 from house import wait_for
 
 from twite.testing.emulator import running_emulator
+from twite.testing.gateway import GatewayError
 
 
 def post(gateway, name, many=100):
@@ -52,7 +53,7 @@ def slow_x_and_a_reserve(tmp_path, size="8MiB"):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
+def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path, figure):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         reserve = place / "twite.db.reserve"
         taken = [post(gateway, f"taken-{number}") for number in range(20)]
@@ -76,7 +77,10 @@ def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path):
     assert (answers[-1], while_full, given_up) == (503, 503, True)
     assert drained["delivered"] == 100 * len(taken)
     assert (balance["delivered"], balance["balance"]) == (100 * len(taken) + 100, 0)
-    print(f"\n{drained['delivered']} delivered on a full disk; taken in again after {took:.2f} s")
+    figure(
+        "disk full, with a reserve",
+        f"{drained['delivered']:,} delivered while it was full; taken in again after {took:.2f} s",
+    )
 
 
 @pytest.mark.journey
@@ -106,7 +110,7 @@ def test_without_a_reserve_a_start_on_a_full_disk_says_so_and_what_to_do(tmp_pat
         gateway.stop()
         fill(place)
 
-        with pytest.raises(AssertionError, match=r"the disk is full\. Make room on it, and start"):
+        with pytest.raises(GatewayError, match=r"the disk is full\. Make room on it, and start"):
             gateway.start()
 
         (place / "filler").unlink()

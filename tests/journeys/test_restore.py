@@ -10,6 +10,7 @@ import pytest
 from house import Gateway, command, wait_for
 
 from twite.testing.emulator import running_emulator
+from twite.testing.gateway import GatewayError
 
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 PAGE = 4096
@@ -121,7 +122,7 @@ def test_a_damaged_store_is_refused_recovered_and_gone_on_with(tmp_path):
         middle = len(content) // PAGE // 2 * PAGE
         content[middle : middle + PAGE] = b"\xff" * PAGE
         database.write_bytes(content)
-        with pytest.raises(AssertionError, match="twite recover"):
+        with pytest.raises(GatewayError, match="twite recover"):
             gateway.start()
         refused = gateway.process.returncode
         checked = command(gateway, "check")

@@ -122,7 +122,9 @@ async def found(path):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["read", "write", "full", "sync"])
-def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(tmp_path, vfs, kind):
+def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(
+    tmp_path, vfs, kind, figure
+):
     played = 0
     for nth in range(1, 2_000, STEP):
         folder = tmp_path / f"{kind}-{nth}"
@@ -145,7 +147,11 @@ def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(tmp_
         # After a sync that failed nothing more is done; after all else, everything.
         assert (life.final is not None) == (kind == "sync"), again
     assert played >= 2
-    print(f"\n{played} times a {kind} failed")
+    what = {"full": "write on a full disk"}.get(kind, kind)
+    figure(
+        f"an I/O error: each {what} fails once",
+        f"{played:,} runs, 0 acknowledged lost, 0 given up, balance 0 after each",
+    )
 
 
 async def made(path):

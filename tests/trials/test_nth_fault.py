@@ -15,18 +15,27 @@ def broken(tried):
     return [f"{one.findings[0]}\n  {one.command}" for one in tried.failed]
 
 
-def test_no_operation_breaks_a_promise_by_failing():
+def told(tried):
+    return (
+        f"{tried.runs:,} runs: {tried.calls:,} store calls in {len(CALL_FAULTS)} ways, "
+        f"{tried.requests:,} requests in {len(REQUEST_FAULTS)}; 0 promises broken"
+    )
+
+
+def test_no_operation_breaks_a_promise_by_failing(figure):
     tried = try_all()
 
     assert broken(tried) == []
     assert tried.runs == (1 + tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS))
+    figure("the Nth operation fails, in memory", told(tried))
 
 
-def test_nor_does_it_on_sqlite():
+def test_nor_does_it_on_sqlite(figure):
     # One run in fifteen here, each in the long form: every run opens files.
     tried = try_all(store=SQLITE, step=1 if LONG else 15)
 
     assert broken(tried) == []
+    figure("the Nth operation fails, on SQLite", told(tried))
 
 
 def test_the_scenario_meets_every_kind_of_call():

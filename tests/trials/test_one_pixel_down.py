@@ -93,6 +93,7 @@ async def delays(folder, x, *, both):
     return sorted(watch.took.values()), accounts
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", FAULTS if LONG else ["dead", "revoked"])
 async def test_a_pixel_that_is_down_delays_no_other(fault, tmp_path, x_emulator, figure):

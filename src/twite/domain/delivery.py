@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import IllegalTransition
-from twite.domain.times import DAY, HOUR
+from twite.domain.times import DAY, HOUR, SECOND
 
 # X drops the twin of what it received within 48 hours; eight of them are left for X's lag, clocks
 # and queues. After that, sending again what X may already have could count it twice.
@@ -20,6 +20,9 @@ PROMISED_WITHIN: Final = 48 * HOUR
 # What a sender may die of is sent alone; if it dies of that one alone three times, it is given up.
 SUSPECT: Final = 2
 QUARANTINED: Final = SUSPECT + 3
+# So long a sender must have been up before it tries a suspect: who is ended again and again by
+# something else must not put it down to what it happens to send.
+SETTLED_IN: Final = 10 * SECOND
 # How much is kept of X's own words.
 ANSWER_LIMIT: Final = 2_048
 

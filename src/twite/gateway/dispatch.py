@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, Batch
+from twite.domain.delivery import AMBIGUITY_WINDOW, SETTLED_IN, Batch
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
@@ -62,6 +62,7 @@ class Lane:
         self._quota = quota
         self._breaker = breaker
         self._clock = clock
+        self._began = clock.elapsed()
         self._observer = observer
         self._pace = pace
         self._news = asyncio.Event()
@@ -165,6 +166,7 @@ class Lane:
                     limit=min(limit, left, self._flight.most),
                     ambiguous_after=ambiguous_after,
                     limits=self._flight.limits(),
+                    suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
                 )
             )
             if batch is None:

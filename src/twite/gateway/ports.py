@@ -38,6 +38,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
     again (the ledger leaves it for the sweep). `limits` are narrower limits of single events.
+    Without `suspects`, what the sender may die of is left for later.
     """
 
     pixel: str
@@ -46,6 +47,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     ambiguous_after: int
     limits: Mapping[str, int] = {}
+    suspects: bool = True
 
 
 class Sweeping(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from twite.domain.delivery import (
     QUARANTINED,
     SENDER_DIED_OF_IT,
     SENDER_STOPPED,
+    SUSPECT,
     Attempt,
     Batch,
     Fate,
@@ -143,6 +144,7 @@ class MemoryStore(
                     if row.state is State.QUEUED
                     and row.entry.pixel == claim.pixel
                     and (row.due_at is None or row.due_at <= claim.now)
+                    and (claim.suspects or row.crashes < SUSPECT)
                     and (
                         row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after
                     )

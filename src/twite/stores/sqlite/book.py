@@ -42,7 +42,6 @@ class Book:
         self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
         self.unsummed = 0  # conversions up to this id have none
         self.turn = 0  # claims and settlements so far
-        self._noted_turn = 0
         self._submission = self._conversion = self._attempt = 0
         self._read()
         self.keys = Keys(self.run, window=window, fresh=fresh_keys)
@@ -59,11 +58,13 @@ class Book:
         self.turn += 1
 
     def finish(self) -> None:
-        """Write what belongs to the whole transaction; the commit comes next."""
+        """Write what belongs to the whole transaction; the commit comes next.
+
+        The turn is written each time, though it may not have changed: whatever part of the log is
+        lost, the part before it holds the turn of its own last commit, and not the database's.
+        """
         self.tally.write()
-        if self.turn != self._noted_turn:
-            self.run("note_turn", turn=self.turn)
-            self._noted_turn = self.turn
+        self.run("note_turn", turn=self.turn)
 
     def committed(self) -> None:
         """Keep what the transaction did."""
@@ -86,7 +87,6 @@ class Book:
         self._submission, self._conversion, self._attempt = ids
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
         self.turn, self.unsummed = execute(queries.query("turn")).fetchone()
-        self._noted_turn = self.turn
 
     def run(self, name: str, **values: object) -> sqlite3.Cursor:
         """Run a named statement."""

@@ -18,13 +18,19 @@ _UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeErro
 
 
 def claimable(
-    book: Book, *, lane: int, ambiguous_after: int, limit: int
+    book: Book, *, lane: int, ambiguous_after: int, crashes: int, limit: int
 ) -> tuple[list[Delivery], list[int]]:
     """Return the ready deliveries of a lane in their order, and the ids of damaged ones.
 
+    Those with which the sender has failed `crashes` times or more are left for later.
     Damaged is what does not add up, and what has no conversion any more.
     """
-    wish = {"lane": lane, "ambiguous_after": ambiguous_after, "limit": limit}
+    wish = {
+        "lane": lane,
+        "ambiguous_after": ambiguous_after,
+        "crashes": crashes,
+        "limit": limit,
+    }
     try:
         rows, bodies = book.run("claimable", **wish).fetchone()
         found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)

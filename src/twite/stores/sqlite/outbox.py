@@ -13,6 +13,7 @@ from twite.domain.delivery import (
     QUARANTINED,
     SENDER_DIED_OF_IT,
     SENDER_STOPPED,
+    SUSPECT,
     WAITED_TOO_LONG,
     Attempt,
     Batch,
@@ -42,9 +43,13 @@ def claim(book: Book, wish: Claim, *, damaged: list[int]) -> Batch | None:
     is not sent.
     """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
+    crashes = QUARANTINED if wish.suspects else SUSPECT
     while True:
         first = book.run(
-            "lane_to_claim", pixel=wish.pixel, ambiguous_after=wish.ambiguous_after
+            "lane_to_claim",
+            pixel=wish.pixel,
+            ambiguous_after=wish.ambiguous_after,
+            crashes=crashes,
         ).fetchone()
         if first is None:
             return None
@@ -53,6 +58,7 @@ def claim(book: Book, wish: Claim, *, damaged: list[int]) -> Batch | None:
             book,
             lane=lane,
             ambiguous_after=wish.ambiguous_after,
+            crashes=crashes,
             limit=min(wish.limit, wish.limits.get(event, wish.limit)),
         )
         if unsound:

@@ -37,8 +37,8 @@ SELECT
 SELECT turn, unsummed FROM deployment;
 
 -- name: note_turn
--- There was another.
-UPDATE deployment SET turn = :turn;
+-- There was another commit. It is counted since SQLite writes no page that stays the same.
+UPDATE deployment SET turn = :turn, commits = commits + 1;
 
 -- name: lanes
 -- All lanes, for the writer's memory.
@@ -209,6 +209,7 @@ FROM lane JOIN outbox ON outbox.id = (
   SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
   WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
     AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
+    AND oldest.crashes < :crashes
   ORDER BY oldest.rank, oldest.id LIMIT 1)
 WHERE lane.pixel = :pixel
 ORDER BY outbox.rank, outbox.id LIMIT 1;
@@ -227,6 +228,7 @@ FROM (
   FROM outbox INDEXED BY ready CROSS JOIN conversion ON conversion.id = outbox.id
   WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
     AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
+    AND outbox.crashes < :crashes
   ORDER BY outbox.rank, outbox.id
   LIMIT :limit);
 
@@ -235,6 +237,7 @@ FROM (
 SELECT id FROM outbox INDEXED BY ready
 WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
+  AND crashes < :crashes
 ORDER BY rank, id
 LIMIT :limit;
 

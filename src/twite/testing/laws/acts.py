@@ -93,6 +93,7 @@ async def claim_or_none(
     lease_until: int = NOW + MINUTE,
     ambiguous_after: int = 0,
     limits: Mapping[str, int] | None = None,
+    suspects: bool = True,
 ) -> Batch | None:
     """Claim what is due."""
     return await store.claim(
@@ -103,6 +104,7 @@ async def claim_or_none(
             limit=limit,
             ambiguous_after=ambiguous_after,
             limits=limits or {},
+            suspects=suspects,
         )
     )
 

@@ -19,6 +19,7 @@ from twite.testing.laws.acts import (
     balanced,
     bury,
     claim,
+    claim_or_none,
     ids,
     lives,
     record,
@@ -96,6 +97,19 @@ class CrashLaws:
         (life,) = await lives(store, "a")
         assert (late, life.state, life.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
         assert (await balanced(store)).dead == 1
+
+    async def test_a_suspect_is_left_for_later_where_that_is_asked(self, store: Store) -> None:
+        await record(store, "a", receipt="first")
+        for _ in range(2):
+            batch = await claim(store)
+            await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+        await record(store, "b", receipt="second")
+
+        others = await claim_or_none(store, suspects=False)
+        no_more = await claim_or_none(store, suspects=False)
+
+        assert others is not None
+        assert (ids(others), no_more, ids(await claim(store))) == (["b"], None, ["a"])
 
     async def test_an_answer_ends_the_suspicion(self, store: Store) -> None:
         await record(store, "a")

@@ -1,0 +1,277 @@
+"""A gateway is ended again and again while a shop posts to it; X says what came of it.
+
+    python -m twite.testing.ends --ends 20
+    python -m twite.testing.ends --ends 200 --least 250000 --folder /var/lib/twite-trial
+    python -m twite.testing.ends --end stop --ends 20
+
+Real processes and real sockets, on the disk of the folder. The judge is the emulator of X: it
+alone says what X received and counted.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from twite.testing.emulator import Emulator, running_emulator
+from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess
+from twite.testing.shop import Shop
+
+End = Literal["kill", "stop"]
+_COMMAND: Final = "python -m twite.testing.ends"
+_PIXEL: Final = "o8z6j"
+_EVENT: Final = "o8z6k"
+_KEY: Final = "a-trial-key-a-trial-key-a-trial"
+_SWITCHES: Final = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
+_LOOKED_AT: Final = 200
+_DRAIN_SECONDS: Final = 300.0
+
+SETTINGS: Final = f"""
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:twite.db"
+[x]
+api_url = "{{x}}"
+rate = 10000000
+timeout = "5s"
+batch = 200
+[log]
+level = "warning"
+[[pixel]]
+id = "{_PIXEL}"
+auth = {{{{ pixel_token = "emulator-pixel-token-{_PIXEL}" }}}}
+events = {{{{ purchase = "{_EVENT}" }}}}
+[[source]]
+name = "shop"
+key = "{_KEY}"
+pixel = "{_PIXEL}"
+"""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How often X received and counted one conversion id."""
+
+    api: int
+    counted: int
+
+
+Tallies = Mapping[str, Tally]
+
+
+class _Event(msgspec.Struct):
+    ids: dict[str, Tally]
+
+
+class _Pixel(msgspec.Struct):
+    events: dict[str, _Event]
+
+
+def _ignore(_: str) -> None:
+    """Tell nothing."""
+
+
+class Seen(msgspec.Struct, kw_only=True):
+    """What was seen from outside. `unexplained` were sent again without an end nobody knew."""
+
+    acknowledged: Collection[str]
+    unanswered: Collection[str]
+    tallies: Tallies
+    balance: Mapping[str, int]
+    residues: Sequence[Mapping[str, int]] = ()
+    unexplained: Collection[str] = ()
+    problems: Sequence[str] = ()
+    codes: Collection[int] = (0,)
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a trial. `broken` are the promises that did not hold, in words.
+
+    `resent` conversions went to X more than once; `longest` is the longest stop, in seconds.
+    """
+
+    ends: int
+    acknowledged: int
+    repeated: int
+    resent: int
+    samples: int
+    longest: float
+    broken: tuple[str, ...]
+
+
+def judge(seen: Seen, *, end: End) -> tuple[str, ...]:
+    """Return each promise that was broken, in words."""
+    lost = set(seen.acknowledged) - seen.tallies.keys()
+    twice = [one for one, many in seen.tallies.items() if many.counted != 1]
+    broken: list[tuple[Collection[object], str]] = [
+        (seen.problems, "answers were not what they must be"),
+        (seen.residues, "looks at the balance found a residue"),
+        (lost, "acknowledged conversions never reached X"),
+        (twice, "conversions were not counted once by X"),
+        (seen.unexplained, "conversions were sent again though X's answer was known"),
+    ]
+    if end == "stop":
+        again = [one for one, many in seen.tallies.items() if many.api != 1]
+        broken += [
+            ([str(code) for code in seen.codes if code], "stops did not end with exit code 0"),
+            (again, "conversions reached X more than once"),
+            (
+                set(seen.unanswered) & seen.tallies.keys(),
+                "conversions were taken in and cut off before the answer",
+            ),
+        ]
+    told = [f"{len(found):,} {words}, as {next(iter(found))}" for found, words in broken if found]
+    told += [
+        f"{seen.balance[name]:,} are left over under {name}"
+        for name in ("balance", "dead", "held", "pending")
+        if seen.balance[name]
+    ]
+    if seen.balance["delivered"] != len(seen.tallies):
+        told.append(
+            f"{seen.balance['delivered']:,} are called delivered, and X has {len(seen.tallies):,}"
+        )
+    return tuple(told)
+
+
+def play(
+    folder: Path,
+    *,
+    ends: int,
+    end: End = "kill",
+    least: int = 0,
+    seed: int = 1,
+    tell: Callable[[str], None] = _ignore,
+) -> Ended:
+    """End a gateway so often, and on until `least` conversions are acknowledged; then judge.
+
+    The folder takes the settings, the database and the log. Raises GatewayError, EmulatorError.
+    """
+    chance = random.Random(seed)  # noqa: S311 - a trial that can be repeated
+    codes: set[int] = set()
+    longest = 0.0
+    config = folder / "twite.toml"
+    with running_emulator(*_SWITCHES) as x:
+        config.write_text(SETTINGS.format(x=x.url))
+        gateway = GatewayProcess(config, note=folder / "twite.db.gateway", key=_KEY)
+        with gateway:
+            with Shop(gateway, repeats=end == "kill") as shop, BalanceWatch(gateway) as watch:
+                done = 0
+                while done < ends or len(shop.acknowledged) < least:
+                    time.sleep(chance.uniform(0.02, 0.7))
+                    began = time.monotonic()
+                    if end == "kill":
+                        gateway.kill()
+                    else:
+                        codes.add(gateway.stop())
+                        longest = max(longest, time.monotonic() - began)
+                    done += 1
+                    gateway.start()
+                    tell(f"{end} {done}: {len(shop.acknowledged):,} acknowledged")
+            balance = gateway.drained(seconds=_DRAIN_SECONDS)
+            tallies = _tallies(x)
+            resent = [one for one, many in tallies.items() if many.api > 1]
+            unexplained = [
+                one for one in resent[:_LOOKED_AT] if not _explained(gateway, one, tallies[one])
+            ]
+    seen = Seen(
+        acknowledged=shop.acknowledged,
+        unanswered=shop.unanswered,
+        tallies=tallies,
+        balance=balance,
+        residues=watch.residues,
+        unexplained=unexplained,
+        problems=shop.problems,
+        codes=codes,
+    )
+    return Ended(
+        ends=done,
+        acknowledged=len(shop.acknowledged),
+        repeated=shop.repeated,
+        resent=len(resent),
+        samples=watch.samples,
+        longest=longest,
+        broken=judge(seen, end=end),
+    )
+
+
+def told(ended: Ended, *, end: End) -> str:
+    """Say in one line what came of it."""
+    words = f"{ended.ends} {'kills' if end == 'kill' else 'restarts'}, "
+    words += f"{ended.acknowledged:,} acknowledged, "
+    if ended.broken:
+        return f"{words}broken: {'; '.join(ended.broken)}"
+    words += "0 lost; "
+    if end == "kill":
+        looked_at = min(ended.resent, _LOOKED_AT)
+        words += (
+            f"{ended.repeated:,} submitted again, none sent for it; {ended.resent:,} resent as "
+            f"ambiguous, {looked_at} of them looked at: 0 without an attempt of unknown end; "
+        )
+    else:
+        words += (
+            "0 sent twice, 0 taken in and cut off before the answer; "
+            f"the longest stop took {ended.longest:.1f} s; "
+        )
+    return f"{words}balance 0 at each of {ended.samples} looks"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play what the command line says; return 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog=_COMMAND)
+    parser.add_argument("--ends", type=int, default=20, help="how often the gateway is ended")
+    parser.add_argument(
+        "--end", choices=["kill", "stop"], default="kill", help="SIGKILL or SIGTERM"
+    )
+    parser.add_argument("--least", type=int, default=0, help="go on until so many are acknowledged")
+    parser.add_argument("--seed", type=int, default=1, help="when it is ended")
+    parser.add_argument("--folder", type=Path, help="an empty folder, on the disk to be tried")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell of each end")
+    given = parser.parse_args(arguments)
+    place = nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory()
+    with place as folder:
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        if any(where.iterdir()):
+            parser.error(f"{where} is not empty: name a folder of its own")
+        try:
+            ended = play(
+                where,
+                ends=given.ends,
+                end=given.end,
+                least=given.least,
+                seed=given.seed,
+                tell=_say if given.verbose else _ignore,
+            )
+        except GatewayError as error:
+            _say(f"broken: {error}")
+            return 1
+    _say(told(ended, end=given.end))
+    return 1 if ended.broken else 0
+
+
+def _tallies(x: Emulator) -> Tallies:
+    pixels = msgspec.convert(x.counted()["pixels"], dict[str, _Pixel])
+    return pixels[_PIXEL].events[_EVENT].ids if _PIXEL in pixels else {}
+
+
+def _explained(gateway: GatewayProcess, conversion_id: str, tally: Tally) -> bool:
+    """Whether each time beyond the first followed an attempt whose end nobody knew."""
+    _, life = gateway.get(f"/v1/conversions/{_PIXEL}/{conversion_id}")
+    attempts = msgspec.convert(life["attempts"], list[dict[str, object]])
+    return tally.api <= sum(bool(one["ambiguous"]) for one in attempts) + 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
