@@ -3,6 +3,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+import pytest
 from bench_of_lanes import Setting
 
 from twite.domain.times import HOUR, MINUTE, SECOND
@@ -253,18 +254,42 @@ async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_restart_does_not_forget_what_was_sent_within_the_limit():
+@pytest.mark.parametrize("moved", [0, HOUR, 24 * HOUR, -24 * HOUR])
+async def test_a_restart_does_not_forget_what_was_sent_within_the_limit(moved):
     setting = Setting(destinations=[a_destination(rate=100)])
     await setting.record(*[f"c{i}" for i in range(150)])
     await setting.run.start()
     await setting.clock.advance(SECOND)
     await setting.run.stop(within=1_000)
 
+    setting.clock.jump(moved)
     setting.run = setting.new_run()
     await setting.run.start()
     await setting.clock.advance(MINUTE)
 
     assert sum(len(ids) for ids in setting.sent()) == 100
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("moved", [HOUR, 24 * HOUR, -HOUR])
+async def test_a_clock_that_is_moved_over_a_restart_asks_nobody_before_the_reset(moved):
+    setting = Setting()
+    reset = (setting.clock.now() + 10 * MINUTE) // SECOND
+    limited = Answer(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"{}")
+    setting.transport.reply(limited)
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+    await setting.run.stop(within=1_000)
+
+    setting.clock.jump(moved)
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(8 * MINUTE)
+    early = len(setting.sent())
+    await setting.clock.advance(10 * MINUTE)
+
+    assert (early, await setting.state("a")) == (1, "delivered")
     await setting.run.stop(within=1_000)
 
 

@@ -137,9 +137,14 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest moment on record (0: none), and how far X's clock was ahead, in milliseconds."""
+    """What is on record of time, in milliseconds.
+
+    `latest` is the latest moment (0: none), `last` that which was written last: a clock that was
+    ahead for a while leaves later ones. `ahead` is how far X's clock was ahead.
+    """
 
     latest: int
+    last: int
     ahead: int | None
 
 

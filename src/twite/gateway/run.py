@@ -107,7 +107,7 @@ class Run:
         self._clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
         pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
-        quotas = await self._quotas()
+        quotas = await self._quotas(timed.last)
         for destination in self._destinations:
             self._lanes[destination.pixel] = self._lane(
                 destination, quotas[destination.meter], pauses.get(destination.pixel)
@@ -133,16 +133,24 @@ class Run:
             await asyncio.wait(flying)
         return not flying
 
-    async def _quotas(self) -> Mapping[str, Quota]:
-        """One quota for each account, filled with what was sent before this start."""
-        since = self._clock.now() - RATE_WINDOW
+    async def _quotas(self, last: int) -> Mapping[str, Quota]:
+        """One quota for each account, filled with what was sent before this start.
+
+        As if no time had gone by since the `last` moment on record: how long it was in truth, a
+        clock that was moved meanwhile does not tell, and too early is worse than a little late.
+        """
+        now = self._clock.now()
+        away = max(0, now - last) if last else 0
+        since = now - away - RATE_WINDOW
         spent = await self._outbox.spent(since=since)
         past: dict[str, list[tuple[int, int]]] = {}
         limits: dict[str, int] = {}
         for destination in self._destinations:
-            past.setdefault(destination.meter, []).extend(spent.get(destination.pixel, ()))
+            past.setdefault(destination.meter, []).extend(
+                (at + away, many) for at, many in spent.get(destination.pixel, ())
+            )
             limits[destination.meter] = destination.rate
-        closed = {one.pixel: one.until for one in await self._outbox.closures(now=since)}
+        closed = {one.pixel: one.until + away for one in await self._outbox.closures(now=since)}
         quotas = {}
         for name, sent in past.items():
             pixels = [one.pixel for one in self._destinations if one.meter == name]

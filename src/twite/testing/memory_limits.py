@@ -30,8 +30,12 @@ class MemoryLimits:
     async def timed(self) -> Timed:
         tried = max((at for _, at, _ in self._tried), default=0)
         last = self._rows.get(self._last_id)
-        latest = max(tried, 0 if last is None else last.received_at)
-        return Timed(latest=latest, ahead=self._ahead)
+        received = 0 if last is None else last.received_at
+        return Timed(
+            latest=max(tried, received),
+            last=max(self._tried[-1][1] if self._tried else 0, received),
+            ahead=self._ahead,
+        )
 
     async def note_ahead(self, ahead: int) -> None:
         self._ahead = ahead

@@ -411,9 +411,12 @@ ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reas
 SELECT pixel, until, reason FROM closure WHERE until > :now ORDER BY pixel;
 
 -- name: timed
--- The latest moment on record, and how far X's clock was ahead of it.
+-- The latest moment on record, the one that was written last, and how far X's clock was ahead of it.
 SELECT
   max(coalesce((SELECT max(at) FROM attempt), 0),
+      coalesce(
+        (SELECT received_at FROM submission WHERE id = (SELECT max(id) FROM submission)), 0)),
+  max(coalesce((SELECT at FROM attempt WHERE id = (SELECT max(id) FROM attempt)), 0),
       coalesce(
         (SELECT received_at FROM submission WHERE id = (SELECT max(id) FROM submission)), 0)),
   (SELECT ahead FROM deployment);

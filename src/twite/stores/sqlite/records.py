@@ -75,8 +75,8 @@ def closures(connection: sqlite3.Connection, *, now: int) -> list[Closure]:
 
 def timed(connection: sqlite3.Connection) -> Timed:
     """Return what is on record of time."""
-    latest, ahead = connection.execute(query("timed")).fetchone()
-    return Timed(latest=latest, ahead=ahead)
+    latest, last, ahead = connection.execute(query("timed")).fetchone()
+    return Timed(latest=latest, last=last, ahead=ahead)
 
 
 def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
