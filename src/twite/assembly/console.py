@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from starlette.types import Scope
 
+from twite.assembly.console_events import EventsDesk
 from twite.assembly.doctor import examine
 from twite.assembly.settings import Settings
 from twite.collector.addresses import Network, client_address
@@ -18,6 +19,7 @@ from twite.console.confirming import Confirming
 from twite.console.connect import ConnectPage
 from twite.console.doctor import DoctorPage
 from twite.console.entrance import Entrance
+from twite.console.events import EventsPage
 from twite.console.keys import KeysPage
 from twite.console.people_desk import PeopleDesk
 from twite.console.pixels import PixelsPage
@@ -83,6 +85,9 @@ def console(settings: Settings, behind: Behind) -> Console:
             destinations=destinations,
             written=settings.destinations(),
             confirming=confirming,
+        ),
+        EventsPage(
+            desk=EventsDesk(settings, destinations), destinations=destinations
         ),
         DoctorPage(examine=partial(examine, settings.path, os.environ)),
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),

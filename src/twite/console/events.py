@@ -1,0 +1,246 @@
+"""The Events Manager: X's events of a pixel's account, made, changed, deleted and mapped.
+
+Nothing is kept here: every page asks X. What X says ends up in words that a person can act on.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.entrance import Closed
+from twite.console.page import Form, Group, Place, Route, Visit
+from twite.console.pixels import known_pixel
+from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.errors import TwiteError
+from twite.domain.people import Role
+from twite.x import spec
+from twite.x.event_tags import SHOWN_AS, Change, EventTag, bare, faults
+
+_PATH: Final = "/console/events"
+_ONE: Final = f"{_PATH}/{{pixel}}/{{event}}"
+_ADMIN: Final = Role.ADMIN
+_KINDS: Final = [
+    (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
+    for kind in spec.EVENT_TAG_TYPES
+]
+
+
+class Account(Protocol):
+    """An ads account: see gateway.ads_account. Each raises RefusedByX and XUnanswering."""
+
+    async def events(self, *, with_deleted: bool = False) -> list[EventTag]: ...
+    async def one(self, event: str) -> EventTag | None: ...
+    async def create(self, change: Change) -> EventTag: ...
+    async def update(self, event: str, change: Change) -> EventTag: ...
+    async def delete(self, event: str) -> EventTag: ...
+
+
+class Drafted(Protocol):
+    """The settings file with a line more: see assembly.mapping."""
+
+    @property
+    def is_changed(self) -> bool: ...
+    def diff(self) -> list[str]: ...
+    def write(self) -> None: ...
+
+
+class Snippet(Protocol):
+    """A call to be copied: see gateway.snippets."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def says(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+class Desk(Protocol):
+    """What the pages act with. Each raises SettingsError."""
+
+    def account(self, pixel: str) -> Account: ...
+    def draft(self, pixel: str, name: str, event: str) -> Drafted: ...
+    def snippets(self, pixel: str, name: str) -> Sequence[Snippet]: ...
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """An event, and what the settings call it."""
+
+    tag: EventTag
+    names: tuple[str, ...]
+
+
+class EventsPage:
+    """X's events of the pixels that are signed in for."""
+
+    def __init__(self, *, desk: Desk, destinations: Mapping[str, Destination]) -> None:
+        self._desk = desk
+        self._destinations = destinations
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        place = Place("Events Manager", Group.SET_UP)
+        return (
+            Route("GET", _PATH, self._choose, role=_ADMIN, place=place),
+            Route("GET", f"{_PATH}/{{pixel}}", self._list, role=_ADMIN),
+            Route("POST", f"{_PATH}/{{pixel}}", self._create, role=_ADMIN),
+            Route("GET", _ONE, self._one, role=_ADMIN),
+            Route("POST", f"{_ONE}/update", self._update, role=_ADMIN),
+            Route("POST", f"{_ONE}/delete", self._delete, role=_ADMIN),
+            Route("POST", f"{_ONE}/map", self._map, role=_ADMIN),
+        )
+
+    async def _choose(self, visit: Visit) -> Response:
+        pixels = [
+            (pixel, one, _keys(one) is not None and one.account is not None)
+            for pixel, one in self._destinations.items()
+            if visit.viewer.sees(pixel)
+        ]
+        return visit.page("events_choose.html", title="Events Manager", pixels=pixels)
+
+    async def _list(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        deleted = bool(visit.query.one("deleted"))
+        wrong, rows = "", []
+        try:
+            known = await self._desk.account(pixel).events(with_deleted=deleted)
+            rows = [Row(tag=tag, names=self._names(pixel, tag)) for tag in known]
+        except TwiteError as error:
+            wrong = str(error)
+        return visit.page(
+            "events.html",
+            title=f"Events of {pixel}",
+            pixel=pixel,
+            account=self._destinations[pixel].account,
+            rows=rows,
+            wrong=wrong,
+            deleted=deleted,
+            **_WORDS,
+        )
+
+    async def _create(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        back, change = f"{_PATH}/{pixel}", _change(visit.form)
+        wrong = "; ".join(faults(change))
+        if wrong:
+            return visit.back_to(back, said=f"Not made: {wrong}.", bad=True)
+        await visit.note("event.create", pixel, f"{change.name}, {change.type}")
+        try:
+            made = await self._desk.account(pixel).create(change)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        said = f"X made {made.name}, as {made.id}. Map a name of yours to it, below."
+        return visit.back_to(f"{back}/{made.id}", said=said)
+
+    async def _one(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        names = self._names(pixel, tag)
+        snippets = self._desk.snippets(pixel, names[0]) if names else ()
+        if visit.query.one("for") == "servers":
+            snippets = [one for one in snippets if one.kind not in {"pixel", "script"}]
+        return visit.page(
+            "event.html",
+            title=tag.name or tag.id,
+            pixel=pixel,
+            tag=tag,
+            names=names,
+            snippets=snippets,
+            for_servers=visit.query.one("for") == "servers",
+            **_WORDS,
+        )
+
+    async def _update(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
+        wrong = "; ".join(faults(change, now=tag))
+        if wrong:
+            return visit.back_to(back, said=f"Not changed: {wrong}.", bad=True)
+        await visit.note("event.update", f"{pixel} {tag.id}", f"{change.name}, {change.type}")
+        try:
+            await self._desk.account(pixel).update(tag.id, change)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        return visit.back_to(back, said="X has changed it.")
+
+    async def _delete(self, visit: Visit) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        names = self._names(pixel, tag)
+        if visit.form.one("name") != tag.name:
+            said = "Nothing was deleted: the name that you typed is not the event's."
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
+        await visit.note("event.delete", f"{pixel} {tag.id}", tag.name)
+        try:
+            await self._desk.account(pixel).delete(tag.id)
+        except TwiteError as error:
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=str(error), bad=True)
+        rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
+        return visit.back_to(f"{_PATH}/{pixel}", said=f"X has deleted {tag.name}.{rest}")
+
+    async def _map(self, visit: Visit) -> Response:
+        """Show what would be written into twite.toml; write it where that was seen."""
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
+        name = form.one("ours").strip()
+        event = tag.website_tag_id if form.one("which") == "website_tag_id" else tag.id
+        try:
+            draft = self._desk.draft(pixel, name, event or tag.id)
+            if not draft.is_changed:
+                return visit.back_to(back, said="twite.toml says so already.")
+            if form.one("seen"):
+                await visit.note("event.map", f"{pixel} {tag.id}", name)
+                draft.write()
+                said = f"{name} is written into twite.toml. It counts after the next start."
+                return visit.back_to(back, said=said)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        return visit.page(
+            "event_map.html",
+            title=f"Map {name}",
+            pixel=pixel,
+            tag=tag,
+            name=name,
+            which=form.one("which"),
+            diff=draft.diff(),
+        )
+
+    async def _tag(self, pixel: str, visit: Visit) -> EventTag:
+        tag = await self._desk.account(pixel).one(visit.part("event"))
+        if tag is None:
+            raise Closed(404, "No such event", "X knows no event of that id in the account.")
+        return tag
+
+    def _names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
+        ids = {tag.id, tag.website_tag_id}
+        events = self._destinations[pixel].events
+        return tuple(name for name, event in events.items() if bare(event, pixel=pixel) in ids)
+
+
+def _keys(destination: Destination) -> OAuthKeys | None:
+    """Return what X's Ads API takes; a pixel token is none."""
+    given = destination.credentials
+    return given if isinstance(given, OAuthKeys) else destination.fallback
+
+
+def _change(form: Form) -> Change:
+    return Change(
+        name=form.one("name").strip(),
+        type=form.one("type"),
+        click_window=form.number("click_window"),
+        view_through_window=form.number("view_window"),
+        retargeting_enabled=bool(form.one("retargeting")),
+    )
+
+
+_WORDS: Final[Mapping[str, object]] = {
+    "kinds": _KINDS,
+    "clicks": spec.CLICK_WINDOWS,
+    "views": spec.VIEW_WINDOWS,
+}
