@@ -86,9 +86,7 @@ def console(settings: Settings, behind: Behind) -> Console:
             written=settings.destinations(),
             confirming=confirming,
         ),
-        EventsPage(
-            desk=EventsDesk(settings, destinations), destinations=destinations
-        ),
+        EventsPage(desk=EventsDesk(settings, destinations), destinations=destinations),
         DoctorPage(examine=partial(examine, settings.path, os.environ)),
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),
         KeysPage(staff=staff, confirming=confirming, pixels=pixels),

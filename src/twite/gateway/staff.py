@@ -15,6 +15,7 @@ from twite.domain.errors import Unfit
 from twite.domain.people import NAME, ApiKey, Deed, Role, Scope, User
 from twite.domain.secret import Secret
 from twite.gateway.doorkeeper import digest_of
+from twite.gateway.guessable import LEAST, weight
 from twite.gateway.people import Passwords
 from twite.gateway.ports import Clock
 
@@ -195,8 +196,10 @@ def refuse_weak(password: str, *, name: str) -> None:
         raise Unfit("the password is little more than the user's name: choose another")
     if "twite" in plain and len(plain.replace("twite", "")) < SHORTEST:
         raise Unfit("the password is little more than the product's name: choose another")
-    if len(set(plain)) < 5:
-        raise Unfit("the password repeats few characters: choose another")
+    if weight(password) < LEAST:
+        raise Unfit(
+            "the password is made of words and rows that everybody tries first: choose another"
+        )
 
 
 def seen(pixels: Sequence[str] | None) -> str:

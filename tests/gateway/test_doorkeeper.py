@@ -1,0 +1,314 @@
+"""Signing in, staying in and being thrown out, with a clock that moves when it is told to."""
+
+import msgspec
+import pyotp
+import pytest
+
+from twite.domain.people import Role, User
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.doorkeeper import (
+    SECRETS,
+    Doorkeeper,
+    NotSignedIn,
+    Offer,
+    SignedIn,
+    Times,
+    digest_of,
+)
+from twite.gateway.second_factor import SecondFactor
+from twite.gateway.vault import Strongroom
+from twite.machine.seal import AesSeal
+from twite.testing.clock import MovingClock
+from twite.testing.memory_people import MemoryPeople
+from twite.testing.memory_vault import MemoryVault
+from twite.testing.passwords import PlainPasswords
+
+PASSWORD = "a sentence that does well"
+TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+class Door:
+    def __init__(self) -> None:
+        self.clock = MovingClock()
+        self.people = MemoryPeople()
+        self.passwords = PlainPasswords()
+        self.vault = MemoryVault()
+        self.strongroom = Strongroom(
+            vault=self.vault, seal=AesSeal(Secret("a-key-that-seals-secrets"))
+        )
+        self.keeper = Doorkeeper(
+            people=self.people,
+            passwords=self.passwords,
+            clock=self.clock,
+            strongroom=self.strongroom,
+            times=Times(idle=30 * MINUTE, longest=12 * HOUR),
+        )
+
+    async def add(self, name="ada", **said) -> User:
+        user = User(
+            name=name,
+            role=Role.ADMIN,
+            password=Secret(f"plain:{PASSWORD}"),
+            created_at=0,
+            password_at=0,
+            **said,
+        )
+        await self.people.keep_user(user)
+        return user
+
+    async def try_(self, name="ada", password=PASSWORD, code="", address="203.0.113.7"):
+        return await self.keeper.sign_in(
+            Offer(name=name, password=password, code=code, address=address, agent="a browser")
+        )
+
+    async def token(self) -> str:
+        signed_in = await self.try_()
+        assert isinstance(signed_in, SignedIn)
+        return signed_in.token.reveal()
+
+    async def with_codes(self) -> list[str]:
+        """Give ada codes; return her recovery codes. The code of this moment is used then."""
+        user = await self.add()
+        factor = SecondFactor(people=self.people, strongroom=self.strongroom, clock=self.clock)
+        code = self.code()
+        recovery = await factor.begin(user, Secret(TOTP), code)
+        assert recovery is not None
+        return list(recovery)
+
+    def code(self, *, later=0) -> str:
+        return pyotp.TOTP(TOTP).at((self.clock.now() + later) // 1_000)
+
+
+@pytest.fixture
+async def door():
+    return Door()
+
+
+async def test_the_token_is_new_each_time_and_only_its_hash_is_kept(door):
+    await door.add()
+
+    first, second = await door.token(), await door.token()
+
+    kept = {session.digest for session in await door.people.sessions("ada")}
+    assert first != second
+    assert len(first) == 43
+    assert kept == {digest_of(first), digest_of(second)}
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("ada", "another sentence"),
+        ("ada", ""),
+        ("ada", PASSWORD + " "),
+        ("ada", PASSWORD.upper()),
+        ("nobody", PASSWORD),
+        ("not a name!", PASSWORD),
+        ("ada", "x" * 1_025),
+    ],
+)
+async def test_whatever_is_wrong_is_answered_alike_after_one_look_at_a_password(
+    door, name, password
+):
+    await door.add()
+
+    answer = await door.try_(name, password)
+
+    assert answer == NotSignedIn()
+    assert door.passwords.verified == 1
+    assert list(await door.people.sessions("ada")) == []
+
+
+async def test_a_password_in_the_field_of_the_name_is_not_written_down(door):
+    await door.try_(name="My Secret Sentence!")
+
+    entries = await door.people.entries(before=None, limit=9)
+
+    assert [(entry.deed.who, entry.deed.what) for entry in entries] == [
+        ("(no name)", "sign_in.refused")
+    ]
+
+
+async def test_a_session_ends_after_half_an_hour_without_use(door):
+    await door.add()
+    token = await door.token()
+
+    await door.clock.advance(29 * MINUTE)
+    still = await door.keeper.inside(token)
+    await door.clock.advance(29 * MINUTE)
+    used = await door.keeper.inside(token)
+    await door.clock.advance(30 * MINUTE)
+    over = await door.keeper.inside(token)
+
+    assert (still is not None, used is not None, over) == (True, True, None)
+    assert list(await door.people.sessions("ada")) == []
+
+
+async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(door):
+    await door.add()
+    token = await door.token()
+
+    for _ in range(12 * 3 - 1):
+        await door.clock.advance(20 * MINUTE)
+        assert await door.keeper.inside(token) is not None
+    await door.clock.advance(20 * MINUTE)
+
+    assert await door.keeper.inside(token) is None
+
+
+async def test_a_session_of_somebody_who_was_removed_is_over(door):
+    await door.add()
+    token = await door.token()
+
+    await door.people.remove_user("ada")
+
+    assert await door.keeper.inside(token) is None
+
+
+async def test_a_renewed_session_has_another_token_and_the_old_one_is_over(door):
+    await door.add()
+    token = await door.token()
+    inside = await door.keeper.inside(token)
+
+    renewed = (await door.keeper.renew(inside)).reveal()
+
+    assert await door.keeper.inside(token) is None
+    again = await door.keeper.inside(renewed)
+    assert again.session.begun_at == inside.session.begun_at
+
+
+async def test_leaving_everywhere_leaves_this_session_alone(door):
+    await door.add()
+    here, elsewhere = await door.token(), await door.token()
+
+    ended = await door.keeper.leave_everywhere(await door.keeper.inside(here))
+
+    assert ended == 1
+    assert await door.keeper.inside(here) is not None
+    assert await door.keeper.inside(elsewhere) is None
+
+
+async def test_after_five_wrong_guesses_each_further_one_doubles_the_wait(door):
+    await door.add()
+    for _ in range(5):
+        await door.try_(password="wrong")
+
+    waits = []
+    for _ in range(4):
+        refused = await door.try_(password="wrong")
+        waits.append(refused.wait)
+        await door.clock.advance(refused.wait * SECOND)
+        await door.try_(password="wrong")
+
+    assert waits == [1, 2, 4, 8]
+
+
+async def test_the_right_password_waits_too_and_then_gets_in(door):
+    await door.add()
+    for _ in range(6):
+        await door.try_(password="wrong")
+    early = await door.try_()
+    await door.clock.advance(15 * MINUTE)
+
+    assert early.wait > 0
+    assert isinstance(await door.try_(), SignedIn)
+
+
+async def test_ten_thousand_guesses_at_once_are_a_few_looks_at_a_password(door):
+    await door.add()
+
+    for number in range(10_000):
+        await door.try_(password=f"guess {number}", address=f"198.51.100.{number % 250}")
+
+    assert door.passwords.verified <= 50
+
+
+async def test_many_names_from_one_address_are_slowed_down_too(door):
+    for number in range(200):
+        await door.try_(name=f"user{number}")
+
+    assert door.passwords.verified <= 20
+
+
+async def test_with_codes_the_password_alone_does_not_do(door):
+    await door.with_codes()
+
+    assert await door.try_() == NotSignedIn()
+    assert await door.try_(code="000000") == NotSignedIn()
+
+
+async def test_a_code_does_once(door):
+    await door.with_codes()
+    await door.clock.advance(30 * SECOND)
+    code = door.code()
+
+    first, second = await door.try_(code=code), await door.try_(code=code)
+
+    assert isinstance(first, SignedIn)
+    assert second == NotSignedIn()
+
+
+async def test_the_code_that_set_it_up_does_not_sign_in(door):
+    await door.with_codes()
+
+    assert await door.try_(code=door.code()) == NotSignedIn()
+
+
+async def test_a_code_older_than_one_used_does_not_do(door):
+    await door.with_codes()
+    await door.clock.advance(60 * SECOND)
+    before = door.code()
+    await door.clock.advance(30 * SECOND)
+    await door.try_(code=door.code())
+
+    assert await door.try_(code=before) == NotSignedIn()
+
+
+@pytest.mark.parametrize(("later", "does"), [(-60, False), (-30, True), (30, True), (60, False)])
+async def test_a_clock_may_be_off_by_one_step(door, later, does):
+    await door.with_codes()
+    await door.clock.advance(5 * MINUTE)
+
+    answer = await door.try_(code=door.code(later=later * SECOND))
+
+    assert isinstance(answer, SignedIn) is does
+
+
+async def test_a_recovery_code_does_once_however_it_is_typed(door):
+    recovery = await door.with_codes()
+
+    first = await door.try_(code=recovery[3].upper().replace("-", " "))
+    again = await door.try_(code=recovery[3])
+
+    assert isinstance(first, SignedIn)
+    assert again == NotSignedIn()
+    assert len((await door.people.user("ada")).recovery) == 9
+
+
+async def test_no_code_is_kept_in_clear(door):
+    recovery = await door.with_codes()
+
+    kept = repr(msgspec.structs.asdict(await door.people.user("ada")))
+    sealed = await door.vault.sealed(SECRETS)
+
+    assert not any(code in kept or code.replace("-", "") in kept for code in recovery)
+    assert all(TOTP.encode() not in text for _, text in sealed)
+
+
+async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(door):
+    user = await door.add()
+    await door.people.keep_user(
+        msgspec.structs.replace(user, password=Secret(f"former:{PASSWORD}"))
+    )
+
+    await door.token()
+
+    assert (await door.people.user("ada")).password == Secret(f"plain:{PASSWORD}")
+
+
+async def test_the_console_is_open_once_there_is_somebody(door):
+    closed = await door.keeper.is_open()
+    await door.add()
+
+    assert (closed, await door.keeper.is_open()) == (False, True)

@@ -1,0 +1,177 @@
+"""Users and keys: what may be made, and what is written down of it."""
+
+import pytest
+
+from twite.domain.errors import Unfit
+from twite.domain.people import Role, Scope
+from twite.gateway.doorkeeper import digest_of
+from twite.gateway.key_ring import KeyRing
+from twite.gateway.staff import Staff, refuse_weak
+from twite.testing.clock import MovingClock
+from twite.testing.laws.people import a_session
+from twite.testing.memory_people import MemoryPeople
+from twite.testing.passwords import PlainPasswords
+
+PASSWORD = "a sentence that does well"
+
+
+@pytest.fixture
+def people():
+    return MemoryPeople()
+
+
+@pytest.fixture
+def staff(people):
+    return Staff(people=people, passwords=PlainPasswords(), clock=MovingClock())
+
+
+async def add(staff, name, role=Role.ADMIN, **said):
+    return await staff.add(
+        name, role=role, password=said.pop("password", PASSWORD), pixels=None, by="test", **said
+    )
+
+
+async def told(people):
+    return [
+        (entry.deed.what, entry.deed.subject) for entry in await people.chain(after=0, limit=99)
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "Ada", "a b", "-ada", "a" * 65, "ada\n", "ädä", "../ada"])
+async def test_a_name_that_is_none_is_refused(staff, name):
+    with pytest.raises(Unfit):
+        await add(staff, name)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "short",
+        "elevenchars",
+        "aaaaaaaaaaaaaaaa",
+        "123412341234",
+        "ada.lovelace1",
+        "twite2026twite",
+        "passwordpassword",
+        "password123456",
+        "qwertyuiop12",
+        "Passw0rd2026!",
+        "Summer2025!!",
+        "1q2w3e4r5t6y",
+        "1qaz2wsx3edc",
+        "iloveyou123456",
+        "welcome12345",
+        "administrator1",
+        "letmeinletmein",
+        "987654321098",
+        "abcdefghijklm",
+        "changeme1234",
+        "footballfootball",
+        "princess2010!",
+        "correcthorsebatterystaple"[:11],
+        "x" * 1_025,
+    ],
+)
+async def test_a_password_that_is_short_or_that_everybody_knows_is_refused(password):
+    with pytest.raises(Unfit):
+        refuse_weak(password, name="ada.lovelace")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "a sentence that does well",
+        "nur-kleine-buchstaben",
+        "七転び八起きの人生を歩むことに",
+        " leading space kept",
+        "🐦🐦 finch on a wire",
+    ],
+)
+async def test_length_counts_and_not_what_it_is_made_of(password):
+    refuse_weak(password, name="ada")
+
+
+async def test_two_users_do_not_share_a_name(staff):
+    await add(staff, "ada")
+
+    with pytest.raises(Unfit, match="there already"):
+        await add(staff, "ada")
+
+
+async def test_the_last_admin_stays_one(staff):
+    await add(staff, "ada")
+    await add(staff, "olga", Role.OPERATOR)
+
+    with pytest.raises(Unfit, match="only admin"):
+        await staff.remove("ada", by="test")
+    with pytest.raises(Unfit, match="only admin"):
+        await staff.allow("ada", role=Role.VIEWER, pixels=None, by="test")
+
+
+async def test_whoever_gets_another_role_or_password_is_signed_out(staff, people):
+    await add(staff, "grace")
+    await add(staff, "ada")
+    left = []
+    for change in (
+        staff.allow("ada", role=Role.VIEWER, pixels=["o8z6j"], by="test"),
+        staff.give_password("ada", "another sentence of hers", by="test"),
+        staff.drop_codes("ada", by="test"),
+        staff.remove("ada", by="test"),
+    ):
+        await people.begin(a_session())
+        await change
+        left.append(len(await people.sessions("ada")))
+
+    assert left == [0, 0, 0, 0]
+
+
+async def test_every_change_is_in_the_audit_and_no_password_is(staff, people):
+    await add(staff, "ada")
+    await add(staff, "olga", Role.OPERATOR)
+    await staff.allow("olga", role=Role.VIEWER, pixels=["o8z6j"], by="ada")
+    await staff.give_password("olga", "another sentence of hers", by="ada")
+    await staff.drop_codes("olga", by="ada")
+    await staff.remove("olga", by="ada")
+    made = await staff.make_key("reports", scopes=[Scope.LIVES], pixels=None, by="ada")
+    await staff.revoke_key(made.key.id, by="ada")
+
+    assert await told(people) == [
+        ("user.add", "ada"),
+        ("user.add", "olga"),
+        ("user.role", "olga"),
+        ("user.password", "olga"),
+        ("user.codes_off", "olga"),
+        ("user.remove", "olga"),
+        ("key.add", made.key.id),
+        ("key.revoke", made.key.id),
+    ]
+    entries = repr(await people.chain(after=0, limit=99))
+    assert "sentence" not in entries
+    assert made.text.reveal() not in entries
+
+
+async def test_a_key_is_kept_as_a_hash_and_found_until_it_is_revoked(staff, people):
+    made = await staff.make_key(
+        "reports", scopes=[Scope.LIVES, Scope.ACCOUNTING], pixels=["o8z6j"], by="ada"
+    )
+    text = made.text.reveal()
+    ring = KeyRing(people)
+
+    found = await ring.find(text)
+    await staff.revoke_key(made.key.id, by="ada")
+
+    assert found == made.key
+    assert made.key.digest == digest_of(text)
+    assert text.startswith(f"twk_{made.key.id}_")
+    assert len(text) >= 43
+    assert await ring.find(text) is None
+    assert await ring.find(text[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("scopes", "pixels"), [([], None), ([Scope.METRICS], ["o8z6j"]), ([Scope.METRICS], [])]
+)
+async def test_a_key_that_opens_nothing_or_too_much_is_not_made(staff, scopes, pixels):
+    with pytest.raises(Unfit):
+        await staff.make_key("reports", scopes=scopes, pixels=pixels, by="ada")
