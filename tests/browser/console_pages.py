@@ -20,6 +20,7 @@ PIXEL: Final = "o8z6j"
 PARTS: Final[Mapping[str, str]] = {
     "name": "vic",
     "pixel": PIXEL,
+    "event": "o8z6k",
     "conversion_id": "order-3",
 }
 # A page that X alone sends a browser to.

@@ -139,9 +139,8 @@ class House:
     def __init__(self, folder: Path, settings: str = SETTINGS, **said: str) -> None:
         self.folder = folder
         path = folder / "twite.toml"
-        path.write_text(
-            settings.format(secret=said.pop("secret", "a-key-that-seals-secrets"), **said)
-        )
+        values = {"secret": "a-key-that-seals-secrets", "x": "http://127.0.0.1:9"} | said
+        path.write_text(settings.format_map(values))
         self.settings = load(path, {})
         self.gateway = Gateway(self.settings)
         self._visitors: list[Somebody] = []

@@ -119,7 +119,9 @@ class EventsPage:
             rows=rows,
             wrong=wrong,
             deleted=deleted,
-            **_WORDS,
+            kinds=_KINDS,
+            clicks=spec.CLICK_WINDOWS,
+            views=spec.VIEW_WINDOWS,
         )
 
     async def _create(self, visit: Visit) -> Response:
@@ -151,7 +153,9 @@ class EventsPage:
             names=names,
             snippets=snippets,
             for_servers=visit.query.one("for") == "servers",
-            **_WORDS,
+            kinds=_KINDS,
+            clicks=spec.CLICK_WINDOWS,
+            views=spec.VIEW_WINDOWS,
         )
 
     async def _update(self, visit: Visit) -> Response:
@@ -237,10 +241,3 @@ def _change(form: Form) -> Change:
         view_through_window=form.number("view_window"),
         retargeting_enabled=bool(form.one("retargeting")),
     )
-
-
-_WORDS: Final[Mapping[str, object]] = {
-    "kinds": _KINDS,
-    "clicks": spec.CLICK_WINDOWS,
-    "views": spec.VIEW_WINDOWS,
-}

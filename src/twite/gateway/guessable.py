@@ -1,7 +1,7 @@
 """Is a password one that lists of common ones begin with?
 
-Long common passwords are short ones put together: a word that everybody takes (guessable.txt), a row
-of the keyboard, a run of digits, a year, the same again. Each counts as much as two characters here.
+Long common passwords are short ones put together: a word that everybody takes (guessable.txt), a
+row of the keyboard, a run of digits, a year, the same again. Each counts as two characters here.
 """
 
 import re
