@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 from starlette.types import Scope
 
-from twite.assembly.console_events import EventsDesk
+from twite.assembly.ads import events_desk
 from twite.assembly.doctor import examine
 from twite.assembly.settings import Settings
 from twite.collector.addresses import Network, client_address
@@ -86,7 +86,7 @@ def console(settings: Settings, behind: Behind) -> Console:
             written=settings.destinations(),
             confirming=confirming,
         ),
-        EventsPage(desk=EventsDesk(settings, destinations), destinations=destinations),
+        EventsPage(desk=events_desk(settings, destinations), destinations=destinations),
         DoctorPage(examine=partial(examine, settings.path, os.environ)),
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),
         KeysPage(staff=staff, confirming=confirming, pixels=pixels),

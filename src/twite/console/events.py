@@ -4,19 +4,20 @@ Nothing is kept here: every page asks X. What X says ends up in words that a per
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from twite.console.entrance import Closed
 from twite.console.page import Form, Group, Place, Route, Visit
 from twite.console.pixels import known_pixel
-from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.people import Role
+from twite.gateway.events_desk import EventsDesk, oauth_keys
+from twite.gateway.snippets import Snippet
 from twite.x import spec
-from twite.x.event_tags import SHOWN_AS, Change, EventTag, bare, faults
+from twite.x.event_tags import SHOWN_AS, Change, EventTag
 
 _PATH: Final = "/console/events"
 _ONE: Final = f"{_PATH}/{{pixel}}/{{event}}"
@@ -25,46 +26,6 @@ _KINDS: Final = [
     (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
     for kind in spec.EVENT_TAG_TYPES
 ]
-
-
-class Account(Protocol):
-    """An ads account: see gateway.ads_account. Each raises RefusedByX and XUnanswering."""
-
-    async def events(self, *, with_deleted: bool = False) -> list[EventTag]: ...
-    async def one(self, event: str) -> EventTag | None: ...
-    async def create(self, change: Change) -> EventTag: ...
-    async def update(self, event: str, change: Change) -> EventTag: ...
-    async def delete(self, event: str) -> EventTag: ...
-
-
-class Drafted(Protocol):
-    """The settings file with a line more: see assembly.mapping."""
-
-    @property
-    def is_changed(self) -> bool: ...
-    def diff(self) -> list[str]: ...
-    def write(self) -> None: ...
-
-
-class Snippet(Protocol):
-    """A call to be copied: see gateway.snippets."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def says(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-
-
-class Desk(Protocol):
-    """What the pages act with. Each raises SettingsError."""
-
-    def account(self, pixel: str) -> Account: ...
-    def draft(self, pixel: str, name: str, event: str) -> Drafted: ...
-    def snippets(self, pixel: str, name: str) -> Sequence[Snippet]: ...
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +38,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class EventsPage:
     """X's events of the pixels that are signed in for."""
 
-    def __init__(self, *, desk: Desk, destinations: Mapping[str, Destination]) -> None:
+    def __init__(self, *, desk: EventsDesk, destinations: Mapping[str, Destination]) -> None:
         self._desk = desk
         self._destinations = destinations
 
@@ -96,7 +57,7 @@ class EventsPage:
 
     async def _choose(self, visit: Visit) -> Response:
         pixels = [
-            (pixel, one, _keys(one) is not None and one.account is not None)
+            (pixel, one, oauth_keys(one) is not None and one.account is not None)
             for pixel, one in self._destinations.items()
             if visit.viewer.sees(pixel)
         ]
@@ -107,8 +68,8 @@ class EventsPage:
         deleted = bool(visit.query.one("deleted"))
         wrong, rows = "", []
         try:
-            known = await self._desk.account(pixel).events(with_deleted=deleted)
-            rows = [Row(tag=tag, names=self._names(pixel, tag)) for tag in known]
+            known = await self._desk.events(pixel, with_deleted=deleted)
+            rows = [Row(tag=tag, names=self._desk.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
         return visit.page(
@@ -127,12 +88,9 @@ class EventsPage:
     async def _create(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         back, change = f"{_PATH}/{pixel}", _change(visit.form)
-        wrong = "; ".join(faults(change))
-        if wrong:
-            return visit.back_to(back, said=f"Not made: {wrong}.", bad=True)
         await visit.note("event.create", pixel, f"{change.name}, {change.type}")
         try:
-            made = await self._desk.account(pixel).create(change)
+            made = await self._desk.create(pixel, change)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)
         said = f"X made {made.name}, as {made.id}. Map a name of yours to it, below."
@@ -141,10 +99,11 @@ class EventsPage:
     async def _one(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
-        names = self._names(pixel, tag)
-        snippets = self._desk.snippets(pixel, names[0]) if names else ()
-        if visit.query.one("for") == "servers":
-            snippets = [one for one in snippets if one.kind not in {"pixel", "script"}]
+        names = self._desk.names(pixel, tag)
+        for_servers = visit.query.one("for") == "servers"
+        snippets: tuple[Snippet, ...] = ()
+        if names:
+            snippets = self._desk.snippets(pixel, names[0], server_only=for_servers)
         return visit.page(
             "event.html",
             title=tag.name or tag.id,
@@ -152,7 +111,7 @@ class EventsPage:
             tag=tag,
             names=names,
             snippets=snippets,
-            for_servers=visit.query.one("for") == "servers",
+            for_servers=for_servers,
             kinds=_KINDS,
             clicks=spec.CLICK_WINDOWS,
             views=spec.VIEW_WINDOWS,
@@ -162,12 +121,9 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
-        wrong = "; ".join(faults(change, now=tag))
-        if wrong:
-            return visit.back_to(back, said=f"Not changed: {wrong}.", bad=True)
         await visit.note("event.update", f"{pixel} {tag.id}", f"{change.name}, {change.type}")
         try:
-            await self._desk.account(pixel).update(tag.id, change)
+            await self._desk.update(pixel, tag.id, change)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)
         return visit.back_to(back, said="X has changed it.")
@@ -175,13 +131,13 @@ class EventsPage:
     async def _delete(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
-        names = self._names(pixel, tag)
+        names = self._desk.names(pixel, tag)
         if visit.form.one("name") != tag.name:
             said = "Nothing was deleted: the name that you typed is not the event's."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
         await visit.note("event.delete", f"{pixel} {tag.id}", tag.name)
         try:
-            await self._desk.account(pixel).delete(tag.id)
+            await self._desk.delete(pixel, tag.id)
         except TwiteError as error:
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=str(error), bad=True)
         rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
@@ -216,21 +172,7 @@ class EventsPage:
         )
 
     async def _tag(self, pixel: str, visit: Visit) -> EventTag:
-        tag = await self._desk.account(pixel).one(visit.part("event"))
-        if tag is None:
-            raise Closed(404, "No such event", "X knows no event of that id in the account.")
-        return tag
-
-    def _names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
-        ids = {tag.id, tag.website_tag_id}
-        events = self._destinations[pixel].events
-        return tuple(name for name, event in events.items() if bare(event, pixel=pixel) in ids)
-
-
-def _keys(destination: Destination) -> OAuthKeys | None:
-    """Return what X's Ads API takes; a pixel token is none."""
-    given = destination.credentials
-    return given if isinstance(given, OAuthKeys) else destination.fallback
+        return await self._desk.one(pixel, visit.part("event"))
 
 
 def _change(form: Form) -> Change:
