@@ -15,7 +15,6 @@ from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.people import Role
 from twite.gateway.events_desk import EventsDesk, oauth_keys
-from twite.gateway.snippets import Snippet
 from twite.x import spec
 from twite.x.event_tags import SHOWN_AS, Change, EventTag
 
@@ -101,16 +100,18 @@ class EventsPage:
         tag = await self._tag(pixel, visit)
         names = self._desk.names(pixel, tag)
         for_servers = visit.query.one("for") == "servers"
-        snippets: tuple[Snippet, ...] = ()
-        if names:
-            snippets = self._desk.snippets(pixel, names[0], server_only=for_servers)
+        calls = [
+            call
+            for name in names[:1]
+            for call in self._desk.snippets(pixel, name, server_only=for_servers)
+        ]
         return visit.page(
             "event.html",
             title=tag.name or tag.id,
             pixel=pixel,
             tag=tag,
             names=names,
-            snippets=snippets,
+            snippets=calls,
             for_servers=for_servers,
             kinds=_KINDS,
             clicks=spec.CLICK_WINDOWS,
