@@ -1,7 +1,8 @@
 """Replay: a person brings back what was given up, and those who send hear of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from twite.gateway.inspect import Amendment, Mender
 from twite.gateway.ports import Desk
 
 
@@ -21,3 +22,19 @@ class WakingDesk:
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         """Give them up for good; see the port."""
         return await self._desk.discard(deliveries, now=now, note=note)
+
+
+class WakingMender:
+    """A mender whose amendments go out at once."""
+
+    def __init__(self, *, mender: Mender, wake_all: Callable[[], None]) -> None:
+        self._mender = mender
+        self._wake_all = wake_all
+
+    async def amend(
+        self, amendments: Sequence[Amendment], *, now: int, note: str
+    ) -> Mapping[int, str]:
+        """Put bodies in the place of others, and queue their deliveries; see the port."""
+        refused = await self._mender.amend(amendments, now=now, note=note)
+        self._wake_all()
+        return refused

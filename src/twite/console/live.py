@@ -1,0 +1,199 @@
+"""Conversions as they arrive, and each one's life."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from twite.console.drawing import moment, shown
+from twite.console.entrance import Closed
+from twite.console.export import table
+from twite.console.page import Group, Place, Route, Visit
+from twite.console.seeing import TONES, EventNames, asked_again, look_of, worth_of
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.people import Role
+from twite.domain.times import MINUTE
+from twite.domain.times import moment as read_moment
+from twite.gateway.inspect import Glances, Glimpse, Look, Scope
+from twite.gateway.ports import Clock, Records
+from twite.gateway.trace import masked, steps
+
+PATH: Final = "/console/live"
+FILTERS: Final = ("pixel", "source", "event", "state", "reason")
+_ON_A_PAGE: Final = 50
+_EXPORTED: Final = 10_000
+# A stream ends by itself and the browser comes again: a stop of the gateway waits for none.
+_STREAM: Final = 8_000
+_EVERY: Final = 1_000
+_STREAMS: Final = 32
+
+
+class LivePage:
+    """The newest, by what they are looked for; and new ones as they come."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[str],
+        glances: Glances,
+        records: Records,
+        clock: Clock,
+    ) -> None:
+        self._destinations = destinations
+        self._sources = tuple(sources)
+        self._glances = glances
+        self._records = records
+        self._clock = clock
+        self._name = EventNames(destinations)
+        self._streams = 0
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", PATH, self._list, place=Place("Live", Group.LOOK)),
+            Route("GET", f"{PATH}/new", self._new),
+            Route("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
+            Route("GET", f"{PATH}/{{delivery:int}}", self._life),
+        )
+
+    async def _list(self, visit: Visit) -> Response:
+        query = visit.query
+        named = query.one("id").strip()
+        if named:
+            return await self._found(visit, named)
+        look = look_of(visit, query, limit=_ON_A_PAGE)
+        at = read_moment(f"{query.one('at')}Z", now=visit.now, path="at") if query.one("at") else 0
+        if look.before is None and isinstance(at, int) and at:
+            before = await self._glances.number_at(at)
+            look = msgspec.structs.replace(look, before=before)
+        sight = await self._glances.newest(look)
+        return visit.page(
+            "live.html",
+            title="Live",
+            lines=[self._line(one) for one in sight.glimpses],
+            back_to=sight.back_to,
+            latest=sight.latest,
+            is_first=look.before is None,
+            query=asked_again(query, FILTERS),
+            chosen={name: query.one(name) for name in FILTERS},
+            pixels=visit.viewer.of(self._destinations),
+            sources=self._sources if visit.viewer.pixels is None else (),
+            events=self._name.all(visit),
+            states=[state.value for state in State],
+        )
+
+    async def _found(self, visit: Visit, named: str) -> Response:
+        """Go to the conversion of an id; to the latest, where events share it."""
+        lives = [
+            life
+            for pixel in visit.viewer.of(self._destinations)
+            for life in await self._records.life(
+                pixel=pixel,
+                events=list(dict.fromkeys(self._destinations[pixel].events.values())),
+                conversion_id=named,
+            )
+        ]
+        if not lives:
+            sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
+            return visit.back_to(PATH, said=sentence, bad=True)
+        latest = max(lives, key=lambda life: life.received_at)
+        return visit.back_to(f"{PATH}/{latest.delivery}")
+
+    async def _new(self, visit: Visit) -> Response:
+        """Stream new ones, as server-sent events."""
+        if self._streams >= _STREAMS:
+            raise Closed(503, "Too many look on", "Look again in a moment.")
+        look = look_of(visit, visit.query, limit=_ON_A_PAGE)
+        sent = visit.request.headers.get("last-event-id", "")
+        after = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 16 else None
+        if after is None:
+            after = visit.query.number("after") or 0
+        look = msgspec.structs.replace(look, before=None, after=after)
+        return StreamingResponse(
+            self._events(look),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    async def _events(self, look: Look) -> AsyncIterator[bytes]:
+        self._streams += 1
+        try:
+            yield b"retry: 1000\n\n"
+            until = self._clock.elapsed() + _STREAM
+            while self._clock.elapsed() < until:
+                sight = await self._glances.newest(look)
+                if sight.latest > look.after:
+                    look = msgspec.structs.replace(look, after=sight.latest)
+                    lines = [self._line(one) for one in reversed(sight.glimpses)]
+                    yield b"id: %d\ndata: %s\n\n" % (sight.latest, msgspec.json.encode(lines))
+                await asyncio.sleep(_EVERY / 1_000)
+        finally:
+            self._streams -= 1
+
+    async def _export(self, visit: Visit) -> Response:
+        form = visit.form
+        await visit.note("export", "live", asked_again(form, FILTERS))
+        found: list[Glimpse] = []
+        look = look_of(visit, form, limit=1_000)
+        while len(found) < _EXPORTED:
+            sight = await self._glances.newest(look)
+            found += sight.glimpses
+            if sight.back_to is None:
+                break
+            look = msgspec.structs.replace(look, before=sight.back_to)
+        head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
+        return table(
+            "conversions",
+            (*head, "door", "state", "reason", "value"),
+            [
+                (
+                    str(one.delivery), moment(one.received_at), one.pixel, one.event,
+                    self._name(one.pixel, one.event), one.conversion_id, one.source, one.door,
+                    one.state.value, one.reason or "", worth_of(one.body),
+                )
+                for one in found
+            ],
+        )  # fmt: skip
+
+    async def _life(self, visit: Visit) -> Response:
+        delivery = int(visit.part("delivery"))
+        scope = Scope(pixels=visit.viewer.pixels)
+        origin = await self._glances.origin(delivery, scope)
+        if origin is None:
+            raise Closed(404, "Nothing here", "No such conversion, or it is not kept any more.")
+        life = origin.life
+        return visit.page(
+            "life.html",
+            title=life.conversion_id,
+            life=life,
+            origin=origin,
+            name=self._name(life.pixel, life.event),
+            tone=TONES[life.state],
+            worth=worth_of(life.sent),
+            steps=steps(origin),
+            came=masked(origin.body),
+            sent=masked(life.sent),
+            consent=masked(life.consent or b""),
+            rests=life.state in {State.DEAD, State.HELD},
+            soon=MINUTE,
+        )
+
+    def _line(self, one: Glimpse) -> dict[str, str]:
+        """Return one conversion as text, each part fit to be shown."""
+        return {
+            "number": str(one.delivery),
+            "at": moment(one.received_at),
+            "pixel": shown(one.pixel, 40),
+            "event": shown(self._name(one.pixel, one.event) or one.event, 40),
+            "id": shown(one.conversion_id, 60),
+            "source": shown(one.source, 40),
+            "state": one.state.value,
+            "tone": TONES[one.state],
+            "reason": shown(one.reason or "", 90),
+            "worth": shown(worth_of(one.body), 40),
+            "flag": "" if one.flag is None else one.flag.kind.replace("_", " "),
+        }

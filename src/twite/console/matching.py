@@ -1,0 +1,149 @@
+"""Match keys: what X can match by, event by event, and what spoils the rest."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import Group, Place, Route, Visit
+from twite.console.seeing import EventNames, day_of, scope_of
+from twite.domain.destination import Destination
+from twite.domain.match import FLAWS, FlawCount, KitCount, Matching, matching
+from twite.domain.times import DAY
+from twite.gateway.inspect import Tallies
+
+PATH: Final = "/console/match-keys"
+DAYS: Final = (7, 30, 90)
+
+
+class OneDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of the trend."""
+
+    day: str
+    share: float
+    conversions: int
+
+
+class OneFlaw(msgspec.Struct, frozen=True, kw_only=True):
+    """What spoils match keys, how often, and what would be won without it.
+
+    `gain` is by how many of all conversions more would have two keys, from 0 to 1, at most.
+    """
+
+    code: str
+    means: str
+    cure: str
+    times: int
+    shape: str
+    delivery: int | None
+    gain: float
+
+
+class OneEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its keys, its trend and its flaws."""
+
+    pixel: str
+    event: str
+    name: str
+    keys: Matching
+    trend: tuple[OneDay, ...]
+    flaws: tuple[OneFlaw, ...]
+
+
+class MatchingPage:
+    """Which keys conversions carry."""
+
+    def __init__(self, *, destinations: Mapping[str, Destination], tallies: Tallies) -> None:
+        self._destinations = destinations
+        self._tallies = tallies
+        self._name = EventNames(destinations)
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return (Route("GET", PATH, self._show, place=Place("Match keys", Group.LOOK)),)
+
+    async def _show(self, visit: Visit) -> Response:
+        scope = scope_of(visit)
+        days = visit.query.number("days")
+        days = days if days in DAYS else DAYS[0]
+        today = visit.now // DAY
+        since = today - days + 1
+        kits = await self._tallies.kits(scope, since=since)
+        flaws = await self._tallies.flaws(scope, since=since)
+        events = self._events(kits, flaws, days=range(since, today + 1))
+        return visit.page(
+            "matching.html",
+            title="Match keys",
+            whole=matching(kits),
+            events=events,
+            nowhere=[one for one in _flaws(flaws, whole=0) if one.times]
+            if not events
+            else _flaws([one for one in flaws if not one.event], whole=0),
+            days=days,
+            choices=DAYS,
+            pixels=visit.viewer.of(self._destinations),
+            scope=scope,
+        )
+
+    def _events(
+        self, kits: Sequence[KitCount], flaws: Sequence[FlawCount], *, days: range
+    ) -> list[OneEvent]:
+        grouped: dict[tuple[str, str], list[KitCount]] = {}
+        for one in kits:
+            grouped.setdefault((one.pixel, one.event), []).append(one)
+        made = []
+        for (pixel, event), counts in grouped.items():
+            keys = matching(counts)
+            own = [one for one in flaws if (one.pixel, one.event) == (pixel, event)]
+            made.append(
+                OneEvent(
+                    pixel=pixel,
+                    event=event,
+                    name=self._name(pixel, event),
+                    keys=keys,
+                    trend=_trend(counts, days),
+                    flaws=tuple(_flaws(own, whole=keys.conversions, short=keys.one_short)),
+                )
+            )
+        return sorted(made, key=lambda one: -one.keys.conversions)
+
+
+def _trend(counts: Sequence[KitCount], days: range) -> tuple[OneDay, ...]:
+    by_day: dict[int, list[KitCount]] = {}
+    for one in counts:
+        by_day.setdefault(one.day, []).append(one)
+    made = []
+    for day in days:
+        keys = matching(by_day.get(day, ()))
+        made.append(OneDay(day=day_of(day), share=keys.share, conversions=keys.conversions))
+    return tuple(made)
+
+
+# A flaw of these costs a key; the others are remarks.
+_COSTLY: Final = frozenset(FLAWS) - {"upper_case_hash", "click_stale", "twpid_unusable"}
+
+
+def _flaws(counts: Sequence[FlawCount], *, whole: int, short: int = 0) -> list[OneFlaw]:
+    """Add flaws up by their codes. None can win more than there are with one key only."""
+    grouped: dict[str, list[FlawCount]] = {}
+    for one in counts:
+        grouped.setdefault(one.code, []).append(one)
+    made = []
+    for code, some in grouped.items():
+        times = sum(one.times for one in some)
+        means, cure = FLAWS.get(code, (code, ""))
+        gain = min(times, short) / whole if whole and code in _COSTLY else 0.0
+        example = next((one for one in some if one.delivery is not None), some[0])
+        made.append(
+            OneFlaw(
+                code=code,
+                means=means,
+                cure=cure,
+                times=times,
+                shape=next((one.shape for one in some if one.shape), ""),
+                delivery=example.delivery,
+                gain=gain,
+            )
+        )
+    return sorted(made, key=lambda one: (-one.gain, -one.times))

@@ -1,0 +1,237 @@
+"""The first page: what needs a person, the balance as a flow, and how fast it goes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import Group, Place, Route, Visit
+from twite.console.seeing import ENDS, clock_of, day_of, scope_of, seen_accounts
+from twite.domain.account import Account, total
+from twite.domain.alert import RULES, Alert
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.tally import Flow, Waits, quantile, together
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.forecast import LOOK_BACK, Forecast, forecasts
+from twite.gateway.inspect import Heap, Heaps, Scope, Tallies
+from twite.gateway.outlook import Alarms, Outlook
+from twite.gateway.ports import Outbox, Records
+
+PATH: Final = "/console"
+
+
+class Span(msgspec.Struct, frozen=True):
+    """What can be looked at: so long, counted by steps that are drawn as one bar for `each`."""
+
+    name: str
+    title: str
+    length: int
+    step: int
+    each: int
+
+
+SPANS: Final = (
+    Span("hour", "Last hour", HOUR, MINUTE, MINUTE),
+    Span("day", "Last 24 hours", DAY, HOUR, HOUR),
+    Span("week", "Last 7 days", 7 * DAY, HOUR, 6 * HOUR),
+    Span("month", "Last 30 days", 30 * DAY, HOUR, DAY),
+)
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person has to see to."""
+
+    tone: str
+    title: str
+    sentence: str
+    path: str
+    since: int | None = None
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One bar of the chart, and what it is read aloud as."""
+
+    at: int
+    name: str
+    flow: Flow
+    p50: int | None
+    p99: int | None
+
+
+class OverviewPage:
+    """Everything at a glance."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        records: Records,
+        tallies: Tallies,
+        heaps: Heaps,
+        outlook: Outlook,
+        alarms: Alarms,
+        outbox: Outbox,
+    ) -> None:
+        self._destinations = destinations
+        self._records = records
+        self._tallies = tallies
+        self._heaps = heaps
+        self._outlook = outlook
+        self._alarms = alarms
+        self._outbox = outbox
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return (Route("GET", PATH, self._show, place=Place("Overview", Group.LOOK)),)
+
+    async def _show(self, visit: Visit) -> Response:
+        scope = scope_of(visit)
+        chosen = visit.query.one("span", "day")
+        span = next((one for one in SPANS if one.name == chosen), SPANS[1])
+        accounts = seen_accounts(list(await self._records.accounts()), scope)
+        expected = await self._expected(scope, visit.now)
+        flows, waits = await self._counted(scope, span, visit.now)
+        slots = together(waits)
+        whole = total(accounts)
+        return visit.page(
+            "overview.html",
+            title="Overview",
+            needs=await self._needs(scope, accounts, expected),
+            whole=whole,
+            ends=[(name, getattr(whole, name), tone) for name, tone in ENDS],
+            accounts=accounts,
+            bars=_bars(flows, waits, span, visit.now),
+            span=span,
+            spans=SPANS,
+            delivered=sum(one.delivered for one in flows),
+            received=sum(one.received for one in flows),
+            rate=await self._rate(scope, visit.now),
+            p50=quantile(slots, 0.5),
+            p99=quantile(slots, 0.99),
+            expected=[one for one in expected if one.pending],
+            pixels=visit.viewer.of(self._destinations),
+            scope=scope,
+        )
+
+    async def _rate(self, scope: Scope, now: int) -> float:
+        """Return conversions that X took each minute, of late."""
+        since = now // MINUTE * MINUTE - 5 * MINUTE
+        flows = await self._tallies.flows(scope, span=MINUTE, since=since)
+        return sum(one.delivered for one in flows) / max(1, (now - since) / MINUTE)
+
+    async def _counted(
+        self, scope: Scope, span: Span, now: int
+    ) -> tuple[Sequence[Flow], Sequence[Waits]]:
+        since = _first(span, now)
+        return (
+            await self._tallies.flows(scope, span=span.step, since=since),
+            await self._tallies.waits(scope, span=span.step, since=since),
+        )
+
+    async def _expected(self, scope: Scope, now: int) -> list[Forecast]:
+        return forecasts(
+            [one for one in self._destinations.values() if scope.shows(one.pixel)],
+            [one for one in await self._outlook.backlog() if scope.shows(one.pixel)],
+            await self._outlook.delivered(since=now - LOOK_BACK),
+            now=now,
+            paused=[pause.pixel for pause in await self._outbox.pauses()],
+        )
+
+    async def _needs(
+        self, scope: Scope, accounts: Sequence[Account], expected: Sequence[Forecast]
+    ) -> list[Need]:
+        alerts = [
+            one
+            for one in await self._alarms.alerts()
+            if one.resolved_at is None and self._concerns(one, scope)
+        ]
+        found = [_of_alert(one) for one in alerts]
+        residue = total(accounts).balance
+        if residue:
+            found.append(
+                Need(
+                    tone="bad",
+                    title=f"{residue} conversions are nowhere",
+                    sentence="A fault of Twite's own: trust no number until it is explained.",
+                    path=PATH,
+                )
+            )
+        found += [
+            Need(
+                tone="bad",
+                title=f"{one.misses} conversions of {one.pixel} will be late",
+                sentence="At the rate they go now they reach X after its 48 hours.",
+                path=f"/console/live?state=queued&pixel={one.pixel}",
+            )
+            for one in expected
+            if one.misses
+        ]
+        found += [_of_heap(one) for one in await self._heaps.heaps(scope)]
+        return sorted(found, key=lambda need: need.tone != "bad")
+
+    def _concerns(self, alert: Alert, scope: Scope) -> bool:
+        """Return whether an alert is of what the viewer sees: others' pixels are not named."""
+        if alert.subject in self._destinations:
+            return scope.shows(alert.subject)
+        return scope.seen is None
+
+
+def _of_alert(alert: Alert) -> Need:
+    rule = RULES[alert.kind]
+    title = f"{rule.title}: {alert.subject}"
+    return Need(
+        tone="bad" if rule.urgent else "warn",
+        title=title[:1].upper() + title[1:],
+        sentence=alert.reason,
+        path="/console/dead" if alert.kind.value in {"dead_letters", "conversions_held"} else "",
+        since=alert.opened_at,
+    )
+
+
+def _of_heap(heap: Heap) -> Need:
+    dead = heap.state is State.DEAD
+    return Need(
+        tone="bad" if dead else "warn",
+        title=f"{heap.deliveries} {'refused by X' if dead else 'held'}: {heap.pixel}",
+        sentence=heap.reason,
+        path="/console/dead",
+        since=heap.first_at,
+    )
+
+
+def _first(span: Span, now: int) -> int:
+    """Return where the first bar begins; the last is the one that is not over yet."""
+    return now // span.each * span.each - span.length + span.each
+
+
+def _bars(flows: Sequence[Flow], waits: Sequence[Waits], span: Span, now: int) -> list[Bar]:
+    """Add what was counted up into bars, those in which nothing came among them."""
+    names = Flow.__struct_fields__[1:]
+    sums: dict[int, dict[str, int]] = {}
+    for one in flows:
+        sum_ = sums.setdefault(one.at // span.each * span.each, dict.fromkeys(names, 0))
+        for name in names:
+            sum_[name] += getattr(one, name)
+    slots: dict[int, list[Waits]] = {}
+    for some in waits:
+        slots.setdefault(some.at // span.each * span.each, []).append(some)
+    made = []
+    for at in range(_first(span, now), now + 1, span.each):
+        took = together(slots.get(at, ()))
+        made.append(
+            Bar(
+                at=at,
+                name=clock_of(at) if span.each < DAY // 4 else _spelled(at, span),
+                flow=Flow(at=at, **sums.get(at, {})),
+                p50=quantile(took, 0.5),
+                p99=quantile(took, 0.99),
+            )
+        )
+    return made
+
+
+def _spelled(at: int, span: Span) -> str:
+    day = day_of(at // DAY)
+    return day if span.each == DAY else f"{day} {clock_of(at)}"

@@ -1,0 +1,252 @@
+"""Dead letters and held: in heaps by X's reason; looked at, mended, sent again or given up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.entrance import Closed
+from twite.console.page import Form, Group, Place, Route, Visit
+from twite.console.seeing import TONES, EventNames, scope_of, worth_of
+from twite.domain.account import Life
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.people import Role
+from twite.gateway.inspect import COUNTED, Amendment, Heap, Heaps, Mender, Scope
+from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, doubt, mended
+from twite.gateway.ports import Desk
+from twite.gateway.trace import masked
+
+PATH: Final = "/console/dead"
+_ON_A_PAGE: Final = 100
+_AT_A_TIME: Final = 1_000
+_PREVIEWED: Final = 3
+_LONGEST_NOTE: Final = 300
+CONFIRMED: Final = "yes"
+
+
+class Previewed(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversion as it was, and as it would go."""
+
+    life: Life
+    before: str
+    after: str
+    fault: str | None
+    doubt: str | None
+
+
+class RestingPage:
+    """What waits for a person's decision."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        heaps: Heaps,
+        desk: Desk,
+        mender: Mender,
+    ) -> None:
+        self._destinations = destinations
+        self._heaps = heaps
+        self._desk = desk
+        self._mender = mender
+        self._name = EventNames(destinations)
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        place = Place("Dead letters and held", Group.MEND)
+        return (
+            Route("GET", PATH, self._list, place=place),
+            Route("GET", f"{PATH}/heap", self._heap),
+            Route("POST", f"{PATH}/preview", self._preview, role=Role.OPERATOR),
+            Route("POST", f"{PATH}/replay", self._replay, role=Role.OPERATOR),
+            Route("POST", f"{PATH}/discard", self._discard, role=Role.OPERATOR),
+        )
+
+    async def _list(self, visit: Visit) -> Response:
+        scope = scope_of(visit)
+        found = await self._heaps.heaps(scope)
+        return visit.page(
+            "resting.html",
+            title="Dead letters and held",
+            heaps=[(heap, self._name(heap.pixel, heap.event), _query(heap)) for heap in found],
+            counted=COUNTED,
+            tones=TONES,
+            pixels=visit.viewer.of(self._destinations),
+            scope=scope,
+        )
+
+    async def _heap(self, visit: Visit) -> Response:
+        heap = _heap_of(visit.query)
+        scope = Scope(pixels=visit.viewer.pixels)
+        after = visit.query.number("after") or 0
+        found = await self._heaps.heap(scope, heap, after=after, limit=_ON_A_PAGE + 1)
+        lives = found[:_ON_A_PAGE]
+        return visit.page(
+            "heap.html",
+            title="Held" if heap.state is State.HELD else "Dead letters",
+            heap=heap,
+            name=self._name(heap.pixel, heap.event),
+            lines=[(life, worth_of(life.sent), doubt(life, now=visit.now)) for life in lives],
+            further=lives[-1].delivery if len(found) > _ON_A_PAGE else None,
+            query=_query(heap),
+            is_first=after == 0,
+            mend=Mend(),
+            events=self._name.of(heap.pixel),
+            droppable=DROPPABLE,
+            divisors=DIVISORS,
+            tone=TONES[heap.state],
+        )
+
+    async def _preview(self, visit: Visit) -> Response:
+        """Show what would go out, and do nothing."""
+        heap, lives = await self._chosen(visit)
+        mend = self._mend_of(visit.form, heap)
+        tried = [self._previewed(life, mend, visit.now) for life in lives]
+        return visit.page(
+            "preview.html",
+            title="What would be sent",
+            heap=heap,
+            name=self._name(heap.pixel, heap.event),
+            mend=mend,
+            shown=tried[:_PREVIEWED],
+            lives=lives,
+            whole=visit.form.one("which") == "all",
+            faults=sum(one.fault is not None for one in tried),
+            doubtful=[one for one in tried if one.doubt is not None],
+            query=_query(heap),
+        )
+
+    async def _replay(self, visit: Visit) -> Response:
+        heap, lives = await self._chosen(visit)
+        mend = self._mend_of(visit.form, heap)
+        there = f"{PATH}/heap?{_query(heap)}"
+        doubtful = [
+            life for life in lives if doubt(life, now=visit.now, changed=mend.changes) is not None
+        ]
+        sure = visit.form.one("may_count_twice") == CONFIRMED
+        if doubtful and not sure:
+            said = (
+                f"Nothing was sent: X may have {len(doubtful)} of them already, and could count "
+                "them twice. Look at what would be sent, and confirm it there."
+            )
+            return visit.back_to(there, said=said, bad=True)
+        detail = f"{len(lives)} for: {heap.reason}"
+        if mend.changes:
+            detail = f"{detail}; {mend.sentence}"
+        if doubtful:
+            detail = f"{detail}; may count twice: confirmed"
+        await visit.note("replay", f"{heap.pixel} {heap.event}", detail)
+        if not mend.changes:
+            done = await self._desk.replay([one.delivery for one in lives], now=visit.now)
+            return visit.back_to(PATH, said=f"{done} queued again, with their ids and bodies.")
+        return await self._amended(visit, lives, mend, there)
+
+    async def _amended(
+        self, visit: Visit, lives: Sequence[Life], mend: Mend, there: str
+    ) -> Response:
+        tried = [(life, mended(life, mend)) for life in lives]
+        refused = dict(
+            await self._mender.amend(
+                [
+                    Amendment(delivery=life.delivery, event=one.event, body=one.body)
+                    for life, one in tried
+                    if one.fault is None
+                ],
+                now=visit.now,
+                note=f"{visit.viewer.name}: {mend.sentence}",
+            )
+        )
+        refused |= {life.delivery: one.fault for life, one in tried if one.fault is not None}
+        done = len(lives) - len(refused)
+        said = f"{done} queued again with {mend.sentence}, under their conversion ids."
+        if refused:
+            why = "; ".join(sorted(set(refused.values())))
+            said = f"{said} {len(refused)} stay as they are: {why}."
+        return visit.back_to(there if refused else PATH, said=said, bad=not done)
+
+    async def _discard(self, visit: Visit) -> Response:
+        heap, lives = await self._chosen(visit)
+        note = visit.form.one("note").strip()[:_LONGEST_NOTE]
+        if not note:
+            there = f"{PATH}/heap?{_query(heap)}"
+            return visit.back_to(there, said="Say why: the note is kept as the reason.", bad=True)
+        await visit.note("discard", f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}")
+        ids = [life.delivery for life in lives]
+        done = await self._desk.discard(ids, now=visit.now, note=f"{visit.viewer.name}: {note}")
+        return visit.back_to(PATH, said=f"{done} given up; they are booked as suppressed.")
+
+    async def _chosen(self, visit: Visit) -> tuple[Heap, list[Life]]:
+        """Return the heap and those of it that are meant. Raises Closed where it is none."""
+        form = visit.form
+        heap = _heap_of(form)
+        scope = Scope(pixels=visit.viewer.pixels)
+        found: list[Life] = []
+        if form.one("which") == "all":
+            after = 0
+            while len(found) < COUNTED:
+                some = await self._heaps.heap(scope, heap, after=after, limit=_AT_A_TIME)
+                found += some
+                if len(some) < _AT_A_TIME:
+                    break
+                after = some[-1].delivery
+        else:
+            ids = [int(one) for one in form.all("delivery") if one.isascii() and one.isdigit()]
+            found = [
+                life
+                for life in await self._heaps.resting_among(scope, ids)
+                if (life.pixel, life.event, life.state) == (heap.pixel, heap.event, heap.state)
+            ]
+        if not found:
+            raise Closed(409, "Nothing was chosen", "Tick some, or choose all of them.")
+        return heap, found
+
+    def _mend_of(self, form: Form, heap: Heap) -> Mend:
+        divide = form.number("divide")
+        event = form.one("event_to")
+        return Mend(
+            event=event if event in self._name.of(heap.pixel).values() else None,
+            currency=form.one("currency").strip() or None,
+            value=form.one("value").strip() or None,
+            divide=divide if divide in DIVISORS else None,
+            drop=tuple(name for name in form.all("drop") if name in DROPPABLE),
+        )
+
+    def _previewed(self, life: Life, mend: Mend, now: int) -> Previewed:
+        one = mended(life, mend)
+        return Previewed(
+            life=life,
+            before=masked(life.sent),
+            after=masked(one.body),
+            fault=one.fault,
+            doubt=doubt(life, now=now, changed=mend.changes),
+        )
+
+
+def _heap_of(form: Form) -> Heap:
+    """Return the heap that a form names. Raises Closed."""
+    state = form.one("state")
+    if state not in {State.DEAD, State.HELD}:
+        raise Closed(404, "Nothing here", "No such heap: look at the list again.")
+    return Heap(
+        pixel=form.one("pixel"),
+        event=form.one("event"),
+        state=State(state),
+        reason=form.one("reason"),
+        deliveries=0,
+        first_at=0,
+        last_at=0,
+    )
+
+
+def _query(heap: Heap) -> str:
+    return urlencode(
+        {
+            "pixel": heap.pixel,
+            "event": heap.event,
+            "state": heap.state.value,
+            "reason": heap.reason,
+        }
+    )

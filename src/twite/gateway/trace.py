@@ -1,0 +1,175 @@
+"""How a conversion became what X is sent: field by field, with no identifier shown whole."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.gateway.inspect import Origin
+
+# What is longer than this is not shown whole.
+LONGEST: Final = 64 * 1024
+_LONGEST_VALUE: Final = 200
+_HEAD: Final = 8
+
+_DIGESTS: Final = frozenset({"email_sha256", "phone_sha256", "hashed_email", "hashed_phone_number"})
+_TOKENS: Final = frozenset({"twclid", "twpid", "_twclid", "_twpid"})
+_ADDRESSES: Final = frozenset({"ip", "ip_address", "ip_override"})
+_AGENTS: Final = frozenset({"user_agent"})
+# What was raw in the request and is not kept; should a door ever keep it, it is not shown.
+_PERSONS: Final = frozenset({"email", "phone", "email_address", "phone_number"})
+
+# From our own format to X's, and what happens on the way.
+_NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
+    ("event", "event_id", "looked up among the pixel's events"),
+    ("conversion_id", "conversion_id", "as it is"),
+    ("time", "conversion_time", "in UTC, to the millisecond"),
+    ("value", "value", "as a decimal with two places at least"),
+    ("currency", "price_currency", "as it is, in capitals"),
+    ("email_sha256", "hashed_email", "trimmed, in small letters, hashed before it was kept"),
+    ("phone_sha256", "hashed_phone_number", "as E.164 with its plus, hashed before it was kept"),
+    ("twclid", "twclid", "as it is, never hashed"),
+    ("ip", "ip_address", "as it is"),
+    ("user_agent", "user_agent", "as it is"),
+    ("twpid", "twpid", "as it is"),
+    ("url", "event_source_url", "without the parts that may hold a person or a secret"),
+    ("contents", "contents", "each line in X's words"),
+    ("description", "description", "without emails and phone numbers"),
+    ("search", "search_string", "without emails and phone numbers"),
+)
+_ABSENT: Final[Mapping[str, str]] = {
+    "conversion_id": "none was given: derived from what a client repeats when it retries",
+    "conversion_time": "none was given: the moment it was received",
+}
+_LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a person"
+_MENDED: Final = "put there by a person, see below"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One field on its way. `came` and `sent` are "" where there was nothing."""
+
+    field: str
+    came: str
+    becomes: str
+    sent: str
+    note: str
+
+
+def steps(origin: Origin) -> tuple[Step, ...]:
+    """Return the way of each field; empty where the bodies are not kept any more."""
+    came, sent = _given(origin), flat(origin.life.sent)
+    if not came or not sent:
+        return ()
+    # X's own format has X's own words.
+    table = _NATIVE if came.keys() & _OURS else tuple((name, name, "as it is") for name in sent)
+    found = [
+        Step(
+            field=name,
+            came=_shown(name, came.get(name)),
+            becomes=becomes,
+            sent=_shown(becomes, sent.get(becomes)),
+            note=_note(becomes, note, given=name in came, sent=becomes in sent),
+        )
+        for name, becomes, note in table
+        if name in came or becomes in sent
+    ]
+    return tuple(found)
+
+
+def masked(body: bytes) -> str:
+    """Return JSON for people, its identifiers masked, cut at LONGEST; "" where there is none."""
+    if not body:
+        return ""
+    try:
+        told = msgspec.json.encode(_without_persons(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return "it cannot be read as JSON any more"
+    text = msgspec.json.format(told, indent=2).decode()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
+
+
+def flat(body: bytes) -> dict[str, object]:
+    """Return the fields of a conversion as X is sent it, those of its identifiers among them."""
+    if not body:
+        return {}
+    try:
+        sent = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    if "event_name" in sent:
+        sent["event_id"] = sent.pop("event_name")
+    found = {}
+    for name, value in sent.items():
+        if name == "identifiers" and isinstance(value, list):
+            for element in value:
+                found.update(element if isinstance(element, dict) else {})
+        else:
+            found[name] = value
+    return found
+
+
+def _given(origin: Origin) -> dict[str, object]:
+    """Return the conversion's own part of its submission."""
+    if not origin.body:
+        return {}
+    try:
+        body = msgspec.json.decode(origin.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}
+    if isinstance(body, dict) and isinstance(body.get("conversions"), list):
+        several = body["conversions"]
+        body = several[origin.place] if origin.place < len(several) else {}
+    if not isinstance(body, dict):
+        return {}
+    return flat(msgspec.json.encode(body))
+
+
+def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
+    if given and not sent:
+        return _LEFT_OUT
+    if not given:
+        return _ABSENT.get(becomes, _MENDED)
+    return note
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = _masked_value(name, text)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _without_persons(value: object, name: str = "") -> object:
+    if isinstance(value, dict):
+        return {key: _without_persons(one, str(key)) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_persons(one, name) for one in value]
+    if isinstance(value, str):
+        return _masked_value(name, value)
+    return value
+
+
+def _masked_value(name: str, text: str) -> str:
+    name = name.lower()
+    if name in _DIGESTS or name in _TOKENS:
+        return f"{text[:_HEAD]}…" if len(text) > 2 * _HEAD else "…"
+    if name in _ADDRESSES:
+        return _network(text)
+    if name in _AGENTS:
+        return f"{text.split(' ', 1)[0][:24]} … ({len(text)} characters)"
+    return "***" if name in _PERSONS else text
+
+
+def _network(text: str) -> str:
+    """Show the network of an address: /24, or /48."""
+    if ":" in text:
+        return ":".join(text.split(":")[:3]) + ":…"
+    return ".".join(text.split(".")[:3]) + ".…"
+
+
+def _names(table: Iterable[tuple[str, str, str]]) -> frozenset[str]:
+    return frozenset(name for name, becomes, _ in table if name != becomes)
+
+
+_OURS: Final = _names(_NATIVE)
