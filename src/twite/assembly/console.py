@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from twite.assembly.ads import events_desk
 from twite.assembly.doctor import examine
+from twite.assembly.insight import insight_pages
 from twite.assembly.settings import Settings
 from twite.collector.addresses import Network, client_address
 from twite.console.account import AccountPage
@@ -72,6 +73,13 @@ def console(settings: Settings, behind: Behind) -> Console:
     destinations, sources = behind.destinations, settings.sources()
     # In the order of the navigation.
     pages = (
+        *insight_pages(
+            settings,
+            store=store,
+            destinations=destinations,
+            wake_all=behind.run.wake_all,
+            clock=clock,
+        ),
         PixelsPage(
             destinations=destinations,
             sources=sources,

@@ -186,7 +186,7 @@ class LivePage:
         """Return one conversion as text, each part fit to be shown."""
         return {
             "number": str(one.delivery),
-            "at": moment(one.received_at),
+            "at": moment(one.received_at)[5:],
             "pixel": shown(one.pixel, 40),
             "event": shown(self._name(one.pixel, one.event) or one.event, 40),
             "id": shown(one.conversion_id, 60),

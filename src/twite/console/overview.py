@@ -6,6 +6,8 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
+from twite.console.charts import columns
+from twite.console.drawing import number
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import ENDS, clock_of, day_of, scope_of, seen_accounts
 from twite.domain.account import Account, total
@@ -94,6 +96,7 @@ class OverviewPage:
         expected = await self._expected(scope, visit.now)
         flows, waits = await self._counted(scope, span, visit.now)
         slots = together(waits)
+        bars = _bars(flows, waits, span, visit.now)
         whole = total(accounts)
         return visit.page(
             "overview.html",
@@ -102,7 +105,8 @@ class OverviewPage:
             whole=whole,
             ends=[(name, getattr(whole, name), tone) for name, tone in ENDS],
             accounts=accounts,
-            bars=_bars(flows, waits, span, visit.now),
+            bars=bars,
+            chart=columns([_step(bar) for bar in bars]),
             span=span,
             spans=SPANS,
             delivered=sum(one.delivered for one in flows),
@@ -230,6 +234,24 @@ def _bars(flows: Sequence[Flow], waits: Sequence[Waits], span: Span, now: int) -
             )
         )
     return made
+
+
+def _step(bar: Bar) -> tuple[str, str, list[tuple[str, int]]]:
+    """Return a bar with its words and its parts, from below."""
+    flow = bar.flow
+    idle = flow.duplicate + flow.suppressed
+    refused = flow.rejected + flow.buried
+    parts = [
+        ("ok", flow.delivered),
+        ("wait", flow.received - flow.delivered - refused - idle),
+        ("bad", refused),
+        ("soft", idle),
+    ]
+    words = (
+        f"{bar.name}: {number(flow.received)} received, {number(flow.delivered)} delivered, "
+        f"{number(refused)} refused, {number(idle)} duplicate or suppressed"
+    )
+    return bar.name, words, parts
 
 
 def _spelled(at: int, span: Span) -> str:

@@ -67,6 +67,7 @@ class TwinsPage:
             title="Twins",
             whole=whole,
             parts_=[(_said(name), getattr(whole, name), _TONES[name]) for name in _APART],
+            spoken=", ".join(f"{getattr(whole, name)} {_said(name)}" for name in _APART),
             counts=[(_said(name), getattr(whole, name), ADVICE[name], _TONES[name])
                     for name in ADVICE],
             rows=rows,

@@ -47,11 +47,11 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "double_hash": (
             "a hash of a hash: it matches nobody",
-            "hash once, or send the address itself in `email` and let Twite do it",
+            "hash once, or send the address itself in email and let Twite do it",
         ),
         "email_placeholder": (
             "an address that stands for no person, such as noreply@ or one at example.com",
-            "leave `email` out where the buyer gave none, instead of filling it in",
+            "leave email out where the buyer gave none, instead of filling it in",
         ),
         "email_unusable": (
             CODES["email_unusable"],
@@ -67,12 +67,12 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "ip_private": (
             CODES["ip_private"],
-            "trust your proxy (server.trusted_proxies), or submit the buyer's own address as `ip`",
+            "trust your proxy (server.trusted_proxies), or submit the buyer's own address as ip",
         ),
-        "ip_unusable": (CODES["ip_unusable"], "submit one address, without port, as `ip`"),
+        "ip_unusable": (CODES["ip_unusable"], "submit one address, without port, as ip"),
         "not_sha256": (
             CODES["not_sha256"],
-            "send SHA-256 in 64 hexadecimal digits, or the address itself in `email`",
+            "send SHA-256 in 64 hexadecimal digits, or the address itself in email",
         ),
         "phone_needs_region": (
             CODES["phone_needs_region"],
@@ -84,7 +84,7 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "twclid_unusable": (
             CODES["twclid_unusable"],
-            "pass on the value of `twclid` in the landing address, unhashed",
+            "pass on the value of twclid in the landing address, unhashed",
         ),
         "twpid_unusable": (CODES["twpid_unusable"], "pass the cookie _twpid on as it is"),
         "upper_case_hash": (

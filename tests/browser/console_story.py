@@ -1,0 +1,90 @@
+"""A day at a shop, so that every page about conversions has something on it."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+from house import Gateway
+
+from twite.domain.times import DAY, spelled
+
+BIDI = "\u202egnihton\u202c"
+SCRIPT = "<script>document.title='taken'</script>"
+FORMULA = '=HYPERLINK("https://evil.example","click")'
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
+# X's emulator is told to refuse what is older than a week.
+SWITCHES = ("max_age=604800",)
+
+
+def happen(gateway: Gateway) -> None:
+    """Let it happen, and wait until nothing is pending."""
+    for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile()):
+        status, answer = gateway.post({"conversions": several})
+        assert status == 202, answer
+    gateway.post({"conversions": [_order(0), _order(1)]})
+    gateway.drained()
+
+
+def _order(number: int, **said: object) -> dict[str, object]:
+    order = {
+        "event": "purchase",
+        "conversion_id": f"order-{1000 + number}",
+        "value": f"{35 + number * 7 % 31}.90",
+        "currency": "EUR",
+        "twclid": f"23opevjt88psuo13lu8d{number:06d}",
+    }
+    if number % 3 == 0:
+        order["email"] = f"buyer{number}@shop.de"
+    if number % 4 == 0:
+        order["phone"] = f"+44 20 7946 {number:04d}"
+    if number % 2 == 0:
+        order |= {"ip": f"203.0.113.{number % 250}", "user_agent": AGENT}
+    return order | said
+
+
+def _usual() -> Iterator[list[dict[str, object]]]:
+    for batch in range(3):
+        yield [_order(batch * 40 + number) for number in range(40)]
+    yield [
+        {"event": "sign_up", "conversion_id": f"member-{number}", "email": f"m{number}@shop.de"}
+        for number in range(20)
+    ]
+
+
+def _spoilt() -> list[dict[str, object]]:
+    digest = hashlib.sha256(b"anna@shop.de").hexdigest()
+    nothing = hashlib.sha256(b"").hexdigest()
+    return [
+        _order(200, phone="12"),
+        _order(201, phone="020 7946"),
+        _order(202, email="none(at)shop"),
+        _order(203, email="noreply@shop.de"),
+        _order(204, email_sha256=digest.upper()),
+        _order(205, email_sha256=hashlib.sha256(nothing.encode()).hexdigest()),
+        _order(206, ip="10.0.0.7", user_agent=AGENT),
+        _order(207, twclid=f"1.{time.time_ns() // 1_000_000 - 40 * DAY}.23opevjt88psuo13lu8d"),
+    ]
+
+
+def _remarkable() -> list[dict[str, object]]:
+    return [
+        _order(300, value="4990"),
+        _order(301, value="0"),
+        _order(302, value="250000.00"),
+        _order(303, currency="USD"),
+    ]
+
+
+def _old() -> list[dict[str, object]]:
+    """Return what X refuses one by one."""
+    now = time.time_ns() // 1_000_000
+    return [_order(400 + one, time=spelled(now - (8 + one) * DAY)) for one in range(4)]
+
+
+def _hostile() -> list[dict[str, object]]:
+    return [
+        _order(500, conversion_id=SCRIPT, description=SCRIPT, search=SCRIPT),
+        _order(501, conversion_id=FORMULA, description=FORMULA),
+        _order(502, conversion_id=f"order{BIDI}", description=f"a{BIDI}b"),
+        _order(503, conversion_id='"><img src=x onerror=alert(1)>', user_agent="<svg onload=x>"),
+    ]
