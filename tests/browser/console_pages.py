@@ -22,9 +22,10 @@ PARTS: Final[Mapping[str, str]] = {
     "pixel": PIXEL,
     "event": "o8z6k",
     "conversion_id": "order-3",
+    "delivery": "1",
 }
-# A page that X alone sends a browser to.
-ASIDE: Final = {"/console/connect/callback"}
+# What X alone sends a browser to, and a stream.
+ASIDE: Final = {"/console/connect/callback", "/console/live/new"}
 # What must do nothing, wherever it is shown.
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"

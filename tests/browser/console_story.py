@@ -1,28 +1,43 @@
 """A day at a shop, so that every page about conversions has something on it."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Iterator
 
-from house import Gateway
+import aiohttp
+from console_pages import KEY, House
 
 from twite.domain.times import DAY, spelled
 
 BIDI = "\u202egnihton\u202c"
 SCRIPT = "<script>document.title='taken'</script>"
 FORMULA = '=HYPERLINK("https://evil.example","click")'
+IMAGE = '"><img src=x onerror=alert(1)>'
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 # X's emulator is told to refuse what is older than a week.
 SWITCHES = ("max_age=604800",)
+REFUSED = 4
 
 
-def happen(gateway: Gateway) -> None:
+async def happen(house: House) -> None:
     """Let it happen, and wait until nothing is pending."""
-    for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile()):
-        status, answer = gateway.post({"conversions": several})
-        assert status == 202, answer
-    gateway.post({"conversions": [_order(0), _order(1)]})
-    gateway.drained()
+    url = house.gateway.url
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile(), _again()):
+            body = {"conversions": several}
+            async with http.post(f"{url}/v1/conversions", json=body) as answer:
+                assert answer.status == 202, await answer.text()
+        for _ in range(300):
+            async with http.get(f"{url}/v1/accounting") as answer:
+                if (await answer.json())["pending"] == 0:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the orders do not land")
+
+
+def _again() -> list[dict[str, object]]:
+    return [_order(0), _order(1)]
 
 
 def _order(number: int, **said: object) -> dict[str, object]:
@@ -78,7 +93,7 @@ def _remarkable() -> list[dict[str, object]]:
 def _old() -> list[dict[str, object]]:
     """Return what X refuses one by one."""
     now = time.time_ns() // 1_000_000
-    return [_order(400 + one, time=spelled(now - (8 + one) * DAY)) for one in range(4)]
+    return [_order(400 + one, time=spelled(now - (8 + one) * DAY)) for one in range(REFUSED)]
 
 
 def _hostile() -> list[dict[str, object]]:
@@ -86,5 +101,5 @@ def _hostile() -> list[dict[str, object]]:
         _order(500, conversion_id=SCRIPT, description=SCRIPT, search=SCRIPT),
         _order(501, conversion_id=FORMULA, description=FORMULA),
         _order(502, conversion_id=f"order{BIDI}", description=f"a{BIDI}b"),
-        _order(503, conversion_id='"><img src=x onerror=alert(1)>', user_agent="<svg onload=x>"),
+        _order(503, conversion_id=IMAGE, user_agent="<svg onload=x>"),
     ]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from console_pages import PARTS, House, busy, sign_in
+from console_pages import ASIDE, PARTS, House, busy, sign_in
+from console_story import SWITCHES, happen
 from playwright.async_api import Browser, async_playwright
 
 from twite.testing.emulator import running_emulator
@@ -31,10 +32,11 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
     """Return all of them by their names."""
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
-    with tempfile.TemporaryDirectory() as scratch, running_emulator() as emulator:
+    with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:
         house = House(Path(scratch), x=emulator.url)
         await house.start()
         await busy(house)
+        await happen(house)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
@@ -68,16 +70,15 @@ async def _look(
     await take("sign-in")
     await sign_in(page, house.gateway.url)
     for route in house.routes:
-        if route.method == "GET" and route.path not in {
-            "/console/sign-in",
-            "/console/connect/callback",
-        }:
+        if route.method == "GET" and route.path not in {"/console/sign-in", *ASIDE}:
             await page.goto(
                 house.gateway.url + route.path.format_map(PARTS), wait_until="domcontentloaded"
             )
             if route.path == "/console/doctor":
                 await page.click("button:has-text('Examine')")
                 await page.wait_for_selector(".findings")
+            if route.path == "/console/dead/heap":
+                await page.click("main tbody a")
             await page.wait_for_timeout(150)
             await take(name_of(route.path))
 

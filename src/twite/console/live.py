@@ -57,7 +57,7 @@ class LivePage:
             Route("GET", PATH, self._list, place=Place("Live", Group.LOOK)),
             Route("GET", f"{PATH}/new", self._new),
             Route("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
-            Route("GET", f"{PATH}/{{delivery:int}}", self._life),
+            Route("GET", f"{PATH}/{{delivery}}", self._life),
         )
 
     async def _list(self, visit: Visit) -> Response:
@@ -113,23 +113,27 @@ class LivePage:
         if after is None:
             after = visit.query.number("after") or 0
         look = msgspec.structs.replace(look, before=None, after=after)
+        # Who does not ask for a stream gets what there is.
+        lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
         return StreamingResponse(
-            self._events(look),
+            self._events(look, lasting),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    async def _events(self, look: Look) -> AsyncIterator[bytes]:
+    async def _events(self, look: Look, lasting: int) -> AsyncIterator[bytes]:
         self._streams += 1
         try:
             yield b"retry: 1000\n\n"
-            until = self._clock.elapsed() + _STREAM
-            while self._clock.elapsed() < until:
+            until = self._clock.elapsed() + lasting
+            while True:
                 sight = await self._glances.newest(look)
                 if sight.latest > look.after:
                     look = msgspec.structs.replace(look, after=sight.latest)
                     lines = [self._line(one) for one in reversed(sight.glimpses)]
                     yield b"id: %d\ndata: %s\n\n" % (sight.latest, msgspec.json.encode(lines))
+                if self._clock.elapsed() >= until:
+                    return
                 await asyncio.sleep(_EVERY / 1_000)
         finally:
             self._streams -= 1
@@ -160,9 +164,11 @@ class LivePage:
         )  # fmt: skip
 
     async def _life(self, visit: Visit) -> Response:
-        delivery = int(visit.part("delivery"))
+        part = visit.part("delivery")
         scope = Scope(pixels=visit.viewer.pixels)
-        origin = await self._glances.origin(delivery, scope)
+        origin = None
+        if part.isascii() and part.isdigit() and len(part) < 16:
+            origin = await self._glances.origin(int(part), scope)
         if origin is None:
             raise Closed(404, "Nothing here", "No such conversion, or it is not kept any more.")
         life = origin.life

@@ -79,6 +79,8 @@ class RestingPage:
         )
 
     async def _heap(self, visit: Visit) -> Response:
+        if not visit.query.one("state"):
+            return visit.back_to(PATH)
         heap = _heap_of(visit.query)
         scope = Scope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
