@@ -84,8 +84,19 @@ def masked(body: bytes) -> str:
         told = msgspec.json.encode(_without_persons(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "it cannot be read as JSON any more"
-    text = msgspec.json.format(told, indent=2).decode()
+    text = _visible(msgspec.json.format(told, indent=2).decode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
+
+
+def _visible(text: str) -> str:
+    """Escape what is invisible or turns text around, as JSON does; lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    return msgspec.json.encode(c).decode()[1:-1] if ord(c) < 0x20 else f"\\u{ord(c):04x}"
 
 
 def flat(body: bytes) -> dict[str, object]:

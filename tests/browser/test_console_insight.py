@@ -1,0 +1,228 @@
+"""The console's pages about conversions, in a real browser, on a day at a shop."""
+
+import csv
+import io
+import re
+
+import pytest
+import pytest_asyncio
+from console_pages import House, sign_in
+from console_story import BIDI, FORMULA, IMAGE, REFUSED, SCRIPT, SWITCHES, happen
+
+from twite.testing.emulator import running_emulator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(chromium, tmp_path_factory):
+    with running_emulator(*SWITCHES) as emulator:
+        house = House(tmp_path_factory.mktemp("insight"), x=emulator.url)
+        await house.start()
+        await happen(house)
+        yield house
+        await house.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser, shop):
+    """A browser of ada's, an admin, that listens for whatever text should come alive."""
+    context = await browser.new_context(accept_downloads=True)
+    page = await context.new_page()
+    alive = []
+    page.on("dialog", lambda dialog: alive.append(dialog.message))
+    page.on("pageerror", lambda error: alive.append(str(error)))
+    await sign_in(page, shop.gateway.url)
+    yield page
+    await context.close()
+    assert alive == []
+
+
+def at(shop, path):
+    return f"{shop.gateway.url}/console{path}"
+
+
+async def test_the_overview_says_first_what_needs_a_person(page, shop):
+    await page.goto(at(shop, ""))
+
+    first = page.locator("main li").first
+    assert f"{REFUSED} refused by X" in await first.inner_text()
+    assert "conversion_time is too old" in await first.inner_text()
+    label = await page.locator("svg.flow").get_attribute("aria-label")
+    assert re.search(rf"{REFUSED} dead, 0 rejected, 2 duplicates", label)
+
+
+@pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
+async def test_a_chart_counts_what_came(page, shop, span):
+    await page.goto(at(shop, f"?span={span}"))
+
+    label = await page.locator("svg.columns").get_attribute("aria-label")
+
+    received, delivered = map(int, re.findall(r"(\d+) (?:received|delivered)", label))
+    assert delivered == received - REFUSED - 2
+
+
+async def test_conversions_are_found_by_what_they_are(page, shop):
+    await page.goto(at(shop, "/live"))
+    await page.select_option("select[name=state]", "dead")
+    await page.click("button:has-text('Look')")
+
+    ids = await page.locator("td.id").all_inner_texts()
+
+    assert sorted(ids) == [f"order-{1400 + number}" for number in range(REFUSED)]
+
+
+async def test_new_conversions_appear_by_themselves_until_it_is_paused(page, shop):
+    await page.goto(at(shop, "/live?event=o8z6m"))
+    await page.wait_for_selector("text=New ones appear by themselves.")
+    await _post(page, shop, "member-new")
+    await page.wait_for_selector("tr.fresh >> text=member-new")
+
+    await page.click("#pause")
+    await _post(page, shop, "member-later")
+    await page.wait_for_timeout(1_500)
+
+    assert await page.locator("text=member-later").count() == 0
+
+
+async def test_a_life_is_told_from_the_submission_to_xs_answer(page, shop):
+    await page.goto(at(shop, "/live"))
+    await page.fill("input[name=id]", "order-1000")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("h1:has-text('order-1000')")
+
+    text = await page.inner_text("main")
+
+    assert "1 times, and was sent once" in text
+    assert "conversions_processed" in text
+    assert "buyer0" not in text
+    rows = await page.locator("table tr").all_inner_texts()
+    assert any(re.match(r"email_sha256\s+\w{8}…\s+hashed_email\s+\w{8}…", row) for row in rows)
+    assert "203.0.113.…" in text
+
+
+async def test_match_keys_tell_what_spoils_them_without_a_character_of_it(page, shop):
+    await page.goto(at(shop, "/match-keys"))
+
+    text = await page.inner_text("main")
+
+    for code in ("phone_unusable", "email_placeholder", "double_hash", "upper_case_hash",
+                 "click_stale", "ip_private"):  # fmt: skip
+        assert code in text
+    assert "xxxxxxx@xxxx.xx" in text
+    assert "noreply@shop" not in text
+    assert "up to +" in text
+
+
+async def test_remarkable_amounts_are_shown_with_what_is_usual(page, shop):
+    await page.goto(at(shop, "/value-guards"))
+
+    rows = await page.locator("tbody").first.locator("tr").all_inner_texts()
+
+    told = {re.search(r"order-\d+", row)[0]: row for row in rows}
+    assert "minor units" in told["order-1300"]
+    assert "zero" in told["order-1301"]
+    assert "outlier" in told["order-1302"]
+    assert "currency" in told["order-1303"]
+
+
+async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(browser, shop):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, shop.gateway.url)
+    await page.goto(at(shop, "/dead"))
+    press, typed = page.keyboard.press, page.keyboard.type
+
+    await _tab_to(page, "a", "too old")
+    await press("Enter")
+    await page.wait_for_selector("#decide")
+    await _tab_to(page, "input[name=delivery]")
+    await press("Space")
+    await _tab_to(page, "#currency")
+    await typed("GBP")
+    await _tab_to(page, "button", "Show what would be sent")
+    await press("Enter")
+    await page.wait_for_selector("h1:has-text('What would be sent')")
+    preview = await page.inner_text("main")
+    await _tab_to(page, "button", "Send 1 again")
+    await press("Enter")
+    await page.wait_for_selector(".said")
+    said = await page.inner_text(".said")
+
+    await context.close()
+    assert '"price_currency": "GBP"' in preview
+    assert "1 queued again with currency GBP" in said
+
+
+async def test_what_is_given_up_needs_a_reason_and_is_booked_with_it(browser, shop):
+    context = await browser.new_context()
+    page = await context.new_page()
+    page.on("dialog", lambda dialog: dialog.accept())
+    await sign_in(page, shop.gateway.url)
+    await page.goto(at(shop, "/dead"))
+    await page.click("main tbody a")
+    await page.check("input[name=delivery] >> nth=-1")
+    await page.click("button:has-text('Discard')")
+    refused = await page.inner_text(".said")
+    await page.check("input[name=delivery] >> nth=-1")
+    await page.fill("#note", "a test order")
+    await page.click("button:has-text('Discard')")
+
+    given_up = await page.inner_text(".said")
+
+    await context.close()
+    assert "Say why" in refused
+    assert "1 given up" in given_up
+
+
+@pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
+async def test_hostile_ids_are_inert_wherever_they_are_shown(page, shop, text):
+    await page.goto(at(shop, "/live"))
+    await page.fill("input[name=id]", text)
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("h2:has-text('At X')")
+
+    shown = await page.inner_text("main")
+
+    assert await page.locator("main script, main img, main svg[onload]").count() == 0
+    assert await page.title() != "taken"
+    assert "\u202e" not in shown
+    assert text.replace("\u202e", "⟨U+202E⟩").replace("\u202c", "⟨U+202C⟩")[:20] in shown
+
+
+async def test_an_export_holds_no_formula_and_is_in_the_audit(page, shop):
+    await page.goto(at(shop, "/live"))
+    async with page.expect_download() as coming:
+        await page.click("text=Export as CSV")
+    path = await (await coming.value).path()
+    rows = list(csv.reader(io.StringIO(path.read_text("utf-8"))))
+    await page.goto(at(shop, "/audit"))
+
+    named = [row[5] for row in rows]
+    assert f"'{FORMULA}" in named
+    assert SCRIPT in named
+    assert not [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell]
+    assert "export" in await page.inner_text("main")
+
+
+async def _tab_to(page, selector, text=""):
+    """Press Tab until what is meant has the focus, as somebody without a mouse would."""
+    for _ in range(120):
+        await page.keyboard.press("Tab")
+        if await page.evaluate(
+            "([selector, text]) => document.activeElement.matches(selector)"
+            " && document.activeElement.textContent.includes(text)",
+            [selector, text],
+        ):
+            return
+    raise AssertionError(f"the keyboard does not reach {selector} {text}")
+
+
+async def _post(page, shop, conversion_id):
+    body = {"event": "sign_up", "conversion_id": conversion_id, "email": "new@shop.de"}
+    answer = await page.request.post(
+        f"{shop.gateway.url}/v1/conversions",
+        data=body,
+        headers={"Authorization": "Bearer a-source-key-of-some-length"},
+    )
+    assert answer.status == 202
