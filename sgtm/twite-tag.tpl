@@ -415,7 +415,7 @@ if (!name) {
   say('this event is not one of the table');
   return data.gtmOnSuccess();
 }
-if (landed && data.useCookie && mayKeep()) keepClick(landed);
+if (landed && data.useCookie && mayKeep() && isNew(landed)) keepClick(landed);
 send(conversion(name));
 
 function conversion(name) {
@@ -585,8 +585,8 @@ function keptClick() {
     if (click && at > newest.at) newest = { at: at, id: click };
   };
   getCookieValues('_twite').forEach(function (value) {
-    const parts = value.split('.');
-    if (parts[0] === '1' && parts.length === 3) known(makeInteger(parts[1]) || 0, parts[2]);
+    const ours = clickOfCookie(value);
+    known(makeInteger(ours[1]) || 0, ours[2]);
   });
   getCookieValues('_twclid').forEach(function (value) {
     const said = JSON.parse(value);
@@ -597,6 +597,20 @@ function keptClick() {
     known(0, value);
   });
   return newest.id;
+}
+
+// The version of its form, milliseconds, the click id.
+function clickOfCookie(value) {
+  const parts = makeString(value || '').split('.');
+  return parts[0] === '1' && parts.length === 3 ? parts : [];
+}
+
+// A page holds its click for as long as it is open: what the cookie knows is as old as it says, and a
+// page that has told of itself before (GA4 counts) takes no other's place.
+function isNew(click) {
+  const kept = clickOfCookie(getCookieValues('_twite')[0])[2];
+  const count = makeInteger(getEventData('x-ga-request_count')) || 1;
+  return kept !== click && (count === 1 || !usable(kept));
 }
 
 function keepClick(click) {
@@ -1159,6 +1173,18 @@ scenarios:
     event.page_location = 'https://shop.example/?twclid=abc-1';
     runCode(fields);
     assertApi('setCookie').wasNotCalled();
+- name: A page that stays open makes no new click of its own
+  code: |-
+    event.page_location = 'https://shop.example/?twclid=abc-1';
+    cookies._twite = ['1.1700000000000.abc-1'];
+    runCode(fields);
+    cookies._twite = ['1.1700000000000.another'];
+    event['x-ga-request_count'] = 7;
+    runCode(fields);
+    assertApi('setCookie').wasNotCalled();
+    event['x-ga-request_count'] = 1;
+    runCode(fields);
+    assertApi('setCookie').wasCalled();
 - name: Of the cookies that keep a click the newest counts, and the page's address before all
   code: |-
     cookies._twite = ['1.1700000000000.older'];

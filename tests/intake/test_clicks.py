@@ -2,7 +2,15 @@ from urllib.parse import quote
 
 import pytest
 
-from twite.intake.clicks import Click, clicks_of, cookies_of, newest, read_click, written
+from twite.intake.clicks import (
+    Click,
+    clicks_of,
+    cookies_of,
+    newest,
+    newest_of,
+    read_click,
+    written,
+)
 
 ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
 OTHER = "2-9z8y0abcd1efgh2ijkl3mnop4q"
@@ -75,3 +83,11 @@ def test_a_click_id_may_stand_in_an_address():
 
 def test_a_click_does_not_print():
     assert repr(Click(id=ID, at=7)) == "Click(***, at=7)"
+
+
+def test_a_click_that_is_kept_already_is_as_old_as_it_was():
+    kept = [Click(id=ID, at=NOW - 9), Click(id=ID, at=NOW - 5), Click(id=OTHER, at=NOW - 7)]
+
+    assert newest_of([Click(id=ID, at=NOW)], kept) == Click(id=OTHER, at=NOW - 7)
+    assert newest_of([Click(id=ID, at=NOW)], kept[:2]) == Click(id=ID, at=NOW - 9)
+    assert newest_of([], []) is None

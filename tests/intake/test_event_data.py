@@ -203,6 +203,30 @@ def test_the_click_to_keep_is_the_newest_that_page_and_cookies_know():
     assert click_of([], Visitor(now=NOW)) is None
 
 
+@pytest.mark.parametrize(
+    ("cookies", "count", "click"),
+    [
+        # The page is looked at again: it is as old as it was.
+        ({"_twite": f"1.{NOW - 5}.landed"}, 1, ("landed", NOW - 5)),
+        ({"_twite": f"1.{NOW - 5}.landed", "_twclid": "landed"}, 2, ("landed", NOW - 5)),
+        # Another tab has landed since: what this page goes on to tell is no news.
+        ({"_twite": f"1.{NOW - 5}.newer"}, 7, ("newer", NOW - 5)),
+        ({"_twite": f"1.{NOW - 5}.older"}, 1, ("landed", NOW)),
+        ({}, 7, ("landed", 0)),
+    ],
+)
+def test_a_page_that_stays_open_makes_no_new_click_of_its_own(cookies, count, click):
+    hit = {
+        "event_name": "scroll",
+        "page_location": "https://shop.example/?twclid=landed",
+        "x-ga-request_count": count,
+    }
+
+    found = click_of([hit], Visitor(cookies=cookies, now=NOW))
+
+    assert (found.id, found.at) == click
+
+
 def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
     found = found_of(
         [{"event_name": "purchase"}],

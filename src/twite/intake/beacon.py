@@ -11,7 +11,7 @@ from twite.domain.errors import Malformed
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.intake.beacon_shape import BeaconContent, BeaconConversion, Message, Number, Twin, Word
-from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest, read_click
+from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest_of, read_click
 from twite.intake.event_items import refuse_too_many
 from twite.intake.found import Found
 from twite.intake.native_amounts import is_more
@@ -82,7 +82,7 @@ def read(body: bytes, seen: Circumstances) -> Beacon:
     refuse_too_many(sum(len(one.contents or ()) for one in given), path="conversions")
     # The two clocks may differ by years; how long ago something was is the same on both.
     ahead = None if message.sent is None else seen.now - _whole(message.sent)
-    click = newest([*_click_of(message, ahead, seen), *clicks_of(seen.cookies, now=seen.now)])
+    click = newest_of(_click_of(message, ahead, seen), clicks_of(seen.cookies, now=seen.now))
     consent = _consent(message.consent, seen)
     left_out = [Ignored(name=_name(one.name), reason=_reason(one.reason)) for one in ignored]
     return _sorted(given, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
@@ -92,7 +92,7 @@ def read_image(query: Mapping[str, str], seen: Circumstances) -> Beacon:
     """Read the image of a page without JavaScript: one conversion, from the parameters."""
     page = query.get("url") or seen.referer
     landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
-    click = newest([*([landed] if landed else []), *clicks_of(seen.cookies, now=seen.now)])
+    click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
     value = query.get("value")
     given = BeaconConversion(
         event=query.get("event"),

@@ -1,6 +1,6 @@
 """Clicks, and the cookies that keep them: which of those that are known is the newest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -55,6 +55,20 @@ def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
 def newest(clicks: Iterable[Click]) -> Click | None:
     """Return the newest; of two as new, the first."""
     return max(clicks, key=lambda click: click.at, default=None)
+
+
+def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
+    """Return the newest of the clicks of this request and of those that cookies keep.
+
+    One that is kept already is as old as whoever saw it first says: a page that is looked at again
+    makes no new click of it.
+    """
+    first: dict[str, int] = {}
+    for click in sorted(kept, key=lambda click: -click.at):
+        if click.at:
+            first[click.id] = click.at
+    dated = [Click(id=click.id, at=first.get(click.id, click.at)) for click in (*seen, *kept)]
+    return newest(dated)
 
 
 def written(name: str, click: Click) -> str:

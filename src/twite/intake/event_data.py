@@ -15,7 +15,15 @@ from twite.domain.destination import Destination, Source
 from twite.domain.normalize import click_id_of_url
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
-from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest, read_click
+from twite.intake.clicks import (
+    BROWSER_ID,
+    Click,
+    clicks_of,
+    in_full,
+    newest,
+    newest_of,
+    read_click,
+)
 from twite.intake.event_consent import signals_of
 from twite.intake.event_items import content_of, items_of, refuse_too_many, worth_more, worth_of
 from twite.intake.event_names import UNKNOWN_TO_X, ignored_as, our_name
@@ -127,14 +135,23 @@ def in_our_words(heard: Heard) -> Native:
 
 
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:
-    """Return the newest click that the pages of a request and the browser's cookies know of."""
-    landed = (
-        read_click(found, visitor.now)
+    """Return the newest click that the pages of a request and the browser's cookies know of.
+
+    A page's address holds its click for as long as the page is open: where a hit is not the first
+    of its page (GA4 counts them), its click may be older than any other.
+    """
+    seen = (
+        read_click(found, 0 if _is_later(event) else visitor.now)
         for event in events
         if (found := click_id_of_url(first_text(event, _PAGES) or "")) is not None
     )
-    kept = clicks_of(visitor.cookies, now=visitor.now)
-    return newest(click for click in (*landed, *kept) if click is not None)
+    landed = [click for click in seen if click is not None]
+    return newest_of(landed, clicks_of(visitor.cookies, now=visitor.now))
+
+
+def _is_later(event: Event) -> bool:
+    count = first_text(event, ("x-ga-request_count",))
+    return count is not None and count != "1"
 
 
 def _named(

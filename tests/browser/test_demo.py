@@ -1,0 +1,46 @@
+"""The demo's shop in a real browser: the twins meet before one's eyes."""
+
+import pytest
+import pytest_asyncio
+from visitor import TWCLID, until
+
+from twite.cli.demo_cast import Cast
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def cast(tmp_path):
+    with Cast(tmp_path) as cast:
+        yield cast
+
+
+async def test_an_order_in_the_demos_shop_is_counted_once_and_seen_on_its_page(browser, cast):
+    context = await browser.new_context()
+    page = await context.new_page()
+    blocked: list[str] = []
+    page.on("console", lambda message: blocked.append(message.text))
+
+    await page.goto(f"{cast.shop.url}/?twclid={TWCLID}")
+    await page.click("text=Look at the mug")
+    await page.click("text=Buy it")
+    await until(lambda: counted(cast) == {"api": 1, "pixel": 1, "counted": 1})
+    await page.reload()
+    await page.wait_for_load_state("networkidle")
+    await page.goto(f"{cast.shop.url}/overlap")
+    rows = await page.locator("tr:has(td)").all_inner_texts()
+    await context.close()
+
+    seen = dict(row.split("\t")[:2] for row in rows)
+    assert (seen["both"], seen["pixel only"], seen["server only"], seen["page and server"]) == (
+        ("1", "0", "0", "1")
+    )
+    assert counted(cast) == {"api": 1, "pixel": 1, "counted": 1}
+    assert [text for text in blocked if "Content Security Policy" in text] == []
+
+
+def counted(cast: Cast) -> dict[str, int]:
+    """How often X had the one order by API and by pixel, and how often X counted it."""
+    events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
+    tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})
+    return {name: tally.get(name, 0) for name in ("api", "pixel", "counted")}
