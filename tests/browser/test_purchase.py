@@ -134,7 +134,7 @@ async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
         await visitor.does(f"driven = {robot}; {bought('order-away')}; 0")
     await until(lambda: len(visitor.beacons()) >= 2)
     await visitor.does("dispatchEvent(new Event('pagehide'))")
-    await visitor.page.wait_for_timeout(200)
+    await visitor.idles()
 
     # The browser's own word: pages hear nothing of the promises of a script from elsewhere.
     assert visitor.errors == []
@@ -181,7 +181,7 @@ async def test_a_thank_you_page_that_is_loaded_again_sells_nothing_new(visitor, 
     await visitor.goes_to("/thanks")
     await visitor.settles()
 
-    assert (len(visitor.conversions()), len(street.hits())) == (1, 1)
+    assert (len(await visitor.sends()), len(street.hits())) == (1, 1)
 
 
 async def test_a_page_without_an_order_id_is_known_again_when_it_is_reloaded(visitor, street):
@@ -193,7 +193,7 @@ async def test_a_page_without_an_order_id_is_known_again_when_it_is_reloaded(vis
     await visitor.page.reload()
     await visitor.settles()
 
-    assert (len(visitor.conversions()), len(street.hits())) == (1, 1)
+    assert (len(await visitor.sends()), len(street.hits())) == (1, 1)
 
 
 BASKETS = ["null", "[null, {id: 'SKU-1'}]", "{id: 'SKU-1'}", "'SKU-1'", "7"]
@@ -250,7 +250,8 @@ async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street
     for call in calls:
         await visitor.does(call)
         await visitor.settles()
-    found = [one.get("email_sha256") or one.get("phone_sha256") for one in visitor.conversions()]
+    sent = await visitor.sends(len(PERSONS))
+    found = [one.get("email_sha256") or one.get("phone_sha256") for one in sent]
 
     read = {
         "email": lambda text: email_digest(text, path=""),
@@ -294,7 +295,8 @@ async def test_no_person_leaves_the_browser_as_they_are_written(visitor, street)
     await visitor.goes_to("/thanks?to=shopper%40example.com&mail=shopper@example.com&size=2")
     await visitor.does(bought("order-10"))
     await until(lambda: street.counted("order-10") == ONCE)
+    [conversion] = await visitor.sends()
     said = str(visitor.beacons()).lower()
 
     assert [text for text in (*SHOPPER, "7946") if text in said] == []
-    assert (await visitor.sends())[0]["url"].endswith("/thanks?to=&mail=&size=2")
+    assert conversion["url"].endswith("/thanks?to=&mail=&size=2")

@@ -82,9 +82,9 @@ async def test_a_page_that_names_no_consent_waits_for_it(visitor, street):
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-p2"))
-    await visitor.page.wait_for_timeout(200)
+    await visitor.idles()
 
-    assert visitor.beacons() == []
+    assert (visitor.beacons(), await visitor.kept()) == ([], [])
 
 
 async def test_without_javascript_the_image_tells_the_gateway(browser, street):
@@ -207,7 +207,7 @@ async def test_the_script_loaded_twice_is_one_script(visitor, street):
     await visitor.does(bought("order-p7"))
     await visitor.settles()
 
-    assert len(visitor.conversions()) == 1
+    assert len(await visitor.sends()) == 1
 
 
 async def test_what_a_page_asks_for_at_run_time_holds(visitor, street):

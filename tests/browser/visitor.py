@@ -94,6 +94,15 @@ class Visitor:
         """Wait until the gateway has answered all that it was told."""
         await self.page.wait_for_function("() => localStorage['twite.click']")
         await self.page.wait_for_load_state("networkidle")
+        await until(lambda: any("click" in said for said in self.beacons()))
+
+    async def idles(self) -> None:
+        """Wait until the script runs, and has had all the time it wants, twice."""
+        await self.page.wait_for_function("() => window.twite && twite.runs")
+        await self.does(
+            "new Promise((done) => requestIdleCallback(() => requestIdleCallback(done,"
+            " {timeout: 2000}), {timeout: 2000}))"
+        )
 
     async def waits_for_a_failure(self) -> None:
         """Wait until something could not be sent, and its answer will not come any more."""

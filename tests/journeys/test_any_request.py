@@ -128,8 +128,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def is_clear(body: bytes) -> bool:
-    """Whether it says what is wrong, in the shape of our errors or of X's."""
-    faults = json.loads(body)["errors"]
+    """Whether it says what is wrong: in the shape of errors, ours or X's, or of a receipt."""
+    said = json.loads(body)
+    faults = said.get("errors") or [
+        one for rejected in said["rejected"] for one in rejected["errors"]
+    ]
     return bool(faults) and all(fault["code"] and fault["message"] for fault in faults)
 
 
