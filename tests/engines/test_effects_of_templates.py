@@ -83,6 +83,35 @@ def test_a_cookie_with_its_options_in_any_case(options, expected):
     assert effects(f"require('setCookie')('c', 'a b'{options});") == (expected,)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "{method: 'GET\\r\\nX: y'}",
+        "{method: 'A B'}",
+        "{headers: {'a b': 'c'}}",
+        "{headers: {'': 'c'}}",
+        "{headers: {a: 'b\\r\\nc: d'}}",
+        "{headers: {a: '\\u0000'}}",
+    ],
+)
+def test_a_request_that_http_cannot_say_fails_and_is_not_asked_for(options):
+    code = f"require('sendHttpRequest')('https://a.example/', data.gtmOnFailure, {options});"
+
+    turn = ran(code)
+
+    assert (turn.effects, turn.outcome) == ((), Outcome.FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("1e300", 10**12), ("-1", 0), ("0 / 0", 0), ("1 / 0", 10**12), ("'5.7'", 5), ("{}", 0)],
+)
+def test_a_timeout_is_a_whole_number_of_milliseconds(given, kept):
+    [request] = effects(f"require('sendHttpGet')('https://a.example/', {{timeout: {given}}});")
+
+    assert request == Request(id=1, url="https://a.example/", method="GET", timeout=kept)
+
+
 def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_response():
     code = """
     const pixel = require('sendPixelFromBrowser');

@@ -118,6 +118,18 @@ def test_a_context_does_not_grow_with_its_runs():
     assert runs(2_000) < first * 1.3
 
 
+def test_a_context_that_runs_leave_things_in_is_made_anew_before_it_is_full():
+    engine = QuickJsEngine(
+        template("const rest = 'x'.repeat(1e3) + data.n; (async () => { await 1; return rest; })();"),
+        limits=Limits(memory=4 * 1024 * 1024),
+    )
+
+    turns = [engine.start(call(fields={"n": n})) for n in range(5_000)]
+
+    assert {turn.error for turn in turns} == {None}
+    assert engine.contexts > 1
+
+
 def test_a_context_runs_in_its_own_thread_alone():
     engine = QuickJsEngine(template(""))
     caught: list[Exception] = []

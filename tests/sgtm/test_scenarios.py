@@ -93,6 +93,7 @@ def test_a_failure_inside_the_template_names_both_lines():
         ("assertThat('a').isAnyOf('b', 'c');", 'expected "a" isAnyOf "b", "c"'),
         ("assertThat(5).hasLength(5);", "expected 5 hasLength 5"),
         ("assertThat(0 / 0).isNull();", "expected NaN isNull"),
+        ("fail('half \\ud800');", "half \ufffd"),
         ("assertThat(undefined).contains(1);", "expected undefined contains 1"),
         (
             "runCode({});",

@@ -4,6 +4,9 @@ const COOKIE_KEYS = {
   domain: 'domain', expires: 'expires', fallbackdomain: 'fallback_domain', httponly: 'http_only',
   'max-age': 'max_age', path: 'path', secure: 'secure', samesite: 'same_site',
 };
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/; // RFC 9110, 5.6.2
+const LINES = /[\0\r\n]/;
+const MOST_WHOLE = 1e12;
 const authorizations = new WeakMap(); // an object of getGoogleAuth → its scopes
 
 function push(effect) {
@@ -20,6 +23,11 @@ function ask(effect, settle) {
   effect.id = current.nextId++;
   push(effect);
   current.pending.set(effect.id, settle);
+}
+
+// A whole number as effects hold them, 0 for what is none.
+function whole(value) {
+  return Math.max(-MOST_WHOLE, Math.min(makeInteger(value) || 0, MOST_WHOLE));
 }
 
 function debugging() {
@@ -57,14 +65,22 @@ function sendHttp(address, callback, options, body) {
   }
   need(fits(granted.urls, href), 'send_http', href.split(/[?#]/)[0]);
   const effect = { effect: 'request', url: href, method: makeString(given.method || 'GET').toUpperCase() };
+  let fit = regexTest(TOKEN, effect.method);
   const headers = {};
   for (const name of Object.keys(given.headers || {})) {
     const value = given.headers[name];
-    if (value !== undefined && value !== null) headers[name] = makeString(value);
+    if (value === undefined || value === null) continue;
+    headers[name] = makeString(value);
+    fit = fit && regexTest(TOKEN, name) && !regexTest(LINES, headers[name]);
+  }
+  if (!fit) {
+    // What HTTP cannot say, or would say as something else.
+    current.later.push(() => settle({ reason: 'failed' }));
+    return promise;
   }
   effect.headers = headers;
   if (body !== undefined && body !== null) effect.body = makeString(body);
-  if (given.timeout !== undefined) effect.timeout = Math.max(0, makeInteger(given.timeout)) || 0;
+  if (given.timeout !== undefined) effect.timeout = Math.max(0, whole(given.timeout));
   if (given.authorization) effect.authorization = authorizations.get(given.authorization) || [];
   ask(effect, settle);
   return promise;
@@ -78,7 +94,7 @@ function cookieOptions(options) {
     if (!name || given[key] === undefined || given[key] === null) continue;
     const value = given[key];
     if (name === 'http_only' || name === 'secure') cookie[name] = !!value;
-    else if (name === 'max_age') cookie[name] = makeInteger(value) || 0;
+    else if (name === 'max_age') cookie[name] = whole(value);
     else cookie[name] = makeString(value);
   }
   return cookie;
@@ -113,7 +129,7 @@ const outgoingApis = {
   },
   setResponseStatus(code) {
     need(granted.response.indexOf('status') >= 0, 'access_response', 'status');
-    push({ effect: 'status', code: makeInteger(code) || 0 });
+    push({ effect: 'status', code: whole(code) });
   },
   setResponseBody(body, encoding) {
     need(granted.response.indexOf('body') >= 0, 'access_response', 'body');

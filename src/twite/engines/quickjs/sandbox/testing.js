@@ -29,7 +29,7 @@ function scenario(text) {
   const logs = run.effects.filter((one) => one.effect === 'log').map((one) => one.text);
   const failures = bench.failures;
   bench = current = null;
-  return JSON.stringify({ failures, logs });
+  return wellFormed(JSON.stringify({ failures, logs }));
 }
 
 // Until nothing is left to happen, promises that run out included.

@@ -187,10 +187,16 @@ function toldOf(run, wake) {
   if (run.line) turn.line = run.line;
   if (wake !== null && !run.error) turn.wake_at = wake;
   if (run.returned !== undefined) tellReturned(run, turn);
-  const text = JSON.stringify(turn);
+  const text = wellFormed(JSON.stringify(turn));
   if (text.length <= limits.output) return text;
   runs.delete(run.id);
   return JSON.stringify({ run: run.id, spent: true, error: 'more than ' + limits.output + ' characters of effects' });
+}
+
+// Half of a character, which JSON writes as an escape, is nothing that others could read.
+function wellFormed(text) {
+  if (text.indexOf('\\ud') < 0) return text;
+  return text.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (escape, half) => (half ? '\\ufffd' : escape));
 }
 
 function tellReturned(run, turn) {

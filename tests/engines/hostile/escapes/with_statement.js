@@ -1,0 +1,2 @@
+with (data) { gtmOnSuccess(); }
+return true;
