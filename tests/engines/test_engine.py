@@ -120,7 +120,9 @@ def test_a_context_does_not_grow_with_its_runs():
 
 def test_a_context_that_runs_leave_things_in_is_made_anew_before_it_is_full():
     engine = QuickJsEngine(
-        template("const rest = 'x'.repeat(1e3) + data.n; (async () => { await 1; return rest; })();"),
+        template(
+            "const rest = 'x'.repeat(1e3) + data.n; (async () => { await 1; return rest; })();"
+        ),
         limits=Limits(memory=4 * 1024 * 1024),
     )
 

@@ -44,6 +44,19 @@ def test_together_they_use_every_api_and_every_kind_of_template():
     assert {template.kind for template in TEMPLATES.values()} == set(Kind)
 
 
+def test_together_they_use_both_forms_of_a_request_and_both_styles_of_code():
+    code = "\n".join(template.code.text for template in TEMPLATES.values())
+
+    promised = re.search(r"sendHttp(?:Request|Get)\([^;]*\)\s*\.then\(", code)
+    called_back = re.search(
+        r"sendHttp(?:Request|Get)\(\s*[^,;]+,\s*(?:function|\([^)]*\) =>)", code
+    )
+    assert promised
+    assert called_back
+    assert re.search(r"^var \w+ = .*\bfunction\b|^function \w+\(", code, re.MULTILINE)
+    assert re.search(r"\([^)]*\) => ", code)
+
+
 def test_together_they_declare_every_permission():
     declared = {one.permission for template in TEMPLATES.values() for one in template.grants}
 
