@@ -1,0 +1,197 @@
+"""Signing in over HTTP: closed until there is an admin, and what the browser is given."""
+
+import pyotp
+import pytest
+from console_stage import PASSWORD, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_without_anybody_the_console_is_closed_and_says_what_to_do(tmp_path):
+    house = House(tmp_path)
+    await house.start(people={})
+    try:
+        visitor = house.somebody()
+        answers = [
+            await visitor.get(path)
+            for path in ("/console", "/console/sign-in", "/console/users", "/console/audit")
+        ]
+    finally:
+        await house.stop()
+
+    assert {answer.status for answer in answers} == {403}
+    assert all("twite user add NAME --role admin" in answer.text for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("ada", "wrong but long enough"),
+        ("nobody", PASSWORD),
+        ("admin", "admin"),
+        ("twite", "twite"),
+    ],
+)
+async def test_a_wrong_password_and_a_wrong_name_are_answered_with_one_sentence(
+    house, name, password
+):
+    answer = await house.somebody().sign_in(name, password)
+
+    assert answer.status == 403
+    assert "Name, password or code are not right. None of the three says more" in answer.text
+    assert "twite" not in answer.cookies
+
+
+async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(house):
+    visitor = house.somebody()
+    await visitor.get("/console/sign-in")
+    visitor.cookies["twite"] = "a" * 43
+
+    answer = await visitor.post(
+        "/console/sign-in", {"name": "olga", "password": PASSWORD, "next": "/console/pixels"}
+    )
+
+    morsel = answer.cookies["twite"]
+    assert (answer.status, answer.location) == (303, "/console/pixels")
+    assert (len(morsel.value), morsel["httponly"], morsel["samesite"]) == (43, True, "lax")
+    assert morsel.value != "a" * 43
+    assert morsel["max-age"] == morsel["expires"] == ""
+
+
+async def test_signing_in_again_ends_the_session_that_was_there(house):
+    visitor = await house.signed_in("olga")
+    before = visitor.cookies["twite"]
+    await visitor.post("/console/sign-in", {"name": "olga", "password": PASSWORD})
+    other = house.somebody()
+    other.cookies["twite"] = before
+
+    assert visitor.cookies["twite"] != before
+    assert (await other.get("/console/account")).status == 303
+
+
+async def test_signing_out_ends_the_session_on_the_server(house):
+    visitor = await house.signed_in("olga")
+    token = visitor.cookies["twite"]
+
+    answer = await visitor.post("/console/sign-out")
+
+    visitor.cookies["twite"] = token
+    assert answer.headers["clear-site-data"] == '"cache", "storage"'
+    assert (await visitor.get("/console/account")).status == 303
+
+
+async def test_another_password_ends_the_other_sessions_and_renews_this_one(house):
+    here, elsewhere = await house.signed_in("vic"), await house.signed_in("vic")
+    before = here.cookies["twite"]
+    new = "another sentence of his own"
+
+    answer = await here.post(
+        "/console/account/password", {"password": PASSWORD, "new": new, "again": new}
+    )
+
+    assert answer.status == 303
+    assert here.cookies["twite"] != before
+    assert (await here.get("/console/account")).status == 200
+    assert (await elsewhere.get("/console/account")).status == 303
+    await here.post(
+        "/console/account/password", {"password": new, "new": PASSWORD, "again": PASSWORD}
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": "wrong", "new": "another sentence of his own"},
+        {"password": PASSWORD, "new": "short"},
+        {"password": PASSWORD, "new": "password123456"},
+        {"password": PASSWORD, "new": "another sentence of his own", "again": "something else"},
+    ],
+)
+async def test_a_password_is_not_changed_without_the_present_one_or_for_a_weak_one(house, fields):
+    visitor = await house.signed_in("vic")
+
+    await visitor.post("/console/account/password", {"again": fields["new"], **fields})
+
+    said = (await visitor.get("/console/account")).text
+    assert 'class="said bad"' in said
+    assert (await house.somebody().sign_in("vic")).status == 303
+
+
+async def test_a_user_sets_up_codes_and_needs_one_from_then_on(house):
+    visitor = await house.signed_in("client")
+    page = (await visitor.get("/console/account/codes")).text
+    secret = page.split("<code>")[1].split("</code>")[0].replace(" ", "")
+
+    recovery = await visitor.post(
+        "/console/account/codes", {"code": pyotp.TOTP(secret).now(), "password": PASSWORD}
+    )
+
+    codes = recovery.text.split('<pre id="recovery" tabindex="0">')[1].split("</pre>")[0].split()
+    assert len(codes) == 10
+    assert (await house.somebody().sign_in("client")).status == 403
+    assert (await house.somebody().sign_in("client", code=codes[0])).status == 303
+    await visitor.post("/console/account/codes/off", {"password": PASSWORD})
+    assert (await house.somebody().sign_in("client")).status == 303
+
+
+async def test_too_many_tries_are_told_how_long_to_wait(house):
+    visitor = house.somebody()
+    for _ in range(6):
+        answer = await visitor.sign_in("nobody-at-all", "a wrong sentence here")
+
+    assert answer.status == 429
+    assert "Too many tries. Wait 1 s." in answer.text
+
+
+async def test_a_change_of_users_needs_the_admins_own_password(house):
+    ada = await house.signed_in("ada")
+    fields = {"name": "eve", "role": "admin", "sees": "all", "new": "a sentence of eve's own"}
+
+    await ada.post("/console/users", {**fields, "own": "wrong"})
+    refused = (await ada.get("/console/users")).text
+    await ada.post("/console/users", {**fields, "own": PASSWORD})
+    made = (await ada.get("/console/users")).text
+    await ada.post("/console/users/eve/remove", {"own": PASSWORD})
+
+    assert "Your own password is not right" in refused
+    assert "eve may sign in." in made
+    assert (await house.somebody().sign_in("eve", "a sentence of eve's own")).status == 403
+
+
+async def test_a_key_is_shown_once(house):
+    ada = await house.signed_in("ada")
+
+    made = await ada.post(
+        "/console/keys",
+        [("name", "reports"), ("scope", "lives"), ("sees", "all"), ("own", PASSWORD)],
+    )
+
+    text = made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
+    listed = (await ada.get("/console/keys")).text
+    assert text.startswith("twk_")
+    assert text not in listed
+    assert text[:14] in listed
+
+
+async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(house):
+    stranger = house.somebody()
+    order = b'{"do": "end_all", "name": "ada"}'
+
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
+        answer = await stranger.ask(
+            "POST", "/console/-/people", body=order, headers={"Origin": stranger.url} | headers
+        )
+        assert answer.status in {401, 403, 404}
+
+
+async def test_what_somebody_does_not_see_is_not_there_for_them(house):
+    client = await house.signed_in("client")
+
+    listed = (await client.get("/console/pixels")).text
+    hidden = await client.get("/console/pixels/o8z6j")
+    unknown = await client.get("/console/pixels/nothing")
+
+    assert "o6dkt" in listed
+    assert "o8z6j" not in listed
+    assert "another-source-key" not in listed
+    assert (hidden.status, hidden.text) == (unknown.status, unknown.text)
