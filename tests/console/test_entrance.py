@@ -66,7 +66,7 @@ async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remember
     assert (morsel["secure"], morsel["httponly"], morsel["path"]) == (True, True, "/")
     assert morsel["samesite"] == "lax"
     assert morsel["domain"] == ""
-    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    assert answer.headers["strict-transport-security"] == ("max-age=31536000; includeSubDomains")
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def console(settings: Settings, behind: Behind) -> Console:
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),
         KeysPage(staff=staff, confirming=confirming, pixels=pixels),
         AuditPage(trail=store.people),
-        AccountPage(staff=staff, sessions=store.people, doorkeeper=doorkeeper),
+        AccountPage(
+            staff=staff, sessions=store.people, doorkeeper=doorkeeper, confirming=confirming
+        ),
         CodesPage(
             second_factor=None
             if strongroom is None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from twite.console.confirming import Confirming
 from twite.console.page import Route, Visit
 from twite.domain.errors import Unfit
 from twite.gateway.doorkeeper import Doorkeeper
@@ -16,7 +17,15 @@ _PATH = "/console/account"
 class AccountPage:
     """One's own account. Nothing of it is about anybody else."""
 
-    def __init__(self, *, staff: Staff, sessions: Sessions, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self,
+        *,
+        staff: Staff,
+        sessions: Sessions,
+        doorkeeper: Doorkeeper,
+        confirming: Confirming,
+    ) -> None:
+        self._confirming = confirming
         self._staff = staff
         self._sessions = sessions
         self._doorkeeper = doorkeeper
@@ -58,5 +67,8 @@ class AccountPage:
         return await visit.renewed(self._doorkeeper, _PATH, said="The password was changed.")
 
     async def _leave_elsewhere(self, visit: Visit) -> Response:
+        if not await self._confirming.knows(visit):
+            said = "The password is not right, or was wrong too often. Nothing was ended."
+            return visit.back_to(_PATH, said=said, bad=True)
         ended = await self._doorkeeper.leave_everywhere(visit.within)
         return visit.back_to(_PATH, said=f"{ended} other sessions were ended.")

@@ -59,7 +59,7 @@ HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_HSTS: Final = "max-age=31536000"
+_HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
 class Sentence(msgspec.Struct, frozen=True):
@@ -170,6 +170,15 @@ class Console:
         token = held or fresh_token()
         form = await self._form(request, name, token) if route.method == "POST" else Form("")
         if found is not None and route.role is not None and not found.viewer.may(route.role):
+            await self._trail.note(
+                Deed(
+                    at=self._clock.now(),
+                    who=found.viewer.name,
+                    what="refused",
+                    subject=f"{route.method} {request.url.path}",
+                    detail=f"takes {route.role}",
+                )
+            )
             raise Closed(
                 403,
                 "Not yours to see",
