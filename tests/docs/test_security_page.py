@@ -1,0 +1,45 @@
+"""What the page on security promises has a test that there is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from twite.assembly.settings import Console
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.codes import PERIOD, RECOVERY_CODES
+from twite.gateway.staff import LONGEST, SHORTEST
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/security.md").read_text()
+ROWS = re.findall(
+    r"^\| ([\d., ]+) \| ([^|]+) \| ([^|]+) \| `(tests/[\w/]+\.py)::(test_\w+)` \|$",
+    PAGE,
+    re.MULTILINE,
+)
+
+
+def test_every_requirement_of_the_table_names_a_test():
+    table = PAGE.split("| ASVS | asks for | how | test |\n|---|---|---|---|\n")[1].split("\n\n")[0]
+
+    assert len(ROWS) == len(table.splitlines()) > 40
+
+
+@pytest.mark.parametrize(("numbers", "file", "name"), [(row[0], row[3], row[4]) for row in ROWS])
+def test_the_test_of_a_requirement_exists(numbers, file, name):
+    tree = ast.parse((ROOT / file).read_text())
+
+    there = {
+        one.name
+        for one in ast.walk(tree)
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert name in there
+
+
+def test_the_figures_of_the_page_are_those_of_the_code():
+    assert f"{SHORTEST} to {LONGEST:,} characters" in PAGE
+    assert (Console().idle, Console().session) == (30 * MINUTE, 12 * HOUR)
+    assert (PERIOD, RECOVERY_CODES) == (30, 10)
