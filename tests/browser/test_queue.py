@@ -98,27 +98,38 @@ async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, pa
     await until(lambda: page.counted("order-closed") == BY_API)
 
 
-async def slowly(route):
-    await asyncio.sleep(0.3)
-    await route.continue_()
+class SlowLine:
+    """Takes its time with each message; knows how many were on it at once."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.most = 0
+
+    async def carry(self, route):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.3)
+        self.now -= 1
+        await route.continue_()
 
 
-async def test_two_tabs_send_one_conversion_once(visitor, page):
+async def test_of_two_tabs_one_sends_at_a_time_and_x_counts_once(visitor, page):
+    line = SlowLine()
     await visitor.goes_to("/")
     other = await visitor.other_tab()
     await other.goto(page.shop.origin + "/thanks")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-tabs"))
     await visitor.waits_for_a_failure()
-    visitor.requests.clear()
-    await visitor.context.route("**/t?*", slowly)
+    await visitor.context.route("**/t?*", line.carry)
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-tabs") == BY_API)
     await visitor.settles()
     # Whoever still waits for its turn has it now.
     await other.evaluate("navigator.locks.request('twite', () => {})")
 
-    assert len(await visitor.sends()) == 1
+    # The other may not know yet, on a busy machine, what has left the queue: a duplicate, then.
+    assert (line.most, page.counted("order-tabs")) == (1, BY_API)
 
 
 async def test_one_thank_you_page_in_two_tabs_sells_once(visitor, page):

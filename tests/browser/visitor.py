@@ -1,6 +1,7 @@
 """Somebody with a browser: where they go, and what leaves their browser."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,9 @@ class Visitor:
         try:
             yield cls(context, await context.new_page(), street)
         finally:
-            await context.close()
+            # A browser under load may never answer; its own end takes the context along.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(context.close(), 30)
 
     @classmethod
     @asynccontextmanager
