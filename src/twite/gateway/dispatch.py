@@ -1,7 +1,8 @@
 """Dispatch: one lane a pixel, which claims batches and lets them fly, whatever other lanes do."""
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -10,7 +11,6 @@ from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.breaker import Breaker
-from twite.gateway.flight import Flight
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.ports import Claim, Clock, Closure, Depot
 from twite.gateway.quota import Quota
@@ -35,15 +35,38 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     lease: int = 3 * MINUTE
 
 
+class Flies(Protocol):
+    """What takes a lane's batches to their end: to X, or through a tag's template."""
+
+    stopping: bool
+    most: int
+
+    def use(self, destination: Destination) -> None:
+        """Send with other credentials of the same pixel from now on."""
+        ...
+
+    def limits(self) -> Mapping[str, int]:
+        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        ...
+
+    async def take(self, batch: Batch) -> None:
+        """Send a batch and settle every delivery of it."""
+        ...
+
+    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+        """Let others send what has not left."""
+        ...
+
+
 class Lane:
-    """Sends one pixel's deliveries."""
+    """Sends one pixel's deliveries, or one tag's."""
 
     def __init__(
         self,
         *,
         pixel: str,
         outbox: Depot,
-        flight: Flight,
+        flight: Flies,
         quota: Quota,
         breaker: Breaker,
         clock: Clock,

@@ -13,10 +13,12 @@ from twite.gateway.post import Post
 from twite.gateway.quota import Quota
 from twite.gateway.steady import SteadyClock
 from twite.gateway.sweep import Sweep
+from twite.gateway.tags.lanes import TagLanes
+from twite.gateway.tags.rule import Rule
 
 
 class Run:
-    """Lanes for all pixels, and the sweep."""
+    """Lanes for all pixels and tags, and the sweep."""
 
     def __init__(
         self,
@@ -28,7 +30,9 @@ class Run:
         chance: Chance,
         observer: Observer,
         pace: Pace,
+        tags: TagLanes | None = None,
     ) -> None:
+        self._tags = tags
         self._destinations = tuple(destinations)
         self._outbox = outbox
         self._post = post
@@ -40,7 +44,7 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         # The leases of what flies here: nothing but its end ends them.
-        self._holding: set[int] = set()
+        self._holding: set[int] = set() if tags is None else tags.holding
         self._sweep = Sweep(
             outbox=outbox,
             clock=clock,
@@ -48,7 +52,10 @@ class Run:
             wake_all=self.wake_all,
             lease=pace.lease,
             holding=self._holding,
-            cautious=frozenset(one.pixel for one in self._destinations if one.is_cautious),
+            cautious=frozenset(
+                [one.pixel for one in self._destinations if one.is_cautious]
+                + [one.pixel for one in self._rules() if one.is_cautious]
+            ),
         )
 
     def wake(self, pixel: str) -> None:
@@ -112,6 +119,12 @@ class Run:
             self._lanes[destination.pixel] = self._lane(
                 destination, quotas[destination.meter], pauses.get(destination.pixel)
             )
+        if self._tags is not None:
+            past = await self._outbox.spent(since=self._clock.now() - RATE_WINDOW)
+            for rule in self._tags.rules:
+                self._lanes[rule.pixel] = self._tags.lane(
+                    rule, past=past.get(rule.pixel, ()), pause=pauses.get(rule.pixel)
+                )
         for lane in self._lanes.values():
             self._tasks.add(asyncio.create_task(lane.run()))
         self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
@@ -132,6 +145,9 @@ class Run:
         if flying:
             await asyncio.wait(flying)
         return not flying
+
+    def _rules(self) -> tuple[Rule, ...]:
+        return () if self._tags is None else self._tags.rules
 
     async def _quotas(self, last: int) -> Mapping[str, Quota]:
         """One quota for each account, filled with what was sent before this start.

@@ -1,0 +1,383 @@
+"""An errand: one delivery of a tag, from the first turn of its template to the last.
+
+    plan ─▶ setup ─▶ tag ─▶ teardown ─▶ what waits for the end of the event
+             each: start ─▶ effects ─▶ checked, performed ─▶ answers ─▶ resume ─▶ …
+
+The clock of a run begins when the event came, and its chance is that of the delivery: a run that is
+repeated says the same again, so that the other side can drop the twin.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.gateway.notices import Observer, TagSaid
+from twite.gateway.ports import Answer as HttpAnswer
+from twite.gateway.ports import Clock, NoAnswer
+from twite.gateway.tags.crew import Crew, Engines, Worker
+from twite.gateway.tags.letter import Letter
+from twite.gateway.tags.mask import Mask
+from twite.gateway.tags.ran import TOO_LONG, Ran, Tried
+from twite.gateway.tags.rule import Company, Rule
+from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.to_x import ToX
+from twite.gateway.tags.web import Asked, Web
+from twite.sgtm.allowed import lacking
+from twite.sgtm.container.parts import ALL_EVENTS
+from twite.sgtm.container.plan import Fired, plan
+from twite.sgtm.container.values import Occasion
+from twite.sgtm.effects import (
+    AfterEvent,
+    AnyEffect,
+    Forget,
+    Keep,
+    Log,
+    Message,
+    Request,
+    RunContainer,
+    Service,
+)
+from twite.sgtm.sandbox import Answer, Call, Container, Outcome, Turn
+from twite.sgtm.template import Template, TemplateUnusable
+from twite.sgtm.tree import Tree
+
+T = TypeVar("T")
+MOST_REQUESTS: Final = 100  # of one delivery
+AT_ONCE: Final = 6
+_MOST_LINES: Final = 20
+_LONGEST_LINE: Final = 300
+_LONGEST_WORDS: Final = 1_500
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What all errands share."""
+
+    crew: Crew
+    web: Web
+    to_x: ToX
+    storage: Storage
+    clock: Clock
+    observer: Observer
+
+
+class _Run:
+    """One template's run. `after` are the ids that wait for the end of the event."""
+
+    def __init__(self, fired: Fired) -> None:
+        self.fired = fired
+        self.id = 0
+        self.tasks: set[asyncio.Task[Answer]] = set()
+        self.after: list[int] = []
+        self.outcome = Outcome.SILENT
+        self.error: str | None = None
+        self.wake_at: int | None = None
+        self.listening: tuple[str, ...] = ()
+
+    @property
+    def template(self) -> Template:
+        return self.fired.template
+
+    @property
+    def is_over(self) -> bool:
+        return self.error is not None or not (self.tasks or self.wake_at is not None)
+
+
+class Errand:
+    """`seed` is the chance of the delivery. To be run once."""
+
+    def __init__(
+        self, tools: Tools, *, company: Company, rule: Rule, letter: Letter, seed: int
+    ) -> None:
+        self._tools = tools
+        self._company = company
+        self._rule = rule
+        self._letter = letter
+        self._seed = seed
+        self._worker: Worker = tools.crew.idlest()
+        self._began = tools.clock.elapsed()
+        self._runs: list[_Run] = []
+        self._tried: list[Tried] = []
+        self._under_way = 0
+        self._asked = 0
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._lines = 0
+        self._unheard: set[str] = set()
+        self._mask = Mask((one.reveal() for one in rule.secrets), letter.event)
+
+    @property
+    def left(self) -> bool:
+        """Whether anything has gone out, or may have."""
+        return self._under_way > 0 or any(one.left for one in self._tried)
+
+    async def run(self) -> Ran:
+        """Do it all, within the tag's time. Raises nothing but CancelledError."""
+        outcome = Outcome.SILENT
+        error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rule.timeout / 1_000):
+                    planned = await self._do(self._plan)
+                    if isinstance(planned, str):
+                        return Ran(barred=planned)
+                    outcome, error = await self._run(planned)
+        except TemplateUnusable as unusable:
+            return Ran(barred=f"the template cannot be run: {unusable}")
+        finally:
+            # What is cut off here counts among what was tried.
+            await self._forget()
+        return Ran(outcome=outcome, error=error, tried=tuple(self._tried))
+
+    async def _run(self, planned: Fired) -> tuple[Outcome, str | None]:
+        outcome, error = await self._with_beside(planned)
+        for run in self._runs:
+            # What asked to be told when all tags have run.
+            self._tell_the_end(run, planned, outcome)
+        while any(not run.is_over for run in self._runs):
+            await self._step()
+        # What was asked for before something was thrown stands.
+        await asyncio.gather(*(task for run in self._runs for task in run.tasks))
+        return outcome, error
+
+    def _plan(self, engines: Engines) -> Fired | str:
+        """Fill in the fields of the tag, as the settings have it now."""
+        container = self._company.container
+        tags = tuple(
+            msgspec.structs.replace(tag, triggers=(ALL_EVENTS,), unless=())
+            if tag.name == self._rule.name
+            else msgspec.structs.replace(tag, triggers=())
+            for tag in container.tags
+        )
+        occasion = Occasion(
+            event=self._letter.event,
+            now=self._letter.at,
+            request=self._letter.request,
+            client=self._letter.client,
+            consent=self._letter.granted,
+        )
+        only = msgspec.structs.replace(container, tags=tags)
+        planned = plan(only, occasion, variables=engines)
+        if planned.fired:
+            return planned.fired[0]
+        why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
+        return f"the tag does not run: {why}"
+
+    async def _with_beside(self, fired: Fired) -> tuple[Outcome, str | None]:
+        if fired.setup is not None:
+            outcome, error = await self._with_beside(fired.setup)
+            needed = fired.tag.setup is not None and fired.tag.setup.needed
+            if needed and (outcome is not Outcome.SUCCESS or error is not None):
+                why = error or f"the setup tag {fired.setup.tag.name!r} did not succeed"
+                return Outcome.FAILURE, why
+        outcome, error = await self._one(fired)
+        if fired.teardown is not None:
+            needed = fired.tag.teardown is not None and fired.tag.teardown.needed
+            if not needed or (outcome is Outcome.SUCCESS and error is None):
+                await self._with_beside(fired.teardown)
+        return outcome, error
+
+    async def _one(self, fired: Fired) -> tuple[Outcome, str | None]:
+        """Run one template until it waits for nothing but the end of the event."""
+        run = _Run(fired)
+        self._runs.append(run)
+        container = self._company.container
+        call = Call(
+            fields=fired.fields,
+            now=self._now(),
+            seed=self._seed,
+            event=fired.event,
+            request=self._letter.request,
+            container=Container(container_id=container.public_id, version=container.version),
+            client=self._letter.client,
+            storage=self._tools.storage.of(fired.template),
+            listened=tuple({kind for one in self._runs for kind in one.listening}),
+        )
+        turn = await self._do(lambda engines: engines.of(fired.template).start(call))
+        await self._follow(run, turn)
+        while not run.is_over:
+            await self._step()
+        return run.outcome, run.error
+
+    async def _step(self) -> None:
+        """Wait for an answer to any run, or for time to pass, and go on with that run."""
+        tasks = {task for run in self._runs if run.error is None for task in run.tasks}
+        moments = [run.wake_at for run in self._runs if run.wake_at is not None and not run.error]
+        wait = max(0, min(moments) - self._now()) / 1_000 if moments else None
+        if not tasks:
+            await asyncio.sleep(wait or 0)
+        else:
+            await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        for run in list(self._runs):
+            done = [task for task in run.tasks if task.done()]
+            is_due = run.wake_at is not None and run.wake_at <= self._now()
+            if run.error is None and (done or is_due):
+                run.tasks.difference_update(done)
+                await self._resume(run, tuple(task.result() for task in done))
+
+    async def _resume(self, run: _Run, answers: tuple[Answer, ...]) -> None:
+        now = self._now()
+        turn = await self._do(
+            lambda engines: engines.of(run.template).resume(run.id, answers, now=now)
+        )
+        await self._follow(run, turn)
+
+    async def _follow(self, run: _Run, turn: Turn) -> None:
+        """Take note of a turn, and perform what it asks for."""
+        run.id = turn.run or run.id
+        run.wake_at, run.listening = turn.wake_at, turn.listening
+        if turn.outcome is not Outcome.SILENT:
+            run.outcome = turn.outcome
+        policy = self._tools.crew.policy(run.template)
+        for effect in turn.effects:
+            lacked = lacking(effect, policy)
+            if lacked is not None:
+                run.error = f"it asked for what {lacked} does not allow"
+                return
+            await self._perform(effect, run)
+        if turn.error is not None:
+            place = "" if turn.line is None else f" (line {turn.line})"
+            run.error = self._mask.over(f"{turn.error}{place}", most=_LONGEST_LINE)
+
+    async def _perform(self, effect: AnyEffect, run: _Run) -> None:
+        match effect:
+            case Request():
+                self._asked += 1
+                if self._asked > MOST_REQUESTS:
+                    run.error = f"it made more than {MOST_REQUESTS} requests"
+                    return
+                run.tasks.add(asyncio.create_task(self._request(effect)))
+            case Log(text=text, own=own):
+                self._say(text, own=own)
+            case Keep() | Forget():
+                if not self._tools.storage.change(run.template, effect):
+                    self._say("templateDataStorage is full: nothing was kept", own=True)
+            case Message(type=kind, content=content):
+                await self._deliver(kind, content, by=run)
+            case AfterEvent(id=id_):
+                run.after.append(id_)
+            case Service(id=id_, name=name):
+                self._say(f"{name} is not configured here", own=True)
+                reason = f"{name} is not configured"
+                run.tasks.add(asyncio.create_task(_answered(Answer(id=id_, reason=reason))))
+            case RunContainer():
+                self._once("runContainer: a tag cannot run the container")
+            case _:
+                kind = type(effect).__name__
+                self._once(f"{kind}: the visitor has been answered before the tag runs")
+
+    async def _request(self, effect: Request) -> Answer:
+        if effect.authorization is not None:
+            self._say("getGoogleAuth is not configured here", own=True)
+            return Answer(id=effect.id, reason="failed")
+        async with self._slots:
+            self._under_way += 1
+            try:
+                came = await self._sent(effect)
+            finally:
+                self._under_way -= 1
+        return _told(effect.id, came)
+
+    async def _sent(self, effect: Request) -> HttpAnswer | NoAnswer:
+        came: HttpAnswer | NoAnswer | None
+        try:
+            came = await self._tools.to_x.take(effect, source=self._rule.pixel)
+            if came is None:
+                came = await self._tools.web.ask(
+                    Asked(
+                        url=effect.url,
+                        method=effect.method,
+                        headers=effect.headers,
+                        body=(effect.body or "").encode("utf-8", "replace"),
+                        timeout=max(1, min(effect.timeout, self._rule.timeout)),
+                        allow_hosts=self._rule.allow_hosts,
+                    )
+                )
+        except asyncio.CancelledError:
+            self._tried.append(Tried(status=None, words="no answer in time", left=True))
+            raise
+        self._tried.append(self._trial(came))
+        return came
+
+    def _trial(self, came: HttpAnswer | NoAnswer) -> Tried:
+        if isinstance(came, NoAnswer):
+            words = self._mask.over(came.reason, most=_LONGEST_WORDS)
+            return Tried(status=None, words=words, left=came.left)
+        text = came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
+        named = came.headers.get("retry-after", "")
+        return Tried(
+            status=came.status,
+            words=self._mask.over(text, most=_LONGEST_WORDS),
+            left=True,
+            retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
+        )
+
+    async def _deliver(self, kind: str, content: Tree, *, by: _Run) -> None:
+        """Hand a message to the runs of this errand that listen."""
+        for run in self._runs:
+            if run is not by and kind in run.listening and run.error is None:
+                await self._resume(run, (Answer(id=0, type=kind, value=content),))
+
+    def _tell_the_end(self, run: _Run, fired: Fired, outcome: Outcome) -> None:
+        tag: dict[str, Tree] = {
+            "id": fired.tag.name,
+            "status": "success" if outcome is Outcome.SUCCESS else "failure",
+            "executionTime": self._tools.clock.elapsed() - self._began,
+        }
+        for id_ in run.after:
+            told = Answer(id=id_, phase="complete", value={"tags": [tag]})
+            run.tasks.add(asyncio.create_task(_answered(told)))
+        run.after = []
+
+    def _say(self, text: str, *, own: bool) -> None:
+        self._lines += 1
+        if self._lines > _MOST_LINES:
+            return
+        last = self._lines == _MOST_LINES
+        said = "further lines of this run are left out" if last else text
+        line = self._mask.over(said, most=_LONGEST_LINE)
+        self._tools.observer.see(TagSaid(tag=self._rule.pixel, text=line, own=own or last))
+
+    def _once(self, text: str) -> None:
+        if text not in self._unheard:
+            self._unheard.add(text)
+            self._say(f"not performed: {text}", own=True)
+
+    def _now(self) -> int:
+        return self._letter.at + self._tools.clock.elapsed() - self._began
+
+    async def _do(self, act: Callable[[Engines], T]) -> T:
+        return await self._worker.do(self._rule.pixel, act)
+
+    async def _forget(self) -> None:
+        """End what is still under way, and let the engine forget the runs."""
+        tasks = [task for run in self._runs for task in run.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._runs:
+            return
+        ended = [(run.template, run.id) for run in self._runs if run.id]
+
+        def forget(engines: Engines) -> None:
+            for template, run in ended:
+                engines.of(template).end(run)
+
+        await self._do(forget)
+
+
+async def _answered(answer: Answer) -> Answer:
+    return answer
+
+
+def _told(id_: int, came: HttpAnswer | NoAnswer) -> Answer:
+    if isinstance(came, NoAnswer):
+        late = came.reason == "no answer in time"
+        return Answer(id=id_, reason="timed_out" if late else "failed")
+    return Answer(
+        id=id_,
+        status=came.status,
+        headers=dict(came.headers),
+        body=came.body.decode("utf-8", "replace"),
+    )

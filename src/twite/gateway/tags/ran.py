@@ -1,0 +1,137 @@
+"""What a run of a tag came to, and what becomes of its delivery: a pure decision.
+
+| the template | its requests | at least once | at most once |
+|---|---|---|---|
+| gtmOnSuccess | whatever they came to | delivered | delivered |
+| anything else | none left | tried again | tried again |
+| anything else | one without an answer, 408, 425, 429, 5xx | tried again | held |
+| anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
+| anything else | all answered otherwise | tried again MOST_TRIES times, dead | held |
+"""
+
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import ANSWER_LIMIT, Attempt, Fate, Trigger
+from twite.domain.retry import LAST_CEILING, backoff
+from twite.gateway.tags.rule import Repeat, Rule
+from twite.sgtm.sandbox import Outcome
+
+# What a vendor refuses, or a template throws, will hardly pass: so often it is tried.
+MOST_TRIES: Final = 5
+TOO_LONG: Final = "it took longer than"
+# How an error begins that tells of a limit, not of something that was thrown.
+_SPENT: Final = ("the run ", TOO_LONG)
+MAY_COUNT_TWICE: Final = "it may have arrived already, and the tag runs at most once"
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of a run. `words` are what came back, masked; `left` whether any of it went out.
+
+    `retry_after` is in milliseconds, where the answer names it.
+    """
+
+    status: int | None
+    words: str
+    left: bool
+    retry_after: int | None = None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same may be answered otherwise later."""
+        return self.status is None or self.status in _PASSING or self.status >= 500
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was refused for what it is."""
+        return self.status is not None and 400 <= self.status < 500 and not self.may_pass
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended. `error` says what was thrown, or which limit was passed.
+
+    `barred` is why it did not run at all: a person must look.
+    """
+
+    outcome: Outcome = Outcome.SILENT
+    error: str | None = None
+    tried: tuple[Tried, ...] = ()
+    barred: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the template said so, and nothing was thrown."""
+        return self.outcome is Outcome.SUCCESS and self.error is None
+
+    @property
+    def left(self) -> bool:
+        """Whether anything went out."""
+        return any(one.left for one in self.tried)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a request is to blame that may be answered otherwise later."""
+        return any(one.may_pass for one in self.tried)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether a limit was passed: such a run costs far more than others."""
+        return self.error is not None and self.error.startswith(_SPENT)
+
+    @property
+    def reason(self) -> str:
+        """Why it is no success, for a person."""
+        if self.error is not None:
+            return f"the template failed: {self.error}"
+        said = "reported failure" if self.outcome is Outcome.FAILURE else "reported neither"
+        last = next((one for one in reversed(self.tried) if one.status != 200), None)
+        if last is None:
+            return f"the template {said}"
+        answered = "no answer" if last.status is None else f"{last.status}"
+        return f"the template {said} ({answered})"
+
+
+def attempt_of(ran: Ran, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
+    """Return the record of a run."""
+    last = next((one for one in reversed(ran.tried) if one.is_refused or one.may_pass), None)
+    last = last or (ran.tried[-1] if ran.tried else None)
+    words = [] if ran.succeeded else [ran.reason]
+    words += [last.words] if last is not None and last.words else []
+    outcome = "delivered" if ran.succeeded else "rejected" if _is_refused(ran) else "errored"
+    return Attempt(
+        at=at,
+        pixel=pixel,
+        event=event,
+        outcome=outcome,
+        deliveries=(delivery,),
+        status=None if last is None else last.status,
+        answer=": ".join(words)[:ANSWER_LIMIT],
+        ambiguous=outcome == "errored" and ran.left,
+    )
+
+
+def fate_of(ran: Ran, delivery: int, *, rule: Rule, tries: int, now: int, chance: float) -> Fate:
+    """Return what becomes of a delivery that has been tried `tries` times, this one included."""
+    ids = (delivery,)
+    if ran.barred is not None:
+        return Fate(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred)
+    if ran.succeeded:
+        return Fate(trigger=Trigger.DELIVERED, deliveries=ids)
+    if rule.repeat is Repeat.AT_MOST_ONCE and ran.left:
+        if _is_refused(ran):
+            return Fate(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+        reason = f"{MAY_COUNT_TWICE}: {ran.reason}"
+        return Fate(trigger=Trigger.HELD, deliveries=ids, reason=reason)
+    if tries >= MOST_TRIES and not ran.may_pass:
+        return Fate(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+    wait = backoff(attempts=tries, chance=chance)
+    named = max((one.retry_after or 0 for one in ran.tried), default=0)
+    due = now + max(wait, min(named, LAST_CEILING))
+    return Fate(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
+
+
+def _is_refused(ran: Ran) -> bool:
+    """Whether all that went out was answered, and something of it refused."""
+    return ran.error is None and not ran.may_pass and any(one.is_refused for one in ran.tried)

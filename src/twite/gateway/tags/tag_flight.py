@@ -1,0 +1,180 @@
+"""The flight of a tag's batch: its deliveries run side by side, each settled when it is done."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import Batch, Delivery, Fate, Trigger
+from twite.domain.destination import Destination
+from twite.domain.errors import NotOpened, PassingError
+from twite.gateway.breaker import Breaker
+from twite.gateway.notices import Attempted, Observer, Troubled
+from twite.gateway.ports import Chance, Depot
+from twite.gateway.settle import Settling, fault
+from twite.gateway.steady import SteadyClock
+from twite.gateway.tags.errand import Errand, Tools
+from twite.gateway.tags.letter import read
+from twite.gateway.tags.ran import Ran, attempt_of, fate_of
+from twite.gateway.tags.rule import Company, Rule
+from twite.gateway.vault import Seal
+
+_GIVING_BACK: Final = 1  # seconds
+_SEED_BITS: Final = 48
+
+
+class TagFlight:
+    """Takes one tag's batches to their end: see gateway.dispatch.Flies."""
+
+    def __init__(
+        self,
+        *,
+        company: Company,
+        rule: Rule,
+        tools: Tools,
+        depot: Depot,
+        breaker: Breaker,
+        clock: SteadyClock,
+        chance: Chance,
+        observer: Observer,
+        lease: int,
+        seal: Seal | None,
+    ) -> None:
+        self._company = company
+        self._rule = rule
+        self._tools = tools
+        self._depot = depot
+        self._breaker = breaker
+        self._clock = clock
+        self._chance = chance
+        self._observer = observer
+        self._seal = seal
+        self._settling = Settling(depot=depot, clock=clock, observer=observer, lease=lease)
+        self._slots = asyncio.Semaphore(rule.in_flight)
+        self.stopping = False
+        self.most = rule.in_flight
+
+    def use(self, destination: Destination) -> None:
+        """A tag has no credentials of a pixel's."""
+
+    def limits(self) -> Mapping[str, int]:
+        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        return {}
+
+    async def take(self, batch: Batch) -> None:
+        """Run a batch and settle every delivery of it.
+
+        Trouble with the store leaves what was run as sending in the ledger: its lease lapses.
+        """
+        flying = [asyncio.create_task(self._one(batch, one)) for one in batch.deliveries]
+        try:
+            await asyncio.wait(flying)
+        except asyncio.CancelledError:
+            for task in flying:
+                task.cancel()
+            await asyncio.gather(*flying, return_exceptions=True)
+            raise
+
+    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+        """Let others send what has not left: nothing is in doubt, and no try is counted."""
+        if not deliveries:
+            return
+        now = self._clock.now()
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=now)
+        await self._settling.settle(batch, None, (back,))
+
+    async def _one(self, batch: Batch, delivery: Delivery) -> None:
+        errand: Errand | str = ""
+        at = self._clock.now()
+        try:
+            async with self._slots:
+                if self.stopping:
+                    await self.give_back(batch, [delivery.id])
+                    return
+                at = self._clock.now()
+                errand = self._errand(delivery)
+                began = self._clock.elapsed()
+                ran = Ran(barred=errand) if isinstance(errand, str) else await errand.run()
+            await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
+        except PassingError as error:
+            self._observer.see(Troubled(where="outbox", reason=error.reason))
+        except asyncio.CancelledError:
+            # The stop waits no longer. What may have left is in doubt, and stays as it is.
+            if not (isinstance(errand, Errand) and errand.left):
+                with suppress(TimeoutError, PassingError):
+                    async with asyncio.timeout(_GIVING_BACK):
+                        await self.give_back(batch, [delivery.id])
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
+            self._observer.see(Troubled(where="tag", reason=type(error).__name__))
+            await self._count_fault(batch, delivery, error, errand, at=at)
+
+    def _errand(self, delivery: Delivery) -> Errand | str:
+        """Return the errand, or why there is none."""
+        try:
+            letter = read(delivery.body, name=self._rule.pixel, seal=self._seal)
+        except NotOpened as unopened:
+            return str(unopened)
+        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+            return f"what waits cannot be read: {wrong}"
+        # The same for every run of this delivery, and told to nobody.
+        seed = blake2b(f"{self._rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
+        return Errand(
+            self._tools,
+            company=self._company,
+            rule=self._rule,
+            letter=letter,
+            seed=int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
+        )
+
+    async def _settle(
+        self, batch: Batch, delivery: Delivery, ran: Ran, *, at: int, took: int
+    ) -> None:
+        tried = attempt_of(ran, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
+        fate = fate_of(
+            ran,
+            delivery.id,
+            rule=self._rule,
+            tries=delivery.attempts + 1,
+            now=self._clock.now(),
+            chance=self._chance.fraction(),
+        )
+        await self._settling.settle(batch, None if ran.barred is not None else tried, (fate,))
+        self._observer.see(
+            Attempted(
+                pixel=batch.pixel,
+                event=batch.event,
+                outcome=tried.outcome,
+                status=tried.status,
+                conversions=1,
+                took=took,
+                reason="" if ran.succeeded else ran.barred or ran.reason,
+                ambiguous=tried.ambiguous,
+                again=int(delivery.ambiguous_since is not None),
+            )
+        )
+        if ran.succeeded or not (ran.may_pass or ran.is_spent):
+            self._breaker.stood()
+        else:
+            # Others would fare alike: one that hangs must not cost its limits for each of them.
+            self._breaker.stumbled(chance=self._chance.fraction())
+
+    async def _count_fault(
+        self,
+        batch: Batch,
+        delivery: Delivery,
+        error: Exception,
+        errand: Errand | str,
+        *,
+        at: int,
+    ) -> None:
+        left = isinstance(errand, Errand) and errand.left
+        tried = fault(
+            (delivery,), error, pixel=batch.pixel, event=batch.event, at=at, ambiguous=left
+        )
+        blamed = Fate(trigger=Trigger.LAPSED, deliveries=(delivery.id,), due_at=self._clock.now())
+        with suppress(PassingError):
+            await self._settling.settle(batch, tried, (blamed,))
