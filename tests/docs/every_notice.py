@@ -13,6 +13,8 @@ from twite.gateway.notices import (
     Moved,
     Paused,
     Presented,
+    TagFired,
+    TagSaid,
     Told,
     Troubled,
 )
@@ -22,6 +24,8 @@ PIXEL = "o8z6j"
 ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1)
 EVERY_NOTICE = (
     Accepted(source="shop", accepted=1, duplicates=1, suppressed=1, rejected=1),
+    TagFired(tag="tag:crm", source="shop", verdict="accepted"),
+    TagSaid(tag="tag:crm", text="hello"),
     IgnoredSome(source="shop", door="ga4", reasons={"unnamed": 1}),
     Judged(source="shop", verdicts={("suppress", "storage"): 1}),
     Attempted(

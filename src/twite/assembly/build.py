@@ -31,6 +31,8 @@ class Reader:
         credentials: bool = True,
     ) -> None:
         self.warnings: list[str] = []
+        # What was read from elsewhere: it must not show.
+        self.hidden: set[str] = set()
         self._environ = environ
         self._folder = folder
         self._overridden = overridden
@@ -160,6 +162,7 @@ class Reader:
         else:
             text = self._file(name, place)
         what = "environment variable" if way == "env" else "file"
+        self.hidden.add(text)
         return _present(text, place, f"the {what} {name!r} is empty. Put the value there")
 
     def _file(self, name: str, place: str) -> str:

@@ -13,6 +13,7 @@ from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
 from twite.assembly.settings import Settings
+from twite.assembly.tagging import Tagging, accepting, companies_of
 from twite.assembly.watching import Watching
 from twite.collector.application import Collector
 from twite.collector.limits import Limits
@@ -35,8 +36,8 @@ from twite.gateway.readings import STORE
 from twite.gateway.reconsider import Reconsider
 from twite.gateway.replay import WakingDesk
 from twite.gateway.run import Run
-from twite.gateway.sightings import Watch, watched
 from twite.gateway.steady import SteadyClock
+from twite.gateway.tags.lanes import TagLanes
 from twite.machine import SystemChance, SystemClock
 from twite.observers import Several
 from twite.observers.log import Log, logger
@@ -74,6 +75,7 @@ class Gateway:
         self._run: Run | None = None
         self._server: Server | None = None
         self._watching: Watching | None = None
+        self._tagging: Tagging | None = None
         self._lent: Lent | None = None
         self._guarding: Guarding | None = None
         self._clients: ServingClients | None = None
@@ -116,11 +118,35 @@ class Gateway:
             await self._transport.start()
             safe = safe_of(settings, store.vault)
             stored = await given(settings, safe.strongroom if safe else None)
-            run = self._run = self._sender(store, stored)
+            tagging = self._tagging = Tagging(
+                await companies_of(settings, safe.strongroom if safe else None),
+                settings,
+                store=store,
+                clock=self._clock,
+                chance=self._chance,
+                observer=self._observer,
+            )
+            tagging.start()
+            self._metrics.know(tagging.names)
             guarding = self._guarding = await Guarding.begin(
                 settings, norms=store, clock=self._clock
             )
-            server = self._server = self._collector(store, run, safe, stored, guarding.guards)
+            destinations = {one.pixel: one for one in stored}
+            accept = accepting(
+                settings,
+                store=store,
+                clock=self._clock,
+                wall=self._wall,
+                chance=self._chance,
+                observer=self._observer,
+                destinations=destinations,
+                wake=self._wake,
+                fire=tagging.fire(),
+                guards=guarding.guards,
+            )
+            lanes = tagging.lanes(accept, destinations=destinations, wall=self._wall)
+            run = self._run = self._sender(store, stored, lanes)
+            server = self._server = self._collector(store, run, safe, accept, destinations)
             watching = self._watching = Watching(
                 settings,
                 store=store,
@@ -164,6 +190,8 @@ class Gateway:
             landed = await self._run.stop(within=STOP_WITHIN)
         if self._looking_after is not None:
             self._looking_after.cancel()
+        if self._tagging is not None:
+            await self._tagging.stop()
         await self._transport.stop()
         if self._watching is not None:
             await self._watching.stop()
@@ -175,7 +203,13 @@ class Gateway:
         self._server = self._run = self._store = self._watching = self._guarding = None
         return landed
 
-    def _sender(self, store: SQLiteStore, destinations: Sequence[Destination]) -> Run:
+    def _wake(self, pixel: str) -> None:
+        if self._run is not None:
+            self._run.wake(pixel)
+
+    def _sender(
+        self, store: SQLiteStore, destinations: Sequence[Destination], tags: TagLanes | None
+    ) -> Run:
         x = self._settings.x
         post = Post(
             transport=self._transport,
@@ -193,6 +227,7 @@ class Gateway:
             observer=self._observer,
             # A lease outlasts three of the longest requests, so that none lapses under its sender.
             pace=Pace(batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)),
+            tags=tags,
         )
 
     def _collector(
@@ -200,26 +235,10 @@ class Gateway:
         store: SQLiteStore,
         run: Run,
         safe: Safe | None,
-        stored: Sequence[Destination],
-        guards: Guards,
+        accept: Accept,
+        destinations: dict[str, Destination],
     ) -> Server:
         settings = self._settings
-        destinations = {one.pixel: one for one in stored}
-        accept = Accept(
-            ledger=store,
-            clock=self._clock,
-            chance=self._chance,
-            destinations=destinations,
-            salt=store.salt,
-            wake=run.wake,
-            opt_outs=store,
-            watch=Watch(
-                pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
-            ),
-            guards=guards,
-            observer=self._observer,
-            wall=self._wall,
-        )
         if settings.clients:
             self._clients = ServingClients(
                 settings.clients,

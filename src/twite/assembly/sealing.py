@@ -74,6 +74,14 @@ def refuse_unsealed(written: shape.Shape) -> None:
                 message=f"must have {_SHORTEST} characters or more, or it could be guessed. "
                 "`openssl rand -base64 32` makes a good one",
             )
+    sealed = [(one.persons, f"tag[{index}]") for index, one in enumerate(written.tag)]
+    for persons, place in (*sealed, (written.container.persons, "container")):
+        if persons == "sealed" and server.secret_key is None:
+            raise SettingsError(
+                place=f"{place}.persons",
+                message="persons are kept sealed, and there is no key. "
+                f'Write server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
+            )
     for index, source in enumerate(written.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(

@@ -17,6 +17,7 @@ from twite.assembly.clients import clients
 from twite.assembly.pixels import destinations
 from twite.assembly.sealing import key_file, refuse_unsealed, with_former_key, with_secret_key
 from twite.assembly.sources import sources, weak_keys
+from twite.assembly.tag_settings import Imported, company, imported
 from twite.assembly.values import Address, Network
 from twite.domain.dedup import LEAST_WINDOW
 from twite.domain.destination import App, Destination, Source
@@ -25,6 +26,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.clients import Client
 from twite.gateway.readings import Thresholds
+from twite.gateway.tags.rule import Company
 from twite.gateway.tell import Webhook
 from twite.gateway.webhook import unreadable
 from twite.stores.sqlite.pruning import Keeping
@@ -116,6 +118,8 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `container` is the file of a server container, where one is to run.
 
+    `tags` are those of `twite.toml`, `imported` is how the container's are run.
+
     `warnings` are sentences for whoever runs Twite.
     """
 
@@ -130,6 +134,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console: Console = Console()
     container: Path | None = None
     clients: tuple[Client, ...] = ()
+    tags: Company | None = None
+    imported: Imported | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -169,7 +175,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         written = with_former_key(with_secret_key(reader.build(tree), environ), kept_in)
         if credentials:
             refuse_unsealed(written)
-        return _checked(written, path, folder, reader.warnings, kept_in=kept_in)
+        return _checked(written, path, folder, reader, kept_in=kept_in, whole=credentials)
     except SettingsError as error:
         if error.place not in overridden:
             raise
@@ -178,7 +184,13 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
 
 
 def _checked(
-    written: shape.Shape, path: Path, folder: Path, warnings: list[str], *, kept_in: Path | None
+    written: shape.Shape,
+    path: Path,
+    folder: Path,
+    reader: Reader,
+    *,
+    kept_in: Path | None,
+    whole: bool,
 ) -> Settings:
     server = msgspec.structs.replace(_server(written.server), secret_key_file=kept_in)
     store, x = _store(written.store, folder), _x(written.x)
@@ -190,6 +202,10 @@ def _checked(
         can_restrict=written.x.restricted_data_use == "conversion",
     )
     claimants, doubts = clients(written.client, folder=folder, sources=submitters)
+    names = [one.name for one in submitters]
+    tags, of_tags = company(
+        written.tag, folder=folder, sources=names, hidden=reader.hidden, whole=whole
+    )
     return Settings(
         path=path,
         server=server,
@@ -202,7 +218,15 @@ def _checked(
         submitters=submitters,
         container=None if written.container.file is None else folder / written.container.file,
         clients=claimants,
-        warnings=(*warnings, *_doubts(server, x, alerts), *weak_keys(submitters), *doubts),
+        tags=tags,
+        imported=imported(written.container, folder=folder, sources=names),
+        warnings=(
+            *reader.warnings,
+            *_doubts(server, x, alerts),
+            *weak_keys(submitters),
+            *doubts,
+            *of_tags,
+        ),
     )
 
 

@@ -97,6 +97,9 @@ class Cookie(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Purpose = Annotated[int, Meta(ge=1, le=24)]
+Repeats = Literal["at_least_once", "at_most_once"]
+Persons = Literal["hashed", "sealed"]
+InFlight = Annotated[int, Meta(ge=1, le=64)]
 
 
 class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +137,43 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None = None
+    sources: tuple[str, ...] = ()
+    repeat: Repeats = "at_least_once"
+    persons: Persons = "hashed"
+    timeout: str = "30s"
+    in_flight: InFlight = 8
+    allow_hosts: tuple[str, ...] = ()
+
+
+class When(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition; `field` is a place in the event data, as in `user_data.email_address`."""
+
+    field: str
+    value: str
+    operator: Literal[
+        "equals", "contains", "starts_with", "ends_with", "matches",
+        "greater", "greater_or_equal", "less", "less_or_equal",
+    ] = "equals"  # fmt: skip
+    negate: bool = False
+    ignore_case: bool = False
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """`fields` are the template's own: whatever JSON can say."""
+
+    name: str
+    template: str
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    when: tuple[When, ...] = ()
+    consent: tuple[str, ...] = ()
+    repeat: Repeats = "at_least_once"
+    persons: Persons = "hashed"
+    timeout: str = "30s"
+    rate: Annotated[int, Meta(ge=1, le=10_000_000)] = 60_000
+    in_flight: InFlight = 8
+    allow_hosts: tuple[str, ...] = ()
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +197,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     log: Log = Log()
     pixel: tuple[Pixel, ...] = ()
     source: tuple[Source, ...] = ()
+    tag: tuple[Tag, ...] = ()
     client: tuple[Client, ...] = ()
     container: Container = Container()
 

@@ -11,6 +11,7 @@ import typer
 from twite.assembly import settings
 from twite.assembly.settings import FILE, Settings
 from twite.cli import COMMANDS
+from twite.gateway.tags.rule import PREFIX
 
 Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -33,7 +34,10 @@ def load(config: Path, *, credentials: bool = True) -> Settings:
 def known_pixel(found: Settings, pixel: str | None) -> None:
     """Refuse a pixel that is not configured, as wrong usage."""
     known = [one.pixel for one in found.destinations()]
-    if pixel is not None and pixel not in known:
+    known += [] if found.tags is None else [rule.pixel for rule in found.tags.rules.values()]
+    # Which tags a container has is not looked up for this.
+    is_imported = found.imported is not None and (pixel or "").startswith(PREFIX)
+    if pixel is not None and pixel not in known and not is_imported:
         there = ", ".join(known) or "none"
         raise typer.BadParameter(
             f"no such pixel in {found.path}. There is: {there}", param_hint="--pixel"

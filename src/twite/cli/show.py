@@ -12,6 +12,7 @@ from twite.cli import printing
 from twite.cli.lives import print_life, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.domain.account import Life
+from twite.gateway.tags.rule import PREFIX
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
@@ -62,6 +63,11 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]
                     events=tuple(dict.fromkeys(destination.events.values())),
                     conversion_id=name,
                 ):
+                    lives[life.delivery] = life
+        tags = {one.pixel for one in await records.accounts() if one.pixel.startswith(PREFIX)}
+        for tag in sorted(tags):
+            if pixel in {None, tag}:
+                for life in await records.life(pixel=tag, events=None, conversion_id=name):
                     lives[life.delivery] = life
         if _RECEIPT.fullmatch(name):
             for life in await records.submission(name.lower()):

@@ -12,6 +12,7 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.times import DAY, spelled
 from twite.gateway.ports import Clock, Records
+from twite.gateway.tags.rule import PREFIX
 
 IGNORED_DAYS: Final = 7
 
@@ -110,6 +111,10 @@ class Lives:
 
         `event` narrows it to one event: our name of it, or X's id.
         """
+        if pixel.startswith(PREFIX):
+            return await self._life_of_tag(
+                asker, pixel=pixel, conversion_id=conversion_id, event=event
+            )
         destination = self._destinations.get(pixel)
         if destination is None or not asker.sees(pixel):
             raise Refused(_UNKNOWN)
@@ -119,6 +124,20 @@ class Lives:
             else (destination.events.get(event, event),)
         )
         lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+        return self._shown(lives)
+
+    async def _life_of_tag(
+        self, asker: Asker, *, pixel: str, conversion_id: str, event: str | None
+    ) -> Answer:
+        """Answer with what a tag had of it: a source sees what it brought itself."""
+        if asker.source is None and not asker.sees(pixel):
+            raise Refused(_UNKNOWN)
+        lives = await self._records.life(
+            pixel=pixel, events=None if event is None else (event,), conversion_id=conversion_id
+        )
+        return self._shown([one for one in lives if asker.source in {None, one.source}])
+
+    def _shown(self, lives: Sequence[Life]) -> Answer:
         if not lives:
             raise Refused(_UNKNOWN)
         now = self._clock.now()

@@ -191,9 +191,12 @@ class Records(Protocol):
     """What happened. Reading never delays a commit."""
 
     async def life(
-        self, *, pixel: str, events: Sequence[str], conversion_id: str
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[Life]:
-        """Return the lives under this conversion id: one for each event that has one."""
+        """Return the lives under this conversion id: one for each event that has one.
+
+        Without `events`, of all that the pixel ever had.
+        """
         ...
 
     async def submission(self, receipt: str) -> Sequence[Life]:

@@ -22,6 +22,7 @@ from twite.gateway.notices import (
     Paused,
     Presented,
     Resumed,
+    TagSaid,
     Told,
     Troubled,
 )
@@ -109,6 +110,8 @@ class Log:
                     pixel=one.pixel,
                     credential=one.credential,
                 )
+            case TagSaid(tag=tag, text=text, own=own):
+                self._to.info("a sandbox says" if own else "a template says", tag=tag, text=text)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():

@@ -26,6 +26,8 @@ from twite.gateway.notices import (
     Paused,
     Presented,
     Resumed,
+    TagFired,
+    TagSaid,
     Told,
     Troubled,
 )
@@ -113,6 +115,16 @@ class Metrics:
             "Deliveries that changed their state, by trigger.",
             ["pixel", "trigger"],
         )
+        self._fired = counter(
+            "twite_tag_firings_total",
+            "Events for which a tag fired, by what became of them at the door.",
+            ["pixel", "source", "verdict"],
+        )
+        self._said = counter(
+            "twite_tag_log_lines_total",
+            "Lines that templates wrote, or the sandbox about them.",
+            ["pixel"],
+        )
         self._paused = gauge("twite_pixel_paused", "1 while a pixel is not sent to.", ["pixel"])
         self._pending = gauge(
             "twite_pending_conversions", "Conversions that are to be sent.", ["pixel"]
@@ -181,6 +193,14 @@ class Metrics:
             ["source", "pixel", "state"],
         )
 
+    def know(self, tags: Collection[str]) -> None:
+        """Give tags series of their own; each is what its deliveries have in place of a pixel."""
+        if self._pixels is not None:
+            self._pixels = self._pixels | frozenset(tags)
+        if self._sources is not None:
+            # What a template sends to X is counted under the tag.
+            self._sources = self._sources | frozenset(tags)
+
     def see(self, notice: Notice) -> None:
         """Count a notice."""
         match notice:
@@ -199,8 +219,17 @@ class Metrics:
                 self._paused.labels(self._pixel(pixel)).set(0)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
+            case TagFired() | TagSaid():
+                self._see_tag(notice)
             case _:
                 self._see_alarm(notice)
+
+    def _see_tag(self, notice: TagFired | TagSaid) -> None:
+        pixel = self._pixel(notice.tag)
+        if isinstance(notice, TagSaid):
+            self._said.labels(pixel).inc()
+        else:
+            self._fired.labels(pixel, self._source(notice.source), notice.verdict).inc()
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:

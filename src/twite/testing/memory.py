@@ -228,9 +228,12 @@ class MemoryStore(
         return by_pixel
 
     async def life(
-        self, *, pixel: str, events: Sequence[str], conversion_id: str
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[Life]:
         found = []
+        if events is None:
+            own = [row.entry.event for row in self._rows.values() if row.entry.pixel == pixel]
+            events = tuple(dict.fromkeys(own))
         for event in events:
             key = dedup_key(pixel, event, conversion_id)
             same = [row.id for row in self._rows.values() if row.entry.key == key]

@@ -8,20 +8,26 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.permissions import Policy, policy
-from twite.sgtm.sandbox import Call, Engine
+from twite.sgtm.sandbox import Call, Engine, Limits
 from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree
 
 T = TypeVar("T")
-Make = Callable[[Template], Engine]
-WORKERS: Final = 2
+PROVEN: Final = 20  # runs in a row within the limits
+_WIDER: Final = 4.0  # twice what a run on trial burns, if it is tried again
+
+
+class Make(Protocol):
+    """Makes the engine of a template. Raises TemplateUnusable."""
+
+    def __call__(self, template: Template, *, limits: Limits) -> Engine: ...
 
 
 class Engines:
@@ -30,7 +36,7 @@ class Engines:
     Making one raises TemplateUnusable, for code that is not JavaScript.
     """
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Callable[[Template], Engine]) -> None:
         self._make = make
         self._made: dict[int, tuple[Template, Engine]] = {}
 
@@ -66,10 +72,11 @@ class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker:
-    """One thread. `load` is how many turns wait for it or are under way."""
+    """One thread."""
 
-    def __init__(self, make: Make, *, loop: asyncio.AbstractEventLoop, name: str) -> None:
-        self.load = 0
+    def __init__(
+        self, make: Callable[[Template], Engine], *, loop: asyncio.AbstractEventLoop, name: str
+    ) -> None:
         self._loop = loop
         self._engines = Engines(make)
         self._turns: dict[str, deque[_Waiting]] = {}
@@ -81,14 +88,10 @@ class Worker:
     async def do(self, whose: str, act: Callable[[Engines], T]) -> T:
         """Have the thread do something, when it is the turn of whoever asks."""
         told: asyncio.Future[T] = self._loop.create_future()
-        self.load += 1
         with self._news:
             self._turns.setdefault(whose, deque()).append(_Waiting(act=act, told=told))  # type: ignore[arg-type]  # a future of what `act` returns
             self._news.notify()
-        try:
-            return await told
-        finally:
-            self.load -= 1
+        return await told
 
     def stop(self) -> None:
         """End the thread once it has done what it is doing."""
@@ -146,33 +149,54 @@ class Worker:
 
 
 class Crew:
-    """All workers. `make` makes the engine of a template, in the thread that will run it."""
+    """Two threads: one for tags that have proven themselves, and one for those on trial.
 
-    def __init__(self, make: Make, *, workers: int = WORKERS) -> None:
+    What hangs does so on trial, beside others of its kind. Its limits are the narrower ones: an
+    engine's clock is the whole process's, and what one thread burns must not run out the other's
+    time. `make` makes the engine of a template, in the thread that will run it.
+    """
+
+    def __init__(self, make: Make, *, limits: Limits | None = None) -> None:
         self._make = make
-        self._size = workers
-        self._workers: list[Worker] = []
+        self._narrow = limits or Limits()
+        self._steady: Worker | None = None
+        self._trial: Worker | None = None
+        # How many runs of a tag have ended well since one passed a limit.
+        self._ended_well: dict[str, int] = {}
         self._policies: dict[int, tuple[Template, Policy]] = {}
 
     def start(self) -> None:
         """Start the threads. To be called in the loop that will ask them."""
         loop = asyncio.get_running_loop()
-        self._workers = [
-            Worker(self._make, loop=loop, name=f"twite-tags-{number}")
-            for number in range(self._size)
-        ]
+        narrow = self._narrow
+        wide = msgspec.structs.replace(narrow, time=narrow.time * _WIDER)
+        self._trial = Worker(
+            lambda template: self._make(template, limits=narrow), loop=loop, name="twite-tags-trial"
+        )
+        self._steady = Worker(
+            lambda template: self._make(template, limits=wide), loop=loop, name="twite-tags"
+        )
 
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for."""
-        for worker in self._workers:
+        workers = [one for one in (self._steady, self._trial) if one is not None]
+        for worker in workers:
             worker.stop()
-        for worker in self._workers:
+        for worker in workers:
             await asyncio.to_thread(worker.join)
-        self._workers = []
+        self._steady = self._trial = None
 
-    def idlest(self) -> Worker:
-        """Return the worker for whom the fewest wait."""
-        return min(self._workers, key=lambda one: one.load)
+    def worker(self, tag: str) -> Worker:
+        """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
+        proven = self._ended_well.get(tag, 0) >= PROVEN
+        found = self._steady if proven else self._trial
+        if found is None:
+            raise RuntimeError("the crew has not been started")
+        return found
+
+    def hear(self, tag: str, *, is_spent: bool) -> None:
+        """Hear how a run of a tag ended: within its limits, or not."""
+        self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
     def policy(self, template: Template) -> Policy:
         """Return what a template may do."""

@@ -66,8 +66,9 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 class _Run:
     """One template's run. `after` are the ids that wait for the end of the event."""
 
-    def __init__(self, fired: Fired) -> None:
+    def __init__(self, fired: Fired, *, began: int) -> None:
         self.fired = fired
+        self.began = began
         self.id = 0
         self.tasks: set[asyncio.Task[Answer]] = set()
         self.after: list[int] = []
@@ -96,7 +97,7 @@ class Errand:
         self._rule = rule
         self._letter = letter
         self._seed = seed
-        self._worker: Worker = tools.crew.idlest()
+        self._worker: Worker = tools.crew.worker(rule.pixel)
         self._began = tools.clock.elapsed()
         self._runs: list[_Run] = []
         self._tried: list[Tried] = []
@@ -180,12 +181,12 @@ class Errand:
 
     async def _one(self, fired: Fired) -> tuple[Outcome, str | None]:
         """Run one template until it waits for nothing but the end of the event."""
-        run = _Run(fired)
+        run = _Run(fired, began=self._tools.clock.elapsed())
         self._runs.append(run)
         container = self._company.container
         call = Call(
             fields=fired.fields,
-            now=self._now(),
+            now=self._letter.at,
             seed=self._seed,
             event=fired.event,
             request=self._letter.request,
@@ -203,21 +204,25 @@ class Errand:
     async def _step(self) -> None:
         """Wait for an answer to any run, or for time to pass, and go on with that run."""
         tasks = {task for run in self._runs if run.error is None for task in run.tasks}
-        moments = [run.wake_at for run in self._runs if run.wake_at is not None and not run.error]
-        wait = max(0, min(moments) - self._now()) / 1_000 if moments else None
+        waits = [
+            run.wake_at - self._now(run)
+            for run in self._runs
+            if run.wake_at is not None and run.error is None
+        ]
+        wait = max(0, min(waits)) / 1_000 if waits else None
         if not tasks:
             await asyncio.sleep(wait or 0)
         else:
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         for run in list(self._runs):
             done = [task for task in run.tasks if task.done()]
-            is_due = run.wake_at is not None and run.wake_at <= self._now()
+            is_due = run.wake_at is not None and run.wake_at <= self._now(run)
             if run.error is None and (done or is_due):
                 run.tasks.difference_update(done)
                 await self._resume(run, tuple(task.result() for task in done))
 
     async def _resume(self, run: _Run, answers: tuple[Answer, ...]) -> None:
-        now = self._now()
+        now = self._now(run)
         turn = await self._do(
             lambda engines: engines.of(run.template).resume(run.id, answers, now=now)
         )
@@ -344,8 +349,8 @@ class Errand:
             self._unheard.add(text)
             self._say(f"not performed: {text}", own=True)
 
-    def _now(self) -> int:
-        return self._letter.at + self._tools.clock.elapsed() - self._began
+    def _now(self, run: _Run) -> int:
+        return self._letter.at + self._tools.clock.elapsed() - run.began
 
     async def _do(self, act: Callable[[Engines], T]) -> T:
         return await self._worker.do(self._rule.pixel, act)

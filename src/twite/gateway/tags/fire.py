@@ -127,7 +127,8 @@ class Fire:
         runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
         if runs:
             # Code of templates runs elsewhere: here, everybody would wait for it.
-            planned = await self._crew.idlest().do(
+            self._crew.hear("plan", is_spent=False)
+            planned = await self._crew.worker("plan").do(
                 "plan", lambda engines: plan(company.container, occasion, variables=engines)
             )
         else:
@@ -147,17 +148,22 @@ class Fire:
         identifiers = identifiers_of(said.native, region=source.region, faults=[], notes=[])
         verdict = self._judged(said.native, identifiers, source, occasion.now)
         name = _name(said.native)
+        event = name if name in self._known else OTHER
         identity = said.conversion_id or self._identity(said, name, rule, source, occasion.now)
-        again = f"\0{fired.trigger}" if fired.tag.firing is parts.Firing.EACH_TRIGGER else ""
+        # What the key is made of is all that is kept: it must tell apart what is apart.
+        if event == OTHER:
+            identity = f"{name}/{identity}"
+        if fired.tag.firing is parts.Firing.EACH_TRIGGER:
+            identity = f"{identity}/{fired.trigger}"
         # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
         sent = verdict.action in {Action.SEND, Action.HOLD}
         letter = self._letter(rule, occasion, source, identifiers) if sent else _bare(name, source)
         seal = self._seal if rule.persons is Persons.SEALED and sent else None
         return Entry(
             index=index,
-            key=dedup_key(rule.pixel, name, f"{identity}{again}"),
+            key=dedup_key(rule.pixel, event, identity),
             pixel=rule.pixel,
-            event=name if name in self._known else OTHER,
+            event=event,
             conversion_id=identity,
             body=written(letter, name=rule.pixel, seal=seal),
             suppressed=None if sent else verdict.reason,

@@ -55,7 +55,8 @@ class TagFlight:
         self._settling = Settling(depot=depot, clock=clock, observer=observer, lease=lease)
         self._slots = asyncio.Semaphore(rule.in_flight)
         self.stopping = False
-        self.most = rule.in_flight
+        # Few at first: whoever hangs hangs alone.
+        self.most = 1
 
     def use(self, destination: Destination) -> None:
         """A tag has no credentials of a pixel's."""
@@ -156,6 +157,8 @@ class TagFlight:
                 again=int(delivery.ambiguous_since is not None),
             )
         )
+        self._tools.crew.hear(self._rule.pixel, is_spent=ran.is_spent)
+        self.most = 1 if ran.is_spent else min(self._rule.in_flight, self.most * 2)
         if ran.succeeded or not (ran.may_pass or ran.is_spent):
             self._breaker.stood()
         else:

@@ -40,6 +40,10 @@ SELECT turn, unsummed FROM deployment;
 -- There was another commit. It is counted since SQLite writes no page that stays the same.
 UPDATE deployment SET turn = :turn, commits = commits + 1;
 
+-- name: events_of
+-- The events under which a pixel, or a tag, has had anything.
+SELECT event FROM lane WHERE pixel = :pixel;
+
 -- name: lanes
 -- All lanes, for the writer's memory.
 SELECT id, pixel, event FROM lane;

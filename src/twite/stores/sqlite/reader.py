@@ -43,7 +43,7 @@ class SQLiteReader:
         self._thread.shutdown()
 
     async def life(
-        self, *, pixel: str, events: Sequence[str], conversion_id: str
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[Life]:
         return await self._read(
             partial(records.life, pixel=pixel, events=events, conversion_id=conversion_id)

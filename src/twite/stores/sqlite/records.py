@@ -18,10 +18,17 @@ MOST_LIVES: Final = 1_000
 
 
 def life(
-    connection: sqlite3.Connection, *, pixel: str, events: Sequence[str], conversion_id: str
+    connection: sqlite3.Connection,
+    *,
+    pixel: str,
+    events: Sequence[str] | None,
+    conversion_id: str,
 ) -> list[Life]:
     """Return the lives under a conversion id, found by the dedup key of each event."""
     with view(connection):
+        if events is None:
+            found = connection.execute(query("events_of"), {"pixel": pixel}).fetchall()
+            events = [event for (event,) in found]
         keys = b"".join([dedup_key(pixel, event, conversion_id) for event in events])
         places = msgspec.json.encode(list(range(len(events)))).decode()
         found = connection.execute(

@@ -263,7 +263,7 @@ class SQLiteStore(ConsentRows, InsightRows):
         )
 
     async def life(
-        self, *, pixel: str, events: Sequence[str], conversion_id: str
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[Life]:
         return await self._reader.life(pixel=pixel, events=events, conversion_id=conversion_id)
 

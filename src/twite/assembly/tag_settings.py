@@ -1,0 +1,227 @@
+"""`[[tag]]`, and the tags of `[container]`: from what is written to companies of tags."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.assembly import shape, toml, values
+from twite.assembly.containers import load_container, sealed_secrets, with_secrets
+from twite.assembly.tags import checked_template, load_template
+from twite.consent.signals import DECIDING, OTHERS
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.tags.rule import Company, Persons, Repeat, Rule
+from twite.gateway.vault import Strongroom
+from twite.sgtm.container import parts
+from twite.sgtm.container.references import names_in
+from twite.sgtm.container.secrets import steps
+from twite.sgtm.fields import Remark, fill, flat
+from twite.sgtm.template import Kind, Template
+from twite.sgtm.tree import Tree
+
+_SIGNALS: Final = (*DECIDING, *OTHERS)
+_EVENT: Final = "{{" + parts.EVENT + "}}"
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """A container's file, and how its tags are run."""
+
+    path: Path
+    rule: Rule
+
+
+def company(
+    written: tuple[shape.Tag, ...],
+    *,
+    folder: Path,
+    sources: Sequence[str],
+    hidden: Iterable[str] = (),
+    whole: bool = True,
+) -> tuple[Company | None, tuple[str, ...]]:
+    """Return the tags of `twite.toml`, and warnings; None where there are none.
+
+    `hidden` are texts that were read from elsewhere. Without `whole`, secrets may be empty, and
+    neither code nor fields are looked at. Raises SettingsError.
+    """
+    if not written:
+        return None, ()
+    values.differ([one.name for one in written], "tag[{}].name", "tag")
+    secrets = tuple(Secret(text) for text in sorted(hidden))
+    warnings: list[str] = []
+    templates: dict[str, Template] = {}
+    triggers: list[parts.Trigger] = []
+    tags: list[parts.Tag] = []
+    rules: dict[str, Rule] = {}
+    for index, one in enumerate(written):
+        place = f"tag[{index}]"
+        values.name(one.name, f"{place}.name", "a tag")
+        if one.template not in templates:
+            templates[one.template] = _template(
+                folder / one.template, f"{place}.template", whole=whole
+            )
+        if whole:
+            warnings += _fitting(templates[one.template], one.fields, f"{place}.fields")
+        own = tuple(_triggers(one, place))
+        triggers += own
+        tags.append(
+            parts.Tag(
+                name=one.name,
+                template=one.template,
+                triggers=tuple(trigger.name for trigger in own),
+                fields=one.fields,
+                consent=tuple(_signal(name, f"{place}.consent") for name in one.consent),
+            )
+        )
+        rules[one.name] = msgspec.structs.replace(
+            _rule(one, place, sources), name=one.name, rate=one.rate, secrets=secrets
+        )
+    container = parts.Container(
+        name="twite.toml",
+        tags=tuple(tags),
+        triggers=tuple(triggers),
+        variables=tuple(_variables(tags, triggers)),
+        templates=templates,
+    )
+    return Company(container=container, rules=rules), tuple(warnings)
+
+
+def imported(written: shape.Container, *, folder: Path, sources: Sequence[str]) -> Imported | None:
+    """Return what the settings say of a container; None where they name none."""
+    if written.file is None:
+        return None
+    return Imported(path=folder / written.file, rule=_rule(written, "container", sources))
+
+
+async def company_of(
+    found: Imported,
+    *,
+    environ: Mapping[str, str],
+    strongroom: Strongroom | None,
+    taken: Iterable[str] = (),
+) -> Company:
+    """Return a container's tags, its secrets put in. `taken` are names that other tags have.
+
+    Raises SettingsError, NotOpened.
+    """
+    closed = load_container(found.path)
+    sealed = await sealed_secrets(strongroom)
+    container = with_secrets(closed, path=found.path, environ=environ, sealed=sealed)
+    secrets = tuple(Secret(text) for text in sorted(set(_secrets_in(container))))
+    both = {tag.name for tag in container.tags} & set(taken)
+    if both:
+        raise SettingsError(
+            place=str(found.path),
+            message=f"a [[tag]] and a tag of the container are both called {min(both)!r}. "
+            "Rename one: each name is a destination",
+        )
+    rules = {
+        tag.name: msgspec.structs.replace(found.rule, name=tag.name, secrets=secrets)
+        for tag in container.tags
+        if tag.triggers
+    }
+    return Company(container=container, rules=rules)
+
+
+def _template(path: Path, place: str, *, whole: bool) -> Template:
+    template = checked_template(path) if whole else load_template(path)
+    if template.kind is not Kind.TAG:
+        raise SettingsError(
+            place=place,
+            message=f"{path.name} is no tag template: its INFO says {template.kind.value}. "
+            "Only a TAG can be a destination",
+        )
+    return template
+
+
+def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Iterator[str]:
+    """Yield warnings of fields that the template does not know. Raises SettingsError."""
+    known = {field.name for field in flat(template.fields)}
+    _, remarks = fill(template.fields, given)
+    for remark in remarks:
+        if remark.field not in known:
+            yield f"{place}.{remark.field}: {remark.message}. {_nearest(remark, known)}"
+        elif not list(names_in(given.get(remark.field))):
+            # What an event will say is not known yet.
+            raise SettingsError(
+                place=f"{place}.{remark.field}",
+                message=f"{remark.message}. {template.name or 'The template'} wants it so",
+            )
+
+
+def _nearest(remark: Remark, known: Iterable[str]) -> str:
+    return toml.nearest(remark.field, sorted(known)) if known else "It has none"
+
+
+def _triggers(tag: shape.Tag, place: str) -> Iterator[parts.Trigger]:
+    """Yield one for each event; any of them makes the tag fire, if all conditions hold."""
+    when = tuple(
+        parts.Condition(
+            left="{{" + one.field + "}}",
+            operator=parts.Operator(one.operator),
+            right=one.value,
+            negate=one.negate,
+            ignore_case=one.ignore_case,
+        )
+        for one in tag.when
+    )
+    if not tag.events:
+        yield parts.Trigger(name=place, when=when)
+    for number, name in enumerate(tag.events):
+        named = parts.Condition(left=_EVENT, operator=parts.Operator.EQUALS, right=name)
+        yield parts.Trigger(name=f"{place}.events[{number}]", when=(named, *when))
+
+
+def _variables(
+    tags: Iterable[parts.Tag], triggers: Iterable[parts.Trigger]
+) -> Iterator[parts.Variable]:
+    """Yield one for each name in the fields and conditions: it is a place in the event data."""
+    names = {name for tag in tags for name in names_in(dict(tag.fields))}
+    names |= {name for one in triggers for cond in one.when for name in names_in(cond.left)}
+    for name in sorted(names - {parts.EVENT}):
+        yield parts.Variable(name=name, type=parts.Source.EVENT_DATA, key=name)
+
+
+def _rule(written: shape.Tag | shape.Container, place: str, sources: Sequence[str]) -> Rule:
+    for index, name in enumerate(written.sources):
+        if name not in sources:
+            known = toml.nearest(name, list(sources)) if sources else "There is no [[source]] yet"
+            raise SettingsError(
+                place=f"{place}.sources[{index}]", message=f"{name!r} is no source. {known}"
+            )
+    return Rule(
+        name="",
+        sources=frozenset(written.sources) if written.sources else None,
+        repeat=Repeat(written.repeat),
+        persons=Persons(written.persons),
+        timeout=values.duration(written.timeout, f"{place}.timeout", least=SECOND, most=MINUTE),
+        in_flight=written.in_flight,
+        allow_hosts=frozenset(one.strip("[]").lower() for one in written.allow_hosts),
+    )
+
+
+def _signal(name: str, place: str) -> str:
+    if name in _SIGNALS:
+        return name
+    raise SettingsError(
+        place=place,
+        message=f"{name!r} is no signal of consent. {toml.nearest(name, list(_SIGNALS))}",
+    )
+
+
+def _secrets_in(container: parts.Container) -> Iterator[str]:
+    held_in = [({**one.fields}, one.secrets) for one in container.tags]
+    held_in += [({**one.fields, "value": one.value}, one.secrets) for one in container.variables]
+    for held, secrets in held_in:
+        for path in secrets:
+            first, *rest = steps(path)
+            found: Tree = held.get(first)
+            for step in rest:
+                if isinstance(found, dict):
+                    found = found.get(step)
+                elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+                    found = found[int(step)]
+            if isinstance(found, str) and found:
+                yield found

@@ -1,0 +1,168 @@
+"""Settings → what runs tags in a gateway."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from twite.assembly.sealing import seal_of
+from twite.assembly.settings import Settings
+from twite.assembly.tag_settings import company_of
+from twite.domain.destination import Destination
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.accept import Accept
+from twite.gateway.notices import Observer
+from twite.gateway.ports import Chance
+from twite.gateway.proxy import Proxy
+from twite.gateway.sightings import Watch, watched
+from twite.gateway.steady import SteadyClock
+from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.errand import Tools
+from twite.gateway.tags.fire import Fire
+from twite.gateway.tags.lanes import TagLanes
+from twite.gateway.tags.rule import Company
+from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.to_x import ToX
+from twite.gateway.vault import Strongroom
+from twite.machine import SystemClock
+from twite.senders.web import PublicWeb
+from twite.stores.sqlite import SQLiteStore
+
+
+async def companies_of(settings: Settings, strongroom: Strongroom | None) -> tuple[Company, ...]:
+    """Return the tags of the settings, and of the container that they name.
+
+    Raises SettingsError, NotOpened.
+    """
+    own = settings.tags
+    found = [] if own is None else [own]
+    if settings.imported is not None:
+        taken = () if own is None else own.rules
+        found.append(
+            await company_of(
+                settings.imported, environ=os.environ, strongroom=strongroom, taken=taken
+            )
+        )
+    return tuple(found)
+
+
+class Tagging:
+    """Tags at work: they hear of what is accepted, and have lanes of their own."""
+
+    def __init__(
+        self,
+        companies: Sequence[Company],
+        settings: Settings,
+        *,
+        store: SQLiteStore,
+        clock: SteadyClock,
+        chance: Chance,
+        observer: Observer,
+    ) -> None:
+        self._companies = companies
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self._observer = observer
+        self._crew = Crew(QuickJsEngine)
+        self._web = PublicWeb()
+        server = settings.server
+        self._seal = seal_of(server.secret_key or None, server.former_secret_keys)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What their deliveries have in place of a pixel."""
+        return tuple(rule.pixel for one in self._companies for rule in one.rules.values())
+
+    def start(self) -> None:
+        """Start the threads."""
+        if self._companies:
+            self._crew.start()
+
+    async def stop(self) -> None:
+        """End the threads, and close the way out. Nothing may run any more."""
+        await self._crew.stop()
+        await self._web.stop()
+
+    def fire(self) -> Fire | None:
+        """Return what decides which tags fire; None where there are none."""
+        if not self._companies:
+            return None
+        return Fire(
+            self._companies,
+            crew=self._crew,
+            salt=self._store.salt,
+            opt_outs=self._store,
+            seal=self._seal,
+            known=_event_names(self._settings, self._companies),
+        )
+
+    def lanes(
+        self, accept: Accept, *, destinations: Mapping[str, Destination], wall: SystemClock
+    ) -> TagLanes | None:
+        """Return their lanes; None where there are none."""
+        if not self._companies:
+            return None
+        # Credentials that a template brings stay unused: nothing is lent to it.
+        proxy = Proxy(accept=accept, clock=wall, salt=self._store.salt, destinations=destinations)
+        tools = Tools(
+            crew=self._crew,
+            web=self._web,
+            to_x=ToX(
+                accept=accept,
+                proxy=proxy,
+                destinations=destinations,
+                api_url=self._settings.x.api_url,
+            ),
+            storage=Storage(),
+            clock=self._clock,
+            observer=self._observer,
+        )
+        return TagLanes(
+            self._companies,
+            tools=tools,
+            depot=self._store,
+            clock=self._clock,
+            chance=self._chance,
+            observer=self._observer,
+            seal=self._seal,
+        )
+
+
+def accepting(
+    settings: Settings,
+    *,
+    store: SQLiteStore,
+    clock: SteadyClock,
+    wall: SystemClock,
+    chance: Chance,
+    observer: Observer,
+    destinations: Mapping[str, Destination],
+    wake: Callable[[str], None],
+    fire: Fire | None,
+    guards: Guards,
+) -> Accept:
+    """Return what takes submissions in."""
+    watch = Watch(pixels=watched(settings.sources()), destinations=destinations, salt=store.salt)
+    return Accept(
+        ledger=store,
+        clock=clock,
+        chance=chance,
+        destinations=destinations,
+        salt=store.salt,
+        wake=wake,
+        opt_outs=store,
+        watch=watch,
+        observer=observer,
+        wall=wall,
+        fire=fire,
+        guards=guards,
+    )
+
+
+def _event_names(settings: Settings, companies: Iterable[Company]) -> set[str]:
+    """Return the names of events that the settings speak of."""
+    names = {name for pixel in settings.destinations() for name in pixel.events}
+    for company in companies:
+        for trigger in company.container.triggers:
+            names |= {one.right for one in trigger.when if "{{" not in one.right}
+    return names

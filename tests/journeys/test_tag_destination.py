@@ -1,0 +1,254 @@
+"""A tag beside the pixels: real gateways, a vendor on a socket, and templates of our own."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from house import Gateway, command, wait_for
+from vendor import Vendor
+
+TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+KEY_OF_THE_VENDOR = "key-of-the-vendor-0001"
+EMAIL = "shopper@mail.example"
+SUPPRESSED = {"received": 1, "suppressed": 1}
+
+pytestmark = pytest.mark.journey
+
+
+def with_tag(folder: Path, x: str, vendor: Vendor, **keys: str) -> Gateway:
+    """Return a gateway whose tag `crm` posts to a vendor."""
+    shutil.copy(TEMPLATE, folder / "crm.tpl")
+    (folder / "vendor.key").write_text(KEY_OF_THE_VENDOR)
+    said = {"consent": "[]", "events": '["purchase"]'} | keys
+    lines = "\n".join(f"{key} = {value}" for key, value in said.items())
+    gateway = Gateway(folder, x)
+    gateway.config.write_text(
+        gateway.config.read_text()
+        + f"""
+[[tag]]
+name = "crm"
+template = "crm.tpl"
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{vendor.url}", key = "file:vendor.key", note = "{{{{currency}}}}" }}
+{lines}
+"""
+    )
+    return gateway
+
+
+def bought(number: int = 1, **said: object) -> dict[str, object]:
+    return {
+        "event": "purchase",
+        "conversion_id": f"order-{number}",
+        "value": "49.90",
+        "currency": "EUR",
+        "email": EMAIL,
+        "ip": "203.0.113.7",
+        **said,
+    }
+
+
+def rows(gateway: Gateway) -> list[dict]:
+    return gateway.get("/v1/accounting")[1]["by"]
+
+
+def row_of(gateway: Gateway, pixel: str) -> dict:
+    return next(row for row in rows(gateway) if row["pixel"] == pixel)
+
+
+def test_a_conversion_reaches_x_and_the_tag_and_each_is_counted(tmp_path, x_emulator):
+    with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
+        status, receipt = gateway.post(bought())
+        again = gateway.post(bought())[1]
+        balance = gateway.drained()
+        tag = row_of(gateway, "tag:crm")
+        shown = json.loads(
+            command(gateway, "show", "order-1", "--pixel", "tag:crm", "--json").stdout
+        )
+
+    assert (status, receipt["accepted"], again["duplicates"]) == (202, 1, 1)
+    assert (balance["received"], balance["delivered"], balance["duplicate"]) == (4, 2, 2)
+    assert (tag["delivered"], tag["duplicate"], tag["balance"]) == (1, 1, 0)
+    [came] = vendor.came
+    assert came["event"]["event_name"] == "purchase"
+    assert came["event"]["value"] == 49.9
+    assert came["event"]["ip_override"] == "203.0.113.7"
+    assert came["note"] == "EUR"
+    assert vendor.keys == [KEY_OF_THE_VENDOR]
+    [life] = shown
+    assert life["state"] == "delivered"
+    assert [one["status"] for one in life["attempts"]] == [200]
+
+
+def test_a_person_is_hashed_before_it_waits_and_a_key_is_written_nowhere(tmp_path, x_emulator):
+    with Vendor(lambda _: 500) as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
+        gateway.post(bought())
+        wait_for(lambda: vendor.count() > 0)
+        gateway.stop()
+        log = gateway.log()
+
+    hashed = vendor.came[0]["event"]["user_data"]["email_address"]
+    assert len(hashed) == 64
+    assert hashed == vendor.came[0]["event"]["user_data"]["sha256_email_address"]
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("twite.db*"))
+    for secret in (EMAIL, KEY_OF_THE_VENDOR):
+        assert secret.encode() not in kept
+        assert secret not in log
+
+
+def test_what_is_sealed_waits_encrypted_and_reaches_the_template_as_it_came(tmp_path, x_emulator):
+    key = 'secret_key = "a-key-that-seals-things"'
+    with Vendor() as vendor:
+        gateway = with_tag(tmp_path, x_emulator.url, vendor, persons='"sealed"')
+        written = gateway.config.read_text().replace("[server]", f"[server]\n{key}")
+        gateway.config.write_text(written)
+        with gateway:
+            gateway.post(bought())
+            gateway.drained()
+            gateway.stop()
+
+    assert vendor.came[0]["event"]["user_data"]["email_address"] == EMAIL
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("twite.db*"))
+    assert EMAIL.encode() not in kept
+
+
+def test_an_event_that_x_is_told_nothing_of_fires_a_tag(tmp_path, x_emulator):
+    with Vendor() as vendor:
+        gateway = with_tag(tmp_path, x_emulator.url, vendor, events='["page_view"]')
+        with gateway:
+            query = "?v=2&tid=G-1&cid=1.2&_p=77&_s=1&en=page_view&dl=https%3A%2F%2Fshop.example%2F"
+            for _ in range(2):
+                gateway.post({}, f"/g/collect{query}&api_secret=journey-key-journey-key-journey")
+            gateway.drained()
+            tag = row_of(gateway, "tag:crm")
+
+    assert [one["event"]["event_name"] for one in vendor.came] == ["page_view"]
+    assert (tag["delivered"], tag["duplicate"]) == (1, 1)
+    assert x_emulator.received()["entries"] == []
+
+
+def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
+    when = '[{ field = "value", operator = "greater", value = "40" }]'
+    with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, when=when) as gateway:
+        gateway.post({"conversions": [bought(1), bought(2, value="39.90")]})
+        gateway.drained()
+
+    assert [one["event"]["transaction_id"] for one in vendor.came] == ["order-1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        ({"ad_storage": "granted"}, {"received": 1, "delivered": 1}),
+        # The tag asks for a signal, and nothing was said.
+        ({}, {}),
+        # The source's own rules: any denial is one.
+        ({"ad_storage": "granted", "ad_user_data": "denied"}, SUPPRESSED),
+        ({"ad_storage": "granted", "ad_personalization": "denied"}, SUPPRESSED),
+    ],
+)
+def test_consent_is_asked_of_the_source_and_of_the_tag(tmp_path, x_emulator, said, counted):
+    consent = '["ad_storage"]'
+    with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
+        gateway.post(bought(consent=said))
+        gateway.drained()
+        found = [row for row in rows(gateway) if row["pixel"] == "tag:crm"]
+
+    told = {name: row[name] for row in found for name in counted}
+    assert told == counted
+    assert vendor.count() == counted.get("delivered", 0)
+
+
+def test_a_failing_vendor_is_asked_again_with_the_same_words(tmp_path, x_emulator):
+    with (
+        Vendor(lambda before: 500 if before < 2 else 200) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor) as gateway,
+    ):
+        gateway.post(bought())
+        gateway.drained()
+        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+
+    assert vendor.count() == 3
+    assert vendor.came[0] == vendor.came[1] == vendor.came[2]
+    assert [one["outcome"] for one in life["attempts"]] == ["errored", "errored", "delivered"]
+
+
+def test_what_a_vendor_refuses_becomes_a_dead_letter_with_its_words(tmp_path, x_emulator):
+    with (
+        Vendor(lambda _: 422) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor) as gateway,
+    ):
+        gateway.post(bought())
+        gateway.drained(seconds=150)
+        dead = json.loads(command(gateway, "dead", "list", "--json").stdout)
+        vendor.behaviour = lambda _: 200
+        command(gateway, "dead", "replay", "--all")
+        after = gateway.drained()
+
+    assert vendor.count() == 6
+    assert "422" in str(dead)
+    assert "no thanks" in str(dead)
+    assert (after["dead"], after["delivered"]) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("repeat", "asked", "state"),
+    [("at_least_once", 2, "delivered"), ("at_most_once", 1, "held")],
+)
+def test_a_kill_in_the_middle_repeats_a_run_or_holds_it(tmp_path, x_emulator, repeat, asked, state):
+    with (
+        Vendor(lambda before: None if before == 0 else 200) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor, repeat=f'"{repeat}"') as gateway,
+    ):
+        gateway.post(bought())
+        wait_for(lambda: vendor.count() == 1)
+        gateway.kill()
+        lapse_leases(tmp_path / "twite.db")
+        gateway.start()
+        balance = gateway.drained()
+        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+
+    assert vendor.count() == asked
+    assert life["state"] == state
+    assert (balance["received"], balance["balance"]) == (2, 0)
+
+
+def test_at_most_once_holds_what_got_no_answer_and_repeats_nothing(tmp_path, x_emulator):
+    with (
+        Vendor(lambda _: None) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
+    ):
+        gateway.post(bought())
+        balance = gateway.drained()
+        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+
+    assert vendor.count() == 1
+    assert balance["held"] == 1
+    assert life["reason"].startswith("it may have arrived already")
+
+
+def test_a_template_that_hangs_keeps_neither_x_nor_other_tags_waiting(tmp_path, x_emulator):
+    loop = TEMPLATE.read_text().replace("const body =", "while (true) {}\nconst body =")
+    with Vendor() as vendor:
+        gateway = with_tag(tmp_path, x_emulator.url, vendor)
+        (tmp_path / "loop.tpl").write_text(loop)
+        with gateway.config.open("a") as config:
+            config.write(
+                '[[tag]]\nname = "loop"\ntemplate = "loop.tpl"\n'
+                f'fields = {{ endpoint = "{vendor.url}" }}\n'
+            )
+        with gateway:
+            gateway.post({"conversions": [bought(number) for number in range(50)]})
+            wait_for(lambda: vendor.count() == 50)
+            wait_for(lambda: row_of(gateway, "o8z6j")["delivered"] == 50)
+            waiting = row_of(gateway, "tag:loop")
+
+    assert (waiting["pending"], waiting["delivered"]) == (50, 0)
+
+
+def lapse_leases(path: Path) -> None:
+    """Let time pass: what the killed sender held is anybody's."""
+    with sqlite3.connect(path) as store:
+        store.execute("UPDATE lease SET until = 0")
