@@ -160,4 +160,20 @@ tcf_optimization_purposes = [3, 4] }
 # source = "shop"
 # priority = 0
 # fields = { path = "/collect" }
+
+# A tag template (.tpl) that hears the same events; its fields are the template's own:
+# [[tag]]
+# name = "crm"
+# template = "crm.tpl"
+# fields = { accessToken = "env:CRM_TOKEN", note = "{{event_name}}" }
+# sources = []                 # none named are all
+# events = ["purchase"]        # none named are all
+# when = [{ field = "value", operator = "greater", value = "0", negate = false, ignore_case = false }]
+# consent = ["ad_storage"]     # signals that must be granted
+# repeat = "at_least_once"     # or at_most_once: what may have arrived is held for a person
+# persons = "hashed"           # or sealed: encrypted until the template gets it as it came
+# timeout = "30s"
+# rate = 60000
+# in_flight = 8
+# allow_hosts = []             # hosts that may have private addresses
 """
