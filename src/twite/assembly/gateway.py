@@ -26,7 +26,6 @@ from twite.domain.times import SECOND
 from twite.gateway.accept import X_SOURCE, Accept
 from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
-from twite.gateway.guards import Guards
 from twite.gateway.key_ring import KeyRing
 from twite.gateway.lookout import Ears
 from twite.gateway.notices import Troubled, Warned

@@ -9,6 +9,7 @@ from twite.assembly.tag_settings import company_of
 from twite.domain.destination import Destination
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.accept import Accept
+from twite.gateway.guards import Guards
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Chance
 from twite.gateway.proxy import Proxy

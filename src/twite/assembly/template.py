@@ -168,7 +168,8 @@ tcf_optimization_purposes = [3, 4] }
 # fields = { accessToken = "env:CRM_TOKEN", note = "{{event_name}}" }
 # sources = []                 # none named are all
 # events = ["purchase"]        # none named are all
-# when = [{ field = "value", operator = "greater", value = "0", negate = false, ignore_case = false }]
+# when = [{ field = "value", operator = "greater", value = "0", negate = false, \
+ignore_case = false }]
 # consent = ["ad_storage"]     # signals that must be granted
 # repeat = "at_least_once"     # or at_most_once: what may have arrived is held for a person
 # persons = "hashed"           # or sealed: encrypted until the template gets it as it came
