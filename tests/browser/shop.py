@@ -17,6 +17,8 @@ from twite.testing.emulator import Emulator
 # Browsers take *.localhost for this machine, and for as safe as https.
 HOST = "shop.localhost"
 GATEWAY_HOST = "t.shop.localhost"
+# Without https, and none of this machine's own names.
+PLAIN_HOST = "shop.example"
 
 STUB = "window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };"
 # What X asks people to put into their pages, in our words.
@@ -32,7 +34,7 @@ X_STUB = """
 SOURCES = """
 [[source]]
 name = "page"
-origins = ["{origin}"]
+origins = ["{origin}", "{plain}"]
 pixel = "o8z6j"
 region = "GB"
 [[source]]
@@ -73,6 +75,7 @@ class Shop:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._server.daemon_threads = True
         self.origin = f"http://{HOST}:{self._server.server_port}"
+        self.plain_origin = f"http://{PLAIN_HOST}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -151,7 +154,7 @@ class Street:
 @contextmanager
 def a_street(folder: Path, shop: Shop, emulator: Emulator) -> Iterator[Street]:
     gateway = Gateway(folder, emulator.url)
-    sources = SOURCES.format(origin=shop.origin)
+    sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin)
     gateway.config.write_text(gateway.config.read_text() + sources)
     with gateway:
         yield Street(shop, gateway, emulator)

@@ -210,6 +210,29 @@ async def test_the_script_loaded_twice_is_one_script(visitor, street):
     assert len(await visitor.sends()) == 1
 
 
+async def test_a_page_without_https_sells_and_keeps_the_click_but_tells_of_nobody(
+    playwright_, chromium, street, tmp_path
+):
+    here = "--host-resolver-rules=MAP *.example 127.0.0.1, MAP shop.example 127.0.0.1"
+    tag = street.tag(data_pixel="off").replace("t.shop.localhost", "t.shop.example")
+    street.shop.page("/", "", head=tag)
+
+    async with Visitor.of_profile(
+        playwright_, chromium, street, tmp_path, here, "--no-proxy-server"
+    ) as visitor:
+        await visitor.page.goto(f"{street.shop.plain_origin}/?twclid={TWCLID}")
+        offered = await visitor.does("[isSecureContext, !!crypto.subtle, !!navigator.locks]")
+        await visitor.does(bought("order-plain"))
+        await until(lambda: street.counted("order-plain") == BY_API)
+        kept = (await visitor.cookies())["_twite"].rpartition(".")[2]
+
+    [sent] = [one for one in street.sent() if one["conversion_id"] == "order-plain"]
+    told = {name for identifier in sent["identifiers"] for name in identifier}
+    assert (offered, kept) == ([False, False, False], TWCLID)
+    assert "twclid" in told
+    assert not told & {"hashed_email", "hashed_phone_number"}
+
+
 async def test_what_a_page_asks_for_at_run_time_holds(visitor, street):
     address, integrity = versioned(street)
     street.shop.page(

@@ -66,11 +66,11 @@ class Visitor:
     @classmethod
     @asynccontextmanager
     async def of_profile(
-        cls, playwright: Playwright, chromium: str, street: Street, folder: Path
+        cls, playwright: Playwright, chromium: str, street: Street, folder: Path, *flags: str
     ) -> AsyncIterator["Visitor"]:
         """A visitor whose browser has a folder of its own, with preferences in it."""
         context = await playwright.chromium.launch_persistent_context(
-            folder, executable_path=chromium, args=FLAGS
+            folder, executable_path=chromium, args=[*FLAGS, *flags]
         )
         try:
             yield cls(context, context.pages[0], street)
