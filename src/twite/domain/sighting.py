@@ -33,7 +33,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "two_ids": "X counts these twice: the page and your server name the same order "
         "differently. Give both the order's number as conversion_id",
         "late": "X counts these twice: its window of 48 hours was over before the second copy. "
-        "Look for what delays it: held deliveries, or a page that fires again days later",
+        "Look for what delays it: a server that submits days later, or a page that fires again",
     }
 )
 
