@@ -47,7 +47,7 @@ def settle(path: Path, many: int) -> None:
     )
     db.execute("INSERT INTO lane (id, pixel, event) VALUES (1, ?, 'o8z6k')", (PIXEL,))
     for table, columns, where in (
-        ("conversion", "i, (i + 99) / 100, 1, 'old-' || i, randomblob(620), NULL", ""),
+        ("conversion", "i, (i + 99) / 100, 1, 'old-' || i, randomblob(620), NULL, NULL", ""),
         (
             "submission",
             """(i + 99) / 100, printf('old-%012d', i), 'shop', 'native', :now - 3600000, i, 100,

@@ -130,8 +130,8 @@ class OverviewPage:
     ) -> tuple[Sequence[Flow], Sequence[Waits]]:
         since = _first(span, now)
         return (
-            await self._tallies.flows(scope, span=span.step, since=since),
-            await self._tallies.waits(scope, span=span.step, since=since),
+            await self._tallies.flows(scope, span=span.step, since=since, each=span.each),
+            await self._tallies.waits(scope, span=span.step, since=since, each=span.each),
         )
 
     async def _expected(self, scope: Scope, now: int) -> list[Forecast]:

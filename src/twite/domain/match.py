@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from enum import IntFlag
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -135,9 +136,16 @@ def kit_of(identifiers: Identifiers) -> int:
     )
 
 
+@cache
 def keys_in(kit: int) -> int:
     """Count what X can match by in a kit: of four."""
-    return sum(kit & needed == needed for needed in KEYS.values())
+    return sum(_has(kit))
+
+
+@cache
+def _has(kit: int) -> tuple[bool, ...]:
+    """Return which of KEYS a kit holds."""
+    return tuple(kit & int(needed) == needed for needed in KEYS.values())
 
 
 def shape_of(text: str) -> str:
@@ -228,10 +236,11 @@ def matching(counts: Iterable[KitCount]) -> Matching:
     """Add kits up."""
     sums = dict.fromkeys(Matching.__struct_fields__, 0)
     for one in counts:
-        keys = keys_in(one.kit)
+        held = _has(one.kit)
+        keys = sum(held)
         sums["conversions"] += one.conversions
-        for name, needed in zip(("click", "email", "phone", "pair"), KEYS.values(), strict=True):
-            sums[name] += one.conversions * (one.kit & needed == needed)
+        for name, is_there in zip(("click", "email", "phone", "pair"), held, strict=True):
+            sums[name] += one.conversions * is_there
         sums["two"] += one.conversions * (keys > 1)
         sums["one_short"] += one.conversions * (keys == 1)
     return Matching(**sums)

@@ -15,7 +15,7 @@ from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Flag
 
 # How many conversions one question looks through at most, and how many of a heap are counted.
-LOOKED_THROUGH: Final = 20_000
+LOOKED_THROUGH: Final = 10_000
 COUNTED: Final = 10_000
 MOST_HEAPS: Final = 200
 
@@ -46,11 +46,18 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class Tallies(Protocol):
     """What was counted while it happened. Moments and spans are milliseconds."""
 
-    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
-        """Return what came and went, by minute or hour (`span`), in order; none for idle ones."""
+    async def flows(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Flow]:
+        """Return what came and went, by minute or hour (`span`), in order; none for idle ones.
+
+        `each` (a multiple of the span) adds several up.
+        """
         ...
 
-    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
+    async def waits(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Waits]:
         """Return how long deliveries took that X took in those spans."""
         ...
 

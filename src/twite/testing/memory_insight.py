@@ -50,18 +50,22 @@ class MemoryInsight:
     def _life(self, row: Row) -> Life:
         raise NotImplementedError
 
-    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
+    async def flows(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Flow]:
         sums: dict[int, Counter[str]] = {}
         for (its, at, source, pixel), counts in self._flows.items():
             if its == span and at >= since and _meant(scope, source, pixel):
-                sums.setdefault(at, Counter()).update(counts)
+                sums.setdefault(_began(at, each), Counter()).update(counts)
         return [Flow(at=at, **counts) for at, counts in sorted(sums.items())]
 
-    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
+    async def waits(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Waits]:
         sums: dict[int, Counter[int]] = {}
         for (its, at, source, pixel), slots in self._waits.items():
             if its == span and at >= since and _meant(scope, source, pixel):
-                sums.setdefault(at, Counter()).update(slots)
+                sums.setdefault(_began(at, each), Counter()).update(slots)
         return [Waits(at=at, slots=dict(slots)) for at, slots in sorted(sums.items())]
 
     async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
@@ -249,6 +253,10 @@ class MemoryInsight:
             key = submission.source, one.pixel, one.event, day, one.flaw.code
             times = self._flaws.get(key, (0,))[0]
             self._flaws[key] = times + 1, one.flaw.shape, rows.get(one.index)
+
+
+def _began(at: int, each: int | None) -> int:
+    return at if each is None else at // each * each
 
 
 def _meant(scope: Scope, source: str, pixel: str) -> bool:

@@ -29,11 +29,19 @@ class InsightRows:
     _writer: Writer
     _reader: SQLiteReader
 
-    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
-        return await self._reader.read(partial(tallies.flows, scope=scope, span=span, since=since))
+    async def flows(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Flow]:
+        return await self._reader.read(
+            partial(tallies.flows, scope=scope, span=span, since=since, each=each or span)
+        )
 
-    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
-        return await self._reader.read(partial(tallies.waits, scope=scope, span=span, since=since))
+    async def waits(
+        self, scope: Scope, *, span: int, since: int, each: int | None = None
+    ) -> Sequence[Waits]:
+        return await self._reader.read(
+            partial(tallies.waits, scope=scope, span=span, since=since, each=each or span)
+        )
 
     async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
         return await self._reader.read(partial(tallies.kits, scope=scope, since=since))

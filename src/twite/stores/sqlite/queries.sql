@@ -1019,22 +1019,22 @@ DELETE FROM flaw WHERE day < :before;
 
 -- name: flows
 -- What came and went, span by span.
-SELECT flow.at, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
+SELECT flow.at / :each * :each AS began, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
   sum(flow.delivered), sum(flow.buried)
 FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY flow.at ORDER BY flow.at;
+GROUP BY began ORDER BY began;
 
 -- name: waits
 -- How long deliveries took, span by span and slot by slot.
-SELECT waited.at, waited.slot, sum(waited.deliveries)
+SELECT waited.at / :each * :each AS began, waited.slot, sum(waited.deliveries)
 FROM waited CROSS JOIN account ON account.id = waited.account
 WHERE waited.span = :span AND waited.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
+GROUP BY began, waited.slot ORDER BY began, waited.slot;
 
 -- name: kits
 -- Which identifiers conversions carried, by event and day.

@@ -106,19 +106,23 @@ class Tally:
             self._run("forget_flaws", before=oldest)
 
 
-def flows(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Flow]:
+def flows(
+    connection: sqlite3.Connection, *, scope: Scope, span: int, since: int, each: int
+) -> list[Flow]:
     """Return what came and went, span by span."""
     names = Flow.__struct_fields__
-    values = _scoped(scope) | {"span": span, "since": since}
+    values = _scoped(scope) | {"span": span, "since": since, "each": each}
     return [
         Flow(**dict(zip(names, row, strict=True)))
         for row in connection.execute(query("flows"), values)
     ]
 
 
-def waits(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Waits]:
+def waits(
+    connection: sqlite3.Connection, *, scope: Scope, span: int, since: int, each: int
+) -> list[Waits]:
     """Return how long deliveries took, span by span."""
-    values = _scoped(scope) | {"span": span, "since": since}
+    values = _scoped(scope) | {"span": span, "since": since, "each": each}
     found: dict[int, dict[int, int]] = {}
     for at, slot, many in connection.execute(query("waits"), values):
         found.setdefault(at, {})[slot] = many

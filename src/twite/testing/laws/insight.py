@@ -46,6 +46,15 @@ class TallyLaws:
         hour = msgspec.structs.replace(flow, at=NOW // HOUR * HOUR)
         assert list(await store.flows(EVERYTHING, span=HOUR, since=0)) == [hour]
 
+    async def test_spans_are_added_up(self, store: Store) -> None:
+        day = NOW // DAY * DAY
+        await record(store, "order-1", at=day + HOUR)
+        await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
+
+        flows = list(await store.flows(EVERYTHING, span=HOUR, since=day, each=DAY))
+
+        assert flows == [Flow(at=day, received=2)]
+
     async def test_flows_of_other_pixels_are_not_told(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2", pixel="p2")

@@ -80,4 +80,5 @@ CREATE TABLE amended (
 ) WITHOUT ROWID;
 
 -- What rests, by what it rests for.
-CREATE INDEX rested_for ON outbox (state, lane, reason, rested_at) WHERE state IN ('held', 'dead');
+CREATE INDEX rested_for ON outbox (state, lane, reason, rested_at, ambiguous_since)
+  WHERE state IN ('held', 'dead');
