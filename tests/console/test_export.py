@@ -1,0 +1,38 @@
+"""What a spreadsheet gets."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.console.export import cell, table
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", " =1", "\u200b=1"]
+    + [f"{sign}1" for sign in "\uff1d\uff0b\uff0d\uff20"],
+)
+def test_what_could_be_a_formula_is_text(text):
+    assert cell(text).startswith("'")
+
+
+@pytest.mark.parametrize("text", ["order-1", "", "49.90 EUR", "a=b", "<script>"])
+def test_what_is_none_is_left_as_it_is(text):
+    assert cell(text) == text
+
+
+@given(st.lists(st.text(), min_size=1, max_size=5))
+def test_no_cell_begins_a_formula_and_none_runs_into_the_next(texts):
+    (head, row) = csv.reader(
+        io.StringIO(table("t", ["h"] * len(texts), [texts]).body.decode(), newline="")
+    )
+
+    assert len(row) == len(head) == len(texts)
+    assert all(one[:1] not in set("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20") or not one for one in row)
+
+
+def test_a_cell_is_no_longer_than_a_spreadsheet_holds():
+    assert len(cell("x" * (1 << 20))) == 32_767

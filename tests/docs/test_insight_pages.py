@@ -1,0 +1,35 @@
+"""What the console's pages about conversions say is in the docs, word for word."""
+
+import re
+from pathlib import Path
+
+from twite.domain.match import FLAWS
+from twite.domain.value_guard import Guard, Remarkable
+from twite.gateway.inspect import LOOKED_THROUGH
+from twite.gateway.mend import DIVISORS
+
+HOW_TO = Path(__file__).parents[2] / "docs/how-to"
+
+
+def page(name):
+    return (HOW_TO / f"{name}.md").read_text()
+
+
+def test_every_flaw_is_documented_with_what_to_do():
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", page("improve-match-keys"), re.MULTILINE
+    )
+
+    assert {code: (means, cure) for code, means, cure in rows} == FLAWS
+
+
+def test_every_remark_on_an_amount_is_documented():
+    rows = re.findall(r"^\| `(\w+)` \|", page("value-guards"), re.MULTILINE)
+
+    assert set(rows) == set(Remarkable)
+    assert all(f'"{guard}"' in page("value-guards") for guard in Guard)
+
+
+def test_the_figures_of_the_pages_are_those_of_the_code():
+    assert f"looks through {LOOKED_THROUGH:,} conversions" in page("read-the-console")
+    assert all(f"{divisor:,}" in page("replay-dead-letters") for divisor in DIVISORS)

@@ -1,0 +1,127 @@
+"""What a person changes in a conversion, and when sending it again could count it twice."""
+
+import msgspec
+import pytest
+
+from twite.domain.account import Life, PastAttempt
+from twite.domain.delivery import AMBIGUITY_WINDOW, MAY_COUNT_TWICE, State
+from twite.domain.identifiers import Identifiers
+from twite.domain.times import HOUR
+from twite.gateway.mend import Mend, doubt, mended
+from twite.testing.builders import NOW, a_conversion
+from twite.x.encode import conversion_body
+
+
+def _life(*, attempts=(), reason="400 INVALID_PARAMETER", **said):
+    conversion = msgspec.structs.replace(a_conversion(), **said)
+    return Life(
+        delivery=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        state=State.DEAD,
+        source="shop",
+        receipt="r1",
+        received_at=NOW,
+        deadline_at=NOW,
+        sent=conversion_body(conversion),
+        attempts=attempts,
+        reason=reason,
+    )
+
+
+def _unanswered(at):
+    return PastAttempt(at=at, outcome="errored", status=None, answer="", ambiguous=True)
+
+
+def _sent(one):
+    return msgspec.json.decode(one.body)
+
+
+def test_without_a_change_the_body_is_the_same_to_the_byte():
+    life = _life()
+
+    assert mended(life, Mend()).body == life.sent
+
+
+def test_another_event_takes_the_place_of_the_first():
+    one = mended(_life(), Mend(event="o8z6m"))
+
+    before = msgspec.json.decode(_life().sent)
+    assert (one.event, _sent(one), one.fault) == ("o8z6m", before | {"event_id": "o8z6m"}, None)
+    assert list(_sent(one)) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "divide", "after"),
+    [
+        ("4990.00", 100, "49.90"),
+        ("5.00", 100, "0.05"),
+        ("49.90", 1_000, "0.0499"),
+        ("123456789012345678.00", 10, "12345678901234567.80"),
+    ],
+)
+def test_an_amount_is_divided_to_the_digit(value, divide, after):
+    one = mended(_life(value=value), Mend(divide=divide))
+
+    assert (_sent(one)["value"], one.fault) == (after, None)
+
+
+@pytest.mark.parametrize(
+    ("mend", "fault"),
+    [
+        (Mend(value="1,50"), "is not an amount"),
+        (Mend(currency="EURO"), "not a currency"),
+        (Mend(drop=("twclid",)), "nothing would be left to match"),
+    ],
+)
+def test_what_x_would_refuse_stays(mend, fault):
+    assert fault in mended(_life(), mend).fault
+
+
+def test_without_an_amount_there_is_no_currency():
+    sent = _sent(mended(_life(), Mend(drop=("value",))))
+
+    assert not sent.keys() & {"value", "price_currency"}
+
+
+def test_an_address_that_rode_on_what_is_left_out_goes_too():
+    identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
+
+    one = mended(_life(identifiers=identifiers), Mend(drop=("twclid",)))
+
+    assert (_sent(one)["identifiers"], one.fault) == ([{"hashed_email": "ab" * 32}], None)
+
+
+def test_a_body_that_is_not_kept_cannot_be_changed():
+    life = msgspec.structs.replace(_life(), sent=b"")
+
+    assert mended(life, Mend(currency="GBP")).fault is not None
+
+
+@pytest.mark.parametrize(
+    ("attempts", "after", "changed", "doubtful"),
+    [
+        ((), 0, True, False),
+        ((_unanswered(NOW),), HOUR, False, False),
+        ((_unanswered(NOW),), HOUR, True, True),
+        ((_unanswered(NOW),), AMBIGUITY_WINDOW, False, True),
+        ((_unanswered(NOW), _unanswered(NOW + 30 * HOUR)), AMBIGUITY_WINDOW, False, True),
+    ],
+)
+def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
+    attempts, after, changed, doubtful
+):
+    said = doubt(_life(attempts=attempts), now=NOW + after, changed=changed)
+
+    assert (said is not None) is doubtful
+
+
+def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
+    assert doubt(_life(reason=MAY_COUNT_TWICE), now=NOW) is not None
+
+
+def test_a_change_is_told_in_words():
+    mend = Mend(event="o8z6m", currency="GBP", divide=100, drop=("description",))
+
+    assert mend.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")
