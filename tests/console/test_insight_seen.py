@@ -1,0 +1,131 @@
+"""The pages about conversions: each shows what its viewer may see, and nothing else."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import House
+
+from twite.testing.emulator import running_emulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OURS = "a-source-key-of-some-length"
+THEIRS = "another-source-key-of-some-length"
+PATHS = ("", "/live", "/live/new", "/match-keys", "/twins", "/dead", "/value-guards")
+# What would tell of somebody else's: their ids, source, pixel and event.
+FOREIGN = ("secret-order", "o8z6j", "o8z6k", ">shop<")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(tmp_path_factory):
+    """A gateway with conversions of two pixels, some of them dead."""
+    with running_emulator("max_age=604800") as emulator:
+        house = House(tmp_path_factory.mktemp("seen"), x=emulator.url)
+        await house.start()
+        await _post(house, OURS, "secret-order")
+        await _post(house, THEIRS, "their-order")
+        await _drained(house)
+        yield house
+        await house.stop()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_somebody_elses_conversions_are_on_no_page(both, path):
+    client = await both.signed_in("client")
+
+    page = await client.get(f"/console{path}")
+
+    assert page.status == 200
+    assert [text for text in FOREIGN if text in page.text] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["pixel=o8z6j", "event=o8z6k", "source=shop", "state=dead", "id=secret-order-0"]
+)
+async def test_no_filter_opens_what_is_not_seen(both, query):
+    client = await both.signed_in("client")
+
+    page = await client.get(f"/console/live?{query}")
+
+    assert "secret-order-" not in page.text
+
+
+async def test_a_life_of_another_pixel_is_not_there(both):
+    admin, client = await both.signed_in("ada"), await both.signed_in("client")
+    found = await admin.get("/console/live?id=secret-order-0")
+
+    assert (await admin.get(found.location)).status == 200
+    assert (await client.get(found.location)).status == 404
+
+
+async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
+    operator = await both.signed_in("olga")
+    heap = {
+        "pixel": "o6dkt",
+        "event": "o6dkv",
+        "state": "dead",
+        "reason": "400 INVALID_PARAMETER: conversion_time is too old",
+    }
+
+    # The number of a delivery of another heap, slipped into the form.
+    listed = await operator.get("/console/live?state=dead&pixel=o8z6j")
+    number = listed.text.split('<td class="id"><a href="/console/live/')[1].split('"')[0]
+    answer = await operator.post("/console/dead/replay", {**heap, "delivery": number})
+
+    assert answer.status == 409
+    assert "Nothing was chosen" in answer.text
+
+
+async def test_a_viewer_replays_and_exports_nothing(both):
+    viewer = await both.signed_in("vic")
+
+    for path in ("/console/dead/replay", "/console/dead/discard", "/console/live/export"):
+        assert (await viewer.post(path, {"state": "dead"})).status == 403
+
+
+async def test_what_is_new_is_streamed_as_json_in_one_line(both):
+    admin = await both.signed_in("ada")
+
+    answer = await admin.get("/console/live/new?after=0")
+
+    (line,) = [one for one in answer.text.splitlines() if one.startswith("data: ")]
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert {"secret-order-0", "their-order-0"} <= {one["id"] for one in json.loads(line[6:])}
+
+
+async def _post(house, key, name):
+    orders = [
+        {
+            "event": "purchase",
+            "conversion_id": f"{name}-{number}",
+            "email": "buyer@shop.de",
+            "phone": "12",
+            "value": "9.90",
+            "currency": "EUR",
+        }
+        for number in range(3)
+    ]
+    orders[0]["time"] = "2020-01-01T00:00:00Z"
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+        http.post(f"{house.gateway.url}/v1/conversions", json={"conversions": orders}) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
+
+
+async def _drained(house):
+    for _ in range(300):
+        pending = 0
+        for key in (OURS, THEIRS):
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+                http.get(f"{house.gateway.url}/v1/accounting") as answer,
+            ):
+                pending += (await answer.json())["pending"]
+        if not pending:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the orders do not land")
