@@ -61,6 +61,26 @@ async def test_page_and_gateway_tell_x_the_same_of_it(visitor, street):
     }
 
 
+SEEN = {
+    "bci", "dv", "eci", "event", "event_id", "integration", "p_id", "p_user_id", "pl_id", "pt",
+    "tw_document_href", "tw_engaged_ms", "tw_iframe_status", "tw_pid_src", "tw_session_count",
+    "tw_session_id", "twclid", "clid_src", "twpid", "txn_id", "type", "version",
+}  # fmt: skip
+
+
+async def test_the_stand_in_for_xs_script_says_what_xs_was_seen_to_say(visitor, street):
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(bought("order-seen"))
+    await until(lambda: len(street.hits()) == 1)
+    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+
+    assert [set(hit) for hit in hits] == [SEEN, SEEN]
+    assert [hit["txn_id"] for hit in hits] == ["o8z6j", "o8z6k"]
+    assert [(hit["clid_src"], hit["tw_pid_src"]) for hit in hits] == [("1", "1"), ("1", "2")]
+
+
 async def test_with_xs_script_blocked_the_gateways_copy_is_the_one(visitor, street):
     await visitor.context.route("**/uwt.js", lambda route: route.abort("blockedbyclient"))
     street.shop.page("/", "", head=street.tag() + street.x_tag())

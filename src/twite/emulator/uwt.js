@@ -5,7 +5,7 @@
   'use strict';
   if (w.twq && w.twq.exe) return;
   const home = new URL(d.currentScript.src).origin;
-  const VERSION = '2.3.35';
+  const VERSION = '2.4.11';
   const MONTH = 2628000;
   const page = uuid();
   let pixel = '';
@@ -42,9 +42,24 @@
     }
   }
 
+  function digits(count) {
+    return String(Math.random()).slice(2, 2 + count).padEnd(count, '0');
+  }
+
+  // The browser's number, new or of a cookie, and the session.
   function browser() {
-    if (!cookie('_twpid')) keep('_twpid', 'tw.' + Date.now() + '.' + String(Math.random()).slice(2, 20), 13 * MONTH);
-    return cookie('_twpid');
+    const kept = cookie('_twpid');
+    const id = kept || 'tw.' + Date.now() + '.' + digits(18);
+    const session = /^(\d+-\d{9})\.(\d+)\.\d+$/.exec(cookie('_twsid')) || [0, Date.now() + '-' + digits(9), 1];
+    keep('_twpid', id, 13 * MONTH);
+    keep('_twsid', session[1] + '.' + session[2] + '.' + Date.now(), 13 * MONTH);
+    return {
+      twpid: id,
+      tw_pid_src: kept ? 2 : 1,
+      tw_session_id: session[1],
+      tw_session_count: session[2],
+      tw_engaged_ms: Math.round(w.performance.now())
+    };
   }
 
   async function digest(text) {
@@ -68,11 +83,10 @@
       pt: d.title,
       tw_document_href: w.location.href,
       tw_iframe_status: 0,
-      twpid: browser(),
       txn_id: txn,
       type: 'javascript',
       version: VERSION
-    }, click(), more);
+    }, browser(), click(), more);
     // Every hit goes out twice: at X to t.co and to analytics.twitter.com.
     ['/1/i/adsct?', '/1/i/adsct?tpx_cb=twttr.conversion.loadPixels&'].forEach((path) => {
       new Image().src = home + path + new URLSearchParams(parameters);
