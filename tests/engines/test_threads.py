@@ -1,12 +1,14 @@
 """Templates on threads of their own: the event loop goes on, and so do the others."""
 
 import asyncio
+import os
+import sys
 
 import pytest
 from template_stage import NOW, call, template
 
 from twite.domain.errors import TemplatesBusy
-from twite.engines.quickjs.threads import TemplateThreads
+from twite.engines.quickjs.threads import BEHIND, TemplateThreads
 from twite.sgtm.sandbox import Answer, Limits, Outcome
 
 GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
@@ -84,6 +86,24 @@ async def test_runs_in_different_threads_have_different_numbers_and_each_gets_it
     threads.stop()
     assert len({turn.run for turn in turns}) == 9
     assert {turn.outcome for turn in told} == {Outcome.SUCCESS}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no rank of its own")
+async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
+    either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
+    threads = TemplateThreads({"either": either}, limits=Limits(time=0.1), threads=1)
+
+    def ranks() -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, int(one)) for one in os.listdir("/proc/self/task")}
+
+    await threads.start("either", call())
+    before = ranks()
+    await threads.start("either", call(fields={"hang": True}))
+    after = await threads.start("either", call())
+
+    assert ranks() - before == {BEHIND}
+    assert after.outcome == Outcome.SUCCESS
+    threads.stop()
 
 
 async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again():
