@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from template_stage import NOW, call, template
@@ -94,7 +95,8 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     threads = TemplateThreads({"either": either}, limits=Limits(time=0.1), threads=1)
 
     def ranks() -> set[int]:
-        return {os.getpriority(os.PRIO_PROCESS, int(one)) for one in os.listdir("/proc/self/task")}
+        own = Path("/proc/self/task").iterdir()
+        return {os.getpriority(os.PRIO_PROCESS, int(one.name)) for one in own}
 
     await threads.start("either", call())
     before = ranks()

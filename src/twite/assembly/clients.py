@@ -1,6 +1,6 @@
 """Client templates: from the settings, and from a server container."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from twite.assembly import shape
@@ -32,23 +32,41 @@ def clients(
     return tuple(made), tuple(warnings)
 
 
-def clients_of(container: Container, sources: Sequence[Source]) -> Iterator[Client]:
-    """Yield the clients of a container that are templates. Raises SettingsError.
+def with_those_of(
+    own: Sequence[Client],
+    containers: Iterable[Container],
+    *,
+    source: str | None,
+    sources: Sequence[Source],
+) -> tuple[Client, ...]:
+    """Return the clients with those of containers; `source` is whose the events of these are.
 
-    Those without are Google's own, in whose place Twite's doors stand.
+    Clients of a container without a template are Google's own, in whose place our doors stand.
+    Raises SettingsError.
     """
-    for one in container.clients:
-        if one.template:
-            template = container.templates[one.template]
-            given = fill(template.fields, one.fields)[0] if one.defaults else dict(one.fields)
-            yield Client(
-                name=one.name,
-                template=template,
-                source=_source(None, sources, f"container: client {one.name!r}"),
-                fields=given,
-                priority=one.priority,
-                container=container,
+    found = list(own)
+    for container in containers:
+        for one in container.clients:
+            if not one.template:
+                continue
+            if one.name in {other.name for other in found}:
+                raise SettingsError(
+                    place="client",
+                    message=f"a [[client]] and one of the container are both called {one.name!r}. "
+                    "Rename one",
+                )
+            found.append(
+                Client(
+                    name=one.name,
+                    template=container.templates[one.template],
+                    source=_source(source, sources, "container.client_source"),
+                    fields=one.fields,
+                    priority=one.priority,
+                    container=container,
+                    defaults=one.defaults,
+                )
             )
+    return tuple(found)
 
 
 def _client(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from twite.assembly.client_serving import ServingClients
+from twite.assembly.clients import with_those_of
 from twite.assembly.console import Behind, console
 from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
@@ -238,9 +239,15 @@ class Gateway:
         destinations: dict[str, Destination],
     ) -> Server:
         settings = self._settings
-        if settings.clients:
+        claimants = with_those_of(
+            settings.clients,
+            () if self._tagging is None else self._tagging.containers,
+            source=None if settings.imported is None else settings.imported.client_source,
+            sources=settings.sources(),
+        )
+        if claimants:
             self._clients = ServingClients(
-                settings.clients,
+                claimants,
                 accept=accept,
                 destinations=destinations,
                 clock=self._wall,

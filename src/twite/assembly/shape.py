@@ -137,6 +137,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None = None
+    client_source: str | None = None
     sources: tuple[str, ...] = ()
     repeat: Repeats = "at_least_once"
     persons: Persons = "hashed"

@@ -27,10 +27,11 @@ _EVENT: Final = "{{" + parts.EVENT + "}}"
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """A container's file, and how its tags are run."""
+    """A container's file, how its tags are run, and whose the events of its clients are."""
 
     path: Path
     rule: Rule
+    client_source: str | None = None
 
 
 def company(
@@ -92,7 +93,11 @@ def imported(written: shape.Container, *, folder: Path, sources: Sequence[str]) 
     """Return what the settings say of a container; None where they name none."""
     if written.file is None:
         return None
-    return Imported(path=folder / written.file, rule=_rule(written, "container", sources))
+    return Imported(
+        path=folder / written.file,
+        rule=_rule(written, "container", sources),
+        client_source=written.client_source,
+    )
 
 
 async def company_of(

@@ -25,6 +25,7 @@ from twite.gateway.tags.to_x import ToX
 from twite.gateway.vault import Strongroom
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb
+from twite.sgtm.container.parts import Container
 from twite.stores.sqlite import SQLiteStore
 
 
@@ -73,6 +74,11 @@ class Tagging:
     def names(self) -> tuple[str, ...]:
         """What their deliveries have in place of a pixel."""
         return tuple(rule.pixel for one in self._companies for rule in one.rules.values())
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """What the tags are parts of."""
+        return tuple(one.container for one in self._companies)
 
     def start(self) -> None:
         """Start the threads."""

@@ -21,6 +21,7 @@ from twite.sgtm.container import parts
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion, Unfilled, Values, given_fields
 from twite.sgtm.effects import Claim, Forget, Keep, Log, Request
+from twite.sgtm.fields import fill
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Answer, Call, Container, Incoming, Turn
 from twite.sgtm.template import Template
@@ -35,7 +36,8 @@ MOST_SENTENCES: Final = 1_000
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """A client: a template with its fields; `source` is whose its events are.
 
-    Fields of a client in a `container` may hold names of its variables.
+    Fields of a client in a `container` may hold names of its variables; with `defaults`, what is
+    not there is filled in.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Tree] = {}
     priority: int = 0
     container: parts.Container | None = None
+    defaults: bool = True
 
     def fields_for(self, request: Incoming, *, now: int) -> dict[str, Tree]:
         """Return the fields with values in place of names. Raises Unfilled."""
@@ -51,7 +54,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return dict(self.fields)
         occasion = Occasion(event={}, now=now, request=request, client=self.name)
         values = Values(self.container, occasion, _NoTemplates())
-        return given_fields(self.fields, values.filled)
+        given = given_fields(self.fields, values.filled)
+        return fill(self.template.fields, given)[0] if self.defaults else given
 
     def __repr__(self) -> str:
         return f"Client({self.name})"
