@@ -1,0 +1,76 @@
+"""Questions to X, against sockets that misbehave: no foreign error comes out."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from twite.gateway.ports import Answer, NoAnswer
+from twite.senders.inquiries import HttpInquiries
+from twite.x.inquiry import Inquiry
+
+
+async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
+    """Ask an X that says `reply`, and then nothing more; `cut`: it hangs up."""
+    over, ended = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(reply)
+            await writer.drain()
+            if not cut:
+                await over.wait()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        inquiry = Inquiry(
+            method="GET", url=f"http://{host}:{port}/12/accounts", headers={"Authorization": "x"}
+        )
+        came = await HttpInquiries(timeout=within).ask(inquiry)
+        over.set()
+        await ended.wait()
+    return came
+
+
+@pytest.mark.parametrize(
+    ("reply", "cut", "expected"),
+    [
+        (b"", False, NoAnswer(reason="no answer in time", left=True)),
+        (b"", True, NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
+            True,
+            NoAnswer(reason="connection lost: ClientPayloadError", left=True),
+        ),
+        (
+            b"this is no HTTP\r\n\r\n",
+            True,
+            NoAnswer(reason="connection lost: ClientResponseError", left=True),
+        ),
+    ],
+)
+async def test_what_fails_is_no_answer_and_says_whether_x_was_asked(reply, cut, expected):
+    assert await asked(reply, cut=cut, within=300) == expected
+
+
+async def test_where_nobody_listens_x_was_not_asked():
+    inquiry = Inquiry(method="GET", url="http://127.0.0.1:1/12/accounts", headers={})
+
+    came = await HttpInquiries(timeout=2_000).ask(inquiry)
+
+    assert came == NoAnswer(reason="no connection: ClientConnectorError", left=False)
+
+
+async def test_no_redirect_is_followed_with_credentials():
+    came = await asked(
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    assert isinstance(came, Answer)
+    assert came.status == 302

@@ -1,0 +1,70 @@
+"""How X says no: the map is whole, and hostile answers are values like others."""
+
+import json
+
+import pytest
+
+from twite.gateway.refusals import in_words
+from twite.x.inquiry import Inquiry, Refusal, Why, complaints, refusal
+
+
+def a_body(*codes):
+    return json.dumps({"errors": [{"code": code, "message": "words"} for code in codes]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (401, a_body("UNAUTHORIZED_ACCESS"), Why.TOKEN_REFUSED),
+        (401, b"<html>", Why.TOKEN_REFUSED),
+        (403, a_body("UNAUTHORIZED_CLIENT_APPLICATION"), Why.APP_UNAPPROVED),
+        (403, a_body("ACCOUNT_NOT_FOUND"), Why.NO_ROLE),
+        (404, a_body("NOT_FOUND"), Why.NO_ROLE),
+        (404, a_body("WEB_EVENT_TAG_NOT_FOUND"), Why.NO_EVENT),
+        (400, a_body("INVALID_PARAMETER"), Why.NOT_LIKE_THAT),
+        (418, b"", Why.NOT_LIKE_THAT),
+        (302, b"", Why.UNREADABLE),
+        (200, b"", Why.UNREADABLE),
+    ],
+)
+def test_a_refusal_is_cut_by_who_must_act(status, body, why):
+    assert refusal(status, body).why is why
+
+
+@pytest.mark.parametrize("why", Why)
+def test_every_refusal_has_words_and_a_cure(why):
+    reason, cure = in_words(Refusal(why=why, status=400, said="INVALID: x"), about="pixel o8z6j")
+
+    assert "(400 INVALID: x)" in reason
+    assert "{" not in reason + cure
+    assert cure
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"errors": 7}',
+        b'{"errors": [7]}',
+        b"[" * 100_000,
+        b'{"errors": [{"code": "\xff"}]}',
+    ],
+)
+def test_an_answer_that_is_none_complains_of_nothing(body):
+    assert complaints(body) == ()
+
+
+def test_words_are_cut_however_long_x_makes_them():
+    said = refusal(400, a_body("x" * 10_000, "y" * 10_000)).said
+
+    assert len(said) <= 512
+
+
+def test_an_inquiry_prints_neither_credentials_nor_its_query():
+    shown = repr(
+        Inquiry(method="GET", url="https://x/12?secret=1", headers={"Authorization": "OAuth s"})
+    )
+
+    assert shown == "Inquiry(GET https://x/12)"
