@@ -29,6 +29,14 @@ def container(command, tmp_path, monkeypatch):
     return str(tmp_path / "container.toml")
 
 
+@pytest.fixture
+def settings(tmp_path):
+    """Settings that let tags see persons as they came."""
+    path = tmp_path / "sealed.toml"
+    path.write_text('[container]\nfile = "container.toml"\npersons = "sealed"\n')
+    return str(path)
+
+
 def body(**more):
     conversion = {
         "conversion_time": "2026-11-25T10:00:00Z",
@@ -54,10 +62,10 @@ def case(event=PURCHASE, sent=None, **more):
     return {"event": event, "sent": [said], **more}
 
 
-def test_what_is_alike_is_said_to_be_and_exits_0(command, container, tmp_path):
+def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(), case())
 
-    found = command("shadow", capture, "--container", container, "--tag", "X purchase")
+    found = command("shadow", capture, "--config", settings, "--tag", "X purchase")
 
     assert found == (
         0,
@@ -69,11 +77,13 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, tmp_path):
     )
 
 
-def test_what_differs_is_told_by_its_place_and_without_persons(command, container, tmp_path):
+def test_what_differs_is_told_by_its_place_and_without_persons(
+    command, container, settings, tmp_path
+):
     other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
     capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
 
-    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+    code, out, _ = command("shadow", capture, "--config", settings, "--tag", "X purchase")
 
     assert code == 1
     assert "different body.conversions.0.value of “X purchase”, 2 times" in out
@@ -83,11 +93,20 @@ def test_what_differs_is_told_by_its_place_and_without_persons(command, containe
     assert [one for one in (EMAIL, "0" * 64, TOKEN) if one in out] == []
 
 
-def test_places_can_be_ignored_and_are_counted(command, container, tmp_path):
+def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, container, tmp_path):
+    capture = captured(tmp_path, case())
+
+    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert code == 1
+    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”" in out
+
+
+def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
     code, out, _ = command(
-        "shadow", capture, "--container", container, "--tag", "X purchase", "--ignore", "*.value"
+        "shadow", capture, "--config", settings, "--tag", "X purchase", "--ignore", "*.value"
     )
 
     assert (code, "ignored body.conversions.0.value, 1 times" in out) == (0, True)
@@ -113,10 +132,10 @@ def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, t
     assert (code, "unread nothing here reads '/odd'" in out) == (1, True)
 
 
-def test_programs_read_json(command, container, tmp_path):
+def test_programs_read_json(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
-    _, out, _ = command("shadow", capture, "--container", container, "--json")
+    _, out, _ = command("shadow", capture, "--config", settings, "--json")
 
     told = json.loads(out)
     assert (told["cases"], told["different"]) == (1, 1)

@@ -14,14 +14,17 @@ from twite.assembly.settings import Settings, load
 from twite.assembly.tags import engine_of
 from twite.domain.errors import Malformed, SettingsError
 from twite.gateway.tags.crew import Engines
+from twite.gateway.tags.reading import kept, readable
+from twite.gateway.tags.rule import Persons
 from twite.gateway.vault import Strongroom
 from twite.intake import data_tag, ga4, measurement_protocol
 from twite.intake.event_data import as_seen
+from twite.intake.event_scrub import scrubbed_event
 from twite.intake.found import Heard
 from twite.intake.visitor import Visitor
 from twite.sgtm import sandbox
-from twite.sgtm.container.parts import Container, Reads
-from twite.sgtm.container.plan import Fired, client_name, plan
+from twite.sgtm.container.parts import Container, Reads, Tag
+from twite.sgtm.container.plan import Fired, client_name, only, plan
 from twite.sgtm.container.secrets import opened
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import Request
@@ -72,7 +75,10 @@ async def shadow_of(
             lacking.add(kept)
             return STAND_IN
 
-    return Shadow(opened(container, secret_at)), len(lacking)
+    persons = Persons.HASHED
+    if settings is not None and settings.imported is not None:
+        persons = settings.imported.rule.persons
+    return Shadow(opened(container, secret_at), hashed=persons is Persons.HASHED), len(lacking)
 
 
 def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Settings | None:
@@ -92,10 +98,14 @@ async def sealed_of(settings: Settings) -> Mapping[str, str]:
 
 
 class Shadow:
-    """Runs a container for cases. Each template has one engine; nothing is performed."""
+    """Runs a container for cases. Each template has one engine; nothing is performed.
 
-    def __init__(self, container: Container) -> None:
+    With `hashed`, tags see events and requests as those of a gateway do that keeps no person.
+    """
+
+    def __init__(self, container: Container, *, hashed: bool) -> None:
         self._container = container
+        self._hashed = hashed
         self._engines = Engines(engine_of)
 
     def tags(self) -> tuple[str, ...]:
@@ -122,12 +132,34 @@ class Shadow:
             planned = plan(self._container, occasion, variables=self._engines)
             for fired in planned.fired:
                 if not tags or fired.tag.name in tags:
-                    self._run(fired, occasion, case.sent, asked, failed)
+                    self._refilled(fired.tag, occasion, case.sent, asked, failed)
         return Shown(
             line=case.line,
             compared=compared(asked, case.sent, ignore),
             failed=tuple(failed),
         )
+
+    def _refilled(
+        self,
+        tag: Tag,
+        occasion: Occasion,
+        sent: Sequence[Sent],
+        asked: list[Asked],
+        failed: list[tuple[str, str]],
+    ) -> None:
+        """Run a tag that fires, its fields filled in from what is kept of the event."""
+        if self._hashed:
+            may = readable(self._container, tag)
+            event = scrubbed_event(occasion.event, region=None)
+            occasion = msgspec.structs.replace(
+                occasion,
+                event=msgspec.convert(event, dict[str, Tree]),
+                request=kept(occasion.request, may, hashed=True),
+            )
+        planned = plan(only(self._container, tag.name), occasion, variables=self._engines)
+        for fired in planned.fired:
+            self._run(fired, occasion, sent, asked, failed)
+        failed += [(one.tag, one.why) for one in planned.passed if one.tag == tag.name]
 
     def _run(
         self,

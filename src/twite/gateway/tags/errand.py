@@ -26,8 +26,7 @@ from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.to_x import ToX
 from twite.gateway.tags.web import Asked, Web
 from twite.sgtm.allowed import lacking
-from twite.sgtm.container.parts import ALL_EVENTS
-from twite.sgtm.container.plan import Fired, plan
+from twite.sgtm.container.plan import Fired, client_name, only, plan
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import (
     AfterEvent,
@@ -144,13 +143,6 @@ class Errand:
 
     def _plan(self, engines: Engines) -> Fired | str:
         """Fill in the fields of the tag, as the settings have it now."""
-        container = self._company.container
-        tags = tuple(
-            msgspec.structs.replace(tag, triggers=(ALL_EVENTS,), unless=())
-            if tag.name == self._rule.name
-            else msgspec.structs.replace(tag, triggers=())
-            for tag in container.tags
-        )
         occasion = Occasion(
             event=self._letter.event,
             now=self._letter.at,
@@ -158,8 +150,7 @@ class Errand:
             client=self._letter.client,
             consent=self._letter.granted,
         )
-        only = msgspec.structs.replace(container, tags=tags)
-        planned = plan(only, occasion, variables=engines)
+        planned = plan(only(self._company.container, self._rule.name), occasion, variables=engines)
         if planned.fired:
             return planned.fired[0]
         why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
@@ -191,7 +182,7 @@ class Errand:
             event=fired.event,
             request=self._letter.request,
             container=Container(container_id=container.public_id, version=container.version),
-            client=self._letter.client,
+            client=client_name(container, self._letter.client),
             storage=self._tools.storage.of(fired.template),
             listened=tuple({kind for one in self._runs for kind in one.listening}),
         )

@@ -84,6 +84,15 @@ def plan(container: Container, occasion: Occasion, *, variables: Variables) -> P
     return Plan(fired=tuple(fired), passed=tuple(passed))
 
 
+def only(container: Container, tag: str) -> Container:
+    """Return the container with one tag that fires always, for running it as it was decided."""
+    tags = tuple(
+        msgspec.structs.replace(one, triggers=(ALL_EVENTS,) if one.name == tag else (), unless=())
+        for one in container.tags
+    )
+    return msgspec.structs.replace(container, tags=tags)
+
+
 def client_name(container: Container, client: str) -> str:
     """Return what the container calls a client: a reading of Twite's own may have a name there."""
     for one in container.clients:
