@@ -65,12 +65,14 @@ class ConnectPage:
             for pixel, one in self._destinations.items()
             if visit.viewer.sees(pixel)
         ]
-        return visit.page("connect.html", title="Connect to X", pixels=pixels)
+        return visit.page(
+            "connect.html", title="Connect to X", pixels=pixels, callback=_callback(visit)
+        )
 
     async def _begin(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         by_pin = visit.form.one("way") == "pin"
-        callback = None if by_pin else f"{visit.name.origin}{_PATH}/callback"
+        callback = None if by_pin else _callback(visit)
         await visit.note("connect.begin", pixel, "by PIN" if by_pin else "by callback")
         try:
             begun = await self._connect.begin(pixel, callback=callback, by=_session(visit))
@@ -145,6 +147,11 @@ class ConnectPage:
         return visit.back_to(
             _PATH, said=f"{connected.pixel} is connected{who}, and in use from now on. {said}"
         )
+
+
+def _callback(visit: Visit) -> str:
+    """Return where X is to send the browser back to: the app must name it to the letter."""
+    return f"{visit.name.origin}{_PATH}/callback"
 
 
 def _session(visit: Visit) -> str:

@@ -1,0 +1,187 @@
+"""Connect and the Events Manager against an emulated X."""
+
+import html
+import re
+import urllib.error
+import urllib.request
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import pytest_asyncio
+from console_stage import PASSWORD, House
+
+from twite.testing.emulator import running_emulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVENTS = "/console/events/o8z6j"
+FIELDS = {
+    "name": "Newsletter",
+    "type": "SIGN_UP",
+    "click_window": "14",
+    "view_window": "7",
+    "retargeting": "yes",
+}
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with running_emulator() as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(emulator, tmp_path_factory):
+    house = House(tmp_path_factory.mktemp("with-x"), x=emulator.url)
+    await house.start()
+    yield house
+    await house.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ada(house, emulator):
+    emulator.reset()
+    emulator.add(
+        apps=[{"id": "3213", "callbacks": [f"{house.gateway.url}/console/connect/callback"]}],
+        pixels=[{"id": "o9a7k", "account": "18ce54d4x5t"}],
+    )
+    return await house.signed_in("ada")
+
+
+def allow(page: str) -> tuple[str, str]:
+    """Say yes at X, as its page's form does; return where it leads to, and what it shows."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_args):
+            return None
+
+    token = parse_qs(urlsplit(page).query)["oauth_token"][0]
+    form = urlencode({"oauth_token": token, "answer": "allow", "cancel": ""}).encode()
+    try:
+        with urllib.request.build_opener(Stay).open(page.partition("?")[0], form) as answer:
+            return "", answer.read().decode()
+    except urllib.error.HTTPError as redirect:
+        return redirect.headers["Location"], ""
+
+
+def link_to_x(page: str) -> str:
+    found = re.search(r'<a class="button main"\s+href="([^"]+)"', page)
+    assert found, page[-2_000:]
+    return html.unescape(found[1])
+
+
+async def said(person, path):
+    page = (await person.get(path)).text
+    return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
+
+
+async def test_an_event_is_made_mapped_and_read_back_with_its_calls(house, emulator, ada):
+    made = await ada.post(EVENTS, FIELDS)
+    page = (await ada.get(made.location)).text
+    seen = await ada.post(f"{made.location}/map", {"ours": "newsletter", "which": "id"})
+    before = house.settings.path.read_text()
+    written = await ada.post(
+        f"{made.location}/map", {"ours": "newsletter", "which": "id", "seen": "yes"}
+    )
+
+    id_ = made.location.rpartition("/")[2]
+    assert "Newsletter" in page
+    assert "UNVERIFIED" in page
+    assert f'+events = {{ purchase = "o8z6k", sign_up = "o8z6m", newsletter = "{id_}" }}' in (
+        html.unescape(re.sub(r"<[^>]+>", "", seen.text))
+    )
+    assert "newsletter" not in before
+    assert written.status == 303
+    assert f'newsletter = "{id_}"' in house.settings.path.read_text()
+
+
+async def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked(ada):
+    await ada.post(EVENTS, FIELDS | {"click_window": "1", "view_window": "7"})
+
+    assert "longer than the click window" in await said(ada, EVENTS)
+
+
+async def test_an_event_is_changed_and_deleted_by_its_name_alone(ada):
+    made = await ada.post(EVENTS, FIELDS)
+    await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters", "click_window": "30"})
+    changed = (await ada.get(made.location)).text
+    wrong = await ada.post(f"{made.location}/delete", {"name": "letters"})
+    await ada.post(f"{made.location}/delete", {"name": "Letters"})
+
+    listed = (await ada.get(EVENTS)).text
+    deleted = (await ada.get(f"{EVENTS}?deleted=yes")).text
+    assert "<h1>Letters</h1>" in changed
+    assert wrong.location == made.location
+    assert "Letters" not in listed.split("<table>")[1]
+    assert "Letters" in deleted.split("<table>")[1]
+
+
+async def test_calls_for_a_mapped_event_are_shown_and_those_of_pages_left_out_on_request(ada):
+    every = (await ada.get(f"{EVENTS}/o8z6k")).text
+    servers = (await ada.get(f"{EVENTS}/o8z6k?for=servers")).text
+
+    assert "snippet-pixel" in every
+    assert "snippet-curl" in every
+    assert "snippet-pixel" not in servers
+
+
+async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
+    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+
+    back, _ = allow(link_to_x(begun.text))
+    callback = urlsplit(back)
+    await ada.get(f"{callback.path}?{callback.query}")
+
+    assert callback.path == "/console/connect/callback"
+    assert "o9a7k is connected" in await said(ada, "/console/connect")
+
+
+async def test_a_callback_in_another_session_connects_nothing(house, ada):
+    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    back = urlsplit(allow(link_to_x(begun.text))[0])
+    other = await house.signed_in("ada")
+
+    await other.get(f"{back.path}?{back.query}")
+
+    assert "connected" not in await said(other, "/console/connect")
+
+
+async def test_signing_in_at_x_by_pin_connects_the_pixel(ada):
+    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "pin"})
+    _, shown = allow(link_to_x(begun.text))
+    token = re.search(r'name="token" value="([^"]+)"', begun.text)[1]
+    pin = re.search(r"\b(\d{7})\b", shown)[1]
+
+    await ada.post("/console/connect/pin", {"token": token, "pin": f" {pin[:3]} {pin[3:]} "})
+
+    assert "o9a7k is connected" in await said(ada, "/console/connect")
+
+
+async def test_a_pixel_token_that_x_refuses_is_not_kept_and_says_what_to_do(ada):
+    await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
+
+    words = await said(ada, "/console/connect")
+    assert "X does not take this pixel token" in words
+    assert "not-a-token-of-x" not in words
+
+
+async def test_what_is_stored_is_forgotten_with_ones_own_password_alone(ada):
+    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    back = urlsplit(allow(link_to_x(begun.text))[0])
+    await ada.get(f"{back.path}?{back.query}")
+    await ada.get("/console/connect")
+
+    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": "wrong"})
+    refused = await said(ada, "/console/connect")
+    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
+
+    assert "Nothing was changed" in refused
+    assert "has no signed-in credentials any more" in await said(ada, "/console/connect")
+
+
+async def test_the_doctor_says_on_a_page_what_it_says_in_a_terminal(ada):
+    page = (await ada.post("/console/doctor")).text
+
+    assert "pixel o9a7k: nobody has signed in" in page
+    assert "twite login --pixel o9a7k" in page
+    assert "emulator-pixel-token" not in page
