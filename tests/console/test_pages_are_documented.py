@@ -1,0 +1,37 @@
+"""The page on the console names every page with its role, and shows it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FOLDER = Path(__file__).parents[2] / "docs/reference"
+# Nothing to look at: X sends browsers to the one, and the other is a stream.
+ASIDE = {
+    "/console/connect/callback",
+    "/console/live/new",
+}
+
+
+async def test_every_page_is_documented_with_its_role(house):
+    text = (FOLDER / "console.md").read_text()
+    documented = dict(re.findall(r"^`(/console[^`]*)` · (\w+)", text, re.MULTILINE))
+
+    assert documented == {
+        route.path: "nobody" if route.role is None else route.role.value
+        for route in house.routes
+        if route.method == "GET" and route.path not in ASIDE
+    }
+
+
+async def test_every_page_has_its_pictures():
+    text = (FOLDER / "console.md").read_text()
+    shown = re.findall(r"\]\((console/[\w-]+\.webp)\)", text)
+
+    assert len(shown) == 2 * len(re.findall(r"^## ", text, re.MULTILINE))
+    assert [name for name in shown if not (FOLDER / name).exists()] == []
+    assert sorted(f"console/{file.name}" for file in (FOLDER / "console").iterdir()) == sorted(
+        shown
+    )
