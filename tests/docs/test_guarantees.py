@@ -1,0 +1,53 @@
+"""The page of guarantees names trials that exist, and every trial that measures something."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/reference/guarantees.md"
+ROW = re.compile(r"^\| (?!promise |---)(.+?) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+TRIAL = re.compile(r"\[(tests/[\w/]+\.py)\]\(\.\./\.\./(tests/[\w/]+\.py)\)")
+ROWS = ROW.findall(PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_every_promise_names_a_trial_that_exists_and_a_figure(row):
+    promise, rests_on, figure, command = row
+
+    [(shown, target)] = TRIAL.findall(command)
+
+    assert shown == target
+    assert "def test_" in (ROOT / target).read_text("utf-8")
+    assert re.search(r"\d", figure)
+    assert "@" not in figure
+    assert promise
+    assert rests_on
+
+
+def test_every_trial_that_notes_a_figure_is_on_the_page():
+    named = {target for row in ROWS for _, target in TRIAL.findall(row[3])}
+
+    measuring = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("journeys", "trials", "senders")
+        for path in (ROOT / "tests" / folder).glob("test_*.py")
+        if re.search(r"\bfigure\(", path.read_text("utf-8"))
+    }
+
+    assert measuring - named == set()
+
+
+def test_the_targets_of_the_makefile_find_every_trial_on_the_page():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [trials] = re.findall(r"^TRIALS \?= (.+)$", makefile, re.MULTILINE)
+
+    missed = [
+        target
+        for row in ROWS
+        for _, target in TRIAL.findall(row[3])
+        if not any(target.startswith(place) for place in trials.split())
+    ]
+
+    assert missed == []
