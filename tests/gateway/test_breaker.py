@@ -40,3 +40,50 @@ async def test_an_answer_to_the_point_ends_the_rest_and_the_count():
     assert breaker.wait() == 0
     breaker.stumbled(chance=0.999)
     assert breaker.wait() < 5 * SECOND
+
+
+async def test_what_a_person_pauses_is_not_probed_however_long_it_takes():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+    await breaker.hold("ada")
+
+    waits = []
+    for _ in range(5):
+        waits.append(breaker.wait())
+        await clock.advance(MINUTE)
+
+    assert waits == [MINUTE] * 5
+    assert breaker.by_hand
+
+
+async def test_what_was_in_flight_neither_ends_nor_replaces_a_persons_pause():
+    store = MemoryStore()
+    breaker = Breaker(pixel="p", outbox=store, clock=MovingClock(), observer=Seen(), pause=None)
+    await breaker.hold("ada")
+
+    await breaker.passed()
+    await breaker.trip("401: not yours")
+
+    assert [pause.reason for pause in await store.pauses()] == ["paused by hand, by ada"]
+
+
+async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
+    store = MemoryStore()
+    breaker = Breaker(pixel="p", outbox=store, clock=MovingClock(), observer=Seen(), pause=None)
+    await breaker.trip("401: not yours")
+
+    await breaker.release()
+
+    assert (breaker.paused, breaker.wait(), list(await store.pauses())) == (False, 0, [])
+
+
+async def test_a_persons_pause_outlives_the_process():
+    store = MemoryStore()
+    clock = MovingClock()
+    before = Breaker(pixel="p", outbox=store, clock=clock, observer=Seen(), pause=None)
+    await before.hold("ada")
+    (pause,) = await store.pauses()
+
+    after = Breaker(pixel="p", outbox=store, clock=clock, observer=Seen(), pause=pause)
+
+    assert (after.by_hand, after.wait()) == (True, MINUTE)
