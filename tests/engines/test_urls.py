@@ -68,6 +68,50 @@ def test_an_address_is_brought_to_its_one_form(address, href):
 
 
 @pytest.mark.parametrize(
+    ("name", "ascii_name"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("faß.example", "xn--fa-hia.example"),
+        ("ΒΌΛΟΣ.example", "xn--nxasmq6b.example"),
+        ("ﬀ.example", "ff.example"),
+        ("a\u00adb\u200b\ufe0fc.example", "abc.example"),
+        ("日本語。\uff4a\uff50", "xn--wgv71a119e.jp"),
+        ("xn--bcher-kva.ß.example", "xn--bcher-kva.xn--zca.example"),
+        ("xn--a.example", "xn--a.example"),
+        ("\u0915\u094d\u200d\u0937.example", "xn--11b2ezcw70k.example"),
+        ("שלום.example", "xn--9dbne9b.example"),
+        ("x..ß", "x..xn--zca"),
+    ],
+)
+def test_a_name_beyond_ascii_is_written_in_ascii(name, ascii_name):
+    found = parsed(f"https://{name}/")
+
+    assert found is not None
+    assert found["host"] == ascii_name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0301a.example",  # begins with a mark
+        "a\u200db.example",  # a joiner that joins nothing
+        "xn--a.ß.example",  # no Punycode
+        "xn--zca\u0301.example",  # Punycode and more
+        "xn--ab-j1t.ß.example",  # Punycode of what is written otherwise
+        "a\u05d0.example",  # two directions in a word
+        "a⒈com",  # a dot inside of a character
+        "a‥b.example",
+        "a\u06ddb.example",
+        "a\U000e0001b.example",
+        "a\ufffdb.ß",
+    ],
+)
+def test_what_no_name_beyond_ascii_can_be_is_no_address(name):
+    assert parsed(f"https://{name}/") is None
+
+
+@pytest.mark.parametrize(
     ("address", "origin"),
     [
         ("https://shop.example:443/a", "https://shop.example"),

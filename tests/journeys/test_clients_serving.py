@@ -71,6 +71,10 @@ def test_a_claimed_request_becomes_conversions_and_has_the_templates_answer(tmp_
         balance = gateway.drained()
         stopped = gateway.stop()
 
+    held = (
+        b"".join(one.read_bytes() for one in tmp_path.rglob("twite.db*")) + gateway.log().encode()
+    )
+    assert b"shopper@example.com" not in held.lower()
     assert refused == (403, None, b"")
     assert taken == (
         202,

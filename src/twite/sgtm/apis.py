@@ -105,7 +105,8 @@ APIS: Final = MappingProxyType(
         "makeString": _NONE,
         "makeTableMap": _NONE,
         "parseUrl": _differs(
-            "by the WHATWG's standard; names beyond ASCII by NFKC and Punycode, not all of UTS 46"
+            "by the WHATWG's standard; of UTS 46, which names beyond ASCII go by, the rules for "
+            "directions of writing are kept for letters alone"
         ),
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),

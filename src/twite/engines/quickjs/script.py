@@ -9,6 +9,7 @@ from typing import Final
 PARTS: Final = (
     "natives",
     "text",
+    "names",
     "url",
     "regex",
     "permissions",

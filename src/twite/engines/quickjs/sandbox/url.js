@@ -1,5 +1,4 @@
-// Addresses by the WHATWG's URL Standard, without a base. Names beyond ASCII are brought to NFKC and
-// lower case and written in Punycode: UTS 46 but for the few characters that it maps otherwise.
+// Addresses by the WHATWG's URL Standard, without a base.
 
 const SPECIAL = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443', 'ftp:': '21', 'file:': '' };
 const BEYOND = '[^\\x20-\\x7e]';
@@ -204,60 +203,6 @@ function pathSegments(rest, special, file) {
     } else path.push(percent(segments[i], 'path'));
   }
   return path;
-}
-
-function domainToAscii(text) {
-  if (/^[\0-\x7f]*$/.test(text)) return text.toLowerCase();
-  if (text.length > 1000 || /\ufffd/.test(text)) return undefined;
-  const mapped = normalized(text.replace(/\u00ad|\u200b|\u2060|\ufeff/g, ''))
-    .toLowerCase()
-    .replace(/[\u3002\uff0e\uff61]/g, '.');
-  const labels = normalized(mapped).split('.');
-  for (let i = 0; i < labels.length; i++) {
-    if (!/^[\0-\x7f]*$/.test(labels[i])) labels[i] = 'xn--' + punycode(labels[i]);
-  }
-  return labels.join('.');
-}
-
-// RFC 3492, encoding alone.
-function punycode(label) {
-  const points = Array.from(label, (char) => char.codePointAt(0));
-  const basic = points.filter((point) => point < 128);
-  let out = basic.length ? String.fromCodePoint(...basic) + '-' : '';
-  let done = basic.length;
-  let point = 128;
-  let delta = 0;
-  let bias = 72;
-  for (let first = true; done < points.length; delta++, point++) {
-    const next = points.reduce((least, one) => (one >= point && one < least ? one : least), 0x7fffffff);
-    delta += (next - point) * (done + 1);
-    point = next;
-    for (const one of points) {
-      if (one < point) delta++;
-      if (one !== point) continue;
-      let rest = delta;
-      for (let k = 36; ; k += 36) {
-        const least = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
-        const digit = rest < least ? rest : least + ((rest - least) % (36 - least));
-        out += String.fromCharCode(digit < 26 ? digit + 97 : digit + 22);
-        if (rest < least) break;
-        rest = Math.floor((rest - least) / (36 - least));
-      }
-      bias = adapted(delta, done + 1, first);
-      first = false;
-      delta = 0;
-      done++;
-    }
-  }
-  return out;
-}
-
-function adapted(delta, count, first) {
-  let rest = first ? Math.floor(delta / 700) : delta >> 1;
-  rest += Math.floor(rest / count);
-  let k = 0;
-  for (; rest > 455; k += 36) rest = Math.floor(rest / 35);
-  return k + Math.floor((36 * rest) / (rest + 38));
 }
 
 function hrefOf(url) {
