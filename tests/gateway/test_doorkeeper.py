@@ -1,5 +1,7 @@
 """Signing in, staying in and being thrown out, with a clock that moves when it is told to."""
 
+import asyncio
+
 import msgspec
 import pyotp
 import pytest
@@ -222,6 +224,22 @@ async def test_ten_thousand_guesses_at_once_are_a_few_looks_at_a_password(door):
         await door.try_(password=f"guess {number}", address=f"198.51.100.{number % 250}")
 
     assert door.passwords.verified <= 50
+
+
+async def test_many_guesses_at_the_same_moment_are_counted_too(door):
+    await door.add()
+
+    await asyncio.gather(*(door.try_(password=f"guess {number}") for number in range(500)))
+
+    assert door.passwords.verified == 5
+
+
+async def test_signing_in_again_and_again_is_no_guessing(door):
+    await door.add()
+
+    answers = [await door.try_() for _ in range(60)]
+
+    assert all(isinstance(answer, SignedIn) for answer in answers)
 
 
 async def test_many_names_from_one_address_are_slowed_down_too(door):

@@ -101,15 +101,16 @@ class Doorkeeper:
         wait = self._wait(offer)
         if wait:
             return NotSignedIn(wait=-(-wait // SECOND))
+        # Counted before it is known, or many at once would all be looked at.
+        self._failed(offer)
         user = await self._known(offer)
         now = self._clock.now()
         if user is None:
-            self._failed(offer)
             await self._people.note(
                 Deed(at=now, who=_name(offer), what="sign_in.refused", detail=offer.address)
             )
             return NotSignedIn()
-        self._by_both.forget(_both(offer))
+        self._passed(offer)
         await self._rehash(user, offer.password)
         token = secrets.token_urlsafe(_BYTES)
         session = Session(
@@ -150,9 +151,10 @@ class Doorkeeper:
             return False
         if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
             return False
+        self._failed(offer)
         right = await self._passwords.verify(user.password.reveal(), password)
-        if not right:
-            self._failed(offer)
+        if right:
+            self._passed(offer)
         return right
 
     async def renew(self, inside: Inside) -> Secret:
@@ -230,6 +232,11 @@ class Doorkeeper:
         self._by_address.failed(offer.address, now=now)
         self._by_both.failed(_both(offer), now=now)
         self._by_name.failed(_name(offer), now=now)
+
+    def _passed(self, offer: Offer) -> None:
+        self._by_address.took_back(offer.address)
+        self._by_both.forget(_both(offer))
+        self._by_name.took_back(_name(offer))
 
 
 def digest_of(token: str) -> bytes:

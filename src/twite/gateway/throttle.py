@@ -40,6 +40,14 @@ class Throttle:
         if len(self._failures) > MOST_KEYS:
             self._failures.popitem(last=False)
 
+    def took_back(self, key: str) -> None:
+        """Count one failure less: it was none."""
+        times, at = self._failures.get(key, (0, 0))
+        if times > 1:
+            self._failures[key] = times - 1, at
+        else:
+            self._failures.pop(key, None)
+
     def forget(self, key: str) -> None:
         """Count from nothing again."""
         self._failures.pop(key, None)
