@@ -17,7 +17,7 @@ from twite.sgtm.container.parts import (
 from twite.sgtm.container.reading import read
 from twite.sgtm.container.writing import written
 from twite.sgtm.export import coverage
-from twite.sgtm.export.reading import read_export
+from twite.sgtm.export.reading import LARGEST, read_export
 
 
 def variable(name="V", word="c", *parameters, **more):
@@ -401,6 +401,11 @@ def test_a_deep_parameter_is_refused():
 
     with pytest.raises(ContainerUnusable, match="nested too deep"):
         brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
+
+
+def test_what_is_larger_than_any_container_is_refused_unread():
+    with pytest.raises(ContainerUnusable, match="is larger than 32 MiB"):
+        read_export(bytes(LARGEST + 1))
 
 
 def test_variables_in_a_ring_are_refused_by_their_names():
