@@ -12,7 +12,8 @@ from twite.testing.emulator import Emulator
 
 EXPORT = Path(__file__).parents[1] / "containers/shop.json"
 SECRETS = ("px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5", "px_8Yw2Rt6Kq1Nf4Jd9Gs3Bx7Mc", "wh_5Tq8Zn2Xc7Vb1Lm4Kp9Rd")
-CLICK = {"ep__twclid": "23opevjt88psuo13lu8d020qkn"}
+TWCLID = "23opevjt88psuo13lu8d020qkn"
+CLICK = {"ep__twclid": TWCLID}
 CALLBACKS = 'template = "Callbacks"'
 
 pytestmark = pytest.mark.journey
@@ -74,20 +75,29 @@ def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulato
         hit(gateway, "purchase", ep__transaction_id="order-1", epn__value="49.9", cu="GBP", **CLICK)
         hit(gateway, "sign_up", ep__transaction_id="new-1", gcs="G111", **CLICK)
         hit(gateway, "sign_up", ep__transaction_id="new-2", gcs="G101", **CLICK)
+        # The container's own client claims this path, and runs the container.
+        order = {
+            "event_name": "purchase",
+            "transaction_id": "order-2",
+            "value": 5,
+            "twclid": TWCLID,
+        }
+        claimed = gateway.post(order, "/orders")[0]
         balance = gateway.drained()
         tags = {name: row_of(gateway, f"tag:{name}") for name in ("X purchase", "X sign-up")}
         # Counted under the tags' own names, which the source's key does not open.
-        wait_for(lambda: len(conversions_at(x_emulator)) == 2)
+        wait_for(lambda: len(conversions_at(x_emulator)) == 3)
         told = json.loads(command(gateway, "accounting", "--json").stdout)
 
     conversions = conversions_at(x_emulator)
     assert done.returncode == 0, done.stderr
-    assert set(conversions) == {"order-1", "new-1"}
+    assert claimed == 202
+    assert set(conversions) == {"order-1", "order-2", "new-1"}
     assert conversions["order-1"]["event_id"] == "o8z6k"
     assert conversions["new-1"]["event_id"] == "o8z6m"
     assert balance["balance"] == 0
-    assert (tags["X purchase"]["delivered"], tags["X sign-up"]["delivered"]) == (1, 1)
-    assert sum(row["delivered"] for row in told["by"] if row["pixel"] == PIXEL) == 2
+    assert (tags["X purchase"]["delivered"], tags["X sign-up"]["delivered"]) == (2, 1)
+    assert sum(row["delivered"] for row in told["by"] if row["pixel"] == PIXEL) == 3
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert [one for one in SECRETS if one.encode() in everything] == []
     assert not any(one in str(ENVIRONMENT) for one in SECRETS)
