@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from export_parts import brought, table, tag, template, text
+from export_parts import brought, table, tag, template, text, told
 
 from twite.sgtm.container.parts import Source
 from twite.sgtm.export.secret_signs import looks_secret, speaks_of_secret
@@ -150,3 +150,15 @@ def test_no_secret_is_in_what_is_written_or_printed():
     shown = repr(found) + msgspec.json.encode(found.container).decode()
 
     assert "open-sesame" not in shown
+
+
+def test_a_secret_that_has_to_stand_in_the_file_is_told():
+    right = text("arg1", "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5")
+    condition = {"type": "EQUALS", "parameter": [text("arg0", "{{_event}}"), right]}
+
+    found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [condition]}])
+
+    assert told(found, "trigger", "P") == (
+        "differs",
+        "it holds what looks like a secret, which stands in the file in clear",
+    )

@@ -5,7 +5,7 @@ without its condition. Where leaving something out would send more than before (
 transformation that takes data away), the tags that it held back are paused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -27,9 +27,11 @@ from twite.sgtm.export import simple_parts
 from twite.sgtm.export.coverage import BESIDE, BUILT_INS, Fit
 from twite.sgtm.export.lines import LeftOut, Line, Report
 from twite.sgtm.export.reading import Export, Piece
+from twite.sgtm.export.secret_signs import looks_secret
 from twite.sgtm.export.secrets_out import Taken, without_secrets
 from twite.sgtm.export.tags import Here, read_tag
 from twite.sgtm.template import Kind, Template, TemplateUnusable, read_template
+from twite.sgtm.tree import Tree
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +208,7 @@ class _Import:
                 self._report.add("trigger", name, piece.word, fit=Fit.LEFT_OUT, notes=notes)
             else:
                 triggers[piece.text("triggerId")] = made
+                notes = [*notes, *_in_clear(sides)]
                 self._report.add("trigger", name, piece.word, notes=notes)
         return triggers, missing
 
@@ -259,6 +262,7 @@ class _Import:
                 held_back |= dict.fromkeys(missed, name)
             else:
                 changes.append(made)
+                notes = [*notes, *_in_clear([*sides, *made.set.values()])]
                 self._report.add("transformation", name, piece.word, notes=notes)
         return changes, held_back
 
@@ -327,6 +331,12 @@ def _apis_of(template: Template) -> Iterator[str]:
                 yield f"it calls {name}, which is refused here: {api.note}"
             elif name in _CONFIGURED:
                 yield f"it calls {name}, which is refused until it is configured"
+
+
+def _in_clear(texts: Iterable[Tree]) -> Iterator[str]:
+    """Yield a note where a text that cannot be kept elsewhere looks like a secret."""
+    if any(isinstance(one, str) and looks_secret(one) for one in texts):
+        yield "it holds what looks like a secret, which stands in the file in clear"
 
 
 def _refuse_unknown(names: Iterator[str], variables: frozenset[str]) -> None:
