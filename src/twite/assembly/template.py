@@ -97,6 +97,7 @@ url = "sqlite:twite.db"
 # A server container of tags, as twite import writes it:
 # [container]
 # file = "container.toml"
+# client_source = "shop"
 
 [log]
 # level = "info"       # debug, info, warning, error
