@@ -103,8 +103,10 @@ class ClientStage:
         )
 
     async def ask(self, path: str = "/in", **said: Any) -> Response | None:
-        headers = (("host", "t.shop.example:8443"),)
-        return await self.clients.answer(Incoming(path=path, headers=headers, **said))
+        headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"))
+        return await self.clients.answer(
+            Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said)
+        )
 
     async def stop(self) -> None:
         await self.clients.stop()

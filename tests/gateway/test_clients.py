@@ -130,6 +130,25 @@ async def test_a_service_of_googles_is_refused_and_the_client_goes_on(staged):
     assert await stage.ask() == Response(body=b"not_configured")
 
 
+async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
+    stage = staged(
+        "if (!require('isRequestMpv2')()) return; claim();"
+        "require('extractEventsFromMpv2')().forEach((event) => run(event)); respond();"
+    )
+    query = "v=2&tid=G-1&cid=1.2&dl=https%3A%2F%2Fshop.example%2F"
+
+    hit = await stage.ask("/g/collect", query=query, body="en=purchase&epn.value=5\nen=scroll")
+    other = await stage.ask("/g/collect", query="v=2", body="en=purchase")
+
+    assert (hit, other) == (Response(), None)
+    events = [event for _, event, _ in stage.container.came]
+    assert [event["event_name"] for event in events] == ["purchase", "scroll"]
+    assert events[0]["value"] == 5
+    assert events[0]["page_location"] == "https://shop.example/"
+    assert events[0]["user_agent"] == "Mozilla/5.0"
+    assert events[0]["ip_override"] == "203.0.113.7"
+
+
 async def test_what_a_client_keeps_the_next_request_finds(staged):
     stage = staged(
         "claim(); const kept = require('templateDataStorage');"

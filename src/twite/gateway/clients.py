@@ -6,17 +6,18 @@ container for is on disk before its answer leaves.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from twite.domain.destination import Source
-from twite.domain.errors import TemplatesBusy
+from twite.domain.errors import Malformed, TemplatesBusy
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.ports import Chance, Clock
 from twite.gateway.templates import KeepsItems, RunsTemplates
+from twite.intake import ga4
 from twite.sgtm.container import parts
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion, Unfilled, Values, given_fields
@@ -165,6 +166,7 @@ class Clients:
             container=self._about,
             client=client.name,
             storage=self._storage.of(client.template),
+            extracted=extracted(request) if "extractEvents" in client.template.code.text else None,
         )
 
     async def _passed(self, client: Client, turn: Turn) -> None:
@@ -220,6 +222,19 @@ class _NoTemplates:
     def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
         del template, fields, occasion
         return UNDEFINED
+
+
+def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
+    """Return the events of a GA4 hit as Google's client makes them; None where it is none."""
+    try:
+        hits = ga4.read(request.query, (request.body or "").encode("utf-8", "replace"))
+    except Malformed:
+        return None
+    seen: dict[str, object] = {"ip_override": request.remote_address}
+    agent = dict(request.headers).get("user-agent")
+    if agent is not None:
+        seen["user_agent"] = agent
+    return msgspec.convert([seen | dict(event) for event in hits.events], list[dict[str, Any]])
 
 
 def host_of(request: Incoming) -> str:
