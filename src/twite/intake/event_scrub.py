@@ -55,8 +55,8 @@ def without_persons(text: str) -> str:
 
 def scrubbed_address(text: str) -> str:
     """Return an address of a page without the parameters that hold an email or a phone number."""
-    before, mark, rest = text.partition("?")
-    query, hashed, fragment = rest.partition("#")
+    whole, hashed, fragment = text.partition("#")
+    before, mark, query = whole.partition("?")
     parameters = [one for one in query.split("&") if not _holds_a_person(one)]
     path = "/".join("-" if _holds_a_person(one) else one for one in before.split("/"))
     tail = f"#{fragment}" if hashed and not _holds_a_person(fragment) else ""

@@ -13,6 +13,7 @@ from twite.assembly.doctor.container import container
 from twite.assembly.doctor.network import OF_X, way_to_x
 from twite.assembly.doctor.pages import pages
 from twite.assembly.doctor.store import store
+from twite.assembly.doctor.tags import tags
 from twite.assembly.doctor.way_in import way_in
 from twite.assembly.place import position
 from twite.assembly.settings import Settings, load
@@ -40,7 +41,7 @@ async def examine(
             settings = load(path, environ, credentials=False)
         except SettingsError:
             return
-    for part in (pixels, sources, pages):
+    for part in (pixels, sources, tags, pages):
         for finding in part(settings):
             yield finding
     async for finding in _looked(settings):

@@ -1,0 +1,99 @@
+"""What tags send to X: our own tag to a second gateway, and templates that post to X themselves."""
+
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from house import KEY, Gateway, command, wait_for
+from tls_front import TlsFront
+
+ROOT = Path(__file__).parents[2]
+X = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
+STAPE = "https://own.euw.stape.io/stape-api/some-key/v1/twitter/auth-proxy"
+
+pytestmark = pytest.mark.journey
+
+
+def with_tag(gateway: Gateway, template: Path, fields: dict[str, str]) -> Gateway:
+    shutil.copy(template, gateway.folder / "tag.tpl")
+    said = ", ".join(f'{name} = "{text}"' for name, text in fields.items())
+    with gateway.config.open("a") as config:
+        config.write(
+            '[[tag]]\nname = "own"\ntemplate = "tag.tpl"\nallow_hosts = ["127.0.0.1"]\n'
+            f"fields = {{ {said} }}\n"
+        )
+    return gateway
+
+
+def bought(number: int) -> dict[str, object]:
+    return {
+        "event": "purchase",
+        "conversion_id": f"order-{number}",
+        "time": "2026-11-25T09:00:00Z",
+        "value": "49.90",
+        "currency": "EUR",
+        "email": "shopper@mail.example",
+    }
+
+
+def rows(gateway: Gateway) -> dict[tuple[str, str], dict]:
+    """Return the accounts of all sources: a source's key shows its own alone."""
+    found = json.loads(command(gateway, "accounting", "--json").stdout)["by"]
+    return {(row["source"], row["pixel"]): row for row in found}
+
+
+def all_done(gateway: Gateway, expected: int) -> bool:
+    return sum(row["delivered"] for row in rows(gateway).values()) == expected
+
+
+def test_our_own_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    x_emulator.switch(dedup_scope="all")
+    with Gateway(tmp_path / "second", x_emulator.url) as second:
+        port = urlsplit(second.url).port
+        with TlsFront(tmp_path, port) as front:
+            first = with_tag(
+                Gateway(tmp_path / "first", x_emulator.url),
+                ROOT / "sgtm/twite-tag.tpl",
+                {"gatewayUrl": front.url, "sourceKey": KEY, "eventMode": "own"},
+            )
+            first.environment = {**first.environment, "SSL_CERT_FILE": str(front.authority)}
+            with first:
+                first.post(bought(1))
+                balance = first.drained()
+                there = second.drained()
+
+    assert (balance["delivered"], balance["balance"]) == (2, 0)
+    assert (there["delivered"], there["balance"]) == (1, 0)
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    # From both gateways, under one id: X counts it once.
+    assert {name: (many["api"], many["counted"]) for name, many in ids.items()} == {
+        "order-1": (2, 1)
+    }
+
+
+@pytest.mark.parametrize("endpoint", [X, STAPE])
+def test_what_a_template_sends_to_x_goes_by_our_own_delivery_in_batches(
+    tmp_path, x_emulator, endpoint
+):
+    gateway = with_tag(
+        Gateway(tmp_path, x_emulator.url),
+        ROOT / "tests/templates/x_post.tpl",
+        {"endpoint": endpoint, "pixel": "o8z6j" if endpoint == STAPE else ""},
+    )
+    with gateway:
+        x_emulator.fault(kind="status", status=503, count=3)
+        gateway.post({"conversions": [bought(number) for number in range(40)]})
+        wait_for(lambda: all_done(gateway, 120), seconds=60)
+        found = rows(gateway)
+
+    assert found["shop", "tag:own"]["delivered"] == 40
+    assert found["tag:own", "o8z6j"]["delivered"] == 40
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    assert {name for name in ids if name.startswith("x-")} == {f"x-order-{n}" for n in range(40)}
+    # Far fewer requests than conversions, with the pixel's own token.
+    taken = [one for one in x_emulator.received()["entries"] if one["status"] == 200]
+    assert len(taken) < 40
