@@ -48,7 +48,7 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
         running_emulator(*SWITCHES) as x,
         Gateway(tmp_path, x.url, extra="batch = 10\nin_flight = 1") as gateway,
     ):
-        x.fault("slow", seconds=0.3, count=0)
+        x.fault("slow", seconds=1.5, count=0)
         post(gateway, orders("before", 100))
         wait_for(lambda: len(reached(x)) >= 30)
         backed_up = command(gateway, "backup", str(copy))

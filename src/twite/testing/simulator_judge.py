@@ -64,6 +64,8 @@ class _Pixel:
 
     under_way: list[Request] = field(default_factory=list)
     refused_at: int | None = None
+    # When X last refused one of its conversions by itself.
+    poisoned_at: int = -HOUR
     last_sent: int | None = None
     span: Span | None = None
 
@@ -123,6 +125,8 @@ class Judge:
         for key, body in copies:
             self._check_copy(key, body, now)
         self._pixels[pixel].under_way.append(request)
+        if len(copies) == 1 and self.truths[copies[0][0]].poison:
+            self._pixels[pixel].poisoned_at = now
         return request
 
     def takes(self, request: Request) -> None:
@@ -200,6 +204,9 @@ class Judge:
     def check_prompt(self, pixel: str) -> None:
         """Check a pixel that X gave no trouble: what came in while all was well is at X."""
         now = self._clock.elapsed()
+        if now - self._pixels[pixel].poisoned_at < 2 * PROBE_EVERY:
+            # Its own trouble: five refused alike, one after the other, and it is probed.
+            return
         for key, truth in self.truths.items():
             at = truth.acknowledged_at
             waits = not truth.ever_taken and not truth.poison and not truth.suppressed
