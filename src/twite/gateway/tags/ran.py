@@ -22,7 +22,7 @@ from twite.sgtm.sandbox import Outcome
 MOST_TRIES: Final = 5
 TOO_LONG: Final = "it took longer than"
 # How an error begins that tells of a limit, not of something that was thrown.
-_SPENT: Final = ("the run ", TOO_LONG)
+_SPENT: Final = ("the run ", TOO_LONG, "more than ", "it made more than ")
 MAY_COUNT_TWICE: Final = "it may have arrived already, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
 
