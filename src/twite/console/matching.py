@@ -9,7 +9,7 @@ from starlette.responses import Response
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import EventNames, day_of, scope_of
 from twite.domain.destination import Destination
-from twite.domain.match import FLAWS, FlawCount, KitCount, Matching, matching
+from twite.domain.match import FLAWS, FlawCount, KitCount, Matching, added, matching
 from twite.domain.times import DAY
 from twite.gateway.inspect import Tallies
 
@@ -75,7 +75,7 @@ class MatchingPage:
         return visit.page(
             "matching.html",
             title="Match keys",
-            whole=matching(kits),
+            whole=added(one.keys for one in events),
             events=events,
             nowhere=[one for one in _flaws(flaws, whole=0) if one.times]
             if not events
@@ -94,7 +94,8 @@ class MatchingPage:
             grouped.setdefault((one.pixel, one.event), []).append(one)
         made = []
         for (pixel, event), counts in grouped.items():
-            keys = matching(counts)
+            by_day = _by_day(counts)
+            keys = added(by_day.values())
             own = [one for one in flaws if (one.pixel, one.event) == (pixel, event)]
             made.append(
                 OneEvent(
@@ -102,22 +103,29 @@ class MatchingPage:
                     event=event,
                     name=self._name(pixel, event),
                     keys=keys,
-                    trend=_trend(counts, days),
+                    trend=_trend(by_day, days),
                     flaws=tuple(_flaws(own, whole=keys.conversions, short=keys.one_short)),
                 )
             )
         return sorted(made, key=lambda one: -one.keys.conversions)
 
 
-def _trend(counts: Sequence[KitCount], days: range) -> tuple[OneDay, ...]:
+def _by_day(counts: Sequence[KitCount]) -> dict[int, Matching]:
     by_day: dict[int, list[KitCount]] = {}
     for one in counts:
         by_day.setdefault(one.day, []).append(one)
-    made = []
-    for day in days:
-        keys = matching(by_day.get(day, ()))
-        made.append(OneDay(day=day_of(day), share=keys.share, conversions=keys.conversions))
-    return tuple(made)
+    return {day: matching(some) for day, some in by_day.items()}
+
+
+def _trend(by_day: Mapping[int, Matching], days: range) -> tuple[OneDay, ...]:
+    return tuple(
+        OneDay(day=day_of(day), share=keys.share, conversions=keys.conversions)
+        for day in days
+        for keys in (by_day.get(day, _NONE),)
+    )
+
+
+_NONE: Final = Matching()
 
 
 # A flaw of these costs a key; the others are remarks.

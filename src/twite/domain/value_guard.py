@@ -90,7 +90,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usual: str
 
 
-class Norm(msgspec.Struct, frozen=True, kw_only=True):
+class Norm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is usual of one event in one currency.
 
     `center` and `spread` are medians of decimal logarithms; `first` are the logarithms of the first
@@ -123,6 +123,13 @@ Norms = Mapping[str, Norm]
 def remarkable(norms: Norms, *, value: str, currency: str) -> Flag | None:
     """Return what is remarkable about an amount; `norms` are the event's own, by currency."""
     norm = norms.get(currency)
+    if norm is not None and len(norms) == 1:
+        # The usual case, and quick: what is within ten times of the usual is not remarkable.
+        if norm.seen - norm.zeros < LEAST_SEEN:
+            return None
+        amount = float(value)
+        if amount and abs(math.log10(amount) - norm.center) <= _LEAST_DISTANCE:
+            return None
     kind: Remarkable | None = None
     usual = ""
     leading = max(norms.values(), key=lambda one: one.seen, default=None)
@@ -154,13 +161,19 @@ def learnt(norm: Norm, value: str) -> Norm:
         center = median(first)
         spread = max(_LEAST_SPREAD, median([abs(one - center) for one in first]))
         return msgspec.structs.replace(norm, seen=seen, first=(), center=center, spread=spread)
-    distance = abs(log - norm.center)
+    distance = log - norm.center
+    far = abs(distance)
     step = _STEP * norm.spread
-    return msgspec.structs.replace(
-        norm,
+    moved = min(step, far)
+    spread = norm.spread + (step if far >= norm.spread else -step)
+    return Norm(
+        pixel=norm.pixel,
+        event=norm.event,
+        currency=norm.currency,
         seen=norm.seen + 1,
-        center=norm.center + math.copysign(min(step, distance), log - norm.center),
-        spread=max(_LEAST_SPREAD, norm.spread + math.copysign(step, distance - norm.spread)),
+        zeros=norm.zeros,
+        center=norm.center + (moved if distance >= 0 else -moved),
+        spread=max(_LEAST_SPREAD, spread),
     )
 
 

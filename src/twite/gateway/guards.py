@@ -19,6 +19,9 @@ KEEP_EVERY: Final = 30 * SECOND
 # Whoever posts to the X-shaped route may name any event: what is remembered must have an end.
 MOST_NORMS: Final = 10_000
 HELD_FOR: Final = "value guard"
+# What is well known is learnt from one amount of so many.
+WELL_KNOWN: Final = 500
+OF_SO_MANY: Final = 4
 
 
 class Norms(Protocol):
@@ -50,6 +53,7 @@ class Guards:
         self._pixels = pixels or {}
         self._norms: dict[tuple[str, str], dict[str, Norm]] = {}
         self._many = 0
+        self._turn = 0
         self._changed: set[tuple[str, str, str]] = set()
         for norm in norms:
             self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
@@ -92,6 +96,10 @@ class Guards:
                 self._many += 1
                 self._norms[one.pixel, one.event] = own
                 norm = Norm(pixel=one.pixel, event=one.event, currency=one.currency)
+            if norm.seen > WELL_KNOWN and (turn := self._turn + 1) % OF_SO_MANY:
+                self._turn = turn
+                continue
+            self._turn += 1
             own[one.currency] = learnt(norm, one.value)
             self._changed.add((one.pixel, one.event, one.currency))
 

@@ -1,6 +1,6 @@
 """What spoils the match keys of a conversion in our own format, as it was written."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from twite.domain.fault import Fault
@@ -12,9 +12,14 @@ _OUR_COOKIE: Final = "1."
 
 
 def flaws_of(
-    given: Native, identifiers: Identifiers, faults: Iterable[Fault], *, now: int
+    given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
 ) -> tuple[Flaw, ...]:
     """Return the flaws; `faults` are those found on the way, notes included."""
+    if not faults and given.email_sha256 is given.phone_sha256 is None:
+        # The usual case, and quick.
+        clean = given.email is None or not is_placeholder(given.email)
+        if clean and not (given.twclid or "").startswith(_OUR_COOKIE):
+            return ()
     found = [
         Flaw(code=one.code, path=one.path, shape=_shape(given, one.path))
         for one in faults
