@@ -1,7 +1,7 @@
 """A tag that loops, bombs or floods, beside a pixel and another tag: those keep their pace.
 
 The promise is a ratio: the time that a load takes for the pixel and the good tag beside the hostile
-one, over that of the same load alone, in one run. It is asserted in the long form only.
+one, over that beside a harmless one, in one run. It is asserted in the long form only.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ HOSTILE = {
         "sendHttpRequest(data.endpoint, {method: 'POST', timeout: 2000}, '{}');"
     ),
 }
+HARMLESS = "return data.gtmOnSuccess();"
 SETTINGS = """
 [server]
 listen = "127.0.0.1:0"
@@ -96,9 +97,9 @@ def took(folder: Path, x: str, vendor: str, hostile: str | None) -> dict[str, fl
     """Return the seconds until the pixel, and the good tag, had all of the load."""
     folder.mkdir()
     shutil.copy(TEMPLATE, folder / "good.tpl")
-    code = TEMPLATE.read_text().replace("const body =", f"{hostile or ''}\nconst body =")
+    code = TEMPLATE.read_text().replace("const body =", f"{hostile or HARMLESS}\nconst body =")
     (folder / "bad.tpl").write_text(code)
-    bad = BAD.format(vendor=vendor) if hostile else ""
+    bad = BAD.format(vendor=vendor)
     config = folder / "twite.toml"
     config.write_text(SETTINGS.format(x=x, vendor=vendor, hostile=bad, key=KEY))
     gateway = GatewayProcess(config, note=folder / "twite.db.gateway", key=KEY)
@@ -156,7 +157,7 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
     figure(
         f"beside a tag that {kind}",
         f"{CONVERSIONS:,} conversions, {ROUNDS} rounds: the pixel takes {pixel:.2f} of its time "
-        f"alone, another tag {tag:.2f}",
+        f"beside a harmless one, another tag {tag:.2f}",
     )
     if LONG:
         assert pixel <= 1.1
