@@ -31,7 +31,7 @@ _EVENT: Final = "o8z6k"
 _KEY: Final = "a-trial-key-a-trial-key-a-trial"
 _SWITCHES: Final = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 _LOOKED_AT: Final = 200
-_DRAIN_SECONDS: Final = 300.0
+_DRAIN_SECONDS: Final = 1_200.0
 
 SETTINGS: Final = f"""
 [server]
