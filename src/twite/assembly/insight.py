@@ -14,6 +14,7 @@ from twite.domain.destination import Destination
 from twite.gateway.accept import X_SOURCE
 from twite.gateway.ports import Clock
 from twite.gateway.replay import WakingDesk, WakingMender
+from twite.gateway.sightings import watched
 from twite.stores.sqlite import SQLiteStore
 
 
@@ -41,6 +42,8 @@ def insight_pages(
             destinations=destinations,
             sources=[*(one.name for one in sources), X_SOURCE],
             glances=store,
+            sightings=store,
+            watched=watched(sources),
             records=store,
             clock=clock,
         ),

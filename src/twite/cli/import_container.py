@@ -16,6 +16,11 @@ from twite.sgtm.export.coverage import Fit
 from twite.sgtm.export.lines import Line
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
+PERSONS: Final = (
+    'Email and phone reach its templates hashed (container.persons = "hashed", the default): one '
+    'that hashes by itself would hash the hash. persons = "sealed" and server.secret_key give '
+    "them as they came."
+)
 _STYLES: Final = {
     Fit.RUNS: "green",
     Fit.DIFFERS: "yellow",
@@ -100,6 +105,7 @@ def _print(made: Draft) -> None:
     printing.say(f"{made.path}: {told}.")
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
+        printing.say(PERSONS)
     if any(one.kept.startswith("env:") for one in made.found.secrets):
         printing.say("Set the variables above where the gateway is started.")
 

@@ -40,8 +40,8 @@ def logout(
 ) -> None:
     """A running gateway uses them no more at once; its conversions wait for others.
 
-    X gives a user one token for an app: to revoke it here ends it for other pixels too. A pixel
-    token can only be revoked in X's Events Manager.
+    X may give a user one token for an app (we assume so, X does not say it): to revoke it here
+    would end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
     """
     found = load(config)
     chosen = one_pixel(found, pixel)

@@ -15,10 +15,12 @@ from twite.console.seeing import TONES, EventNames, asked_again, look_of, worth_
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.people import Role
+from twite.domain.sighting import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
 from twite.gateway.inspect import Glances, Glimpse, Look, Scope
 from twite.gateway.ports import Clock, Records
+from twite.gateway.sightings import Sightings
 from twite.gateway.trace import masked, steps
 
 PATH: Final = "/console/live"
@@ -40,12 +42,16 @@ class LivePage:
         destinations: Mapping[str, Destination],
         sources: Sequence[str],
         glances: Glances,
+        sightings: Sightings,
+        watched: frozenset[str],
         records: Records,
         clock: Clock,
     ) -> None:
         self._destinations = destinations
         self._sources = tuple(sources)
         self._glances = glances
+        self._sightings = sightings
+        self._watched = watched
         self._records = records
         self._clock = clock
         self._name = EventNames(destinations)
@@ -172,6 +178,9 @@ class LivePage:
         if origin is None:
             raise Closed(404, "Nothing here", "No such conversion, or it is not kept any more.")
         life = origin.life
+        told = await self._sightings.twins(
+            pixel=life.pixel, event=life.event, conversion_id=life.conversion_id
+        )
         return visit.page(
             "life.html",
             title=life.conversion_id,
@@ -181,6 +190,9 @@ class LivePage:
             tone=TONES[life.state],
             worth=worth_of(life.sent),
             steps=steps(origin),
+            twins=[(one, one.after(life.received_at), one.meets(life.received_at)) for one in told],
+            watched=life.pixel in self._watched,
+            forgotten=visit.now - life.received_at > KEPT_FOR,
             came=masked(origin.body),
             sent=masked(life.sent),
             consent=masked(life.consent or b""),

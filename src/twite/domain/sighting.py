@@ -18,6 +18,8 @@ MEETS_WITHIN: Final = 48 * HOUR
 # How many days can be looked at; sightings are kept for these, and the twins of the first.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
+# Of one conversion so many twins are told: a page that fires again and again tells no more.
+MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
 ADVICE: Final[Mapping[str, str]] = MappingProxyType(
@@ -65,6 +67,21 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def __repr__(self) -> str:
         return f"Sighting({self.pixel}, {self.event}, {self.conversion_id}, {self.way})"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A page gave a conversion to X's pixel, whose script came or was `blocked`."""
+
+    at: int
+    blocked: bool = False
+
+    def after(self, received_at: int) -> int:
+        """Return how long after the gateway's copy it was; below 0 where it was before."""
+        return self.at - received_at
+
+    def meets(self, received_at: int) -> bool:
+        """Return whether X drops one of the two: both are there, 48 hours apart at most."""
+        return not self.blocked and abs(self.after(received_at)) <= MEETS_WITHIN
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):

@@ -182,8 +182,8 @@ class Connect:
             lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
             lambda status, body: sign_in.finished(app, status=status, body=body),
         )
-        # What X refuses is not stored, and not revoked either: X gives a user one token for an
-        # app, and it may be in use elsewhere.
+        # What X refuses is not stored, and not revoked either: we assume that X gives a user one
+        # token for an app (it does not say), so it may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
         await keeper.keep_oauth(began.pixel, who.keys, screen_name=who.screen_name)
         return Connected(pixel=began.pixel, kind=OAUTH, screen_name=who.screen_name, access=access)

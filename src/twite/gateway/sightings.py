@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from twite.domain.conversion import Conversion
 from twite.domain.destination import Destination, Source
-from twite.domain.sighting import Overlap, Sighting, Way, marks
+from twite.domain.sighting import Overlap, Sighting, Told, Way, marks
 from twite.domain.submission import Door
 from twite.intake.beacon_shape import Twin
 from twite.intake.native_conversion import MAX_ID, Read
@@ -26,6 +26,10 @@ class Sightings(Protocol):
 
         In the order of pixel, event and day; a day on which nothing was seen is not there.
         """
+        ...
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[Told]:
+        """Return when pages told X's pixel of a conversion id, the first MOST_TOLD in order."""
         ...
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, Overlap, Sighting, Way
+from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, MOST_TOLD, Overlap, Sighting, Told, Way
 from twite.domain.times import DAY
 
 _GATEWAY = {Way.PAGE, Way.SERVER}
@@ -33,6 +33,15 @@ class MemorySightings:
             Overlap(pixel=pixel, event=event, day=day, **counts)
             for (pixel, event, day), counts in sorted(counted.items())
         ]
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[Told]:
+        told = [
+            Told(at=one.at, blocked=one.way is Way.BLOCKED)
+            for one in self._seen
+            if (one.pixel, one.event, one.conversion_id) == (pixel, event, conversion_id)
+            and one.way not in _GATEWAY
+        ]
+        return sorted(told, key=lambda one: one.at)[:MOST_TOLD]
 
     def _sight(self, seen: Sequence[Sighting]) -> None:
         if seen:

@@ -8,10 +8,11 @@ import msgspec
 from twite.domain.account import Life
 from twite.domain.dedup import dedup_key
 from twite.domain.match import FlawCount, KitCount
+from twite.domain.sighting import Told
 from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Norm
 from twite.gateway.inspect import Amendment, Heap, Look, Origin, Scope, Sight
-from twite.stores.sqlite import desk, glances, tallies
+from twite.stores.sqlite import desk, glances, sightings, tallies
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
@@ -24,7 +25,7 @@ NOT_AT_REST = "it is neither dead nor held any more"
 
 
 class InsightRows:
-    """For a store to inherit; see twite.gateway.inspect and twite.gateway.guards."""
+    """For a store to inherit; see twite.gateway.inspect, .guards and .sightings."""
 
     _writer: Writer
     _reader: SQLiteReader
@@ -60,6 +61,11 @@ class InsightRows:
 
     async def origin(self, delivery: int, scope: Scope) -> Origin | None:
         return await self._reader.read(partial(glances.origin, delivery=delivery, scope=scope))
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[Told]:
+        return await self._reader.read(
+            partial(sightings.twins, pixel=pixel, event=event, conversion_id=conversion_id)
+        )
 
     async def heaps(self, scope: Scope) -> Sequence[Heap]:
         return await self._reader.read(partial(glances.heaps, scope=scope))

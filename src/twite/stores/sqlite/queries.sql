@@ -695,6 +695,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?);
 DELETE FROM sighting WHERE id IN (
   SELECT id FROM sighting INDEXED BY sighting_at WHERE at < :before ORDER BY at LIMIT :limit);
 
+-- name: twins_told
+-- What pages told X's pixel of one conversion id, the first of it.
+SELECT at, way FROM sighting INDEXED BY sighting_twin
+WHERE lane = (SELECT id FROM lane WHERE pixel = :pixel AND event = :event)
+  AND conversion_id = :conversion_id AND way IN ('pixel', 'blocked')
+ORDER BY at LIMIT :limit;
+
 -- name: overlap
 -- Which way conversion ids went, by event and day. A page's id without a server's and a server's
 -- without a page's are one order where a mark is the same.

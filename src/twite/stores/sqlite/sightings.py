@@ -3,7 +3,15 @@
 import sqlite3
 from typing import Final
 
-from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, Overlap, Sighting
+from twite.domain.sighting import (
+    KEPT_FOR,
+    MEETS_WITHIN,
+    MOST_TOLD,
+    Overlap,
+    Sighting,
+    Told,
+    Way,
+)
 from twite.domain.times import DAY
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.queries import query
@@ -26,6 +34,20 @@ def add(book: Book, seen: Seen) -> None:
     book.add_rows("add_sightings", rows, 7)
     latest = max(one.at for one in seen)
     book.run("forget_sightings", before=latest - KEPT_FOR, limit=_FORGOTTEN_FOR_EACH * len(seen))
+
+
+def twins(
+    connection: sqlite3.Connection, *, pixel: str, event: str, conversion_id: str
+) -> list[Told]:
+    """Return what pages told X's pixel of a conversion id, the first of it."""
+    values = {
+        "pixel": pixel,
+        "event": event,
+        "conversion_id": conversion_id,
+        "limit": MOST_TOLD,
+    }
+    found = connection.execute(query("twins_told"), values).fetchall()
+    return [Told(at=at, blocked=Way(way) is Way.BLOCKED) for at, way in found]
 
 
 def overlap(connection: sqlite3.Connection, *, since: int) -> list[Overlap]:

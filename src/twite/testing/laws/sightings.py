@@ -3,7 +3,7 @@
 
 import msgspec
 
-from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, Overlap, Sighting, Way
+from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, MOST_TOLD, Overlap, Sighting, Told, Way
 from twite.domain.submission import Door, Submission
 from twite.domain.times import DAY, HOUR
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -157,6 +157,27 @@ class SightingLaws:
         )
 
         assert sum(one.two_ids for one in await store.overlap(since=0)) == 0
+
+    async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
+        await _sight(
+            store,
+            *_seen("a", Way.PIXEL, at=NOW + 1),
+            *_seen("a", Way.PAGE, Way.SERVER),
+            *_seen("a", Way.BLOCKED, at=NOW - 1),
+            *_seen("a", Way.PIXEL, event="o8z6m"),
+            *_seen("a", Way.PIXEL, pixel="o9a7k"),
+            *_seen("b", Way.PIXEL),
+        )
+
+        told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
+        assert list(told) == [Told(at=NOW - 1, blocked=True), Told(at=NOW + 1)]
+        assert not await store.twins(pixel=PIXEL, event=EVENT, conversion_id="c")
+
+    async def test_a_page_that_fires_again_and_again_tells_no_more(self, store: Store) -> None:
+        await _sight(store, *(_seen("a", Way.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1)))
+
+        told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
+        assert [one.at for one in told] == list(range(NOW, NOW + MOST_TOLD))
 
     async def test_old_sightings_are_forgotten(self, store: Store) -> None:
         await _sight(store, *_seen("old", Way.PIXEL, at=NOW - KEPT_FOR - HOUR))

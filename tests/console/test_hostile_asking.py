@@ -1,0 +1,51 @@
+"""What pages are asked with never reaches the log as it came."""
+
+import io
+
+import aiohttp
+import pytest
+from console_stage import PEOPLE, SETTINGS, House
+
+pytestmark = pytest.mark.asyncio
+
+SIGNED_IN = ("/console/live", "/console/dead", "/console/dead/heap", "/console/audit")
+ASKED = ("id", "pixel", "event", "state", "reason", "before", "at")
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\u202eeldnah\u202c",
+    "\x1b[31mred\x07\r\nlevel=info forged=yes",
+    "Z" * 4_000,
+)
+NEVER = ("<script>alert", "\u202e", "\x1b[31mred", "\x07", "\nlevel=info forged", "Z" * 300)
+
+
+async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, caplog):
+    # Started here: a log writes to the stderr that there was when it was made.
+    settings = SETTINGS.replace('level = "error"', 'level = "debug"')
+    house = House(tmp_path, settings)
+    await house.start(people={"ada": PEOPLE["ada"]})
+    admin = await house.signed_in("ada")
+
+    for hostile in HOSTILE:
+        for path in SIGNED_IN:
+            await _ask(admin, path, dict.fromkeys(ASKED, hostile))
+            await _ask(admin, f"{path}/x", {"q": hostile})
+        await admin.post("/console/dead/replay", {"state": "dead", "reason": hostile})
+    await admin.ask("POST", "/console/dead/replay", body=io.BytesIO(b"reason=" + b"Z" * 2**20))
+    for hostile in HOSTILE:
+        await admin.sign_in(hostile, hostile)
+    await house.stop()
+    house.gateway.log.info("said last")
+
+    logged = capsys.readouterr().err + caplog.text
+    assert "said last" in logged
+    assert [text for text in NEVER if text in logged] == []
+
+
+async def _ask(visitor, path, query):
+    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    async with (
+        aiohttp.ClientSession(headers={"Cookie": cookie}) as http,
+        http.get(visitor.url + path, params=query, allow_redirects=False) as answer,
+    ):
+        assert answer.status < 500

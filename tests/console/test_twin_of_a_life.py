@@ -1,0 +1,82 @@
+"""A life shows whether the page told X's pixel of the same conversion."""
+
+import time
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from console_stage import SETTINGS, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHOP = "https://shop.example"
+CLICK = "23opevjt88psuo13lu8d020qkn"
+PAGE = {
+    "Origin": SHOP,
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0 Safari/537.36",
+    "Content-Type": "text/plain",
+}
+HOUR = 3_600_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reported(tmp_path_factory):
+    """A gateway that pages of one pixel report to; those of the other do not."""
+    key = 'key = "a-source-key-of-some-length"'
+    settings = SETTINGS.replace(key, f'{key}\norigins = ["{SHOP}"]')
+    house = House(tmp_path_factory.mktemp("reported"), settings)
+    await house.start()
+    now = time.time_ns() // 1_000_000
+    twins = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
+    await _beacon(house, [_bought(name, twin, now) for name, twin in twins.items()], now)
+    # The server says it once more 49 hours after the page: it is the first that the gateway hears.
+    await _submit(house, "a-source-key-of-some-length", "late")
+    await _beacon(house, [_bought("late", "loaded", now - 49 * HOUR)], now)
+    await _submit(house, "another-source-key-of-some-length", "unwatched")
+    yield house
+    await house.stop()
+
+
+@pytest.mark.parametrize(
+    ("conversion_id", "sentence"),
+    [
+        ("met", "so X drops one of the two"),
+        ("alone", "None was seen: pages of this pixel report"),
+        ("kept-out", "copy is the only one"),
+        ("late", "more than 48 hours, so X counts both"),
+        ("unwatched", "no source of this pixel has"),
+    ],
+)
+async def test_a_life_says_what_became_of_its_twin(reported, conversion_id, sentence):
+    admin = await reported.signed_in("ada")
+    found = await admin.get(f"/console/live?id={conversion_id}")
+
+    page = await admin.get(found.location)
+
+    assert sentence in page.text
+
+
+def _bought(conversion_id, twin, at):
+    return {
+        "event": "purchase", "conversion_id": conversion_id, "twclid": CLICK, "twin": twin, "at": at
+    }  # fmt: skip
+
+
+async def _beacon(house, conversions, now):
+    url = f"{house.gateway.url}/t?s=shop"
+    said = {"v": 1, "sent": now, "conversions": conversions}
+    async with (
+        aiohttp.ClientSession(headers=PAGE) as http,
+        http.post(url, data=msgspec.json.encode(said)) as answer,
+    ):
+        assert answer.status == 204, await answer.text()
+
+
+async def _submit(house, key, conversion_id):
+    order = {"event": "purchase", "conversion_id": conversion_id, "twclid": CLICK}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+        http.post(f"{house.gateway.url}/v1/conversions", json=order) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
