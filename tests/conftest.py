@@ -7,6 +7,8 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["twite.testing.plugin"]
+# Before any test imports them: what a law finds is then shown as a test would show it.
+pytest.register_assert_rewrite("twite.testing.laws")
 
 # A deadline would be a timed assertion: on a busy machine it fails for no fault of the code.
 settings.register_profile("twite", deadline=None)

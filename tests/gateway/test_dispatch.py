@@ -6,10 +6,11 @@ from email.utils import format_datetime
 import pytest
 from bench_of_lanes import Setting
 
+from twite.domain.delivery import SETTLED_IN, SUSPECT, Fate, Settlement, Trigger
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.dispatch import Pace
 from twite.gateway.notices import Paused
-from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.ports import Answer, Claim, NoAnswer
 from twite.testing.builders import a_destination, a_destination_with_oauth
 from twite.testing.clock import MovingClock, settled
 from twite.testing.transport import conversions_of, refused, taken
@@ -395,4 +396,31 @@ async def test_an_x_that_is_down_is_not_asked_for_every_batch_of_a_full_outbox()
     await setting.clock.advance(MINUTE)
 
     assert 2 <= len(setting.transport.sent) <= 60
+    await setting.run.stop(within=1_000)
+
+
+async def test_suspects_go_alone_and_without_waiting_for_company():
+    setting = Setting()
+    await setting.record(*(f"order-{number}" for number in range(30)))
+    for _ in range(SUSPECT):
+        batch = await setting.store.claim(
+            Claim(
+                pixel="o8z6j",
+                now=setting.steady.now(),
+                lease_until=setting.steady.now() + MINUTE,
+                limit=500,
+                ambiguous_after=0,
+            )
+        )
+        lapsed = Fate(trigger=Trigger.LAPSED, deliveries=tuple(one.id for one in batch.deliveries))
+        await setting.store.settle(
+            Settlement(
+                lease=batch.lease, attempt=None, fates=(lapsed,), lease_until=setting.steady.now()
+            )
+        )
+
+    await setting.run.start()
+    await setting.clock.advance(SETTLED_IN + SECOND)
+
+    assert [len(ids) for ids in setting.sent()] == [1] * 30
     await setting.run.stop(within=1_000)

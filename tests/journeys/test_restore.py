@@ -73,7 +73,7 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
     assert times == dict.fromkeys(
         [*orders("before", 100), *orders("after", 40), *orders("new", 10)], 1
     )
-    assert 0 < balance["held"] <= 70
+    assert 0 < balance["held"] <= 80  # of 30 at X, ten may not have been settled yet
     assert balance["received"] == 100
     assert (balance["balance"], last["balance"]) == (0, 0)
     assert "is an older copy of itself" in checked.stdout

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, SETTLED_IN, Batch
+from twite.domain.delivery import AMBIGUITY_WINDOW, SETTLED_IN, SUSPECT, Batch
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
@@ -170,7 +170,7 @@ class Lane:
         if self._breaker.probes:
             # A probe goes alone: its answer decides.
             await asyncio.wait({task})
-        elif len(batch.deliveries) < self._pace.batch:
+        elif len(batch.deliveries) < self._pace.batch and not _is_cut(batch):
             await self._linger()
 
     async def _claim(self) -> Batch | None:
@@ -241,3 +241,8 @@ class Lane:
         finally:
             timer.cancel()
             news.cancel()
+
+
+def _is_cut(batch: Batch) -> bool:
+    """Return whether it is short because a suspect goes alone, so that more is due at once."""
+    return any(one.crashes >= SUSPECT for one in batch.deliveries)
