@@ -8,7 +8,7 @@ from collector_stage import Stage
 from tag_stage import CLICK, TagStage, what_it_needs
 
 from twite.collector import Limits
-from twite.domain.errors import LedgerUnavailable, TemplatesBusy
+from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.client_talk import ClientFailed
 from twite.gateway.notices import Troubled
 from twite.sgtm.response import Response
@@ -147,6 +147,7 @@ async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, e
         (ClientFailed(client="one"), 502, "client_failed"),
         (ClientFailed(client="one", late=True), 504, "client_late"),
         (TemplatesBusy(reason="full", retry_after=2), 429, "too_busy"),
+        (TemplateRests(template="one", retry_after=5), 503, "template_rests"),
         (LedgerUnavailable(reason="no disk", retry_after=5), 503, "ledger_unavailable"),
     ],
 )

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from template_stage import NOW, call, template
 
-from twite.domain.errors import TemplatesBusy
+from twite.domain.errors import TemplateRests, TemplatesBusy
 from twite.engines.quickjs.threads import BEHIND, TemplateThreads
 from twite.sgtm.sandbox import Answer, Limits, Outcome
+from twite.testing.clock import MovingClock
 
 GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
 HANGS = template("for (;;) {}")
 
 
 async def test_a_run_goes_from_turn_to_turn_in_the_thread_of_its_template():
-    threads = TemplateThreads({"good": GOOD})
+    threads = TemplateThreads({"good": GOOD}, clock=MovingClock())
 
     first = await threads.start("good", call())
     last = await threads.resume("good", first.run, (Answer(id=1, status=200),), now=NOW)
@@ -27,7 +28,7 @@ async def test_a_run_goes_from_turn_to_turn_in_the_thread_of_its_template():
 
 
 async def test_a_run_that_was_ended_is_not_resumed():
-    threads = TemplateThreads({"good": GOOD})
+    threads = TemplateThreads({"good": GOOD}, clock=MovingClock())
     first = await threads.start("good", call())
 
     await threads.end("good", first.run)
@@ -37,7 +38,9 @@ async def test_a_run_that_was_ended_is_not_resumed():
 
 
 async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
-    threads = TemplateThreads({"good": GOOD, "hangs": HANGS}, limits=Limits(time=0.3))
+    threads = TemplateThreads(
+        {"good": GOOD, "hangs": HANGS}, clock=MovingClock(), limits=Limits(time=0.3)
+    )
     await threads.start("good", call())
     finished: list[str] = []
 
@@ -57,7 +60,9 @@ async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
 
 async def test_a_run_that_hangs_does_not_hold_up_those_of_its_own_template():
     either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
-    threads = TemplateThreads({"either": either}, limits=Limits(time=0.3), threads=2)
+    threads = TemplateThreads(
+        {"either": either}, clock=MovingClock(), limits=Limits(time=0.3), threads=2
+    )
     await asyncio.gather(*(threads.start("either", call()) for _ in range(2)))
     hanging = asyncio.create_task(threads.start("either", call(fields={"hang": True})))
     await asyncio.sleep(0)
@@ -75,7 +80,7 @@ async def test_runs_in_different_threads_have_different_numbers_and_each_gets_it
         "require('sendHttpGet')('https://a.example/', (status) =>"
         " data.at === status ? data.gtmOnSuccess() : data.gtmOnFailure());"
     )
-    threads = TemplateThreads({"echoes": echoes}, threads=3)
+    threads = TemplateThreads({"echoes": echoes}, clock=MovingClock(), threads=3)
     calls = [call(fields={"at": at}) for at in range(9)]
 
     turns = await asyncio.gather(*(threads.start("echoes", one) for one in calls))
@@ -92,7 +97,8 @@ async def test_runs_in_different_threads_have_different_numbers_and_each_gets_it
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no rank of its own")
 async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
-    threads = TemplateThreads({"either": either}, limits=Limits(time=0.1), threads=1)
+    clock = MovingClock()
+    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.1), threads=1)
 
     def ranks() -> set[int]:
         own = Path("/proc/self/task").iterdir()
@@ -101,6 +107,7 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     await threads.start("either", call())
     before = ranks()
     await threads.start("either", call(fields={"hang": True}))
+    await clock.advance(60_000)
     after = await threads.start("either", call())
 
     assert ranks() - before == {BEHIND}
@@ -109,7 +116,8 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
 
 
 async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again():
-    threads = TemplateThreads({"hangs": HANGS}, limits=Limits(time=0.1), waiting=2)
+    clock = MovingClock()
+    threads = TemplateThreads({"hangs": HANGS}, clock=clock, limits=Limits(time=0.1), waiting=2)
     runs = [asyncio.create_task(threads.start("hangs", call())) for _ in range(2)]
     await asyncio.sleep(0)
 
@@ -117,6 +125,56 @@ async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_a
         await threads.start("hangs", call())
 
     ended = await asyncio.gather(*runs)
+    await clock.advance(60_000)
     again = await threads.start("hangs", call())
     threads.stop()
     assert {turn.error for turn in (*ended, again)} == {"the run took too much time"}
+
+
+async def test_whoever_passed_a_limit_is_refused_by_name_until_it_has_rested_and_no_other_is():
+    clock = MovingClock()
+    threads = TemplateThreads({"good": GOOD, "hangs": HANGS}, clock=clock, limits=Limits(time=0.1))
+    await threads.start("hangs", call())
+
+    with pytest.raises(TemplateRests, match="hangs"):
+        await threads.start("hangs", call())
+    other = await threads.start("good", call())
+    await clock.advance(60_000)
+    rested = await threads.start("hangs", call())
+
+    threads.stop()
+    assert other.error is None
+    assert rested.spent
+
+
+async def test_what_waits_for_a_thread_when_its_template_goes_on_trial_is_refused_too():
+    threads = TemplateThreads(
+        {"hangs": HANGS}, clock=MovingClock(), limits=Limits(time=0.1), threads=1
+    )
+
+    ended = await asyncio.gather(
+        *(threads.start("hangs", call()) for _ in range(5)), return_exceptions=True
+    )
+
+    threads.stop()
+    assert [isinstance(one, TemplateRests) for one in ended] == [False, True, True, True, True]
+
+
+async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested():
+    either = template(
+        "if (data.hang) for (;;) {}"
+        "require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());"
+    )
+    clock = MovingClock()
+    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.1), threads=1)
+    first = await threads.start("either", call())
+    await threads.start("either", call(fields={"hang": True}))
+
+    resumed = asyncio.create_task(threads.resume("either", first.run, (), now=NOW))
+    early, _ = await asyncio.wait({resumed}, timeout=0.1)
+    await clock.advance(60_000)
+    turn = await resumed
+
+    threads.stop()
+    assert early == set()
+    assert turn.error is not None  # it was lost with the context that it waited in

@@ -22,6 +22,7 @@ from twite.testing.clock import MovingClock
 GRANTS = (
     *(Grant(permission=name) for name in ("run_container", "return_response")),
     Grant(permission="access_template_storage"),
+    Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
     Grant(permission="read_request", parameters={"requestAccess": "any"}),
     Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),
@@ -86,7 +87,10 @@ class ClientStage:
             for at, code in enumerate(codes)
         ]
         self.threads = TemplateThreads(
-            {one.name: one.template for one in clients}, limits=Limits(time=0.2)
+            {one.name: one.template for one in clients},
+            clock=self.clock,
+            observer=self.notices,
+            limits=Limits(time=0.2),
         )
         self.clients = Clients(
             clients[::-1],

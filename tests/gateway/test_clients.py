@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from client_stage import ClientStage
 
-from twite.domain.errors import LedgerUnavailable, TemplatesBusy
+from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.client_talk import ClientFailed
 from twite.gateway.notices import Troubled
+from twite.gateway.on_trial import PROVEN
 from twite.sgtm.response import Response
 
 ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
@@ -177,6 +178,7 @@ async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged
 
     assert caught.value.late is False
     said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
+    said = [one for one in said if "trial" not in one]
     assert said == ([] if reason is None else [reason])
 
 
@@ -220,6 +222,9 @@ async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(stage
         await stage.ask("/a")
 
     assert await stage.ask("/b") == Response()
+    with pytest.raises(TemplateRests, match="client 0"):
+        await stage.ask("/c")
+    await stage.clock.advance(60_000)
     assert await stage.ask("/c") is None
 
 
@@ -284,3 +289,38 @@ async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged)
 
     assert response is not None
     assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
+
+
+async def test_what_asks_for_googles_credentials_has_failed_and_is_not_sent_without_them(staged):
+    stage = staged(
+        "claim(); const authorization = require('getGoogleAuth')({scopes: ['s']});"
+        "require('sendHttpRequest')('https://a.example/', {authorization: authorization})"
+        ".catch((why) => { body(why.reason); respond(); });"
+    )
+
+    response = await stage.ask()
+
+    assert response == Response(body=b"failed")
+    assert stage.fetched == []
+    assert [one.reason for one in stage.notices.seen] == [
+        "getGoogleAuth: Google credentials are not configured here"
+    ]
+
+
+async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
+    stage = staged("if (path === '/hang') for (;;) {} claim(); respond();")
+    with pytest.raises(ClientFailed):
+        await stage.ask("/hang")
+    for _ in range(3):
+        with pytest.raises(TemplateRests):
+            await stage.ask("/in")
+
+    for _ in range(PROVEN + 5):
+        await stage.clock.advance(60_000)
+        await stage.ask("/in")
+
+    told = [one.reason for one in stage.notices.seen if "trial" in one.reason]
+    assert [reason.partition(":")[0] for reason in told] == [
+        "passed a limit",
+        "ran well so often that it is on trial no more",
+    ]

@@ -34,7 +34,9 @@ class ServingClients:
         observer: Observer,
         storage: Storage | None = None,
     ) -> None:
-        self._threads = TemplateThreads({one.name: one.template for one in clients})
+        self._threads = TemplateThreads(
+            {one.name: one.template for one in clients}, clock=clock, observer=observer
+        )
         self._web = PublicWeb()
         self.clients = Clients(
             clients,

@@ -36,6 +36,7 @@ CODES: Final[dict[str, str]] = {
     "origin_wrong": "pages of this origin may not post to this source",
     "route": "there is no such route",
     "source_unclear": "the request names no source, or one that browsers cannot reach",
+    "template_rests": "the template passed a limit, and rests between its runs",
     "too_busy": "more requests are in hand than may be",
     "too_fast": "more requests came from this address, or from pages of this source, than may",
     "too_many_connections": "more connections are open than may be",
@@ -100,12 +101,13 @@ def error(
     )
 
 
-def again(status: int, code: str, seconds: int = AGAIN_SECONDS) -> Answer:
-    """Build an answer that asks to come again after some seconds."""
+def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "") -> Answer:
+    """Build an answer that asks to come again after some seconds. `of` names what is meant."""
+    named = f"{of}: " if of else ""
     return error(
         status,
         code,
-        f"{CODES[code]}: try again in {seconds} s",
+        f"{named}{CODES[code]}: try again in {seconds} s",
         headers=((b"retry-after", b"%d" % seconds),),
     )
 

@@ -11,11 +11,13 @@ from twite.collector.bodies import inflate, read_body
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
 from twite.collector.rates import Buckets
+from twite.domain.errors import TemplateRests
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports import Clock
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Incoming
 
+_MOST_HELD: Final = 10
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -47,6 +49,7 @@ class ClientRoute:
         self._rates = Buckets(size=rate, per=MINUTE)
         self._body_limit = body_limit
         self._trusted = tuple(trusted_proxies)
+        self._held = 0
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[Answer | None, Receive]:
         """Return what the client that claims the request answers, or None and the request anew.
@@ -63,10 +66,23 @@ class ClientRoute:
             body = await self._body(scope, headers, receive)
             encoding = headers.get(b"content-encoding")
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
-            found = await self._clients.answer(incoming_of(scope, plain, address=address))
+            found = await self._asked(incoming_of(scope, plain, address=address))
         finally:
             self._gate.leave(weight)
         return (None, _again(body, receive)) if found is None else (_answer(found), receive)
+
+    async def _asked(self, request: Incoming) -> Response | None:
+        try:
+            return await self._clients.answer(request)
+        except TemplateRests:
+            # Whoever asks without a pause shall not do so faster for being refused.
+            if self._held < _MOST_HELD:
+                self._held += 1
+                try:
+                    await self._clock.sleep(SECOND)
+                finally:
+                    self._held -= 1
+            raise
 
     async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         if scope["method"] in _BODILESS and b"content-length" not in headers:

@@ -8,6 +8,7 @@ from twite.domain.errors import (
     LedgerFull,
     LedgerUnavailable,
     Malformed,
+    TemplateRests,
     TemplatesBusy,
 )
 from twite.gateway.client_talk import ClientFailed
@@ -30,6 +31,8 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> Answer:
             answer = again(429, "ledger_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
             answer = again(503, "ledger_unavailable", seconds)
+        case TemplateRests(template=name, retry_after=seconds):
+            answer = again(503, "template_rests", seconds, of=name)
         case TemplatesBusy(retry_after=seconds):
             answer = again(429, "too_busy", seconds)
         case ClientFailed(late=late):

@@ -14,6 +14,7 @@ TwiteError
 ├── PassingError            nobody: it passes
 │   ├── LedgerFull          more is waiting for the disk than memory may hold
 │   ├── TemplatesBusy       more is in the hands of tag templates than may be
+│   │   └── TemplateRests   a template that passed a limit rests
 │   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles
 │   └── LedgerUnavailable   the commit failed; nothing of it was kept
 └── OurError                us
@@ -140,6 +141,14 @@ class LedgerUnavailable(PassingError):
 
 class TemplatesBusy(PassingError):
     """More is in the hands of tag templates than may be: refuse, do not queue."""
+
+
+class TemplateRests(TemplatesBusy):
+    """A template passed a limit, and rests between its runs until it has proven itself again."""
+
+    def __init__(self, *, template: str, retry_after: int) -> None:
+        super().__init__(reason=f"the template {template} rests", retry_after=retry_after)
+        self.template = template
 
 
 class XUnanswering(PassingError):

@@ -126,7 +126,7 @@ class Talk:
             case RunContainer():
                 return self._run_container(effect)
             case Request():
-                self._asked.add(asyncio.create_task(self._fetched(effect)))
+                return self._request(effect)
             case AfterEvent(id=number):
                 self._asked.add(asyncio.create_task(self._after_events(number)))
             case Service(id=number):
@@ -140,6 +140,13 @@ class Talk:
                 self._says(f"it has no permission {permission}")
             case _ if not self._responds:
                 self._add(effect)
+        return ()
+
+    def _request(self, effect: Request) -> tuple[Answer, ...]:
+        if effect.authorization is not None:
+            self._says("getGoogleAuth: Google credentials are not configured here")
+            return (Answer(id=effect.id, reason="failed"),)
+        self._asked.add(asyncio.create_task(self._fetched(effect)))
         return ()
 
     def _run_container(self, effect: RunContainer) -> tuple[Answer, ...]:

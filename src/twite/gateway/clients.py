@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from twite.domain.destination import Source
-from twite.domain.errors import Malformed, TemplatesBusy
+from twite.domain.errors import Malformed, TemplateRests, TemplatesBusy
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
 from twite.gateway.notices import Observer, Silent, Troubled
@@ -131,22 +131,26 @@ class Clients:
             self._asking -= 1
 
     async def _asked(self, request: Incoming) -> Response | None:
-        broken: Client | None = None
+        broken: TemplateRests | ClientFailed | None = None
         for client in self._clients:
             try:
                 call = self._call(client, request)
             except Unfilled as unfilled:
                 self._say(client, f"its fields cannot be filled in: {unfilled}")
                 continue
-            turn = await self._runs.start(client.name, call)
+            try:
+                turn = await self._runs.start(client.name, call)
+            except TemplateRests as rests:
+                broken = broken or rests
+                continue
             if any(isinstance(effect, Claim) for effect in turn.effects):
                 return await self._claimed(client, request, turn)
             await self._passed(client, turn)
             if turn.spent:
-                broken = broken or client
+                broken = broken or ClientFailed(client=client.name)
         if broken is not None:
             # Perhaps the request was its own: nobody is to take silence for "no such route".
-            raise ClientFailed(client=broken.name)
+            raise broken
         return None
 
     async def stop(self) -> None:

@@ -16,7 +16,10 @@ class RunsTemplates(Protocol):
     """
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run. Raises TemplatesBusy when more of that template wait than may."""
+        """Begin a run. Raises TemplatesBusy when more of that template wait than may.
+
+        Raises TemplateRests where the template is on trial, and it is not its time.
+        """
         ...
 
     async def resume(

@@ -1,7 +1,8 @@
 """Templates off the event loop: threads and contexts of its own for each.
 
 A run that hangs holds a thread of its template until its limit ends it. Runs of other templates
-have other threads; those of its own go by the least busy one.
+have other threads; those of its own go by the least busy one. Whoever passed a limit is on
+trial: see gateway.on_trial.
 """
 
 import asyncio
@@ -9,14 +10,19 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import msgspec
 
-from twite.domain.errors import TemplatesBusy
+from twite.domain.errors import TemplateRests, TemplatesBusy
+from twite.domain.times import SECOND
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.notices import Observer, Silent, Troubled
+from twite.gateway.on_trial import OnTrial
+from twite.gateway.ports import Clock
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template
 
@@ -33,13 +39,16 @@ class TemplateThreads:
 
     `templates` are known by name, `keys` are what hmacSha256 signs with. Each template has at most
     `threads`, made when they are first needed, and at most `waiting` runs under way or waiting for
-    one of them; one more is refused by TemplatesBusy.
+    one of them; one more is refused by TemplatesBusy. On trial, what would begin a run while it
+    rests is refused by TemplateRests, and what would go on with one waits.
     """
 
     def __init__(
         self,
         templates: Mapping[str, Template],
         *,
+        clock: Clock,
+        observer: Observer | None = None,
         limits: Limits | None = None,
         keys: Mapping[str, str] | None = None,
         threads: int = THREADS,
@@ -47,14 +56,17 @@ class TemplateThreads:
     ) -> None:
         self._lanes = {
             name: _Lane(
+                name,
                 [_Thread(template, limits=limits, keys=keys) for _ in range(threads)],
                 waiting=waiting,
+                clock=clock,
+                observer=observer or Silent(),
             )
             for name, template in templates.items()
         }
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run of a template. Raises TemplatesBusy."""
+        """Begin a run of a template. Raises TemplatesBusy, TemplateRests."""
         return await self._lanes[template].start(call)
 
     async def resume(
@@ -76,22 +88,43 @@ class TemplateThreads:
 class _Lane:
     """The threads of one template. A run's number says which thread has it."""
 
-    def __init__(self, threads: "list[_Thread]", *, waiting: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: "list[_Thread]",
+        *,
+        waiting: int,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._name = name
         self._threads = threads
         self._most = waiting
+        self._clock = clock
+        self._observer = observer
+        self._on_trial = OnTrial()
 
     async def start(self, call: Call) -> Turn:
+        if wait := self._on_trial.wait(self._clock.elapsed()):
+            raise self._rests(wait)
         if sum(thread.load for thread in self._threads) >= self._most:
             raise TemplatesBusy(reason="its threads have more than enough", retry_after=_AGAIN)
         # Of those that are as idle as each other the first, so that few are made.
         at = min(range(len(self._threads)), key=lambda one: self._threads[one].load)
-        turn = await self._threads[at].turn(lambda engine: engine.start(call))
-        return self._numbered(turn, at)
+        turn = await self._turn(at, lambda engine: engine.start(call))
+        if isinstance(turn, int):
+            raise self._rests(turn)
+        return turn
 
     async def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
         own, at = divmod(run, len(self._threads))
-        turn = await self._threads[at].turn(lambda engine: engine.resume(own, answers, now=now))
-        return self._numbered(turn, at)
+        while True:
+            if wait := self._on_trial.wait(self._clock.elapsed()):
+                await self._clock.sleep(wait)
+                continue
+            turn = await self._turn(at, lambda engine: engine.resume(own, answers, now=now))
+            if not isinstance(turn, int):
+                return turn
 
     async def end(self, run: int) -> None:
         own, at = divmod(run, len(self._threads))
@@ -100,6 +133,41 @@ class _Lane:
     def stop(self) -> None:
         for thread in self._threads:
             thread.stop()
+
+    async def _turn(self, at: int, act: Callable[[QuickJsEngine], Turn]) -> Turn | int:
+        """Have a thread run a turn; return how long to wait where it may not begin now."""
+        loop = asyncio.get_running_loop()
+
+        def tried() -> Turn | int:
+            # In the thread: others that wait for it must know at once how this one ended.
+            if wait := self._on_trial.begin(self._clock.elapsed()):
+                return wait
+            began, spent, done = time.thread_time(), False, False
+            try:
+                turn = act(self._threads[at].engine())
+                spent, done = turn.spent, turn.done
+                return _behind_if_spent(self._numbered(turn, at))
+            finally:
+                changed = self._on_trial.end(
+                    self._clock.elapsed(),
+                    took=time.thread_time() - began,
+                    spent=spent,
+                    done=done,
+                )
+                if changed is not None:
+                    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                        loop.call_soon_threadsafe(lambda: self._tell(on=changed))
+
+        return await self._threads[at].call(tried)
+
+    def _tell(self, *, on: bool) -> None:
+        reason = "passed a limit: it is on trial, and rests between its runs"
+        if not on:
+            reason = "ran well so often that it is on trial no more"
+        self._observer.see(Troubled(where=f"client {self._name}", reason=reason))
+
+    def _rests(self, wait: int) -> TemplateRests:
+        return TemplateRests(template=self._name, retry_after=-(-wait // SECOND))
 
     def _numbered(self, turn: Turn, at: int) -> Turn:
         return msgspec.structs.replace(turn, run=turn.run * len(self._threads) + at)
@@ -118,22 +186,20 @@ class _Thread:
         self._engine: QuickJsEngine | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="template")
 
-    async def turn(self, act: Callable[[QuickJsEngine], Turn]) -> Turn:
-        return await self.do(lambda engine: _behind_if_spent(act(engine)))
-
     async def do(self, act: Callable[[QuickJsEngine], Told]) -> Told:
+        return await self.call(lambda: act(self.engine()))
+
+    async def call(self, act: Callable[[], Told]) -> Told:
         self.load += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._executor, lambda: act(self._made())
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._executor, act)
         finally:
             self.load -= 1
 
     def stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _made(self) -> QuickJsEngine:
+    def engine(self) -> QuickJsEngine:
         # In the thread itself: a context belongs to the one that made it.
         if self._engine is None:
             self._engine = QuickJsEngine(self._template, limits=self._limits, keys=self._keys)

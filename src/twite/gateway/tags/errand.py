@@ -265,7 +265,7 @@ class Errand:
 
     async def _request(self, effect: Request) -> Answer:
         if effect.authorization is not None:
-            self._say("getGoogleAuth is not configured here", own=True)
+            self._say("getGoogleAuth: Google credentials are not configured here", own=True)
             return Answer(id=effect.id, reason="failed")
         async with self._slots:
             self._under_way += 1

@@ -1,0 +1,59 @@
+"""A template that passed a limit is on trial: one turn at a time, and a long rest after each."""
+
+import threading
+from typing import Final
+
+from twite.domain.times import SECOND
+
+PROVEN: Final = 20  # runs in a row within the limits
+REST: Final = 19  # times what a turn took: a twentieth of a core goes to it
+_IN_HAND: Final = SECOND
+
+
+class OnTrial:
+    """What one template may have. It may be asked from any thread.
+
+    `now` are milliseconds that never jump, `took` are seconds of CPU.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_on = False
+        self._rests_until = 0
+        self._under_way = 0
+        self._ended_well = 0  # runs in a row
+
+    def wait(self, now: int) -> int:
+        """Return how many milliseconds there are until a turn may begin; 0 where it may now."""
+        with self._lock:
+            return self._wait(now)
+
+    def begin(self, now: int) -> int:
+        """Begin a turn, or return how long there is to wait, as `wait` does."""
+        with self._lock:
+            wait = self._wait(now)
+            self._under_way += wait == 0
+            return wait
+
+    def end(self, now: int, *, took: float, spent: bool, done: bool) -> bool | None:
+        """Hear how a turn ended; return whether it is on trial from now on, None if as before.
+
+        `spent`: a limit was passed; `done`: the run is over.
+        """
+        with self._lock:
+            self._under_way -= 1
+            was_on, self._is_on = self._is_on, self._is_on or spent
+            if spent:
+                self._ended_well = 0
+            elif done:
+                self._ended_well += 1
+            if self._is_on:
+                self._rests_until = max(now, self._rests_until) + round(REST * took * SECOND)
+                self._is_on = self._ended_well < PROVEN
+            return None if self._is_on == was_on else self._is_on
+
+    def _wait(self, now: int) -> int:
+        if not self._is_on:
+            return 0
+        rest = max(0, self._rests_until - now)
+        return max(rest, _IN_HAND) if self._under_way else rest

@@ -1,0 +1,117 @@
+"""Client templates that loop, asked without a pause: whoever sends conversions keeps the pace.
+
+The promise is a ratio: conversions taken in a second beside two connections that ask for endless
+loops, over those taken alone. The long form alone asserts it.
+"""
+
+import asyncio
+import os
+import time
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from twite.testing.gateway import GatewayProcess
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+KEY = "a-key-of-sixteen-or-more"
+SECONDS = 8.0 if LONG else 0.5
+ONSET = 3.0 if LONG else 0.5  # until whoever loops is on trial
+TEMPLATE = """___INFO___
+{"type": "CLIENT", "displayName": "Asked without a pause"}
+___SANDBOXED_JS_FOR_SERVER___
+if (require('getRequestPath')() === '/loops') for (;;) {}
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
+  "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}}]
+"""
+SETTINGS = """
+[server]
+listen = "127.0.0.1:0"
+[x]
+api_url = "{x}"
+[log]
+level = "error"
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "emulator-pixel-token-o8z6j" }}
+events = {{ purchase = "o8z6k" }}
+[[source]]
+name = "shop"
+key = "{key}"
+pixel = "o8z6j"
+[[client]]
+template = "asked.tpl"
+"""
+
+
+def a_gateway(folder: Path, x: str) -> GatewayProcess:
+    folder.mkdir()
+    (folder / "asked.tpl").write_text(TEMPLATE)
+    config = folder / "twite.toml"
+    config.write_text(SETTINGS.format(x=x, key=KEY))
+    return GatewayProcess(config, note=folder / "twite.db.gateway", key=KEY)
+
+
+async def paced(url: str, path: str | None) -> tuple[float, dict[int, int]]:
+    """Return the conversions taken in a second, and how often `path` was answered with what."""
+    begins = time.perf_counter() + ONSET
+    numbers, until, answers = count(), begins + SECONDS, dict[int, int]()
+
+    async def ask(kind: str) -> int:
+        taken = 0
+        there = urlsplit(url)
+        reader, writer = await asyncio.open_connection(there.hostname, there.port)
+        while time.perf_counter() < until:
+            body = b"" if kind != "conversions" else bought(next(numbers))
+            at = "/v1/conversions" if kind == "conversions" else path
+            head = f"POST {at} HTTP/1.1\r\nhost: t.shop.example\r\nauthorization: Bearer {KEY}\r\n"
+            head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
+            await reader.readexactly(length)
+            status = int(answer[9:12])
+            if kind == "conversions":
+                assert status == 202
+                taken += time.perf_counter() >= begins
+            else:
+                answers[status] = answers.get(status, 0) + 1
+        writer.close()
+        return taken
+
+    asking = [ask("conversions") for _ in range(4)]
+    asking += [ask("template") for _ in range(2 if path else 0)]
+    taken = await asyncio.gather(*asking)
+    return sum(taken) / SECONDS, answers
+
+
+def bought(number: int) -> bytes:
+    one = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
+    return msgspec.json.encode({"conversions": [one]})
+
+
+@pytest.mark.timeout(600)
+async def test_a_hostile_client_costs_its_own_runs_alone(tmp_path, x_emulator, figure):
+    x_emulator.switch(rate_limit=1_000_000_000)
+    paces: dict[str, float] = {}
+    told: dict[int, int] = {}
+    for path in (None, "/calm", "/loops"):
+        with a_gateway(tmp_path / (path or "/alone")[1:], x_emulator.url) as gateway:
+            paces[path or ""], told = await paced(gateway.url, path)
+
+    alone, calm, loops = paces.values()
+    figure(
+        "beside a client that loops",
+        f"{loops:,.0f} conversions a second beside two connections that ask for endless loops "
+        f"without a pause, {calm:,.0f} beside two that ask a harmless one, {alone:,.0f} alone: "
+        f"{loops / alone:.2f}; the loops were answered {told}",
+    )
+    # A template that passed a limit rests: hardly any of them ran.
+    assert told.get(502, 0) <= 2 + ONSET + SECONDS
+    assert told.get(503, 0) > 0
+    if LONG:
+        assert loops / alone >= 0.9
