@@ -127,6 +127,11 @@ REFUSALS = {
         GTAG,
         "gtag('consent', 'default', {ad_storage: 'denied', region: ['ES']})",
     ),
+    "google's layer, of a region, and then for all": (
+        GTAG,
+        "gtag('consent', 'default', {ad_storage: 'denied', region: ['ES']});"
+        "gtag('consent', 'default', {ad_storage: 'granted', ad_user_data: 'granted'})",
+    ),
     "the page says yes, and google no": (
         GTAG,
         DENIED + "twite('consent', {ad_storage: 'granted', ad_user_data: 'granted'})",
@@ -135,6 +140,10 @@ REFUSALS = {
     "a platform of the TCF": (TCF, "tell('tcloaded', [1, 3, 4], true)"),
     "a platform of the TCF that still asks": (TCF, "tell('cmpuishown', [1, 7], true)"),
     "a platform of the TCF that says nothing yet": (TCF, "0"),
+    "a platform of the TCF that fails": (
+        TCF,
+        "tell('tcloaded', [1, 3, 4], true); hear.forEach((f) => f(null, false))",
+    ),
 }
 
 

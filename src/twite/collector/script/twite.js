@@ -198,8 +198,9 @@ const ask = (called, api, question) => {
 const listenForConsent = () => {
   ask('layer', w.dataLayer, (layer) => follow(layer, 'push', soon));
   ask('tcf', w.__tcfapi, (api) => api('addEventListener', 2, quietly((said) => {
-    tcData = said;
+    // A platform that failed says null: then this throws, and what was said before stands.
     others.tcf = said.tcString;
+    tcData = said;
     if (said.eventStatus === 'useractioncomplete' && !purposes(1, 7)) withdraw();
     reconsider();
   })));
@@ -216,10 +217,10 @@ const listenForConsent = () => {
   const layer = w.dataLayer || [];
   for (; heard < layer.length; heard++) {
     const entry = layer[heard];
-    // A region's default may be ours: it counts if it denies, until somebody decides.
+    // A default that grants is nobody's yes, and takes back no denial.
     if (!entry || entry[0] !== 'consent') continue;
     const denied = denies(learn({}, entry[2]));
-    if (denied || !entry[2].region) learn(google, entry[2]);
+    if (denied || entry[1] === 'update') learn(google, entry[2]);
     if (denied && entry[1] === 'update') withdraw();
   }
   // What Google's tag made of it.
@@ -477,7 +478,7 @@ const send = async (keys, leaving, forGood) => {
     const entry = parsed(box[key]) || {};
     if (!entry.one || (entry.until > moment && !leaving)) return;
     if (entry.one.at < moment - 3 * DAY) delete box[key];
-    else if (found.length < MOST && (room -= box[key].length) > 0) found.push(entry);
+    else if (found.length < MOST && box[key].length < room) room -= box[key].length, found.push(entry);
   });
   if (!found.length && !click) return false;
   const asking = post({
