@@ -119,6 +119,7 @@ async def test_consent_is_heard(visitor, street, way):
     assert (early, visitor.beacons()[-1]["consent"]) == ((0, []), signals)
 
 
+GRANTED_TO_ALL = "gtag('consent', 'default', {ad_storage: 'granted', ad_user_data: 'granted'})"
 # What is said after the page has loaded, where the source does not ask for consent.
 REFUSALS = {
     "the page says so": ("", "twite('consent', {ad_storage: 'denied'})"),
@@ -129,8 +130,7 @@ REFUSALS = {
     ),
     "google's layer, of a region, and then for all": (
         GTAG,
-        "gtag('consent', 'default', {ad_storage: 'denied', region: ['ES']});"
-        "gtag('consent', 'default', {ad_storage: 'granted', ad_user_data: 'granted'})",
+        "gtag('consent', 'default', {ad_storage: 'denied', region: ['ES']});" + GRANTED_TO_ALL,
     ),
     "the page says yes, and google no": (
         GTAG,

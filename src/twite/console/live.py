@@ -21,7 +21,7 @@ from twite.domain.times import moment as read_moment
 from twite.gateway.inspect import Glances, Glimpse, Look, Scope
 from twite.gateway.ports import Clock, Records
 from twite.gateway.sightings import Sightings
-from twite.gateway.trace import masked, steps
+from twite.gateway.trace import masked, own_part, steps
 
 PATH: Final = "/console/live"
 FILTERS: Final = ("pixel", "source", "event", "state", "reason")
@@ -193,7 +193,7 @@ class LivePage:
             twins=[(one, one.after(life.received_at), one.meets(life.received_at)) for one in told],
             watched=life.pixel in self._watched,
             forgotten=visit.now - life.received_at > KEPT_FOR,
-            came=masked(origin.body),
+            came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
             sent=masked(life.sent),
             consent=masked(life.consent or b""),
             rests=life.state in {State.DEAD, State.HELD},

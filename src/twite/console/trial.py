@@ -16,6 +16,7 @@ from twite.domain.errors import SenderError
 from twite.domain.people import Role
 from twite.gateway.accept import Receipt
 from twite.gateway.ports import Records
+from twite.gateway.trace import masked
 
 _PATH: Final = "/console/pixels/{pixel}/try"
 _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
@@ -91,13 +92,6 @@ class TrialPage:
             "trial.html",
             title="A conversion on its way",
             life=life,
-            sent=_indented(life.sent),
+            sent=masked(life.sent),
             under_way=life.state in _UNDER_WAY,
         )
-
-
-def _indented(body: bytes) -> str:
-    try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
-        return body.decode("utf-8", "replace")

@@ -119,6 +119,21 @@ def flat(body: bytes) -> dict[str, object]:
     return found
 
 
+def own_part(origin: Origin) -> bytes:
+    """Return what of a submission is this conversion's alone; nothing where that is not known.
+
+    Its neighbours in one request may be of pixels that the viewer must not see.
+    """
+    try:
+        body = msgspec.json.decode(origin.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return b""
+    several = body.get("conversions") if isinstance(body, dict) else None
+    if isinstance(several, list):
+        return msgspec.json.encode(several[origin.place : origin.place + 1])
+    return origin.body if isinstance(body, dict) and origin.door == "native" else b""
+
+
 def _given(origin: Origin) -> dict[str, object]:
     """Return the conversion's own part of its submission."""
     if not origin.body:
