@@ -7,7 +7,7 @@ from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.identifiers import Identifiers
 from twite.gateway.inspect import Origin
-from twite.gateway.trace import LONGEST, Step, masked, steps
+from twite.gateway.trace import LONGEST, Step, masked, own_part, steps
 from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
 
@@ -101,3 +101,18 @@ def test_a_mebibyte_is_cut():
 
 def test_what_is_no_json_is_said_to_be_none():
     assert masked(b"\xff\xfe") == "it cannot be read as JSON any more"
+
+
+@pytest.mark.parametrize(
+    ("body", "door", "own"),
+    [
+        ({"conversions": [{"event": "a"}, {"event": "b"}]}, "native", [{"event": "b"}]),
+        ({"event": "b"}, "native", {"event": "b"}),
+        ({"hits": [{"event": "a"}, {"event": "b"}]}, "ga4", None),
+        ([{"event": "a"}, {"event": "b"}], "beacon", None),
+    ],
+)
+def test_of_a_submission_only_what_is_the_conversions_own_is_told_apart(body, door, own):
+    part = own_part(_origin(body, place=1, door=door))
+
+    assert (msgspec.json.decode(part) if part else None) == own
