@@ -10,8 +10,9 @@ pytest_plugins = ["twite.testing.plugin"]
 # Before any test imports them: what a law finds is then shown as a test would show it.
 pytest.register_assert_rewrite("twite.testing.laws")
 
-# A deadline would be a timed assertion: on a busy machine it fails for no fault of the code.
-settings.register_profile("twite", deadline=None)
+# A deadline would be a timed assertion: on a busy machine it fails for no fault of the code. The
+# same examples each time: who runs the tests changes nothing of them. Trials look for new ones.
+settings.register_profile("twite", deadline=None, derandomize=not os.environ.get("TWITE_TRIAL"))
 settings.load_profile("twite")
 
 
