@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.dev
 JOBS ?= auto
 TRIALS ?= tests/journeys tests/trials tests/senders/test_faults.py
 
-.PHONY: help demo test chromium check format lint types floors cover bench torture oracle axe screenshots lock clean
+.PHONY: help demo test chromium php check format lint types floors cover bench torture oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -36,7 +36,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 demo: $(RUN_STAMP)  ## gateway, emulator and a small shop on loopback: about 1,000 orders, told as they happen
 	@$(BIN)/python -m twite demo $(ARGS)
 
-test: $(DEV_STAMP) chromium  ## all tests, in parallel
+test: $(DEV_STAMP) chromium php  ## all tests, in parallel
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: lint types floors test  ## everything that must be green before a commit
@@ -58,7 +58,10 @@ format: $(DEV_STAMP)  ## put the code in order
 chromium:
 	@sh tests/browser/chromium.sh
 
-cover: $(DEV_STAMP) chromium  ## the tests with branch coverage
+php:
+	@sh tests/journeys/php.sh
+
+cover: $(DEV_STAMP) chromium php  ## the tests with branch coverage
 	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .venv-bench/.done: requirements/bench.txt $(RUN_STAMP)

@@ -47,34 +47,56 @@ def test_an_event_is_made_mapped_and_a_conversion_of_it_arrives(x_emulator, tmp_
     assert (event["ours"], event["status"]) == (["news"], "TRACKING")
 
 
+def ran(gateway, kind, *, key=KEY):
+    """Run the call that is given for an event, as somebody would who copies it into a file."""
+    call = json.loads(
+        command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
+    )[0]
+    file = gateway.folder / f"call.{call['suffix']}"
+    file.write_text(call["text"])
+    return subprocess.run(
+        [*TOOLS[kind], str(file)],
+        env=ENVIRONMENT | {"TWITE_KEY": key, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def known_by_its_address(gateway):
+    """Write the gateway's own address into its settings: calls are given for that one."""
+    address = f'[server]\npublic_url = "{gateway.url}"'
+    gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
+
+
 @pytest.mark.parametrize("kind", TOOLS)
 def test_a_call_that_is_given_brings_a_conversion_in(x_emulator, tmp_path, kind):
     if not tool_is_there(kind):
-        pytest.skip(f"{kind} is not on this machine")
+        pytest.skip(f"there is no {kind} on this machine, so its call cannot be run")
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     with gateway:
-        address = f'[server]\npublic_url = "{gateway.url}"'
-        gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
-        call = json.loads(
-            command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
-        )[0]
-        file = tmp_path / f"call.{call['suffix']}"
-        file.write_text(call["text"])
+        known_by_its_address(gateway)
 
-        ran = subprocess.run(
-            [*TOOLS[kind], str(file)],
-            env=ENVIRONMENT | {"TWITE_KEY": KEY, "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = ran(gateway, kind)
 
-        assert (ran.returncode, ran.stderr) == (0, "")
-        assert json.loads(ran.stdout)["accepted"] == 1
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["accepted"] == 1
         assert gateway.drained()["delivered"] == 1
         assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
+
+
+def test_a_call_that_is_refused_fails_with_the_gateways_words(x_emulator, tmp_path):
+    kinds = [kind for kind in TOOLS if tool_is_there(kind)]
+    with Unsigned(tmp_path, x_emulator.url) as gateway:
+        known_by_its_address(gateway)
+
+        refused = {kind: ran(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds}
+
+    told = {kind: one.stdout + one.stderr for kind, one in refused.items()}
+    assert [kind for kind, one in refused.items() if one.returncode == 0] == []
+    assert [kind for kind, words in told.items() if "401" not in words] == []
 
 
 def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_path):

@@ -141,7 +141,7 @@ def _php(called: Called) -> Snippet:
     text = f"""<?php
 $conversion = [
 {rows}];
-$answer = file_get_contents({_php_text(_address(called))}, false, stream_context_create([
+$stream = fopen({_php_text(_address(called))}, 'r', false, stream_context_create([
     'http' => [
         'method' => 'POST',
         'header' => [
@@ -153,6 +153,10 @@ $answer = file_get_contents({_php_text(_address(called))}, false, stream_context
         'ignore_errors' => true,
     ],
 ]));
+if ($stream === false) throw new Exception('no answer');
+$answer = stream_get_contents($stream);
+$status = stream_get_meta_data($stream)['wrapper_data'][0];
+if (!preg_match('/ 2\\d\\d /', "$status ")) throw new Exception("$status $answer");
 echo $answer, PHP_EOL;
 """
     return Snippet(kind="php", title="PHP", says=_SERVER, text=text, suffix="php")
