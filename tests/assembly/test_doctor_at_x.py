@@ -185,5 +185,5 @@ async def test_a_public_address_without_the_script_is_red(tmp_path, x_emulator):
     findings = [one async for one in way_in(read(tmp_path, text)) if one.topic == "script"]
 
     assert [(one.light, one.found) for one in findings] == [
-        (Light.RED, f"{x_emulator.url}/twite.js: the answer is 404")
+        (Light.RED, f"{x_emulator.url}/twite.js?s=shop: the answer is 404")
     ]

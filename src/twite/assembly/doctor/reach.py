@@ -18,11 +18,15 @@ _LONGEST: Final = 256 * 1024
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer. `ahead` is this machine's clock less the Date header, in milliseconds."""
+    """An HTTP answer. `ahead` is this machine's clock less the Date header, in milliseconds.
+
+    `challenge` is how it asks for credentials, where it does.
+    """
 
     status: int
     ahead: int | None
     kind: str = ""
+    challenge: str = ""
     body: bytes = b""
 
 
@@ -46,6 +50,7 @@ async def reach(url: str, *, method: str = "HEAD") -> Reached | str:
                 status=answer.status,
                 ahead=_ahead(middle, answer.headers.get("Date")),
                 kind=answer.headers.get("Content-Type", ""),
+                challenge=answer.headers.get("WWW-Authenticate", ""),
                 body=b"" if method == "HEAD" else await answer.content.read(_LONGEST),
             )
     except aiohttp.ClientConnectorDNSError:

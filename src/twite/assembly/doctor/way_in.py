@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from twite.assembly.desk import running
 from twite.assembly.doctor.reach import reach
@@ -12,6 +12,9 @@ from twite.assembly.settings import Settings
 from twite.gateway.findings import Finding, amber, green, red
 
 _SCRIPT: Final = "/twite.js"
+# Asks whoever comes without a key for one, by our name.
+_OURS: Final = "/v1/accounting"
+_REALM: Final = 'realm="twite"'
 _OK: Final = 200
 
 
@@ -19,7 +22,8 @@ async def way_in(settings: Settings) -> AsyncIterator[Finding]:
     """Look at the addresses that servers and browsers see, as somebody outside the process."""
     yield _listening(settings)
     public = settings.server.public_url
-    origins = [origin for source in settings.submitters for origin in source.origins]
+    reached = [source for source in settings.submitters if source.origins]
+    origins = [origin for source in reached for origin in source.origins]
     if public is None:
         if origins:
             yield amber(
@@ -41,8 +45,25 @@ async def way_in(settings: Settings) -> AsyncIterator[Finding]:
         )
         return
     yield green("public address", f"{public} answers")
-    if origins:
-        yield await _script(f"{public.rstrip('/')}{_SCRIPT}")
+    for source in reached:
+        # As pages ask for it: without a source there is none.
+        yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
+    if not reached:
+        yield await _servers(f"{public.rstrip('/')}{_OURS}")
+
+
+async def _servers(url: str) -> Finding:
+    """Look whether it is a gateway that answers there. Of pages, the script tells."""
+    answer = await reach(url, method="GET")
+    if not isinstance(answer, str) and _REALM in answer.challenge:
+        return green("public address", f"{url} asks servers for their key")
+    why = answer if isinstance(answer, str) else f"the answer is {answer.status}"
+    return amber(
+        "public address",
+        f"{url} does not ask for a key: {why}",
+        "Servers that submit there reach somebody else, or a proxy that keeps them out.",
+        "Let the proxy pass /v1 on to the gateway, unless servers reach it by another address.",
+    )
 
 
 async def _script(url: str) -> Finding:

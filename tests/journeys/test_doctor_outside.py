@@ -1,0 +1,119 @@
+"""The doctor as a process of its own, at a gateway and an X that it reaches by TLS alone."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+from house import ENVIRONMENT, KEY, Gateway
+from signing_in import OAUTH
+from tls_front import TlsFront
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture
+def x_front(x_emulator, tmp_path):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    with TlsFront(folder, int(x_emulator.url.rpartition(":")[2])) as front:
+        yield front
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def check(gateway, *authorities):
+    """Run `twite check` with these certificate authorities and no others; return its end."""
+    file = gateway.folder / "authorities.pem"
+    file.write_text("".join(one.read_text() for one in authorities))
+    trusted = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(gateway.folder / "none")}
+    return subprocess.run(
+        [sys.executable, "-m", "twite", "check", "--json", "--config", str(gateway.config)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | trusted,
+        check=False,
+        timeout=120,
+    )
+
+
+def lights(done, topic):
+    found = json.loads(done.stdout)["findings"]
+    return [(one["light"], one["found"]) for one in found if one["topic"] == topic]
+
+
+def test_a_good_certificate_is_green_and_says_until_when(x_front, tmp_path):
+    done = check(Gateway(tmp_path, x_front.url), x_front.authority)
+
+    ((light, found),) = lights(done, "TLS")
+    assert light == "green"
+    assert re.fullmatch(
+        rf"{x_front.url}: TLSv1\.[23], its certificate is good until \d{{4}}-\d\d-\d\d", found
+    )
+    assert lights(done, "X") == [("green", f"{x_front.url} answers")]
+    assert done.returncode == 0
+
+
+def test_a_certificate_that_nobody_vouches_for_is_red_and_x_is_not_asked(
+    x_front, x_emulator, tmp_path
+):
+    done = check(Gateway(tmp_path, x_front.url))
+
+    assert (done.returncode, lights(done, "TLS")) == (
+        1,
+        [("red", f"{x_front.url}: self-signed certificate")],
+    )
+    assert lights(done, "credentials") == []
+
+
+def test_the_public_address_and_its_script_answer_from_outside_the_process(x_emulator, tmp_path):
+    gateway = Gateway(tmp_path, x_emulator.url)
+    port = free_port()
+    with TlsFront(tmp_path, port) as front:
+        address = f'listen = "127.0.0.1:{port}"\npublic_url = "{front.url}"'
+        text = gateway.config.read_text().replace('listen = "127.0.0.1:0"', address)
+        gateway.config.write_text(text.replace("key =", f'origins = ["{front.url}"]\nkey ='))
+        with gateway:
+            done = check(gateway, front.authority)
+
+    assert lights(done, "public address") == [("green", f"{front.url} answers")]
+    ((light, found),) = lights(done, "script")
+    assert (light, found.startswith(f"{front.url}/twite.js?s=shop is there, ")) == ("green", True)
+    assert [light for light, _ in lights(done, "address")] == ["green"]
+    assert [light for light, _ in lights(done, "pages")][-1] == "green"
+
+
+def test_for_servers_alone_the_public_address_asks_for_a_key(x_emulator, tmp_path):
+    with Gateway(tmp_path, x_emulator.url) as gateway:
+        address = f'[server]\npublic_url = "{gateway.url}"'
+        gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
+
+        done = check(gateway)
+
+    assert lights(done, "public address") == [
+        ("green", f"{gateway.url} answers"),
+        ("green", f"{gateway.url}/v1/accounting asks servers for their key"),
+    ]
+    assert KEY not in done.stdout
+
+
+def test_an_event_that_x_has_tracked_says_so_with_the_time(x_emulator, tmp_path):
+    auth = OAUTH.removeprefix("auth = ")
+    with Gateway(tmp_path, x_emulator.url, auth=auth) as gateway:
+        gateway.post(
+            {"event": "purchase", "conversion_id": "order-1", "email": "buyer@shop.example"}
+        )
+        gateway.drained()
+        x_emulator.switch(tracking_delay=0)
+
+        done = check(gateway)
+
+    told = [found for light, found in lights(done, "events") if light == "green"]
+    assert re.search(r"purchase → o8z6k .*; tracking, last at \d{4}-", told[0])
+    assert told[1].endswith("X has tracked none of it yet")
