@@ -1,15 +1,44 @@
 """The way out of templates: public places alone, no redirect, nothing without end."""
 
 import asyncio
+import socket
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.web import Asked
-from twite.senders.web import LONGEST_ANSWER, PublicWeb, is_public
+from twite.senders.public import is_public
+from twite.senders.web import LONGEST_ANSWER, PublicWeb
 
 HERE = frozenset({"127.0.0.1"})
+HOSTS = [
+    tuple(line.split()[:2])
+    for line in Path(__file__).with_name("hosts.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+class Names(AbstractResolver):
+    """Every name leads to one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.asked = 0
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        self.asked += 1
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        return [
+            {"hostname": host, "host": self._address, "port": port, "family": family,
+             "proto": 0, "flags": socket.AI_NUMERICHOST}
+        ]  # fmt: skip
+
+    async def close(self):
+        """There is nothing to close."""
 
 
 @pytest.fixture
@@ -47,25 +76,70 @@ def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000)
     return Asked(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "[::1]",
-     "::ffff:10.0.0.1", "fd00::1", "fe80::1", "224.0.0.1", "localhost", "a.localhost"],
-)  # fmt: skip
-def test_what_is_not_public_is_known(host):
-    assert not is_public(host)
+@pytest.mark.parametrize(("verdict", "host"), HOSTS, ids=[host for _, host in HOSTS])
+def test_which_hosts_may_be_public_is_a_table(verdict, host):
+    # As the connection has it: what is judged is what is connected to.
+    try:
+        connected = URL(f"http://{host}/").raw_host or ""
+    except ValueError:
+        connected = ""
+
+    assert is_public(connected) is (verdict == "taken")
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "127.1", "0x7f000001", "[::ffff:127.0.0.1]"]
-)
-async def test_no_spelling_of_this_machine_is_reached(host, served, way_out):
+@pytest.mark.parametrize("host", [host for verdict, host in HOSTS if verdict == "refused"])
+async def test_what_is_refused_is_refused_before_anything_leaves(host, served, way_out):
     port = served.rpartition(":")[2]
 
     came = await way_out.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
 
     assert isinstance(came, NoAnswer)
-    assert not came.left or "InvalidUrl" in came.reason
+    assert not came.left
+    assert "public address" in came.reason or "no address of the web" in came.reason
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "64:ff9b::7f00:1", "2002:7f00:1::", "fe80::1%lo", "10.0.0.1"]
+)
+async def test_a_name_that_leads_to_what_is_not_public_is_not_connected_to(address, served):
+    out = PublicWeb(names=Names(address))
+    port = served.rpartition(":")[2]
+
+    came = await out.ask(asked(f"http://rebound.example:{port}/moved", allow_hosts=frozenset()))
+    await out.stop()
+
+    assert came == NoAnswer(reason="rebound.example has no public address", left=False)
+
+
+async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_leads_now(served):
+    # The other one is this machine as well, so that the first may be sent.
+    names = Names("127.0.0.1")
+    out = PublicWeb(names=names)
+    address = f"http://rebound.example:{served.rpartition(':')[2]}/moved"
+
+    allowed = await out.ask(asked(address, allow_hosts=frozenset({"rebound.example"})))
+    refused = await out.ask(asked(address, allow_hosts=frozenset()))
+    await out.stop()
+
+    assert isinstance(allowed, Answer)
+    assert refused == NoAnswer(reason="rebound.example has no public address", left=False)
+    assert names.asked == 2
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.1", "１２７.0.0.1"])
+async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
+    came = await way_out.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
+
+    assert isinstance(came, Answer)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://crm.example/", "//crm.example/", "https:///x", "https://a\\@crm.example/", ""]
+)
+async def test_what_is_no_address_of_the_web_is_said_so(url, way_out):
+    came = await way_out.ask(asked(url))
+
+    assert came == NoAnswer(reason="what it asks for is no address of the web", left=False)
 
 
 async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, way_out):

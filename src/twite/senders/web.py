@@ -1,21 +1,22 @@
 """Templates' requests over HTTP, kept away from whatever is not public.
 
 A template's address is its author's word, or the visitor's where a field holds what an event said.
-So the name is looked up here, and only addresses that the whole internet can reach are connected to
-(RFC 6890's registry, as Python has it): the one that was judged is the one that is used.
+So it is read once, as the connection reads it, and the name is looked up here: the host and the
+addresses that were judged (see `public`) are those that are connected to.
 """
 
 import asyncio
-import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.web import Asked
+from twite.senders.public import is_public, is_public_address
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds
@@ -31,9 +32,10 @@ class NotPublic(OSError):
 
 
 class PublicWeb:
-    """See gateway.tags.web.Web."""
+    """See gateway.tags.web.Web. `names` looks names up; else the machine's own does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, names: AbstractResolver | None = None) -> None:
+        self._names = names
         # A connection that one tag may use must not be found by another that may not.
         self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
 
@@ -45,14 +47,18 @@ class PublicWeb:
 
     async def ask(self, asked: Asked) -> Answer | NoAnswer:
         """Send it."""
-        host = urlsplit(asked.url).hostname or ""
-        if not is_public(host) and host not in asked.allow_hosts:
+        url = _read_url(asked.url)
+        if url is None:
+            return NoAnswer(reason="what it asks for is no address of the web", left=False)
+        host = url.raw_host or ""
+        allow_hosts = _as_connected(asked.allow_hosts)
+        if not is_public(host) and host not in allow_hosts:
             return NoAnswer(reason=f"{host} is not a public address", left=False)
         seconds = asked.timeout / 1_000
         try:
-            async with self._session(asked.allow_hosts).request(
+            async with self._session(allow_hosts).request(
                 asked.method,
-                asked.url,
+                url,
                 data=asked.body or None,
                 headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
                 allow_redirects=False,
@@ -61,7 +67,7 @@ class PublicWeb:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
-        except (aiohttp.ClientConnectorError, NotPublic) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, NotPublic) as error:
             return NoAnswer(reason=_why(error), left=False)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             late = isinstance(error, TimeoutError)
@@ -71,27 +77,19 @@ class PublicWeb:
         found = self._sessions.get(allow_hosts)
         if found is None:
             found = self._sessions[allow_hosts] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=_Guarded(allow_hosts)),
+                connector=aiohttp.TCPConnector(limit=0, resolver=_Guarded(allow_hosts, self._names)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "twite"},
             )
         return found
 
 
-def is_public(host: str) -> bool:
-    """Return whether a host may be public: False for an address that is not."""
-    try:
-        return _is_public(host.strip("[]"))
-    except ValueError:
-        return host != "localhost" and not host.endswith(".localhost")
-
-
 class _Guarded(AbstractResolver):
     """Looks a name up, and leaves out what is not public."""
 
-    def __init__(self, allow_hosts: frozenset[str]) -> None:
+    def __init__(self, allow_hosts: frozenset[str], names: AbstractResolver | None) -> None:
         self._allow_hosts = allow_hosts
-        self._inner = aiohttp.ThreadedResolver()
+        self._inner = names or aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -99,7 +97,7 @@ class _Guarded(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         if host in self._allow_hosts:
             return found
-        public = [one for one in found if _is_public(one["host"])]
+        public = [one for one in found if is_public_address(one["host"])]
         if not public:
             raise NotPublic(f"{host} has no public address")
         return public
@@ -108,16 +106,31 @@ class _Guarded(AbstractResolver):
         await self._inner.close()
 
 
-def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    return found.is_global and not found.is_multicast
+def _read_url(text: str) -> URL | None:
+    """Read an address as the connection does: its letters folded, what has no place left out."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.raw_host else None
+
+
+def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
+    """Return hosts in the spelling that a connection has them in."""
+    found = set()
+    for host in hosts:
+        bare = host.strip("[]")
+        url = _read_url(f"http://[{bare}]/" if ":" in bare else f"http://{bare}/")
+        if url is not None and url.raw_host:
+            found.add(url.raw_host)
+    return frozenset(found)
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, NotPublic):
         return str(error)
+    if isinstance(error, aiohttp.InvalidURL):
+        return "what it asks for is no address of the web"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         return str(inner) if isinstance(inner, NotPublic) else "no connection"
