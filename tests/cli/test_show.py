@@ -4,7 +4,7 @@ from command_stage import HOSTILE, RECEIPT
 
 from twite.cli.lives import told
 from twite.collector.lives import ToldLife
-from twite.domain.account import Life
+from twite.domain.account import Life, NotFired
 from twite.domain.delivery import State
 
 BODY = (
@@ -82,6 +82,7 @@ def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
         reason="why",
         due_at=2,
         consent=b"{}",
+        not_fired=(NotFired(tag="tag:crm", why="consent ad_storage"),),
     )
 
     keys_of_the_answer = set(ToldLife.__struct_fields__) - {"others"}

@@ -14,6 +14,7 @@ from twite.gateway.notices import (
     Paused,
     Presented,
     TagFired,
+    TagPassed,
     TagSaid,
     Told,
     Troubled,
@@ -25,6 +26,7 @@ ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opene
 EVERY_NOTICE = (
     Accepted(source="shop", accepted=1, duplicates=1, suppressed=1, rejected=1),
     TagFired(tag="tag:crm", source="shop", verdict="accepted"),
+    TagPassed(tag="tag:crm", source="shop", bar="consent", times=1),
     TagSaid(tag="tag:crm", text="hello"),
     IgnoredSome(source="shop", door="ga4", reasons={"unnamed": 1}),
     Judged(source="shop", verdicts={("suppress", "storage"): 1}),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from twite.collector.tags import DOORS
 from twite.intake.event_names import REASONS, SPELLINGS
+from twite.sgtm.container.plan import Bar
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 
@@ -24,3 +25,9 @@ def test_the_names_that_mean_the_same_are_those_of_the_page():
 
 def test_every_door_for_tags_is_documented():
     assert [path for path in DOORS if f" {path}`" not in PAGE] == []
+
+
+def test_everything_that_keeps_a_tag_from_firing_is_documented():
+    table = PAGE.split("| not fired for | means |")[1].split("\n\n")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Bar)

@@ -12,6 +12,7 @@ from vendor import Vendor
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 KEY_OF_THE_VENDOR = "key-of-the-vendor-0001"
 EMAIL = "shopper@mail.example"
+NO_TRIGGER = "no trigger of it fits"
 SUPPRESSED = {"received": 1, "suppressed": 1}
 
 pytestmark = pytest.mark.journey
@@ -252,3 +253,34 @@ def lapse_leases(path: Path) -> None:
     """Let time pass: what the killed sender held is anybody's."""
     with sqlite3.connect(path) as store:
         store.execute("UPDATE lease SET until = 0")
+
+
+def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, x_emulator):
+    consent = '["ad_storage"]'
+    with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
+        gateway.post(bought())
+        gateway.post({"event": "sign_up", "conversion_id": "visit-1", "email": EMAIL})
+        gateway.drained()
+        lives = [
+            json.loads(command(gateway, "show", name, "--json").stdout)[0]
+            for name in ("order-1", "visit-1")
+        ]
+        shown = command(gateway, "show", "order-1").stdout
+        of_the_tag = command(gateway, "show", "order-1", "--pixel", "tag:crm")
+        status, asked = gateway.get("/v1/conversions/o8z6j/order-1")
+        ignored = gateway.get("/v1/accounting")[1]["ignored"]
+        metrics = gateway.get("/metrics")[1]["text"]
+
+    why = {"tag": "tag:crm", "reason": "consent ad_storage"}
+    assert [one["not_fired"] for one in lives] == [[why], [why | {"reason": NO_TRIGGER}]]
+    assert "tag:crm      did not fire: consent ad_storage" in shown
+    assert "tag:crm did not fire for order-1: consent ad_storage" in of_the_tag.stderr
+    assert of_the_tag.returncode == 1
+    assert (status, asked["not_fired"]) == (200, [why])
+    assert {(one["name"], one["reason"], one["times"]) for one in ignored} == {
+        ("tag:crm", "tag_consent", 1),
+        ("tag:crm", "tag_trigger", 1),
+    }
+    counted = 'twite_tag_not_fired_total{pixel="tag:crm",reason="consent",source="shop"} 1.0'
+    assert counted in metrics
+    assert vendor.count() == 0

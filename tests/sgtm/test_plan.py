@@ -63,7 +63,7 @@ def test_an_exception_keeps_a_tag_back():
         ({"triggers": ()}, "it has no trigger"),
         ({"triggers": ("Nobody",)}, "no trigger of it fits"),
         ({"template": "Nobody"}, "its template 'Nobody' is not in the container"),
-        ({"consent": ("ad_storage", "analytics_storage")}, "not granted: ad_storage"),
+        ({"consent": ("ad_storage", "analytics_storage")}, "consent ad_storage"),
     ],
 )
 def test_a_tag_that_does_not_fire_says_why(more, why):

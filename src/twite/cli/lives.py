@@ -48,6 +48,8 @@ def told(life: Life, *, now: int = 0) -> dict[str, object]:
         shown["reason"] = life.reason
     if life.due_at is not None:
         shown["due_at"] = spelled(life.due_at)
+    if life.not_fired:
+        shown["not_fired"] = [{"tag": one.tag, "reason": one.why} for one in life.not_fired]
     if life.consent is not None:
         shown["consent"] = msgspec.Raw(life.consent)
     if (why := waiting(life, now=now)) is not None:
@@ -76,6 +78,9 @@ def print_life(life: Life, *, now: int) -> None:
         shown = printing.safe(life.consent.decode("utf-8", "replace"), longest=_LONGEST_EVIDENCE)
         printing.say(f"  consent      {shown}")
     printing.say(f"  body         {body}")
+    for one in life.not_fired:
+        why = printing.safe(one.why, longest=_LONGEST_ANSWER)
+        printing.say(f"  {printing.safe(one.tag, longest=60):<12} did not fire: {why}")
     if not life.attempts:
         printing.say("  no attempt yet")
     for number, attempt in enumerate(life.attempts, 1):

@@ -44,12 +44,22 @@ def show(
         if index:
             printing.say("")
         print_life(life, now=now)
+    if not lives and pixel is not None and pixel.startswith(PREFIX):
+        for why in asyncio.run(_not_fired(found, name, pixel)):
+            printing.complain(f"{pixel} did not fire for {name}: {printing.safe(why)}")
+            raise typer.Exit(1)
     if not lives:
         printing.complain(
             f"Nothing is known of {name}. A rejected conversion is kept without its life; "
             "the answer to its submission says why it was rejected."
         )
         raise typer.Exit(1)
+
+
+async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
+    """Return why a tag was not told of a conversion that others were told of."""
+    lives = await _lives(settings, name, None)
+    return [one.why for life in lives for one in life.not_fired if one.tag == tag]
 
 
 async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]:

@@ -27,6 +27,13 @@ class TriedOnce(msgspec.Struct, frozen=True, kw_only=True):
     ambiguous: bool
 
 
+class ToldTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that heard of the conversion and did not fire for it, and why."""
+
+    tag: str
+    reason: str
+
+
 class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The life of one conversion. Times are RFC 3339 in UTC.
 
@@ -34,6 +41,7 @@ class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dead or suppressed; `due_at` is when the next try is due,
     `waiting` why a queued one is not sent now; `duplicates` counts how often the same
     came again; `consent` is what was decided about it, where anything was said or needed;
+    `not_fired` are the tags that were not told of it;
     `others` are the lives of other events under the same id.
     """
 
@@ -52,6 +60,7 @@ class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_at: str | None = None
     waiting: str | None = None
     consent: msgspec.Raw | None = None
+    not_fired: tuple[ToldTag, ...] = ()
     others: tuple["ToldLife", ...] = ()
 
 
@@ -124,7 +133,7 @@ class Lives:
             else (destination.events.get(event, event),)
         )
         lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
-        return self._shown(lives)
+        return self._shown(lives, asker)
 
     async def _life_of_tag(
         self, asker: Asker, *, pixel: str, conversion_id: str, event: str | None
@@ -135,15 +144,15 @@ class Lives:
         lives = await self._records.life(
             pixel=pixel, events=None if event is None else (event,), conversion_id=conversion_id
         )
-        return self._shown([one for one in lives if asker.source in {None, one.source}])
+        return self._shown([one for one in lives if asker.source in {None, one.source}], asker)
 
-    def _shown(self, lives: Sequence[Life]) -> Answer:
+    def _shown(self, lives: Sequence[Life], asker: Asker) -> Answer:
         if not lives:
             raise Refused(_UNKNOWN)
         now = self._clock.now()
         latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
         found: ToldLife = msgspec.structs.replace(
-            _told(latest, now), others=tuple(_told(one, now) for one in others)
+            _told(latest, now, asker), others=tuple(_told(one, now, asker) for one in others)
         )
         return Answer(status=200, body=_ENCODER.encode(found))
 
@@ -179,7 +188,7 @@ def _sums(account: Account) -> dict[str, int]:
     return {name: getattr(account, name) for name in Balance.__struct_fields__}
 
 
-def _told(life: Life, now: int) -> ToldLife:
+def _told(life: Life, now: int, asker: Asker) -> ToldLife:
     return ToldLife(
         pixel=life.pixel,
         event=life.event,
@@ -205,6 +214,12 @@ def _told(life: Life, now: int) -> ToldLife:
         due_at=None if life.due_at is None else spelled(life.due_at),
         consent=None if life.consent is None else msgspec.Raw(life.consent),
         waiting=waiting(life, now=now),
+        not_fired=tuple(
+            ToldTag(tag=one.tag, reason=one.why)
+            for one in life.not_fired
+            # A source is told of what it brought, a program's key of what it is for.
+            if asker.source == life.source or asker.sees(one.tag)
+        ),
     )
 
 

@@ -192,6 +192,7 @@ class LivePage:
             steps=steps(origin),
             twins=[(one, one.after(life.received_at), one.meets(life.received_at)) for one in told],
             watched=life.pixel in self._watched,
+            not_fired=[one for one in life.not_fired if scope.shows(one.tag)],
             forgotten=visit.now - life.received_at > KEPT_FOR,
             came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
             sent=masked(life.sent),

@@ -21,6 +21,13 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
         return f"PastAttempt({self.at}, {self.outcome}, {self.status})"
 
 
+class NotFired(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that heard of a conversion and did not fire for it. `why` goes on "did not fire:"."""
+
+    tag: str
+    why: str
+
+
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
 
@@ -28,7 +35,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     it is held, dead or suppressed;
     `duplicates` counts how often the same came again; `due_at` is when the next try is due;
     `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
-    `consent` is what was decided about it (JSON), where anything was said or needed.
+    `consent` is what was decided about it (JSON), where anything was said or needed; `not_fired`
+    are the tags that were not told of it.
     """
 
     delivery: int
@@ -49,6 +57,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     spent: str | None = None
     spent_until: int = 0
     consent: bytes | None = None
+    not_fired: tuple[NotFired, ...] = ()
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"

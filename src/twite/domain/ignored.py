@@ -1,12 +1,19 @@
 """How often what came in was no conversion of its source: counted by day, under few names."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
+from twite.domain.submission import Submission
+
 # A page that makes names up must not fill the store: beyond these, a source's day has one name.
 MOST_NAMES: Final = 100
 OTHER: Final = "other"
+
+
+# How a reason begins that tells what kept a tag from firing: its name is then the tag's.
+NOT_FIRED: Final = "tag_"
 
 
 class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,3 +25,11 @@ class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     reason: str
     times: int
+
+
+def named(submission: Submission) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason) of what is to be counted: what was ignored, and by which tags."""
+    for one in submission.ignored:
+        yield one.name, one.reason
+    for tag in submission.unfired:
+        yield tag.tag, f"{NOT_FIRED}{tag.bar}"

@@ -35,6 +35,20 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Unfired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A tag that heard of an event, and did not fire for it.
+
+    `tag` is what its deliveries have in place of a pixel; `bar` a word, `why` what a person reads
+    after "did not fire:". `index` is the conversion's place in the submission; None where the event
+    is none of its source, so that only the count tells of it.
+    """
+
+    tag: str
+    bar: str
+    why: str
+    index: int | None = None
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion that will be kept, ready for the ledger.
 
@@ -106,6 +120,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[Ignored, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     flaws: tuple[Flawed, ...] = ()
+    unfired: tuple[Unfired, ...] = ()
     idempotency: Idempotency | None = None
 
     def __repr__(self) -> str:

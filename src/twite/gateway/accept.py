@@ -20,7 +20,7 @@ from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.gateway.sightings import Watch
-from twite.gateway.tags.fire import Fire
+from twite.gateway.tags.fire import Fire, Heeded
 from twite.intake import native, x_api
 from twite.intake.beacon_shape import Twin
 from twite.intake.found import Found
@@ -192,9 +192,9 @@ class Accept:
         entries, refusals, remarks = sorted_out(
             reading.results, look=self._guards.look(source.name)
         )
-        fired: tuple[Entry, ...] = ()
+        heard = Heeded()
         if self._fire is not None and self._fire.hears(source.name):
-            fired = await self._fire.entries(
+            heard = await self._fire.heard(
                 said_in(reading, found),
                 source=source,
                 request=request,
@@ -208,15 +208,16 @@ class Accept:
             door=door,
             received_at=now,
             body=reading.body,
-            entries=(*entries, *fired),
+            entries=(*entries, *heard.fired),
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
             flaws=flawed(reading.results),
+            unfired=heard.unfired,
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        again = await self._record(submission, fired)
+        again = await self._record(submission, heard.fired)
         duplicates = tuple(index for index in again if index < len(reading.results))
         self._guards.learn(
             source.name,

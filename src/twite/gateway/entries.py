@@ -14,7 +14,14 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.match import Flaw, kit_of
 from twite.domain.submission import Entry, Flawed, Refusal, Submission
 from twite.domain.value_guard import Flag
-from twite.gateway.notices import Accepted, IgnoredSome, Judged, Notice, TagFired
+from twite.gateway.notices import (
+    Accepted,
+    IgnoredSome,
+    Judged,
+    Notice,
+    TagFired,
+    TagPassed,
+)
 from twite.gateway.tags.fire import Said
 from twite.intake.event_data import as_seen, in_our_words
 from twite.intake.event_of_native import event_of
@@ -79,11 +86,17 @@ def said_in(reading: Reading, found: Found | None) -> tuple[Said, ...]:
                 native=in_our_words(one),
                 conversion_id=_id_at(reading, one.conversion),
                 repeated=one.repeated,
+                index=None if one.conversion is None else reading.results[one.conversion].index,
             )
             for one in found.heard
         )
     return tuple(
-        Said(event=event_of(given), native=given, conversion_id=result.conversion.conversion_id)
+        Said(
+            event=event_of(given),
+            native=given,
+            conversion_id=result.conversion.conversion_id,
+            index=result.index,
+        )
         for given, result in zip(reading.given, reading.results, strict=True)
         if result.conversion is not None
     )
@@ -108,6 +121,9 @@ def told_of(
         verdict = "suppressed" if entry.suppressed is not None else "accepted"
         verdict = "duplicates" if entry.index in duplicates else verdict
         yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
+    unfired = Counter((one.tag, one.bar) for one in submission.unfired)
+    for (tag, bar), times in unfired.items():
+        yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
     if verdicts := judged(own):
         yield Judged(source=submission.source, verdicts=verdicts)
     if submission.ignored:

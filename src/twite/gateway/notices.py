@@ -31,6 +31,15 @@ class TagFired(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
 
 
+class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag heard of events that are on disk or counted, and did not fire: so often, for `bar`."""
+
+    tag: str
+    source: str
+    bar: str
+    times: int
+
+
 class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     """A line that a template wrote, or the sandbox about it: masked, and cut short."""
 
@@ -158,6 +167,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
 Notice = (
     Accepted
     | TagFired
+    | TagPassed
     | TagSaid
     | IgnoredSome
     | Judged

@@ -27,6 +27,7 @@ from twite.gateway.notices import (
     Presented,
     Resumed,
     TagFired,
+    TagPassed,
     TagSaid,
     Told,
     Troubled,
@@ -119,6 +120,11 @@ class Metrics:
             "twite_tag_firings_total",
             "Events for which a tag fired, by what became of them at the door.",
             ["pixel", "source", "verdict"],
+        )
+        self._passed = counter(
+            "twite_tag_not_fired_total",
+            "Events that a tag heard of and did not fire for, by what kept it from firing.",
+            ["pixel", "source", "reason"],
         )
         self._said = counter(
             "twite_tag_log_lines_total",
@@ -219,15 +225,18 @@ class Metrics:
                 self._paused.labels(self._pixel(pixel)).set(0)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
-            case TagFired() | TagSaid():
+            case TagFired() | TagPassed() | TagSaid():
                 self._see_tag(notice)
             case _:
                 self._see_alarm(notice)
 
-    def _see_tag(self, notice: TagFired | TagSaid) -> None:
+    def _see_tag(self, notice: TagFired | TagPassed | TagSaid) -> None:
         pixel = self._pixel(notice.tag)
         if isinstance(notice, TagSaid):
             self._said.labels(pixel).inc()
+        elif isinstance(notice, TagPassed):
+            source = self._source(notice.source)
+            self._passed.labels(pixel, source, notice.bar).inc(notice.times)
         else:
             self._fired.labels(pixel, self._source(notice.source), notice.verdict).inc()
 

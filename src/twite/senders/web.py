@@ -77,7 +77,9 @@ class PublicWeb:
         found = self._sessions.get(allow_hosts)
         if found is None:
             found = self._sessions[allow_hosts] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=_Guarded(allow_hosts, self._names)),
+                connector=aiohttp.TCPConnector(
+                    limit=0, resolver=_Guarded(allow_hosts, self._names)
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "twite"},
             )

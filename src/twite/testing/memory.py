@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from twite.domain.account import Account, Life, PastAttempt
+from twite.domain.account import Account, Life, NotFired, PastAttempt
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import (
     ANSWER_LIMIT,
@@ -308,6 +308,11 @@ class MemoryStore(
             state=State.HELD if held else state,
             reason=entry.held or entry.suppressed,
             rested_at=submission.received_at if held else 0,
+            not_fired=tuple(
+                NotFired(tag=one.tag, why=one.why)
+                for one in submission.unfired
+                if one.index == entry.index
+            ),
         )
         return self._rows[self._last_id]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
 from twite.domain.submission import Submission
 from twite.domain.times import DAY
 
@@ -22,9 +22,9 @@ class MemoryIgnored:
 
     def _note(self, submission: Submission) -> None:
         day, source, door = submission.received_at // DAY, submission.source, submission.door.value
-        for one in submission.ignored:
-            key = day, source, door, one.name, one.reason
+        for name, reason in named(submission):
+            key = day, source, door, name, reason
             if key not in self._ignored:
                 full = sum(known[:2] == key[:2] for known in self._ignored) >= MOST_NAMES
-                key = day, source, door, OTHER if full else one.name, one.reason
+                key = day, source, door, OTHER if full else name, reason
             self._ignored[key] = self._ignored.get(key, 0) + 1

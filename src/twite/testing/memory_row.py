@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from twite.domain.account import Life, PastAttempt
+from twite.domain.account import Life, NotFired, PastAttempt
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,
     PROMISED_WITHIN,
@@ -37,6 +37,7 @@ class Row:
     duplicates: int = 0
     tries: int = 0
     crashes: int = 0
+    not_fired: tuple[NotFired, ...] = ()
     attempts: list[PastAttempt] = field(default_factory=list)
 
 
@@ -100,4 +101,5 @@ def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closur
         spent=None if closure is None else closure.reason,
         spent_until=0 if closure is None else closure.until,
         consent=row.entry.consent,
+        not_fired=row.not_fired,
     )

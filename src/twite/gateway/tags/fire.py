@@ -16,7 +16,7 @@ from twite.domain.consent import Action, Verdict, person_keys
 from twite.domain.dedup import dedup_key, derived_id
 from twite.domain.destination import Source
 from twite.domain.identifiers import Identifiers
-from twite.domain.submission import Entry
+from twite.domain.submission import Entry, Unfired
 from twite.domain.times import DAY
 from twite.gateway.consents import Listed
 from twite.gateway.tags.crew import Crew
@@ -43,16 +43,25 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """An event that came in. `event` is raw, `native` the same in our own words.
 
     `conversion_id` is that of the conversion that X is told of, where it is told of one; `repeated`
-    what the client says again when it sends the event again. It holds persons: it does not print.
+    what the client says again when it sends the event again; `index` the conversion's place in the
+    submission, where it is one of its source. It holds persons: it does not print.
     """
 
     event: Mapping[str, object]
     native: Native
     conversion_id: str | None = None
     repeated: str | None = None
+    index: int | None = None
 
     def __repr__(self) -> str:
         return "Said(***)"
+
+
+class Heeded(msgspec.Struct, frozen=True, kw_only=True):
+    """What tags made of a submission: what fired, and what did not, with the reason."""
+
+    fired: tuple[Entry, ...] = ()
+    unfired: tuple[Unfired, ...] = ()
 
 
 class Fire:
@@ -88,7 +97,7 @@ class Fire:
             rule.hears(source) for company in self._companies for rule in company.rules.values()
         )
 
-    async def entries(
+    async def heard(
         self,
         said: Sequence[Said],
         *,
@@ -97,9 +106,13 @@ class Fire:
         client: str,
         now: int,
         first: int,
-    ) -> tuple[Entry, ...]:
-        """Return one for each tag that fires for each event; their indexes count from `first`."""
+    ) -> Heeded:
+        """Return an entry for each tag that fires for each event; their indexes are from `first`.
+
+        Of each tag that hears the source and does not fire, why.
+        """
         found: list[Entry] = []
+        unfired: list[Unfired] = []
         for one in said:
             granted = _granted(one.native)
             occasion = Occasion(
@@ -111,29 +124,26 @@ class Fire:
             )
             for company in self._companies:
                 planned = await self._planned(company, occasion, source.name)
-                for fired, rule in planned:
+                unfired += _without_fire(planned, company, source.name, index=one.index)
+                for fired, rule in _with_rules(planned, company, source.name):
                     found.append(
                         self._entry(
                             one, fired, rule, occasion, source=source, index=first + len(found)
                         )
                     )
-        return tuple(found)
+        return Heeded(fired=tuple(found), unfired=tuple(unfired))
 
-    async def _planned(
-        self, company: Company, occasion: Occasion, source: str
-    ) -> list[tuple[Fired, Rule]]:
+    async def _planned(self, company: Company, occasion: Occasion, source: str) -> Plan:
         if not any(rule.hears(source) for rule in company.rules.values()):
-            return []
+            return Plan()
         runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
         if runs:
             # Code of templates runs elsewhere: here, everybody would wait for it.
             self._crew.hear("plan", is_spent=False)
-            planned = await self._crew.worker("plan").do(
+            return await self._crew.worker("plan").do(
                 "plan", lambda engines: plan(company.container, occasion, variables=engines)
             )
-        else:
-            planned = plan(company.container, occasion, variables=_NoTemplates())
-        return _with_rules(planned, company, source)
+        return plan(company.container, occasion, variables=_NoTemplates())
 
     def _entry(
         self,
@@ -224,6 +234,17 @@ def _with_rules(planned: Plan, company: Company, source: str) -> list[tuple[Fire
         rule = company.rules.get(fired.tag.name)
         if rule is not None and rule.hears(source):
             found.append((fired, rule))
+    return found
+
+
+def _without_fire(
+    planned: Plan, company: Company, source: str, *, index: int | None
+) -> list[Unfired]:
+    found = []
+    for passed in planned.passed:
+        rule = company.rules.get(passed.tag)
+        if rule is not None and rule.hears(source):
+            found.append(Unfired(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index))
     return found
 
 

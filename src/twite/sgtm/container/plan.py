@@ -3,11 +3,12 @@
 Triggers see the event as it came; a tag, and the variables in its fields, see it as the
 transformations leave it: first what is allowed, then what is set, then what is excluded.
 
-    tags ─ paused? ─ consent? ─ a trigger fits? ─ an exception fits? ─▶ Fired, by priority
-              └─────────┴─────────────┴─────────────────┴────────────▶ Passed, with the reason
+    tags ─ paused? ─ a trigger fits? ─ an exception fits? ─ consent? ─▶ Fired, by priority
+              └─────────────┴─────────────────┴────────────────┴─────▶ Passed, with the reason
 """
 
 from collections.abc import Mapping
+from enum import StrEnum, auto
 from typing import Final
 
 import msgspec
@@ -52,11 +53,23 @@ class Fired(msgspec.Struct, frozen=True, kw_only=True):
         return f"Fired({self.tag.name})"
 
 
+class Bar(StrEnum):
+    """What kept a tag from firing."""
+
+    PAUSED = auto()  # by the container, or by a person in the settings
+    CONSENT = auto()  # a signal that it asks for is not granted
+    TRIGGER = auto()  # it is for other events, or its conditions do not hold
+    EXCEPTION = auto()  # an exception fits
+    BESIDE = auto()  # a tag that it needs beside it does not run
+    UNFILLED = auto()  # its fields, or a condition, cannot be filled in
+
+
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
     """A tag that does not fire, and why."""
 
     tag: str
     why: str
+    bar: Bar
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +90,13 @@ def plan(container: Container, occasion: Occasion, *, variables: Variables) -> P
     for tag in sorted(container.tags, key=lambda one: -one.priority):
         try:
             fired += decide.fired(tag)
-        except (_Passes, Unfilled) as why:
-            passed.append(Passed(tag=tag.name, why=str(why)))
+        except _Passes as passes:
+            passed.append(Passed(tag=tag.name, why=str(passes), bar=passes.bar))
+        except Unfilled as why:
+            passed.append(Passed(tag=tag.name, why=str(why), bar=Bar.UNFILLED))
         except TooLong:
-            passed.append(Passed(tag=tag.name, why="a text in a condition grows too long"))
+            why_not = "a text in a condition grows too long"
+            passed.append(Passed(tag=tag.name, why=why_not, bar=Bar.UNFILLED))
     return Plan(fired=tuple(fired), passed=tuple(passed))
 
 
@@ -104,6 +120,10 @@ def client_name(container: Container, client: str) -> str:
 class _Passes(Exception):
     """The tag does not fire; the text says why."""
 
+    def __init__(self, why: str, bar: Bar) -> None:
+        super().__init__(why)
+        self.bar = bar
+
 
 class _Planner:
     def __init__(self, container: Container, occasion: Occasion, variables: Variables) -> None:
@@ -118,25 +138,29 @@ class _Planner:
 
     def fired(self, tag: Tag) -> list[Fired]:
         """Return the tag as often as it fires. Raises _Passes, Unfilled, TooLong."""
-        kept_back = self._kept_back(tag)
-        if kept_back is not None:
-            raise _Passes(kept_back)
+        if tag.paused:
+            raise _Passes("it is paused", Bar.PAUSED)
         fitting = [name for name in tag.triggers if self._fits(name)]
         if not fitting:
-            raise _Passes("no trigger of it fits" if tag.triggers else "it has no trigger")
+            why = "no trigger of it fits" if tag.triggers else "it has no trigger"
+            raise _Passes(why, Bar.TRIGGER)
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
-            raise _Passes(f"the exception {blocking!r} fits")
+            raise _Passes(f"the exception {blocking!r} fits", Bar.EXCEPTION)
+        # Last: of a tag that is for other events, consent is not what kept it from firing.
+        kept_back = self._kept_back(tag)
+        if kept_back is not None:
+            raise kept_back
         times = fitting if tag.firing is Firing.EACH_TRIGGER else fitting[:1]
         return [self._filled(tag, trigger, beside=()) for trigger in times]
 
-    def _kept_back(self, tag: Tag) -> str | None:
+    def _kept_back(self, tag: Tag) -> _Passes | None:
         if tag.paused:
-            return "it is paused"
+            return _Passes("it is paused", Bar.PAUSED)
         if not tag.consent:
             return None
         missing = [one for one in tag.consent if not self._granted(one)]
-        return f"not granted: {', '.join(missing)}" if missing else None
+        return _Passes(f"consent {', '.join(missing)}", Bar.CONSENT) if missing else None
 
     def _fits(self, name: str) -> bool:
         if name not in self._fitting:
@@ -151,7 +175,8 @@ class _Planner:
     def _filled(self, tag: Tag, trigger: str, *, beside: tuple[str, ...]) -> Fired:
         template = self._container.templates.get(tag.template)
         if template is None:
-            raise _Passes(f"its template {tag.template!r} is not in the container")
+            why = f"its template {tag.template!r} is not in the container"
+            raise _Passes(why, Bar.UNFILLED)
         event, values = self._as_seen_by(tag)
         given = given_fields(tag.fields, values.filled)
         chain = (*beside, tag.name)
@@ -172,12 +197,13 @@ class _Planner:
             return None
         tag = self._tags.get(beside.tag)
         if tag is None or beside.tag in chain or len(chain) > DEEPEST:
-            raise _Passes(f"the tag {beside.tag!r} cannot run beside it")
+            raise _Passes(f"the tag {beside.tag!r} cannot run beside it", Bar.BESIDE)
         kept_back = self._kept_back(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)
         if beside.needed:
-            raise _Passes(f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}")
+            why = f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}"
+            raise _Passes(why, Bar.BESIDE)
         return None
 
     def _as_seen_by(self, tag: Tag) -> tuple[dict[str, Tree], Values]:

@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from typing import Final
 
-from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
 from twite.domain.submission import Submission
 from twite.domain.times import DAY
 from twite.stores.sqlite.book import Book
@@ -19,8 +19,8 @@ _NAMES: Final = ("day", "source", "door", "name", "reason")
 def note(tally: Tally, submission: Submission) -> None:
     """Count what a submission ignored."""
     day = submission.received_at // DAY
-    for one in submission.ignored:
-        tally[day, submission.source, submission.door.value, one.name, one.reason] += 1
+    for name, reason in named(submission):
+        tally[day, submission.source, submission.door.value, name, reason] += 1
 
 
 def add(book: Book, tally: Tally) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.submission import Entry, Recorded, Submission
 from twite.domain.times import DAY
-from twite.stores.sqlite import idempotency, ignored, sightings
+from twite.stores.sqlite import idempotency, ignored, sightings, unfired
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
@@ -60,7 +60,7 @@ class _Page:
             return
         entries = submission.entries
         self._sightings += submission.sightings
-        if submission.ignored:
+        if submission.ignored or submission.unfired:
             ignored.note(self._ignored, submission)
             if not entries and not submission.refusals:
                 # There is nothing to ask about later.
@@ -77,6 +77,7 @@ class _Page:
             number, submission.receipt, submission.source, submission.door.value, at, first,
             len(entries), submission.body,
             msgspec.json.encode(submission.refusals) if submission.refusals else None,
+            unfired.kept(submission),
         )  # fmt: skip
         for id_, entry in enumerate(entries, first):
             account = book.account(submission.source, entry.pixel)
@@ -98,7 +99,7 @@ class _Page:
 
     def write(self) -> list[Recorded]:
         book = self._book
-        book.add_rows("add_submissions", self._submissions, 9)
+        book.add_rows("add_submissions", self._submissions, 10)
         duplicates = self._take_keys()
         conversions: list[object] = []
         deliveries: list[object] = []

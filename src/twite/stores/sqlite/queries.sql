@@ -62,8 +62,9 @@ INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
 
 -- name: add_submissions
 -- Requests as they came.
-INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body, refusals)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO submission (
+  id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: fresh_keys
 -- The log of keys, for the writer's memory.
@@ -570,7 +571,7 @@ SELECT
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
-  consent.evidence, conversion.checksum
+  consent.evidence, submission.unfired, conversion.id - submission.first, conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission

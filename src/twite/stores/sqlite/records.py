@@ -11,6 +11,7 @@ from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.gateway.ports import Closure, Pause, Timed
+from twite.stores.sqlite import unfired
 from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.queries import query
 
@@ -111,7 +112,8 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
     lives = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
-         reason, due_at, paused, spent, spent_until, evidence, total) = row  # fmt: skip
+         reason, due_at, paused, spent, spent_until, evidence, passed, place,
+         total) = row  # fmt: skip
         name = conversion_id.encode()
         if total is not None and total != checksum(
             seed_of(pixel, event), delivery=delivery, received_at=received_at,
@@ -137,6 +139,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
             spent=spent,
             spent_until=spent_until,
             consent=None if evidence is None else bytes(evidence),
+            not_fired=unfired.told(passed, place),
         )
     return [lives[delivery] for delivery in deliveries if delivery in lives]
 

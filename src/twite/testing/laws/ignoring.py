@@ -1,14 +1,17 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """What is ignored is counted, and nothing else is kept of it."""
 
-from twite.domain.account import Account
+import msgspec
+
+from twite.domain.account import Account, NotFired
 from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
-from twite.domain.submission import Door, Entry, Ignored, Recorded, Submission
+from twite.domain.submission import Door, Entry, Ignored, Recorded, Submission, Unfired
 from twite.domain.times import DAY
 from twite.testing.builders import NOW, an_entry
 from twite.testing.laws.acts import Store
 
 _TODAY = NOW // DAY
+_RECEIPT = "019abf0e-0000-7000-8000-000000000001"
 
 
 def _submission(
@@ -81,3 +84,49 @@ class IgnoringLaws:
 
         counted = {one.name: one.times for one in await store.ignored(since=0)}
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
+
+    async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
+        self, store: Store
+    ) -> None:
+        entries = (an_entry("order-1", index=0), an_entry("order-2", index=2))
+        heard = Submission(
+            receipt=_RECEIPT,
+            source="shop",
+            door=Door.GA4,
+            received_at=NOW,
+            body=b"{}",
+            entries=entries,
+            unfired=(
+                _unfired("tag:crm", 0),
+                _unfired("tag:crm", 2),
+                _unfired("tag:ads", 2),
+                _unfired("tag:ads", None),
+            ),
+        )
+
+        await store.record(heard)
+
+        lives = {one.conversion_id: one for one in await store.submission(_RECEIPT)}
+        crm, ads = (
+            NotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
+        )
+        assert lives["order-1"].not_fired == (crm,)
+        assert lives["order-2"].not_fired == (crm, ads)
+        assert [(one.name, one.reason, one.times) for one in await store.ignored(since=0)] == [
+            ("tag:ads", "tag_consent", 2),
+            ("tag:crm", "tag_consent", 2),
+        ]
+
+    async def test_of_events_that_only_tags_pass_over_no_submission_is_kept(
+        self, store: Store
+    ) -> None:
+        heard = msgspec.structs.replace(_submission(), unfired=(_unfired("tag:crm", None),))
+
+        await store.record(heard)
+
+        assert [(one.name, one.times) for one in await store.ignored(since=0)] == [("tag:crm", 1)]
+        assert list(await store.accounts()) == []
+
+
+def _unfired(tag: str, index: int | None) -> Unfired:
+    return Unfired(tag=tag, bar="consent", why="consent ad_storage", index=index)
