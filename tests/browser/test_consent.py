@@ -1,5 +1,8 @@
 """Consent: nothing is kept and nothing leaves before it may, and what was said is told."""
 
+import json
+from pathlib import Path
+
 import pytest
 from visitor import TWCLID, bought, until
 
@@ -117,6 +120,35 @@ async def test_consent_is_heard(visitor, street, way):
     await visitor.sends()
 
     assert (early, visitor.beacons()[-1]["consent"]) == ((0, []), signals)
+
+
+# What a page's Google says, and what of it is a person's word: granted, denied, or none.
+GOOGLE = json.loads((Path(__file__).parent / "google_words.json").read_text())
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["says"]) for case in GOOGLE])
+async def test_of_googles_defaults_a_denial_counts_and_a_grant_is_nobodys_yes(
+    visitor, street, case
+):
+    head = GTAG + "".join(
+        f"gtag('consent', '{kind}', {json.dumps(words)});" for kind, words in case["layer"]
+    )
+    if case["ics"]:
+        ics = {"entries": case["ics"]}
+        head += f"window.google_tag_data = {{ics: {json.dumps(ics)}}};"
+    sent = {}
+    for source in ("asking", "page"):
+        a_page(street, head, source=source, data_pixel="off")
+        await visitor.goes_to("/")
+        await visitor.does(bought(f"order-{source}"))
+        await visitor.idles()
+        # What may be sent is written down at once.
+        sent[source] = [*await visitor.kept(), *visitor.beacons()] != []
+        await visitor.settles()
+        visitor.requests.clear()
+
+    word = case["word"]
+    assert sent == {"asking": word == "granted", "page": word != "denied"}
 
 
 GRANTED_TO_ALL = "gtag('consent', 'default', {ad_storage: 'granted', ad_user_data: 'granted'})"

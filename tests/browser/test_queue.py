@@ -44,29 +44,83 @@ async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
     await until(lambda: page.counted("order-next") == BY_API)
 
 
-async def test_what_the_gateway_could_not_take_is_sent_again(visitor, page):
-    answers = [503, 429]
+def answering(page, *answers, only=""):
+    """Stand before the gateway with answers that a page may read; then, or else, let it answer."""
+    left = list(answers)
+    allowed = {
+        "access-control-allow-origin": page.shop.origin,
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "*, twite-verdict",
+    }
 
-    async def refuse(route):
-        await (route.fulfill(status=answers.pop()) if answers else route.continue_())
+    async def stand(route):
+        if left and only in (route.request.post_data or ""):
+            status, headers = left.pop(0)
+            await route.fulfill(status=status, headers=allowed | headers, body="<h1>Sorry</h1>")
+        else:
+            await route.continue_()
 
-    await visitor.context.route("**/t?*", refuse)
+    return stand
+
+
+# A gateway in trouble, one that is being replaced, a firewall, a hotel's page to sign in on.
+NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 200, 204)]
+
+
+async def test_what_the_gateway_itself_has_not_decided_is_sent_again(visitor, page):
+    await visitor.context.add_init_script("Math.random = () => 0")
+    await visitor.context.route("**/t?*", answering(page, *NOBODYS))
+
     await visitor.goes_to("/")
     await visitor.does(bought("order-refused"))
     await until(lambda: page.counted("order-refused") == BY_API)
+    await visitor.settles()
 
-    assert [one.get("again") for one in await visitor.sends(3)] == [None, True, True]
+    said = [one.get("again") for one in visitor.conversions()]
+    assert said == [None, *[True] * len(NOBODYS)]
 
 
 async def test_what_the_gateway_refuses_for_good_is_forgotten(visitor, page):
-    await visitor.context.route("**/t?*", lambda route: route.fulfill(status=413))
+    await visitor.context.route(
+        "**/t?*", answering(page, (413, {"twite-verdict": "final"}), (500, {}))
+    )
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-forgotten"))
     await visitor.sends()
     await visitor.settles()
 
-    assert await visitor.kept() == []
+    assert (len(visitor.conversions()), await visitor.kept()) == (1, [])
+
+
+async def test_what_somebody_on_the_way_refuses_holds_back_nothing_beside_it(visitor, page):
+    await visitor.context.add_init_script("Math.random = () => 0.01")
+    firewall = answering(page, *[(403, {})] * 10_000, only="order-refused")
+    await visitor.context.route("**/t?*", firewall)
+
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-refused"))
+    await visitor.does(bought("order-beside"))
+    await visitor.does(bought("order-behind"))
+    await visitor.waits_for_a_failure()
+    await visitor.context.set_offline(False)
+
+    await until(lambda: page.counted("order-beside") == page.counted("order-behind") == BY_API)
+    kept = [key.rpartition(" ")[2] for key in await visitor.kept()]
+    assert (page.counted("order-refused")["api"], "order-refused" in kept) == (0, True)
+
+
+async def test_one_conversion_that_is_refused_costs_none_beside_it(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-good"))
+    await visitor.does("twite('nothing_of_ours', {order_id: 'order-bad'})")
+    await visitor.waits_for_a_failure()
+    await visitor.context.set_offline(False)
+    await visitor.forgets()
+
+    await until(lambda: page.counted("order-good") == BY_API)
 
 
 async def test_a_page_that_is_left_at_once_has_said_it_all_the_same(visitor, page):
@@ -193,17 +247,21 @@ async def test_a_basket_too_large_for_a_beacon_is_left_out_and_the_sale_is_not(v
 
 
 async def test_what_is_too_old_is_given_up(visitor, page):
-    one = "{event: 'purchase', at: Date.now() - 4 * 864e5}"
-    old = f"{{key: 'twite:1old', tries: 1, until: 0, one: {one}}}"
     await visitor.goes_to("/elsewhere")
-    await visitor.does(f"localStorage.setItem('twite:1old', JSON.stringify({old}))")
+    for hours in (47, 49):
+        one = (
+            f"{{event: 'purchase', conversion_id: '{hours}', at: Date.now() - {hours} * 36e5,"
+            " email: 'shopper@example.com'}"
+        )
+        old = f"{{key: 'twite:{hours}', tries: 1, until: 0, one: {one}}}"
+        await visitor.does(f"localStorage.setItem('twite:{hours}', JSON.stringify({old}))")
 
     await visitor.goes_to("/")
-    await visitor.does(bought("order-new"))
-    await until(lambda: page.counted("order-new") == BY_API)
+    await until(lambda: page.counted("47") == BY_API)
+    await visitor.settles()
 
-    assert [sent["conversion_id"] for sent in await visitor.sends()] == ["order-new"]
-    assert await visitor.kept() == []
+    # X takes a twin for one only within 48 hours.
+    assert [sent["conversion_id"] for sent in visitor.conversions()] == ["47"]
 
 
 async def test_a_queue_that_somebody_spoilt_stops_nothing(visitor, page):

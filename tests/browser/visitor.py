@@ -89,6 +89,10 @@ class Visitor:
     async def settles(self) -> None:
         """Wait until the script has nothing left to say, or to wait for."""
         await self.page.wait_for_load_state("networkidle")
+        await self.forgets()
+
+    async def forgets(self) -> None:
+        """Wait until no conversion waits in the browser."""
         await self.page.wait_for_function(
             "() => Object.keys(localStorage).every((key) => !key.startsWith('twite:'))"
         )

@@ -240,6 +240,64 @@ async def test_what_is_refused_the_page_may_read(page, body, status, code):
     assert answer.headers["access-control-allow-origin"] == SHOP
 
 
+async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(page, store):
+    body = a_message(
+        {"conversion_id": "order-1"},
+        {"conversion_id": "order-2", "url": 5},
+        {"conversion_id": "order-3", "event": "nothing_of_ours"},
+        {"conversion_id": "order-4"},
+    )
+
+    answer = await beacon(page, body)
+
+    said = {one["index"]: one["errors"][0] for one in answer.json()["rejected"]}
+    assert answer.status == 200
+    assert {index: (wrong["path"], wrong["code"]) for index, wrong in said.items()} == {
+        1: ("url", "wrong_type"),
+        2: ("event", "event_unknown"),
+    }
+    assert [len(await the_lives(store, f"order-{n}")) for n in range(1, 5)] == [1, 0, 0, 1]
+    [account] = await store.accounts()
+    assert (account.received, account.rejected, account.balance) == (4, 2, 0)
+
+
+async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
+
+    (life,) = await the_lives(store)
+    assert life.state is State.SUPPRESSED
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (a_message({}), 204),
+        (a_message({"event": 5}), 200),
+        (b"{", 400),
+        (a_message(*[{}] * 21), 413),
+        (b" " * (MOST_BODY + 1), 413),
+    ],
+)
+async def test_a_verdict_of_the_gateways_own_says_so_to_the_page(page, body, status):
+    answer = await beacon(page, body)
+
+    assert (answer.status, answer.headers["twite-verdict"]) == (status, "final")
+    assert answer.headers["access-control-expose-headers"] == "twite-verdict"
+
+
+async def test_what_another_try_may_mend_is_no_verdict(staged, store):
+    page = await staged(**a_stage(store, browser_rate=1))
+    store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
+
+    full = await beacon(page, a_message({}))
+    fast = await beacon(page, a_message({}))
+
+    assert [(one.status, "twite-verdict" in one.headers) for one in (full, fast)] == [
+        (503, False),
+        (429, False),
+    ]
+
+
 async def test_a_commit_that_fails_is_told_to_come_again(page, store):
     store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
 

@@ -75,6 +75,11 @@ NAMED = [
     # No new name is one that is there already.
     ("const long=a+b;", "const c=a+b;"),
     ("const all=(...rest)=>[...rest];", "const n=(...c)=>[...c];"),
+    # What only one statement has is named anew in each; what is another's, or nobody's, stays.
+    ("const all=(word)=>word;let sum=(text)=>all(text);", "const c=(t)=>t;let e=(t)=>c(t);"),
+    ("const all=(text)=>text;all(text);", "const n=(c)=>c;n(text);"),
+    # What hides a name that all may use has that name.
+    ("let kept=1;const all=(kept)=>kept;", "let t=1;const c=(t)=>t;"),
 ]
 
 

@@ -211,7 +211,7 @@ def test_a_twin_that_is_not_known_was_not_given(twin):
         (b"", "not_json"),
         (b"[]", "wrong_shape"),
         (b'{"conversions": {}}', "wrong_shape"),
-        (b'{"conversions": [{"event": 5}]}', "wrong_shape"),
+        (b'{"conversions": [{"event": "a", "event": "b"}]}', "duplicate_key"),
         (b'{"v": 1, "v": 1}', "duplicate_key"),
         (a_message(*[{}] * 21), "too_many"),
         (a_message(ignored=[{}] * 21), "too_many"),
@@ -222,6 +222,67 @@ def test_what_is_no_message_is_refused_with_words(body, code):
         read(body, seen())
 
     assert refused.value.code == code
+
+
+BADLY_TYPED = [
+    ({"event": 5}, {"event": None}, [("event", "Expected `str | null`, got `int`")]),
+    (5, {"event": None}, [("", "Expected `object`, got `int`")]),
+    (None, {"event": None}, [("", "Expected `object`, got `null`")]),
+    (
+        {"event": "lead", "email": ["a@example.com"], "contents": [{"id": "A", "quantity": "2"}]},
+        {"event": "lead", "email": None, "contents": None},
+        [
+            ("email", "Expected `str | null`, got `array`"),
+            ("contents[0].quantity", "Expected `int | float | null`, got `str`"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "left", "said"), BADLY_TYPED)
+def test_what_is_badly_typed_in_one_conversion_is_named_and_left_out_of_that_one(given, left, said):
+    good = {"event": "purchase", "conversion_id": "order-1"}
+    body = msgspec.json.encode({"v": 1, "conversions": [good, given, good]})
+
+    found = read(body, seen()).found
+
+    first, wrong, last = found.conversions
+    assert (first.conversion_id, last.conversion_id) == ("order-1", "order-1")
+    assert {name: getattr(wrong, name) for name in left} == left
+    assert [[(one.path, one.code, one.message) for one in each] for each in found.faults] == [
+        [],
+        [(path, "wrong_type", message) for path, message in said],
+        [],
+    ]
+
+
+def test_a_place_is_that_in_the_message_whatever_was_ignored():
+    body = a_message({"value": "900", "currency": "EUR"}, {"event": 5}, {})
+
+    beacon = read(body, seen(value_limit=Decimal(500)))
+
+    assert (beacon.places, len(beacon.found.conversions)) == ((1, 2), 2)
+
+
+AROUND = [
+    ({"sent": "now"}, {}),
+    ({"click": [ID]}, {}),
+    ({"click": {"id": 5}}, {}),
+    ({"ignored": [5, {"name": "purchase", "reason": "bot"}]}, {}),
+    ({"ignored": "bot"}, {}),
+    ({"v": "2"}, {}),
+    ({"consent": {"tcf": {"a": 1}, "ad_storage": "granted"}},
+     {"tcf": "unreadable", "ad_storage": "granted"}),
+    ({"consent": ["granted"]}, {"consent": "unreadable"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "consent"), AROUND)
+def test_what_is_badly_typed_around_the_conversions_costs_none_of_them(said, consent):
+    beacon = read(a_message({"conversion_id": "order-1"}, **said), seen())
+
+    (one,) = beacon.found.conversions
+    assert (one.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
 
 
 def test_a_message_may_be_empty():

@@ -5,18 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.types import Receive, Scope
 
-from twite.collector.answers import Answer, Gone, Refused, error
+from twite.collector.answers import JSON, Answer, Gone, Refused, error
 from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
 from twite.collector.keeping import called, keeping
+from twite.collector.native import Rejected
 from twite.collector.origins import Origins, Visit
 from twite.domain.destination import Source
-from twite.domain.submission import Door
+from twite.domain.submission import Door, Refusal
 from twite.gateway.accept import Receipt
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
@@ -28,11 +30,26 @@ from twite.sgtm.sandbox import Incoming
 
 PATH: Final = "/t"
 MOST_BODY: Final = 64 * 1024  # as much as browsers let sendBeacon carry
+# By this header the script knows that it was the gateway who answered, and that another try would
+# be answered alike: only then it forgets.
+VERDICT: Final = (b"twite-verdict", b"final")
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _IMAGE: Final = ((b"content-type", b"image/gif"), _NEVER_KEPT)
+_FINAL: Final = (VERDICT, (b"access-control-expose-headers", VERDICT[0]))
+_REFUSED_FOR_GOOD: Final = frozenset({400, 413, 415})
 _MOST_FIELDS: Final = 100
+
+
+class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message is answered of which not all was taken. Whatever else it held was.
+
+    Which of its conversions were duplicates is not said: whoever may post to a page's door could
+    ask for the numbers of others' orders there.
+    """
+
+    rejected: tuple[Rejected, ...]
 
 
 class AcceptsBeacon(Protocol):
@@ -86,6 +103,8 @@ class BeaconRoute:
             raise
         except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
             answer = answer_to(fault, where=PATH, observer=self._observer)
+            if answer.status in _REFUSED_FOR_GOOD:
+                answer = msgspec.structs.replace(answer, headers=(*answer.headers, *_FINAL))
             return visit.answered(answer)
 
     async def _taken(
@@ -105,14 +124,16 @@ class BeaconRoute:
             else:
                 beacon = read_image(query, seen)
             found = beacon.found
+            rejected: tuple[Refusal, ...] = ()
             if found.conversions or found.ignored:
-                await self._accept.found(
+                receipt = await self._accept.found(
                     found,
                     source=visit.source,
                     door=Door.BEACON,
                     twins=beacon.twins,
                     request=incoming_of(scope, b"", address=visit.address),
                 )
+                rejected = receipt.rejected
         finally:
             self._gate.leave(weight)
         cookies = keeping(
@@ -124,7 +145,7 @@ class BeaconRoute:
             now=seen.now,
         )
         if method == "POST":
-            return Answer(status=204, body=b"", headers=(_NEVER_KEPT, *cookies))
+            return _told(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
         return Answer(status=200, body=GIF, headers=(*_IMAGE, *cookies))
 
     def _circumstances(self, visit: Visit, headers: Mapping[bytes, bytes]) -> Circumstances:
@@ -137,6 +158,19 @@ class BeaconRoute:
             opted_out=headers.get(b"sec-gpc") == b"1",
             value_limit=visit.source.browser_value_limit,
         )
+
+
+def _told(
+    refusals: Sequence[Refusal], places: Sequence[int], headers: tuple[tuple[bytes, bytes], ...]
+) -> Answer:
+    """Return the answer to a message: which of its conversions were refused, if any were."""
+    if not refusals:
+        return Answer(status=204, body=b"", headers=headers)
+    rejected = tuple(
+        Rejected(index=places[refusal.index], errors=refusal.errors) for refusal in refusals
+    )
+    body = _ENCODER.encode(SomeRejected(rejected=rejected))
+    return Answer(status=200, body=body, headers=(JSON, *headers))
 
 
 def query_of(scope: Scope) -> dict[str, str]:
@@ -160,6 +194,7 @@ def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+_ENCODER: Final = msgspec.json.Encoder()
 _NO_METHOD: Final = error(
     405,
     "method",

@@ -9,6 +9,7 @@ import msgspec
 
 from twite import __version__
 from twite.collector.answers import Errors
+from twite.collector.beacon import SomeRejected
 from twite.collector.choices import Noted
 from twite.collector.desk import Done, Order
 from twite.collector.lives import BalanceBy, ToldLife
@@ -270,7 +271,7 @@ def _itself() -> Json:
 
 def _schemas() -> Json:
     shapes = (
-        *(Receipted, ToldLife, BalanceBy, WaysBy, XSuccess, XErrors),
+        *(Receipted, SomeRejected, ToldLife, BalanceBy, WaysBy, XSuccess, XErrors),
         *(Order, Done, Noted, Choice, Errors),
     )
     _, schemas = msgspec.json.schema_components(shapes, ref_template=COMPONENT)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from twite.collector.openapi_bodies import Json
-from twite.collector.openapi_parts import KEYS, errors, json_answer
+from twite.collector.openapi_parts import KEYS, errors, json_answer, ref
 from twite.domain.sighting import MOST_DAYS
 from twite.gateway.overlap import DEFAULT_DAYS, WaysBy
 
@@ -14,6 +14,14 @@ _SOURCE: Final[Json] = {
     "schema": {"type": "string"},
 }
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
+_VERDICT: Final[Json] = {
+    "Twite-Verdict": {
+        "description": "`final`: the gateway's own answer, and another try would have the same. "
+        "Answers of 400, 413 and 415 have it, too.",
+        "schema": {"type": "string"},
+    }
+}
+_NO_MORE: Final[Json] = {}
 _FOR_THE_IMAGE: Final = {
     "event": "Our name of the event.",
     "conversion_id": "What lets X drop the twin.",
@@ -46,7 +54,12 @@ def _beacon() -> Json:
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
         "responses": {
-            "204": _kept("On disk, where there was anything to keep."),
+            "200": _kept(
+                "On disk, but for the conversions that are named.",
+                {"application/json": {"schema": ref("SomeRejected")}},
+                headers=_VERDICT,
+            ),
+            "204": _kept("On disk, where there was anything to keep.", headers=_VERDICT),
             **errors("400", "403", "408", "413", "415", "429", "431", "500", "503"),
         },
     }
@@ -142,14 +155,15 @@ def _overlap() -> Json:
     }
 
 
-def _kept(description: str, content: Json | None = None) -> Json:
+def _kept(description: str, content: Json | None = None, headers: Json = _NO_MORE) -> Json:
     answer: Json = {
         "description": description,
         "headers": {
             "Set-Cookie": {
                 "description": "Keeps the click, where the person allows it.",
                 "schema": {"type": "string"},
-            }
+            },
+            **headers,
         },
     }
     return answer if content is None else answer | {"content": content}

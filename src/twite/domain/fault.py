@@ -32,6 +32,7 @@ CODES: Final[dict[str, str]] = {
     "twclid_unusable": "not a click id",
     "twpid_unusable": "not a value of X's cookie _twpid",
     "user_agent_unusable": "not a user agent",
+    "wrong_type": "a value of another type than the field takes, in a page's message",
 }
 
 

@@ -8,9 +8,24 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import Malformed
+from twite.domain.fault import Fault
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
-from twite.intake.beacon_shape import BeaconContent, BeaconConversion, Message, Number, Twin, Word
+from twite.intake.beacon_shape import (
+    BeaconClick,
+    BeaconContent,
+    BeaconConversion,
+    Message,
+    Number,
+    Twin,
+)
+from twite.intake.beacon_typed import (
+    click_of,
+    consent_of,
+    conversion_of,
+    ignored_of,
+    number_of,
+)
 from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest_of, read_click
 from twite.intake.event_items import refuse_too_many
 from twite.intake.found import Found
@@ -58,13 +73,15 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, and for each conversion what became of its twin.
+    """What was found, and for each conversion what became of its twin, and its place.
 
-    `click` is the newest that page and cookies know of; `consent` holds for all of it.
+    `click` is the newest that page and cookies know of; `consent` holds for all of it. A place is
+    that in the message, where some may have been ignored.
     """
 
     found: Found
     twins: tuple[Twin, ...]
+    places: tuple[int, ...]
     click: Click | None
     consent: Mapping[str, str | bool]
 
@@ -72,20 +89,23 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 def read(body: bytes, seen: Circumstances) -> Beacon:
     """Read a message of the script. Raises Malformed when it is none, or holds too many."""
     message = decode(_DECODER, body)
-    given, ignored = message.conversions or [], message.ignored or []
+    given, ignored = message.conversions or [], ignored_of(message.ignored)
     if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
         raise Malformed(
             code="too_many",
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
-    refuse_too_many(sum(len(one.contents or ()) for one in given), path="conversions")
+    said = [conversion_of(raw) for raw in given]
+    refuse_too_many(sum(len(one.contents or ()) for one, _ in said), path="conversions")
     # The two clocks may differ by years; how long ago something was is the same on both.
-    ahead = None if message.sent is None else seen.now - _whole(message.sent)
-    click = newest_of(_click_of(message, ahead, seen), clicks_of(seen.cookies, now=seen.now))
-    consent = _consent(message.consent, seen)
+    sent = number_of(message.sent)
+    ahead = None if sent is None else seen.now - _whole(sent)
+    clicks = _clicks(click_of(message.click), ahead, seen)
+    click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
+    consent = _consent(consent_of(message.consent), seen)
     left_out = [Ignored(name=_name(one.name), reason=_reason(one.reason)) for one in ignored]
-    return _sorted(given, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
+    return _sorted(said, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
 def read_image(query: Mapping[str, str], seen: Circumstances) -> Beacon:
@@ -101,11 +121,12 @@ def read_image(query: Mapping[str, str], seen: Circumstances) -> Beacon:
         currency=query.get("currency"),
         url=page,
     )
-    return _sorted([given], [], seen=seen, ahead=None, click=click, consent=_consent(None, seen))
+    consent = _consent({}, seen)
+    return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
 
 
 def _sorted(
-    given: Iterable[BeaconConversion],
+    given: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
     ignored: list[Ignored],
     *,
     seen: Circumstances,
@@ -116,21 +137,27 @@ def _sorted(
     robot = seen.user_agent is not None and is_robot(seen.user_agent)
     conversions: list[Native] = []
     twins: list[Twin] = []
-    for one in given:
+    faults: list[tuple[Fault, ...]] = []
+    places: list[int] = []
+    for place, (one, wrong) in enumerate(given):
         reason = _reason_to_ignore(one, robot=robot, limit=seen.value_limit)
         if reason is not None:
             ignored.append(Ignored(name=_name(one.event), reason=reason))
             continue
         conversions.append(_native(one, seen=seen, ahead=ahead, click=click, consent=consent))
         twins.append(_twin(one.twin))
+        faults.append(wrong)
+        places.append(place)
     hit = msgspec.json.encode({"twins": twins}) if twins else None
     return Beacon(
         found=Found(
             conversions=tuple(conversions),
             ignored=tuple(ignored),
             hit=None if hit is None else msgspec.Raw(hit),
+            faults=tuple(faults) if any(faults) else (),
         ),
         twins=tuple(twins),
+        places=tuple(places),
         click=None if robot else click,
         consent=consent,
     )
@@ -186,24 +213,18 @@ def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
     return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
 
 
-def _click_of(message: Message, ahead: int | None, seen: Circumstances) -> list[Click]:
-    if message.click is None or message.click.id is None:
+def _clicks(said: BeaconClick | None, ahead: int | None, seen: Circumstances) -> list[Click]:
+    if said is None or said.id is None:
         return []
-    at = _whole(message.click.at or 0)
+    at = _whole(said.at or 0)
     if at and ahead is not None:
         at = min(at + ahead, seen.now)
-    click = read_click(message.click.id, max(0, at))
+    click = read_click(said.id, max(0, at))
     return [] if click is None else [click]
 
 
-def _consent(said: Mapping[str, Word] | None, seen: Circumstances) -> Mapping[str, str | bool]:
-    """Return the signals as they were said; a number counts as its text."""
-    signals = {
-        name: word if isinstance(word, str | bool) else str(word)
-        for name, word in (said or {}).items()
-        if word is not None
-    }
-    return signals | {"gpc": True} if seen.opted_out else signals
+def _consent(said: Mapping[str, str | bool], seen: Circumstances) -> Mapping[str, str | bool]:
+    return {**said, "gpc": True} if seen.opted_out else said
 
 
 def _reason_to_ignore(one: BeaconConversion, *, robot: bool, limit: Decimal | None) -> str | None:

@@ -1,15 +1,17 @@
 """The shape of what the first-party script sends. What is not named here is passed over.
 
 An old gateway must understand a new script, so nothing is refused that can be read around: a
-script that is refused forgets what it had to say.
+script that is refused forgets what it had to say. So each part is read by itself: see beacon_typed.
 """
 
 from enum import StrEnum, auto
+from typing import Final
 
 import msgspec
 
 Number = int | float
-Word = str | bool | int | float | None
+
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class Twin(StrEnum):
@@ -24,7 +26,7 @@ class Twin(StrEnum):
 class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | int | None = None
     name: str | None = None
-    price: msgspec.Raw = msgspec.Raw(b"null")
+    price: msgspec.Raw = _NULL
     quantity: Number | None = None
     group: str | int | None = None
     type: str | None = None
@@ -37,7 +39,7 @@ class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
     conversion_id: str | int | None = None
     at: Number | None = None
     twin: str | None = None
-    value: msgspec.Raw = msgspec.Raw(b"null")
+    value: msgspec.Raw = _NULL
     currency: str | None = None
     email: str | None = None
     email_sha256: str | None = None
@@ -70,12 +72,12 @@ class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one beacon holds. `sent` is the browser's clock. It does not print."""
 
-    v: int = 1
-    sent: Number | None = None
-    click: BeaconClick | None = None
-    consent: dict[str, Word] | None = None
-    conversions: list[BeaconConversion] | None = None
-    ignored: list[BeaconIgnored] | None = None
+    v: msgspec.Raw = _NULL
+    sent: msgspec.Raw = _NULL
+    click: msgspec.Raw = _NULL
+    consent: msgspec.Raw = _NULL
+    conversions: list[msgspec.Raw] | None = None
+    ignored: msgspec.Raw = _NULL
 
     def __repr__(self) -> str:
         return "Message(***)"

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from twite.domain.fault import Fault
 from twite.domain.submission import Ignored
 from twite.intake.event_reading import Event
 from twite.intake.native_shape import Native
@@ -32,7 +33,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     asks later how it was read. `repeated` has, for each conversion that comes without an id, what
     its client says again when it sends it again, as in `GA4 <page> <count>`; None where nothing but
     the conversion itself. `heard` are the events that tags may fire for, whether or not X is told
-    of them. It holds persons: it does not print.
+    of them. `faults` has, for each conversion, what was wrong with it beside what our own
+    rules will say, or is empty where nothing was. It holds persons: it does not print.
     """
 
     conversions: tuple[Native, ...] = ()
@@ -40,6 +42,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     hit: msgspec.Raw | None = None
     repeated: tuple[str | None, ...] = ()
     heard: tuple[Heard, ...] = ()
+    faults: tuple[tuple[Fault, ...], ...] = ()
 
     def __repr__(self) -> str:
         return f"Found({len(self.conversions)} conversions, {len(self.ignored)} ignored)"

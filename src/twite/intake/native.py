@@ -106,10 +106,12 @@ def judge(
         lengthy=True,
     )
     again = found.repeated or (None,) * len(found.conversions)
+    wrong = found.faults or ((),) * len(found.conversions)
+    each = zip(found.conversions, again, wrong, strict=True)
     results = tuple(
         [
-            read_one(one, index, msgspec.structs.replace(context, repeated=repeated))
-            for index, (one, repeated) in enumerate(zip(found.conversions, again, strict=True))
+            read_one(one, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
+            for index, (one, repeated, faults) in enumerate(each)
         ]
     )
     kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}

@@ -43,8 +43,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     `careful` is whether its texts may hold control characters at all, `lengthy` whether one may be
     longer than MAX_TEXT; `consent` says what becomes of it with its signals and identifiers.
-    `repeated` is what a client says again when it sends this conversion again (see Found). It holds
-    a secret: it does not print.
+    `repeated` is what a client says again when it sends this conversion again, and `faults` what
+    is known to be wrong with it (see Found). It holds a secret: it does not print.
     """
 
     source: Source
@@ -56,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     careful: bool
     lengthy: bool
     repeated: str | None = None
+    faults: tuple[Fault, ...] = ()
 
     def __repr__(self) -> str:
         return "Context(***)"
@@ -84,7 +85,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_one(given: Native, index: int, context: Context) -> Read:
     """Read one conversion. What is wrong with it is in the result: nothing is raised."""
-    faults: list[Fault] = []
+    faults = [*context.faults]
     notes: list[Fault] = []
     if context.careful:
         refuse_control_characters(given, faults)

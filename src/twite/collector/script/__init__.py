@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from importlib.resources import files
-from itertools import product
+from itertools import islice, product
 from string import ascii_letters
 from typing import Final
 
@@ -15,6 +16,9 @@ _LITERAL: Final = r"'[^'\n]*'|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\
 _DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)")
 # The name of a property in an object; and a word that names a variable, if it names anything.
 _WORD: Final = re.compile(rf"{_LITERAL}|(?<=[{{,])\w+:|(?<!\w)(?<!(?<!\.\.)\.)\w+")
+_OUTERMOST: Final = re.compile(r"(?:const|let) (\w+)")
+# What opens and closes, and where a statement may end.
+_END: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|[;\n]")
 # A declaration, the end of a block's last statement, an arrow's only parameter.
 _LOOSE: Final = re.compile(rf"({_LITERAL})|\bconst\b|;(?=\}})|\((\w+)\)(?==>)")
 # What opens and closes, and where a declaration begins or another statement may.
@@ -25,24 +29,37 @@ _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 def script() -> str:
     """Return the script as browsers get it: without comments and spaces, its own names short."""
     written = files("twite.collector.script").joinpath("twite.js").read_text("utf-8")
-    return joined(tightened(shortened(str(rjsmin.jsmin(written)).strip()))) + "\n"
+    plain = str(rjsmin.jsmin(written)).strip()
+    # All of it stands in one function, whose parameters are short as they are.
+    start, end = plain.index("{") + 1, plain.rindex("}")
+    short = f"{plain[:start]}{shortened(plain[start:end])}{plain[end:]}"
+    return joined(tightened(short)) + "\n"
 
 
 def shortened(text: str) -> str:
-    """Give variables and parameters short names, those used most the shortest.
+    """Give variables and parameters short names.
 
-    `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. One name
-    becomes one other everywhere, so that what hides what stays the same. New names are made of the
-    letters that stay there most often, which compresses best.
+    `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. A name
+    that a statement of its outermost level declares, one each, becomes one other everywhere, those
+    used most the shortest; what hides it stays the same. All other names are a statement's own, and
+    every statement takes the same few in the order it needs them: what repeats itself compresses
+    best. New names are made of the letters that stay most often.
     """
-    code = re.sub(_LITERAL, "''", text)
-    declared = _words(_DECLARED, code)
+    statements = _statements(text)
+    shared = {found[1] for found in map(_OUTERMOST.match, statements) if found}
+    own = [_own_names(statement, shared) for statement in statements]
     uses = Counter(_WORD.findall(text))
-    order = sorted(declared & uses.keys(), key=lambda name: (-uses[name], name))
+    declared = shared.union(*own)
     stays = _WORD.sub(lambda match: "" if match[0] in declared else match[0], text)
     letters = "".join(sorted(ascii_letters, key=lambda letter: (-stays.count(letter), letter)))
-    short = dict(zip(order, _short_names(letters, uses.keys() - declared), strict=False))
-    return _WORD.sub(lambda match: short.get(match[0], match[0]), text)
+    names = _short_names(letters, uses.keys() - declared)
+    few = list(islice(names, max(map(len, own))))
+    order = sorted(shared & uses.keys(), key=lambda name: (-uses[name], name))
+    short = dict(zip(order, names, strict=False))
+    return "".join(
+        _renamed(statement, {**short, **dict(zip(mine, few, strict=False))})
+        for statement, mine in zip(statements, own, strict=True)
+    )
 
 
 def tightened(text: str) -> str:
@@ -72,8 +89,32 @@ def joined(text: str) -> str:
     return _STEP.sub(step, text)
 
 
-def _words(pattern: re.Pattern[str], code: str) -> set[str]:
-    return {name for found in pattern.findall(code) for name in re.findall(r"\w+", " ".join(found))}
+def _statements(text: str) -> list[str]:
+    """Cut where a statement of the outermost level ends."""
+    found, depth, start = list[str](), 0, 0
+    for sign in _END.finditer(text):
+        if sign[0] in "([{":
+            depth += 1
+        elif sign[0] in ")]}":
+            depth -= 1
+        elif sign[0] in ";\n" and not depth:
+            found.append(text[start : sign.end()])
+            start = sign.end()
+    return [*found, text[start:]]
+
+
+def _own_names(statement: str, shared: AbstractSet[str]) -> list[str]:
+    """Return the names that a statement has for itself, in the order in which they are used."""
+    code = re.sub(_LITERAL, "''", statement)
+    declared = {
+        name for found in _DECLARED.findall(code) for name in re.findall(r"\w+", " ".join(found))
+    }
+    used = dict.fromkeys(_WORD.findall(statement))
+    return [name for name in used if name in declared - shared]
+
+
+def _renamed(statement: str, short: Mapping[str, str]) -> str:
+    return _WORD.sub(lambda match: short.get(match[0], match[0]), statement)
 
 
 def _short_names(letters: str, taken: set[str]) -> Iterator[str]:

@@ -11,7 +11,8 @@ const tag = d.currentScript || d.querySelector('script[src*="/twite."]') || {};
 const PATIENCE = 2000;
 const LOOK = 100;
 // A message has at most so many conversions, and so many characters, of three bytes at most: browsers
-// send 64 kB while a page goes away. What could not be sent is given up after three days.
+// send 64 kB while a page goes away. What could not be sent is given up after two days: X no longer
+// takes it for the twin of what its pixel was given.
 const MOST = 20;
 const LONGEST = 2e4;
 const DAY = 864e5;
@@ -227,7 +228,8 @@ const listenForConsent = () => {
   Object.keys(ics.entries || {}).forEach((called) => {
     const entry = ics.entries[called];
     const word = entry.update === undefined ? entry.default : entry.update;
-    if (word !== undefined) google[called] = word ? 'granted' : 'denied';
+    // As above: of defaults, a denial alone counts.
+    if (word === false || entry.update) google[called] = word ? 'granted' : 'denied';
   });
   if (nav.globalPrivacyControl) others.gpc = true;
 };
@@ -469,17 +471,20 @@ const ignore = (called, reason) => {
 };
 
 // Sends what is due of these keys, as much as fits into a message; true if the gateway took it.
+// What failed goes behind the rest, and in ever smaller company: perhaps it is the reason.
 const send = async (keys, leaving, forGood) => {
   const click = untold;
   const moment = Date.now();
   const found = [];
   let room = LONGEST;
-  keys.forEach((key) => {
-    const entry = parsed(box[key]) || {};
-    if (!entry.one || (entry.until > moment && !leaving)) return;
-    if (entry.one.at < moment - 3 * DAY) delete box[key];
-    else if (found.length < MOST && box[key].length < room) room -= box[key].length, found.push(entry);
-  });
+  keys.map((key) => ({...parsed(box[key]), key: key}))
+    .filter((entry) => entry.one && (leaving || !(entry.until > moment)))
+    .sort((one, other) => one.tries - other.tries)
+    .forEach((entry) => {
+      const size = box[entry.key].length;
+      if (entry.one.at < moment - 2 * DAY) delete box[entry.key];
+      else if (found.length < MOST / 2 ** entry.tries && size < room) room -= size, found.push(entry);
+    });
   if (!found.length && !click) return false;
   const asking = post({
     click: click,
@@ -491,8 +496,8 @@ const send = async (keys, leaving, forGood) => {
     entry.until = 0;
     put(entry.key, JSON.stringify(entry));
   });
-  const answer = (await asking).status;
-  if (answer === 429 || answer >= 500) throw answer;
+  // Whoever else answers (a proxy, a hotel's network) has decided nothing.
+  if (!(await asking).headers.get('twite-verdict')) throw 0;
   found.forEach((entry) => { delete box[entry.key]; });
   if (click) put('twite.click', written(click));
   if (click === untold) untold = undefined;
