@@ -22,6 +22,7 @@ AD_USER_DATA = {None: FINE, "granted": FINE, "denied": NO}
 AD_PERSONALIZATION = {None: FINE, "granted": FINE, "denied": LIMIT}
 GCD = {None: FINE, "11v1v1v1v5": FINE, "11t1t1t1t5": FINE, "11q1q1q1q5": NO}
 GCD_YES = {"11v1v1v1v5"}
+BY_DEFAULT = "11t1t1t1t5"
 ALL, NO_STORAGE, NO_ADS = tc_core(), tc_core(purposes=(3, 4, 7)), tc_core(purposes=(1, 7))
 TCF = {None: FINE, ALL: FINE, NO_STORAGE: NO, NO_ADS: LIMIT, "CPfoo": UNCLEAR}
 OPT_OUT = {
@@ -45,9 +46,14 @@ def combinations():
         yield signals | dict(opt_out) | WHO[who], (storage, data, ads, gcd, tcf, opt_out, who)
 
 
+def words_said_yes(storage, data, gcd):
+    """A grant in words is nobody's where the long form says that the site made it."""
+    return "granted" in (storage, data) and gcd != BY_DEFAULT
+
+
 def said_yes(storage, data, gcd, tcf):
     """Of those that speak, the first in order decides: words, TC string, Google's long form."""
-    if "granted" in (storage, data):
+    if words_said_yes(storage, data, gcd):
         return True
     if tcf is not None:
         return tcf in (ALL, NO_ADS)
@@ -75,8 +81,7 @@ def expected_of_the_lenient(said):
     if storage == "refused" or tcf == "CPfoo":
         return Action.HOLD
     yes = (
-        "granted" in (storage, data)
-        or (storage == "denied" and data == "granted")
+        words_said_yes(storage, data, gcd)
         or (storage != "denied" and tcf in (ALL, NO_ADS))
         or (storage != "denied" and tcf == NO_STORAGE)
         or (storage != "denied" and tcf is None and gcd in GCD_YES)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from iab_strings import MADE, disclosed, gpp, tc_core, us_core
@@ -285,9 +286,15 @@ def test_only_an_act_of_a_person_is_consent_where_consent_is_needed(gcd, action)
     assert decided({"gcd": gcd}) == (SEND, None)
 
 
-def test_the_short_form_does_not_make_up_for_a_default_of_the_long_form():
-    assert decided({"gcd": "11t1t1t1t5", "gcs": "G111"}, required=True)[0] is SUPPRESS
-    assert decided({"gcs": "G111"}, required=True) == (SEND, None)
+GOOGLE = json.loads((Path(__file__).parent / "google_acts.json").read_text())
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["is"]) for case in GOOGLE])
+def test_a_default_of_googles_that_grants_is_nobodys_yes(case):
+    asked = decided(case["signals"], required=True)[0]
+    unasked = decided(case["signals"])[0]
+
+    assert (asked is SEND, unasked is SEND) == (case["a_yes"], not case["a_no"])
 
 
 def test_who_revoked_is_not_sent_whatever_is_said():

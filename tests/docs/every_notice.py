@@ -24,7 +24,15 @@ from twite.gateway.outlook import Space
 PIXEL = "o8z6j"
 ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1)
 EVERY_NOTICE = (
-    Accepted(source="shop", accepted=1, duplicates=1, suppressed=1, rejected=1),
+    Accepted(
+        source="shop",
+        accepted=1,
+        duplicates=1,
+        suppressed=1,
+        rejected=1,
+        door="beacon",
+        codes={"event_unknown": 1},
+    ),
     TagFired(tag="tag:crm", source="shop", verdict="accepted"),
     TagPassed(tag="tag:crm", source="shop", bar="consent", times=1),
     TagSaid(tag="tag:crm", text="hello"),

@@ -142,7 +142,7 @@ async def test_both_doors_share_the_keys():
 
     assert answer == XReceipt(receipt=desk.submissions[1].receipt, processed=2)
     assert desk.notices[-1] == Accepted(
-        source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0
+        source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0, door="x_api"
     )
 
 
@@ -163,7 +163,15 @@ async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
     assert (receipt.accepted, len(receipt.rejected)) == (0, 1)
     assert desk.woken == []
     assert desk.notices == [
-        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=1)
+        Accepted(
+            source="shop",
+            accepted=0,
+            duplicates=0,
+            suppressed=0,
+            rejected=1,
+            door="native",
+            codes={"identifier_missing": 1},
+        )
     ]
 
 

@@ -1,7 +1,10 @@
 """What other doors found: judged by the rules of our own format, and what they ignored counted."""
 
+import msgspec
+import pytest
 from test_accept import Desk
 
+from twite.domain.fault import fault
 from twite.domain.ignored import IgnoredTally
 from twite.domain.submission import Door, Ignored
 from twite.domain.times import DAY
@@ -14,8 +17,8 @@ SCROLL = Ignored(name="scroll", reason="not_configured")
 BOT = Ignored(name="purchase", reason="bot")
 
 
-async def found(desk, found):
-    return await desk.accept.found(found, source=a_source(), door=Door.GA4)
+async def found(desk, found, *, door=Door.GA4):
+    return await desk.accept.found(found, source=a_source(), door=door)
 
 
 def signed_up(**fields):
@@ -29,13 +32,36 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
 
     assert (receipt.accepted, receipt.rejected) == (0, ())
     assert desk.notices == [
-        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0),
+        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, door="ga4"),
         IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
     ]
     assert [(one.name, one.times) for one in await desk.store.ignored(since=0)] == [
         ("purchase", 1),
         ("scroll", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    "door", [Door.BEACON, Door.GA4, Door.MEASUREMENT_PROTOCOL, Door.DATA_TAG, Door.SGTM]
+)
+async def test_what_is_refused_at_any_door_is_told_with_the_reason(door):
+    desk = Desk()
+    # An address inside a private network is a note, and no reason to refuse anything.
+    unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
+    wrong = fault("url", "wrong_type")
+
+    await found(
+        desk,
+        Found(
+            conversions=(unknown, signed_up(), signed_up()),
+            faults=((), (wrong,), ()),
+        ),
+        door=door,
+    )
+
+    [told] = desk.notices
+    assert (told.door, told.rejected) == (door.value, 2)
+    assert told.codes == {"event_unknown": 1, "wrong_type": 1}
 
 
 async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():

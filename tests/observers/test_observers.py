@@ -128,6 +128,27 @@ def test_what_x_echoes_of_a_person_is_not_logged(capsys, said, logged):
     assert lines(capsys, an_attempt(reason=said))[0]["reason"] == logged
 
 
+def test_what_is_refused_at_the_door_is_logged_and_counted_with_the_reason(capsys):
+    refused = a_door(rejected=3, door="beacon", codes={"event_unknown": 2, "wrong_type": 1})
+    metrics = Metrics()
+
+    line = lines(capsys, refused)[0]
+    metrics.see(refused)
+
+    del line["timestamp"]
+    assert line == {
+        "event": "conversions rejected",
+        "level": "info",
+        "source": "shop",
+        "door": "beacon",
+        "rejected": 3,
+        "codes": {"event_unknown": 2, "wrong_type": 1},
+    }
+    series = 'twite_rejected_total{code="%s",door="beacon",source="shop"} %s'
+    page = metrics.rendered([]).decode().splitlines()
+    assert {series % ("event_unknown", 2.0), series % ("wrong_type", 1.0)} <= set(page)
+
+
 def test_metrics_count_what_is_seen():
     metrics = Metrics()
     both = Several((metrics, metrics))

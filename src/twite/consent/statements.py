@@ -86,8 +86,17 @@ def _words(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[St
     granted = signals.decode(named[name])
     if isinstance(granted, Malformed):
         yield _unclear(name)
+    elif granted and _kinds(named).get(name) is gcd.Word.GRANTED_BY_DEFAULT:
+        # The same Consent Mode tells more of it in its long form.
+        yield Statement(_MATTERS[name], Word.BY_DEFAULT, name, name)
     else:
         yield _said(_MATTERS[name], name, name, granted=granted)
+
+
+def _kinds(named: Signals) -> Mapping[str, gcd.Word]:
+    """Return what Google's long form says of each kind; {} where it is not there or malformed."""
+    found = gcd.decode(str(named.get("gcd", "")))
+    return {} if isinstance(found, Malformed) else dict(zip(gcd.KINDS, found, strict=True))
 
 
 def _tcf(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statement]:
@@ -211,6 +220,9 @@ def _gcs(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Stat
     granted = gcs.decode(str(named[name]))
     if isinstance(granted, Malformed):
         yield _unclear(name)
+    elif granted and _kinds(named):
+        # It cannot tell an act from a default or from silence; the long form beside it does.
+        yield Statement(Matter.STORAGE, Word.BY_DEFAULT, name, name)
     elif granted is not None:
         yield _said(Matter.STORAGE, name, name, granted=granted)
 

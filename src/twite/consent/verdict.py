@@ -201,14 +201,16 @@ def _granted(said: Sequence[Statement]) -> bool:
     """Whether the first signal that speaks of storage or user data tells of a person's yes.
 
     Google's long form always speaks of both, and both must be granted by an act: `t` is a grant
-    that a site made by default. A denial of one that only strips leaves the other's grant.
+    that a site made by default. Of words that are known to be such a grant the next signal may know
+    more. A denial of one that only strips leaves the other's grant.
     """
     about = [one for one in said if one.matter in {Matter.STORAGE, Matter.USER_DATA}]
     for source, group in groupby(about, key=_source):
         words = [one.word for one in group]
         if source == "gcd":
             return words.count(Word.GRANTED) == 2
-        return Word.GRANTED in words
+        if set(words) != {Word.BY_DEFAULT}:
+            return Word.GRANTED in words
     return False
 
 

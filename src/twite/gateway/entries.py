@@ -116,6 +116,8 @@ def told_of(
         duplicates=again,
         suppressed=suppressed,
         rejected=len(submission.refusals),
+        door=submission.door.value,
+        codes=Counter(refusal.errors[0].code for refusal in submission.refusals),
     )
     for entry in fired:
         verdict = "suppressed" if entry.suppressed is not None else "accepted"

@@ -11,13 +11,19 @@ from twite.gateway.outlook import Space
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission is on disk."""
+    """A submission is on disk.
+
+    `codes` tells of the rejected how many had which fault (domain.fault.CODES) first; `door` is
+    where it came in.
+    """
 
     source: str
     accepted: int
     duplicates: int
     suppressed: int
     rejected: int
+    door: str = ""
+    codes: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 class TagFired(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,8 +61,14 @@ class Log:
     def see(self, notice: Notice) -> None:
         """Write a line, at the level that the notice deserves."""
         match notice:
-            case Accepted(source=source, rejected=rejected) if rejected:
-                self._to.info("conversions rejected", source=source, rejected=rejected)
+            case Accepted(rejected=rejected) as one if rejected:
+                self._to.info(
+                    "conversions rejected",
+                    source=one.source,
+                    door=one.door,
+                    rejected=rejected,
+                    codes=dict(one.codes),
+                )
             case Accepted():
                 pass
             case Attempted(outcome="delivered") as one:

@@ -68,6 +68,11 @@ class Metrics:
             "Conversions taken in, by what became of them at the door.",
             ["source", "verdict"],
         )
+        self._rejected = counter(
+            "twite_rejected_total",
+            "Conversions refused at the door, by the first thing that was wrong with each.",
+            ["source", "door", "code"],
+        )
         self._attempts = counter(
             "twite_attempts_total",
             "Requests to X, by outcome and HTTP status (none where no answer came).",
@@ -294,6 +299,8 @@ class Metrics:
             suppressed.inc(one.suppressed)
         if one.rejected:
             rejected.inc(one.rejected)
+            for code, times in one.codes.items():
+                self._rejected.labels(self._source(one.source), one.door, code).inc(times)
 
     def _see_attempted(self, one: Attempted) -> None:
         pixel = self._pixel(one.pixel)
