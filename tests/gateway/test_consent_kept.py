@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from twite.consent.verdict import OF_STORAGE
+from twite.consent.verdict import OF_STORAGE, judging
 from twite.domain.consent import Action, Policy, person_keys
 from twite.domain.delivery import State
 from twite.domain.errors import Malformed
@@ -17,8 +17,9 @@ from twite.gateway.choose import Choose, Chosen, Unusable
 from twite.gateway.notices import Troubled
 from twite.gateway.ports import Claim
 from twite.gateway.reconsider import Reconsider
+from twite.gateway.tags.rule import policy_for
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_destination, a_source
+from twite.testing.builders import NOW, a_destination, a_source, a_submission, an_entry
 from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
 from twite.testing.memory import MemoryStore
@@ -92,6 +93,13 @@ class Shop:
                 limit=500, ambiguous_after=0,
             )
         )  # fmt: skip
+
+    async def every_life(self):
+        """Return the lives of an order at the pixel and at the tag."""
+        of_tag = await self.store.life(
+            pixel="tag:crm", events=["purchase"], conversion_id="order-1"
+        )
+        return [await self.life(), *of_tag]
 
     async def start_again(self):
         """Do what a start does about policies."""
@@ -422,3 +430,25 @@ async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes(
 
     assert await shop.start_again() == 0
     assert (await shop.life()).state is State.HELD
+
+
+async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
+    # Of an answer that cannot be read and a denial of personalization, a pixel's copy is held, with
+    # X told to restrict its use. A template is told nothing of the kind.
+    said = {"npa": "1", "us_privacy": "what?"}
+    first = Policy(personalization_denied=Action.SEND, unclear=None)
+    shop = Shop(personalization_denied=Action.SEND, unclear=None)
+    judge = judging(policy=policy_for(first), now=NOW)
+    evidence = judge(said, Identifiers(), "o8z6j").evidence
+    letter = msgspec.structs.replace(an_entry(pixel="tag:crm", event="purchase"), consent=evidence)
+    await shop.start_again()
+    await shop.sell(consent=said)
+    await shop.store.record(a_submission(letter, receipt="r-tag"))
+    before = [one.state for one in await shop.every_life()]
+
+    shop.policy(personalization_denied=Action.RESTRICT, unclear=Action.HOLD)
+    await shop.start_again()
+
+    assert before == [State.QUEUED, State.QUEUED]
+    lives = {one.pixel: one.state for one in await shop.every_life()}
+    assert lives == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}

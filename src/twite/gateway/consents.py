@@ -37,6 +37,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that may still be sent, and what was kept of the decision that it may."""
 
     delivery: int
+    pixel: str
     evidence: bytes | None
 
 

@@ -7,9 +7,10 @@ from typing import Final
 from twite.consent.again import again
 from twite.domain.consent import Action, policy_version
 from twite.domain.destination import Source
-from twite.gateway.consents import Consents
+from twite.gateway.consents import Consents, Standing
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.ports import Clock
+from twite.gateway.tags.rule import PREFIX, policy_for
 
 _AT_ONCE: Final = 1_000
 
@@ -43,6 +44,7 @@ class Reconsider:
 
     async def _of(self, source: Source) -> int:
         after = taken = 0
+        for_tags = policy_for(source.consent)
         while True:
             standing = await self._consents.standing(
                 source=source.name, after=after, limit=_AT_ONCE
@@ -52,7 +54,7 @@ class Reconsider:
             after = standing[-1].delivery
             fates: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
             for one in standing:
-                found = again(one.evidence, source.consent)
+                found = again(one.evidence, for_tags if _is_tags(one) else source.consent)
                 if found is not None:
                     hold = found.action is Action.HOLD
                     fates[found.reason or found.rule, hold].append(one.delivery)
@@ -64,3 +66,7 @@ class Reconsider:
             told = f"the policy of source {source.name} has changed: {taken} are not sent"
             self._observer.see(Troubled(where="consent", reason=told))
         return taken
+
+
+def _is_tags(one: Standing) -> bool:
+    return one.pixel.startswith(PREFIX)

@@ -48,7 +48,7 @@ class MemoryConsents:
             and row.state in {State.QUEUED, State.HELD, State.DEAD}
         ]
         return [
-            Standing(delivery=row.id, evidence=row.entry.consent)
+            Standing(delivery=row.id, pixel=row.entry.pixel, evidence=row.entry.consent)
             for row in sorted(found, key=lambda row: row.id)[:limit]
         ]
 

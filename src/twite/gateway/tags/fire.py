@@ -22,7 +22,7 @@ from twite.gateway.consents import Listed
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.letter import Letter, person_of, written
 from twite.gateway.tags.reading import Readable, kept, readable
-from twite.gateway.tags.rule import Company, Persons, Rule
+from twite.gateway.tags.rule import Company, Persons, Rule, policy_for
 from twite.gateway.vault import Seal
 from twite.intake.event_names import SPELLINGS
 from twite.intake.event_scrub import scrubbed_event
@@ -199,9 +199,8 @@ class Fire:
     def _judged(
         self, native: Native, identifiers: Identifiers, source: Source, now: int
     ) -> Verdict:
-        policy = msgspec.structs.replace(source.consent, can_restrict=False)
         revoked = self._revoked if self._opt_outs.some() else None
-        judge = judging(policy=policy, now=now, revoked=revoked)
+        judge = judging(policy=policy_for(source.consent), now=now, revoked=revoked)
         return judge(native.consent, identifiers, source.pixel)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:

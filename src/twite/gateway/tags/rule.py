@@ -5,12 +5,18 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.consent import Policy
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.sgtm.container.parts import Container
 
 # X's ids hold no colon: no pixel is ever called so.
 PREFIX: Final = "tag:"
+
+
+def policy_for(policy: Policy) -> Policy:
+    """Return how a source's policy is read for tags: a template is not told to use a part of it."""
+    return msgspec.structs.replace(policy, can_restrict=False)
 
 
 class Repeat(StrEnum):

@@ -22,8 +22,12 @@ def standing(
     """Return deliveries of a source that may still be sent, by their ids."""
     wish = {"source": source, "after": after, "limit": limit}
     return [
-        Standing(delivery=delivery, evidence=None if evidence is None else bytes(evidence))
-        for delivery, evidence in connection.execute(query("standing"), wish).fetchall()
+        Standing(
+            delivery=delivery,
+            pixel=pixel,
+            evidence=None if evidence is None else bytes(evidence),
+        )
+        for delivery, pixel, evidence in connection.execute(query("standing"), wish).fetchall()
     ]
 
 

@@ -500,7 +500,7 @@ ON CONFLICT (source) DO UPDATE SET version = excluded.version;
 
 -- name: standing
 -- Deliveries of a source that may still be sent.
-SELECT outbox.id, consent.evidence
+SELECT outbox.id, account.pixel, consent.evidence
 FROM outbox JOIN account ON account.id = outbox.account
 LEFT JOIN consent ON consent.delivery = outbox.id
 WHERE outbox.id > :after AND outbox.state IN ('queued', 'held', 'dead') AND account.source = :source

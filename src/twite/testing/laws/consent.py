@@ -156,10 +156,10 @@ class ConsentLaws:
         rest = await store.standing(source="shop", after=one.delivery, limit=1)
 
         assert list(all_of_it) == [
-            Standing(delivery=one.delivery, evidence=b"{}"),
-            Standing(delivery=two.delivery, evidence=None),
+            Standing(delivery=one.delivery, pixel="o8z6j", evidence=b"{}"),
+            Standing(delivery=two.delivery, pixel="o8z6j", evidence=None),
         ]
-        assert list(rest) == [Standing(delivery=two.delivery, evidence=None)]
+        assert list(rest) == [Standing(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
     async def test_what_is_taken_back_is_suppressed(self, store: ConsentStore) -> None:
         dead = await bury(store, "order-1")
