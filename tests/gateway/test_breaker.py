@@ -87,3 +87,17 @@ async def test_a_persons_pause_outlives_the_process():
     after = Breaker(pixel="p", outbox=store, clock=clock, observer=Seen(), pause=pause)
 
     assert (after.by_hand, after.wait()) == (True, MINUTE)
+
+
+async def test_what_is_slowed_down_goes_one_at_a_time_after_its_rest_whatever_it_comes_to():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+
+    breaker.slow_down(4_750)
+    breaker.stood()
+
+    assert (breaker.probes, breaker.wait()) == (True, 4_750)
+    await clock.advance(4_750)
+    assert (breaker.probes, breaker.wait()) == (True, 0)
+    breaker.slow_down(None)
+    assert (breaker.probes, breaker.wait()) == (False, 0)

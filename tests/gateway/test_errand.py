@@ -44,7 +44,7 @@ class Stage:
 
     async def run(self, code, *, setup=None, needed=True, event=None):
         """Run a tag with this code, and perhaps one before it."""
-        crew = Crew(QuickJsEngine)
+        crew = Crew(QuickJsEngine, elapsed=SystemClock().elapsed)
         crew.start()
         tools = Tools(
             crew=crew,
@@ -102,7 +102,7 @@ async def test_more_requests_than_a_run_may_make_end_it():
 
     assert ran.error == f"it made more than {MOST_REQUESTS} requests"
     assert ran.is_spent
-    assert len(stage.web.asked) == MOST_REQUESTS
+    assert stage.web.asked == []
 
 
 @pytest.mark.parametrize(("needed", "succeeded"), [(True, False), (False, True)])

@@ -65,7 +65,7 @@ class Tagging:
         self._clock = clock
         self._chance = chance
         self._observer = observer
-        self._crew = Crew(QuickJsEngine)
+        self._crew = Crew(QuickJsEngine, elapsed=clock.elapsed, observer=observer)
         self._web = PublicWeb()
         server = settings.server
         self._seal = seal_of(server.secret_key or None, server.former_secret_keys)

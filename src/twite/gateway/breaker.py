@@ -34,6 +34,9 @@ class Breaker:
         # How often in a row X has been out of reach, and until when it is left alone for it.
         self._stumbles = 0
         self._resting_until = clock.elapsed()
+        # What runs here passed a limit: it is slowed down, whatever it comes to.
+        self._slow_until = clock.elapsed()
+        self._is_slow = False
         self.blames_conversions = pause is not None and pause.reason.startswith(REFUSED_ALIKE)
 
     @property
@@ -44,7 +47,7 @@ class Breaker:
     @property
     def probes(self) -> bool:
         """Whether requests go out one at a time: each answer says whether there is a next."""
-        return self._pause is not None or self._stumbles > 0
+        return self._pause is not None or self._stumbles > 0 or self._is_slow
 
     @property
     def by_hand(self) -> bool:
@@ -55,7 +58,7 @@ class Breaker:
         """Return milliseconds until something may be sent: 0 is now."""
         if self.by_hand:
             return PROBE_EVERY
-        until = self._resting_until
+        until = max(self._resting_until, self._slow_until)
         if self._pause is not None:
             until = max(until, self._probe_at)
         return max(0, until - self._clock.elapsed())
@@ -113,6 +116,11 @@ class Breaker:
         rest = backoff(attempts=self._stumbles, chance=chance)
         # Never for longer than a paused pixel waits: an X that is back must be noticed.
         self._resting_until = now + min(rest, PROBE_EVERY)
+
+    def slow_down(self, rest: int | None) -> None:
+        """Send one at a time, and nothing for `rest` milliseconds; None ends that."""
+        self._is_slow = rest is not None
+        self._slow_until = self._clock.elapsed() + (rest or 0)
 
     def stood(self) -> None:
         """Hear that X answered to the point."""

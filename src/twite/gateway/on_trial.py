@@ -23,6 +23,11 @@ class OnTrial:
         self._under_way = 0
         self._ended_well = 0  # runs in a row
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it is on trial."""
+        return self._is_on
+
     def wait(self, now: int) -> int:
         """Return how many milliseconds there are until a turn may begin; 0 where it may now."""
         with self._lock:

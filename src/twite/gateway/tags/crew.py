@@ -12,6 +12,8 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from twite.gateway.notices import Observer, Silent
+from twite.gateway.tags.trials import Trials
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.permissions import Policy, policy
@@ -38,6 +40,7 @@ class Engines:
 
     def __init__(self, make: Callable[[Template], Engine]) -> None:
         self._make = make
+        self._passed_a_limit = False
         self._made: dict[int, tuple[Template, Engine]] = {}
 
     def of(self, template: Template) -> Engine:
@@ -63,7 +66,13 @@ class Engines:
         if not turn.done:
             # It waits for an answer, and there is nobody to give it one.
             engine.end(turn.run)
+        self._passed_a_limit = self._passed_a_limit or turn.spent
         return UNDEFINED if turn.error is not None or turn.returned is None else turn.returned
+
+    def passed_a_limit(self) -> bool:
+        """Return whether a variable has passed a limit since this was last asked."""
+        passed, self._passed_a_limit = self._passed_a_limit, False
+        return passed
 
 
 class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +84,11 @@ class Worker:
     """One thread."""
 
     def __init__(
-        self, make: Callable[[Template], Engine], *, loop: asyncio.AbstractEventLoop, name: str
+        self,
+        make: Callable[[Template], Engine],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
     ) -> None:
         self._loop = loop
         self._engines = Engines(make)
@@ -153,11 +166,20 @@ class Crew:
 
     What hangs does so on trial, beside others of its kind. Its limits are the narrower ones: an
     engine's clock is the whole process's, and what one thread burns must not run out the other's
-    time. `make` makes the engine of a template, in the thread that will run it.
+    time. `make` makes the engine of a template, in the thread that will run it. Whoever passed a
+    limit rests after its runs: `trials` say for how long.
     """
 
-    def __init__(self, make: Make, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        make: Make,
+        *,
+        elapsed: Callable[[], int],
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self._make = make
+        self.trials = Trials(elapsed=elapsed, observer=observer or Silent())
         self._narrow = limits or Limits()
         self._steady: Worker | None = None
         self._trial: Worker | None = None
@@ -171,10 +193,14 @@ class Crew:
         narrow = self._narrow
         wide = msgspec.structs.replace(narrow, time=narrow.time * _WIDER)
         self._trial = Worker(
-            lambda template: self._make(template, limits=narrow), loop=loop, name="twite-tags-trial"
+            lambda template: self._make(template, limits=narrow),
+            loop=loop,
+            name="twite-tags-trial",
         )
         self._steady = Worker(
-            lambda template: self._make(template, limits=wide), loop=loop, name="twite-tags"
+            lambda template: self._make(template, limits=wide),
+            loop=loop,
+            name="twite-tags",
         )
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ repeated says the same again, so that the other side can drop the twin.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -86,7 +87,10 @@ class _Run:
 
 
 class Errand:
-    """`seed` is the chance of the delivery. To be run once."""
+    """`seed` is the chance of the delivery. To be run once.
+
+    `burned` is how many seconds of CPU its turns took, `hung` whether a variable passed a limit.
+    """
 
     def __init__(
         self, tools: Tools, *, company: Company, rule: Rule, letter: Letter, seed: int
@@ -98,6 +102,8 @@ class Errand:
         self._seed = seed
         self._worker: Worker = tools.crew.worker(rule.pixel)
         self._began = tools.clock.elapsed()
+        self.burned = 0.0
+        self.hung = False
         self._runs: list[_Run] = []
         self._tried: list[Tried] = []
         self._under_way = 0
@@ -150,7 +156,9 @@ class Errand:
             client=self._letter.client,
             consent=self._letter.granted,
         )
+        engines.passed_a_limit()  # whoever ran before in this thread
         planned = plan(only(self._company.container, self._rule.name), occasion, variables=engines)
+        self.hung = engines.passed_a_limit()
         if planned.fired:
             return planned.fired[0]
         why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
@@ -225,6 +233,11 @@ class Errand:
         run.wake_at, run.listening = turn.wake_at, turn.listening
         if turn.outcome is not Outcome.SILENT:
             run.outcome = turn.outcome
+        self._asked += sum(isinstance(effect, Request) for effect in turn.effects)
+        if self._asked > MOST_REQUESTS:
+            # As with every limit, nothing is performed of the turn that passed it.
+            run.error = f"it made more than {MOST_REQUESTS} requests"
+            return
         policy = self._tools.crew.policy(run.template)
         for effect in turn.effects:
             lacked = lacking(effect, policy)
@@ -239,10 +252,6 @@ class Errand:
     async def _perform(self, effect: AnyEffect, run: _Run) -> None:
         match effect:
             case Request():
-                self._asked += 1
-                if self._asked > MOST_REQUESTS:
-                    run.error = f"it made more than {MOST_REQUESTS} requests"
-                    return
                 run.tasks.add(asyncio.create_task(self._request(effect)))
             case Log(text=text, own=own):
                 self._say(text, own=own)
@@ -344,7 +353,14 @@ class Errand:
         return self._letter.at + self._tools.clock.elapsed() - run.began
 
     async def _do(self, act: Callable[[Engines], T]) -> T:
-        return await self._worker.do(self._rule.pixel, act)
+        def timed(engines: Engines) -> T:
+            began = time.thread_time()
+            try:
+                return act(engines)
+            finally:
+                self.burned += time.thread_time() - began
+
+        return await self._worker.do(self._rule.pixel, timed)
 
     async def _forget(self) -> None:
         """End what is still under way, and let the engine forget the runs."""

@@ -55,6 +55,8 @@ class TagFlight:
         self._settling = Settling(depot=depot, clock=clock, observer=observer, lease=lease)
         self._slots = asyncio.Semaphore(rule.in_flight)
         self.stopping = False
+        self._trials = tools.crew.trials
+        self._whose = f"tag {rule.name}"
         # Few at first: whoever hangs hangs alone.
         self.most = 1
 
@@ -79,12 +81,12 @@ class TagFlight:
             await asyncio.gather(*flying, return_exceptions=True)
             raise
 
-    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+    async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
         """Let others send what has not left: nothing is in doubt, and no try is counted."""
         if not deliveries:
             return
-        now = self._clock.now()
-        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=now)
+        due = self._clock.now() + wait
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
         await self._settling.settle(batch, None, (back,))
 
     async def _one(self, batch: Batch, delivery: Delivery) -> None:
@@ -95,10 +97,19 @@ class TagFlight:
                 if self.stopping:
                     await self.give_back(batch, [delivery.id])
                     return
+                if rest := self._trials.begin(self._whose):
+                    # It was claimed before the one beside it passed a limit.
+                    self._breaker.slow_down(rest)
+                    await self.give_back(batch, [delivery.id], wait=rest)
+                    return
                 at = self._clock.now()
-                errand = self._errand(delivery)
                 began = self._clock.elapsed()
-                ran = Ran(barred=errand) if isinstance(errand, str) else await errand.run()
+                ran = Ran()
+                try:
+                    errand = self._errand(delivery)
+                    ran = Ran(barred=errand) if isinstance(errand, str) else await errand.run()
+                finally:
+                    self._end(errand, ran)
             await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
         except PassingError as error:
             self._observer.see(Troubled(where="outbox", reason=error.reason))
@@ -112,6 +123,12 @@ class TagFlight:
         except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
             self._observer.see(Troubled(where="tag", reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, errand, at=at)
+
+    def _end(self, errand: Errand | str, ran: Ran) -> None:
+        """Hear what a run cost; what passed a limit is slowed down: others keep their pace."""
+        burned, hung = (0.0, False) if isinstance(errand, str) else (errand.burned, errand.hung)
+        self._trials.end(self._whose, took=burned, spent=ran.is_spent or hung)
+        self._breaker.slow_down(self._trials.rest(self._whose))
 
     def _errand(self, delivery: Delivery) -> Errand | str:
         """Return the errand, or why there is none."""

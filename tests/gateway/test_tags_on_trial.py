@@ -1,0 +1,179 @@
+"""A tag that passed a limit is slowed down by itself: its deliveries wait, and none is lost."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from bench_of_lanes import Seen
+
+from twite.domain.delivery import State
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.breaker import Breaker
+from twite.gateway.notices import Troubled
+from twite.gateway.on_trial import PROVEN
+from twite.gateway.ports import Claim
+from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.errand import Tools
+from twite.gateway.tags.letter import Letter, written
+from twite.gateway.tags.rule import Company, Rule
+from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.tag_flight import TagFlight
+from twite.machine import SystemClock
+from twite.sgtm.container.parts import Container, Tag
+from twite.sgtm.sandbox import Limits
+from twite.sgtm.template import Part, read_template
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.clock import MovingClock
+from twite.testing.memory import MemoryStore
+from twite.testing.web import ScriptedWeb
+
+TEMPLATE = read_template((Path(__file__).parents[1] / "templates/crm_post.tpl").read_bytes())
+CODE = """
+if (require('getEventData')('hangs')) { while (true) {} }
+data.gtmOnSuccess();
+"""
+BRIEF = 0.05  # seconds
+
+
+class Chance:
+    """Of backing off, nothing is left: what waits, waits because of the trial."""
+
+    def fraction(self):
+        return 0.0
+
+
+class NotForX:
+    async def take(self, _request, **_source):
+        return None
+
+
+class Stage:
+    def __init__(self):
+        self.clock = MovingClock(NOW)
+        self.seen = Seen()
+        self.store = MemoryStore()
+        self.rule = Rule(name="crm")
+        self.crew = Crew(
+            QuickJsEngine,
+            elapsed=self.clock.elapsed,
+            limits=Limits(time=BRIEF),
+            observer=self.seen,
+        )
+        self.breaker = Breaker(
+            pixel=self.rule.pixel,
+            outbox=self.store,
+            clock=self.clock,
+            observer=self.seen,
+            pause=None,
+        )
+        code = msgspec.structs.replace(TEMPLATE, code=Part(text=CODE, line=1))
+        container = Container(tags=(Tag(name="crm", template="main"),), templates={"main": code})
+        self.flight = TagFlight(
+            company=Company(container=container, rules={"crm": self.rule}),
+            rule=self.rule,
+            tools=Tools(
+                crew=self.crew,
+                web=ScriptedWeb(),
+                to_x=NotForX(),
+                storage=Storage(),
+                clock=SystemClock(),
+                observer=self.seen,
+            ),
+            depot=self.store,
+            breaker=self.breaker,
+            clock=self.clock,
+            chance=Chance(),
+            observer=self.seen,
+            lease=60_000,
+            seal=None,
+        )
+
+    async def comes(self, *names, hangs=False):
+        """Take in events, and claim what is due of the tag."""
+        event = {"event_name": "purchase", "hangs": hangs}
+        body = written(Letter(pixel="o8z6j", at=NOW, event=event), name=self.rule.pixel)
+        for name in names:
+            entry = an_entry(name, pixel=self.rule.pixel, event="purchase")
+            entry = msgspec.structs.replace(entry, body=body)
+            await self.store.record(a_submission(entry, receipt=f"r-{name}"))
+        return await self.store.claim(
+            Claim(
+                pixel=self.rule.pixel,
+                now=self.clock.now(),
+                lease_until=self.clock.now() + 60_000,
+                limit=10,
+                ambiguous_after=0,
+            )
+        )
+
+    async def life(self, name):
+        [life] = await self.store.life(
+            pixel=self.rule.pixel, events=("purchase",), conversion_id=name
+        )
+        return life
+
+    async def goes(self, name, *, hangs=False):
+        """Let one event come and run."""
+        await self.flight.take(await self.comes(name, hangs=hangs))
+
+    async def withdraw(self, name):
+        """Take back what would hang again."""
+        life = await self.life(name)
+        await self.store.take_back([life.delivery], reason="withdrawn", now=NOW, hold=False)
+
+    async def rests(self):
+        await self.clock.advance(self.breaker.wait())
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    stage.crew.start()
+    yield stage
+    await stage.crew.stop()
+
+
+async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its_cost(stage):
+    await stage.goes("order-1", hangs=True)
+
+    # The engine's clock is the process's: a turn may have burned less than its limit.
+    assert stage.breaker.wait() > 19 * BRIEF * 1_000 / 4
+    assert stage.breaker.probes
+    reason = "passed a limit: it is on trial, and rests between its runs"
+    assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
+
+
+async def test_what_was_claimed_beside_it_waits_and_no_try_of_it_is_counted(stage):
+    await stage.goes("order-1", hangs=True)
+
+    await stage.flight.take(await stage.comes("order-2"))
+
+    waiting = await stage.life("order-2")
+    assert (waiting.state, waiting.attempts) == (State.QUEUED, ())
+    assert waiting.due_at > stage.clock.now()
+
+
+async def test_what_waited_is_delivered_after_the_rest(stage):
+    await stage.goes("order-1", hangs=True)
+    await stage.flight.take(await stage.comes("order-2"))
+
+    await stage.withdraw("order-1")
+    await stage.rests()
+    # One at a time: what was refused a turn may be due a moment later.
+    await stage.clock.advance(1_000)
+    await stage.flight.take(await stage.comes())
+
+    assert (await stage.life("order-2")).state is State.DELIVERED
+
+
+async def test_good_runs_bring_it_back_to_its_pace(stage):
+    await stage.goes("order-0", hangs=True)
+    await stage.withdraw("order-0")
+
+    for number in range(1, PROVEN + 1):
+        await stage.rests()
+        assert stage.breaker.probes
+        await stage.goes(f"order-{number}")
+
+    assert not stage.breaker.probes
+    assert stage.breaker.wait() == 0
