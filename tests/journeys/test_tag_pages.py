@@ -1,0 +1,92 @@
+"""What the page on running a tag template prints is done as it stands, in an empty folder."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from house import ENVIRONMENT
+
+PAGES = Path(__file__).parents[2] / "docs/how-to"
+BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
+BASH = shutil.which("bash") or "bash"
+PORTS = ("8080", "9090", "9000")
+
+pytestmark = pytest.mark.journey
+
+
+def blocks(page):
+    """Return what is typed, each with what the page says is answered, "" where it says nothing."""
+    return BLOCK.findall((PAGES / page).read_text())
+
+
+def free_ports(count):
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(one.getsockname()[1]) for one in taken]
+    for one in taken:
+        one.close()
+    return ports
+
+
+@pytest.fixture
+def typed(tmp_path):
+    """Type a page's commands into one shell; return what it said."""
+    if shutil.which("curl") is None:
+        pytest.skip("the page needs curl")
+    running = []
+
+    def run(script):
+        # What the page calls `twite` and `python3` are those of this environment.
+        environment = ENVIRONMENT | {
+            "PATH": f"{Path(sys.executable).parent}:{ENVIRONMENT.get('PATH', '')}"
+        }
+        shell = subprocess.Popen(
+            [BASH, "-u", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        running.append(shell)
+        out, errors = shell.communicate(timeout=120)
+        return shell.returncode, out, errors
+
+    yield run
+    for shell in running:
+        # Its own group: what a page that failed leaves behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_the_page_leads_from_an_empty_folder_to_a_delivery_that_is_seen(typed, tmp_path):
+    script = "\n".join(typed for typed, _ in blocks("run-a-tag-template.md"))
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    script = re.sub(r"\b(8080|9090|9000)\b", lambda found: ports[found[1]], script)
+    script = f"set -e\nexport TWITE_SERVER__LISTEN=127.0.0.1:{ports['8080']}\n{script}"
+
+    code, out, errors = typed(script)
+
+    assert code == 0, errors
+    assert "order-1001  event purchase of pixel tag:crm: delivered" in out
+    assert "  tag:crm      did not fire: consent ad_storage" in out
+    [line] = (tmp_path / "vendor.log").read_text().splitlines()
+    assert line.startswith("key-of-the-vendor ")
+    assert '"note":"EUR"' in line
+    assert "order-1001" in line
+
+
+def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
+    shown = [(typing, said) for typing, said in blocks("try-a-tag-template.md") if said]
+
+    answered = [typed(typing)[1] for typing, _ in blocks("try-a-tag-template.md")]
+
+    assert [one for one in answered if one] == [said for _, said in shown]
+    assert len(shown) == 4
