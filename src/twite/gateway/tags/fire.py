@@ -5,7 +5,8 @@ fields of a tag are filled in when it runs: its keys are never written down, and
 them is mended for what waits, too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -113,24 +114,21 @@ class Fire:
         """
         found: list[Entry] = []
         unfired: list[Unfired] = []
+        revoked = self._revoked if self._opt_outs.some() else None
         for one in said:
-            granted = _granted(one.native)
             occasion = Occasion(
                 event=one.event,  # type: ignore[arg-type]  # what JSON decoded into
                 now=now,
                 request=request,
                 client=client,
-                consent=granted,
+                consent=_granted(one.native),
             )
+            telling = _Telling(one, source=source, occasion=occasion, revoked=revoked)
             for company in self._companies:
                 planned = await self._planned(company, occasion, source.name)
                 unfired += _without_fire(planned, company, source.name, index=one.index)
                 for fired, rule in _with_rules(planned, company, source.name):
-                    found.append(
-                        self._entry(
-                            one, fired, rule, occasion, source=source, index=first + len(found)
-                        )
-                    )
+                    found.append(self._entry(telling, fired, rule, index=first + len(found)))
         return Heeded(fired=tuple(found), unfired=tuple(unfired))
 
     async def _planned(self, company: Company, occasion: Occasion, source: str) -> Plan:
@@ -145,21 +143,10 @@ class Fire:
             )
         return plan(company.container, occasion, variables=_NoTemplates())
 
-    def _entry(
-        self,
-        said: Said,
-        fired: Fired,
-        rule: Rule,
-        occasion: Occasion,
-        *,
-        source: Source,
-        index: int,
-    ) -> Entry:
-        identifiers = identifiers_of(said.native, region=source.region, faults=[], notes=[])
-        verdict = self._judged(said.native, identifiers, source, occasion.now)
-        name = _name(said.native)
+    def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
+        verdict, name = telling.verdict, telling.name
         event = name if name in self._known else OTHER
-        identity = said.conversion_id or self._identity(said, name, rule, source, occasion.now)
+        identity = telling.said.conversion_id or self._identity(telling, rule)
         # What the key is made of is all that is kept: it must tell apart what is apart.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -167,7 +154,7 @@ class Fire:
             identity = f"{identity}/{fired.trigger}"
         # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
         sent = verdict.action in {Action.SEND, Action.HOLD}
-        letter = self._letter(rule, occasion, source, identifiers) if sent else _bare(name, source)
+        letter = self._letter(telling, rule) if sent else _bare(name, telling.source)
         seal = self._seal if rule.persons is Persons.SEALED and sent else None
         return Entry(
             index=index,
@@ -181,43 +168,73 @@ class Fire:
             consent=verdict.evidence,
         )
 
-    def _letter(
-        self, rule: Rule, occasion: Occasion, source: Source, identifiers: Identifiers
-    ) -> Letter:
+    def _letter(self, telling: "_Telling", rule: Rule) -> Letter:
         hashed = rule.persons is Persons.HASHED
-        event = dict(occasion.event)
+        occasion = telling.occasion
         return Letter(
-            pixel=source.pixel,
+            pixel=telling.source.pixel,
             at=occasion.now,
-            identifiers=person_of(identifiers),
-            event=scrubbed_event(event, region=source.region) if hashed else event,  # type: ignore[arg-type]  # what JSON decoded into
+            identifiers=person_of(telling.identifiers),
+            event=telling.scrubbed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
             request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
             client=occasion.client,
             granted=dict(occasion.consent),
         )
 
-    def _judged(
-        self, native: Native, identifiers: Identifiers, source: Source, now: int
-    ) -> Verdict:
-        revoked = self._revoked if self._opt_outs.some() else None
-        judge = judging(policy=policy_for(source.consent), now=now, revoked=revoked)
-        return judge(native.consent, identifiers, source.pixel)
-
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
         return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
-    def _identity(self, said: Said, name: str, rule: Rule, source: Source, now: int) -> str:
+    def _identity(self, telling: "_Telling", rule: Rule) -> str:
         """Return the id that the event brings, or one made of what its client says again."""
+        said = telling.said
         given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
         if given and len(given) <= MAX_ID and given.isprintable() and not names_a_person(given):
             return given
-        scope = f"{rule.pixel}\0{name}"
+        scope = f"{rule.pixel}\0{telling.name}"
         if said.repeated is not None:
-            repeated = f"{source.name}\0{said.repeated}".encode("utf-8", "replace")
+            repeated = f"{telling.source.name}\0{said.repeated}".encode("utf-8", "replace")
             return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
-        day = str(now // DAY).encode() if said.native.time is None else b""
-        whole = _ENCODER.encode(scrubbed_event(said.event, region=source.region))
+        day = str(telling.occasion.now // DAY).encode() if said.native.time is None else b""
+        whole = _ENCODER.encode(telling.scrubbed)
         return derived_id(salt=self._salt, scope=f"content\0{scope}", repeated=day + whole)
+
+
+class _Telling:
+    """What all tags have in common that are told of one event: read once, where one of them fires.
+
+    `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
+    """
+
+    def __init__(
+        self,
+        said: Said,
+        *,
+        source: Source,
+        occasion: Occasion,
+        revoked: Callable[[Identifiers, str], bool] | None,
+    ) -> None:
+        self.said = said
+        self.source = source
+        self.occasion = occasion
+        self._revoked = revoked
+
+    @cached_property
+    def name(self) -> str:
+        return _name(self.said.native)
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        return identifiers_of(self.said.native, region=self.source.region, faults=[], notes=[])
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        policy = policy_for(self.source.consent)
+        judge = judging(policy=policy, now=self.occasion.now, revoked=self._revoked)
+        return judge(self.said.native.consent, self.identifiers, self.source.pixel)
+
+    @cached_property
+    def scrubbed(self) -> dict[str, object]:
+        return scrubbed_event(self.said.event, region=self.source.region)
 
 
 class _NoTemplates:

@@ -192,6 +192,7 @@ const outgoingApis = {
   addMessageListener(type, callback) {
     const text = makeString(type);
     need(messageFits(text, 'listen'), 'use_message', 'listen ' + text);
+    if (typeof callback !== 'function') return;
     if (current.listeners === NOBODY) current.listeners = new Map();
     if (!current.listeners.has(text)) current.listeners.set(text, []);
     current.listeners.get(text).push(callback);

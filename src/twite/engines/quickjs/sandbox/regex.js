@@ -102,6 +102,8 @@ function createRegex(pattern, flags) {
   }
 }
 
+// What createRegex gave for an invalid pattern, null, fits nothing.
 function testRegex(regex, text) {
+  if (!(regex instanceof RegExp)) return false;
   return regexTest(regex, makeString(text));
 }

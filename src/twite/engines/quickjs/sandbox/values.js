@@ -79,8 +79,12 @@ function draw(run) {
   return (t >>> 0) / 4294967296;
 }
 
+// A whole number of the two and those between, whichever is the greater, in texts as well.
 function generateRandom(min, max) {
-  return Math.floor(draw(current) * (max - min + 1)) + min;
+  const ends = [Number(min), Number(max)];
+  const low = Math.ceil(Math.min(...ends));
+  const high = Math.floor(Math.max(...ends));
+  return Math.floor(draw(current) * (high - low + 1)) + low;
 }
 
 function computeEffectiveTldPlusOne(input) {
@@ -132,7 +136,7 @@ const valueApis = {
   decodeUriComponent: orUndefined(decodeURIComponent),
   encodeUri: (text) => encodedUri(encodeURI, text),
   encodeUriComponent: (text) => encodedUri(encodeURIComponent, text),
-  fromBase64: (text) => fromBase64(makeString(text)),
+  fromBase64: (text) => (text === undefined || text === null ? undefined : fromBase64(makeString(text))),
   sha256(input, callback, options) {
     const hashed = sha256Sync(input, options);
     current.later.push(() => callback(hashed));
