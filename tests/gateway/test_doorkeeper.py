@@ -6,8 +6,9 @@ import msgspec
 import pyotp
 import pytest
 
-from twite.domain.people import Role, User
+from twite.domain.people import Deed, Role, User
 from twite.domain.secret import Secret
+from twite.domain.staffing import Added, Allowed, PasswordGiven, Removed
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.doorkeeper import (
     SECRETS,
@@ -28,6 +29,7 @@ from twite.testing.passwords import PlainPasswords
 
 PASSWORD = "a sentence that does well"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+DEED = Deed(at=0, who="grace", what="user.test", subject="ada")
 
 
 class Door:
@@ -51,12 +53,11 @@ class Door:
         user = User(
             name=name,
             role=Role.ADMIN,
-            password=Secret(f"plain:{PASSWORD}"),
             created_at=0,
             password_at=0,
-            **said,
+            **{"password": Secret(f"plain:{PASSWORD}")} | said,
         )
-        await self.people.keep_user(user)
+        await self.people.change(Added(user=user), deed=DEED)
         return user
 
     async def try_(self, name="ada", password=PASSWORD, code="", address="203.0.113.7"):
@@ -163,7 +164,7 @@ async def test_a_session_of_somebody_who_was_removed_is_over(door):
     await door.add()
     token = await door.token()
 
-    await door.people.remove_user("ada")
+    await door.people.change(Removed(name="ada"), deed=DEED)
 
     assert await door.keeper.inside(token) is None
 
@@ -315,10 +316,7 @@ async def test_no_code_is_kept_in_clear(door):
 
 
 async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(door):
-    user = await door.add()
-    await door.people.keep_user(
-        msgspec.structs.replace(user, password=Secret(f"former:{PASSWORD}"))
-    )
+    await door.add(password=Secret(f"former:{PASSWORD}"))
 
     await door.token()
 

@@ -45,6 +45,7 @@ WALKS = {
     "end_sessions": {"session"},
     "sessions": {"session"},
     "users": {"user"},
+    "other_admin": {"user"},
     "norms": {"norm"},
 }
 

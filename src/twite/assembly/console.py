@@ -106,7 +106,6 @@ def console(settings: Settings, behind: Behind) -> Console:
             second_factor=None
             if strongroom is None
             else SecondFactor(people=store.people, strongroom=strongroom, clock=clock),
-            sessions=store.people,
             doorkeeper=doorkeeper,
         ),
         SignInPage(doorkeeper=doorkeeper),

@@ -11,8 +11,9 @@ from twite.assembly.desk import Reachable, reachable
 from twite.assembly.settings import Settings
 from twite.console.people_desk import PATH
 from twite.domain.errors import LedgerUnavailable, StoreInUse
-from twite.domain.people import ApiKey, Deed, User
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
+from twite.domain.staffing import Change, Upshot
 from twite.gateway.people_orders import PeopleDone, PeopleOrder, encoded
 from twite.gateway.staff import Staff, StaffRoom
 from twite.machine import SystemClock
@@ -65,26 +66,11 @@ class GatewayPeople(SQLitePeopleReader):
         self._url = gateway.url
         self._token = Secret(gateway.token)
 
-    async def keep_user(self, user: User) -> None:
-        await self._ask(PeopleOrder(do="keep_user", user=user))
+    async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
+        del warrant  # a command has no session
+        return await self._ask(PeopleOrder(change=change, deed=deed))
 
-    async def remove_user(self, name: str) -> bool:
-        return bool(await self._ask(PeopleOrder(do="remove_user", name=name)))
-
-    async def end_all(self, user: str, *, but: bytes = b"") -> int:
-        del but  # a command has no session
-        return await self._ask(PeopleOrder(do="end_all", name=user))
-
-    async def keep_api_key(self, key: ApiKey) -> None:
-        await self._ask(PeopleOrder(do="keep_api_key", key=key))
-
-    async def revoke_api_key(self, id_: str, *, at: int) -> bool:
-        return bool(await self._ask(PeopleOrder(do="revoke_api_key", name=id_, at=at)))
-
-    async def note(self, deed: Deed) -> None:
-        await self._ask(PeopleOrder(do="note", deed=deed))
-
-    async def _ask(self, order: PeopleOrder) -> int:
+    async def _ask(self, order: PeopleOrder) -> Upshot:
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
         try:
             async with self._http.post(
@@ -93,7 +79,7 @@ class GatewayPeople(SQLitePeopleReader):
                 body = await answer.read()
                 if answer.status != _OK:
                     raise self._refused(f"answered {answer.status}")
-                return msgspec.json.decode(body, type=PeopleDone).done
+                return msgspec.json.decode(body, type=PeopleDone).upshot
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
         except msgspec.DecodeError:

@@ -93,8 +93,8 @@ def role(
 ) -> None:
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
-    user = _staff(settings, lambda staff: staff.allow(name, role=as_role, pixels=pixel, by=who()))
-    printing.say(f"{name} is {as_role} now, and sees {seen(user.pixels)}.")
+    sees = _staff(settings, lambda staff: staff.allow(name, role=as_role, pixels=pixel, by=who()))
+    printing.say(f"{name} is {as_role} now, and sees {seen(sees)}.")
 
 
 def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Stdin = False) -> None:

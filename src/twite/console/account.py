@@ -54,13 +54,18 @@ class AccountPage:
         new = form.one("new")
         if new != form.one("again"):
             return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
-        right = await self._doorkeeper.confirms(inside.user, form.one("password"), visit.address)
+        right = await self._doorkeeper.confirms(inside, form.one("password"), visit.address)
         if not right:
             said = "The present password is not right, or was wrong too often."
             return visit.back_to(_PATH, said=said, bad=True)
         try:
             await self._staff.give_password(
-                inside.user.name, new, by=inside.user.name, but=inside.session.digest
+                inside.user.name,
+                new,
+                by=inside.user.name,
+                was=inside.user.password,
+                but=visit.warrant,
+                warrant=visit.warrant,
             )
         except Unfit as wrong:
             return visit.back_to(_PATH, said=f"Not changed: {wrong}.", bad=True)

@@ -26,7 +26,7 @@ from twite.console.entrance import (
 )
 from twite.console.page import Form, Group, Page, Route, Visit
 from twite.console.people_desk import PeopleDesk
-from twite.domain.errors import PassingError, TwiteError
+from twite.domain.errors import PassingError, SignedOut, TwiteError
 from twite.domain.people import Deed, Viewer
 from twite.gateway.doorkeeper import Doorkeeper, Inside
 from twite.gateway.notices import Observer, Troubled
@@ -113,6 +113,9 @@ class Console:
             response = self._plain(request, closed)
         except ClientDisconnect:
             return
+        except SignedOut as error:
+            said = f"{str(error)[:1].upper()}{str(error)[1:]}. Sign in again."
+            response = self._plain(request, Closed(401, "Signed out", said))
         except TwiteError as error:
             status, title = (503, "Not now") if isinstance(error, PassingError) else (409, "Not so")
             response = self._plain(request, Closed(status, title, str(error)))

@@ -8,10 +8,10 @@ import segno
 from starlette.responses import Response
 
 from twite.console.page import Route, Visit
+from twite.domain.errors import Unfit
 from twite.domain.secret import Secret
 from twite.gateway.codes import address_of, fresh_secret
 from twite.gateway.doorkeeper import Doorkeeper
-from twite.gateway.people import Sessions
 from twite.gateway.second_factor import SecondFactor
 
 _ACCOUNT: Final = "/console/account"
@@ -22,11 +22,8 @@ _MOST_BEGUN: Final = 64
 class CodesPage:
     """One's own second factor. Without a secret key there is none to be had."""
 
-    def __init__(
-        self, *, second_factor: SecondFactor | None, sessions: Sessions, doorkeeper: Doorkeeper
-    ) -> None:
+    def __init__(self, *, second_factor: SecondFactor | None, doorkeeper: Doorkeeper) -> None:
         self._second_factor = second_factor
-        self._sessions = sessions
         self._doorkeeper = doorkeeper
         # What was shown and not confirmed yet, by session.
         self._begun = OrderedDict[bytes, Secret]()
@@ -67,14 +64,18 @@ class CodesPage:
         secret = self._begun.get(inside.session.digest)
         if self._second_factor is None or secret is None:
             return visit.back_to(_PATH)
-        if not await self._doorkeeper.confirms(inside.user, form.one("password"), visit.address):
+        if not await self._doorkeeper.confirms(inside, form.one("password"), visit.address):
             return visit.back_to(_PATH, said="The password is not right.", bad=True)
-        recovery = await self._second_factor.begin(inside.user, secret, form.one("code"))
+        try:
+            recovery = await self._second_factor.begin(
+                inside.user, secret, form.one("code"), warrant=visit.warrant
+            )
+        except Unfit as unfit:
+            return visit.back_to(_PATH, said=f"Nothing was changed: {unfit}.", bad=True)
         if recovery is None:
             said = "The code is not of this secret. Look whether the device's clock is right."
             return visit.back_to(_PATH, said=said, bad=True)
         self._begun.pop(inside.session.digest, None)
-        await self._sessions.end_all(inside.user.name, but=inside.session.digest)
         renewed = await visit.renewed(self._doorkeeper, _ACCOUNT)
         page = visit.page("recovery.html", title="Recovery codes", codes=recovery)
         for value in renewed.headers.getlist("set-cookie"):
@@ -83,12 +84,10 @@ class CodesPage:
 
     async def _ended(self, visit: Visit) -> Response:
         inside = visit.within
-        right = await self._doorkeeper.confirms(
-            inside.user, visit.form.one("password"), visit.address
-        )
+        right = await self._doorkeeper.confirms(inside, visit.form.one("password"), visit.address)
         if not right or self._second_factor is None:
             return visit.back_to(_PATH, said="The password is not right.", bad=True)
-        await self._second_factor.end(inside.user)
+        await self._second_factor.end(inside.user, warrant=visit.warrant)
         return await visit.renewed(
             self._doorkeeper, _ACCOUNT, said="No code is asked for any more."
         )

@@ -16,9 +16,8 @@ class Confirming:
         self._doorkeeper = doorkeeper
 
     async def knows(self, visit: Visit) -> bool:
-        """Return whether the password is right."""
-        user, own = visit.within.user, visit.form.one("own")
-        return await self._doorkeeper.confirms(user, own, visit.address)
+        """Return whether the password is right. Raises SignedOut."""
+        return await self._doorkeeper.confirms(visit.within, visit.form.one("own"), visit.address)
 
     async def done(
         self, visit: Visit, path: str, act: Callable[[], Awaitable[None]], *, said: str

@@ -57,6 +57,7 @@ class KeysPage:
                 scopes=[Scope(one) for one in form.all("scope") if one in set(Scope)],
                 pixels=self._seen(visit),
                 by=visit.viewer.name,
+                warrant=visit.warrant,
             )
         except Unfit as unfit:
             return visit.back_to(_PATH, said=f"No key was made: {unfit}.", bad=True)
@@ -66,7 +67,7 @@ class KeysPage:
         id_ = visit.part("id")
 
         async def act() -> None:
-            await self._staff.revoke_key(id_, by=visit.viewer.name)
+            await self._staff.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
 
         return await self._confirming.done(
             visit, _PATH, act, said="The key opens nothing any more."

@@ -127,6 +127,11 @@ class Visit:
             raise RuntimeError("the route is open to strangers")
         return self.inside
 
+    @property
+    def warrant(self) -> bytes:
+        """By what they may: the digest of their session, which a change of what they may ends."""
+        return self.within.session.digest
+
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.request.path_params[name])
@@ -148,7 +153,7 @@ class Visit:
         await self._surroundings.note(deed)
 
     async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str = "") -> Response:
-        """Go on under another token, since what the user may or knows has changed."""
+        """Go on under another token, since what the user knows has changed. Raises SignedOut."""
         token = (await doorkeeper.renew(self.within)).reveal()
         self.token = token
         response = self.back_to(path, said=said)

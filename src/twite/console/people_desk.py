@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from twite.console.entrance import Closed
 from twite.domain.secret import Secret
-from twite.gateway.people import People
-from twite.gateway.people_orders import decoded, obey
+from twite.gateway.people import Roster
+from twite.gateway.people_orders import decoded
 
 PATH: Final = "/console/-/people"
 _BEARER: Final = "bearer "
@@ -19,7 +19,7 @@ _MOST: Final = 1 << 16
 class PeopleDesk:
     """Obeys whoever holds the token of this run. Without it, there is no such route."""
 
-    def __init__(self, *, people: People, token: Secret) -> None:
+    def __init__(self, *, people: Roster, token: Secret) -> None:
         self._people = people
         self._token = token
 
@@ -42,7 +42,8 @@ class PeopleDesk:
             if len(body) > _MOST:
                 raise Closed(413, "Too much", "An order may have 64 KiB.")
         try:
-            done = await obey(self._people, decoded(body))
-        except (msgspec.DecodeError, ValueError) as wrong:
+            order = decoded(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return JSONResponse({"error": str(wrong)}, 400)
-        return JSONResponse({"done": done})
+        upshot = await self._people.change(order.change, deed=order.deed)
+        return JSONResponse({"upshot": upshot.value})

@@ -63,6 +63,7 @@ class UsersPage:
                 password=form.one("new"),
                 pixels=self._seen(form),
                 by=visit.viewer.name,
+                warrant=visit.warrant,
             )
 
         return await self._confirming.done(visit, _PATH, act, said=f"{name} may sign in.")
@@ -72,7 +73,11 @@ class UsersPage:
 
         async def act() -> None:
             await self._staff.allow(
-                user.name, role=_role(form), pixels=self._seen(form), by=visit.viewer.name
+                user.name,
+                role=_role(form),
+                pixels=self._seen(form),
+                by=visit.viewer.name,
+                warrant=visit.warrant,
             )
 
         said = f"{user.name} has another role, and was signed out."
@@ -82,7 +87,9 @@ class UsersPage:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._staff.give_password(user.name, visit.form.one("new"), by=visit.viewer.name)
+            await self._staff.give_password(
+                user.name, visit.form.one("new"), by=visit.viewer.name, warrant=visit.warrant
+            )
 
         said = f"{user.name} has another password, and was signed out."
         return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
@@ -91,7 +98,7 @@ class UsersPage:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._staff.drop_codes(user.name, by=visit.viewer.name)
+            await self._staff.drop_codes(user.name, by=visit.viewer.name, warrant=visit.warrant)
 
         said = f"{user.name} signs in without a code now."
         return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
@@ -100,7 +107,7 @@ class UsersPage:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._staff.remove(user.name, by=visit.viewer.name)
+            await self._staff.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
 
         return await self._confirming.done(visit, _PATH, act, said=f"{user.name} was removed.")
 

@@ -3,7 +3,8 @@
 TwiteError
 ├── SenderError             the one who submitted: another try changes nothing
 │   ├── Malformed           not JSON, or not the shape; nothing of it was kept
-│   └── AnotherByThatName   another request had its idempotency key; nothing of it was kept
+│   ├── AnotherByThatName   another request had its idempotency key; nothing of it was kept
+│   └── SignedOut           the session by which something was asked is over; nothing was done
 ├── OperatorError           whoever runs Twite
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
@@ -47,6 +48,16 @@ class Malformed(SenderError):
 
 class AnotherByThatName(SenderError):
     """Another request, saying something else, went by the same idempotency key."""
+
+
+class SignedOut(SenderError):
+    """The session by which something was asked ended before it was done."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "you were signed out meanwhile, by somebody who changed or removed your account or by "
+            "yourself elsewhere. Nothing was done"
+        )
 
 
 class OperatorError(TwiteError):

@@ -58,6 +58,11 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     code_step: int = 0
     recovery: tuple[str, ...] = ()
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether they are one: an admin sees all pixels."""
+        return self.role is Role.ADMIN and self.pixels is None
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody signed in. `digest` is what is kept of the token that the browser has."""

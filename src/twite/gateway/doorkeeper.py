@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.people import NAME, Deed, Session, User, Viewer
+from twite.domain.errors import SignedOut
+from twite.domain.people import NAME, Deed, Role, Session, User, Viewer
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway import codes
@@ -106,12 +107,9 @@ class Doorkeeper:
         user = await self._known(offer)
         now = self._clock.now()
         if user is None:
-            await self._people.note(
-                Deed(at=now, who=_name(offer), what="sign_in.refused", detail=offer.address)
-            )
+            await self._refused(offer, at=now)
             return NotSignedIn()
-        self._passed(offer)
-        await self._rehash(user, offer.password)
+        user = await self._rehashed(user, offer.password)
         token = secrets.token_urlsafe(_BYTES)
         session = Session(
             digest=digest_of(token),
@@ -121,10 +119,17 @@ class Doorkeeper:
             address=offer.address,
             agent=offer.agent[:200],
         )
-        await self._people.end_old(
-            begun_before=now - self._times.longest, seen_before=now - self._times.idle
+        begun = await self._people.begin(
+            session,
+            known=user,
+            begun_before=now - self._times.longest,
+            seen_before=now - self._times.idle,
         )
-        await self._people.begin(session)
+        if not begun:
+            # Who is removed, or given another password, while a hash is computed stays outside.
+            await self._refused(offer, at=now)
+            return NotSignedIn()
+        self._passed(offer)
         await self._people.note(Deed(at=now, who=user.name, what="sign_in", detail=offer.address))
         return SignedIn(token=Secret(token), viewer=viewer_of(user))
 
@@ -144,8 +149,12 @@ class Doorkeeper:
             await self._people.seen(session.digest, at=now)
         return Inside(viewer=viewer_of(user), session=session, user=user)
 
-    async def confirms(self, user: User, password: str, address: str) -> bool:
-        """Return whether somebody who is inside knows their password: before what matters most."""
+    async def confirms(self, inside: Inside, password: str, address: str) -> bool:
+        """Return whether somebody who is inside knows their password: before what matters most.
+
+        Raises SignedOut where the session was ended, or the password replaced, meanwhile.
+        """
+        user = inside.user
         offer = Offer(name=user.name, password=password, address=address)
         if not password:
             return False
@@ -155,14 +164,20 @@ class Doorkeeper:
         right = await self._passwords.verify(user.password.reveal(), password)
         if right:
             self._passed(offer)
+            now = await self._people.user(user.name)
+            still = await self._people.session(inside.session.digest)
+            if now is None or now.password != user.password or still is None:
+                raise SignedOut
         return right
 
     async def renew(self, inside: Inside) -> Secret:
-        """Give a session another token, since what its user may has changed."""
+        """Give a session another token, since what its user knows has changed.
+
+        Raises SignedOut where the session is over.
+        """
         token = secrets.token_urlsafe(_BYTES)
-        session = msgspec.structs.replace(inside.session, digest=digest_of(token))
-        await self._people.end(inside.session.digest)
-        await self._people.begin(session)
+        if not await self._people.move(inside.session.digest, to=digest_of(token)):
+            raise SignedOut
         return Secret(token)
 
     async def leave(self, inside: Inside) -> None:
@@ -205,13 +220,19 @@ class Doorkeeper:
                         return await self._people.take_step(user.name, step)
         return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
 
-    async def _rehash(self, user: User, password: str) -> None:
-        """Hash anew what was hashed at another cost."""
-        if not self._passwords.is_current(user.password.reveal()):
-            hash_ = Secret(await self._passwords.hash(password))
-            again = await self._people.user(user.name)
-            if again is not None and again.password == user.password:
-                await self._people.keep_user(msgspec.structs.replace(again, password=hash_))
+    async def _refused(self, offer: Offer, *, at: int) -> None:
+        await self._people.note(
+            Deed(at=at, who=_name(offer), what="sign_in.refused", detail=offer.address)
+        )
+
+    async def _rehashed(self, user: User, password: str) -> User:
+        """Hash anew what was hashed at another cost; return the user as they are then."""
+        if self._passwords.is_current(user.password.reveal()):
+            return user
+        hash_ = Secret(await self._passwords.hash(password))
+        if not await self._people.rehash(user.name, was=user.password, now=hash_):
+            return user
+        return msgspec.structs.replace(user, password=hash_)
 
     async def _nobody(self) -> str:
         """Return the hash of a password that nobody knows."""
@@ -245,9 +266,14 @@ def digest_of(token: str) -> bytes:
 
 
 def viewer_of(user: User) -> Viewer:
-    """Return what a user may see and do."""
+    """Return what a user may see and do.
+
+    An admin sees all pixels. Who is kept as one of some, from before that was refused, is an
+    operator of those.
+    """
     pixels = None if user.pixels is None else frozenset(user.pixels)
-    return Viewer(name=user.name, role=user.role, pixels=pixels)
+    limited = user.role is Role.ADMIN and not user.is_admin
+    return Viewer(name=user.name, role=Role.OPERATOR if limited else user.role, pixels=pixels)
 
 
 def _name(offer: Offer) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from twite.domain.people import ApiKey, Deed, Entry, Session, User
+from twite.domain.secret import Secret
+from twite.domain.staffing import Change, Upshot
 
 
 class Users(Protocol):
@@ -20,14 +22,6 @@ class Users(Protocol):
         """Return all, in the order of their names."""
         ...
 
-    async def keep_user(self, user: User) -> None:
-        """Keep, durably, in place of what was kept under the name."""
-        ...
-
-    async def remove_user(self, name: str) -> bool:
-        """Forget one, and end their sessions; return whether there was one."""
-        ...
-
     async def take_step(self, name: str, step: int) -> bool:
         """Note that the code of a step was used; False where it, or a later one, was before."""
         ...
@@ -36,12 +30,37 @@ class Users(Protocol):
         """Strike the hash of a recovery code off; False where it is not there."""
         ...
 
+    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
+        """Keep another hash of the same password; False where it is another one by now."""
+        ...
+
+
+class Roster(Protocol):
+    """Who may sign in and which programs may ask, changed."""
+
+    async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
+        """Make a change and note the deed, durably and in one transaction, or do neither.
+
+        `warrant` is the digest of the session by which it is asked: with that over, nothing is
+        done. Without one, whoever asks stands at the machine itself.
+        """
+        ...
+
 
 class Sessions(Protocol):
     """Who is signed in."""
 
-    async def begin(self, session: Session) -> None:
-        """Keep one."""
+    async def begin(
+        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
+    ) -> bool:
+        """Keep one, if the user still has the password and the codes that were known.
+
+        Those that are over, begun or seen before a moment, are forgotten.
+        """
+        ...
+
+    async def move(self, digest: bytes, *, to: bytes) -> bool:
+        """Let one go on under another digest; False where it is over."""
         ...
 
     async def session(self, digest: bytes) -> Session | None:
@@ -64,10 +83,6 @@ class Sessions(Protocol):
         """Forget those of a user, all but one; return how many it was."""
         ...
 
-    async def end_old(self, *, begun_before: int, seen_before: int) -> None:
-        """Forget those that are over."""
-        ...
-
 
 class ApiKeys(Protocol):
     """Programs that may ask."""
@@ -78,14 +93,6 @@ class ApiKeys(Protocol):
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
         """Return the one that this is the digest of, revoked or not."""
-        ...
-
-    async def keep_api_key(self, key: ApiKey) -> None:
-        """Keep one."""
-        ...
-
-    async def revoke_api_key(self, id_: str, *, at: int) -> bool:
-        """Let one open nothing any more; return whether there was one that did."""
         ...
 
 
@@ -105,7 +112,7 @@ class Trail(Protocol):
         ...
 
 
-class People(Users, Sessions, ApiKeys, Trail, Protocol):
+class People(Users, Roster, Sessions, ApiKeys, Trail, Protocol):
     """All of it."""
 
 

@@ -3,32 +3,26 @@
 Passwords and keys arrive as hashes: no secret travels.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from twite.domain.people import ApiKey, Deed, User
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
-from twite.gateway.people import People
-
-Do = Literal["keep_user", "remove_user", "end_all", "keep_api_key", "revoke_api_key", "note"]
+from twite.domain.staffing import Change, Upshot
 
 
 class PeopleOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One call of a method of gateway.people, with what it takes."""
+    """A change, and what is to be noted of it: see gateway.people.Roster."""
 
-    do: Do
-    name: str = ""
-    at: int = 0
-    user: User | None = None
-    key: ApiKey | None = None
-    deed: Deed | None = None
+    change: Change
+    deed: Deed
 
 
 class PeopleDone(msgspec.Struct, frozen=True, kw_only=True):
-    """What the method returned, as a number."""
+    """What came of it."""
 
-    done: int
+    upshot: Upshot
 
 
 def encoded(order: PeopleOrder) -> bytes:
@@ -39,27 +33,6 @@ def encoded(order: PeopleOrder) -> bytes:
 def decoded(body: bytes) -> PeopleOrder:
     """Read them. Raises msgspec.DecodeError."""
     return _DECODER.decode(body)
-
-
-async def obey(people: People, order: PeopleOrder) -> int:
-    """Do it. Raises ValueError where the order lacks something, LedgerUnavailable."""
-    match order:
-        case PeopleOrder(do="keep_user", user=User() as user):
-            await people.keep_user(user)
-            return 1
-        case PeopleOrder(do="remove_user"):
-            return int(await people.remove_user(order.name))
-        case PeopleOrder(do="end_all"):
-            return await people.end_all(order.name)
-        case PeopleOrder(do="keep_api_key", key=ApiKey() as key):
-            await people.keep_api_key(key)
-            return 1
-        case PeopleOrder(do="revoke_api_key"):
-            return int(await people.revoke_api_key(order.name, at=order.at))
-        case PeopleOrder(do="note", deed=Deed() as deed):
-            await people.note(deed)
-            return 1
-    raise ValueError(f"{order.do} lacks what it is about")
 
 
 def _revealed(value: object) -> object:

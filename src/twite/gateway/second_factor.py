@@ -3,28 +3,41 @@
 The secret is sealed in the vault: who has the store alone has no code of anybody.
 """
 
+import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
-import msgspec
-
+from twite.domain.errors import SignedOut, Unfit
 from twite.domain.people import Deed, User
 from twite.domain.secret import Secret
+from twite.domain.staffing import CodesBegun, CodesEnded, Upshot
 from twite.gateway import codes
 from twite.gateway.doorkeeper import SECRETS
-from twite.gateway.people import People
+from twite.gateway.people import Roster, Users
 from twite.gateway.ports import Clock
 from twite.gateway.vault import Strongroom
 
 
-class SecondFactor:
-    """Each method raises LedgerUnavailable."""
+class Known(Users, Roster, Protocol):
+    """What of twite.gateway.people it stands on."""
 
-    def __init__(self, *, people: People, strongroom: Strongroom, clock: Clock) -> None:
+
+class SecondFactor:
+    """Each method ends the user's sessions but `warrant`, by which it is asked.
+
+    Each raises SignedOut where that is over, Unfit, and LedgerUnavailable.
+    """
+
+    def __init__(self, *, people: Known, strongroom: Strongroom, clock: Clock) -> None:
         self._people = people
         self._strongroom = strongroom
         self._clock = clock
+        # The secret and what is kept of it are changed one after the other: nobody comes between.
+        self._turn = asyncio.Lock()
 
-    async def begin(self, user: User, secret: Secret, code: str) -> Sequence[str] | None:
+    async def begin(
+        self, user: User, secret: Secret, code: str, *, warrant: bytes = b""
+    ) -> Sequence[str] | None:
         """Ask the user for codes of this secret from now on; return recovery codes.
 
         None where the code is not of it: then nothing is changed.
@@ -34,27 +47,31 @@ class SecondFactor:
         if step is None:
             return None
         recovery = codes.recovery_codes()
-        await self._note(user, "user.codes_on")
-        await self._strongroom.put(SECRETS + user.name, secret.reveal().encode())
-        await self._people.keep_user(
-            msgspec.structs.replace(
-                user,
-                code_since=now,
-                code_step=step,
-                recovery=tuple(codes.hash_of(one) for one in recovery),
-            )
+        begun = CodesBegun(
+            name=user.name,
+            since=now,
+            step=step,
+            recovery=tuple(codes.hash_of(one) for one in recovery),
+            but=warrant,
         )
+        async with self._turn:
+            there = await self._people.user(user.name)
+            if there is not None and there.code_since is not None:
+                raise Unfit("codes are set up already")
+            await self._strongroom.put(SECRETS + user.name, secret.reveal().encode())
+            await self._change(begun, "user.codes_on", warrant)
         return recovery
 
-    async def end(self, user: User) -> None:
+    async def end(self, user: User, *, warrant: bytes = b"") -> None:
         """Ask for none any more."""
-        await self._note(user, "user.codes_off")
-        await self._people.keep_user(
-            msgspec.structs.replace(user, code_since=None, code_step=0, recovery=())
-        )
-        await self._strongroom.forget(SECRETS + user.name)
+        async with self._turn:
+            await self._change(CodesEnded(name=user.name, but=warrant), "user.codes_off", warrant)
+            await self._strongroom.forget(SECRETS + user.name)
 
-    async def _note(self, user: User, what: str) -> None:
-        await self._people.note(
-            Deed(at=self._clock.now(), who=user.name, what=what, subject=user.name)
-        )
+    async def _change(self, change: CodesBegun | CodesEnded, what: str, warrant: bytes) -> None:
+        deed = Deed(at=self._clock.now(), who=change.name, what=what, subject=change.name)
+        upshot = await self._people.change(change, deed=deed, warrant=warrant)
+        if upshot in {Upshot.OVER, Upshot.GONE}:
+            raise SignedOut
+        if upshot is not Upshot.DONE:
+            raise Unfit("codes are set up already")

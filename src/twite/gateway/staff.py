@@ -1,19 +1,31 @@
 """Who may sign in and which programs may ask: made, changed and removed.
 
-Each is written into the audit before it is done. The last admin stays one: a console without any
-would be closed for good.
+Each is done and written into the audit in one transaction, or neither. The last admin stays one: a
+console without any would be closed for good. An admin sees all pixels: one who makes users and keys
+could lift any limit of their own.
 """
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.errors import Unfit
+from twite.domain.errors import SignedOut, Unfit
 from twite.domain.people import NAME, ApiKey, Deed, Role, Scope, User
 from twite.domain.secret import Secret
+from twite.domain.staffing import (
+    Added,
+    Allowed,
+    Change,
+    CodesEnded,
+    KeyMade,
+    KeyRevoked,
+    PasswordGiven,
+    Removed,
+    Upshot,
+)
 from twite.gateway.doorkeeper import digest_of
 from twite.gateway.guessable import LEAST, weight
 from twite.gateway.people import Passwords
@@ -23,6 +35,16 @@ SHORTEST: Final = 12
 LONGEST: Final = 1_024
 KEY_PREFIX: Final = "twk_"
 _KEY_NAME: Final = re.compile(r"[\w .@-]{1,64}")
+# What each change is called in the audit.
+_WORDS: Final[Mapping[type[Change], str]] = {
+    Added: "user.add",
+    Allowed: "user.role",
+    PasswordGiven: "user.password",
+    CodesEnded: "user.codes_off",
+    Removed: "user.remove",
+    KeyMade: "key.add",
+    KeyRevoked: "key.revoke",
+}
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
 
@@ -32,13 +54,8 @@ class StaffRoom(Protocol):
 
     async def user(self, name: str) -> User | None: ...
     async def users(self) -> Sequence[User]: ...
-    async def keep_user(self, user: User) -> None: ...
-    async def remove_user(self, name: str) -> bool: ...
-    async def end_all(self, user: str, *, but: bytes = b"") -> int: ...
     async def api_keys(self) -> Sequence[ApiKey]: ...
-    async def keep_api_key(self, key: ApiKey) -> None: ...
-    async def revoke_api_key(self, id_: str, *, at: int) -> bool: ...
-    async def note(self, deed: Deed) -> None: ...
+    async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot: ...
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +66,11 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Staff:
-    """Every method takes `by`, who asks for it, and raises Unfit and LedgerUnavailable."""
+    """Every method takes `by`, who asks for it, and raises Unfit and LedgerUnavailable.
+
+    `warrant` is the digest of the session by which it is asked: where that is over by the time of
+    the change, since somebody else's change ended it, SignedOut is raised and nothing is done.
+    """
 
     def __init__(self, *, people: StaffRoom, passwords: Passwords, clock: Clock) -> None:
         self._people = people
@@ -57,16 +78,24 @@ class Staff:
         self._clock = clock
 
     async def add(
-        self, name: str, *, role: Role, password: str, pixels: Iterable[str] | None, by: str
+        self,
+        name: str,
+        *,
+        role: Role,
+        password: str,
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
     ) -> User:
         """Let somebody sign in."""
+        refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
             raise Unfit(
                 f"{name[:64]!r} is no name for a user: 1 to 64 small letters, digits and ._-@+, "
                 "a letter or digit first"
             )
         if await self._people.user(name) is not None:
-            raise Unfit(f"{name} is there already")
+            raise Unfit(_taken(name))
         refuse_weak(password, name=name)
         now = self._clock.now()
         user = User(
@@ -77,52 +106,67 @@ class Staff:
             password_at=now,
             pixels=_sorted(pixels),
         )
-        await self._note(by, "user.add", name, f"{role}, {seen(user.pixels)}")
-        await self._people.keep_user(user)
+        detail = f"{role}, {seen(user.pixels)}"
+        await self._change(Added(user=user), name, by=by, detail=detail, warrant=warrant)
         return user
 
-    async def allow(self, name: str, *, role: Role, pixels: Iterable[str] | None, by: str) -> User:
-        """Change what somebody may do and see. They are signed out, and sign in anew."""
-        user = await self._there(name)
-        if user.role is Role.ADMIN and role is not Role.ADMIN:
-            await self._refuse_last(name)
-        changed = msgspec.structs.replace(user, role=role, pixels=_sorted(pixels))
-        await self._note(by, "user.role", name, f"{role}, {seen(changed.pixels)}")
-        await self._people.keep_user(changed)
-        await self._people.end_all(name)
-        return changed
+    async def allow(
+        self,
+        name: str,
+        *,
+        role: Role,
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
+    ) -> tuple[str, ...] | None:
+        """Change what somebody may do and see. They are signed out, and sign in anew.
 
-    async def give_password(self, name: str, password: str, *, by: str, but: bytes = b"") -> None:
-        """Replace a password. All sessions end but one."""
-        user = await self._there(name)
+        Return which pixels they see now.
+        """
+        refuse_limited(role, pixels)
+        change = Allowed(name=name, role=role, pixels=_sorted(pixels))
+        detail = f"{role}, {seen(change.pixels)}"
+        await self._change(change, name, by=by, detail=detail, warrant=warrant)
+        return change.pixels
+
+    async def give_password(
+        self,
+        name: str,
+        password: str,
+        *,
+        by: str,
+        was: Secret | None = None,
+        but: bytes = b"",
+        warrant: bytes = b"",
+    ) -> None:
+        """Replace a password, or the one that `was`. All sessions end but one."""
+        await self._there(name)
         refuse_weak(password, name=name)
-        hash_ = Secret(await self._passwords.hash(password))
-        await self._note(by, "user.password", name)
-        again = await self._there(name)
-        await self._people.keep_user(
-            msgspec.structs.replace(again, password=hash_, password_at=self._clock.now())
+        change = PasswordGiven(
+            name=name,
+            password=Secret(await self._passwords.hash(password)),
+            at=self._clock.now(),
+            was=was,
+            but=but,
         )
-        await self._people.end_all(user.name, but=but)
+        await self._change(change, name, by=by, warrant=warrant)
 
-    async def drop_codes(self, name: str, *, by: str) -> None:
+    async def drop_codes(self, name: str, *, by: str, warrant: bytes = b"") -> None:
         """Ask for no code any more, where a device was lost."""
-        user = await self._there(name)
-        await self._note(by, "user.codes_off", name)
-        await self._people.keep_user(
-            msgspec.structs.replace(user, code_since=None, recovery=(), code_step=0)
-        )
-        await self._people.end_all(name)
+        await self._change(CodesEnded(name=name), name, by=by, warrant=warrant)
 
-    async def remove(self, name: str, *, by: str) -> None:
+    async def remove(self, name: str, *, by: str, warrant: bytes = b"") -> None:
         """Let somebody sign in no more."""
-        user = await self._there(name)
-        if user.role is Role.ADMIN:
-            await self._refuse_last(name)
-        await self._note(by, "user.remove", name)
-        await self._people.remove_user(name)
+        await self._change(Removed(name=name), name, by=by, warrant=warrant)
 
     async def make_key(
-        self, name: str, *, scopes: Iterable[Scope], pixels: Iterable[str] | None, by: str
+        self,
+        name: str,
+        *,
+        scopes: Iterable[Scope],
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
     ) -> Made:
         """Let a program ask."""
         chosen = frozenset(scopes)
@@ -144,16 +188,15 @@ class Staff:
             pixels=_sorted(pixels),
         )
         detail = f"{name}: {', '.join(sorted(chosen))}, {seen(key.pixels)}"
-        await self._note(by, "key.add", id_, detail)
-        await self._people.keep_api_key(key)
+        await self._change(KeyMade(key=key), id_, by=by, detail=detail, warrant=warrant)
         return Made(key=key, text=Secret(text))
 
-    async def revoke_key(self, id_: str, *, by: str) -> None:
+    async def revoke_key(self, id_: str, *, by: str, warrant: bytes = b"") -> None:
         """Let a key open nothing any more."""
         if not any(key.id == id_ for key in await self.keys()):
             raise Unfit(f"there is no key {id_[:32]!r}; twite key list shows which there are")
-        await self._note(by, "key.revoke", id_)
-        await self._people.revoke_api_key(id_, at=self._clock.now())
+        change = KeyRevoked(id=id_, at=self._clock.now())
+        await self._change(change, id_, by=by, warrant=warrant)
 
     async def users(self) -> Sequence[User]:
         """Return who may sign in."""
@@ -166,17 +209,45 @@ class Staff:
     async def _there(self, name: str) -> User:
         user = await self._people.user(name)
         if user is None:
-            raise Unfit(f"there is no user {name[:64]!r}; twite user list shows who there is")
+            raise Unfit(_nobody(name))
         return user
 
-    async def _refuse_last(self, name: str) -> None:
-        others = [user for user in await self._people.users() if user.name != name]
-        if not any(user.role is Role.ADMIN for user in others):
-            raise Unfit(f"{name} is the only admin: make somebody else one first")
+    async def _change(
+        self, change: Change, subject: str, *, by: str, warrant: bytes, detail: str = ""
+    ) -> None:
+        """Make a change and write it down, or say why not."""
+        deed = Deed(
+            at=self._clock.now(),
+            who=by,
+            what=_WORDS[type(change)],
+            subject=subject[:64],
+            detail=detail,
+        )
+        upshot = await self._people.change(change, deed=deed, warrant=warrant)
+        match upshot:
+            case Upshot.DONE:
+                return
+            case Upshot.OVER:
+                raise SignedOut
+            case Upshot.LAST:
+                raise Unfit(f"{subject} is the only admin: make somebody else one first")
+            case Upshot.TAKEN:
+                raise Unfit(_taken(subject))
+            case Upshot.GONE if isinstance(change, KeyRevoked):
+                raise Unfit("the key opens nothing any more: it was revoked before")
+            case Upshot.GONE:
+                raise Unfit(_nobody(subject))
+            case Upshot.OTHERWISE:
+                raise Unfit("somebody else changed it meanwhile: look again")
 
-    async def _note(self, by: str, what: str, subject: str, detail: str = "") -> None:
-        deed = Deed(at=self._clock.now(), who=by, what=what, subject=subject, detail=detail)
-        await self._people.note(deed)
+
+def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
+    """Raise Unfit for an admin of some pixels: an admin could lift any limit."""
+    if role is Role.ADMIN and pixels is not None:
+        raise Unfit(
+            "an admin sees all pixels, since an admin could lift any limit: let them see all, or "
+            "make them an operator of some"
+        )
 
 
 def refuse_weak(password: str, *, name: str) -> None:
@@ -205,6 +276,14 @@ def refuse_weak(password: str, *, name: str) -> None:
 def seen(pixels: Sequence[str] | None) -> str:
     """Say which pixels are seen."""
     return "all pixels" if pixels is None else f"pixels: {', '.join(pixels) or 'none'}"
+
+
+def _taken(name: str) -> str:
+    return f"{name} is there already"
+
+
+def _nobody(name: str) -> str:
+    return f"there is no user {name[:64]!r}; twite user list shows who there is"
 
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:

@@ -5,6 +5,22 @@ from collections.abc import Sequence
 import msgspec
 
 from twite.domain.people import NO_HASH, ApiKey, Deed, Entry, Session, User, chained, written
+from twite.domain.secret import Secret
+from twite.domain.staffing import (
+    Added,
+    Allowed,
+    Change,
+    ChangeOfOne,
+    CodesBegun,
+    CodesEnded,
+    KeyMade,
+    KeyRevoked,
+    PasswordGiven,
+    Removed,
+    Upshot,
+    ends_admin,
+    spared,
+)
 
 _FOREVER = 1 << 62
 
@@ -24,12 +40,13 @@ class MemoryPeople:
     async def users(self) -> Sequence[User]:
         return [self._users[name] for name in sorted(self._users)]
 
-    async def keep_user(self, user: User) -> None:
-        self._users[user.name] = user
-
-    async def remove_user(self, name: str) -> bool:
-        await self.end_all(name)
-        return self._users.pop(name, None) is not None
+    async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
+        if warrant and warrant not in self._sessions:
+            return Upshot.OVER
+        upshot = self._made(change)
+        if upshot is Upshot.DONE:
+            await self.note(deed)
+        return upshot
 
     async def take_step(self, name: str, step: int) -> bool:
         user = self._users.get(name)
@@ -46,8 +63,31 @@ class MemoryPeople:
         self._users[name] = msgspec.structs.replace(user, recovery=left)
         return True
 
-    async def begin(self, session: Session) -> None:
+    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
+        user = self._users.get(name)
+        if user is None or user.password != was:
+            return False
+        self._users[name] = msgspec.structs.replace(user, password=now)
+        return True
+
+    async def begin(
+        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
+    ) -> bool:
+        for one in list(self._sessions.values()):
+            if one.begun_at < begun_before or one.seen_at < seen_before:
+                del self._sessions[one.digest]
+        user = self._users.get(session.user)
+        if user is None or (user.password, user.code_since) != (known.password, known.code_since):
+            return False
         self._sessions[session.digest] = session
+        return True
+
+    async def move(self, digest: bytes, *, to: bytes) -> bool:
+        moved = self._sessions.pop(digest, None)
+        if moved is None:
+            return False
+        self._sessions[to] = msgspec.structs.replace(moved, digest=to)
+        return True
 
     async def session(self, digest: bytes) -> Session | None:
         return self._sessions.get(digest)
@@ -69,26 +109,11 @@ class MemoryPeople:
             del self._sessions[digest]
         return len(ended)
 
-    async def end_old(self, *, begun_before: int, seen_before: int) -> None:
-        for one in list(self._sessions.values()):
-            if one.begun_at < begun_before or one.seen_at < seen_before:
-                del self._sessions[one.digest]
-
     async def api_keys(self) -> Sequence[ApiKey]:
         return sorted(self._api_keys.values(), key=lambda key: (-key.created_at, key.id))
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
         return next((key for key in self._api_keys.values() if key.digest == digest), None)
-
-    async def keep_api_key(self, key: ApiKey) -> None:
-        self._api_keys[key.id] = key
-
-    async def revoke_api_key(self, id_: str, *, at: int) -> bool:
-        key = self._api_keys.get(id_)
-        if key is None or key.revoked_at is not None:
-            return False
-        self._api_keys[id_] = msgspec.structs.replace(key, revoked_at=at)
-        return True
 
     async def note(self, deed: Deed) -> None:
         before = self._entries[-1].hash if self._entries else NO_HASH
@@ -102,3 +127,59 @@ class MemoryPeople:
 
     async def chain(self, *, after: int, limit: int) -> Sequence[Entry]:
         return [one for one in self._entries if one.number > after][:limit]
+
+    def _made(self, change: Change) -> Upshot:
+        match change:
+            case Added(user=user) if user.name in self._users:
+                return Upshot.TAKEN
+            case Added(user=user):
+                self._users[user.name] = user
+            case KeyMade(key=key):
+                self._api_keys[key.id] = key
+            case KeyRevoked(id=id_, at=at):
+                known = self._api_keys.get(id_)
+                if known is None or known.revoked_at is not None:
+                    return Upshot.GONE
+                self._api_keys[id_] = msgspec.structs.replace(known, revoked_at=at)
+            case _:
+                return self._of_one(change)
+        return Upshot.DONE
+
+    def _of_one(self, change: ChangeOfOne) -> Upshot:
+        user = self._users.get(change.name)
+        if user is None:
+            return Upshot.GONE
+        others = any(one.is_admin for one in self._users.values() if one.name != user.name)
+        if user.is_admin and ends_admin(change) and not others:
+            return Upshot.LAST
+        changed = _changed(user, change)
+        if changed is None:
+            return Upshot.OTHERWISE
+        self._users[user.name] = changed
+        if isinstance(change, Removed):
+            del self._users[user.name]
+        for one in list(self._sessions.values()):
+            if one.user == user.name and one.digest != spared(change):
+                del self._sessions[one.digest]
+        return Upshot.DONE
+
+
+def _changed(user: User, change: ChangeOfOne) -> User | None:
+    """Return the user as changed; None where they are not as the change takes them to be."""
+    replace = msgspec.structs.replace
+    match change:
+        case Removed():
+            return user
+        case Allowed():
+            return replace(user, role=change.role, pixels=change.pixels)
+        case PasswordGiven():
+            fits = change.was in {None, user.password}
+            return replace(user, password=change.password, password_at=change.at) if fits else None
+        case CodesBegun():
+            if user.code_since is not None:
+                return None
+            return replace(
+                user, code_since=change.since, code_step=change.step, recovery=change.recovery
+            )
+        case CodesEnded():
+            return replace(user, code_since=None, code_step=0, recovery=())

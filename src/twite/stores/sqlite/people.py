@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from twite.domain.people import ApiKey, Deed, Entry, Session, User
-from twite.stores.sqlite import people_rows
+from twite.domain.secret import Secret
+from twite.domain.staffing import Change, Upshot
+from twite.stores.sqlite import people_changes, people_rows
 from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.writer import Writer
 
@@ -47,11 +49,10 @@ class SQLitePeople(SQLitePeopleReader):
         super().__init__(reader)
         self._writer = writer
 
-    async def keep_user(self, user: User) -> None:
-        await self._writer.submit_act(lambda book: people_rows.keep_user(book, user))
-
-    async def remove_user(self, name: str) -> bool:
-        return await self._writer.submit_act(lambda book: people_rows.remove_user(book, name))
+    async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
+        return await self._writer.submit_act(
+            lambda book: people_changes.changed(book, change, deed=deed, warrant=warrant)
+        )
 
     async def take_step(self, name: str, step: int) -> bool:
         return await self._writer.submit_act(
@@ -63,8 +64,26 @@ class SQLitePeople(SQLitePeopleReader):
             lambda book: people_rows.take_recovery(book, name, code)
         )
 
-    async def begin(self, session: Session) -> None:
-        await self._writer.submit_act(lambda book: people_rows.begin(book, session))
+    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
+        return await self._writer.submit_act(
+            lambda book: (
+                book.run("rehash", user=name, was=was.reveal(), now=now.reveal()).rowcount > 0
+            )
+        )
+
+    async def begin(
+        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
+    ) -> bool:
+        return await self._writer.submit_act(
+            lambda book: people_rows.begin(
+                book, session, known=known, begun_before=begun_before, seen_before=seen_before
+            )
+        )
+
+    async def move(self, digest: bytes, *, to: bytes) -> bool:
+        return await self._writer.submit_act(
+            lambda book: book.run("move_session", digest=digest, to=to).rowcount > 0
+        )
 
     async def seen(self, digest: bytes, *, at: int) -> None:
         await self._writer.submit_act(lambda book: book.run("seen_session", digest=digest, at=at))
@@ -75,21 +94,6 @@ class SQLitePeople(SQLitePeopleReader):
     async def end_all(self, user: str, *, but: bytes = b"") -> int:
         return await self._writer.submit_act(
             lambda book: book.run("end_sessions", user=user, but=but).rowcount
-        )
-
-    async def end_old(self, *, begun_before: int, seen_before: int) -> None:
-        await self._writer.submit_act(
-            lambda book: book.run(
-                "end_old_sessions", begun_before=begun_before, seen_before=seen_before
-            )
-        )
-
-    async def keep_api_key(self, key: ApiKey) -> None:
-        await self._writer.submit_act(lambda book: people_rows.keep_api_key(book, key))
-
-    async def revoke_api_key(self, id_: str, *, at: int) -> bool:
-        return await self._writer.submit_act(
-            lambda book: book.run("revoke_api_key", id=id_, at=at).rowcount > 0
         )
 
     async def note(self, deed: Deed) -> None:

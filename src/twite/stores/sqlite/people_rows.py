@@ -36,41 +36,26 @@ def users(connection: sqlite3.Connection) -> list[User]:
     return [_user(row) for row in connection.execute(query("users"))]
 
 
-def keep_user(book: Book, kept: User) -> None:
-    """Keep one, in place of what was kept under the name."""
-    book.run(
-        "keep_user",
-        user=kept.name,
-        role=kept.role.value,
-        pixels=_list(kept.pixels),
-        password=kept.password.reveal(),
-        created_at=kept.created_at,
-        password_at=kept.password_at,
-        code_since=kept.code_since,
-        code_step=kept.code_step,
-        recovery=_list(kept.recovery),
-    )
-
-
-def remove_user(book: Book, name: str) -> bool:
-    """Forget one, and end their sessions."""
-    book.run("end_sessions", user=name, but=b"")
-    return book.run("remove_user", user=name).rowcount > 0
-
-
 def take_recovery(book: Book, name: str, code: str) -> bool:
     """Strike a code off."""
     found = user(book.connection, name=name)
     if found is None or code not in found.recovery:
         return False
     left = tuple(one for one in found.recovery if one != code)
-    keep_user(book, msgspec.structs.replace(found, recovery=left))
+    book.run("set_recovery", user=name, recovery=listed(left))
     return True
 
 
-def begin(book: Book, begun: Session) -> None:
-    """Keep a session."""
-    book.run("begin_session", **msgspec.structs.asdict(begun))
+def begin(book: Book, begun: Session, *, known: User, begun_before: int, seen_before: int) -> bool:
+    """Keep a session of whom is still as known, and forget those that are over."""
+    book.run("end_old_sessions", begun_before=begun_before, seen_before=seen_before)
+    kept = book.run(
+        "begin_session",
+        password=known.password.reveal(),
+        code_since=known.code_since,
+        **msgspec.structs.asdict(begun),
+    )
+    return kept.rowcount > 0
 
 
 def session(connection: sqlite3.Connection, *, digest: bytes) -> Session | None:
@@ -93,21 +78,6 @@ def api_key(connection: sqlite3.Connection, *, digest: bytes) -> ApiKey | None:
     """Return the one with this digest."""
     row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
     return None if row is None else _api_key(row)
-
-
-def keep_api_key(book: Book, key: ApiKey) -> None:
-    """Keep one."""
-    book.run(
-        "keep_api_key",
-        id=key.id,
-        called=key.name,
-        digest=key.digest,
-        scopes=_list(sorted(key.scopes)),
-        created_at=key.created_at,
-        made_by=key.made_by,
-        pixels=_list(key.pixels),
-        revoked_at=key.revoked_at,
-    )
 
 
 def note(book: Book, deed: Deed) -> None:
@@ -178,7 +148,8 @@ def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> Entry:
     return Entry(number=number, deed=deed, hash=hash_)
 
 
-def _list(names: Iterable[str] | None) -> str | None:
+def listed(names: Iterable[str] | None) -> str | None:
+    """Spell names as they are kept."""
     return None if names is None else msgspec.json.encode(list(names)).decode()
 
 

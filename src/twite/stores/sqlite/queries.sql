@@ -884,12 +884,43 @@ WHERE delivery IN (SELECT delivery FROM fresh_key WHERE delivery < :before LIMIT
 -- Of these deliveries, those that are in the outbox, as JSON.
 SELECT json_group_array(id) FROM outbox WHERE id IN (SELECT value FROM json_each(:deliveries));
 
--- name: keep_user
--- Somebody who may sign in, in place of what was kept under the name.
-INSERT OR REPLACE INTO user (name, role, pixels, password, created_at, password_at, code_since,
-  code_step, recovery)
+-- name: add_user
+-- Somebody new who may sign in; nothing where the name is somebody's.
+INSERT INTO user (name, role, pixels, password, created_at, password_at, code_since, code_step,
+  recovery)
 VALUES (:user, :role, :pixels, :password, :created_at, :password_at, :code_since, :code_step,
-  :recovery);
+  :recovery)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: set_role
+-- What somebody may do and see.
+UPDATE user SET role = :role, pixels = :pixels WHERE name = :user;
+
+-- name: set_password
+-- Another password, in place of the one that it was or of any.
+UPDATE user SET password = :password, password_at = :at
+WHERE name = :user AND (:was IS NULL OR password = :was);
+
+-- name: rehash
+-- Another hash of the same password.
+UPDATE user SET password = :now WHERE name = :user AND password = :was;
+
+-- name: begin_codes
+-- Somebody is asked for codes, who was not.
+UPDATE user SET code_since = :since, code_step = :step, recovery = :recovery
+WHERE name = :user AND code_since IS NULL;
+
+-- name: end_codes
+-- Somebody is asked for no code any more.
+UPDATE user SET code_since = NULL, code_step = 0, recovery = '[]' WHERE name = :user;
+
+-- name: set_recovery
+-- Which recovery codes are left.
+UPDATE user SET recovery = :recovery WHERE name = :user;
+
+-- name: other_admin
+-- Whether there is an admin beside somebody: one sees all pixels.
+SELECT EXISTS (SELECT 1 FROM user WHERE role = 'admin' AND pixels IS NULL AND name != :user);
 
 -- name: remove_user
 -- Nobody signs in under this name any more.
@@ -910,9 +941,15 @@ FROM user ORDER BY name;
 UPDATE user SET code_step = :step WHERE name = :user AND code_step < :step;
 
 -- name: begin_session
--- Somebody signed in.
+-- Somebody signed in, with what they still have.
 INSERT INTO session (digest, user, begun_at, seen_at, address, agent)
-VALUES (:digest, :user, :begun_at, :seen_at, :address, :agent);
+SELECT :digest, :user, :begun_at, :seen_at, :address, :agent WHERE EXISTS (
+  SELECT 1 FROM user
+  WHERE name = :user AND password = :password AND code_since IS :code_since);
+
+-- name: move_session
+-- A session goes on under another token.
+UPDATE session SET digest = :to WHERE digest = :digest;
 
 -- name: session
 -- Who has a token.

@@ -1,10 +1,25 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """Users, sessions and keys are kept as they are; the audit is appended to and nothing else."""
 
+from collections.abc import Mapping
+
 import msgspec
+import pytest
 
 from twite.domain.people import ApiKey, Deed, Role, Scope, Session, User, first_wrong
 from twite.domain.secret import Secret
+from twite.domain.staffing import (
+    Added,
+    Allowed,
+    ChangeOfOne,
+    CodesBegun,
+    CodesEnded,
+    KeyMade,
+    KeyRevoked,
+    PasswordGiven,
+    Removed,
+    Upshot,
+)
 from twite.testing.builders import NOW
 from twite.testing.laws.acts import Store
 
@@ -49,26 +64,162 @@ def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
     )
 
 
+DEED = Deed(at=NOW, who="grace", what="user.test", subject="ada")
+
+
+async def join(store: Store, user: User) -> None:
+    """Let somebody sign in."""
+    assert await store.people.change(Added(user=user), deed=DEED) is Upshot.DONE
+
+
+async def enter(store: Store, session: Session) -> None:
+    """Sign somebody in, who is there as `somebody` is."""
+    assert await store.people.begin(session, known=somebody(session.user))
+
+
 class PeopleLaws:
-    async def test_a_user_comes_back_as_kept_and_the_latest_word_counts(self, store: Store) -> None:
-        await store.people.keep_user(somebody())
-        changed = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
-        await store.people.keep_user(changed)
+    async def test_a_user_comes_back_as_added_and_no_name_is_given_twice(
+        self, store: Store
+    ) -> None:
+        await join(store, somebody())
+        other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
 
-        assert await store.people.user("ada") == changed
-        assert list(await store.people.users()) == [changed]
+        again = await store.people.change(Added(user=other), deed=DEED)
 
-    async def test_a_removed_user_is_gone_with_their_sessions(self, store: Store) -> None:
-        await store.people.keep_user(somebody())
-        await store.people.begin(a_session())
+        assert again is Upshot.TAKEN
+        assert await store.people.user("ada") == somebody()
+        assert list(await store.people.users()) == [somebody()]
 
-        assert await store.people.remove_user("ada")
-        assert not await store.people.remove_user("ada")
+    @pytest.mark.parametrize(
+        ("change", "makes"),
+        [
+            (
+                Allowed(name="ada", role=Role.VIEWER, pixels=None),
+                {"role": Role.VIEWER, "pixels": None},
+            ),
+            (
+                PasswordGiven(name="ada", password=Secret("$new"), at=NOW + 9),
+                {"password": Secret("$new"), "password_at": NOW + 9},
+            ),
+            (CodesEnded(name="ada"), {"code_since": None, "code_step": 0, "recovery": ()}),
+        ],
+    )
+    async def test_a_change_is_of_what_it_names_alone(
+        self, store: Store, change: ChangeOfOne, makes: Mapping[str, object]
+    ) -> None:
+        await join(store, somebody())
+
+        upshot = await store.people.change(change, deed=DEED)
+
+        assert upshot is Upshot.DONE
+        assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
+
+    async def test_codes_begin_where_there_are_none(self, store: Store) -> None:
+        await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
+        begun = CodesBegun(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
+
+        upshots = [await store.people.change(begun, deed=DEED) for _ in range(2)]
+
+        assert upshots == [Upshot.DONE, Upshot.OTHERWISE]
+        assert await store.people.user("ada") == somebody()
+
+    async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
+        self, store: Store
+    ) -> None:
+        await join(store, somebody())
+        given = PasswordGiven(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
+
+        assert await store.people.change(given, deed=DEED) is Upshot.OTHERWISE
+        assert not await store.people.rehash("ada", was=Secret("$0"), now=Secret("$2"))
+        assert await store.people.user("ada") == somebody()
+        assert await store.people.rehash("ada", was=somebody().password, now=Secret("$2"))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Allowed(name="ada", role=Role.ADMIN, pixels=None),
+            PasswordGiven(name="ada", password=Secret("$new"), at=NOW),
+            CodesBegun(name="ada", since=NOW, step=7, recovery=()),
+            CodesEnded(name="ada"),
+            Removed(name="ada"),
+        ],
+    )
+    async def test_no_change_brings_back_who_was_removed(
+        self, store: Store, change: ChangeOfOne
+    ) -> None:
+        await join(store, somebody())
+        await store.people.change(Removed(name="ada"), deed=DEED)
+
+        assert await store.people.change(change, deed=DEED) is Upshot.GONE
         assert await store.people.user("ada") is None
-        assert await store.people.session(b"1") is None
+
+    @pytest.mark.parametrize(
+        ("change", "left"),
+        [
+            (Removed(name="ada"), []),
+            (Allowed(name="ada", role=Role.VIEWER, pixels=None), []),
+            (PasswordGiven(name="ada", password=Secret("$new"), at=NOW, but=b"2"), [b"2"]),
+            (CodesEnded(name="ada", but=b"2"), [b"2"]),
+        ],
+    )
+    async def test_a_change_ends_sessions_with_it(
+        self, store: Store, change: ChangeOfOne, left: list[bytes]
+    ) -> None:
+        await join(store, somebody())
+        for digest in (b"1", b"2"):
+            await enter(store, a_session(digest))
+
+        await store.people.change(change, deed=DEED)
+
+        assert [one.digest for one in await store.people.sessions("ada")] == left
+
+    async def test_nothing_is_done_by_a_session_that_is_over(self, store: Store) -> None:
+        await join(store, somebody())
+        await join(store, somebody("grace"))
+        await enter(store, a_session(b"1", user="grace"))
+        await store.people.change(Allowed(name="grace", role=Role.VIEWER, pixels=None), deed=DEED)
+
+        upshot = await store.people.change(Removed(name="ada"), deed=DEED, warrant=b"1")
+
+        assert upshot is Upshot.OVER
+        assert await store.people.user("ada") == somebody()
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            Removed(name="ada"),
+            Allowed(name="ada", role=Role.OPERATOR, pixels=None),
+            Allowed(name="ada", role=Role.ADMIN, pixels=("o8z6j",)),
+        ],
+    )
+    async def test_the_last_who_is_an_admin_of_all_stays_one(
+        self, store: Store, end: ChangeOfOne
+    ) -> None:
+        admin = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
+        await join(store, admin)
+        await join(store, msgspec.structs.replace(somebody("eve"), role=Role.ADMIN))
+        grace = msgspec.structs.replace(admin, name="grace")
+
+        alone = await store.people.change(end, deed=DEED)
+        await join(store, grace)
+        with_another = await store.people.change(end, deed=DEED)
+
+        assert (alone, with_another) == (Upshot.LAST, Upshot.DONE)
+
+    async def test_what_was_done_is_in_the_audit_and_what_was_not_is_not(
+        self, store: Store
+    ) -> None:
+        await join(store, somebody())
+
+        for _ in range(2):
+            deed = msgspec.structs.replace(DEED, what="user.remove")
+            await store.people.change(Removed(name="ada"), deed=deed)
+
+        chain = await store.people.chain(after=0, limit=9)
+        assert [entry.deed.what for entry in chain] == ["user.test", "user.remove"]
 
     async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
-        await store.people.keep_user(somebody())
+        await join(store, somebody())
 
         taken = [await store.people.take_step("ada", step) for step in (8, 8, 7, 9)]
 
@@ -76,7 +227,7 @@ class PeopleLaws:
         assert not await store.people.take_step("nobody", 8)
 
     async def test_a_recovery_code_is_taken_once(self, store: Store) -> None:
-        await store.people.keep_user(somebody())
+        await join(store, somebody())
 
         taken = [await store.people.take_recovery("ada", "first") for _ in range(2)]
 
@@ -86,9 +237,11 @@ class PeopleLaws:
         assert kept.recovery == ("second",)
 
     async def test_sessions_are_found_by_digest_and_by_user(self, store: Store) -> None:
-        await store.people.begin(a_session(b"1"))
-        await store.people.begin(a_session(b"2", begun_at=NOW + 1))
-        await store.people.begin(a_session(b"3", user="grace"))
+        await join(store, somebody())
+        await join(store, somebody("grace"))
+        await enter(store, a_session(b"1"))
+        await enter(store, a_session(b"2", begun_at=NOW + 1))
+        await enter(store, a_session(b"3", user="grace"))
         await store.people.seen(b"1", at=NOW + 5)
 
         seen = msgspec.structs.replace(a_session(b"1"), seen_at=NOW + 5)
@@ -96,30 +249,64 @@ class PeopleLaws:
         found = await store.people.sessions("ada")
         assert [one.digest for one in found] == [b"2", b"1"]
 
+    @pytest.mark.parametrize(
+        "known",
+        [
+            msgspec.structs.replace(somebody(), password=Secret("$0")),
+            msgspec.structs.replace(somebody(), code_since=None),
+            somebody("grace"),
+        ],
+    )
+    async def test_no_session_begins_with_what_a_user_has_no_more(
+        self, store: Store, known: User
+    ) -> None:
+        await join(store, somebody())
+
+        begun = await store.people.begin(a_session(b"1", user=known.name), known=known)
+
+        assert not begun
+        assert await store.people.session(b"1") is None
+
+    async def test_a_session_goes_on_under_another_digest_unless_it_is_over(
+        self, store: Store
+    ) -> None:
+        await join(store, somebody())
+        await enter(store, a_session(b"1"))
+
+        moved = [await store.people.move(b"1", to=to) for to in (b"2", b"3")]
+
+        assert moved == [True, False]
+        assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
+
     async def test_sessions_end_one_by_one_and_all_but_one(self, store: Store) -> None:
+        await join(store, somebody())
         for digest in (b"1", b"2", b"3", b"4"):
-            await store.people.begin(a_session(digest))
+            await enter(store, a_session(digest))
         await store.people.end(b"1")
 
         assert await store.people.end_all("ada", but=b"2") == 2
         assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_that_are_over_are_forgotten(self, store: Store) -> None:
-        await store.people.begin(a_session(b"1", begun_at=NOW - 100))
-        await store.people.begin(a_session(b"2", begun_at=NOW - 10))
-        await store.people.begin(a_session(b"3"))
+    async def test_sessions_that_are_over_are_forgotten_when_one_begins(self, store: Store) -> None:
+        await join(store, somebody())
+        await enter(store, a_session(b"1", begun_at=NOW - 100))
+        await enter(store, a_session(b"2", begun_at=NOW - 10))
 
-        await store.people.end_old(begun_before=NOW - 50, seen_before=NOW - 5)
+        await store.people.begin(
+            a_session(b"3"), known=somebody(), begun_before=NOW - 50, seen_before=NOW - 5
+        )
 
         assert [one.digest for one in await store.people.sessions("ada")] == [b"3"]
 
     async def test_keys_of_programs_are_kept_and_revoked_once(self, store: Store) -> None:
-        await store.people.keep_api_key(a_key("k1"))
-        await store.people.keep_api_key(a_key("k2", at=NOW + 1))
+        for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
+            await store.people.change(KeyMade(key=key), deed=DEED)
 
-        revoked = [await store.people.revoke_api_key("k1", at=NOW + 9) for _ in range(2)]
+        revoked = [
+            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), deed=DEED) for _ in range(2)
+        ]
 
-        assert revoked == [True, False]
+        assert revoked == [Upshot.DONE, Upshot.GONE]
         assert await store.people.api_key(b"k2") == a_key("k2", at=NOW + 1)
         assert await store.people.api_key(b"k3") is None
         assert list(await store.people.api_keys()) == [

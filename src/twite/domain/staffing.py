@@ -1,0 +1,102 @@
+"""Changes of who may sign in and which programs may ask, as values.
+
+Each names only what it changes and is made whole, with its entry in the audit, or not at all: what
+was read before a password was hashed may not be so any more.
+"""
+
+from enum import StrEnum, auto
+
+import msgspec
+
+from twite.domain.people import ApiKey, Role, User
+from twite.domain.secret import Secret
+
+
+class Added(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody new may sign in."""
+
+    user: User
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody may sign in no more. Their sessions end."""
+
+    name: str
+
+
+class Allowed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody may do and see something else. Their sessions end."""
+
+    name: str
+    role: Role
+    pixels: tuple[str, ...] | None
+
+
+class PasswordGiven(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Another password, since `at`. Sessions end but one; `was` is the one that it replaces.
+
+    Without `was` it replaces whichever there is.
+    """
+
+    name: str
+    password: Secret
+    at: int
+    was: Secret | None = None
+    but: bytes = b""
+
+
+class CodesBegun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Codes are asked for, where none were. Sessions end but one."""
+
+    name: str
+    since: int
+    step: int
+    recovery: tuple[str, ...]
+    but: bytes = b""
+
+
+class CodesEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """No code is asked for any more. Sessions end but one."""
+
+    name: str
+    but: bytes = b""
+
+
+class KeyMade(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A program may ask."""
+
+    key: ApiKey
+
+
+class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A program may ask no more."""
+
+    id: str
+    at: int
+
+
+ChangeOfOne = Removed | Allowed | PasswordGiven | CodesBegun | CodesEnded
+Change = Added | ChangeOfOne | KeyMade | KeyRevoked
+
+
+class Upshot(StrEnum):
+    """What came of a change. But for DONE, nothing was changed, and nothing noted."""
+
+    DONE = auto()
+    OVER = auto()  # the session by which it was asked is over
+    TAKEN = auto()  # the name is somebody's
+    GONE = auto()  # there is nobody of that name, or no such key
+    LAST = auto()  # nobody would be an admin any more
+    OTHERWISE = auto()  # it is not any more as the change takes it to be
+
+
+def ends_admin(change: ChangeOfOne) -> bool:
+    """Return whether nobody is an admin by that name after it."""
+    return isinstance(change, Removed) or (
+        isinstance(change, Allowed) and not (change.role is Role.ADMIN and change.pixels is None)
+    )
+
+
+def spared(change: ChangeOfOne) -> bytes:
+    """Return the digest of the session that goes on; b"" for none."""
+    return b"" if isinstance(change, Removed | Allowed) else change.but
