@@ -14,6 +14,7 @@ from twite.assembly.people import open_staff
 from twite.assembly.settings import load
 from twite.console.page import Route
 from twite.domain.people import Role
+from twite.gateway.people import Passwords
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """
@@ -136,20 +137,28 @@ class Somebody:
 class House:
     """A gateway on a socket, and people who may sign in."""
 
-    def __init__(self, folder: Path, settings: str = SETTINGS, **said: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = SETTINGS,
+        *,
+        passwords: Passwords | None = None,
+        **said: str,
+    ) -> None:
         self.folder = folder
         path = folder / "twite.toml"
         values = {"secret": "a-key-that-seals-secrets", "x": "http://127.0.0.1:9"} | said
         path.write_text(settings.format_map(values))
         self.settings = load(path, {})
-        self.gateway = Gateway(self.settings)
+        self.passwords = passwords
+        self.gateway = Gateway(self.settings, passwords=passwords)
         self._visitors: list[Somebody] = []
 
     async def start(
         self, *, people: Mapping[str, tuple[Role, Sequence[str] | None]] = PEOPLE
     ) -> None:
         if people:
-            async with open_staff(self.settings) as staff:
+            async with open_staff(self.settings, passwords=self.passwords) as staff:
                 for name, (role, pixels) in people.items():
                     await staff.add(name, role=role, password=PASSWORD, pixels=pixels, by="test")
         await self.gateway.start()

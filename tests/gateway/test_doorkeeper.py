@@ -6,7 +6,8 @@ import msgspec
 import pyotp
 import pytest
 
-from twite.domain.people import Deed, Role, User
+from twite.domain.errors import SignedOut
+from twite.domain.people import Deed, Role, User, Viewer
 from twite.domain.secret import Secret
 from twite.domain.staffing import Added, Allowed, PasswordGiven, Removed
 from twite.domain.times import HOUR, MINUTE, SECOND
@@ -52,10 +53,9 @@ class Door:
     async def add(self, name="ada", **said) -> User:
         user = User(
             name=name,
-            role=Role.ADMIN,
             created_at=0,
             password_at=0,
-            **{"password": Secret(f"plain:{PASSWORD}")} | said,
+            **{"role": Role.ADMIN, "password": Secret(f"plain:{PASSWORD}")} | said,
         )
         await self.people.change(Added(user=user), deed=DEED)
         return user
@@ -161,7 +161,7 @@ async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(door):
 
 
 async def test_a_session_of_somebody_who_was_removed_is_over(door):
-    await door.add()
+    await door.add(role=Role.VIEWER)
     token = await door.token()
 
     await door.people.change(Removed(name="ada"), deed=DEED)
@@ -179,6 +179,64 @@ async def test_a_renewed_session_has_another_token_and_the_old_one_is_over(door)
     assert await door.keeper.inside(token) is None
     again = await door.keeper.inside(renewed)
     assert again.session.begun_at == inside.session.begun_at
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Allowed(name="ada", role=Role.VIEWER, pixels=None),
+        PasswordGiven(name="ada", password=Secret("plain:another"), at=0),
+        Removed(name="ada"),
+    ],
+)
+async def test_a_session_that_a_change_has_ended_is_not_renewed(door, change):
+    await door.add(role=Role.OPERATOR)
+    inside = await door.keeper.inside(await door.token())
+    await door.people.change(change, deed=DEED)
+
+    with pytest.raises(SignedOut):
+        await door.keeper.renew(inside)
+
+    assert list(await door.people.sessions("ada")) == []
+
+
+@pytest.mark.parametrize("what", ["begin", "end"])
+async def test_codes_are_neither_begun_nor_ended_by_a_session_that_is_over(door, what):
+    user = await door.add(role=Role.OPERATOR)
+    warrant = digest_of(await door.token())
+    factor = SecondFactor(people=door.people, strongroom=door.strongroom, clock=door.clock)
+    change = Allowed(name="ada", role=Role.VIEWER, pixels=None)
+    await door.people.change(change, deed=DEED)
+
+    asked = (
+        factor.begin(user, Secret(TOTP), door.code(), warrant=warrant)
+        if what == "begin"
+        else factor.end(user, warrant=warrant)
+    )
+    with pytest.raises(SignedOut):
+        await asked
+
+    assert await door.people.user("ada") == msgspec.structs.replace(user, role=Role.VIEWER)
+
+
+async def test_a_password_is_not_confirmed_that_was_replaced_meanwhile(door):
+    await door.add()
+    inside = await door.keeper.inside(await door.token())
+    given = PasswordGiven(
+        name="ada", password=Secret("plain:another"), at=0, but=inside.session.digest
+    )
+    await door.people.change(given, deed=DEED)
+
+    with pytest.raises(SignedOut):
+        await door.keeper.confirms(inside, PASSWORD, "203.0.113.7")
+
+
+async def test_an_admin_of_some_pixels_from_before_is_an_operator_of_these(door):
+    await door.add(pixels=("o8z6j",))
+
+    inside = await door.keeper.inside(await door.token())
+
+    assert inside.viewer == Viewer(name="ada", role=Role.OPERATOR, pixels=frozenset({"o8z6j"}))
 
 
 async def test_leaving_everywhere_leaves_this_session_alone(door):

@@ -109,6 +109,20 @@ async def test_the_last_admin_stays_one(staff):
         await staff.allow("ada", role=Role.VIEWER, pixels=None, by="test")
 
 
+@pytest.mark.parametrize("pixels", [[], ["o8z6j"]])
+async def test_an_admin_of_some_pixels_is_not_made(staff, pixels):
+    await add(staff, "grace")
+    await add(staff, "ada", Role.OPERATOR)
+
+    with pytest.raises(Unfit, match="an admin sees all pixels"):
+        await staff.allow("ada", role=Role.ADMIN, pixels=pixels, by="test")
+    with pytest.raises(Unfit, match="an admin sees all pixels"):
+        await staff.add("eve", role=Role.ADMIN, password=PASSWORD, pixels=pixels, by="test")
+
+    roles = {user.name: user.role for user in await staff.users()}
+    assert roles == {"ada": Role.OPERATOR, "grace": Role.ADMIN}
+
+
 async def test_whoever_gets_another_role_or_password_is_signed_out(staff, people):
     await add(staff, "grace")
     await add(staff, "ada")

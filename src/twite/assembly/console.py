@@ -33,12 +33,12 @@ from twite.gateway.accept import Accept
 from twite.gateway.connect import Connect
 from twite.gateway.doorkeeper import Doorkeeper, Times
 from twite.gateway.notices import Observer
+from twite.gateway.people import Passwords
 from twite.gateway.ports import Clock
 from twite.gateway.run import Run
 from twite.gateway.second_factor import SecondFactor
 from twite.gateway.staff import Staff
 from twite.gateway.vault import Strongroom
-from twite.machine.passwords import Argon2Passwords
 from twite.stores.sqlite import SQLiteStore
 
 
@@ -51,6 +51,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
     connect: Connect
     destinations: Mapping[str, Destination]
     strongroom: Strongroom | None
+    passwords: Passwords
     clock: Clock
     observer: Observer
     token: Secret
@@ -59,11 +60,10 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
 def console(settings: Settings, behind: Behind) -> Console:
     """Return it, with every page."""
     store, strongroom, clock = behind.store, behind.strongroom, behind.clock
-    passwords = Argon2Passwords()
-    staff = Staff(people=store.people, passwords=passwords, clock=clock)
+    staff = Staff(people=store.people, passwords=behind.passwords, clock=clock)
     doorkeeper = Doorkeeper(
         people=store.people,
-        passwords=passwords,
+        passwords=behind.passwords,
         clock=clock,
         strongroom=strongroom,
         times=Times(idle=settings.console.idle, longest=settings.console.session),

@@ -30,6 +30,7 @@ from twite.gateway.dispatch import Pace
 from twite.gateway.key_ring import KeyRing
 from twite.gateway.lookout import Ears
 from twite.gateway.notices import Troubled, Warned
+from twite.gateway.people import Passwords
 from twite.gateway.post import Post
 from twite.gateway.proxy import Proxy
 from twite.gateway.readings import STORE
@@ -39,6 +40,7 @@ from twite.gateway.run import Run
 from twite.gateway.steady import SteadyClock
 from twite.gateway.tags.lanes import TagLanes
 from twite.machine import SystemChance, SystemClock
+from twite.machine.passwords import Argon2Passwords
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
@@ -57,8 +59,10 @@ STOP_WITHIN: Final = 20 * SECOND
 class Gateway:
     """Collector and sender in one process, on one store."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, passwords: Passwords | None = None) -> None:
+        """`passwords` hashes those of who signs in; None for Argon2id."""
         self._settings = settings
+        self._passwords = passwords or Argon2Passwords()
         self._wall = SystemClock()
         # Windows, leases and due moments go by this one, which does not jump.
         self._clock = SteadyClock(self._wall)
@@ -275,6 +279,7 @@ class Gateway:
                 connect=self.connect,
                 destinations=destinations,
                 strongroom=safe.strongroom if safe else None,
+                passwords=self._passwords,
                 clock=self._clock,
                 observer=self._observer,
                 token=self._token,

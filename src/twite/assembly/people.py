@@ -14,6 +14,7 @@ from twite.domain.errors import LedgerUnavailable, StoreInUse
 from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.domain.staffing import Change, Upshot
+from twite.gateway.people import Passwords
 from twite.gateway.people_orders import PeopleDone, PeopleOrder, encoded
 from twite.gateway.staff import Staff, StaffRoom
 from twite.machine import SystemClock
@@ -26,8 +27,12 @@ _OK: Final = 200
 
 
 @asynccontextmanager
-async def open_staff(settings: Settings) -> AsyncIterator[Staff]:
+async def open_staff(
+    settings: Settings, *, passwords: Passwords | None = None
+) -> AsyncIterator[Staff]:
     """Change users and keys. Makes the store where there is none yet.
+
+    `passwords` hashes them; None for Argon2id.
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
@@ -41,18 +46,18 @@ async def open_staff(settings: Settings) -> AsyncIterator[Staff]:
         reader = await SQLiteReader.open(path)
         try:
             async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-                yield _staff(GatewayPeople(reader, http, found))
+                yield _staff(GatewayPeople(reader, http, found), passwords)
         finally:
             await reader.close()
         return
     try:
-        yield _staff(store.people)
+        yield _staff(store.people, passwords)
     finally:
         await store.close()
 
 
-def _staff(people: StaffRoom) -> Staff:
-    return Staff(people=people, passwords=Argon2Passwords(), clock=SystemClock())
+def _staff(people: StaffRoom, passwords: Passwords | None) -> Staff:
+    return Staff(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 
 
 class GatewayPeople(SQLitePeopleReader):

@@ -1,5 +1,6 @@
 """Passwords that are hashed at once and not at all safely: for tests."""
 
+import asyncio
 from typing import Final
 
 _PREFIX: Final = "plain:"
@@ -24,3 +25,52 @@ class PlainPasswords:
 
     def is_current(self, hash_: str) -> bool:
         return hash_.startswith(_PREFIX)
+
+
+class HeldPasswords(PlainPasswords):
+    """Lets whoever has been looked at, or was hashed, wait until somebody says to go on.
+
+    So that a test does something else meanwhile, as in the time that a slow hash takes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._to_hold = {"verify": 0, "hash": 0}
+        self._held = 0
+        self._arrival = asyncio.Condition()
+        self._go = asyncio.Event()
+
+    def hold(self, what: str, *, times: int = 1) -> None:
+        """Hold the next so many at the end of `verify` or `hash`."""
+        self._to_hold[what] = times
+        self._held = 0
+        self._go = asyncio.Event()
+
+    async def arrived(self, times: int = 1) -> None:
+        """Wait until so many are held."""
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: self._held >= times)
+
+    def let_go(self) -> None:
+        """Let them go on."""
+        self._go.set()
+
+    async def hash(self, password: str) -> str:
+        hashed = await super().hash(password)
+        await self._wait("hash")
+        return hashed
+
+    async def verify(self, hash_: str, password: str) -> bool:
+        right = await super().verify(hash_, password)
+        await self._wait("verify")
+        return right
+
+    async def _wait(self, what: str) -> None:
+        if not self._to_hold[what]:
+            return
+        self._to_hold[what] -= 1
+        go = self._go
+        async with self._arrival:
+            self._held += 1
+            self._arrival.notify_all()
+        await go.wait()

@@ -1,0 +1,139 @@
+"""Two requests at one moment: what an admin has changed is not undone by whoever was under way."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from console_stage import PASSWORD, House
+
+from twite.assembly.people import open_staff
+from twite.domain.people import Role
+from twite.testing.passwords import HeldPasswords
+
+pytestmark = pytest.mark.asyncio
+
+ANOTHER = "another sentence of hers"
+PEOPLE = {"ada": (Role.ADMIN, None), "eve": (Role.ADMIN, None)}
+# What eve does by racing: where she is held, the path, and the form.
+RACES = {
+    "codes off": ("verify", "/console/account/codes/off", {"password": PASSWORD}),
+    "her password": (
+        "hash",
+        "/console/account/password",
+        {"password": PASSWORD, "new": ANOTHER, "again": ANOTHER},
+    ),
+    "her role": (
+        "verify",
+        "/console/users/eve/role",
+        {"own": PASSWORD, "role": "admin", "sees": "all"},
+    ),
+    "a friend": (
+        "hash",
+        "/console/users",
+        {"own": PASSWORD, "name": "mallory", "role": "admin", "sees": "all", "new": ANOTHER},
+    ),
+    "the other's password": (
+        "hash",
+        "/console/users/ada/password",
+        {"own": PASSWORD, "new": ANOTHER},
+    ),
+    "a key": (
+        "verify",
+        "/console/keys",
+        {"own": PASSWORD, "name": "mine", "scope": "lives", "sees": "all"},
+    ),
+}
+# What ada does about eve meanwhile.
+DEEDS = {
+    "demoted": ("/console/users/eve/role", {"role": "viewer", "sees": "all"}),
+    "removed": ("/console/users/eve/remove", {}),
+    "given another password": ("/console/users/eve/password", {"new": "a sentence that ada knows"}),
+}
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path):
+    house = House(tmp_path, passwords=HeldPasswords())
+    await house.start(people=PEOPLE)
+    yield house
+    await house.stop()
+
+
+async def known(house):
+    """Return users, and keys, as the store has them."""
+    async with open_staff(house.settings) as staff:
+        return {user.name: user for user in await staff.users()}, list(await staff.keys())
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("race", RACES)
+async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_nothing(
+    house, race, deed
+):
+    ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
+    where, path, form = RACES[race]
+    house.passwords.hold(where)
+    under_way = asyncio.create_task(eve.post(path, form))
+    await house.passwords.arrived()
+
+    done = await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
+    after = await known(house)
+    house.passwords.let_go()
+    answer = await under_way
+
+    assert done.status == 303
+    assert (answer.status, "You were signed out meanwhile" in answer.text) == (401, True)
+    assert await known(house) == after
+    assert after[0].keys() <= {"ada", "eve"}
+    assert (await eve.get("/console/account")).status == 303
+
+
+@pytest.mark.parametrize("deed", ["removed", "given another password"])
+async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(house, deed):
+    ada, eve = await house.signed_in("ada"), house.somebody()
+    house.passwords.hold("verify")
+    under_way = asyncio.create_task(eve.sign_in("eve"))
+    await house.passwords.arrived()
+
+    await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
+    house.passwords.let_go()
+    answer = await under_way
+
+    assert answer.status == 403
+    assert "twite" not in answer.cookies
+
+
+async def test_two_admins_who_demote_each_other_at_once_leave_one(house):
+    ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
+    house.passwords.hold("verify", times=2)
+    form = {"own": PASSWORD, "role": "viewer", "sees": "all"}
+    both = [
+        asyncio.create_task(ada.post("/console/users/eve/role", form)),
+        asyncio.create_task(eve.post("/console/users/ada/role", form)),
+    ]
+    await house.passwords.arrived(2)
+
+    house.passwords.let_go()
+    await asyncio.gather(*both)
+
+    users, _ = await known(house)
+    assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
+
+
+async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
+    async with open_staff(house.settings) as staff:
+        answers = await asyncio.gather(
+            *(
+                staff.allow(name, role=Role.VIEWER, pixels=None, by="test")
+                for name in ("ada", "eve")
+            ),
+            return_exceptions=True,
+        )
+
+    users, _ = await known(house)
+    assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
+    assert [str(one) for one in answers if one is not None] == [
+        f"{name} is the only admin: make somebody else one first"
+        for name, user in users.items()
+        if user.role is Role.ADMIN
+    ]
