@@ -24,7 +24,7 @@ from twite.console.entrance import (
     refuse_unmeant,
     theme_of,
 )
-from twite.console.page import Form, Group, Page, Route, Visit
+from twite.console.page import Form, Group, Page, Route, Visit, form_of
 from twite.console.people_desk import PeopleDesk
 from twite.domain.errors import PassingError, SignedOut, TwiteError
 from twite.domain.people import Deed, Viewer
@@ -213,9 +213,10 @@ class Console:
             if len(body) > MOST_FORM:
                 raise Closed(413, "Too much", "A form may have 1 MiB. Nothing was done.")
         try:
-            form = Form(body.decode())
-        except ValueError:
-            raise Closed(400, "Unreadable", "The form cannot be read. Nothing was done.") from None
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise Closed(400, "Unreadable", "The form is no text. Nothing was done.") from None
+        form = form_of(text)
         refuse_unmeant(token, form.one("form_token"))
         return form
 

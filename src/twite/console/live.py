@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from twite.console.entrance import Closed
 from twite.console.export import table
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import TONES, EventNames, asked_again, look_of, worth_of
+from twite.console.streams import Streams
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.people import Role
@@ -30,7 +32,8 @@ _EXPORTED: Final = 10_000
 # A stream ends by itself and the browser comes again: a stop of the gateway waits for none.
 _STREAM: Final = 8_000
 _EVERY: Final = 1_000
-_STREAMS: Final = 32
+# For how long, in milliseconds, a browser waits whose stream made way for another.
+_MADE_WAY: Final = b"retry: 15000\n\n"
 
 
 class LivePage:
@@ -55,7 +58,7 @@ class LivePage:
         self._records = records
         self._clock = clock
         self._name = EventNames(destinations)
-        self._streams = 0
+        self._streams = Streams()
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -82,7 +85,8 @@ class LivePage:
             title="Live",
             lines=[self._line(one) for one in sight.glimpses],
             back_to=sight.back_to,
-            latest=sight.latest,
+            # Not the latest of all: that would tell when others' come.
+            latest=max((one.delivery for one in sight.glimpses), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.one(name) for name in FILTERS},
@@ -111,8 +115,6 @@ class LivePage:
 
     async def _new(self, visit: Visit) -> Response:
         """Stream new ones, as server-sent events."""
-        if self._streams >= _STREAMS:
-            raise Closed(503, "Too many look on", "Look again in a moment.")
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
         sent = visit.request.headers.get("last-event-id", "")
         after = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 16 else None
@@ -122,27 +124,32 @@ class LivePage:
         # Who does not ask for a stream gets what there is.
         lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
         return StreamingResponse(
-            self._events(look, lasting),
+            self._events(look, lasting, visit.viewer.name),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    async def _events(self, look: Look, lasting: int) -> AsyncIterator[bytes]:
-        self._streams += 1
+    async def _events(self, look: Look, lasting: int, who: str) -> AsyncIterator[bytes]:
+        stream = self._streams.open(who)
         try:
             yield b"retry: 1000\n\n"
             until = self._clock.elapsed() + lasting
             while True:
                 sight = await self._glances.newest(look)
-                if sight.latest > look.after:
-                    look = msgspec.structs.replace(look, after=sight.latest)
+                if sight.glimpses:
+                    number = sight.glimpses[0].delivery
                     lines = [self._line(one) for one in reversed(sight.glimpses)]
-                    yield b"id: %d\ndata: %s\n\n" % (sight.latest, msgspec.json.encode(lines))
+                    yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
+                look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
                 if self._clock.elapsed() >= until:
                     return
-                await asyncio.sleep(_EVERY / 1_000)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stream.ended.wait(), _EVERY / 1_000)
+                if stream.ended.is_set():
+                    yield _MADE_WAY
+                    return
         finally:
-            self._streams -= 1
+            self._streams.close(stream)
 
     async def _export(self, visit: Visit) -> Response:
         form = visit.form

@@ -11,7 +11,7 @@ from twite.console.drawing import number
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import ENDS, clock_of, day_of, scope_of, seen_accounts
 from twite.domain.account import Account, total
-from twite.domain.alert import RULES, Alert
+from twite.domain.alert import OF_A_PIXEL, RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.tally import Flow, Waits, quantile, together
@@ -149,7 +149,7 @@ class OverviewPage:
         alerts = [
             one
             for one in await self._alarms.alerts()
-            if one.resolved_at is None and self._concerns(one, scope)
+            if one.resolved_at is None and _concerns(one, scope)
         ]
         found = [_of_alert(one) for one in alerts]
         residue = total(accounts).balance
@@ -175,11 +175,11 @@ class OverviewPage:
         found += [_of_heap(one) for one in await self._heaps.heaps(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
-    def _concerns(self, alert: Alert, scope: Scope) -> bool:
-        """Return whether an alert is of what the viewer sees: others' pixels are not named."""
-        if alert.subject in self._destinations:
-            return scope.shows(alert.subject)
-        return scope.seen is None
+
+def _concerns(alert: Alert, scope: Scope) -> bool:
+    """Return whether an alert is of what the viewer sees: others' pixels are not named."""
+    # By its kind: a source may bear the name of a pixel.
+    return scope.shows(alert.subject) if alert.kind in OF_A_PIXEL else scope.seen is None
 
 
 def _of_alert(alert: Alert) -> Need:

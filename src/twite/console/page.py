@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from twite.console.entrance import Name, keep_token
+from twite.console.entrance import Closed, Name, keep_token
 from twite.domain.people import Deed, Role, Viewer
 from twite.gateway.doorkeeper import Doorkeeper, Inside
 
@@ -68,8 +68,29 @@ class Form:
 
     def number(self, name: str) -> int | None:
         """Return a whole number of at most 15 digits; None where it is none."""
-        text = self.one(name)
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
+        return next(iter(_whole(self.one(name))), None)
+
+    def numbers(self, name: str) -> list[int]:
+        """Return all whole numbers of a name."""
+        return [number for text in self.all(name) for number in _whole(text)]
+
+
+def _whole(text: str) -> list[int]:
+    """Return the number that it is; nothing where it is none, or longer than any of ours."""
+    return [int(text)] if text.isascii() and text.isdigit() and len(text) <= 15 else []
+
+
+def form_of(text: str) -> Form:
+    """Read what came. Raises Closed where there are too many fields."""
+    try:
+        return Form(text)
+    except ValueError:
+        raise Closed(
+            400,
+            "Too many fields",
+            f"A form or an address of the console has {MOST_FIELDS:,} fields at most. Nothing was "
+            "done: ask for less at once.",
+        ) from None
 
 
 class Surroundings(Protocol):
@@ -108,7 +129,7 @@ class Visit:
         self.route = route
         self.inside = inside
         self.form = form
-        self.query = Form(request.url.query)
+        self.query = form_of(request.url.query)
         self.now = now
         self.address = address
         self.name = name

@@ -81,7 +81,7 @@ class RestingPage:
     async def _heap(self, visit: Visit) -> Response:
         if not visit.query.one("state"):
             return visit.back_to(PATH)
-        heap = _heap_of(visit.query)
+        heap = self._heap_of(visit, visit.query)
         scope = Scope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
         found = await self._heaps.heap(scope, heap, after=after, limit=_ON_A_PAGE + 1)
@@ -183,7 +183,7 @@ class RestingPage:
     async def _chosen(self, visit: Visit) -> tuple[Heap, list[Life]]:
         """Return the heap and those of it that are meant. Raises Closed where it is none."""
         form = visit.form
-        heap = _heap_of(form)
+        heap = self._heap_of(visit, form)
         scope = Scope(pixels=visit.viewer.pixels)
         found: list[Life] = []
         if form.one("which") == "all":
@@ -195,7 +195,7 @@ class RestingPage:
                     break
                 after = some[-1].delivery
         else:
-            ids = [int(one) for one in form.all("delivery") if one.isascii() and one.isdigit()]
+            ids = form.numbers("delivery")
             found = [
                 life
                 for life in await self._heaps.resting_among(scope, ids)
@@ -204,6 +204,21 @@ class RestingPage:
         if not found:
             raise Closed(409, "Nothing was chosen", "Tick some, or choose all of them.")
         return heap, found
+
+    def _heap_of(self, visit: Visit, form: Form) -> Heap:
+        """Return the heap that a form names. Raises Closed: others' pixels have none, either."""
+        state, pixel = form.one("state"), form.one("pixel")
+        if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
+            raise Closed(404, "Nothing here", "No such heap: look at the list again.")
+        return Heap(
+            pixel=pixel,
+            event=form.one("event"),
+            state=State(state),
+            reason=form.one("reason"),
+            deliveries=0,
+            first_at=0,
+            last_at=0,
+        )
 
     def _mend_of(self, form: Form, heap: Heap) -> Mend:
         divide = form.number("divide")
@@ -225,22 +240,6 @@ class RestingPage:
             fault=one.fault,
             doubt=doubt(life, now=now, changed=mend.changes),
         )
-
-
-def _heap_of(form: Form) -> Heap:
-    """Return the heap that a form names. Raises Closed."""
-    state = form.one("state")
-    if state not in {State.DEAD, State.HELD}:
-        raise Closed(404, "Nothing here", "No such heap: look at the list again.")
-    return Heap(
-        pixel=form.one("pixel"),
-        event=form.one("event"),
-        state=State(state),
-        reason=form.one("reason"),
-        deliveries=0,
-        first_at=0,
-        last_at=0,
-    )
 
 
 def _query(heap: Heap) -> str:

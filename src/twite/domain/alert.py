@@ -27,6 +27,18 @@ class Kind(StrEnum):
     CLOCK_WRONG = auto()  # this machine's clock and X's differ
 
 
+# Their subject is a pixel's id.
+OF_A_PIXEL: Final = frozenset(
+    {
+        Kind.CREDENTIALS_REFUSED,
+        Kind.PIXEL_PAUSED,
+        Kind.DEAD_LETTERS,
+        Kind.CONVERSIONS_HELD,
+        Kind.DEADLINE_RISK,
+    }
+)
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """How an alert of a kind behaves. Times are milliseconds.
 

@@ -1,0 +1,330 @@
+"""Every route, asked by whoever sees one pixel for what belongs to another: it is not there.
+
+The routes are those that the console has: one that is added is asked as well.
+"""
+
+import asyncio
+import itertools
+import re
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import PASSWORD, House
+
+from twite.assembly.people import open_staff
+from twite.domain.alert import Alert, Kind
+from twite.domain.people import Role, Scope
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.emulator import running_emulator
+from twite.testing.passwords import PlainPasswords
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OURS, THEIRS, SHARED = (f"a-key-of-{name}-that-is-long" for name in ("ours", "theirs", "shared"))
+SETTINGS = """
+[server]
+listen = "127.0.0.1:0"
+secret_key = "{secret}"
+[store]
+url = "sqlite:twite.db"
+[x]
+api_url = "{x}"
+oauth_url = "{x}"
+[log]
+level = "error"
+[[pixel]]
+id = "o6dkt"
+auth = {{ pixel_token = "emulator-pixel-token-o6dkt" }}
+events = {{ purchase = "o6dkv" }}
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "emulator-pixel-token-o8z6j" }}
+events = {{ rival_event = "o8z6k" }}
+[[source]]
+name = "client"
+key = "a-key-of-ours-that-is-long"
+pixel = "o6dkt"
+[[source]]
+name = "rivalshop"
+key = "a-key-of-theirs-that-is-long"
+pixel = "o8z6j"
+[[source]]
+name = "o6dkt"
+key = "a-key-of-a-namesake-that-is-long"
+pixel = "o8z6j"
+[[source]]
+name = "agency"
+key = "a-key-of-shared-that-is-long"
+pixel = "o6dkt"
+pixels = ["o8z6j"]
+"""
+PEOPLE = {
+    "ada": (Role.ADMIN, None),
+    "vic": (Role.VIEWER, ["o6dkt"]),
+    "olga": (Role.OPERATOR, ["o6dkt"]),
+}
+# What nobody may see who sees o6dkt alone: names, ids, amounts, reasons, and what an alert says.
+HIDDEN = (
+    "rival_event",
+    "rivalshop",
+    "rival-order",
+    "31337.31",
+    "secret reason of an alert",
+    "gadget-of-the-rival",
+)
+# What is put into the address and into forms, and what it is about that belongs to the other.
+FOREIGN = {
+    "pixel": "o8z6j",
+    "event": "o8z6k",
+    "source": "rivalsh",
+    "reason": "400",
+    "state": "dead",
+    "id": "rival-orde",
+    "conversion_id": "rival-orde",
+    "span": "month",
+    "days": "90",
+    "after": "0",
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def agency(tmp_path_factory):
+    """A gateway with conversions of two pixels, dead ones, an alert, and a batch of both."""
+    with running_emulator("max_age=604800") as emulator:
+        house = House(
+            tmp_path_factory.mktemp("own"), SETTINGS, passwords=PlainPasswords(), x=emulator.url
+        )
+        store = await SQLiteStore.open(str(house.settings.store.path))
+        await store.keep([_silent("rivalshop"), _silent("o6dkt")])
+        await store.close()
+        await house.start(people=PEOPLE)
+        own = [{"event": "purchase", "conversion_id": "our-order", "email": "a@shop.example"}]
+        theirs = [_theirs("rival-order-1"), _theirs("rival-order-2", time="2020-01-01T00:00:00Z")]
+        await _submit(house, OURS, own)
+        await _submit(house, THEIRS, theirs)
+        mixed = {**own[0], "conversion_id": "our-mixed-order"}
+        await _submit(house, SHARED, [_theirs("rival-order-3", pixel="o8z6j"), mixed])
+        await _settled(house)
+        yield house
+        await house.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def numbers(agency):
+    """The numbers of the other's conversions, dead or not, and of the pixel's own of the batch."""
+    ada = await agency.signed_in("ada")
+    page = (await ada.get("/console/live")).text
+    rows = re.findall(r'href="/console/live/(\d+)">([\w-]+)</a>', page)
+    return {name: number for number, name in rows}
+
+
+async def test_the_other_is_there_to_be_seen(agency, numbers):
+    ada = await agency.signed_in("ada")
+    heap = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
+    pages = [
+        await ada.get(path)
+        for path in ("/console", "/console/live", "/console/pixels", f"/console/dead/heap?{heap}")
+    ]
+
+    seen = "".join(page.text for page in pages)
+    life = await ada.get(f"/console/live/{numbers['rival-order-1']}")
+    assert [word for word in HIDDEN if word not in seen + life.text] == []
+
+
+@pytest.mark.parametrize("name", ["vic", "olga"])
+async def test_no_route_tells_of_a_pixel_that_is_not_seen(agency, numbers, name):
+    visitor = await agency.signed_in(name)
+
+    told = []
+    for route in agency.routes:
+        if route.path == "/console/sign-out":
+            continue
+        for foreign in _asked_with(numbers):
+            path = _filled(route.path, foreign)
+            if route.method == "GET":
+                answer = await visitor.get(f"{path}?{urlencode(foreign)}")
+            else:
+                fields = foreign | {"delivery": numbers["rival-order-2"], "which": "all"}
+                answer = await visitor.post(path, fields)
+            told += [
+                (route.method, path, word)
+                for word in HIDDEN
+                if word in answer.text + answer.location
+            ]
+            if answer.status >= 500:
+                told.append((route.method, path, answer.status))
+
+    assert told == []
+
+
+@pytest.mark.parametrize("name", ["vic", "olga"])
+async def test_what_is_not_theirs_answers_as_what_is_not_there(agency, numbers, name):
+    visitor = await agency.signed_in(name)
+    foreign = FOREIGN | {"delivery": numbers["rival-order-2"], "number": "1"}
+    nothing = foreign | {"pixel": "o0000", "event": "o0001", "delivery": "999999999"}
+
+    different = []
+    for route in agency.routes:
+        if route.path == "/console/sign-out":
+            continue
+        answers = []
+        for asked in (foreign, nothing):
+            path = _filled(route.path, asked)
+            answer = (
+                await visitor.get(f"{path}?{urlencode(asked)}")
+                if route.method == "GET"
+                else await visitor.post(path, asked)
+            )
+            answers.append((answer.status, _unnamed(answer.location, asked)))
+        if answers[0] != answers[1]:
+            different.append((route.method, route.path, answers))
+
+    assert different == []
+
+
+async def test_of_a_batch_of_two_pixels_the_life_shows_ones_own(agency, numbers):
+    vic, ada = await agency.signed_in("vic"), await agency.signed_in("ada")
+    path = f"/console/live/{numbers['our-mixed-order']}"
+
+    own, whole = (await vic.get(path)).text, (await ada.get(path)).text
+
+    assert "our-mixed-order" in own
+    assert [word for word in HIDDEN if word in own] == []
+    assert "rival-order-3" in whole
+
+
+async def test_what_is_new_of_others_is_not_told_by_a_number_either(agency):
+    vic = await agency.signed_in("vic")
+    before = await vic.get("/console/live/new?after=0")
+    last = re.findall(r"^id: (\d+)$", before.text, re.MULTILINE)[-1]
+    await _submit(agency, THEIRS, [_theirs("rival-order-4")])
+
+    after = await vic.get(f"/console/live/new?after={last}")
+
+    assert "rival" not in before.text
+    assert "id:" not in after.text
+
+
+async def test_an_export_holds_ones_own_lines_alone(agency):
+    olga = await agency.signed_in("olga")
+
+    answers = [
+        await olga.post("/console/live/export", fields)
+        for fields in ({}, {"pixel": "o8z6j"}, {"state": "dead"}, {"event": "o8z6k"})
+    ]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert "our-order" in answers[0].text
+    assert not any("rival" in answer.text for answer in answers)
+
+
+async def test_nobody_but_an_admin_makes_keys_or_users(agency):
+    olga = await agency.signed_in("olga")
+
+    answers = [
+        await olga.post(
+            "/console/keys", {"own": PASSWORD, "name": "all", "scope": "lives", "sees": "all"}
+        ),
+        await olga.post(
+            "/console/users/olga/role", {"own": PASSWORD, "role": "operator", "sees": "all"}
+        ),
+        await olga.get("/console/doctor"),
+        await olga.get("/console/audit"),
+    ]
+
+    assert [answer.status for answer in answers] == [403] * 4
+
+
+@pytest.mark.parametrize("who", ["a program's key", "a source's key"])
+async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, who):
+    key = OURS
+    if who == "a program's key":
+        scopes = [Scope.LIVES, Scope.ACCOUNTING, Scope.OVERLAP]
+        async with open_staff(agency.settings, passwords=agency.passwords) as staff:
+            made = await staff.make_key("reports", scopes=scopes, pixels=["o6dkt"], by="test")
+        key = made.text.reveal()
+
+    answers = {
+        path: await agency.somebody().get(path, Authorization=f"Bearer {key}")
+        for path in (
+            "/v1/accounting",
+            "/v1/overlap?days=90",
+            "/v1/conversions/o8z6j/rival-order-1",
+            "/v1/conversions/o8z6j/rival-order-1?event=rival_event",
+            "/v1/conversions/o6dkt/rival-order-1",
+        )
+    }
+
+    assert [path for path, answer in answers.items() if "rival" in answer.text] == []
+    assert {answers[path].status for path in answers if "/conversions/" in path} == {404}
+    assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/overlap?days=90"].text
+
+
+def _theirs(conversion_id, **more):
+    return {
+        "event": "rival_event",
+        "conversion_id": conversion_id,
+        "email": "b@shop.example",
+        "value": "31337.31",
+        "currency": "EUR",
+        "contents": [{"id": "gadget-of-the-rival"}],
+        **more,
+    }
+
+
+def _silent(subject):
+    return Alert(
+        id=f"silent-{subject}",
+        kind=Kind.SOURCE_SILENT,
+        subject=subject,
+        reason="the secret reason of an alert",
+        opened_at=1,
+        said_at=1,
+    )
+
+
+def _asked_with(numbers):
+    """Yield what is asked with: all of it, then one thing at a time."""
+    everything = FOREIGN | {"delivery": numbers["rival-order-2"]}
+    yield everything
+    for name in ("pixel", "event", "source", "reason", "state", "id"):
+        yield {name: everything[name], "delivery": numbers["rival-order-1"]}
+
+
+def _filled(path, asked):
+    parts = {"name": "ada", "id": "k1"} | {"delivery": "1", "pixel": "o8z6j", "event": "o8z6k"}
+    parts |= {"conversion_id": "rival-orde"} | asked
+    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda part: str(parts[part[1]]), path)
+
+
+def _unnamed(text, asked):
+    for name in itertools.chain(("pixel", "event", "delivery")):
+        text = text.replace(str(asked[name]), name)
+    return text
+
+
+async def _submit(house, key, conversions):
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+        http.post(
+            f"{house.gateway.url}/v1/conversions", json={"conversions": conversions}
+        ) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
+
+
+async def _settled(house):
+    ada = await house.signed_in("ada")
+    for _ in range(300):
+        page = await ada.get("/console/live?state=queued")
+        sending = await ada.get("/console/live?state=sending")
+        if "order" not in _rows(page.text) + _rows(sending.text):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the orders do not land")
+
+
+def _rows(page):
+    return page.partition("<tbody>")[2].partition("</tbody>")[0]

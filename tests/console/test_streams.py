@@ -1,0 +1,78 @@
+"""Who looks on live: nobody takes the streams of others."""
+
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from console_stage import House
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twite.console.streams import EACH, MOST, Streams
+
+MADE_WAY = b"retry: 15000"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.booleans()), max_size=200))
+def test_nobody_has_more_than_their_own_and_all_have_no_more_than_there_are(steps):
+    streams, there = Streams(), []
+
+    for who, closes in steps:
+        if closes and there:
+            streams.close(there.pop(0))
+        else:
+            there.append(streams.open(who))
+        there = [stream for stream in there if not stream.ended.is_set()]
+
+        assert len(there) <= MOST
+        assert all(sum(one.who == who for one in there) <= EACH for one in there)
+
+
+def test_the_oldest_makes_way_for_the_newest():
+    streams = Streams()
+
+    opened = [streams.open("vic") for _ in range(EACH + 2)]
+
+    assert [stream.ended.is_set() for stream in opened] == [True, True, *[False] * EACH]
+
+
+def test_where_there_is_no_more_room_whoever_has_most_makes_way():
+    streams = Streams(each=4, most=5)
+    others = [streams.open(who) for who in ("ada", "eve")]
+    greedy = [streams.open("vic") for _ in range(3)]
+
+    streams.open("olga")
+
+    assert not any(stream.ended.is_set() for stream in others)
+    assert [stream.ended.is_set() for stream in greedy] == [True, False, False]
+
+
+async def test_one_who_opens_many_ends_their_own_and_others_still_get_theirs(house_of_one):
+    vic, olga = await house_of_one.signed_in("vic"), await house_of_one.signed_in("olga")
+
+    async with aiohttp.ClientSession() as http, AsyncExitStack() as opened:
+        vics = [await opened.enter_async_context(_stream(http, vic)) for _ in range(MOST + EACH)]
+        olgas = await opened.enter_async_context(_stream(http, olga))
+        first = await vics[0].read()
+        still = [await one.content.readline() for one in (vics[-1], olgas)]
+        for one in (*vics, olgas):
+            one.close()
+
+    assert first.endswith(MADE_WAY + b"\n\n")
+    assert still == [b"retry: 1000\n"] * 2
+
+
+@pytest.fixture
+async def house_of_one(tmp_path):
+    house = House(tmp_path)
+    await house.start()
+    yield house
+    await house.stop()
+
+
+def _stream(http, visitor):
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    return http.get(
+        f"{visitor.url}/console/live/new?after=0",
+        headers={"Cookie": cookies, "Accept": "text/event-stream"},
+    )
