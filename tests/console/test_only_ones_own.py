@@ -6,6 +6,7 @@ The routes are those that the console has: one that is added is asked as well.
 import asyncio
 import itertools
 import re
+from hashlib import sha256
 from urllib.parse import urlencode
 
 import aiohttp
@@ -260,6 +261,26 @@ async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, w
     assert [path for path, answer in answers.items() if "rival" in answer.text] == []
     assert {answers[path].status for path in answers if "/conversions/" in path} == {404}
     assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/overlap?days=90"].text
+
+
+async def test_a_test_conversion_shows_no_identifier_whole(agency):
+    olga = await agency.signed_in("olga")
+    person = {
+        "email": "someone@shop.example",
+        "phone": "+442079460958",
+        "twclid": "23opevjt88psuo13lu8d020qkn",
+        "ip": "203.0.113.77",
+        "user_agent": "Mozilla/5.0 (a machine of one's own)",
+    }
+
+    sent = await olga.post(
+        "/console/pixels/o6dkt/try", {"source": "client", "event": "purchase", **person}
+    )
+    page = (await olga.get(sent.location)).text
+
+    hashes = [sha256(person[name].encode()).hexdigest() for name in ("email", "phone")]
+    assert hashes[0][:8] in page
+    assert [text for text in (*person.values(), *hashes) if text in page] == []
 
 
 def _theirs(conversion_id, **more):
