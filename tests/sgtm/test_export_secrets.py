@@ -5,7 +5,7 @@ import pytest
 from export_parts import brought, table, tag, template, text, told
 
 from twite.sgtm.container.parts import Source
-from twite.sgtm.export.secret_signs import looks_secret, speaks_of_secret
+from twite.sgtm.export.secret_looks import looks_secret, speaks_of_secret
 
 
 def taken(found):

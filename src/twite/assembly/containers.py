@@ -85,11 +85,23 @@ def secret_reader(
 def with_secrets(
     container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
 ) -> Container:
-    """Put the container's secrets in. Raises SettingsError for one that is not there."""
+    """Put the container's secrets in. Raises SettingsError for one that is not there.
+
+    A secret may hold names of variables; one whose names are nobody's is refused by its place, and
+    never shown.
+    """
     try:
-        return opened(container, secret_reader(path, environ, sealed))
+        whole = opened(container, secret_reader(path, environ, sealed))
     except ContainerUnusable as error:
         raise _placed(path, error) from None
+    wrong = next(faults(whole), None) if next(faults(container), None) is None else None
+    if wrong is not None:
+        raise SettingsError(
+            place=f"{path}: {wrong.place}",
+            message="a secret that is put in there has a name in {{ }} that is no variable's, "
+            "or is no regular expression where one is needed",
+        )
+    return whole
 
 
 def _placed(path: Path, error: ContainerUnusable, more: str = "") -> SettingsError:

@@ -2,7 +2,8 @@
 
     # twite import <digest>      the first line of the file: a digest of all that was written
 
-What was changed by hand since is not written over: the digest would not be its own.
+What was changed by hand since is not written over: the digest would not be its own. Files that are
+written are for their owner alone, and so are folders that are made.
 """
 
 import os
@@ -50,6 +51,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     files: Mapping[str, str]
     changes: tuple[Change, ...]
     is_first: bool
+    left_behind: tuple[str, ...]  # sealed by the import before; this one names them no more
 
     @property
     def path(self) -> Path:
@@ -72,7 +74,19 @@ def draft(
         files=files,
         changes=tuple(_changes(folder, found.container)),
         is_first=before is None,
+        left_behind=tuple(sorted(_sealed_in(before or "") - _sealed_in(files[FILE]))),
     )
+
+
+def no_more_needed(made: Draft, running: Path | None) -> tuple[str, ...]:
+    """Return the sealed secrets to forget; `running` is the container that the settings name.
+
+    Another folder's container may be of the same shop, and name the same.
+    """
+    if running is None or running.resolve() == made.path.resolve():
+        return made.left_behind
+    kept = _sealed_in(_before(running.parent, running.name) or "")
+    return tuple(one for one in made.left_behind if one not in kept)
 
 
 def write(made: Draft) -> None:
@@ -80,7 +94,7 @@ def write(made: Draft) -> None:
     for name, text in made.files.items():
         path = made.folder / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
             _put(path, text)
         except OSError as error:
             message = f"cannot be written ({error.strerror}). --out names another folder"
@@ -141,8 +155,13 @@ def _digest(text: str, files: Mapping[str, str]) -> str:
     return whole.hexdigest()[:16]
 
 
-def _before(folder: Path) -> str | None:
-    path = folder / FILE
+def _sealed_in(text: str) -> set[str]:
+    """Return the names of secrets that an import has sealed, as a container.toml names them."""
+    return set(re.findall(f'"{SEALED}({CONTAINER}[A-Za-z0-9/-]+)"', text))
+
+
+def _before(folder: Path, name: str = FILE) -> str | None:
+    path = folder / name
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
@@ -194,11 +213,19 @@ def _differences(
             yield Change(kind=kind, name=name, what="changed")
 
 
+def _make(folder: Path) -> None:
+    """Make a folder for its owner alone, and those above it that are not there."""
+    if not folder.exists():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _put(path: Path, text: str) -> None:
-    """Put a text in a file's place, whole or not at all."""
+    """Put a text in a file's place, whole or not at all, for its owner alone."""
     draft_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with draft_path.open("xb") as file:
+        descriptor = os.open(draft_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

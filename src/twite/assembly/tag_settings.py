@@ -17,7 +17,7 @@ from twite.gateway.tags.rule import Company, Persons, Repeat, Rule
 from twite.gateway.vault import Strongroom
 from twite.sgtm.container import parts
 from twite.sgtm.container.references import names_in
-from twite.sgtm.container.secrets import steps
+from twite.sgtm.container.secrets import hidden
 from twite.sgtm.fields import Remark, fill, flat
 from twite.sgtm.template import Kind, Template
 from twite.sgtm.tree import Tree
@@ -114,7 +114,7 @@ async def company_of(
     closed = load_container(found.path)
     sealed = await sealed_secrets(strongroom)
     container = with_secrets(closed, path=found.path, environ=environ, sealed=sealed)
-    secrets = tuple(Secret(text) for text in sorted(set(_secrets_in(container))))
+    secrets = tuple(Secret(text) for text in sorted(set(hidden(container))))
     both = {tag.name for tag in container.tags} & set(taken)
     if both:
         raise SettingsError(
@@ -214,19 +214,3 @@ def _signal(name: str, place: str) -> str:
         place=place,
         message=f"{name!r} is no signal of consent. {toml.nearest(name, list(_SIGNALS))}",
     )
-
-
-def _secrets_in(container: parts.Container) -> Iterator[str]:
-    held_in = [({**one.fields}, one.secrets) for one in container.tags]
-    held_in += [({**one.fields, "value": one.value}, one.secrets) for one in container.variables]
-    for held, secrets in held_in:
-        for path in secrets:
-            first, *rest = steps(path)
-            found: Tree = held.get(first)
-            for step in rest:
-                if isinstance(found, dict):
-                    found = found.get(step)
-                elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-                    found = found[int(step)]
-            if isinstance(found, str) and found:
-                yield found

@@ -1,6 +1,6 @@
 """Secrets that a command puts into the store: itself, or through the gateway that owns it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twite.assembly.logins import open_vault
 from twite.assembly.sealing import VARIABLE, seal_of
@@ -22,6 +22,13 @@ def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
             f'"env:{VARIABLE}" into [server]; {otherwise}',
         )
     return seal
+
+
+async def forget_secrets(settings: Settings, names: Sequence[str]) -> None:
+    """Take them out of the store. Raises StoreUnusable, StoreInUse, LedgerUnavailable."""
+    async with open_vault(settings) as vault:
+        for name in names:
+            await vault.forget(name)
 
 
 async def keep_secrets(settings: Settings, seal: Seal, secrets: Mapping[str, Secret]) -> None:

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.assembly.containers import SEALED
-from twite.assembly.importing import Draft, Keep, draft, write
-from twite.assembly.vaulting import keep_secrets, sealing_key
+from twite.assembly.importing import Draft, Keep, draft, no_more_needed, write
+from twite.assembly.vaulting import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.sgtm.export.coverage import Fit
 from twite.sgtm.export.lines import Line
+from twite.sgtm.export.secret_looks import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
@@ -51,6 +54,10 @@ Overwrite = Annotated[
 Allow = Annotated[
     bool, typer.Option("--allow-left-out", help="Exit 0 also where something will not run.")
 ]
+AllowClear = Annotated[
+    bool,
+    typer.Option("--allow-in-clear", help="Exit 0 also where a secret stands in a file in clear."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -67,47 +74,68 @@ def import_container(
     named: Named = None,
     overwrite: Overwrite = False,
     allow: Allow = False,
+    allow_clear: AllowClear = False,
     as_json: Json = False,
 ) -> None:
     """A line for every part says what will run, what will not, and what to use instead.
 
-    Writes container.toml, and the templates beside it. What looks like a secret goes sealed into
-    the store, never into the file. Importing again shows what changed. Exits 1 when something
-    will not run.
+    Writes container.toml, and the templates beside it, for you alone to read. What looks like a
+    secret goes sealed into the store; what has to stand in a file in clear is told, with its place.
+    Importing again shows what changed, and forgets secrets that are named no more. Exits 1 when
+    something will not run, or a secret stands in clear.
     """
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite)
-    if made.found.secrets and keep == "sealed":
-        settings = load(config, credentials=False)
+    sealed = made.found.secrets if keep == "sealed" else ()
+    settings = load(config, credentials=False) if sealed or made.left_behind else None
+    if settings is not None and sealed:
         seal = sealing_key(settings, otherwise="or say --secrets env, and set them yourself")
-        secrets = {one.kept.removeprefix(SEALED): one.secret for one in made.found.secrets}
+        secrets = {one.kept.removeprefix(SEALED): one.secret for one in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets))
     write(made)
+    gone: tuple[str, ...] = ()
+    if settings is not None:
+        gone = no_more_needed(made, settings.container)
+        asyncio.run(forget_secrets(settings, gone))
     if as_json:
-        _print_json(made)
+        _print_json(made, gone)
     else:
-        _print(made)
-    if not made.found.is_whole and not allow:
+        _print(made, gone)
+    if not (made.found.is_whole or allow) or (made.found.in_clear and not allow_clear):
         raise typer.Exit(1)
 
 
-def _print(made: Draft) -> None:
+def _print(made: Draft, gone: Sequence[str]) -> None:
     for line in made.found.lines:
         _print_line(line)
-    for one in made.found.secrets:
-        printing.say(printing.styled("secret", "bold"), f" {one.kind} “{one.name}” {one.path}")
-        printing.say(f"    kept as {one.kept}")
+    _print_secrets(made, gone)
     for change in () if made.is_first else made.changes:
-        printing.say(f"{change.what}: {change.kind} “{change.name}”")
+        printing.say(f"{change.what}: {change.kind} “{masked(change.name)}”")
     if not made.is_first and not made.changes:
         printing.say("Nothing changed since the last import.")
     counted = Counter(line.fit for line in made.found.lines)
     told = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Fit if counted[fit])
-    printing.say(f"{made.path}: {told}.")
+    clear = len(made.found.in_clear)
+    more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
+    printing.say(f"{made.path}: {told}{more}.")
+    printing.say("It and its templates are readable by you alone (mode 0600).")
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
         printing.say(PERSONS)
     if any(one.kept.startswith("env:") for one in made.found.secrets):
         printing.say("Set the variables above where the gateway is started.")
+
+
+def _print_secrets(made: Draft, gone: Sequence[str]) -> None:
+    for one in made.found.secrets:
+        shown = f" {one.kind} “{masked(one.name)}” {masked(one.path)}"
+        printing.say(printing.styled("secret", "bold"), shown)
+        printing.say(f"    kept as {one.kept}")
+    for left in made.found.in_clear:
+        named = f" “{left.name}”" if left.name else ""
+        printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
+        printing.say(f"    looks like a secret, and stands in the file: {left.cure}")
+    for name in gone:
+        printing.say(f"forgotten: {name}, which this container names no more")
 
 
 def _print_line(line: Line) -> None:
@@ -117,17 +145,26 @@ def _print_line(line: Line) -> None:
         printing.say(f"    {note}")
 
 
-def _print_json(made: Draft) -> None:
+def _print_json(made: Draft, gone: Sequence[str]) -> None:
     printing.print_json(
         {
             "container": str(made.path),
             "whole": made.found.is_whole,
             "parts": made.found.lines,
             "secrets": [
-                {"kind": one.kind, "name": one.name, "path": one.path, "kept": one.kept}
+                {
+                    "kind": one.kind,
+                    "name": masked(one.name),
+                    "path": masked(one.path),
+                    "kept": one.kept,
+                }
                 for one in made.found.secrets
             ],
-            "changes": made.changes,
+            "in_clear": made.found.in_clear,
+            "forgotten": gone,
+            "changes": [
+                msgspec.structs.replace(one, name=masked(one.name)) for one in made.changes
+            ],
         }
     )
 

@@ -38,6 +38,11 @@ def literal(text: str) -> str:
     return _NAME.sub("", text)
 
 
+def literals(text: str) -> list[str]:
+    """Return what stands before, between and after the names in a text."""
+    return [one for one in re.split(r"\{\{[^{}]+\}\}", text) if one]
+
+
 def filled(tree: Tree, value_of: Callable[[str], Value]) -> Value:
     """Return the tree with values in place of names.
 

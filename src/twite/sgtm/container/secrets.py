@@ -2,7 +2,8 @@ r"""Secrets of a container: kept elsewhere, and put in before it runs.
 
 A secret is a text in `fields` (of a tag, client or variable template), or in what another variable
 holds: `value`, `default`, `rows`. The part's `secrets` names it by its path, as `rows.0.value`, and
-says where it is kept. A dot in a step is written `\.`.
+says where it is kept. A dot in a step is written `\.`. `{{names}}` in a secret are filled like in
+any other text.
 """
 
 import re
@@ -20,6 +21,7 @@ from twite.sgtm.container.parts import (
     Tag,
     Variable,
 )
+from twite.sgtm.container.references import literals
 from twite.sgtm.tree import Tree, as_mapping
 
 Part = TypeVar("Part", bound=Tag | Variable | Client)
@@ -44,6 +46,17 @@ def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
         variables=_all(container.variables, "variable", secret_at),
         clients=_all(container.clients, "client", secret_at),
     )
+
+
+def hidden(container: Container) -> Iterator[str]:
+    """Yield what must not be shown of an opened container's secrets: all but the names in them."""
+    parts: tuple[Tag | Variable | Client, ...]
+    parts = (*container.tags, *container.variables, *container.clients)
+    for part in parts:
+        held = _held(part) if _is_plain(part) else dict(part.fields)
+        for path in part.secrets:
+            found = _at(held, steps(path))
+            yield from literals(found) if isinstance(found, str) else ()
 
 
 def steps(path: str) -> list[str]:
@@ -78,9 +91,8 @@ def _all(parts: tuple[Part, ...], what: str, secret_at: Callable[[str], str]) ->
 
 
 def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
-    if isinstance(part, Variable) and part.type is not Source.TEMPLATE:
-        rows: list[Tree] = [{"key": one.key, "value": one.value} for one in part.rows]
-        held = {"value": part.value, "default": part.default, "rows": rows}
+    if isinstance(part, Variable) and _is_plain(part):
+        held = _held(part)
         for path in part.secrets:
             if steps(path)[0] not in held:
                 raise _nowhere(place, path)
@@ -93,6 +105,28 @@ def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
         )
     fields = _filled(part.fields, part.secrets, f"{place}.fields", secret_at)
     return msgspec.structs.replace(part, fields=fields)
+
+
+def _is_plain(part: Tag | Variable | Client) -> bool:
+    return isinstance(part, Variable) and part.type is not Source.TEMPLATE
+
+
+def _held(part: Tag | Variable | Client) -> dict[str, Tree]:
+    if not isinstance(part, Variable):
+        return {}
+    rows: list[Tree] = [{"key": one.key, "value": one.value} for one in part.rows]
+    return {"value": part.value, "default": part.default, "rows": rows}
+
+
+def _at(tree: Tree, path: list[str]) -> Tree:
+    for step in path:
+        if isinstance(tree, dict):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return None
+    return tree
 
 
 def _filled(

@@ -195,14 +195,6 @@ TRANSFORMATIONS: Final[Mapping[str, Known]] = MappingProxyType(
         "tf_augment_event": Known(shown="Augment event"),
     }
 )
-# Keys of the export beside the parts: what is not told of any other.
-BESIDE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "folder": "folders only put parts in order for people",
-        "zone": _OF_WEB,
-        "gtagConfig": _OF_WEB,
-    }
-)
 
 
 def known(table: Mapping[str, Known], word: str) -> Known | None:

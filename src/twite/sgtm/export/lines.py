@@ -1,15 +1,19 @@
 """The report of an import: a line for every part; of each kind, what runs comes first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from twite.sgtm.export.coverage import Fit
+from twite.sgtm.export.secret_looks import masked
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one part. `kind` is a word as `tag`, `word` the export's for its type."""
+    """What became of one part. `kind` is a word as `tag`, `word` the export's for its type.
+
+    Lines are printed: what looks like a secret in a name or a note is not in them.
+    """
 
     kind: str
     name: str
@@ -36,13 +40,30 @@ class Report:
             fit = Fit.DIFFERS
         self._lines.append(Line(kind=kind, name=name, word=word, fit=fit, notes=tuple(notes)))
 
+    def left_out(self, kind: str, name: str, word: str, why: str) -> None:
+        """Add a line for a part that is left out."""
+        self.add(kind, name, word, fit=Fit.LEFT_OUT, notes=[why])
+
+    def extend(self, lines: Iterable[Line]) -> None:
+        """Add lines that are ready."""
+        self._lines += lines
+
     def lines(self) -> tuple[Line, ...]:
         """Return them."""
         kinds = list(dict.fromkeys([*_KINDS, *(one.kind for one in self._lines)]))
         fits = list(Fit)
-        return tuple(
-            sorted(self._lines, key=lambda one: (kinds.index(one.kind), fits.index(one.fit)))
-        )
+        ordered = sorted(self._lines, key=lambda one: (kinds.index(one.kind), fits.index(one.fit)))
+        return tuple(_shown(one) for one in ordered)
+
+
+def _shown(line: Line) -> Line:
+    return msgspec.structs.replace(
+        line,
+        kind=masked(line.kind),
+        name=masked(line.name),
+        word=masked(line.word),
+        notes=tuple(masked(one) for one in line.notes),
+    )
 
 
 _KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transformation")

@@ -9,6 +9,7 @@ from typing import Final
 
 from twite.sgtm.container.parts import ContainerUnusable
 from twite.sgtm.container.texts import UNDEFINED, Value
+from twite.sgtm.export.lines import LeftOut
 from twite.sgtm.export.reading import Piece, spelled
 from twite.sgtm.tree import Tree
 
@@ -60,9 +61,11 @@ def _whole(text: str, parameter: Piece) -> Tree:
 
 
 def text_in(held: dict[str, Tree], key: str) -> str:
-    """Return a text among values; what is none is an empty one."""
+    """Return a value as a text; what is none, and has none, is an empty one."""
     found = held.get(key)
-    return found if isinstance(found, str) else ""
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return str(found) if isinstance(found, str | int) else ""
 
 
 def flag_in(held: dict[str, Tree], key: str) -> bool:
@@ -76,6 +79,9 @@ def is_set(flag: Tree) -> bool:
 
 
 def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:
-    """Return the rows of a table among values."""
+    """Return the rows of a table among values. Raises LeftOut for what is none."""
     found = held.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    rows = found if isinstance(found, list) else [] if found in (None, "") else [found]
+    if not all(isinstance(one, dict) for one in rows):
+        raise LeftOut(f"its {key} is no table")
+    return [one for one in rows if isinstance(one, dict)]

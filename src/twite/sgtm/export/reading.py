@@ -22,20 +22,6 @@ KINDS: Final = (
     "client",
     "transformation",
 )
-_ABOUT: Final = frozenset(
-    {
-        "path",
-        "accountId",
-        "containerId",
-        "containerVersionId",
-        "name",
-        "description",
-        "container",
-        "fingerprint",
-        "tagManagerUrl",
-        "deleted",
-    }
-)
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +56,19 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole. `parts` by their key; `beside` are keys that hold something and are no parts."""
+    """The whole. `parts` by their key; `about` is its container.
+
+    `beside` is what else stands beside the parts, by its key, and `outside` beside the version.
+    """
 
     name: str
     public_id: str
     container_id: str
     version: str
     parts: Mapping[str, tuple[Piece, ...]]
-    beside: tuple[str, ...]
+    about: Piece
+    beside: Mapping[str, Tree]
+    outside: Mapping[str, Tree]
 
 
 def read_export(content: bytes) -> Export:
@@ -100,7 +91,8 @@ def read_export(content: bytes) -> Export:
     if whole.get("exportFormatVersion") != _VERSION:
         message = f"only the version {_VERSION} is known. Export the container once more"
         raise ContainerUnusable(place="exportFormatVersion", message=message)
-    return _export(Piece(place="", tree=_mapping(whole["containerVersion"], "containerVersion")))
+    version = Piece(place="", tree=_mapping(whole["containerVersion"], "containerVersion"))
+    return _export(version, whole)
 
 
 def spelled(word: str) -> str:
@@ -108,7 +100,7 @@ def spelled(word: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).upper()
 
 
-def _export(version: Piece) -> Export:
+def _export(version: Piece, whole: Mapping[str, Tree]) -> Export:
     about = Piece(place="container", tree=_mapping(version.tree.get("container", {}), "container"))
     contexts = about.texts("usageContext")
     if contexts and "SERVER" not in [spelled(one) for one in contexts]:
@@ -122,9 +114,11 @@ def _export(version: Piece) -> Export:
         container_id=version.text("containerId"),
         version=version.text("containerVersionId") or "1",
         parts={key: tuple(_pieces(version.tree.get(key), key)) for key in KINDS},
-        beside=tuple(
-            key for key, held in version.tree.items() if held and key not in {*KINDS, *_ABOUT}
-        ),
+        about=about,
+        beside={
+            key: held for key, held in version.tree.items() if key not in {*KINDS, "container"}
+        },
+        outside={key: held for key, held in whole.items() if key != "containerVersion"},
     )
 
 

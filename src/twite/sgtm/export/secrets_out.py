@@ -11,10 +11,11 @@ from twite.domain.secret import Secret
 from twite.sgtm.container.parts import Client, Container, Row, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
 from twite.sgtm.container.secrets import put, steps
-from twite.sgtm.export.secret_signs import looks_secret, secret_paths, speaks_of_secret
-from twite.sgtm.fields import Field, flat
+from twite.sgtm.export.secret_looks import masked, speaks_of_secret
+from twite.sgtm.export.secret_signs import is_secret, secret_paths, suspected
+from twite.sgtm.fields import Field
 from twite.sgtm.template import Template
-from twite.sgtm.tree import Tree, as_mapping
+from twite.sgtm.tree import Tree, as_list, as_mapping, as_text
 
 Part = TypeVar("Part", bound=Tag | Client | Variable)
 
@@ -70,14 +71,17 @@ class _Taking:
             or variable.name in self._feeding
             or (variable.type is Source.CONSTANT and speaks_of_secret(variable.name))
         )
+        # What is compared with a secret is one.
+        told_keys = any(speaks_of_secret(one) for one in names_in(variable.input))
         rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
         held = {"value": variable.value, "default": variable.default, "rows": rows}
-        texts = [("value", variable.value), ("default", variable.default)]
-        texts += [(f"rows.{at}.value", row.value) for at, row in enumerate(variable.rows)]
+        texts = [("value", variable.value, told), ("default", variable.default, told)]
+        for at, row in enumerate(variable.rows):
+            texts += [(f"rows.{at}.key", row.key, told_keys), (f"rows.{at}.value", row.value, told)]
         found = [
             (path, text)
-            for path, text in texts
-            if isinstance(text, str) and text and "{{" not in text and (told or looks_secret(text))
+            for path, text, suspect in texts
+            if isinstance(text, str) and is_secret(text, suspect=suspect)
         ]
         secrets, tree = self._take("variable", variable.name, held, found)
         return msgspec.structs.replace(
@@ -85,7 +89,7 @@ class _Taking:
             secrets=secrets,
             value=tree.get("value"),
             default=tree.get("default"),
-            rows=msgspec.convert(tree["rows"], tuple[Row, ...]),
+            rows=tuple(_row(one) for one in as_list(tree["rows"])),
         )
 
     def _take(
@@ -104,12 +108,12 @@ class _Taking:
 
 def sealed_name(place: str) -> str:
     """Return a name for the vault: readable as far as it goes, and one for each place."""
-    return f"{_PLAIN.sub('-', place)[:_READABLE].strip('-')}-{_digest(place)}"
+    return f"{_PLAIN.sub('-', masked(place))[:_READABLE].strip('-')}-{_digest(place)}"
 
 
 def variable_name(place: str) -> str:
     """Return a name for the environment."""
-    shown = _WORDS.sub("_", place.partition("/")[2])[:_READABLE].strip("_")
+    shown = _WORDS.sub("_", masked(place).partition("/")[2])[:_READABLE].strip("_")
     return f"SGTM_{shown}_{_digest(place)[:4]}".upper()
 
 
@@ -120,13 +124,10 @@ def _feeding(container: Container) -> Iterator[str]:
     parts: list[Tag | Client | Variable] = [*container.tags, *container.clients]
     parts += [one for one in container.variables if one.type is Source.TEMPLATE]
     for part in parts:
-        told = {
-            one.name: f"{one.name} {one.shown} {one.hint}"
-            for one in _all(_forms(container.templates, part.template))
-        }
-        for name, tree in part.fields.items():
-            if isinstance(tree, str) and speaks_of_secret(told.get(name, name)):
-                todo += names_in(tree)
+        forms = _forms(container.templates, part.template)
+        for _, text, suspect in suspected(part.fields, forms, frozenset()):
+            if suspect:
+                todo += names_in(text)
     seen: set[str] = set()
     while todo:
         name = todo.pop()
@@ -142,8 +143,9 @@ def _forms(templates: Mapping[str, Template], name: str) -> tuple[Field, ...]:
     return () if template is None else template.fields
 
 
-def _all(forms: tuple[Field, ...]) -> Iterator[Field]:
-    yield from flat(forms)
+def _row(tree: Tree) -> Row:
+    held = as_mapping(tree)
+    return Row(key=as_text(held.get("key")), value=held.get("value"))
 
 
 def _cleared(tree: Tree, path: list[str]) -> Tree:

@@ -1,10 +1,10 @@
-"""Conditions, triggers, variables, clients and transformations of the export → ours.
+"""Conditions, triggers, variables and clients of the export → ours.
 
 Each function returns the part and notes on what differs, or raises LeftOut.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -17,7 +17,6 @@ from twite.sgtm.container.parts import (
     Reads,
     Row,
     Source,
-    Transformation,
     Trigger,
     Variable,
 )
@@ -26,7 +25,6 @@ from twite.sgtm.export.coverage import (
     BUILT_INS,
     CLIENTS,
     OPERATORS,
-    TRANSFORMATIONS,
     TRIGGERS,
     VARIABLES,
     Fit,
@@ -36,6 +34,7 @@ from twite.sgtm.export.coverage import (
 from twite.sgtm.export.lines import LeftOut
 from twite.sgtm.export.parameters import flag_in, rows_in, text_in, value, values
 from twite.sgtm.export.reading import Piece, spelled
+from twite.sgtm.export.unread import holds, strangers, unread
 from twite.sgtm.tree import Tree
 
 
@@ -50,9 +49,13 @@ def known_or_left_out(table: Mapping[str, Known], word: str) -> Known:
 
 
 def condition(piece: Piece) -> Condition:
-    """Read one. Raises LeftOut for an operator that is none here."""
+    """Read one. Raises LeftOut for an operator that is none here, and for what is not known."""
     held = values(piece.pieces("parameter"))
-    return _condition(
+    unread("condition", piece, narrows=True)
+    others = sorted(key for key in set(held) - _OF_CONDITIONS if holds(held[key]))
+    if others:
+        raise LeftOut(f"a condition has a parameter {others[0]!r}, which is not known to Twite")
+    return compared(
         spelled(piece.word),
         text_in(held, "arg0"),
         text_in(held, "arg1"),
@@ -71,9 +74,8 @@ def trigger(piece: Piece, name: str) -> tuple[Trigger, list[str]]:
         when = [page, *when]
     if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
         raise LeftOut("it does not say for which events, and would fire for all")
-    if piece.pieces("autoEventFilter"):
-        raise LeftOut("it has an autoEventFilter, which belongs to web containers")
-    return Trigger(name=name, when=tuple(when)), [found.note] if found.note else []
+    notes = unread("trigger", piece, narrows=True)
+    return Trigger(name=name, when=tuple(when)), _with(found.note, notes)
 
 
 def variable(piece: Piece, name: str, template: str) -> tuple[Variable, list[str]]:
@@ -84,10 +86,14 @@ def variable(piece: Piece, name: str, template: str) -> tuple[Variable, list[str
     form = _format(piece)
     if form is not None:
         made = msgspec.structs.replace(made, format=form)
-    for key in ("enablingTriggerId", "disablingTriggerId"):
-        if piece.texts(key):
-            raise LeftOut(f"it is switched by triggers ({key}), which servers do not do")
-    return made, [found.note] if found.note else []
+    notes = unread("variable", piece)
+    if not template:
+        notes += _strange(held, _OF_VARIABLES.get(made.type, frozenset()))
+        notes += [
+            f"in its table the column {key!r} is not known to Twite, and is not kept"
+            for key in sorted({key for row in rows_in(held, "map") for key in row} - _OF_ROWS)
+        ]
+    return made, _with(found.note, notes)
 
 
 def built_in(piece: Piece, name: str) -> tuple[Variable, list[str]]:
@@ -95,7 +101,7 @@ def built_in(piece: Piece, name: str) -> tuple[Variable, list[str]]:
     word = spelled(piece.word)
     found = known_or_left_out(BUILT_INS, word)
     made = Variable(name=name, type=found.source or Source.CONSTANT)
-    return made, [found.note] if found.note else []
+    return made, _with(found.note, unread("builtInVariable", piece))
 
 
 def client(piece: Piece, name: str, template: str) -> tuple[Client, list[str]]:
@@ -103,80 +109,47 @@ def client(piece: Piece, name: str, template: str) -> tuple[Client, list[str]]:
     found = known_or_left_out(CLIENTS, piece.word)
     held = values(piece.pieces("parameter"))
     reads = Reads.MEASUREMENT_PROTOCOL if piece.word == "mpaw_client" else Reads.GA4
-    made = Client(name=name, reads=reads, priority=priority(piece))
+    rank, notes = priority(piece)
+    notes += unread("client", piece, narrows=True)
+    made = Client(name=name, reads=reads, priority=rank)
     if template:
         made = msgspec.structs.replace(made, template=template, fields=held, defaults=False)
-    return made, [found.note] if found.note else []
+    elif held:
+        notes.append(f"its settings are for Google's client, and are not kept: {', '.join(held)}")
+    return made, _with(found.note, notes)
 
 
-def transformation(
-    piece: Piece, name: str, *, tags: Mapping[str, str], templates: Mapping[str, str]
-) -> tuple[Transformation, list[str]]:
-    """Read one; `tags` and `templates` are ours by the export's name or type."""
-    known_or_left_out(TRANSFORMATIONS, piece.word)
-    held = values(piece.pieces("parameter"))
-    named = [text_in(row, "tagReference") for row in rows_in(held, "affectedTags")]
-    types = rows_in(held, "affectedTagTypes")
-    if any(rows_in(row, "tagTypeExceptions") for row in types):
-        raise LeftOut("it has exceptions of a kind of tag (tagTypeExceptions): name the tags")
-    words = [text_in(row, "tagType") for row in types]
-    others = flag_in(held, "allTagsExcept")
-    # Whom it names and who is not here needs nothing of it.
-    for_tags = tuple(tags[one] for one in named if one in tags)
-    for_templates = tuple(templates[one] for one in words if one in templates)
-    if (named or words) and not (for_tags or for_templates) and not others:
-        raise LeftOut("the tags that it is for are not here")
-    change = Transformation(
-        name=name,
-        when=_matching(held),
-        exclude=_names(held, "excludedParamsTable", "excludedParams"),
-        allow=_names(held, "allowedParamsTable", "allowedParams"),
-        set={
-            text_in(row, "paramName"): row.get("paramValue", "")
-            for row in rows_in(held, "augmentEventTable")
-            if text_in(row, "paramName")
-        },
-        tags=for_tags,
-        templates=for_templates,
-        others=others,
-    )
-    if not (change.exclude or change.allow or change.set):
-        raise LeftOut("its table is empty")
-    return change, []
-
-
-def concerned(
-    piece: Piece, *, tags: Mapping[str, str], templates: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the tags that a transformation may be for; `tags` maps names to their templates."""
-    held = values(piece.pieces("parameter"))
-    named = {text_in(row, "tagReference") for row in rows_in(held, "affectedTags")}
-    words = [text_in(row, "tagType") for row in rows_in(held, "affectedTagTypes")]
-    used = {templates.get(word, "") for word in words}
-    if not named and not words:
-        return tuple(tags)
-    others = flag_in(held, "allTagsExcept")
-    return tuple(
-        name for name, used_by in tags.items() if (name in named or used_by in used) is not others
-    )
-
-
-def priority(piece: Piece) -> int:
-    """Return a priority: a parameter, or a plain number."""
+def priority(piece: Piece) -> tuple[int, list[str]]:
+    """Return a priority, a parameter or a plain number, and a note where it is neither."""
     held = piece.tree.get("priority")
     told = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
     if isinstance(told, str) and _WHOLE.fullmatch(told.strip()):
-        return int(told)
-    return told if isinstance(told, int) and not isinstance(told, bool) else 0
+        return int(told), []
+    if isinstance(told, int) and not isinstance(told, bool) and abs(told) < _HIGHEST:
+        return told, []
+    return 0, ["its priority is no whole number, and counts as 0"] if holds(held) else []
+
+
+def _with(note: str, notes: list[str]) -> list[str]:
+    return [note, *notes] if note else notes
+
+
+def _strange(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[str]:
+    return [
+        f"its parameter {key!r} is not known to Twite, and is not kept"
+        for key, one in held.items()
+        if key not in known_here and holds(one)
+    ]
 
 
 def _inner(piece: Piece, key: str, tree: dict[str, Tree]) -> Piece:
     return Piece(place=f"{piece.place}.{key}", tree=tree)
 
 
-def _condition(
+def compared(
     word: str, left: str, right: str, *, negate: bool = False, ignore_case: bool = False
 ) -> Condition:
+    """Return a condition of the export's operator. Raises LeftOut for one that is none here."""
     operator = OPERATORS.get(word)
     if operator is None:
         raise LeftOut(f"a condition compares by {word}, which servers do not do")
@@ -247,8 +220,11 @@ def _table(source: Source, name: str, held: dict[str, Tree], default: Tree) -> V
 
 def _format(piece: Piece) -> Format | None:
     tree = piece.tree.get("formatValue")
-    if not isinstance(tree, dict) or not tree:
+    if not holds(tree):
         return None
+    strange = strangers("formatValue", tree) if isinstance(tree, dict) else ["no object"]
+    if not isinstance(tree, dict) or strange:
+        raise LeftOut(f"it formats its value in a way that is not known ({', '.join(strange)})")
     instead = {}
     for key, word in _INSTEAD.items():
         held = tree.get(key)
@@ -256,41 +232,28 @@ def _format(piece: Piece) -> Format | None:
             # Without a value: undefined is put, which is no value here.
             put = value(_inner(piece, f"formatValue.{key}", held))
             instead[word] = put if isinstance(put, str | int | float | bool) else ""
-    case = _CASES.get(spelled(str(tree.get("caseConversionType", ""))), "")
-    strange = set(tree) - {*_INSTEAD, "caseConversionType"}
-    if strange:
-        raise LeftOut(f"it formats its value in a way that is not known ({', '.join(strange)})")
-    return Format(case=case, instead=instead) if case or instead else None
-
-
-def _matching(held: dict[str, Tree]) -> tuple[Condition, ...]:
-    if not flag_in(held, "matchingConditionsEnabled"):
-        return ()
-    if text_in(held, "booleanExpressionString"):
-        raise LeftOut("its conditions are joined by an expression (booleanExpressionString)")
-    found = []
-    for row in rows_in(held, "matchingConditionsTable"):
-        word = spelled(text_in(row, "expressionType"))
-        negate = word.startswith(("NOT_", "DOES_NOT_"))
-        word = word.removeprefix("DOES_").removeprefix("NOT_")
-        left = text_in(row, "variableReference") or f"{{{{{text_in(row, 'variableName')}}}}}"
-        right = text_in(row, "expressionValue")
-        found.append(_condition(_SHORT.get(word, word), left, right, negate=negate))
-    return tuple(found)
-
-
-def _names(held: dict[str, Tree], table: str, column: str) -> tuple[str, ...]:
-    names: Sequence[str] = [text_in(row, column) for row in rows_in(held, table)]
-    return tuple(one for one in names if one)
+    word = spelled(str(tree.get("caseConversionType") or "NONE"))
+    if word not in _CASES:
+        raise LeftOut(f"it formats its value in a way that is not known ({word})")
+    return Format(case=_CASES[word], instead=instead) if _CASES[word] or instead else None
 
 
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_FILTERS = ("customEventFilter", "filter")
-_CASES = {"LOWERCASE": "lower", "UPPERCASE": "upper"}
-_SHORT = {"EQUAL": "EQUALS", "CONTAIN": "CONTAINS", "START_WITH": "STARTS_WITH"} | {
-    "END_WITH": "ENDS_WITH",
-    "MATCHES_REGEX": "MATCH_REGEX",
+_HIGHEST = 10**15
+_OF_CONDITIONS = frozenset({"arg0", "arg1", "negate", "ignore_case"})
+_DEFAULT = frozenset({"setDefaultValue", "defaultValue"})
+_OF_VARIABLES: Mapping[Source, frozenset[str]] = {
+    Source.CONSTANT: frozenset({"value"}),
+    Source.EVENT_DATA: _DEFAULT | {"keyPath"},
+    Source.REQUEST_HEADER: _DEFAULT | {"headerName"},
+    Source.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
+    Source.LOOKUP: _DEFAULT | {"input", "map"},
+    Source.REGEX_LOOKUP: _DEFAULT
+    | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
 }
+_OF_ROWS = frozenset({"key", "value"})
+_FILTERS = ("customEventFilter", "filter")
+_CASES = {"NONE": "", "LOWERCASE": "lower", "UPPERCASE": "upper"}
 _INSTEAD = {
     "convertNullToValue": "null",
     "convertUndefinedToValue": "undefined",

@@ -1,16 +1,17 @@
 """A tag of the export → ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from twite.sgtm.container.parts import ALL_EVENTS, Beside, Firing, Tag, Trigger
 from twite.sgtm.container.references import names_in
-from twite.sgtm.export.coverage import ALL_EVENTS_ID, TAGS
-from twite.sgtm.export.lines import LeftOut
+from twite.sgtm.export.coverage import ALL_EVENTS_ID, TAGS, Fit
+from twite.sgtm.export.lines import LeftOut, Report
 from twite.sgtm.export.parameters import is_set, value, values
 from twite.sgtm.export.reading import Piece, spelled
 from twite.sgtm.export.simple_parts import known_or_left_out, priority
+from twite.sgtm.export.unread import held_back, holds, unread
 from twite.sgtm.template import Kind
 
 
@@ -23,22 +24,28 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
     template_of: Callable[[str, Kind], str]
 
 
-def read_tag(piece: Piece, name: str, here: Here) -> tuple[Tag, list[str]]:
-    """Return the tag, and notes on what differs. Raises LeftOut."""
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag as it was read. `notes` say what differs, `held` why it is not to fire yet."""
+
+    tag: Tag
+    word: str
+    notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def read_tag(piece: Piece, name: str, here: Here) -> Read:
+    """Return the tag, and what differs. Raises LeftOut."""
     known_or_left_out(TAGS, piece.word)
     template = here.template_of(piece.word, Kind.TAG)
     fields = values(piece.pieces("parameter"))
     for needed in names_in(dict(fields)):
         if needed not in here.variables:
             raise LeftOut(f"it needs the variable {needed!r}, which is not here")
-    notes: list[str] = []
-    triggers = _triggers(piece, "firingTriggerId", here, notes)
+    notes = unread("tag", piece)
+    triggers = _triggers(piece, here, notes)
     firing, differs = _firing(piece)
-    notes += differs
-    paused = is_set(piece.tree.get("paused"))
-    if any(piece.tree.get(key) for key in ("scheduleStartMs", "scheduleEndMs")):
-        paused = True
-        notes.append("it was to fire in a span of time, which is not kept: decide, and unpause it")
+    rank, no_rank = priority(piece)
+    paused = holds(piece.tree.get("paused"))
     tag = Tag(
         name=name,
         template=template,
@@ -47,18 +54,93 @@ def read_tag(piece: Piece, name: str, here: Here) -> tuple[Tag, list[str]]:
         fields=fields,
         defaults=False,
         firing=firing,
-        priority=priority(piece),
+        priority=rank,
         paused=paused,
         setup=_beside(piece, "setupTag", "stopOnSetupFailure"),
         teardown=_beside(piece, "teardownTag", "stopTeardownOnFailure"),
         consent=_consent(piece),
     )
-    return tag, notes
+    notes += [*differs, *no_rank]
+    return Read(tag=tag, word=piece.word, notes=tuple(notes), held=tuple(held_back(piece)))
 
 
-def _triggers(piece: Piece, key: str, here: Here, notes: list[str]) -> tuple[str, ...]:
+def read_tags(pieces: Sequence[tuple[str, Piece]], here: Here, report: Report) -> dict[str, Read]:
+    """Return those that can be here, by their names; tell of the others."""
+    read: dict[str, Read] = {}
+    for name, piece in pieces:
+        try:
+            read[name] = _renamed(read_tag(piece, name, here), piece.text("name"))
+        except LeftOut as why:
+            report.left_out("tag", name, piece.word, str(why))
+    while True:
+        lacking = [name for name, one in read.items() if _not_here(one.tag, read)]
+        for name in lacking:
+            one = read[name]
+            gone = _not_here(one.tag, read)
+            if any(beside.needed for beside in gone):
+                del read[name]
+                needed = f"it needs the tag {gone[0].tag!r}, which is left out"
+                report.left_out("tag", name, one.word, needed)
+            else:
+                notes = [f"the tag {beside.tag!r} beside it is left out" for beside in gone]
+                read[name] = _without_beside(one, gone, notes)
+        if not lacking:
+            return read
+
+
+def told_of(read: Mapping[str, Read], missed: Mapping[str, str], report: Report) -> tuple[Tag, ...]:
+    """Tell of the tags; return them, paused where they would see or send more than they should.
+
+    `missed` are the names of those for whom a transformation is left out, and its name.
+    """
+    beside = {
+        one.tag
+        for each in read.values()
+        for one in (each.tag.setup, each.tag.teardown)
+        if one is not None
+    }
+    tags = []
+    for name, one in read.items():
+        held = list(one.held)
+        if name in missed:
+            held.append(
+                f"the transformation {missed[name]!r}, which is left out, may be for it: "
+                "decide, and unpause it"
+            )
+        tags.append(msgspec.structs.replace(one.tag, paused=one.tag.paused or bool(held)))
+        notes = [*one.notes, *held]
+        fit = Fit.PAUSED if held else Fit.RESTS if one.tag.paused else Fit.RUNS
+        if fit is Fit.RUNS and not one.tag.triggers and name not in beside:
+            fit = Fit.RESTS
+            notes.append("it has no trigger: it never fires, there or here")
+        report.add("tag", name, one.word, fit=fit, notes=notes)
+    return tuple(tags)
+
+
+def _renamed(one: Read, name: str) -> Read:
+    if one.tag.name == name or not name:
+        return one
+    why = f"another tag is called {name!r} as well, and others may mean this one"
+    return msgspec.structs.replace(one, held=(*one.held, f"{why}: decide, and unpause it"))
+
+
+def _not_here(tag: Tag, read: Mapping[str, Read]) -> list[Beside]:
+    return [one for one in (tag.setup, tag.teardown) if one is not None and one.tag not in read]
+
+
+def _without_beside(one: Read, gone: Sequence[Beside], notes: Sequence[str]) -> Read:
+    setup, teardown = one.tag.setup, one.tag.teardown
+    tag = msgspec.structs.replace(
+        one.tag,
+        setup=None if setup in gone else setup,
+        teardown=None if teardown in gone else teardown,
+    )
+    return msgspec.structs.replace(one, tag=tag, notes=(*one.notes, *notes))
+
+
+def _triggers(piece: Piece, here: Here, notes: list[str]) -> tuple[str, ...]:
     names, missing = [], []
-    for id_ in piece.texts(key):
+    for id_ in piece.texts("firingTriggerId"):
         if id_ == ALL_EVENTS_ID:
             names.append(ALL_EVENTS)
         elif id_ in here.triggers:
@@ -109,6 +191,8 @@ def _beside(piece: Piece, key: str, needed: str) -> Beside | None:
 def _consent(piece: Piece) -> tuple[str, ...]:
     settings = piece.tree.get("consentSettings")
     if not isinstance(settings, dict):
+        if holds(settings):
+            raise LeftOut("its consentSettings are no object")
         return ()
     status = spelled(str(settings.get("consentStatus", "")))
     if status in {"", "NOT_SET", "NOT_NEEDED"}:
@@ -120,6 +204,6 @@ def _consent(piece: Piece) -> tuple[str, ...]:
     wanted = value(Piece(place=place, tree=held)) if isinstance(held, dict) else []
     listed = wanted if isinstance(wanted, list) else []
     names = [one for one in listed if isinstance(one, str) and one]
-    if not names:
+    if not names or len(names) < len(listed):
         raise LeftOut("it needs consent, and does not say to what")
     return tuple(names)

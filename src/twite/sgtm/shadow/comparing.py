@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from twite.sgtm.effects import Request
-from twite.sgtm.export.secret_signs import looks_secret
+from twite.sgtm.export.secret_looks import looks_secret
 from twite.sgtm.shadow.captured import Sent
 from twite.sgtm.tree import Tree
 

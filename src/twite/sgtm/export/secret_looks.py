@@ -1,0 +1,144 @@
+"""What a secret looks like, wherever it stands: of a known shape, or in no language.
+
+Texts are judged without the `{{names}}` in them. Too much is found rather than too little; what is
+known to be no secret (ids of pixels and streams, UUIDs, pictures, long names of events) is not.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from twite.sgtm.container.references import literals
+
+
+def looks_secret(text: str) -> bool:
+    """Say whether something in a text looks like a secret."""
+    return next(secrets_in(text), None) is not None
+
+
+def secrets_in(text: str) -> Iterator[str]:
+    """Yield what of a text looks like a secret."""
+    for piece in literals(text):
+        rest = _HARMLESS.sub(" ", piece)
+        for found in _SHAPES.finditer(rest):
+            yield found[0]
+        rest = _SHAPES.sub(" ", rest)
+        for found in _IN_QUERY.finditer(rest):
+            if speaks_of_secret(found[1]):
+                yield found[2]
+        for found in _CODE.finditer(_URL.sub(_steps, rest)):
+            if _is_random(found[0]):
+                yield found[0]
+
+
+def masked(text: str) -> str:
+    """Return the text without what looks like a secret in it."""
+    for one in sorted(set(secrets_in(text)), key=len, reverse=True):
+        text = text.replace(one, "…")
+    return text
+
+
+def speaks_of_secret(name: str) -> bool:
+    """Say whether a name or label promises a secret, as `apiAccessToken` and `API key`."""
+    words = [one.lower() for one in _WORDS.findall(name)]
+    pairs = {"".join(pair) for pair in pairwise(words)}
+    return bool(_ALONE & set(words) or _PAIRS & (pairs | set(words)))
+
+
+def _steps(url: re.Match[str]) -> str:
+    """Return what of an address may hold a secret: the steps of its path, the values asked with."""
+    return " " + re.sub(r"[/?&=#;]", " ", url[1])
+
+
+def _is_random(code: str) -> bool:
+    if "/" in code and code == code.lower():
+        return any(_is_random(one) for one in code.split("/") if one)
+    return any(_in_no_language(one) for one in (code, *re.split(r"[^A-Za-z0-9]+", code)))
+
+
+def _in_no_language(code: str) -> bool:
+    """Say whether letters and figures stand as chance has it, and not as people name things."""
+    signs = _SEPARATORS.sub("", code)
+    length = len(signs)
+    if length < _SHORTEST or _entropy(signs) < _LEAST_ENTROPY:
+        return False
+    figures = sum(one.isdigit() for one in signs)
+    if figures > length * _MOST_FIGURES:
+        return False
+    kinds = ["0" if one.isdigit() else "A" if one.isupper() else "a" for one in signs]
+    changes = sum(one != other for one, other in pairwise(kinds)) / (length - 1)
+    if len({*kinds} - {"0"}) == 1:
+        runs = len(re.findall(r"\d+", signs))
+        return runs >= _RUNS_OF_FIGURES or changes >= _MANY_CHANGES
+    if not figures and (length < _LONG or not code.isalnum()):
+        return False
+    words = [one for one in _LIKE_WORDS.findall(code) if _VOWEL.search(one)]
+    in_words = sum(len(one) for one in words) / length
+    many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.1
+    return in_words < _MOST_IN_WORDS or changes >= many
+
+
+def _entropy(text: str) -> float:
+    counts = Counter(text).values()
+    return -sum(one / len(text) * math.log2(one / len(text)) for one in counts)
+
+
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_ALONE: Final = frozenset(
+    {"token", "tokens", "secret", "password", "passwd", "pwd", "bearer", "credential"}
+    | {"credentials", "authorization", "passphrase", "apikey"}
+)
+_PAIRS: Final = frozenset(
+    {"apikey", "accesskey", "privatekey", "authkey", "secretkey", "sharedkey", "signingkey"}
+    | {"consumerkey", "licensekey", "writekey", "serverkey", "clientkey", "hmackey"}
+)
+_CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
+_SEPARATORS: Final = re.compile(r"[^A-Za-z0-9]+")
+_URL: Final = re.compile(r"https?://[^\s/?#\"'<>\\]*([^\s\"'<>\\]*)", re.IGNORECASE)
+_IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
+# Of signs that chance drew few stand in what could be words; names are made of them, and their
+# figures stand together. The bounds were tried on both: the tests draw the one and list the other.
+_LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
+_SHORTEST: Final = 20
+_LONG: Final = 40
+_LEAST_ENTROPY: Final = 3.3
+_MOST_FIGURES: Final = 0.75
+_MOST_IN_WORDS: Final = 0.55
+_RUNS_OF_FIGURES: Final = 3
+_MANY_CHANGES: Final = 0.48
+_HARMLESS: Final = re.compile(
+    r"""
+    data:[\w.+/-]+;base64,[A-Za-z0-9+/=]*  # a picture
+    | (?<![0-9A-Za-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])  # a UUID
+    | \bAW-\d+(?:/[\w-]+)?  # Google Ads: a conversion and its label
+    | \bprojects/[\w-]+/[\w./-]+  # the name of a thing in Google's cloud
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SHAPES: Final = re.compile(
+    r"""
+    -----BEGIN[A-Z ]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[A-Z ]*-----|[\s\S]*)
+    | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}  # a JSON web token
+    | \bEAA[A-Za-z0-9]{16,}  # Meta
+    | (?<!\d)\d{12,20}\|[A-Za-z0-9_-]{20,}  # Meta, of an app
+    | \b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{8,} | \bwhsec_[A-Za-z0-9]{16,}  # Stripe
+    | \bxox[a-z]-[A-Za-z0-9-]{10,} | \bgh[a-z]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,}
+    | \bglpat-[\w-]{16,} | \bshp[a-z]{2}_[0-9a-fA-F]{20,} | \bSG\.[\w-]{16,}\.[\w-]{16,}
+    | \bAIza[\w-]{30,} | \bya29\.[\w-]{16,} | \bGOCSPX-[\w-]{16,}  # Google
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b  # Amazon
+    | \bhooks\.slack\.com/(?:services|workflows|triggers)/[^\s"'<>\\]+
+    | \bdiscord(?:app)?\.com/api/webhooks/[^\s"'<>\\]+
+    | \bhooks\.zapier\.com/hooks/[^\s"'<>\\]+ | \bwebhook\.office\.com/[^\s"'<>\\]+
+    | \bapi\.telegram\.org/bot\d+:[\w-]+
+    | ://[^/?\#\s"'@:]*:[^/?\#\s"'@]+@  # a login in an address
+    | (?i:\b(?:Bearer|Token)[ ]+)(?=\S*\d|\S{24})[\w.~+/=|-]{8,}
+    | (?i:\bBasic[ ]+)(?=\S*(?:\d|[a-z][A-Z]))[\w+/=-]{8,}
+    | (?<![0-9A-Za-z])(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{32,}(?![0-9A-Za-z])
+    | (?<![0-9A-Za-z])(?=\d*[A-F])(?=[A-F]*\d)[0-9A-F]{32,}(?![0-9A-Za-z])
+    """,
+    re.VERBOSE,
+)
