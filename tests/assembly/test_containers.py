@@ -92,3 +92,16 @@ def test_a_template_that_cannot_be_read_names_its_own_file(tmp_path):
 def test_a_container_that_is_not_there_says_what_writes_one(tmp_path):
     with pytest.raises(SettingsError, match="twite import"):
         load_container(tmp_path / "container.toml")
+
+
+def test_names_in_a_secret_are_looked_at_when_it_is_put_in_and_it_is_not_shown(tmp_path):
+    file = put(tmp_path)
+
+    with pytest.raises(
+        SettingsError, match=r"tag\[0\].fields: a secret .* no variable's"
+    ) as refused:
+        with_secrets(
+            load_container(file), path=file, environ={"TOKEN": "s3cret {{Nobody}}"}, sealed={}
+        )
+
+    assert "Nobody" not in str(refused.value)

@@ -176,3 +176,75 @@ def test_names_of_an_export_do_not_reach_the_terminal_raw(command, tmp_path):
 
     assert not {"\x1b", "\u202e"} & set(said)
     assert load_container(out / "container.toml").tags[0].name == "\x1b[31m\u202eX\n[[tag]]"
+
+
+HIDDEN = "px_9Kd3Vb7Xq2Lm5Tz8Rw4Nc6Jh"
+
+
+def in_a_condition(version):
+    right = version["trigger"][0]["customEventFilter"][0]["parameter"][1]
+    right["value"] = HIDDEN
+
+
+def test_a_secret_that_stands_in_clear_is_told_and_the_exit_code_says_so(command, tmp_path):
+    export = changed(tmp_path, in_a_condition)
+    arguments = ("import", export, "--out", str(tmp_path), "--secrets", "env", "--allow-left-out")
+
+    code, said, _ = command(*arguments)
+    allowed, _, _ = command(*arguments, "--allow-in-clear")
+
+    assert (code, allowed) == (1, 0)
+    assert "in clear trigger “Purchase” when.0.right\n    looks like a secret" in said
+    assert "1 secret stands in clear" in said
+    assert HIDDEN not in said
+
+
+def test_programs_are_told_what_stands_in_clear_and_what_is_forgotten(command, tmp_path):
+    export = changed(tmp_path, in_a_condition)
+
+    _, said, _ = command("import", export, "--out", str(tmp_path), "--secrets", "env", "--json")
+
+    (one,) = json.loads(said)["in_clear"]
+    assert (one["kind"], one["name"], one["path"]) == ("trigger", "Purchase", "when.0.right")
+    assert json.loads(said)["forgotten"] == []
+
+
+def without_the_warehouse(version):
+    version["tag"] = [one for one in version["tag"] if one["name"] != "To the warehouse"]
+
+
+def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, tmp_path):
+    out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
+    command("import", str(SHOP), *out)
+
+    _, said, _ = command("import", changed(tmp_path, without_the_warehouse), *out)
+
+    assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(SECRETS[:2])
+    assert "forgotten: container/tag/To-the-warehouse/headers-0-value-" in said
+
+
+def test_secrets_that_move_into_the_environment_are_forgotten(command, keyed, tmp_path):
+    out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
+    command("import", str(SHOP), *out)
+
+    command("import", str(SHOP), *out, "--secrets", "env")
+
+    assert asyncio.run(kept_in(keyed)) == {}
+
+
+def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp_path):
+    running, tried = tmp_path / "running", tmp_path / "tried"
+    keyed.write_text(keyed.read_text() + f'[container]\nfile = "{running}/container.toml"\n')
+    for folder in (running, tried):
+        command("import", str(SHOP), "--out", str(folder), "--config", str(keyed))
+
+    export = changed(tmp_path, without_the_warehouse)
+    command("import", export, "--out", str(tried), "--config", str(keyed))
+
+    assert len(asyncio.run(kept_in(keyed))) == len(SECRETS)
+
+
+def test_who_may_read_what_is_written_is_said(command, tmp_path):
+    _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
+
+    assert "readable by you alone (mode 0600)" in said

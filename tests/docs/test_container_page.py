@@ -7,6 +7,8 @@ import pytest
 
 from twite.sgtm.container import parts, reading
 from twite.sgtm.export import coverage
+from twite.sgtm.export.documented import RESOURCES
+from twite.sgtm.export.reading import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/container.md").read_text()
 TABLES = {
@@ -72,3 +74,27 @@ def test_every_source_of_a_variable_is_told():
     sources = PAGE.split("## Sources of variables")[1].split("\n## ")[0]
 
     assert re.findall(r"`(\w+)`", sources) == [str(one) for one in parts.Source]
+
+
+def test_every_key_of_an_export_has_its_line_and_no_other_has():
+    keys = PAGE.split("### Keys\n")[1]
+    tables = re.findall(r"^#### `(\w+)`\n(.*?)(?=^####|\Z)", keys, re.MULTILINE | re.DOTALL)
+
+    found = {
+        name: re.findall(r"^\| `(\w+)` \| (.+?) \| ?(.*?) ?\|$", table, re.MULTILINE)
+        for name, table in tables
+    }
+
+    assert found == {
+        name: [(key, str(one.fate), one.how) for key, one in resource.items()]
+        for name, resource in RESOURCES.items()
+    }
+
+
+def test_the_parts_of_the_tables_are_those_that_an_import_reads():
+    parts_of_a_version = {
+        key for key, one in RESOURCES["containerVersion"].items() if one.how == "what is below"
+    }
+
+    assert parts_of_a_version == {*KINDS, "container"}
+    assert parts_of_a_version < set(RESOURCES)

@@ -26,6 +26,7 @@ from twite.sgtm.container.writing import written
 from twite.sgtm.export.importing import Imported, imported
 from twite.sgtm.export.lines import Line
 from twite.sgtm.export.reading import LARGEST, read_export
+from twite.sgtm.export.secret_looks import masked
 from twite.sgtm.export.secrets_out import sealed_name, variable_name
 
 Keep = Literal["sealed", "env"]
@@ -117,7 +118,8 @@ def _imported(source: Path, keep: Keep, named: frozenset[str]) -> Imported:
         raise SettingsError(place=str(source), message=message) from None
     except ContainerUnusable as error:
         place = f"{source}: {error.place}" if error.place else str(source)
-        raise SettingsError(place=place, message=error.message) from None
+        # What stands in the export may be a secret, wherever it stands.
+        raise SettingsError(place=masked(place), message=masked(error.message)) from None
 
 
 def _files(found: Imported) -> dict[str, str]:

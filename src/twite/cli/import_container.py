@@ -127,8 +127,7 @@ def _print(made: Draft, gone: Sequence[str]) -> None:
 
 def _print_secrets(made: Draft, gone: Sequence[str]) -> None:
     for one in made.found.secrets:
-        shown = f" {one.kind} “{masked(one.name)}” {masked(one.path)}"
-        printing.say(printing.styled("secret", "bold"), shown)
+        printing.say(printing.styled("secret", "bold"), f" {one.kind} “{one.name}” {one.path}")
         printing.say(f"    kept as {one.kept}")
     for left in made.found.in_clear:
         named = f" “{left.name}”" if left.name else ""
@@ -154,8 +153,8 @@ def _print_json(made: Draft, gone: Sequence[str]) -> None:
             "secrets": [
                 {
                     "kind": one.kind,
-                    "name": masked(one.name),
-                    "path": masked(one.path),
+                    "name": one.name,
+                    "path": one.path,
                     "kept": one.kept,
                 }
                 for one in made.found.secrets

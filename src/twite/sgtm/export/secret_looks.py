@@ -77,7 +77,7 @@ def _in_no_language(code: str) -> bool:
         return False
     words = [one for one in _LIKE_WORDS.findall(code) if _VOWEL.search(one)]
     in_words = sum(len(one) for one in words) / length
-    many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.1
+    many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.05
     return in_words < _MOST_IN_WORDS or changes >= many
 
 

@@ -21,7 +21,10 @@ Part = TypeVar("Part", bound=Tag | Client | Variable)
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that was taken out: of which part, where it stood, and where it is kept now."""
+    """A secret that was taken out: of which part, where it stood, and where it is kept now.
+
+    It is printed: where a name or path holds a secret itself, that is not in it.
+    """
 
     kind: str
     name: str
@@ -100,9 +103,8 @@ class _Taking:
             kept = self._place_of(f"{kind}/{name}/{path}")
             secrets[path] = kept
             tree = dict(as_mapping(_cleared(tree, steps(path))))
-            self.taken.append(
-                Taken(kind=kind, name=name, path=path, kept=kept, secret=Secret(text))
-            )
+            shown = {"name": masked(name), "path": masked(path)}
+            self.taken.append(Taken(kind=kind, kept=kept, secret=Secret(text), **shown))
         return secrets, tree
 
 

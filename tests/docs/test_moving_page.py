@@ -1,0 +1,74 @@
+"""The page on moving a container here: its commands, run as printed, print what it shows."""
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/how-to/move-a-server-container-here.md").read_text()
+SETTINGS = """\
+[x]
+api_url = "http://127.0.0.1:1"
+[[pixel]]
+id = "o8z6j"
+auth = { pixel_token = "env:X_PIXEL_TOKEN" }
+events = { purchase = "o8z6k" }
+"""
+
+
+def blocks(kind):
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^ *```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(text) for _, text in found]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the repository's examples, the page's settings, and `twite` on the path."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "twite.toml").write_text(f"{SETTINGS}\n{blocks('toml')[0]}")
+    command = tmp_path / "bin/twite"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m twite "$@"\n')
+    command.chmod(0o755)
+    return tmp_path
+
+
+def run_in(folder, lines):
+    done = subprocess.run(
+        ["/bin/sh", "-e", "-c", "\n".join(lines)],
+        cwd=folder,
+        env={"PATH": f"{folder}/bin:/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_its_commands_work_as_printed_and_print_what_it_shows(folder):
+    lines = "".join(blocks("console")).splitlines()
+    commands = [one.removeprefix("$ ") for one in lines if one.startswith("$ ")]
+    shown = "".join(f"{one}\n" for one in lines if not one.startswith("$ "))
+
+    code, out, err = run_in(folder, commands)
+
+    assert (code, err) == (0, "")
+    assert out == shown
+
+
+def test_the_doctor_finds_what_it_makes_sound(folder):
+    commands = [
+        one.removeprefix("$ ")
+        for one in "".join(blocks("console")).splitlines()
+        if one.startswith("$ ")
+    ]
+    pointed = f"cat >> twite.toml <<'END'\n\n{blocks('toml')[1]}END"
+
+    _, out, _ = run_in(folder, [*commands, pointed, "X_PIXEL_TOKEN=t twite check || true"])
+
+    assert "container.toml: 1 tags can fire, 2 secrets are there" in out
