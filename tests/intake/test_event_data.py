@@ -109,7 +109,7 @@ def test_the_data_tags_event_is_built_as_its_client_builds_it():
         "odd": {"kept": True},
     }
 
-    built = event_of(given)
+    built = event_of(given, client="dcid.1.2.3")
 
     assert {name: value for name, value in built.items() if name not in given} == {
         "event_name": "purchase",

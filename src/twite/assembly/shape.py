@@ -94,6 +94,7 @@ class Cookie(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[Literal["_twite", "_twclid", "twclid"], ...] = ("_twite",)
     days: Annotated[int, Meta(ge=1, le=400)] = DEFAULT_DAYS
     http_only: bool = False
+    client_id: bool = True
 
 
 Purpose = Annotated[int, Meta(ge=1, le=24)]

@@ -113,7 +113,12 @@ def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> d
 
 def _cookie(written: shape.Cookie, place: str) -> ClickCookie:
     values.differ(list(written.names), f"{place}.names[{{}}]", "name")
-    return ClickCookie(names=written.names, days=written.days, http_only=written.http_only)
+    return ClickCookie(
+        names=written.names,
+        days=written.days,
+        http_only=written.http_only,
+        client_id=written.client_id,
+    )
 
 
 def _differ_in_key(sources: tuple[Source, ...]) -> None:

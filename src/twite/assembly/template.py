@@ -152,7 +152,7 @@ tcf_optimization_purposes = [3, 4] }
 # How many requests all its pages together may make in an hour:
 # browser_rate = 100000
 # What keeps the click in the browser:
-# cookie = { names = ["_twite"], days = 90, http_only = false }
+# cookie = { names = ["_twite"], days = 90, http_only = false, client_id = true }
 
 # A client template of your own, which is asked before the doors for tags:
 # [[client]]

@@ -29,9 +29,28 @@ def set_cookies(
         return ()
     dated = Click(id=click.id, at=at)
     return tuple(
-        (b"set-cookie", _cookie(name, dated, wanted=wanted, domain=domain, seconds=left))
+        named_cookie(
+            name,
+            written(name, dated),
+            seconds=left,
+            domain=domain,
+            http_only=wanted.http_only and name != OF_X,
+        )
         for name in wanted.names
     )
+
+
+def named_cookie(
+    name: str, value: str, *, seconds: int, domain: str | None, http_only: bool
+) -> tuple[bytes, bytes]:
+    """Return the header that sets a cookie. `value` is ASCII, without what ends a cookie."""
+    parts = [f"{name}={value}", "Path=/", f"Max-Age={seconds}"]
+    if domain is not None:
+        parts.append(f"Domain={domain}")
+    parts += ["Secure", "SameSite=Lax"]
+    if http_only:
+        parts.append("HttpOnly")
+    return b"set-cookie", "; ".join(parts).encode("ascii")
 
 
 def drop_cookies(names: Iterable[str], *, domain: str | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -86,15 +105,3 @@ def registrable_domain(host: str) -> str | None:
 @lru_cache(maxsize=1)
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
-
-
-def _cookie(
-    name: str, click: Click, *, wanted: ClickCookie, domain: str | None, seconds: int
-) -> bytes:
-    parts = [f"{name}={written(name, click)}", "Path=/", f"Max-Age={seconds}"]
-    if domain is not None:
-        parts.append(f"Domain={domain}")
-    parts += ["Secure", "SameSite=Lax"]
-    if wanted.http_only and name != OF_X:
-        parts.append("HttpOnly")
-    return "; ".join(parts).encode("ascii")

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from twite.collector.cookies import cookie_domain, drop_cookies, host_of, set_cookies
+from twite.collector.cookies import cookie_domain, drop_cookies, host_of, named_cookie, set_cookies
 from twite.collector.origins import Visit
 from twite.consent.verdict import verdict
 from twite.domain.consent import Action, Policy
 from twite.domain.identifiers import Identifiers
+from twite.intake import client_ids
 from twite.intake.clicks import Click
 
 Signals = Mapping[str, str | bool]
 
+# Whatever is kept on the device is kept as a click is, or not at all.
+_SOME_CLICK: Final = Click(id="click")
 # The rules of a verdict by which nobody has said no.
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
 
@@ -40,6 +43,40 @@ def keeping(
         return set_cookies(click, wanted=wanted, domain=domain, now=now)
     kept = [name for name in wanted.names if name in cookies]
     return drop_cookies(kept, domain=domain) if False in answers else ()
+
+
+def keeping_client(
+    client: str,
+    *,
+    said: Iterable[Signals],
+    visit: Visit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    now: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that keeps the client id of Stape's Data Tag, by the rules of a click.
+
+    Stape's client sets it for pages of other sites, too (`SameSite=None`): ours follows nobody from
+    site to site.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    wanted = visit.source.cookie
+    if not ours or not wanted.client_id:
+        return ()
+    answers = {_allowed(_SOME_CLICK, one, visit.source.consent, now) for one in said}
+    value = client_ids.written(client)
+    if answers <= {True} and value is not None:
+        return (
+            named_cookie(
+                client_ids.COOKIE,
+                value,
+                seconds=client_ids.SECONDS,
+                domain=domain,
+                http_only=wanted.http_only,
+            ),
+        )
+    known = client_ids.COOKIE in cookies and False in answers
+    return drop_cookies([client_ids.COOKIE], domain=domain) if known else ()
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:

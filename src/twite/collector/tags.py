@@ -5,6 +5,7 @@ Google's Measurement Protocol has its own, or as `Authorization: Bearer`.
 """
 
 import re
+import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -21,7 +22,7 @@ from twite.collector.cookies import host_of
 from twite.collector.faults import answer_to
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
-from twite.collector.keeping import called, keeping
+from twite.collector.keeping import called, keeping, keeping_client
 from twite.collector.keys import WRONG_KEY, Keys, bearer
 from twite.collector.origins import Origins, Visit
 from twite.collector.tag_debug import DEBUG_PATH, judged
@@ -30,7 +31,7 @@ from twite.domain.submission import Door
 from twite.gateway.accept import Receipt
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
-from twite.intake import data_tag, ga4, measurement_protocol
+from twite.intake import client_ids, data_tag, ga4, measurement_protocol
 from twite.intake.clicks import cookies_of
 from twite.intake.event_consent import signals_of
 from twite.intake.event_data import Tagged, click_of, found_of
@@ -137,7 +138,7 @@ class TagRoutes:
             visitor = Visitor(trusted=True, now=self._clock.now())
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, source, visitor)
-            tagged = _read(door, scope, body)
+            tagged = _read(door, scope, body, visitor, otherwise="")
             request = incoming_of(scope, body)
             receipt = await self._taken(
                 tagged, source=source, door=door, visitor=visitor, request=request
@@ -154,7 +155,8 @@ class TagRoutes:
             visitor = self._visitor(visit, headers)
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, visit.source, visitor)
-            tagged = _read(door, scope, body)
+            otherwise = client_ids.made(now=visitor.now, digits=_nine_digits())
+            tagged = _read(door, scope, body, visitor, otherwise=otherwise)
             request = incoming_of(scope, body, address=visit.address)
             receipt = await self._taken(
                 tagged, source=visit.source, door=door, visitor=visitor, request=request
@@ -162,14 +164,21 @@ class TagRoutes:
         finally:
             self._page_gate.leave(weight)
         answer = tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
+        said = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
+        hosts = called(headers), self._public_host
+        kept, now = visitor.cookies, visitor.now
         cookies = keeping(
             click_of(tagged.events, visitor),
-            said=[signals_of(event, opted_out=visitor.opted_out) for event in tagged.events],
+            said=said,
             visit=visit,
-            hosts=(called(headers), self._public_host),
-            cookies=visitor.cookies,
-            now=visitor.now,
+            hosts=hosts,
+            cookies=kept,
+            now=now,
         )
+        if door is Door.DATA_TAG:
+            cookies += keeping_client(
+                tagged.client, said=said, visit=visit, hosts=hosts, cookies=kept, now=now
+            )
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
 
     def _visitor(self, visit: Visit, headers: Mapping[bytes, bytes]) -> Visitor:
@@ -211,14 +220,19 @@ async def _body(
     return await read_body(headers, receive, limit) if scope["method"] == "POST" else b""
 
 
-def _read(door: Door, scope: Scope, body: bytes) -> Tagged:
+def _nine_digits() -> int:
+    return 100_000_000 + secrets.randbelow(900_000_000)
+
+
+def _read(door: Door, scope: Scope, body: bytes, visitor: Visitor, *, otherwise: str) -> Tagged:
+    """`otherwise` is the client id of a browser that Stape's Data Tag knows none of."""
     query = scope["query_string"].decode("latin-1")
     if door is Door.GA4:
         return ga4.read(query, body)
     if door is Door.MEASUREMENT_PROTOCOL:
         return measurement_protocol.read(body, measurement=_query(scope).get("measurement_id", ""))
     form = _FORM.match(dict(scope["headers"]).get(b"content-type", b"")) is not None
-    return data_tag.read(query, body, form=form)
+    return data_tag.read(query, body, form=form, cookies=visitor.cookies, otherwise=otherwise)
 
 
 def _query(scope: Scope) -> dict[str, str]:

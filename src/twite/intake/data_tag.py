@@ -10,12 +10,14 @@ Of a name that stands in both, the body's counts.
 import base64
 import binascii
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from twite.domain.errors import Malformed
+from twite.intake import client_ids
 from twite.intake.data_tag_event import event_of
 from twite.intake.event_data import Tagged
 from twite.intake.event_reading import first_text
@@ -28,22 +30,37 @@ _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
 _DECODER: Final = msgspec.json.Decoder(object)
+_NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 _REPEATED: Final = (
     "x-ga-measurement_id", "client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count",
 )  # fmt: skip
 
 
-def read(query: str, body: bytes, *, form: bool) -> Tagged:
+def read(
+    query: str,
+    body: bytes,
+    *,
+    form: bool,
+    cookies: Mapping[str, str] = _NO_COOKIES,
+    otherwise: str = "",
+) -> Tagged:
     """Read one request. `form` is whether its body says that it is one.
 
-    Raises Malformed for a body that is neither a form nor JSON.
+    `cookies` are the browser's; `otherwise` is the client id of a browser that has none. Raises
+    Malformed for a body that is neither a form nor JSON.
     """
     given, listed = given_of(query, body, form=form)
-    events = [event_of(one) for one in given]
+    client = client_ids.said_in(given, cookies)
+    events = [event_of(one, client=client) for one in given]
+    # Not by an id made here: who sends again without our cookie has another the next time.
+    repeated = [_repeated(event, place) for place, event in enumerate(events)]
+    if otherwise and not client:
+        events = [{**event, "client_id": otherwise} for event in events]
     return Tagged(
         events=tuple(events),
-        repeated=tuple([_repeated(event, place) for place, event in enumerate(events)]),
+        repeated=tuple(repeated),
         listed=listed,
+        client=client or otherwise,
     )
 
 

@@ -25,7 +25,6 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "screen_resolution": ("screen_resolution", "screenResolution"),
         "viewport_size": ("viewport_size", "viewportSize"),
         "user_id": ("user_id", "userId"),
-        "client_id": ("client_id", "data_client_id", "_dcid", "_dcid_temp"),
         "value": ("value", "e_v"),
         "currency": ("currency",),
     }
@@ -58,10 +57,16 @@ _ACTIONS: Final = (
 )  # fmt: skip
 
 
-def event_of(given: Mapping[str, object]) -> dict[str, object]:
-    """Return what was sent as event data; what it holds beside the known names stays."""
+def event_of(given: Mapping[str, object], *, client: str = "") -> dict[str, object]:
+    """Return what was sent as event data; what it holds beside the known names stays.
+
+    `client` is whose event it is, where itself does not say so.
+    """
     event = {name: value for name, value in given.items() if name != "_dcid_temp"}
     _fill(event, given, _NAMES)
+    own = first_text(given, ("client_id", "data_client_id", "_dcid")) or client
+    if own:
+        event["client_id"] = own
     event.setdefault("event_name", _UNNAMED)
     _fill_from_items(event)
     _fill_from_action(event)

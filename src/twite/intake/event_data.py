@@ -58,12 +58,14 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
     """What tags said in one request, as event data. It holds persons: it does not print.
 
     `repeated` has, for each event, what its client says again when it sends the event again, None
-    where nothing does; `listed` is whether the events came as a list.
+    where nothing does; `listed` is whether the events came as a list. `client` is whose they are
+    by Stape's Data Tag, "" where nobody says.
     """
 
     events: tuple[Event, ...]
     repeated: tuple[str | None, ...]
     listed: bool = False
+    client: str = ""
 
     def __repr__(self) -> str:
         return f"Tagged({len(self.events)} events)"
