@@ -1,4 +1,8 @@
-"""Made-up orders, as a shop's server would post them: about 700 bytes each."""
+"""Made-up orders, as a shop's server would post them: about 700 bytes each.
+
+Addresses are at .alt, which is nobody's in the DNS (RFC 9476): those at example.com would count as
+placeholders, and an order in a shop is none.
+"""
 
 import json
 from collections.abc import Iterator
@@ -17,8 +21,8 @@ def order(number: int) -> dict[str, object]:
         "time": "2026-11-24T10:00:00.000Z",
         "value": "49.90",
         "currency": "EUR",
-        "email": f"Shopper{number}@Example.com",
-        "phone": f"+4420794{number % 100_000:05d}",
+        "email": f"Shopper{number}@Shop.alt",
+        "phone": f"+44207946{number % 1_000:04d}",
         "twclid": CLICK_ID,
         "ip": f"203.0.113.{number % 256}",
         "user_agent": USER_AGENT,

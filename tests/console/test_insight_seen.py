@@ -96,6 +96,18 @@ async def test_what_is_new_is_streamed_as_json_in_one_line(both):
     assert {"secret-order-0", "their-order-0"} <= {one["id"] for one in json.loads(line[6:])}
 
 
+async def test_the_metrics_say_what_spoils_keys_as_the_page_does(both):
+    client = await both.signed_in("client")
+
+    metrics = (await client.get("/metrics")).text.splitlines()
+    page = (await client.get("/console/match-keys")).text
+
+    whose = 'pixel="o6dkt",source="client"'
+    assert f'twite_match_flaws_total{{code="phone_unusable",{whose}}} 3.0' in metrics
+    assert f'twite_matchable_conversions_total{{keys="1",{whose}}} 3.0' in metrics
+    assert '<td class="right">3</td><td>not a phone number<br>' in page
+
+
 async def _post(house, key, name):
     orders = [
         {

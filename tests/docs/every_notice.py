@@ -1,6 +1,7 @@
 """One notice of each kind, so that every metric has a series to look at."""
 
 from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.tally import Counted, Counting
 from twite.gateway.forecast import Forecast
 from twite.gateway.notices import (
     Accepted,
@@ -61,4 +62,14 @@ EVERY_NOTICE = (
         forecasts=(Forecast(pixel=PIXEL),),
         space=Space(free=1, files={"database": 1}),
     ),
+)
+# What the store's commits tell, by what each is counted under.
+EVERY_COUNT = tuple(
+    Counted(source="shop", pixel=PIXEL, what=what, word=word, times=1)
+    for what, word in (
+        (Counting.KIT, "63"),
+        (Counting.FLAW, "phone_unusable"),
+        (Counting.FLAGGED, "outlier"),
+        (Counting.HELD, "minor_units"),
+    )
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from every_notice import EVERY_NOTICE
+from every_notice import EVERY_COUNT, EVERY_NOTICE
 
 from twite.domain.account import Account
 from twite.domain.alert import RULES, Kind
@@ -30,6 +30,7 @@ def families():
     for notice in EVERY_NOTICE:
         metrics.see(notice)
     metrics.committed(0.1)
+    metrics.counted(EVERY_COUNT)
     metrics.rendered([Account(source="shop", pixel="o8z6j")])
     return list(metrics.registry.collect())
 

@@ -2,9 +2,11 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.value_guard import Guard
+from twite.domain.value_guard import Guard, Norm, learnt, reach_of, remarkable
 from twite.gateway.guards import MOST_NORMS, Guards
 from twite.testing.builders import a_conversion
 from twite.testing.memory import MemoryStore
@@ -83,3 +85,18 @@ async def test_what_is_remembered_has_an_end():
     await guards.keep(store)
 
     assert len(await store.norms()) == MOST_NORMS
+
+
+@given(
+    prices=st.lists(st.decimals("0.01", "900000", places=2), min_size=20, max_size=40),
+    value=st.decimals("0.01", "9000000", places=2),
+)
+def test_what_is_passed_quickly_is_nothing_that_a_closer_look_would_remark(prices, value):
+    norm = Norm(pixel="o8z6j", event="o8z6k", currency="EUR")
+    for price in prices:
+        norm = learnt(norm, str(price))
+    least, most = reach_of(norm)
+
+    closer = remarkable({"EUR": norm}, value=str(value), currency="EUR")
+
+    assert closer is None or not least < float(value) < most

@@ -63,6 +63,12 @@ def test_a_spoilt_key_is_told_by_its_shape(fields, flaw):
             },
             "double_hash",
         ),
+        ({"email": DIGEST.upper()}, "upper_case_hash"),
+        (
+            {"email_sha256": hashlib.sha256(b"noreply@example.com").hexdigest()},
+            "email_placeholder",
+        ),
+        ({"email_sha256": hashlib.sha256(b"null").hexdigest()}, "email_placeholder"),
         ({"phone_sha256": "ab" * 16}, "not_sha256"),
         ({"ip": "10.0.0.1"}, "ip_private"),
         ({"twclid": None}, "identifier_missing"),

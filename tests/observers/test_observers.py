@@ -4,6 +4,7 @@ import pytest
 
 from twite.domain.account import Account
 from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.tally import Counted, Counting
 from twite.gateway.forecast import Forecast
 from twite.gateway.notices import (
     Accepted,
@@ -370,3 +371,30 @@ def test_a_webhook_that_fails_is_a_line(capsys):
 )
 def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
     assert lines(capsys, notice, level="debug") == []
+
+
+def counted(source, what, word, times=1):
+    return Counted(source=source, pixel="o8z6j", what=what, word=word, times=times)
+
+
+def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
+    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
+
+    # A kit of click id, email, IP and user agent; one of a phone; and of who is gone.
+    metrics.counted([counted("shop", Counting.KIT, "27", 2), counted("shop", Counting.KIT, "4")])
+    metrics.counted([counted(f"gone-{n}", Counting.FLAW, "double_hash") for n in range(9)])
+    metrics.counted([counted("shop", Counting.HELD, "minor_units")])
+
+    page = metrics.rendered([]).decode().splitlines()
+    shop = 'pixel="o8z6j",source="shop"'
+    for line in (
+        f'twite_matchable_conversions_total{{keys="3",{shop}}} 2.0',
+        f'twite_matchable_conversions_total{{keys="1",{shop}}} 1.0',
+        f'twite_match_keys_total{{key="click_id",{shop}}} 2.0',
+        f'twite_match_keys_total{{key="phone",{shop}}} 1.0',
+        f'twite_match_keys_total{{key="ip_and_user_agent",{shop}}} 2.0',
+        'twite_match_flaws_total{code="double_hash",pixel="o8z6j",source="other"} 9.0',
+        f'twite_remarkable_amounts_total{{fate="held",kind="minor_units",{shop}}} 1.0',
+    ):
+        assert line in page
+    assert [line for line in page if "gone" in line] == []

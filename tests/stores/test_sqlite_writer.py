@@ -11,7 +11,10 @@ import pytest
 
 from twite.domain.account import total
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.domain.submission import Recorded
+from twite.domain.match import Flaw
+from twite.domain.submission import Flawed, Recorded
+from twite.domain.tally import Counting
+from twite.domain.value_guard import Flag
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.writer import Writer
 from twite.testing.builders import a_submission, an_entry
@@ -240,3 +243,25 @@ async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
     await writer.close()
     assert isinstance(answers[0], LedgerUnavailable)
     assert answers[1] == "written"
+
+
+async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_path):
+    told = []
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"), counted=told.extend)
+    flaw = Flawed(
+        index=0, pixel="o8z6j", event="o8z6k", flaw=Flaw(code="phone_unusable", path="phone")
+    )
+    flag = Flag(kind="minor_units", value="4990.00", currency="EUR", usual="49.90 EUR")
+    good = msgspec.structs.replace(submission(1, entries=2, kit=5, flag=flag), flaws=(flaw,))
+    bad = msgspec.structs.replace(
+        submission(2, kit=5, conversion_id="\ud800"), flaws=(flaw,), receipt="r-bad"
+    )
+
+    await asyncio.gather(*map(store.record, (good, bad, good)), return_exceptions=True)
+    await store.close()
+
+    assert {(one.source, one.pixel, one.what, one.word, one.times) for one in told} == {
+        ("shop", "o8z6j", Counting.KIT, "5", 2),
+        ("shop", "o8z6j", Counting.FLAW, "phone_unusable", 1),
+        ("shop", "o8z6j", Counting.FLAGGED, "minor_units", 2),
+    }

@@ -111,6 +111,7 @@ class Gateway:
             now=self._clock.vouched,
             observer=self._observer,
             timed=self._metrics.committed,
+            counted=self._metrics.counted,
         )
         for sentence in store.told:
             self._observer.see(Troubled(where="store", reason=sentence))

@@ -18,6 +18,7 @@ from twite.domain.times import DAY
 STALE_AFTER: Final = 30 * DAY
 # The longest example that is kept, of shapes alone.
 LONGEST_SHAPE: Final = 48
+_DIGEST_DIGITS: Final = 64
 
 
 class Kit(IntFlag):
@@ -37,6 +38,8 @@ KEYS: Final[Mapping[str, Kit]] = MappingProxyType(
     {"click id": Kit.CLICK, "email": Kit.EMAIL, "phone": Kit.PHONE, "IP and user agent": PAIR}
 )
 
+DOUBLE: Final = "double_hash"
+
 # What spoils a match key beyond the faults that keep one from being read: what it means, and what
 # to do about it.
 FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -45,8 +48,8 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "the click is older than 30 days, X's longest window",
             "nothing to mend: X does not count it for that click, an email or phone may match",
         ),
-        "double_hash": (
-            "a hash of a hash: it matches nobody",
+        DOUBLE: (
+            "a hash of a hash, as far as can be told: it matches nobody",
             "hash once, or send the address itself in email and let Twite do it",
         ),
         "email_placeholder": (
@@ -175,6 +178,12 @@ def is_placeholder(email: str) -> bool:
     return local in _NOBODY or ("+" in local and local.partition("+")[0] in _NOBODY)
 
 
+def is_digest(text: str) -> bool:
+    """Return whether a text has the length of a SHA-256 digest, and no sign of an address."""
+    plain = text.strip()
+    return len(plain) == _DIGEST_DIGITS and plain.isalnum()
+
+
 def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
     """Return what spoils a digest that was submitted as one.
 
@@ -183,10 +192,25 @@ def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
     plain = text.strip()
     lower = plain.lower()
     if lower in _DOUBLE_OF_NOTHING or (raw is not None and lower == _twice(raw)):
-        return Flaw(code="double_hash", path=path, shape=shape_of(plain))
+        return Flaw(code=DOUBLE, path=path, shape=shape_of(plain))
+    if "email" in path and lower in _OF_PLACEHOLDERS:
+        return Flaw(code="email_placeholder", path=path, shape=shape_of(plain))
     if plain != lower:
         return Flaw(code="upper_case_hash", path=path, shape=shape_of(plain))
     return None
+
+
+def doubles_of(digest: str) -> tuple[bytes, bytes, bytes]:
+    """Return the digests that hashing a digest again makes of it, as programs go about it.
+
+    Of its digits in small letters, in capitals, and of its 32 bytes.
+    """
+    sha256 = hashlib.sha256
+    return (
+        sha256(digest.encode()).digest(),
+        sha256(digest.upper().encode()).digest(),
+        sha256(bytes.fromhex(digest)).digest(),
+    )
 
 
 def stale(clicked_at: int, *, now: int) -> bool:
@@ -200,6 +224,15 @@ def _twice(text: str) -> str:
 
 
 _DOUBLE_OF_NOTHING: Final = frozenset(map(_twice, PLACEHOLDERS))
+# What stands for nobody can be told from its hash, where it is one of the usual spellings.
+_USUAL_HOSTS: Final = ("example.com", "example.org", "example.net", "test.com", "localhost")
+_OF_PLACEHOLDERS: Final = frozenset(
+    hashlib.sha256(text.encode()).hexdigest()
+    for text in (
+        *(word for word in PLACEHOLDERS if word),
+        *(f"{name}@{host}" for name in _NOBODY for host in _USUAL_HOSTS),
+    )
+)
 
 
 class KitCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ How long something took is counted in slots: four to a doubling, so that a slot'
 """
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum, auto
 from typing import Final
 
 import msgspec
@@ -17,6 +18,25 @@ KEPT: Final[Mapping[int, int]] = {MINUTE: 3 * HOUR, HOUR: 35 * DAY}
 KEPT_DAYS: Final = 92
 
 _QUARTERS: Final = 4
+
+
+class Counting(StrEnum):
+    """What is told to whoever watches, once it is on disk."""
+
+    KIT = auto()  # conversions that carried a kit of identifiers; the word is its number
+    FLAW = auto()  # match keys that were spoilt, by code
+    FLAGGED = auto()  # remarkable amounts that go out all the same, by kind
+    HELD = auto()  # remarkable amounts that wait for a person, by kind
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """How often something was counted with a commit."""
+
+    source: str
+    pixel: str
+    what: Counting
+    word: str
+    times: int
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ _LEAST_SPREAD: Final = math.log10(1.04)
 # An outlier is so many spreads away, and in any case more than ten times, or a tenth of, the usual.
 _SPREADS: Final = 8
 _LEAST_DISTANCE: Final = 1.0
+_LARGEST: Final = 300.0  # beyond it a float has no room
 # How near an amount must lie to a hundred times the usual, to be taken for minor units.
 _NEAR_SPREADS: Final = 3
 _NEAR_LEAST: Final = math.log10(1.5)
@@ -123,13 +124,6 @@ Norms = Mapping[str, Norm]
 def remarkable(norms: Norms, *, value: str, currency: str) -> Flag | None:
     """Return what is remarkable about an amount; `norms` are the event's own, by currency."""
     norm = norms.get(currency)
-    if norm is not None and len(norms) == 1:
-        # The usual case, and quick: what is within ten times of the usual is not remarkable.
-        if norm.seen - norm.zeros < LEAST_SEEN:
-            return None
-        amount = float(value)
-        if amount and abs(math.log10(amount) - norm.center) <= _LEAST_DISTANCE:
-            return None
     kind: Remarkable | None = None
     usual = ""
     leading = max(norms.values(), key=lambda one: one.seen, default=None)
@@ -145,6 +139,17 @@ def remarkable(norms: Norms, *, value: str, currency: str) -> Flag | None:
     if kind is None:
         return None
     return Flag(kind=kind.value, value=value, currency=currency, usual=usual)
+
+
+def reach_of(norm: Norm) -> tuple[float, float] | None:
+    """Return between which amounts nothing is remarkable of an event with one currency, if known.
+
+    That is the usual case, and quick to tell: within ten times of the usual nothing is an outlier.
+    """
+    if not norm.known:
+        return None
+    least, most = norm.center - _LEAST_DISTANCE, norm.center + _LEAST_DISTANCE
+    return 10.0**least, 10.0 ** min(most, _LARGEST)
 
 
 def learnt(norm: Norm, value: str) -> Norm:

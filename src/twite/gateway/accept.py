@@ -14,7 +14,18 @@ from twite.domain.outcome import Complaint
 from twite.domain.submission import Door, Entry, Idempotency, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.consents import Listed
-from twite.gateway.entries import Remark, flawed, flawed_x, of_x, said_in, sorted_out, told_of
+from twite.gateway.doubles import Doubles
+from twite.gateway.entries import (
+    Remark,
+    flawed,
+    flawed_x,
+    of_x,
+    said_in,
+    sorted_out,
+    to_match,
+    to_match_x,
+    told_of,
+)
 from twite.gateway.guards import Guards
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.opt_outs import NobodyOptedOut
@@ -100,6 +111,7 @@ class Accept:
         self._wake = wake
         self._opt_outs = opt_outs or NobodyOptedOut()
         self._guards = guards or Guards()
+        self._doubles = Doubles()
         self._watch = watch or Watch(destinations=destinations, salt=salt)
         self._observer = observer or Silent()
         # When a commit last failed (monotonic), and why.
@@ -212,7 +224,7 @@ class Accept:
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
-            flaws=flawed(reading.results),
+            flaws=flawed(reading.results) + self._doubles.among(to_match(reading)),
             unfired=heard.unfired,
             idempotency=idempotency,
         )
@@ -279,7 +291,8 @@ class Accept:
                 ],
                 now=now,
             ),
-            flaws=flawed_x(reading.conversions, reading.flaws),
+            flaws=flawed_x(reading.conversions, reading.flaws)
+            + self._doubles.among(to_match_x(reading.conversions, reading.flaws, revoked)),
         )
         duplicates = await self._record(submission)
         self._guards.learn(

@@ -11,7 +11,7 @@ from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.match import Flaw, kit_of
+from twite.domain.match import DOUBLE, Flaw, kit_of
 from twite.domain.submission import Entry, Flawed, Refusal, Submission
 from twite.domain.value_guard import Flag
 from twite.gateway.notices import (
@@ -28,6 +28,7 @@ from twite.intake.event_of_native import event_of
 from twite.intake.found import Found
 from twite.intake.native import Reading
 from twite.intake.native_conversion import Read
+from twite.intake.native_flaws import digests_of
 from twite.x.encode import batch_body, conversion_body
 
 
@@ -148,6 +149,29 @@ def flawed(results: Sequence[Read]) -> tuple[Flawed, ...]:
         for read in results
         for flaw in read.flaws
     )
+
+
+def to_match(reading: Reading) -> list[tuple[int, Conversion, bool, bool]]:
+    """Return what X may match, with whether its email and its phone were submitted as digests."""
+    return [
+        (read.index, read.conversion, *digests_of(given))
+        for given, read in zip(reading.given, reading.results, strict=True)
+        if read.conversion is not None
+        and read.suppressed is None
+        and not (read.flaws and any(flaw.code == DOUBLE for flaw in read.flaws))
+    ]
+
+
+def to_match_x(
+    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
+) -> list[tuple[int, Conversion, bool, bool]]:
+    """Return the same of a request in X's format, where all are digests."""
+    told = {index for index, flaw in flaws if flaw.code == DOUBLE}
+    return [
+        (index, one, True, True)
+        for index, (one, no) in enumerate(zip(conversions, revoked, strict=True))
+        if not no and index not in told
+    ]
 
 
 def flawed_x(

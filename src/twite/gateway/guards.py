@@ -11,7 +11,16 @@ from typing import Final, Protocol
 from twite.domain.conversion import Conversion
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
-from twite.domain.value_guard import MEANING, Flag, Guard, Norm, Remarkable, learnt, remarkable
+from twite.domain.value_guard import (
+    MEANING,
+    Flag,
+    Guard,
+    Norm,
+    Remarkable,
+    learnt,
+    reach_of,
+    remarkable,
+)
 from twite.gateway.entries import Look
 from twite.gateway.ports import Clock
 
@@ -55,19 +64,31 @@ class Guards:
         self._many = 0
         self._turn = 0
         self._changed: set[tuple[str, str, str]] = set()
+        # Of events with one currency: it, and the least and most that are not looked at closely.
+        self._usual: dict[tuple[str, str], tuple[str, float, float]] = {}
         for norm in norms:
             self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
             self._many += 1
+        for own in self._norms.values():
+            self._note(own)
 
     def look(self, source: str) -> Look:
         """Return what looks at the conversions of a source."""
         said = self._sources.get(source)
-        norms, pixels = self._norms, self._pixels
+        norms, pixels, quick = self._norms, self._pixels, self._usual
 
         def look(conversion: Conversion) -> tuple[Flag | None, str | None]:
             if conversion.value is None or conversion.currency is None:
                 return _NOTHING
-            own = norms.get((conversion.pixel, conversion.event))
+            which = conversion.pixel, conversion.event
+            usual = quick.get(which)
+            if (
+                usual is not None
+                and usual[0] == conversion.currency
+                and usual[1] < float(conversion.value) < usual[2]
+            ):
+                return _NOTHING
+            own = norms.get(which)
             if own is None:
                 return _NOTHING
             guard = said or pixels.get(conversion.pixel, Guard.FLAG)
@@ -86,22 +107,34 @@ class Guards:
         for one in conversions:
             if one is None or one.value is None or one.currency is None:
                 continue
+            which = one.pixel, one.event
+            own = self._norms.get(which, {})
+            norm = own.get(one.currency)
+            if norm is not None and norm.seen > WELL_KNOWN:
+                self._turn += 1
+                if self._turn % OF_SO_MANY:
+                    continue
             if (said or self._pixels.get(one.pixel, Guard.FLAG)) is Guard.OFF:
                 continue
-            own = self._norms.get((one.pixel, one.event), {})
-            norm = own.get(one.currency)
             if norm is None:
                 if self._many >= MOST_NORMS:
                     continue
                 self._many += 1
-                self._norms[one.pixel, one.event] = own
+                self._norms[which] = own
                 norm = Norm(pixel=one.pixel, event=one.event, currency=one.currency)
-            if norm.seen > WELL_KNOWN and (turn := self._turn + 1) % OF_SO_MANY:
-                self._turn = turn
-                continue
-            self._turn += 1
             own[one.currency] = learnt(norm, one.value)
+            self._note(own)
             self._changed.add((one.pixel, one.event, one.currency))
+
+    def _note(self, own: Mapping[str, Norm]) -> None:
+        """Keep what an event is usually worth at hand; with two currencies nothing is usual."""
+        (norm, *others) = own.values()
+        which = norm.pixel, norm.event
+        reach = None if others else reach_of(norm)
+        if reach is None:
+            self._usual.pop(which, None)
+        else:
+            self._usual[which] = norm.currency, *reach
 
     async def keep(self, norms: Norms) -> None:
         """Write down what has changed. What cannot be written now is with the next."""

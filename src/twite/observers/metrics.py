@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from twite.domain.account import Account
 from twite.domain.alert import Phase
+from twite.domain.match import KEYS, keys_in
+from twite.domain.tally import Counted, Counting
 from twite.gateway.forecast import Forecast
 from twite.gateway.notices import (
     Accepted,
@@ -198,6 +200,26 @@ class Metrics:
             "Conversions of which consent was said or needed, by what that came to and why.",
             ["source", "action", "rule"],
         )
+        self._matched = counter(
+            "twite_matchable_conversions_total",
+            "New conversions to be sent, by how many of X's four match keys they carry.",
+            ["source", "pixel", "keys"],
+        )
+        self._keys = counter(
+            "twite_match_keys_total",
+            "Match keys of new conversions to be sent, by key.",
+            ["source", "pixel", "key"],
+        )
+        self._flaws = counter(
+            "twite_match_flaws_total",
+            "What spoils match keys of what came in, by code.",
+            ["source", "pixel", "code"],
+        )
+        self._amounts = counter(
+            "twite_remarkable_amounts_total",
+            "Conversions whose amount is not usual for their event, by what is remarkable of it.",
+            ["source", "pixel", "kind", "fate"],
+        )
         self._accounts = gauge(
             "twite_balance_conversions",
             "The balance, by state; `balance` must be 0.",
@@ -270,6 +292,23 @@ class Metrics:
     def committed(self, seconds: float) -> None:
         """Count a commit. May be called from any thread."""
         self._commits.observe(seconds)
+
+    def counted(self, counted: Iterable[Counted]) -> None:
+        """Count what a commit counted of match keys and amounts. From the store's thread."""
+        for one in counted:
+            whose = self._source(one.source), self._pixel(one.pixel)
+            match one.what:
+                case Counting.KIT:
+                    kit = int(one.word)
+                    self._matched.labels(*whose, str(keys_in(kit))).inc(one.times)
+                    for key, needed in KEYS.items():
+                        if kit & needed == needed:
+                            name = key.lower().replace(" ", "_")
+                            self._keys.labels(*whose, name).inc(one.times)
+                case Counting.FLAW:
+                    self._flaws.labels(*whose, one.word).inc(one.times)
+                case Counting.FLAGGED | Counting.HELD:
+                    self._amounts.labels(*whose, one.word, one.what.value).inc(one.times)
 
     def rendered(self, accounts: Iterable[Account]) -> bytes:
         """Return the page that Prometheus reads, with the balance as it is now."""

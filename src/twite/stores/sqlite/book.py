@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Final
 
+from twite.domain.tally import Counted
 from twite.stores.sqlite import queries
 from twite.stores.sqlite.checksum import seed_of
 from twite.stores.sqlite.keys import FRESH_KEYS, Keys
@@ -39,6 +40,7 @@ class Book:
         self._leases = leases
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
+        self._whose: dict[int, tuple[str, str]] = {}  # the same, the other way round
         self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
         self.unsummed = 0  # conversions up to this id have none
         self.turn = 0  # claims and settlements so far
@@ -69,6 +71,11 @@ class Book:
     def committed(self) -> None:
         """Keep what the transaction did."""
         self.keys.committed()
+        self.tally.committed()
+
+    def told(self) -> Sequence[Counted]:
+        """Return what was counted with commits since the last time."""
+        return self.tally.told(self._whose)
 
     def rolled_back(self) -> None:
         """Forget what the transaction did."""
@@ -83,6 +90,7 @@ class Book:
         self._accounts = {
             (source, pixel): id_ for id_, source, pixel in execute(queries.query("account_names"))
         }
+        self._whose = {id_: names for names, id_ in self._accounts.items()}
         ids = execute(queries.query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
@@ -129,6 +137,7 @@ class Book:
             id_ = len(self._accounts) + 1
             self.connection.execute(queries.query("add_account"), (id_, source, pixel))
             self._accounts[source, pixel] = id_
+            self._whose[id_] = source, pixel
         return id_
 
     def next_submission(self) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.submission import Entry, Recorded, Submission
+from twite.domain.tally import Counting
 from twite.domain.times import DAY
 from twite.stores.sqlite import idempotency, ignored, sightings, unfired
 from twite.stores.sqlite.book import Book
@@ -127,6 +128,8 @@ class _Page:
             if entry.flag is not None:
                 flag = entry.flag
                 flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
+                fate = Counting.FLAGGED if entry.held is None else Counting.HELD
+                book.tally.amounts[account, fate, flag.kind] += 1
             if entry.suppressed is None and entry.kit is not None:
                 kits[at // DAY, account, lane, entry.kit] += 1
         book.add_rows("add_conversions", conversions, 7)

@@ -17,6 +17,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
+from twite.domain.tally import Counted
 from twite.domain.traffic import Hour
 from twite.gateway.notices import Moved, Observer, Silent, Troubled
 from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
@@ -93,6 +94,7 @@ class SQLiteStore(ConsentRows, InsightRows):
         now: Callable[[], int | None] | None = None,
         observer: Observer | None = None,
         timed: Callable[[float], None] = lambda _seconds: None,
+        counted: Callable[[Sequence[Counted]], None] = lambda _counted: None,
     ) -> Self:
         """Own the file, bring its schema up to date, and let the leases of a dead owner lapse.
 
@@ -101,7 +103,7 @@ class SQLiteStore(ConsentRows, InsightRows):
         `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned; `now` says
         by what moment things are old (ms; None while nobody vouches for a clock), without it the
         machine's clock at the start. `timed` hears on another thread how many seconds a commit
-        took.
+        took, `counted` what was counted with it.
 
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
@@ -123,6 +125,11 @@ class SQLiteStore(ConsentRows, InsightRows):
                 failed=failed,
                 grown=lambda size: watching.see(Troubled(where="log", reason=_grown(size))),
             )
+
+            def written(book: Book) -> None:
+                mark.note(turn=book.turn, conversions=book.conversions)
+                counted(book.told())
+
             writer = Writer(
                 open_book=partial(
                     _open_book,
@@ -135,7 +142,7 @@ class SQLiteStore(ConsentRows, InsightRows):
                 turn=turn,
                 most_conversions=queue_limit,
                 most_bytes=queue_bytes,
-                written=lambda book: mark.note(turn=book.turn, conversions=book.conversions),
+                written=written,
                 full=None if keeping is None else room.give_up,
                 failed=failed,
                 timed=timed,

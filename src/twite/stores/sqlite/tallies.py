@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from twite.domain.match import Flaw, FlawCount, KitCount
-from twite.domain.tally import KEPT, KEPT_DAYS, Flow, Waits, slot_of
+from twite.domain.tally import KEPT, KEPT_DAYS, Counted, Counting, Flow, Waits, slot_of
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.inspect import Scope
 from twite.stores.sqlite.queries import query
@@ -40,6 +40,10 @@ class Tally:
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
         self.kits: dict[tuple[int, int, int, int], int] = defaultdict(int)
         self._flaws: dict[tuple[int, int, int, str], tuple[int, str, int | None]] = {}
+        # By (account, what, word): remarks on amounts, what a commit shall tell, what one has.
+        self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._told: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._cleared = 0  # the hour in which old ones were last forgotten
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
@@ -74,20 +78,50 @@ class Tally:
                 for span in (MINUTE, HOUR):
                     rows += (span, minute * MINUTE // span * span, account, slot, many)
             self._add_rows("count_waited", rows, 5)
+        telling = self._telling
         if self.kits:
-            flat = [part for key, many in self.kits.items() for part in (*key, many)]
+            flat: list[object] = []
+            for key, many in self.kits.items():
+                flat += (*key, many)
+                telling[key[1], Counting.KIT, str(key[3])] += many
             self._add_rows("count_kits", flat, 5)
         if self._flaws:
-            parts = [part for key, told in self._flaws.items() for part in (*key, *told)]
+            parts: list[object] = []
+            for one, flawed in self._flaws.items():
+                parts += (*one, *flawed)
+                telling[one[1], Counting.FLAW, one[3]] += flawed[0]
             self._add_rows("count_flaws", parts, 7)
-        self.clear()
+        for amount, many in self.amounts.items():
+            telling[amount] += many
+        self._forget()
 
     def clear(self) -> None:
-        """Forget what was counted."""
+        """Forget what the transaction counted."""
+        self._forget()
+        self._telling.clear()
+
+    def committed(self) -> None:
+        """Keep what the transaction counted, for whoever watches."""
+        for key, many in self._telling.items():
+            self._told[key] += many
+        self._telling.clear()
+
+    def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
+        """Return what was counted since the last time; `whose` says which account is whose."""
+        told = [
+            Counted(source=source, pixel=pixel, what=what, word=word, times=times)
+            for (account, what, word), times in self._told.items()
+            for source, pixel in (whose[account],)
+        ]
+        self._told.clear()
+        return told
+
+    def _forget(self) -> None:
         self._flows.clear()
         self._waits.clear()
         self.kits.clear()
         self._flaws.clear()
+        self.amounts.clear()
 
     def _write_flows(self) -> None:
         rows: list[object] = []
