@@ -9,7 +9,7 @@ from twite.domain.delivery import State
 
 BODY = (
     '{"conversion_time":"2026-11-25T09:46:40.000Z","event_id":"o8z6k","identifiers":'
-    '[{"twclid":"23opevjt88psuo13lu8d020qkn"}],"conversion_id":"%s","value":"49.90",'
+    '[{"twclid":"23opevjt…"}],"conversion_id":"%s","value":"49.90",'
     '"price_currency":"EUR"}'
 )
 

@@ -16,6 +16,7 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, 
 from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.times import spelled
+from twite.gateway.masks.trees import masked_words
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
 REPLAY: Final = """Queue them again, with the same conversion id and body.
@@ -197,7 +198,7 @@ def _print(lives: Sequence[Life]) -> None:
                 life.event,
                 life.conversion_id,
                 spelled(life.received_at),
-                printing.safe(life.reason or "", longest=_LONGEST_REASON),
+                printing.safe(masked_words(life.reason or ""), longest=_LONGEST_REASON),
             ]
             for life in lives
         ],

@@ -8,6 +8,8 @@ from twite.cli import printing
 from twite.domain.account import Life, waiting
 from twite.domain.delivery import State
 from twite.domain.times import spelled
+from twite.gateway.masks.trees import masked_words
+from twite.gateway.trace import compact
 
 _LONGEST_ANSWER: Final = 300
 _LONGEST_EVIDENCE: Final = 2_000
@@ -20,7 +22,7 @@ _STYLES: Final = {
 
 
 def told(life: Life, *, now: int = 0) -> dict[str, object]:
-    """Return what `GET /v1/conversions/…` answers of a life, and the delivery's number."""
+    """Return what `GET /v1/conversions/…` answers of a life, and its number; masked."""
     shown: dict[str, object] = {
         "delivery": life.delivery,
         "pixel": life.pixel,
@@ -31,13 +33,13 @@ def told(life: Life, *, now: int = 0) -> dict[str, object]:
         "receipt": life.receipt,
         "received_at": spelled(life.received_at),
         "deadline_at": spelled(life.deadline_at),
-        "sent": msgspec.Raw(life.sent or b"null"),
+        "sent": msgspec.Raw(compact(life.sent)),
         "attempts": [
             {
                 "at": spelled(attempt.at),
                 "outcome": attempt.outcome,
                 "status": attempt.status,
-                "answer": attempt.answer,
+                "answer": masked_words(attempt.answer),
                 "ambiguous": attempt.ambiguous,
             }
             for attempt in life.attempts
@@ -45,15 +47,15 @@ def told(life: Life, *, now: int = 0) -> dict[str, object]:
         "duplicates": life.duplicates,
     }
     if life.reason is not None:
-        shown["reason"] = life.reason
+        shown["reason"] = masked_words(life.reason)
     if life.due_at is not None:
         shown["due_at"] = spelled(life.due_at)
     if life.not_fired:
         shown["not_fired"] = [{"tag": one.tag, "reason": one.why} for one in life.not_fired]
     if life.consent is not None:
-        shown["consent"] = msgspec.Raw(life.consent)
+        shown["consent"] = msgspec.Raw(compact(life.consent))
     if (why := waiting(life, now=now)) is not None:
-        shown["waiting"] = why
+        shown["waiting"] = masked_words(why)
     return shown
 
 
@@ -62,9 +64,9 @@ def print_life(life: Life, *, now: int) -> None:
     state = printing.styled(life.state.value, _STYLES.get(life.state, "bold"))
     printing.say(f"{life.conversion_id}  event {life.event} of pixel {life.pixel}: ", state)
     if life.reason:
-        printing.say(f"  because      {printing.safe(life.reason, longest=_LONGEST_ANSWER)}")
+        printing.say(f"  because      {_safe(life.reason)}")
     if (why := waiting(life, now=now)) is not None:
-        printing.say(f"  waits        {printing.safe(why, longest=_LONGEST_ANSWER)}")
+        printing.say(f"  waits        {_safe(why)}")
     printing.say(f"  source       {life.source}")
     printing.say(f"  receipt      {life.receipt}")
     printing.say(f"  received at  {spelled(life.received_at)}")
@@ -73,9 +75,9 @@ def print_life(life: Life, *, now: int) -> None:
     printing.say(f"  deadline at  {spelled(life.deadline_at)}")
     printing.say(f"  duplicates   {life.duplicates}")
     printing.say(f"  delivery     {life.delivery}")
-    body = life.sent.decode("utf-8", "backslashreplace") or "not kept any more, or damaged"
+    body = compact(life.sent).decode() if life.sent else "not kept any more, or damaged"
     if life.consent is not None:
-        shown = printing.safe(life.consent.decode("utf-8", "replace"), longest=_LONGEST_EVIDENCE)
+        shown = printing.safe(compact(life.consent).decode(), longest=_LONGEST_EVIDENCE)
         printing.say(f"  consent      {shown}")
     printing.say(f"  body         {body}")
     for one in life.not_fired:
@@ -90,4 +92,8 @@ def print_life(life: Life, *, now: int) -> None:
             f"  attempt {number}    {spelled(attempt.at)}  {attempt.outcome}, {status}{doubt}"
         )
         if attempt.answer:
-            printing.say(f"               {printing.safe(attempt.answer, longest=_LONGEST_ANSWER)}")
+            printing.say(f"               {_safe(attempt.answer)}")
+
+
+def _safe(text: str) -> str:
+    return printing.safe(masked_words(text), longest=_LONGEST_ANSWER)

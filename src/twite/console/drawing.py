@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from twite.console import figures
 from twite.domain.people import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
+from twite.gateway.masks.trees import masked_words
 
 STATIC: Final = "/console/static/"
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -57,6 +58,8 @@ class Templates:
             "moment": moment,
             "shown": shown,
             "lines": lines,
+            "masked": masked,
+            "masked_lines": masked_lines,
             "number": number,
             "ago": ago,
             "lasting": lasting,
@@ -91,6 +94,16 @@ def lines(text: str, most: int = 400) -> str:
     held = text.split("\n")
     kept = [shown(line, 2_000) for line in held[:most]]
     return "\n".join(kept if len(held) <= most else [*kept, "…"])
+
+
+def masked(text: str, longest: int = _LONGEST) -> str:
+    """Show foreign text that may hold a person or a key: what looks like one is masked."""
+    return shown(masked_words(text), longest)
+
+
+def masked_lines(text: str) -> str:
+    """Show foreign text of several lines, masked."""
+    return lines(masked_words(text))
 
 
 def number(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from twite.console.drawing import masked as masked_reason
 from twite.console.drawing import moment, shown
 from twite.console.entrance import Closed
 from twite.console.export import table
@@ -21,6 +22,7 @@ from twite.domain.sighting import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
 from twite.gateway.inspect import Glances, Glimpse, Look, Scope
+from twite.gateway.masks.trees import masked_words
 from twite.gateway.ports import Clock, Records
 from twite.gateway.sightings import Sightings
 from twite.gateway.trace import masked, own_part, steps
@@ -170,7 +172,7 @@ class LivePage:
                 (
                     str(one.delivery), moment(one.received_at), one.pixel, one.event,
                     self._name(one.pixel, one.event), one.conversion_id, one.source, one.door,
-                    one.state.value, one.reason or "", worth_of(one.body),
+                    one.state.value, masked_words(one.reason or ""), worth_of(one.body),
                 )
                 for one in found
             ],
@@ -219,7 +221,7 @@ class LivePage:
             "source": shown(one.source, 40),
             "state": one.state.value,
             "tone": TONES[one.state],
-            "reason": shown(one.reason or "", 90),
+            "reason": masked_reason(one.reason or "", 90),
             "worth": shown(worth_of(one.body), 40),
             "flag": "" if one.flag is None else one.flag.kind.replace("_", " "),
         }

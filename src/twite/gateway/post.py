@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
-from twite.domain.outcome import Errored, Outcome, Rejected, Scope
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.times import SECOND
+from twite.gateway.masks.trees import masked_words
 from twite.gateway.ports import Answer, Chance, NoAnswer, Parcel, Transport
 from twite.gateway.steady import NOTICEABLE, SteadyClock
 from twite.x import spec
@@ -65,6 +66,9 @@ class Post:
         if isinstance(outcome, Errored) and outcome.retry_at is not None:
             ours = outcome.retry_at - self._ahead(came)
             outcome = msgspec.structs.replace(outcome, retry_at=ours)
+        if not isinstance(outcome, Delivered):
+            # X echoes what it refuses: a reason is shown in many places, and heaps go by it.
+            outcome = msgspec.structs.replace(outcome, reason=masked_words(outcome.reason))
         return came, outcome
 
     def limit(self, came: Answer) -> tuple[int, int] | None:

@@ -6,18 +6,11 @@ from typing import Final
 import msgspec
 
 from twite.gateway.inspect import Origin
+from twite.gateway.masks.trees import masked_tree
 
 # What is longer than this is not shown whole.
 LONGEST: Final = 64 * 1024
 _LONGEST_VALUE: Final = 200
-_HEAD: Final = 8
-
-_DIGESTS: Final = frozenset({"email_sha256", "phone_sha256", "hashed_email", "hashed_phone_number"})
-_TOKENS: Final = frozenset({"twclid", "twpid", "_twclid", "_twpid"})
-_ADDRESSES: Final = frozenset({"ip", "ip_address", "ip_override"})
-_AGENTS: Final = frozenset({"user_agent"})
-# What was raw in the request and is not kept; should a door ever keep it, it is not shown.
-_PERSONS: Final = frozenset({"email", "phone", "email_address", "phone_number"})
 
 # From our own format to X's, and what happens on the way.
 _NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
@@ -81,11 +74,19 @@ def masked(body: bytes) -> str:
     if not body:
         return ""
     try:
-        told = msgspec.json.encode(_without_persons(msgspec.json.decode(body)))
+        told = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "it cannot be read as JSON any more"
     text = _visible(msgspec.json.format(told, indent=2).decode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
+
+
+def compact(body: bytes) -> bytes:
+    """Return JSON for programs, its identifiers masked; what cannot be read is null."""
+    try:
+        return msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return b"null"
 
 
 def _visible(text: str) -> str:
@@ -161,37 +162,9 @@ def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
 def _shown(name: str, value: object) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    text = _masked_value(name, text)
+    told = masked_tree(value, name)
+    text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
-def _without_persons(value: object, name: str = "") -> object:
-    if isinstance(value, dict):
-        return {key: _without_persons(one, str(key)) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_persons(one, name) for one in value]
-    if isinstance(value, str):
-        return _masked_value(name, value)
-    return value
-
-
-def _masked_value(name: str, text: str) -> str:
-    name = name.lower()
-    if name in _DIGESTS or name in _TOKENS:
-        return f"{text[:_HEAD]}…" if len(text) > 2 * _HEAD else "…"
-    if name in _ADDRESSES:
-        return _network(text)
-    if name in _AGENTS:
-        return f"{text.split(' ', 1)[0][:24]} … ({len(text)} characters)"
-    return "***" if name in _PERSONS else text
-
-
-def _network(text: str) -> str:
-    """Show the network of an address: /24, or /48."""
-    if ":" in text:
-        return ":".join(text.split(":")[:3]) + ":…"
-    return ".".join(text.split(".")[:3]) + ".…"
 
 
 def _names(table: Iterable[tuple[str, str, str]]) -> frozenset[str]:

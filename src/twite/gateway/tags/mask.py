@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from twite.intake.event_scrub import without_persons
+from twite.gateway.masks.trees import masked_words
 
 _SHORTEST: Final = 4  # what is shorter stands in any text
 _PERSONS: Final = ("user_data", "email", "phone", "email_address", "phone_number")
@@ -21,8 +21,8 @@ class Mask:
         """Return the text masked, on one line and cut short."""
         for one in self._hidden:
             text = text.replace(one, "***")
-        line = "".join(letter if letter.isprintable() else " " for letter in text)
-        return without_persons(line)[:most]
+        line = "".join(letter if letter.isprintable() else " " for letter in masked_words(text))
+        return line[:most]
 
 
 def _texts(value: object) -> Iterable[str]:

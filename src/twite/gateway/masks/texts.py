@@ -1,0 +1,194 @@
+"""Any text without the persons and keys in it: found by what they look like, wherever they stand.
+
+Masked are emails, hashes, tokens, phone numbers, machine addresses to their network, what stands
+behind a telling name (`token=…`, `"twclid": "…"`), and of addresses of pages what is not plainly
+harmless. It takes time in proportion to the text.
+"""
+
+import re
+from typing import Final
+from urllib.parse import unquote_plus
+
+from twite.gateway.masks.names import Kind, is_harmless_parameter, kind_of
+
+HIDDEN: Final = "…"
+MASK: Final = "***"
+
+
+def masked_text(text: str, *, plain: bool = False) -> str:
+    """Return a text with masks. `plain`: it is an id or a moment, whose digits may be many."""
+    shown: list[str] = []
+    at = plain_until = 0
+    while (found := _PIECES.search(text, at)) is not None:
+        shown.append(text[at : found.start()])
+        at = found.end()
+        if found.lastgroup != "named":
+            shown.append(_piece(found, plain=plain or at <= plain_until))
+            continue
+        name = found["name"]
+        kind = Kind.ANY if name.isupper() else kind_of(name)  # so are codes of errors spelled
+        shown.append(found["named"])
+        if kind is Kind.ANY:
+            continue
+        value = _value_of(text, at, kind)
+        if kind is Kind.PLAIN:
+            plain_until = value
+        elif value > at:
+            shown.append(network(text[at:value]) if kind is Kind.ADDRESS else HIDDEN)
+            at = value
+    shown.append(text[at:])
+    return "".join(shown)
+
+
+def network(text: str) -> str:
+    """Return the network of a machine's address: /24, or /48; nothing of what is none."""
+    found = _V4.fullmatch(text.strip())
+    if found is not None:
+        return f"{found[1]}{HIDDEN}"
+    return f"{':'.join(text.strip().split(':')[:3])}:{HIDDEN}" if ":" in text else HIDDEN
+
+
+def masked_query(text: str) -> str:
+    """Return a query string, or a form, with the values that are plainly harmless alone."""
+    return "&".join(map(_parameter, text.split("&")))
+
+
+def masked_path(text: str) -> str:
+    """Return a path without the steps that may be a token or a person."""
+    return "/".join(map(_step, text.split("/")))
+
+
+def masked_address(text: str) -> str:
+    """Return an address of a page or an interface with masks."""
+    whole, mark, _ = text.partition("#")
+    before, asked, query = whole.partition("?")
+    scheme, slashes, rest = before.partition("://")
+    place, slash, path = rest.partition("/")
+    _, at, host = place.rpartition("@")
+    shown = f"{scheme}{slashes}{f'{MASK}@' if at else ''}{_host(host)}{slash}{masked_path(path)}"
+    shown += f"?{masked_query(query)}" if asked else ""
+    return f"{shown}#{HIDDEN}" if mark else shown
+
+
+def _host(host: str) -> str:
+    return ".".join(HIDDEN if _is_token(label) else label for label in host.split("."))
+
+
+def _parameter(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    plain = unquote_plus(name)
+    shown = name if len(name) <= _LONGEST_STEP and masked_text(plain) == plain else HIDDEN
+    if not equals:
+        return shown
+    said = unquote_plus(value)
+    harmless = is_harmless_parameter(plain.rpartition(".")[2]) and masked_text(said) == said
+    return f"{shown}={value if harmless and len(value) <= _LONGEST_STEP else HIDDEN}"
+
+
+def _step(step: str) -> str:
+    said = unquote_plus(unquote_plus(step))
+    digits = sum(letter.isdecimal() for letter in said)
+    is_odd = len(said) > _LONGEST_STEP or (digits > _MOST_DIGITS and digits < len(said))
+    return HIDDEN if is_odd or masked_text(said) != said else step
+
+
+def _piece(found: re.Match[str], *, plain: bool) -> str:
+    kind, text = found.lastgroup, found[0]
+    match kind:
+        case "page":
+            return masked_address(text)
+        case "v4" | "v6":
+            return network(text)
+        case "scheme":
+            said, _, secret = text.partition(" ")
+            is_secret = any(map(str.isdecimal, secret)) or len(secret) >= _SHORTEST_TOKEN
+            return f"{said} {MASK}" if is_secret else text
+        case "number":
+            return MASK if _is_phone(text, plain=plain) else text
+    return text if kind == "moment" else _word(text, plain=plain)
+
+
+def _value_of(text: str, at: int, kind: Kind) -> int:
+    """Return where the value ends that stands behind a name, as in a text that is half JSON."""
+    if kind is Kind.PERSONAL and text[at : at + 1] in {"{", "["}:
+        return len(text)
+    quote = text[at - 1 : at]
+    if quote in {'"', "'"}:
+        pattern = _QUOTED if quote == '"' else _QUOTED_ONCE
+    else:
+        pattern = _LINE if kind in {Kind.SECRET, Kind.COOKIES} else _UNQUOTED
+    most = at + _LONGEST_ID if kind is Kind.PLAIN else len(text)
+    found = pattern.match(text, at, most)
+    return at if found is None else found.end()
+
+
+def _word(word: str, *, plain: bool) -> str:
+    said = unquote_plus(unquote_plus(word)) if "%" in word else word
+    if _AT.search(said):
+        return MASK
+    if _HASH.search(said) or (not plain and _is_token(said)):
+        return HIDDEN
+    for number in _NUMBER_IN.finditer(said):
+        if _is_phone(number[0], plain=plain):
+            return MASK
+    return word
+
+
+def _is_token(word: str) -> bool:
+    """Return whether it looks made by a machine: long, of letters and digits without a break."""
+    if len(word) < _SHORTEST_TOKEN:
+        return False
+    head = word[:_TOKEN_LOOKED_AT]
+    return any(c.isdecimal() for c in head) and any(c.isalpha() for c in head)
+
+
+def _is_phone(number: str, *, plain: bool) -> bool:
+    digits = "".join(c for c in number if c.isdecimal())
+    if not _FEWEST <= len(digits) <= _MOST:
+        return False
+    if number.startswith("+"):
+        return True
+    if _DAY.match(number):
+        return False
+    if digits == number:
+        is_moment = len(digits) in {10, 13, 16} and digits[0] == "1" and digits[1] in "456789"
+        return not plain and len(digits) > _FEWEST and not is_moment
+    whole, dot, part = number.partition(".")
+    if dot and whole.isdecimal() and part.isdecimal():
+        # An amount; or two long numbers, as Google knows a browser by.
+        return len(whole) >= _LONG_HALF and len(part) >= _LONG_HALF
+    return True
+
+
+_LONGEST_STEP: Final = 40
+_MOST_DIGITS: Final = 5
+_LONGEST_ID: Final = 256
+_SHORTEST_TOKEN: Final = 20
+_TOKEN_LOOKED_AT: Final = 256
+_FEWEST, _MOST = 8, 19
+_LONG_HALF: Final = 6
+_AT: Final = re.compile(r"[^@]@[^@]|[^%]%40[^%]")
+_HASH: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}", re.ASCII)
+_NUMBER_IN: Final = re.compile(r"(?<![0-9.])\+?[0-9]{9,19}(?![0-9])", re.ASCII)
+_DAY: Final = re.compile(r"(?:19|20)\d\d-[01]\d-[0-3]\d", re.ASCII)
+_V4: Final = re.compile(r"((?:\d{1,3}\.){3})\d{1,3}", re.ASCII)
+_QUOTED: Final = re.compile(r'[^"\\]*')
+_QUOTED_ONCE: Final = re.compile(r"[^'\\]*")
+_UNQUOTED: Final = re.compile(r"""[^\n"',;&<>{}\[\]]*""")
+_LINE: Final = re.compile(r'[^\n"]*')
+_PIECES: Final = re.compile(
+    r"""
+      (?P<page>[a-z][a-z0-9+.-]{1,15}://[^\s"'<>\\`]+)
+    | (?P<scheme>\b(?:bearer|basic|oauth|token)\ [^\s"',;]{8,})
+    | (?P<named>(?<![A-Za-z0-9_.-])(?P<name>[a-z_][a-z0-9_.-]{0,59})
+        \\{0,3}["']?\s{0,3}[:=]\s{0,3}\\{0,3}["']?)
+    | (?<![0-9A-Za-z.])(?P<v4>(?:\d{1,3}\.){3}\d{1,3})(?![0-9]|\.[0-9])
+    | (?<![0-9A-Za-z:.])(?=[0-9a-f:]{0,39}::|(?:[0-9a-f]{1,4}:){4})(?P<v6>[0-9a-f:]{3,39})
+        (?![0-9A-Za-z:])
+    | (?P<moment>(?:19|20)\d\d-[01]\d-[0-3]\d[t\ ][0-2]\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?z?)
+    | (?<![0-9A-Za-z_.])(?P<number>\+?\(?\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d){7,18})
+        (?![0-9A-Za-z_])
+    | (?P<word>[^\s"'<>,;:()&=?/\\{}\[\]|]+)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)

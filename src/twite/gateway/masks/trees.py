@@ -1,0 +1,194 @@
+"""JSON without the persons and keys in it: by the names of fields, and by what stands there.
+
+A name decides for all that is below it. What no name tells of is masked as any other text is, be it
+JSON, a form or an address that stands in a string.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from twite.gateway.masks.names import Kind, is_harmless_header, kind_of
+from twite.gateway.masks.texts import (
+    HIDDEN,
+    MASK,
+    masked_path,
+    masked_query,
+    masked_text,
+    network,
+)
+
+# A longer text is cut, and of a tree no more than so many characters are looked at.
+LONGEST_TEXT: Final = 16 * 1024
+MOST_LOOKED_AT: Final = 128 * 1024
+_COST: Final = 4  # of any value: its quotes and commas
+_MARGIN: Final = 64
+_LONGEST_NAME: Final = 80
+_HEAD: Final = 8
+# What is nested deeper is not shown; JSON in a string in JSON counts as deeper.
+_DEEPEST: Final = 24
+
+
+def masked_tree(value: object, name: str = "") -> object:
+    """Return what may be shown of a field's value, in the same shape. Names are masked, too."""
+    return _Walk().masked(value, kind_of(name), 0)
+
+
+def masked_words(text: str) -> str:
+    """Return what may be shown of an answer or a reason: JSON, perhaps behind words, or a text."""
+    place = min((at for mark in "{[" if (at := text.find(mark)) >= 0), default=-1)
+    if place >= 0:
+        read = _read(text[place:])
+        if read is not None:
+            named = _BEFORE.search(text[max(0, place - _LONGEST_NAME) : place])
+            kind = Kind.ANY if named is None else kind_of(named[1])
+            told = msgspec.json.encode(_Walk().masked(read, kind, 1)).decode()
+            return masked_text(_cut(text[:place])) + told
+    return masked_text(_cut(text))
+
+
+class _Walk:
+    """One walk through a tree. `left` is how many characters it still looks at."""
+
+    def __init__(self) -> None:
+        self.left = MOST_LOOKED_AT
+
+    def masked(self, value: object, kind: Kind, depth: int) -> object:
+        self.left -= _COST
+        if depth > _DEEPEST or self.left <= 0:
+            return HIDDEN
+        if isinstance(value, Mapping):
+            return self._mapping(value, kind, depth)
+        if isinstance(value, list):
+            return self._list(value, kind, depth)
+        if isinstance(value, str):
+            self.left -= min(len(value), LONGEST_TEXT)
+            return self._text(value, kind, depth)
+        return value if isinstance(value, bool) or value is None else _number(value, kind)
+
+    def _list(self, value: list[Any], kind: Kind, depth: int) -> list[object]:
+        if kind is Kind.HEADERS and _is_pair(value):
+            return [masked_text(_cut(value[0])), _header(value[0], value[1])]
+        return [self.masked(one, kind, depth + 1) for one in value if self.left > 0]
+
+    def _mapping(self, value: Mapping[str, object], kind: Kind, depth: int) -> dict[str, object]:
+        told: dict[str, object] = {}
+        for key, one in value.items():
+            if self.left <= 0:
+                told[HIDDEN] = HIDDEN
+                break
+            self.left -= min(len(key), LONGEST_TEXT)
+            told[masked_text(_cut(key))] = self.masked(one, _below(kind, key), depth + 1)
+        return told
+
+    def _text(self, text: str, kind: Kind, depth: int) -> str:
+        match kind:
+            case Kind.ANY | Kind.PLAIN if _DIGEST.fullmatch(text):
+                return _head(text)
+            case Kind.ANY:
+                return self._any(text, depth) or masked_text(_cut(text))
+            case Kind.BODY:
+                return self._any(text, depth) or f"{HIDDEN} ({len(text)} characters)"
+        return _MASKS[kind](_cut(text))
+
+    def _any(self, text: str, depth: int) -> str:
+        """Return JSON or a form that stands in a text, masked; "" where it is neither."""
+        read = _read(text) if text.lstrip()[:1] in {"{", "["} else None
+        if read is not None:
+            return msgspec.json.encode(self.masked(read, Kind.ANY, depth + 1)).decode()
+        cut = _cut(text)
+        return masked_query(cut) if _FORM.fullmatch(cut) else ""
+
+
+def _below(kind: Kind, key: str) -> Kind:
+    """Return what stands under a key of something of a kind."""
+    if kind in {Kind.ANY, Kind.PLAIN, Kind.BODY}:
+        return kind_of(key)
+    if kind is Kind.PERSONAL:
+        own = kind_of(key)
+        return own if own in {Kind.CLICK, Kind.ADDRESS, Kind.AGENT, Kind.SECRET} else kind
+    if kind is Kind.HEADERS:
+        return Kind.PLAIN if is_harmless_header(key) else Kind.SECRET
+    return kind
+
+
+def _person(text: str) -> str:
+    return _head(text) if _DIGEST.fullmatch(text) else MASK if text else ""
+
+
+def _addresses(text: str) -> str:
+    return ", ".join(map(network, text.split(",")))
+
+
+def _agent(text: str) -> str:
+    return f"{masked_text(text.split(' ', 1)[0][:24])} … ({len(text)} characters)"
+
+
+def _cut(text: str) -> str:
+    """Cut a long text before a word: half a token would not look like one."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    head = text[: LONGEST_TEXT - _MARGIN]
+    whole = _WHOLE_WORDS.match(head)
+    return f"{'' if whole is None else whole[0]}… ({len(text)} characters)"
+
+
+def _head(text: str) -> str:
+    """Show enough to see that two are alike, and not enough to know either."""
+    return f"{text[:_HEAD]}{HIDDEN}" if len(text) > 2 * _HEAD else HIDDEN if text else ""
+
+
+def _cookies(text: str) -> str:
+    names = [pair.partition("=")[0].strip() for pair in text.split(";")]
+    if "=" not in text:
+        return MASK
+    return "; ".join(f"{masked_text(name)}={HIDDEN}" for name in names if name)
+
+
+def _header(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return HIDDEN
+    if kind_of(name) is Kind.COOKIES:
+        return _cookies(value)
+    return masked_text(_cut(value)) if is_harmless_header(name) else MASK
+
+
+def _is_pair(value: list[str]) -> bool:
+    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str)
+
+
+def _number(value: object, kind: Kind) -> object:
+    if kind in {Kind.ANY, Kind.PLAIN, Kind.BODY}:
+        text = str(value)
+        return value if masked_text(text, plain=kind is Kind.PLAIN) == text else HIDDEN
+    return HIDDEN
+
+
+def _read(text: str) -> object | None:
+    try:
+        read = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+    return read if isinstance(read, dict | list) else None
+
+
+_MASKS: Final[Mapping[Kind, Callable[[str], str]]] = {
+    Kind.PERSONAL: _person,
+    Kind.PERSON: _person,
+    Kind.CLICK: _head,
+    Kind.TOKEN: lambda text: HIDDEN if text else "",
+    Kind.SECRET: lambda _: MASK,
+    Kind.ADDRESS: _addresses,
+    Kind.AGENT: _agent,
+    Kind.COOKIES: _cookies,
+    Kind.HEADERS: lambda _: MASK,
+    Kind.QUERY: masked_query,
+    Kind.PATH: masked_path,
+    Kind.PLAIN: lambda text: masked_text(text, plain=True),
+}
+_WHOLE_WORDS: Final = re.compile(r"""[\s\S]*[\s"'<>,;()&=?/{}\[\]|]""")
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_BEFORE: Final = re.compile(r"""([A-Za-z_][A-Za-z0-9_.-]*)["']?\s{0,3}[:=]\s{0,3}$""")
+_FORM: Final = re.compile(r"\??[^\s=&?#]{1,200}=[^\s&]*(?:&[^\s=&]{1,200}=[^\s&]*)+")
