@@ -24,7 +24,7 @@ class Kind(StrEnum):
     QUERY = auto()
     PATH = auto()
     BODY = auto()  # of a request, as text
-    PLAIN = auto()  # an id, a moment or an amount: long digits in it are no phone number
+    PLAIN = auto()  # an id, long as it may be
     ANY = auto()
 
 
@@ -108,10 +108,8 @@ _KINDS: Final[dict[Kind, str]] = {
     Kind.PATH: "path request_path",
     Kind.BODY: "body request_body post_body post_data raw_body",
     Kind.PLAIN: """
-        action at changed_at conversion_id conversion_time conversion_timestamp count currency
-        event event_id event_name event_time time timestamp timestamp_micros expires_at
-        id item_id content_id sku index number_items order_id pixel pixel_id policy price
-        price_currency quantity receipt reason rule signals transaction_id unique_event_id value
+        conversion_id event event_id event_name id item_id content_id sku order_id pixel pixel_id
+        policy receipt transaction_id unique_event_id
         """,
 }  # fmt: skip
 _KNOWN: Final = {name: kind for kind, names in _KINDS.items() for name in names.split()}
@@ -127,7 +125,6 @@ _LOOKS: Final = (
     (Kind.TOKEN, re.compile(r"clid$|click_id|clickid|client_id|user_id|visitor_id|device_id|uuid")),
     (Kind.ADDRESS, re.compile(r"ip_addr")),
     (Kind.AGENT, re.compile(r"user_agent")),
-    (Kind.PLAIN, re.compile(r"_(?:time|msec|ms|at|micros|timestamp)$")),
 )
 
 

@@ -16,7 +16,7 @@ MASK: Final = "***"
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
-    """Return a text with masks. `plain`: it is an id or a moment, whose digits may be many."""
+    """Return a text with masks. `plain`: it is an id, which may look like a token."""
     shown: list[str] = []
     at = plain_until = 0
     while (found := _PIECES.search(text, at)) is not None:

@@ -155,7 +155,7 @@ def _header(name: str, value: object) -> object:
     return masked_text(_cut(value)) if is_harmless_header(name) else MASK
 
 
-def _is_pair(value: list[str]) -> bool:
+def _is_pair(value: list[Any]) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str)
 
 
