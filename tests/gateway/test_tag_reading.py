@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from twite.gateway.tags.reading import kept, readable
 from twite.sgtm.container.parts import Container, Source, Tag, Variable
+from twite.sgtm.permissions import Grant
 from twite.sgtm.sandbox import Incoming
-from twite.sgtm.template import read_template
+from twite.sgtm.template import Template, read_template
 
 TEMPLATE = read_template((Path(__file__).parents[1] / "templates/crm_post.tpl").read_bytes())
 REQUEST = Incoming(
@@ -15,6 +19,7 @@ REQUEST = Incoming(
     headers=(
         ("authorization", "Bearer key"),
         ("cookie", "session=private; _fbp=fb.1.2.3"),
+        ("user-agent", "Mozilla/5.0"),
         ("referer", "https://shop.example/?e=a%40mail.example&x=1"),
     ),
     body='{"email": "a@mail.example"}',
@@ -22,10 +27,12 @@ REQUEST = Incoming(
 )
 
 
-def of(*variables: Variable, **fields: str) -> Incoming:
+def of(
+    *variables: Variable, template: Template = TEMPLATE, hashed: bool = True, **fields: str
+) -> Incoming:
     tag = Tag(name="crm", template="crm", fields=fields)
-    container = Container(tags=(tag,), variables=variables, templates={"crm": TEMPLATE})
-    return kept(REQUEST, readable(container, tag), hashed=True)
+    container = Container(tags=(tag,), variables=variables, templates={"crm": template})
+    return kept(REQUEST, readable(container, tag), hashed=hashed)
 
 
 def test_only_the_cookies_that_a_permission_names_are_kept():
@@ -48,3 +55,38 @@ def test_a_key_is_never_kept():
     found = of(any_header, note="{{any}}")
 
     assert "authorization" not in dict(found.headers)
+
+
+@pytest.mark.parametrize(
+    ("permission", "parameters"),
+    [
+        ("read_request", {"requestAccess": "any"}),
+        ("read_request", {"headersAllowed": True, "headerAccess": "any"}),
+        ("get_cookies", {"cookieAccess": "any"}),
+        ("get_cookies", {"cookieAccess": "specific", "cookieNames": ["*"]}),
+    ],
+)
+def test_in_clear_waits_no_cookie_and_no_header_that_nobody_named(permission, parameters):
+    sure = {"requestAccess": "specific"} if permission == "read_request" else {}
+    open_ = granting(permission, **sure | parameters)
+
+    clear = of(template=open_)
+    sealed = of(template=open_, hashed=False)
+
+    assert "private" not in repr(clear) + repr(clear.headers)
+    assert "referer" not in dict(clear.headers)
+    assert dict(clear.headers).get("user-agent") in {None, "Mozilla/5.0"}
+    assert {"referer", "cookie"} & set(dict(sealed.headers))
+
+
+def test_what_an_open_grant_and_a_name_allow_together_is_what_is_named():
+    both = msgspec.structs.replace(
+        TEMPLATE, grants=(*TEMPLATE.grants, *granting("get_cookies", cookieAccess="any").grants)
+    )
+
+    assert dict(of(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
+
+
+def granting(permission, **parameters):
+    grant = Grant(permission=permission, parameters=parameters)
+    return msgspec.structs.replace(TEMPLATE, grants=(grant,))

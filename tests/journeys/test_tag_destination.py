@@ -195,6 +195,34 @@ def test_what_a_vendor_refuses_becomes_a_dead_letter_with_its_words(tmp_path, x_
 
 
 @pytest.mark.parametrize(
+    ("done", "sent", "ends"), [("replay", 1, "delivered"), ("discard", 0, "suppressed")]
+)
+def test_an_order_that_is_held_for_its_amount_is_held_for_the_tag_too(
+    tmp_path, x_emulator, done, sent, ends
+):
+    with Vendor() as vendor:
+        gateway = with_tag(tmp_path, x_emulator.url, vendor)
+        gateway.config.write_text(
+            gateway.config.read_text().replace(
+                'pixel = "o8z6j"', 'pixel = "o8z6j"\nvalue_guard = "hold"'
+            )
+        )
+        with gateway:
+            gateway.post({"conversions": [bought(number) for number in range(100, 150)]})
+            gateway.drained()
+            receipt = gateway.post(bought(1, value="4990.00"))[1]
+            waiting = gateway.drained()
+            before = vendor.count()
+            command(gateway, "dead", done, "order-1", "--pixel", "o8z6j")
+            gateway.drained()
+            lives = [gateway.get(f"/v1/conversions/{of}/order-1")[1] for of in ("o8z6j", "tag:crm")]
+
+    assert (receipt["held"], waiting["held"], before) == (1, 2, 50)
+    assert [life["state"] for life in lives] == [ends, ends]
+    assert vendor.count() == 50 + sent
+
+
+@pytest.mark.parametrize(
     ("repeat", "asked", "state"),
     [("at_least_once", 2, "delivered"), ("at_most_once", 1, "held")],
 )

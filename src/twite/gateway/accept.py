@@ -213,6 +213,7 @@ class Accept:
                 client=client or door.value,
                 now=self._wall.now(),
                 first=len(reading.results),
+                held={one.index: one.held for one in entries if one.held is not None},
             )
         submission = Submission(
             receipt=self._chance.receipt(),

@@ -222,12 +222,16 @@ class Desk(Protocol):
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
         """Queue them again, with the same conversion id and body; returns how many it was.
 
+        What is held for its amount takes what is held together with it along (`held_together`).
         Their ambiguity is forgotten, since a person has decided.
         """
         ...
 
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
-        """Give them up for good, as suppressed, with the note as reason; returns how many."""
+        """Give them up for good, as suppressed, with the note as reason; returns how many.
+
+        What is held together with them goes, too.
+        """
         ...
 
 

@@ -36,7 +36,7 @@ from twite.testing.memory_ignored import MemoryIgnored
 from twite.testing.memory_insight import MemoryInsight
 from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_people import MemoryPeople
-from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
+from twite.testing.memory_row import Row, delivery_of, life_of, meant, overdue, rank_of, rest
 from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_vault import MemoryVault
 
@@ -271,7 +271,7 @@ class MemoryStore(
         return [self._life(row) for row in found[:limit]]
 
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
-        rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
+        rows = [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
         for row in rows:
             row.state = after(row.state, Trigger.REPLAYED)
             row.reason = row.due_at = row.ambiguous_since = None
@@ -279,7 +279,7 @@ class MemoryStore(
         return len(rows)
 
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
-        rows = [row for row in self._named(set(deliveries)) if row.state in _RESTING]
+        rows = [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
         for row in rows:
             rest(row, Trigger.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1

@@ -15,6 +15,7 @@ from twite.domain.delivery import (
     rank,
 )
 from twite.domain.submission import Entry
+from twite.gateway.held_together import Held, alike
 from twite.gateway.ports import Closure, Pause
 
 
@@ -103,3 +104,17 @@ def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closur
         consent=row.entry.consent,
         not_fired=row.not_fired,
     )
+
+
+def meant(rows: Mapping[int, Row], deliveries: set[int]) -> list[Row]:
+    """Return some rows, and what is held together with any of them."""
+    held = [row for row in rows.values() if row.state is State.HELD]
+    company = set(deliveries)
+    for receipt in {row.receipt for row in held if row.id in deliveries}:
+        its = [row for row in held if row.receipt == receipt]
+        company |= set(alike(deliveries, [_held(row) for row in its]))
+    return [rows[id_] for id_ in company if id_ in rows]
+
+
+def _held(row: Row) -> Held:
+    return Held(row.id, row.entry.pixel, row.entry.conversion_id, row.reason or "")

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Final
 
 from twite.assembly.containers import load_container, secret_reader
+from twite.assembly.doctor.tags import read_in_clear
 from twite.assembly.settings import Settings
 from twite.assembly.shadow import sealed_of
 from twite.assembly.tags import engine_of, placed
 from twite.domain.errors import NotOpened, SettingsError
 from twite.gateway.findings import Finding, amber, green, red
+from twite.gateway.tags.rule import Persons
 from twite.sgtm.container.secrets import places
 from twite.sgtm.template import Template, TemplateUnusable
 
 _STOPS: Final = "The gateway would not start."
+_SEALED: Final = 'container.persons = "sealed"'
 
 
 async def container(settings: Settings) -> AsyncIterator[Finding]:
@@ -46,6 +49,10 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
             "They do not fire.",
             f"Where that is not meant, take paused = true away in {path.name}.",
         )
+    if settings.imported is not None and settings.imported.rule.persons is Persons.HASHED:
+        for tag in found.tags:
+            for one in read_in_clear("container", found, tag, setting=_SEALED):
+                yield one
 
 
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:

@@ -5,8 +5,11 @@ from typing import Final
 
 from twite.assembly.settings import Settings
 from twite.gateway.findings import Finding, amber, green
+from twite.gateway.tags.reading import readable
 from twite.gateway.tags.rule import Persons
+from twite.sgtm.container.parts import Container, Tag
 
+_PERSONS: Final = 'persons = "sealed"'
 _OF_GOOGLE: Final = ("getGoogleAuth", "BigQuery", "Firestore", "sendEventToGoogleAnalytics")
 
 
@@ -21,6 +24,8 @@ def tags(settings: Settings) -> Iterator[Finding]:
         persons = "hashed" if rule.persons is Persons.HASHED else "sealed"
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
+        if rule.persons is Persons.HASHED:
+            yield from read_in_clear("tags", container, tag, setting=f"{_PERSONS} in its [[tag]]")
         code = container.templates[tag.template].code.text
         wanted = [name for name in _OF_GOOGLE if f"'{name}'" in code or f'"{name}"' in code]
         if wanted:
@@ -30,3 +35,18 @@ def tags(settings: Settings) -> Iterator[Finding]:
                 "Google's services are not configured here: the template is told that it failed.",
                 "Use it only where it can do without.",
             )
+
+
+def read_in_clear(part: str, container: Container, tag: Tag, *, setting: str) -> Iterator[Finding]:
+    """Say of a tag with hashed persons what it may read by no name: it is not kept for it."""
+    unnamed = readable(container, tag).unnamed
+    if unnamed:
+        any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
+        yield amber(
+            part,
+            f"{tag.name}: it may read any {any_of}, and persons are hashed",
+            "What waits for it waits in clear then: cookies and headers that no permission names "
+            "are not kept, and the template finds none of them.",
+            "Name in the template's permissions what it reads; or, for all of it to wait "
+            f"encrypted, set {setting}.",
+        )

@@ -107,9 +107,11 @@ class Fire:
         client: str,
         now: int,
         first: int,
+        held: Mapping[int, str],
     ) -> Heeded:
         """Return an entry for each tag that fires for each event; their indexes are from `first`.
 
+        `held` is why conversions are held, by their indexes: then so is what tags are told of them.
         Of each tag that hears the source and does not fire, why.
         """
         found: list[Entry] = []
@@ -128,7 +130,8 @@ class Fire:
                 planned = await self._planned(company, occasion, source.name)
                 unfired += _without_fire(planned, company, source.name, index=one.index)
                 for fired, rule in _with_rules(planned, company, source.name):
-                    found.append(self._entry(telling, fired, rule, index=first + len(found)))
+                    entry = self._entry(telling, fired, rule, index=first + len(found))
+                    found.append(_held_with(entry, held, one.index))
         return Heeded(fired=tuple(found), unfired=tuple(unfired))
 
     async def _planned(self, company: Company, occasion: Occasion, source: str) -> Plan:
@@ -235,6 +238,13 @@ class _Telling:
     @cached_property
     def scrubbed(self) -> dict[str, object]:
         return scrubbed_event(self.said.event, region=self.source.region)
+
+
+def _held_with(entry: Entry, held: Mapping[int, str], index: int | None) -> Entry:
+    reason = None if index is None else held.get(index)
+    if reason is None or entry.suppressed is not None or entry.held is not None:
+        return entry
+    return msgspec.structs.replace(entry, held=reason)
 
 
 class _NoTemplates:

@@ -10,23 +10,31 @@ from twite.intake.event_scrub import scrubbed_address, without_persons
 from twite.sgtm.allowed import matches
 from twite.sgtm.container.parts import Container, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
-from twite.sgtm.permissions import ALL, Policy, policy
+from twite.sgtm.permissions import ALL, EVERYTHING, Policy, policy
 from twite.sgtm.sandbox import Incoming
 
 # Keys of ours and of others: no template has a use for them.
 _NEVER: Final = frozenset(
     {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
 )
+_ANY_NAME: Final = frozenset({EVERYTHING, r"[\s\S]*"})
+_PLAIN: Final = ("content-type", "host", "origin", "user-agent")
 _SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
 
 
 class Readable(msgspec.Struct, frozen=True, kw_only=True):
-    """Expressions of names, as in a Policy."""
+    """Expressions of names, as in a Policy. Those that match any name grant all there is."""
 
     headers: tuple[str, ...] = ()
     cookies: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     parts: frozenset[str] = frozenset()
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """What it may read of by any name: of `cookies`, `headers`."""
+        granted = {"cookies": self.cookies, "headers": self.headers}
+        return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
 
 
 def readable(container: Container, tag: Tag) -> Readable:
@@ -52,12 +60,18 @@ def readable(container: Container, tag: Tag) -> Readable:
 
 
 def kept(request: Incoming, may: Readable, *, hashed: bool) -> Incoming:
-    """Return what is kept of a request; `hashed`, nothing in it that names a person."""
-    cookies = [one for one in _cookies(request) if matches(may.cookies, one.partition("=")[0])]
+    """Return what is kept of a request; `hashed`, nothing in it that names a person.
+
+    What it holds waits in clear then: a cookie or header that nobody named is not kept, though the
+    template may read any.
+    """
+    may_cookies = _named(may.cookies) if hashed else may.cookies
+    may_headers = (*_named(may.headers), *_plain_of(may)) if hashed else may.headers
+    cookies = [one for one in _cookies(request) if matches(may_cookies, one.partition("=")[0])]
     headers = [
         (name, value)
         for name, value in request.headers
-        if name not in _NEVER and name != "cookie" and matches(may.headers, name)
+        if name not in _NEVER and name != "cookie" and matches(may_headers, name)
     ]
     query = "&".join(
         one
@@ -79,6 +93,15 @@ def kept(request: Incoming, may: Readable, *, hashed: bool) -> Incoming:
         body=request.body if "body" in may.parts and not hashed else None,
         remote_address=request.remote_address if "remote_address" in may.parts else "",
     )
+
+
+def _named(expressions: Iterable[str]) -> tuple[str, ...]:
+    return tuple(one for one in expressions if one not in _ANY_NAME)
+
+
+def _plain_of(may: Readable) -> tuple[str, ...]:
+    """Return the headers that are kept of any: what they say is in the event, or of nobody."""
+    return _PLAIN if "headers" in may.unnamed else ()
 
 
 def _variables(container: Container, tags: Iterable[Tag]) -> Iterable[Variable]:

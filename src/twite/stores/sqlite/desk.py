@@ -4,7 +4,21 @@ from collections.abc import Sequence
 
 import msgspec
 
+from twite.gateway.guards import HELD_FOR
+from twite.gateway.held_together import Held, alike
 from twite.stores.sqlite.book import Book
+
+
+def with_companions(book: Book, deliveries: Sequence[int]) -> list[int]:
+    """Return the deliveries, and what is held together with any of them."""
+    chosen = set(deliveries)
+    found = list(deliveries)
+    for first, end in book.run(
+        "remarked", deliveries=_json(deliveries), reason=HELD_FOR
+    ).fetchall():
+        held = [Held(*row) for row in book.run("held_of_submission", first=first, end=end)]
+        found += [one for one in alike(chosen, held) if one not in chosen]
+    return found
 
 
 def replay(book: Book, deliveries: Sequence[int], *, now: int) -> int:

@@ -450,6 +450,20 @@ SELECT lane.pixel, attempt.at, attempt.size
 FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
 WHERE attempt.at >= :since ORDER BY attempt.at, attempt.id;
 
+-- name: remarked
+-- Of some deliveries, the submissions of those that are held for their amounts.
+SELECT DISTINCT submission.first, submission.first + submission.entries
+FROM outbox JOIN conversion ON conversion.id = outbox.id
+JOIN submission ON submission.id = conversion.submission
+WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state = 'held'
+  AND substr(outbox.reason, 1, length(:reason)) = :reason;
+
+-- name: held_of_submission
+-- What of a submission is held.
+SELECT outbox.id, lane.pixel, CAST(conversion.conversion_id AS TEXT), outbox.reason
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane
+WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
+
 -- name: replay
 -- A person has decided: send them again.
 UPDATE outbox

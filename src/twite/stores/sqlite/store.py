@@ -287,11 +287,15 @@ class SQLiteStore(ConsentRows, InsightRows):
         return await self._reader.resting(pixel=pixel, limit=limit)
 
     async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
-        return await self._writer.submit_act(lambda book: desk.replay(book, deliveries, now=now))
+        return await self._writer.submit_act(
+            lambda book: desk.replay(book, desk.with_companions(book, deliveries), now=now)
+        )
 
     async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         return await self._writer.submit_act(
-            lambda book: desk.discard(book, deliveries, now=now, note=note)
+            lambda book: desk.discard(
+                book, desk.with_companions(book, deliveries), now=now, note=note
+            )
         )
 
     async def overlap(self, *, since: int) -> Sequence[Overlap]:

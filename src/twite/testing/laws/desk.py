@@ -1,13 +1,16 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """What a person does."""
 
+import msgspec
+import pytest
+
 from twite.domain.account import Account
 from twite.domain.delivery import (
     State,
 )
 from twite.domain.submission import Recorded
 from twite.gateway.ports import Pause, Swept
-from twite.testing.builders import NOW, an_entry
+from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import (
     FAR,
     PIXEL,
@@ -83,6 +86,38 @@ class DeskLaws:
 
         assert await store.replay(which, now=NOW) == 0
         assert await store.discard(which, now=NOW, note="no") == 0
+
+    @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
+    @pytest.mark.parametrize("do", ["replay", "discard"])
+    async def test_what_is_held_for_an_amount_goes_with_what_tags_were_to_hear_of_it(
+        self, store: Store, chosen: str, do: str
+    ) -> None:
+        held = await self._held_for_its_amount(store)
+
+        if do == "replay":
+            done = await store.replay([held[chosen]], now=NOW + 5)
+        else:
+            done = await store.discard([held[chosen]], now=NOW + 5, note="no")
+
+        left = await store.resting(pixel=None, limit=9)
+        assert done == 3
+        assert {life.conversion_id for life in left} == {"order-11", "other/order-11", "apart"}
+
+    async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
+        """Return, by their ids, deliveries of two orders and their tags, and of one held else."""
+        reason = "value guard: 100 times the usual"
+        named = (
+            (PIXEL, "order-1"), (PIXEL, "order-11"), ("tag:crm", "order-1"),
+            ("tag:ads", "purchase/order-1/click"), ("tag:crm", "other/order-11"),
+        )  # fmt: skip
+        entries = [
+            msgspec.structs.replace(an_entry(name, pixel=pixel, index=index), held=reason)
+            for index, (pixel, name) in enumerate(named)
+        ]
+        apart = msgspec.structs.replace(an_entry("apart", index=5), held="consent")
+        await store.record(a_submission(*entries, apart))
+        rest = await store.resting(pixel=None, limit=9)
+        return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
 
     async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
         await store.pause(Pause(pixel="p2", since=NOW, reason="401"))
