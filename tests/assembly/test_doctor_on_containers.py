@@ -6,6 +6,8 @@ from test_containers import CONTAINER, TEMPLATE
 from twite.assembly.doctor.container import container
 from twite.assembly.settings import load
 
+ANY_COOKIE = """[{"instance": {"key": {"publicId": "get_cookies", "versionId": "1"}, "param": [
+  {"key": "cookieAccess", "value": {"type": 1, "string": "any"}}]}}]"""
 SETTINGS = '[container]\nfile = "container.toml"\n'
 
 
@@ -59,3 +61,21 @@ async def test_without_a_container_there_is_nothing_to_say(folder):
     (folder / "twite.toml").write_text("")
 
     assert await findings(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("persons", "lights"), [("hashed", ["green", "amber"]), ("sealed", ["green"])]
+)
+async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_clear(
+    folder, persons, lights
+):
+    (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
+    key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
+    (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
+
+    found = await findings(folder)
+
+    assert [light for light, _ in found] == lights
+    assert ("amber", "Post: it may read any cookie, and persons are hashed") in found or (
+        persons == "sealed"
+    )

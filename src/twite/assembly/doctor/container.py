@@ -51,7 +51,7 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
         )
     if settings.imported is not None and settings.imported.rule.persons is Persons.HASHED:
         for tag in found.tags:
-            for one in read_in_clear("container", found, tag, setting=_SEALED):
+            for one in read_in_clear(found, tag, setting=_SEALED):
                 yield one
 
 

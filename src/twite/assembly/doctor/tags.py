@@ -25,7 +25,7 @@ def tags(settings: Settings) -> Iterator[Finding]:
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         if rule.persons is Persons.HASHED:
-            yield from read_in_clear("tags", container, tag, setting=f"{_PERSONS} in its [[tag]]")
+            yield from read_in_clear(container, tag, setting=f"{_PERSONS} in its [[tag]]")
         code = container.templates[tag.template].code.text
         wanted = [name for name in _OF_GOOGLE if f"'{name}'" in code or f'"{name}"' in code]
         if wanted:
@@ -37,13 +37,13 @@ def tags(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def read_in_clear(part: str, container: Container, tag: Tag, *, setting: str) -> Iterator[Finding]:
+def read_in_clear(container: Container, tag: Tag, *, setting: str) -> Iterator[Finding]:
     """Say of a tag with hashed persons what it may read by no name: it is not kept for it."""
     unnamed = readable(container, tag).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
         yield amber(
-            part,
+            "tags",
             f"{tag.name}: it may read any {any_of}, and persons are hashed",
             "What waits for it waits in clear then: cookies and headers that no permission names "
             "are not kept, and the template finds none of them.",
