@@ -14,6 +14,7 @@ from twite.gateway.ports import Claim
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.examine import examine
+from twite.stores.sqlite.recover import recover
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -232,3 +233,48 @@ async def test_a_reader_shows_a_damaged_conversion_without_its_body(path):
 
     await reader.close()
     assert (life.conversion_id, life.sent) == ("order-1", b"")
+
+
+ADRIFT = {
+    "another's submission": "UPDATE conversion SET submission = 1 WHERE id = 2",
+    "no submission there is": "UPDATE conversion SET submission = -100 WHERE id = 2",
+    "no submission any more": "DELETE FROM submission WHERE id = 2",
+    "no pixel there is": "UPDATE conversion SET lane = 9 WHERE id = 2",
+}
+
+
+@pytest.mark.parametrize("how", ADRIFT)
+async def test_a_conversion_that_nobody_would_find_is_damage(path, how):
+    await filled(path)
+    change(path, ADRIFT[how])
+
+    with pytest.raises(StoreUnusable) as refused:
+        await SQLiteStore.open(path)
+
+    assert "conversion 2 belongs to" in refused.value.reason
+    assert "twite recover" in str(refused.value)
+
+
+@pytest.mark.parametrize("how", ["another's submission", "no submission there is"])
+async def test_what_is_recovered_goes_back_to_the_submission_that_brought_it(path, how):
+    await filled(path)
+    change(path, ADRIFT[how])
+
+    saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
+
+    store = await SQLiteStore.open(saved.to)
+    [life] = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    await store.close()
+    assert life.receipt == "r1"
+
+
+async def test_where_the_submission_is_lost_something_stands_for_it(path):
+    await filled(path)
+    change(path, ADRIFT["no submission any more"])
+
+    saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
+
+    store = await SQLiteStore.open(saved.to)
+    [life] = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    await store.close()
+    assert life.receipt.startswith("recovered-")

@@ -11,6 +11,7 @@ from typing import Final
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged
 from twite.stores.sqlite.log_file import log_of
+from twite.stores.sqlite.queries import query
 
 # What is sent, and what the balance is made of, is looked at before all else.
 _FIRST: Final = ("deployment", "lane", "account", "lease", "pause", "outbox")
@@ -39,6 +40,8 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
                 if table in tables:
                     _refuse(path, connection.execute(f"PRAGMA quick_check({table})").fetchone()[0])
             _refuse(path, connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            if "conversion" in tables:
+                _refuse_what_is_adrift(path, connection)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == _INTERRUPTED:
                 return False
@@ -65,6 +68,15 @@ def _within(connection: sqlite3.Connection, seconds: float | None) -> Iterator[N
 def _refuse(path: str, problem: str) -> None:
     if problem != "ok":
         raise damaged(path, problem.replace("\n", ": "))
+
+
+def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
+    """A number that was altered is a number still: the file is sound, and a row belongs nowhere."""
+    found = connection.execute(query("adrift")).fetchone()
+    if found is not None:
+        raise damaged(
+            path, f"conversion {found[0]} belongs to no submission, or no pixel, that there is"
+        )
 
 
 def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:

@@ -6,6 +6,22 @@ from twite.domain.dedup import dedup_key
 from twite.domain.delivery import RECOVERED
 
 
+def put_where_they_belong(new: sqlite3.Connection) -> None:
+    """Give each conversion to the submission that brought it: its number says which that is."""
+    new.execute("CREATE INDEX by_first ON submission (first, entries)")
+    # Of two that begin at one number, the first brought nothing.
+    new.execute(
+        "UPDATE conversion SET submission = coalesce("
+        "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
+        "FROM submission AS whose WHERE whose.first <= conversion.id "
+        "ORDER BY whose.first DESC, whose.entries DESC LIMIT 1), "
+        "CASE WHEN submission IN (SELECT id FROM submission) THEN -id ELSE submission END) "
+        "WHERE NOT EXISTS (SELECT 1 FROM submission AS said WHERE said.id = conversion.submission "
+        "AND conversion.id >= said.first AND conversion.id < said.first + said.entries)"
+    )
+    new.execute("DROP INDEX by_first")
+
+
 def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
     """Where a submission is lost and its conversions are not, something must stand for it."""
     new.execute(

@@ -572,6 +572,15 @@ SELECT outbox.id FROM outbox INDEXED BY resting JOIN lane ON lane.id = outbox.la
 WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR lane.pixel = :pixel)
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 
+-- name: adrift
+-- A conversion that belongs to no pixel, or to a submission that did not bring it: nobody would find it.
+SELECT conversion.id FROM conversion
+LEFT JOIN lane ON lane.id = conversion.lane
+LEFT JOIN submission ON submission.id = conversion.submission
+WHERE lane.id IS NULL OR submission.id IS NULL
+  OR conversion.id < submission.first OR conversion.id >= submission.first + submission.entries
+LIMIT 1;
+
 -- name: lives
 -- Conversions with all that is known of their deliveries.
 SELECT

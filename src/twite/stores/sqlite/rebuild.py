@@ -233,6 +233,7 @@ class Rebuild:
             (unsure,),
         )
         execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
+        mend.put_where_they_belong(self._new)
         mend.stand_in_for_submissions(self._new, now=self._now)
         if self._older or not self._salvage.whole("outbox"):
             mend.hold_the_missing(self._new, now=self._now)
