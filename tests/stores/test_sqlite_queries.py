@@ -39,6 +39,8 @@ WALKS = {
     "note_ahead": {"deployment"},
     "pauses": {"pause"},
     "timed": {"deployment"},
+    # The look for damage goes through all of it, for a few seconds at most.
+    "adrift": {"conversion"},
     # Those who work with the gateway are few, and so are their sessions and keys.
     "api_keys": {"api_key"},
     "end_old_sessions": {"session"},
