@@ -120,3 +120,14 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path):
 
     with pytest.raises(SettingsError, match="cannot be written"):
         draft.write()
+
+
+def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path):
+    path, first = drafted(tmp_path, TABLE)
+    second = Draft(path, pixel="o8z6j", name="sale", event="o9002")
+    second.write()
+
+    with pytest.raises(SettingsError, match="was changed meanwhile"):
+        first.write()
+
+    assert path.read_text() == second.text

@@ -45,8 +45,19 @@ async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, fo
     assert "console.networks" in answer.text
 
 
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto"]
+)
+async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_machine(house, name):
+    answer = await house.somebody().get("/console/sign-in", **{name: "for=198.51.100.1"})
+
+    assert answer.status == 403
+    assert "an address that a proxy hides" in answer.text
+
+
 async def test_every_answer_has_the_headers_of_safety(house, ada):
-    for path in ("/console/account", "/console/sign-in", "/console/nothing"):
+    too_many = f"/console/sign-in?{'a&' * 2_500}"
+    for path in ("/console/account", "/console/sign-in", "/console/nothing", too_many):
         headers = (await ada.get(path)).headers
 
         policy = headers["content-security-policy"]
@@ -131,6 +142,11 @@ async def test_a_form_may_have_a_mebibyte(house, ada):
         ("/console/\x00", "/console"),
         ("javascript:alert(1)", "/console"),
         ("/consolex", "/console"),
+        ("/console/../g/collect", "/console"),
+        ("/console/users/..", "/console"),
+        ("/console/%2e%2E/t", "/console"),
+        ("/console/.%2e?x=1", "/console"),
+        ("/console/users/a..b", "/console/users/a..b"),
         ("/console/" + "a" * 3_000, "/console"),
         ("", "/console"),
     ],

@@ -97,3 +97,13 @@ async def test_the_navigation_shows_what_the_role_may_see(house, role):
         for route in house.routes
         if route.place and route.place.group is group and role.includes(route.role)
     ]
+
+
+async def test_who_knocks_again_and_again_does_not_fill_the_audit(house):
+    ada, vic = await house.signed_in("ada"), await house.signed_in("vic")
+
+    for number in range(20):
+        await vic.get(f"/console/users/number-{number}")
+
+    entries = (await ada.get("/console/audit")).text
+    assert entries.count("GET /console/users/n") <= 1

@@ -123,6 +123,15 @@ async def test_whatever_is_wrong_is_answered_alike_after_one_look_at_a_password(
     assert list(await door.people.sessions("ada")) == []
 
 
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+async def test_the_first_who_comes_takes_as_long_as_any_whether_there_or_not(door, name):
+    await door.add()
+
+    await door.try_(name)
+
+    assert (door.passwords.hashed, door.passwords.verified) == (1, 1)
+
+
 async def test_a_password_in_the_field_of_the_name_is_not_written_down(door):
     await door.try_(name="My Secret Sentence!")
 
@@ -283,6 +292,17 @@ async def test_ten_thousand_guesses_at_once_are_a_few_looks_at_a_password(door):
         await door.try_(password=f"guess {number}", address=f"198.51.100.{number % 250}")
 
     assert door.passwords.verified <= 50
+
+
+async def test_all_addresses_of_one_ipv6_network_are_one(door):
+    await door.add()
+
+    for number in range(200):
+        await door.try_(password=f"guess {number}", address=f"2001:db8:1:2::{number:x}")
+    elsewhere = await door.try_(address="2001:db8:1:3::1")
+
+    assert door.passwords.verified == 6
+    assert isinstance(elsewhere, SignedIn)
 
 
 async def test_many_guesses_at_the_same_moment_are_counted_too(door):

@@ -66,7 +66,15 @@ class Draft:
         return [self._masked(line) for line in lines]
 
     def write(self) -> None:
-        """Put it in the file's place, whole or not at all, for the same eyes as before."""
+        """Put it in the file's place, whole or not at all, for the same eyes as before.
+
+        Raises SettingsError where that cannot be, or where the file was changed since it was read.
+        """
+        if _read(self._path) != (self._before, self._bom):
+            raise SettingsError(
+                place=str(self._path),
+                message="was changed meanwhile, so nothing was written. Look at the change again",
+            )
         path = self._path.resolve()
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:

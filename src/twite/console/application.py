@@ -28,6 +28,7 @@ from twite.console.page import Form, Group, Page, Route, Visit, form_of
 from twite.console.people_desk import PeopleDesk
 from twite.domain.errors import PassingError, SignedOut, TwiteError
 from twite.domain.people import Deed, Viewer
+from twite.domain.times import MINUTE
 from twite.gateway.doorkeeper import Doorkeeper, Inside
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.people import Trail
@@ -37,6 +38,9 @@ ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
+_MOST_AT_ONCE: Final = 8
+# Who knocks at the same door again and again does not fill the audit.
+_NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
     "default-src 'none'; "
     "script-src 'self'; "
@@ -98,6 +102,8 @@ class Console:
         self._served = {file.name: file for file in self._static.values()}
         self._templates = Templates(self._static)
         self._said: OrderedDict[str, list[Sentence]] = OrderedDict()
+        # When somebody was last noted at a door that is not theirs, monotonic.
+        self._refused: dict[tuple[str, str, str], int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -147,7 +153,9 @@ class Console:
 
     def say(self, visit: Visit, sentence: str, *, bad: bool) -> None:
         """Show a sentence on the next page."""
-        self._said.setdefault(visit.token, []).append(Sentence(sentence, bad))
+        said = self._said.setdefault(visit.token, [])
+        said.append(Sentence(sentence, bad))
+        del said[:-_MOST_AT_ONCE]
         if len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
 
@@ -173,21 +181,7 @@ class Console:
         token = held or fresh_token()
         form = await self._form(request, name, token) if route.method == "POST" else Form("")
         if found is not None and route.role is not None and not found.viewer.may(route.role):
-            await self._trail.note(
-                Deed(
-                    at=self._clock.now(),
-                    who=found.viewer.name,
-                    what="refused",
-                    subject=f"{route.method} {request.url.path}",
-                    detail=f"takes {route.role}",
-                )
-            )
-            raise Closed(
-                403,
-                "Not yours to see",
-                f"This takes the role “{route.role}”, and yours is “{found.viewer.role}”. An admin "
-                "can change that.",
-            )
+            await self._refuse(request, route, found.viewer)
         visit = Visit(
             request=request,
             route=route,
@@ -203,6 +197,28 @@ class Console:
         if held is None:
             keep_token(response, name.visitor_cookie, token, name=name)
         return response
+
+    async def _refuse(self, request: Request, route: Route, viewer: Viewer) -> None:
+        """Note who wanted what they may not. Raises Closed."""
+        elapsed, door = self._clock.elapsed(), (viewer.name, route.method, route.path)
+        noted = self._refused.get(door)
+        if noted is None or elapsed - noted >= _NOTED_EVERY:
+            self._refused[door] = elapsed
+            await self._trail.note(
+                Deed(
+                    at=self._clock.now(),
+                    who=viewer.name,
+                    what="refused",
+                    subject=f"{route.method} {request.url.path}",
+                    detail=f"takes {route.role}",
+                )
+            )
+        raise Closed(
+            403,
+            "Not yours to see",
+            f"This takes the role “{route.role}”, and yours is “{viewer.role}”. An admin can "
+            "change that.",
+        )
 
     async def _form(self, request: Request, name: Name, token: str) -> Form:
         """Read a form, and refuse one that no page of ours sent."""

@@ -18,7 +18,11 @@ Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_INSIDE: Final = re.compile(r"/console(?:/[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?", re.ASCII)
+# No part of the path leads upward, however it is spelled.
+_INSIDE: Final = re.compile(
+    r"/console(?:/(?!(?:\.|%2[eE]){1,2}(?:[/?]|$))[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?",
+    re.ASCII,
+)
 _YEAR_SECONDS: Final = 365 * 86_400
 
 

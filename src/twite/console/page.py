@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from starlette.requests import Request
@@ -14,6 +14,8 @@ from twite.domain.people import Deed, Role, Viewer
 from twite.gateway.doorkeeper import Doorkeeper, Inside
 
 MOST_FIELDS = 2_000
+# In a path with its query; all else, as of an id that X gave, is spelled out.
+_KEPT = "/?&=%:@+,;~"
 
 
 class Group(StrEnum):
@@ -166,7 +168,7 @@ class Visit:
         """Answer by sending the browser to a page of ours, which shows the sentence."""
         if said:
             self._surroundings.say(self, said, bad=bad)
-        return Response(status_code=303, headers={"location": path})
+        return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Write into the audit what is about to be done."""

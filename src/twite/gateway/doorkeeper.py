@@ -1,11 +1,13 @@
 """Signing in, staying signed in, and leaving.
 
 A wrong name, a wrong password and a wrong code are answered alike and take alike long. What is
-limited is the guessing: from an address, for a name from an address, and for a name from anywhere.
+limited is the guessing: from an address (of IPv6, its /64), for a name from an address, and for a
+name from anywhere.
 """
 
 import hashlib
 import secrets
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import msgspec
@@ -202,7 +204,9 @@ class Doorkeeper:
         """Return whose password, and code, these are."""
         fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
         user = await self._people.user(offer.name) if fits else None
-        hash_ = await self._nobody() if user is None else user.password.reveal()
+        # Made for those who are there too: else the first stranger would take longer.
+        nobodys = await self._nobody()
+        hash_ = nobodys if user is None else user.password.reveal()
         right = await self._passwords.verify(hash_, offer.password if fits else "")
         if user is None or not right or not await self._second(user, offer.code):
             return None
@@ -243,19 +247,19 @@ class Doorkeeper:
     def _wait(self, offer: Offer) -> int:
         now = self._clock.elapsed()
         return max(
-            self._by_address.wait(offer.address, now=now),
+            self._by_address.wait(_network(offer), now=now),
             self._by_both.wait(_both(offer), now=now),
             self._by_name.wait(_name(offer), now=now),
         )
 
     def _failed(self, offer: Offer) -> None:
         now = self._clock.elapsed()
-        self._by_address.failed(offer.address, now=now)
+        self._by_address.failed(_network(offer), now=now)
         self._by_both.failed(_both(offer), now=now)
         self._by_name.failed(_name(offer), now=now)
 
     def _passed(self, offer: Offer) -> None:
-        self._by_address.took_back(offer.address)
+        self._by_address.took_back(_network(offer))
         self._by_both.forget(_both(offer))
         self._by_name.took_back(_name(offer))
 
@@ -282,4 +286,15 @@ def _name(offer: Offer) -> str:
 
 
 def _both(offer: Offer) -> str:
-    return f"{_name(offer)} {offer.address}"
+    return f"{_name(offer)} {_network(offer)}"
+
+
+def _network(offer: Offer) -> str:
+    """Return the address; of IPv6 its /64, since whoever has one address there has all of it."""
+    try:
+        there = ip_address(offer.address)
+    except ValueError:
+        return offer.address
+    if isinstance(there, IPv6Address):
+        return str(IPv6Network((int(there) >> 64 << 64, 64)))
+    return offer.address

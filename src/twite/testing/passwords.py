@@ -10,13 +10,15 @@ _FORMER: Final = "former:"
 class PlainPasswords:
     """Keeps what it is given. A hash that begins with `former:` is as good, and not current.
 
-    `verified` counts how often a password was looked at.
+    `verified` counts how often a password was looked at, `hashed` how often one was hashed.
     """
 
     def __init__(self) -> None:
         self.verified = 0
+        self.hashed = 0
 
     async def hash(self, password: str) -> str:
+        self.hashed += 1
         return _PREFIX + password
 
     async def verify(self, hash_: str, password: str) -> bool:
