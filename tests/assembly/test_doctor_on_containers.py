@@ -79,3 +79,12 @@ async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_
     assert ("amber", "Post: it may read any cookie, and persons are hashed") in found or (
         persons == "sealed"
     )
+
+
+async def test_a_secret_whose_names_are_nobodys_is_red_and_not_shown(folder, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
+
+    [(light, found)] = await findings(folder)
+
+    assert (light, "a name in {{ }} that is no variable's" in found) == ("red", True), found
+    assert "s3cret" not in found

@@ -248,3 +248,19 @@ def test_who_may_read_what_is_written_is_said(command, tmp_path):
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
     assert "readable by you alone (mode 0600)" in said
+
+
+@pytest.mark.parametrize("name", ["X sign-up.eventId", "Pixel", "Authorization", "pixelId"])
+def test_a_secret_that_a_person_names_is_taken_out(command, tmp_path, name):
+    arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--secret", name)
+
+    assert command(*arguments, "--allow-left-out")[0] == 0
+
+
+def test_a_secret_that_is_misspelled_is_refused_and_nothing_is_written(command, tmp_path):
+    arguments = ("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
+
+    code, _, err = command(*arguments, "--secret", "X signup.eventId")
+
+    assert (code, (tmp_path / "out").exists()) == (1, False)
+    assert "--secret X signup.eventId" in err

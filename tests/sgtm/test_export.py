@@ -628,3 +628,14 @@ def test_a_spoilt_export_is_imported_or_refused_and_can_be_written(seed):
         again, _ = read(written(found, []))
 
         assert (again.tags, again.variables) == (found.tags, found.variables)
+
+
+def test_a_tag_whose_setup_waits_for_a_person_says_so():
+    found = brought(
+        tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", scheduleEndMs="1")],
+    )
+
+    assert told(found, "tag", "Tag") == (
+        "differs",
+        "the tag 'First' beside it is paused, and does not run with it",
+    )

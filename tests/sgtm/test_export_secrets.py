@@ -334,3 +334,20 @@ def test_a_header_in_a_table_names_the_variable_that_feeds_it():
     found = brought(tag=[tag("Tag", "cvt_190000001_1", rows)], variable=[word])
 
     assert taken(found) == [("variable", "Word", "value")]
+
+
+def test_what_is_too_long_to_be_sealed_is_told_once():
+    found = brought(
+        tag=[
+            tag(
+                "Tag",
+                "cvt_190000001_1",
+                text("accessToken", "open sesame " * 2000),
+                text("other", SECRET + " and more" * 2000),
+            )
+        ]
+    )
+
+    assert found.secrets == ()
+    assert clear(found) == [("tag", "Tag", "accessToken"), ("tag", "Tag", "other")]
+    assert "too long to be sealed" in found.in_clear[0].cure

@@ -27,7 +27,7 @@ from twite.sgtm.export.importing import Imported, imported
 from twite.sgtm.export.lines import Line
 from twite.sgtm.export.reading import LARGEST, read_export
 from twite.sgtm.export.secret_looks import masked
-from twite.sgtm.export.secrets_out import sealed_name, variable_name
+from twite.sgtm.export.secrets_out import nobodys, sealed_name, variable_name
 
 Keep = Literal["sealed", "env"]
 FILE: Final = "container.toml"
@@ -112,7 +112,7 @@ def _imported(source: Path, keep: Keep, named: frozenset[str]) -> Imported:
         with source.open("rb") as file:
             content = file.read(LARGEST + 1)
         export = read_export(content)
-        return imported(export, named=named, place_of=place_of, try_out=engine_of)
+        found = imported(export, named=named, place_of=place_of, try_out=engine_of)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
         raise SettingsError(place=str(source), message=message) from None
@@ -120,6 +120,19 @@ def _imported(source: Path, keep: Keep, named: frozenset[str]) -> Imported:
         place = f"{source}: {error.place}" if error.place else str(source)
         # What stands in the export may be a secret, wherever it stands.
         raise SettingsError(place=masked(place), message=masked(error.message)) from None
+    _refuse_nobodys(found, named)
+    return found
+
+
+def _refuse_nobodys(found: Imported, named: frozenset[str]) -> None:
+    """A name that is misspelled would leave its secret in clear, unsaid."""
+    nobody = nobodys(found.container, named)
+    if nobody:
+        raise SettingsError(
+            place=f"--secret {nobody[0]}",
+            message="of what will run, no field, row or variable is called so. Write a field, "
+            "TAG.FIELD, or a variable, as the tag manager spells it",
+        )
 
 
 def _files(found: Imported) -> dict[str, str]:

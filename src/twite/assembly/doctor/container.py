@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from twite.assembly.containers import load_container, secret_reader
+from twite.assembly.containers import load_container, with_secrets
 from twite.assembly.doctor.tags import read_in_clear
 from twite.assembly.settings import Settings
 from twite.assembly.shadow import sealed_of
@@ -28,10 +28,9 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
     try:
         found = load_container(path)
         _try_out(path, found.templates)
-        read = secret_reader(path, os.environ, await sealed_of(settings))
         kept = list(places(found))
-        for place in kept:
-            read(place)
+        sealed = await sealed_of(settings)
+        with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
         said, _, cure = str(error).partition(". ")
         yield red("container", said, _STOPS, f"{cure or 'Mend it there'}.")

@@ -108,14 +108,14 @@ class _Import:
             raise ContainerUnusable(
                 place=wrong.place, message=f"{wrong.message} (counted as parts are kept)"
             )
-        container, taken = without_secrets(container, named=named, place_of=place_of)
+        container, taken, left = without_secrets(container, named=named, place_of=place_of)
         texts, public = self._templates.texts, frozenset(self._templates.public)
         return Imported(
             container=container,
             texts=texts,
             lines=self._report.lines(),
             secrets=taken,
-            in_clear=left_in_clear(container, texts, public=public),
+            in_clear=(*left, *left_in_clear(container, texts, public=public, besides=left)),
         )
 
     def _read_variables(self) -> dict[str, Variable]:

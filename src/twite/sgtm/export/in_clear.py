@@ -4,7 +4,7 @@ Names, conditions, transformations and the code of templates have no other place
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -32,13 +32,22 @@ class InClear(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def left_in_clear(
-    container: Container, texts: Mapping[str, str], *, public: frozenset[str]
+    container: Container,
+    texts: Mapping[str, str],
+    *,
+    public: frozenset[str],
+    besides: Sequence[InClear] = (),
 ) -> tuple[InClear, ...]:
     """Return what is left in a container without its secrets, and in its templates' texts.
 
-    `public` are templates whose text anybody can read.
+    `public` are templates whose text anybody can read, `besides` what is told already.
     """
-    found = [*_in_parts(container)]
+    told = {(one.kind, one.name, one.path) for one in besides}
+    found = [
+        one
+        for one in _in_parts(container)
+        if (one.kind, one.name, one.path.removeprefix("fields.")) not in told
+    ]
     for name, text in texts.items():
         if name not in public:
             found += _in_template(name, text, container.templates[name])

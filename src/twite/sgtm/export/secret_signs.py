@@ -39,8 +39,6 @@ def suspected(
 
 def is_secret(text: str, *, suspect: bool) -> bool:
     """Say whether a text is one; `suspect` is one whose place promises it."""
-    if len(text) > LONGEST:
-        return False
     if not suspect:
         return looks_secret(text)
     # Beside names, a word as Bearer and a sign between two of them are none.
@@ -58,13 +56,12 @@ def _in_tree(
             yield from _in_tree(one, f"{path}.{at}", suspect=suspect, named=named)
     elif isinstance(tree, dict):
         # In a row of name and value, the name says what the value is.
-        label = next((v for k, v in tree.items() if k in _NAMES and isinstance(v, str)), "")
+        label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
         told = suspect or speaks_of_secret(label) or label in named
         for key, one in tree.items():
-            here = key in named or speaks_of_secret(key) or (told and key not in _NAMES)
+            here = key in named or speaks_of_secret(key) or (told and key not in LABELS)
             yield from _in_tree(one, f"{path}.{as_step(key)}", suspect=here, named=named)
 
 
-LONGEST: Final = 20_000  # what is longer is no key; it is looked through, and told where it stands
-_NAMES: Final = frozenset({"name", "key", "header", "headerName", "paramName", "field"})
+LABELS: Final = frozenset({"name", "key", "header", "headerName", "paramName", "field"})
 _PLAIN: Final = re.compile(r"\b(?:Bearer|Basic|Token)\b|[^A-Za-z0-9]+", re.IGNORECASE)

@@ -11,8 +11,9 @@ from twite.domain.secret import Secret
 from twite.sgtm.container.parts import Client, Container, Row, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
 from twite.sgtm.container.secrets import put, steps
+from twite.sgtm.export.in_clear import InClear
 from twite.sgtm.export.secret_looks import masked, speaks_of_secret
-from twite.sgtm.export.secret_signs import is_secret, secret_paths, suspected
+from twite.sgtm.export.secret_signs import LABELS, is_secret, secret_paths, suspected
 from twite.sgtm.fields import Field
 from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree, as_list, as_mapping, as_text
@@ -35,8 +36,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 def without_secrets(
     container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
-) -> tuple[Container, tuple[Taken, ...]]:
-    """Return the container without them. `place_of` says where one of a name is kept."""
+) -> tuple[Container, tuple[Taken, ...], tuple[InClear, ...]]:
+    """Return the container without them, what was taken, and what is too long to be kept elsewhere.
+
+    `place_of` says where one of a name is kept.
+    """
     taking = _Taking(container, named, place_of)
     clean = msgspec.structs.replace(
         container,
@@ -44,7 +48,7 @@ def without_secrets(
         tags=tuple(taking.of_fields("tag", one) for one in container.tags),
         clients=tuple(taking.of_fields("client", one) for one in container.clients),
     )
-    return clean, tuple(taking.taken)
+    return clean, tuple(taking.taken), tuple(taking.left)
 
 
 class _Taking:
@@ -56,6 +60,7 @@ class _Taking:
         self._place_of = place_of
         self._feeding = frozenset(_feeding(container))
         self.taken: list[Taken] = []
+        self.left: list[InClear] = []
 
     def of_fields(self, kind: str, part: Part) -> Part:
         forms = _forms(self._templates, part.template)
@@ -100,12 +105,39 @@ class _Taking:
     ) -> tuple[dict[str, str], dict[str, Tree]]:
         secrets = {}
         for path, text in found:
+            shown = {"name": masked(name), "path": masked(path)}
+            if len(text.encode()) > _LONGEST:
+                self.left.append(InClear(kind=kind, cure=_TOO_LONG, **shown))
+                continue
             kept = self._place_of(f"{kind}/{name}/{path}")
             secrets[path] = kept
             tree = dict(as_mapping(_cleared(tree, steps(path))))
-            shown = {"name": masked(name), "path": masked(path)}
             self.taken.append(Taken(kind=kind, kept=kept, secret=Secret(text), **shown))
         return secrets, tree
+
+
+def nobodys(container: Container, named: frozenset[str]) -> list[str]:
+    """Return the names that a person gave, and that nothing in the container has."""
+    known = {one.name for one in container.variables}
+    parts: list[Tag | Client | Variable] = [*container.tags, *container.clients]
+    for part in [*parts, *container.variables]:
+        words = {step for path in part.secrets for step in steps(path)}
+        words.update(_words_in(dict(part.fields)))
+        known |= words | {f"{part.name}.{one}" for one in words}
+    return sorted(named - known)
+
+
+def _words_in(tree: Tree) -> Iterator[str]:
+    """Yield the keys below, and what rows are called."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _words_in(one)
+    elif isinstance(tree, dict):
+        yield from tree
+        for key, one in tree.items():
+            if key in LABELS and isinstance(one, str):
+                yield one
+            yield from _words_in(one)
 
 
 def sealed_name(place: str) -> str:
@@ -174,3 +206,7 @@ def _digest(place: str) -> str:
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
 _WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
 _READABLE: Final = 80
+_LONGEST: Final = 12_000  # bytes: sealed, a running gateway takes 16 KiB
+_TOO_LONG: Final = (
+    "it is too long to be sealed: put it into a file, and name that in `secrets` as file:PATH"
+)

@@ -109,12 +109,21 @@ def told_of(read: Mapping[str, Read], missed: Mapping[str, str], report: Report)
             )
         tags.append(msgspec.structs.replace(one.tag, paused=one.tag.paused or bool(held)))
         notes = [*one.notes, *held]
+        notes += [
+            f"the tag {other.tag!r} beside it is paused, and does not run with it"
+            for other in (one.tag.setup, one.tag.teardown)
+            if other is not None and _is_held(read[other.tag], missed)
+        ]
         fit = Fit.PAUSED if held else Fit.RESTS if one.tag.paused else Fit.RUNS
         if fit is Fit.RUNS and not one.tag.triggers and name not in beside:
             fit = Fit.RESTS
             notes.append("it has no trigger: it never fires, there or here")
         report.add("tag", name, one.word, fit=fit, notes=notes)
     return tuple(tags)
+
+
+def _is_held(one: Read, missed: Mapping[str, str]) -> bool:
+    return bool(one.held) or one.tag.name in missed
 
 
 def _renamed(one: Read, name: str) -> Read:
