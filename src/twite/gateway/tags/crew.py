@@ -162,7 +162,10 @@ class Worker:
 
 
 class Crew:
-    """Two threads: one for tags that have proven themselves, and one for those on trial.
+    """Three threads: for tags that have proven themselves, for those on trial, and for the door.
+
+    At the door it is decided which tags fire, and whoever submits waits for that: variables have a
+    thread there that no tag holds up.
 
     What hangs does so on trial, beside others of its kind. Its limits are the narrower ones: an
     engine's clock is the whole process's, and what one thread burns must not run out the other's
@@ -183,6 +186,7 @@ class Crew:
         self._narrow = limits or Limits()
         self._steady: Worker | None = None
         self._trial: Worker | None = None
+        self._door: Worker | None = None
         # How many runs of a tag have ended well since one passed a limit.
         self._ended_well: dict[str, int] = {}
         self._policies: dict[int, tuple[Template, Policy]] = {}
@@ -197,6 +201,9 @@ class Crew:
             loop=loop,
             name="twite-tags-trial",
         )
+        self._door = Worker(
+            lambda template: self._make(template, limits=narrow), loop=loop, name="twite-tags-door"
+        )
         self._steady = Worker(
             lambda template: self._make(template, limits=wide),
             loop=loop,
@@ -205,12 +212,19 @@ class Crew:
 
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for."""
-        workers = [one for one in (self._steady, self._trial) if one is not None]
+        workers = [one for one in (self._steady, self._trial, self._door) if one is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
             await asyncio.to_thread(worker.join)
-        self._steady = self._trial = None
+        self._steady = self._trial = self._door = None
+
+    @property
+    def door(self) -> Worker:
+        """Who decides which tags fire. Raises RuntimeError where nothing was started."""
+        if self._door is None:
+            raise RuntimeError("the crew has not been started")
+        return self._door
 
     def worker(self, tag: str) -> Worker:
         """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""

@@ -20,6 +20,7 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.submission import Entry, Unfired
 from twite.domain.times import DAY
 from twite.gateway.consents import Listed
+from twite.gateway.tags.at_the_door import AtTheDoor
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.letter import Letter, person_of, written
 from twite.gateway.tags.reading import Readable, kept, readable
@@ -140,11 +141,19 @@ class Fire:
         runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
         if runs:
             # Code of templates runs elsewhere: here, everybody would wait for it.
-            self._crew.hear("plan", is_spent=False)
-            return await self._crew.worker("plan").do(
-                "plan", lambda engines: plan(company.container, occasion, variables=engines)
+            trials = self._crew.trials
+            planned = await self._crew.door.do(
+                "plan",
+                lambda engines: plan(
+                    company.container,
+                    occasion,
+                    variables=AtTheDoor(engines, trials),
+                    filled=False,
+                ),
             )
-        return plan(company.container, occasion, variables=_NoTemplates())
+            trials.tell()
+            return planned
+        return plan(company.container, occasion, variables=_NoTemplates(), filled=False)
 
     def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
         verdict, name = telling.verdict, telling.name

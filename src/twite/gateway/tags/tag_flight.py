@@ -128,6 +128,7 @@ class TagFlight:
         """Hear what a run cost; what passed a limit is slowed down: others keep their pace."""
         burned, hung = (0.0, False) if isinstance(errand, str) else (errand.burned, errand.hung)
         self._trials.end(self._whose, took=burned, spent=ran.is_spent or hung)
+        self._trials.tell()
         self._breaker.slow_down(self._trials.rest(self._whose))
 
     def _errand(self, delivery: Delivery) -> Errand | str:

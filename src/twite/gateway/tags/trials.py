@@ -1,5 +1,6 @@
-"""Which tags are on trial: see gateway.on_trial."""
+"""Which tags, and which templates of variables, are on trial: see gateway.on_trial."""
 
+from collections import deque
 from collections.abc import Callable
 
 from twite.gateway.notices import Observer, Troubled
@@ -7,12 +8,16 @@ from twite.gateway.on_trial import OnTrial
 
 
 class Trials:
-    """One trial for each name. `elapsed` tells milliseconds that never jump."""
+    """One trial for each name. `elapsed` tells milliseconds that never jump.
+
+    It may be asked from any thread; the observer is told in the loop alone, by `tell`.
+    """
 
     def __init__(self, *, elapsed: Callable[[], int], observer: Observer) -> None:
         self._elapsed = elapsed
         self._observer = observer
         self._of: dict[str, OnTrial] = {}
+        self._news: deque[tuple[str, bool]] = deque()
 
     def begin(self, whose: str) -> int:
         """Begin a turn, or return how many milliseconds there are to wait."""
@@ -22,8 +27,14 @@ class Trials:
         """Hear how a run ended that had been begun. `took` are seconds of CPU."""
         changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=True)
         if changed is not None:
+            self._news.append((whose, changed))
+
+    def tell(self) -> None:
+        """Tell who has come on trial, or off it, since this was last called."""
+        while self._news:
+            whose, is_on = self._news.popleft()
             reason = "passed a limit: it is on trial, and rests between its runs"
-            if not changed:
+            if not is_on:
                 reason = "ran well so often that it is on trial no more"
             self._observer.see(Troubled(where=whose, reason=reason))
 

@@ -79,12 +79,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     passed: tuple[Passed, ...] = ()
 
 
-def plan(container: Container, occasion: Occasion, *, variables: Variables) -> Plan:
-    """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why."""
+def plan(
+    container: Container, occasion: Occasion, *, variables: Variables, filled: bool = True
+) -> Plan:
+    """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why.
+
+    Where it is not to be `filled`, only whether it fires is decided: `fields` and `event` are
+    empty, and no variable runs that no trigger asks for.
+    """
     client = client_name(container, occasion.client)
     if client != occasion.client:
         occasion = msgspec.structs.replace(occasion, client=client)
-    decide = _Planner(container, occasion, variables)
+    decide = _Planner(container, occasion, variables, filled=filled)
     fired: list[Fired] = []
     passed: list[Passed] = []
     for tag in sorted(container.tags, key=lambda one: -one.priority):
@@ -126,7 +132,10 @@ class _Passes(Exception):
 
 
 class _Planner:
-    def __init__(self, container: Container, occasion: Occasion, variables: Variables) -> None:
+    def __init__(
+        self, container: Container, occasion: Occasion, variables: Variables, *, filled: bool
+    ) -> None:
+        self._fills = filled
         self._container = container
         self._occasion = occasion
         self._variables = variables
@@ -177,13 +186,17 @@ class _Planner:
         if template is None:
             why = f"its template {tag.template!r} is not in the container"
             raise _Passes(why, Bar.UNFILLED)
-        event, values = self._as_seen_by(tag)
-        given = given_fields(tag.fields, values.filled)
         chain = (*beside, tag.name)
+        event: dict[str, Tree] = {}
+        fields: dict[str, Tree] = {}
+        if self._fills:
+            event, values = self._as_seen_by(tag)
+            given = given_fields(tag.fields, values.filled)
+            fields = fill(template.fields, given)[0] if tag.defaults else given
         return Fired(
             tag=tag,
             template=template,
-            fields=fill(template.fields, given)[0] if tag.defaults else given,
+            fields=fields,
             event=event,
             trigger=trigger,
             setup=self._beside(tag.setup, chain),

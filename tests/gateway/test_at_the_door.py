@@ -1,0 +1,122 @@
+"""Where it is decided which tags fire, a variable that hangs costs the tags that need it alone."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from bench_of_lanes import Seen
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.notices import Troubled
+from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.fire import Fire, Said
+from twite.gateway.tags.rule import Company, Rule
+from twite.intake.native_shape import Native
+from twite.sgtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    Operator,
+    Source,
+    Tag,
+    Trigger,
+    Variable,
+)
+from twite.sgtm.sandbox import Incoming, Limits
+from twite.sgtm.template import Part, read_template
+from twite.testing.builders import NOW, a_source
+from twite.testing.clock import MovingClock
+from twite.testing.memory import MemoryStore
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATE = read_template((TEMPLATES / "crm_post.tpl").read_bytes())
+VARIABLE = msgspec.structs.replace(
+    read_template((TEMPLATES / "variable_text.tpl").read_bytes()),
+    name="Basket",
+    code=Part(text="while (data.hangs) {} return 'full';", line=1),
+)
+RESTS = "the variable template 'Basket' rests: it passed a limit"
+
+
+class Stage:
+    def __init__(self):
+        self.clock = MovingClock(NOW)
+        self.seen = Seen()
+        self.crew = Crew(
+            QuickJsEngine,
+            elapsed=self.clock.elapsed,
+            limits=Limits(time=0.05),
+            observer=self.seen,
+        )
+        basket = Variable(
+            name="basket", type=Source.TEMPLATE, template="basket", fields={"hangs": "{{hangs}}"}
+        )
+        hangs = Variable(name="hangs", type=Source.EVENT_DATA, key="hangs")
+        is_full = Condition(left="{{basket}}", operator=Operator.EQUALS, right="full")
+        container = Container(
+            tags=(
+                Tag(name="picky", template="main", triggers=("full",)),
+                Tag(name="plain", template="main", triggers=(ALL_EVENTS,)),
+                # What hangs in its fields costs its own runs, and nobody at the door.
+                Tag(
+                    name="filled",
+                    template="main",
+                    triggers=(ALL_EVENTS,),
+                    fields={"note": "{{basket}}"},
+                ),
+            ),
+            triggers=(Trigger(name="full", when=(is_full,)),),
+            variables=(basket, hangs),
+            templates={"main": TEMPLATE, "basket": VARIABLE},
+        )
+        rules = {name: Rule(name=name) for name in ("picky", "plain", "filled")}
+        self.fire = Fire(
+            [Company(container=container, rules=rules)],
+            crew=self.crew,
+            salt=b"x" * 16,
+            opt_outs=MemoryStore(),
+        )
+
+    async def hear(self, *, hangs=False):
+        """Return the tags that fire for an event, and why others do not."""
+        event = {"event_name": "purchase", "hangs": hangs}
+        said = Said(event=event, native=Native(event="purchase"), conversion_id="order-1")
+        heeded = await self.fire.heard(
+            [said], source=a_source(), request=Incoming(), client="native", now=NOW, first=1
+        )
+        fired = {one.pixel for one in heeded.fired}
+        return fired, {one.tag: (one.bar, one.why) for one in heeded.unfired}
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    stage.crew.start()
+    yield stage
+    await stage.crew.stop()
+
+
+async def test_a_variable_that_is_well_decides(stage):
+    fired, unfired = await stage.hear()
+
+    assert (fired, unfired) == ({"tag:picky", "tag:plain", "tag:filled"}, {})
+
+
+async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(stage):
+    await stage.hear(hangs=True)
+
+    fired, unfired = await stage.hear()
+
+    assert fired == {"tag:plain", "tag:filled"}
+    assert unfired == {"tag:picky": ("unfilled", RESTS)}
+    reason = "passed a limit: it is on trial, and rests between its runs"
+    assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
+
+
+async def test_after_its_rest_it_decides_again_and_good_runs_need_none(stage):
+    await stage.hear(hangs=True)
+    await stage.clock.advance(60_000)
+
+    heard = [await stage.hear() for _ in range(3)]
+
+    assert [unfired for _, unfired in heard] == [{}, {}, {}]
