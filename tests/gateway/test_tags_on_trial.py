@@ -177,3 +177,22 @@ async def test_good_runs_bring_it_back_to_its_pace(stage):
 
     assert not stage.breaker.probes
     assert stage.breaker.wait() == 0
+
+
+async def test_the_first_run_is_alone_and_one_that_ends_well_opens_the_lane(stage):
+    before = stage.breaker.probes
+
+    await stage.goes("order-1")
+
+    assert (before, stage.breaker.probes) == (True, False)
+
+
+async def test_what_passed_a_limit_holds_up_none_of_the_new(stage):
+    new = stage.crew.worker("tag:new")
+    before = stage.crew.worker(stage.rule.pixel)
+
+    await stage.goes("order-1", hangs=True)
+
+    assert before is new
+    assert stage.crew.worker(stage.rule.pixel) is not new
+    assert stage.crew.worker("tag:new") is new

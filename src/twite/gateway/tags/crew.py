@@ -84,11 +84,7 @@ class Worker:
     """One thread."""
 
     def __init__(
-        self,
-        make: Callable[[Template], Engine],
-        *,
-        loop: asyncio.AbstractEventLoop,
-        name: str,
+        self, make: Callable[[Template], Engine], *, loop: asyncio.AbstractEventLoop, name: str
     ) -> None:
         self._loop = loop
         self._engines = Engines(make)
@@ -162,14 +158,14 @@ class Worker:
 
 
 class Crew:
-    """Three threads: for tags that have proven themselves, for those on trial, and for the door.
+    """Threads for tags that are proven, that are new, that passed a limit, and for the door.
 
     At the door it is decided which tags fire, and whoever submits waits for that: variables have a
     thread there that no tag holds up.
 
-    What hangs does so on trial, beside others of its kind. Its limits are the narrower ones: an
-    engine's clock is the whole process's, and what one thread burns must not run out the other's
-    time. `make` makes the engine of a template, in the thread that will run it. Whoever passed a
+    What hangs does so among the new, once, and from then on beside others of its kind. The limits
+    are narrower there: an engine's clock is the whole process's, and what one thread burns must not
+    run out the time of the proven. `make` makes the engine of a template, in the thread that will run it. Whoever passed a
     limit rests after its runs: `trials` say for how long.
     """
 
@@ -185,10 +181,12 @@ class Crew:
         self.trials = Trials(elapsed=elapsed, observer=observer or Silent())
         self._narrow = limits or Limits()
         self._steady: Worker | None = None
-        self._trial: Worker | None = None
+        self._new: Worker | None = None
+        self._spent: Worker | None = None
         self._door: Worker | None = None
         # How many runs of a tag have ended well since one passed a limit.
         self._ended_well: dict[str, int] = {}
+        self._have_been_spent: set[str] = set()
         self._policies: dict[int, tuple[Template, Policy]] = {}
 
     def start(self) -> None:
@@ -196,28 +194,23 @@ class Crew:
         loop = asyncio.get_running_loop()
         narrow = self._narrow
         wide = msgspec.structs.replace(narrow, time=narrow.time * _WIDER)
-        self._trial = Worker(
-            lambda template: self._make(template, limits=narrow),
-            loop=loop,
-            name="twite-tags-trial",
-        )
-        self._door = Worker(
-            lambda template: self._make(template, limits=narrow), loop=loop, name="twite-tags-door"
+        self._new, self._spent, self._door = (
+            Worker(lambda template: self._make(template, limits=narrow), loop=loop, name=name)
+            for name in ("twite-tags-new", "twite-tags-trial", "twite-tags-door")
         )
         self._steady = Worker(
-            lambda template: self._make(template, limits=wide),
-            loop=loop,
-            name="twite-tags",
+            lambda template: self._make(template, limits=wide), loop=loop, name="twite-tags"
         )
 
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for."""
-        workers = [one for one in (self._steady, self._trial, self._door) if one is not None]
+        every = (self._steady, self._new, self._spent, self._door)
+        workers = [one for one in every if one is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
             await asyncio.to_thread(worker.join)
-        self._steady = self._trial = self._door = None
+        self._steady = self._new = self._spent = self._door = None
 
     @property
     def door(self) -> Worker:
@@ -228,14 +221,18 @@ class Crew:
 
     def worker(self, tag: str) -> Worker:
         """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
-        proven = self._ended_well.get(tag, 0) >= PROVEN
-        found = self._steady if proven else self._trial
+        ended_well = self._ended_well.get(tag, 0)
+        found = self._steady if ended_well >= PROVEN else self._new
+        if ended_well < PROVEN and tag in self._have_been_spent:
+            found = self._spent
         if found is None:
             raise RuntimeError("the crew has not been started")
         return found
 
     def hear(self, tag: str, *, is_spent: bool) -> None:
         """Hear how a run of a tag ended: within its limits, or not."""
+        if is_spent:
+            self._have_been_spent.add(tag)
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
     def policy(self, template: Template) -> Policy:

@@ -57,8 +57,9 @@ class TagFlight:
         self.stopping = False
         self._trials = tools.crew.trials
         self._whose = f"tag {rule.name}"
-        # Few at first: whoever hangs hangs alone.
+        # Few at first, and one batch at a time: whoever hangs hangs alone.
         self.most = 1
+        breaker.slow_down(0)
 
     def use(self, destination: Destination) -> None:
         """A tag has no credentials of a pixel's."""
