@@ -187,12 +187,14 @@ async def test_the_first_run_is_alone_and_one_that_ends_well_opens_the_lane(stag
     assert (before, stage.breaker.probes) == (True, False)
 
 
-async def test_what_passed_a_limit_holds_up_none_of_the_new(stage):
-    new = stage.crew.worker("tag:new")
-    before = stage.crew.worker(stage.rule.pixel)
+async def test_until_it_is_proven_a_tag_holds_up_none_but_itself(stage):
+    mine, other = (stage.crew.worker(name) for name in ("tag:crm", "tag:other"))
 
-    await stage.goes("order-1", hangs=True)
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
 
-    assert before is new
-    assert stage.crew.worker(stage.rule.pixel) is not new
-    assert stage.crew.worker("tag:new") is new
+    assert mine is not other
+    proven = stage.crew.worker("tag:crm")
+    assert proven not in {mine, other}
+    await stage.goes("order-20", hangs=True)
+    assert stage.crew.worker("tag:crm") is mine

@@ -158,15 +158,15 @@ class Worker:
 
 
 class Crew:
-    """Threads for tags that are proven, that are new, that passed a limit, and for the door.
+    """A thread for tags that are proven, one for the door, and one for each tag that is not proven.
 
     At the door it is decided which tags fire, and whoever submits waits for that: variables have a
     thread there that no tag holds up.
 
-    What hangs does so among the new, once, and from then on beside others of its kind. The limits
-    are narrower there: an engine's clock is the whole process's, and what one thread burns must not
-    run out the time of the proven. `make` makes the engine of a template, in the thread that will run it. Whoever passed a
-    limit rests after its runs: `trials` say for how long.
+    What hangs does so alone. Its limits are the narrower ones: an engine's clock is the whole
+    process's, and what one thread burns must not run out the time of the proven. `make` makes the
+    engine of a template, in the thread that will run it. Whoever passed a limit rests after its
+    runs: `trials` say for how long.
     """
 
     def __init__(
@@ -181,36 +181,29 @@ class Crew:
         self.trials = Trials(elapsed=elapsed, observer=observer or Silent())
         self._narrow = limits or Limits()
         self._steady: Worker | None = None
-        self._new: Worker | None = None
-        self._spent: Worker | None = None
         self._door: Worker | None = None
+        # Of tags that are not proven, or were not at some time; made when they are first needed.
+        self._own: dict[str, Worker] = {}
         # How many runs of a tag have ended well since one passed a limit.
         self._ended_well: dict[str, int] = {}
-        self._have_been_spent: set[str] = set()
         self._policies: dict[int, tuple[Template, Policy]] = {}
 
     def start(self) -> None:
         """Start the threads. To be called in the loop that will ask them."""
-        loop = asyncio.get_running_loop()
-        narrow = self._narrow
-        wide = msgspec.structs.replace(narrow, time=narrow.time * _WIDER)
-        self._new, self._spent, self._door = (
-            Worker(lambda template: self._make(template, limits=narrow), loop=loop, name=name)
-            for name in ("twite-tags-new", "twite-tags-trial", "twite-tags-door")
-        )
-        self._steady = Worker(
-            lambda template: self._make(template, limits=wide), loop=loop, name="twite-tags"
-        )
+        wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
+        self._door = self._worker("twite-tags-door", self._narrow)
+        self._steady = self._worker("twite-tags", wide)
 
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for."""
-        every = (self._steady, self._new, self._spent, self._door)
-        workers = [one for one in every if one is not None]
+        found = (self._steady, self._door, *self._own.values())
+        workers = [one for one in found if one is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
             await asyncio.to_thread(worker.join)
-        self._steady = self._new = self._spent = self._door = None
+        self._steady = self._door = None
+        self._own.clear()
 
     @property
     def door(self) -> Worker:
@@ -221,18 +214,16 @@ class Crew:
 
     def worker(self, tag: str) -> Worker:
         """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
-        ended_well = self._ended_well.get(tag, 0)
-        found = self._steady if ended_well >= PROVEN else self._new
-        if ended_well < PROVEN and tag in self._have_been_spent:
-            found = self._spent
-        if found is None:
+        if self._steady is None:
             raise RuntimeError("the crew has not been started")
-        return found
+        if self._ended_well.get(tag, 0) >= PROVEN:
+            return self._steady
+        if tag not in self._own:
+            self._own[tag] = self._worker(f"twite-{tag}", self._narrow)
+        return self._own[tag]
 
     def hear(self, tag: str, *, is_spent: bool) -> None:
         """Hear how a run of a tag ended: within its limits, or not."""
-        if is_spent:
-            self._have_been_spent.add(tag)
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
     def policy(self, template: Template) -> Policy:
@@ -241,3 +232,10 @@ class Crew:
         if found is None:
             found = self._policies[id(template)] = template, policy(template.grants)
         return found[1]
+
+    def _worker(self, name: str, limits: Limits) -> Worker:
+        return Worker(
+            lambda template: self._make(template, limits=limits),
+            loop=asyncio.get_running_loop(),
+            name=name,
+        )
