@@ -82,7 +82,13 @@ class Stage:
         event = {"event_name": "purchase", "hangs": hangs}
         said = Said(event=event, native=Native(event="purchase"), conversion_id="order-1")
         heeded = await self.fire.heard(
-            [said], source=a_source(), request=Incoming(), client="native", now=NOW, first=1
+            [said],
+            source=a_source(),
+            request=Incoming(),
+            client="native",
+            now=NOW,
+            first=1,
+            held={},
         )
         fired = {one.pixel for one in heeded.fired}
         return fired, {one.tag: (one.bar, one.why) for one in heeded.unfired}
