@@ -1,14 +1,18 @@
 """Draws the tag's fields as pictures for its README: `python sgtm/draw.py`.
 
 It lays TEMPLATE_PARAMETERS out as a page, much as Google's editor does, and has Chromium take its
-picture. Run it again when fields change.
+picture. Run it again when fields change: a picture holds the digest of what it shows, and a test
+fails when that is something else.
 """
 
+import hashlib
 import html
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,13 +43,34 @@ def main() -> int:
     if chromium is None:
         print("Chromium is not installed: apt-get install chromium", file=sys.stderr)
         return 1
+    for name, body in bodies().items():
+        height = int(measured(chromium, body))
+        picture = HERE / "images" / name
+        taken(chromium, body, height, picture)
+        picture.write_bytes(marked(picture.read_bytes(), digest(body)))
+    return 0
+
+
+def bodies() -> dict[str, str]:
+    """Return what each picture shows, by its name."""
     tag = read_template((HERE / "twite-tag.tpl").read_bytes())
     halves = {"fields-1.png": tag.fields[:2], "fields-2.png": tag.fields[2:]}
-    for name, fields in halves.items():
-        body = "".join(piece for field in fields for piece in drawn(field))
-        height = int(measured(chromium, body))
-        taken(chromium, body, height, HERE / "images" / name)
-    return 0
+    return {
+        name: "".join(piece for field in fields for piece in drawn(field))
+        for name, fields in halves.items()
+    }
+
+
+def digest(body: str) -> bytes:
+    """Return what a picture holds of the page that it shows."""
+    return b"drawn of\0" + hashlib.sha256(paged(body).encode()).hexdigest().encode()
+
+
+def marked(picture: bytes, text: bytes) -> bytes:
+    """Put a text before the end of a PNG, which is its last twelve bytes."""
+    chunk = b"tEXt" + text
+    sealed = struct.pack(">I", len(text)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return picture[:-12] + sealed + picture[-12:]
 
 
 def drawn(field: Field) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """A purchase in the page, and what X has of it: from its own pixel, and from the gateway."""
 
+import asyncio
+
 import pytest
 from visitor import AGENT, SHOPPER, TWCLID, bought, until
 
@@ -30,6 +32,54 @@ async def test_a_purchase_three_pages_after_the_landing_is_counted_once(visitor,
     identifiers = sent["identifiers"]
     del identifiers[0]["twpid"]
     assert identifiers == IDENTIFIERS
+
+
+async def test_a_purchase_in_a_single_page_application_is_counted_once(visitor, street):
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    for path in ("/mugs", "/basket", "/thanks"):
+        await visitor.does(f"history.pushState({{}}, '', '{path}')")
+    await visitor.does(bought("order-spa"))
+    await until(lambda: street.counted("order-spa") == ONCE)
+
+    [sent] = street.sent()
+    assert sent["identifiers"][0]["twclid"] == TWCLID
+    assert sent["event_source_url"] == f"{street.shop.origin}/thanks"
+
+
+async def test_one_thank_you_page_in_two_tabs_at_once_is_counted_once(visitor, street):
+    buy = f"<script>{bought('order-tabs')}</script>"
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    other = await visitor.other_tab()
+    await asyncio.gather(visitor.goes_to("/thanks"), other.goto(street.shop.origin + "/thanks"))
+    await until(lambda: street.counted("order-tabs")["api"] == 1)
+    await visitor.settles()
+    await other.wait_for_load_state("networkidle")
+
+    # Both may have told the pixel, in the same moment: under one id, which X counts once.
+    told = street.counted("order-tabs")
+    assert (told["api"], told["counted"], told["pixel"] in {1, 2}) == (1, 1, True)
+
+
+async def test_a_purchase_offline_then_online_is_counted_once(visitor, street):
+    street.shop.page("/", "", head=street.tag() + street.x_tag())
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.page.wait_for_function("() => window.twq && twq.exe")
+    await visitor.hears()
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-away"))
+    await visitor.waits_for_a_failure()
+    await visitor.context.set_offline(False)
+    await until(lambda: street.counted("order-away")["api"] == 1)
+
+    # What X's own script was given offline is X's to keep; it has the id all the same.
+    assert street.counted("order-away")["counted"] == 1
+    assert (await visitor.sends())[-1]["twin"] == "loaded"
 
 
 async def test_page_and_gateway_tell_x_the_same_of_it(visitor, street):

@@ -158,6 +158,16 @@ async def test_a_denial_counts_where_consent_is_optional(page, store):
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize(("said", "opted_out"), [("1", True), ("0", False), ("true", False)])
+async def test_the_browsers_own_opt_out_counts_and_nothing_but_1_is_one(
+    page, store, said, opted_out
+):
+    await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
+
+    (life,) = await the_lives(store)
+    assert (life.state is State.SUPPRESSED) is opted_out
+
+
 @pytest.mark.parametrize(
     ("consent", "taken"),
     [

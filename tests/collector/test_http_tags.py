@@ -265,6 +265,19 @@ async def test_without_consent_or_click_no_cookie_is_set(door, query):
     assert (heard.status, "set-cookie" in heard.headers) == (200, False)
 
 
+@pytest.mark.parametrize(
+    "path", ["/g/collect?v=2&tid=G-1&cid=1.2&en=sign_up", "/data?event=sign_up"]
+)
+async def test_the_browsers_own_opt_out_counts_at_these_doors_too(door, path):
+    for said in ("0", "1"):
+        address = (
+            f"{path}&{'ep.' if 'v=2' in path else ''}transaction_id=T-{said}{LANDING}&twclid=abc"
+        )
+        await door.of_page("GET", address, headers={"Sec-GPC": said})
+
+    assert [one["conversion_id"] for one in await door.sent() if one["identifiers"]] == ["T-0"]
+
+
 async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(door):
     heard = await door.of_page(
         "POST",

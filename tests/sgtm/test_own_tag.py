@@ -1,7 +1,9 @@
 """sgtm/twite-tag.tpl: the tag that anyone can import into Google's server container."""
 
 import hashlib
+import importlib.util
 import json
+import re
 from pathlib import Path
 
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -39,6 +41,39 @@ def called(**changed: object) -> Call:
         "request": Incoming(headers=(("cookie", "_twpid=tw.1.2; twclid=old"),)),
     }
     return Call(**(said | changed))  # type: ignore[arg-type]  # the fields of Call by name
+
+
+def test_its_page_shows_the_fields_as_they_are():
+    said = importlib.util.spec_from_file_location("draw", ROOT / "draw.py")
+    draw = importlib.util.module_from_spec(said)
+    said.loader.exec_module(draw)
+    page = (ROOT / "README.md").read_text()
+
+    bodies = draw.bodies()
+
+    stale = [
+        name
+        for name, body in bodies.items()
+        if draw.digest(body) not in (ROOT / "images" / name).read_bytes()
+    ]
+    assert stale == [], "run: python sgtm/draw.py"
+    assert [name for name in bodies if f"(images/{name})" not in page] == []
+
+
+def test_its_page_names_every_field():
+    page = (ROOT / "README.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)` \|", page.split("## Fields")[1], re.MULTILINE))
+
+    assert {field.name for field in everything(TAG.fields)} - {""} <= listed
+
+
+def everything(fields):
+    for field in fields:
+        if field.type not in {"GROUP", "LABEL"}:
+            yield field
+        yield from everything(field.fields)
+        for choice in field.choices:
+            yield from everything(choice.fields)
 
 
 def test_it_is_a_tag_of_a_server_container():
