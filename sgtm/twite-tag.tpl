@@ -286,7 +286,7 @@ ___TEMPLATE_PARAMETERS___
           {
             "value": "required",
             "displayValue": "Send only where advertising was agreed to",
-            "help": "ad_storage and ad_user_data, in consent_state or in Google's gcs. Any no is a no; where nothing was said, nothing is sent."
+            "help": "ad_storage and ad_user_data, in consent_state or in Google's gcs and gcd. Any no is a no; where nothing was said, or a default granted what nobody was asked, nothing is sent."
           }
         ]
       }
@@ -496,21 +496,38 @@ function mayKeep() {
 
 function answers() {
   const gcs = textOf('x-ga-gcs');
+  const letters = lettersOf(textOf('x-ga-gcd'));
   const heard = { yes: false, no: false };
   ['consent_state', 'consent'].forEach(function (table) {
     const state = getEventData(table);
     if (getType(state) !== 'object') return;
     ['ad_storage', 'ad_user_data'].forEach(function (key) {
       if (state[key] === undefined || state[key] === null) return;
-      if (state[key] === true || makeString(state[key]).toLowerCase() === 'granted') heard.yes = true;
-      else heard.no = true;
+      if (state[key] !== true && makeString(state[key]).toLowerCase() !== 'granted') heard.no = true;
+      else if (!letters || letters[key] !== 't') heard.yes = true;
     });
   });
   if (gcs.length > 2) {
-    if (gcs.charAt(2) === '1') heard.yes = true;
-    else heard.no = true;
+    // Beside the long form it tells nothing new of a yes.
+    if (gcs.charAt(2) === '1') heard.yes = heard.yes || !letters;
+    else if (gcs.charAt(2) !== '-') heard.no = true;
+  }
+  if (letters) {
+    const said = [letters.ad_storage, letters.ad_user_data];
+    if (said.every(function (letter) { return isOneOf(letter, 'nrv'); })) heard.yes = true;
+    if (said.some(function (letter) { return !isOneOf(letter, 'nrvtl'); })) heard.no = true;
   }
   return heard;
+}
+
+// Of Google's long form. n, r and v are an act of the person, t is a default of the site that grants, l
+// is silence; m, p, q and u are a no, and what is none of these may be one.
+function lettersOf(gcd) {
+  return gcd === '' ? undefined : { ad_storage: gcd.charAt(2), ad_user_data: gcd.charAt(6) };
+}
+
+function isOneOf(letter, letters) {
+  return letter !== '' && letters.indexOf(letter) !== -1;
 }
 
 // Global Privacy Control, as the browser says it with each request.
@@ -1201,6 +1218,32 @@ scenarios:
     cookies._twclid = ['{"twclid":7}'];
     runCode(fields);
     assertThat(sent.body.event.twclid).isUndefined();
+- name: A default of Google's that grants is nobody's yes, and its long form may say no
+  code: |-
+    fields.consent = 'required';
+    [
+      ['11n1n1n1n5', undefined, undefined, true],
+      ['13r3r3r3r5', undefined, 'G111', true],
+      ['11v1l1v1t5', undefined, undefined, true],
+      ['11t1t1t1t5', undefined, undefined, false],
+      ['11t1t1t1t5', undefined, 'G111', false],
+      ['11t1t1t1t5', { ad_storage: true, ad_user_data: 'granted' }, 'G111', false],
+      ['11t1t1n1n5', undefined, 'G111', false],
+      ['13l3l3l3l1', undefined, 'G111', false],
+      ['13l3l3l3l1', { ad_storage: 'granted' }, undefined, true],
+      ['13r3r3r3r5', { ad_storage: true }, 'G101', false],
+      ['13r3r3q3r5', { ad_storage: true }, 'G111', false],
+      ['11p1r1r1r5', { ad_storage: true }, undefined, false],
+      ['13r3r3o3r5', { ad_storage: true }, undefined, false],
+      ['1', { ad_storage: true }, undefined, false]
+    ].forEach((one) => {
+      sent = undefined;
+      event['x-ga-gcd'] = one[0];
+      event.consent_state = one[1];
+      event['x-ga-gcs'] = one[2];
+      runCode(fields);
+      assertThat(sent !== undefined, JSON.stringify(one)).isEqualTo(one[3]);
+    });
 - name: Required consent is looked for in consent_state and gcs, and any no is a no
   code: |-
     fields.consent = 'required';
@@ -1208,6 +1251,8 @@ scenarios:
       [undefined, undefined, false],
       [undefined, 'G111', true],
       [undefined, 'G101', false],
+      [undefined, 'G1--', false],
+      [{ ad_storage: 'granted' }, 'G1--', true],
       [{ ad_storage: 'granted' }, undefined, true],
       [{ ad_storage: true, ad_user_data: true }, undefined, true],
       [{ ad_storage: 'denied' }, undefined, false],
@@ -1253,6 +1298,9 @@ scenarios:
     event['x-ga-gcs'] = 'G101';
     runCode(fields);
     event['x-ga-gcs'] = undefined;
+    event['x-ga-gcd'] = '11t1t1p1t5';
+    runCode(fields);
+    event['x-ga-gcd'] = undefined;
     event.gdpr_consent = 'CP-a-string';
     runCode(fields);
     event.gdpr_consent = undefined;
