@@ -51,7 +51,9 @@ def insight_pages(
         TwinsPage(destinations=destinations, sightings=store, clock=clock),
         RestingPage(
             destinations=destinations,
+            sources=sources,
             heaps=store,
+            glances=store,
             desk=WakingDesk(desk=store, wake_all=wake_all),
             mender=WakingMender(mender=store, wake_all=wake_all),
         ),

@@ -12,11 +12,12 @@ from twite.console.page import Form, Group, Place, Route, Visit
 from twite.console.seeing import TONES, EventNames, scope_of, worth_of
 from twite.domain.account import Life
 from twite.domain.delivery import State
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, Source
 from twite.domain.people import Role
-from twite.gateway.inspect import COUNTED, Amendment, Heap, Heaps, Mender, Scope
-from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, doubt, mended
+from twite.gateway.inspect import COUNTED, Amendment, Glances, Heap, Heaps, Mender, Scope
+from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, Mended, doubt, mended
 from twite.gateway.ports import Desk
+from twite.gateway.remap import NOT_KEPT, Mapped, event_today
 from twite.gateway.trace import masked
 
 PATH: Final = "/console/dead"
@@ -25,6 +26,7 @@ _AT_A_TIME: Final = 1_000
 _PREVIEWED: Final = 3
 _LONGEST_NOTE: Final = 300
 CONFIRMED: Final = "yes"
+TODAY: Final = "@today"  # no event of X's is called so
 
 
 class Previewed(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +46,15 @@ class RestingPage:
         self,
         *,
         destinations: Mapping[str, Destination],
+        sources: Sequence[Source],
         heaps: Heaps,
+        glances: Glances,
         desk: Desk,
         mender: Mender,
     ) -> None:
         self._destinations = destinations
+        self._sources = {source.name: source for source in sources}
+        self._glances = glances
         self._heaps = heaps
         self._desk = desk
         self._mender = mender
@@ -97,6 +103,7 @@ class RestingPage:
             is_first=after == 0,
             mend=Mend(),
             events=self._name.of(heap.pixel),
+            today=TODAY,
             droppable=DROPPABLE,
             divisors=DIVISORS,
             tone=TONES[heap.state],
@@ -106,13 +113,17 @@ class RestingPage:
         """Show what would go out, and do nothing."""
         heap, lives = await self._chosen(visit)
         mend = self._mend_of(visit.form, heap)
-        tried = [self._previewed(life, mend, visit.now) for life in lives]
+        tried = [
+            self._previewed(life, one, visit.now)
+            for life, one in await self._tried(visit, lives, mend)
+        ]
         return visit.page(
             "preview.html",
             title="What would be sent",
             heap=heap,
             name=self._name(heap.pixel, heap.event),
             mend=mend,
+            today=TODAY,
             shown=tried[:_PREVIEWED],
             lives=lives,
             whole=visit.form.one("which") == "all",
@@ -125,9 +136,8 @@ class RestingPage:
         heap, lives = await self._chosen(visit)
         mend = self._mend_of(visit.form, heap)
         there = f"{PATH}/heap?{_query(heap)}"
-        doubtful = [
-            life for life in lives if doubt(life, now=visit.now, changed=mend.changes) is not None
-        ]
+        tried = await self._tried(visit, lives, mend)
+        doubtful = [life for life, one in tried if _doubt(life, one, visit.now) is not None]
         sure = visit.form.one("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             said = (
@@ -144,12 +154,11 @@ class RestingPage:
         if not mend.changes:
             done = await self._desk.replay([one.delivery for one in lives], now=visit.now)
             return visit.back_to(PATH, said=f"{done} queued again, with their ids and bodies.")
-        return await self._amended(visit, lives, mend, there)
+        return await self._amended(visit, tried, mend, there)
 
     async def _amended(
-        self, visit: Visit, lives: Sequence[Life], mend: Mend, there: str
+        self, visit: Visit, tried: Sequence[tuple[Life, Mended]], mend: Mend, there: str
     ) -> Response:
-        tried = [(life, mended(life, mend)) for life in lives]
         refused = dict(
             await self._mender.amend(
                 [
@@ -162,7 +171,7 @@ class RestingPage:
             )
         )
         refused |= {life.delivery: one.fault for life, one in tried if one.fault is not None}
-        done = len(lives) - len(refused)
+        done = len(tried) - len(refused)
         said = f"{done} queued again with {mend.sentence}, under their conversion ids."
         if refused:
             why = "; ".join(sorted(set(refused.values())))
@@ -224,6 +233,7 @@ class RestingPage:
         divide = form.number("divide")
         event = form.one("event_to")
         return Mend(
+            today=event == TODAY,
             event=event if event in self._name.of(heap.pixel).values() else None,
             currency=form.one("currency").strip() or None,
             value=form.one("value").strip() or None,
@@ -231,15 +241,41 @@ class RestingPage:
             drop=tuple(name for name in form.all("drop") if name in DROPPABLE),
         )
 
-    def _previewed(self, life: Life, mend: Mend, now: int) -> Previewed:
-        one = mended(life, mend)
+    async def _tried(
+        self, visit: Visit, lives: Sequence[Life], mend: Mend
+    ) -> list[tuple[Life, Mended]]:
+        """Return each as it would go. Where the mapping of today is wanted, each has its own."""
+        if not mend.today:
+            return [(life, mended(life, mend)) for life in lives]
+        scope = Scope(pixels=visit.viewer.pixels)
+        return [(life, await self._of_today(life, mend, scope)) for life in lives]
+
+    async def _of_today(self, life: Life, mend: Mend, scope: Scope) -> Mended:
+        origin = await self._glances.origin(life.delivery, scope)
+        mapped = Mapped(fault=NOT_KEPT)
+        if origin is not None:
+            mapped = event_today(
+                origin,
+                destination=self._destinations.get(life.pixel),
+                source=self._sources.get(life.source),
+            )
+        if mapped.fault is not None:
+            return Mended(event=life.event, body=life.sent, fault=mapped.fault)
+        event = None if mapped.event == life.event else mapped.event
+        return mended(life, msgspec.structs.replace(mend, today=False, event=event))
+
+    def _previewed(self, life: Life, one: Mended, now: int) -> Previewed:
         return Previewed(
             life=life,
             before=masked(life.sent),
             after=masked(one.body),
             fault=one.fault,
-            doubt=doubt(life, now=now, changed=mend.changes),
+            doubt=_doubt(life, one, now),
         )
+
+
+def _doubt(life: Life, one: Mended, now: int) -> str | None:
+    return doubt(life, now=now, changed=one.body != life.sent)
 
 
 def _query(heap: Heap) -> str:

@@ -35,11 +35,13 @@ _STRONG: Final = ("twclid", "hashed_email", "hashed_phone_number")
 class Mend(msgspec.Struct, frozen=True, kw_only=True):
     """A change. What is None or empty stays as it is.
 
-    `event` is X's id; `value` an amount to put in its place, `divide` what to divide it by;
-    `drop` are keys of DROPPABLE.
+    `event` is X's id, or with `today` the one that the settings map the conversion's name to now
+    (see remap): then each has its own. `value` is an amount to put in its place, `divide` what to
+    divide it by; `drop` are keys of DROPPABLE.
     """
 
     event: str | None = None
+    today: bool = False
     currency: str | None = None
     value: str | None = None
     divide: int | None = None
@@ -54,7 +56,9 @@ class Mend(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """What is changed, for the audit."""
         said = []
-        if self.event is not None:
+        if self.today:
+            said.append("its event as it is mapped today")
+        elif self.event is not None:
             said.append(f"event {self.event}")
         if self.value is not None:
             said.append(f"value {self.value}")

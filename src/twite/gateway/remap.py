@@ -1,0 +1,69 @@
+"""Which of X's events a kept conversion is of, as the settings map its name today.
+
+Pure. What is kept of a submission names the event as its source did: when the mapping was wrong and
+has been corrected since, what rests because of it need not be submitted again.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.submission import Ignored
+from twite.gateway.inspect import Origin
+from twite.intake.event_names import REASONS, our_name
+
+NOT_KEPT: Final = "its submission is not kept any more"
+NO_NAME: Final = "its submission names X's own event, which is nothing that the settings map"
+
+
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """X's id of the event, or why there is none."""
+
+    event: str = ""
+    fault: str | None = None
+
+
+def event_today(
+    origin: Origin, *, destination: Destination | None, source: Source | None
+) -> Mapped:
+    """Return what the event of a conversion is by the settings that were read last."""
+    if destination is None:
+        return Mapped(fault=f"the settings have no pixel {origin.life.pixel} any more")
+    if not origin.body:
+        return Mapped(fault=NOT_KEPT)
+    named, traced = _names(origin)
+    if not named:
+        return Mapped(fault=NO_NAME)
+    if traced:
+        chosen = {} if source is None else source.events
+        found = our_name(traced, chosen=chosen, known=destination.events)
+        if isinstance(found, Ignored):
+            return Mapped(fault=f"{found.name}: {REASONS[found.reason]}")
+        named = found
+    event = destination.events.get(named) or destination.events.get(named.strip().lower())
+    if event is None:
+        return Mapped(fault=f"the pixel has no event {named[:64]!r} in the settings")
+    return Mapped(event=event)
+
+
+def _names(origin: Origin) -> tuple[str, str]:
+    """Return our name of the event, and a tag's, as the submission has them; "" for none."""
+    try:
+        body = msgspec.json.decode(origin.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return "", ""
+    several = body.get("conversions", body) if isinstance(body, dict) else body
+    traces = body.get("hit") if isinstance(body, dict) else None
+    own = _at(several, origin.place) if isinstance(several, list) else several
+    return _text(own, "event"), _text(_at(traces, origin.place), "event_name")
+
+
+def _at(many: object, place: int) -> object:
+    return many[place] if isinstance(many, list) and 0 <= place < len(many) else None
+
+
+def _text(tree: object, name: str) -> str:
+    found = tree.get(name) if isinstance(tree, Mapping) else None
+    return found if isinstance(found, str) else ""

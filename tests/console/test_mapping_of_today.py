@@ -1,0 +1,163 @@
+"""A mapping that was wrong is corrected in the settings, and what rests goes by it."""
+
+import asyncio
+import html
+import re
+from urllib.parse import parse_qsl
+
+import aiohttp
+import msgspec
+import pytest
+from console_stage import SETTINGS, House
+
+from twite.domain.account import Life
+from twite.domain.delivery import State
+from twite.domain.destination import Destination, Source
+from twite.domain.secret import Secret
+from twite.gateway.inspect import Origin
+from twite.gateway.remap import NO_NAME, NOT_KEPT, event_today
+from twite.testing.builders import NOW, a_destination
+from twite.testing.emulator import running_emulator
+
+KEY = "a-source-key-of-some-length"
+CORRECT = 'events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}'
+WRONG = 'events = {{ purchase = "o8zzz", sign_up = "o8zzy" }}'
+SOURCE = f'key = "{KEY}"\n'
+HIT = (
+    "/g/collect?v=2&tid=G-1&cid=1.2&_p=77&_s=1&en=order_placed&ep.transaction_id=order-2"
+    f"&ep.twclid=23opevjt88psuo13lu8d020qkn&dl=https%3A%2F%2Fshop.example%2F&api_secret={KEY}"
+)
+
+
+@pytest.mark.journey
+async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path):
+    """By a server's own name of the event, and by a tag's name that the source maps."""
+    with running_emulator() as emulator:
+        wrong = SETTINGS.replace(CORRECT, WRONG)
+        before = await _started(tmp_path, wrong, "sign_up", x=emulator.url)
+        await _post(before, "/v1/conversions", _order("order-1"))
+        await _post(before, HIT, None)
+        await _until(before, held=2)
+        await before.stop()
+        after = await _started(tmp_path, SETTINGS, "purchase", x=emulator.url, people={})
+        admin = await after.signed_in("ada")
+
+        listed = (await admin.get("/console/dead")).text
+        heaps = [_heap(one) for one in re.findall(r'/console/dead/heap\?([^"]+)"', listed)]
+        previews = [await admin.post("/console/dead/preview", heap) for heap in heaps]
+        said = [await admin.post("/console/dead/replay", heap) for heap in heaps]
+        await _until(after, delivered=2)
+        events = emulator.counted()["pixels"]["o8z6j"]["events"]
+        life = await admin.get((await admin.get("/console/live?id=order-2")).location)
+        await after.stop()
+
+    assert len(heaps) == 2
+    for preview in previews:
+        bodies = re.findall(r'<pre class="json"[^>]*>(.*?)</pre>', preview.text, re.DOTALL)
+        was, goes = map(html.unescape, bodies)
+        assert '"event_id": "o8zz' in was
+        assert goes == re.sub(r'"o8zz."', '"o8z6k"', was)
+    assert [answer.status for answer in said] == [303, 303]
+    counted = {event: sorted(one["ids"]) for event, one in events.items() if one["ids"]}
+    assert counted == {"o8z6k": ["order-1", "order-2"]}
+    assert "its event as it is mapped today" in life.text
+
+
+@pytest.mark.parametrize(
+    ("body", "events", "chosen", "mapped"),
+    [
+        ({"event": "Purchase"}, {"purchase": "o8z6k"}, {}, "o8z6k"),
+        ({"conversions": [{}, {"event": "purchase"}]}, {"purchase": "o8z6k"}, {}, "o8z6k"),
+        (
+            {"conversions": [{}, {"event": "a"}], "hit": [{}, {"event_name": "bought"}]},
+            {"a": "o8z6a", "b": "o8z6b"},
+            {"bought": "b"},
+            "o8z6b",
+        ),
+    ],
+)
+def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped):
+    found = event_today(_origin(body), destination=_pixel(events), source=_source(chosen))
+
+    assert (found.event, found.fault) == (mapped, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"event": "gone"}, "the pixel has no event 'gone'"),
+        ({"conversions": [{}, {"event_id": "o8z6k"}]}, NO_NAME),
+        (None, NOT_KEPT),
+        (
+            {"conversions": [{}, {"event": "a"}], "hit": [{}, {"event_name": "bought"}]},
+            "`events` says `ignore`",
+        ),
+    ],
+)
+def test_what_the_settings_do_not_map_stays_with_the_reason(body, fault):
+    found = event_today(
+        _origin(body), destination=_pixel({"a": "o8z6a"}), source=_source({"bought": "ignore"})
+    )
+
+    assert fault in (found.fault or "")
+
+
+def _pixel(events) -> Destination:
+    return msgspec.structs.replace(a_destination(), events=events)
+
+
+def _source(chosen) -> Source:
+    return Source(
+        name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}), events=chosen
+    )
+
+
+def _origin(body) -> Origin:
+    life = Life(
+        delivery=7, pixel="o8z6j", event="o8zzz", conversion_id="order-1", state=State.HELD,
+        source="shop", receipt="r1", received_at=NOW, deadline_at=NOW, sent=b"{}", attempts=(),
+    )  # fmt: skip
+    kept = b"" if body is None else msgspec.json.encode(body)
+    return Origin(life=life, door="native", body=kept, place=1)
+
+
+async def _started(folder, settings, name, **said):
+    """Start a gateway whose source maps what its tag calls order_placed to a name."""
+    mapped = f'{SOURCE}events = {{{{ order_placed = "{name}" }}}}\n'
+    people = said.pop("people", None)
+    house = House(folder, settings.replace(SOURCE, mapped), **said)
+    await (house.start() if people is None else house.start(people=people))
+    return house
+
+
+def _order(name):
+    return {
+        "event": "purchase", "conversion_id": name, "twclid": "23opevjt88psuo13lu8d020qkn",
+        "value": "49.90", "currency": "EUR",
+    }  # fmt: skip
+
+
+async def _post(house, path, body):
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+        http.post(f"{house.gateway.url}{path}", json=body) as answer,
+    ):
+        assert answer.status < 300, await answer.text()
+
+
+async def _until(house, **wanted):
+    for _ in range(300):
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+            http.get(f"{house.gateway.url}/v1/accounting") as answer,
+        ):
+            said = await answer.json()
+        if all(said[name] == number for name, number in wanted.items()):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{wanted} does not come to pass: {said}")
+
+
+def _heap(query):
+    fields = dict(parse_qsl(html.unescape(query)))
+    return fields | {"which": "all", "event_to": "@today"}
