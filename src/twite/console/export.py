@@ -7,6 +7,8 @@ from typing import Final
 
 from starlette.responses import Response
 
+from twite.console.drawing import shown
+
 # What a spreadsheet takes for the beginning of a formula, in both widths. (OWASP ASVS 1.2.10)
 _FORMULA: Final = frozenset(
     "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
@@ -16,8 +18,8 @@ _LONGEST: Final = 32_767  # what a cell of a spreadsheet holds
 
 
 def cell(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula; NUL, which some cut at, is shown."""
-    cut = text[:_LONGEST].replace("\0", "\N{SYMBOL FOR NULL}")
+    """Return text that no spreadsheet takes for a formula; what is invisible is spelled out."""
+    cut = shown(text[:_LONGEST].replace("\0", "\N{SYMBOL FOR NULL}"), _LONGEST)[:_LONGEST]
     first = text.lstrip(" \N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{BYTE ORDER MARK}")[:1]
     return f"'{cut}" if first in _FORMULA and first else cut
 

@@ -68,7 +68,7 @@ class Post:
             outcome = msgspec.structs.replace(outcome, retry_at=ours)
         if not isinstance(outcome, Delivered):
             # X echoes what it refuses: a reason is shown in many places, and heaps go by it.
-            outcome = msgspec.structs.replace(outcome, reason=masked_words(outcome.reason))
+            outcome = msgspec.structs.replace(outcome, reason=_on_one_line(outcome.reason))
         return came, outcome
 
     def limit(self, came: Answer) -> tuple[int, int] | None:
@@ -108,6 +108,11 @@ class Post:
         """
         theirs = _dated(came)
         return (self._clock.theirs() if theirs is None else theirs) - self._clock.now()
+
+
+def _on_one_line(words: str) -> str:
+    shown = masked_words(words)
+    return "".join(letter if letter.isprintable() else " " for letter in shown)
 
 
 def _dated(came: Answer) -> int | None:

@@ -1,0 +1,301 @@
+"""Each field that the console shows, with each kind of hostile text: inert, bounded, on one line.
+
+What comes in by a server, by a tag's door and for a tag, and what X and a vendor answer. Where a
+door takes no such text, the refusal is the claim.
+"""
+
+import asyncio
+import contextlib
+import csv
+import html
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from console_stage import PEOPLE, SETTINGS, House
+
+from twite.testing.gateway import environment
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
+
+KEY = "a-source-key-of-some-length"
+HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+KINDS = {
+    "script": "<script>alert(1)</script>",
+    "markup": '"><img src=x onerror=alert(1)>',
+    "formula": '=HYPERLINK("https://evil.example","click")',
+    "turned": "a\u202eeldnah\u202cb",
+    "control": "\x1b[31mred\x07\r\nlevel=info forged=yes",
+    "mebibyte": "Z" * (2**20 - 2_000),
+}
+NEVER = ("<script>alert", "<img src=x", "\u202e", "\u202c", "\x1b", "\x07", "Z" * 20_000)
+# What a page may weigh, whatever is on it.
+HEAVIEST = 400_000
+NATIVE = (
+    "event", "conversion_id", "time", "value", "currency", "email", "phone", "email_sha256",
+    "twclid", "ip", "user_agent", "url", "description", "search", "pixel",
+)  # fmt: skip
+NESTED = ("contents.id", "contents.name", "contents.group", "contents.type", "consent.ad_storage")
+TAGGED = (
+    "name", "transaction_id", "currency", "page_location", "page_referrer", "description",
+    "search_term", "custom", "items", "user_data", "user_properties", "a name",
+)  # fmt: skip
+FIELDS = [f"native {one}" for one in (*NATIVE, *NESTED)] + [f"mp {one}" for one in TAGGED]
+PAGES = (
+    "", "/live", "/live?state=dead", "/live?state=held", "/live/new?after=0", "/dead",
+    "/match-keys", "/value-guards", "/twins", "/audit", "/pixels", "/pixels/o8z6j", "/doctor",
+)  # fmt: skip
+TAG = """
+[[tag]]
+name = "crm"
+template = "crm.tpl"
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{x}/in", key = "a-key-of-the-vendor" }}
+"""
+
+
+class Day:
+    """What was submitted, and what became of it: by field and kind, the status and the answer."""
+
+    def __init__(self, house, log):
+        self.house = house
+        self.log = log
+        self.said = {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def day(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    shutil.copy(TEMPLATE, folder / "crm.tpl")
+    log = io.StringIO()
+    settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG
+    async with _hostile_outside() as x:
+        with contextlib.redirect_stderr(log):
+            # A log writes to the stderr that there was when it was made.
+            house = House(folder, settings, x=x)
+        await house.start(people={"ada": PEOPLE["ada"]})
+        day = Day(house, log)
+        async with aiohttp.ClientSession(headers=HEADERS) as http:
+            for field in FIELDS:
+                for kind, text in KINDS.items():
+                    day.said[field, kind] = await _submitted(http, house.gateway.url, field, text)
+            await _answered(http, house.gateway.url)
+        yield day
+        await house.stop()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, field):
+    admin = await day.house.signed_in("ada")
+
+    shown = []
+    for kind in KINDS:
+        status, answer, conversion_id = day.said[field, kind]
+        # Refused in words of bounded length, or taken in and found.
+        assert len(answer) < 20_000
+        if status < 300:
+            found = await admin.get(f"/console/live?{urlencode({'id': conversion_id})}")
+            shown += [await admin.get(found.location)] if "/live/" in found.location else []
+        else:
+            assert status in {400, 413, 422}
+
+    taken = [kind for kind in KINDS if day.said[field, kind][0] < 300]
+    # What a tag calls nothing that the pixel has is ignored, and has no life.
+    assert shown or not taken or field == "mp name"
+    assert [_faults(page.text) for page in shown] == [[]] * len(shown)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_with_all_of_it_is_inert_and_bounded(day, path):
+    admin = await day.house.signed_in("ada")
+
+    page = await admin.get(f"/console{path}")
+
+    assert page.status == 200
+    # A stream is JSON, which a page puts in as text: it is no markup there.
+    is_markup = page.headers["content-type"].startswith("text/html")
+    assert [one for one in _faults(page.text) if is_markup or "<" not in one] == []
+
+
+async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
+    admin = await day.house.signed_in("ada")
+    listed = (await admin.get("/console/live?pixel=tag:crm")).text
+    numbers = re.findall(r'href="/console/live/(\d+)"', listed)
+
+    lives = [await admin.get(f"/console/live/{number}") for number in numbers]
+
+    assert len(lives) > 10
+    assert [_faults(life.text) for life in lives] == [[]] * len(lives)
+
+
+async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
+    admin = await day.house.signed_in("ada")
+    listed = (await admin.get("/console/dead")).text
+    queries = [html.unescape(one) for one in re.findall(r'/dead/heap\?([^"]+)"', listed)]
+
+    heaps = [await admin.get(f"/console/dead/heap?{query}") for query in queries]
+    previews = [
+        await admin.post("/console/dead/preview", [*_pairs(query), ("which", "all")])
+        for query in queries
+    ]
+
+    assert heaps
+    assert [_faults(page.text) for page in (*heaps, *previews)] == [[]] * 2 * len(heaps)
+
+
+async def test_what_was_submitted_is_no_formula_in_an_export(day):
+    admin = await day.house.signed_in("ada")
+
+    export = await admin.post("/console/live/export", {})
+
+    rows = list(csv.reader(io.StringIO(export.text, newline="")))
+    assert len(rows) > 50
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert [cell for row in rows for cell in row if cell[:1] in set("=+-@\t\r\n")] == []
+    assert "\x1b" not in export.text
+
+
+async def test_no_command_lets_it_act_on_a_terminal(day):
+    config = day.house.folder / "twite.toml"
+    told = [
+        await asyncio.to_thread(_command, config, *args)
+        for args in (["dead", "list"], ["dead", "list", "--json"], ["show", "field-url-script"])
+    ]
+
+    for text in told:
+        assert all(c.isprintable() or c == "\n" for c in text)
+        assert len(text) < 2_000_000
+
+
+async def test_the_log_has_one_line_for_each_thing_said(day):
+    text = day.log.getvalue()
+
+    assert "not delivered" in text
+    # Markup is nothing to a terminal.
+    assert [bad for bad in NEVER if bad in _plain(text) and "<" not in bad] == []
+    assert [line for line in text.splitlines() if line.startswith("level=info")] == []
+    assert max(map(len, text.splitlines())) < 5_000
+
+
+def _faults(page):
+    weight = [] if len(page) <= HEAVIEST else [f"{len(page)} characters"]
+    return weight + [ascii(bad[:20]) for bad in NEVER if bad in page]
+
+
+def _plain(log):
+    """Return the log without the colours that its renderer puts in."""
+    return re.sub(r"\x1b\[\d+m", "", log)
+
+
+def _pairs(query):
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        yield name, _unquoted(value)
+
+
+def _unquoted(text):
+    return aiohttp.helpers.URL(f"http://x/?v={text}").query["v"]
+
+
+async def _submitted(http, url, field, text):
+    """Return the status, the answer, and the id that it goes by."""
+    door, _, name = field.partition(" ")
+    conversion_id = f"field-{name}-{next(k for k, held in KINDS.items() if held == text)}"
+    if door == "mp":
+        return await _measured(http, url, name, text, conversion_id)
+    order = {
+        "event": "purchase", "conversion_id": conversion_id, "value": "9.90", "currency": "EUR",
+        "twclid": "23opevjt88psuo13lu8d020qkn",
+    }  # fmt: skip
+    above, _, below = name.partition(".")
+    if above == "contents":
+        order["contents"] = [{"id": "SKU-1", "price": "9.90", "quantity": 1, below: text}]
+    elif below:
+        order[above] = {below: text}
+    else:
+        order[above] = text
+    async with http.post(
+        f"{url}/v1/conversions", data=io.BytesIO(msgspec.json.encode(order))
+    ) as answer:
+        said = await answer.text()
+        return answer.status, said, order["conversion_id"]
+
+
+async def _measured(http, url, name, text, conversion_id):
+    event = {"name": "purchase", "params": {"transaction_id": conversion_id, "value": 9.9}}
+    event["params"] |= {"currency": "EUR", "twclid": "23opevjt88psuo13lu8d020qkn"}
+    body = {"client_id": "1.2", "events": [event]}
+    match name:
+        case "name":
+            event["name"] = text
+        case "items":
+            event["params"]["items"] = [{"item_id": "SKU-1", "item_name": text, "price": 1}]
+        case "user_data" | "user_properties":
+            body[name] = {text[:200]: {"value": text}}
+        case "a name":
+            event["params"][text] = "x"
+        case _:
+            event["params"][name] = text
+    at = f"{url}/mp/collect?measurement_id=G-1&api_secret={quote(KEY)}"
+    async with http.post(at, data=io.BytesIO(msgspec.json.encode(body))) as answer:
+        said = await answer.text()
+        # What a name of none of the pixel's events comes to, or an id of more characters than X
+        # takes, is nothing to be found.
+        return answer.status, said, event["params"]["transaction_id"]
+
+
+@contextlib.asynccontextmanager
+async def _hostile_outside():
+    """An X, and a vendor, that refuse everything in hostile words; of each kind in turn."""
+    turns = iter(range(1_000_000))
+
+    async def refuse(request):
+        await request.read()
+        text = list(KINDS.values())[next(turns) % len(KINDS)]
+        said = {"errors": [{"code": "INVALID_PARAMETER", "message": text, "parameter": text[:60]}]}
+        if request.path == "/in":
+            return web.Response(status=422, text=text)
+        return web.json_response(said, status=400)
+
+    application = web.Application(client_max_size=2**24)
+    application.router.add_route("*", "/{any:.*}", refuse)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def _answered(http, url):
+    """Wait until X and the vendor have answered about some."""
+    for _ in range(300):
+        async with http.get(f"{url}/v1/accounting") as answer:
+            rows = (await answer.json())["by"]
+        rest = {row["pixel"]: row["dead"] + row["held"] for row in rows}
+        if rest.get("o8z6j", 0) > 5 and rest.get("tag:crm", -1) >= 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"nothing is answered: {rows}")
+
+
+def _command(config, *args):
+    done = subprocess.run(
+        [sys.executable, "-m", "twite", *args, "--config", str(config)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
