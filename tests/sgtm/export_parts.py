@@ -74,3 +74,18 @@ def told(found, kind, name):
     """Return (what became of it, why) for a part."""
     (line,) = [one for one in found.lines if (one.kind, one.name) == (kind, name)]
     return str(line.fit), "; ".join(line.notes)
+
+
+def variable(name="V", word="c", *parameters, **more):
+    return {"variableId": "7", "name": name, "type": word, "parameter": list(parameters), **more}
+
+
+def trigger(name="P", word="CUSTOM_EVENT", *conditions, **more):
+    if word == "CUSTOM_EVENT":
+        bought = condition("EQUALS", text("arg0", "{{_event}}"), text("arg1", "buy"))
+        more = {"customEventFilter": [bought], **more}
+    return {"triggerId": "5", "name": name, "type": word, "filter": list(conditions), **more}
+
+
+def condition(word, *parameters):
+    return {"type": word, "parameter": list(parameters)}
