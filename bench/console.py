@@ -148,6 +148,9 @@ def pages(settled: int) -> Mapping[str, str]:
         "match keys, 7 days": "/match-keys",
         "match keys, 90 days": "/match-keys?days=90",
         "twins": "/twins",
+        "pixels and sources": "/pixels",
+        "a pixel": f"/pixels/{fill.PIXEL}",
+        "audit": "/audit",
         "dead letters and held": "/dead",
         "a heap of them": "/dead/heap?pixel=o8z6j&event=o8z6k&state=dead"
         "&reason=400+INVALID_PARAMETER%3A+reason+number+7",

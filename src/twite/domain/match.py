@@ -180,6 +180,8 @@ def is_placeholder(email: str) -> bool:
 
 def is_digest(text: str) -> bool:
     """Return whether a text has the length of a SHA-256 digest, and no sign of an address."""
+    if len(text) < _DIGEST_DIGITS:
+        return False
     plain = text.strip()
     return len(plain) == _DIGEST_DIGITS and plain.isalnum()
 

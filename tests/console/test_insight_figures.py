@@ -1,0 +1,179 @@
+"""What the pages about conversions say, figure by figure, of a few orders at a shop."""
+
+import asyncio
+import html
+import re
+import time
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from console_stage import SETTINGS, House
+
+from twite.testing.emulator import running_emulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHOP = "https://shop.example"
+OURS = "a-source-key-of-some-length"
+THEIRS = "another-source-key-of-some-length"
+CLICK = "23opevjt88psuo13lu8d020qkn"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0 Safari/537.36"
+PAGE = {"Origin": SHOP, "User-Agent": AGENT, "Content-Type": "text/plain"}
+REFUSED = "400 INVALID_PARAMETER: conversion_time is too old"
+
+
+def order(number, **said):
+    return {"event": "purchase", "conversion_id": f"order-{number}", "twclid": CLICK} | said
+
+
+# Of ten, four have one key and one of these four a phone number that spoilt its second.
+ORDERS = [
+    *(order(number, email=f"buyer{number}@shop.alt") for number in range(6)),
+    *(order(number) for number in range(6, 9)),
+    order(9, phone="12"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def day(tmp_path_factory):
+    """A gateway that pages report to, and orders of two pixels; X refuses one of them."""
+    with running_emulator("max_age=604800") as emulator:
+        settings = SETTINGS.replace(f'key = "{OURS}"', f'key = "{OURS}"\norigins = ["{SHOP}"]')
+        house = House(tmp_path_factory.mktemp("figures"), settings, x=emulator.url)
+        await house.start()
+        await submit(house, OURS, *ORDERS)
+        await submit(house, OURS, order("old", email="m@shop.alt", time="2020-01-01T00:00:00Z"))
+        await submit(house, OURS, {"event": "sign_up", "conversion_id": "ann", "twclid": CLICK})
+        await submit(house, THEIRS, {"event": "purchase", "conversion_id": "x", "twclid": CLICK})
+        await beacon(house, "order-0", twin="loaded")
+        await beacon(house, "page-1", twin="loaded")
+        await settled(house, pending=0)
+        yield house
+        await house.stop()
+
+
+async def submit(house, key, *orders):
+    url = f"{house.gateway.url}/v1/conversions"
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+        http.post(url, json={"conversions": orders}) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
+
+
+async def beacon(house, conversion_id, *, twin):
+    now = time.time_ns() // 1_000_000
+    one = order(0) | {"conversion_id": conversion_id, "twin": twin, "at": now}
+    said = msgspec.json.encode({"v": 1, "sent": now, "conversions": [one]})
+    async with (
+        aiohttp.ClientSession(headers=PAGE) as http,
+        http.post(f"{house.gateway.url}/t?s=shop", data=said) as answer,
+    ):
+        assert answer.status == 204, await answer.text()
+
+
+async def settled(house, *, pending):
+    for _ in range(600):
+        waiting = 0
+        for key in (OURS, THEIRS):
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
+                http.get(f"{house.gateway.url}/v1/accounting") as answer,
+            ):
+                waiting += (await answer.json())["pending"]
+        if waiting == pending:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the orders do not land")
+
+
+async def text_of(house, path):
+    """Return what a page says, without its tags."""
+    admin = await house.signed_in("ada")
+    page = (await admin.get(f"/console{path}")).text
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("source=client", {"x"}),
+        ("pixel=o6dkt", {"x"}),
+        ("event=o8z6m", {"ann"}),
+        ("state=dead", {"order-old"}),
+        (f"reason={REFUSED.replace(' ', '+')}", {"order-old"}),
+        ("source=shop&event=o8z6m&state=dead", set()),
+    ],
+)
+async def test_live_shows_what_each_filter_asks_for_and_so_does_its_stream(day, query, ids):
+    admin = await day.signed_in("ada")
+
+    page = (await admin.get(f"/console/live?{query}")).text
+    stream = (await admin.get(f"/console/live/new?after=0&{query}")).text
+
+    shown = re.findall(r'<td class="id"><a href="/console/live/\d+">([^<]+)', page)
+    streamed = [
+        one["id"]
+        for line in stream.splitlines()
+        if line.startswith("data: ")
+        for one in msgspec.json.decode(line[6:])
+    ]
+    assert (set(shown), set(streamed)) == (ids, ids)
+
+
+async def test_match_keys_say_the_shares_the_flaw_and_what_mending_it_would_win(day):
+    text = await text_of(day, "/match-keys?pixel=o8z6j")
+
+    # Eleven from the server and one from a page; seven have an email beside the click.
+    purchases = text.split("purchase o8z6k", 1)[1]
+    assert "click id 100.0 % 100.0 % email 58.3 %" in purchases
+    assert "two or more 58.3 %" in purchases
+    assert "not a phone number phone_unusable 99 the latest" in purchases
+    assert re.search(r"the latest .*? up to \+8\.3 %", purchases)
+    assert "Two keys or more, day by day" in (await page_of(day, "/match-keys"))
+
+
+async def page_of(house, path):
+    return (await (await house.signed_in("ada")).get(f"/console{path}")).text
+
+
+async def test_twins_say_which_conversions_came_both_ways(day):
+    text = await text_of(day, "/twins")
+
+    # What the page told X's pixel came here, too; the server's others came from no page.
+    assert re.search(r"purchase o8z6j 2 0 10 0 1 1 0", text)
+    assert re.search(r"sign_up o8z6j 0 0 1 0 0 0 0", text)
+
+
+async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
+    before = await text_of(day, "")
+
+    took = re.search(r"(\S+ \S+) half are at X within (\S+ \S+) 99 in 100 within", before)
+    assert took
+    assert all(re.match(r"\d+ m?s", one) for one in took.groups())
+    assert "What waits, and until when" not in before
+
+
+async def test_the_overview_forecasts_a_backlog(tmp_path):
+    house = House(tmp_path, x="http://127.0.0.1:9")
+    await house.start()
+    try:
+        await submit(house, OURS, *ORDERS)
+
+        text = await text_of(house, "")
+    finally:
+        await house.stop()
+
+    backlog = text.split("What waits, and until when")[1]
+    assert re.search(r"o8z6j 10 (\d{4}-\d\d-\d\d \S+) [\d\s]+ \d{4}-\d\d-\d\d \S+ 0 ", backlog)
+
+
+async def test_the_audit_says_who_did_what(day):
+    olga = await day.signed_in("olga")
+    await olga.post("/console/live/export", {"state": "dead"})
+
+    text = await text_of(day, "/audit")
+
+    assert re.search(r"olga.{0,60}export", text)
