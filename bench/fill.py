@@ -49,7 +49,7 @@ def settle(path: Path, many: int) -> None:
     for table, columns, where in (
         ("conversion", "i, (i + 99) / 100, 1, 'old-' || i, randomblob(620), NULL, NULL", ""),
         (
-            "submission",
+            "submission (id, receipt, source, door, received_at, first, entries, body, refusals)",
             """(i + 99) / 100, printf('old-%012d', i), 'shop', 'native', :now - 3600000, i, 100,
             randomblob(60000), NULL""",
             "WHERE i % 100 = 1",

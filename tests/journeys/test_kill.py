@@ -4,7 +4,9 @@
 something.
 """
 
+import contextlib
 import os
+import sqlite3
 
 import msgspec
 import pytest
@@ -25,6 +27,40 @@ def test_kills_lose_nothing_and_send_nothing_after_its_duplicate(tmp_path, figur
     assert ended.broken == ()
     assert ended.acknowledged >= ACCEPTED
     figure("202 survives kill -9", told(ended, end="kill"))
+    assert what_the_console_counted(tmp_path) == what_there_is(tmp_path)
+
+
+def rows(folder, *questions):
+    with contextlib.closing(sqlite3.connect(folder / "twite.db")) as store:
+        return [store.execute(question).fetchone()[0] for question in questions]
+
+
+def what_the_console_counted(folder):
+    """What came, was the same again and was taken by X; how fast; kits; flaws: added up."""
+    return rows(
+        folder,
+        "SELECT sum(received) FROM flow WHERE span = 3600000",
+        "SELECT sum(duplicate) FROM flow WHERE span = 3600000",
+        "SELECT sum(delivered) FROM flow WHERE span = 3600000",
+        "SELECT sum(deliveries) FROM waited WHERE span = 3600000",
+        "SELECT sum(conversions) FROM kit",
+        "SELECT sum(times) FROM flaw",
+    )
+
+
+def what_there_is(folder):
+    """The same of the ledger itself. Each address of the trial stands for nobody: a flaw each."""
+    conversions = "SELECT count(*) FROM conversion"
+    delivered = "SELECT sum(delivered) FROM account"
+    return rows(
+        folder,
+        "SELECT sum(received) FROM account",
+        "SELECT sum(duplicate) FROM account",
+        delivered,
+        delivered,
+        conversions,
+        conversions,
+    )
 
 
 @pytest.mark.journey
