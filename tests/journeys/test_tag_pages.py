@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from house import ENVIRONMENT
 
-PAGES = Path(__file__).parents[2] / "docs/how-to"
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs/how-to"
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 BASH = shutil.which("bash") or "bash"
 PORTS = ("8080", "9090", "9000")
@@ -90,3 +91,12 @@ def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
 
     assert [one for one in answered if one] == [said for _, said in shown]
     assert len(shown) == 4
+
+
+def test_what_the_page_on_the_cut_over_shows_is_what_is_answered(typed, tmp_path):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+
+    answered = [(typed(typing)[1], said) for typing, said in blocks("dare-the-cut-over.md")]
+
+    assert [(came, said) for came, said in answered if said and came != said] == []
+    assert [bool(said) for _, said in answered] == [False, False, True]
