@@ -168,7 +168,8 @@ async def test_what_is_not_theirs_answers_as_what_is_not_there(agency, numbers, 
 
     different = []
     for route in agency.routes:
-        if route.path == "/console/sign-out":
+        # Signing in knows no pixel, and is slowed down by the second time.
+        if route.path in {"/console/sign-out", "/console/sign-in"}:
             continue
         answers = []
         for asked in (foreign, nothing):
