@@ -19,9 +19,11 @@ $(VENV)/pyvenv.cfg:
 	@test -n "$(PYTHON)" || { echo "Twite needs Python 3.11 or newer: install it, or say which one with make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
 
+# The requirement files name every part with its hash: --no-deps, for an older pip otherwise looks for extras
+# ("coverage[toml]") in whatever was released last, and refuses that for having no hash.
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Setting up $(VENV) (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/run.txt
 	@# The package itself is on the path by this one line: no build backend is needed to run it.
 	@echo "$(CURDIR)/src" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/twite.pth"
 	@printf '#!%s\nfrom twite.__main__ import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/twite
@@ -30,7 +32,7 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@echo "Setting up the tools of the tests (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 demo: $(RUN_STAMP)  ## gateway, emulator and a small shop on loopback: about 1,000 orders, told as they happen
@@ -66,7 +68,7 @@ cover: $(DEV_STAMP) chromium php  ## the tests with branch coverage
 
 .venv-bench/.done: requirements/bench.txt $(RUN_STAMP)
 	@"$(PYTHON)" -m venv .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
 bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
