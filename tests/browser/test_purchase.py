@@ -47,16 +47,16 @@ async def test_a_purchase_in_a_single_page_application_is_counted_once(visitor, 
 
 
 async def test_one_thank_you_page_in_two_tabs_is_counted_once(visitor, street):
-    buy = f"<script>{bought('order-tabs')}</script>"
+    buy = f"<script>{bought('order-thanked')}</script>"
     street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
 
     await visitor.goes_to(f"/thanks?twclid={TWCLID}")
-    await until(lambda: street.counted("order-tabs") == ONCE)
+    await until(lambda: street.counted("order-thanked") == ONCE)
     other = await visitor.other_tab()
     await other.goto(street.shop.origin + "/thanks")
     await other.wait_for_load_state("networkidle")
 
-    assert street.counted("order-tabs") == ONCE
+    assert street.counted("order-thanked") == ONCE
 
 
 async def test_a_purchase_offline_then_online_is_counted_once(visitor, street):
@@ -195,7 +195,7 @@ async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
 
     await visitor.goes_to("/")
     for robot in ("true", "false"):
-        await visitor.does(f"driven = {robot}; {bought('order-away')}; 0")
+        await visitor.does(f"driven = {robot}; {bought('order-driven')}; 0")
     await until(lambda: len(visitor.beacons()) >= 2)
     await visitor.does("dispatchEvent(new Event('pagehide'))")
     await visitor.idles()

@@ -31,6 +31,50 @@ async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page
     await until(lambda: page.counted("order-offline") == BY_API)
 
 
+async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, page):
+    # The longest wait that the script allows itself, each time.
+    await visitor.context.add_init_script("Math.random = () => 1")
+    # The browser says that the line is back in the moment it is: too good for this test.
+    await visitor.context.add_init_script(
+        "addEventListener('online', (event) => event.isTrusted && event.stopImmediatePropagation())"
+    )
+    tried = "JSON.parse(localStorage[Object.keys(localStorage).find((key) => /^twite:/.test(key))])"
+
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-patient"))
+    for tries in range(1, 7):
+        await visitor.page.wait_for_function(f"() => {tried}.tries >= {tries}")
+        await visitor.does("document.dispatchEvent(new Event('visibilitychange'))")
+    # The line is said to be back a moment before it is.
+    await visitor.does("dispatchEvent(new Event('online'))")
+    await visitor.page.wait_for_function(f"() => {tried}.tries >= 8")
+    await visitor.context.set_offline(False)
+
+    await until(lambda: page.counted("order-patient") == BY_API)
+
+
+async def test_an_answer_that_never_comes_holds_up_nothing(visitor, page):
+    await visitor.context.add_init_script(
+        "const within = AbortSignal.timeout.bind(AbortSignal);"
+        "AbortSignal.timeout = (time) => within(time / 40)"
+    )
+    asked = []
+
+    async def first_never(route):
+        asked.append(route)
+        if len(asked) > 1:
+            await route.continue_()
+
+    await visitor.context.route("**/t?*", first_never)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-unanswered"))
+    await until(lambda: page.counted("order-unanswered") == BY_API)
+
+    assert [one.get("again") for one in visitor.conversions()] == [None, True]
+
+
 async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
@@ -72,8 +116,8 @@ async def test_what_the_gateway_itself_has_not_decided_is_sent_again(visitor, pa
     await visitor.context.route("**/t?*", answering(page, *NOBODYS))
 
     await visitor.goes_to("/")
-    await visitor.does(bought("order-refused"))
-    await until(lambda: page.counted("order-refused") == BY_API)
+    await visitor.does(bought("order-undecided"))
+    await until(lambda: page.counted("order-undecided") == BY_API)
     await visitor.settles()
 
     said = [one.get("again") for one in visitor.conversions()]
@@ -279,11 +323,11 @@ async def test_a_call_that_is_none_takes_no_other_with_it(visitor, page):
     await visitor.context.set_offline(True)
     await visitor.does("twite({}, {email: 'a@example.com', value: {}, search: [], order_id: 5})")
     await visitor.does("twite('consent', {ad_personalization: ['granted']})")
-    await visitor.does(bought("order-beside"))
+    await visitor.does(bought("order-whole"))
     await visitor.waits_for_a_failure()
     await visitor.context.set_offline(False)
 
-    await until(lambda: page.counted("order-beside") == BY_API)
+    await until(lambda: page.counted("order-whole") == BY_API)
 
 
 async def test_when_it_happened_is_right_though_the_browsers_clock_is_not(visitor, page):

@@ -82,7 +82,8 @@ const begin = quietly(() => {
   follow(history, 'pushState', look);
   follow(history, 'replaceState', look);
   listen(w, 'popstate', () => look(true));
-  listen(w, 'online', flush);
+  // What failed without a line says nothing of the gateway.
+  listen(w, 'online', () => { failures = 0; flush(); });
   listen(w, 'load', soon);
   listen(w, 'pagehide', () => leave(true));
   listen(d, 'visibilitychange', () => (d.hidden ? leave() : flush()));
@@ -463,7 +464,9 @@ const post = (more, forGood) => {
   const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
-  return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true});
+  // Browsers wait for an answer as long as the connection stands: that would hold the turn of every tab.
+  const signal = quietly(() => AbortSignal.timeout(2e4))();
+  return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: signal});
 };
 
 const ignore = (called, reason) => {
