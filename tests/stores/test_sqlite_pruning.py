@@ -5,6 +5,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -18,6 +19,7 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.book import Book, leases_of
 from twite.stores.sqlite.connection import connect_writer
 from twite.stores.sqlite.pruning import Keeping, Pruner
+from twite.stores.sqlite.queries import query
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
 
@@ -309,3 +311,46 @@ async def until(holds):
     async with asyncio.timeout(10):
         while not holds():  # noqa: ASYNC110  # the pruner tells nobody when it is done
             await asyncio.sleep(0.01)
+
+
+async def settle_two(store, trigger, *, at):
+    """Take two of those that wait to X, which takes or refuses them."""
+    batch = await store.claim(
+        Claim(pixel="o8z6j", now=at, lease_until=at + HOUR, limit=2, ambiguous_after=0)
+    )
+    if batch is None:
+        return
+    ids = tuple(one.id for one in batch.deliveries)
+    attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
+    fates = (Fate(trigger=trigger, deliveries=ids, reason="because"),)
+    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, store, seed):
+    random = Random(seed)
+    keeping = Keeping(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)
+    late = 0
+    for day in range(60):
+        at = NOW + day * DAY
+        names = [f"{day}-{n}" for n in range(random.randint(1, 4))]
+        entries = [an_entry(name, index=index) for index, name in enumerate(names)]
+        await store.record(a_submission(*entries, receipt=f"r-{day}", received_at=at))
+        await settle_two(store, random.choice([Trigger.DELIVERED, Trigger.BURIED]), at=at)
+        resting = [life.delivery for life in await store.resting(pixel="o8z6j", limit=99)]
+        for delivery in random.sample(resting, len(resting) // 4):
+            late += 1
+            if random.random() < 0.5:
+                await store.replay([delivery], now=at)
+            else:
+                await store.discard([delivery], now=at, note="no")
+        prune(path, now=at + HOUR, keeping=keeping)
+
+    left = total(await store.accounts())
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        adrift = connection.execute(query("adrift")).fetchall()
+    again = await SQLiteStore.open(path)
+    await again.close()
+
+    assert (adrift, left.balance, late > 20) == ([], 0, True)

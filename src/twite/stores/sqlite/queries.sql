@@ -852,11 +852,11 @@ WHERE id >= :first AND id < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id);
 
 -- name: forget_submissions
--- Submissions of which nothing is pending or rests.
+-- Submissions of which no conversion is left: neither what is pending or rests, nor what was settled since.
 DELETE FROM submission
 WHERE id > :after AND id <= :last AND NOT EXISTS (
-  SELECT 1 FROM outbox
-  WHERE outbox.id >= submission.first AND outbox.id < submission.first + submission.entries);
+  SELECT 1 FROM conversion
+  WHERE conversion.id >= submission.first AND conversion.id < submission.first + submission.entries);
 
 -- name: stragglers
 -- Stragglers in the order of their numbers: whether they are settled, since when, and whose they are.
