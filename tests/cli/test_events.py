@@ -1,11 +1,15 @@
 """`twite events`, against the emulator."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
-from command_stage import settings_in
+from command_stage import ENVIRONMENT, settings_in
 
+from twite.assembly.gateway import Gateway
+from twite.assembly.settings import load
+from twite.cli.user import who
 from twite.x.spec import CLICK_WINDOWS, EVENT_TAG_TYPES, VIEW_WINDOWS
 from x_page import CONSUMER_KEY, CONSUMER_SECRET
 
@@ -161,6 +165,61 @@ def test_a_name_that_the_settings_do_not_take_makes_no_event_at_x(events, x_emul
 
     assert (code, err.startswith("Error: --as")) == (1, True)
     assert len(x_emulator.world()["events"]) == 6
+
+
+def test_what_is_done_at_x_and_to_the_settings_is_in_the_audit(events, command, path):
+    events("create", "Newsletter", "--type", "sign_up", "--as", "news", "--yes")
+    made = next(id_ for id_, one in known(events).items() if one["name"] == "Newsletter")
+    events("update", "purchase", "--click-window", "14")
+    events("delete", "sign_up", "--yes")
+
+    kept = json.loads(command("audit", "list", "--json", "--config", str(path))[1])
+    assert [(one["what"], one["subject"], one["detail"]) for one in reversed(kept)] == [
+        (
+            "event.create",
+            "o8z6j",
+            (
+                "name: Newsletter, type: SIGN_UP, click_window: 30, view_through_window: 1, "
+                "retargeting_enabled: True"
+            ),
+        ),
+        ("event.map", f"o8z6j {made}", "news"),
+        ("event.update", "o8z6j o8z6k", "click_window: 14"),
+        ("event.delete", "o8z6j o8z6m", "sign_up"),
+    ]
+    assert {one["who"] for one in kept} == {who()}
+
+
+def test_what_only_looks_and_what_is_refused_is_not(events, path):
+    events("list")
+    events("snippet", "purchase")
+    events("create", "Newsletter", "--click-window", "1", "--view-window", "7")
+    events("delete", "o6dkv", "--yes")
+
+    assert not (path.parent / "twite.db").exists()
+
+
+async def test_beside_a_running_gateway_the_gateway_writes_the_audit(events, command, path):
+    gateway = Gateway(load(path, ENVIRONMENT))
+    await gateway.start()
+    try:
+        code, _, err = await asyncio.to_thread(events, "update", "purchase", "--click-window", "7")
+        kept = await asyncio.to_thread(command, "audit", "list", "--json", "--config", str(path))
+    finally:
+        await gateway.stop()
+
+    assert (code, err) == (0, "")
+    assert [(one["what"], one["who"]) for one in json.loads(kept[1])] == [("event.update", who())]
+
+
+def test_what_cannot_be_written_into_the_audit_is_not_done_at_x(events, x_emulator, path):
+    (path.parent / "twite.db").write_text("no database at all, but a text of some length")
+    before = x_emulator.world()["events"]
+
+    code, _, err = events("delete", "o8z6q", "--yes")
+
+    assert (code, "twite.db" in err) == (1, True)
+    assert x_emulator.world()["events"] == before
 
 
 def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_emulator):

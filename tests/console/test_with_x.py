@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
+from twite.assembly.desk import open_records
+from twite.stores.sqlite.people import SQLitePeopleReader
 from twite.testing.emulator import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,6 +72,20 @@ def link_to_x(page: str) -> str:
     return html.unescape(found[1])
 
 
+def mark_of(page: str) -> str:
+    found = re.search(r'name="seen" value="([^"]+)"', page)
+    assert found, page[-2_000:]
+    return found[1]
+
+
+async def deeds(house):
+    """Return who did what, the first first."""
+    async with open_records(house.settings) as records:
+        entries = await SQLitePeopleReader(records).entries(before=None, limit=1_000)
+    told = [one.deed for one in reversed(entries)]
+    return [(one.who, one.what, one.subject, one.detail) for one in told]
+
+
 async def said(person, path):
     page = (await person.get(path)).text
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
@@ -81,7 +97,8 @@ async def test_an_event_is_made_mapped_and_read_back_with_its_calls(house, emula
     seen = await ada.post(f"{made.location}/map", {"ours": "newsletter", "which": "id"})
     before = house.settings.path.read_text()
     written = await ada.post(
-        f"{made.location}/map", {"ours": "newsletter", "which": "id", "seen": "yes"}
+        f"{made.location}/map",
+        {"ours": "newsletter", "which": "id", "seen": mark_of(seen.text)},
     )
 
     id_ = made.location.rpartition("/")[2]
@@ -93,6 +110,61 @@ async def test_an_event_is_made_mapped_and_read_back_with_its_calls(house, emula
     assert "newsletter" not in before
     assert written.status == 303
     assert f'newsletter = "{id_}"' in house.settings.path.read_text()
+
+
+async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_replaced(
+    house, ada
+):
+    fields, path = {"ours": "lead", "which": "id"}, house.settings.path
+    seen = await ada.post(f"{EVENTS}/o8z6n/map", fields)
+    path.write_text(path.read_text().replace("events = {", 'events = { lead = "o8z6q",', 1))
+    theirs = path.read_text()
+
+    again = await ada.post(f"{EVENTS}/o8z6n/map", fields | {"seen": mark_of(seen.text)})
+    between = path.read_text()
+    done = await ada.post(f"{EVENTS}/o8z6n/map", fields | {"seen": mark_of(again.text)})
+
+    assert (again.status, "was changed since you looked" in again.text) == (200, True)
+    assert "was changed since you looked" not in seen.text
+    shown = html.unescape(re.sub(r"<[^>]+>", "", again.text))
+    assert '-events = { lead = "o8z6q",' in shown
+    assert '+events = { lead = "o8z6n",' in shown
+    assert between == theirs
+    assert done.status == 303
+    assert path.read_text() == theirs.replace('lead = "o8z6q"', 'lead = "o8z6n"')
+
+
+async def test_a_change_that_was_seen_is_a_leave_for_no_other(house, ada):
+    before = house.settings.path.read_text()
+    seen = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id"})
+
+    other = await ada.post(
+        f"{EVENTS}/o8z6p/map", {"ours": "one", "which": "id", "seen": mark_of(seen.text)}
+    )
+    any_ = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id", "seen": "yes"})
+
+    assert (other.status, any_.status) == (200, 200)
+    assert house.settings.path.read_text() == before
+
+
+async def test_what_is_done_to_events_is_in_the_audit(house, ada):
+    before = len(await deeds(house))
+    made = await ada.post(EVENTS, FIELDS)
+    id_ = made.location.rpartition("/")[2]
+    await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters"})
+    seen = await ada.post(f"{made.location}/map", {"ours": "letters", "which": "id"})
+    await ada.post(
+        f"{made.location}/map", {"ours": "letters", "which": "id", "seen": mark_of(seen.text)}
+    )
+    await ada.post(f"{made.location}/delete", {"name": "Letters"})
+
+    rest = "type: SIGN_UP, click_window: 14, view_through_window: 7, retargeting_enabled: True"
+    assert (await deeds(house))[before:] == [
+        ("ada", "event.create", "o8z6j", f"name: Newsletter, {rest}"),
+        ("ada", "event.update", f"o8z6j {id_}", f"name: Letters, {rest}"),
+        ("ada", "event.map", f"o8z6j {id_}", "letters"),
+        ("ada", "event.delete", f"o8z6j {id_}", "Letters"),
+    ]
 
 
 async def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked(ada):

@@ -107,7 +107,10 @@ def console(settings: Settings, behind: Behind) -> Console:
             written=settings.destinations(),
             confirming=confirming,
         ),
-        EventsPage(desk=events_desk(settings, destinations), destinations=destinations),
+        EventsPage(
+            desk=events_desk(settings, destinations, note=store.people.note),
+            destinations=destinations,
+        ),
         DoctorPage(examine=partial(examine, settings.path, os.environ)),
         UsersPage(staff=staff, confirming=confirming, pixels=pixels),
         KeysPage(staff=staff, confirming=confirming, pixels=pixels),

@@ -3,6 +3,7 @@
 import difflib
 import os
 import secrets
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ _SECRET: Final = frozenset(
     }
 )
 _CONTEXT: Final = 2
+_OF_THIS_RUN: Final = secrets.token_bytes(32)
 
 
 class Draft:
@@ -39,6 +41,7 @@ class Draft:
     def __init__(self, path: Path, *, pixel: str, name: str, event: str) -> None:
         """Map our name to a pixel's event. Raises SettingsError where that cannot be written."""
         values.name(name, "--as", "an event")
+        self.pixel, self.name, self.event = pixel, name, event
         self._path = path
         self._before, bom = _read(path)
         document = _parsed(path, self._before)
@@ -47,6 +50,15 @@ class Draft:
         self._secrets = sorted(_secrets_in(document), key=len, reverse=True)
         self._bom = bom
         self.text = after
+
+    @property
+    def mark(self) -> str:
+        """What tells it from a draft of another file, or of another change, while this runs."""
+        # With a key of the moment: of the file, which holds secrets, the mark tells nothing.
+        told = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
+        for text in (self._before, self.text):
+            told.update(blake2b(text.encode(), key=_OF_THIS_RUN).digest())
+        return told.hexdigest()
 
     @property
     def is_changed(self) -> bool:

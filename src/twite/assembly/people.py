@@ -1,8 +1,8 @@
-"""Users and keys, for commands: in the store itself, or through the gateway that owns it."""
+"""Users, keys and the audit, for commands: in the store, or through the gateway that owns it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 import msgspec
@@ -36,6 +36,25 @@ async def open_staff(
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
+    async with _open(settings) as people:
+        yield Staff(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
+
+
+async def noted(settings: Settings, deed: Deed) -> None:
+    """Write into the audit what a command is about to do. Makes the store as open_staff does.
+
+    Raises StoreUnusable, StoreInUse and LedgerUnavailable: then it is not to be done.
+    """
+    async with _open(settings) as people:
+        await people.note(deed)
+
+
+class _People(StaffRoom, Protocol):
+    async def note(self, deed: Deed) -> None: ...
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[_People]:
     path = str(settings.store.path)
     try:
         store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
@@ -46,18 +65,14 @@ async def open_staff(
         reader = await SQLiteReader.open(path)
         try:
             async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-                yield _staff(GatewayPeople(reader, http, found), passwords)
+                yield GatewayPeople(reader, http, found)
         finally:
             await reader.close()
         return
     try:
-        yield _staff(store.people, passwords)
+        yield store.people
     finally:
         await store.close()
-
-
-def _staff(people: StaffRoom, passwords: Passwords | None) -> Staff:
-    return Staff(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 
 
 class GatewayPeople(SQLitePeopleReader):
@@ -74,6 +89,9 @@ class GatewayPeople(SQLitePeopleReader):
     async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
         del warrant  # a command has no session
         return await self._ask(PeopleOrder(change=change, deed=deed))
+
+    async def note(self, deed: Deed) -> None:
+        await self._ask(PeopleOrder(deed=deed))
 
     async def _ask(self, order: PeopleOrder) -> Upshot:
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}

@@ -12,6 +12,7 @@ from twite.assembly.logins import stored
 from twite.assembly.settings import Settings
 from twite.cli import COMMANDS, events_shown, events_snippet, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
+from twite.cli.user import who
 from twite.domain.errors import EventRefused
 from twite.gateway.events_desk import EventsDesk, SettingsDraft
 from twite.x.event_tags import Change, EventTag
@@ -127,13 +128,13 @@ def create(
     if ours is not None:
         # What the settings do not take is known before X has an event of it.
         desk.draft(chosen, ours, "o8z6k")
-    made = _done(desk.create(chosen, change))
+    made = _done(desk.create(chosen, change, by=who()))
     if not as_json:
         printing.say(f"Made {made.name}: {events_shown.both(chosen, made.id)}.")
     written = False
     if ours is not None:
         event = made.id if which == "id" else made.website_tag_id or made.id
-        written = _write(desk.draft(chosen, ours, event), yes=yes, quiet=as_json)
+        written = _write(desk, desk.draft(chosen, ours, event), yes=yes, quiet=as_json)
         if not as_json and not server_only:
             printing.say(f"Calls for it: twite events snippet {ours}")
         elif not as_json:
@@ -165,7 +166,7 @@ def update(
     )
     if change == Change():
         raise typer.BadParameter("say what to change", param_hint="--name")
-    changed = _done(desk.update(chosen, event, change))
+    changed = _done(desk.update(chosen, event, change, by=who()))
     names = desk.names(chosen, changed)
     if as_json:
         printing.print_json(events_shown.told(changed, names))
@@ -191,7 +192,7 @@ def delete(
             printing.complain(f"The settings call it {ours}: its conversions would be refused.")
         if not typer.confirm("Delete it at X?", err=True):
             raise typer.Exit(1)
-    gone = asyncio.run(desk.delete(chosen, tag.id))
+    gone = asyncio.run(desk.delete(chosen, tag.id, by=who()))
     if as_json:
         printing.print_json(events_shown.told(gone, names))
         return
@@ -218,7 +219,7 @@ def _done(asked: Coroutine[None, None, EventTag]) -> EventTag:
         raise typer.BadParameter(str(wrong)) from None
 
 
-def _write(draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
+def _write(desk: EventsDesk, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
     """Show what would change in the settings, and write it if that is wanted."""
     if not draft.is_changed:
         return True
@@ -231,7 +232,7 @@ def _write(draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
             return False
         if not typer.confirm("Write this into the settings?", err=True):
             return False
-    draft.write()
+    asyncio.run(desk.write(draft, by=who()))
     if not quiet:
         printing.say("Written. A running gateway knows it after a restart.")
     return True

@@ -87,9 +87,8 @@ class EventsPage:
     async def _create(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         back, change = f"{_PATH}/{pixel}", _change(visit.form)
-        await visit.note("event.create", pixel, f"{change.name}, {change.type}")
         try:
-            made = await self._desk.create(pixel, change)
+            made = await self._desk.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)
         said = f"X made {made.name}, as {made.id}. Map a name of yours to it, below."
@@ -122,9 +121,8 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
-        await visit.note("event.update", f"{pixel} {tag.id}", f"{change.name}, {change.type}")
         try:
-            await self._desk.update(pixel, tag.id, change)
+            await self._desk.update(pixel, tag.id, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)
         return visit.back_to(back, said="X has changed it.")
@@ -136,28 +134,27 @@ class EventsPage:
         if visit.form.one("name") != tag.name:
             said = "Nothing was deleted: the name that you typed is not the event's."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
-        await visit.note("event.delete", f"{pixel} {tag.id}", tag.name)
         try:
-            await self._desk.delete(pixel, tag.id)
+            await self._desk.delete(pixel, tag.id, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=str(error), bad=True)
         rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
         return visit.back_to(f"{_PATH}/{pixel}", said=f"X has deleted {tag.name}.{rest}")
 
     async def _map(self, visit: Visit) -> Response:
-        """Show what would be written into twite.toml; write it where that was seen."""
+        """Show what would be written into twite.toml; write it where just that was seen."""
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
         name = form.one("ours").strip()
         event = tag.website_tag_id if form.one("which") == "website_tag_id" else tag.id
+        seen = form.one("seen")
         try:
             draft = self._desk.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
                 return visit.back_to(back, said="twite.toml says so already.")
-            if form.one("seen"):
-                await visit.note("event.map", f"{pixel} {tag.id}", name)
-                draft.write()
+            if seen == draft.mark:
+                await self._desk.write(draft, by=visit.viewer.name)
                 said = f"{name} is written into twite.toml. It counts after the next start."
                 return visit.back_to(back, said=said)
         except TwiteError as error:
@@ -170,6 +167,8 @@ class EventsPage:
             name=name,
             which=form.one("which"),
             diff=draft.diff(),
+            mark=draft.mark,
+            is_another=bool(seen),
         )
 
     async def _tag(self, pixel: str, visit: Visit) -> EventTag:

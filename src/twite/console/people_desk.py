@@ -1,13 +1,15 @@
 """`POST /console/-/people`: how a command of the same machine reaches users and keys."""
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from twite.console.entrance import Closed
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
+from twite.domain.staffing import Upshot
 from twite.gateway.people import Roster
 from twite.gateway.people_orders import decoded
 
@@ -16,10 +18,16 @@ _BEARER: Final = "bearer "
 _MOST: Final = 1 << 16
 
 
+class Noting(Roster, Protocol):
+    """What of twite.gateway.people it stands on."""
+
+    async def note(self, deed: Deed) -> None: ...
+
+
 class PeopleDesk:
     """Obeys whoever holds the token of this run. Without it, there is no such route."""
 
-    def __init__(self, *, people: Roster, token: Secret) -> None:
+    def __init__(self, *, people: Noting, token: Secret) -> None:
         self._people = people
         self._token = token
 
@@ -45,5 +53,9 @@ class PeopleDesk:
             order = decoded(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return JSONResponse({"error": str(wrong)}, 400)
-        upshot = await self._people.change(order.change, deed=order.deed)
+        upshot = Upshot.DONE
+        if order.change is None:
+            await self._people.note(order.deed)
+        else:
+            upshot = await self._people.change(order.change, deed=order.deed)
         return JSONResponse({"upshot": upshot.value})

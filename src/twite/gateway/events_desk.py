@@ -3,19 +3,43 @@
 Whoever asks X is the user that the pixel's OAuth credentials are of, written or stored.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, Source
 from twite.domain.errors import EventRefused, SettingsError
+from twite.domain.people import Deed
 from twite.gateway.ads_account import AdsAccount
 from twite.gateway.ask_x import AskX
+from twite.gateway.ports import Clock
 from twite.gateway.snippets import Called, Snippet, snippets
 from twite.x.event_tags import Change, EventTag, bare, faults
 
 
 class SettingsDraft(Protocol):
     """The settings file as it would be; see assembly.mapping.Draft."""
+
+    @property
+    def pixel(self) -> str:
+        """Whose events they are."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Our name."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """X's id."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """What tells it from a draft of another file, or of another change."""
+        ...
 
     @property
     def is_changed(self) -> bool:
@@ -32,10 +56,15 @@ class SettingsDraft(Protocol):
 
 
 Drafts = Callable[[str, str, str], SettingsDraft]
+Note = Callable[[Deed], Awaitable[None]]
 
 
 class EventsDesk:
-    """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too."""
+    """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too.
+
+    What changes something takes `by`, who wants it, and is in the audit before it is done; it
+    raises what a store does where that cannot be.
+    """
 
     def __init__(
         self,
@@ -45,16 +74,20 @@ class EventsDesk:
         sources: Sequence[Source],
         url: str,
         drafts: Drafts,
+        note: Note,
+        clock: Clock,
     ) -> None:
         """`destinations` have their credentials; `drafts` makes one of (pixel, our name, event id).
 
-        `url` is where servers reach the gateway.
+        `url` is where servers reach the gateway; `note` writes into the audit.
         """
         self._ask = ask
         self._destinations = destinations
         self._sources = tuple(sources)
         self._url = url
         self._drafts = drafts
+        self._note = note
+        self._clock = clock
 
     async def events(self, pixel: str, *, with_deleted: bool = False) -> list[EventTag]:
         """Return all events of the pixel's account. Raises SettingsError."""
@@ -65,20 +98,24 @@ class EventsDesk:
         ids = {tag.id, tag.website_tag_id}
         return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
 
-    async def create(self, pixel: str, change: Change) -> EventTag:
+    async def create(self, pixel: str, change: Change, *, by: str) -> EventTag:
         """Make one. Raises SettingsError; EventRefused, for what X would refuse."""
         _refuse(faults(change))
-        return await self._account(pixel).create(change)
+        account = self._account(pixel)
+        await self._noted("event.create", pixel, _told(change), by=by)
+        return await account.create(change)
 
-    async def update(self, pixel: str, event: str, change: Change) -> EventTag:
+    async def update(self, pixel: str, event: str, change: Change, *, by: str) -> EventTag:
         """Change one, by our name or X's id. Raises as create does."""
         tag = await self.one(pixel, event)
         _refuse(faults(change, now=tag))
+        await self._noted("event.update", f"{pixel} {tag.id}", _told(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
-    async def delete(self, pixel: str, event: str) -> EventTag:
+    async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
         """Delete one: X takes no conversion of it any more. Raises SettingsError."""
         tag = await self.one(pixel, event)
+        await self._noted("event.delete", f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)
 
     async def one(self, pixel: str, event: str) -> EventTag:
@@ -96,6 +133,11 @@ class EventsDesk:
     def draft(self, pixel: str, name: str, event: str) -> SettingsDraft:
         """Return the settings with a name mapped to an event. Raises SettingsError."""
         return self._drafts(self._known(pixel).pixel, name, event)
+
+    async def write(self, draft: SettingsDraft, *, by: str) -> None:
+        """Put a draft in the settings' place. Raises SettingsError."""
+        await self._noted("event.map", f"{draft.pixel} {draft.event}", draft.name, by=by)
+        draft.write()
 
     def snippets(self, pixel: str, name: str, *, server_only: bool = False) -> tuple[Snippet, ...]:
         """Return calls for an event, by our name of it. Raises SettingsError."""
@@ -116,6 +158,10 @@ class EventsDesk:
             names_pixel=first is not None and first.pixel != pixel,
         )
         return snippets(called, server_only=server_only)
+
+    async def _noted(self, what: str, subject: str, detail: str, *, by: str) -> None:
+        deed = Deed(at=self._clock.now(), who=by, what=what, subject=subject, detail=detail)
+        await self._note(deed)
 
     def _account(self, pixel: str) -> AdsAccount:
         return account_of(self._ask, self._known(pixel))
@@ -151,6 +197,12 @@ def oauth_keys(destination: Destination) -> OAuthKeys | None:
     if isinstance(destination.credentials, OAuthKeys):
         return destination.credentials
     return destination.fallback
+
+
+def _told(change: Change) -> str:
+    """Say what shall be, as the audit has it."""
+    named = msgspec.structs.asdict(change).items()
+    return ", ".join(f"{key}: {value}" for key, value in named if value is not None)
 
 
 def _refuse(found: Iterator[str]) -> None:

@@ -13,10 +13,13 @@ from twite.domain.staffing import Change, Upshot
 
 
 class PeopleOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change, and what is to be noted of it: see gateway.people.Roster."""
+    """A change, and what is to be noted of it: see gateway.people.Roster.
 
-    change: Change
+    Without a change, only the deed is noted: what was done elsewhere.
+    """
+
     deed: Deed
+    change: Change | None = None
 
 
 class PeopleDone(msgspec.Struct, frozen=True, kw_only=True):
