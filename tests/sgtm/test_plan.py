@@ -202,6 +202,44 @@ def test_a_transformation_is_for_the_tags_it_names_where_its_conditions_hold(mor
     assert ("value" not in event) is changed
 
 
+PERSON = {
+    "email_address": "a@shop.example",
+    "sha256_email_address": "0" * 64,
+    "address": [{"first_name": "Ada", "sha256_first_name": "1" * 64, "city": "London"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (
+            {"exclude": ("user_data.email_address", "user_data.address.0.first_name")},
+            {"address": [{"city": "London"}]},
+        ),
+        (
+            {
+                "set": {"user_data.email_address": "shop@shop.example"},
+                "exclude": ("user_data.address.0",),
+            },
+            {"email_address": "shop@shop.example", "address": []},
+        ),
+        (
+            {"set": {"user_data.sha256_email_address": "no", "user_data.email_address": "no"}},
+            PERSON | {"email_address": "no", "sha256_email_address": "no"},
+        ),
+        ({"allow": ("user_data.email_address",)}, {"email_address": "a@shop.example"}),
+        ({"exclude": ("user_data.address.1", "user_data.address.city")}, PERSON),
+    ],
+)
+def test_a_person_who_is_taken_away_or_replaced_leaves_no_hash_behind(change, left):
+    changes = [Transformation(name=name, **{name: what}) for name, what in change.items()]
+
+    on = occasion(EVENT | {"user_data": PERSON})
+    [fired] = planned(container(transformations=changes), on=on).fired
+
+    assert fired.event["user_data"] == left
+
+
 def test_planning_leaves_the_event_as_it_was():
     change = Transformation(name="T", exclude=("user_data.address.city",), set={"items": "no"})
     before = str(EVENT)

@@ -31,10 +31,21 @@ def without(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
     if path in event:
         return {key: value for key, value in event.items() if key != path}
     first, _, rest = path.partition(".")
-    below = event.get(first)
-    if rest and isinstance(below, dict):
-        return {**event, first: without(below, rest)}
+    if rest and first in event:
+        return {**event, first: _below(event[first], rest)}
     return dict(event)
+
+
+def _below(value: Tree, path: str) -> Tree:
+    if isinstance(value, dict):
+        return without(value, path)
+    first, _, rest = path.partition(".")
+    if not isinstance(value, list) or not (first.isascii() and first.isdigit()):
+        return value
+    ones = [(str(place), one) for place, one in enumerate(value)]
+    if not rest:
+        return [one for place, one in ones if place != first]
+    return [_below(one, rest) if place == first else one for place, one in ones]
 
 
 def put(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:

@@ -240,11 +240,12 @@ class _Planner:
             return paths.only(event, change.allow)
         for path, tree in change.set.items():
             value = self._values.filled(tree)
+            event = _without_hash(event, path) if _hash_of(path) not in change.set else event
             event = (
                 paths.without(event, path) if value is UNDEFINED else paths.put(event, path, value)
             )
         for path in change.exclude:
-            event = paths.without(event, path)
+            event = paths.without(_without_hash(event, path), path)
         return event
 
     def _granted(self, signal: str) -> bool:
@@ -266,10 +267,23 @@ def _is_for(change: Transformation, tag: Tag) -> bool:
     return named is not change.others
 
 
+def _hash_of(path: str) -> str:
+    before, dot, name = path.rpartition(".")
+    return f"{before}{dot}sha256_{name}" if name in _HASHED else ""
+
+
+def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
+    """Take away the hash beside a person's field: it says what the field said."""
+    hashed = _hash_of(path)
+    return paths.without(event, hashed) if hashed else event
+
+
 def _order(change: Transformation) -> int:
     return 0 if change.allow else 1 if change.set else 2
 
 
+# Google's names for hashes of what stands beside them. (sgtm.md of the facts, user_data)
+_HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
 _GRANTED: Final = frozenset({"true", "granted", "1"})
 # G1<ad_storage><analytics_storage> (guarantees.md of the facts; STD GTMS-2)
 _IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}
