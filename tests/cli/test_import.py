@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -232,16 +233,33 @@ def test_secrets_that_move_into_the_environment_are_forgotten(command, keyed, tm
     assert asyncio.run(kept_in(keyed)) == {}
 
 
+def test_another_folder_keeps_secrets_of_its_own(command, keyed, tmp_path):
+    running, tried = (("--out", str(tmp_path / name)) for name in ("running", "tried"))
+    config = ("--config", str(keyed))
+    command("import", str(SHOP), *running, *config)
+    before = asyncio.run(kept_in(keyed))
+    other = tmp_path / "other.json"
+    other.write_text(SHOP.read_text().replace("px_", "px_other_").replace("wh_", "wh_other_"))
+
+    command("import", str(other), *tried, *config)
+    beside = asyncio.run(kept_in(keyed))
+    command("import", changed(tmp_path, without_the_warehouse), *tried, *config)
+    after = asyncio.run(kept_in(keyed))
+
+    assert len(before) == len(SECRETS)
+    assert (len(beside), before.items() <= beside.items()) == (2 * len(SECRETS), True)
+    assert (len(after), before.items() <= after.items()) == (2 * len(SECRETS) - 1, True)
+
+
 def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp_path):
     running, tried = tmp_path / "running", tmp_path / "tried"
     keyed.write_text(keyed.read_text() + f'[container]\nfile = "{running}/container.toml"\n')
-    for folder in (running, tried):
-        command("import", str(SHOP), "--out", str(folder), "--config", str(keyed))
+    command("import", str(SHOP), "--out", str(running), "--config", str(keyed))
+    shutil.copytree(running, tried)
 
-    export = changed(tmp_path, without_the_warehouse)
-    command("import", export, "--out", str(tried), "--config", str(keyed))
+    command("import", str(SHOP), "--out", str(tried), "--config", str(keyed))
 
-    assert len(asyncio.run(kept_in(keyed))) == len(SECRETS)
+    assert len(asyncio.run(kept_in(keyed))) == 2 * len(SECRETS)
 
 
 def test_who_may_read_what_is_written_is_said(command, tmp_path):

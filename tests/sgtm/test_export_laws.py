@@ -23,7 +23,7 @@ SEEDS = st.integers(0, 2**48)
 
 def brought(tree):
     export = read_export(json.dumps(tree).encode())
-    return imported(export, place_of=lambda place: f"sealed:{sealed_name(place)}")
+    return imported(export, place_of=lambda place: f"sealed:{sealed_name(place, folder='out')}")
 
 
 def plain(name):

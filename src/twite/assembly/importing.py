@@ -61,10 +61,19 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draft(
-    export: Path, folder: Path, *, keep: Keep, named: Sequence[str] = (), overwrite: bool = False
+    export: Path,
+    folder: Path,
+    *,
+    keep: Keep,
+    named: Sequence[str] = (),
+    overwrite: bool = False,
+    near: Path = Path(),
 ) -> Draft:
-    """Read an export and make what would be written. Raises SettingsError."""
-    found = _imported(export, keep, frozenset(named))
+    """Read an export and make what would be written; `near` is the folder of the settings.
+
+    Raises SettingsError.
+    """
+    found = _imported(export, keep, frozenset(named), within=os.path.relpath(folder, near))
     files = _files(found)
     before = _before(folder)
     if before is not None and not overwrite:
@@ -82,7 +91,7 @@ def draft(
 def no_more_needed(made: Draft, running: Path | None) -> tuple[str, ...]:
     """Return the sealed secrets to forget; `running` is the container that the settings name.
 
-    Another folder's container may be of the same shop, and name the same.
+    What was moved here from another folder may name what that one still needs.
     """
     if running is None or running.resolve() == made.path.resolve():
         return made.left_behind
@@ -102,10 +111,10 @@ def write(made: Draft) -> None:
             raise SettingsError(place=str(path), message=message) from None
 
 
-def _imported(source: Path, keep: Keep, named: frozenset[str]) -> Imported:
+def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -> Imported:
     def place_of(place: str) -> str:
         if keep == "sealed":
-            return f"{SEALED}{CONTAINER}{sealed_name(place)}"
+            return f"{SEALED}{CONTAINER}{sealed_name(place, folder=within)}"
         return f"env:{variable_name(place)}"
 
     try:

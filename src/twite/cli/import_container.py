@@ -84,7 +84,7 @@ def import_container(
     Importing again shows what changed, and forgets secrets that are named no more. Exits 1 when
     something will not run, or a secret stands in clear.
     """
-    made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite)
+    made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()
     settings = load(config, credentials=False) if sealed or made.left_behind else None
     if settings is not None and sealed:

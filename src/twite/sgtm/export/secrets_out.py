@@ -140,9 +140,13 @@ def _words_in(tree: Tree) -> Iterator[str]:
             yield from _words_in(one)
 
 
-def sealed_name(place: str) -> str:
-    """Return a name for the vault: readable as far as it goes, and one for each place."""
-    return f"{_PLAIN.sub('-', masked(place))[:_READABLE].strip('-')}-{_digest(place)}"
+def sealed_name(place: str, *, folder: str) -> str:
+    """Return a name for the vault: readable as far as it goes, and one for each place and folder.
+
+    Two containers of one shop name the same, and each keeps its own.
+    """
+    readable = _PLAIN.sub("-", masked(place))[:_READABLE].strip("-")
+    return f"{readable}-{_digest(f'{folder}/{place}')}"
 
 
 def variable_name(place: str) -> str:
