@@ -116,7 +116,8 @@ class ClientStage:
         await self.clients.stop()
         self.threads.stop()
 
-    async def _fetch(self, request: Request) -> Answer:
+    async def _fetch(self, request: Request, *, client: Client) -> Answer:
+        assert client.name.startswith("client ")
         self.fetched.append(request)
         self.asked.set()
         if self.fetching is not None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -99,3 +100,57 @@ def test_a_client_that_hangs_does_not_keep_the_gateway_from_others(tmp_path, x_e
     assert (taken[0], posted[0]) == (202, 202)
     assert "client Hangs" in log
     assert "the run took too much time" in log
+
+
+FORWARDS = """___INFO___
+{"type": "CLIENT", "displayName": "Forwards"}
+___SANDBOXED_JS_FOR_SERVER___
+const sendHttpRequest = require('sendHttpRequest');
+const returnResponse = require('returnResponse');
+const setResponseBody = require('setResponseBody');
+const setResponseStatus = require('setResponseStatus');
+const X = 'https://ads-api.x.com/12/measurement/conversions/o8z6j';
+if (require('getRequestPath')() === '/hooks/x') {
+  require('claimRequest')();
+  const options = {method: 'POST', headers: {'content-type': 'application/json'}};
+  sendHttpRequest(X, options, require('getRequestBody')()).then((answer) => {
+    setResponseStatus(answer.statusCode);
+    setResponseBody(answer.body);
+    returnResponse();
+  });
+}
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
+  "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "return_response", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "access_response", "versionId": "1"},
+  "param": [{"key": "writeResponseAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "send_http", "versionId": "1"},
+  "param": [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+
+
+def test_what_a_client_sends_to_x_goes_by_our_own_delivery(tmp_path, x_emulator):
+    gateway = Gateway(tmp_path, x_emulator.url)
+    (tmp_path / "forwards.tpl").write_text(FORWARDS)
+    with gateway.config.open("a") as config:
+        config.write('[[client]]\ntemplate = "forwards.tpl"\n')
+    said = {
+        "conversion_time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+        "event_id": "o8z6k",
+        "conversion_id": "order-client",
+        "identifiers": [{"hashed_email": "a" * 64}],
+    }
+
+    with gateway:
+        x_emulator.fault(kind="status", status=503, count=2)
+        status, _, body = ask(gateway, "/hooks/x", json.dumps({"conversions": [said]}))
+        again = ask(gateway, "/hooks/x", json.dumps({"conversions": [said]}))
+        balance = gateway.drained()
+
+    processed = [json.loads(one)["data"]["conversions_processed"] for one in (body, again[2])]
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    assert (status, again[0], processed) == (200, 200, [1, 1])
+    # X was in trouble and heard of it twice: what it has, it has once.
+    assert (ids["order-client"]["api"], balance["delivered"], balance["duplicate"]) == (1, 1, 1)
+    assert balance["balance"] == 0

@@ -5,6 +5,7 @@ from typing import Final
 
 from twite.collector.cookies import registrable_domain
 from twite.domain.destination import Destination
+from twite.domain.submission import Door
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.accept import Accept
 from twite.gateway.client_events import ClientEvents
@@ -12,6 +13,7 @@ from twite.gateway.clients import Client, Clients
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer
 from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.to_x import ToX
 from twite.gateway.tags.web import Asked, Web
 from twite.senders.web import PublicWeb
 from twite.sgtm import sandbox
@@ -32,6 +34,7 @@ class ServingClients:
         clock: Clock,
         chance: Chance,
         observer: Observer,
+        to_x: ToX,
         storage: Storage | None = None,
     ) -> None:
         self._threads = TemplateThreads(
@@ -42,7 +45,7 @@ class ServingClients:
             clients,
             runs=self._threads,
             container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
-            fetch=Fetch(self._web),
+            fetch=Fetch(self._web, to_x),
             storage=storage or Storage(),
             registrable=registrable_domain,
             clock=clock,
@@ -58,14 +61,19 @@ class ServingClients:
 
 
 class Fetch:
-    """A client's own requests, answered as its template wants to hear it."""
+    """A client's own requests, answered as its template wants to hear it.
 
-    def __init__(self, web: Web) -> None:
+    What is for X goes through our own delivery, as what tags send does.
+    """
+
+    def __init__(self, web: Web, to_x: ToX) -> None:
         self._web = web
+        self._to_x = to_x
 
-    async def __call__(self, request: Request) -> sandbox.Answer:
+    async def __call__(self, request: Request, *, client: Client) -> sandbox.Answer:
         """Send it."""
-        answer = await self._web.ask(
+        taken = await self._to_x.take(request, source=client.source.name, door=Door.CLIENT)
+        answer = taken or await self._web.ask(
             Asked(
                 url=request.url,
                 method=request.method,

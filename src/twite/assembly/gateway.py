@@ -14,7 +14,7 @@ from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
 from twite.assembly.settings import Settings
-from twite.assembly.tagging import Tagging, accepting, companies_of
+from twite.assembly.tagging import Tagging, accepting, companies_of, to_x_of
 from twite.assembly.watching import Watching
 from twite.collector.application import Collector
 from twite.collector.limits import Limits
@@ -39,6 +39,7 @@ from twite.gateway.replay import WakingDesk
 from twite.gateway.run import Run
 from twite.gateway.steady import SteadyClock
 from twite.gateway.tags.lanes import TagLanes
+from twite.gateway.tags.to_x import ToX
 from twite.machine import SystemChance, SystemClock
 from twite.machine.passwords import Argon2Passwords
 from twite.observers import Several
@@ -149,8 +150,11 @@ class Gateway:
                 fire=tagging.fire(),
                 guards=guarding.guards,
             )
-            lanes = tagging.lanes(accept, destinations=destinations, wall=self._wall)
-            run = self._run = self._sender(store, stored, lanes)
+            to_x = to_x_of(
+                accept, settings, salt=store.salt, wall=self._wall, destinations=destinations
+            )
+            run = self._run = self._sender(store, stored, tagging.lanes(to_x))
+            self._serve_clients(accept, destinations, to_x)
             server = self._server = self._collector(store, run, safe, accept, destinations)
             watching = self._watching = Watching(
                 settings,
@@ -235,14 +239,9 @@ class Gateway:
             tags=tags,
         )
 
-    def _collector(
-        self,
-        store: SQLiteStore,
-        run: Run,
-        safe: Safe | None,
-        accept: Accept,
-        destinations: dict[str, Destination],
-    ) -> Server:
+    def _serve_clients(
+        self, accept: Accept, destinations: dict[str, Destination], to_x: ToX
+    ) -> None:
         settings = self._settings
         claimants = with_those_of(
             settings.clients,
@@ -258,7 +257,18 @@ class Gateway:
                 clock=self._wall,
                 chance=self._chance,
                 observer=self._observer,
+                to_x=to_x,
             )
+
+    def _collector(
+        self,
+        store: SQLiteStore,
+        run: Run,
+        safe: Safe | None,
+        accept: Accept,
+        destinations: dict[str, Destination],
+    ) -> Server:
+        settings = self._settings
         lent = self._lent = lent_to(
             settings,
             strongroom=safe.strongroom if safe else None,

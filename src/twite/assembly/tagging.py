@@ -103,23 +103,14 @@ class Tagging:
             known=_event_names(self._settings, self._companies),
         )
 
-    def lanes(
-        self, accept: Accept, *, destinations: Mapping[str, Destination], wall: SystemClock
-    ) -> TagLanes | None:
+    def lanes(self, to_x: ToX) -> TagLanes | None:
         """Return their lanes; None where there are none."""
         if not self._companies:
             return None
-        # Credentials that a template brings stay unused: nothing is lent to it.
-        proxy = Proxy(accept=accept, clock=wall, salt=self._store.salt, destinations=destinations)
         tools = Tools(
             crew=self._crew,
             web=self._web,
-            to_x=ToX(
-                accept=accept,
-                proxy=proxy,
-                destinations=destinations,
-                api_url=self._settings.x.api_url,
-            ),
+            to_x=to_x,
             storage=Storage(),
             clock=self._clock,
             observer=self._observer,
@@ -133,6 +124,20 @@ class Tagging:
             observer=self._observer,
             seal=self._seal,
         )
+
+
+def to_x_of(
+    accept: Accept,
+    settings: Settings,
+    *,
+    salt: bytes,
+    wall: SystemClock,
+    destinations: Mapping[str, Destination],
+) -> ToX:
+    """Return what takes in what templates send to X."""
+    # Credentials that a template brings stay unused: nothing is lent to it.
+    proxy = Proxy(accept=accept, clock=wall, salt=salt, destinations=destinations)
+    return ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=settings.x.api_url)
 
 
 def accepting(

@@ -5,7 +5,7 @@ container for is on disk before its answer leaves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -73,6 +73,14 @@ class RunsContainer(Protocol):
         ...
 
 
+class Fetches(Protocol):
+    """Performs an HTTP request that a client asked for."""
+
+    async def __call__(self, request: Request, *, client: Client) -> Answer:
+        """Return the answer, or why there is none."""
+        ...
+
+
 class Clients:
     """Asks who claims a request. Templates are known to `runs` by their client's name.
 
@@ -86,7 +94,7 @@ class Clients:
         *,
         runs: RunsTemplates,
         container: RunsContainer,
-        fetch: Callable[[Request], Awaitable[Answer]],
+        fetch: Fetches,
         storage: KeepsItems,
         registrable: Callable[[str], str | None],
         clock: Clock,
@@ -197,7 +205,7 @@ class Clients:
     async def _claimed(self, client: Client, request: Incoming, turn: Turn) -> Response:
         performs = Performs(
             run_container=lambda event: self._container.run(event, request=request, client=client),
-            fetch=self._fetch,
+            fetch=lambda asked: self._fetch(asked, client=client),
             change=lambda effect: self._storage.change(client.template, effect),
             registrable=self._registrable,
         )

@@ -45,10 +45,10 @@ class ToX:
         self._destinations = destinations
         self._api = urlsplit(api_url).netloc
 
-    async def take(self, request: Request, *, source: str) -> Answer | None:
+    async def take(self, request: Request, *, source: str, door: Door = Door.TAG) -> Answer | None:
         """Accept what is meant for a pixel of ours; None for all else.
 
-        `source` is under which name it is counted.
+        `source` is under which name it is counted, `door` what it came by.
         """
         if request.method != "POST":
             return None
@@ -57,16 +57,20 @@ class ToX:
         found = _CONVERSIONS.fullmatch(parts.path)
         if found is not None and (parts.hostname in _HOSTS or parts.netloc == self._api):
             destination = self._destinations.get(found[1])
-            return None if destination is None else await self._to(destination, body, source)
+            if destination is None:
+                return None
+            return await self._to(destination, body, source=source, door=door)
         is_proxy = _STAPE.fullmatch(parts.hostname or "") and _PROXY.fullmatch(parts.path)
         if is_proxy and self._destinations:
             return await self._by_proxy(body, source)
         return None
 
-    async def _to(self, destination: Destination, body: bytes, source: str) -> Answer:
+    async def _to(
+        self, destination: Destination, body: bytes, *, source: str, door: Door
+    ) -> Answer:
         try:
             receipt = await self._accept.from_x(
-                destination=destination, body=body, source=source, door=Door.TAG
+                destination=destination, body=body, source=source, door=door
             )
         except XRefused as refused:
             return _refused(refused.status, refused.complaints)
