@@ -98,6 +98,15 @@ def test_a_receipt_shows_what_its_submission_brought(command, shop):
     assert out.endswith("  no attempt yet\n")
 
 
+def test_what_is_not_mapped_any_more_is_shown_all_the_same(command, shop):
+    shop.write_text(shop.read_text().replace('purchase = "o8z6k"', 'purchase = "o8z6z"'))
+
+    code, out, _ = command("show", "order-1", "--config", str(shop), "--pixel", "o8z6j")
+
+    assert code == 0
+    assert out.startswith("order-1  event o8z6k of pixel o8z6j: delivered\n")
+
+
 def test_nothing_known_is_a_failure_that_says_so(command, shop):
     assert command("show", "order-9", "--config", str(shop)) == (
         1,

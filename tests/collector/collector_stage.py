@@ -67,10 +67,10 @@ class PlayedRecords:
         self.trouble: Exception | None = None
 
     async def life(
-        self, *, pixel: str, events: Sequence[str], conversion_id: str
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[Life]:
-        self.asked.append((pixel, tuple(events), conversion_id))
-        return [life for life in self.lives if life.event in events]
+        self.asked.append((pixel, None if events is None else tuple(events), conversion_id))
+        return [life for life in self.lives if events is None or life.event in events]
 
     async def accounts(self) -> Sequence[Account]:
         if self.trouble is not None:

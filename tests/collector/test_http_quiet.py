@@ -75,7 +75,15 @@ async def test_a_life_is_told_attempt_by_attempt(stage):
         "reason": "not known whether X has it",
         "due_at": "2026-11-25T09:47:40.000Z",
     }
-    assert stage.records.asked == [("o8z6j", ("o8z6k", "o8z6m"), "order-1001")]
+    assert stage.records.asked == [("o8z6j", None, "order-1001")]
+
+
+async def test_a_life_of_an_event_that_is_not_mapped_is_told(stage):
+    stage.records.lives = [a_life("o8z6z")]
+
+    answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
+
+    assert (answer.status, answer.json()["event"]) == (200, "o8z6z")
 
 
 async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(stage):

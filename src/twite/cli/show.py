@@ -66,18 +66,11 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]
     """Return all lives under a conversion id, and those of a receipt, the latest first."""
     lives: dict[int, Life] = {}
     async with open_records(settings) as records:
-        for destination in settings.destinations():
-            if pixel in {None, destination.pixel}:
-                for life in await records.life(
-                    pixel=destination.pixel,
-                    events=tuple(dict.fromkeys(destination.events.values())),
-                    conversion_id=name,
-                ):
-                    lives[life.delivery] = life
         tags = {one.pixel for one in await records.accounts() if one.pixel.startswith(PREFIX)}
-        for tag in sorted(tags):
-            if pixel in {None, tag}:
-                for life in await records.life(pixel=tag, events=None, conversion_id=name):
+        for lane in (*(one.pixel for one in settings.destinations()), *sorted(tags)):
+            if pixel in {None, lane}:
+                # Under all that it ever had: what `events` maps may have changed since.
+                for life in await records.life(pixel=lane, events=None, conversion_id=name):
                     lives[life.delivery] = life
         if _RECEIPT.fullmatch(name):
             for life in await records.submission(name.lower()):

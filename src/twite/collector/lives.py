@@ -127,11 +127,8 @@ class Lives:
         destination = self._destinations.get(pixel)
         if destination is None or not asker.sees(pixel):
             raise Refused(_UNKNOWN)
-        events = (
-            tuple(dict.fromkeys(destination.events.values()))
-            if event is None
-            else (destination.events.get(event, event),)
-        )
+        # Without an event, all that the pixel ever had: what maps to it may have changed since.
+        events = None if event is None else (destination.events.get(event, event),)
         lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
         return self._shown(lives, asker)
 

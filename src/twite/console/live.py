@@ -99,15 +99,14 @@ class LivePage:
         )
 
     async def _found(self, visit: Visit, named: str) -> Response:
-        """Go to the conversion of an id; to the latest, where events share it."""
+        """Go to the conversion of an id; to the latest, where events share it.
+
+        It is looked for under all that a pixel ever had: what `events` maps may have changed since.
+        """
         lives = [
             life
             for pixel in visit.viewer.of(self._destinations)
-            for life in await self._records.life(
-                pixel=pixel,
-                events=list(dict.fromkeys(self._destinations[pixel].events.values())),
-                conversion_id=named,
-            )
+            for life in await self._records.life(pixel=pixel, events=None, conversion_id=named)
         ]
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."

@@ -81,9 +81,7 @@ class TrialPage:
     async def _followed(self, visit: Visit) -> Response:
         pixel = known_pixel(visit, self._destinations)
         lives = await self._records.life(
-            pixel=pixel,
-            events=tuple(dict.fromkeys(self._destinations[pixel].events.values())),
-            conversion_id=visit.part("conversion_id"),
+            pixel=pixel, events=None, conversion_id=visit.part("conversion_id")
         )
         if not lives:
             raise Closed(404, "No such conversion", "There is none of this id, or not any more.")
