@@ -17,7 +17,6 @@ from twite.domain.value_guard import Flag
 # How many conversions one question looks through at most, and how many of a heap are counted.
 LOOKED_THROUGH: Final = 10_000
 COUNTED: Final = 10_000
-MOST_HEAPS: Final = 200
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +169,7 @@ class Heaps(Protocol):
     """What is dead or held, by what it is so for."""
 
     async def heaps(self, scope: Scope) -> Sequence[Heap]:
-        """Return the heaps, at most MOST_HEAPS; the largest first."""
+        """Return the heaps, the largest first."""
         ...
 
     async def heap(

@@ -68,6 +68,7 @@ def an_entry(
     event: str = "o8z6k",
     index: int = 0,
     suppressed: str | None = None,
+    held: str | None = None,
 ) -> Entry:
     """Return a conversion as it goes to the ledger."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
@@ -79,6 +80,7 @@ def an_entry(
         conversion_id=conversion_id,
         body=conversion_body(conversion),
         suppressed=suppressed,
+        held=held,
     )
 
 

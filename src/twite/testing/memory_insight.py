@@ -16,7 +16,6 @@ from twite.domain.value_guard import Norm
 from twite.gateway.inspect import (
     COUNTED,
     LOOKED_THROUGH,
-    MOST_HEAPS,
     Amendment,
     Glimpse,
     Heap,
@@ -144,7 +143,7 @@ class MemoryInsight:
             for (pixel, event, state, reason), rows in found.items()
         ]
         heaps.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
-        return heaps[:MOST_HEAPS]
+        return heaps
 
     async def heap(
         self, scope: Scope, heap: Heap, *, after: int = 0, limit: int = 100

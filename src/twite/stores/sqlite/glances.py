@@ -12,7 +12,6 @@ from twite.domain.value_guard import Flag
 from twite.gateway.inspect import (
     COUNTED,
     LOOKED_THROUGH,
-    MOST_HEAPS,
     Glimpse,
     Heap,
     Look,
@@ -116,8 +115,6 @@ def heaps(connection: sqlite3.Connection, *, scope: Scope) -> list[Heap]:
                 continue
             for state in (State.DEAD, State.HELD):
                 for reason in _reasons(connection, state=state, lane=lane):
-                    if len(found) == MOST_HEAPS:
-                        break
                     values = {"state": state.value, "lane": lane, "reason": reason}
                     many, first_at, last_at, ambiguous = connection.execute(
                         query("measure_heap"), values | {"limit": COUNTED}

@@ -215,6 +215,22 @@ class HeapLaws:
         )
         assert list(await store.heaps(OTHERS)) == []
 
+    async def test_no_heap_is_left_out_however_many_there_are(self, store: Store) -> None:
+        strays = [
+            an_entry(f"stray-{number}", index=number, held=f"reason {number}")
+            for number in range(230)
+        ]
+        many = [
+            an_entry(f"order-{number}", index=230 + number, event="o8z6z", held="the great one")
+            for number in range(5)
+        ]
+        await store.record(a_submission(*strays, *many))
+
+        heaps = list(await store.heaps(EVERYTHING))
+
+        assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
+        assert len(heaps) == 231
+
     async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
         (heap,) = await store.heaps(EVERYTHING)

@@ -1,0 +1,35 @@
+"""Dead letters and held: the largest heaps first, and how many are not shown."""
+
+import re
+
+from console_stage import House
+
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_submission, an_entry
+from twite.testing.passwords import PlainPasswords
+
+
+async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
+    house = House(tmp_path, passwords=PlainPasswords())
+    store = await SQLiteStore.open(str(house.settings.store.path))
+    # As a sender of X's own format leaves them who makes event ids up.
+    strays = [
+        an_entry("order-1", index=number, event=f"a{number:04}", held="no such event")
+        for number in range(215)
+    ]
+    many = [
+        an_entry(f"order-{number}", index=215 + number, event="o8z6k", held="the great one")
+        for number in range(5)
+    ]
+    await store.record(a_submission(*strays, *many))
+    await store.close()
+    await house.start()
+    try:
+        page = (await (await house.signed_in("ada")).get("/console/dead")).text
+    finally:
+        await house.stop()
+
+    rows = re.findall(r'<td class="right strong">(\d+)</td><td class="reason"><a[^>]*>([^<]*)', page)
+    assert rows[0] == ("5", "the great one")
+    assert len(rows) == 200
+    assert "there are 16 more" in page
