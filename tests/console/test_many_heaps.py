@@ -29,7 +29,8 @@ async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
     finally:
         await house.stop()
 
-    rows = re.findall(r'<td class="right strong">(\d+)</td><td class="reason"><a[^>]*>([^<]*)', page)
+    row = r'<td class="right strong">(\d+)</td><td class="reason"><a[^>]*>([^<]*)'
+    rows = re.findall(row, page)
     assert rows[0] == ("5", "the great one")
     assert len(rows) == 200
     assert "there are 16 more" in page

@@ -28,7 +28,8 @@ class OneDay(msgspec.Struct, frozen=True, kw_only=True):
 class OneFlaw(msgspec.Struct, frozen=True, kw_only=True):
     """What spoils match keys, how often, and what would be won without it.
 
-    `gain` is by how many of all conversions more would have two keys, from 0 to 1, at most.
+    `gain` is how many more of all conversions would have two keys, from 0 to 1: those whose second
+    is spoilt so.
     """
 
     code: str
@@ -77,9 +78,7 @@ class MatchingPage:
             title="Match keys",
             whole=added(one.keys for one in events),
             events=events,
-            nowhere=[one for one in _flaws(flaws, whole=0) if one.times]
-            if not events
-            else _flaws([one for one in flaws if not one.event], whole=0),
+            nowhere=_flaws([one for one in flaws if not (events and one.event)], whole=0),
             days=days,
             choices=DAYS,
             pixels=visit.viewer.of(self._destinations),
@@ -104,7 +103,7 @@ class MatchingPage:
                     name=self._name(pixel, event),
                     keys=keys,
                     trend=_trend(by_day, days),
-                    flaws=tuple(_flaws(own, whole=keys.conversions, short=keys.one_short)),
+                    flaws=tuple(_flaws(own, whole=keys.conversions)),
                 )
             )
         return sorted(made, key=lambda one: -one.keys.conversions)
@@ -128,12 +127,8 @@ def _trend(by_day: Mapping[int, Matching], days: range) -> tuple[OneDay, ...]:
 _NONE: Final = Matching()
 
 
-# A flaw of these costs a key; the others are remarks.
-_COSTLY: Final = frozenset(FLAWS) - {"upper_case_hash", "click_stale", "twpid_unusable"}
-
-
-def _flaws(counts: Sequence[FlawCount], *, whole: int, short: int = 0) -> list[OneFlaw]:
-    """Add flaws up by their codes. None can win more than there are with one key only."""
+def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[OneFlaw]:
+    """Add flaws up by their codes; the most worthwhile first."""
     grouped: dict[str, list[FlawCount]] = {}
     for one in counts:
         grouped.setdefault(one.code, []).append(one)
@@ -141,7 +136,6 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int, short: int = 0) -> list[O
     for code, some in grouped.items():
         times = sum(one.times for one in some)
         means, cure = FLAWS.get(code, (code, ""))
-        gain = min(times, short) / whole if whole and code in _COSTLY else 0.0
         example = next((one for one in some if one.delivery is not None), some[0])
         made.append(
             OneFlaw(
@@ -151,7 +145,7 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int, short: int = 0) -> list[O
                 times=times,
                 shape=next((one.shape for one in some if one.shape), ""),
                 delivery=example.delivery,
-                gain=gain,
+                gain=sum(one.wins for one in some) / whole if whole else 0.0,
             )
         )
     return sorted(made, key=lambda one: (-one.gain, -one.times))

@@ -38,7 +38,33 @@ KEYS: Final[Mapping[str, Kit]] = MappingProxyType(
     {"click id": Kit.CLICK, "email": Kit.EMAIL, "phone": Kit.PHONE, "IP and user agent": PAIR}
 )
 
+# What a field of an identifier holds, by the names that doors have for it.
+_FIELDS: Final[Mapping[str, Kit]] = MappingProxyType(
+    {
+        "twclid": Kit.CLICK,
+        "email": Kit.EMAIL,
+        "email_sha256": Kit.EMAIL,
+        "hashed_email": Kit.EMAIL,
+        "phone": Kit.PHONE,
+        "phone_sha256": Kit.PHONE,
+        "hashed_phone_number": Kit.PHONE,
+        "ip": Kit.IP,
+        "user_agent": Kit.AGENT,
+    }
+)
+
 DOUBLE: Final = "double_hash"
+PLACEHOLDER: Final = "email_placeholder"
+# X takes these hashes and matches nobody by them: they are no match key.
+_OF_NOBODY: Final = frozenset({DOUBLE, PLACEHOLDER})
+# Whoever mends one of these submits a key that was not there. The cure of the others leaves
+# something out, concerns no key, or Twite has mended it.
+MENDABLE: Final = frozenset(
+    {
+        DOUBLE, "email_unusable", "ip_private", "ip_unusable", "not_sha256",
+        "phone_needs_region", "phone_unusable", "twclid_unusable", "user_agent_unusable",
+    }
+)  # fmt: skip
 
 # What spoils a match key beyond the faults that keep one from being read: what it means, and what
 # to do about it.
@@ -52,7 +78,7 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "a hash of a hash, as far as can be told: it matches nobody",
             "hash once, or send the address itself in email and let Twite do it",
         ),
-        "email_placeholder": (
+        PLACEHOLDER: (
             "an address that stands for no person, such as noreply@ or one at example.com",
             "leave email out where the buyer gave none, instead of filling it in",
         ),
@@ -137,15 +163,39 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def kit_of(identifiers: Identifiers) -> int:
-    """Return the Kit of identifiers, as a number."""
+    """Return the Kit of identifiers, as a number. The hash of nothing, or of nobody, is none."""
+    email, phone = identifiers.email, identifiers.phone
     return (
         (identifiers.click_id is not None)
-        | (identifiers.email is not None) << 1
-        | (identifiers.phone is not None) << 2
+        | (email is not None and email not in _EMAILS_OF_NOBODY) << 1
+        | (phone is not None and phone not in _PHONES_OF_NOBODY) << 2
         | (identifiers.ip is not None) << 3
         | (identifiers.user_agent is not None) << 4
         | (identifiers.browser_id is not None) << 5
     )
+
+
+def without_nobody(kit: int, flaws: Iterable[Flaw]) -> int:
+    """Return a kit without the hashes that are of nobody, as flaws found on the way tell."""
+    for one in flaws:
+        if one.code in _OF_NOBODY:
+            kit &= ~int(_FIELDS.get(one.path, 0))
+    return kit
+
+
+def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
+    """Return the codes each of which, were it mended, gives a conversion its second key.
+
+    `kit` is without what is of nobody. Where the key is there all the same, from another field,
+    there is nothing to win.
+    """
+    mended: dict[str, int] = {}
+    for one in flaws:
+        if one.code in MENDABLE:
+            mended[one.code] = mended.get(one.code, kit) | int(_FIELDS.get(one.path, 0))
+    if keys_in(kit) > 1:
+        return frozenset()
+    return frozenset(code for code, whole in mended.items() if keys_in(whole) > 1)
 
 
 @cache
@@ -196,7 +246,7 @@ def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
     if lower in _DOUBLE_OF_NOTHING or (raw is not None and lower == _twice(raw)):
         return Flaw(code=DOUBLE, path=path, shape=shape_of(plain))
     if "email" in path and lower in _OF_PLACEHOLDERS:
-        return Flaw(code="email_placeholder", path=path, shape=shape_of(plain))
+        return Flaw(code=PLACEHOLDER, path=path, shape=shape_of(plain))
     if plain != lower:
         return Flaw(code="upper_case_hash", path=path, shape=shape_of(plain))
     return None
@@ -236,6 +286,10 @@ _OF_PLACEHOLDERS: Final = frozenset(
     )
 )
 
+_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
+_PHONES_OF_NOBODY: Final = _DOUBLE_OF_NOTHING | {_OF_NOTHING}
+_EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
+
 
 class KitCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many conversions of an event carried a kit on a day (whole days since 1970)."""
@@ -251,7 +305,7 @@ class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
     """How often a flaw came, with the shape and the delivery of the latest.
 
     `event` is "" where the conversion named none that is known; `delivery` is None where it was
-    refused.
+    refused. `wins` is how many conversions would have a second key without it.
     """
 
     pixel: str
@@ -260,6 +314,7 @@ class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
     times: int
     shape: str
     delivery: int | None
+    wins: int = 0
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,12 +76,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Flawed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A flaw of one conversion of a submission, kept or refused. `pixel` and `event` may be ""."""
+    """A flaw of one conversion of a submission, kept or refused. `pixel` and `event` may be "".
+
+    `wins` is whether the conversion would have a second match key without what the code stands for.
+    """
 
     index: int
     pixel: str
     event: str
     flaw: Flaw
+    wins: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from twite.gateway.entries import (
     to_match,
     to_match_x,
     told_of,
+    weighed,
 )
 from twite.gateway.guards import Guards
 from twite.gateway.notices import Observer, Silent, Troubled
@@ -215,6 +216,8 @@ class Accept:
                 first=len(reading.results),
                 held={one.index: one.held for one in entries if one.held is not None},
             )
+        flaws = flawed(reading.results) + self._doubles.among(to_match(reading))
+        entries, flaws = weighed(entries, flaws, of_nobody=flaws)
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source.name,
@@ -225,7 +228,7 @@ class Accept:
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
-            flaws=flawed(reading.results) + self._doubles.among(to_match(reading)),
+            flaws=flaws,
             unfired=heard.unfired,
             idempotency=idempotency,
         )
@@ -277,6 +280,14 @@ class Accept:
             body=reading.body,
             look=self._guards.look(source),
         )
+        doubles = self._doubles.among(to_match_x(reading.conversions, reading.flaws, revoked))
+        entries, flaws = weighed(
+            entries,
+            flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
+            # What else there is of nobody is told by its own digest: of several elements with a
+            # hash each, the last is sent, and it may be a good one.
+            of_nobody=doubles,
+        )
         submission = Submission(
             receipt=self._chance.receipt(),
             source=source,
@@ -292,8 +303,7 @@ class Accept:
                 ],
                 now=now,
             ),
-            flaws=flawed_x(reading.conversions, reading.flaws)
-            + self._doubles.among(to_match_x(reading.conversions, reading.flaws, revoked)),
+            flaws=flaws,
         )
         duplicates = await self._record(submission)
         self._guards.learn(

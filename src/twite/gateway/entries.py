@@ -11,7 +11,7 @@ from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.match import DOUBLE, Flaw, kit_of
+from twite.domain.match import DOUBLE, Flaw, kit_of, winning, without_nobody
 from twite.domain.submission import Entry, Flawed, Refusal, Submission
 from twite.domain.value_guard import Flag
 from twite.gateway.notices import (
@@ -175,15 +175,54 @@ def to_match_x(
 
 
 def flawed_x(
-    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]]
+    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> tuple[Flawed, ...]:
-    """Return the same of a request in X's format."""
+    """Return the same of a request in X's format, of what will be sent."""
     return tuple(
         Flawed(
             index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
         )
         for index, flaw in flaws
+        if not revoked[index]
     )
+
+
+def weighed(
+    entries: tuple[Entry, ...], flaws: tuple[Flawed, ...], *, of_nobody: Sequence[Flawed]
+) -> tuple[tuple[Entry, ...], tuple[Flawed, ...]]:
+    """Return entries with the keys that can match somebody, and flaws with what they cost.
+
+    `of_nobody` are the flaws that tell of a kit more than its identifiers do.
+    """
+    if not flaws:
+        return entries, flaws
+    told, all_of = _by_index(of_nobody), _by_index(flaws)
+    kits = {
+        one.index: without_nobody(one.kit, told.get(one.index, ()))
+        for one in entries
+        if one.index in all_of and one.kit is not None
+    }
+    wins = {(index, code) for index, kit in kits.items() for code in winning(kit, all_of[index])}
+    weighted = []
+    for one in flaws:
+        # A code counts once for a conversion, however many of its fields it spoils.
+        key = one.index, one.flaw.code
+        weighted.append(msgspec.structs.replace(one, wins=True) if key in wins else one)
+        wins.discard(key)
+    return (
+        tuple(
+            msgspec.structs.replace(one, kit=kits[one.index]) if one.index in kits else one
+            for one in entries
+        ),
+        tuple(weighted),
+    )
+
+
+def _by_index(flaws: Sequence[Flawed]) -> Mapping[int, list[Flaw]]:
+    found: dict[int, list[Flaw]] = {}
+    for one in flaws:
+        found.setdefault(one.index, []).append(one.flaw)
+    return found
 
 
 def judged(entries: Sequence[Entry]) -> Mapping[tuple[str, str], int]:

@@ -41,7 +41,7 @@ class MemoryInsight:
         self._waits: dict[tuple[int, int, str, str], Counter[int]] = {}
         self._kits: Counter[tuple[str, str, str, int, int]] = Counter()
         # By (source, pixel, event, day, code): how often, the latest shape and delivery.
-        self._flaws: dict[tuple[str, str, str, int, str], tuple[int, str, int | None]] = {}
+        self._flaws: dict[tuple[str, str, str, int, str], tuple[int, int, str, int | None]] = {}
         self._norms: dict[tuple[str, str, str], Norm] = {}
         self._submissions: dict[str, Submission] = {}
         self._amended: dict[int, list[tuple[int, str]]] = {}
@@ -78,19 +78,20 @@ class MemoryInsight:
         ]
 
     async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:
-        sums: dict[tuple[str, str, str], tuple[int, str, int | None]] = {}
-        for (source, pixel, event, day, code), (times, shape, delivery) in sorted(
+        sums: dict[tuple[str, str, str], tuple[int, int, str, int | None]] = {}
+        for (source, pixel, event, day, code), (times, wins, shape, delivery) in sorted(
             self._flaws.items(), key=lambda item: item[0][3]
         ):
             if day >= since and _meant(scope, source, pixel):
-                before = sums.get((pixel, event, code), (0,))[0]
-                sums[pixel, event, code] = before + times, shape, delivery
+                before, won, *_ = sums.get((pixel, event, code), (0, 0))
+                sums[pixel, event, code] = before + times, won + wins, shape, delivery
         found = [
             FlawCount(
-                pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery
+                pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,
+                wins=wins,
             )
-            for (pixel, event, code), (times, shape, delivery) in sums.items()
-        ]
+            for (pixel, event, code), (times, wins, shape, delivery) in sums.items()
+        ]  # fmt: skip
         return sorted(found, key=lambda one: (-one.times, one.pixel, one.event, one.code))
 
     async def newest(self, look: Look) -> Sight:
@@ -250,8 +251,9 @@ class MemoryInsight:
             if one.index in duplicates:
                 continue
             key = submission.source, one.pixel, one.event, day, one.flaw.code
-            times = self._flaws.get(key, (0,))[0]
-            self._flaws[key] = times + 1, one.flaw.shape, rows.get(one.index)
+            times, wins, *_ = self._flaws.get(key, (0, 0))
+            place = rows.get(one.index)
+            self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, place
 
 
 def _began(at: int, each: int | None) -> int:

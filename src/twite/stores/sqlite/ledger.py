@@ -172,7 +172,7 @@ class _Page:
                     continue
                 account = book.account(submission.source, one.pixel)
                 lane = book.lane(one.pixel, one.event) if one.event else 0
-                book.tally.flaw(day, account, lane, one.flaw, delivery)
+                book.tally.flaw(day, account, lane, one, delivery)
 
     def _take_keys(self) -> Mapping[int, int]:
         """Take the keys; return the ids of those that another delivery holds."""

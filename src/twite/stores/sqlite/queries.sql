@@ -1076,10 +1076,10 @@ DELETE FROM kit WHERE day < :before;
 
 -- name: count_flaws
 -- What spoilt match keys, added to what is known of the day; the latest is the example.
-INSERT INTO flaw (day, account, lane, code, times, shape, delivery)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO flaw (day, account, lane, code, times, wins, shape, delivery)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (day, account, lane, code) DO UPDATE SET
-  times = times + excluded.times, shape = excluded.shape, delivery = excluded.delivery;
+  times = times + excluded.times, wins = wins + excluded.wins, shape = excluded.shape, delivery = excluded.delivery;
 
 -- name: forget_flaws
 -- Days of long ago.
@@ -1115,7 +1115,7 @@ GROUP BY lane.pixel, lane.event, kit.day, kit.kit ORDER BY lane.pixel, lane.even
 
 -- name: flaws
 -- What spoilt match keys, by event; shape and delivery are of the latest day.
-SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times), flaw.shape,
+SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times), sum(flaw.wins), flaw.shape,
   flaw.delivery, max(flaw.day)
 FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
 WHERE flaw.day >= :since

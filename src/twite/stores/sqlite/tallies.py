@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.match import Flaw, FlawCount, KitCount
+from twite.domain.match import FlawCount, KitCount
+from twite.domain.submission import Flawed
 from twite.domain.tally import KEPT, KEPT_DAYS, Counted, Counting, Flow, Waits, slot_of
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.inspect import Scope
@@ -39,7 +40,7 @@ class Tally:
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
         self.kits: dict[tuple[int, int, int, int], int] = defaultdict(int)
-        self._flaws: dict[tuple[int, int, int, str], tuple[int, str, int | None]] = {}
+        self._flaws: dict[tuple[int, int, int, str], tuple[int, int, str, int | None]] = {}
         # By (account, what, word): remarks on amounts, what a commit shall tell, what one has.
         self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
@@ -62,11 +63,11 @@ class Tally:
         for one in received:
             self._waits[minute, account, slot_of(at - one)] += 1
 
-    def flaw(self, day: int, account: int, lane: int, flaw: Flaw, delivery: int | None) -> None:
+    def flaw(self, day: int, account: int, lane: int, one: Flawed, delivery: int | None) -> None:
         """Count a flaw."""
-        key = day, account, lane, flaw.code
-        times = self._flaws.get(key, (0,))[0]
-        self._flaws[key] = times + 1, flaw.shape, delivery
+        key = day, account, lane, one.flaw.code
+        times, wins, *_ = self._flaws.get(key, (0, 0))
+        self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, delivery
 
     def write(self) -> None:
         """Write what was counted; the commit comes next."""
@@ -90,7 +91,7 @@ class Tally:
             for one, flawed in self._flaws.items():
                 parts += (*one, *flawed)
                 telling[one[1], Counting.FLAW, one[3]] += flawed[0]
-            self._add_rows("count_flaws", parts, 7)
+            self._add_rows("count_flaws", parts, 8)
         for amount, many in self.amounts.items():
             telling[amount] += many
         self._forget()
@@ -175,11 +176,14 @@ def kits(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[Ki
 def flaws(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[FlawCount]:
     """Return what spoilt match keys, from a day on, the commonest first."""
     return [
-        FlawCount(pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery)
-        for pixel, event, code, times, shape, delivery, _ in connection.execute(
+        FlawCount(
+            pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,
+            wins=wins,
+        )
+        for pixel, event, code, times, wins, shape, delivery, _ in connection.execute(
             query("flaws"), _scoped(scope) | {"since": since}
         )
-    ]
+    ]  # fmt: skip
 
 
 def _scoped(scope: Scope) -> dict[str, object]:

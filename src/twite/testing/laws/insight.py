@@ -84,7 +84,7 @@ class TallyLaws:
 
     async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
         flaws = (
-            Flawed(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT),
+            Flawed(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT, wins=True),
             Flawed(index=1, pixel=PIXEL, event="", flaw=SPOILT),
         )
         submission = a_submission(an_entry("order-1"), receipt="r1")
@@ -98,7 +98,7 @@ class TallyLaws:
         )
         assert found == [
             told,
-            msgspec.structs.replace(told, event=EVENT, delivery=life.delivery),
+            msgspec.structs.replace(told, event=EVENT, delivery=life.delivery, wins=1),
         ]
         assert list(await store.flaws(OTHERS, since=0)) == []
 

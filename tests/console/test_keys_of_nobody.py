@@ -1,0 +1,56 @@
+"""Match keys that match nobody are no match keys: the page and the metrics say so alike."""
+
+import hashlib
+import html
+import re
+
+import aiohttp
+from console_stage import House
+
+from twite.testing.passwords import PlainPasswords
+
+KEY = "a-source-key-of-some-length"
+CLICK = "23opevjt88psuo13lu8d020qkn"
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def order(number, **said):
+    return {"event": "purchase", "conversion_id": f"order-{number}"} | said
+
+
+# Forty addresses of nobody, two hashes of a hash, of which one stands beside a click, four people.
+ORDERS = [
+    *(order(number, email=f"noreply+{number}@shop.alt") for number in range(40)),
+    order(40, email="anna@shop.alt", email_sha256=sha256(sha256("anna@shop.alt"))),
+    order(41, email="ben@shop.alt", email_sha256=sha256(sha256("ben@shop.alt")), twclid=CLICK),
+    *(order(number, email=f"buyer{number}@shop.alt") for number in range(42, 46)),
+]
+
+
+async def test_hashes_of_nobody_are_no_keys_and_only_mending_wins_some(tmp_path):
+    house = House(tmp_path, passwords=PlainPasswords())
+    await house.start()
+    try:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+            http.post(
+                f"{house.gateway.url}/v1/conversions", json={"conversions": ORDERS}
+            ) as answer,
+        ):
+            assert answer.status == 202
+        ada = await house.signed_in("ada")
+        page = (await ada.get("/console/match-keys")).text
+        metrics = (await house.somebody().get("/metrics")).text
+    finally:
+        await house.stop()
+
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+    assert "email 8.7 %" in text
+    assert "phone 0.0 %" in text
+    assert re.findall(r"up to \+\S+ %", text) == ["up to +2.2 %"]
+    assert re.search(r"2 a hash of a hash.*?up to \+2\.2 %", text)
+    told = re.findall(r'^twite_match_keys_total\{.*key="(\w+)".*\} (\S+)$', metrics, re.MULTILINE)
+    assert sorted(told) == [("click_id", "1.0"), ("email", "4.0")]
