@@ -158,6 +158,15 @@ def test_what_is_not_there_is_named(command, container, tmp_path, arguments, sai
     assert (code in {1, 2}, said in err) == (True, True)
 
 
+def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+
+    code, _, err = command("shadow", str(empty), "--container", container)
+
+    assert (code, err) == (1, "no case in the captures: nothing was compared\n")
+
+
 def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):
     capture = tmp_path / "capture.jsonl"
     capture.write_text('{"event": {}}\n{"sent": 1}\n')

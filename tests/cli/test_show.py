@@ -2,10 +2,11 @@ import json
 
 from command_stage import HOSTILE, RECEIPT
 
-from twite.cli.lives import told
+from twite.cli.lives import print_life, told
 from twite.collector.lives import ToldLife
-from twite.domain.account import Life, NotFired
+from twite.domain.account import Life, NotFired, PastAttempt
 from twite.domain.delivery import State
+from twite.testing.builders import NOW
 
 BODY = (
     '{"conversion_time":"2026-11-25T09:46:40.000Z","event_id":"o8z6k","identifiers":'
@@ -40,6 +41,19 @@ def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
     assert "order-3  event o8z6k of pixel o8z6j: held\n" in out
     assert "  because      outcome unknown\n" in out
     assert "errored, no answer, and X may have processed it\n" in out
+
+
+def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
+    attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
+    life = Life(
+        delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
+        state=State.HELD, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW, sent=b"{}",
+        attempts=(attempt,),
+    )  # fmt: skip
+
+    print_life(life, now=NOW)
+
+    assert "no answer, and the other side may have processed it\n" in capsys.readouterr().out
 
 
 def test_what_x_answered_cannot_act_on_the_terminal(command, shop):

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,19 @@ async def test_what_does_not_answer_in_time_may_have_arrived(served, way_out):
     came = await way_out.ask(asked(f"{served}/never", timeout=200))
 
     assert came == NoAnswer(reason="no answer in time", left=True)
+
+
+async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out):
+    with closing(socket.socket()) as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        there = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(there)
+        came = await way_out.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
+        for one in waiting:
+            one.close()
+
+    assert came == NoAnswer(reason="no answer in time", left=False)

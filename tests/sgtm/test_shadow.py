@@ -159,6 +159,25 @@ def test_what_one_side_sent_alone_is_missing_or_extra():
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://CRM.example?x=1&q=\u00fc", "https://crm.example/?x=1&q=%C3%BC"),
+        ("https://WAREHOUSE.example:443/orders", "https://warehouse.example/orders"),
+        ("http://a.example:80/caf\u00e9", "http://a.example/caf%C3%A9"),
+        ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/"),
+    ],
+)
+def test_one_address_in_two_spellings_is_one(one, other):
+    assert compared([asked(url=one)], [sent(url=other)], ()).missing == ()
+    assert compared([asked(url=other)], [sent(url=one)], ()).extra == ()
+
+
+@pytest.mark.parametrize("other", ["https://a.example:8443/in", "http://a.example/in"])
+def test_another_port_or_scheme_is_another_address(other):
+    assert compared([asked(url="https://a.example/in")], [sent(url=other)], ()).missing
+
+
+@pytest.mark.parametrize(
     ("path", "value", "shown"),
     [
         ("body.value", "49.90", '"49.90"'),

@@ -9,6 +9,7 @@ from twite.domain.account import Life, waiting
 from twite.domain.delivery import State
 from twite.domain.times import spelled
 from twite.gateway.masks.trees import masked_words
+from twite.gateway.tags.rule import PREFIX
 from twite.gateway.trace import compact
 
 _LONGEST_ANSWER: Final = 300
@@ -85,9 +86,10 @@ def print_life(life: Life, *, now: int) -> None:
         printing.say(f"  {printing.safe(one.tag, longest=60):<12} did not fire: {why}")
     if not life.attempts:
         printing.say("  no attempt yet")
+    other = "the other side" if life.pixel.startswith(PREFIX) else "X"
     for number, attempt in enumerate(life.attempts, 1):
         status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
-        doubt = ", and X may have processed it" if attempt.ambiguous else ""
+        doubt = f", and {other} may have processed it" if attempt.ambiguous else ""
         printing.say(
             f"  attempt {number}    {spelled(attempt.at)}  {attempt.outcome}, {status}{doubt}"
         )

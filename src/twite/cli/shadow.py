@@ -78,7 +78,9 @@ def shadow(
                 f"{stand_ins} secrets are not here (no key, or not set): where they stand, "
                 "nothing is compared."
             )
-    if not result.is_alike:
+    if not result.cases:
+        printing.complain("no case in the captures: nothing was compared")
+    if not (result.cases and result.is_alike):
         raise typer.Exit(1)
 
 

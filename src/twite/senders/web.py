@@ -55,6 +55,8 @@ class PublicWeb:
         if not is_public(host) and host not in allow_hosts:
             return NoAnswer(reason=f"{host} is not a public address", left=False)
         seconds = asked.timeout / 1_000
+        # Over before the whole is: what has not left is told from what may have.
+        connect = min(_CONNECT, 0.9 * seconds)
         try:
             async with self._session(allow_hosts).request(
                 asked.method,
@@ -62,11 +64,14 @@ class PublicWeb:
                 data=asked.body or None,
                 headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(_CONNECT, seconds)),
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=connect),
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
+        except aiohttp.ConnectionTimeoutError:
+            # Without a connection nothing has left. Its template is told "timed_out", as by Google.
+            return NoAnswer(reason="no answer in time", left=False)
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, NotPublic) as error:
             return NoAnswer(reason=_why(error), left=False)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

@@ -57,6 +57,7 @@ TAGS: Final[Mapping[str, Known]] = MappingProxyType(
             "Google Ads conversion", f"{_IN_GOOGLES}, or use a template for Google's Ads API"
         ),
         "sgtmadsremarket": _left_out("Google Ads remarketing", _IN_GOOGLES),
+        "sgtmawud": _left_out("Google Ads user-provided data", _IN_GOOGLES),
         "sgtmadscl": _left_out(
             "Conversion linker", f"{_IN_GOOGLES}; for X's click id, /twite.js sets the cookie"
         ),

@@ -8,7 +8,7 @@ those that a template here sets.
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 
@@ -105,8 +105,8 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
     try:
         split = urlsplit(url)
-        host = f"{method} {split.scheme}://{split.netloc.rpartition('@')[2]}"
-        path, query = split.path, _form(split.query)
+        host = f"{method} {split.scheme}://{_host(split)}"
+        path, query = unquote(split.path) or "/", _form(split.query)
     except ValueError:
         host, path, query = f"{method} (no address)", "", {}
     named = {k.lower(): v for k, v in headers.items()} if isinstance(headers, dict) else None
@@ -117,6 +117,16 @@ def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
         headers=named,
         body=_body(body),
     )
+
+
+def _host(address: SplitResult) -> str:
+    """Return host and port as a connection has them: one capture spells them out, another does not.
+
+    Raises ValueError.
+    """
+    host = (address.hostname or "").encode("idna").decode()
+    usual = {"http": 80, "https": 443}.get(address.scheme)
+    return host if address.port in {None, usual} else f"{host}:{address.port}"
 
 
 def _shown_path(path: str) -> str:
