@@ -47,8 +47,8 @@ def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
     attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
     life = Life(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
-        state=State.HELD, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW, sent=b"{}",
-        attempts=(attempt,),
+        state=State.HELD, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
+        sent=b"{}", attempts=(attempt,),
     )  # fmt: skip
 
     print_life(life, now=NOW)

@@ -1,15 +1,29 @@
 """createRegex: RE2's language."""
 
+import os
+import re
+
 import pytest
-from template_stage import returned
+import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from template_stage import call, returned, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+
+CODE = """
+const regex = require('createRegex')(data.pattern, data.flags);
+return regex === null ? 'invalid' : require('testRegex')(regex, data.text);
+"""
+_ENGINE = QuickJsEngine(template(CODE))
+_QUIET = re2.Options()
+_QUIET.log_errors = False
 
 
 def matched(pattern: str, text: str, flags: str = "") -> object:
-    code = """
-    const regex = require('createRegex')(data.pattern, data.flags);
-    return regex === null ? 'invalid' : require('testRegex')(regex, data.text);
-    """
-    return returned(code, fields={"pattern": pattern, "text": text, "flags": flags})
+    turn = _ENGINE.start(call(fields={"pattern": pattern, "text": text, "flags": flags}))
+    assert turn.error is None, turn.error
+    return turn.returned
 
 
 @pytest.mark.parametrize(
@@ -30,6 +44,22 @@ def matched(pattern: str, text: str, flags: str = "") -> object:
         (r"(?s)a.b", "a\nb", "", True),
         (r"a.b", "a\nb", "", False),
         (r"a{2,3}", "aa", "xyz", True),
+        (r"^.$", "\U0001f600", "", True),
+        (r"^.$", "\u2028", "", True),
+        (r"^.$", "\r", "", True),
+        ("[\U0001f600-\U0001f64f]", "\U0001f601", "", True),
+        (r"\s", "\xa0", "", False),
+        (r"\s", "\v", "", False),
+        (r"[[:space:]]", "\v", "", True),
+        (r"^[[:^alpha:]]+$", "12\xe4", "", True),
+        (r"(?-s)a.b", "a\nb", "", False),
+        (r"(?m)^b$", "a\nb\nc", "", True),
+        (r"(?m)^b$", "a\rb\rc", "", False),
+        (r"a{,2}", "a{,2}", "", True),
+        (r"^\p{Greek}+\pL$", "\u03b1\u03b2x", "", True),
+        (r"\101", "A", "", True),
+        (r"\W", "k", "i", False),
+        (r"\W", "\u212a", "", True),
     ],
 )
 def test_a_pattern_means_what_it_means_to_re2(pattern, text, flags, expected):
@@ -53,10 +83,45 @@ def test_a_pattern_means_what_it_means_to_re2(pattern, text, flags, expected):
         r"[[:nonsense:]]",
         "\\",
         r"*a",
+        r"(?P<a>x)(?P<a>y)",
+        r"[z-a]",
+        r"[a-\d]",
+        r"\é",
     ],
 )
 def test_what_re2_refuses_is_null(pattern):
     assert matched(pattern, "a") == "invalid"
+
+
+_ATOMS = st.sampled_from(
+    [*"abkKsxyz019 _-,;/", "\n", "\r", "\v", "\xa0", "\xe4", "\u017f", "\u2028", "\U0001f600",
+     ".", "^", "$", "]", "}", "{", "{2}", "a{1,2}", "a{,2}", "\\", "|", "(", ")", "(?:", "[", "[^",
+     "-", "*", "+?", "?", r"\d", r"\D", r"\s", r"\S", r"\w", r"\W", r"\b", r"\B", r"\A", r"\z",
+     r"\n", r"\x41", r"\x{1F600}", r"\101", r"\7", r"\.", r"\-", r"\_", r"\]", r"\pL", r"\Qa.\E",
+     "[a-z]", "[^a-z]", "[[:alpha:]]", "[[:^digit:]_]", r"[\s\d]", r"[^\W]", "[]a]", "(?i)", "(?m)",
+     "(?s)", "(?-s)", "(?P<n>"]
+)  # fmt: skip
+_TEXTS = st.text(
+    st.sampled_from("abkKsSxyz019 _-,.;/]}{\\\n\r\v\xa0\xe4\u017f\u212a\u2028\U0001f600A"),
+    max_size=6,
+)
+
+
+@settings(max_examples=3_000 if os.environ.get("TWITE_TRIAL") else 400, deadline=None)
+@given(st.lists(_ATOMS, max_size=6).map("".join), _TEXTS)
+def test_any_pattern_fits_what_it_fits_in_re2(pattern, text):
+    found = matched(pattern, text)
+    try:
+        theirs = re2.compile(pattern, _QUIET)
+    except re2.error:
+        assert found == "invalid"
+        return
+    if found == "invalid":
+        # Flags that begin in the middle, or are for a part, are not understood, and that is said.
+        assert re.search(r".\(\?[ims-]", pattern, re.DOTALL)
+    elif r"\B" not in pattern or text.isascii():
+        # RE2's \B fits between the bytes of one character, too.
+        assert found is (theirs.search(text) is not None)
 
 
 def test_a_global_pattern_remembers_where_it_was():

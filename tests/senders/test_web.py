@@ -178,7 +178,7 @@ async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out)
         there = full.getsockname()
         waiting = [socket.socket() for _ in range(4)]
         for one in waiting:
-            one.setblocking(False)
+            one.settimeout(0)
             one.connect_ex(there)
         came = await way_out.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
         for one in waiting:

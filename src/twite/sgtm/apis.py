@@ -57,7 +57,7 @@ APIS: Final = MappingProxyType(
         ),
         "createRegex": _differs(
             "RE2's language on a backtracking engine: what RE2 refuses is refused, time is bounded "
-            "by the run's limit; \\p{…} and flags inside the pattern but at its start are refused"
+            "by the run's limit; flags inside the pattern but at its start are refused"
         ),
         "decodeUri": _NONE,
         "decodeUriComponent": _NONE,

@@ -1,100 +1,177 @@
 // createRegex: RE2's language on a backtracking engine. What RE2 cannot do (look-around, references
 // back) is refused, what it writes differently is translated; time is bounded by the run's limit.
 
+// Each class by the first and last characters of its ranges.
 const CLASSES = {
-  alnum: '0-9A-Za-z', alpha: 'A-Za-z', ascii: '\\x00-\\x7f', blank: '\\t ', cntrl: '\\x00-\\x1f\\x7f',
-  digit: '0-9', graph: '!-~', lower: 'a-z', print: ' -~', punct: '!-\\/:-@\\[-`{-~',
-  space: '\\t\\n\\v\\f\\r ', upper: 'A-Z', word: '0-9A-Za-z_', xdigit: '0-9A-Fa-f',
+  alnum: '09AZaz', alpha: 'AZaz', ascii: '\0\x7f', blank: '\t\t  ', cntrl: '\0\x1f\x7f\x7f', digit: '09',
+  graph: '!~', lower: 'az', print: ' ~', punct: '!/:@[`{~', space: '\t\r  ', upper: 'AZ', word: '09AZ__az',
+  xdigit: '09AFaf',
 };
+const PERLS = { d: '09', s: '\t\n\f\r  ', w: '09AZ__az' };
+// RE2 repeats places, too: each is a group.
+const PLACES = { A: '(?:(?<![^]))', z: '(?:(?![^]))', b: '(?:\\b)', B: '(?:\\B)' };
+const LITERALS = { a: 7, f: 12, n: 10, r: 13, t: 9, v: 11 };
 
-// Returns {source, flags}, or null for what RE2 would refuse.
-function translated(pattern) {
+// Returns {source, insensitive}, or null for what RE2 would refuse. The engine is to read the source by
+// code points ("u"); what "m" and "s" mean is in it.
+function translated(pattern, insensitive) {
+  const flags = { i: insensitive, m: false, s: false };
+  const names = {};
   let out = '';
-  let flags = '';
-  let inClass = false;
-  for (let at = 0; at < pattern.length; ) {
+  let at = 0;
+  let found;
+  // Flags count for the whole pattern where they begin it, and nowhere else.
+  while ((found = /^\(\?([ims]*)(?:-([ims]+))?\)/.exec(pattern.slice(at, at + 64)))) {
+    if (!found[1] && !found[2]) return null;
+    for (const letter of found[1]) flags[letter] = true;
+    for (const letter of found[2] || '') flags[letter] = false;
+    at += found[0].length;
+  }
+  while (at < pattern.length) {
     const rest = pattern.slice(at, at + 64);
-    let found;
     if (rest[0] === '\\') {
-      found = escapeOf(pattern, at, inClass);
-      if (!found) return null;
+      if (!(found = quoted(pattern, at) || escaped(rest, flags.i))) return null;
       out += found.text;
       at += found.size;
-      continue;
-    }
-    if (inClass) {
-      if ((found = /^\[:(\^?)([a-z]+):\]/.exec(rest))) {
-        if (found[1] || !hasOwn(CLASSES, found[2])) return null;
-        out += CLASSES[found[2]];
-        at += found[0].length;
-        continue;
-      }
-      if (rest[0] === ']') inClass = false;
-      out += rest[0] === '[' ? '\\[' : rest[0];
     } else if (rest[0] === '[') {
-      inClass = true;
-      found = /^\[\^?\]?/.exec(rest)[0];
-      // In RE2 a bracket that closes nothing yet is a character.
-      out += found.replace(']', '\\]');
-      at += found.length;
-      continue;
+      if (!(found = classOf(pattern, at, flags.i))) return null;
+      out += found.text;
+      at += found.size;
     } else if ((found = /^\(\?P?<([A-Za-z_][A-Za-z0-9_]*)>/.exec(rest))) {
+      if (hasOwn(names, found[1])) return null;
+      names[found[1]] = true;
       out += '(?<' + found[1] + '>';
       at += found[0].length;
-      continue;
-    } else if ((found = /^\(\?([ims]+)\)/.exec(rest))) {
-      if (out !== '') return null;
-      flags += found[1];
-      at += found[0].length;
-      continue;
     } else if (/^\(\?(?!:)/.test(rest)) return null;
     else if (/^(?:[*+?]|\{\d+(?:,\d*)?\})\+/.test(rest)) return null;
     else if ((found = /^\{(\d+)(?:,(\d*))?\}/.exec(rest))) {
       if (Number(found[1]) > 1000 || Number(found[2] || 0) > 1000) return null;
-      out += rest[0];
-    } else out += rest[0];
+      out += found[0];
+      at += found[0].length;
+    } else {
+      if (rest[0] === '.') out += flags.s ? '[^]' : '[^\\n]';
+      else if (rest[0] === '^') out += flags.m ? '(?:(?<![^\\n]))' : '(?:^)';
+      else if (rest[0] === '$') out += flags.m ? '(?:(?![^\\n]))' : '(?:$)';
+      // Alone they are characters.
+      else out += /[\]{}]/.test(rest[0]) ? '\\' + rest[0] : rest[0];
+      at++;
+    }
+  }
+  return { source: out, insensitive: flags.i };
+}
+
+// An escape outside of brackets.
+function escaped(rest, folds) {
+  if (hasOwn(PLACES, rest[1])) return { text: PLACES[rest[1]], size: 2 };
+  const some = classEscape(rest, folds);
+  if (some) return { text: '[' + some.text + ']', size: some.size };
+  const one = characterEscape(rest);
+  return one && { text: literal(one.code), size: one.size };
+}
+
+// \Q…\E: as it stands there.
+function quoted(pattern, at) {
+  if (pattern[at + 1] !== 'Q') return null;
+  const end = pattern.indexOf('\\E', at + 2);
+  const text = end < 0 ? pattern.slice(at + 2) : pattern.slice(at + 2, end);
+  return { text: text.replace(/[\\^$.*+?()[\]{}|\/]/g, '\\$&'), size: text.length + (end < 0 ? 2 : 4) };
+}
+
+// A class in brackets. In RE2 a bracket that closes nothing yet is a character.
+function classOf(pattern, start, folds) {
+  let at = start + 1;
+  let out = '[';
+  let found;
+  if (pattern[at] === '^') {
+    out += '^';
     at++;
   }
-  return inClass ? null : { source: out, flags };
+  for (let first = true; first || pattern[at] !== ']'; first = false) {
+    if (at >= pattern.length) return null;
+    const rest = pattern.slice(at, at + 64);
+    if ((found = /^\[:(\^?)([a-z]+):\]/.exec(rest))) {
+      if (!hasOwn(CLASSES, found[2])) return null;
+      out += ranges(CLASSES[found[2]], found[1], folds);
+      at += found[0].length;
+      continue;
+    }
+    if ((found = classEscape(rest, folds))) {
+      out += found.text;
+      at += found.size;
+      continue;
+    }
+    const low = characterAt(pattern, at);
+    if (!low) return null;
+    at += low.size;
+    out += literal(low.code);
+    if (pattern[at] === '-' && at + 1 < pattern.length && pattern[at + 1] !== ']') {
+      const high = characterAt(pattern, at + 1);
+      if (!high || high.code < low.code) return null;
+      out += '-' + literal(high.code);
+      at += 1 + high.size;
+    }
+  }
+  return { text: out + ']', size: at + 1 - start };
 }
 
-// One escape: what stands for it in the engine's language, and how many characters it took.
-function escapeOf(pattern, at, inClass) {
-  const rest = pattern.slice(at, at + 16);
-  let found;
-  if (rest[1] === 'Q') {
-    const end = pattern.indexOf('\\E', at + 2);
-    const text = end < 0 ? pattern.slice(at + 2) : pattern.slice(at + 2, end);
-    const plain = text.replace(/[\\^$.*+?()[\]{}|\/-]/g, '\\$&');
-    return { text: plain, size: text.length + (end < 0 ? 2 : 4) };
-  }
-  if (rest.length === 1 || /^\\(?:[1-9]|k<|[pPC])/.test(rest)) return null;
-  if ((found = /^\\x\{([0-9a-fA-F]{1,6})\}/.exec(rest))) {
-    return { text: characters(parseInt(found[1], 16)), size: found[0].length };
-  }
-  if (rest[1] === 'a') return { text: '\\x07', size: 2 };
-  if (rest[1] === 'A' || rest[1] === 'z') {
-    if (inClass) return null;
-    return { text: rest[1] === 'A' ? '(?<![\\s\\S])' : '(?![\\s\\S])', size: 2 };
-  }
-  // Letters that mean nothing to RE2 are errors there, and plain letters in JavaScript.
-  if (/^\\[A-Za-z]/.test(rest) && !/^\\[bBdDsSwWfnrtvx]/.test(rest)) return null;
-  return { text: rest.slice(0, 2), size: 2 };
+function characterAt(pattern, at) {
+  if (pattern[at] === '\\') return characterEscape(pattern.slice(at, at + 16));
+  const code = pattern.codePointAt(at);
+  return { code, size: code > 0xffff ? 2 : 1 };
 }
 
-function characters(code) {
-  const units = code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code);
-  return units.replace(/[\s\S]/g, (unit) => '\\u' + unit.charCodeAt(0).toString(16).padStart(4, '0'));
+// \d, \S, \pL and the like: what stands in brackets for it.
+function classEscape(rest, folds) {
+  let found = /^\\([dsw])/i.exec(rest);
+  if (found) return { text: ranges(PERLS[found[1].toLowerCase()], found[1] < 'a', folds), size: 2 };
+  found = /^\\([pP])(?:\{(\^?)([A-Za-z_]{1,40})\}|([A-Z]))/.exec(rest);
+  if (!found) return null;
+  const not = (found[1] === 'P') !== (found[2] === '^');
+  const name = found[3] || found[4];
+  const kind = name.length < 3 || name === 'Any' ? name : 'Script=' + name;
+  return { text: (not ? '\\P{' : '\\p{') + kind + '}', size: found[0].length };
+}
+
+// An escape that is one character.
+function characterEscape(rest) {
+  let found = /^\\x(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2}))/.exec(rest);
+  if (found) {
+    const code = parseInt(found[1] || found[2], 16);
+    return code > 0x10ffff ? null : { code, size: found[0].length };
+  }
+  // One digit other than 0 would be a reference back.
+  found = /^\\(0[0-7]{0,2}|[1-7][0-7]{1,2})/.exec(rest);
+  if (found) return { code: parseInt(found[1], 8), size: found[0].length };
+  if (hasOwn(LITERALS, rest[1])) return { code: LITERALS[rest[1]], size: 2 };
+  // Other letters and digits mean nothing to RE2.
+  return /^\\[!-\/:-@[-`{-~\0- \x7f]/.test(rest) ? { code: rest.charCodeAt(1), size: 2 } : null;
+}
+
+function literal(code) {
+  return '\\u{' + code.toString(16) + '}';
+}
+
+// The ranges, or all outside of them. Where case does not count, the long s and the sign of Kelvin are s
+// and k, which are inside.
+function ranges(ends, outside, folds) {
+  let out = '';
+  let next = 0;
+  for (let at = 0; at < ends.length; at += 2) {
+    const low = ends.charCodeAt(at);
+    const high = ends.charCodeAt(at + 1);
+    if (!outside) out += literal(low) + '-' + literal(high);
+    else if (low > next) out += literal(next) + '-' + literal(low - 1);
+    next = high + 1;
+  }
+  if (!outside) return out;
+  return out + literal(next) + (folds ? '-\\u{17e}\\u{180}-\\u{2129}\\u{212b}' : '') + '-\\u{10ffff}';
 }
 
 function createRegex(pattern, flags) {
-  const found = translated(makeString(pattern));
+  const asked = String(flags || '');
+  const found = translated(makeString(pattern), asked.indexOf('i') >= 0);
   if (!found) return null;
-  let wanted = '';
-  for (const flag of 'gims') {
-    const asked = flag < 'h' || flag === 'i' ? String(flags || '').indexOf(flag) >= 0 : false;
-    if (asked || found.flags.indexOf(flag) >= 0) wanted += flag;
-  }
+  const wanted = (asked.indexOf('g') >= 0 ? 'g' : '') + (found.insensitive ? 'i' : '') + 'u';
   try {
     return new RegExp(found.source, wanted);
   } catch (error) {
