@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from bench.orders import bodies
+from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
@@ -33,25 +34,37 @@ async def create(path: Path) -> None:
     await store.close()
 
 
-def settle(path: Path, many: int) -> None:
-    """Write so many delivered conversions into an empty store."""
+def settle(path: Path, many: int, *, shops: int = 1) -> None:
+    """Write so many delivered conversions into an empty store.
+
+    Of several shops, each has a source, a pixel and two lanes, in order (`lane_of`, `source_of`); a
+    submission is of one of them.
+    """
     now = time.time_ns() // 1_000_000
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA synchronous=OFF")
     db.execute("PRAGMA cache_size=-1000000")
     db.execute("BEGIN")
-    values = {"many": many, "now": now}
-    db.execute(
-        "INSERT INTO account (source, pixel, received, delivered) VALUES ('shop', ?, ?, ?)",
-        (PIXEL, many, many),
-    )
-    db.execute("INSERT INTO lane (id, pixel, event) VALUES (1, ?, 'o8z6k')", (PIXEL,))
+    values = {"many": many, "now": now, "shops": shops}
+    for shop in range(shops):
+        own = many // shops + (shop < many % shops)
+        db.execute(
+            "INSERT INTO account (source, pixel, received, delivered) VALUES (?, ?, ?, ?)",
+            (source_of(shop), pixel_of(shop), own, own),
+        )
+        for second in range(1 if shops == 1 else 2):
+            db.execute(
+                "INSERT INTO lane (id, pixel, event) VALUES (?, ?, ?)",
+                (lane_of(shop, second), pixel_of(shop), event_of(shop, second)),
+            )
+    db.create_function("source_of", 1, source_of, deterministic=True)
+    lane = "1" if shops == 1 else "1 + 2 * ((i + 99) / 100 % :shops) + i % 2"
     for table, columns, where in (
-        ("conversion", "i, (i + 99) / 100, 1, 'old-' || i, randomblob(620), NULL, NULL", ""),
+        ("conversion", f"i, (i + 99) / 100, {lane}, 'old-' || i, randomblob(620), NULL, NULL", ""),
         (
             "submission (id, receipt, source, door, received_at, first, entries, body, refusals)",
-            """(i + 99) / 100, printf('old-%012d', i), 'shop', 'native', :now - 3600000, i, 100,
-            randomblob(60000), NULL""",
+            """(i + 99) / 100, printf('old-%012d', i), source_of((i + 99) / 100 % :shops), 'native',
+            :now - 3600000, i, 100, randomblob(60000), NULL""",
             "WHERE i % 100 = 1",
         ),
         ("dedup", "randomblob(16), i", ""),
@@ -60,9 +73,37 @@ def settle(path: Path, many: int) -> None:
         ("attempted", "i, (i + 499) / 500", ""),
     ):  # fmt: skip
         db.execute(_SETTLED.format(table=table, columns=columns, where=where), values)
+    # One is found by its id: the key of the middle is no random one.
+    middle = max(1, many // 2)
+    pixel, event = db.execute(
+        "SELECT pixel, event FROM lane JOIN conversion ON lane.id = lane WHERE conversion.id = ?",
+        (middle,),
+    ).fetchone()
+    key = dedup_key(pixel, event, f"old-{middle}")
+    db.execute("INSERT INTO dedup VALUES (?, ?)", (key, middle))
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+
+
+def pixel_of(shop: int) -> str:
+    """Return the pixel of the nth shop."""
+    return PIXEL if shop == 0 else f"o8p{shop:02}"
+
+
+def event_of(shop: int, second: int) -> str:
+    """Return X's id of a shop's purchase, or of its sign-up."""
+    return ("o8z6k", "o8z6m")[second] if shop == 0 else f"o8{'km'[second]}{shop:02}"
+
+
+def source_of(shop: int) -> str:
+    """Return the source by which a shop's server submits."""
+    return "shop" if shop == 0 else f"shop-{shop}"
+
+
+def lane_of(shop: int, second: int) -> int:
+    """Return the number of a shop's lane."""
+    return 1 + 2 * shop + second
 
 
 async def queue(path: Path, many: int, first: int) -> None:
@@ -87,10 +128,10 @@ async def queue(path: Path, many: int, first: int) -> None:
     await store.close()
 
 
-def make(path: Path, *, settled: int, queued: int, first: int) -> None:
+def make(path: Path, *, settled: int, queued: int, first: int, shops: int = 1) -> None:
     """Make a store with so many settled and so many queued conversions."""
     asyncio.run(create(path))
     if settled:
-        settle(path, settled)
+        settle(path, settled, shops=shops)
     if queued:
         asyncio.run(queue(path, queued, first))

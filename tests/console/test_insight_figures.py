@@ -158,6 +158,18 @@ async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
     assert "What waits, and until when" not in before
 
 
+@pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
+async def test_the_overview_adds_up_what_came_in_each_of_its_spans(day, span):
+    page = await page_of(day, f"?span={span}")
+
+    # Of the fifteen one was a duplicate, and X refused one.
+    figure = r'<td class="right">(\d+)</td>'
+    bars = re.findall(rf'<tr><td class="nowrap">[^<]+</td>{figure}{figure}', page)
+    assert sum(int(received) for received, _ in bars) == 15
+    assert sum(int(delivered) for _, delivered in bars) == 13
+    assert "15 received, 13 delivered; highest column" in page
+
+
 async def test_the_overview_forecasts_a_backlog(tmp_path):
     house = House(tmp_path, x="http://127.0.0.1:9")
     await house.start()

@@ -8,7 +8,6 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.match import (
     Flaw,
     Kit,
-    KitCount,
     Matching,
     digest_flaw,
     is_placeholder,
@@ -85,12 +84,7 @@ def test_a_good_hash_has_no_flaw():
 
 
 def test_kits_add_up():
-    counts = [
-        KitCount(pixel="p", event="e", day=1, kit=int(Kit.CLICK), conversions=3),
-        KitCount(pixel="p", event="e", day=2, kit=int(Kit.CLICK | Kit.EMAIL), conversions=1),
-    ]
-
-    whole = matching(counts)
+    whole = matching({int(Kit.CLICK): 3, int(Kit.CLICK | Kit.EMAIL): 1})
 
     assert whole == Matching(conversions=4, click=4, email=1, two=1, one_short=3)
     assert whole.share == 0.25

@@ -36,14 +36,14 @@ def rows(folder, *questions):
 
 
 def what_the_console_counted(folder):
-    """What came, was the same again and was taken by X; how fast; kits; flaws: added up."""
+    """What came, was the same again and was taken by X; how fast; match keys; flaws: added up."""
     return rows(
         folder,
         "SELECT sum(received) FROM flow WHERE span = 3600000",
         "SELECT sum(duplicate) FROM flow WHERE span = 3600000",
         "SELECT sum(delivered) FROM flow WHERE span = 3600000",
         "SELECT sum(deliveries) FROM waited WHERE span = 3600000",
-        "SELECT sum(conversions) FROM kit",
+        "SELECT sum(conversions) FROM matched",
         "SELECT sum(times) FROM flaw",
     )
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import EventNames, day_of, scope_of
 from twite.domain.destination import Destination
-from twite.domain.match import FLAWS, FlawCount, KitCount, Matching, added, matching
+from twite.domain.match import FLAWS, FlawCount, Matched, Matching, added
 from twite.domain.times import DAY
 from twite.gateway.inspect import Tallies
 
@@ -70,9 +70,10 @@ class MatchingPage:
         days = days if days in DAYS else DAYS[0]
         today = visit.now // DAY
         since = today - days + 1
-        kits = await self._tallies.kits(scope, since=since)
+        found = await self._tallies.matched(scope, since=since)
         flaws = await self._tallies.flaws(scope, since=since)
-        events = self._events(kits, flaws, days=range(since, today + 1))
+        named = {day: day_of(day) for day in range(since, today + 1)}
+        events = self._events(found, flaws, days=named)
         return visit.page(
             "matching.html",
             title="Match keys",
@@ -86,14 +87,13 @@ class MatchingPage:
         )
 
     def _events(
-        self, kits: Sequence[KitCount], flaws: Sequence[FlawCount], *, days: range
+        self, found: Sequence[Matched], flaws: Sequence[FlawCount], *, days: Mapping[int, str]
     ) -> list[OneEvent]:
-        grouped: dict[tuple[str, str], list[KitCount]] = {}
-        for one in kits:
-            grouped.setdefault((one.pixel, one.event), []).append(one)
+        grouped: dict[tuple[str, str], dict[int, Matching]] = {}
+        for one in found:
+            grouped.setdefault((one.pixel, one.event), {})[one.day] = one.keys
         made = []
-        for (pixel, event), counts in grouped.items():
-            by_day = _by_day(counts)
+        for (pixel, event), by_day in grouped.items():
             keys = added(by_day.values())
             own = [one for one in flaws if (one.pixel, one.event) == (pixel, event)]
             made.append(
@@ -109,17 +109,10 @@ class MatchingPage:
         return sorted(made, key=lambda one: -one.keys.conversions)
 
 
-def _by_day(counts: Sequence[KitCount]) -> dict[int, Matching]:
-    by_day: dict[int, list[KitCount]] = {}
-    for one in counts:
-        by_day.setdefault(one.day, []).append(one)
-    return {day: matching(some) for day, some in by_day.items()}
-
-
-def _trend(by_day: Mapping[int, Matching], days: range) -> tuple[OneDay, ...]:
+def _trend(by_day: Mapping[int, Matching], days: Mapping[int, str]) -> tuple[OneDay, ...]:
     return tuple(
-        OneDay(day=day_of(day), share=keys.share, conversions=keys.conversions)
-        for day in days
+        OneDay(day=name, share=keys.share, conversions=keys.conversions)
+        for day, name in days.items()
         for keys in (by_day.get(day, _NONE),)
     )
 

@@ -14,7 +14,7 @@ from twite.domain.account import Account, total
 from twite.domain.alert import OF_A_PIXEL, RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
-from twite.domain.tally import Flow, Waits, quantile, together
+from twite.domain.tally import QUARTER, Flow, Waits, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.forecast import LOOK_BACK, Forecast, forecasts
 from twite.gateway.inspect import Heap, Heaps, Scope, Tallies
@@ -25,20 +25,19 @@ PATH: Final = "/console"
 
 
 class Span(msgspec.Struct, frozen=True):
-    """What can be looked at: so long, counted by steps that are drawn as one bar for `each`."""
+    """What can be looked at: so long, one bar for `each` span that is counted."""
 
     name: str
     title: str
     length: int
-    step: int
     each: int
 
 
 SPANS: Final = (
-    Span("hour", "Last hour", HOUR, MINUTE, MINUTE),
-    Span("day", "Last 24 hours", DAY, HOUR, HOUR),
-    Span("week", "Last 7 days", 7 * DAY, HOUR, 6 * HOUR),
-    Span("month", "Last 30 days", 30 * DAY, HOUR, DAY),
+    Span("hour", "Last hour", HOUR, MINUTE),
+    Span("day", "Last 24 hours", DAY, HOUR),
+    Span("week", "Last 7 days", 7 * DAY, QUARTER),
+    Span("month", "Last 30 days", 30 * DAY, DAY),
 )
 
 
@@ -130,8 +129,8 @@ class OverviewPage:
     ) -> tuple[Sequence[Flow], Sequence[Waits]]:
         since = _first(span, now)
         return (
-            await self._tallies.flows(scope, span=span.step, since=since, each=span.each),
-            await self._tallies.waits(scope, span=span.step, since=since, each=span.each),
+            await self._tallies.flows(scope, span=span.each, since=since),
+            await self._tallies.waits(scope, span=span.each, since=since),
         )
 
     async def _expected(self, scope: Scope, now: int) -> list[Forecast]:
@@ -211,24 +210,17 @@ def _first(span: Span, now: int) -> int:
 
 
 def _bars(flows: Sequence[Flow], waits: Sequence[Waits], span: Span, now: int) -> list[Bar]:
-    """Add what was counted up into bars, those in which nothing came among them."""
-    names = Flow.__struct_fields__[1:]
-    sums: dict[int, dict[str, int]] = {}
-    for one in flows:
-        sum_ = sums.setdefault(one.at // span.each * span.each, dict.fromkeys(names, 0))
-        for name in names:
-            sum_[name] += getattr(one, name)
-    slots: dict[int, list[Waits]] = {}
-    for some in waits:
-        slots.setdefault(some.at // span.each * span.each, []).append(some)
+    """Return what was counted as bars, those in which nothing came among them."""
+    by_flow = {one.at: one for one in flows}
+    by_waits = {one.at: one.slots for one in waits}
     made = []
     for at in range(_first(span, now), now + 1, span.each):
-        took = together(slots.get(at, ()))
+        took = by_waits.get(at, {})
         made.append(
             Bar(
                 at=at,
                 name=clock_of(at) if span.each < DAY // 4 else _spelled(at, span),
-                flow=Flow(at=at, **sums.get(at, {})),
+                flow=by_flow.get(at, Flow(at=at)),
                 p50=quantile(took, 0.5),
                 p99=quantile(took, 0.99),
             )

@@ -291,16 +291,6 @@ _PHONES_OF_NOBODY: Final = _DOUBLE_OF_NOTHING | {_OF_NOTHING}
 _EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
 
 
-class KitCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many conversions of an event carried a kit on a day (whole days since 1970)."""
-
-    pixel: str
-    event: str
-    day: int
-    kit: int
-    conversions: int
-
-
 class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
     """How often a flaw came, with the shape and the delivery of the latest.
 
@@ -334,18 +324,31 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
         return self.two / self.conversions if self.conversions else 0.0
 
 
-def matching(counts: Iterable[KitCount]) -> Matching:
-    """Add kits up."""
-    sums = dict.fromkeys(Matching.__struct_fields__, 0)
-    for one in counts:
-        held = _has(one.kit)
-        keys = sum(held)
-        sums["conversions"] += one.conversions
-        for name, is_there in zip(("click", "email", "phone", "pair"), held, strict=True):
-            sums[name] += one.conversions * is_there
-        sums["two"] += one.conversions * (keys > 1)
-        sums["one_short"] += one.conversions * (keys == 1)
-    return Matching(**sums)
+class Matched(msgspec.Struct, frozen=True, kw_only=True):
+    """The match keys of an event's conversions of a day (whole days since 1970)."""
+
+    pixel: str
+    event: str
+    day: int
+    keys: Matching
+
+
+@cache
+def sums_of(kit: int) -> tuple[int, ...]:
+    """Return what a conversion of a kit adds to each sum of a Matching, in their order."""
+    held = _has(kit)
+    keys = sum(held)
+    return 1, *map(int, held), int(keys > 1), int(keys == 1)
+
+
+def matching(kits: Mapping[int, int]) -> Matching:
+    """Add up how many conversions there are of each kit."""
+    return Matching(
+        **{
+            name: sum(many * sums_of(kit)[place] for kit, many in kits.items())
+            for place, name in enumerate(Matching.__struct_fields__)
+        }
+    )
 
 
 def added(several: Iterable[Matching]) -> Matching:

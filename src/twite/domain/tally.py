@@ -1,5 +1,7 @@
 """What is counted while it happens, by minute, hour and day, so that nobody has to count it later.
 
+Whoever looks at a month adds days up, not hours: each length that is shown has its own sums.
+
 How long something took is counted in slots: four to a doubling, so that a slot's middle is within
 10 % of all that lies in it.
 """
@@ -13,7 +15,13 @@ import msgspec
 from twite.domain.times import DAY, HOUR, MINUTE
 
 # The spans that are counted by, and how long each is kept.
-KEPT: Final[Mapping[int, int]] = {MINUTE: 3 * HOUR, HOUR: 35 * DAY}
+QUARTER: Final = DAY // 4
+KEPT: Final[Mapping[int, int]] = {
+    MINUTE: 3 * HOUR,
+    HOUR: 2 * DAY,
+    QUARTER: 9 * DAY,
+    DAY: 35 * DAY,
+}
 # How many days match keys and their flaws are kept.
 KEPT_DAYS: Final = 92
 

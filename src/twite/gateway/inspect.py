@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.account import Life
 from twite.domain.delivery import State
-from twite.domain.match import FlawCount, KitCount
+from twite.domain.match import FlawCount, Matched
 from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Flag
 
@@ -45,23 +45,19 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class Tallies(Protocol):
     """What was counted while it happened. Moments and spans are milliseconds."""
 
-    async def flows(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Flow]:
-        """Return what came and went, by minute or hour (`span`), in order; none for idle ones.
+    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
+        """Return what came and went, by spans of a length (`twite.domain.tally.KEPT`), in order.
 
-        `each` (a multiple of the span) adds several up.
+        There is none for idle ones.
         """
         ...
 
-    async def waits(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Waits]:
+    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
         """Return how long deliveries took that X took in those spans."""
         ...
 
-    async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
-        """Return which identifiers conversions carried, from a day on (whole days since 1970)."""
+    async def matched(self, scope: Scope, *, since: int) -> Sequence[Matched]:
+        """Return the match keys by pixel, event and day, from a day on (whole days since 1970)."""
         ...
 
     async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:

@@ -8,10 +8,10 @@ import msgspec
 from twite.domain.account import Life
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import State, Trigger, after
-from twite.domain.match import FlawCount, KitCount
+from twite.domain.match import FlawCount, Matched, matching
 from twite.domain.submission import Submission
-from twite.domain.tally import Flow, Waits, slot_of
-from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.tally import KEPT, Flow, Waits, slot_of
+from twite.domain.times import DAY
 from twite.domain.value_guard import Norm
 from twite.gateway.inspect import (
     COUNTED,
@@ -49,32 +49,28 @@ class MemoryInsight:
     def _life(self, row: Row) -> Life:
         raise NotImplementedError
 
-    async def flows(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Flow]:
+    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
         sums: dict[int, Counter[str]] = {}
         for (its, at, source, pixel), counts in self._flows.items():
             if its == span and at >= since and _meant(scope, source, pixel):
-                sums.setdefault(_began(at, each), Counter()).update(counts)
+                sums.setdefault(at, Counter()).update(counts)
         return [Flow(at=at, **counts) for at, counts in sorted(sums.items())]
 
-    async def waits(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Waits]:
+    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
         sums: dict[int, Counter[int]] = {}
         for (its, at, source, pixel), slots in self._waits.items():
             if its == span and at >= since and _meant(scope, source, pixel):
-                sums.setdefault(_began(at, each), Counter()).update(slots)
+                sums.setdefault(at, Counter()).update(slots)
         return [Waits(at=at, slots=dict(slots)) for at, slots in sorted(sums.items())]
 
-    async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
-        sums: Counter[tuple[str, str, int, int]] = Counter()
+    async def matched(self, scope: Scope, *, since: int) -> Sequence[Matched]:
+        sums: dict[tuple[str, str, int], Counter[int]] = {}
         for (source, pixel, event, day, kit), many in self._kits.items():
             if day >= since and _meant(scope, source, pixel):
-                sums[pixel, event, day, kit] += many
+                sums.setdefault((pixel, event, day), Counter())[kit] += many
         return [
-            KitCount(pixel=pixel, event=event, day=day, kit=kit, conversions=many)
-            for (pixel, event, day, kit), many in sorted(sums.items())
+            Matched(pixel=pixel, event=event, day=day, keys=matching(kits))
+            for (pixel, event, day), kits in sorted(sums.items())
         ]
 
     async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:
@@ -228,13 +224,13 @@ class MemoryInsight:
         )
 
     def _count(self, at: int, source: str, pixel: str, **counts: int) -> None:
-        for span in (MINUTE, HOUR):
+        for span in KEPT:
             sums = self._flows.setdefault((span, at // span * span, source, pixel), Counter())
             sums.update(counts)
 
     def _count_taken(self, at: int, row: Row) -> None:
         self._count(at, row.source, row.entry.pixel, delivered=1)
-        for span in (MINUTE, HOUR):
+        for span in KEPT:
             key = span, at // span * span, row.source, row.entry.pixel
             self._waits.setdefault(key, Counter())[slot_of(at - row.received_at)] += 1
 
@@ -254,10 +250,6 @@ class MemoryInsight:
             times, wins, *_ = self._flaws.get(key, (0, 0))
             place = rows.get(one.index)
             self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, place
-
-
-def _began(at: int, each: int | None) -> int:
-    return at if each is None else at // each * each
 
 
 def _meant(scope: Scope, source: str, pixel: str) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.account import Life
 from twite.domain.dedup import dedup_key
-from twite.domain.match import FlawCount, KitCount
+from twite.domain.match import FlawCount, Matched
 from twite.domain.sighting import Told
 from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Norm
@@ -30,22 +30,14 @@ class InsightRows:
     _writer: Writer
     _reader: SQLiteReader
 
-    async def flows(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Flow]:
-        return await self._reader.read(
-            partial(tallies.flows, scope=scope, span=span, since=since, each=each or span)
-        )
+    async def flows(self, scope: Scope, *, span: int, since: int) -> Sequence[Flow]:
+        return await self._reader.read(partial(tallies.flows, scope=scope, span=span, since=since))
 
-    async def waits(
-        self, scope: Scope, *, span: int, since: int, each: int | None = None
-    ) -> Sequence[Waits]:
-        return await self._reader.read(
-            partial(tallies.waits, scope=scope, span=span, since=since, each=each or span)
-        )
+    async def waits(self, scope: Scope, *, span: int, since: int) -> Sequence[Waits]:
+        return await self._reader.read(partial(tallies.waits, scope=scope, span=span, since=since))
 
-    async def kits(self, scope: Scope, *, since: int) -> Sequence[KitCount]:
-        return await self._reader.read(partial(tallies.kits, scope=scope, since=since))
+    async def matched(self, scope: Scope, *, since: int) -> Sequence[Matched]:
+        return await self._reader.read(partial(tallies.matched, scope=scope, since=since))
 
     async def flaws(self, scope: Scope, *, since: int) -> Sequence[FlawCount]:
         return await self._reader.read(partial(tallies.flaws, scope=scope, since=since))

@@ -1064,15 +1064,18 @@ ON CONFLICT (span, at, account, slot) DO UPDATE SET deliveries = deliveries + ex
 -- Spans of long ago.
 DELETE FROM waited WHERE span = :span AND at < :before;
 
--- name: count_kits
--- Which identifiers conversions carried, added to what is known of the day.
-INSERT INTO kit (day, account, lane, kit, conversions)
-VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (day, account, lane, kit) DO UPDATE SET conversions = conversions + excluded.conversions;
+-- name: count_matched
+-- Match keys of new conversions, added to what is known of the day.
+INSERT INTO matched (day, account, lane, conversions, click, email, phone, pair, two, one_short)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, account, lane) DO UPDATE SET
+  conversions = conversions + excluded.conversions, click = click + excluded.click,
+  email = email + excluded.email, phone = phone + excluded.phone, pair = pair + excluded.pair,
+  two = two + excluded.two, one_short = one_short + excluded.one_short;
 
--- name: forget_kits
+-- name: forget_matched
 -- Days of long ago.
-DELETE FROM kit WHERE day < :before;
+DELETE FROM matched WHERE day < :before;
 
 -- name: count_flaws
 -- What spoilt match keys, added to what is known of the day; the latest is the example.
@@ -1087,31 +1090,32 @@ DELETE FROM flaw WHERE day < :before;
 
 -- name: flows
 -- What came and went, span by span.
-SELECT flow.at / :each * :each AS began, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
+SELECT flow.at, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
   sum(flow.delivered), sum(flow.buried)
 FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY began ORDER BY began;
+GROUP BY flow.at ORDER BY flow.at;
 
 -- name: waits
 -- How long deliveries took, span by span and slot by slot.
-SELECT waited.at / :each * :each AS began, waited.slot, sum(waited.deliveries)
+SELECT waited.at, waited.slot, sum(waited.deliveries)
 FROM waited CROSS JOIN account ON account.id = waited.account
 WHERE waited.span = :span AND waited.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY began, waited.slot ORDER BY began, waited.slot;
+GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
 
--- name: kits
--- Which identifiers conversions carried, by event and day.
-SELECT lane.pixel, lane.event, kit.day, kit.kit, sum(kit.conversions)
-FROM kit CROSS JOIN lane ON lane.id = kit.lane CROSS JOIN account ON account.id = kit.account
-WHERE kit.day >= :since
+-- name: matched
+-- Match keys of new conversions, by day, account and lane.
+SELECT lane.pixel, lane.event, matched.day, matched.conversions, matched.click, matched.email,
+  matched.phone, matched.pair, matched.two, matched.one_short
+FROM matched CROSS JOIN lane ON lane.id = matched.lane
+CROSS JOIN account ON account.id = matched.account
+WHERE matched.day >= :since
   AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:source IS NULL OR account.source = :source)
-GROUP BY lane.pixel, lane.event, kit.day, kit.kit ORDER BY lane.pixel, lane.event, kit.day, kit.kit;
+  AND (:source IS NULL OR account.source = :source);
 
 -- name: flaws
 -- What spoilt match keys, by event; shape and delivery are of the latest day.

@@ -3,11 +3,12 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.match import FlawCount, KitCount
+from twite.domain.match import FlawCount, Matched, Matching, sums_of
 from twite.domain.submission import Flawed
 from twite.domain.tally import KEPT, KEPT_DAYS, Counted, Counting, Flow, Waits, slot_of
 from twite.domain.times import DAY, HOUR, MINUTE
@@ -76,16 +77,21 @@ class Tally:
         if self._waits:
             rows: list[object] = []
             for (minute, account, slot), many in self._waits.items():
-                for span in (MINUTE, HOUR):
+                for span in KEPT:
                     rows += (span, minute * MINUTE // span * span, account, slot, many)
             self._add_rows("count_waited", rows, 5)
         telling = self._telling
         if self.kits:
-            flat: list[object] = []
-            for key, many in self.kits.items():
-                flat += (*key, many)
-                telling[key[1], Counting.KIT, str(key[3])] += many
-            self._add_rows("count_kits", flat, 5)
+            keys: dict[tuple[int, int, int], list[int]] = {}
+            for (day, account, lane, kit), many in self.kits.items():
+                counts = [many * part for part in sums_of(kit)]
+                known = keys.get((day, account, lane))
+                keys[day, account, lane] = (
+                    counts if known is None else list(map(add, known, counts))
+                )
+                telling[account, Counting.KIT, str(kit)] += many
+            flat = [part for key, counts in keys.items() for part in (*key, *counts)]
+            self._add_rows("count_matched", flat, 10)
         if self._flaws:
             parts: list[object] = []
             for one, flawed in self._flaws.items():
@@ -127,7 +133,7 @@ class Tally:
     def _write_flows(self) -> None:
         rows: list[object] = []
         for (minute, account), counts in self._flows.items():
-            for span in (MINUTE, HOUR):
+            for span in KEPT:
                 rows += (span, minute * MINUTE // span * span, account, *counts)
         self._add_rows("count_flow", rows, 9)
         hour = max(minute for minute, _ in self._flows) * MINUTE // HOUR
@@ -137,39 +143,41 @@ class Tally:
                 self._run("forget_flow", span=span, before=hour * HOUR - kept)
                 self._run("forget_waited", span=span, before=hour * HOUR - kept)
             oldest = hour * HOUR // DAY - KEPT_DAYS
-            self._run("forget_kits", before=oldest)
+            self._run("forget_matched", before=oldest)
             self._run("forget_flaws", before=oldest)
 
 
-def flows(
-    connection: sqlite3.Connection, *, scope: Scope, span: int, since: int, each: int
-) -> list[Flow]:
+def flows(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Flow]:
     """Return what came and went, span by span."""
     names = Flow.__struct_fields__
-    values = _scoped(scope) | {"span": span, "since": since, "each": each}
+    values = _scoped(scope) | {"span": span, "since": since}
     return [
         Flow(**dict(zip(names, row, strict=True)))
         for row in connection.execute(query("flows"), values)
     ]
 
 
-def waits(
-    connection: sqlite3.Connection, *, scope: Scope, span: int, since: int, each: int
-) -> list[Waits]:
+def waits(connection: sqlite3.Connection, *, scope: Scope, span: int, since: int) -> list[Waits]:
     """Return how long deliveries took, span by span."""
-    values = _scoped(scope) | {"span": span, "since": since, "each": each}
+    values = _scoped(scope) | {"span": span, "since": since}
     found: dict[int, dict[int, int]] = {}
     for at, slot, many in connection.execute(query("waits"), values):
         found.setdefault(at, {})[slot] = many
     return [Waits(at=at, slots=slots) for at, slots in found.items()]
 
 
-def kits(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[KitCount]:
-    """Return which identifiers conversions carried, from a day on."""
-    names = KitCount.__struct_fields__
+def matched(connection: sqlite3.Connection, *, scope: Scope, since: int) -> list[Matched]:
+    """Return the match keys by event and day, from a day on."""
+    sums: dict[tuple[str, str, int], list[int]] = {}
+    values = _scoped(scope) | {"since": since}
+    for pixel, event, day, *counts in connection.execute(query("matched"), values):
+        known = sums.get((pixel, event, day))
+        sums[pixel, event, day] = counts if known is None else list(map(add, known, counts))
+    names = Matching.__struct_fields__
     return [
-        KitCount(**dict(zip(names, row, strict=True)))
-        for row in connection.execute(query("kits"), _scoped(scope) | {"since": since})
+        Matched(pixel=pixel, event=event, day=day, keys=keys)
+        for (pixel, event, day), counts in sorted(sums.items())
+        for keys in (Matching(**dict(zip(names, counts, strict=True))),)
     ]
 
 

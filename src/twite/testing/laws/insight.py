@@ -5,9 +5,9 @@ import msgspec
 import pytest
 
 from twite.domain.delivery import State
-from twite.domain.match import Flaw, FlawCount, Kit, KitCount
+from twite.domain.match import Flaw, FlawCount, Kit, Matched, Matching, matching
 from twite.domain.submission import Flawed
-from twite.domain.tally import Flow, Waits, slot_of
+from twite.domain.tally import KEPT, Flow, Waits, slot_of
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.domain.value_guard import Flag, Norm
 from twite.gateway.inspect import Amendment, Glimpse, Heap, Look, Scope
@@ -36,24 +36,28 @@ REMARK = Flag(kind="outlier", value="4990.00", currency="EUR", usual="49.90 EUR"
 
 
 class TallyLaws:
-    async def test_what_comes_and_goes_is_counted_by_minute_and_hour(self, store: Store) -> None:
+    async def test_what_comes_and_goes_is_counted_by_spans_of_each_length(
+        self, store: Store
+    ) -> None:
         await deliver(store, "order-1")
         await record(store, "order-1", receipt="r2", at=NOW + 1)
         await bury(store, "order-2")
 
         flow = Flow(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, buried=1)
         assert list(await store.flows(EVERYTHING, span=MINUTE, since=0)) == [flow]
-        hour = msgspec.structs.replace(flow, at=NOW // HOUR * HOUR)
-        assert list(await store.flows(EVERYTHING, span=HOUR, since=0)) == [hour]
+        for span in KEPT:
+            longer = msgspec.structs.replace(flow, at=NOW // span * span)
+            assert list(await store.flows(EVERYTHING, span=span, since=0)) == [longer]
 
-    async def test_spans_are_added_up(self, store: Store) -> None:
+    async def test_a_longer_span_adds_up_what_came_in_it(self, store: Store) -> None:
         day = NOW // DAY * DAY
-        await record(store, "order-1", at=day + HOUR)
+        await record(store, "order-1", at=day + 4 * HOUR)
         await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
 
-        flows = list(await store.flows(EVERYTHING, span=HOUR, since=day, each=DAY))
+        found = [list(await store.flows(EVERYTHING, span=span, since=day)) for span in KEPT]
 
-        assert flows == [Flow(at=day, received=2)]
+        assert found[-1] == [Flow(at=day, received=2)]
+        assert [len(flows) for flows in found] == [2, 2, 1, 1]
 
     async def test_flows_of_other_pixels_are_not_told(self, store: Store) -> None:
         await record(store, "order-1")
@@ -68,19 +72,36 @@ class TallyLaws:
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
 
-        waits = list(await store.waits(EVERYTHING, span=MINUTE, since=0))
+        for span in KEPT:
+            waits = list(await store.waits(EVERYTHING, span=span, since=0))
+            assert waits == [Waits(at=(NOW + 1_500) // span * span, slots={slot_of(1_500): 1})]
 
-        assert waits == [Waits(at=(NOW + 1_500) // MINUTE * MINUTE, slots={slot_of(1_500): 1})]
-
-    async def test_kits_are_counted_by_day(self, store: Store) -> None:
+    async def test_match_keys_are_counted_by_day(self, store: Store) -> None:
         kit = int(Kit.CLICK | Kit.EMAIL)
         entry = msgspec.structs.replace(an_entry("order-1"), kit=kit)
         await store.record(a_submission(entry))
         await store.record(a_submission(entry, receipt="r2"))
 
-        kits = list(await store.kits(EVERYTHING, since=0))
+        (matched,) = await store.matched(EVERYTHING, since=0)
 
-        assert kits == [KitCount(pixel=PIXEL, event=EVENT, day=NOW // DAY, kit=kit, conversions=1)]
+        keys = Matching(conversions=1, click=1, email=1, two=1)
+        assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
+
+    async def test_match_keys_of_every_kit_and_source_add_up(self, store: Store) -> None:
+        for source, kits in (("shop", range(64)), ("page", range(0, 64, 3))):
+            entries = [
+                msgspec.structs.replace(an_entry(f"{source}-{kit}", index=index), kit=kit)
+                for index, kit in enumerate(kits)
+            ]
+            await store.record(a_submission(*entries, receipt=source, source=source))
+
+        (matched,) = await store.matched(EVERYTHING, since=0)
+        (of_one,) = await store.matched(Scope(source="page"), since=0)
+
+        assert matched.keys == matching({kit: 1 + (kit % 3 == 0) for kit in range(64)})
+        assert of_one.keys == matching(dict.fromkeys(range(0, 64, 3), 1))
+        assert list(await store.matched(OTHERS, since=0)) == []
+        assert list(await store.matched(EVERYTHING, since=NOW // DAY + 1)) == []
 
     async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
         flaws = (

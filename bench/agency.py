@@ -1,0 +1,197 @@
+"""What a gateway of an agency would have counted and kept beside its settled conversions.
+
+Ten shops, each with a pixel of two events and two sources (its server and its pages): twenty
+accounts. Every span of the tallies has its rows, in all slots that are usual; every day its match
+keys and flaws; a part of the conversions rest, for some reasons each; pages and servers were seen.
+"""
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import fill
+from twite.domain.match import Matching, matching
+from twite.domain.sighting import KEPT_FOR
+from twite.domain.tally import KEPT
+from twite.domain.times import DAY, HOUR, MINUTE
+
+SHOPS = 10
+RESTING = 20_000
+SEEN = 200_000
+REASONS = 8
+_KITS = (0, 1, 2, 3, 6, 7, 24, 25, 26, 27, 31, 63)
+_CODES = ("phone_unusable", "email_unusable", "hash_of_nothing", "ip_private", "twclid_unusable")
+_SLOTS = range(20, 60)
+
+SETTINGS = """
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:{store}"
+keep_bodies = "3650d"
+keep_lives = "3650d"
+keep_dead = "3650d"
+[x]
+api_url = "http://127.0.0.1:9"
+[log]
+level = "error"
+"""
+_SHOP = """
+[[pixel]]
+id = "{pixel}"
+auth = {{ pixel_token = "{token}" }}
+events = {{ purchase = "{purchase}", sign_up = "{sign_up}" }}
+[[source]]
+name = "{source}"
+key = "{key}-of-{shop}"
+pixel = "{pixel}"
+[[source]]
+name = "page-{shop}"
+key = "{key}-of-page-{shop}"
+pixel = "{pixel}"
+"""
+
+
+def settings(store: Path) -> str:
+    """Return the settings of a gateway on a store that was made here."""
+    return SETTINGS.format(store=store) + "".join(
+        _SHOP.format(
+            shop=shop,
+            pixel=fill.pixel_of(shop),
+            purchase=fill.event_of(shop, 0),
+            sign_up=fill.event_of(shop, 1),
+            source=fill.source_of(shop),
+            token=fill.TOKEN,
+            key=fill.KEY,
+        )
+        for shop in range(SHOPS)
+    )
+
+
+def make(path: Path, settled: int) -> None:
+    """Make a store of so many settled conversions, and all that goes with them."""
+    fill.make(path, settled=settled, queued=0, first=0, shops=SHOPS)
+    now = time.time_ns() // 1_000_000
+    chance = random.Random(5)  # noqa: S311  the same store each time
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("BEGIN")
+    for shop in range(SHOPS):
+        db.execute(
+            "INSERT INTO account (source, pixel) VALUES (?, ?)",
+            (f"page-{shop}", fill.pixel_of(shop)),
+        )
+    # (account, its shop)
+    accounts = [
+        (number, (number - 1) % SHOPS)
+        for (number,) in db.execute("SELECT id FROM account ORDER BY id").fetchall()
+    ]
+    _count(db, now, chance, accounts)
+    _rest(db, now, chance, settled)
+    db.executemany(
+        """INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
+        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        _seen(now, chance, min(SEEN, settled), settled),
+    )
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def _count(
+    db: sqlite3.Connection, now: int, chance: random.Random, accounts: list[tuple[int, int]]
+) -> None:
+    """Write the tallies: of each account, by span and by day."""
+    for span, kept in KEPT.items():
+        spans = [(now // span - back) * span for back in range(kept // span)]
+        db.executemany(
+            """INSERT INTO flow
+            (span, at, account, received, duplicate, suppressed, rejected, delivered, buried)
+            VALUES (?, ?, ?, 900, 20, 5, 3, 870, 2)""",
+            ((span, at, account) for at in spans for account, _ in accounts),
+        )
+        db.executemany(
+            "INSERT INTO waited (span, at, account, slot, deliveries) VALUES (?, ?, ?, ?, ?)",
+            (
+                (span, at, account, slot, chance.randrange(1, 90))
+                for at in spans
+                for account, _ in accounts
+                for slot in _SLOTS
+            ),
+        )
+    lanes = [
+        (day, account, fill.lane_of(shop, second))
+        for day in range(now // DAY - 90, now // DAY + 1)
+        for account, shop in accounts
+        for second in (0, 1)
+    ]
+    fields = Matching.__struct_fields__
+    db.executemany(
+        "INSERT INTO matched VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (*which, *(getattr(keys, name) for name in fields))
+            for which in lanes
+            for keys in (matching({kit: chance.randrange(900) for kit in _KITS}),)
+        ),
+    )
+    db.executemany(
+        """INSERT INTO flaw (day, account, lane, code, times, shape, delivery, wins)
+        VALUES (?, ?, ?, ?, 9, '99 99', 1, 3)""",
+        ((*which, code) for which in lanes for code in _CODES),
+    )
+
+
+def _rest(db: sqlite3.Connection, now: int, chance: random.Random, settled: int) -> None:
+    """Let a part of the conversions rest, and find amounts of some remarkable."""
+    apart = max(1, settled // (2 * RESTING))
+    resting = range(settled, max(0, settled - RESTING * apart), -apart)
+    db.executemany(
+        """INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason)
+        SELECT conversion.id, conversion.lane, account.id, ?, ?, ?, ?
+        FROM conversion JOIN lane ON lane.id = conversion.lane
+        JOIN submission ON submission.id = conversion.submission
+        JOIN account ON account.source = submission.source AND account.pixel = lane.pixel
+        WHERE conversion.id = ?""",
+        (
+            (
+                now - HOUR - number,
+                chance.choice(("dead", "held")),
+                now - number * MINUTE // 10,
+                f"400 INVALID_PARAMETER: reason number {chance.randrange(REASONS)}",
+                id_,
+            )
+            for number, id_ in enumerate(resting)
+        ),
+    )
+    db.execute(
+        """UPDATE account SET delivered = delivered
+        - (SELECT count(*) FROM outbox WHERE outbox.account = account.id)"""
+    )
+    db.executemany(
+        """INSERT INTO flagged (delivery, kind, value, currency, usual)
+        VALUES (?, 'outlier', '4990.00', 'EUR', '49.90 EUR')""",
+        [(settled - number * 7,) for number in range(min(RESTING, settled // 8))],
+    )
+
+
+def _seen(
+    now: int, chance: random.Random, many: int, settled: int
+) -> Iterator[tuple[int, int, str, str, int | None, int | None, int | None]]:
+    """Yield sightings of the latest conversions, the oldest first.
+
+    Each came from a server; of half the page told X's pixel under the same id, of a tenth under
+    another.
+    """
+    for number in range(many):
+        at = now - KEPT_FOR + (number + 1) * KEPT_FOR // (many + 1)
+        id_ = settled - many + number + 1
+        shop = (id_ + 99) // 100 % SHOPS
+        lane = fill.lane_of(shop, id_ % 2)
+        marks = (chance.getrandbits(62), chance.getrandbits(62) if number % 3 else None, None)
+        yield at, lane, "server", f"old-{id_}", *marks
+        if number % 2:
+            yield at, lane, "pixel", f"old-{id_}", None, None, None
+        elif number % 10 == 0:
+            yield at, lane, "pixel", f"page-{id_}", *marks
