@@ -116,7 +116,6 @@ def test_an_answer_of_before_does_not_take_back_that_nothing_is_left():
     quota.obey(left=0, reset=clock.now() + 10 * MINUTE)
 
     quota.obey(left=50, reset=clock.now() + MINUTE)
-    quota.obey(left=0, reset=clock.now() + MINUTE)
 
     assert (quota.left(), quota.wait()) == (0, 10 * MINUTE)
 
