@@ -11,7 +11,7 @@ from twite.domain.fault import fault
 from twite.domain.secret import Secret
 from twite.domain.submission import Refusal
 from twite.gateway.entries import Remark
-from twite.gateway.notices import Troubled
+from twite.gateway.notices import Troubled, TurnedAway
 from twite.testing.builders import a_source
 
 ONE = b'{"event":"purchase","email":"shopper@example.com"}'
@@ -207,7 +207,9 @@ async def test_a_body_that_defeats_a_decoder_is_the_sender_s_fault(stage, unread
     answer = await stage.submit(ONE)
 
     assert answer.status == 400
-    assert stage.notices.seen == []
+    assert stage.notices.seen == [
+        TurnedAway(source="shop", door="native", code="body_unreadable"),
+    ]
 
 
 async def test_the_unexpected_is_500_and_told_once_without_its_words(stage):

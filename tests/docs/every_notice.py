@@ -19,6 +19,7 @@ from twite.gateway.notices import (
     TagSaid,
     Told,
     Troubled,
+    TurnedAway,
 )
 from twite.gateway.outlook import Space
 
@@ -37,6 +38,7 @@ EVERY_NOTICE = (
     TagFired(tag="tag:crm", source="shop", verdict="accepted"),
     TagPassed(tag="tag:crm", source="shop", bar="consent", times=1),
     TagSaid(tag="tag:crm", text="hello"),
+    TurnedAway(source="shop", door="beacon", code="not_json"),
     IgnoredSome(source="shop", door="ga4", reasons={"unnamed": 1}),
     Judged(source="shop", verdicts={("suppress", "storage"): 1}),
     Attempted(

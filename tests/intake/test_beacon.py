@@ -211,7 +211,6 @@ def test_a_twin_that_is_not_known_was_not_given(twin):
         (b"", "not_json"),
         (b"[]", "wrong_shape"),
         (b'{"conversions": {}}', "wrong_shape"),
-        (b'{"conversions": [{"event": "a", "event": "b"}]}', "duplicate_key"),
         (b'{"v": 1, "v": 1}', "duplicate_key"),
         (a_message(*[{}] * 21), "too_many"),
         (a_message(ignored=[{}] * 21), "too_many"),

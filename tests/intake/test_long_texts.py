@@ -60,15 +60,15 @@ def test_a_request_with_more_items_than_are_read_is_refused_at_the_doors_for_tag
     assert refused.value.code == "too_many"
 
 
-def test_a_beacon_with_more_items_than_are_read_is_refused():
-    body = msgspec.json.encode(
-        {"conversions": [{"event": "purchase", "contents": [{}] * (MAX_ITEMS_IN_ALL + 1)}]}
-    )
+def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone():
+    large = {"event": "purchase", "contents": [{}] * (MAX_ITEMS_IN_ALL + 1)}
+    usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
+    body = msgspec.json.encode({"conversions": [large, usual]})
 
-    with pytest.raises(Malformed) as refused:
-        beacon.read(body, beacon.Circumstances(now=NOW))
+    found = beacon.read(body, beacon.Circumstances(now=NOW)).found
 
-    assert refused.value.code == "too_many"
+    assert [len(one.contents or ()) for one in found.conversions] == [0, MAX_ITEMS_IN_ALL]
+    assert [[one.code for one in each] for each in found.faults] == [["too_many"], []]
 
 
 def test_a_query_that_stands_for_each_event_of_a_list_is_short():
@@ -81,7 +81,7 @@ def test_a_query_that_stands_for_each_event_of_a_list_is_short():
 
 
 def test_only_an_end_of_line_ends_a_hit():
-    hits = ga4.hits_of(
+    hits, _ = ga4.hits_of(
         "v=2&tid=G-1", "en=purchase&ep.description=a\u2028b\x85c\r\nen=lead\ren=x".encode()
     )
 

@@ -264,11 +264,11 @@ def _read(
     reads: Reads, query: str, body: bytes, headers: Mapping[str, str]
 ) -> Sequence[Mapping[str, object]]:
     if reads is Reads.GA4:
-        return ga4.read(query, body).events
+        return ga4.read(query, body).readable
     if reads is Reads.MEASUREMENT_PROTOCOL:
-        return measurement_protocol.read(body, measurement="").events
+        return measurement_protocol.read(body, measurement="").readable
     form = "x-www-form-urlencoded" in headers.get("content-type", "")
-    return data_tag.read(query, body, form=form).events
+    return data_tag.read(query, body, form=form).readable
 
 
 _READS: Final[Mapping[str, Reads]] = {

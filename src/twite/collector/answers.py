@@ -65,11 +65,12 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. `headers` come on top of its length and type."""
+    """A whole answer. `headers` come on top of its length and type; `code` is its error's."""
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = JSON_ALONE
+    code: str = ""
 
 
 class Refused(Exception):
@@ -98,6 +99,7 @@ def error(
         status=status,
         body=_ENCODER.encode(Errors(errors=(wrong,))),
         headers=(JSON, *headers),
+        code=code,
     )
 
 

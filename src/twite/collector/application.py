@@ -19,7 +19,7 @@ from twite.collector.gate import Gate
 from twite.collector.keys import Keys
 from twite.collector.limits import Limits
 from twite.collector.lives import Lives
-from twite.collector.native import AcceptsNative, NativeRoute
+from twite.collector.native import NATIVE_PATH, AcceptsNative, NativeRoute
 from twite.collector.origins import Origins
 from twite.collector.overlap import OverlapRoute
 from twite.collector.page_script import PREFIX as SCRIPT_PREFIX
@@ -37,7 +37,6 @@ from twite.gateway.notices import Observer, Silent
 from twite.gateway.ports import Clock, Desk, Records
 from twite.gateway.sightings import Sightings
 
-NATIVE_PATH = "/v1/conversions"
 BROWSER_RATE = 600
 CONSOLE_PATH = "/console"
 
@@ -86,7 +85,13 @@ class Collector:
         keys = Keys(sources)
         gate = Gate(requests=limits.requests, size=limits.in_hand, largest=limits.body)
         self._observer = observer or Silent()
-        self._native = NativeRoute(accept=accept, keys=keys, gate=gate, body_limit=limits.body)
+        self._native = NativeRoute(
+            accept=accept,
+            keys=keys,
+            gate=gate,
+            body_limit=limits.body,
+            observer=self._observer,
+        )
         self._x = XRoute(
             accept=accept,
             clock=clock,
@@ -94,6 +99,7 @@ class Collector:
             public_url=public_url,
             gate=gate,
             body_limit=limits.body,
+            observer=self._observer,
         )
         # Pages carry no secret: they have a gate of their own, so that they cannot fill the other.
         self._page_gate = Gate(
@@ -129,11 +135,17 @@ class Collector:
             destinations=destinations,
             gate=gate,
             body_limit=limits.body,
+            observer=self._observer,
         )
         self._stape: StapeRoute | None = None
         if proxy is not None:
             self._stape = StapeRoute(
-                proxy=proxy, keys=keys, clock=clock, gate=gate, body_limit=limits.body
+                proxy=proxy,
+                keys=keys,
+                clock=clock,
+                gate=gate,
+                body_limit=limits.body,
+                observer=self._observer,
             )
         self._clients: ClientRoute | None = None
         if clients is not None:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 from twite.collector.answers import JSON, Answer, Gone, Refused, error
 from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
-from twite.collector.faults import answer_to
+from twite.collector.faults import FOR_GOOD, at_a_door
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
 from twite.collector.keeping import called, keeping
@@ -38,7 +38,6 @@ GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _IMAGE: Final = ((b"content-type", b"image/gif"), _NEVER_KEPT)
 _FINAL: Final = (VERDICT, (b"access-control-expose-headers", VERDICT[0]))
-_REFUSED_FOR_GOOD: Final = frozenset({400, 413, 415})
 _MOST_FIELDS: Final = 100
 
 
@@ -102,8 +101,14 @@ class BeaconRoute:
         except Gone:
             raise
         except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
-            answer = answer_to(fault, where=PATH, observer=self._observer)
-            if answer.status in _REFUSED_FOR_GOOD:
+            answer = at_a_door(
+                fault,
+                source=visit.source.name,
+                door=Door.BEACON,
+                where=PATH,
+                observer=self._observer,
+            )
+            if answer.status in FOR_GOOD:
                 answer = msgspec.structs.replace(answer, headers=(*answer.headers, *_FINAL))
             return visit.answered(answer)
 

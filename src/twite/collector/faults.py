@@ -1,6 +1,7 @@
 """What an exception is answered with: none crosses the border as it is."""
 
 import traceback
+from typing import Final
 
 from twite.collector.answers import Answer, Refused, again, error
 from twite.domain.errors import (
@@ -11,8 +12,27 @@ from twite.domain.errors import (
     TemplateRests,
     TemplatesBusy,
 )
+from twite.domain.submission import Door
 from twite.gateway.client_talk import ClientFailed
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TurnedAway
+
+# Whoever sends hears the same the next time, and does well to forget what it sent.
+FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
+
+
+def at_a_door(
+    fault: Exception, *, source: str, door: Door, where: str, observer: Observer
+) -> Answer:
+    """Return the answer to a request of a source; what is refused for good is told of."""
+    answer = answer_to(fault, where=where, observer=observer)
+    tell_of(answer, source=source, door=door, observer=observer)
+    return answer
+
+
+def tell_of(answer: Answer, *, source: str, door: Door, observer: Observer) -> None:
+    """Tell of a request that is refused as a whole, for good: nothing else is left of it."""
+    if answer.status in FOR_GOOD:
+        observer.see(TurnedAway(source=source, door=door.value, code=answer.code))
 
 
 def answer_to(fault: Exception, *, where: str, observer: Observer) -> Answer:

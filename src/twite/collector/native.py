@@ -7,15 +7,19 @@ from typing import Final, Protocol
 import msgspec
 from starlette.types import Receive
 
-from twite.collector.answers import Answer, Refused, error
+from twite.collector.answers import Answer, Gone, Refused, error
 from twite.collector.bodies import read_body, require_json
+from twite.collector.faults import at_a_door
 from twite.collector.gate import Gate
 from twite.collector.keys import Keys
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
+from twite.domain.submission import Door
 from twite.gateway.accept import Receipt
 from twite.gateway.entries import Remark
+from twite.gateway.notices import Observer
 
+NATIVE_PATH: Final = "/v1/conversions"
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 
 
@@ -58,15 +62,40 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class NativeRoute:
     """Authenticate, read, accept, answer."""
 
-    def __init__(self, *, accept: AcceptsNative, keys: Keys, gate: Gate, body_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        accept: AcceptsNative,
+        keys: Keys,
+        gate: Gate,
+        body_limit: int,
+        observer: Observer,
+    ) -> None:
         self._accept = accept
         self._keys = keys
         self._gate = gate
         self._body_limit = body_limit
+        self._observer = observer
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
-        """Raises Refused, Gone, and what Accept.native does."""
+        """Raises Refused (401) and Gone."""
         source = self._keys.require(headers)
+        try:
+            return await self._taken(source, headers, receive)
+        except Gone:
+            raise
+        except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
+            return at_a_door(
+                fault,
+                source=source.name,
+                door=Door.NATIVE,
+                where=NATIVE_PATH,
+                observer=self._observer,
+            )
+
+    async def _taken(
+        self, source: Source, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Answer:
         require_json(headers)
         key = headers.get(b"idempotency-key")
         if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):

@@ -5,15 +5,17 @@ from typing import Final
 
 from starlette.types import Receive
 
-from twite.collector.answers import Answer, Refused, error
+from twite.collector.answers import Answer, Gone, Refused, error
 from twite.collector.bodies import read_body, require_json
+from twite.collector.faults import at_a_door
 from twite.collector.gate import Gate
 from twite.collector.keys import Keys
 from twite.collector.native import told
 from twite.collector.tags import AcceptsFound
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, Source
 from twite.domain.fault import CODES
 from twite.domain.submission import Door
+from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
 from twite.intake import sgtm
 from twite.intake.event_data import found_of
@@ -35,6 +37,7 @@ class SgtmRoute:
         destinations: Mapping[str, Destination],
         gate: Gate,
         body_limit: int,
+        observer: Observer,
     ) -> None:
         self._accept = accept
         self._keys = keys
@@ -42,10 +45,27 @@ class SgtmRoute:
         self._destinations = destinations
         self._gate = gate
         self._body_limit = body_limit
+        self._observer = observer
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
-        """Raises Refused, Gone, Malformed, and what Accept.found does."""
+        """Raises Refused (401) and Gone."""
         source = self._keys.require(headers)
+        try:
+            return await self._taken(source, headers, receive)
+        except Gone:
+            raise
+        except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
+            return at_a_door(
+                fault,
+                source=source.name,
+                door=Door.SGTM,
+                where=SGTM_PATH,
+                observer=self._observer,
+            )
+
+    async def _taken(
+        self, source: Source, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Answer:
         require_json(headers)
         weight = self._gate.enter(headers)
         try:

@@ -12,11 +12,14 @@ from starlette.types import Receive
 from twite.collector import answers
 from twite.collector.answers import Answer
 from twite.collector.bodies import read_body
+from twite.collector.faults import tell_of
 from twite.collector.gate import Gate
 from twite.collector.keys import Keys
 from twite.collector.x_api import as_x_answers, in_xs_words, refusal
 from twite.domain.destination import Source
+from twite.domain.submission import Door
 from twite.gateway.accept import XReceipt
+from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
 from twite.x import spec
 
@@ -37,13 +40,21 @@ class StapeRoute:
     """Whose key, read, accept, answer as X does. Any Authorization header is passed over."""
 
     def __init__(
-        self, *, proxy: Proxies, keys: Keys, clock: Clock, gate: Gate, body_limit: int
+        self,
+        *,
+        proxy: Proxies,
+        keys: Keys,
+        clock: Clock,
+        gate: Gate,
+        body_limit: int,
+        observer: Observer,
     ) -> None:
         self._proxy = proxy
         self._keys = keys
         self._clock = clock
         self._gate = gate
         self._body_limit = body_limit
+        self._observer = observer
 
     async def answer(
         self, method: str, path: str, headers: Mapping[bytes, bytes], receive: Receive
@@ -68,13 +79,15 @@ class StapeRoute:
             weight = self._gate.enter(headers)
             try:
                 body = await read_body(headers, receive, self._body_limit)
-                return await as_x_answers(
+                answer = await as_x_answers(
                     self._proxy.take(source=source, body=body), version=version, clock=self._clock
                 )
             finally:
                 self._gate.leave(weight)
         except answers.Refused as refused:
-            return in_xs_words(refused.answer, version=version)
+            answer = in_xs_words(refused.answer, version=version)
+        tell_of(answer, source=source.name, door=Door.STAPE, observer=self._observer)
+        return answer
 
 
 def _version(headers: Mapping[bytes, bytes]) -> bytes:

@@ -48,8 +48,13 @@ def judged(
 def _said(
     body: bytes, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
 ) -> Iterator[Message]:
-    for place, event in enumerate(measurement_protocol.read(body, measurement="").events):
+    tagged = measurement_protocol.read(body, measurement="")
+    for place, event in enumerate(tagged.events):
         path = f"events[{place}]"
+        wrong = tagged.unread.get(place)
+        if wrong is not None:
+            yield _message(wrong.path, wrong.message, wrong.code)
+            continue
         found = found_of([event], source=source, destinations=destinations, visitor=visitor)
         for one in found.ignored:
             yield _message(f"{path}.name", f"ignored: {REASONS[one.reason]}", one.reason)

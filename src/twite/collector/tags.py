@@ -19,7 +19,7 @@ from twite.collector.answers import Answer, Gone, Refused
 from twite.collector.beacon import MOST_BODY
 from twite.collector.bodies import read_body
 from twite.collector.cookies import host_of
-from twite.collector.faults import answer_to
+from twite.collector.faults import at_a_door
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
 from twite.collector.keeping import called, keeping, keeping_client
@@ -95,7 +95,7 @@ class TagRoutes:
         self._observer = observer
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
-        """Raises Refused (401, 403, 405, 429) and Gone, and what Accept.found does."""
+        """Raises Refused (401, 403, 405, 429) and Gone."""
         door = DOORS[scope["path"]]
         headers = dict(scope["headers"])
         query = _query(scope)
@@ -107,15 +107,14 @@ class TagRoutes:
             raise Refused(tag_answers.no_method(door))
         source = self._keyed(query, headers)
         if source is not None:
-            return await self._of_server(source, door, scope, receive)
+            return await self._of_server_or_why_not(source, door, scope, receive)
         visit = self._origins.visit(scope, named)
         try:
             return visit.answered(await self._of_page(visit, door, scope, receive))
         except Gone:
             raise
         except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
-            answer = answer_to(fault, where=scope["path"], observer=self._observer)
-            return visit.answered(answer)
+            return visit.answered(self._refused(fault, visit.source, door, scope))
 
     def _keyed(self, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Source | None:
         """Return whose key the request shows, None where it shows none. Raises Refused (401)."""
@@ -127,6 +126,21 @@ class TagRoutes:
         if source is None:
             raise Refused(WRONG_KEY)
         return source
+
+    async def _of_server_or_why_not(
+        self, source: Source, door: Door, scope: Scope, receive: Receive
+    ) -> Answer:
+        try:
+            return await self._of_server(source, door, scope, receive)
+        except Gone:
+            raise
+        except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
+            return self._refused(fault, source, door, scope)
+
+    def _refused(self, fault: Exception, source: Source, door: Door, scope: Scope) -> Answer:
+        return at_a_door(
+            fault, source=source.name, door=door, where=scope["path"], observer=self._observer
+        )
 
     async def _of_server(
         self, source: Source, door: Door, scope: Scope, receive: Receive
@@ -210,6 +224,7 @@ class TagRoutes:
             destinations=self._destinations,
             visitor=visitor,
             repeated=tagged.repeated,
+            unread=tagged.unread,
         )
         return await self._accept.found(found, source=source, door=door, request=request)
 

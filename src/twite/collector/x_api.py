@@ -13,11 +13,14 @@ from starlette.types import Receive
 from twite.collector import answers
 from twite.collector.answers import JSON, Answer
 from twite.collector.bodies import read_body, require_json
+from twite.collector.faults import tell_of
 from twite.collector.gate import Gate
 from twite.collector.nonces import Nonces
 from twite.domain.destination import Destination, OAuthKeys, PixelToken
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.gateway.accept import XReceipt, XRefused
+from twite.domain.submission import Door
+from twite.gateway.accept import X_SOURCE, XReceipt, XRefused
+from twite.gateway.notices import Observer
 from twite.gateway.ports import Clock
 from twite.x import oauth1, spec
 
@@ -85,6 +88,7 @@ class XRoute:
         public_url: str | None,
         gate: Gate,
         body_limit: int,
+        observer: Observer,
     ) -> None:
         self._accept = accept
         self._clock = clock
@@ -92,6 +96,7 @@ class XRoute:
         self._public_url = public_url.rstrip("/") if public_url else None
         self._gate = gate
         self._body_limit = body_limit
+        self._observer = observer
         self._nonces = Nonces(seconds=_NONCE_SECONDS)
 
     async def answer(
@@ -125,9 +130,11 @@ class XRoute:
         if not self._authentic(destination, f"{path}?{query}" if query else path, headers):
             return refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
         try:
-            return await self._accepted(destination, version, headers, receive)
+            answer = await self._accepted(destination, version, headers, receive)
         except answers.Refused as refused:
-            return in_xs_words(refused.answer, account=destination.account, version=version)
+            answer = in_xs_words(refused.answer, account=destination.account, version=version)
+        tell_of(answer, source=X_SOURCE, door=Door.X_API, observer=self._observer)
+        return answer
 
     async def _accepted(
         self,
@@ -239,7 +246,8 @@ def in_xs_words(answer: Answer, *, account: str | None = None, version: bytes = 
         )
         for wrong in _DECODER.decode(answer.body).errors
     )
-    return _shaped(answer.status, errors, account, version, headers=answer.headers[1:])
+    said = _shaped(answer.status, errors, account, version, headers=answer.headers[1:])
+    return msgspec.structs.replace(said, code=answer.code)
 
 
 def refusal(
@@ -284,6 +292,7 @@ def _shaped(
         status=status,
         body=_ENCODER.encode(XErrors(errors=errors, request=_echo(account))),
         headers=(JSON, _version_header(version), *headers),
+        code=errors[0].code if errors else "",
     )
 
 

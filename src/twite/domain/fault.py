@@ -12,6 +12,7 @@ CODES: Final[dict[str, str]] = {
     "control_character": "a text holds a control character, such as NUL or a line break",
     "currency_missing": "a value without a currency would be counted in US dollars",
     "currency_unknown": "not a currency code of ISO 4217",
+    "duplicate_key": "one object holds a key twice",
     "email_unusable": "not an address that mail could reach",
     "event_missing": "the conversion names no event",
     "event_unknown": "the event is not one of the pixel's events in the configuration",
@@ -29,10 +30,12 @@ CODES: Final[dict[str, str]] = {
     "pixel_unknown": "the pixel is not in the configuration, or not open to this source",
     "text_too_long": "a text is longer than it may be",
     "time_in_future": "the time is more than a day ahead of now",
+    "too_deep": "nested deeper than any submission",
+    "too_many": "more conversions, events, lines or parameters than are read of one request",
     "twclid_unusable": "not a click id",
     "twpid_unusable": "not a value of X's cookie _twpid",
     "user_agent_unusable": "not a user agent",
-    "wrong_type": "a value of another type than the field takes, in a page's message",
+    "wrong_type": "a value of another type than is read there, in a message of a page or a tag",
 }
 
 

@@ -40,11 +40,12 @@ _ANY_DIGEST: Final = re.compile(
 )
 _SHORT_DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{128}", re.ASCII)
 # Local part, labels, and a last label that is letters, punycode or another script. International
-# addresses stay as they are written: X only trims and lower-cases [doc WEB].
+# addresses stay as they are written: X only trims and lower-cases [doc WEB]. U+FFFD stands where a
+# character was lost.
 _EMAIL: Final = re.compile(
-    r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]]{1,64}@"""
-    r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0]{1,63}\.)+"""
-    r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0]{2,63})"""
+    r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]\ufffd]{1,64}@"""
+    r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0\ufffd]{1,63}\.)+"""
+    r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0\ufffd]{2,63})"""
 )
 # str.strip() leaves these: zero-width space and joiners, the byte-order mark, bidi marks.
 _INVISIBLE: Final = dict.fromkeys(

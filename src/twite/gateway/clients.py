@@ -246,7 +246,7 @@ def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
     agent = dict(request.headers).get("user-agent")
     if agent is not None:
         seen["user_agent"] = agent
-    return msgspec.convert([seen | dict(event) for event in hits.events], list[dict[str, Any]])
+    return msgspec.convert([seen | dict(event) for event in hits.readable], list[dict[str, Any]])
 
 
 def host_of(request: Incoming) -> str:

@@ -54,6 +54,17 @@ class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
+class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
+    """A request was refused as a whole at a door, and would be again; `code` says for what.
+
+    `source` is whose key, page or pixel it showed.
+    """
+
+    source: str
+    door: str
+    code: str
+
+
 class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
     """Some of what came in at a door was no conversion of its source: how often, by reason."""
 
@@ -175,6 +186,7 @@ Notice = (
     | TagFired
     | TagPassed
     | TagSaid
+    | TurnedAway
     | IgnoredSome
     | Judged
     | Attempted

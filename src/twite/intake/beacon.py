@@ -1,6 +1,6 @@
 """`/t`: what the first-party script says → conversions in our own words, twins, and the click."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import Malformed
-from twite.domain.fault import Fault
+from twite.domain.fault import Fault, fault
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.intake.beacon_shape import (
@@ -27,13 +27,13 @@ from twite.intake.beacon_typed import (
     number_of,
 )
 from twite.intake.clicks import BROWSER_ID, Click, clicks_of, in_full, newest_of, read_click
-from twite.intake.event_items import refuse_too_many
+from twite.intake.event_items import MAX_ITEMS_IN_ALL
 from twite.intake.found import Found
 from twite.intake.native_amounts import is_more
 from twite.intake.native_shape import Native, NativeContent
 from twite.intake.native_texts import free_text
 from twite.intake.robots import is_robot
-from twite.intake.strict_json import decode
+from twite.intake.strict_json import decode, mended
 
 MAX_CONVERSIONS: Final = 20
 # What a tab that was asleep, or a telephone that was off line, may bring home. Older is a clock.
@@ -87,8 +87,11 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, seen: Circumstances) -> Beacon:
-    """Read a message of the script. Raises Malformed when it is none, or holds too many."""
-    message = decode(_DECODER, body)
+    """Read a message of the script. Raises Malformed when it is none, or holds too many.
+
+    What is wrong with one of its conversions is said of that one.
+    """
+    message = decode(_DECODER, mended(body), frame=True)
     given, ignored = message.conversions or [], ignored_of(message.ignored)
     if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
         raise Malformed(
@@ -96,8 +99,7 @@ def read(body: bytes, seen: Circumstances) -> Beacon:
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
-    said = [conversion_of(raw) for raw in given]
-    refuse_too_many(sum(len(one.contents or ()) for one, _ in said), path="conversions")
+    said = _bounded([conversion_of(raw) for raw in given])
     # The two clocks may differ by years; how long ago something was is the same on both.
     sent = number_of(message.sent)
     ahead = None if sent is None else seen.now - _whole(sent)
@@ -123,6 +125,21 @@ def read_image(query: Mapping[str, str], seen: Circumstances) -> Beacon:
     )
     consent = _consent({}, seen)
     return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
+
+
+def _bounded(
+    said: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
+) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
+    """Leave out the basket with which a message has more lines than are read of one."""
+    left = MAX_ITEMS_IN_ALL
+    for one, wrong in said:
+        lines = len(one.contents or ())
+        if lines > left:
+            much = fault("contents", "too_many", f"more lines in a message than {MAX_ITEMS_IN_ALL}")
+            yield msgspec.structs.replace(one, contents=None), (*wrong, much)
+            continue
+        left -= lines
+        yield one, wrong
 
 
 def _sorted(

@@ -1,4 +1,4 @@
-"""The parts of a beacon, each read by itself: what is badly typed spoils nothing beside it."""
+"""The parts of a beacon, each read by itself: what cannot be read spoils nothing beside it."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -9,6 +9,7 @@ from twite.domain.errors import Malformed
 from twite.domain.fault import Fault, fault
 from twite.intake.beacon_shape import BeaconClick, BeaconConversion, BeaconIgnored, Number
 from twite.intake.strict_json import decode
+from twite.intake.unread import as_fault
 
 T = TypeVar("T")
 
@@ -33,10 +34,7 @@ _CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.D
 
 
 def conversion_of(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]]:
-    """Read one conversion; what is badly typed is left out, and named in a fault for each field.
-
-    Raises Malformed for what is no JSON, or names a key twice.
-    """
+    """Read one conversion; what cannot be read is left out, and named in a fault for each field."""
     faults: list[Fault] = []
     whole = _typed(_ONE, raw, "", [])
     if whole is not None:
@@ -89,7 +87,8 @@ def _typed(
         return decode(decoder, bytes(raw))
     except Malformed as wrong:
         if wrong.code != "wrong_shape":
-            raise
+            faults.append(as_fault(wrong, path or wrong.path))
+            return None
         inside = f".{wrong.path}" if wrong.path and not wrong.path.startswith("[") else wrong.path
         sentence = wrong.message.rpartition(" (")[0]
         faults.append(fault(f"{path}{inside}" if path else wrong.path, "wrong_type", sentence))

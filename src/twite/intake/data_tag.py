@@ -4,7 +4,7 @@ GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or th
 POST    ?v=2&event=NAME and a body: JSON, whatever its type says (text/plain spares a preflight), a
         list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are places in it
 
-Of a name that stands in both, the body's counts.
+Of a name that stands in both, the body's counts. Of a list each event is read by itself.
 """
 
 import base64
@@ -17,11 +17,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from twite.domain.errors import Malformed
+from twite.domain.fault import Fault
 from twite.intake import client_ids
 from twite.intake.data_tag_event import event_of
 from twite.intake.event_data import Tagged
 from twite.intake.event_reading import first_text
-from twite.intake.strict_json import decode
+from twite.intake.strict_json import decode, mended
+from twite.intake.unread import each_by_itself
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
@@ -30,6 +32,8 @@ _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
 _DECODER: Final = msgspec.json.Decoder(object)
+_EACH: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 _REPEATED: Final = (
     "x-ga-measurement_id", "client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count",
@@ -49,9 +53,11 @@ def read(
     `cookies` are the browser's; `otherwise` is the client id of a browser that has none. Raises
     Malformed for a body that is neither a form nor JSON.
     """
-    given, listed = given_of(query, body, form=form)
+    given, listed, unread = given_of(query, body, form=form)
     client = client_ids.said_in(given, cookies)
-    events = [event_of(one, client=client) for one in given]
+    events = [
+        {} if place in unread else event_of(one, client=client) for place, one in enumerate(given)
+    ]
     # Not by an id made here: who sends again without our cookie has another the next time.
     repeated = [_repeated(event, place) for place, event in enumerate(events)]
     if otherwise and not client:
@@ -61,28 +67,43 @@ def read(
         repeated=tuple(repeated),
         listed=listed,
         client=client or otherwise,
+        unread=unread,
     )
 
 
-def given_of(query: str, body: bytes, *, form: bool) -> tuple[list[dict[str, object]], bool]:
-    """Return what was sent, one table for each event, and whether it was a list."""
+def given_of(
+    query: str, body: bytes, *, form: bool
+) -> tuple[list[dict[str, object]], bool, Mapping[int, Fault]]:
+    """Return what was sent, one table for each event, and whether it was a list.
+
+    And of a list, what of it could not be read, by place.
+    """
     if not body.strip():
-        return [_asked(query)], False
+        return [_asked(query)], False, _ALL_READ
     asked: dict[str, object] = dict(reversed(_pairs(query, most=MAX_ASKED)))
     if form:
-        return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False
-    sent = decode(_DECODER, body)
-    if isinstance(sent, Mapping):
-        return [{**asked, **sent}], False
-    if not isinstance(sent, list) or not sent:
+        return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False, _ALL_READ
+    body = mended(body)
+    if not body.lstrip().startswith(b"["):
+        sent = decode(_DECODER, body)
+        if not isinstance(sent, Mapping):
+            raise _wrong("", "the body must be an event, or a list of events, in JSON")
+        return [{**asked, **sent}], False, _ALL_READ
+    given = decode(_EACH, body, frame=True)
+    if not given:
         raise _wrong("", "the body must be an event, or a list of events, in JSON")
-    if len(sent) > MAX_EVENTS:
+    if len(given) > MAX_EVENTS:
         raise Malformed(
             code="too_many",
             path="",
-            message=f"{len(sent)} events in one request; at most {MAX_EVENTS}",
+            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
         )
-    return [{**asked, **_table(one, f"[{place}]")} for place, one in enumerate(sent)], True
+
+    def read_one(one: msgspec.Raw) -> dict[str, object]:
+        return {**asked, **_table(decode(_DECODER, bytes(one)), "")}
+
+    events, unread = each_by_itself(given, read_one, within="[{}]")
+    return events, True, unread
 
 
 def _asked(query: str) -> dict[str, object]:
@@ -92,7 +113,7 @@ def _asked(query: str) -> dict[str, object]:
     if isinstance(packed, str):
         return {**asked, **_table(_unpacked(packed), "dtdc")}
     if isinstance(plain, str):
-        return {**asked, **_table(decode(_DECODER, plain.encode()), "dtcd")}
+        return {**asked, **_table(decode(_DECODER, mended(plain.encode())), "dtcd")}
     return asked
 
 
@@ -103,7 +124,7 @@ def _unpacked(text: str) -> object:
         packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise _wrong("dtdc", "dtdc is not base64") from None
-    return decode(_DECODER, packed)
+    return decode(_DECODER, mended(packed))
 
 
 def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:

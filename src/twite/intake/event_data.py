@@ -7,11 +7,13 @@ each of them turns its own wire format into this, and no more.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from twite.domain.destination import Destination, Source
+from twite.domain.fault import Fault
 from twite.domain.normalize import click_id_of_url
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
@@ -51,6 +53,7 @@ _CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._t
 _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
 # Seconds, milliseconds or microseconds since the epoch, by how many digits there are.
+_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
@@ -59,13 +62,20 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
     `repeated` has, for each event, what its client says again when it sends the event again, None
     where nothing does; `listed` is whether the events came as a list. `client` is whose they are
-    by Stape's Data Tag, "" where nobody says.
+    by Stape's Data Tag, "" where nobody says. `unread` says by place which of them could not be
+    read, and why; such an event is empty.
     """
 
     events: tuple[Event, ...]
     repeated: tuple[str | None, ...]
     listed: bool = False
     client: str = ""
+    unread: Mapping[int, Fault] = msgspec.field(default_factory=dict)
+
+    @property
+    def readable(self) -> list[Event]:
+        """Those that could be read."""
+        return [event for place, event in enumerate(self.events) if place not in self.unread]
 
     def __repr__(self) -> str:
         return f"Tagged({len(self.events)} events)"
@@ -79,8 +89,9 @@ def found_of(
     visitor: Visitor,
     repeated: Sequence[str | None] = (),
     pixel: str | None = None,
+    unread: Mapping[int, Fault] = _ALL_READ,
 ) -> Found:
-    """Sort events into conversions and what is ignored.
+    """Sort events into conversions and what is ignored; `unread` are refused, as conversions.
 
     An event is what JSON decodes into, in the shape of common event data; a dotted name, as in
     `user_data.email_address`, may be nested or one key. `repeated` holds, for each event, what its
@@ -95,7 +106,14 @@ def found_of(
     traces: list[dict[str, object]] = []
     ignored: list[Ignored] = []
     heard: list[Heard] = []
+    faults: dict[int, tuple[Fault, ...]] = {}
     for place, event in enumerate(events):
+        if place in unread:
+            faults[len(conversions)] = (unread[place],)
+            conversions.append(Native(pixel=pixel))
+            again.append(None)
+            traces.append({})
+            continue
         said_again = repeated[place] if place < len(repeated) else None
         name = _named(event, source=source, known=known, visitor=visitor)
         if isinstance(name, Ignored):
@@ -114,6 +132,7 @@ def found_of(
         hit=msgspec.Raw(msgspec.json.encode(traces)) if traces else None,
         repeated=tuple(again),
         heard=tuple(heard),
+        faults=tuple([faults.get(n, ()) for n in range(len(conversions))]) if faults else (),
     )
 
 

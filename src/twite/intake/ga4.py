@@ -1,7 +1,8 @@
 """`/g/collect`: hits of GA4 tags → event data.
 
 The URL's query is shared by all events of a request. A body has one event a line, each a query
-string that goes before what is shared; without a body the query is the one event.
+string that goes before what is shared, and each read by itself; without a body the query is the one
+event.
 [seen D8A, GA4ADV]
 """
 
@@ -12,8 +13,10 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from twite.domain.errors import Malformed
+from twite.domain.fault import Fault
 from twite.intake.event_data import Tagged
 from twite.intake.ga4_items import item_of, number_of
+from twite.intake.unread import each_by_itself
 
 MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its tags send fewer
 MAX_PARAMETERS: Final = 500  # 200 items [doc], and what is said beside them
@@ -85,15 +88,16 @@ _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 def read(query: str, body: bytes) -> Tagged:
     """Read the hits of one request. Raises Malformed for what is no GA4 hit, or too many."""
-    hits = hits_of(query, body)
+    hits, unread = hits_of(query, body)
     return Tagged(
-        events=tuple([event_of(hit) for hit in hits]),
+        events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event
         repeated=tuple([_repeated(hit, place) for place, hit in enumerate(hits)]),
+        unread=unread,
     )
 
 
-def hits_of(query: str, body: bytes) -> list[dict[str, str]]:
-    """Return the parameters of each hit. Raises Malformed.
+def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
+    """Return the parameters of each hit, and by place why it is none. Raises Malformed.
 
     Of a parameter that stands twice in one query string, the first counts.
     """
@@ -108,16 +112,22 @@ def hits_of(query: str, body: bytes) -> list[dict[str, str]]:
         )
     # Items are those of one event: a long query must not come back a hundred times.
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
-    hits = [{**for_lines, **_parameters(line.strip())} for line in lines] or [shared]
-    for hit in hits:
-        # What Google's own client claims. [seen]
-        if hit.get("v") != "2" or not hit.get("tid"):
-            raise Malformed(
-                code="wrong_shape",
-                path="v",
-                message="a GA4 hit says v=2 and a measurement id (tid)",
-            )
-    return hits
+
+    def read_one(line: str) -> dict[str, str]:
+        return _claimed({**for_lines, **_parameters(line.strip())})
+
+    return each_by_itself(lines, read_one, within="") if lines else ([_claimed(shared)], {})
+
+
+def _claimed(hit: dict[str, str]) -> dict[str, str]:
+    """Return a hit that Google's own client would claim [seen]. Raises Malformed for another."""
+    if hit.get("v") != "2" or not hit.get("tid"):
+        raise Malformed(
+            code="wrong_shape",
+            path="v",
+            message="a GA4 hit says v=2 and a measurement id (tid)",
+        )
+    return hit
 
 
 def event_of(hit: Mapping[str, str]) -> dict[str, object]:

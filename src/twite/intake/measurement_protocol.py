@@ -1,7 +1,7 @@
 """`POST /mp/collect`: the JSON of Google's Measurement Protocol → event data.
 
-How Google itself flattens it is not known [unknown]: here the parameters of an event go before what
-the whole request says.
+Each event is read by itself. How Google itself flattens it is not known [unknown]: here the
+parameters of an event go before what the whole request says.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,12 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import Malformed
+from twite.domain.fault import Fault
 from twite.intake.event_consent import strictest
 from twite.intake.event_data import Tagged
 from twite.intake.event_reading import first_text
-from twite.intake.strict_json import decode
+from twite.intake.strict_json import decode, mended
+from twite.intake.unread import each_by_itself
 
 MAX_EVENTS: Final = 100  # Google takes 25 [doc]
 
@@ -21,7 +23,10 @@ _SHARED: Final = (
     "client_id", "user_id", "timestamp_micros", "user_data", "ip_override", "user_agent",
     "user_location", "device", "validation_behavior", "non_personalized_ads",
 )  # fmt: skip
-_DECODER: Final = msgspec.json.Decoder(dict[str, object])
+_FRAME: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_DECODER: Final = msgspec.json.Decoder(object)
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
 def read(body: bytes, *, measurement: str) -> Tagged:
@@ -29,20 +34,21 @@ def read(body: bytes, *, measurement: str) -> Tagged:
 
     Raises Malformed for what is no JSON, or not of this shape.
     """
-    events = events_of(body)
+    events, unread = events_of(body)
     return Tagged(
         events=tuple(events),
         repeated=tuple(
             [_repeated(event, place, measurement) for place, event in enumerate(events)]
         ),
+        unread=unread,
     )
 
 
-def events_of(body: bytes) -> list[dict[str, object]]:
-    """Return each event as event data. Raises Malformed."""
-    request = decode(_DECODER, body)
-    given = request.get("events")
-    if not isinstance(given, list) or not given:
+def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
+    """Return each event as event data, and by place why it cannot be read. Raises Malformed."""
+    frame = decode(_FRAME, mended(body), frame=True)
+    given = _each(frame.pop("events", _NOTHING))
+    if not given:
         raise _wrong("events", "events must be a list of events")
     if len(given) > MAX_EVENTS:
         raise Malformed(
@@ -50,23 +56,33 @@ def events_of(body: bytes) -> list[dict[str, object]]:
             path="events",
             message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
         )
+    request = {key: decode(_DECODER, bytes(raw)) for key, raw in frame.items()}
     shared = {key: request[key] for key in _SHARED if request.get(key) is not None}
     people = _properties(request.get("user_properties"))
     if people:
         shared["x-ga-mp2-user_properties"] = people
-    return [_event(one, f"events[{place}]", request, shared) for place, one in enumerate(given)]
+
+    def read_one(one: msgspec.Raw) -> dict[str, object]:
+        return _event(decode(_DECODER, bytes(one)), request, shared)
+
+    return each_by_itself(given, read_one, within="events[{}]")
+
+
+def _each(events: msgspec.Raw) -> list[msgspec.Raw]:
+    plain = bytes(events)
+    return decode(_LIST, plain, frame=True) if plain.lstrip().startswith(b"[") else []
 
 
 def _event(
-    given: object, path: str, request: Mapping[str, object], shared: Mapping[str, object]
+    given: object, request: Mapping[str, object], shared: Mapping[str, object]
 ) -> dict[str, object]:
     if not isinstance(given, Mapping):
-        raise _wrong(path, "an event must be an object with a name")
+        raise _wrong("", "an event must be an object with a name")
     name, params = given.get("name"), given.get("params")
     if not isinstance(name, str):
-        raise _wrong(f"{path}.name", "an event must have a name, a text")
+        raise _wrong("name", "an event must have a name, a text")
     if not isinstance(params, Mapping | None):
-        raise _wrong(f"{path}.params", "the parameters of an event must be an object")
+        raise _wrong("params", "the parameters of an event must be an object")
     event = {**shared, **(params or {}), "event_name": name}
     if given.get("timestamp_micros") is not None:
         event["timestamp_micros"] = given["timestamp_micros"]

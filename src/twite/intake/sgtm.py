@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.errors import Malformed
 from twite.intake.event_data import Tagged
 from twite.intake.event_reading import first_text
-from twite.intake.strict_json import decode
+from twite.intake.strict_json import decode, mended
 
 # What a browser says again when its hit is sent again, and the container runs again for it.
 _REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
@@ -32,7 +32,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(body: bytes) -> Sent:
     """Read one request. Raises Malformed for what is no JSON, or not of this shape."""
-    request = decode(_DECODER, body)
+    request = decode(_DECODER, mended(body))
     event = request.get("event")
     if not isinstance(event, Mapping):
         raise _wrong("event", "event must be an object of event data")

@@ -2,7 +2,8 @@
 
 msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and cuts deep
 nesting off with a RecursionError. It keeps the last of duplicate keys, silently: a way past a
-signature or a consent check, so they are refused here.
+signature or a consent check, so they are refused here. What pages and tags send is mended before it
+is decoded: a name cut within an emoji holds half a character, and must not cost an order.
 """
 
 import json
@@ -18,17 +19,24 @@ from twite.domain.errors import Malformed
 T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
-_HALF_A_CHARACTER: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+_A_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# Escape by escape, so that none is looked for within another: two halves, which are a character;
+# half of one; any other.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
 )
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*?)`")
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
     """Decode, strictly. Raises Malformed with the place and the cure.
 
+    Of a `frame` the parts are left raw, to be decoded each by itself: whether one of them names a
+    key twice is not looked at here.
     The decoder's structs must leave out defaults when they are written (omit_defaults).
     """
     try:
@@ -41,12 +49,26 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(code="not_json", path="", message=_why_not_json(error, body)) from None
-    _refuse_duplicate_keys(body, value)
+    _refuse_duplicate_keys(body, value, within=not frame)
     return value
 
 
-def _refuse_duplicate_keys(body: bytes, value: object) -> None:
-    """Raise Malformed when an object of the JSON names a key twice.
+def mended(body: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of half a character, and of bytes that are not UTF-8."""
+    if not body.isascii() and not body.startswith(_UTF_16):
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            body = body.decode("utf-8", "replace").encode()
+    return _ESCAPE.sub(_whole, body) if _A_HALF.search(body) else body
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["half"] else escape[0]
+
+
+def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
+    """Raise Malformed when an object of the JSON names a key twice; `within` the topmost, too.
 
     A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So where what it
     read, written again, holds as many texts as came in, no key was dropped. The costly look is for
@@ -57,11 +79,18 @@ def _refuse_duplicate_keys(body: bytes, value: object) -> None:
         return
     try:
         # Numbers stay text: one of 5,000 digits is not this function's to refuse.
-        json.loads(body, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+        hook = _unique if within else _Pairs
+        read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
     except RecursionError:
         raise Malformed(
             code="too_deep", path="", message="the JSON is nested deeper than any submission is"
         ) from None
+    if isinstance(read, _Pairs):
+        _unique(read)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object as it was written."""
 
 
 def may_hold_control_characters(body: bytes) -> bool:
@@ -139,8 +168,10 @@ def _why_not_json(error: Exception, body: bytes) -> str:
     """Say it in a sentence. The decoder's own names a byte offset and never quotes the input."""
     if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
-    if _HALF_A_CHARACTER.search(body):
-        return "not JSON: an escape such as \\ud800 is half a character, without its other half"
+    half = next((one for one in _ESCAPE.finditer(body) if one["half"]), None)
+    if half is not None:
+        escape = r"an escape such as \ud800 is but half a character"
+        return f"not JSON: {escape} (byte {half.start()})"
     if b"NaN" in body or b"Infinity" in body:
         return "not JSON: NaN and Infinity are no numbers there"
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"

@@ -25,6 +25,7 @@ from twite.gateway.notices import (
     TagSaid,
     Told,
     Troubled,
+    TurnedAway,
 )
 from twite.gateway.webhook import page_of
 from twite.gateway.wording import plain
@@ -116,6 +117,8 @@ class Log:
                     pixel=one.pixel,
                     credential=one.credential,
                 )
+            case TurnedAway() as one:
+                self._to.warning("request refused", source=one.source, door=one.door, code=one.code)
             case TagSaid(tag=tag, text=text, own=own):
                 self._to.info("a sandbox says" if own else "a template says", tag=tag, text=text)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:

@@ -33,6 +33,7 @@ from twite.gateway.notices import (
     TagSaid,
     Told,
     Troubled,
+    TurnedAway,
 )
 from twite.observers.latency import Latency
 
@@ -73,6 +74,11 @@ class Metrics:
         self._rejected = counter(
             "twite_rejected_total",
             "Conversions refused at the door, by the first thing that was wrong with each.",
+            ["source", "door", "code"],
+        )
+        self._turned = counter(
+            "twite_refused_requests_total",
+            "Requests refused as a whole at a door, and for good, by what was wrong with them.",
             ["source", "door", "code"],
         )
         self._attempts = counter(
@@ -239,6 +245,8 @@ class Metrics:
         match notice:
             case Accepted() as one:
                 self._see_accepted(one)
+            case TurnedAway() as one:
+                self._turned.labels(self._source(one.source), one.door, one.code).inc()
             case Attempted() as one:
                 self._see_attempted(one)
             case Moved() as one:

@@ -1,0 +1,35 @@
+"""A request that is refused as a whole is a line in the log and a count, and names no person."""
+
+import json
+
+from twite.gateway.notices import TurnedAway
+from twite.observers.log import Log, logger
+from twite.observers.metrics import Metrics
+
+REFUSED = TurnedAway(source="shop", door="beacon", code="not_json")
+
+
+def test_it_is_a_warning_with_source_door_and_code(capsys):
+    Log(logger(level="warning", as_json=True)).see(REFUSED)
+
+    line = json.loads(capsys.readouterr().err)
+    del line["timestamp"]
+    assert line == {
+        "event": "request refused",
+        "level": "warning",
+        "source": "shop",
+        "door": "beacon",
+        "code": "not_json",
+    }
+
+
+def test_it_is_counted_by_source_door_and_code():
+    metrics = Metrics(sources=["shop"])
+
+    metrics.see(REFUSED)
+    metrics.see(REFUSED)
+    metrics.see(TurnedAway(source="gone", door="native", code="too_many"))
+
+    page = metrics.rendered([]).decode().splitlines()
+    assert 'twite_refused_requests_total{code="not_json",door="beacon",source="shop"} 2.0' in page
+    assert 'twite_refused_requests_total{code="too_many",door="native",source="other"} 1.0' in page
