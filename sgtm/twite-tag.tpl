@@ -386,20 +386,30 @@ const TIMEOUT = 5000;
 const SECONDS_A_DAY = 86400;
 
 // What the gateway reads as it stands. Persons are not among it: see `digestOf…`.
-const PLAIN = [
-  'conversion_id', 'transaction_id', 'order_id', 'event_id', 'conversion_time', 'timestamp_micros',
-  'value', 'currency', 'items', 'search_term', 'search_string', 'description',
-  'ip_override', 'user_agent', 'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
+const TIMES = ['conversion_time', 'conversionTime', 'dateISO', 'conversion_timestamp', 'timestamp_micros'];
+const PLAIN = TIMES.concat([
+  'conversion_id', 'transaction_id', 'ecommerce.transaction_id', 'order_id', 'orderId', 'subscription_id',
+  'lead_id', 'event_id', 'eventId', 'unique_event_id',
+  'value', 'ecommerce.value', 'revenue', 'e_v', 'x-ga-mp1-ev', 'x-ga-mp1-tr',
+  'currency', 'currencyCode', 'ecommerce.currency', 'price_currency', 'items', 'ecommerce.items', 'contents',
+  'search_term', 'search_string', 'searchTerm', 'description',
+  'ip_override', 'ipOverride', 'ip', 'ip_address', 'user_agent', 'userAgent',
+  'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
   // Consent: Google's signals, the IAB's strings, and where the person is, whose law it is.
   'consent_state', 'consent', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'gdpr', 'gdpr_applies', 'gdpr_consent',
   'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc',
-  'x-ga-ur', 'event_location'
-];
+  'x-ga-ur', 'event_location', 'user_location.country_id'
+]);
+// The gateway takes these before `value`, as Stape's tag does.
+const BEFORE_VALUE = ['x-ga-mp1-ev', 'x-ga-mp1-tr'];
+const PAGES = ['page_location', 'pageLocation', 'url', 'href'];
+const PAGES_BEFORE = ['page_referrer', 'pageReferrer'];
+const CLICKS = ['twclid', '_twclid', 'common_cookie.twclid', 'common_cookie._twclid'];
 // Strings that the gateway can read and this tag cannot: they may say no.
 const UNREAD = ['gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy'];
 
 const replaced = overrides();
-const page = replaced.page_location || textOf('page_location') || getRequestHeader('referer') || '';
+const page = replaced.page_location || firstOf(PAGES) || getRequestHeader('referer') || '';
 const landed = clickOfPage(page);
 
 if (page.indexOf(PREVIEW_PAGE) === 0) {
@@ -421,19 +431,24 @@ send(conversion(name));
 function conversion(name) {
   const event = { event_name: name };
   PLAIN.forEach(function (key) {
+    if (replaced.value && BEFORE_VALUE.indexOf(key) >= 0) return;
     const value = replaced.hasOwnProperty(key) ? replaced[key] : getEventData(key);
     if (value !== undefined && value !== null && value !== '') event[key] = value;
   });
   if (optedOut()) event.gpc = '1';
   // Without their queries, where shops put what people typed: the click id goes by itself.
   if (bare(page)) event.page_location = bare(page);
-  if (bare(textOf('page_referrer'))) event.page_referrer = bare(textOf('page_referrer'));
-  if (!event.conversion_time && !event.timestamp_micros) event.conversion_timestamp = getTimestampMillis();
+  const before = firstOf(PAGES_BEFORE);
+  if (bare(before)) event.page_referrer = bare(before);
+  const timed = TIMES.some(function (key) {
+    return !!event[key];
+  });
+  if (!timed) event.conversion_timestamp = getTimestampMillis();
   const email = digestOfEmail();
   if (email) event.email_sha256 = email;
   const phone = digestOfPhone();
   if (phone) event.phone_sha256 = phone;
-  const click = replaced.twclid || landed || keptClick() || textOf('twclid');
+  const click = replaced.twclid || landed || keptClick() || firstOf(CLICKS) || clickOfPage(before);
   if (click) event.twclid = click;
   const browser = textOf('_twpid') || getCookieValues('_twpid')[0];
   if (browser) event._twpid = browser;
@@ -543,24 +558,52 @@ function personal(names) {
   });
   return places.filter(function (value) {
     return getType(value) === 'string' && value.trim() !== '';
-  })[0];
+  });
 }
 
+// In the gateway's own order: the person's as it was typed goes before somebody's hash of it.
 function digestOfEmail() {
-  const email = replaced.email || textOf('email') || textOf('email_address') ||
-    personal(['email_address', 'email', 'sha256_email_address']);
-  if (!email) return '';
-  const plain = makeString(email).trim().toLowerCase();
-  if (plain.match('^[a-f0-9]{64}$')) return plain;
-  return plain.indexOf('@') > 0 ? sha256Sync(plain, { outputEncoding: 'hex' }) : '';
+  if (replaced.email) return emailDigest(replaced.email);
+  return firstDigest(emailDigest, texts(['email', 'email_address'])
+    .concat(personal(['email_address', 'email']))
+    .concat(texts(['userEmail', 'mail']))
+    .concat(personal(['sha256_email_address']))
+    .concat(texts(['sha256_email_address', 'email_sha256', 'hashed_email'])));
 }
 
 function digestOfPhone() {
-  const phone = replaced.phone || textOf('phone') || textOf('phone_number') ||
-    personal(['phone_number', 'phone', 'sha256_phone_number']);
-  if (!phone) return '';
+  if (replaced.phone) return phoneDigest(replaced.phone);
+  return firstDigest(phoneDigest, texts(['phone', 'phone_number'])
+    .concat(personal(['phone_number', 'phone']))
+    .concat(texts(['userPhoneNumber', 'phoneNumber']))
+    .concat(personal(['sha256_phone_number']))
+    .concat(texts(['sha256_phone_number', 'phone_sha256', 'hashed_phone_number'])));
+}
+
+function firstDigest(digest, given) {
+  return given.reduce(function (found, text) {
+    return found || digest(text);
+  }, '');
+}
+
+// In hexadecimal digits, or in base 64 as Google's tags write it: the gateway reads both.
+function digestAlready(text) {
+  const plain = text.trim();
+  if (plain.toLowerCase().match('^[a-f0-9]{64}$')) return plain.toLowerCase();
+  return plain.match('^[A-Za-z0-9+/_-]{43}=?$') ? plain : '';
+}
+
+function emailDigest(email) {
+  const plain = makeString(email).trim().toLowerCase();
+  const hashed = digestAlready(makeString(email));
+  if (hashed) return hashed;
+  return plain.indexOf('@') > 0 ? sha256Sync(plain, { outputEncoding: 'hex' }) : '';
+}
+
+function phoneDigest(phone) {
   const plain = makeString(phone).trim().toLowerCase();
-  if (plain.match('^[a-f0-9]{64}$')) return plain;
+  const hashed = digestAlready(makeString(phone));
+  if (hashed) return hashed;
   const number = e164(plain);
   if (!number) say('a phone number without a calling code is not sent');
   return number ? sha256Sync(number, { outputEncoding: 'hex' }) : '';
@@ -646,8 +689,20 @@ function usable(click) {
   return getType(click) === 'string' && click.match('^[A-Za-z0-9_-]{1,512}$') ? click : '';
 }
 
+function texts(keys) {
+  return keys.map(textOf).filter(function (text) {
+    return text !== '';
+  });
+}
+
+function firstOf(keys) {
+  return texts(keys)[0] || '';
+}
+
+// A text or number; of a list its first, as the gateway reads it.
 function textOf(key) {
-  const value = getEventData(key);
+  const given = getEventData(key);
+  const value = getType(given) === 'array' ? given[0] : given;
   return getType(value) === 'string' ? value : getType(value) === 'number' ? makeString(value) : '';
 }
 
@@ -891,6 +946,174 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "event_location"
+              },
+              {
+                "type": 1,
+                "string": "ecommerce.transaction_id"
+              },
+              {
+                "type": 1,
+                "string": "ecommerce.value"
+              },
+              {
+                "type": 1,
+                "string": "ecommerce.currency"
+              },
+              {
+                "type": 1,
+                "string": "ecommerce.items"
+              },
+              {
+                "type": 1,
+                "string": "orderId"
+              },
+              {
+                "type": 1,
+                "string": "subscription_id"
+              },
+              {
+                "type": 1,
+                "string": "lead_id"
+              },
+              {
+                "type": 1,
+                "string": "eventId"
+              },
+              {
+                "type": 1,
+                "string": "unique_event_id"
+              },
+              {
+                "type": 1,
+                "string": "conversionTime"
+              },
+              {
+                "type": 1,
+                "string": "dateISO"
+              },
+              {
+                "type": 1,
+                "string": "conversion_timestamp"
+              },
+              {
+                "type": 1,
+                "string": "revenue"
+              },
+              {
+                "type": 1,
+                "string": "e_v"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp1-ev"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp1-tr"
+              },
+              {
+                "type": 1,
+                "string": "currencyCode"
+              },
+              {
+                "type": 1,
+                "string": "price_currency"
+              },
+              {
+                "type": 1,
+                "string": "contents"
+              },
+              {
+                "type": 1,
+                "string": "searchTerm"
+              },
+              {
+                "type": 1,
+                "string": "ipOverride"
+              },
+              {
+                "type": 1,
+                "string": "ip"
+              },
+              {
+                "type": 1,
+                "string": "ip_address"
+              },
+              {
+                "type": 1,
+                "string": "userAgent"
+              },
+              {
+                "type": 1,
+                "string": "user_location.country_id"
+              },
+              {
+                "type": 1,
+                "string": "pageLocation"
+              },
+              {
+                "type": 1,
+                "string": "url"
+              },
+              {
+                "type": 1,
+                "string": "href"
+              },
+              {
+                "type": 1,
+                "string": "pageReferrer"
+              },
+              {
+                "type": 1,
+                "string": "_twclid"
+              },
+              {
+                "type": 1,
+                "string": "common_cookie.twclid"
+              },
+              {
+                "type": 1,
+                "string": "common_cookie._twclid"
+              },
+              {
+                "type": 1,
+                "string": "userEmail"
+              },
+              {
+                "type": 1,
+                "string": "mail"
+              },
+              {
+                "type": 1,
+                "string": "sha256_email_address"
+              },
+              {
+                "type": 1,
+                "string": "email_sha256"
+              },
+              {
+                "type": 1,
+                "string": "hashed_email"
+              },
+              {
+                "type": 1,
+                "string": "userPhoneNumber"
+              },
+              {
+                "type": 1,
+                "string": "phoneNumber"
+              },
+              {
+                "type": 1,
+                "string": "sha256_phone_number"
+              },
+              {
+                "type": 1,
+                "string": "phone_sha256"
+              },
+              {
+                "type": 1,
+                "string": "hashed_phone_number"
               }
             ]
           }
@@ -1409,6 +1632,48 @@ scenarios:
     event.items = [{ item_id: 'SKU-1', item_name: 'Mug', price: 24.95, quantity: 2 }];
     runCode(fields);
     assertThat(sent.body.event.items).isEqualTo([{ item_id: 'SKU-1', item_name: 'Mug', price: 24.95, quantity: 2 }]);
+- name: An order that stands in ecommerce alone is sent with its id, value, currency and items
+  code: |-
+    event.conversion_id = undefined;
+    event.value = undefined;
+    event.currency = undefined;
+    event.ecommerce = {
+      transaction_id: 'T-1001', value: 49.9, currency: 'EUR', coupon: 'MAY', items: [{ item_id: 'SKU-1' }]
+    };
+    runCode(fields);
+    const said = sent.body.event;
+    assertThat(said['ecommerce.transaction_id']).isEqualTo('T-1001');
+    assertThat(said['ecommerce.value']).isEqualTo(49.9);
+    assertThat(said['ecommerce.currency']).isEqualTo('EUR');
+    assertThat(said['ecommerce.items']).isEqualTo([{ item_id: 'SKU-1' }]);
+    assertThat(sent.text).doesNotContain('coupon');
+- name: The names of other tags are sent as well
+  code: |-
+    [
+      'orderId', 'dateISO', 'conversionTime', 'revenue', 'e_v', 'currencyCode', 'price_currency', 'contents',
+      'x-ga-mp1-ev', 'x-ga-mp1-tr', 'subscription_id', 'lead_id', 'searchTerm', 'ip', 'userAgent'
+    ].forEach((name) => {
+      event[name] = 'of ' + name;
+      runCode(fields);
+      assertThat(sent.body.event[name], name).isEqualTo('of ' + name);
+    });
+    assertThat(sent.body.event.conversion_timestamp).isUndefined();
+- name: A value of the table of overrides has no other value beside it that would count first
+  code: |-
+    event['x-ga-mp1-tr'] = '10';
+    fields.overrides = [{ name: 'value', value: '12.50' }];
+    runCode(fields);
+    assertThat(sent.body.event.value).isEqualTo('12.50');
+    assertThat(sent.body.event['x-ga-mp1-tr']).isUndefined();
+- name: A person by another tag's name is hashed, and what is no address does not stand in the way
+  code: |-
+    event.email = 'undefined';
+    event.userEmail = 'Shopper@Example.com';
+    event.phoneNumber = '+44 20 7946 0958';
+    runCode(fields);
+    assertThat(sent.body.event.email_sha256).isEqualTo(digest('shopper@example.com'));
+    assertThat(sent.body.event.phone_sha256).isEqualTo(digest('+442079460958'));
+    assertThat(sent.text).doesNotContain('hopper');
 setup: |-
   const JSON = require('JSON');
   const Promise = require('Promise');
@@ -1428,7 +1693,8 @@ setup: |-
   const headers = {};
   let sent;
 
-  mock('getEventData', (key) => event[key]);
+  const within = (inside, key) => inside === undefined || inside === null ? undefined : inside[key];
+  mock('getEventData', (path) => path.split('.').reduce(within, event));
   mock('getCookieValues', (name) => cookies[name] || []);
   mock('getRequestHeader', (name) => headers[name]);
   mock('getTimestampMillis', 1764000000000);

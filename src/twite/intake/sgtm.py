@@ -16,7 +16,7 @@ from twite.intake.event_reading import first_text
 from twite.intake.strict_json import decode, mended
 
 # What a browser says again when its hit is sent again, and the container runs again for it.
-_REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
+REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
 _LONGEST_PIXEL: Final = 64
 
 
@@ -43,7 +43,7 @@ def read(body: bytes) -> Sent:
 
 
 def _repeated(event: Mapping[str, object]) -> str | None:
-    said = [first_text(event, (name,)) for name in _REPEATED]
+    said = [first_text(event, (name,)) for name in REPEATED]
     if said[0] is None or None in said[2:]:
         return None
     name = first_text(event, ("event_name",)) or ""
