@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from template_stage import call, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.permissions import Grant
 
 
 def value(expression: str, **changed: object) -> object:
@@ -162,6 +163,19 @@ def test_a_private_key_signs_and_never_shows(options, encode):
 
     digest = hmac.digest(b"secret-" * 20, b"text", "sha256")
     assert turn.returned == encode(digest)
+
+
+def test_a_key_that_a_template_may_not_use_is_not_in_its_reach():
+    named = Grant(permission="use_custom_private_keys", parameters={"keyIds": ["on*"]})
+    engine = QuickJsEngine(
+        template("require('hmacSha256')('text', 'two');", grants=[named]),
+        keys={"one": "first-secret", "two": "second-secret"},
+    )
+
+    turn = engine.start(call())
+
+    assert (turn.error or "").startswith("Error: permission denied: use_custom_private_keys")
+    assert engine.keys == ("one",)
 
 
 def test_a_key_that_is_not_there_ends_the_run():

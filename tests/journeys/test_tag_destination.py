@@ -1,5 +1,6 @@
 """A tag beside the pixels: real gateways, a vendor on a socket, and templates of our own."""
 
+import hmac
 import json
 import shutil
 import sqlite3
@@ -312,3 +313,42 @@ def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, 
     counted = 'twite_tag_not_fired_total{pixel="tag:crm",reason="consent",source="shop"} 1.0'
     assert counted in metrics
     assert vendor.count() == 0
+
+
+SIGNS = """___INFO___
+{"type": "TAG", "displayName": "Signs"}
+___SANDBOXED_JS_FOR_SERVER___
+const hmacSha256 = require('hmacSha256');
+const said = {signed: hmacSha256('order', 'shop', {outputEncoding: 'hex'})};
+const options = {method: 'POST', headers: {'content-type': 'application/json'}};
+require('sendHttpRequest')(data.endpoint, options, require('JSON').stringify(said));
+data.gtmOnSuccess();
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "send_http", "versionId": "1"},
+  "param": [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "use_custom_private_keys", "versionId": "1"},
+  "param": [{"key": "keyIds", "value": {"type": 2, "listItem": [{"type": 1, "string": "shop"}]}}]}}]
+"""
+
+
+def test_a_tag_signs_with_a_key_of_the_settings_that_nobody_reads(tmp_path, x_emulator):
+    (tmp_path / "hmac.key").write_text("a key to sign with")
+    with Vendor() as vendor:
+        gateway = Gateway(tmp_path, x_emulator.url)
+        (tmp_path / "signs.tpl").write_text(SIGNS)
+        text = gateway.config.read_text().replace(
+            "[server]", '[server]\nhmac_keys = { shop = "file:hmac.key" }'
+        )
+        gateway.config.write_text(
+            text + '[[tag]]\nname = "signs"\ntemplate = "signs.tpl"\nconsent = []\n'
+            f'allow_hosts = ["127.0.0.1"]\nfields = {{ endpoint = "{vendor.url}" }}\n'
+        )
+        with gateway:
+            gateway.post(bought())
+            gateway.drained()
+            gateway.stop()
+            log = gateway.log()
+
+    signed = hmac.digest(b"a key to sign with", b"order", "sha256").hex()
+    assert vendor.came == [{"signed": signed}]
+    assert "a key to sign with" not in log

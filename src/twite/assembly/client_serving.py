@@ -35,10 +35,14 @@ class ServingClients:
         chance: Chance,
         observer: Observer,
         to_x: ToX,
+        keys: Mapping[str, str] | None = None,
         storage: Storage | None = None,
     ) -> None:
         self._threads = TemplateThreads(
-            {one.name: one.template for one in clients}, clock=clock, observer=observer
+            {one.name: one.template for one in clients},
+            clock=clock,
+            observer=observer,
+            keys=keys,
         )
         self._web = PublicWeb()
         self.clients = Clients(

@@ -14,7 +14,7 @@ from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
 from twite.assembly.settings import Settings
-from twite.assembly.tagging import Tagging, accepting, companies_of, to_x_of
+from twite.assembly.tagging import Tagging, accepting, companies_of, hmac_keys_of, to_x_of
 from twite.assembly.watching import Watching
 from twite.collector.application import Collector
 from twite.collector.limits import Limits
@@ -258,6 +258,7 @@ class Gateway:
                 chance=self._chance,
                 observer=self._observer,
                 to_x=to_x,
+                keys=hmac_keys_of(settings),
             )
 
     def _collector(

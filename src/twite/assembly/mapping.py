@@ -27,6 +27,7 @@ _SECRET: Final = frozenset(
         "metrics_key",
         "secret_key",
         "former_secret_keys",
+        "hmac_keys",
         "webhook",
         "secret",
     }

@@ -52,6 +52,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     browser_rate: int = 600
     secret_key: Secret | None = None
     former_secret_keys: tuple[Secret, ...] = ()
+    hmac_keys: Mapping[str, Secret] = {}  # what templates sign with, by id
     # Where the key is read from, if that is a file: twite rotate-key writes another one there.
     secret_key_file: Path | None = None
 
@@ -265,6 +266,7 @@ def _server(written: shape.Server) -> Server:
         browser_rate=written.browser_rate,
         secret_key=written.secret_key,
         former_secret_keys=written.former_secret_keys,
+        hmac_keys=written.hmac_keys,
     )
 
 

@@ -25,6 +25,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     browser_rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
     secret_key: Secret | None = None
     former_secret_keys: tuple[Secret, ...] = ()
+    hmac_keys: dict[str, Secret] = {}
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings
@@ -46,6 +47,11 @@ async def companies_of(settings: Settings, strongroom: Strongroom | None) -> tup
     return tuple(found)
 
 
+def hmac_keys_of(settings: Settings) -> dict[str, str]:
+    """Return what templates sign with, by id: each is given those that its permission names."""
+    return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
+
+
 class Tagging:
     """Tags at work: they hear of what is accepted, and have lanes of their own."""
 
@@ -65,7 +71,8 @@ class Tagging:
         self._clock = clock
         self._chance = chance
         self._observer = observer
-        self._crew = Crew(QuickJsEngine, elapsed=clock.elapsed, observer=observer)
+        make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
+        self._crew = Crew(make, elapsed=clock.elapsed, observer=observer)
         self._web = PublicWeb()
         server = settings.server
         self._seal = seal_of(server.secret_key or None, server.former_secret_keys)

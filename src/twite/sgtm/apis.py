@@ -94,9 +94,7 @@ APIS: Final = MappingProxyType(
         "getTimestampMillis": _differs("one time a turn: it does not advance while code runs"),
         "getType": _NONE,
         "hasMessageListener": _needs("use_message"),
-        "hmacSha256": _needs(
-            "use_custom_private_keys", "the keys are given to the engine, not read from a file"
-        ),
+        "hmacSha256": _needs("use_custom_private_keys", "the keys are those of server.hmac_keys"),
         "isRequestMpv1": _needs("read_request"),
         "isRequestMpv2": _needs("read_request"),
         "logToConsole": _needs("logging", "objects are written as JSON"),

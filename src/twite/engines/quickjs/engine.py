@@ -10,7 +10,7 @@ import quickjs
 
 from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.engines.quickjs.suffixes import suffixes
-from twite.sgtm.allowed import lacking
+from twite.sgtm.allowed import lacking, matches
 from twite.sgtm.permissions import policy
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template, TemplateUnusable
@@ -45,14 +45,17 @@ class QuickJsEngine:
         self._testing = testing
         self._thread = threading.get_ident()
         self._refuse_big_integers()
+        # A key that it may not use is not in its reach.
+        reached = {id_: key for id_, key in (keys or {}).items() if matches(self._policy.keys, id_)}
         self._boot = {
             "policy": self._policy,
             "kind": template.kind,
             "limits": {"effects": self._limits.effects, "output": self._limits.output},
             # 150 kB that few templates need.
             "suffixes": suffixes() if "computeEffectiveTldPlusOne" in template.code.text else None,
-            "keys": dict(keys or {}),
+            "keys": reached,
         }
+        self.keys = tuple(reached)  # their ids
         self._begun = 0  # runs since this engine was made
         self.contexts = 0  # made so far
         self._open()
