@@ -12,8 +12,8 @@ from written import GOOD, read
 
 from twite.assembly.doctor import Light
 from twite.assembly.doctor.access import access
-from twite.assembly.doctor.configuration import pixels
 from twite.assembly.doctor.disk import disk
+from twite.assembly.doctor.key import key
 from twite.assembly.doctor.network import way_to_x
 from twite.assembly.doctor.store import store
 from twite.assembly.doctor.way_in import way_in
@@ -149,16 +149,45 @@ async def test_credentials_that_no_key_opens_are_red(tmp_path):
     )
 
 
-def test_a_former_key_that_is_still_taken_is_amber(tmp_path):
-    (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
-    (tmp_path / "twite.secret").chmod(0o600)
-    text = IN_A_FILE.replace(
-        "[server]", '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
-    )
+async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it(tmp_path):
+    await a_house(tmp_path)
+    former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
+    needless = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
+    (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
+    former = f'[server]\nformer_secret_keys = ["{FIRST}"]'
 
-    found = [one for one in pixels(read(tmp_path, text)) if one.light is Light.AMBER]
+    needed = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
 
-    assert [(one.topic, one.found) for one in found] == [("key", "1 former keys are still taken")]
+    assert needless == [
+        (
+            Light.AMBER,
+            "former keys that are still taken: 1; nothing is sealed with one any more",
+            "A key that leaked goes on opening what it sealed, until it is taken out.",
+        )
+    ]
+    assert needed == [
+        (
+            Light.AMBER,
+            "still sealed with a former key: 1 secret",
+            "Without that key they could not be opened.",
+        )
+    ]
+
+
+async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
+    await a_house(tmp_path)
+    (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
+
+    ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
+
+    assert light is Light.AMBER
+    assert found == "a rotation was ended in the middle: the former key is still there"
+
+
+async def test_where_nothing_is_sealed_otherwise_the_doctor_says_nothing_of_it(tmp_path):
+    await a_house(tmp_path)
+
+    assert await told_by(key, read(tmp_path, IN_A_FILE), "key") == []
 
 
 async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):

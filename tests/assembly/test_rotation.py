@@ -49,7 +49,7 @@ async def a_house(folder):
 async def test_the_new_key_alone_opens_what_the_old_one_sealed(tmp_path):
     settings = await a_house(tmp_path)
 
-    done = await rotate(settings, ENVIRONMENT)
+    done = await rotate(settings, ENVIRONMENT, by="ada (command)")
 
     new = (tmp_path / "twite.secret").read_text().strip()
     assert (done.secrets, done.file) == (1, tmp_path / "twite.secret")
@@ -62,7 +62,7 @@ async def test_the_new_key_alone_opens_what_the_old_one_sealed(tmp_path):
 async def test_keys_are_for_their_owner_alone(tmp_path):
     settings = await a_house(tmp_path)
 
-    await rotate(settings, ENVIRONMENT)
+    await rotate(settings, ENVIRONMENT, by="ada (command)")
 
     assert (tmp_path / "twite.secret").stat().st_mode & 0o777 == 0o600
 
@@ -76,7 +76,7 @@ async def test_ended_between_its_steps_it_goes_on_when_it_is_run_again(tmp_path,
     (tmp_path / "twite.secret.former").write_text(former)
     settings = load(tmp_path / "twite.toml", ENVIRONMENT)
 
-    await rotate(settings, ENVIRONMENT)
+    await rotate(settings, ENVIRONMENT, by="ada (command)")
 
     new = (tmp_path / "twite.secret").read_text().strip()
     assert new not in {FIRST, SECOND}
@@ -87,7 +87,7 @@ async def test_a_key_in_the_environment_is_changed_by_whoever_set_it(tmp_path):
     settings = read(tmp_path, GOOD, {"TWITE_SECRET_KEY": FIRST})
 
     with pytest.raises(SettingsError, match="no command can change it there"):
-        await rotate(settings, ENVIRONMENT)
+        await rotate(settings, ENVIRONMENT, by="ada (command)")
 
 
 async def test_with_the_former_key_named_everything_is_sealed_with_the_new_one(tmp_path):
@@ -95,7 +95,7 @@ async def test_with_the_former_key_named_everything_is_sealed_with_the_new_one(t
     settings = read(tmp_path, text, {"TWITE_SECRET_KEY": SECOND})
     await seal_with(settings, FIRST)
 
-    done = await rotate(settings, ENVIRONMENT)
+    done = await rotate(settings, ENVIRONMENT, by="ada (command)")
 
     assert (done.secrets, done.file) == (1, None)
     assert await stored(settings, SECOND) == TOKEN
@@ -107,7 +107,7 @@ async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
     settings = load(write(tmp_path, IN_A_FILE), ENVIRONMENT)
 
     with pytest.raises(NotOpened):
-        await rotate(settings, ENVIRONMENT)
+        await rotate(settings, ENVIRONMENT, by="ada (command)")
 
     assert (tmp_path / "twite.secret.former").read_text().strip() == SECOND
     assert await stored(settings, FIRST) == TOKEN
@@ -115,4 +115,4 @@ async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
 
 async def test_without_a_key_there_is_nothing_to_rotate(tmp_path):
     with pytest.raises(SettingsError, match="nothing is to be sealed anew"):
-        await rotate(read(tmp_path), ENVIRONMENT)
+        await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

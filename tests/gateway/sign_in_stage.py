@@ -27,7 +27,14 @@ APP = App(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
 class House:
     """Who signs in, with a vault of its own. `clock` is what sign-ins grow old by."""
 
-    def __init__(self, url: str, *, app: App | None = APP, account: str | None = ACCOUNT):
+    def __init__(
+        self,
+        url: str,
+        *,
+        app: App | None = APP,
+        account: str | None = ACCOUNT,
+        noted_as: str | None = None,
+    ):
         self.clock = MovingClock()
         self.vault = MemoryVault()
         self.logins = Logins(
@@ -47,6 +54,7 @@ class House:
             clock=self.clock,
             keeper=self.logins,
             destinations={pixel.pixel: pixel},
+            noted_as=noted_as,
         )
 
     async def ask(self, inquiry: Inquiry) -> Answer | NoAnswer:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -25,6 +26,8 @@ class Desk:
         self.woken = []
         self.notices = []
         self.submissions = []
+        self.may_record = asyncio.Event()
+        self.may_record.set()
         self.accept = Accept(
             ledger=self,
             clock=self.clock,
@@ -36,6 +39,7 @@ class Desk:
         )
 
     async def record(self, submission):
+        await self.may_record.wait()
         recorded = await self.store.record(submission)
         self.submissions.append(submission)
         return recorded
@@ -63,6 +67,24 @@ def for_x(conversion_id="order-1", **fields):
         "conversion_id": conversion_id,
         "identifiers": [{"twclid": "abc"}],
     } | fields
+
+
+async def test_what_is_being_taken_in_can_be_waited_for():
+    desk = Desk()
+    desk.may_record.clear()
+    taking = asyncio.create_task(desk.native(purchase()))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(desk.accept.passed())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    early = waiting.done()
+    desk.may_record.set()
+    await waiting
+
+    assert not early
+    assert len(desk.submissions) == 1
+    await taking
+    await desk.accept.passed()
 
 
 async def test_a_receipt_counts_what_became_of_each():

@@ -237,3 +237,29 @@ async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
     # X no longer knows it: to forget it is no failure.
     assert await house.connect.forget("o8z6j", OAUTH, revoke=True)
     assert not await house.connect.forget("o8z6j", PIXEL_TOKEN)
+
+
+async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_emulator):
+    house = House(x_emulator.url, noted_as="ada (command)")
+
+    await by_pin(house)
+    await house.connect.paste("o8z6j", TOKEN)
+    await house.connect.forget("o8z6j", OAUTH, revoke=True)
+    await house.connect.forget("o8z6j", PIXEL_TOKEN)
+    await house.connect.forget("o8z6j", PIXEL_TOKEN)
+
+    deeds = [(one.who, one.what, one.subject, one.detail) for one in house.vault.deeds]
+    assert deeds == [
+        ("ada (command)", "connect.done", "o8z6j", "oauth as @example_ads"),
+        ("ada (command)", "connect.done", "o8z6j", "pixel_token"),
+        ("ada (command)", "connect.forget", "o8z6j", "oauth, revoked at X"),
+        ("ada (command)", "connect.forget", "o8z6j", "pixel_token"),
+    ]
+
+
+async def test_what_the_console_does_it_notes_itself(x_emulator):
+    house = House(x_emulator.url)
+
+    await house.connect.paste("o8z6j", TOKEN)
+
+    assert house.vault.deeds == []

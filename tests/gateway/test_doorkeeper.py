@@ -12,7 +12,6 @@ from twite.domain.secret import Secret
 from twite.domain.staffing import Added, Allowed, PasswordGiven, Removed
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.doorkeeper import (
-    SECRETS,
     Doorkeeper,
     NotSignedIn,
     Offer,
@@ -21,7 +20,7 @@ from twite.gateway.doorkeeper import (
     digest_of,
 )
 from twite.gateway.second_factor import SecondFactor
-from twite.gateway.vault import Strongroom
+from twite.gateway.vault import CODES, Strongroom
 from twite.machine.seal import AesSeal
 from twite.testing.clock import MovingClock
 from twite.testing.memory_people import MemoryPeople
@@ -36,9 +35,9 @@ DEED = Deed(at=0, who="grace", what="user.test", subject="ada")
 class Door:
     def __init__(self) -> None:
         self.clock = MovingClock()
-        self.people = MemoryPeople()
-        self.passwords = PlainPasswords()
         self.vault = MemoryVault()
+        self.people = MemoryPeople(self.vault)
+        self.passwords = PlainPasswords()
         self.strongroom = Strongroom(
             vault=self.vault, seal=AesSeal(Secret("a-key-that-seals-secrets"))
         )
@@ -240,6 +239,23 @@ async def test_a_password_is_not_confirmed_that_was_replaced_meanwhile(door):
         await door.keeper.confirms(inside, PASSWORD, "203.0.113.7")
 
 
+async def test_a_wrong_password_inside_is_in_the_audit_and_a_right_one_is_not(door):
+    await door.add()
+    inside = await door.keeper.inside(await door.token())
+
+    wrong = await door.keeper.confirms(inside, "another sentence", "203.0.113.7")
+    right = await door.keeper.confirms(inside, PASSWORD, "203.0.113.7")
+
+    (last, before) = await door.people.entries(before=None, limit=2)
+    assert (wrong, right) == (False, True)
+    assert (last.deed.who, last.deed.what, last.deed.detail) == (
+        "ada",
+        "confirm.refused",
+        "203.0.113.7",
+    )
+    assert before.deed.what == "sign_in"
+
+
 async def test_an_admin_of_some_pixels_from_before_is_an_operator_of_these(door):
     await door.add(pixels=("o8z6j",))
 
@@ -387,7 +403,7 @@ async def test_no_code_is_kept_in_clear(door):
     recovery = await door.with_codes()
 
     kept = repr(msgspec.structs.asdict(await door.people.user("ada")))
-    sealed = await door.vault.sealed(SECRETS)
+    sealed = await door.vault.sealed(CODES)
 
     assert not any(code in kept or code.replace("-", "") in kept for code in recovery)
     assert all(TOTP.encode() not in text for _, text in sealed)

@@ -4,14 +4,23 @@ import pytest
 from msgspec.structs import replace
 
 from twite.domain.destination import NotSignedIn, PixelToken
-from twite.domain.errors import NotOpened
+from twite.domain.errors import NotOpened, SettingsError
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.logins import LoginDesk, Logins
+from twite.gateway.tags.letter import Letter, read, written
 from twite.gateway.vault import Strongroom, TurnedSeal
 from twite.machine.seal import AesSeal
-from twite.testing.builders import a_destination, a_destination_with_oauth
-from twite.testing.memory_vault import MemoryVault
+from twite.testing.builders import (
+    NOW,
+    a_destination,
+    a_destination_with_oauth,
+    a_submission,
+    an_entry,
+)
+from twite.testing.laws.acts import claim
+from twite.testing.memory import MemoryStore
 
 FIRST, SECOND = Secret("the-first-key-that-seals"), Secret("the-second-key-that-seals")
 KEYS = a_destination_with_oauth().credentials
@@ -19,9 +28,28 @@ TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
 UNSIGNED = replace(a_destination(), credentials=NotSignedIn())
 
 
+DEED = Deed(at=NOW, who="ada (command)", what="connect.done", subject="o8z6j")
+TAG = "tag:crm"
+
+
+class Leaving:
+    """A vault whose secrets are forgotten, by somebody else, as soon as they were looked at."""
+
+    def __init__(self, vault):
+        self._vault = vault
+        self.reseal = vault.reseal
+
+    async def sealed(self, prefix):
+        found = await self._vault.sealed(prefix)
+        for name, _ in found:
+            await self._vault.forget(name)
+        return found
+
+
 class House:
-    def __init__(self, vault=None, *, key=FIRST):
-        self.vault = vault or MemoryVault()
+    def __init__(self, *, key=FIRST):
+        self.store = MemoryStore()
+        self.vault = self.store.vault
         self.seal = TurnedSeal(AesSeal(key))
         self.next_key = AesSeal(SECOND, [FIRST])
         self.destinations = {"o8z6j": UNSIGNED}
@@ -29,14 +57,35 @@ class House:
         self.desk = LoginDesk(
             strongroom=Strongroom(vault=self.vault, seal=self.seal),
             seal=self.seal,
-            key=lambda: self.next_key,
+            key=self.key,
             written=[UNSIGNED],
             destinations=self.destinations,
             sends=self,
+            letters=self.store.letters,
+            passed=self.passed,
+            note=self.store.people.note,
         )
+        self.late = []  # what is on its way to the disk
+
+    def key(self):
+        if self.next_key is None:
+            raise SettingsError(place="server.secret_key", message="is missing")
+        return self.next_key
 
     def send_to(self, destination) -> None:
         self.sent_to.append(destination)
+
+    async def passed(self) -> None:
+        for entry in self.late:
+            await self.store.record(a_submission(entry, receipt=entry.conversion_id))
+
+    async def deeds(self):
+        return [one.deed for one in await self.store.people.chain(after=0, limit=9)]
+
+
+def a_letter(number, seal):
+    body = written(Letter(pixel="o8z6j", at=NOW, event={"number": number}), name=TAG, seal=seal)
+    return replace(an_entry(f"order-{number}", pixel=TAG, event="purchase"), body=body)
 
 
 async def test_what_is_kept_is_in_use_before_the_answer():
@@ -98,6 +147,53 @@ async def test_after_a_rotation_the_new_key_alone_opens_everything():
 
     logins = Logins(Strongroom(vault=house.vault, seal=AesSeal(SECOND)))
     assert (await logins.all())["o8z6j"].oauth == KEYS
+
+
+async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_what_was_on_its_way():
+    house = House()
+    await house.store.record(a_submission(a_letter(1, house.seal), receipt="r1"))
+    house.late = [a_letter(2, AesSeal(FIRST))]
+
+    await house.desk.reseal()
+    some = await house.desk.reseal_letters(after=0)
+
+    batch = await claim(house.store, pixel=TAG)
+    opened = [read(one.body, name=TAG, seal=AesSeal(SECOND)) for one in batch.deliveries]
+    assert (some.letters, some.last) == (2, None)
+    assert [letter.event["number"] for letter in opened] == [1, 2]
+
+
+async def test_a_rotation_is_in_the_audit_and_one_without_a_key_is_not():
+    house = House()
+
+    await house.desk.reseal(deed=DEED)
+    house.next_key = None
+    with pytest.raises(SettingsError):
+        await house.desk.reseal(deed=DEED)
+
+    assert await house.deeds() == [DEED]
+
+
+async def test_what_a_command_does_is_in_the_audit():
+    house = House()
+    sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
+    forget = replace(DEED, what="connect.forget")
+
+    await house.desk.keep("login/o8z6j/pixel_token", sealed, deed=DEED)
+    await house.desk.forget_sealed("login/o8z6j/pixel_token", deed=forget)
+
+    assert await house.deeds() == [DEED, forget]
+
+
+async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():
+    house = House()
+    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    away = Leaving(house.vault)
+    room = Strongroom(vault=away, seal=house.next_key)
+
+    await room.all("")
+
+    assert list(await house.vault.sealed("")) == []
 
 
 async def test_a_login_does_not_print_its_secrets():

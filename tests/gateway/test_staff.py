@@ -10,6 +10,7 @@ from twite.gateway.staff import Staff, refuse_weak
 from twite.testing.clock import MovingClock
 from twite.testing.laws.people import a_session
 from twite.testing.memory_people import MemoryPeople
+from twite.testing.memory_vault import MemoryVault
 from twite.testing.passwords import PlainPasswords
 
 PASSWORD = "a sentence that does well"
@@ -17,7 +18,7 @@ PASSWORD = "a sentence that does well"
 
 @pytest.fixture
 def people():
-    return MemoryPeople()
+    return MemoryPeople(MemoryVault())
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """`twite login` and what follows: real commands, a real gateway, X's emulator."""
 
+import contextlib
+import getpass
 import json
 import socket
 import sqlite3
@@ -210,7 +212,7 @@ def test_the_key_is_rotated_while_the_gateway_runs_and_stored_secrets_outlive_it
     assert (rotated.returncode, rotated.stderr) == (0, "")
     assert rotated.stdout == (
         f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and forget the old one.\n"
-        "Sealed with it: 1 secrets.\n"
+        "Sealed with it: 1 secret.\n"
     )
     assert "the-first-key" not in key
     assert sorted(path.name for path in tmp_path.iterdir() if "secret" in path.name) == [
@@ -285,6 +287,33 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
     assert ended.stdout == "Forgot what signing in brought of pixel o8z6j, and revoked it at X.\n"
     assert again.stdout == "Nothing is stored for pixel o8z6j.\n"
     assert len(revoked) == 1
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a gateway", "without one"])
+def test_what_commands_do_to_credentials_and_the_key_is_in_the_audit(x_emulator, tmp_path, beside):
+    gateway = Unsigned(tmp_path, x_emulator.url)
+    if beside:
+        gateway.start()
+
+    with contextlib.ExitStack() as ending:
+        if beside:
+            ending.callback(gateway.kill)
+        log_in(gateway)
+        log_in(gateway, "--pixel-token", typed=TOKEN)
+        command(gateway, "rotate-key")
+        command(gateway, "logout", "--revoke")
+        command(gateway, "logout")
+        entries = json.loads(command(gateway, "audit", "list", "--json").stdout)
+
+    assert [(one["what"], one["subject"], one["detail"]) for one in reversed(entries)] == [
+        ("connect.done", "o8z6j", "oauth as @example_ads"),
+        ("connect.done", "o8z6j", "pixel_token"),
+        ("secret_key.rotate", "", "the key is in twite.secret"),
+        ("connect.forget", "o8z6j", "oauth, revoked at X"),
+        ("connect.forget", "o8z6j", "pixel_token"),
+    ]
+    assert {one["who"] for one in entries} == {f"{getpass.getuser()} (command)"}
+    assert command(gateway, "audit", "verify").returncode == 0
 
 
 def test_no_secret_of_a_sign_in_reaches_the_disk_in_clear(x_emulator, tmp_path):

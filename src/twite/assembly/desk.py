@@ -12,6 +12,7 @@ import msgspec
 
 from twite.assembly.settings import Settings
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.ports import Desk
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
@@ -111,26 +112,37 @@ class GatewayDesk:
         del now
         return await self._ask("discard", deliveries, note)
 
-    async def keep(self, name: str, sealed: bytes) -> None:
+    async def keep(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Put a sealed secret into the vault. Raises LedgerUnavailable."""
-        await self._order({"do": "keep", "name": name, "sealed": b64encode(sealed).decode()})
+        told = {"name": name, "sealed": b64encode(sealed).decode()}
+        await self._order({"do": "keep", **told, **_of(deed)})
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         """Take a secret out of the vault. Raises LedgerUnavailable."""
-        await self._order({"do": "forget", "name": name})
+        await self._order({"do": "forget", "name": name, **_of(deed)})
 
-    async def reseal(self) -> int:
-        """Have everything sealed with the key as it is now. Raises LedgerUnavailable."""
-        return await self._order({"do": "reseal"})
+    async def reseal(self, *, deed: Deed | None = None) -> int:
+        """Have all secrets sealed with the key as it is now. Raises LedgerUnavailable."""
+        return (await self._order({"do": "reseal", **_of(deed)})).done
+
+    async def reseal_letters(self) -> int:
+        """Have what waits for tags sealed so, too. Raises LedgerUnavailable."""
+        letters, last = 0, 0
+        while True:
+            some = await self._order({"do": "reseal_letters", "after": last})
+            letters += some.done
+            if some.last is None:
+                return letters
+            last = some.last
 
     async def _ask(self, do: str, deliveries: Sequence[int], note: str) -> int:
         done = 0
         for at in range(0, len(deliveries), _IN_ONE_REQUEST):
             some = list(deliveries[at : at + _IN_ONE_REQUEST])
-            done += await self._order({"do": do, "deliveries": some, "note": note})
+            done += (await self._order({"do": do, "deliveries": some, "note": note})).done
         return done
 
-    async def _order(self, order: dict[str, object]) -> int:
+    async def _order(self, order: dict[str, object]) -> "_Done":
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
         try:
             async with self._http.post(
@@ -139,7 +151,7 @@ class GatewayDesk:
                 body = await answer.read()
                 if answer.status != _OK:
                     raise self._refused(_answered(answer.status, body))
-                return msgspec.json.decode(body, type=_Done).done
+                return msgspec.json.decode(body, type=_Done)
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
         except msgspec.DecodeError:
@@ -163,8 +175,13 @@ def _answered(status: int, body: bytes) -> str:
     return f"answered {status}" + (f": {why[0]}" if why else "")
 
 
+def _of(deed: Deed | None) -> dict[str, object]:
+    return {} if deed is None else {"deed": msgspec.to_builtins(deed)}
+
+
 class _Done(msgspec.Struct):
     done: int
+    last: int | None = None
 
 
 class _Error(msgspec.Struct):

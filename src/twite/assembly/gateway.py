@@ -13,6 +13,7 @@ from twite.assembly.console import Behind, console
 from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
+from twite.assembly.resealing import sealed_anew
 from twite.assembly.settings import Settings
 from twite.assembly.tagging import Tagging, accepting, companies_of, hmac_keys_of, to_x_of
 from twite.assembly.watching import Watching
@@ -85,6 +86,7 @@ class Gateway:
         self._guarding: Guarding | None = None
         self._clients: ServingClients | None = None
         self._looking_after: asyncio.Task[None] | None = None
+        self._sealing: asyncio.Task[None] | None = None
         self._token = Secret("")
         self.console: Console | None = None
         # Who signs people in, once it runs.
@@ -131,6 +133,7 @@ class Gateway:
                 clock=self._clock,
                 chance=self._chance,
                 observer=self._observer,
+                seal=safe.seal if safe else None,
             )
             tagging.start()
             self._metrics.know(tagging.names)
@@ -175,6 +178,10 @@ class Gateway:
             if self._lent is not None:
                 await self._lent.load()
                 self._looking_after = asyncio.create_task(self._lent.run())
+            if safe is not None and settings.server.former_secret_keys:
+                self._sealing = asyncio.create_task(
+                    sealed_anew(safe, store.letters, observer=self._observer)
+                )
             await server.start()
             self._leave_word()
         except BaseException:
@@ -197,8 +204,9 @@ class Gateway:
             await self._clients.stop()
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
-        if self._looking_after is not None:
-            self._looking_after.cancel()
+        for task in (self._looking_after, self._sealing):
+            if task is not None:
+                task.cancel()
         if self._tagging is not None:
             await self._tagging.stop()
         await self._transport.stop()
@@ -279,7 +287,9 @@ class Gateway:
             clock=self._clock,
             observer=self._observer,
         )
-        logins = login_desk(settings, safe, destinations=destinations, run=run)
+        logins = login_desk(
+            settings, safe, store=store, accept=accept, destinations=destinations, run=run
+        )
         self.connect = connect(settings, logins, clock=self._clock)
         self._token = Secret(self._chance.nonce() + self._chance.nonce())
         self.console = console(

@@ -13,6 +13,8 @@ from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings, load
 from twite.domain.destination import Destination
 from twite.domain.errors import StoreInUse
+from twite.domain.people import Deed
+from twite.gateway.accept import Accept
 from twite.gateway.connect import Connect
 from twite.gateway.logins import Login, LoginDesk, Logins
 from twite.gateway.ports import Clock
@@ -31,7 +33,7 @@ class Safe(msgspec.Struct, frozen=True, kw_only=True):
 
 def safe_of(settings: Settings, vault: Vault) -> Safe | None:
     """Return it; None without a key."""
-    seal = _seal(settings)
+    seal = vault_seal(settings)
     if seal is None:
         return None
     turned = TurnedSeal(seal)
@@ -51,6 +53,8 @@ def login_desk(
     settings: Settings,
     safe: Safe | None,
     *,
+    store: SQLiteStore,
+    accept: Accept,
     destinations: MutableMapping[str, Destination],
     run: Run,
 ) -> LoginDesk | None:
@@ -64,16 +68,26 @@ def login_desk(
         written=settings.destinations(),
         destinations=destinations,
         sends=run,
+        letters=store.letters,
+        passed=accept.passed,
+        note=store.people.note,
     )
 
 
-def connect(settings: Settings, logins: LoginDesk | Logins | None, *, clock: Clock) -> Connect:
-    """Return who signs people in."""
+def connect(
+    settings: Settings,
+    logins: LoginDesk | Logins | None,
+    *,
+    clock: Clock,
+    noted_as: str | None = None,
+) -> Connect:
+    """Return who signs people in; for `noted_as`, see there."""
     return Connect(
         ask=ask_x(settings),
         clock=clock,
         keeper=logins,
         destinations={one.pixel: one for one in settings.destinations()},
+        noted_as=noted_as,
     )
 
 
@@ -82,23 +96,25 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
 
     Raises NotOpened, StoreUnusable.
     """
-    seal = _seal(settings)
+    seal = vault_seal(settings)
     if seal is None or not settings.store.path.exists():
         return settings.destinations()
     async with open_records(settings) as records:
         return await given(settings, Strongroom(vault=Looking(records), seal=seal))
 
 
-def connect_alone(settings: Settings) -> Connect:
+def connect_alone(settings: Settings, *, by: str) -> Connect:
     """Return who signs people in from a command: into the store, or through its gateway.
+
+    `by` is who runs the command.
 
     What it does then also raises StoreUnusable, and StoreInUse where the store's owner does not say
     how to reach it.
     """
-    seal = _seal(settings)
+    seal = vault_seal(settings)
     # Without a key, it says so itself when it is asked to do something.
     logins = None if seal is None else Logins(Strongroom(vault=_Shut(settings), seal=seal))
-    return connect(settings, logins, clock=SystemClock())
+    return connect(settings, logins, clock=SystemClock(), noted_as=by)
 
 
 @asynccontextmanager
@@ -123,37 +139,27 @@ async def open_vault(settings: Settings) -> AsyncIterator[Vault]:
         await store.close()
 
 
-async def reseal(settings: Settings) -> int:
-    """Seal everything with the current key, here or in the running gateway; return how much.
-
-    Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
-    """
-    seal = _seal(settings)
-    if seal is None:
-        return 0
-    async with open_vault(settings) as vault:
-        if isinstance(vault, _Desk):
-            return await vault.desk.reseal()
-        return len(await Strongroom(vault=vault, seal=seal).all(""))
-
-
 class _Shut:
     """A vault that is opened for each act: a person at X's page keeps no store from others."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def put(self, name: str, sealed: bytes) -> None:
+    async def put(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         async with open_vault(self._settings) as vault:
-            await vault.put(name, sealed)
+            await vault.put(name, sealed, deed=deed)
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.reseal(name, was=was, sealed=sealed)
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         async with open_vault(self._settings) as vault:
             return await vault.sealed(prefix)
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         async with open_vault(self._settings) as vault:
-            await vault.forget(name)
+            await vault.forget(name, deed=deed)
 
 
 class Looking:
@@ -162,33 +168,40 @@ class Looking:
     def __init__(self, records: SQLiteReader) -> None:
         self._records = records
 
-    async def put(self, name: str, sealed: bytes) -> None:
+    async def put(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
+        """Leave it."""
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
         """Leave it."""
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         return await self._records.sealed(prefix)
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         """Leave it."""
 
 
 class _Desk(Looking):
-    """The vault of a running gateway. What is written goes through its desk, sealed."""
+    """The vault of a running gateway. What is written goes through its desk, sealed.
+
+    What a former key sealed, the gateway seals anew when it is told to.
+    """
 
     def __init__(self, records: SQLiteReader, desk: GatewayDesk) -> None:
         super().__init__(records)
-        self.desk = desk
+        self._desk = desk
 
-    async def put(self, name: str, sealed: bytes) -> None:
+    async def put(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Raises LedgerUnavailable."""
-        await self.desk.keep(name, sealed)
+        await self._desk.keep(name, sealed, deed=deed)
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         """Raises LedgerUnavailable."""
-        await self.desk.forget(name)
+        await self._desk.forget(name, deed=deed)
 
 
-def _seal(settings: Settings) -> Seal | None:
+def vault_seal(settings: Settings) -> Seal | None:
+    """Return what seals, with the former keys; None without a key."""
     server = settings.server
     return seal_of(server.secret_key, server.former_secret_keys)
 
@@ -204,7 +217,7 @@ def _key_anew(settings: Settings) -> Callable[[], Seal]:
 
 def _must(settings: Settings) -> Seal:
     """Go on with the key that there was: somebody took it out of the settings meanwhile."""
-    seal = _seal(settings)
+    seal = vault_seal(settings)
     if seal is None:
         raise RuntimeError("a vault without a key")
     return seal

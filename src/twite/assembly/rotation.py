@@ -2,8 +2,8 @@
 
     1  the key goes into a file of its own, as a former one: settings that are loaded now have both
     2  the new key takes its place
-    3  everything is sealed with the new one, here or in the running gateway
-    4  the former key is deleted
+    3  everything is sealed with the new one, here or in the running gateway: what waits, too
+    4  the former key is deleted, if nothing needs it any more
 
 Whatever ends it in the middle leaves a key for everything; doing it again goes on from there.
 """
@@ -11,24 +11,38 @@ Whatever ends it in the middle leaves a key for everything; doing it again goes 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from twite.assembly.logins import reseal
+from twite.assembly.desk import running
+from twite.assembly.resealing import reseal, still_sealed
 from twite.assembly.sealing import VARIABLE, former_key_file, new_key
 from twite.assembly.settings import Settings, load
 from twite.domain.errors import SettingsError
+from twite.domain.people import Deed
+from twite.gateway.tags.resealing import Left
+from twite.machine import SystemClock
+
+_DEED: Final = "secret_key.rotate"  # what it is called in the audit
 
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):
-    """How many secrets are sealed with the current key; `file` holds a new one, if one was made."""
+    """How many secrets are sealed with the current key, and how many letters were sealed anew.
+
+    `file` holds a new key, if one was made. `left` is what is still sealed otherwise; `gateway` is
+    the process that owns the store.
+    """
 
     secrets: int
+    letters: int
     file: Path | None
+    left: Left
+    gateway: int | None = None
 
 
-async def rotate(settings: Settings, environ: Mapping[str, str]) -> Rotated:
-    """Make a new key where the key is in a file; seal everything anew.
+async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> Rotated:
+    """Make a new key where the key is in a file; seal everything anew. `by` is who asks for it.
 
     A key that is not in a file is changed by whoever set it. Raises SettingsError, NotOpened,
     StoreUnusable, StoreInUse, LedgerUnavailable.
@@ -49,16 +63,34 @@ async def rotate(settings: Settings, environ: Mapping[str, str]) -> Rotated:
                 f"its place ({VARIABLE}, or wherever it is set), name the old one in "
                 "server.former_secret_keys, and start the gateway again, or run this again",
             )
-        return Rotated(secrets=await reseal(settings), file=None)
+        return await _sealed(settings, None, by=by)
     former = former_key_file(file)
     if former.exists():
         # Ended in the middle, once: what the older key sealed must not be lost with it.
         await reseal(settings)
+        if (await still_sealed(settings)).any:
+            return await _sealed(settings, None, by=by)
     _write(former, server.secret_key.reveal())
     _write(file, new_key())
-    count = await reseal(load(settings.path, environ))
-    former.unlink()
-    return Rotated(secrets=count, file=file)
+    done = await _sealed(load(settings.path, environ), file, by=by)
+    if not done.left.any:
+        former.unlink()
+    return done
+
+
+async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotated:
+    """Seal everything with the key that there is now, and look at what is left."""
+    where = "the settings" if file is None else file.name
+    deed = Deed(at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}")
+    done = await reseal(settings, deed=deed)
+    owner = running(settings.store.gateway_file)
+    return Rotated(
+        secrets=done.secrets,
+        letters=done.letters,
+        file=file,
+        left=await still_sealed(settings),
+        gateway=None if owner is None else owner.pid,
+    )
 
 
 def _write(path: Path, key: str) -> None:

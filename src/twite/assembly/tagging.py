@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings
 from twite.assembly.tag_settings import company_of
 from twite.domain.destination import Destination
@@ -23,7 +22,7 @@ from twite.gateway.tags.lanes import TagLanes
 from twite.gateway.tags.rule import Company
 from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.to_x import ToX
-from twite.gateway.vault import Strongroom
+from twite.gateway.vault import Seal, Strongroom
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb
 from twite.sgtm.container.parts import Container
@@ -64,7 +63,9 @@ class Tagging:
         clock: SteadyClock,
         chance: Chance,
         observer: Observer,
+        seal: Seal | None,
     ) -> None:
+        """`seal` is the gateway's own: what waits must open after its key was changed."""
         self._companies = companies
         self._settings = settings
         self._store = store
@@ -74,8 +75,7 @@ class Tagging:
         make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
         self._crew = Crew(make, elapsed=clock.elapsed, observer=observer)
         self._web = PublicWeb()
-        server = settings.server
-        self._seal = seal_of(server.secret_key or None, server.former_secret_keys)
+        self._seal = seal
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from twite.assembly.logins import connect_alone
 from twite.assembly.settings import Settings
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text
+from twite.cli.user import who
 from twite.collector.callback import Callback
 from twite.domain.destination import PixelToken
 from twite.domain.errors import SettingsError
@@ -64,7 +65,7 @@ def login(
         )
     found = load(config)
     chosen = one_pixel(found, pixel)
-    connect = connect_alone(found)
+    connect = connect_alone(found, by=who())
     if pixel_token:
         token = PixelToken(token=Secret(_pasted(as_json=as_json)))
         connected = asyncio.run(connect.paste(chosen, token))

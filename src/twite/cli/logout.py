@@ -8,6 +8,7 @@ import typer
 from twite.assembly.logins import connect_alone
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text
+from twite.cli.user import who
 from twite.gateway.connect import Connect
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
 
@@ -47,7 +48,7 @@ def logout(
     chosen = one_pixel(found, pixel)
     both = oauth == pixel_token
     kinds = [kind for kind, asked in ((OAUTH, oauth), (PIXEL_TOKEN, pixel_token)) if asked or both]
-    forgotten = asyncio.run(_forget(connect_alone(found), chosen, kinds, revoke=revoke))
+    forgotten = asyncio.run(_forget(connect_alone(found, by=who()), chosen, kinds, revoke=revoke))
     if as_json:
         printing.print_json({"pixel": chosen, "forgotten": forgotten, "revoked": revoke})
         return

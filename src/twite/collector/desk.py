@@ -10,9 +10,11 @@ from twite.collector.answers import Answer, Refused, error
 from twite.collector.bodies import read_body
 from twite.collector.keys import bearer
 from twite.domain.errors import NotOpened, SettingsError
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.logins import PREFIX
 from twite.gateway.ports import Clock, Desk
+from twite.gateway.tags.resealing import Rewritten
 from twite.gateway.vault import CONTAINER
 
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -23,16 +25,20 @@ Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 class KeepsLogins(Protocol):
     """Who has the vault: see gateway.logins.LoginDesk."""
 
-    async def keep(self, name: str, sealed: bytes) -> None:
+    async def keep(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def forget_sealed(self, name: str) -> None:
+    async def forget_sealed(self, name: str, *, deed: Deed | None = None) -> None:
         """Raises LedgerUnavailable, NotOpened."""
         ...
 
-    async def reseal(self) -> int:
-        """Raises NotOpened, SettingsError."""
+    async def reseal(self, *, deed: Deed | None = None) -> int:
+        """Raises NotOpened, SettingsError, LedgerUnavailable."""
+        ...
+
+    async def reseal_letters(self, *, after: int) -> Rewritten:
+        """Raises LedgerUnavailable."""
         ...
 
 
@@ -40,20 +46,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What is to be done to which deliveries. `note` is the reason that discarded ones get.
 
     Or to the vault: `keep` puts what is `sealed` (base64) there under a `name`, `forget` takes it
-    out, `reseal` reads the key anew and seals everything with it.
+    out, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of what
+    waits for tags, behind the delivery `after`. `deed` is what the audit is to say of it.
     """
 
-    do: Literal["replay", "discard", "keep", "forget", "reseal"]
+    do: Literal["replay", "discard", "keep", "forget", "reseal", "reseal_letters"]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
     name: Name = ""
     sealed: Sealed = b""
+    after: Delivery = 0
+    deed: Deed | None = None
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries, or secrets, it was done to."""
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many deliveries, or secrets, it was done to; `last` is where to go on, if anywhere."""
 
     done: int
+    last: int | None = None
 
 
 class DeskRoute:
@@ -92,10 +102,10 @@ class DeskRoute:
         except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
             raise Refused(error(400, "wrong_shape", str(wrong))) from None
         if order.do in {"replay", "discard"}:
-            done = await self._of_deliveries(order)
+            done = Done(done=await self._of_deliveries(order))
         else:
             done = await self._of_the_vault(order)
-        return Answer(status=200, body=_ENCODER.encode(Done(done=done)))
+        return Answer(status=200, body=_ENCODER.encode(done))
 
     async def _of_deliveries(self, order: Order) -> int:
         if order.deliveries is None:
@@ -105,22 +115,25 @@ class DeskRoute:
             return await self._desk.replay(order.deliveries, now=now)
         return await self._desk.discard(order.deliveries, now=now, note=order.note)
 
-    async def _of_the_vault(self, order: Order) -> int:
+    async def _of_the_vault(self, order: Order) -> Done:
         if self._logins is None:
             raise Refused(error(409, "vault_closed"))
         try:
             if order.do == "reseal":
-                return await self._logins.reseal()
+                return Done(done=await self._logins.reseal(deed=order.deed))
+            if order.do == "reseal_letters":
+                some = await self._logins.reseal_letters(after=order.after)
+                return Done(done=some.letters, last=some.last)
             if not order.name.startswith((PREFIX, CONTAINER)):
                 told = f"a name begins with {PREFIX} or {CONTAINER}"
                 raise Refused(error(400, "wrong_shape", told))
             if order.do == "keep":
-                await self._logins.keep(order.name, order.sealed)
+                await self._logins.keep(order.name, order.sealed, deed=order.deed)
             else:
-                await self._logins.forget_sealed(order.name)
+                await self._logins.forget_sealed(order.name, deed=order.deed)
         except (NotOpened, SettingsError) as wrong:
             raise Refused(error(409, "vault_closed", str(wrong))) from None
-        return 1
+        return Done(done=1)
 
 
 _DECODER: Final = msgspec.json.Decoder(Order)

@@ -12,7 +12,7 @@ from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import TwiteError
 from twite.domain.people import Role
 from twite.domain.secret import Secret
-from twite.gateway.connect import Begun, Connected
+from twite.gateway.connect import DONE, FORGOTTEN, Begun, Connected
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
 
 _PATH: Final = "/console/connect"
@@ -125,7 +125,7 @@ class ConnectPage:
         if not await self._confirming.knows(visit):
             said = "Your own password is not right, or was wrong too often. Nothing was changed."
             return visit.back_to(_PATH, said=said, bad=True)
-        await visit.note("connect.forget", pixel, _NAMES[kind])
+        await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
             revoke = bool(visit.form.one("revoke"))
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
@@ -135,7 +135,7 @@ class ConnectPage:
         return visit.back_to(_PATH, said=said)
 
     async def _connected(self, visit: Visit, connected: Connected) -> Response:
-        await visit.note("connect.done", connected.pixel, connected.kind)
+        await visit.note(DONE, connected.pixel, connected.kind)
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:

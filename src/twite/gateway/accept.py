@@ -33,6 +33,7 @@ from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.gateway.sightings import Watch
 from twite.gateway.tags.fire import Fire, Heeded
+from twite.gateway.under_way import UnderWay
 from twite.intake import native, x_api
 from twite.intake.beacon_shape import Twin
 from twite.intake.found import Found
@@ -113,11 +114,16 @@ class Accept:
         self._opt_outs = opt_outs or NobodyOptedOut()
         self._guards = guards or Guards()
         self._doubles = Doubles()
+        self._under_way = UnderWay()
         self._watch = watch or Watch(destinations=destinations, salt=salt)
         self._observer = observer or Silent()
         # When a commit last failed (monotonic), and why.
         self._failed: tuple[int, str] | None = None
         self._failure_told = clock.elapsed() - TROUBLED_FOR
+
+    async def passed(self) -> None:
+        """Wait until what is being taken in now is on disk, or refused."""
+        await self._under_way.passed()
 
     @property
     def trouble(self) -> str | None:
@@ -152,7 +158,8 @@ class Accept:
         name = None
         if idempotency_key is not None:
             name = native.named(body, source=source.name, key=idempotency_key, salt=self._salt)
-        return await self._keep(reading, source=source, door=Door.NATIVE, idempotency=name)
+        with self._under_way.one():
+            return await self._keep(reading, source=source, door=Door.NATIVE, idempotency=name)
 
     async def found(
         self,
@@ -179,15 +186,16 @@ class Accept:
             salt=self._salt,
             consent=self._judge(source, now),
         )
-        return await self._keep(
-            reading,
-            source=source,
-            door=door,
-            found=found,
-            twins=twins,
-            request=request,
-            client=client,
-        )
+        with self._under_way.one():
+            return await self._keep(
+                reading,
+                source=source,
+                door=door,
+                found=found,
+                twins=twins,
+                request=request,
+                client=client,
+            )
 
     async def _keep(
         self,

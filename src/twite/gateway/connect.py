@@ -17,6 +17,7 @@ import msgspec
 
 from twite.domain.destination import App, Destination, OAuthKeys, PixelToken
 from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
+from twite.domain.people import Deed
 from twite.domain.times import MINUTE
 from twite.gateway.access import Access, check_access
 from twite.gateway.ask_x import AskX
@@ -30,6 +31,9 @@ from twite.x.inquiry import Refusal, Why
 # How long a person may take at X, and how many may be there at once.
 PATIENCE: Final = 15 * MINUTE
 MOST_UNDER_WAY: Final = 100
+# What is done here is called in the audit.
+DONE: Final = "connect.done"
+FORGOTTEN: Final = "connect.forget"
 _LONGEST_PIN: Final = 64
 _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 
@@ -37,15 +41,19 @@ _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 class KeepsCredentials(Protocol):
     """Who stores credentials: see gateway.logins.Logins."""
 
-    async def keep_oauth(self, pixel: str, keys: OAuthKeys, *, screen_name: str) -> None:
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: Deed | None = None
+    ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def keep_pixel_token(self, pixel: str, token: PixelToken) -> None:
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: Deed | None = None
+    ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def forget(self, pixel: str, kind: str) -> None:
+    async def forget(self, pixel: str, kind: str, *, deed: Deed | None = None) -> None:
         """Raises LedgerUnavailable."""
         ...
 
@@ -87,10 +95,15 @@ class Connect:
         clock: Clock,
         keeper: KeepsCredentials | None,
         destinations: Mapping[str, Destination],
+        noted_as: str | None = None,
     ) -> None:
-        """`destinations` are those that the settings name."""
+        """`destinations` are those that the settings name.
+
+        `noted_as` is who does what is done here, for the audit; None where the caller notes it.
+        """
         self._ask = ask
         self._clock = clock
+        self._noted_as = noted_as
         self._keeper = keeper
         self._destinations = destinations
         self._under_way: dict[str, _UnderWay] = {}
@@ -142,7 +155,7 @@ class Connect:
         """Store a pixel token, unless X refuses it. Raises as finish_by_callback does."""
         keeper = self._must_keep()
         access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
-        await keeper.keep_pixel_token(pixel, token)
+        await keeper.keep_pixel_token(pixel, token, deed=self._deed(DONE, pixel, PIXEL_TOKEN))
         return Connected(pixel=pixel, kind=PIXEL_TOKEN, access=access)
 
     async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
@@ -156,10 +169,18 @@ class Connect:
         held = login.oauth if kind == OAUTH else login.pixel_token
         if held is None:
             return False
+        detail = kind
         if revoke and isinstance(held, OAuthKeys):
             await self._revoke(held)
-        await keeper.forget(pixel, kind)
+            detail = f"{kind}, revoked at X"
+        await keeper.forget(pixel, kind, deed=self._deed(FORGOTTEN, pixel, detail))
         return True
+
+    def _deed(self, what: str, pixel: str, detail: str) -> Deed | None:
+        if self._noted_as is None:
+            return None
+        now = self._clock.now()
+        return Deed(at=now, who=self._noted_as, what=what, subject=pixel, detail=detail)
 
     async def _revoke(self, keys: OAuthKeys) -> None:
         make = partial(sign_in.end, keys, oauth_url=self._ask.address.oauth_url)
@@ -185,7 +206,8 @@ class Connect:
         # What X refuses is not stored, and not revoked either: we assume that X gives a user one
         # token for an app (it does not say), so it may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
-        await keeper.keep_oauth(began.pixel, who.keys, screen_name=who.screen_name)
+        deed = self._deed(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
+        await keeper.keep_oauth(began.pixel, who.keys, screen_name=who.screen_name, deed=deed)
         return Connected(pixel=began.pixel, kind=OAUTH, screen_name=who.screen_name, access=access)
 
     async def _checked(

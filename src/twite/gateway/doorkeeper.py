@@ -20,9 +20,8 @@ from twite.gateway import codes
 from twite.gateway.people import Passwords, People
 from twite.gateway.ports import Clock
 from twite.gateway.throttle import Throttle
-from twite.gateway.vault import Strongroom
+from twite.gateway.vault import CODES, Strongroom
 
-SECRETS: Final = "totp/"
 _LONGEST_PASSWORD: Final = 1_024
 _BYTES: Final = 32  # 256 bits
 _SEEN_EVERY: Final = MINUTE
@@ -154,7 +153,8 @@ class Doorkeeper:
     async def confirms(self, inside: Inside, password: str, address: str) -> bool:
         """Return whether somebody who is inside knows their password: before what matters most.
 
-        Raises SignedOut where the session was ended, or the password replaced, meanwhile.
+        What is not right is noted, as at the door. Raises SignedOut where the session was ended, or
+        the password replaced, meanwhile.
         """
         user = inside.user
         offer = Offer(name=user.name, password=password, address=address)
@@ -170,6 +170,8 @@ class Doorkeeper:
             still = await self._people.session(inside.session.digest)
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
+        else:
+            await self._refused(offer, at=self._clock.now(), what="confirm.refused")
         return right
 
     async def renew(self, inside: Inside) -> Secret:
@@ -217,17 +219,15 @@ class Doorkeeper:
         if user.code_since is None:
             return True
         if self._strongroom is not None:
-            for name, plain in await self._strongroom.all(SECRETS + user.name):
-                if name == SECRETS + user.name:
+            for name, plain in await self._strongroom.all(CODES + user.name):
+                if name == CODES + user.name:
                     step = codes.step_of(Secret(plain.decode()), code, now=self._clock.now())
                     if step is not None:
                         return await self._people.take_step(user.name, step)
         return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
 
-    async def _refused(self, offer: Offer, *, at: int) -> None:
-        await self._people.note(
-            Deed(at=at, who=_name(offer), what="sign_in.refused", detail=offer.address)
-        )
+    async def _refused(self, offer: Offer, *, at: int, what: str = "sign_in.refused") -> None:
+        await self._people.note(Deed(at=at, who=_name(offer), what=what, detail=offer.address))
 
     async def _rehashed(self, user: User, password: str) -> User:
         """Hash anew what was hashed at another cost; return the user as they are then."""

@@ -7,14 +7,16 @@ Each has a name of its own, so that one is put in or forgotten without a look at
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.tags.resealing import Letters, Resealing, Rewritten
 from twite.gateway.vault import Seal, Strongroom, TurnedSeal
 
 PREFIX: Final = "login/"
@@ -43,12 +45,14 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Logins:
-    """Reads and writes them."""
+    """Reads and writes them. A `deed` is noted in the same transaction."""
 
     def __init__(self, strongroom: Strongroom) -> None:
         self._strongroom = strongroom
 
-    async def keep_oauth(self, pixel: str, keys: OAuthKeys, *, screen_name: str) -> None:
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: Deed | None = None
+    ) -> None:
         """Keep what signing in brought, in place of what it brought before.
 
         Raises LedgerUnavailable, and NotOpened where a gateway runs that has another key.
@@ -60,15 +64,18 @@ class Logins:
             token_secret=keys.token_secret.reveal(),
             screen_name=screen_name,
         )
-        await self._strongroom.put(_name(pixel, OAUTH), msgspec.json.encode(kept))
+        await self._strongroom.put(_name(pixel, OAUTH), msgspec.json.encode(kept), deed=deed)
 
-    async def keep_pixel_token(self, pixel: str, token: PixelToken) -> None:
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: Deed | None = None
+    ) -> None:
         """Keep a pixel token in place of another. Raises as keep_oauth does."""
-        await self._strongroom.put(_name(pixel, PIXEL_TOKEN), token.token.reveal().encode())
+        plain = token.token.reveal().encode()
+        await self._strongroom.put(_name(pixel, PIXEL_TOKEN), plain, deed=deed)
 
-    async def forget(self, pixel: str, kind: str) -> None:
+    async def forget(self, pixel: str, kind: str, *, deed: Deed | None = None) -> None:
         """Keep one of KINDS no more."""
-        await self._strongroom.forget(_name(pixel, kind))
+        await self._strongroom.forget(_name(pixel, kind), deed=deed)
 
     async def all(self) -> Mapping[str, Login]:
         """Return what is stored, by pixel. Raises NotOpened."""
@@ -112,10 +119,14 @@ class LoginDesk:
         written: Sequence[Destination],
         destinations: MutableMapping[str, Destination],
         sends: Sends,
+        letters: Letters,
+        passed: Callable[[], Awaitable[None]],
+        note: Callable[[Deed], Awaitable[None]],
     ) -> None:
         """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
 
-        `destinations` are those that are accepted for.
+        `destinations` are those that are accepted for; `letters` what waits for tags; `passed`
+        waits until what is being accepted now is on disk; `note` writes into the audit.
         """
         self._strongroom = strongroom
         self._logins = Logins(strongroom)
@@ -124,6 +135,9 @@ class LoginDesk:
         self._written = tuple(written)
         self._destinations = destinations
         self._sends = sends
+        self._resealing = Resealing(letters=letters, seal=seal)
+        self._passed = passed
+        self._note = note
         self._turn = asyncio.Lock()
 
     async def take_up(self) -> None:
@@ -137,37 +151,52 @@ class LoginDesk:
                     self._destinations[written.pixel] = now
                     self._sends.send_to(now)
 
-    async def keep(self, name: str, sealed: bytes) -> None:
+    async def keep(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""
-        await self._strongroom.put_sealed(name, sealed)
+        await self._strongroom.put_sealed(name, sealed, deed=deed)
         await self.take_up()
 
-    async def forget_sealed(self, name: str) -> None:
+    async def forget_sealed(self, name: str, *, deed: Deed | None = None) -> None:
         """Take a login out of the vault."""
-        await self._strongroom.forget(name)
+        await self._strongroom.forget(name, deed=deed)
         await self.take_up()
 
-    async def reseal(self) -> int:
-        """Read the key anew and seal all with it; return how many secrets there are.
+    async def reseal(self, *, deed: Deed | None = None) -> int:
+        """Read the key anew and seal all secrets with it; return how many there are.
 
-        Raises NotOpened, SettingsError.
+        No letter is sealed with another from then on; those that are, `reseal_letters` seals anew.
+        Raises NotOpened, SettingsError, LedgerUnavailable.
         """
-        self._seal.turn(self._key())
-        return len(await self._strongroom.all(""))
+        key = self._key()
+        if deed is not None:
+            await self._note(deed)
+        self._seal.turn(key)
+        secrets = await self._strongroom.all("")
+        # What was sealed a moment ago must lie where it can be found.
+        await self._passed()
+        return len(secrets)
 
-    async def keep_oauth(self, pixel: str, keys: OAuthKeys, *, screen_name: str) -> None:
+    async def reseal_letters(self, *, after: int) -> Rewritten:
+        """Seal some letters anew, behind a delivery. Raises LedgerUnavailable."""
+        return await self._resealing.some(after=after)
+
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: Deed | None = None
+    ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name)
+        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name, deed=deed)
         await self.take_up()
 
-    async def keep_pixel_token(self, pixel: str, token: PixelToken) -> None:
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: Deed | None = None
+    ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_pixel_token(pixel, token)
+        await self._logins.keep_pixel_token(pixel, token, deed=deed)
         await self.take_up()
 
-    async def forget(self, pixel: str, kind: str) -> None:
+    async def forget(self, pixel: str, kind: str, *, deed: Deed | None = None) -> None:
         """Raises LedgerUnavailable, NotOpened."""
-        await self._logins.forget(pixel, kind)
+        await self._logins.forget(pixel, kind, deed=deed)
         await self.take_up()
 
     async def all(self) -> Mapping[str, Login]:

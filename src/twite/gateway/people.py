@@ -41,6 +41,8 @@ class Roster(Protocol):
     async def change(self, change: Change, *, deed: Deed, warrant: bytes = b"") -> Upshot:
         """Make a change and note the deed, durably and in one transaction, or do neither.
 
+        Where a user has no codes any more, or is gone, so is the secret of their codes.
+
         `warrant` is the digest of the session by which it is asked: with that over, nothing is
         done. Without one, whoever asks stands at the machine itself.
         """

@@ -12,10 +12,9 @@ from twite.domain.people import Deed, User
 from twite.domain.secret import Secret
 from twite.domain.staffing import CodesBegun, CodesEnded, Upshot
 from twite.gateway import codes
-from twite.gateway.doorkeeper import SECRETS
 from twite.gateway.people import Roster, Users
 from twite.gateway.ports import Clock
-from twite.gateway.vault import Strongroom
+from twite.gateway.vault import CODES, Strongroom
 
 
 class Known(Users, Roster, Protocol):
@@ -58,15 +57,14 @@ class SecondFactor:
             there = await self._people.user(user.name)
             if there is not None and there.code_since is not None:
                 raise Unfit("codes are set up already")
-            await self._strongroom.put(SECRETS + user.name, secret.reveal().encode())
+            await self._strongroom.put(CODES + user.name, secret.reveal().encode())
             await self._change(begun, "user.codes_on", warrant)
         return recovery
 
     async def end(self, user: User, *, warrant: bytes = b"") -> None:
-        """Ask for none any more."""
+        """Ask for none any more; the secret goes with it."""
         async with self._turn:
             await self._change(CodesEnded(name=user.name, but=warrant), "user.codes_off", warrant)
-            await self._strongroom.forget(SECRETS + user.name)
 
     async def _change(self, change: CodesBegun | CodesEnded, what: str, warrant: bytes) -> None:
         deed = Deed(at=self._clock.now(), who=change.name, what=what, subject=change.name)

@@ -8,21 +8,29 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-CONTAINER: Final = "container/"  # what the names of a server container's secrets begin with
+from twite.domain.people import Deed
+
+# What the names of a server container's secrets begin with, and those of users' codes.
+CONTAINER: Final = "container/"
+CODES: Final = "totp/"
 
 
 class Vault(Protocol):
-    """Keeps sealed secrets by name."""
+    """Keeps sealed secrets by name. A deed is noted in the same transaction, or neither is done."""
 
-    async def put(self, name: str, sealed: bytes) -> None:
+    async def put(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Keep it, durably, in place of any other of that name. Raises LedgerUnavailable."""
+        ...
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
+        """Keep it in place of what it `was`; nothing where that is not there any more."""
         ...
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         """Return (name, sealed) of all whose name begins so, in the order of the names."""
         ...
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         """Keep it no more."""
         ...
 
@@ -39,7 +47,15 @@ class Seal(Protocol):
         ...
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether it was sealed with the current key, not a former one."""
+        """Return whether it was sealed with the current key; its first 5 bytes say so."""
+        ...
+
+    def is_former(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with another key that is here; as is_current."""
+        ...
+
+    def key_of(self, sealed: bytes) -> str:
+        """Return the name of the key that it was sealed with; as is_current."""
         ...
 
 
@@ -65,6 +81,14 @@ class TurnedSeal:
         """Return whether it was sealed with the current key."""
         return self._seal.is_current(sealed)
 
+    def is_former(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with another key that is here."""
+        return self._seal.is_former(sealed)
+
+    def key_of(self, sealed: bytes) -> str:
+        """Return the name of the key that it was sealed with."""
+        return self._seal.key_of(sealed)
+
 
 class Strongroom:
     """A vault with its seal: what is put in comes out, also after the key was changed."""
@@ -75,14 +99,14 @@ class Strongroom:
         # What is sealed anew must not be put over what came meanwhile.
         self._turn = asyncio.Lock()
 
-    async def put(self, name: str, plain: bytes) -> None:
+    async def put(self, name: str, plain: bytes, *, deed: Deed | None = None) -> None:
         """Keep a secret. Raises LedgerUnavailable."""
         async with self._turn:
-            await self._vault.put(name, self._seal.close(name, plain))
+            await self._vault.put(name, self._seal.close(name, plain), deed=deed)
 
-    async def put_sealed(self, name: str, sealed: bytes) -> None:
+    async def put_sealed(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
-        await self.put(name, self._seal.open(name, sealed))
+        await self.put(name, self._seal.open(name, sealed), deed=deed)
 
     async def all(self, prefix: str) -> list[tuple[str, bytes]]:
         """Return (name, secret) of all whose name begins so; seal anew what a former key sealed.
@@ -95,10 +119,10 @@ class Strongroom:
                 plain = self._seal.open(name, sealed)
                 found.append((name, plain))
                 if not self._seal.is_current(sealed):
-                    await self._vault.put(name, self._seal.close(name, plain))
+                    await self._vault.reseal(name, was=sealed, sealed=self._seal.close(name, plain))
         return found
 
-    async def forget(self, name: str) -> None:
+    async def forget(self, name: str, *, deed: Deed | None = None) -> None:
         """Keep a secret no more."""
         async with self._turn:
-            await self._vault.forget(name)
+            await self._vault.forget(name, deed=deed)

@@ -42,14 +42,20 @@ class AesSeal:
         key = self._keys.get(id_) if sealed[:1] == _VERSION else None
         nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
         if key is None or len(nonce) < _NONCE_BYTES:
-            raise NotOpened(name, key_id=id_.hex())
+            raise NotOpened(name, key_id=self.key_of(sealed))
         try:
             return key.decrypt(nonce, text, _bound_to(name))
         except InvalidTag:
-            raise NotOpened(name, key_id=id_.hex()) from None
+            raise NotOpened(name, key_id=self.key_of(sealed)) from None
 
     def is_current(self, sealed: bytes) -> bool:
         return sealed[:_HEAD] == _VERSION + self._current
+
+    def is_former(self, sealed: bytes) -> bool:
+        return sealed[1:_HEAD] in self._keys and not self.is_current(sealed)
+
+    def key_of(self, sealed: bytes) -> str:
+        return sealed[1:_HEAD].hex()
 
     def __repr__(self) -> str:
         return f"AesSeal({self._current.hex()})"

@@ -17,6 +17,7 @@ from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.desk import DeskLaws
 from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.insight import InsightLaws
+from twite.testing.laws.letters import LetterLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.people import PeopleLaws
 from twite.testing.laws.recording import RecordingLaws
@@ -30,6 +31,7 @@ class LedgerContract(
     RecordingLaws,
     IgnoringLaws,
     VaultLaws,
+    LetterLaws,
     PeopleLaws,
     ClaimLaws,
     SettlingLaws,

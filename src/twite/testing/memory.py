@@ -34,6 +34,7 @@ from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
 from twite.testing.memory_ignored import MemoryIgnored
 from twite.testing.memory_insight import MemoryInsight
+from twite.testing.memory_letters import MemoryLetters
 from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_people import MemoryPeople
 from twite.testing.memory_row import Row, delivery_of, life_of, meant, overdue, rank_of, rest
@@ -66,7 +67,9 @@ class MemoryStore(
         MemoryLimits.__init__(self)
         MemoryInsight.__init__(self)
         self.vault = MemoryVault()
-        self.people = MemoryPeople()
+        self.people = MemoryPeople(self.vault)
+        self.letters = MemoryLetters(self._rows)
+        self.vault.note = self.people.note
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None

@@ -21,14 +21,17 @@ from twite.domain.staffing import (
     ends_admin,
     spared,
 )
+from twite.gateway.vault import CODES
+from twite.testing.memory_vault import MemoryVault
 
 _FOREVER = 1 << 62
 
 
 class MemoryPeople:
-    """The people of a store."""
+    """The people of a store, beside its vault."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: MemoryVault) -> None:
+        self._vault = vault
         self._users: dict[str, User] = {}
         self._sessions: dict[bytes, Session] = {}
         self._api_keys: dict[str, ApiKey] = {}
@@ -45,6 +48,8 @@ class MemoryPeople:
             return Upshot.OVER
         upshot = self._made(change)
         if upshot is Upshot.DONE:
+            if isinstance(change, CodesEnded | Removed):
+                await self._vault.forget(CODES + change.name)
             await self.note(deed)
         return upshot
 

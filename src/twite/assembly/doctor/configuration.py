@@ -54,13 +54,6 @@ def _key(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield green("key", f"stored credentials are sealed with the key in {file or 'the environment'}")
-    if server.former_secret_keys:
-        yield amber(
-            "key",
-            f"{len(server.former_secret_keys)} former keys are still taken",
-            "A key that leaked goes on opening what it sealed, until it is taken out.",
-            "Run twite rotate-key, and take server.former_secret_keys out of the settings.",
-        )
 
 
 def sources(settings: Settings) -> Iterator[Finding]:

@@ -89,6 +89,18 @@ def read(body: bytes, *, name: str, seal: Seal | None = None) -> Letter:
     return msgspec.structs.replace(letter, event=inside.event, request=inside.request, sealed=None)
 
 
+def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
+    """Return a sealed letter under the current key; None where it is, or nothing is sealed.
+
+    Raises as `read` does.
+    """
+    letter = _LETTER.decode(body)
+    if letter.sealed is None or seal.is_current(letter.sealed):
+        return None
+    anew = seal.close(name, seal.open(name, letter.sealed))
+    return _ENCODER.encode(msgspec.structs.replace(letter, sealed=anew))
+
+
 def _encoded(value: Letter | _Inside) -> bytes:
     try:
         return _ENCODER.encode(value)

@@ -22,6 +22,8 @@ from twite.domain.staffing import (
     ends_admin,
     spared,
 )
+from twite.gateway.vault import CODES
+from twite.stores.sqlite import sealed_rows
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.people_rows import listed, note, session, user
 
@@ -60,6 +62,8 @@ def _of_one(book: Book, change: ChangeOfOne) -> Upshot:
     if not _run(book, change).rowcount:
         return Upshot.OTHERWISE
     book.run("end_sessions", user=change.name, but=spared(change))
+    if isinstance(change, CodesEnded | Removed):
+        sealed_rows.forget(book, CODES + change.name)
     return Upshot.DONE
 
 

@@ -149,6 +149,10 @@ WHERE id = :account;
 INSERT INTO vault (name, sealed) VALUES (:called, :sealed)
 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed;
 
+-- name: reseal
+-- The same secret under another key, unless it was replaced or forgotten meanwhile.
+UPDATE vault SET sealed = :sealed WHERE name = :called AND sealed = :was;
+
 -- name: forget_sealed
 -- A secret is kept no more.
 DELETE FROM vault WHERE name = :called;
@@ -1242,6 +1246,33 @@ ORDER BY conversion.id DESC;
 -- name: submission_from
 -- When the first submission from a number on was received, and where its conversions begin.
 SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LIMIT 1;
+
+-- name: outbox_after
+-- How many of the deliveries after one are looked through, and the last of them.
+SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit);
+
+-- name: letters
+-- What waits for tags, in a span of deliveries.
+SELECT
+  outbox.id, lane.id, lane.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
+  CAST(conversion.body AS BLOB), conversion.checksum
+FROM outbox JOIN lane ON lane.id = outbox.lane JOIN conversion ON conversion.id = outbox.id
+WHERE outbox.id > :after AND outbox.id <= :last AND lane.pixel >= :first AND lane.pixel < :beyond
+ORDER BY outbox.id;
+
+-- name: write_letter
+-- Its content stays; what it is sealed with is another key.
+UPDATE conversion SET body = :body, checksum = :checksum WHERE id = :delivery;
+
+-- name: letter_heads
+-- How the sealed texts of what waits for tags begin, in base64, and how many begin so.
+SELECT substr(json_extract(CAST(conversion.body AS TEXT), '$.sealed'), 1, 8) AS head, count(*)
+FROM lane CROSS JOIN outbox ON outbox.lane = lane.id
+CROSS JOIN conversion ON conversion.id = outbox.id
+WHERE lane.pixel >= :first AND lane.pixel < :beyond
+  AND CASE WHEN json_valid(CAST(conversion.body AS TEXT))
+    THEN json_extract(CAST(conversion.body AS TEXT), '$.sealed') END IS NOT NULL
+GROUP BY head;
 
 -- name: last_submission
 -- The highest number of a submission.

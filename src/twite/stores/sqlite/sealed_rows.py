@@ -11,6 +11,11 @@ def put(book: Book, called: str, sealed: bytes) -> None:
     book.run("put_sealed", called=called, sealed=sealed)
 
 
+def reseal(book: Book, called: str, *, was: bytes, sealed: bytes) -> None:
+    """Keep one in place of what it was, if it is that still."""
+    book.run("reseal", called=called, was=was, sealed=sealed)
+
+
 def forget(book: Book, called: str) -> None:
     """Keep one no more."""
     book.run("forget_sealed", called=called)

@@ -29,6 +29,7 @@ from twite.stores.sqlite.consent_rows import ConsentRows
 from twite.stores.sqlite.damage import final, is_final
 from twite.stores.sqlite.insight_rows import InsightRows
 from twite.stores.sqlite.keys import FRESH_KEYS
+from twite.stores.sqlite.letters import SQLiteLetters
 from twite.stores.sqlite.lock import OwnerLock
 from twite.stores.sqlite.mark import MarkKeeper
 from twite.stores.sqlite.opening import Opened, prepare
@@ -72,6 +73,7 @@ class SQLiteStore(ConsentRows, InsightRows):
         self._observer = observer
         self.vault = SQLiteVault(writer=writer, reader=reader)
         self.people = SQLitePeople(writer=writer, reader=reader)
+        self.letters = SQLiteLetters(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What an owner must know of the file as it was found.

@@ -20,6 +20,7 @@ from twite.gateway.outlook import Alarms, Outlook
 from twite.gateway.people import People
 from twite.gateway.ports import Claim, Depot, Desk, Ledger, Records, Sweeping, Swept
 from twite.gateway.sightings import Sightings
+from twite.gateway.tags.resealing import Letters
 from twite.gateway.vault import Vault
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -43,11 +44,16 @@ class Store(
     Norms,
     Protocol,
 ):
-    """What a store is: four views of one thing, a vault, and people."""
+    """What a store is: four views of one thing, a vault, letters, and people."""
 
     @property
     def vault(self) -> Vault:
         """Where sealed secrets are kept."""
+        ...
+
+    @property
+    def letters(self) -> Letters:
+        """What waits for tags."""
         ...
 
     @property

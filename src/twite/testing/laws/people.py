@@ -20,6 +20,7 @@ from twite.domain.staffing import (
     Removed,
     Upshot,
 )
+from twite.gateway.vault import CODES
 from twite.testing.builders import NOW
 from twite.testing.laws.acts import Store
 
@@ -122,6 +123,31 @@ class PeopleLaws:
 
         assert upshots == [Upshot.DONE, Upshot.OTHERWISE]
         assert await store.people.user("ada") == somebody()
+
+    @pytest.mark.parametrize("change", [CodesEnded(name="ada"), Removed(name="ada")], ids=repr)
+    async def test_the_secret_of_ones_codes_goes_with_them(
+        self, store: Store, change: ChangeOfOne
+    ) -> None:
+        await join(store, somebody())
+        await join(store, somebody("adam"))
+        for name in ("ada", "adam"):
+            await store.vault.put(CODES + name, b"sealed")
+
+        await store.people.change(change, deed=DEED)
+
+        assert [name for name, _ in await store.vault.sealed(CODES)] == [f"{CODES}adam"]
+
+    async def test_a_secret_of_codes_outlives_any_other_change(self, store: Store) -> None:
+        await join(store, somebody())
+        await store.vault.put(f"{CODES}ada", b"sealed")
+
+        for change in (
+            Allowed(name="ada", role=Role.VIEWER, pixels=None),
+            PasswordGiven(name="ada", password=Secret("$new"), at=NOW),
+        ):
+            await store.people.change(change, deed=DEED)
+
+        assert len(await store.vault.sealed(CODES)) == 1
 
     async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
         self, store: Store

@@ -1,6 +1,8 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """Sealed secrets are kept by name, as they are."""
 
+from twite.domain.people import Deed
+from twite.testing.builders import NOW
 from twite.testing.laws.acts import Store
 
 
@@ -35,3 +37,25 @@ class VaultLaws:
         await store.vault.forget("stape/p1")
 
         assert list(await store.vault.sealed("")) == []
+
+    async def test_what_is_sealed_anew_takes_the_place_of_the_same_alone(
+        self, store: Store
+    ) -> None:
+        await store.vault.put("login/p1", b"one")
+        await store.vault.put("login/p2", b"two")
+        await store.vault.forget("login/p2")
+
+        await store.vault.reseal("login/p1", was=b"one", sealed=b"one anew")
+        await store.vault.reseal("login/p1", was=b"one", sealed=b"late")
+        await store.vault.reseal("login/p2", was=b"two", sealed=b"two anew")
+
+        assert list(await store.vault.sealed("")) == [("login/p1", b"one anew")]
+
+    async def test_what_is_done_to_a_secret_is_noted_with_it(self, store: Store) -> None:
+        put = Deed(at=NOW, who="ada (command)", what="connect.done", subject="p1")
+        forget = Deed(at=NOW, who="ada (command)", what="connect.forget", subject="p1")
+
+        await store.vault.put("login/p1", b"one", deed=put)
+        await store.vault.forget("login/p1", deed=forget)
+
+        assert [one.deed for one in await store.people.chain(after=0, limit=9)] == [put, forget]

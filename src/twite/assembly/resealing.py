@@ -1,0 +1,76 @@
+"""Everything under the current key: secrets, and what waits for tags. And what is not, counted."""
+
+import aiohttp
+import msgspec
+
+from twite.assembly.desk import PATIENCE, GatewayDesk, open_records, reachable
+from twite.assembly.logins import Safe, vault_seal
+from twite.assembly.settings import Settings
+from twite.domain.errors import NotOpened, PassingError, StoreInUse
+from twite.domain.people import Deed
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.tags.resealing import Left, Letters, Resealing, left
+from twite.gateway.vault import Strongroom
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.letters import heads
+
+
+class Resealed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many secrets there are, and how many letters had to be sealed anew."""
+
+    secrets: int = 0
+    letters: int = 0
+
+
+async def reseal(settings: Settings, *, deed: Deed | None = None) -> Resealed:
+    """Seal everything with the current key, here or in the running gateway.
+
+    Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
+    """
+    seal = vault_seal(settings)
+    if seal is None:
+        return Resealed()
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with aiohttp.ClientSession(timeout=PATIENCE) as http:
+            desk = GatewayDesk(http, found)
+            secrets = await desk.reseal(deed=deed)
+            return Resealed(secrets=secrets, letters=await desk.reseal_letters())
+    try:
+        if deed is not None:
+            await store.people.note(deed)
+        secrets = len(await Strongroom(vault=store.vault, seal=seal).all(""))
+        return Resealed(
+            secrets=secrets, letters=await Resealing(letters=store.letters, seal=seal).all()
+        )
+    finally:
+        await store.close()
+
+
+async def sealed_anew(safe: Safe, letters: Letters, *, observer: Observer) -> None:
+    """Seal everything with the current key while a gateway runs, after its start.
+
+    What stands in the way is told; nothing is lost, and the next start tries again.
+    """
+    try:
+        await safe.strongroom.all("")
+        await Resealing(letters=letters, seal=safe.seal).all()
+    except (NotOpened, PassingError) as error:
+        observer.see(Troubled(where="vault", reason=str(error)))
+
+
+async def still_sealed(settings: Settings) -> Left:
+    """Count what is sealed with other keys than the current one, beside a running gateway.
+
+    Raises StoreUnusable, LedgerUnavailable.
+    """
+    seal = vault_seal(settings)
+    if seal is None or not settings.store.path.exists():
+        return Left()
+    async with open_records(settings) as records:
+        return left(seal, secrets=await records.sealed(""), heads=await records.read(heads))

@@ -1,0 +1,204 @@
+"""Another key in the place of the one that seals, while conversions wait sealed for a tag."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from house import ENVIRONMENT, command, wait_for
+from test_tag_destination import EMAIL, bought, row_of, with_tag
+from vendor import Vendor
+
+pytestmark = pytest.mark.journey
+
+FIRST, SECOND = "the-first-key-that-seals", "the-second-key-that-seals"
+IN_THE_ENVIRONMENT = 'secret_key = "env:TWITE_SECRET_KEY"'
+BOTH = f'{IN_THE_ENVIRONMENT}\nformer_secret_keys = ["env:TWITE_FORMER_SECRET_KEY"]'
+
+
+class Shut(Vendor):
+    """A vendor that is out of order until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: 503)
+
+    def open(self) -> None:
+        self.behaviour = lambda _: 200
+        self.came.clear()
+
+
+def sealing(folder, x, vendor, key):
+    """Return a gateway whose tag's conversions wait sealed."""
+    gateway = with_tag(folder, x, vendor, persons='"sealed"')
+    gateway.environment = dict(ENVIRONMENT)
+    with_key(gateway, key)
+    return gateway
+
+
+def with_key(gateway, key):
+    text = gateway.config.read_text()
+    head, _, rest = text.partition("[server]\n")
+    end = rest.index("listen")
+    gateway.config.write_text(f"{head}[server]\n{key}\n{rest[end:]}")
+
+
+def run(gateway, *args, **environment):
+    """Run a command in the environment of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
+        capture_output=True,
+        text=True,
+        env=gateway.environment | environment,
+        check=False,
+        timeout=120,
+    )
+
+
+def posted(gateway, vendor, *numbers):
+    """Let conversions wait for the tag, each tried in vain."""
+    for number in numbers:
+        tried = vendor.count()
+        assert gateway.post(bought(number))[0] == 202
+        wait_for(lambda tried=tried: vendor.count() > tried)
+
+
+def rested(gateway):
+    row = row_of(gateway, "tag:crm")
+    return row["held"], row["dead"]
+
+
+def arrived(vendor):
+    return {
+        (one["event"]["transaction_id"], one["event"]["user_data"]["email_address"])
+        for one in vendor.came
+    }
+
+
+def on_keys(gateway):
+    """Return what the doctor finds wrong with keys."""
+    found = json.loads(run(gateway, "check", "--json").stdout)["findings"]
+    return [one["found"] for one in found if one["topic"] == "key" and one["light"] != "green"]
+
+
+def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_path, x_emulator):
+    (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
+    (tmp_path / "twite.secret").chmod(0o600)
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
+        with gateway:
+            posted(gateway, vendor, 1)
+            rotated = command(gateway, "rotate-key")
+            posted(gateway, vendor, 2)
+            again = command(gateway, "rotate-key")
+            found = on_keys(gateway)
+            gateway.stop()
+        vendor.open()
+        with gateway:
+            gateway.drained()
+            rest = rested(gateway)
+
+    told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and forget the old one."
+    assert rotated.stdout == f"{told}\nSealed with it: 1 waiting conversion.\n"
+    assert again.stdout == f"{told}\nSealed with it: 2 waiting conversions.\n"
+    assert (rotated.returncode, again.returncode, found) == (0, 0, [])
+    assert not (tmp_path / "twite.secret.former").exists()
+    assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
+
+
+def test_what_waits_is_sealed_anew_without_a_gateway_too(tmp_path, x_emulator):
+    (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
+        with gateway:
+            posted(gateway, vendor, 1)
+            gateway.stop()
+
+        rotated = command(gateway, "rotate-key", "--json")
+
+        vendor.open()
+        with gateway:
+            gateway.drained()
+    assert json.loads(rotated.stdout) == {
+        "secrets": 0,
+        "conversions": 1,
+        "file": f"{tmp_path}/twite.secret",
+        "left": {"secrets": 0, "conversions": 0},
+        "strange": {},
+    }
+    assert arrived(vendor) == {("order-1", EMAIL)}
+
+
+def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_emulator):
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
+        gateway.environment |= {"TWITE_SECRET_KEY": FIRST}
+        with gateway:
+            posted(gateway, vendor, 1)
+            gateway.stop()
+        with_key(gateway, BOTH)
+        gateway.environment |= {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
+        before = on_keys(gateway)
+        with gateway:
+            wait_for(lambda: "nothing is sealed with one any more" in on_keys(gateway)[0])
+            posted(gateway, vendor, 2)
+            gateway.stop()
+        with_key(gateway, IN_THE_ENVIRONMENT)
+        vendor.open()
+        with gateway:
+            gateway.drained()
+            rest = rested(gateway)
+
+    assert before == ["still sealed with a former key: 1 waiting conversion"]
+    assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
+
+
+def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path, x_emulator):
+    new = {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
+        gateway.environment |= {"TWITE_SECRET_KEY": FIRST, "TWITE_FORMER_SECRET_KEY": FIRST}
+        with gateway:
+            posted(gateway, vendor, 1)
+            with_key(gateway, BOTH)
+            early = run(gateway, "rotate-key", **new)
+            pid = gateway.process.pid
+            gateway.stop()
+        gateway.environment |= new
+        late = run(gateway, "rotate-key")
+        with_key(gateway, IN_THE_ENVIRONMENT)
+        vendor.open()
+        with gateway:
+            gateway.drained()
+
+    assert early.returncode == 1
+    assert early.stderr == (
+        "Still sealed with a former key: 1 waiting conversion. Leave that key where it is, start "
+        f"the gateway (process {pid}) again, which has other keys than these, and run this again.\n"
+    )
+    assert "can be taken out" not in early.stdout
+    assert late.returncode == 0
+    assert late.stdout == (
+        "Sealed with it: 1 waiting conversion.\n"
+        "server.former_secret_keys can be taken out of the settings.\n"
+    )
+    assert arrived(vendor) == {("order-1", EMAIL)}
+
+
+def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emulator):
+    (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
+    (tmp_path / "twite.secret").chmod(0o600)
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
+        with gateway:
+            posted(gateway, vendor, 1)
+            gateway.stop()
+        (tmp_path / "twite.secret").write_text(f"{SECOND}\n")
+
+        found = on_keys(gateway)
+        rotated = command(gateway, "rotate-key")
+
+    strange = r"ealed with the key [0-9a-f]{8}, which is not here: 1 waiting conversion"
+    assert (len(found), rotated.returncode) == (1, 0)
+    assert re.fullmatch(f"s{strange}", found[0])
+    assert re.match(f"S{strange}", rotated.stderr)
