@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from twite.collector.addresses import client_address, is_loopback
+from twite.collector.addresses import client_address
 
 PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
 
@@ -52,20 +52,3 @@ def test_the_client_is_the_nearest_hop_that_is_no_trusted_proxy(peer, forwarded,
 
 def test_without_trusted_proxies_only_the_connection_counts():
     assert client_address("127.0.0.1", [b"203.0.113.7"], []) == "127.0.0.1"
-
-
-@pytest.mark.parametrize(
-    ("address", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.10", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("203.0.113.7", False),
-        ("2001:db8::1", False),
-        ("localhost", False),
-        (None, False),
-    ],
-)
-def test_loopback_is_this_machine_alone(address, loopback):
-    assert is_loopback(address) is loopback

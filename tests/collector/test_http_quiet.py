@@ -10,6 +10,9 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.secret import Secret
 from twite.testing.builders import NOW, a_source
 
+# How the machine itself asks: by its own name.
+ITSELF = {"Host": "localhost:8080"}
+
 
 def a_life(event: str = "o8z6k", **said) -> Life:
     told = {
@@ -251,7 +254,7 @@ async def test_a_collector_that_closes_is_not_ready(stage):
 async def test_the_machine_itself_may_read_the_metrics(stage):
     stage.records.kept = [Account(source="shop", pixel="o8z6j")]
 
-    answer = await stage.ask("GET", "/metrics", key=None)
+    answer = await stage.ask("GET", "/metrics", key=None, headers=ITSELF)
 
     assert (answer.status, answer.body) == (200, b"accounts 1\n")
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -260,17 +263,50 @@ async def test_the_machine_itself_may_read_the_metrics(stage):
 async def test_who_comes_through_a_proxy_of_the_machine_is_not_the_machine(staged):
     open_stage = await staged()
     stage = await staged(trusted_proxies=[ip_network("127.0.0.0/8")])
-    forwarded = {"X-Forwarded-For": "203.0.113.7"}
+    forwarded = ITSELF | {"X-Forwarded-For": "203.0.113.7"}
 
     answers = [
         await open_stage.ask("GET", "/metrics", key=None, headers=forwarded),
         await stage.ask("GET", "/metrics", key=None, headers=forwarded),
         await stage.ask(
-            "GET", "/metrics", key=None, headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}
+            "GET",
+            "/metrics",
+            key=None,
+            headers=ITSELF | {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"},
         ),
     ]
 
     assert [answer.status for answer in answers] == [401, 401, 401]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"X-Real-IP": "203.0.113.7"},
+        {"Forwarded": "for=203.0.113.7"},
+        {"Via": "1.1 front"},
+        {"X-Forwarded-Host": "t.shop.example"},
+        {"CF-Connecting-IP": "203.0.113.7"},
+        {"X-Forwarded-For": "::1"},
+        {"Host": "t.shop.example"},
+        {"Host": "rebound.example:8080"},
+    ],
+)
+async def test_a_proxy_of_the_machine_shows_itself_by_any_header_or_by_the_name_it_is_asked_by(
+    staged, said
+):
+    stage = await staged(
+        trusted_proxies=[ip_network("127.0.0.0/8")], metrics_key=Secret("a-metrics-key")
+    )
+
+    headers = ITSELF | said
+    answers = [
+        await stage.ask("GET", "/metrics", key=None, headers=headers),
+        await stage.ask("GET", "/metrics", key="a-metrics-key", headers=headers),
+    ]
+
+    assert [answer.status for answer in answers] == [401, 200]
+    assert "through no proxy" in answers[0].json()["errors"][0]["message"]
 
 
 async def test_from_elsewhere_the_metrics_key_opens_the_metrics_and_no_sources_key_does(staged):

@@ -46,7 +46,16 @@ async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, fo
 
 
 @pytest.mark.parametrize(
-    "name", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto"]
+    "name",
+    [
+        "Forwarded",
+        "Via",
+        "X-Real-IP",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "CF-Connecting-IP",
+    ],
 )
 async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_machine(house, name):
     answer = await house.somebody().get("/console/sign-in", **{name: "for=198.51.100.1"})

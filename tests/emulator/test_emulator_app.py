@@ -4,8 +4,10 @@ from x_requests import a_judge
 
 from twite.emulator.app import EmulatorApp
 
+OWN = (b"host", b"127.0.0.1:8081")
 
-async def ask(client):
+
+async def ask(client, *headers):
     sent = []
 
     async def receive():
@@ -21,7 +23,7 @@ async def ask(client):
         "path": "/_emulator/counted",
         "raw_path": b"/_emulator/counted",
         "query_string": b"",
-        "headers": [],
+        "headers": list(headers or (OWN,)),
         "client": client,
     }
     await EmulatorApp(a_judge())(scope, receive, send)
@@ -34,3 +36,14 @@ async def test_the_control_plane_answers_loopback_alone():
     statuses = [await ask(client) for client in clients]
 
     assert statuses == [200, 200, 404, 404]
+
+
+async def test_the_control_plane_answers_no_proxy_on_loopback_and_no_name_that_leads_there():
+    here = ("127.0.0.1", 5)
+
+    statuses = [
+        await ask(here, OWN, (b"x-real-ip", b"203.0.113.7")),
+        await ask(here, (b"host", b"rebound.example:8081")),
+    ]
+
+    assert statuses == [404, 404]

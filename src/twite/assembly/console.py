@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import msgspec
 from starlette.types import Scope
@@ -29,6 +28,7 @@ from twite.console.sign_in import SignInPage
 from twite.console.trial import TrialPage
 from twite.console.users import UsersPage
 from twite.domain.destination import Destination
+from twite.domain.nearness import is_passed_on
 from twite.domain.secret import Secret
 from twite.gateway.accept import Accept
 from twite.gateway.connect import Connect
@@ -41,18 +41,6 @@ from twite.gateway.second_factor import SecondFactor
 from twite.gateway.staff import Staff
 from twite.gateway.vault import Strongroom
 from twite.stores.sqlite import SQLiteStore
-
-# By one of these a proxy shows itself, though it may not say whom it asks for.
-_OF_PROXIES: Final = frozenset(
-    {
-        b"forwarded",
-        b"via",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-real-ip",
-    }
-)
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,5 +135,8 @@ def nearest(scope: Scope, trusted: Sequence[Network]) -> str | None:
     peer = scope["client"][0] if scope.get("client") else ""
     forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     address = client_address(peer, forwarded, trusted)
-    passed_on = any(name in _OF_PROXIES for name, _ in scope["headers"])
-    return None if passed_on and address == client_address(peer, [], ()) else address
+    return (
+        None
+        if is_passed_on(scope["headers"]) and address == client_address(peer, [], ())
+        else address
+    )

@@ -30,12 +30,6 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Netw
     return str(here)
 
 
-def is_loopback(address: str | None) -> bool:
-    """Return whether an address is of this machine alone."""
-    read = None if address is None else _address(address)
-    return read is not None and read.is_loopback
-
-
 def _address(text: str) -> Address | None:
     """Read an address, with or without port and brackets; IPv4 inside IPv6 is IPv4."""
     if text.startswith("["):

@@ -177,7 +177,6 @@ class Collector:
             ready=self._why_not_ready,
             metrics=metrics,
             metrics_key=metrics_key,
-            trusted_proxies=trusted_proxies,
             answer_to=self._answer_to,
         )
 

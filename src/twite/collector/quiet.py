@@ -1,6 +1,6 @@
 """The routes that are not hot, through Starlette: lives, the balance, the desk, and machines."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
@@ -11,7 +11,6 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from twite.collector import openapi
-from twite.collector.addresses import Network, client_address, is_loopback
 from twite.collector.answers import CODES, Answer, Refused, error
 from twite.collector.askers import Askers
 from twite.collector.choices import ChoiceRoute
@@ -21,6 +20,7 @@ from twite.collector.lives import Lives
 from twite.collector.overlap import OverlapRoute
 from twite.domain import people
 from twite.domain.account import Account
+from twite.domain.nearness import is_from_here
 from twite.domain.secret import Secret
 from twite.gateway.ports import Records
 
@@ -57,7 +57,6 @@ class Quiet:
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
         metrics_key: Secret | None,
-        trusted_proxies: Sequence[Network],
         answer_to: Callable[[str, Exception], Answer],
     ) -> None:
         self._records = records
@@ -70,7 +69,6 @@ class Quiet:
         self._ready = ready
         self._metrics = metrics
         self._metrics_key = metrics_key
-        self._trusted = tuple(trusted_proxies)
         self._answer_to = answer_to
         route = self._route
         self._starlette = Starlette(
@@ -145,7 +143,9 @@ class Quiet:
         )
 
     async def _render_metrics(self, request: Request) -> Answer:
-        if not (self._is_local(request) or await self._has_metrics_key(request)):
+        peer = request.client.host if request.client else ""
+        from_here = is_from_here(peer, request.scope["headers"])
+        if not (from_here or await self._has_metrics_key(request)):
             # Not with a source's key: the metrics tell of every source.
             raise Refused(_METRICS_CLOSED)
         page = self._metrics(await self._records.accounts())
@@ -160,15 +160,6 @@ class Quiet:
         if configured is not None and configured.matches(offered.decode("latin-1")):
             return True
         return await self._askers.may_see_metrics(headers)
-
-    def _is_local(self, request: Request) -> bool:
-        """Return whether the machine itself asks, and not a proxy on it for somebody else."""
-        peer = request.client.host if request.client else ""
-        forwarded = [
-            value for name, value in request.scope["headers"] if name == b"x-forwarded-for"
-        ]
-        address = client_address(peer, forwarded, self._trusted)
-        return is_loopback(address) and (not forwarded or address != peer)
 
 
 def _response(answer: Answer) -> Response:
@@ -219,6 +210,7 @@ _OK: Final = Answer(status=200, body=b'{"status":"ok"}')
 _METRICS_CLOSED: Final = error(
     401,
     "key_wrong",
-    "open to this machine, and to who shows server.metrics_key: Authorization: Bearer <key>",
+    "open to this machine itself, asked as localhost and through no proxy, and to who shows "
+    "server.metrics_key: Authorization: Bearer <key>",
     headers=((b"www-authenticate", b'Bearer realm="twite"'),),
 )

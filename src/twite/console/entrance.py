@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from twite.domain.nearness import is_own_name
+
 Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
 
@@ -89,7 +91,7 @@ class Entrance:
         host = request.headers.get("host", "").lower()
         if host == self._public:
             return Name(origin=f"https://{host}", is_secure=True)
-        if _is_this_machine(host):
+        if is_own_name(host):
             return Name(origin=f"http://{host}", is_secure=False)
         there = f"https://{self._public}/console" if self._public else "http://127.0.0.1/console"
         raise Closed(
@@ -175,13 +177,3 @@ def inside(path: str) -> str:
     """Return a path of the console, or the console itself where it is anything else."""
     fits = len(path) <= 2_000 and _INSIDE.fullmatch(path)
     return path if fits else "/console"
-
-
-def _is_this_machine(host: str) -> bool:
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False

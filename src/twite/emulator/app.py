@@ -1,7 +1,6 @@
 """The ASGI application: the emulated X, and beside it the control plane under /_emulator."""
 
-from ipaddress import ip_address
-
+from twite.domain.nearness import is_from_here
 from twite.emulator import words
 from twite.emulator.control import PREFIX, answer_control
 from twite.emulator.exchange import Problem, Request, Verdict, no_route, refusal
@@ -29,7 +28,7 @@ class EmulatorApp:
     async def _control(self, scope: Scope, wire: Wire) -> None:
         body = await wire.body()
         client = scope["client"]
-        if client is None or not ip_address(client[0]).is_loopback:
+        if client is None or not is_from_here(client[0], scope["headers"]):
             await wire.say(no_route())
         elif body is not None:
             await wire.say(answer_control(_request(scope, body), self._judge))

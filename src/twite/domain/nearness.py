@@ -1,0 +1,77 @@
+"""Does this machine itself ask, or a proxy on it for somebody else?
+
+What opens to this machine alone asks here: the console, `/metrics`, the emulator's control plane.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Final
+
+# By one of these a proxy shows itself, though it may not say whom it asks for. [RFC 7239; RFC 9110
+# 7.6.3; RFC 8586; else what nginx, HAProxy, Apache, Envoy, IIS, Varnish and CDNs write]
+OF_PROXIES: Final = frozenset(
+    {
+        b"cdn-loop",
+        b"client-ip",
+        b"do-connecting-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"front-end-https",
+        b"proxy-client-ip",
+        b"true-client-ip",
+        b"via",
+        b"wl-proxy-client-ip",
+        b"x-appengine-user-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-nginx-proxy",
+        b"x-proxyuser-ip",
+        b"x-real-ip",
+        b"x-real-port",
+        b"x-remote-addr",
+        b"x-remote-ip",
+        b"x-scheme",
+        b"x-varnish",
+    }
+)
+# And whatever begins so: X-Forwarded-For, -Host, -Proto, -Port, -Server, -By, -Ssl, -Prefix …
+OF_PROXIES_BEGIN: Final = (b"cf-", b"x-azure-", b"x-envoy-", b"x-forwarded", b"x-original-")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def is_passed_on(headers: Headers) -> bool:
+    """Return whether a proxy has written one of the headers. Names are in small letters."""
+    return any(name in OF_PROXIES or name.startswith(OF_PROXIES_BEGIN) for name, _ in headers)
+
+
+def is_own_name(host: str) -> bool:
+    """Return whether a Host header, with or without a port, names this machine to itself."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() == "localhost" or is_loopback(name)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether a text is an address of this machine alone."""
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return False
+    mapped = read.ipv4_mapped if read.version == 6 else None
+    return (mapped or read).is_loopback
+
+
+def is_from_here(peer: str, headers: Headers) -> bool:
+    """Return whether this machine asks: over loopback, through no proxy, and by its own name.
+
+    Without the name a page in a browser of this machine could ask, under a name that leads here.
+    """
+    said = list(headers)
+    hosts = [value for name, value in said if name == b"host"]
+    return (
+        is_loopback(peer)
+        and not is_passed_on(said)
+        and len(hosts) == 1
+        and is_own_name(hosts[0].decode("latin-1"))
+    )
