@@ -55,6 +55,19 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config):
     ]
 
 
+def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(config):
+    closed = "the console is closed to everybody: twite user add NAME --role admin"
+
+    first = add(config, "vic")
+    users = twite("user", "list", "--config", str(config))
+    second = add(config, "ada", "--role", "admin")
+    third = add(config, "olga")
+
+    assert (first[0], users[0]) == (0, 0)
+    assert (closed in first[2], closed in users[2]) == (True, True)
+    assert (second[2], third[2]) == ("", "")
+
+
 def test_a_weak_password_is_one_sentence_and_exit_1(config):
     code, out, err = add(config, "ada", password="password1234")
 

@@ -6,21 +6,34 @@ import pyotp
 import pytest
 from console_stage import PASSWORD, House
 
+from twite.assembly.people import open_staff
+from twite.domain.people import Role
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_without_anybody_the_console_is_closed_and_says_what_to_do(tmp_path):
+@pytest.mark.parametrize(
+    "people",
+    [{}, {"vic": (Role.VIEWER, None), "olga": (Role.OPERATOR, ["o8z6j"])}],
+    ids=["nobody", "no admin"],
+)
+async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_path, people):
     house = House(tmp_path)
-    await house.start(people={})
+    await house.start(people=people)
     try:
         visitor = house.somebody()
         answers = [
             await visitor.get(path)
             for path in ("/console", "/console/sign-in", "/console/users", "/console/audit")
         ]
+        answers.append(await visitor.sign_in("vic"))
+        async with open_staff(house.settings) as staff:
+            await staff.add("ada", role=Role.ADMIN, password=PASSWORD, pixels=None, by="test")
+        afterwards = await visitor.sign_in("ada")
     finally:
         await house.stop()
 
+    assert afterwards.status == 303
     assert {answer.status for answer in answers} == {403}
     assert all("twite user add NAME --role admin" in answer.text for answer in answers)
 

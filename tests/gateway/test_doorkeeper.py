@@ -9,7 +9,7 @@ import pytest
 from twite.domain.errors import SignedOut
 from twite.domain.people import Deed, Role, User, Viewer
 from twite.domain.secret import Secret
-from twite.domain.staffing import Added, Allowed, PasswordGiven, Removed
+from twite.domain.staffing import Added, Allowed, PasswordGiven, Removed, Upshot
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.doorkeeper import (
     Doorkeeper,
@@ -417,8 +417,28 @@ async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(door)
     assert (await door.people.user("ada")).password == Secret(f"plain:{PASSWORD}")
 
 
-async def test_the_console_is_open_once_there_is_somebody(door):
-    closed = await door.keeper.is_open()
+async def test_the_console_is_open_once_there_is_an_admin(door):
+    nobody = await door.keeper.is_open()
+    await door.add("vic", role=Role.VIEWER)
+    await door.add("olga", role=Role.OPERATOR)
+    # As a store from before may hold one: not an admin any more.
+    await door.add("former", pixels=("o8z6j",))
+    others = await door.keeper.is_open()
     await door.add()
 
-    assert (closed, await door.keeper.is_open()) == (False, True)
+    assert (nobody, others, await door.keeper.is_open()) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    "change", [Removed(name="ada"), Allowed(name="ada", role=Role.OPERATOR, pixels=None)]
+)
+async def test_it_does_not_close_again_since_the_last_admin_cannot_go(door, change):
+    await door.add()
+    await door.add("grace")
+    await door.people.change(Removed(name="grace"), deed=DEED)
+
+    upshot = await door.people.change(change, deed=DEED)
+
+    assert upshot is Upshot.LAST
+    assert any(user.is_admin for user in await door.people.users())
+    assert await door.keeper.is_open()

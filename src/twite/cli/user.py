@@ -20,6 +20,10 @@ from twite.gateway.staff import SHORTEST, Staff, seen
 from twite.stores.sqlite.people import SQLitePeopleReader
 
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
+NO_ADMIN: Final = (
+    "There is no admin yet, and until then the console is closed to everybody: twite user add NAME "
+    "--role admin"
+)
 T = TypeVar("T")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
@@ -58,15 +62,21 @@ def add(
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
     typed = _typed(stdin=password_stdin)
-    _staff(
-        settings,
-        lambda staff: staff.add(name, role=as_role, password=typed, pixels=pixel, by=who()),
-    )
+
+    async def added(staff: Staff) -> bool:
+        await staff.add(name, role=as_role, password=typed, pixels=pixel, by=who())
+        return any(user.is_admin for user in await staff.users())
+
+    has_admin = _staff(settings, added)
     printing.say(f"{name} may sign in at {settings.console_url} as {as_role}.")
+    if not has_admin:
+        printing.complain(NO_ADMIN)
 
 
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     users = asyncio.run(_users(load(config, credentials=False)))
+    if users and not any(user.is_admin for user in users):
+        printing.complain(NO_ADMIN)
     if as_json:
         printing.print_json([_told(user) for user in users])
     elif not users:

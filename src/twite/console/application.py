@@ -166,7 +166,7 @@ class Console:
     async def _answered(self, request: Request, name: Name, address: str) -> Response:
         route = self._routed(request)
         if not await self._doorkeeper.is_open():
-            raise _NOBODY_YET
+            raise _NO_ADMIN
         found = await self._inside(request, name)
         if found is None and route.role is not None:
             if route.method != "GET":
@@ -304,11 +304,11 @@ def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3F").replace("&", "%26").replace("+", "%2B")
 
 
-_NOBODY_YET: Final = Closed(
+_NO_ADMIN: Final = Closed(
     403,
     "Closed until there is an admin",
-    "Nobody can sign in yet, and Twite has no default password. On the machine that runs it: "
-    "twite user add NAME --role admin",
+    "There is no admin, so nobody signs in, and Twite has no default password. On the machine that "
+    "runs it: twite user add NAME --role admin",
 )
 _SIGNED_OUT: Final = Closed(
     401, "Signed out", "Your session is over, so nothing was done. Sign in, and send it again."

@@ -93,9 +93,10 @@ class Doorkeeper:
         self._by_name = Throttle(free=50)
 
     async def is_open(self) -> bool:
-        """Return whether there is anybody who could sign in."""
+        """Return whether there is an admin: without one nobody could let anybody in or out."""
+        # Once open, it stays so while this runs: the last admin cannot go. [staffing.Upshot.LAST]
         if not self._is_open:
-            self._is_open = bool(await self._people.users())
+            self._is_open = any(user.is_admin for user in await self._people.users())
         return self._is_open
 
     async def sign_in(self, offer: Offer) -> SignedIn | NotSignedIn:
