@@ -55,6 +55,99 @@ def test_only_the_events_of_the_pixel_change(tmp_path, text, before, after):
     assert path.read_text() == text.replace(before, after)
 
 
+DOTTED = """\
+[[pixel]]
+id = "o8z6j"
+events.purchase = "o8z6k"
+events.sign_up = "o8z6m"  # leads
+auth = { pixel_token = "env:X_PIXEL_TOKEN" }
+"""
+# Each pixel beside its source, and a remark about what comes next.
+IN_TURN = """\
+[[pixel]]
+id = "o6dkt"
+events = { purchase = "o6dkv" }
+
+[[source]]
+name = "client"
+pixel = "o6dkt"
+
+[[pixel]]
+id = "o8z6j"
+
+[pixel.events]
+purchase = "o8z6k"
+
+# The shop's.
+[[source]]
+name = "shop"
+pixel = "o8z6j"
+"""
+LISTED = """\
+pixel = [
+  { id = "o6dkt", events = { purchase = "o6dkv" } },  # the client's
+  { id = "o8z6j", events = { purchase = "o8z6k" } },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        (
+            DOTTED,
+            'events.purchase = "o8z6k"\n',
+            'events.purchase = "o8z6k"\nevents.news = "o9001"\n',
+        ),
+        (IN_TURN, '"o8z6k"\n', '"o8z6k"\nnews = "o9001"\n'),
+        (LISTED, '"o8z6k" }', '"o8z6k", news = "o9001" }'),
+        (DOTTED.rstrip(), '"o8z6k"\n', '"o8z6k"\nevents.news = "o9001"\n'),
+        (
+            TABLE.partition("\n\n[[source]]")[0],
+            "  # the shop's",
+            '  # the shop\'s\nnews = "o9001"\n',
+        ),
+    ],
+    ids=["dotted", "in turn", "listed", "dotted to the end", "a table to the end"],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_other_layouts_stay_as_they_are_too(tmp_path, text, before, after, end):
+    path, draft = drafted(tmp_path, text.replace("\n", end))
+
+    draft.write()
+
+    assert path.read_bytes().decode() == text.replace(before, after).replace("\n", end)
+
+
+def test_what_would_come_out_otherwise_than_meant_is_not_written(tmp_path):
+    # Not equal to itself, so that nobody can tell whether the rest is.
+    with pytest.raises(SettingsError, match="Add news to them by hand, with the id o9001"):
+        drafted(tmp_path, f"{TABLE}[log]\nlevel = nan\n")
+
+
+def test_what_is_not_toml_is_told_with_its_line(tmp_path):
+    with pytest.raises(SettingsError, match=r"twite.toml, line 3.*not TOML"):
+        drafted(tmp_path, "[[pixel]]\nid = 1\nevents = \n")
+
+
+def test_a_secret_on_several_lines_is_masked_in_each(tmp_path):
+    text = """\
+[[pixel]]
+id = "o8z6j"
+[pixel.events]
+purchase = "o8z6k"
+[[source]]
+key = \'\'\'a-key-
+nobody-will-guess\'\'\'
+"""
+
+    shown = "\n".join(drafted(tmp_path, text)[1].diff())
+
+    assert '+news = "o9001"' in shown
+    assert " key = " in shown
+    assert "a-key-" not in shown
+
+
 def test_a_name_that_is_there_already_gets_the_new_event(tmp_path):
     path, draft = drafted(tmp_path, GOOD, name="purchase")
 

@@ -1,17 +1,22 @@
 """`events` of a pixel, written into the settings file: comments and all else stay as they are."""
 
+import contextlib
 import difflib
 import os
+import re
 import secrets
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AbstractTable, InlineTable, String
+from tomlkit.items import InlineTable, String
 
-from twite.assembly import values
+from twite.assembly import toml, values
+from twite.assembly.blocks import Block, blocks
 from twite.domain.errors import SettingsError
 
 _ELSEWHERE: Final = ("env:", "file:")
@@ -34,6 +39,7 @@ _SECRET: Final = frozenset(
 )
 _CONTEXT: Final = 2
 _OF_THIS_RUN: Final = secrets.token_bytes(32)
+_LONE: Final = re.compile(r"(?<!\r)\n")
 
 
 class Draft:
@@ -44,13 +50,10 @@ class Draft:
         values.name(name, "--as", "an event")
         self.pixel, self.name, self.event = pixel, name, event
         self._path = path
-        self._before, bom = _read(path)
-        document = _parsed(path, self._before)
-        _put(_events_of(document, pixel, path), name, event)
-        after = tomlkit.dumps(document)
-        self._secrets = sorted(_secrets_in(document), key=len, reverse=True)
-        self._bom = bom
-        self.text = after
+        self._before, self._bom = _read(path)
+        found = _blocks(path, self._before)
+        self._secrets = sorted(_secrets_of(found), key=len, reverse=True)
+        self.text = self._mapped(found)
 
     @property
     def mark(self) -> str:
@@ -105,6 +108,36 @@ class Draft:
                 message=f"cannot be written ({failure.strerror}). Add the line by hand",
             ) from None
 
+    def _mapped(self, found: Sequence[Block]) -> str:
+        """Return the text with the mapping in it. Raises SettingsError where there is no place."""
+        place = _place_of_events(found, self.pixel)
+        if place is None:
+            raise SettingsError(
+                place=str(self._path),
+                message=f"the pixel {self.pixel!r} is not written out there (is it set by the "
+                "environment?). Add the event where the pixel is set",
+            )
+        wanted = tomllib.loads(self._before)
+        events = _events_of(wanted, self.pixel)
+        if events is None or events.get(self.name) == self.event:
+            return self._before
+        events[self.name] = self.event
+        texts = [block.text for block in found]
+        try:
+            texts[place] = _changed(found[place], self.pixel, self.name, self.event)
+            after = "".join(texts)
+            if "\n" in self._before and not _LONE.search(self._before):
+                after = _LONE.sub("\r\n", after)
+            if tomllib.loads(after) == wanted:
+                return after
+        except (TOMLKitError, tomllib.TOMLDecodeError):
+            pass
+        raise SettingsError(
+            place=str(self._path),
+            message=f"the events of {self.pixel} are written in a way that Twite does not change. "
+            f"Add {self.name} to them by hand, with the id {self.event}",
+        )
+
     def _masked(self, line: str) -> str:
         for text in self._secrets:
             line = line.replace(text, "***")
@@ -123,43 +156,90 @@ def _read(path: Path) -> tuple[str, bytes]:
         raise SettingsError(place=str(path), message=f"cannot be read ({why})") from None
 
 
-def _parsed(path: Path, text: str) -> tomlkit.TOMLDocument:
+def _blocks(path: Path, text: str) -> tuple[Block, ...]:
     try:
-        return tomlkit.parse(text)
-    except TOMLKitError as failure:
-        raise SettingsError(place=str(path), message=f"not TOML: {failure}") from None
+        return blocks(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise toml.not_toml(path, failure) from None
+    except (ValueError, RecursionError):
+        raise SettingsError(
+            place=str(path), message="cannot be read (twite check says where)"
+        ) from None
 
 
-def _events_of(document: tomlkit.TOMLDocument, pixel: str, path: Path) -> AbstractTable:
-    """Return the table of the pixel's events, as it is written there."""
-    pixels = document.get("pixel")
-    for one in pixels if isinstance(pixels, list) else ():
-        events = one.get("events")
-        if one.get("id") == pixel and isinstance(events, AbstractTable):
-            return events
-    raise SettingsError(
-        place=str(path),
-        message=f"the pixel {pixel!r} is not written out there (is it set by the environment?). "
-        "Add the event where the pixel is set",
-    )
+def _place_of_events(found: Sequence[Block], pixel: str) -> int | None:
+    """Return which block says the events of a pixel."""
+    is_ours = False
+    for place, block in enumerate(found):
+        written = block.tree.get("pixel")
+        if isinstance(written, list):
+            is_ours = any(_is(one, pixel) for one in written)
+            if _events_of(block.tree, pixel) is not None:
+                return place
+        elif is_ours and isinstance(written, dict) and isinstance(written.get("events"), dict):
+            return place
+    return None
 
 
-def _put(events: AbstractTable, name: str, event: str) -> None:
+def _events_of(tree: Mapping[str, object], pixel: str) -> dict[str, object] | None:
+    """Return the events of a pixel, or of the only one where the block stands below its header."""
+    written = tree.get("pixel")
+    if isinstance(written, dict):
+        return _table(written.get("events"))
+    for one in written if isinstance(written, list) else ():
+        if _is(one, pixel):
+            return _table(one.get("events"))
+    return None
+
+
+def _table(found: object) -> dict[str, object] | None:
+    return found if isinstance(found, dict) else None
+
+
+def _is(one: object, pixel: str) -> bool:
+    return isinstance(one, dict) and one.get("id") == pixel
+
+
+def _changed(block: Block, pixel: str, name: str, event: str) -> str:
+    """Return the text of a block with an event in it. Raises TOMLKitError."""
+    upper, below = block.parted()
+    document = tomlkit.parse(upper)
+    events = _events_of(document, pixel)
+    if events is not None:
+        _put(events, name, event)
+    return tomlkit.dumps(document) + below
+
+
+def _put(events: dict[str, object], name: str, event: str) -> None:
     written = tomlkit.string(event)
-    if isinstance(events, InlineTable) and (not events or events.as_string().endswith(" }")):
-        written.trivia.trail = " "
+    if isinstance(events, InlineTable):
+        # What stands before the last brace stays there.
+        spelled = events.as_string().removesuffix("}")
+        written.trivia.trail = spelled[len(spelled.rstrip()) :] if events else " "
     events[name] = written
 
 
-def _secrets_in(node: object, *, below: bool = False) -> set[str]:
+def _secrets_of(found: Sequence[Block]) -> set[str]:
     """Return the texts that are secrets in clear."""
+    kept: set[str] = set()
+    for block in found:
+        read: Mapping[str, object] = block.tree
+        with contextlib.suppress(TOMLKitError):
+            read = tomlkit.parse(block.text)
+        kept.update(_secrets_in(read))
+    return kept
+
+
+def _secrets_in(node: object, *, below: bool = False) -> Iterator[str]:
     if isinstance(node, dict):
-        return {
-            text for key, value in node.items() for text in _secrets_in(value, below=key in _SECRET)
-        }
-    if isinstance(node, list):
-        return {text for value in node for text in _secrets_in(value, below=below)}
-    if not below or not isinstance(node, str) or not node or node.startswith(_ELSEWHERE):
-        return set()
-    # In the file it may stand with escapes.
-    return {str(node), node.as_string()[1:-1]} if isinstance(node, String) else {str(node)}
+        for key, value in node.items():
+            yield from _secrets_in(value, below=key in _SECRET)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _secrets_in(value, below=below)
+    elif below and isinstance(node, str) and node and not node.startswith(_ELSEWHERE):
+        yield str(node)
+        if isinstance(node, String):
+            # In the file it may stand with escapes, and on several lines.
+            spelled = (line.strip() for line in node.as_string().strip("\"'").splitlines())
+            yield from filter(None, spelled)

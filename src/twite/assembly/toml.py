@@ -43,7 +43,7 @@ def read(path: Path) -> Tree:
             place=f"{path}, line {line}", message="not UTF-8 text. Save the file as UTF-8"
         ) from None
     except tomllib.TOMLDecodeError as failure:
-        raise _not_toml(path, failure) from None
+        raise not_toml(path, failure) from None
     except ValueError:
         # Python reads no number of more than 4,300 digits, and tomllib passes that on.
         raise SettingsError(
@@ -149,7 +149,7 @@ def _read_by_file(node: object) -> list[str]:
     return [node[4:]] if isinstance(node, str) and node.startswith("env:") else []
 
 
-def _not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
+def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
     where = _WHERE.search(str(failure))
     what = _WHERE.sub("", str(failure))
     place = (
