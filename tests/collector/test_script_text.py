@@ -11,7 +11,7 @@ import pytest
 import quickjs
 
 from twite.collector.page_script import DEFAULTS, settings_line
-from twite.collector.script import joined, script, shortened, tightened
+from twite.collector.script import inlined, joined, script, shortened, tightened
 from twite.testing.builders import a_destination, a_source
 
 KILOBYTE = 1000
@@ -75,6 +75,7 @@ NAMED = [
     # No new name is one that is there already.
     ("const long=a+b;", "const c=a+b;"),
     ("const all=(...rest)=>[...rest];", "const n=(...c)=>[...c];"),
+    ("const all=(of)=>[...Object.keys(of)];", "const e=(c)=>[...Object.keys(c)];"),
     # What only one statement has is named anew in each; what is another's, or nobody's, stays.
     ("const all=(word)=>word;let sum=(text)=>all(text);", "const c=(t)=>t;let e=(t)=>c(t);"),
     ("const all=(text)=>text;all(text);", "const n=(c)=>c;n(text);"),
@@ -88,12 +89,33 @@ def test_names_become_short_and_mean_the_same(text, short):
     assert shortened(text) == short
 
 
+INLINED = [
+    ("const MOST=20;const all=MOST+MOST;", "const all=20+20;"),
+    ("const DIGEST=/^[0-9a-f]$/i;DIGEST.test(a);", "/^[0-9a-f]$/i.test(a);"),
+    (
+        "const CLICK=/a/;CLICK.test(a);CLICK.test(b);",
+        "const CLICK=/a/;CLICK.test(a);CLICK.test(b);",
+    ),
+    ("const most=20;most;", "const most=20;most;"),
+]
+
+
+@pytest.mark.parametrize(("text", "inline"), INLINED)
+def test_constants_stand_where_they_are_used(text, inline):
+    assert inlined(text) == inline
+
+
 TIGHT = [
     ("const a=1;", "let a=1;"),
     ("()=>{b();}", "()=>{b()}"),
     ("(a)=>a", "a=>a"),
     ("(a,b)=>a", "(a,b)=>a"),
-    ("a=';}const (b)=>'", "a=';}const (b)=>'"),
+    ("async(a)=>a", "async(a)=>a"),
+    ("return(a)=>a", "return(a)=>a"),
+    ("if(a){b();}\nc();", "if(a){b()}c();"),
+    ("a=true;b=false;c=undefined;", "a=!0;b=!1;c=void 0;"),
+    ("a=';}const (b)=>true'", 'a=";}const (b)=>true"'),
+    ("a='\"b\"';c=/const'/;", "a='\"b\"';c=/const'/;"),
 ]
 
 

@@ -12,15 +12,22 @@ from typing import Final
 import rjsmin
 
 # Strings, and regular expressions where one may stand: what is in them stays as it is.
-_LITERAL: Final = r"'[^'\n]*'|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
-_DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)")
+_LITERAL: Final = (
+    r"'[^'\n]*'|\"[^\"\n]*\""
+    r"|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
+)
+_DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)\)=>")
 # The name of a property in an object; and a word that names a variable, if it names anything.
 _WORD: Final = re.compile(rf"{_LITERAL}|(?<=[{{,])\w+:|(?<!\w)(?<!(?<!\.\.)\.)\w+")
+_CONSTANT: Final = re.compile(rf"(const ([A-Z]+)=(\d[\de]*|{_LITERAL});)")
 _OUTERMOST: Final = re.compile(r"(?:const|let) (\w+)")
 # What opens and closes, and where a statement may end.
 _END: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|[;\n]")
-# A declaration, the end of a block's last statement, an arrow's only parameter.
-_LOOSE: Final = re.compile(rf"({_LITERAL})|\bconst\b|;(?=\}})|\((\w+)\)(?==>)")
+# A declaration, a truth, what stands before a block's end or after it, an arrow's only parameter.
+_LOOSE: Final = re.compile(
+    rf"({_LITERAL})|\b(?:const|true|false|undefined)\b|;(?=\}})|(?<=\}})\n|(?<!\w)\((\w+)\)(?==>)"
+)
+_SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
 # What opens and closes, and where a declaration begins or another statement may.
 _STEP: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|;?\blet |;")
 _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
@@ -30,6 +37,7 @@ def script() -> str:
     """Return the script as browsers get it: without comments and spaces, its own names short."""
     written = files("twite.collector.script").joinpath("twite.js").read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
+    plain = inlined(plain)
     # All of it stands in one function, whose parameters are short as they are.
     start, end = plain.index("{") + 1, plain.rindex("}")
     short = f"{plain[:start]}{shortened(plain[start:end])}{plain[end:]}"
@@ -62,11 +70,30 @@ def shortened(text: str) -> str:
     )
 
 
+def inlined(text: str) -> str:
+    """Put constants in capitals where they are used: numbers, and what is used once."""
+    for declaration, name, value in _CONSTANT.findall(text):
+        rest = text.replace(declaration, "")
+        uses = re.compile(rf"\b{name}\b")
+        if value[0].isdigit() or len(uses.findall(rest)) == 1:
+            text = uses.sub(value.replace("\\", r"\\"), rest)
+    return text
+
+
 def tightened(text: str) -> str:
-    """Leave out what means nothing where no constant is assigned to and no statement is empty."""
-    return _LOOSE.sub(
-        lambda match: match[1] or match[2] or ("let" if match[0] == "const" else ""), text
-    )
+    """Leave out what means nothing, and say the rest shorter.
+
+    No constant is assigned to, no statement is empty, and each ends with a semicolon or a block.
+    One kind of quotation mark compresses best: the one that the settings have.
+    """
+
+    def shorter(match: re.Match[str]) -> str:
+        literal = match[1]
+        if literal and literal[0] == "'" and '"' not in literal:
+            return f'"{literal[1:-1]}"'
+        return literal or match[2] or _SHORTER.get(match[0], "")
+
+    return _LOOSE.sub(shorter, text)
 
 
 def joined(text: str) -> str:
