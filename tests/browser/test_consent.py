@@ -4,50 +4,25 @@ import json
 from pathlib import Path
 
 import pytest
+from consent_words import (
+    AGREED,
+    BOTH,
+    CANADA,
+    DENIED,
+    EUROPE,
+    GPP,
+    GRANTED,
+    GTAG,
+    ICS,
+    TCF,
+    a_page,
+    in_gpp,
+)
 from visitor import TWCLID, bought, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
-BY_API = {"api": 1, "pixel": 0, "counted": 1}
 ONCE = {"api": 1, "pixel": 1, "counted": 1}
-GTAG = "window.dataLayer = window.dataLayer || []; function gtag() { dataLayer.push(arguments); }"
-DENIED = "gtag('consent', 'default', {ad_storage: 'denied', ad_user_data: 'denied'});"
-GRANTED = "gtag('consent', 'update', {ad_storage: 'granted', ad_user_data: 'granted'});"
-BOTH = {"ad_storage": "granted", "ad_user_data": "granted"}
-# A consent management platform that says what it is told to, when it is told to.
-TCF = """
-  var hear = [];
-  window.__tcfapi = (command, version, f) => { if (command === 'addEventListener') hear.push(f); };
-  function tell(status, purposes, applies) {
-    const consents = Object.fromEntries(purposes.map((each) => [each, true]));
-    const said = {tcString: 'CP-a-string', eventStatus: status, gdprApplies: applies};
-    hear.forEach((f) => f(Object.assign(said, {purpose: {consents}}), true));
-  }
-"""
-GPP = """
-  window.__gpp = (command, f) => f({eventName: 'listenerRegistered', pingData: {
-    gppString: 'DBABLA~BVQqAAAAAgA.QA', applicableSections: [7], signalStatus: 'ready',
-    parsedSections: {usnat: [{SaleOptOutNotice: 1, SaleOptOut: %d, SharingOptOut: 2}]}}}, true);
-"""
-GPP_OF_OLD = """
-  window.__gpp = (command, f) => f({eventName: 'listenerRegistered', pingData: {
-    gppString: 'DBABTA~1YYN', applicableSections: [6], signalStatus: 'ready',
-    parsedSections: {uspv1: {Version: 1, Notice: 'Y', OptOutSale: 'Y', LspaCovered: 'N'}}}}, true);
-"""
-ICS = """
-  window.google_tag_data = {ics: {
-    entries: {ad_storage: {default: false}, ad_user_data: {default: false}},
-    addListener(names, f) { this.f = f; }}};
-"""
-AGREED = """
-  Object.values(google_tag_data.ics.entries).forEach((entry) => { entry.update = true; });
-  google_tag_data.ics.f();
-"""
-GPC = "Object.defineProperty(navigator, 'globalPrivacyControl', {value: true})"
-
-
-def a_page(street, head="", source="asking", **attributes):
-    street.shop.page("/", "", head=f"<script>{head}</script>{street.tag(source, **attributes)}")
 
 
 async def test_nothing_leaves_and_nothing_is_kept_before_consent(visitor, street):
@@ -90,6 +65,11 @@ WAYS = {
         "twite('consent', {ad_storage: 'granted', ad_user_data: true})",
         BOTH,
     ),
+    "the page says it in capitals": (
+        "",
+        "twite('consent', {AD_STORAGE: 'Granted', ad_user_data: 'GRANTED', ad_x: undefined})",
+        BOTH,
+    ),
     "google's layer": (GTAG + DENIED, GRANTED, BOTH),
     "google's layer, and nothing before": (GTAG, GRANTED, BOTH),
     "google's tag": (
@@ -102,6 +82,16 @@ WAYS = {
         TCF,
         "tell('cmpuishown', [1, 7], true); tell('useractioncomplete', [1, 7], true)",
         {"tcf": "CP-a-string"},
+    ),
+    "a platform of gpp, in europe": (
+        GPP,
+        in_gpp(2, EUROPE["1, 7"]),
+        {"gpp": EUROPE["1, 7"], "gpp_sid": "2"},
+    ),
+    "a platform of gpp, in canada": (
+        GPP,
+        in_gpp(5, CANADA["1, and 7 implied"]),
+        {"gpp": CANADA["1, and 7 implied"], "gpp_sid": "5"},
     ),
 }
 
@@ -155,7 +145,15 @@ GRANTED_TO_ALL = "gtag('consent', 'default', {ad_storage: 'granted', ad_user_dat
 # What is said after the page has loaded, where the source does not ask for consent.
 REFUSALS = {
     "the page says so": ("", "twite('consent', {ad_storage: 'denied'})"),
+    **{
+        f"the page says {said}": ("", f"twite('consent', {said})")
+        for said in (
+            *(f"{{ad_storage: {no}}}" for no in ("'DENIED'", "0", "'no'", "null", "''")),
+            "{AD_USER_DATA: 'Denied'}",
+        )
+    },
     "google's layer": (GTAG, DENIED),
+    "google's layer, after a call that is none": (GTAG, "gtag('consent', 'default');" + DENIED),
     "google's layer, of a region": (
         GTAG,
         "gtag('consent', 'default', {ad_storage: 'denied', region: ['ES']})",
@@ -176,6 +174,15 @@ REFUSALS = {
         TCF,
         "tell('tcloaded', [1, 3, 4], true); hear.forEach((f) => f(null, false))",
     ),
+    "a platform of gpp, in europe": (GPP, in_gpp(2, EUROPE["none"])),
+    "a platform of gpp, in europe, to measuring": (GPP, in_gpp(2, EUROPE["1"])),
+    "a platform of gpp, in europe, without a string": (GPP, in_gpp(2, "DBAA")),
+    "a platform of gpp, in canada": (GPP, in_gpp(5, CANADA["2"])),
+    "a platform of gpp that is not ready": (GPP, "0"),
+    "a platform of gpp that asks again": (
+        GPP,
+        in_gpp(2, EUROPE["1, 7"]) + in_gpp(2, EUROPE["1, 7"], "not ready"),
+    ),
 }
 
 
@@ -192,6 +199,7 @@ async def test_a_refusal_counts_whoever_else_agrees(visitor, street, way):
 
     # What may be sent is written down at once.
     assert (visitor.beacons(), await visitor.kept()) == ([], [])
+    assert street.hits() == []
 
 
 async def test_where_the_gdpr_does_not_apply_its_platform_is_no_hindrance(visitor, street):
@@ -202,130 +210,3 @@ async def test_where_the_gdpr_does_not_apply_its_platform_is_no_hindrance(visito
     await visitor.does(bought("order-c5"))
 
     await visitor.sends()
-
-
-async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street):
-    a_page(street, source="page", data_pixel="off")
-
-    await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
-    await visitor.context.set_offline(True)
-    await visitor.does(bought("order-c6"))
-    await visitor.waits_for_a_failure()
-    await visitor.does("twite('consent', {ad_storage: 'denied'})")
-
-    kept = await visitor.does("Object.keys(localStorage)")
-    assert (kept, await visitor.cookies()) == ([], {})
-
-
-async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
-    a_page(street, source="hiding", data_pixel="off")
-
-    await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
-    before = await visitor.cookies()
-    await visitor.does("twite('consent', {ad_storage: 'denied'})")
-    await until(lambda: len(visitor.beacons()) == 2)
-    await visitor.page.wait_for_load_state("networkidle")
-
-    assert (list(before), await visitor.cookies()) == (["_twite"], {})
-
-
-async def test_who_agrees_again_has_the_click_kept_again(visitor, street):
-    a_page(street, source="page", data_pixel="off")
-
-    await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
-    await visitor.does("twite('consent', {ad_storage: 'denied'})")
-    await until(lambda: len(visitor.beacons()) == 2)
-    await visitor.does("twite('consent', {ad_storage: 'granted'})")
-    await visitor.hears()
-
-    assert (await visitor.cookies())["_twite"].endswith(TWCLID)
-
-
-async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
-    a_page(street, GTAG + DENIED, data_pixel="off")
-
-    await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.does(DENIED.replace("default", "update"))
-    await visitor.idles()
-
-    assert visitor.beacons() == []
-
-
-async def test_a_default_that_denies_is_not_taking_consent_back(visitor, street):
-    a_page(street, GTAG, source="page", data_pixel="off")
-
-    await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
-    a_page(street, GTAG + DENIED, source="page", data_pixel="off")
-    await visitor.goes_to("/")
-    await visitor.page.wait_for_load_state("networkidle")
-
-    assert "_twite" in await visitor.cookies()
-
-
-OPT_OUTS = {
-    "gpc": ("", {"gpc": True}),
-    "gpp": (GPP % 1, {"gpp": "DBABLA~BVQqAAAAAgA.QA", "gpp_sid": "7"}),
-    "uspv1": (GPP_OF_OLD, {"gpp": "DBABTA~1YYN", "gpp_sid": "6"}),
-}
-
-
-@pytest.mark.parametrize("way", OPT_OUTS)
-async def test_an_opt_out_of_sale_reaches_the_gateway_and_not_xs_pixel(visitor, street, way):
-    head, signals = OPT_OUTS[way]
-    a_page(street, head, source="page", data_pixel="load")
-    if way == "gpc":
-        await visitor.context.add_init_script(GPC)
-
-    await visitor.goes_to("/")
-    await visitor.does(bought(f"order-c7-{way}"))
-    await visitor.sends()
-
-    assert (visitor.beacons()[-1]["consent"], street.emulator.hits()["hits"]) == (signals, [])
-
-
-@pytest.mark.parametrize("way", OPT_OUTS)
-async def test_an_opt_out_of_sale_may_restrict_xs_use(visitor, street, way):
-    a_page(street, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
-    if way == "gpc":
-        await visitor.context.add_init_script(GPC)
-
-    await visitor.goes_to("/")
-    await visitor.does(bought(f"order-c8-{way}"))
-    await until(lambda: len(street.hits()) == 1)
-
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
-    assert [hit.get("restricted_data_use") for hit in hits] == ["restrict_optimization"] * 2
-
-
-async def test_who_did_not_opt_out_is_not_restricted(visitor, street):
-    a_page(street, GPP % 2, source="page", data_pixel="load")
-
-    await visitor.goes_to("/")
-    await visitor.does(bought("order-c9"))
-    await until(lambda: len(street.hits()) == 1)
-
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
-    assert [hit.get("restricted_data_use") for hit in hits] == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("head", "said"),
-    [
-        ("", "twite('consent', {ad_storage: true, ad_personalization: false})"),
-        (TCF, "tell('tcloaded', [1, 7], true)"),
-    ],
-)
-async def test_without_consent_to_profiles_xs_use_is_restricted(visitor, street, head, said):
-    a_page(street, head, data_pixel="load")
-
-    await visitor.goes_to("/")
-    await visitor.does(said)
-    await visitor.does(bought(f"order-c10-{len(head)}"))
-    await until(lambda: len(street.hits()) == 1)
-
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
-    assert hits[-1].get("restricted_data_use") == "restrict_optimization"

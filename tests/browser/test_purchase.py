@@ -157,6 +157,26 @@ async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street
     assert [one["twin"] for one in await visitor.sends()] == ["loaded"]
 
 
+async def test_a_pixel_that_comes_after_the_tab_was_hidden_is_told(visitor, street):
+    street.shop.page("/", "", head=street.tag())
+    hide = (
+        "Object.defineProperty(document, 'hidden', {get: () => true});"
+        " document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+    await visitor.goes_to("/")
+    await visitor.idles()
+    await visitor.does(
+        f"{bought('order-hidden')};"
+        # Once the person is hashed; X's script comes when all of it has been sent.
+        f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {street.x_stub()} }}, 700)"
+    )
+    await until(lambda: street.counted("order-hidden") == ONCE)
+    await visitor.settles()
+
+    assert len(await visitor.sends()) == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("data_pixel", "off"), ("data_events", '{"sign_up":"tw-o8z6j-o8z6m"}')]
 )

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from visitor import bought, until
+from visitor import bought, left, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -290,6 +290,23 @@ async def test_a_basket_too_large_for_a_beacon_is_left_out_and_the_sale_is_not(v
     assert "contents" not in page.sent()[0]
 
 
+async def test_half_a_character_costs_no_sale(visitor, page):
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-beside-half"))
+    await visitor.does(
+        "twite('purchase', {order_id: 'order-half', email: 'a@example.com', search: '\\ud83d',"
+        " contents: [{id: 'SKU-1', name: 'Mug \\ud83d\\ude00'.slice(0, -1) + '!', quantity: 1}]})"
+    )
+    await visitor.waits_for_a_failure()
+    visitor.requests.clear()
+    await visitor.context.set_offline(False)
+    await until(lambda: page.counted("order-half") == page.counted("order-beside-half") == BY_API)
+
+    said = {one["conversion_id"]: one for one in visitor.conversions()}
+    assert said["order-half"]["contents"] == [{"id": "SKU-1", "name": "Mug !", "quantity": 1}]
+
+
 async def test_what_is_too_old_is_given_up(visitor, page):
     await visitor.goes_to("/elsewhere")
     for hours in (47, 49):
@@ -297,8 +314,7 @@ async def test_what_is_too_old_is_given_up(visitor, page):
             f"{{event: 'purchase', conversion_id: '{hours}', at: Date.now() - {hours} * 36e5,"
             " email: 'shopper@example.com'}"
         )
-        old = f"{{key: 'twite:{hours}', tries: 1, until: 0, one: {one}}}"
-        await visitor.does(f"localStorage.setItem('twite:{hours}', JSON.stringify({old}))")
+        await visitor.does(f"localStorage['twite:page:' + Date.now() + {hours}] = {left(one)}")
 
     await visitor.goes_to("/")
     await until(lambda: page.counted("47") == BY_API)
@@ -310,7 +326,9 @@ async def test_what_is_too_old_is_given_up(visitor, page):
 
 async def test_a_queue_that_somebody_spoilt_stops_nothing(visitor, page):
     await visitor.goes_to("/elsewhere")
-    await visitor.does("localStorage['twite:0'] = '{'; localStorage['twite.seen'] = '{'; 0")
+    await visitor.does(
+        "localStorage['twite:page:1764072000123'] = localStorage['twite.seen'] = '{'"
+    )
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-spoilt"))

@@ -40,6 +40,11 @@ def bought(order: str) -> str:
         type: 'kitchen'}}]}})"""
 
 
+def left(one: str) -> str:
+    """What stands in the queue for a conversion that could not be sent."""
+    return f"JSON.stringify({{tries: 1, until: 0, one: {one}}})"
+
+
 class Visitor:
     def __init__(self, context: BrowserContext, page: Page, street: Street) -> None:
         self.context = context

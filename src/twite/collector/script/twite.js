@@ -68,7 +68,7 @@ const twite = quietly((called, given) => {
     configure(given);
     reconsider();
   } else if (called === 'consent') {
-    if (denies(learn(own, given))) withdraw();
+    learn(own, given);
     reconsider();
   } else {
     return convert(called, {...given}, Date.now(), address());
@@ -96,18 +96,16 @@ const reloaded = () => /reload|back/.test((performance.getEntriesByType('navigat
 
 // ---- What is kept in the browser, once it may be.
 
-let box;
-let session;
-
 // Where storage is blocked or full, what is kept lasts as long as the page.
-const open = () => {
-  box = box || quietly(() => localStorage)() || {};
-  session = session || quietly(() => sessionStorage)() || {};
-};
+let box = quietly(() => localStorage)() || {};
+const session = quietly(() => sessionStorage)() || {};
 
 const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: text});
 
-const queued = () => Object.keys(box).filter((key) => key.startsWith('twite:')).sort();
+// Sources may share an origin: each has its own. What is left from scripts that named no source
+// leaves with whoever comes first.
+const mark = () => settings.source + ':';
+const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
 
 const readCookie = (called) => (('; ' + d.cookie).split('; ' + called + '=')[1] || '').split(';')[0];
 
@@ -130,10 +128,9 @@ let told;
 
 const look = (old) => {
   const id = new URL(place.href).searchParams.get('twclid');
-  if (!id || !CLICK.test(id) || (landed && landed.id === id)) return;
-  landed = {id: id, at: Date.now()};
+  if (!CLICK.test(id) || (landed && landed.id === id)) return;
   // An address that was opened before is no new click.
-  if (old) landed.at = 0;
+  landed = {id: id, at: old ? 0 : Date.now()};
   soon();
 };
 
@@ -151,7 +148,7 @@ const readXs = quietly((text) => {
 
 const newest = () => {
   const clicks = [read(readCookie('_twite')), read(box['twite.click']), readXs(readCookie('_twclid')) || {id: readCookie('_twclid'), at: 0}, {id: readCookie('twclid'), at: 0}]
-    .filter((click) => click.id && CLICK.test(click.id) && !(click.at && click.at < Date.now() - settings.cookie_days * DAY))
+    .filter((click) => CLICK.test(click.id) && !(click.at && click.at < Date.now() - settings.cookie_days * DAY))
     .sort((one, other) => other.at - one.at);
   const same = (wanted) => clicks.filter((click) => click.id === wanted.id);
   if (landed && !same(landed)[0] && (landed.at || !clicks[0])) return landed;
@@ -175,19 +172,25 @@ const own = {};
 const google = {};
 const others = {};
 const asked = {};
-let tcData = {};
+// What the platforms allow: 0 nothing, 1 measuring, 2 profiles too; 3 where no law asks for consent.
+const grades = {};
 let optedOut;
 let heard = 0;
 
-const learn = (words, given) => {
-  Object.keys(given).filter((called) => /^ad_|_storage$/.test(called)).forEach((called) => {
-    words[called] = String({true: 'granted', false: 'denied'}[given[called]] || given[called]);
+// Of defaults a denial alone counts: one that grants is nobody's yes, and takes back no denial.
+const learn = (words, given, byDefault) => {
+  const said = {};
+  Object.keys({...given}).forEach((called) => {
+    const word = given[called];
+    // Whatever else is said may be a misspelt no.
+    const granted = /^(granted|true)$/i.test(word);
+    if (/^ad_|_storage$/i.test(called) && word !== undefined && !(byDefault && granted)) said[called.toLowerCase()] = granted ? 'granted' : 'denied';
   });
-  return words;
+  Object.assign(words, said);
+  if (!byDefault && says(said, 'denied')) withdraw();
 };
 
 const says = (words, word) => words.ad_storage === word || words.ad_user_data === word;
-const denies = (words) => says(words, 'denied');
 
 // Each interface is asked once, when it is there; it calls again when something changes.
 const ask = (called, api, question) => {
@@ -197,47 +200,54 @@ const ask = (called, api, question) => {
   }
 };
 
+const worst = () => Math.min(3, ...Object.values(grades));
+
 const listenForConsent = () => {
   ask('layer', w.dataLayer, (layer) => follow(layer, 'push', soon));
-  ask('tcf', w.__tcfapi, (api) => api('addEventListener', 2, quietly((said) => {
-    // A platform that failed says null: then this throws, and what was said before stands.
-    others.tcf = said.tcString;
-    tcData = said;
-    if (said.eventStatus === 'useractioncomplete' && !purposes(1, 7)) withdraw();
-    reconsider();
-  })));
-  ask('gpp', w.__gpp, (api) => api('addEventListener', quietly((said) => {
-    const ping = said.pingData;
-    others.gpp = ping.gppString;
-    others.gpp_sid = ping.applicableSections.join();
-    optedOut = /OptOut(Sale":"Y|":1)|Gpc":t/.test(JSON.stringify(ping.parsedSections));
-    reconsider();
-  })));
+  ask('tcf', w.__tcfapi, (api) => {
+    grades.tcf = 0;
+    api('addEventListener', 2, quietly((said) => {
+      // A platform that failed says null: then this throws, and what was said before stands.
+      others.tcf = said.tcString;
+      const has = said.eventStatus !== 'cmpuishown' && (said.purpose || {}).consents || {};
+      // 1 is storing, 7 is measuring advertisements, 3 and 4 are profiles.
+      grades.tcf = said.gdprApplies === false ? 3 : has[1] && has[7] ? (has[3] && has[4] ? 2 : 1) : 0;
+      if (!grades.tcf && said.eventStatus === 'useractioncomplete') withdraw();
+      reconsider();
+    }));
+  });
+  ask('gpp', w.__gpp, (api) => {
+    grades.gpp = 0;
+    api('addEventListener', quietly((said) => {
+      const ping = said.pingData;
+      const all = others.gpp = ping.gppString;
+      const sections = ping.applicableSections;
+      const ready = ping.signalStatus === 'ready';
+      others.gpp_sid = sections.join();
+      optedOut = /OptOut(Sale":"Y|":1)|Gpc":t/.test(JSON.stringify(ping.parsedSections));
+      // The same purposes in Europe's TC string, and in Canada's, express or implied.
+      grades.gpp = Math.min(
+        ready * 3,
+        sections.includes(2) ? /~C[\w-]{24}[I-PY-fo-v4-9-]{2}/.test(all) * (1 + /~C[\w-]{24}[DHLPTXbfjnrvz37_]/.test(all)) : 3,
+        sections.includes(5) ? /~B(?=[\w-]{24}([\w-]{4})?[Q-fw-z0-9-])[\w-]{25}([\w-]{4})?[Q-fw-z0-9-]/.test(all) : 3
+      );
+      if (ready && !grades.gpp) withdraw();
+      reconsider();
+    }));
+  });
   const ics = (w.google_tag_data || {}).ics || {};
   ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
   // What gtag() said.
-  const layer = w.dataLayer || [];
-  for (; heard < layer.length; heard++) {
-    const entry = layer[heard];
-    // A default that grants is nobody's yes, and takes back no denial.
-    if (!entry || entry[0] !== 'consent') continue;
-    const denied = denies(learn({}, entry[2]));
-    if (denied || entry[1] === 'update') learn(google, entry[2]);
-    if (denied && entry[1] === 'update') withdraw();
-  }
+  Array.from(w.dataLayer || []).slice(heard).forEach((entry) => {
+    heard++;
+    if (entry && entry[0] === 'consent') learn(google, entry[2], entry[1] !== 'update');
+  });
   // What Google's tag made of it.
   Object.keys(ics.entries || {}).forEach((called) => {
-    const entry = ics.entries[called];
-    const word = entry.update === undefined ? entry.default : entry.update;
-    // As above: of defaults, a denial alone counts.
-    if (word === false || entry.update) google[called] = word ? 'granted' : 'denied';
+    learn(google, {[called]: ics.entries[called].default}, true);
+    learn(google, {[called]: ics.entries[called].update});
   });
   if (nav.globalPrivacyControl) others.gpc = true;
-};
-
-const purposes = (...wanted) => {
-  const consents = (tcData.purpose || {}).consents || {};
-  return tcData.gdprApplies === false || wanted.every((each) => consents[each]);
 };
 
 const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
@@ -246,11 +256,8 @@ const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
 const allowed = () => {
   if (robot()) return false;
   quietly(listenForConsent)();
-  // 1 is storing, 7 is measuring advertisements.
-  if (denies(own) || denies(google) || (asked.tcf && !(tcData.eventStatus !== 'cmpuishown' && purposes(1, 7)))) return false;
-  if (settings.consent !== 'optional' && !says(own, 'granted') && !says(google, 'granted') && !tcData.gdprApplies) return false;
-  open();
-  return true;
+  const all = signals();
+  return !says(all, 'denied') && worst() && (settings.consent === 'optional' || says(all, 'granted') || worst() < 3);
 };
 
 const signals = () => {
@@ -262,28 +269,28 @@ const signals = () => {
 // What else X's pixel is told, to use it for measuring alone; nothing where it may be told nothing.
 const terms = () => {
   const sale = others.gpc || optedOut ? settings.opt_out : 'send';
-  // 3 and 4 are profiles.
-  const profiles = signals().ad_personalization !== 'denied' && (!asked.tcf || purposes(3, 4));
-  return settings.pixel !== 'off' && /^(send|restrict)$/.test(sale) &&
+  const profiles = signals().ad_personalization !== 'denied' && worst() > 1;
+  return settings.pixel !== 'off' && (sale === 'send' || sale === 'restrict') &&
     (sale === 'send' && profiles ? {} : {restricted_data_use: 'restrict_optimization'});
 };
 
 const withdraw = () => {
-  open();
+  const kept = box['twite.click'] || untold;
   told = untold = undefined;
-  const kept = box['twite.click'];
-  queued().concat('twite.click', 'twite.seen').forEach((key) => { delete box[key]; });
+  // What waits for its twin is not kept again.
+  mine.length = 0;
+  Object.keys(box).forEach((key) => { if (/^twite[.:]/.test(key)) delete box[key]; });
   if (readCookie('_twite')) setCookie('');
   // The gateway takes away what scripts cannot see.
   if (kept) quietly(post)({consent: signals()});
 };
 
-let waiting = [];
+const waiting = [];
 const reconsider = () => {
   if (!allowed()) return;
   loadPixel();
   keepClick();
-  waiting.splice(0).forEach((call) => convert(...call));
+  waiting.splice(0).forEach((call) => quietly(call)());
   flush();
 };
 
@@ -305,16 +312,14 @@ const remembered = (what) => {
   return session[key] = (reloaded() && session[key]) || hex(crypto.getRandomValues(new Uint8Array(16)));
 };
 
-const text = (value) => (value || value === 0 ? String(value) : undefined);
+// Half a character (a name that was cut within an emoji) is none that JSON may hold.
+const text = (value) => (value || value === 0 ? String(value).replace(/\p{Cs}/gu, '') : undefined);
 // 3 * 0.1 is 0.30000000000000004.
 const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
 
 const convert = (event, given, at, url) => {
   if (robot()) return ignore(event, 'bot');
-  if (!allowed()) {
-    waiting.push([event, given, at, url]);
-    return;
-  }
+  if (!allowed()) return void waiting.push(() => convert(event, given, at, url));
   const one = {
     event: text(event),
     value: number(given.value),
@@ -333,18 +338,18 @@ const convert = (event, given, at, url) => {
   };
   if (JSON.stringify(one).length > LONGEST * 0.8) one.contents = [];
   const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
-  const called = event + ' ' + id;
+  const called = mark() + event + ' ' + id;
   const seen = parsed(box['twite.seen']) || [];
   if (!seen.includes(called)) {
     put('twite.seen', JSON.stringify(seen.concat(called).slice(-50)));
     one.at = at;
     one.twclid = text(given.twclid) || (newest() || {}).id;
     one.twpid = text(readCookie('_twpid'));
-    const entry = {key: 'twite:' + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
+    const entry = {key: 'twite:' + mark() + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
     mine.push(entry);
     keep(entry);
     quietly(tellPixel)(entry, given);
-    identify(one, given).catch(() => {}).then(quietly(() => settle(entry, given)));
+    identify(one, given).catch(() => {}).then(() => settle(entry, given));
   }
   return id;
 };
@@ -385,8 +390,7 @@ const loadPixel = () => {
   const limits = terms();
   if (w.twq || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
   const twq = w.twq = function () {
-    if (twq.exe) twq.exe.apply(twq, arguments);
-    else twq.queue.push(arguments);
+    twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
   };
   twq.version = '1.1';
   twq.queue = [];
@@ -394,7 +398,7 @@ const loadPixel = () => {
   script.src = settings.pixel_url;
   script.nonce = tag.nonce;
   script.onerror = () => { failed = true; };
-  d.head.appendChild(script);
+  d.head.append(script);
   twq('config', settings.pixel_id, limits);
 };
 
@@ -428,23 +432,23 @@ const tellPixel = (entry, given) => {
   w.twq('event', event, parsed(JSON.stringify({...parameters, ...limits})));
 };
 
-// A conversion leaves when the fate of its twin is known, or it has waited long enough.
-const settle = (entry, given) => {
+// A conversion leaves when the fate of its twin is known, or it has waited long enough. What has
+// left already waits for its twin all the same; what consent was taken back for is nobody's.
+const settle = quietly((entry, given) => {
   const one = entry.one;
+  const again = () => settle(entry, given);
+  if (!allowed()) return void waiting.push(again);
+  if (!mine.includes(entry)) return;
   const late = Date.now() >= entry.until;
   // The pixel of the page may come after us.
   if (entry.waits) tellPixel(entry, given);
   if (one.twin) one.twin = w.twq.exe ? 'loaded' : failed || (late && d.readyState === 'complete') ? 'blocked' : 'called';
+  if (!late && (one.twin === 'called' || entry.waits)) setTimeout(again, LOOK);
+  else entry.until = 0;
   if (entry.left) return;
-  if (!late && (one.twin === 'called' || entry.waits)) {
-    keep(entry);
-    setTimeout(quietly(() => settle(entry, given)), LOOK);
-  } else {
-    entry.until = 0;
-    keep(entry);
-    flush();
-  }
-};
+  keep(entry);
+  if (!entry.until) flush();
+});
 
 // ---- On its way.
 
@@ -465,12 +469,11 @@ const post = (more, forGood) => {
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
   // Browsers wait for an answer as long as the connection stands: that would hold the turn of every tab.
-  const signal = quietly(() => AbortSignal.timeout(2e4))();
-  return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: signal});
+  return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: quietly(() => AbortSignal.timeout(2e4))()});
 };
 
 const ignore = (called, reason) => {
-  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: called, reason: reason}]});
+  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: text(called), reason: reason}]});
 };
 
 // Sends what is due of these keys, as much as fits into a message; true if the gateway took it.
@@ -488,7 +491,7 @@ const send = async (keys, leaving, forGood) => {
       if (entry.one.at < moment - 2 * DAY) delete box[entry.key];
       else if (found.length < MOST / 2 ** entry.tries && size < room) room -= size, found.push(entry);
     });
-  if (!found.length && !click) return false;
+  if (!found.length && !click) return;
   const asking = post({
     click: click,
     consent: signals(),
@@ -502,8 +505,8 @@ const send = async (keys, leaving, forGood) => {
   // Whoever else answers (a proxy, a hotel's network) has decided nothing.
   if (!(await asking).headers.get('twite-verdict')) throw 0;
   found.forEach((entry) => { delete box[entry.key]; });
-  if (click) put('twite.click', written(click));
-  if (click === untold) untold = undefined;
+  // Unless it was taken back meanwhile.
+  if (click && click === untold) untold = void put('twite.click', written(click));
   return true;
 };
 
@@ -551,5 +554,5 @@ quietly(() => {
 w.twite = twite;
 if (d.prerendering) d.addEventListener('prerenderingchange', begin);
 else begin();
-[].forEach.call(calls, quietly((call) => twite(...call)));
+Array.from(calls, quietly((call) => twite(...call)));
 })(window, document);

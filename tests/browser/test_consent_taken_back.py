@@ -1,0 +1,159 @@
+"""Consent that is taken back leaves nothing behind, and what waits for it waits."""
+
+import asyncio
+import json
+
+import pytest
+from consent_words import AGREED, DENIED, EUROPE, GPP, GTAG, ICS, REFUSED, TCF, a_page, in_gpp
+from visitor import TWCLID, bought, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+# How consent is given, where it must be, and taken back; after the page has loaded.
+TAKEN_BACK = {
+    "the page says so": ("", "0", "twite('consent', {ad_storage: 'denied'})"),
+    "google's layer": (GTAG, "0", DENIED.replace("default", "update")),
+    "google's tag": (ICS, AGREED, REFUSED),
+    "a platform of the TCF": (
+        TCF,
+        "tell('tcloaded', [1, 3, 4, 7], true)",
+        "tell('useractioncomplete', [], true)",
+    ),
+    "a platform of gpp": (
+        GPP,
+        in_gpp(2, EUROPE["1, 3, 4, 7"]),
+        in_gpp(2, EUROPE["1, 3, 4, 7"], "not ready") + in_gpp(2, EUROPE["none"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", TAKEN_BACK)
+async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street, way):
+    head, grant, refuse = TAKEN_BACK[way]
+    a_page(street, head, source="page", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(grant)
+    await visitor.hears()
+    await visitor.context.set_offline(True)
+    await visitor.does(bought(f"order-c6-{len(way)}"))
+    await visitor.waits_for_a_failure()
+    await visitor.does("localStorage['twite:another:1764072000123purchase 1'] = '{}'; 0")
+    visitor.requests.clear()
+    await visitor.does(refuse)
+    await visitor.idles()
+
+    kept = await visitor.does("Object.keys(localStorage)")
+    assert (kept, await visitor.cookies()) == ([], {})
+    # The gateway is told, to take away what scripts cannot see.
+    assert ["conversions" in said for said in visitor.beacons()] == [False]
+
+
+async def test_what_waits_for_xs_script_is_not_kept_again_once_consent_is_taken_back(
+    visitor, street
+):
+    late = "const now = Date.now; Date.now = () => now() + (window.late || 0);"
+    # A pixel whose script never comes.
+    a_page(street, late + "window.twq = () => {};", source="page")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-c11"))
+    before = await visitor.kept()
+    await visitor.does("twite('consent', {ad_storage: 'denied', ad_user_data: 'denied'})")
+    await visitor.does("late = 5000; new Promise((done) => setTimeout(done, 500))")
+    after = await visitor.does("Object.keys(localStorage)")
+    await visitor.does("twite('consent', {ad_storage: 'granted', ad_user_data: 'granted'})")
+    await visitor.does(f"twq.exe = 1; {bought('order-c12')}")
+    await visitor.sends()
+    await visitor.settles()
+
+    assert (len(before), after) == (1, [])
+    assert [one["conversion_id"] for one in visitor.conversions()] == ["order-c12"]
+
+
+async def test_xs_pixel_is_not_told_while_a_platform_asks_again(visitor, street):
+    a_page(street, TCF, source="page")
+
+    await visitor.goes_to("/")
+    await visitor.does("tell('tcloaded', [1, 3, 4, 7], true)")
+    await visitor.does(f"{bought('order-c13')}; tell('cmpuishown', [1, 3, 4, 7], true)")
+    await visitor.does("window.told = []; window.twq = (...all) => told.push(all[0]); twq.exe = 1")
+    await visitor.does("new Promise((done) => setTimeout(done, 500))")
+    asked = await visitor.does("told"), visitor.beacons()
+    await visitor.does("tell('useractioncomplete', [1, 3, 4, 7], true)")
+    [sent] = await visitor.sends()
+
+    assert (asked, await visitor.does("told")) == (([], []), ["event"])
+    assert "email_sha256" in sent
+
+
+async def test_a_click_that_is_on_its_way_is_not_kept_once_consent_is_taken_back(visitor, street):
+    a_page(street, source="page", data_pixel="off")
+    asked, answers = [], asyncio.Event()
+
+    async def wait(route):
+        asked.append(route.request.post_data)
+        await answers.wait()
+        await route.continue_()
+
+    await visitor.context.route("**/t?*", wait)
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await until(lambda: len(asked) == 1)
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: len(asked) == 2)
+    answers.set()
+    await visitor.page.wait_for_load_state("networkidle")
+    await visitor.idles()
+
+    assert await visitor.does("Object.keys(localStorage)") == []
+    assert ["click" in json.loads(said) for said in asked] == [True, False]
+
+
+async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
+    a_page(street, source="hiding", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    before = await visitor.cookies()
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: len(visitor.beacons()) == 2)
+    await visitor.page.wait_for_load_state("networkidle")
+
+    assert (list(before), await visitor.cookies()) == (["_twite"], {})
+
+
+async def test_who_agrees_again_has_the_click_kept_again(visitor, street):
+    a_page(street, source="page", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: len(visitor.beacons()) == 2)
+    await visitor.does("twite('consent', {ad_storage: 'granted'})")
+    await visitor.hears()
+
+    assert (await visitor.cookies())["_twite"].endswith(TWCLID)
+
+
+async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
+    a_page(street, GTAG + DENIED, data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(DENIED.replace("default", "update"))
+    await visitor.idles()
+
+    assert visitor.beacons() == []
+
+
+@pytest.mark.parametrize("head", [GTAG + DENIED, ICS])
+async def test_a_default_that_denies_is_not_taking_consent_back(visitor, street, head):
+    a_page(street, source="page", data_pixel="off")
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.hears()
+    a_page(street, head, source="page", data_pixel="off")
+    await visitor.goes_to("/")
+    await visitor.idles()
+
+    assert "_twite" in await visitor.cookies()

@@ -1,0 +1,88 @@
+"""An opt-out of sale, and consent to measuring alone: what X's pixel is told then."""
+
+import pytest
+from consent_words import EUROPE, GPC, GPP, NOT_OUT, OUT, TCF, US, US_OF_OLD, a_page, in_gpp
+from visitor import bought, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+OPT_OUTS = {
+    "gpc": ("", {"gpc": True}),
+    "gpp": (GPP + US % f"[{OUT}]", {"gpp": "DBABLA~CEAQAAAAAABA.QA", "gpp_sid": "7"}),
+    "gpp, flat": (GPP + US % OUT, {"gpp": "DBABLA~CEAQAAAAAABA.QA", "gpp_sid": "7"}),
+    "uspv1": (GPP + US_OF_OLD, {"gpp": "DBABTA~1YYN", "gpp_sid": "6"}),
+}
+
+
+@pytest.mark.parametrize("way", OPT_OUTS)
+async def test_an_opt_out_of_sale_reaches_the_gateway_and_not_xs_pixel(visitor, street, way):
+    head, signals = OPT_OUTS[way]
+    a_page(street, head, source="page", data_pixel="load")
+    if way == "gpc":
+        await visitor.context.add_init_script(GPC)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought(f"order-c7-{way}"))
+    await visitor.sends()
+
+    assert (visitor.beacons()[-1]["consent"], street.emulator.hits()["hits"]) == (signals, [])
+
+
+async def test_a_platform_of_gpp_is_waited_for_until_it_is_ready(visitor, street):
+    a_page(street, GPP, source="page", data_pixel="load")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("order-c14"))
+    await visitor.idles()
+    early = visitor.beacons(), await visitor.kept()
+    await visitor.does(US % f"[{OUT}]")
+    await visitor.sends()
+    await visitor.settles()
+
+    assert (early, street.emulator.hits()["hits"]) == (([], []), [])
+
+
+@pytest.mark.parametrize("way", OPT_OUTS)
+async def test_an_opt_out_of_sale_may_restrict_xs_use(visitor, street, way):
+    a_page(street, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
+    if way == "gpc":
+        await visitor.context.add_init_script(GPC)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought(f"order-c8-{way}"))
+    await until(lambda: len(street.hits()) == 1)
+
+    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    assert [hit.get("restricted_data_use") for hit in hits] == ["restrict_optimization"] * 2
+
+
+@pytest.mark.parametrize("head", [GPP + US % f"[{NOT_OUT}]", GPP + in_gpp(2, EUROPE["1, 3, 4, 7"])])
+async def test_who_did_not_opt_out_is_not_restricted(visitor, street, head):
+    a_page(street, head, source="page", data_pixel="load")
+
+    await visitor.goes_to("/")
+    await visitor.does(bought(f"order-c9-{len(head)}"))
+    await until(lambda: len(street.hits()) == 1)
+
+    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    assert [hit.get("restricted_data_use") for hit in hits] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("", "twite('consent', {ad_storage: true, ad_personalization: false})"),
+        (TCF, "tell('tcloaded', [1, 7], true)"),
+        (GPP, in_gpp(2, EUROPE["1, 7"])),
+    ],
+)
+async def test_without_consent_to_profiles_xs_use_is_restricted(visitor, street, head, said):
+    a_page(street, head, data_pixel="load")
+
+    await visitor.goes_to("/")
+    await visitor.does(said)
+    await visitor.does(bought(f"order-c10-{len(head)}"))
+    await until(lambda: len(street.hits()) == 1)
+
+    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    assert hits[-1].get("restricted_data_use") == "restrict_optimization"

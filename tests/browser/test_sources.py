@@ -1,0 +1,54 @@
+"""Sources that share an origin, and what was left before a source was named."""
+
+import pytest
+from visitor import bought, left
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+
+@pytest.fixture
+def page(street):
+    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    street.shop.page("/elsewhere", "")
+    return street
+
+
+async def test_what_a_script_left_that_named_no_source_is_not_lost(visitor, page):
+    one = (
+        "{event: 'purchase', conversion_id: 'order-of-before', at: Date.now(),"
+        " email: 'shopper@example.com'}"
+    )
+    await visitor.goes_to("/elsewhere")
+    await visitor.does(
+        f"localStorage['twite:' + Date.now() + 'purchase order-of-before'] = {left(one)}"
+    )
+
+    await visitor.goes_to("/")
+    await visitor.sends()
+    await visitor.settles()
+
+    assert [sent["conversion_id"] for sent in visitor.conversions()] == ["order-of-before"]
+
+
+async def test_where_sources_share_an_origin_each_sends_its_own(visitor, page):
+    page.shop.page("/other", "", head=page.tag("hiding", data_pixel="off"))
+    await visitor.goes_to("/")
+    await visitor.context.set_offline(True)
+    await visitor.does(bought("order-shared"))
+    await visitor.waits_for_a_failure()
+    await visitor.page.close()
+    visitor.requests.clear()
+    await visitor.context.set_offline(False)
+
+    visitor.page = await visitor.other_tab()
+    for path, count in (("/other", 1), ("/", 2)):
+        await visitor.goes_to(path)
+        await visitor.idles()
+        # The same order is another source's, too: of a page that has had it, it is not.
+        await visitor.does(bought("order-shared"))
+        await visitor.sends(count)
+        await visitor.page.wait_for_load_state("networkidle")
+
+    sources = [request.url.rpartition("=")[2] for request in visitor.requests if request.post_data]
+    assert (sources, len(visitor.conversions())) == (["hiding", "page"], 2)
+    await visitor.forgets()
