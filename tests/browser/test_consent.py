@@ -206,6 +206,7 @@ async def test_where_the_gdpr_does_not_apply_its_platform_is_no_hindrance(visito
     a_page(street, TCF, source="page", data_pixel="off")
 
     await visitor.goes_to("/")
+    await visitor.idles()
     await visitor.does("tell('tcloaded', [], false)")
     await visitor.does(bought("order-c5"))
 

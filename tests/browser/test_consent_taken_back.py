@@ -33,6 +33,7 @@ async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street, w
     a_page(street, head, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.idles()
     await visitor.does(grant)
     await visitor.hears()
     await visitor.context.set_offline(True)
@@ -75,6 +76,7 @@ async def test_xs_pixel_is_not_told_while_a_platform_asks_again(visitor, street)
     a_page(street, TCF, source="page")
 
     await visitor.goes_to("/")
+    await visitor.idles()
     await visitor.does("tell('tcloaded', [1, 3, 4, 7], true)")
     await visitor.does(f"{bought('order-c13')}; tell('cmpuishown', [1, 3, 4, 7], true)")
     await visitor.does("window.told = []; window.twq = (...all) => told.push(all[0]); twq.exe = 1")

@@ -80,6 +80,7 @@ async def test_without_consent_to_profiles_xs_use_is_restricted(visitor, street,
     a_page(street, head, data_pixel="load")
 
     await visitor.goes_to("/")
+    await visitor.idles()
     await visitor.does(said)
     await visitor.does(bought(f"order-c10-{len(head)}"))
     await until(lambda: len(street.hits()) == 1)
