@@ -201,8 +201,8 @@ async def test_of_a_pixel_configured_since_they_are_forgotten():
 
 async def test_credentials_that_could_not_be_kept_are_not_used():
     class Full(MemoryVault):
-        async def put(self, name: str, sealed: bytes) -> None:
-            del name, sealed
+        async def put(self, name: str, sealed: bytes, *, deed: object = None) -> None:
+            del name, sealed, deed
             raise LedgerUnavailable(reason="the disk is full", retry_after=1)
 
     house = House(Full())
