@@ -7,12 +7,14 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from aiohttp import web
 from written import read
 
 from twite.assembly.desk import Reachable, open_desk, open_records, reachable, running
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.people import Deed
 from twite.stores.sqlite import SQLiteStore
 
 Answer = Callable[[web.Request], object]
@@ -78,6 +80,23 @@ async def test_many_deliveries_are_named_in_several_requests(settings):
             done = await desk.replay(range(25_000), now=0)
 
     assert done == 25_000
+
+
+async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_of(settings):
+    asked = []
+    deed = Deed(at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000")
+
+    async def answer(request: web.Request) -> web.Response:
+        order = await request.json()
+        asked.append((order.get("deed"), order["sure"]))
+        return web.json_response({"done": len(order["deliveries"])})
+
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        async with open_desk(settings) as desk:
+            await desk.replay(range(25_000), now=0, sure=[3, 20_003], deed=deed)
+
+    assert asked == [(msgspec.to_builtins(deed), [3]), (None, []), (None, [20_003])]
 
 
 @pytest.mark.parametrize(

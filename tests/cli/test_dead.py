@@ -1,8 +1,13 @@
 import json
+import sqlite3
+import time
+from contextlib import closing
 
 import pytest
 
 from twite.cli.printing import safe
+from twite.cli.user import who
+from twite.domain.times import HOUR, spelled
 
 SEPARATOR = "│"
 
@@ -66,10 +71,99 @@ def test_all_means_the_dead_ones_because_held_ones_could_count_double(command, s
 
 
 def test_held_ones_are_replayed_when_asked_for(command, shop):
-    code, out, _ = command("dead", "replay", "--all", "--held", "--config", str(shop))
+    words = ("replay", "--all", "--held", "--may-count-twice")
+    code, out, err = command("dead", *words, "--config", str(shop))
 
-    assert (code, out) == (0, "2 queued again, 1 of them held.\n")
+    assert (code, out, err) == (0, "2 queued again, 1 of them held.\n", "")
     assert states(command, shop)["order-3"] == "queued"
+
+
+DOUBT = (
+    "order-3 (3): X may have it since 2026-11-25 09:46: 40 hours later it is not sure to drop a "
+    "second one.\n"
+)
+
+
+@pytest.fixture
+def late(shop):
+    """The shop, with its attempts sixty hours ago."""
+    long_ago = time.time_ns() // 1_000_000 - 60 * HOUR
+    with closing(sqlite3.connect(shop.parent / "twite.db")) as store:
+        store.execute("UPDATE attempt SET at = ?", (long_ago,))
+        store.execute("UPDATE outbox SET ambiguous_since = ? WHERE ambiguous_since", (long_ago,))
+        store.commit()
+    since = spelled(long_ago)[:16].replace("T", " ")
+    return shop, DOUBT.replace("2026-11-25 09:46", since)
+
+
+@pytest.mark.parametrize("which", [["--all", "--held"], ["order-2", "order-3"]])
+def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command, late, which):
+    shop, doubt = late
+    before = states(command, shop)
+
+    code, out, err = command("dead", "replay", *which, "--config", str(shop))
+    between = states(command, shop)
+    sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(shop))
+
+    assert (code, out) == (1, "")
+    assert err == doubt + (
+        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them all the same.\n"
+    )
+    assert between == before
+    assert sure[0] == 0
+    assert states(command, shop)["order-3"] == "queued"
+    with closing(sqlite3.connect(shop.parent / "twite.db")) as store:
+        assert store.execute("SELECT max(ambiguous_since) FROM outbox").fetchone() == (None,)
+
+
+def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
+    shop, doubt = late
+    words = ("replay", "--all", "--held", "--dry-run", "--config", str(shop))
+
+    code, out, err = command("dead", *words)
+    told = json.loads(command("dead", *words, "--json")[1])
+
+    assert code == 0
+    assert out.endswith("2 would be queued again, 1 of them held.\n")
+    assert err == doubt + "1 could be counted twice. --may-count-twice sends them all the same.\n"
+    assert [one["delivery"] for one in told["may_count_twice"]] == [3]
+
+
+def test_what_is_discarded_is_counted_nowhere_and_needs_no_leave(command, late):
+    shop, _ = late
+
+    code, out, err = command("dead", "discard", "order-3", "--config", str(shop))
+
+    assert (code, out, err) == (0, "1 discarded, 1 of them held.\n", "")
+
+
+def test_who_replays_or_discards_is_in_the_audit(command, late):
+    shop, _ = late
+    config = ("--config", str(shop))
+    command("dead", "replay", "order-3", *config)
+    command("dead", "replay", "--all", "--dry-run", *config)
+
+    command("dead", "replay", "order-3", "order-2", "--may-count-twice", *config)
+    command("dead", "discard", "order-9", *config)
+    replayed = json.loads(command("audit", "list", "--json", *config)[1])
+
+    assert [(one["what"], one["subject"], one["detail"]) for one in replayed] == [
+        ("replay", "o8z6j", "2: order-3, order-2; may count twice: confirmed")
+    ]
+    assert {one["who"] for one in replayed} == {who()}
+
+
+def test_a_note_is_in_the_audit_without_the_person_in_it(command, shop):
+    config = ("--config", str(shop))
+    note = "shopper@shop.example asked"
+
+    command("dead", "discard", "order-2", "--note", note, *config)
+
+    code, out, _ = command("audit", "list", *config)
+    (kept,) = json.loads(command("audit", "list", "--json", *config)[1])
+    assert code == 0
+    assert (kept["what"], kept["detail"]) == ("discard", "1: order-2; *** asked")
+    assert "shopper" not in out
 
 
 def test_a_dry_run_changes_nothing(command, shop):
@@ -106,6 +200,7 @@ def test_what_was_done_is_json_for_programs(command, shop):
         "do": "replay",
         "dry_run": False,
         "chosen": ["order-2"],
+        "may_count_twice": [],
         "done": 1,
         "unknown": ["order-9"],
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from raw_http import Heard, Line, heard, line_to, request, say
@@ -10,6 +10,7 @@ from twite.collector import Collector, Limits, Server
 from twite.domain.account import Account, Life
 from twite.domain.destination import Destination, Source
 from twite.domain.ignored import IgnoredTally
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.accept import Receipt, XReceipt
 from twite.gateway.choose import Choose
@@ -90,13 +91,27 @@ class PlayedRecords:
 class PlayedDesk:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
+        self.sure: set[int] = set()
+        self.deeds: list[Deed] = []
 
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
+    ) -> int:
         self.done.append(("replay", tuple(deliveries), "", now))
+        self.sure |= set(sure)
+        self.deeds += [] if deed is None else [deed]
         return len(deliveries)
 
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+    ) -> int:
         self.done.append(("discard", tuple(deliveries), note, now))
+        self.deeds += [] if deed is None else [deed]
         return len(deliveries)
 
 

@@ -7,6 +7,7 @@ from collector_stage import DESK_TOKEN
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.testing.builders import NOW, a_source
 
@@ -177,6 +178,18 @@ async def test_the_desk_replays_for_whoever_holds_its_token(stage):
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
     assert stage.desk.done == [("replay", (4, 7), "", NOW)]
+
+
+@pytest.mark.parametrize("do", ["replay", "discard"])
+async def test_the_desk_is_told_who_did_it_and_what_they_are_sure_of(stage, do):
+    deed = Deed(at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1")
+    order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(deed)}
+
+    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=DESK_TOKEN)
+
+    assert answer.status == 200
+    assert stage.desk.deeds == [deed]
+    assert stage.desk.sure == ({7} if do == "replay" else set())
 
 
 async def test_the_desk_discards_with_the_note_as_reason(stage):

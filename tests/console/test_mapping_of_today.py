@@ -10,13 +10,10 @@ import msgspec
 import pytest
 from console_stage import SETTINGS, House
 
-from twite.domain.account import Life
-from twite.domain.delivery import State
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
-from twite.gateway.inspect import Origin
-from twite.gateway.remap import NO_NAME, NOT_KEPT, event_today
-from twite.testing.builders import NOW, a_destination
+from twite.gateway.remap import NO_NAME, event_today, opened
+from twite.testing.builders import a_destination
 from twite.testing.emulator import running_emulator
 
 KEY = "a-source-key-of-some-length"
@@ -77,7 +74,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
     ],
 )
 def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped):
-    found = event_today(_origin(body), destination=_pixel(events), source=_source(chosen))
+    found = _today(body, events, chosen)
 
     assert (found.event, found.fault) == (mapped, None)
 
@@ -87,7 +84,6 @@ def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped
     [
         ({"event": "gone"}, "the pixel has no event 'gone'"),
         ({"conversions": [{}, {"event_id": "o8z6k"}]}, NO_NAME),
-        (None, NOT_KEPT),
         (
             {"conversions": [{}, {"event": "a"}], "hit": [{}, {"event_name": "bought"}]},
             "`events` says `ignore`",
@@ -95,9 +91,7 @@ def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped
     ],
 )
 def test_what_the_settings_do_not_map_stays_with_the_reason(body, fault):
-    found = event_today(
-        _origin(body), destination=_pixel({"a": "o8z6a"}), source=_source({"bought": "ignore"})
-    )
+    found = _today(body, {"a": "o8z6a"}, {"bought": "ignore"})
 
     assert fault in (found.fault or "")
 
@@ -112,13 +106,14 @@ def _source(chosen) -> Source:
     )
 
 
-def _origin(body) -> Origin:
-    life = Life(
-        delivery=7, pixel="o8z6j", event="o8zzz", conversion_id="order-1", state=State.HELD,
-        source="shop", receipt="r1", received_at=NOW, deadline_at=NOW, sent=b"{}", attempts=(),
-    )  # fmt: skip
-    kept = b"" if body is None else msgspec.json.encode(body)
-    return Origin(life=life, door="native", body=kept, place=1)
+def _today(body, events, chosen):
+    return event_today(
+        opened(msgspec.json.encode(body)),
+        1,
+        pixel="o8z6j",
+        destination=_pixel(events),
+        source=_source(chosen),
+    )
 
 
 async def _started(folder, settings, name, **said):

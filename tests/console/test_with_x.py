@@ -208,6 +208,24 @@ async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
+async def test_connecting_and_forgetting_is_in_the_audit(house, ada):
+    before = len(await deeds(house))
+    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    back = urlsplit(allow(link_to_x(begun.text))[0])
+    await ada.get(f"{back.path}?{back.query}")
+    await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
+    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
+
+    told = (await deeds(house))[before:]
+    assert [(who, what, subject) for who, what, subject, _ in told] == [
+        ("ada", "connect.begin", "o9a7k"),
+        ("ada", "connect.done", "o9a7k"),
+        ("ada", "connect.paste", "o9a7k"),
+        ("ada", "connect.forget", "o9a7k"),
+    ]
+    assert "not-a-token-of-x" not in str(told)
+
+
 async def test_a_callback_in_another_session_connects_nothing(house, ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])

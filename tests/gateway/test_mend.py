@@ -4,7 +4,14 @@ import msgspec
 import pytest
 
 from twite.domain.account import Life, PastAttempt
-from twite.domain.delivery import AMBIGUITY_WINDOW, MAY_COUNT_TWICE, State
+from twite.domain.delivery import (
+    AMBIGUITY_WINDOW,
+    MAY_COUNT_TWICE,
+    OLDER_COPY,
+    RECOVERED,
+    UNKNOWN_COPY,
+    State,
+)
 from twite.domain.identifiers import Identifiers
 from twite.domain.times import HOUR
 from twite.gateway.mend import Mend, doubt, mended
@@ -119,6 +126,27 @@ def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
 
 def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
     assert doubt(_life(reason=MAY_COUNT_TWICE), now=NOW) is not None
+
+
+def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
+    life = _life(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
+
+    assert "unless you say so" in doubt(life, now=NOW + HOUR)
+
+
+@pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])
+def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
+    life = _life(reason=reason)
+
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1) is None
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("X may have it since ")
+
+
+def test_what_a_tag_sent_its_vendor_may_have():
+    life = msgspec.structs.replace(_life(attempts=(_unanswered(NOW),)), pixel="tag:crm")
+
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("its vendor may have it since ")
 
 
 def test_a_change_is_told_in_words():

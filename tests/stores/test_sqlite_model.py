@@ -147,8 +147,8 @@ class Ledgers(RuleBasedStateMachine):
 
         assert self.run(self.store.sweep(sweeping)) == self.run(self.model.sweep(sweeping))
 
-    @rule(pick=st.integers(0, 99), bring_back=st.booleans())
-    def decide(self, pick, bring_back):
+    @rule(pick=st.integers(0, 99), bring_back=st.booleans(), sure=st.booleans())
+    def decide(self, pick, bring_back, sure):
         ours = sorted(
             self.run(self.store.resting(pixel=None, limit=99)), key=lambda life: life.delivery
         )
@@ -162,7 +162,8 @@ class Ledgers(RuleBasedStateMachine):
 
         for store, delivery in zip((self.store, self.model), pair, strict=True):
             if bring_back:
-                done = self.run(store.replay([delivery], now=self.now))
+                known = [delivery] if sure else []
+                done = self.run(store.replay([delivery], now=self.now, sure=known))
             else:
                 done = self.run(store.discard([delivery], now=self.now, note="no"))
             assert done == 1

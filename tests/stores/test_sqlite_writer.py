@@ -15,9 +15,11 @@ from twite.domain.match import Flaw
 from twite.domain.submission import Flawed, Recorded
 from twite.domain.tally import Counting
 from twite.domain.value_guard import Flag
+from twite.gateway.inspect import Amendment
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.slices import SLICE
 from twite.stores.sqlite.writer import Writer
-from twite.testing.builders import a_submission, an_entry
+from twite.testing.builders import NOW, a_submission, an_entry
 
 
 @pytest.fixture
@@ -35,6 +37,28 @@ def submission(number, *, entries=1, **changes):
         ),
         receipt=f"r{number}",
     )
+
+
+@pytest.mark.parametrize("do", ["replay", "discard", "amend"])
+async def test_who_submits_waits_for_no_whole_heap(store, do):
+    many = 4 * SLICE
+    held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
+    for at in range(0, many, 10):
+        await store.record(a_submission(*held[at : at + 10], receipt=f"held-{at}"))
+    ids = [life.delivery for life in await store.resting(pixel=None, limit=many)]
+    amendments = [Amendment(delivery=one, event="o8z6k", body=b"{}") for one in ids]
+    asked = {
+        "replay": lambda: store.replay(ids, now=NOW),
+        "discard": lambda: store.discard(ids, now=NOW, note="no"),
+        "amend": lambda: store.amend(amendments, now=NOW, note="no"),
+    }
+    decided = asyncio.create_task(asked[do]())
+    await asyncio.sleep(0)
+
+    await store.record(submission(1))
+
+    assert not decided.done()
+    assert await decided == (many if do != "amend" else {})
 
 
 async def test_a_bad_submission_fails_alone(store):

@@ -2,7 +2,7 @@
 
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -102,15 +102,24 @@ class GatewayDesk:
         self._url = gateway.url
         self._token = Secret(gateway.token)
 
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
+    ) -> int:
         """Raises LedgerUnavailable where the gateway does not do it."""
         del now
-        return await self._ask("replay", deliveries, "")
+        return await self._ask("replay", deliveries, sure=sure, deed=deed)
 
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+    ) -> int:
         """Raises LedgerUnavailable where the gateway does not do it."""
         del now
-        return await self._ask("discard", deliveries, note)
+        return await self._ask("discard", deliveries, note=note, deed=deed)
 
     async def keep(self, name: str, sealed: bytes, *, deed: Deed | None = None) -> None:
         """Put a sealed secret into the vault. Raises LedgerUnavailable."""
@@ -135,11 +144,25 @@ class GatewayDesk:
                 return letters
             last = some.last
 
-    async def _ask(self, do: str, deliveries: Sequence[int], note: str) -> int:
+    async def _ask(
+        self,
+        do: str,
+        deliveries: Sequence[int],
+        *,
+        deed: Deed | None,
+        note: str = "",
+        sure: Collection[int] = (),
+    ) -> int:
         done = 0
+        known = frozenset(sure)
         for at in range(0, len(deliveries), _IN_ONE_REQUEST):
             some = list(deliveries[at : at + _IN_ONE_REQUEST])
-            done += (await self._order({"do": do, "deliveries": some, "note": note})).done
+            order: dict[str, object] = {"do": do, "deliveries": some, "note": note}
+            if known:
+                order["sure"] = [one for one in some if one in known]
+            if not at:
+                order |= _of(deed)
+            done += (await self._order(order)).done
         return done
 
     async def _order(self, order: dict[str, object]) -> "_Done":

@@ -13,6 +13,7 @@ from twite.console.twins import TwinsPage
 from twite.domain.destination import Destination
 from twite.gateway.accept import X_SOURCE
 from twite.gateway.ports import Clock
+from twite.gateway.rehearse import Rehearse
 from twite.gateway.replay import WakingDesk, WakingMender
 from twite.gateway.sightings import watched
 from twite.stores.sqlite import SQLiteStore
@@ -51,9 +52,10 @@ def insight_pages(
         TwinsPage(destinations=destinations, sightings=store, clock=clock),
         RestingPage(
             destinations=destinations,
-            sources=sources,
             heaps=store,
-            glances=store,
+            rehearse=Rehearse(
+                destinations=destinations, sources=sources, glances=store, clock=clock
+            ),
             desk=WakingDesk(desk=store, wake_all=wake_all),
             mender=WakingMender(mender=store, wake_all=wake_all),
         ),

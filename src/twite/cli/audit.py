@@ -11,6 +11,7 @@ from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.people import Entry
 from twite.domain.times import spelled
+from twite.gateway.masks.trees import masked_words
 from twite.gateway.verify import Verdict, verified
 from twite.stores.sqlite.people import SQLitePeopleReader
 
@@ -57,7 +58,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
                     entry.deed.who,
                     entry.deed.what,
                     entry.deed.subject,
-                    printing.safe(entry.deed.detail, longest=_LONGEST),
+                    printing.safe(masked_words(entry.deed.detail), longest=_LONGEST),
                 ]
                 for entry in entries
             ],
@@ -100,7 +101,7 @@ def _told(entry: Entry) -> dict[str, object]:
         "who": deed.who,
         "what": deed.what,
         "subject": deed.subject,
-        "detail": deed.detail,
+        "detail": masked_words(deed.detail),
         "hash": entry.hash.hex(),
     }
 

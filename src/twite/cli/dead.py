@@ -13,15 +13,18 @@ from twite.assembly.settings import Settings
 from twite.cli import COMMANDS, printing
 from twite.cli.lives import told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.cli.user import who
 from twite.domain.account import Life
 from twite.domain.delivery import State
+from twite.domain.people import Deed
 from twite.domain.times import spelled
 from twite.gateway.masks.trees import masked_words
+from twite.gateway.mend import doubt
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
 REPLAY: Final = """Queue them again, with the same conversion id and body.
 
-A held delivery may have reached X already: sent again, it could count double.
+What X may have had for 40 hours could count twice: then nothing is sent without --may-count-twice.
 
 Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
 DISCARD: Final = """Give them up for good; they are booked as suppressed.
@@ -29,6 +32,9 @@ DISCARD: Final = """Give them up for good; they are booked as suppressed.
 Example: `twite dead discard order-1001 --note "test order"`"""
 _MOST: Final = 100_000
 _LONGEST_REASON: Final = 160
+# How many are told of one by one, on the screen and in the audit.
+_SHOWN: Final = 20
+_NAMED: Final = 5
 
 Ids = Annotated[
     list[str] | None,
@@ -37,6 +43,10 @@ Ids = Annotated[
 All = Annotated[bool, typer.Option("--all", help="All dead deliveries, instead of ids.")]
 Held = Annotated[bool, typer.Option("--held", help="With --all: the held ones too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Sure = Annotated[
+    bool,
+    typer.Option("--may-count-twice", help="Send those, too, that X may have and count twice."),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many.")]
 
@@ -50,12 +60,20 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str | None
 
 
+class Doubted(msgspec.Struct, frozen=True, kw_only=True):
+    """One that could count twice, and why."""
+
+    life: Life
+    why: str
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What to do to them."""
 
     do: Literal["replay", "discard"]
     note: str
     dry_run: bool
+    is_sure: bool = False
     as_json: bool
 
 
@@ -98,11 +116,12 @@ def replay(
     pixel: Pixel = None,
     every: All = False,
     held: Held = False,
+    may_count_twice: Sure = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     choice = Choice(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
-    order = Order(do="replay", note="", dry_run=dry_run, as_json=as_json)
+    order = Order(do="replay", note="", dry_run=dry_run, is_sure=may_count_twice, as_json=as_json)
     _decide(load(config, credentials=False), choice, order)
 
 
@@ -134,12 +153,21 @@ def _decide(settings: Settings, choice: Choice, order: Order) -> None:
     if choice.held and not choice.every:
         raise typer.BadParameter("--held goes with --all; ids mean held ones anyway")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
+    now = time.time_ns() // 1_000_000
+    doubted = _doubted(chosen, now) if order.do == "replay" else []
+    refused = bool(doubted) and not order.is_sure
     done = 0
-    if chosen and not order.dry_run:
-        done = asyncio.run(_carried_out(settings, [life.delivery for life in chosen], order))
-    _report(chosen, unknown, done, order)
+    if chosen and not order.dry_run and not refused:
+        done = asyncio.run(_carried_out(settings, chosen, doubted, order, now))
+    _report(chosen, unknown, doubted, done, order)
     if unknown or (not order.dry_run and done < len(chosen)):
         raise typer.Exit(1)
+
+
+def _doubted(lives: Sequence[Life], now: int) -> list[Doubted]:
+    """Return those that could count twice, sent again."""
+    found = [(life, doubt(life, now=now)) for life in lives]
+    return [Doubted(life=life, why=why) for life, why in found if why is not None]
 
 
 def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str]]:
@@ -158,7 +186,14 @@ def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str
     return list(chosen.values()), unknown
 
 
-def _report(chosen: Sequence[Life], unknown: Sequence[str], done: int, order: Order) -> None:
+def _report(
+    chosen: Sequence[Life],
+    unknown: Sequence[str],
+    doubted: Sequence[Doubted],
+    done: int,
+    order: Order,
+) -> None:
+    refused = bool(doubted) and not order.is_sure and not order.dry_run
     held = sum(life.state is State.HELD for life in chosen)
     if order.as_json:
         printing.print_json(
@@ -166,6 +201,9 @@ def _report(chosen: Sequence[Life], unknown: Sequence[str], done: int, order: Or
                 "do": order.do,
                 "dry_run": order.dry_run,
                 "chosen": [told(life) for life in chosen],
+                "may_count_twice": [
+                    {"delivery": one.life.delivery, "why": one.why} for one in doubted
+                ],
                 "done": done,
                 "unknown": unknown,
             }
@@ -173,13 +211,26 @@ def _report(chosen: Sequence[Life], unknown: Sequence[str], done: int, order: Or
     elif order.dry_run:
         _print(chosen)
         printing.say(f"{len(chosen)} would be {_participle(order)}, {held} of them held.")
-    else:
+    elif not refused:
         printing.say(f"{done} {_participle(order)}, {held} of them held.")
     for name in unknown:
         printing.complain(f"{name} is neither dead nor held. twite show {name} tells its life.")
-    missed = 0 if order.dry_run else len(chosen) - done
+    if doubted and (refused or order.dry_run):
+        _tell_doubts(doubted, refused=refused)
+    missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
         printing.complain(f"{missed} had left that state before it was their turn.")
+
+
+def _tell_doubts(doubted: Sequence[Doubted], *, refused: bool) -> None:
+    for one in doubted[:_SHOWN]:
+        printing.complain(f"{one.life.conversion_id} ({one.life.delivery}): {one.why}.")
+    if len(doubted) > _SHOWN:
+        printing.complain(f"… and {len(doubted) - _SHOWN} more.")
+    begun = "Nothing was sent: " if refused else ""
+    printing.complain(
+        f"{begun}{len(doubted)} could be counted twice. --may-count-twice sends them all the same."
+    )
 
 
 def _participle(order: Order) -> str:
@@ -210,9 +261,30 @@ async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[Li
         return list(await records.resting(pixel=pixel, limit=limit))
 
 
-async def _carried_out(settings: Settings, deliveries: Sequence[int], order: Order) -> int:
-    now = time.time_ns() // 1_000_000
+async def _carried_out(
+    settings: Settings,
+    chosen: Sequence[Life],
+    doubted: Sequence[Doubted],
+    order: Order,
+    now: int,
+) -> int:
+    deliveries = [life.delivery for life in chosen]
+    deed = _deed(chosen, doubted, order, now)
     async with open_desk(settings) as desk:
         if order.do == "replay":
-            return await desk.replay(deliveries, now=now)
-        return await desk.discard(deliveries, now=now, note=order.note)
+            sure = [one.life.delivery for one in doubted]
+            return await desk.replay(deliveries, now=now, sure=sure, deed=deed)
+        return await desk.discard(deliveries, now=now, note=order.note, deed=deed)
+
+
+def _deed(chosen: Sequence[Life], doubted: Sequence[Doubted], order: Order, now: int) -> Deed:
+    """Return what the audit is to say of it."""
+    names = [life.conversion_id for life in chosen[:_NAMED]]
+    more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+    said = f"{len(chosen)}: {', '.join(names)}{more}"
+    if order.do == "discard":
+        said = f"{said}; {order.note}"
+    if doubted:
+        said = f"{said}; may count twice: confirmed"
+    pixels = sorted({life.pixel for life in chosen})
+    return Deed(at=now, who=who(), what=order.do, subject=", ".join(pixels), detail=said)

@@ -45,6 +45,7 @@ class KeepsLogins(Protocol):
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be done to which deliveries. `note` is the reason that discarded ones get.
 
+    `sure` are those that are to be sent again though X may have them.
     Or to the vault: `keep` puts what is `sealed` (base64) there under a `name`, `forget` takes it
     out, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of what
     waits for tags, behind the delivery `after`. `deed` is what the audit is to say of it.
@@ -53,6 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     do: Literal["replay", "discard", "keep", "forget", "reseal", "reseal_letters"]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
+    sure: tuple[Delivery, ...] = ()
     name: Name = ""
     sealed: Sealed = b""
     after: Delivery = 0
@@ -112,8 +114,10 @@ class DeskRoute:
             raise Refused(error(400, "wrong_shape", "deliveries is missing"))
         now = self._clock.now()
         if order.do == "replay":
-            return await self._desk.replay(order.deliveries, now=now)
-        return await self._desk.discard(order.deliveries, now=now, note=order.note)
+            return await self._desk.replay(
+                order.deliveries, now=now, sure=frozenset(order.sure), deed=order.deed
+            )
+        return await self._desk.discard(order.deliveries, now=now, note=order.note, deed=order.deed)
 
     async def _of_the_vault(self, order: Order) -> Done:
         if self._logins is None:

@@ -172,8 +172,11 @@ class Visit:
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Write into the audit what is about to be done."""
-        deed = Deed(at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail)
-        await self._surroundings.note(deed)
+        await self._surroundings.note(self.deed(what, subject, detail))
+
+    def deed(self, what: str, subject: str = "", detail: str = "") -> Deed:
+        """Return what is about to be done, for whoever notes it in the same transaction."""
+        return Deed(at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail)
 
     async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str = "") -> Response:
         """Go on under another token, since what the user knows has changed. Raises SignedOut."""

@@ -12,17 +12,18 @@ from twite.console.page import Form, Group, Place, Route, Visit
 from twite.console.seeing import TONES, EventNames, scope_of, worth_of
 from twite.domain.account import Life
 from twite.domain.delivery import State
-from twite.domain.destination import Destination, Source
+from twite.domain.destination import Destination
 from twite.domain.people import Role
-from twite.gateway.inspect import COUNTED, Amendment, Glances, Heap, Heaps, Mender, Scope
-from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, Mended, doubt, mended
+from twite.gateway.inspect import COUNTED, Amendment, Heap, Heaps, Mender, Scope
+from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, doubt
 from twite.gateway.ports import Desk
-from twite.gateway.remap import NOT_KEPT, Mapped, event_today
+from twite.gateway.rehearse import Rehearse, Rehearsed
+from twite.gateway.tags.rule import PREFIX
 from twite.gateway.trace import masked
 
 PATH: Final = "/console/dead"
 _ON_A_PAGE: Final = 100
-_AT_A_TIME: Final = 1_000
+_AT_A_TIME: Final = 250
 _PREVIEWED: Final = 3
 _LONGEST_NOTE: Final = 300
 CONFIRMED: Final = "yes"
@@ -36,7 +37,6 @@ class Previewed(msgspec.Struct, frozen=True, kw_only=True):
     before: str
     after: str
     fault: str | None
-    doubt: str | None
 
 
 class RestingPage:
@@ -46,16 +46,14 @@ class RestingPage:
         self,
         *,
         destinations: Mapping[str, Destination],
-        sources: Sequence[Source],
         heaps: Heaps,
-        glances: Glances,
+        rehearse: Rehearse,
         desk: Desk,
         mender: Mender,
     ) -> None:
         self._destinations = destinations
-        self._sources = {source.name: source for source in sources}
-        self._glances = glances
         self._heaps = heaps
+        self._rehearse = rehearse
         self._desk = desk
         self._mender = mender
         self._name = EventNames(destinations)
@@ -101,7 +99,7 @@ class RestingPage:
             further=lives[-1].delivery if len(found) > _ON_A_PAGE else None,
             query=_query(heap),
             is_first=after == 0,
-            mend=Mend(),
+            mendable=_mendable(heap),
             events=self._name.of(heap.pixel),
             today=TODAY,
             droppable=DROPPABLE,
@@ -113,10 +111,7 @@ class RestingPage:
         """Show what would go out, and do nothing."""
         heap, lives = await self._chosen(visit)
         mend = self._mend_of(visit.form, heap)
-        tried = [
-            self._previewed(life, one, visit.now)
-            for life, one in await self._tried(visit, lives, mend)
-        ]
+        tried = await self._rehearsed(visit, lives, mend)
         return visit.page(
             "preview.html",
             title="What would be sent",
@@ -124,10 +119,11 @@ class RestingPage:
             name=self._name(heap.pixel, heap.event),
             mend=mend,
             today=TODAY,
-            shown=tried[:_PREVIEWED],
+            # To mask a body takes longer than all else that is done to it.
+            shown=[_previewed(one) for one in tried[:_PREVIEWED]],
             lives=lives,
             whole=visit.form.one("which") == "all",
-            faults=sum(one.fault is not None for one in tried),
+            faults=sum(one.mended.fault is not None for one in tried),
             doubtful=[one for one in tried if one.doubt is not None],
             query=_query(heap),
         )
@@ -136,8 +132,8 @@ class RestingPage:
         heap, lives = await self._chosen(visit)
         mend = self._mend_of(visit.form, heap)
         there = f"{PATH}/heap?{_query(heap)}"
-        tried = await self._tried(visit, lives, mend)
-        doubtful = [life for life, one in tried if _doubt(life, one, visit.now) is not None]
+        tried = await self._rehearsed(visit, lives, mend)
+        doubtful = [one.life.delivery for one in tried if one.doubt is not None]
         sure = visit.form.one("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             said = (
@@ -150,27 +146,30 @@ class RestingPage:
             detail = f"{detail}; {mend.sentence}"
         if doubtful:
             detail = f"{detail}; may count twice: confirmed"
-        await visit.note("replay", f"{heap.pixel} {heap.event}", detail)
+        deed = visit.deed("replay", f"{heap.pixel} {heap.event}", detail)
         if not mend.changes:
-            done = await self._desk.replay([one.delivery for one in lives], now=visit.now)
+            done = await self._desk.replay(
+                [one.delivery for one in lives], now=visit.now, sure=doubtful, deed=deed
+            )
             return visit.back_to(PATH, said=f"{done} queued again, with their ids and bodies.")
-        return await self._amended(visit, tried, mend, there)
-
-    async def _amended(
-        self, visit: Visit, tried: Sequence[tuple[Life, Mended]], mend: Mend, there: str
-    ) -> Response:
         refused = dict(
             await self._mender.amend(
                 [
-                    Amendment(delivery=life.delivery, event=one.event, body=one.body)
-                    for life, one in tried
-                    if one.fault is None
+                    Amendment(
+                        delivery=one.life.delivery, event=one.mended.event, body=one.mended.body
+                    )
+                    for one in tried
+                    if one.mended.fault is None
                 ],
                 now=visit.now,
                 note=f"{visit.viewer.name}: {mend.sentence}",
+                sure=doubtful,
+                deed=deed,
             )
         )
-        refused |= {life.delivery: one.fault for life, one in tried if one.fault is not None}
+        refused |= {
+            one.life.delivery: one.mended.fault for one in tried if one.mended.fault is not None
+        }
         done = len(tried) - len(refused)
         said = f"{done} queued again with {mend.sentence}, under their conversion ids."
         if refused:
@@ -184,9 +183,12 @@ class RestingPage:
         if not note:
             there = f"{PATH}/heap?{_query(heap)}"
             return visit.back_to(there, said="Say why: the note is kept as the reason.", bad=True)
-        await visit.note("discard", f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}")
-        ids = [life.delivery for life in lives]
-        done = await self._desk.discard(ids, now=visit.now, note=f"{visit.viewer.name}: {note}")
+        done = await self._desk.discard(
+            [life.delivery for life in lives],
+            now=visit.now,
+            note=f"{visit.viewer.name}: {note}",
+            deed=visit.deed("discard", f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"),
+        )
         return visit.back_to(PATH, said=f"{done} given up; they are booked as suppressed.")
 
     async def _chosen(self, visit: Visit) -> tuple[Heap, list[Life]]:
@@ -230,52 +232,53 @@ class RestingPage:
         )
 
     def _mend_of(self, form: Form, heap: Heap) -> Mend:
-        divide = form.number("divide")
-        event = form.one("event_to")
-        return Mend(
+        """Return what is to be changed. Raises Closed: nothing is left out without a word."""
+        event, divide, drop = form.one("event_to"), form.one("divide"), form.all("drop")
+        if event not in {"", TODAY, *self._name.of(heap.pixel).values()}:
+            raise Closed(
+                409,
+                "Not mapped any more",
+                f"{event[:60]} is no event of {heap.pixel} in twite.toml. Nothing was done: go "
+                "back to the heap, load it again, and choose another.",
+            )
+        if divide not in {"", *map(str, DIVISORS)} or not DROPPABLE.keys() >= set(drop):
+            raise Closed(
+                409, "No such change", "Nothing was done: load the heap again, and choose again."
+            )
+        mend = Mend(
             today=event == TODAY,
-            event=event if event in self._name.of(heap.pixel).values() else None,
+            event=None if event in {"", TODAY} else event,
             currency=form.one("currency").strip() or None,
             value=form.one("value").strip() or None,
-            divide=divide if divide in DIVISORS else None,
-            drop=tuple(name for name in form.all("drop") if name in DROPPABLE),
+            divide=int(divide) if divide else None,
+            drop=tuple(drop),
         )
-
-    async def _tried(
-        self, visit: Visit, lives: Sequence[Life], mend: Mend
-    ) -> list[tuple[Life, Mended]]:
-        """Return each as it would go. Where the mapping of today is wanted, each has its own."""
-        if not mend.today:
-            return [(life, mended(life, mend)) for life in lives]
-        scope = Scope(pixels=visit.viewer.pixels)
-        return [(life, await self._of_today(life, mend, scope)) for life in lives]
-
-    async def _of_today(self, life: Life, mend: Mend, scope: Scope) -> Mended:
-        origin = await self._glances.origin(life.delivery, scope)
-        mapped = Mapped(fault=NOT_KEPT)
-        if origin is not None:
-            mapped = event_today(
-                origin,
-                destination=self._destinations.get(life.pixel),
-                source=self._sources.get(life.source),
+        if mend.changes and not _mendable(heap):
+            raise Closed(
+                409,
+                "Not to be mended",
+                "What a tag is to send is kept as the tag's own, and nothing in it is changed. "
+                "Nothing was done: send it again as it is, or give it up.",
             )
-        if mapped.fault is not None:
-            return Mended(event=life.event, body=life.sent, fault=mapped.fault)
-        event = None if mapped.event == life.event else mapped.event
-        return mended(life, msgspec.structs.replace(mend, today=False, event=event))
+        return mend
 
-    def _previewed(self, life: Life, one: Mended, now: int) -> Previewed:
-        return Previewed(
-            life=life,
-            before=masked(life.sent),
-            after=masked(one.body),
-            fault=one.fault,
-            doubt=_doubt(life, one, now),
-        )
+    async def _rehearsed(self, visit: Visit, lives: Sequence[Life], mend: Mend) -> list[Rehearsed]:
+        scope = Scope(pixels=visit.viewer.pixels)
+        return await self._rehearse.each(lives, mend, now=visit.now, scope=scope)
 
 
-def _doubt(life: Life, one: Mended, now: int) -> str | None:
-    return doubt(life, now=now, changed=one.body != life.sent)
+def _mendable(heap: Heap) -> bool:
+    """Return whether what rests is in X's words: a tag's is not."""
+    return not heap.pixel.startswith(PREFIX)
+
+
+def _previewed(one: Rehearsed) -> Previewed:
+    return Previewed(
+        life=one.life,
+        before=masked(one.life.sent),
+        after=masked(one.mended.body),
+        fault=one.mended.fault,
+    )
 
 
 def _query(heap: Heap) -> str:

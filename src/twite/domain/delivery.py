@@ -33,6 +33,8 @@ SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
 UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
 RECOVERED: Final = "the store was damaged: it may have been sent already"
+# Held for these, it may be at X though no try of it is on record.
+MAYBE_SENT: Final = frozenset({OLDER_COPY, UNKNOWN_COPY, RECOVERED})
 DAMAGED: Final = "it is damaged in the store, so it is not sent"
 SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
 

@@ -3,7 +3,7 @@
 Whoever looks sees some pixels or all: that is part of every question, so that no answer holds more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.match import FlawCount, Matched
+from twite.domain.people import Deed
 from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Flag
 
@@ -125,6 +126,21 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         return f"Origin({self.life!r}, {self.door}, {self.place})"
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """The submission that a conversion came with, as it is kept, and its place therein.
+
+    Those of one submission hold the same `body`, not copies of it; it is empty once it is kept no
+    more.
+    """
+
+    delivery: int
+    body: bytes
+    place: int
+
+    def __repr__(self) -> str:
+        return f"Kept({self.delivery}, {self.place}, body=<{len(self.body)} bytes>)"
+
+
 class Glances(Protocol):
     """Conversions one by one, the newest first."""
 
@@ -138,6 +154,10 @@ class Glances(Protocol):
 
     async def origin(self, delivery: int, scope: Scope) -> Origin | None:
         """Return where a conversion came from, if it is there and may be seen."""
+        ...
+
+    async def kept(self, deliveries: Sequence[int], scope: Scope) -> Sequence[Kept]:
+        """Return the submissions of those of some conversions that may be seen, in their order."""
         ...
 
     async def flagged(self, look: Look) -> Sight:
@@ -194,11 +214,18 @@ class Mender(Protocol):
     """What a person changes before it is sent again."""
 
     async def amend(
-        self, amendments: Sequence[Amendment], *, now: int, note: str
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
     ) -> Mapping[int, str]:
         """Put bodies in the place of those of dead or held deliveries, and queue them.
 
         They keep their conversion ids. What cannot be is left as it is: returned with the reason,
-        by delivery. Where the event is another, another delivery may have its dedup key.
+        by delivery. Where the event is another, another delivery may have its dedup key. `sure`,
+        `deed` and the slices are those of `Desk.replay`.
         """
         ...

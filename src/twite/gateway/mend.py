@@ -9,10 +9,11 @@ from typing import Final
 import msgspec
 
 from twite.domain.account import Life
-from twite.domain.delivery import AMBIGUITY_WINDOW, MAY_COUNT_TWICE
+from twite.domain.delivery import AMBIGUITY_WINDOW, MAY_COUNT_TWICE, MAYBE_SENT
 from twite.domain.fault import Fault
 from twite.domain.money import amount, currency
 from twite.domain.times import spelled
+from twite.gateway.tags.rule import PREFIX
 
 # What may be left out, and what goes with it.
 DROPPABLE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -101,17 +102,25 @@ def doubt(life: Life, *, now: int, changed: bool = False) -> str | None:
     """Say why sending it again could count it twice; None where it cannot.
 
     Within 40 hours of when X may first have had it, the same body under the same id is the twin
-    that X drops. `changed`: it would go with another body.
+    that X drops. `changed`: it would go with another body. Held within them, it is its pixel's (or
+    its tag's) that nothing is repeated without a person.
     """
     first = min((one.at for one in life.attempts if one.ambiguous), default=None)
-    if first is None and life.reason != MAY_COUNT_TWICE:
+    if first is None and life.reason in MAYBE_SENT:
+        # Of no try is anything known; it cannot have been before it came in.
+        first = life.received_at
+    is_held_for_it = life.reason == MAY_COUNT_TWICE
+    if first is None and not is_held_for_it:
         return None
+    whose = "its vendor" if life.pixel.startswith(PREFIX) else "X"
+    since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
     if first is not None and now - first < AMBIGUITY_WINDOW:
         if changed:
-            return "X may have it already, and it would go with another body"
+            return f"{whose} may have it already, and it would go with another body"
+        if is_held_for_it:
+            return f"{whose} may have it{since}, and nothing is repeated there unless you say so"
         return None
-    since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
-    return f"X may have it{since}: 40 hours later it is not sure to drop a second one"
+    return f"{whose} may have it{since}: 40 hours later it is not sure to drop a second one"
 
 
 def _put_event(sent: dict[str, object], event: str) -> None:

@@ -4,7 +4,7 @@ Ledger, Outbox, Limits, Doubts, Records and Desk are views of one store. None as
 nor that a delivery stays a row for ever.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from twite.domain.account import Account, Life
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.ignored import IgnoredTally
+from twite.domain.people import Deed
 from twite.domain.submission import Recorded, Submission
 
 
@@ -219,18 +220,31 @@ class Records(Protocol):
 class Desk(Protocol):
     """What a person does to deliveries that are dead or held."""
 
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
+    ) -> int:
         """Queue them again, with the same conversion id and body; returns how many it was.
 
         What is held for its amount takes what is held together with it along (`held_together`).
-        Their ambiguity is forgotten, since a person has decided.
+        `sure` are those that a person wants sent though X may have them: of these alone it is
+        forgotten. The others are held again when their 40 hours are over.
+
+        Many go in slices, so that nobody waits for all of them: what fails in the middle leaves the
+        rest at rest. The `deed` is noted in one transaction with the first.
         """
         ...
 
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+    ) -> int:
         """Give them up for good, as suppressed, with the note as reason; returns how many.
 
-        What is held together with them goes, too.
+        What is held together with them goes, too. Many go in slices, as replayed ones do.
         """
         ...
 

@@ -11,7 +11,6 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.submission import Ignored
-from twite.gateway.inspect import Origin
 from twite.intake.event_names import REASONS, our_name
 
 NOT_KEPT: Final = "its submission is not kept any more"
@@ -25,15 +24,29 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None
 
 
+def opened(body: bytes) -> object:
+    """Read a submission as it is kept; what cannot be read names nothing."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 def event_today(
-    origin: Origin, *, destination: Destination | None, source: Source | None
+    tree: object,
+    place: int,
+    *,
+    pixel: str,
+    destination: Destination | None,
+    source: Source | None,
 ) -> Mapped:
-    """Return what the event of a conversion is by the settings that were read last."""
+    """Return what the event of a conversion is by the settings that were read last.
+
+    `tree` is its submission as it was `opened`, `place` its own place therein; `pixel` whose it is.
+    """
     if destination is None:
-        return Mapped(fault=f"the settings have no pixel {origin.life.pixel} any more")
-    if not origin.body:
-        return Mapped(fault=NOT_KEPT)
-    named, traced = _names(origin)
+        return Mapped(fault=f"the settings have no pixel {pixel} any more")
+    named, traced = _names(tree, place)
     if not named:
         return Mapped(fault=NO_NAME)
     if traced:
@@ -48,16 +61,12 @@ def event_today(
     return Mapped(event=event)
 
 
-def _names(origin: Origin) -> tuple[str, str]:
+def _names(tree: object, place: int) -> tuple[str, str]:
     """Return our name of the event, and a tag's, as the submission has them; "" for none."""
-    try:
-        body = msgspec.json.decode(origin.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "", ""
-    several = body.get("conversions", body) if isinstance(body, dict) else body
-    traces = body.get("hit") if isinstance(body, dict) else None
-    own = _at(several, origin.place) if isinstance(several, list) else several
-    return _text(own, "event"), _text(_at(traces, origin.place), "event_name")
+    several = tree.get("conversions", tree) if isinstance(tree, dict) else tree
+    traces = tree.get("hit") if isinstance(tree, dict) else None
+    own = _at(several, place) if isinstance(several, list) else several
+    return _text(own, "event"), _text(_at(traces, place), "event_name")
 
 
 def _at(many: object, place: int) -> object:

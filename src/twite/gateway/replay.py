@@ -1,7 +1,8 @@
 """Replay: a person brings back what was given up, and those who send hear of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from twite.domain.people import Deed
 from twite.gateway.inspect import Amendment, Mender
 from twite.gateway.ports import Desk
 
@@ -13,15 +14,24 @@ class WakingDesk:
         self._desk = desk
         self._wake_all = wake_all
 
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
+    ) -> int:
         """Queue them again; see the port."""
-        done = await self._desk.replay(deliveries, now=now)
+        done = await self._desk.replay(deliveries, now=now, sure=sure, deed=deed)
         self._wake_all()
         return done
 
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+    ) -> int:
         """Give them up for good; see the port."""
-        return await self._desk.discard(deliveries, now=now, note=note)
+        return await self._desk.discard(deliveries, now=now, note=note, deed=deed)
 
 
 class WakingMender:
@@ -32,9 +42,15 @@ class WakingMender:
         self._wake_all = wake_all
 
     async def amend(
-        self, amendments: Sequence[Amendment], *, now: int, note: str
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
     ) -> Mapping[int, str]:
         """Put bodies in the place of others, and queue their deliveries; see the port."""
-        refused = await self._mender.amend(amendments, now=now, note=note)
+        refused = await self._mender.amend(amendments, now=now, note=note, sure=sure, deed=deed)
         self._wake_all()
         return refused

@@ -32,12 +32,13 @@ from twite.domain.submission import Entry, Recorded, Submission
 from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
+from twite.testing.memory_desk import MemoryDesk
 from twite.testing.memory_ignored import MemoryIgnored
 from twite.testing.memory_insight import MemoryInsight
 from twite.testing.memory_letters import MemoryLetters
 from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_people import MemoryPeople
-from twite.testing.memory_row import Row, delivery_of, life_of, meant, overdue, rank_of, rest
+from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
 from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_vault import MemoryVault
 
@@ -54,7 +55,13 @@ class _Lease:
 
 
 class MemoryStore(
-    MemoryAlarms, MemoryIgnored, MemorySightings, MemoryConsents, MemoryLimits, MemoryInsight
+    MemoryAlarms,
+    MemoryIgnored,
+    MemorySightings,
+    MemoryConsents,
+    MemoryLimits,
+    MemoryInsight,
+    MemoryDesk,
 ):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
@@ -272,21 +279,6 @@ class MemoryStore(
         found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
         return [self._life(row) for row in found[:limit]]
-
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
-        rows = [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
-        for row in rows:
-            row.state = after(row.state, Trigger.REPLAYED)
-            row.reason = row.due_at = row.ambiguous_since = None
-            row.replayed_at = now
-        return len(rows)
-
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
-        rows = [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
-        for row in rows:
-            rest(row, Trigger.DISCARDED, reason=note, at=now)
-            self._counted[row.source, row.entry.pixel]["suppressed"] += 1
-        return len(rows)
 
     def _holder(self, key: bytes, at: int) -> Row | None:
         """Return the delivery that holds a key at a moment."""

@@ -1,14 +1,15 @@
 """What the console looks at, and what a person mends there, in memory."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from twite.domain.account import Life
 from twite.domain.dedup import dedup_key
-from twite.domain.delivery import State, Trigger, after
+from twite.domain.delivery import State
 from twite.domain.match import FlawCount, Matched, matching
+from twite.domain.people import Deed
 from twite.domain.submission import Submission
 from twite.domain.tally import KEPT, Flow, Waits, slot_of
 from twite.domain.times import DAY
@@ -19,12 +20,14 @@ from twite.gateway.inspect import (
     Amendment,
     Glimpse,
     Heap,
+    Kept,
     Look,
     Origin,
     Scope,
     Sight,
 )
-from twite.testing.memory_row import Row
+from twite.testing.memory_people import MemoryPeople
+from twite.testing.memory_row import Row, bring_back
 
 _RESTING = (State.DEAD, State.HELD)
 
@@ -32,6 +35,7 @@ _RESTING = (State.DEAD, State.HELD)
 class MemoryInsight:
     """Counts as it goes, and keeps what came. Rows are the store's own."""
 
+    people: MemoryPeople
     _rows: dict[int, Row]
     _keys: dict[bytes, tuple[int, int]]
 
@@ -120,6 +124,14 @@ class MemoryInsight:
             amended=tuple(self._amended.get(delivery, ())),
         )
 
+    async def kept(self, deliveries: Sequence[int], scope: Scope) -> Sequence[Kept]:
+        rows = [self._rows[id_] for id_ in sorted(set(deliveries)) if id_ in self._rows]
+        return [
+            Kept(delivery=row.id, body=self._submissions[row.receipt].body, place=row.entry.index)
+            for row in rows
+            if scope.shows(row.entry.pixel)
+        ]
+
     async def heaps(self, scope: Scope) -> Sequence[Heap]:
         found: dict[tuple[str, str, State, str], list[Row]] = {}
         for row in self._rows.values():
@@ -163,8 +175,16 @@ class MemoryInsight:
         ]
 
     async def amend(
-        self, amendments: Sequence[Amendment], *, now: int, note: str
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
     ) -> Mapping[int, str]:
+        if deed is not None:
+            await self.people.note(deed)
         refused: dict[int, str] = {}
         for one in amendments:
             row = self._rows.get(one.delivery)
@@ -180,9 +200,7 @@ class MemoryInsight:
                 continue
             self._keys[key] = row.id, now
             row.entry = msgspec.structs.replace(row.entry, event=one.event, body=one.body, key=key)
-            row.state = after(row.state, Trigger.REPLAYED)
-            row.reason = row.due_at = row.ambiguous_since = None
-            row.replayed_at = now
+            bring_back(row, now=now, is_sure=row.id in sure)
             self._amended.setdefault(row.id, []).append((now, note))
         return refused
 

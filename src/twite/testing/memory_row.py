@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from twite.domain.account import Life, NotFired, PastAttempt
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,
+    MAYBE_SENT,
     PROMISED_WITHIN,
     WAITED_TOO_LONG,
     Delivery,
@@ -63,6 +64,17 @@ def rest(row: Row, trigger: Trigger, *, reason: str | None, at: int) -> None:
     row.reason = reason
     row.rested_at = at
     row.due_at = None
+
+
+def bring_back(row: Row, *, now: int, is_sure: bool) -> None:
+    """Queue it again, as a person decided."""
+    since = row.ambiguous_since
+    if since is None and row.reason in MAYBE_SENT:
+        since = row.received_at
+    row.state = after(row.state, Trigger.REPLAYED)
+    row.reason = row.due_at = None
+    row.ambiguous_since = None if is_sure else since
+    row.replayed_at = now
 
 
 def delivery_of(row: Row) -> Delivery:

@@ -232,7 +232,7 @@ class World:
         for one in held:
             self.judge.replayed((one.pixel, one.event, one.conversion_id))
         ids, now = [one.delivery for one in held], self._steady.now()
-        await self._ground.do(lambda store: store.replay(ids, now=now))
+        await self._ground.do(lambda store: store.replay(ids, now=now, sure=ids))
         if self._run is not None:
             self._run.wake_all()
         self.say(f"a person replays {len(ids)}")

@@ -1,9 +1,10 @@
 """What a person does to dead and held deliveries, inside the running transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
+from twite.domain.delivery import MAYBE_SENT
 from twite.gateway.guards import HELD_FOR
 from twite.gateway.held_together import Held, alike
 from twite.stores.sqlite.book import Book
@@ -21,9 +22,15 @@ def with_companions(book: Book, deliveries: Sequence[int]) -> list[int]:
     return found
 
 
-def replay(book: Book, deliveries: Sequence[int], *, now: int) -> int:
+def replay(book: Book, deliveries: Sequence[int], *, now: int, sure: Collection[int]) -> int:
     """Queue them again; return how many it was."""
-    return book.run("replay", deliveries=_json(deliveries), now=now).rowcount
+    return book.run(
+        "replay",
+        deliveries=_json(deliveries),
+        now=now,
+        sure=_json([one for one in deliveries if one in sure]),
+        maybe_sent=_MAYBE_SENT,
+    ).rowcount
 
 
 def discard(book: Book, deliveries: Sequence[int], *, now: int, note: str) -> int:
@@ -36,3 +43,6 @@ def discard(book: Book, deliveries: Sequence[int], *, now: int, note: str) -> in
 
 def _json(ids: Sequence[int]) -> str:
     return msgspec.json.encode(ids).decode()
+
+
+_MAYBE_SENT = msgspec.json.encode(sorted(MAYBE_SENT)).decode()

@@ -14,6 +14,7 @@ from twite.gateway.inspect import (
     LOOKED_THROUGH,
     Glimpse,
     Heap,
+    Kept,
     Look,
     Origin,
     Scope,
@@ -103,6 +104,22 @@ def origin(connection: sqlite3.Connection, *, delivery: int, scope: Scope) -> Or
             flag=_flag(flag),
             amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
         )
+
+
+def kept(connection: sqlite3.Connection, *, deliveries: Sequence[int], scope: Scope) -> list[Kept]:
+    """Return the submissions of conversions: each is read once, however many share it."""
+    with view(connection):
+        places = connection.execute(query("places"), {"deliveries": _json(deliveries)}).fetchall()
+        seen = [
+            (id_, submission, nth) for id_, submission, pixel, nth in places if scope.shows(pixel)
+        ]
+        wanted = sorted({submission for _, submission, _ in seen})
+        found = connection.execute(query("kept"), {"submissions": _json(wanted)})
+        bodies = {id_: (body, refusals) for id_, body, refusals in found}
+    return [
+        Kept(delivery=id_, body=bodies[submission][0], place=_place(nth, bodies[submission][1]))
+        for id_, submission, nth in seen
+    ]
 
 
 def heaps(connection: sqlite3.Connection, *, scope: Scope) -> list[Heap]:
@@ -239,3 +256,7 @@ def _wanted(look: Look) -> dict[str, object]:
 def _pixels(scope: Scope) -> dict[str, object]:
     seen = scope.seen
     return {"pixels": None if seen is None else msgspec.json.encode(sorted(seen)).decode()}
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()

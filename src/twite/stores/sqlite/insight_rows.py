@@ -1,27 +1,32 @@
 """The part of a store that the console looks at, and what a person mends there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
 from twite.domain.account import Life
 from twite.domain.dedup import dedup_key
 from twite.domain.match import FlawCount, Matched
+from twite.domain.people import Deed
 from twite.domain.sighting import Told
 from twite.domain.tally import Flow, Waits
 from twite.domain.value_guard import Norm
-from twite.gateway.inspect import Amendment, Heap, Look, Origin, Scope, Sight
+from twite.gateway.inspect import Amendment, Heap, Kept, Look, Origin, Scope, Sight
 from twite.stores.sqlite import desk, glances, sightings, tallies
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
 from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.reader import SQLiteReader
+from twite.stores.sqlite.slices import in_slices
 from twite.stores.sqlite.writer import Writer
 
 HAS_ANOTHER = "another conversion has this event and conversion id already"
 NOT_AT_REST = "it is neither dead nor held any more"
+# Each takes half a dozen statements.
+_SLICE: Final = 50
 
 
 class InsightRows:
@@ -54,6 +59,9 @@ class InsightRows:
     async def origin(self, delivery: int, scope: Scope) -> Origin | None:
         return await self._reader.read(partial(glances.origin, delivery=delivery, scope=scope))
 
+    async def kept(self, deliveries: Sequence[int], scope: Scope) -> Sequence[Kept]:
+        return await self._reader.read(partial(glances.kept, deliveries=deliveries, scope=scope))
+
     async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[Told]:
         return await self._reader.read(
             partial(sightings.twins, pixel=pixel, event=event, conversion_id=conversion_id)
@@ -75,11 +83,23 @@ class InsightRows:
         )
 
     async def amend(
-        self, amendments: Sequence[Amendment], *, now: int, note: str
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
     ) -> Mapping[int, str]:
-        return await self._writer.submit_act(
-            lambda book: _amend(book, amendments, now=now, note=note)
+        known = frozenset(sure)
+        refused = await in_slices(
+            self._writer,
+            amendments,
+            lambda book, some: _amend(book, some, now=now, note=note, sure=known),
+            deed=deed,
+            size=_SLICE,
         )
+        return {delivery: why for one in refused for delivery, why in one.items()}
 
     async def norms(self) -> Sequence[Norm]:
         return await self._reader.read(
@@ -112,7 +132,14 @@ class InsightRows:
         await self._writer.submit_act(act)
 
 
-def _amend(book: Book, amendments: Sequence[Amendment], *, now: int, note: str) -> dict[int, str]:
+def _amend(
+    book: Book,
+    amendments: Sequence[Amendment],
+    *,
+    now: int,
+    note: str,
+    sure: Collection[int],
+) -> dict[int, str]:
     """Put bodies in the place of others, and queue their deliveries; return what could not be."""
     refused: dict[int, str] = {}
     done: list[int] = []
@@ -122,7 +149,7 @@ def _amend(book: Book, amendments: Sequence[Amendment], *, now: int, note: str) 
             done.append(one.delivery)
         else:
             refused[one.delivery] = why
-    desk.replay(book, done, now=now)
+    desk.replay(book, done, now=now, sure=sure)
     return refused
 
 

@@ -469,10 +469,15 @@ FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = 
 WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 
 -- name: replay
--- A person has decided: send them again.
+-- A person has decided: send them again. That X may have one is forgotten where they are sure; where
+-- no try of it is known, it may have it since it came in.
 UPDATE outbox
-SET state = 'queued', due_at = NULL, ambiguous_since = NULL, replayed_at = :now, rested_at = NULL,
-    reason = NULL
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
+    ambiguous_since = CASE
+      WHEN id IN (SELECT value FROM json_each(:sure)) THEN NULL
+      WHEN reason IN (SELECT value FROM json_each(:maybe_sent))
+        THEN coalesce(ambiguous_since, received_at)
+      ELSE ambiguous_since END
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: count_discarded
@@ -1285,6 +1290,19 @@ SELECT submission.door, CAST(submission.body AS BLOB), submission.refusals,
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 WHERE conversion.id = :delivery;
+
+-- name: places
+-- Where conversions came from, in the order of their numbers.
+SELECT conversion.id, conversion.submission, lane.pixel, conversion.id - submission.first
+FROM conversion JOIN submission ON submission.id = conversion.submission
+JOIN lane ON lane.id = conversion.lane
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+ORDER BY conversion.id;
+
+-- name: kept
+-- Submissions as they are kept.
+SELECT id, CAST(body AS BLOB), refusals FROM submission
+WHERE id IN (SELECT value FROM json_each(:submissions));
 
 -- name: amended
 -- What people have changed in a conversion.

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
@@ -15,6 +15,7 @@ from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
+from twite.domain.people import Deed
 from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
 from twite.domain.tally import Counted
@@ -37,6 +38,7 @@ from twite.stores.sqlite.people import SQLitePeople
 from twite.stores.sqlite.pruning import Keeping
 from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.reserve import Reserve
+from twite.stores.sqlite.slices import in_slices
 from twite.stores.sqlite.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.vault import SQLiteVault
 from twite.stores.sqlite.writer import DISK_FULL, Writer
@@ -288,15 +290,37 @@ class SQLiteStore(ConsentRows, InsightRows):
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         return await self._reader.resting(pixel=pixel, limit=limit)
 
-    async def replay(self, deliveries: Sequence[int], *, now: int) -> int:
-        return await self._writer.submit_act(
-            lambda book: desk.replay(book, desk.with_companions(book, deliveries), now=now)
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: Deed | None = None,
+    ) -> int:
+        known = frozenset(sure)
+        return sum(
+            await in_slices(
+                self._writer,
+                deliveries,
+                lambda book, some: desk.replay(
+                    book, desk.with_companions(book, some), now=now, sure=known
+                ),
+                deed=deed,
+            )
         )
 
-    async def discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
-        return await self._writer.submit_act(
-            lambda book: desk.discard(
-                book, desk.with_companions(book, deliveries), now=now, note=note
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+    ) -> int:
+        return sum(
+            await in_slices(
+                self._writer,
+                deliveries,
+                lambda book, some: desk.discard(
+                    book, desk.with_companions(book, some), now=now, note=note
+                ),
+                deed=deed,
             )
         )
 

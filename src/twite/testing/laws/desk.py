@@ -5,10 +5,10 @@ import msgspec
 import pytest
 
 from twite.domain.account import Account
-from twite.domain.delivery import (
-    State,
-)
+from twite.domain.delivery import MAY_COUNT_TWICE, State
+from twite.domain.people import Deed
 from twite.domain.submission import Recorded
+from twite.domain.times import HOUR
 from twite.gateway.ports import Pause, Swept
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import (
@@ -18,6 +18,7 @@ from twite.testing.laws.acts import (
     balanced,
     bury,
     claim,
+    claim_or_none,
     deliver,
     ids,
     lives,
@@ -46,18 +47,57 @@ class DeskLaws:
         assert replayed == 1
         assert (ids(batch), batch.deliveries[0].body) == (["order-1"], an_entry("order-1").body)
 
-    async def test_a_replay_forgets_ambiguity_and_gives_patience_anew(self, store: Store) -> None:
-        await record(store, "order-1")
-        await claim(store, lease_until=NOW + 10)
-        await sweep(store, now=NOW + 11, ambiguous_before=FAR)
-        (held,) = await store.resting(pixel=None, limit=9)
-        await store.replay([held.delivery], now=NOW + 20)
+    async def test_a_replay_that_a_person_is_sure_of_forgets_ambiguity_and_gives_patience_anew(
+        self, store: Store
+    ) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20, sure=[held])
 
         swept = await sweep(store, now=NOW + 21, ambiguous_before=NOW + 15, waiting_before=NOW + 20)
         batch = await claim(store, now=NOW + 21)
 
         assert swept == Swept()
         assert batch.deliveries[0].ambiguous_since is None
+
+    async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20)
+
+        batch = await claim(store, now=NOW + 21, ambiguous_after=NOW)
+
+        assert batch.deliveries[0].ambiguous_since == NOW
+
+    async def test_what_is_replayed_is_held_again_once_its_hours_are_over(
+        self, store: Store
+    ) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20)
+
+        late = await claim_or_none(store, now=NOW + 41 * HOUR, ambiguous_after=NOW + HOUR)
+        swept = await sweep(store, now=NOW + 41 * HOUR, ambiguous_before=NOW + HOUR)
+
+        (life,) = await store.resting(pixel=None, limit=9)
+        assert late is None
+        assert swept == Swept(held=1)
+        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
+
+    async def test_an_order_for_many_is_done_to_all_and_noted_once(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
+        held = [msgspec.structs.replace(one, held="consent") for one in entries]
+        await store.record(a_submission(*held, receipt="r-many"))
+        ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
+        said = Deed(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
+        given_up = Deed(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
+
+        replayed = await store.replay(ids_, now=NOW + 5, deed=said)
+        again = await bury(store, "order-2")
+        discarded = await store.discard([again], now=NOW + 6, note="no", deed=given_up)
+
+        noted = await store.people.chain(after=0, limit=9)
+        assert dead in ids_
+        assert (replayed, discarded) == (601, 1)
+        assert [entry.deed for entry in noted] == [said, given_up]
 
     async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -126,3 +166,12 @@ class DeskLaws:
         await store.resume("p2")
 
         assert list(await store.pauses()) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+
+
+async def _held_in_doubt(store: Store, conversion_id: str) -> int:
+    """Hold one that X may have since NOW; return the delivery."""
+    await record(store, conversion_id)
+    await claim(store, lease_until=NOW + 10)
+    await sweep(store, now=NOW + 11, ambiguous_before=FAR)
+    (held,) = await store.resting(pixel=None, limit=9)
+    return held.delivery

@@ -10,23 +10,21 @@ from twite.domain.submission import Flawed
 from twite.domain.tally import KEPT, Flow, Waits, slot_of
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.domain.value_guard import Flag, Norm
-from twite.gateway.inspect import Amendment, Glimpse, Heap, Look, Scope
+from twite.gateway.inspect import Glimpse, Look, Scope
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import (
     EVENT,
     PIXEL,
     Store,
-    balanced,
     bury,
     claim,
     deliver,
     delivered,
-    ids,
     lives,
     record,
     settle,
-    sweep,
 )
+from twite.testing.laws.heaps import HeapLaws
 
 EVERYTHING = Scope()
 OTHERS = Scope(pixels=frozenset({"p2"}))
@@ -193,6 +191,26 @@ class GlanceLaws:
         assert origin.body == b'{"conversions":[]}'
         assert await store.origin(life.delivery, OTHERS) is None
 
+    async def test_what_is_kept_of_many_comes_together_and_once(self, store: Store) -> None:
+        both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
+        await store.record(msgspec.structs.replace(both, body=b'{"conversions":[]}'))
+        alone = a_submission(an_entry("order-2"), receipt="r2")
+        await store.record(msgspec.structs.replace(alone, body=b'{"event":"purchase"}'))
+        found = {
+            name: (await lives(store, name))[0].delivery
+            for name in ("order-0", "order-1", "order-2")
+        }
+
+        kept = await store.kept([*found.values(), 999], EVERYTHING)
+
+        assert [(one.delivery, one.body, one.place) for one in kept] == [
+            (found["order-0"], b'{"conversions":[]}', 0),
+            (found["order-1"], b'{"conversions":[]}', 1),
+            (found["order-2"], b'{"event":"purchase"}', 0),
+        ]
+        assert kept[0].body is kept[1].body
+        assert list(await store.kept(list(found.values()), OTHERS)) == []
+
     async def test_remarkable_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
@@ -213,125 +231,9 @@ class GlanceLaws:
         assert list(await store.norms()) == [learnt]
 
 
-class HeapLaws:
-    async def test_what_rests_is_in_heaps_by_its_reason(self, store: Store) -> None:
-        await bury(store, "order-1", at=NOW + 1)
-        await bury(store, "order-2", at=NOW + 2)
-        await _hold(store, "order-3")
-
-        heaps = list(await store.heaps(EVERYTHING))
-
-        assert [(heap.state, heap.deliveries, heap.ambiguous) for heap in heaps] == [
-            (State.DEAD, 2, False),
-            (State.HELD, 1, True),
-        ]
-        assert heaps[0] == Heap(
-            pixel=PIXEL,
-            event=EVENT,
-            state=State.DEAD,
-            reason="refused",
-            deliveries=2,
-            first_at=NOW + 1,
-            last_at=NOW + 2,
-        )
-        assert list(await store.heaps(OTHERS)) == []
-
-    async def test_no_heap_is_left_out_however_many_there_are(self, store: Store) -> None:
-        strays = [
-            an_entry(f"stray-{number}", index=number, held=f"reason {number}")
-            for number in range(230)
-        ]
-        many = [
-            an_entry(f"order-{number}", index=230 + number, event="o8z6z", held="the great one")
-            for number in range(5)
-        ]
-        await store.record(a_submission(*strays, *many))
-
-        heaps = list(await store.heaps(EVERYTHING))
-
-        assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
-        assert len(heaps) == 231
-
-    async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
-        dead = [await bury(store, f"order-{number}") for number in range(3)]
-        (heap,) = await store.heaps(EVERYTHING)
-
-        first = await store.heap(EVERYTHING, heap, limit=2)
-        rest = await store.heap(EVERYTHING, heap, after=first[-1].delivery)
-
-        assert [life.delivery for life in (*first, *rest)] == dead
-        assert list(await store.heap(OTHERS, heap)) == []
-
-    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
-        await deliver(store, "order-2")
-        (done,) = await lives(store, "order-2")
-
-        which = [dead, done.delivery, 999]
-
-        assert [one.delivery for one in await store.resting_among(EVERYTHING, which)] == [dead]
-        assert list(await store.resting_among(OTHERS, which)) == []
-
-    async def test_an_amended_delivery_is_sent_as_amended(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
-        amendment = Amendment(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
-
-        refused = await store.amend([amendment], now=NOW + 5, note="another event")
-
-        batch = await claim(store, now=NOW + 5)
-        assert refused == {}
-        assert (batch.event, ids(batch)) == ("o8z6m", ["order-1"])
-        assert batch.deliveries[0].body == amendment.body
-        origin = await store.origin(dead, EVERYTHING)
-        assert origin is not None
-        assert origin.amended == ((NOW + 5, "another event"),)
-        await settle(store, batch, "delivered", delivered(batch))
-        await balanced(store)
-
-    async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
-        amendment = Amendment(delivery=dead, event="o8z6m", body=b"{}")
-        await store.amend([amendment], now=NOW, note="another event")
-
-        again = await store.record(a_submission(an_entry("order-1", event="o8z6m"), receipt="r2"))
-
-        assert again.duplicates == (0,)
-
-    async def test_two_conversions_never_have_one_key(self, store: Store) -> None:
-        other = an_entry("order-1", event="o8z6m")
-        await store.record(a_submission(other, receipt="r0"))
-        batch = await claim(store)
-        await settle(store, batch, "delivered", delivered(batch))
-        dead = await bury(store, "order-1")
-
-        refused = await store.amend(
-            [Amendment(delivery=dead, event="o8z6m", body=b"{}")], now=NOW, note="another event"
-        )
-
-        assert list(refused) == [dead]
-        (still,) = await store.resting_among(EVERYTHING, [dead])
-        assert still.state is State.DEAD
-
-    async def test_only_what_rests_is_amended(self, store: Store) -> None:
-        await record(store, "order-1")
-        (queued,) = await lives(store, "order-1")
-
-        refused = await store.amend(
-            [Amendment(delivery=queued.delivery, event=EVENT, body=b"{}")], now=NOW, note=""
-        )
-
-        assert list(refused) == [queued.delivery]
-
-
 class InsightLaws(TallyLaws, GlanceLaws, HeapLaws):
     """All of it."""
 
 
 def _named(glimpses: tuple[Glimpse, ...]) -> list[str]:
     return [one.conversion_id for one in glimpses]
-
-
-async def _hold(store: Store, conversion_id: str) -> None:
-    await record(store, conversion_id, receipt=f"r-{conversion_id}")
-    await claim(store, lease_until=NOW + 10)
-    await sweep(store, now=NOW + 11, ambiguous_before=NOW + HOUR)

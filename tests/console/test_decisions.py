@@ -1,0 +1,229 @@
+"""What a person decides about what rests: asked where it could count twice, and noted."""
+
+import html
+import re
+import sqlite3
+import time
+from contextlib import closing
+
+import msgspec
+import pytest
+import pytest_asyncio
+from console_stage import House
+
+from twite.assembly.desk import open_records
+from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ports import Claim, Pause
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.people import SQLitePeopleReader
+from twite.testing.builders import a_submission, an_entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DEAD = "/console/dead"
+DOUBTFUL = {"state": "dead", "pixel": "o8z6j", "event": "o8z6k", "reason": "400 in doubt"}
+LETTERS = {"state": "held", "pixel": "tag:crm", "event": "o8z6k", "reason": "422 no thanks"}
+
+
+def heap(reason, **more):
+    """Return the form of a heap of the pixel's, all of it."""
+    held = {"state": "held", "pixel": "o8z6j", "event": "o8z6k", "reason": reason}
+    return held | {"which": "all"} | more
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def resting(tmp_path_factory):
+    """A gateway in whose store much rests, and nothing moves."""
+    house = House(tmp_path_factory.mktemp("resting"))
+    store = await SQLiteStore.open(str(house.settings.store.path))
+    now = time.time_ns() // 1_000_000
+    await store.pause(Pause(pixel="o8z6j", since=now, reason="by hand"))
+    for name in ("doubtful-1", "doubtful-2"):
+        await _in_doubt(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
+    await _in_doubt(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")
+    for reason in ("as it is", "mended", "given up", "gone", "by nobody"):
+        entry = an_entry(f"order {reason}", held=reason)
+        await store.record(a_submission(entry, receipt=reason, received_at=now))
+    letter = msgspec.structs.replace(
+        an_entry("letter-1", pixel="tag:crm", held=LETTERS["reason"]), body=b'{"value":4990}'
+    )
+    await store.record(a_submission(letter, receipt="letter", received_at=now))
+    await store.close()
+    await house.start()
+    yield house
+    await house.stop()
+
+
+async def _in_doubt(store, name, *, since, reason):
+    """Bury one that X may have had for a while."""
+    await store.record(a_submission(an_entry(name), receipt=name, received_at=since))
+    for outcome, fate, ambiguous in (
+        ("errored", Trigger.POSTPONED, True),
+        ("rejected", Trigger.BURIED, False),
+    ):
+        batch = await store.claim(
+            Claim(pixel="o8z6j", now=since, lease_until=since + MINUTE, limit=1, ambiguous_after=0)
+        )
+        ids = tuple(one.id for one in batch.deliveries)
+        await store.settle(
+            Settlement(
+                lease=batch.lease,
+                attempt=Attempt(
+                    at=since, pixel="o8z6j", event="o8z6k", outcome=outcome, deliveries=ids,
+                    status=None if ambiguous else 400, ambiguous=ambiguous,
+                ),
+                fates=(
+                    Fate(trigger=fate, deliveries=ids, due_at=since, reason=reason),
+                ),
+                lease_until=since + MINUTE,
+            )
+        )  # fmt: skip
+
+
+async def states(house):
+    async with open_records(house.settings) as records:
+        return {life.conversion_id: life for life in await records.resting(pixel=None, limit=99)}
+
+
+def doubted_since(house, name):
+    """Return since when X may have one, as far as the gateway goes by it."""
+    with closing(sqlite3.connect(house.settings.store.path)) as store:
+        (found,) = store.execute(
+            "SELECT ambiguous_since FROM outbox JOIN conversion USING (id) "
+            "WHERE CAST(conversion_id AS TEXT) = ?",
+            (name,),
+        ).fetchone()
+    return found
+
+
+async def noted(house):
+    """Return who did what, the last last, without who signed in."""
+    async with open_records(house.settings) as records:
+        entries = await SQLitePeopleReader(records).entries(before=None, limit=1_000)
+    told = [(one.deed.who, one.deed.what, one.deed.subject, one.deed.detail) for one in entries]
+    return [one for one in reversed(told) if one[1] != "sign_in"]
+
+
+async def said(person, path):
+    page = (await person.get(path)).text
+    return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
+
+
+async def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(resting):
+    olga = await resting.signed_in("olga")
+    fields = DOUBTFUL | {"which": "all"}
+
+    unsure = await olga.post(f"{DEAD}/replay", fields)
+    told = await said(olga, unsure.location)
+    wrong = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "no"})
+    still = await states(resting)
+    preview = (await olga.post(f"{DEAD}/preview", fields)).text
+    before = await noted(resting)
+    sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
+
+    assert "Nothing was sent: X may have 2 of them already" in told
+    assert wrong.location == unsure.location
+    assert {"doubtful-1", "doubtful-2"} <= still.keys()
+    assert 'name="may_count_twice" value="yes" required' in preview
+    assert "2 could be counted twice." in preview
+    assert sure.location == DEAD
+    assert "doubtful-1" not in await states(resting)
+    assert doubted_since(resting, "doubtful-1") is None
+    assert (await noted(resting))[len(before) :] == [
+        ("olga", "replay", "o8z6j o8z6k", "2 for: 400 in doubt; may count twice: confirmed")
+    ]
+
+
+async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_over(resting):
+    olga = await resting.signed_in("olga")
+    before = doubted_since(resting, "in-time-1")
+
+    answer = await olga.post(f"{DEAD}/replay", heap("400 in time", state="dead"))
+
+    assert answer.location == DEAD
+    assert "in-time-1" not in await states(resting)
+    assert doubted_since(resting, "in-time-1") == before
+    assert before is not None
+
+
+async def test_whatever_is_decided_is_in_the_audit(resting):
+    olga = await resting.signed_in("olga")
+    before = len(await noted(resting))
+
+    await olga.post(f"{DEAD}/replay", heap("as it is"))
+    await olga.post(f"{DEAD}/replay", heap("mended", currency="GBP", divide="100"))
+    await olga.post(f"{DEAD}/discard", heap("given up", note="shopper@shop.example asked"))
+    await olga.post("/console/pixels/o6dkt/pause")
+    await olga.post("/console/pixels/o6dkt/resume")
+
+    assert (await noted(resting))[before:] == [
+        ("olga", "replay", "o8z6j o8z6k", "1 for: as it is"),
+        (
+            "olga",
+            "replay",
+            "o8z6j o8z6k",
+            "1 for: mended; value divided by 100, currency GBP",
+        ),
+        ("olga", "discard", "o8z6j o8z6k", "1: shopper@shop.example asked"),
+        ("olga", "pixel.pause", "o6dkt", ""),
+        ("olga", "pixel.resume", "o6dkt", ""),
+    ]
+
+
+async def test_the_audit_shows_no_person_of_a_note(resting):
+    ada = await resting.signed_in("ada")
+    await ada.post(f"{DEAD}/discard", heap("by nobody", note="caller@shop.example asked"))
+
+    page = (await ada.get("/console/audit")).text
+
+    assert "1: *** asked" in page
+    assert "caller@" not in page
+
+
+@pytest.mark.parametrize("do", ["preview", "replay"])
+@pytest.mark.parametrize(
+    ("mend", "told"),
+    [
+        ({"event_to": "o8zzz"}, "o8zzz is no event of o8z6j"),
+        ({"divide": "7"}, "No such change"),
+        ({"drop": "everything"}, "No such change"),
+    ],
+)
+async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(resting, do, mend, told):
+    olga = await resting.signed_in("olga")
+
+    answer = await olga.post(f"{DEAD}/{do}", heap("gone", **mend))
+
+    assert answer.status == 409
+    assert told in answer.text
+    assert "order gone" in await states(resting)
+
+
+@pytest.mark.parametrize(
+    "mend", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
+)
+@pytest.mark.parametrize("do", ["preview", "replay"])
+async def test_what_a_tag_is_to_send_is_not_mended(resting, do, mend):
+    olga = await resting.signed_in("olga")
+
+    answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | mend)
+
+    assert answer.status == 409
+    assert "Not to be mended" in answer.text
+    assert (await states(resting))["letter-1"].sent == b'{"value":4990}'
+
+
+async def test_a_heap_of_a_tag_offers_no_mending(resting):
+    olga = await resting.signed_in("olga")
+    query = "&".join(f"{name}={value}" for name, value in LETTERS.items()).replace(" ", "%20")
+
+    letters = (await olga.get(f"{DEAD}/heap?{query}")).text
+    others = (await olga.get(f"{DEAD}/heap?{query.replace('tag:crm', 'o8z6j')}")).text
+    other = (await olga.get(f"{DEAD}/heap?state=held&pixel=o8z6j&event=o8z6k&reason=gone")).text
+
+    assert "letter-1" in letters
+    assert 'name="divide"' not in letters
+    assert "Send again" in letters
+    assert "letter-1" not in others
+    assert 'name="divide"' in other
