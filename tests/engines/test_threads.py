@@ -9,11 +9,30 @@ import pytest
 from template_stage import NOW, call, template
 
 from twite.domain.errors import TemplateRests, TemplatesBusy
-from twite.engines.quickjs.threads import BEHIND, TemplateThreads
+from twite.engines.quickjs.threads import TemplateThreads
+from twite.gateway.notices import Notice, Warned
+from twite.gateway.on_trial import OFF
+from twite.gateway.worker import BEHIND
 from twite.sgtm.sandbox import Answer, Limits, Outcome
 from twite.testing.clock import MovingClock
 
+
+class Seen:
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def see(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
 GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
+IN_ONE_STEP = """
+if (data.hang) {
+  const none = {};
+  const long = 'x'.repeat(400000);
+  for (let at = 0; ; at++) none[long + at];
+}
+"""
 HANGS = template("for (;;) {}")
 
 
@@ -100,9 +119,9 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     clock = MovingClock()
     threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.1), threads=1)
 
-    def ranks() -> set[int]:
+    def ranks() -> dict[str, int]:
         own = Path("/proc/self/task").iterdir()
-        return {os.getpriority(os.PRIO_PROCESS, int(one.name)) for one in own}
+        return {one.name: os.getpriority(os.PRIO_PROCESS, int(one.name)) for one in own}
 
     await threads.start("either", call())
     before = ranks()
@@ -110,7 +129,7 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     await clock.advance(60_000)
     after = await threads.start("either", call())
 
-    assert ranks() - before == {BEHIND}
+    assert {rank for one, rank in ranks().items() if rank != before.get(one, 0)} == {BEHIND}
     assert after.outcome == Outcome.SUCCESS
     threads.stop()
 
@@ -178,3 +197,72 @@ async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested()
     threads.stop()
     assert early == set()
     assert turn.error is not None  # it was lost with the context that it waited in
+
+
+async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest():
+    either = template(IN_ONE_STEP + "data.gtmOnSuccess();")
+    clock = MovingClock()
+    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.05), threads=1)
+    before = await threads.start("either", call())
+
+    hung = await threads.start("either", call(fields={"hang": True}))
+    with pytest.raises(TemplateRests):
+        await threads.start("either", call())
+    await clock.advance(60_000)
+    after = await threads.start("either", call())
+
+    threads.stop()
+    assert (hung.spent, hung.done) == (True, True)
+    assert "could not be ended by any limit" in str(hung.error)
+    assert after.outcome == Outcome.SUCCESS
+    assert after.run > before.run + 1
+
+
+async def test_the_second_time_it_is_switched_off_and_no_other_is():
+    either = template(IN_ONE_STEP + "data.gtmOnSuccess();")
+    clock = MovingClock()
+    seen = Seen()
+    threads = TemplateThreads(
+        {"either": either, "good": GOOD}, clock=clock, limits=Limits(time=0.05), observer=seen
+    )
+    for _ in range(2):
+        await threads.start("either", call(fields={"hang": True}))
+        await clock.advance(60_000)
+
+    with pytest.raises(TemplateRests) as caught:
+        await threads.start("either", call())
+
+    other = await threads.start("good", call())
+    threads.stop()
+    assert caught.value.retry_after == OFF // 1_000
+    assert other.error is None
+    reasons = [one.reason for one in seen.notices if isinstance(one, Warned)]
+    assert ["switched off" in one for one in reasons] == [False, True]
+
+
+async def test_what_waits_for_a_thread_that_hangs_has_the_next_one():
+    either = template(IN_ONE_STEP + "data.gtmOnSuccess();")
+    threads = TemplateThreads(
+        {"either": either}, clock=MovingClock(), limits=Limits(time=0.05), threads=1
+    )
+    hanging = asyncio.create_task(threads.start("either", call(fields={"hang": True})))
+    await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(threads.end("either", 7))
+    await asyncio.gather(hanging, waiting)
+
+    threads.stop()
+
+
+async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins():
+    """Who may post a megabyte would else decide when the template runs."""
+    large = template("require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();")
+    threads = TemplateThreads({"large": large}, clock=MovingClock(), limits=Limits(output=100_000))
+
+    ended = await threads.start("large", call(fields={"size": 200_000}))
+    after = await threads.start("large", call(fields={"size": 1}))
+
+    threads.stop()
+    assert (ended.error, ended.effects) == ("more than 100000 characters of effects", ())
+    assert not ended.spent
+    assert after.outcome == Outcome.SUCCESS

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from bench_of_lanes import Seen
 
+from twite.domain.alert import Kind
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gateway.notices import Troubled
+from twite.gateway.notices import Troubled, Warned
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.fire import Fire, Said
 from twite.gateway.tags.rule import Company, Rule
@@ -33,8 +34,25 @@ TEMPLATE = read_template((TEMPLATES / "crm_post.tpl").read_bytes())
 VARIABLE = msgspec.structs.replace(
     read_template((TEMPLATES / "variable_text.tpl").read_bytes()),
     name="Basket",
-    code=Part(text="while (data.hangs) {} return 'full';", line=1),
+    code=Part(
+        text="""
+        if (data.hangs === 'in one step') {
+          const none = {};
+          const long = 'x'.repeat(400000);
+          for (let at = 0; ; at++) none[long + at];
+        }
+        for (let left = 400000; data.hangs === 'slow' && left > 0; left--) {}
+        while (data.hangs === true) {}
+        return 'full';
+        """,
+        line=1,
+    ),
 )
+SLOW = (
+    "the variable template 'Basket' rests: "
+    "it takes longer than whoever submits can wait for so often"
+)
+OFF = "the variable template 'Basket' is switched off: it hung"
 RESTS = "the variable template 'Basket' rests: it passed a limit"
 
 
@@ -126,3 +144,39 @@ async def test_after_its_rest_it_decides_again_and_good_runs_need_none(stage):
     heard = [await stage.hear() for _ in range(3)]
 
     assert [unfired for _, unfired in heard] == [{}, {}, {}]
+
+
+async def test_one_that_no_limit_ends_costs_the_submission_a_while_and_the_next_ones_nothing(stage):
+    first = await stage.hear(hangs="in one step")
+    second = await stage.hear()
+
+    only = {"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)}
+    assert (first, second) == (only, only)
+    assert [(one.kind, one.subject) for one in stage.seen.notices if type(one) is Warned] == [
+        (Kind.TEMPLATE_HUNG, "variable Basket")
+    ]
+
+
+async def test_the_second_time_it_is_switched_off(stage):
+    for _ in range(2):
+        await stage.hear(hangs="in one step")
+        await stage.clock.advance(60_000)
+
+    assert await stage.hear() == ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", OFF)})
+
+
+async def test_a_variable_that_is_slow_has_a_share_of_the_time_at_the_door(stage):
+    heard = [await stage.hear(hangs="slow") for _ in range(100)]
+    await stage.clock.advance(1_000)
+    after = await stage.hear(hangs="slow")
+
+    held = ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", SLOW)})
+    assert heard[-1] == held
+    assert 2 < heard.index(held) < 60
+    assert after[1] == {}
+
+
+async def test_one_that_is_quick_is_never_held_back(stage):
+    heard = [await stage.hear() for _ in range(300)]
+
+    assert all(unfired == {} for _, unfired in heard)

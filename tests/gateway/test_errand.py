@@ -1,5 +1,7 @@
 """An errand: what a template asks for is performed within bounds, and what it says is masked."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,9 @@ from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.machine import SystemClock
 from twite.sgtm.container.parts import Beside, Container, Tag
-from twite.sgtm.sandbox import Outcome
+from twite.sgtm.effects import Request, RunContainer
+from twite.sgtm.permissions import Grant
+from twite.sgtm.sandbox import Outcome, Turn
 from twite.sgtm.template import Part, read_template
 from twite.testing.web import ScriptedWeb
 
@@ -37,21 +41,34 @@ class Seen:
         self.notices.append(notice)
 
 
+class Skipping(SystemClock):
+    skipped = 0
+
+    def elapsed(self):
+        return super().elapsed() + self.skipped
+
+
 class Stage:
     def __init__(self, *answers):
         self.web = ScriptedWeb(answers)
         self.seen = Seen()
+        self.clock = SystemClock()
 
-    async def run(self, code, *, setup=None, needed=True, event=None):
-        """Run a tag with this code, and perhaps one before it."""
-        crew = Crew(QuickJsEngine, elapsed=SystemClock().elapsed)
+    async def run(
+        self, code, *, setup=None, needed=True, event=None, make=QuickJsEngine, busy=None, **said
+    ):
+        """Run a tag with this code, and perhaps one before it; its thread is `busy` at first."""
+        crew = Crew(make, elapsed=SystemClock().elapsed)
         crew.start()
+        if busy is not None:
+            before = asyncio.create_task(crew.worker("tag:crm").do("other", busy))
+            await asyncio.sleep(0)
         tools = Tools(
             crew=crew,
             web=self.web,
             to_x=NotForX(),
             storage=Storage(),
-            clock=SystemClock(),
+            clock=self.clock,
             observer=self.seen,
         )
         beside = None if setup is None else Beside(tag="first", needed=needed)
@@ -60,7 +77,7 @@ class Stage:
         if setup is not None:
             tags.append(Tag(name="first", template="setup"))
             templates["setup"] = with_code(setup)
-        rule = Rule(name="crm", timeout=5_000, secrets=(Secret(SECRET),))
+        rule = Rule(name="crm", secrets=(Secret(SECRET),), **({"timeout": 5_000} | said))
         company = Company(
             container=Container(tags=tuple(tags), templates=templates), rules={"crm": rule}
         )
@@ -68,11 +85,14 @@ class Stage:
         try:
             return await Errand(tools, company=company, rule=rule, letter=letter, seed=7).run()
         finally:
+            if busy is not None:
+                await before
             await crew.stop()
 
 
 def with_code(code):
-    return msgspec.structs.replace(TEMPLATE, code=Part(text=code, line=1))
+    grants = (*TEMPLATE.grants, Grant(permission="access_template_storage"))
+    return msgspec.structs.replace(TEMPLATE, code=Part(text=code, line=1), grants=grants)
 
 
 async def test_an_answer_resumes_the_template():
@@ -101,7 +121,7 @@ async def test_more_requests_than_a_run_may_make_end_it():
     ran = await stage.run(SEND + "for (let i = 0; i < 300; i++) send('https://a.example/');")
 
     assert ran.error == f"it made more than {MOST_REQUESTS} requests"
-    assert ran.is_spent
+    assert (ran.passed_a_limit, ran.is_spent) == (True, False)
     assert stage.web.asked == []
 
 
@@ -117,6 +137,85 @@ async def test_what_hangs_is_ended_and_known_for_it():
 
     assert ran.is_spent
     assert not ran.left
+
+
+async def test_the_time_in_which_others_have_the_thread_is_none_of_its_own():
+    stage = Stage(Answer(status=200, headers={}, body=b""))
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/', data.gtmOnSuccess);",
+        busy=lambda _: time.sleep(0.6),
+        timeout=300,
+    )
+
+    assert ran.succeeded
+
+
+async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_thread():
+    stage = Stage(Answer(status=200, headers={}, body=b""))
+    clock = stage.clock = Skipping()
+
+    class Late(QuickJsEngine):
+        def start(self, call):
+            clock.skipped += 10_000  # twice what a promise has
+            return super().start(call)
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/').then(data.gtmOnSuccess, data.gtmOnFailure);", make=Late
+    )
+
+    assert ran.succeeded
+
+
+async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no_cost():
+    stage = Stage()
+    stage.web.ask = lambda _: asyncio.sleep(60)
+
+    ran = await stage.run(SEND + "send('https://a.example/', data.gtmOnSuccess);", timeout=300)
+
+    assert ran.error == "it took longer than 0.3 s"
+    assert (ran.passed_a_limit, ran.is_spent, ran.left) == (True, False, True)
+
+
+class Escaped:
+    """An engine whose template has got past the sandbox: it asks for what it may not."""
+
+    def __init__(self, _template, *, limits, begun):
+        self.limits, self.begun = limits, begun
+
+    def start(self, _call):
+        asked = Request(id=2, url="https://a.example/", method="GET")
+        return Turn(run=1, effects=(RunContainer(id=1, event={}), asked))
+
+    def resume(self, _run, _answers, *, now):
+        return Turn(run=1, outcome=Outcome.SUCCESS if now else Outcome.FAILURE)
+
+    def end(self, run):
+        pass
+
+
+async def test_what_its_permissions_do_not_allow_is_not_performed_whatever_the_engine_says():
+    stage = Stage()
+
+    ran = await stage.run("", make=Escaped)
+
+    assert ran.error == "it asked for what run_container does not allow"
+    assert stage.web.asked == []
+
+
+async def test_what_there_is_no_room_for_is_not_kept_and_told():
+    stage = Stage()
+    code = "const kept = require('templateDataStorage');\n" + "".join(
+        f"kept.setItemCopy('{name}', 'x'.repeat({size}));\n"
+        for name, size in (("most", 900_000), ("more", 200_000))
+    )
+
+    ran = await stage.run(code + "data.gtmOnSuccess();")
+
+    assert ran.succeeded
+    assert [one.text for one in stage.seen.notices] == [
+        "templateDataStorage is full: nothing was kept"
+    ]
 
 
 async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded():

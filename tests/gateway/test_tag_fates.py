@@ -83,3 +83,28 @@ def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
     held = fate(Ran(barred="the tag does not run: it is paused"), Repeat.AT_LEAST_ONCE)
 
     assert (held.trigger, held.reason) == (HELD, "the tag does not run: it is paused")
+
+
+@pytest.mark.parametrize("repeat", Repeat)
+def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
+    ran = Ran(error="it hung", tried=(DOWN,), hung=True)
+
+    assert ran.is_spent
+    assert fate(ran, repeat).trigger is HELD
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "spent"),
+    [
+        ("the run took too much time", True, True),
+        ("the run took too much memory", True, True),
+        ("it took longer than 30 s", True, False),
+        ("more than 500 effects", True, False),
+        ("it made more than 100 requests", True, False),
+        ("TypeError: not a function", False, False),
+    ],
+)
+def test_only_what_cost_time_or_memory_is_slowed_down_for_it(error, limit, spent):
+    ran = Ran(error=error)
+
+    assert (ran.passed_a_limit, ran.is_spent) == (limit, spent)

@@ -1,26 +1,29 @@
 """A tag that passed a limit is slowed down by itself: its deliveries wait, and none is lost."""
 
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 from bench_of_lanes import Seen
 
+from twite.domain.alert import Kind
 from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.breaker import Breaker
-from twite.gateway.notices import Troubled
-from twite.gateway.on_trial import PROVEN
+from twite.gateway.notices import Troubled, Warned
+from twite.gateway.on_trial import OFF, PROVEN
 from twite.gateway.ports import Claim
-from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.crew import SLOW, Crew
 from twite.gateway.tags.errand import Tools
 from twite.gateway.tags.letter import Letter, written
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.tag_flight import TagFlight
+from twite.gateway.worker import Hung
 from twite.machine import SystemClock
 from twite.sgtm.container.parts import Container, Tag
-from twite.sgtm.sandbox import Limits
+from twite.sgtm.sandbox import Answer, Call, Limits, Outcome
 from twite.sgtm.template import Part, read_template
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
@@ -29,7 +32,15 @@ from twite.testing.web import ScriptedWeb
 
 TEMPLATE = read_template((Path(__file__).parents[1] / "templates/crm_post.tpl").read_bytes())
 CODE = """
-if (require('getEventData')('hangs')) { while (true) {} }
+const hangs = require('getEventData')('hangs');
+if (hangs === 'in one step') {
+  const none = {};
+  const long = 'x'.repeat(400000);
+  for (let at = 0; ; at++) none[long + at];
+}
+if (hangs) { while (true) {} }
+let left = require('getEventData')('loops') || 0;
+while (left-- > 0) {}
 data.gtmOnSuccess();
 """
 BRIEF = 0.05  # seconds
@@ -66,7 +77,7 @@ class Stage:
             observer=self.seen,
             pause=None,
         )
-        code = msgspec.structs.replace(TEMPLATE, code=Part(text=CODE, line=1))
+        code = self.template = msgspec.structs.replace(TEMPLATE, code=Part(text=CODE, line=1))
         container = Container(tags=(Tag(name="crm", template="main"),), templates={"main": code})
         self.flight = TagFlight(
             company=Company(container=container, rules={"crm": self.rule}),
@@ -88,9 +99,9 @@ class Stage:
             seal=None,
         )
 
-    async def comes(self, *names, hangs=False):
+    async def comes(self, *names, hangs=False, loops=0):
         """Take in events, and claim what is due of the tag."""
-        event = {"event_name": "purchase", "hangs": hangs}
+        event = {"event_name": "purchase", "hangs": hangs, "loops": loops}
         body = written(Letter(pixel="o8z6j", at=NOW, event=event), name=self.rule.pixel)
         for name in names:
             entry = an_entry(name, pixel=self.rule.pixel, event="purchase")
@@ -112,9 +123,9 @@ class Stage:
         )
         return life
 
-    async def goes(self, name, *, hangs=False):
+    async def goes(self, name, *, hangs=False, loops=0):
         """Let one event come and run."""
-        await self.flight.take(await self.comes(name, hangs=hangs))
+        await self.flight.take(await self.comes(name, hangs=hangs, loops=loops))
 
     async def withdraw(self, name):
         """Take back what would hang again."""
@@ -198,3 +209,116 @@ async def test_until_it_is_proven_a_tag_holds_up_none_but_itself(stage):
     assert proven not in {mine, other}
     await stage.goes("order-20", hangs=True)
     assert stage.crew.worker("tag:crm") is mine
+
+
+WAITS = msgspec.structs.replace(
+    TEMPLATE,
+    code=Part(text="require('sendHttpRequest')('https://a.example/', data.gtmOnSuccess);", line=1),
+)
+
+
+async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
+    await stage.goes("order-1", hangs="in one step")
+
+    held = await stage.life("order-1")
+    assert held.state is State.HELD
+    assert "could not be ended by any limit" in held.reason
+    assert [(one.kind, one.subject) for one in stage.seen.notices if type(one) is Warned] == [
+        (Kind.TEMPLATE_HUNG, "tag crm")
+    ]
+    assert stage.breaker.wait() > 0
+
+
+async def test_beside_it_on_the_same_thread_no_run_of_another_template_is_lost(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    shared = stage.crew.worker("tag:crm")
+    call = Call(fields={}, now=NOW)
+    waiting = await shared.do("tag:other", lambda engines: engines.of(WAITS).start(call))
+
+    await stage.goes("order-20", hangs="in one step")
+    answers = (Answer(id=1, status=200),)
+    told = await shared.do(
+        "tag:other", lambda engines: engines.of(WAITS).resume(waiting.run, answers, now=NOW)
+    )
+
+    assert (told.outcome, told.error) == (Outcome.SUCCESS, None)
+
+
+async def test_the_runs_after_it_have_numbers_of_their_own(stage):
+    shared = stage.crew.worker("tag:crm")
+    call = Call(fields={}, now=NOW)
+    template = stage.template
+    hangs = msgspec.structs.replace(call, event={"hangs": "in one step"})
+    with pytest.raises(Hung):
+        await shared.do("tag:crm", lambda engines: engines.of(template).start(hangs))
+
+    after = await shared.do("tag:crm", lambda engines: engines.of(template).start(call))
+
+    assert after.run == 2
+
+
+async def test_the_second_time_it_is_switched_off_until_the_restart(stage):
+    await stage.goes("order-1", hangs="in one step")
+    await stage.rests()
+    await stage.goes("order-2", hangs="in one step")
+    await stage.clock.advance(OFF)
+
+    await stage.goes("order-3")
+
+    assert (await stage.life("order-3")).state is State.QUEUED
+    assert stage.breaker.wait() == OFF
+    [troubled] = [one for one in stage.seen.notices if "switched off" in str(one.reason)][:1]
+    assert troubled == Troubled(
+        where="tag crm",
+        reason="a run of it could not be ended by any limit, and its thread was left behind: it is "
+        "switched off until the restart",
+    )
+
+
+async def test_a_tag_whose_turns_take_long_leaves_the_shared_thread_until_they_do_not(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    shared = stage.crew.worker("tag:crm")
+
+    stage.crew.took("tag:crm", 30 * SLOW)
+    own = stage.crew.worker("tag:crm")
+    for _ in range(PROVEN):
+        stage.crew.took("tag:crm", SLOW / 10)
+
+    assert own is not shared
+    assert stage.crew.worker("tag:crm") is shared
+
+
+async def test_what_a_run_takes_is_heard_of(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    before = stage.crew.worker("tag:crm")
+
+    # Within the limit of the proven, and far more than others should wait for.
+    await stage.goes("order-20", hangs=None, loops=2_000_000)
+
+    assert stage.crew.worker("tag:crm") is not before
+
+
+async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
+    made = {}
+
+    def make(_template, *, limits, begun):
+        made[threading.current_thread().name] = (limits.time, begun)
+        raise LookupError
+
+    crew = Crew(make, elapsed=lambda: 0, limits=Limits(time=0.25))
+    crew.start()
+    for _ in range(PROVEN):
+        crew.hear("tag:proven", is_spent=False)
+    for worker in (crew.door, crew.worker("tag:proven"), crew.worker("tag:new")):
+        with pytest.raises(LookupError):
+            await worker.do("", lambda engines: engines.of(TEMPLATE))
+    await crew.stop()
+
+    assert made == {
+        "twite-tags-door": (0.25, 0),
+        "twite-tags": (1.0, 0),
+        "twite-tag:new": (0.25, 0),
+    }

@@ -20,6 +20,24 @@ ___SERVER_PERMISSIONS___
 [{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
   "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}}]
 """
+ECHOES = """___INFO___
+{"type": "CLIENT", "displayName": "Runs what it is sent"}
+___SANDBOXED_JS_FOR_SERVER___
+if (require('getRequestPath')() === '/runs') {
+  require('claimRequest')();
+  require('runContainer')(require('JSON').parse(require('getRequestBody')()), () => {
+    require('setResponseStatus')(201);
+    require('returnResponse')();
+  });
+}
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
+  "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "access_response", "versionId": "1"},
+  "param": [{"key": "writeResponseAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "return_response", "versionId": "1"}, "param": []}}]
+"""
 CLIENTS = f"""
 [[client]]
 template = "{TEMPLATE}"
@@ -46,7 +64,7 @@ def with_clients(gateway: Gateway, secret: str) -> Gateway:
     return gateway
 
 
-def ask(gateway: Gateway, path: str, body: str | None = None, **headers: str):
+def ask(gateway: Gateway, path: str, body: str | bytes | None = None, **headers: str):
     there = urlsplit(gateway.url)
     line = http.client.HTTPConnection(there.hostname or "", there.port, timeout=30)
     said = {"Host": "t.shop.example", **{name.replace("_", "-"): v for name, v in headers.items()}}
@@ -154,3 +172,23 @@ def test_what_a_client_sends_to_x_goes_by_our_own_delivery(tmp_path, x_emulator)
     # X was in trouble and heard of it twice: what it has, it has once.
     assert (ids["order-client"]["api"], balance["delivered"], balance["duplicate"]) == (1, 1, 1)
     assert balance["balance"] == 0
+
+
+@pytest.mark.parametrize("piece", ["x", '"', "ü", "\U0001f600"])
+def test_the_largest_request_that_is_let_in_puts_no_client_on_trial(tmp_path, x_emulator, piece):
+    """Else one request a second, of nobody, would keep the client from all others."""
+    (tmp_path / "echoes.tpl").write_text(ECHOES)
+    gateway = Gateway(tmp_path, x_emulator.url)
+    gateway.config.write_text(gateway.config.read_text() + '[[client]]\ntemplate = "echoes.tpl"\n')
+    large = json.dumps({"event_name": "scroll", "note": ""}, ensure_ascii=False)
+    each = len(json.dumps(piece, ensure_ascii=False).encode()) - 2
+    note = piece * ((1_048_576 - len(large) - 64) // each)
+    large = json.dumps({"event_name": "scroll", "note": note}, ensure_ascii=False)
+    with gateway:
+        first = ask(gateway, "/runs", large.encode())
+        after = ask(gateway, "/runs", '{"event_name": "scroll"}')
+        log = gateway.log()
+
+    assert first[0] in {201, 502}
+    assert after[0] == 201
+    assert "trial" not in log

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from twite.collector.cookies import registrable_domain
 from twite.domain.destination import Destination
 from twite.domain.submission import Door
@@ -18,7 +20,11 @@ from twite.gateway.tags.web import Asked, Web
 from twite.senders.web import PublicWeb
 from twite.sgtm import sandbox
 from twite.sgtm.effects import Request
+from twite.sgtm.sandbox import Limits
 
+_ESCAPED: Final = 3  # what a text becomes as JSON, at most twice, and what stands around it
+_COPIES: Final = 32  # of a body, in bytes a character: as text, parsed, as event, as effects
+_MOST_MEMORY: Final = 256 * 1024 * 1024
 _LONGEST: Final = 15_000  # milliseconds, Google's own default
 
 
@@ -36,6 +42,7 @@ class ServingClients:
         observer: Observer,
         to_x: ToX,
         keys: Mapping[str, str] | None = None,
+        max_body: int,
         storage: Storage | None = None,
     ) -> None:
         self._threads = TemplateThreads(
@@ -43,6 +50,7 @@ class ServingClients:
             clock=clock,
             observer=observer,
             keys=keys,
+            limits=limits_for(max_body),
         )
         self._web = PublicWeb()
         self.clients = Clients(
@@ -62,6 +70,16 @@ class ServingClients:
         await self.clients.stop()
         self._threads.stop()
         await self._web.stop()
+
+
+def limits_for(max_body: int) -> Limits:
+    """Return what a client may take: enough for any request that is let in, as JSON of JSON."""
+    usual = Limits()
+    return msgspec.structs.replace(
+        usual,
+        memory=max(usual.memory, min(_COPIES * max_body, _MOST_MEMORY)),
+        output=max(usual.output, _ESCAPED * max_body),
+    )
 
 
 class Fetch:

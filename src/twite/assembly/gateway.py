@@ -267,6 +267,7 @@ class Gateway:
                 observer=self._observer,
                 to_x=to_x,
                 keys=hmac_keys_of(settings),
+                max_body=settings.server.max_body,
             )
 
     def _collector(

@@ -106,7 +106,7 @@ class Shadow:
     def __init__(self, container: Container, *, hashed: bool) -> None:
         self._container = container
         self._hashed = hashed
-        self._engines = Engines(engine_of)
+        self._engines = Engines(lambda template, _begun: engine_of(template))
 
     def tags(self) -> tuple[str, ...]:
         """Return the names of the container's tags."""

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     STORE_UNUSABLE = auto()  # the database is damaged, or cannot be opened: the gateway has ended
     STORE_RESTORED = auto()  # the database is an older copy of itself
     DISK_NEARLY_FULL = auto()  # little room is left beside the database
+    TEMPLATE_HUNG = auto()  # of a tag, client or variable: a run of it could not be ended
     CLOCK_WRONG = auto()  # this machine's clock and X's differ
 
 
@@ -72,6 +73,7 @@ RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
         Kind.STORE_UNUSABLE: Rule(title="the store cannot be used", urgent=True),
         Kind.STORE_RESTORED: Rule(title="the store is an older copy"),
         Kind.DISK_NEARLY_FULL: Rule(title="the disk is nearly full", urgent=True, calm=MINUTE),
+        Kind.TEMPLATE_HUNG: Rule(title="a template runs without an end", urgent=True),
         Kind.CLOCK_WRONG: Rule(
             title="this clock and X's differ", opens_after=MINUTE, calm=10 * MINUTE
         ),

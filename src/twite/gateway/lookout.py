@@ -268,6 +268,7 @@ _HEARD: Final = frozenset(
         Kind.STORE_UNUSABLE,
         Kind.STORE_RESTORED,
         Kind.CLOCK_WRONG,
+        Kind.TEMPLATE_HUNG,
     }
 )
 _COUNTED: Final = frozenset({Kind.DEAD_LETTERS, Kind.CONVERSIONS_HELD, Kind.BALANCE_RESIDUE})

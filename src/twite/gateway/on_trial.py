@@ -1,12 +1,17 @@
-"""A template that passed a limit is on trial: one turn at a time, and a long rest after each."""
+"""A template that passed a limit is on trial: one turn at a time, and a long rest after each.
+
+One that has hung in what no limit ends, so often that its threads take all there is, is off.
+"""
 
 import threading
 from typing import Final
 
-from twite.domain.times import SECOND
+from twite.domain.times import MINUTE, SECOND
 
 PROVEN: Final = 20  # runs in a row within the limits
 REST: Final = 19  # times what a turn took: a twentieth of a core goes to it
+MOST_HUNG: Final = 2  # turns
+OFF: Final = 10 * MINUTE  # whoever asks is told to come again then; only a restart ends it
 _IN_HAND: Final = SECOND
 
 
@@ -22,11 +27,18 @@ class OnTrial:
         self._rests_until = 0
         self._under_way = 0
         self._ended_well = 0  # runs in a row
+        self._hung = 0  # turns, ever
+        self._is_off = False
 
     @property
     def is_on(self) -> bool:
         """Whether it is on trial."""
         return self._is_on
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it does not run any more."""
+        return self._is_off
 
     def wait(self, now: int) -> int:
         """Return how many milliseconds there are until a turn may begin; 0 where it may now."""
@@ -46,7 +58,7 @@ class OnTrial:
         `spent`: a limit was passed; `done`: the run is over.
         """
         with self._lock:
-            self._under_way -= 1
+            self._under_way = max(0, self._under_way - 1)
             was_on, self._is_on = self._is_on, self._is_on or spent
             if spent:
                 self._ended_well = 0
@@ -57,7 +69,20 @@ class OnTrial:
                 self._is_on = self._ended_well < PROVEN
             return None if self._is_on == was_on else self._is_on
 
+    def hang(self, now: int, *, took: float, too_many: bool) -> bool:
+        """Hear that a turn did not end, and cost its thread; return whether it is off now.
+
+        `too_many`: so many threads were lost that it may not cost another.
+        """
+        self.end(now, took=took, spent=True, done=True)
+        with self._lock:
+            self._hung += 1
+            self._is_off = self._is_off or too_many or self._hung >= MOST_HUNG
+            return self._is_off
+
     def _wait(self, now: int) -> int:
+        if self._is_off:
+            return OFF
         if not self._is_on:
             return 0
         rest = max(0, self._rests_until - now)

@@ -129,16 +129,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory: int = 16 * 1024 * 1024
     stack: int = 256 * 1024
     effects: int = 500  # a run
-    output: int = 1024 * 1024  # characters of effects a run
+    output: int = 3 * 1024 * 1024  # characters of effects a turn
     recycle_after: int = 100_000  # runs
 
 
 class Engine(Protocol):
-    """Runs one template. It belongs to the thread that made it, and runs turns one at a time.
+    """Runs one template. It belongs to one thread, and runs turns one at a time.
 
     Several runs may wait for their answers at once. After a limit was passed the engine is as new:
-    the runs that waited are lost with it, and `resume` says so by an error.
+    the runs that waited are lost with it, and `resume` says so by an error. `begun` counts the runs
+    so far: none has the number of one before it.
     """
+
+    begun: int
+
+    def adopt(self) -> None:
+        """Belong to the thread that calls this. No other may have a turn under way."""
 
     def start(self, call: Call) -> Turn:
         """Begin a run."""

@@ -20,14 +20,21 @@ from twite.sgtm.tokens import Sort, tokens
 _FULL: Final = frozenset({"InternalError: out of memory", "thrown: null"})
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own, and made while others work
-_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
+_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms, and so does collecting
+# The engine collects what refers to itself while it makes an object, the error that says "out of
+# memory" included: in the midst of what has just failed, that can end the process. It does so from
+# one and a half times on of what was held when it last did: with this held, beyond the limit.
+_BALLAST: Final = "(() => { const held = new ArrayBuffer(%d); return [{}, {}].length; })()"
+_SPARED: Final = 0.75  # of the limit: others have taken the rest
+_MISJUDGED: Final = 1.0  # seconds of the process's clock for a turn that others ran out of time
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 
 
 class QuickJsEngine:
     """Runs one template; see twite.sgtm.sandbox.Engine.
 
-    `keys` are what hmacSha256 signs with, by id. Raises TemplateUnusable when the code is not
+    `keys` are what hmacSha256 signs with, by id; `begun` are the runs of whoever it stands in for.
+    Raises TemplateUnusable when the code is not
     JavaScript.
     """
 
@@ -38,9 +45,11 @@ class QuickJsEngine:
         limits: Limits | None = None,
         keys: Mapping[str, str] | None = None,
         testing: bool = False,
+        begun: int = 0,
     ) -> None:
         self._template = template
         self._limits = limits or Limits()
+        self._lenient = min(_MISJUDGED, 4 * self._limits.time)
         self._policy = policy(template.grants)
         self._testing = testing
         self._thread = threading.get_ident()
@@ -56,7 +65,7 @@ class QuickJsEngine:
             "keys": reached,
         }
         self.keys = tuple(reached)  # their ids
-        self._begun = 0  # runs since this engine was made
+        self.begun = begun  # runs so far
         self.contexts = 0  # made so far
         self._open()
 
@@ -65,7 +74,7 @@ class QuickJsEngine:
         if not self._waiting and self._is_worn():
             self._open()
         self._runs += 1
-        self._begun += 1
+        self.begun += 1
         # The event goes as a text of its own: the template takes a copy of it each time it asks.
         event = _CALL.encode(call.event or {}).decode()
         plain = msgspec.structs.replace(call, event=None)
@@ -81,6 +90,10 @@ class QuickJsEngine:
         """Forget a run that will not be resumed."""
         self._waiting.discard(run)
         self._enter("end", str(run))
+
+    def adopt(self) -> None:
+        """Belong to the thread that calls this. No other may have a turn under way."""
+        self._thread = threading.get_ident()
 
     def apis(self) -> tuple[str, ...]:
         """Return the names that `require` knows."""
@@ -100,8 +113,10 @@ class QuickJsEngine:
         """Say whether the context is to be made anew: after so many runs, or half full of rests."""
         if self._runs >= self._limits.recycle_after:
             return True
-        weighed = self._runs > 0 and self._runs % _BETWEEN_WEIGHINGS == 0
-        return weighed and self.memory() > self._limits.memory // 2
+        if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
+            return False
+        self._context.gc()
+        return self.memory() > self._limits.memory // 2
 
     def _refuse_big_integers(self) -> None:
         """Raise TemplateUnusable: one operation on them can take minutes, and no limit ends it."""
@@ -116,12 +131,13 @@ class QuickJsEngine:
         self.contexts += 1
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
+        self._context.eval(_BALLAST % (2 * self._limits.memory))
         self._context.set_memory_limit(self._limits.memory)
         self._context.set_max_stack_size(self._limits.stack)
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
         # A run's number is never given twice: an answer that comes too late finds nobody.
-        self._enter("boot", _CALL.encode(self._boot | {"runs": self._begun}).decode())
+        self._enter("boot", _CALL.encode(self._boot | {"runs": self.begun}).decode())
         try:
             self._enter("load", self._template.code.text)
         except quickjs.JSException as error:
@@ -147,12 +163,16 @@ class QuickJsEngine:
             # A limit was passed: what the context holds is not to be trusted any more.
             self._open()
             error_text = limit_passed(str(error))
-            spared = time.thread_time() - begun < self._limits.time
+            spared = time.thread_time() - begun < _SPARED * self._limits.time
             if act == "start" and again and spared and error_text == _TOO_LONG:
                 # The engine's clock is the whole process's: other threads ran it out. Nothing of
                 # this turn was performed, so that it can be had again.
-                self._begun += 1
-                return self._turn(act, *given, again=False)
+                self.begun += 1
+                self._context.set_time_limit(max(self._limits.time, self._lenient))
+                try:
+                    return self._turn(act, *given, again=False)
+                finally:
+                    self._context.set_time_limit(self._limits.time)
             return Turn(run=0, error=error_text, spent=True)
         if turn.error in _FULL:
             self._open()

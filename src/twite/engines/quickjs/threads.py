@@ -1,18 +1,15 @@
 """Templates off the event loop: threads and contexts of its own for each.
 
-A run that hangs holds a thread of its template until its limit ends it. Runs of other templates
-have other threads; those of its own go by the least busy one. Whoever passed a limit is on
-trial: see gateway.on_trial.
+A run that hangs holds a thread of its template until its limit ends it, or until the thread is left
+behind: see gateway.worker. Runs of other templates have other threads; those of its own go by the
+least busy one. Whoever passed a limit is on trial: see gateway.on_trial.
 """
 
 import asyncio
 import contextlib
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,11 +20,13 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.on_trial import OnTrial
 from twite.gateway.ports import Clock
+from twite.gateway.worker import Hung, LeftBehind, Worker, hung_notices, let_behind
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template
 
 THREADS: Final = 4
-BEHIND: Final = 19  # nice; a fiftieth or less of a core that somebody else wants
+# Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
+PATIENCE: Final = 12
 MOST_WAITING: Final = 200
 _AGAIN: Final = 1  # seconds
 
@@ -54,10 +53,12 @@ class TemplateThreads:
         threads: int = THREADS,
         waiting: int = MOST_WAITING,
     ) -> None:
+        left = LeftBehind()
         self._lanes = {
             name: _Lane(
                 name,
-                [_Thread(template, limits=limits, keys=keys) for _ in range(threads)],
+                [_Thread(template, limits=limits, keys=keys, left=left) for _ in range(threads)],
+                left=left,
                 waiting=waiting,
                 clock=clock,
                 observer=observer or Silent(),
@@ -93,12 +94,14 @@ class _Lane:
         name: str,
         threads: "list[_Thread]",
         *,
+        left: LeftBehind,
         waiting: int,
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._name = name
         self._threads = threads
+        self._left = left
         self._most = waiting
         self._clock = clock
         self._observer = observer
@@ -128,7 +131,8 @@ class _Lane:
 
     async def end(self, run: int) -> None:
         own, at = divmod(run, len(self._threads))
-        await self._threads[at].do(lambda engine: engine.end(own))
+        with contextlib.suppress(Hung):
+            await self._threads[at].call(lambda kit: kit.engine().end(own))
 
     def stop(self) -> None:
         for thread in self._threads:
@@ -138,27 +142,35 @@ class _Lane:
         """Have a thread run a turn; return how long to wait where it may not begin now."""
         loop = asyncio.get_running_loop()
 
-        def tried() -> Turn | int:
+        def tried(kit: _Kit) -> Turn | int:
             # In the thread: others that wait for it must know at once how this one ended.
             if wait := self._on_trial.begin(self._clock.elapsed()):
                 return wait
             began, spent, done = time.thread_time(), False, False
             try:
-                turn = act(self._threads[at].engine())
+                turn = act(kit.engine())
                 spent, done = turn.spent, turn.done
                 return _behind_if_spent(self._numbered(turn, at))
             finally:
-                changed = self._on_trial.end(
-                    self._clock.elapsed(),
-                    took=time.thread_time() - began,
-                    spent=spent,
-                    done=done,
-                )
-                if changed is not None:
-                    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-                        loop.call_soon_threadsafe(lambda: self._tell(on=changed))
+                # Of a thread that was left behind all has been told.
+                if not kit.is_left:
+                    took = time.thread_time() - began
+                    changed = self._on_trial.end(
+                        self._clock.elapsed(), took=took, spent=spent, done=done
+                    )
+                    if changed is not None:
+                        with contextlib.suppress(RuntimeError):  # the loop is closed
+                            loop.call_soon_threadsafe(lambda: self._tell(on=changed))
 
-        return await self._threads[at].call(tried)
+        try:
+            return await self._threads[at].call(tried)
+        except Hung as hung:
+            is_off = self._on_trial.hang(
+                self._clock.elapsed(), took=hung.took, too_many=self._left.too_many
+            )
+            for notice in hung_notices(f"client {self._name}", is_off=is_off):
+                self._observer.see(notice)
+            return Turn(run=0, error=str(hung), spent=True)
 
     def _tell(self, *, on: bool) -> None:
         reason = "passed a limit: it is on trial, and rests between its runs"
@@ -173,37 +185,74 @@ class _Lane:
         return msgspec.structs.replace(turn, run=turn.run * len(self._threads) + at)
 
 
+class _Kit:
+    """The engine of one thread: see gateway.worker.Kit. In that thread it is made and used."""
+
+    beats = 0  # a turn is all that a thread does at once
+
+    def __init__(
+        self,
+        template: Template,
+        former: "_Kit | None",
+        *,
+        limits: Limits | None,
+        keys: Mapping[str, str] | None,
+    ) -> None:
+        self.at = template
+        self._limits = limits
+        self._keys = keys
+        self._engine: QuickJsEngine | None = None
+        self.is_left = False
+        self._begun = 0 if former is None else former.begun
+
+    @property
+    def begun(self) -> int:
+        """How many runs there have been so far."""
+        return self._begun if self._engine is None else self._engine.begun
+
+    def engine(self) -> QuickJsEngine:
+        """Return the engine."""
+        if self._engine is None:
+            self._engine = QuickJsEngine(
+                self.at, limits=self._limits, keys=self._keys, begun=self._begun
+            )
+        return self._engine
+
+    def leave(self, beats: int) -> bool:
+        """Let nothing more begin: whoever has the turn is the only one."""
+        self.is_left = beats == self.beats
+        return self.is_left
+
+
 class _Thread:
     """One thread with its context. `load` is how many turns wait for it or are under way."""
 
     def __init__(
-        self, template: Template, *, limits: Limits | None, keys: Mapping[str, str] | None
+        self,
+        template: Template,
+        *,
+        limits: Limits | None,
+        keys: Mapping[str, str] | None,
+        left: LeftBehind,
     ) -> None:
         self.load = 0
-        self._template = template
-        self._limits = limits
-        self._keys = keys
-        self._engine: QuickJsEngine | None = None
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="template")
+        patience = PATIENCE * (limits or Limits()).time
+        self._worker: Worker[_Kit] = Worker(
+            lambda former: _Kit(template, former, limits=limits, keys=keys),
+            name="template",
+            patience=patience,
+            left=left,
+        )
 
-    async def do(self, act: Callable[[QuickJsEngine], Told]) -> Told:
-        return await self.call(lambda: act(self.engine()))
-
-    async def call(self, act: Callable[[], Told]) -> Told:
+    async def call(self, act: Callable[[_Kit], Told]) -> Told:
         self.load += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, act)
+            return await self._worker.do("", act)
         finally:
             self.load -= 1
 
     def stop(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def engine(self) -> QuickJsEngine:
-        # In the thread itself: a context belongs to the one that made it.
-        if self._engine is None:
-            self._engine = QuickJsEngine(self._template, limits=self._limits, keys=self._keys)
-        return self._engine
+        self._worker.stop()
 
 
 def _behind_if_spent(turn: Turn) -> Turn:
@@ -211,7 +260,6 @@ def _behind_if_spent(turn: Turn) -> Turn:
 
     Whoever found a request that hangs will send it again; what it takes shall be what nobody wants.
     """
-    if turn.spent and sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+    if turn.spent:
+        let_behind(threading.get_native_id())
     return turn

@@ -11,10 +11,11 @@ from twite.sgtm.tree import Tree
 
 
 class AtTheDoor:
-    """See sgtm.container.values.Variables. A template that passed a limit rests.
+    """See sgtm.container.values.Variables. A template that passed a limit rests, or is slow.
 
     What needs its value meanwhile does not fire, and says why: else each submission would wait for
-    as long as a limit is, those that no tag hears of too. Of its good runs none is slowed down.
+    as long as a limit is, those that no tag hears of too. Of good runs that are quick none is
+    slowed down.
     """
 
     def __init__(self, engines: Engines, trials: Trials) -> None:
@@ -23,16 +24,32 @@ class AtTheDoor:
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
         """Return what the template returned. Raises Unfilled while it rests."""
-        whose = f"variable {template.name}"
+        whose = name_of(template)
+        share = self._trials.share(whose)
+        if not share.is_left:
+            raise Unfilled(f"the variable template {template.name!r} rests: {_SLOW}")
         if self._trials.begin(whose):
-            raise Unfilled(f"the variable template {template.name!r} rests: it passed a limit")
-        began = time.thread_time()
+            off = self._trials.is_off(whose)
+            why = "is switched off: it hung" if off else "rests: it passed a limit"
+            raise Unfilled(f"the variable template {template.name!r} {why}")
+        began, making = time.thread_time(), self._engines.making
         self._engines.passed_a_limit()  # whoever ran before
         spent = False
         try:
             value = self._engines.value(template, fields, occasion)
             spent = self._engines.passed_a_limit()
         finally:
-            took = time.thread_time() - began if spent else 0.0
-            self._trials.end(whose, took=took, spent=spent)
+            # Of a thread that was left behind all has been told.
+            if not self._engines.is_left:
+                took = time.thread_time() - began
+                self._trials.end(whose, took=took if spent else 0.0, spent=spent)
+                share.take(took - (self._engines.making - making))
         return value
+
+
+def name_of(template: Template | None) -> str:
+    """Return what a variable's template is called where it is told of."""
+    return f"variable {'' if template is None else template.name}"
+
+
+_SLOW = "it takes longer than whoever submits can wait for so often"

@@ -1,19 +1,16 @@
-"""The threads that run templates: each has an engine of its own for each template.
-
-Whose turn it is goes round among those that wait, so that one that asks for much keeps nobody else
-waiting for more than a turn.
-"""
+"""The threads that run templates: each has an engine of its own for each template."""
 
 import asyncio
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
 from twite.gateway.notices import Observer, Silent
 from twite.gateway.tags.trials import Trials
+from twite.gateway.worker import LeftBehind, Worker
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.permissions import Policy, policy
@@ -21,35 +18,93 @@ from twite.sgtm.sandbox import Call, Engine, Limits
 from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree
 
-T = TypeVar("T")
 PROVEN: Final = 20  # runs in a row within the limits
+# Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
+PATIENCE: Final = 12
+# Seconds of CPU that a turn takes on average: whoever takes more leaves the thread that others
+# share, and comes back below the half of it.
+SLOW: Final = 0.005
+_WEIGHT: Final = 0.2  # of the last turn in the average
 _WIDER: Final = 4.0  # twice what a run on trial burns, if it is tried again
 
 
 class Make(Protocol):
-    """Makes the engine of a template. Raises TemplateUnusable."""
+    """Makes the engine of a template, which has had so many runs. Raises TemplateUnusable."""
 
-    def __call__(self, template: Template, *, limits: Limits) -> Engine: ...
+    def __call__(self, template: Template, *, limits: Limits, begun: int) -> Engine: ...
+
+
+class Left(Exception):
+    """The thread was left behind: nothing more is to begin in it."""
 
 
 class Engines:
     """The engines of one thread, made when they are first needed. It is used by that thread alone.
 
-    Making one raises TemplateUnusable, for code that is not JavaScript.
+    `make` is given a template, and how many runs it has had. Making one raises TemplateUnusable,
+    for code that is not JavaScript. Those of a thread that was left behind are taken over, but for
+    the one whose turn does not end. See gateway.worker.Kit.
     """
 
-    def __init__(self, make: Callable[[Template], Engine]) -> None:
+    def __init__(
+        self, make: Callable[[Template, int], Engine], former: "Engines | None" = None
+    ) -> None:
         self._make = make
+        self._lock = threading.Lock()
         self._passed_a_limit = False
+        self._left = False
+        self.beats = 0
+        self.at: Template | None = None
+        self.making = 0.0  # seconds of CPU that went to making engines
         self._made: dict[int, tuple[Template, Engine]] = {}
+        # Of engines that were lost, how many runs they had had.
+        self._begun: dict[int, int] = {}
+        if former is not None:
+            self._made, self._begun = former.handed_over()
+            for _, engine in self._made.values():
+                engine.adopt()
 
     def of(self, template: Template) -> Engine:
-        """Return the engine of a template."""
+        """Return the engine of a template, for a turn of it."""
+        with self._lock:
+            if self._left:
+                raise Left
+            self.beats += 1
+            self.at = template
         # By its place in memory, which the second part of the value keeps from being used again.
         found = self._made.get(id(template))
         if found is None:
-            found = self._made[id(template)] = template, self._make(template)
+            began = time.thread_time()
+            engine = self._make(template, self._begun.get(id(template), 0))
+            found = self._made[id(template)] = template, engine
+            self.making += time.thread_time() - began
         return found[1]
+
+    def end(self, template: Template, run: int) -> None:
+        """Let the engine of a template forget a run, if there is one."""
+        if id(template) in self._made:
+            self.of(template).end(run)
+
+    def leave(self, beats: int) -> bool:
+        """See gateway.worker.Kit."""
+        with self._lock:
+            self._left = self.beats == beats
+            return self._left
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the thread was left behind."""
+        return self._left
+
+    def handed_over(self) -> tuple[dict[int, tuple[Template, Engine]], dict[int, int]]:
+        """Return what is sound of it: for the thread that comes after one that was left behind."""
+        sound, begun = {}, dict(self._begun)
+        for key, (template, engine) in self._made.items():
+            if template is self.at:
+                begun[key] = engine.begun
+            else:
+                sound[key] = template, engine
+        return sound, begun
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
         """Return what a variable's template returned: see sgtm.container.values.Variables."""
@@ -75,98 +130,29 @@ class Engines:
         return passed
 
 
-class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    act: Callable[[Engines], object]
-    told: "asyncio.Future[object]"
+class _Pace:
+    """How long the turns of a tag take."""
 
+    def __init__(self) -> None:
+        self.is_slow = False
+        self._mean = 0.0  # seconds
 
-class Worker:
-    """One thread."""
-
-    def __init__(
-        self, make: Callable[[Template], Engine], *, loop: asyncio.AbstractEventLoop, name: str
-    ) -> None:
-        self._loop = loop
-        self._engines = Engines(make)
-        self._turns: dict[str, deque[_Waiting]] = {}
-        self._news = threading.Condition()
-        self._over = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    async def do(self, whose: str, act: Callable[[Engines], T]) -> T:
-        """Have the thread do something, when it is the turn of whoever asks."""
-        told: asyncio.Future[T] = self._loop.create_future()
-        with self._news:
-            self._turns.setdefault(whose, deque()).append(_Waiting(act=act, told=told))  # type: ignore[arg-type]  # a future of what `act` returns
-            self._news.notify()
-        return await told
-
-    def stop(self) -> None:
-        """End the thread once it has done what it is doing."""
-        with self._news:
-            self._over = True
-            self._news.notify()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (waiting := self._next()) is not None:
-            try:
-                came = waiting.act(self._engines)
-            except Exception as error:  # noqa: BLE001  whoever asked is told of it
-                self._tell(waiting.told, error=error)
-            else:
-                self._tell(waiting.told, came=came)
-
-    def _next(self) -> _Waiting | None:
-        with self._news:
-            while not self._turns and not self._over:
-                self._news.wait()
-            if self._over:
-                return None
-            whose = next(iter(self._turns))
-            queue = self._turns.pop(whose)
-            waiting = queue.popleft()
-            if queue:
-                # To the end: the others come first.
-                self._turns[whose] = queue
-            return waiting
-
-    def _tell(
-        self,
-        told: "asyncio.Future[object]",
-        *,
-        came: object = None,
-        error: Exception | None = None,
-    ) -> None:
-        def say() -> None:
-            if told.done():
-                return
-            if error is None:
-                told.set_result(came)
-            else:
-                told.set_exception(error)
-
-        try:
-            self._loop.call_soon_threadsafe(say)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            return
+    def hear(self, took: float) -> None:
+        self._mean += (took - self._mean) * _WEIGHT
+        self.is_slow = self._mean > (SLOW / 2 if self.is_slow else SLOW)
 
 
 class Crew:
-    """A thread for tags that are proven, one for the door, and one for each tag that is not proven.
+    """A thread for tags that are proven, one for the door, and one for each of the others.
 
     At the door it is decided which tags fire, and whoever submits waits for that: variables have a
     thread there that no tag holds up.
 
-    What hangs does so alone. Its limits are the narrower ones: an engine's clock is the whole
-    process's, and what one thread burns must not run out the time of the proven. `make` makes the
-    engine of a template, in the thread that will run it. Whoever passed a limit rests after its
-    runs: `trials` say for how long.
+    What hangs, or takes long, does so alone. Its limits are the narrower ones: an engine's clock is
+    the whole process's, and what one thread burns must not run out the time of the proven. `make`
+    makes the engine of a template, in the thread that will run it. Whoever passed a limit rests
+    after its runs: `trials` say for how long. A turn that does not end costs its thread: see
+    gateway.worker.
     """
 
     def __init__(
@@ -178,45 +164,48 @@ class Crew:
         observer: Observer | None = None,
     ) -> None:
         self._make = make
-        self.trials = Trials(elapsed=elapsed, observer=observer or Silent())
+        self._left = LeftBehind()
+        self.trials = Trials(elapsed=elapsed, observer=observer or Silent(), left=self._left)
         self._narrow = limits or Limits()
-        self._steady: Worker | None = None
-        self._door: Worker | None = None
+        self._patience = PATIENCE * self._narrow.time
+        self._steady: Worker[Engines] | None = None
+        self._door: Worker[Engines] | None = None
         # Of tags that are not proven, or were not at some time; made when they are first needed.
-        self._own: dict[str, Worker] = {}
+        self._own: dict[str, Worker[Engines]] = {}
         # How many runs of a tag have ended well since one passed a limit.
         self._ended_well: dict[str, int] = {}
+        self._paces: dict[str, _Pace] = {}
         self._policies: dict[int, tuple[Template, Policy]] = {}
 
     def start(self) -> None:
-        """Start the threads. To be called in the loop that will ask them."""
+        """Take turns from now on."""
         wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
         self._door = self._worker("twite-tags-door", self._narrow)
         self._steady = self._worker("twite-tags", wide)
 
     async def stop(self) -> None:
-        """End the threads; a turn that runs is waited for."""
+        """End the threads; a turn that runs is waited for, unless it does not end."""
         found = (self._steady, self._door, *self._own.values())
         workers = [one for one in found if one is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
-            await asyncio.to_thread(worker.join)
+            await asyncio.to_thread(worker.join, self._patience)
         self._steady = self._door = None
         self._own.clear()
 
     @property
-    def door(self) -> Worker:
+    def door(self) -> Worker[Engines]:
         """Who decides which tags fire. Raises RuntimeError where nothing was started."""
         if self._door is None:
             raise RuntimeError("the crew has not been started")
         return self._door
 
-    def worker(self, tag: str) -> Worker:
+    def worker(self, tag: str) -> Worker[Engines]:
         """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
         if self._steady is None:
             raise RuntimeError("the crew has not been started")
-        if self._ended_well.get(tag, 0) >= PROVEN:
+        if self._ended_well.get(tag, 0) >= PROVEN and not self._pace(tag).is_slow:
             return self._steady
         if tag not in self._own:
             self._own[tag] = self._worker(f"twite-{tag}", self._narrow)
@@ -226,6 +215,10 @@ class Crew:
         """Hear how a run of a tag ended: within its limits, or not."""
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
+    def took(self, tag: str, seconds: float) -> None:
+        """Hear how much CPU a turn of a tag took."""
+        self._pace(tag).hear(seconds)
+
     def policy(self, template: Template) -> Policy:
         """Return what a template may do."""
         found = self._policies.get(id(template))
@@ -233,9 +226,19 @@ class Crew:
             found = self._policies[id(template)] = template, policy(template.grants)
         return found[1]
 
-    def _worker(self, name: str, limits: Limits) -> Worker:
+    def _pace(self, tag: str) -> _Pace:
+        found = self._paces.get(tag)
+        if found is None:
+            found = self._paces[tag] = _Pace()
+        return found
+
+    def _worker(self, name: str, limits: Limits) -> Worker[Engines]:
+        def engine(template: Template, begun: int) -> Engine:
+            return self._make(template, limits=limits, begun=begun)
+
         return Worker(
-            lambda template: self._make(template, limits=limits),
-            loop=asyncio.get_running_loop(),
+            lambda former: Engines(engine, former),
             name=name,
+            patience=self._patience,
+            left=self._left,
         )

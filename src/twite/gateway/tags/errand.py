@@ -18,14 +18,16 @@ import msgspec
 from twite.gateway.notices import Observer, TagSaid
 from twite.gateway.ports import Answer as HttpAnswer
 from twite.gateway.ports import Clock, NoAnswer
-from twite.gateway.tags.crew import Crew, Engines, Worker
+from twite.gateway.tags.crew import Crew, Engines
 from twite.gateway.tags.letter import Letter
 from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.ran import TOO_LONG, Ran, Tried
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.template_run import TemplateRun, told
 from twite.gateway.tags.to_x import ToX
 from twite.gateway.tags.web import Asked, Web
+from twite.gateway.worker import Hung, Worker
 from twite.sgtm.allowed import lacking
 from twite.sgtm.container.plan import Fired, client_name, only, plan
 from twite.sgtm.container.values import Occasion
@@ -41,7 +43,7 @@ from twite.sgtm.effects import (
     Service,
 )
 from twite.sgtm.sandbox import Answer, Call, Container, Outcome, Turn
-from twite.sgtm.template import Template, TemplateUnusable
+from twite.sgtm.template import TemplateUnusable
 from twite.sgtm.tree import Tree
 
 T = TypeVar("T")
@@ -63,33 +65,11 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     observer: Observer
 
 
-class _Run:
-    """One template's run. `after` are the ids that wait for the end of the event."""
-
-    def __init__(self, fired: Fired, *, began: int) -> None:
-        self.fired = fired
-        self.began = began
-        self.id = 0
-        self.tasks: set[asyncio.Task[Answer]] = set()
-        self.after: list[int] = []
-        self.outcome = Outcome.SILENT
-        self.error: str | None = None
-        self.wake_at: int | None = None
-        self.listening: tuple[str, ...] = ()
-
-    @property
-    def template(self) -> Template:
-        return self.fired.template
-
-    @property
-    def is_over(self) -> bool:
-        return self.error is not None or not (self.tasks or self.wake_at is not None)
-
-
 class Errand:
     """`seed` is the chance of the delivery. To be run once.
 
-    `burned` is how many seconds of CPU its turns took, `hung` whether a variable passed a limit.
+    `burned` is how many seconds of CPU its turns took, `spent` whether a variable passed a limit,
+    `hung` tells of a turn that did not end.
     """
 
     def __init__(
@@ -100,11 +80,13 @@ class Errand:
         self._rule = rule
         self._letter = letter
         self._seed = seed
-        self._worker: Worker = tools.crew.worker(rule.pixel)
+        self._worker: Worker[Engines] = tools.crew.worker(rule.pixel)
         self._began = tools.clock.elapsed()
         self.burned = 0.0
-        self.hung = False
-        self._runs: list[_Run] = []
+        self.spent = False
+        self.hung: Hung | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._runs: list[TemplateRun] = []
         self._tried: list[Tried] = []
         self._under_way = 0
         self._asked = 0
@@ -119,22 +101,31 @@ class Errand:
         return self._under_way > 0 or any(one.left for one in self._tried)
 
     async def run(self) -> Ran:
-        """Do it all, within the tag's time. Raises nothing but CancelledError."""
+        """Do it all, within the tag's time. Raises nothing but CancelledError.
+
+        That is the time of its own turns, and of its requests: others may have the thread before.
+        """
         outcome = Outcome.SILENT
         error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._rule.timeout / 1_000):
+                async with asyncio.timeout(self._rule.timeout / 1_000) as self._limit:
                     planned = await self._do(self._plan)
                     if isinstance(planned, str):
                         return Ran(barred=planned)
                     outcome, error = await self._run(planned)
         except TemplateUnusable as unusable:
             return Ran(barred=f"the template cannot be run: {unusable}")
+        except Hung as hung:
+            self.hung, error = hung, str(hung)
+            self.burned += hung.took
         finally:
+            self._limit = None
             # What is cut off here counts among what was tried.
             await self._forget()
-        return Ran(outcome=outcome, error=error, tried=tuple(self._tried))
+        return Ran(
+            outcome=outcome, error=error, tried=tuple(self._tried), hung=self.hung is not None
+        )
 
     async def _run(self, planned: Fired) -> tuple[Outcome, str | None]:
         outcome, error = await self._with_beside(planned)
@@ -158,7 +149,7 @@ class Errand:
         )
         engines.passed_a_limit()  # whoever ran before in this thread
         planned = plan(only(self._company.container, self._rule.name), occasion, variables=engines)
-        self.hung = engines.passed_a_limit()
+        self.spent = engines.passed_a_limit()
         if planned.fired:
             return planned.fired[0]
         why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
@@ -180,7 +171,7 @@ class Errand:
 
     async def _one(self, fired: Fired) -> tuple[Outcome, str | None]:
         """Run one template until it waits for nothing but the end of the event."""
-        run = _Run(fired, began=self._tools.clock.elapsed())
+        run = TemplateRun(fired, began=self._tools.clock.elapsed())
         self._runs.append(run)
         container = self._company.container
         call = Call(
@@ -220,14 +211,14 @@ class Errand:
                 run.tasks.difference_update(done)
                 await self._resume(run, tuple(task.result() for task in done))
 
-    async def _resume(self, run: _Run, answers: tuple[Answer, ...]) -> None:
+    async def _resume(self, run: TemplateRun, answers: tuple[Answer, ...]) -> None:
         now = self._now(run)
         turn = await self._do(
             lambda engines: engines.of(run.template).resume(run.id, answers, now=now)
         )
         await self._follow(run, turn)
 
-    async def _follow(self, run: _Run, turn: Turn) -> None:
+    async def _follow(self, run: TemplateRun, turn: Turn) -> None:
         """Take note of a turn, and perform what it asks for."""
         run.id = turn.run or run.id
         run.wake_at, run.listening = turn.wake_at, turn.listening
@@ -249,7 +240,7 @@ class Errand:
             place = "" if turn.line is None else f" (line {turn.line})"
             run.error = self._mask.over(f"{turn.error}{place}", most=_LONGEST_LINE)
 
-    async def _perform(self, effect: AnyEffect, run: _Run) -> None:
+    async def _perform(self, effect: AnyEffect, run: TemplateRun) -> None:
         match effect:
             case Request():
                 run.tasks.add(asyncio.create_task(self._request(effect)))
@@ -282,7 +273,7 @@ class Errand:
                 came = await self._sent(effect)
             finally:
                 self._under_way -= 1
-        return _told(effect.id, came)
+        return told(effect.id, came)
 
     async def _sent(self, effect: Request) -> HttpAnswer | NoAnswer:
         came: HttpAnswer | NoAnswer | None
@@ -318,13 +309,13 @@ class Errand:
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
 
-    async def _deliver(self, kind: str, content: Tree, *, by: _Run) -> None:
+    async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
         """Hand a message to the runs of this errand that listen."""
         for run in self._runs:
             if run is not by and kind in run.listening and run.error is None:
                 await self._resume(run, (Answer(id=0, type=kind, value=content),))
 
-    def _tell_the_end(self, run: _Run, fired: Fired, outcome: Outcome) -> None:
+    def _tell_the_end(self, run: TemplateRun, fired: Fired, outcome: Outcome) -> None:
         tag: dict[str, Tree] = {
             "id": fired.tag.name,
             "status": "success" if outcome is Outcome.SUCCESS else "failure",
@@ -349,18 +340,41 @@ class Errand:
             self._unheard.add(text)
             self._say(f"not performed: {text}", own=True)
 
-    def _now(self, run: _Run) -> int:
+    def _now(self, run: TemplateRun) -> int:
         return self._letter.at + self._tools.clock.elapsed() - run.began
 
     async def _do(self, act: Callable[[Engines], T]) -> T:
+        took = own = 0.0
+
         def timed(engines: Engines) -> T:
-            began = time.thread_time()
+            nonlocal took, own
+            began, making = time.thread_time(), engines.making
             try:
                 return act(engines)
             finally:
-                self.burned += time.thread_time() - began
+                took = time.thread_time() - began
+                own = took - (engines.making - making)
 
-        return await self._worker.do(self._rule.pixel, timed)
+        limit, asked_at = self._limit, self._tools.clock.elapsed()
+        left = 0.0 if limit is None else self._stop_the_clock(limit)
+        try:
+            return await self._worker.do(self._rule.pixel, timed)
+        finally:
+            self.burned += took
+            for run in self._runs:
+                # Nor does its template's clock go on: what it waits for has not had the time.
+                run.began += self._tools.clock.elapsed() - asked_at
+            self._tools.crew.took(self._rule.pixel, own)
+            if limit is not None and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - own))
+
+    def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
+        """Let the time not run out while others have the thread; return what is left of it."""
+        when = limit.when()
+        if when is None or limit.expired():
+            return 0.0
+        limit.reschedule(None)
+        return when - asyncio.get_running_loop().time()
 
     async def _forget(self) -> None:
         """End what is still under way, and let the engine forget the runs."""
@@ -374,22 +388,10 @@ class Errand:
 
         def forget(engines: Engines) -> None:
             for template, run in ended:
-                engines.of(template).end(run)
+                engines.end(template, run)
 
         await self._do(forget)
 
 
 async def _answered(answer: Answer) -> Answer:
     return answer
-
-
-def _told(id_: int, came: HttpAnswer | NoAnswer) -> Answer:
-    if isinstance(came, NoAnswer):
-        late = came.reason == "no answer in time"
-        return Answer(id=id_, reason="timed_out" if late else "failed")
-    return Answer(
-        id=id_,
-        status=came.status,
-        headers=dict(came.headers),
-        body=came.body.decode("utf-8", "replace"),
-    )

@@ -20,12 +20,13 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.submission import Entry, Unfired
 from twite.domain.times import DAY
 from twite.gateway.consents import Listed
-from twite.gateway.tags.at_the_door import AtTheDoor
+from twite.gateway.tags.at_the_door import AtTheDoor, name_of
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.letter import Letter, person_of, written
 from twite.gateway.tags.reading import Readable, kept, readable
 from twite.gateway.tags.rule import Company, Persons, Rule, policy_for
 from twite.gateway.vault import Seal
+from twite.gateway.worker import Hung
 from twite.intake.event_names import SPELLINGS
 from twite.intake.event_scrub import scrubbed_event
 from twite.intake.native_conversion import MAX_ID, identifiers_of
@@ -141,19 +142,27 @@ class Fire:
         runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
         if runs:
             # Code of templates runs elsewhere: here, everybody would wait for it.
-            trials = self._crew.trials
-            planned = await self._crew.door.do(
-                "plan",
-                lambda engines: plan(
-                    company.container,
-                    occasion,
-                    variables=AtTheDoor(engines, trials),
-                    filled=False,
-                ),
-            )
-            trials.tell()
-            return planned
+            return await self._planned_at_the_door(company, occasion)
         return plan(company.container, occasion, variables=_NoTemplates(), filled=False)
+
+    async def _planned_at_the_door(self, company: Company, occasion: Occasion) -> Plan:
+        trials = self._crew.trials
+        while True:
+            try:
+                return await self._crew.door.do(
+                    "plan",
+                    lambda engines: plan(
+                        company.container,
+                        occasion,
+                        variables=AtTheDoor(engines, trials),
+                        filled=False,
+                    ),
+                )
+            except Hung as hung:
+                # Again: the variable rests now, so that nobody waits for it.
+                trials.hang(name_of(hung.template), hung)
+            finally:
+                trials.tell()
 
     def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
         verdict, name = telling.verdict, telling.name

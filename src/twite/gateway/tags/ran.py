@@ -3,6 +3,7 @@
 | the template | its requests | at least once | at most once |
 |---|---|---|---|
 | gtmOnSuccess | whatever they came to | delivered | delivered |
+| a turn that did not end | whatever they came to | held | held |
 | anything else | none left | tried again | tried again |
 | anything else | one without an answer, 408, 425, 429, 5xx | tried again | held |
 | anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
@@ -21,8 +22,9 @@ from twite.sgtm.sandbox import Outcome
 # What a vendor refuses, or a template throws, will hardly pass: so often it is tried.
 MOST_TRIES: Final = 5
 TOO_LONG: Final = "it took longer than"
-# How an error begins that tells of a limit, not of something that was thrown.
-_SPENT: Final = ("the run ", TOO_LONG, "more than ", "it made more than ")
+# How an error begins that tells of CPU or memory, and of any other limit: nothing was thrown.
+_SPENT: Final = ("the run ",)
+_LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
 MAY_COUNT_TWICE: Final = "it may have arrived already, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
 
@@ -52,13 +54,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. `error` says what was thrown, or which limit was passed.
 
-    `barred` is why it did not run at all: a person must look.
+    `barred` is why it did not run at all: a person must look. `hung`: a turn of it did not end.
     """
 
     outcome: Outcome = Outcome.SILENT
     error: str | None = None
     tried: tuple[Tried, ...] = ()
     barred: str | None = None
+    hung: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -77,8 +80,13 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_spent(self) -> bool:
-        """Whether a limit was passed: such a run costs far more than others."""
-        return self.error is not None and self.error.startswith(_SPENT)
+        """Whether CPU or memory gave out: such a run costs far more than others."""
+        return self.hung or (self.error is not None and self.error.startswith(_SPENT))
+
+    @property
+    def passed_a_limit(self) -> bool:
+        """Whether it was ended by any limit."""
+        return self.hung or (self.error is not None and self.error.startswith(_LIMIT))
 
     @property
     def reason(self) -> str:
@@ -115,8 +123,9 @@ def attempt_of(ran: Ran, delivery: int, *, pixel: str, event: str, at: int) -> A
 def fate_of(ran: Ran, delivery: int, *, rule: Rule, tries: int, now: int, chance: float) -> Fate:
     """Return what becomes of a delivery that has been tried `tries` times, this one included."""
     ids = (delivery,)
-    if ran.barred is not None:
-        return Fate(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred)
+    if ran.barred is not None or ran.hung:
+        # What hung would cost a thread again, and the tag.
+        return Fate(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
     if ran.succeeded:
         return Fate(trigger=Trigger.DELIVERED, deliveries=ids)
     if rule.repeat is Repeat.AT_MOST_ONCE and ran.left:

@@ -127,8 +127,12 @@ class TagFlight:
 
     def _end(self, errand: Errand | str, ran: Ran) -> None:
         """Hear what a run cost; what passed a limit is slowed down: others keep their pace."""
-        burned, hung = (0.0, False) if isinstance(errand, str) else (errand.burned, errand.hung)
-        self._trials.end(self._whose, took=burned, spent=ran.is_spent or hung)
+        if not isinstance(errand, str) and errand.hung is not None:
+            self._trials.hang(self._whose, errand.hung)
+        else:
+            burned = 0.0 if isinstance(errand, str) else errand.burned
+            spent = ran.is_spent or (isinstance(errand, Errand) and errand.spent)
+            self._trials.end(self._whose, took=burned, spent=spent)
         self._trials.tell()
         self._breaker.slow_down(self._trials.rest(self._whose))
 
@@ -177,8 +181,8 @@ class TagFlight:
             )
         )
         self._tools.crew.hear(self._rule.pixel, is_spent=ran.is_spent)
-        self.most = 1 if ran.is_spent else min(self._rule.in_flight, self.most * 2)
-        if ran.succeeded or not (ran.may_pass or ran.is_spent):
+        self.most = 1 if ran.passed_a_limit else min(self._rule.in_flight, self.most * 2)
+        if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self._breaker.stood()
         else:
             # Others would fare alike: one that hangs must not cost its limits for each of them.

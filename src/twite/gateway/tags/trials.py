@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from twite.gateway.notices import Observer, Troubled
 from twite.gateway.on_trial import OnTrial
+from twite.gateway.tags.share import Share
+from twite.gateway.worker import Hung, LeftBehind, hung_notices
 
 
 class Trials:
@@ -13,11 +15,20 @@ class Trials:
     It may be asked from any thread; the observer is told in the loop alone, by `tell`.
     """
 
-    def __init__(self, *, elapsed: Callable[[], int], observer: Observer) -> None:
+    def __init__(self, *, elapsed: Callable[[], int], observer: Observer, left: LeftBehind) -> None:
         self._elapsed = elapsed
         self._observer = observer
+        self._left = left
         self._of: dict[str, OnTrial] = {}
+        self._shares: dict[str, Share] = {}
         self._news: deque[tuple[str, bool]] = deque()
+
+    def share(self, whose: str) -> Share:
+        """Return what a variable may still take at the door. In the thread of the door alone."""
+        found = self._shares.get(whose)
+        if found is None:
+            found = self._shares[whose] = Share(elapsed=self._elapsed)
+        return found
 
     def begin(self, whose: str) -> int:
         """Begin a turn, or return how many milliseconds there are to wait."""
@@ -28,6 +39,18 @@ class Trials:
         changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=True)
         if changed is not None:
             self._news.append((whose, changed))
+
+    def hang(self, whose: str, hung: Hung) -> None:
+        """Hear that a turn that had been begun did not end. In the loop alone."""
+        trial = self._of.setdefault(whose, OnTrial())
+        is_off = trial.hang(self._elapsed(), took=hung.took, too_many=self._left.too_many)
+        for notice in hung_notices(whose, is_off=is_off):
+            self._observer.see(notice)
+
+    def is_off(self, whose: str) -> bool:
+        """Whether it does not run any more, until the process begins anew."""
+        trial = self._of.get(whose)
+        return trial is not None and trial.is_off
 
     def tell(self) -> None:
         """Tell who has come on trial, or off it, since this was last called."""

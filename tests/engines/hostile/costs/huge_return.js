@@ -1,1 +1,1 @@
-return 'x'.repeat(2000000);
+return 'x'.repeat(4000000);

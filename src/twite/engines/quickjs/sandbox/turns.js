@@ -183,14 +183,13 @@ function toldOf(run, wake) {
   run.effects = [];
   const turn = { run: run.id, effects, outcome: run.outcome, waiting, listening };
   if (run.error) turn.error = run.error;
-  if (run.dead) turn.spent = true;
   if (run.line) turn.line = run.line;
   if (wake !== null && !run.error) turn.wake_at = wake;
   if (run.returned !== undefined) tellReturned(run, turn);
   const text = wellFormed(JSON.stringify(turn));
   if (text.length <= limits.output) return text;
   runs.delete(run.id);
-  return JSON.stringify({ run: run.id, spent: true, error: 'more than ' + limits.output + ' characters of effects' });
+  return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
 }
 
 // Half of a character, which JSON writes as an escape, is nothing that others could read.

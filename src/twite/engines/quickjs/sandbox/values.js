@@ -43,6 +43,14 @@ function orUndefined(act) {
   };
 }
 
+// Of a text, each character is one of what is listed.
+function ofEach(list) {
+  return (object) => {
+    if (typeof object === 'string') spend(object.length * 10);
+    return list(object);
+  };
+}
+
 function encodedUri(encode, value) {
   const text = String(value);
   spend(text.length);
@@ -126,7 +134,7 @@ const valueApis = {
     min: Math.min, pow: Math.pow, sqrt: Math.sqrt,
   },
   Object: {
-    keys: Object.keys, values: Object.values, entries: Object.entries, freeze: Object.freeze,
+    keys: ofEach(Object.keys), values: ofEach(Object.values), entries: ofEach(Object.entries), freeze: Object.freeze,
     delete: (object, key) => Reflect.deleteProperty(object, key),
   },
   Promise: promiseApi,

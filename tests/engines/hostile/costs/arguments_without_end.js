@@ -1,0 +1,3 @@
+const given = {length: 65000};
+function none() {}
+for (;;) none.apply(null, given);

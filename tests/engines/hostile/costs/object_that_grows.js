@@ -1,0 +1,2 @@
+const grown = {};
+for (let at = 1000000000; ; at++) grown[at] = 1;

@@ -1,0 +1,3 @@
+const long = 'x'.repeat(3000000);
+const other = 'x'.repeat(3000000);
+for (;;) long.startsWith(other);

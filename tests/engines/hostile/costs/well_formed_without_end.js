@@ -1,0 +1,2 @@
+const long = '\ud800'.repeat(3000000);
+for (;;) long.toWellFormed();

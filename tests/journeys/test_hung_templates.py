@@ -1,0 +1,169 @@
+"""Templates that no limit ends, in real gateways: they cost their own runs, and no stop waits.
+
+What they run is one step of the engine after another, each far too long, so that it does not look
+at the clock for a minute. It stands for whatever nobody knows of yet.
+"""
+
+import http.client
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from house import Gateway, command, wait_for
+from vendor import Vendor
+
+pytestmark = pytest.mark.journey
+
+HANGS = """{
+  const none = {};
+  const long = 'x'.repeat(4000000);
+  for (let at = 0; ; at++) none[long + at];
+}
+"""
+TAG = (Path(__file__).parents[1] / "templates/crm_post.tpl").read_text()
+VARIABLE = (Path(__file__).parents[1] / "templates/variable_text.tpl").read_text()
+CLIENT = f"""___INFO___
+{{"type": "CLIENT", "displayName": "Hangs"}}
+___SANDBOXED_JS_FOR_SERVER___
+if (require('getRequestPath')() === '/hang') {HANGS}
+___SERVER_PERMISSIONS___
+[{{"instance": {{"key": {{"publicId": "read_request", "versionId": "1"}},
+  "param": [{{"key": "requestAccess", "value": {{"type": 1, "string": "any"}}}}]}}}}]
+"""
+TWO_TAGS = """
+[[tag]]
+name = "calm"
+template = "calm.tpl"
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{vendor}", note = "calm" }}
+[[tag]]
+name = "bad"
+template = "bad.tpl"
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{vendor}" }}
+"""
+
+CONTAINER = """
+[[template]]
+name = "Crm"
+file = "calm.tpl"
+[[template]]
+name = "Basket"
+file = "basket.tpl"
+[[variable]]
+name = "Order"
+type = "event_data"
+key = "transaction_id"
+[[variable]]
+name = "Basket"
+type = "template"
+template = "Basket"
+fields = {{ order = "{{{{Order}}}}" }}
+[[trigger]]
+name = "Full"
+when = [ {{ left = "{{{{Basket}}}}", operator = "equals", right = "full" }} ]
+[[tag]]
+name = "picky"
+template = "Crm"
+triggers = ["Full"]
+fields = {{ endpoint = "{vendor}" }}
+"""
+
+
+def with_variable(folder: Path, x: str, vendor: Vendor) -> Gateway:
+    """Return a gateway whose only tag asks a variable whether it fires."""
+    start = VARIABLE.index("const createRegex")
+    end = VARIABLE.index("___SERVER_PERMISSIONS___")
+    code = f"if (data.order === 'order-1') {HANGS} return 'full';\n\n"
+    (folder / "basket.tpl").write_text(VARIABLE[:start] + code + VARIABLE[end:])
+    (folder / "calm.tpl").write_text(TAG)
+    (folder / "container.toml").write_text(CONTAINER.format(vendor=vendor.url))
+    gateway = Gateway(folder, x)
+    written = '[container]\nfile = "container.toml"\nallow_hosts = ["127.0.0.1"]\n'
+    gateway.config.write_text(gateway.config.read_text() + written)
+    return gateway
+
+
+def bought(number: int, **said: object) -> dict[str, object]:
+    one = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
+    return {**one, "value": "49.90", "currency": "EUR", **said}
+
+
+def states(gateway: Gateway, pixel: str) -> dict[str, int]:
+    found = (row for row in gateway.get("/v1/accounting")[1]["by"] if row["pixel"] == pixel)
+    return next(found, {"delivered": 0, "held": 0, "pending": 0})
+
+
+def ask(gateway: Gateway, path: str) -> int:
+    there = urlsplit(gateway.url)
+    line = http.client.HTTPConnection(there.hostname or "", there.port, timeout=60)
+    line.request("POST", path, headers={"Host": "t.shop.example"})
+    answer = line.getresponse()
+    answer.read()
+    line.close()
+    return answer.status
+
+
+def test_a_tag_that_hangs_after_many_good_runs_costs_its_own_run(tmp_path, x_emulator):
+    (tmp_path / "calm.tpl").write_text(TAG)
+    body = "const body ="
+    hangs = f"if (require('getEventData')('transaction_id') === 'order-30') {HANGS}{body}"
+    (tmp_path / "bad.tpl").write_text(TAG.replace(body, hangs))
+    with Vendor() as vendor:
+        gateway = Gateway(tmp_path, x_emulator.url)
+        written = gateway.config.read_text() + TWO_TAGS.format(vendor=vendor.url)
+        gateway.config.write_text(written)
+        with gateway:
+            gateway.post({"conversions": [bought(number) for number in range(30)]})
+            wait_for(lambda: states(gateway, "tag:bad")["delivered"] == 30)
+            gateway.post({"conversions": [bought(number) for number in range(30, 50)]})
+            wait_for(lambda: states(gateway, "tag:bad")["held"] == 1, seconds=60)
+            wait_for(lambda: states(gateway, "tag:calm")["delivered"] == 50, seconds=60)
+            calm = gateway.get("/v1/conversions/tag:calm/order-30")[1]
+            bad = gateway.get("/v1/conversions/tag:bad/order-30")[1]
+            checked = command(gateway, "check", "--json").stdout
+            stopped = gateway.stop()
+
+    assert stopped == 0
+    assert len(calm["attempts"]) == 1
+    assert bad["state"] == "held"
+    assert "could not be ended by any limit" in json.dumps(bad)
+    assert "template_hung of tag bad" in checked
+    assert "could not be ended by any limit" in gateway.log()
+    calms = [one["event"]["transaction_id"] for one in vendor.came if one.get("note") == "calm"]
+    assert sorted(calms) == sorted(f"order-{number}" for number in range(50))
+
+
+def test_a_client_that_hangs_costs_those_who_ask_it(tmp_path, x_emulator):
+    (tmp_path / "hangs.tpl").write_text(CLIENT)
+    gateway = Gateway(tmp_path, x_emulator.url)
+    gateway.config.write_text(gateway.config.read_text() + '[[client]]\ntemplate = "hangs.tpl"\n')
+    with gateway:
+        first = ask(gateway, "/hang")
+        other = ask(gateway, "/unknown")
+        posted = gateway.post(bought(1))[0]
+        log = gateway.log()
+        stopped = gateway.stop()
+
+    # On trial, it is not asked; whoever it could have been for is told to come again.
+    assert (first, other, posted) == (502, 503, 202)
+    assert "client Hangs" in log
+    assert stopped == 0
+
+
+def test_a_variable_that_hangs_costs_the_tags_that_need_it(tmp_path, x_emulator):
+    with Vendor() as vendor:
+        gateway = with_variable(tmp_path, x_emulator.url, vendor)
+        with gateway:
+            posted = [gateway.post(bought(number))[0] for number in range(4)]
+            wait_for(lambda: states(gateway, "o8z6j")["delivered"] == 4)
+            life = gateway.get("/v1/conversions/o8z6j/order-1")[1]
+            stopped = gateway.stop()
+            log = gateway.log()
+
+    assert posted == [202] * 4
+    assert "rests: it passed a limit" in json.dumps(life)
+    assert "variable Text and numbers" in log
+    assert "could not be ended by any limit" in log
+    assert stopped == 0
