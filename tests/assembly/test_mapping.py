@@ -130,6 +130,21 @@ def test_what_is_not_toml_is_told_with_its_line(tmp_path):
         drafted(tmp_path, "[[pixel]]\nid = 1\nevents = \n")
 
 
+def test_secrets_under_names_of_ones_own_are_masked(tmp_path):
+    text = """\
+[[pixel]]
+id = "o8z6j"
+events.purchase = "o8z6k"
+[server.hmac_keys]
+partner = "a-key-of-a-partner"
+"""
+
+    shown = "\n".join(drafted(tmp_path, text)[1].diff())
+
+    assert " partner = " in shown
+    assert "a-key-of" not in shown
+
+
 def test_a_secret_on_several_lines_is_masked_in_each(tmp_path):
     text = """\
 [[pixel]]

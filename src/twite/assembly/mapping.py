@@ -233,7 +233,7 @@ def _secrets_of(found: Sequence[Block]) -> set[str]:
 def _secrets_in(node: object, *, below: bool = False) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _secrets_in(value, below=key in _SECRET)
+            yield from _secrets_in(value, below=below or key in _SECRET)
     elif isinstance(node, list):
         for value in node:
             yield from _secrets_in(value, below=below)
