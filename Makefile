@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
-JOBS ?= auto
+# Tests wait more than they compute: processes start, sockets answer, browsers draw. So twice as many as cores.
+JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
 TRIALS ?= tests/journeys tests/trials tests/senders/test_faults.py
 
 .PHONY: help demo test chromium php check format lint types floors cover bench torture oracle axe screenshots lock clean
