@@ -17,6 +17,7 @@ from twite.gateway.choose import Choose
 from twite.gateway.notices import Notice
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.memory import MemoryStore
+from twite.testing.memory_erasing import MemoryEraser
 
 KEY = "a-source-key"
 DESK_TOKEN = "the-token-of-the-desk"
@@ -130,6 +131,7 @@ class Stage:
         self.accept = PlayedAccept()
         self.records = said.pop("records", PlayedRecords())
         self.desk = said.pop("desk", PlayedDesk())
+        self.eraser = MemoryEraser()
         self.choose = Choose(opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt")
         self.notices = Notices()
         self.why_not_ready: str | None = None
@@ -138,6 +140,7 @@ class Stage:
             accept=said.pop("accept", self.accept),
             records=self.records,
             desk=self.desk,
+            eraser=self.eraser,
             choose=said.pop("choose", self.choose),
             sightings=said.pop("sightings", MemoryStore()),
             clock=StoppedClock(),

@@ -9,6 +9,7 @@ from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.people import Deed
 from twite.domain.secret import Secret
+from twite.gateway.erasing import Erasing
 from twite.testing.builders import NOW, a_source
 
 # How the machine itself asks: by its own name.
@@ -201,6 +202,15 @@ async def test_the_desk_discards_with_the_note_as_reason(stage):
     assert stage.desk.done == [("discard", (4,), "a test", NOW)]
 
 
+async def test_the_desk_erases_by_numbers(stage):
+    order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
+
+    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+
+    assert (answer.status, answer.json()) == (200, {"done": 2})
+    assert stage.eraser.told == [Erasing(conversions=(4, 7), keys=(bytes(16),))]
+
+
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
 async def test_without_its_token_there_is_no_desk(stage, key):
     answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
@@ -228,6 +238,9 @@ async def test_a_gateway_without_a_token_has_no_desk(staged):
         b'{"do":"replay","deliveries":[9223372036854775808]}',
         b'{"do":"replay","deliveries":[1],"more":1}',
         b'{"do":"replay"}',
+        b'{"do":"erase"}',
+        b'{"do":"erase","erasing":{"conversions":[-1]}}',
+        b'{"do":"erase","erasing":{"everybody":true}}',
         b"[" * 100_000,
     ],
 )

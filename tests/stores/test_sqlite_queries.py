@@ -15,6 +15,7 @@ TEXT = (FOLDER / "queries.sql").read_text("utf-8")
 # These ask for all there is: names and accounts are few, leases as many as senders.
 WALKS = {
     "account_names": {"account"},
+    "account_sources": {"account"},
     "alerts": {"alert"},
     "backlog": {"lane", "lease"},
     "traffic": {"traffic"},
@@ -38,6 +39,8 @@ WALKS = {
     "closures": {"closure"},
     "note_ahead": {"deployment"},
     "pauses": {"pause"},
+    "pause_texts": {"pause"},
+    "closure_texts": {"closure"},
     "timed": {"deployment"},
     # The look for damage goes through all of it, for a few seconds at most.
     "adrift": {"conversion"},

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 import msgspec
@@ -14,12 +14,17 @@ from twite.assembly.settings import Settings
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people import Deed
 from twite.domain.secret import Secret
+from twite.gateway.erasing import Erases, Erasing
 from twite.gateway.ports import Desk
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _IN_ONE_REQUEST: Final = 10_000
 _OK: Final = 200
+
+
+class Owner(Desk, Erases, Protocol):
+    """Whoever owns the store."""
 
 
 @asynccontextmanager
@@ -40,8 +45,8 @@ async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """Act on deliveries: in the store itself, or through the gateway that owns it.
+async def open_desk(settings: Settings) -> AsyncIterator[Owner]:
+    """Act on deliveries and persons: in the store itself, or through the gateway that owns it.
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
@@ -143,6 +148,12 @@ class GatewayDesk:
             if some.last is None:
                 return letters
             last = some.last
+
+    async def erase(self, erasing: Erasing, *, now: int) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        told = {"do": "erase", "erasing": msgspec.to_builtins(erasing)}
+        return (await self._order(told)).done
 
     async def _ask(
         self,

@@ -317,6 +317,7 @@ class Gateway:
             records=store,
             desk=WakingDesk(desk=store, wake_all=run.wake_all),
             logins=logins,
+            eraser=store,
             choose=Choose(opt_outs=store, clock=self._clock, salt=store.salt),
             sightings=store,
             clock=self._clock,

@@ -42,6 +42,7 @@ COMMANDS: Final = MappingProxyType(
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
         "show": "Show the life of a conversion, attempt by attempt.",
         "dead": "List, replay or discard deliveries that are dead or held.",
+        "erase": "Take what names a person out of the store.",
         "user": "Who may sign in to the console: add, list, change or remove.",
         "key": "Keys for programs that ask over HTTP: add, list or revoke.",
         "audit": "Who did what in the console, and whether that list is whole.",

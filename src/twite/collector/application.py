@@ -33,6 +33,7 @@ from twite.collector.x_api import PREFIXES, AcceptsX, XRoute, in_xs_words
 from twite.domain.account import Account
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
+from twite.gateway.erasing import Erases
 from twite.gateway.notices import Observer, Silent
 from twite.gateway.ports import Clock, Desk, Records
 from twite.gateway.sightings import Sightings
@@ -70,6 +71,7 @@ class Collector:
         metrics: Callable[[Iterable[Account]], bytes],
         desk_token: Secret | None = None,
         logins: KeepsLogins | None = None,
+        eraser: Erases | None = None,
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
@@ -170,7 +172,12 @@ class Collector:
             overlap=OverlapRoute(sightings=sightings, destinations=destinations, clock=clock),
             choices=ChoiceRoute(choose),
             desk=DeskRoute(
-                desk=desk, clock=clock, token=desk_token, body_limit=limits.body, logins=logins
+                desk=desk,
+                clock=clock,
+                token=desk_token,
+                body_limit=limits.body,
+                logins=logins,
+                eraser=eraser,
             ),
             keys=keys,
             askers=Askers(keys=keys, ring=key_ring or NoKeys()),

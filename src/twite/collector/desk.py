@@ -12,6 +12,7 @@ from twite.collector.keys import bearer
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people import Deed
 from twite.domain.secret import Secret
+from twite.gateway.erasing import Erases, Erasing
 from twite.gateway.logins import PREFIX
 from twite.gateway.ports import Clock, Desk
 from twite.gateway.tags.resealing import Rewritten
@@ -48,10 +49,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `sure` are those that are to be sent again though X may have them.
     Or to the vault: `keep` puts what is `sealed` (base64) there under a `name`, `forget` takes it
     out, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of what
-    waits for tags, behind the delivery `after`. `deed` is what the audit is to say of it.
+    waits for tags, behind the delivery `after`. `deed` is what the audit is to say of it. Or to
+    what names a person: one slice of an `erase`.
     """
 
-    do: Literal["replay", "discard", "keep", "forget", "reseal", "reseal_letters"]
+    do: Literal["replay", "discard", "keep", "forget", "reseal", "reseal_letters", "erase"]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
     sure: tuple[Delivery, ...] = ()
@@ -59,10 +61,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sealed: Sealed = b""
     after: Delivery = 0
     deed: Deed | None = None
+    erasing: Erasing | None = None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many deliveries, or secrets, it was done to; `last` is where to go on, if anywhere."""
+    """How many deliveries, or secrets, it was done to; `last` is where to go on, if anywhere.
+
+    Of an erasure, see gateway.erasing.Erases.
+    """
 
     done: int
     last: int | None = None
@@ -79,9 +85,11 @@ class DeskRoute:
         token: Secret | None,
         body_limit: int,
         logins: KeepsLogins | None = None,
+        eraser: Erases | None = None,
     ) -> None:
         """Without `logins`, a gateway without a key, nothing is done to the vault."""
         self._desk = desk
+        self._eraser = eraser
         self._logins = logins
         self._clock = clock
         self._token = token
@@ -105,6 +113,8 @@ class DeskRoute:
             raise Refused(error(400, "wrong_shape", str(wrong))) from None
         if order.do in {"replay", "discard"}:
             done = Done(done=await self._of_deliveries(order))
+        elif order.do == "erase":
+            done = Done(done=await self._of_persons(order))
         else:
             done = await self._of_the_vault(order)
         return Answer(status=200, body=_ENCODER.encode(done))
@@ -118,6 +128,11 @@ class DeskRoute:
                 order.deliveries, now=now, sure=frozenset(order.sure), deed=order.deed
             )
         return await self._desk.discard(order.deliveries, now=now, note=order.note, deed=order.deed)
+
+    async def _of_persons(self, order: Order) -> int:
+        if self._eraser is None or order.erasing is None:
+            raise Refused(error(400, "wrong_shape", "erasing is missing"))
+        return await self._eraser.erase(order.erasing, now=self._clock.now())
 
     async def _of_the_vault(self, order: Order) -> Done:
         if self._logins is None:

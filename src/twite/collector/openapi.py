@@ -211,7 +211,7 @@ def _as_x(version: str) -> Json:
 def _desk() -> Json:
     return {
         "operationId": "desk",
-        "summary": "Replay or discard deliveries that are dead or held, or change the vault.",
+        "summary": "Replay or discard deliveries at rest, change the vault, or erase a person.",
         "description": "For the commands of the same machine, which read the token from the file "
         "beside the database. Without it there is no such route.",
         "security": [{"desk token": []}],

@@ -48,6 +48,8 @@ class Checkpoints:
         self._told_of = _TOLD_FROM * log_limit
         self._loop = asyncio.get_running_loop()
         self._cutting = False
+        # How often the log was empty after a checkpoint.
+        self._emptied = 0
         self._path = path
         self._log = Path(f"{path}-wal")
         self._turn = turn
@@ -69,6 +71,16 @@ class Checkpoints:
         """Ask for the log to be emptied: what was pruned is still to be read in it."""
         self._cutting = True
         self._written.set()
+
+    async def emptied(self, *, patience: float) -> bool:
+        """Wait until the log has been empty once since now; False when a reader is in the way."""
+        before, until = self._emptied, time.monotonic() + patience
+        while self._emptied == before:
+            if time.monotonic() >= until:
+                return False
+            self.cut()
+            await asyncio.sleep(_EVERY)
+        return True
 
     def close(self) -> None:
         """Move everything over, and stop."""
@@ -125,7 +137,8 @@ class Checkpoints:
         """Return how long it took, in seconds."""
         start = time.monotonic()
         try:
-            connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
+            (busy, *_) = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+            self._emptied += kind == "TRUNCATE" and not busy
         except sqlite3.Error as error:
             # The disk is full or a reader is in the way: the log keeps everything until the next
             # time. What is not confirmed is another matter.

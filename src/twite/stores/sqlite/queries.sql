@@ -1354,3 +1354,160 @@ UPDATE conversion SET lane = :lane, body = :body, checksum = :checksum WHERE id 
 -- name: amend_delivery
 -- Its lane is another.
 UPDATE outbox SET lane = :lane WHERE id = :delivery;
+
+-- name: account_sources
+-- Which sources have anything at which pixels.
+SELECT source, pixel FROM account;
+
+-- name: conversions_after
+-- Conversions in the order of their numbers, for a look at what they hold.
+SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END,
+  submission.source, CAST(conversion.body AS BLOB)
+FROM conversion
+CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id > :after ORDER BY conversion.id LIMIT :limit;
+
+-- name: conversions_between
+-- The same of one submission, without their bodies.
+SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END,
+  submission.source
+FROM conversion
+CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id >= :first AND conversion.id < :end ORDER BY conversion.id;
+
+-- name: tags_of
+-- The same of what a submission brought for tags.
+SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END,
+  submission.source
+FROM submission
+CROSS JOIN conversion ON conversion.id >= submission.first
+  AND conversion.id < submission.first + submission.entries
+CROSS JOIN lane ON lane.id = conversion.lane
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE submission.id = :number AND substr(lane.pixel, 1, length(:tag)) = :tag;
+
+-- name: submissions_after
+-- Submissions in the order of their numbers, for a look at what they hold.
+SELECT id, first, entries, source, CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB)
+FROM submission WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sightings_after
+-- Sightings in the order of their numbers.
+SELECT sighting.id, lane.pixel, CAST(sighting.conversion_id AS TEXT)
+FROM sighting CROSS JOIN lane ON lane.id = sighting.lane
+WHERE sighting.id > :after ORDER BY sighting.id LIMIT :limit;
+
+-- name: answers_after
+-- What X said, in its order.
+SELECT id, CAST(answer AS BLOB) FROM attempt WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: answers_of
+-- What X said of some deliveries.
+SELECT attempted.delivery, attempt.id, CAST(attempt.answer AS BLOB)
+FROM attempted JOIN attempt ON attempt.id = attempted.attempt
+WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries));
+
+-- name: reasons_after
+-- Why deliveries rest, by their numbers.
+SELECT id, CAST(coalesce(reason, '') AS BLOB) FROM outbox WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: notes_after
+-- Why deliveries were given up, by their numbers.
+SELECT delivery, CAST(note AS BLOB) FROM discarded
+WHERE delivery > :after ORDER BY delivery LIMIT :limit;
+
+-- name: amended_after
+-- What people have changed, by the numbers of the deliveries. One with many changes is one row.
+SELECT delivery, CAST(group_concat(note || ' ' || CAST(body AS TEXT), ' ') AS BLOB) FROM amended
+WHERE delivery > :after GROUP BY delivery ORDER BY delivery LIMIT :limit;
+
+-- name: pause_texts
+-- Why pixels are not sent to.
+SELECT pixel, CAST(reason AS BLOB) FROM pause;
+
+-- name: closure_texts
+-- Which limits are spent.
+SELECT pixel, CAST(reason AS BLOB) FROM closure;
+
+-- name: deed_texts_after
+-- What the audit says.
+SELECT number, CAST(subject || ' ' || detail AS BLOB) FROM deed
+WHERE number > :after ORDER BY number LIMIT :limit;
+
+-- name: to_erase
+-- Conversions as they are, for those that go.
+SELECT conversion.id, conversion.lane, lane.pixel, lane.event,
+  CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at, outbox.state
+FROM conversion
+JOIN lane ON lane.id = conversion.lane
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: erase_conversion
+-- Nothing of it is left but what it is counted as.
+UPDATE conversion SET conversion_id = :digest, body = x'', checksum = :checksum
+WHERE id = :delivery;
+
+-- name: empty_amended_text
+-- What was changed in it says nothing any more.
+UPDATE amended SET body = x'', note = :gone WHERE delivery = :of;
+
+-- name: to_cut
+-- A submission's body, its refusals, and which tags did not fire.
+SELECT CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB) FROM submission WHERE id = :submission;
+
+-- name: cut_submission
+-- Some of it is gone.
+UPDATE submission SET body = :body, refusals = :refusals, unfired = :unfired WHERE id = :submission;
+
+-- name: sighted
+-- Which conversion id was seen.
+SELECT CAST(conversion_id AS TEXT) FROM sighting WHERE id = :sighting;
+
+-- name: erase_sighting
+-- It is counted still, and is nobody's.
+UPDATE sighting SET conversion_id = :digest, email_mark = NULL, phone_mark = NULL, click_mark = NULL
+WHERE id = :sighting;
+
+-- name: empty_answer
+-- What X said names somebody.
+UPDATE attempt SET answer = :gone WHERE id = :of;
+
+-- name: empty_reason
+-- Why it rests names somebody.
+UPDATE outbox SET reason = :gone WHERE id = :of;
+
+-- name: empty_note
+-- Why it was given up names somebody.
+UPDATE discarded SET note = :gone WHERE delivery = :of;
+
+-- name: empty_pause
+-- Why the pixel is not sent to names somebody.
+UPDATE pause SET reason = :gone WHERE pixel = :of;
+
+-- name: empty_closure
+-- Which limit is spent names somebody.
+UPDATE closure SET reason = :gone WHERE pixel = :of;

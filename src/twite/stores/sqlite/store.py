@@ -28,6 +28,7 @@ from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_writer
 from twite.stores.sqlite.consent_rows import ConsentRows
 from twite.stores.sqlite.damage import final, is_final
+from twite.stores.sqlite.erasing import EraseRows
 from twite.stores.sqlite.insight_rows import InsightRows
 from twite.stores.sqlite.keys import FRESH_KEYS
 from twite.stores.sqlite.letters import SQLiteLetters
@@ -45,9 +46,10 @@ from twite.stores.sqlite.writer import DISK_FULL, Writer
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
+_EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(ConsentRows, InsightRows):
+class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     """The owner of a database file: Ledger, Outbox, Records and Desk in one."""
 
     def __init__(
@@ -344,6 +346,9 @@ class SQLiteStore(ConsentRows, InsightRows):
 
     async def note(self, hours: Sequence[Hour]) -> None:
         await self._writer.submit_act(lambda book: alarms.note(book, hours))
+
+    async def _empty_the_log(self) -> bool:
+        return await self._checkpoints.emptied(patience=_EMPTY_WITHIN)
 
 
 def _passes(error: LedgerUnavailable) -> bool:

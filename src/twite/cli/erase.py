@@ -1,0 +1,215 @@
+"""`twite erase`: take what names a person out of the store."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from twite.assembly import values
+from twite.assembly.erasing import Done, Letters, Wish, erase, look
+from twite.assembly.settings import Settings
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, text
+from twite.cli.user import who
+from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, KINDS, PHONE, Asked, asked
+from twite.domain.fault import Fault
+from twite.gateway.erasing import Traces
+
+EXAMPLE: Final = "Example: `twite erase --file requests.txt --dry-run`"
+_STDIN: Final = Path("-")
+_LINES: Final = 100_000
+
+Emails = Annotated[
+    list[str] | None, typer.Option("--email", metavar="EMAIL", help="Or its SHA-256. Repeats.")
+]
+Phones = Annotated[
+    list[str] | None,
+    typer.Option("--phone", metavar="PHONE", help="In any spelling, or its SHA-256. Repeats."),
+]
+Clicks = Annotated[
+    list[str] | None, typer.Option("--click", metavar="TWCLID", help="A click id. Repeats.")
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option("--conversion-id", metavar="ID", help="A conversion and its like. Repeats."),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="Lines such as `email: …`; - for standard input."),
+]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", metavar="CC", help="How to read a phone number without country code."),
+]
+OfPixel = Annotated[
+    str | None, typer.Option("--pixel", metavar="ID", help="Conversion ids of this pixel alone.")
+]
+Returns = Annotated[
+    bool, typer.Option("--may-return", help="Take what comes of them later as anybody's.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be touched.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("erase", help=text("erase", erase_persons, EXAMPLE))(erase_persons)
+
+
+def erase_persons(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    email: Emails = None,
+    phone: Phones = None,
+    click: Clicks = None,
+    conversion_id: Ids = None,
+    file: File = None,
+    region: Region = None,
+    pixel: OfPixel = None,
+    may_return: Returns = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """A running gateway goes on meanwhile. What has been counted stays; what waits is not sent.
+
+    Identifiers on the command line stay in the shell's history: give them in a file, or on
+    standard input. X, backups and files of your own are asked or deleted separately.
+    """
+    settings = load(config, credentials=False)
+    known_pixel(settings, pixel)
+    given = [
+        *((f"--{EMAIL}", EMAIL, one) for one in email or ()),
+        *((f"--{PHONE}", PHONE, one) for one in phone or ()),
+        *((f"--{CLICK}", CLICK, one) for one in click or ()),
+        *(("--conversion-id", CONVERSION_ID, one) for one in conversion_id or ()),
+        *(_lines(file) if file is not None else ()),
+    ]
+    if not given:
+        raise typer.BadParameter("say whom: --file, or one of the identifiers")
+    wish = Wish(
+        asked=_read(given, region=_region(settings, region)),
+        pixel=pixel,
+        returns=may_return,
+        who=who(),
+    )
+    letters = Letters(settings)
+    found = asyncio.run(look(settings, wish, opened=letters.opened))
+    if dry_run:
+        _tell(wish, found, letters, done=None, as_json=as_json)
+        return
+    if not yes:
+        _tell(wish, found, letters, done=None, as_json=False)
+        if not _can_ask(file) or not typer.confirm("Erase it for good?", err=True):
+            printing.complain("Nothing was erased. --yes does it without a question.")
+            raise typer.Exit(1)
+    done = asyncio.run(erase(settings, wish, found, opened=letters.opened, told=printing.complain))
+    _tell(wish, found, letters, done=done, as_json=as_json)
+    if done.left or not done.is_log_empty:
+        raise typer.Exit(1)
+
+
+def _can_ask(file: Path | None) -> bool:
+    return file != _STDIN and sys.stdin.isatty()
+
+
+def _lines(file: Path) -> list[tuple[str, str, str]]:
+    """Read (where, kind, text) of each line. Faults name the line, never what stands in it."""
+    try:
+        content = sys.stdin.read() if file == _STDIN else file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as failure:
+        why = getattr(failure, "strerror", None) or "not UTF-8"
+        raise typer.BadParameter(f"cannot be read ({why})", param_hint="--file") from None
+    found = []
+    for number, line in enumerate(content.splitlines()[:_LINES], 1):
+        plain = line.strip()
+        if not plain or plain.startswith("#"):
+            continue
+        kind, colon, rest = plain.partition(":")
+        kind = kind.strip().lower().replace("-", "_")
+        if not colon or kind not in KINDS:
+            raise typer.BadParameter(
+                f"line {number} does not begin with one of {', '.join(KINDS)} and a colon",
+                param_hint="--file",
+            )
+        found.append((f"line {number}", kind, rest))
+    return found
+
+
+def _region(settings: Settings, region: str | None) -> str | None:
+    """Return how to read a phone number: as asked for, or as all sources that say so read it."""
+    if region is not None:
+        return values.region(region.upper(), "--region")
+    said = {source.region for source in settings.sources()} - {None}
+    return said.pop() if len(said) == 1 else None
+
+
+def _read(given: Sequence[tuple[str, str, str]], *, region: str | None) -> tuple[Asked, ...]:
+    found = []
+    for where, kind, written in given:
+        one = asked(kind, written, region=region)
+        if isinstance(one, Fault):
+            raise typer.BadParameter(f"{where}: {one.message}")
+        found.append(one)
+    return tuple(found)
+
+
+def _tell(wish: Wish, found: Traces, letters: Letters, *, done: Done | None, as_json: bool) -> None:
+    if as_json:
+        printing.print_json(
+            {
+                "identifiers": len(wish.asked),
+                "dry_run": done is None,
+                "found": {
+                    "conversions": found.states,
+                    "tag_letters": found.letters,
+                    "unopened_letters": len(letters.unopened),
+                    "submissions": len(found.cuts),
+                    "sightings": len(found.sightings),
+                    "texts": len(found.texts),
+                    "audit_lines": found.deeds,
+                },
+                "done": done,
+            }
+        )
+        return
+    if done is None:
+        _would(wish, found, letters)
+        return
+    printing.say(
+        f"Erased: {done.conversions} conversions, {done.submissions} submissions, "
+        f"{done.sightings} sightings, {done.texts} texts."
+    )
+    if done.listed:
+        printing.say("What comes of them from now on is suppressed: consent_revoked.")
+    if done.left:
+        printing.complain(f"{done.left} are still on their way to X. Run it again in a minute.")
+    if not done.is_log_empty:
+        printing.complain(
+            "The log could not be emptied: something reads the database and does not end. Run it "
+            "again when that is over; until then twite.db-wal holds what was erased."
+        )
+    printing.say("Not reached: X, backups, files of your own. Keep the list for a restored backup.")
+
+
+def _would(wish: Wish, found: Traces, letters: Letters) -> None:
+    total = sum(sum(states.values()) for states in found.states.values())
+    printing.say(f"{len(wish.asked)} identifiers name:")
+    printing.say(f"  conversions  {total}")
+    for pixel, states in sorted(found.states.items()):
+        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        printing.say(f"    {pixel}: {told}")
+    printing.say(f"  tag letters  {found.letters}, among the conversions")
+    printing.say(f"  submissions  {len(found.cuts)}")
+    printing.say(f"  sightings    {len(found.sightings)}")
+    printing.say(f"  texts        {len(found.texts)}")
+    if letters.unopened:
+        printing.complain(
+            f"{len(letters.unopened)} tag letters cannot be opened with the key that is set: they "
+            "are known by the digests on the outside alone."
+        )
+    if found.deeds:
+        printing.complain(f"{found.deeds} lines of the audit name them, and stay: it is a chain.")

@@ -1,0 +1,150 @@
+"""`twite erase`: who is meant, what would go, and that nothing goes unasked."""
+
+import json
+
+import pytest
+
+CLICK = "23opevjt88psuo13lu8d020qkn"
+FOUND = {
+    "conversions": {"o8z6j": {"dead": 1, "delivered": 1, "held": 1, "queued": 1}},
+    "tag_letters": 0,
+    "unopened_letters": 0,
+    "submissions": 5,
+    "sightings": 0,
+    "texts": 0,
+    "audit_lines": 0,
+}
+
+
+@pytest.fixture
+def erase(command, shop):
+    return lambda *words: command("erase", "--config", str(shop), *words)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    def write(text):
+        path = tmp_path / "list.txt"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def states(command, shop):
+    _, out, _ = command("accounting", "--config", str(shop), "--json")
+    told = json.loads(out)
+    return {name: told[name] for name in ("delivered", "suppressed", "dead", "held", "pending")}
+
+
+BEFORE = {"delivered": 1, "suppressed": 0, "dead": 1, "held": 1, "pending": 1}
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing(erase, command, shop, listed):
+    code, out, err = erase("--file", listed(f"click: {CLICK}\n"), "--dry-run", "--json")
+
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert told["found"]["conversions"] == FOUND["conversions"]
+    assert (told["identifiers"], told["dry_run"], told["done"]) == (1, True, None)
+    assert states(command, shop) == BEFORE
+
+
+def test_a_dry_run_is_told_in_words(erase):
+    code, out, err = erase("--conversion-id", "order-2", "--dry-run")
+
+    assert (code, err) == (0, "")
+    assert out == (
+        "1 identifiers name:\n"
+        "  conversions  1\n"
+        "    o8z6j: 1 dead\n"
+        "  tag letters  0, among the conversions\n"
+        "  submissions  1\n"
+        "  sightings    0\n"
+        "  texts        0\n"
+    )
+
+
+def test_without_a_yes_nothing_goes(erase, command, shop):
+    code, _, err = erase("--click", CLICK)
+
+    assert code == 1
+    assert err == "Nothing was erased. --yes does it without a question.\n"
+    assert states(command, shop) == BEFORE
+
+
+def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, command, shop):
+    code, out, err = erase("--click", CLICK, "--yes")
+    _, life, _ = command("show", "order-1", "--config", str(shop), "--json")
+    _, audit, _ = command("audit", "list", "--config", str(shop), "--json")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("Erased: 4 conversions, ")
+    assert "suppressed: consent_revoked" in out
+    assert states(command, shop) == {
+        "delivered": 1, "suppressed": 3, "dead": 0, "held": 0, "pending": 0,
+    }  # fmt: skip
+    [shown] = json.loads(life)
+    assert shown["conversion_id"].startswith("erased-")
+    assert shown["sent"] in (None, {}, [])
+    [line] = json.loads(audit)
+    assert line["what"] == "erase"
+    assert CLICK not in audit
+    assert (shop.parent / "twite.db").read_bytes().find(CLICK.encode()) == -1
+
+
+def test_who_may_return_is_not_listed(erase):
+    _, out, _ = erase("--click", CLICK, "--yes", "--may-return", "--json")
+
+    assert json.loads(out)["done"]["listed"] == 0
+
+
+def test_a_second_time_there_is_nothing(erase):
+    erase("--click", CLICK, "--yes")
+
+    code, out, _ = erase("--click", CLICK, "--yes", "--json")
+
+    assert code == 0
+    assert json.loads(out)["done"]["conversions"] == 0
+
+
+def test_a_list_has_one_identifier_a_line(erase, listed):
+    text = f"# asked on Monday\n\nclick: {CLICK}\nEmail: ada@shop.example\nconversion-id: x: 1\n"
+
+    code, out, _ = erase("--file", listed(text), "--dry-run", "--json")
+
+    assert code == 0
+    assert json.loads(out)["identifiers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("email: ada@shop.example\nada@shop.example\n", "line 2 does not begin with"),
+        ("email: ada at shop\n", "line 1: not an address that mail could reach"),
+        ("phone: 020 7946 0958\n", "line 1: a phone number without country code"),
+        ("click: abc\n", "line 1: too short"),
+    ],
+)
+def test_what_means_nobody_is_told_by_its_line_and_not_repeated(erase, listed, text, said):
+    code, out, err = erase("--file", listed(text), "--yes")
+
+    plain = " ".join(err.replace("│", " ").split())
+    assert (code, out) == (2, "")
+    assert said in plain
+    assert "ada" not in plain
+    assert "7946" not in plain
+
+
+def test_a_region_says_how_to_read_a_number(erase, listed):
+    code, _, _ = erase("--file", listed("phone: 020 7946 0958\n"), "--region", "gb", "--dry-run")
+
+    assert code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--file", "no-such-file"], ["--pixel", "other"]])
+def test_whoever_names_nobody_is_told(erase, words):
+    code, _, err = erase(*words)
+
+    assert code == 2
+    assert err

@@ -1,0 +1,313 @@
+"""Whoever is erased is in no file any more: a gateway at work, with all that it keeps of people.
+
+Each subject comes in on every way: sent, waiting, refused, twice, for a tag, from a page, in X's
+own format. All bytes of all files that the gateway and its commands write are looked through.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from house import ENVIRONMENT, KEY, PIXEL, TOKEN, BalanceWatch, Gateway, command, wait_for
+from vendor import Vendor
+
+from twite.testing.emulator import running_emulator
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+SUBJECTS = 1_000 if LONG else 40
+OTHERS = 20_000 if LONG else 100
+SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
+TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+PAGE = "https://shop.example"
+# All that is a subject's and nobody else's has one of these looks.
+LOOKS = re.compile(
+    rb"subject-\d{6}|erase-\d{6}|Agent/\d{6}|\d{6}clk[0-9a-z]{17}|198\.51\.100\.\d+"
+    rb"|7700 ?900 ?\d{3}"
+)
+RUN_OF_HEX = re.compile(rb"[0-9a-f]{64,}")
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(1_800 if LONG else 300)]
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def email(number):
+    return f"subject-{number:06d}@erase.example"
+
+
+def phone(number):
+    return f"+447700900{number:03d}"
+
+
+def click(number):
+    return f"{number:06d}clk{sha256(str(number))[:17]}"
+
+
+def ip(number):
+    return f"198.51.100.{number % 250 + 1}"
+
+
+def ids(number):
+    return [f"erase-{number:06d}-{part}" for part in range(9)]
+
+
+def digests(number):
+    return {sha256(email(number)), sha256(phone(number)), sha256(phone(number)[1:])}
+
+
+def first_wave(number):
+    """Sent, and for the tag; by its email alone; by its click alone; refused."""
+    one, two, three, four, *_ = ids(number)
+    around = {"ip": ip(number), "user_agent": f"Agent/{number:06d}"}
+    persons = {
+        "email": f" {email(number).title()}",
+        "phone": f"+44 (0) 7700 900 {number:03d}",
+        "twclid": click(number),
+    }
+    bought = {"event": "purchase", "conversion_id": one, "value": "49.90", "currency": "EUR"}
+    return [
+        bought | persons | around,
+        signed_up(two, email_sha256=sha256(email(number)), **around),
+        signed_up(three, twclid=click(number), **around),
+        {"event": "unheard_of", "conversion_id": four, "email": email(number), **around},
+    ]
+
+
+def second_wave(number):
+    """The first again; two that X does not take for a while."""
+    *_, waits, late, _ = ids(number)
+    return [
+        first_wave(number)[0],
+        {"event": "purchase", "conversion_id": waits, "phone_sha256": sha256(phone(number))},
+        signed_up(late, email=email(number), twclid=click(number)),
+    ]
+
+
+def signed_up(conversion_id, **person):
+    return {"event": "sign_up", "conversion_id": conversion_id, **person}
+
+
+def again(number):
+    """Somebody sends the old file once more, and something new."""
+    return [
+        first_wave(number)[0] | {"conversion_id": f"late-{number}"},
+        {"event": "sign_up", "conversion_id": f"later-{number}", "phone": phone(number)},
+    ]
+
+
+def other(number):
+    return {
+        "event": "sign_up",
+        "conversion_id": f"other-{number}",
+        "email": f"o{number}@else.example",
+    }
+
+
+def posted(gateway, conversions, each=100):
+    for at in range(0, len(conversions), each):
+        status, _ = gateway.post({"conversions": conversions[at : at + each]})
+        assert status == 202
+
+
+def from_page(gateway, numbers):
+    for number in numbers:
+        bought = {
+            "event": "purchase",
+            "conversion_id": ids(number)[4],
+            "at": 0,
+            "twin": "loaded",
+            "value": "49.90",
+            "currency": "EUR",
+            "email_sha256": sha256(email(number)),
+            "twclid": click(number),
+            "url": f"{PAGE}/thanks?twclid={click(number)}",
+        }
+        message = {"v": 1, "sent": 0, "conversions": [bought]}
+        agent = f"Mozilla/5.0 (X11; Linux x86_64) Agent/{number:06d}"
+        headers = {"Origin": PAGE, "Content-Type": "text/plain", "User-Agent": agent}
+        ask(gateway, "/t?s=web", message, headers)
+
+
+def in_xs_format(gateway, numbers):
+    for number in numbers:
+        one = {
+            "event_id": "tw-o8z6j-o8z6k", "conversion_id": ids(number)[5],
+            "conversion_time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+            "identifiers": [{"hashed_phone_number": sha256(phone(number))},
+                            {"twclid": click(number), "ip_address": ip(number)}]}  # fmt: skip
+        headers = {"X-Pixel-Token": TOKEN, "Content-Type": "application/json"}
+        ask(gateway, f"/12/measurement/conversions/{PIXEL}", {"conversions": [one]}, headers)
+
+
+def ask(gateway, path, body, headers):
+    request = urllib.request.Request(gateway.url + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status < 300
+
+
+def found_in(folder, numbers):
+    """Count what names a subject, by file: every byte of every file but the shop's own list."""
+    hashes = frozenset(one.encode() for number in numbers for one in digests(number))
+    found = Counter()
+    for file in folder.rglob("*"):
+        if not file.is_file() or file.name == "list.txt":
+            continue
+        content = file.read_bytes()
+        found[file.name] += len(LOOKS.findall(content))
+        for run in RUN_OF_HEX.findall(content):
+            found[file.name] += any(run[at : at + 64] in hashes for at in range(len(run) - 63))
+    return {name: hits for name, hits in found.items() if hits}
+
+
+def listed(numbers):
+    return "".join(
+        f"email: {email(number)}\nphone: 0044 7700-900{number:03d}\nclick: {click(number)}\n"
+        f"conversion_id: {ids(number)[3]}\n"
+        for number in numbers
+    )
+
+
+def erased(gateway, *arguments, stdin):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "twite", "erase", "--file", "-", "--json", *arguments,
+         "--config", str(gateway.config)],
+        input=stdin, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=600,
+    )  # fmt: skip
+    return done, time.monotonic() - began
+
+
+def a_gateway(folder, x, vendor):
+    shutil.copy(TEMPLATE, folder / "crm.tpl")
+    gateway = Gateway(folder, x)
+    text = gateway.config.read_text()
+    text = text.replace(
+        "[server]", '[server]\nsecret_key = "a-key-that-seals-things"\nbrowser_rate = 100000'
+    )
+    gateway.config.write_text(
+        text
+        + f"""
+[[source]]
+name = "web"
+key = "{KEY}-web"
+pixel = "o8z6j"
+origins = ["{PAGE}"]
+[[tag]]
+name = "crm"
+template = "crm.tpl"
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{vendor.url}", key = "of-the-vendor", note = "" }}
+consent = []
+events = ["purchase"]
+persons = "sealed"
+"""
+    )
+    return gateway
+
+
+@contextmanager
+def coming(gateway, taken):
+    """Others go on to buy, one request after the other."""
+    over = threading.Event()
+
+    def come():
+        while not over.is_set():
+            posted(gateway, [other(OTHERS + len(taken) * 10 + at) for at in range(10)])
+            taken.append(10)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def reached(x):
+    return x.counted()["pixels"][PIXEL]["events"]
+
+
+def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
+    numbers = range(SUBJECTS)
+    whole = [one for number in numbers for one in first_wave(number)]
+    taken = []
+    with (
+        running_emulator(*SWITCHES) as x,
+        Vendor() as vendor,
+        a_gateway(tmp_path, x.url, vendor) as gateway,
+        BalanceWatch(gateway) as watch,
+    ):
+        posted(gateway, [other(number) for number in range(OTHERS)])
+        posted(gateway, whole)
+        from_page(gateway, numbers)
+        in_xs_format(gateway, numbers)
+        # What the shop and the page said in the first place, and two letters of it.
+        all_of_it = OTHERS + 7 * SUBJECTS
+        wait_for(lambda: gateway.balance()["delivered"] == all_of_it, gateway.ended, seconds=600)
+        x.fault("status", status=503, count=0)
+        vendor.behaviour = lambda _: 503
+        posted(gateway, [one for number in numbers for one in second_wave(number)])
+        before = found_in(tmp_path, numbers)
+        looked = erased(gateway, "--dry-run", stdin=listed(numbers))[0]
+        after_looking = found_in(tmp_path, numbers)
+        with coming(gateway, taken):
+            done, seconds = erased(gateway, "--yes", stdin=listed(numbers))
+        posted(gateway, [one for number in numbers for one in again(number)])
+        for name, words in {
+            "dead": ("dead", "list", "--json"),
+            "audit": ("audit", "list", "--json"),
+            "balance": ("accounting", "--json"),
+            "overlap": ("overlap", "--json"),
+            "life": ("show", ids(0)[0], "--json"),
+        }.items():
+            (tmp_path / f"{name}.json").write_text(command(gateway, *words).stdout)
+        backed_up = command(gateway, "backup", str(tmp_path / "copy.db"))
+        x.clear_faults()
+        vendor.behaviour = lambda _: 200
+        balance = gateway.drained(seconds=300)
+        events = reached(x)
+        at_work = found_in(tmp_path, numbers)
+        once_more = erased(gateway, "--yes", stdin=listed(numbers))[0]
+        gateway.stop()
+        at_rest = found_in(tmp_path, numbers)
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    told = json.loads(done.stdout)
+    found = told["found"]
+    figure(
+        "whoever is erased is in no file",
+        f"{SUBJECTS:,} subjects, {len(listed(numbers).splitlines()):,} identifiers, "
+        f"{told['done']['conversions']:,} conversions of {balance['received']:,} in "
+        f"{seconds:.0f} s, while {sum(taken):,} others came in; {sum(before.values()):,} places "
+        f"before, {sum(at_work.values()) + sum(at_rest.values())} after",
+    )
+    assert sum(before.values()) > 20 * SUBJECTS
+    assert (looked.returncode, json.loads(looked.stdout)["found"]) == (0, found)
+    assert sum(after_looking.values()) > 20 * SUBJECTS
+    assert found["conversions"][PIXEL]["delivered"] >= 5 * SUBJECTS
+    assert found["tag_letters"] > SUBJECTS
+    assert at_work == at_rest == {}
+    assert backed_up.returncode == 0
+    assert json.loads((tmp_path / "life.json").read_text())[0]["state"] == "delivered"
+    # Nothing of them that waited has reached X, nor what came later.
+    sent = {id_ for event in events.values() for id_ in event["ids"]}
+    assert not sent & {id_ for number in numbers for id_ in ids(number)[6:]}
+    assert json.loads(once_more.stdout)["done"]["conversions"] == 0
+    assert watch.samples
+    assert watch.residues == []
+    assert balance["balance"] == 0
+    assert taken

@@ -1,0 +1,390 @@
+"""Whoever is erased is in no table, and is counted as before."""
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite.domain.account import total
+from twite.domain.conversion import Conversion
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
+from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, all_of, asked
+from twite.domain.fault import fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.people import Deed
+from twite.domain.sighting import Sighting, Way
+from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.gateway.erasing import ERASED, Cut, Erasing, Text
+from twite.gateway.inspect import Amendment
+from twite.gateway.ports import Claim, Pause
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.stores.sqlite.searching import search
+from twite.testing.builders import NOW
+from twite.x.encode import conversion_body
+
+ADA = hashlib.sha256(b"ada@shop.example").hexdigest()
+BOB = hashlib.sha256(b"bob@shop.example").hexdigest()
+TWCLID = "23opevjt88psuo13lu8d020qkn"
+WHOM = all_of([asked(EMAIL, "ada@shop.example", region=None)])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+@pytest.fixture
+async def store(path):
+    store = await SQLiteStore.open(path)
+    yield store
+    await store.close()
+
+
+def entry(conversion_id, person, *, index=0, pixel="o8z6j", suppressed=None, body=None):
+    conversion = Conversion(
+        pixel=pixel,
+        event="o8z6k",
+        conversion_id=conversion_id,
+        time=NOW,
+        identifiers=Identifiers(email=person, ip="198.51.100.7"),
+    )
+    return Entry(
+        index=index,
+        key=dedup_key(pixel, "o8z6k", conversion_id),
+        pixel=pixel,
+        event="o8z6k",
+        conversion_id=conversion_id,
+        body=body or conversion_body(conversion),
+        suppressed=suppressed,
+    )
+
+
+def native(conversion_id, person):
+    return {"event": "purchase", "conversion_id": conversion_id, "email_sha256": person}
+
+
+async def record(store, *entries, said, receipt="r-1", source="shop", **more):
+    body = msgspec.json.encode({"conversions": said})
+    submission = Submission(
+        receipt=receipt, source=source, door=Door.NATIVE, received_at=NOW, body=body,
+        entries=entries, **more,
+    )  # fmt: skip
+    return await store.record(submission)
+
+
+async def claim(store, pixel="o8z6j"):
+    return await store.claim(
+        Claim(pixel=pixel, now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
+    )
+
+
+async def settle(store, trigger, *, answer="", batch=None):
+    batch = batch or await claim(store)
+    ids = tuple(one.id for one in batch.deliveries)
+    attempt = Attempt(
+        at=NOW, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200,
+        answer=answer,
+    )  # fmt: skip
+    await store.settle(
+        Settlement(
+            lease=batch.lease,
+            attempt=attempt,
+            fates=(Fate(trigger=trigger, deliveries=ids, reason=answer or "because"),),
+            lease_until=NOW + 60_000,
+        )
+    )
+
+
+async def look(path, whom=WHOM, *, pixel=None, opened=lambda _tag, body: body, pursued=()):
+    reader = await SQLiteReader.open(path)
+    try:
+        return await reader.read(
+            lambda connection: search(
+                connection, whom, pixel=pixel, opened=opened, pursued=frozenset(pursued)
+            )
+        )
+    finally:
+        await reader.close()
+
+
+async def erase(store, path, whom=WHOM, **narrower):
+    found = await look(path, whom, **narrower)
+    erasing = Erasing(
+        conversions=tuple(found.conversions),
+        cuts=tuple(found.cuts),
+        sightings=tuple(found.sightings),
+        texts=tuple(found.texts),
+    )
+    await store.erase(erasing, now=NOW)
+    return found
+
+
+def kept(path):
+    """Return all that the tables hold, as text: what is in their rows, not in their pages."""
+    with closing(sqlite3.connect(path)) as connection:
+        return "\n".join(connection.iterdump()).encode() + b"".join(
+            bytes(row[0] or b"")
+            for table in ("conversion", "submission", "amended")
+            for row in connection.execute(f"SELECT CAST(body AS BLOB) FROM {table}")  # noqa: S608 - tables of ours
+        )
+
+
+def holding(path):
+    """Return the files that hold her digest in any of their bytes."""
+    files = Path(path).parent.iterdir()
+    return [file.name for file in files if ADA.encode() in file.read_bytes()]
+
+
+async def life_of(store, name, pixel="o8z6j"):
+    return (await store.life(pixel=pixel, events=["o8z6k"], conversion_id=name))[0]
+
+
+async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(store, path):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    await settle(store, Trigger.DELIVERED)
+
+    found = await erase(store, path)
+    life = await life_of(store, "order-1")
+
+    assert found.states == {"o8z6j": {"delivered": 1}}
+    assert (life.state, life.sent) == (State.DELIVERED, b"")
+    assert life.conversion_id.startswith("erased-")
+    assert ADA.encode() not in kept(path)
+    assert b"order-1" not in kept(path)
+    assert b"198.51.100.7" not in kept(path)
+
+
+@pytest.mark.parametrize("rests", [None, Trigger.BURIED, Trigger.HELD])
+async def test_what_was_still_to_be_sent_is_suppressed_and_the_balance_stays(store, path, rests):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    if rests is not None:
+        await settle(store, rests)
+
+    await erase(store, path)
+    life = await life_of(store, "order-1")
+    account = total(await store.accounts())
+
+    assert (life.state, life.reason) == (State.SUPPRESSED, ERASED)
+    assert (account.suppressed, account.balance) == (1, 0)
+    assert await claim(store) is None
+
+
+async def test_what_is_being_sent_is_left_and_looked_at_again(store, path):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    batch = await claim(store)
+
+    while_sent = await erase(store, path)
+    await settle(store, Trigger.POSTPONED, batch=batch)
+    afterwards = await erase(store, path, pursued=while_sent.under_way)
+
+    assert (while_sent.conversions, while_sent.under_way) == ([], [1])
+    assert afterwards.conversions == [1]
+    assert (await life_of(store, "order-1")).state is State.SUPPRESSED
+
+
+async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    batch = await claim(store)
+
+    erased = await store.erase(Erasing(conversions=(1,)), now=NOW)
+    await settle(store, Trigger.DELIVERED, batch=batch)
+
+    assert erased == 0
+    assert (await life_of(store, "order-1")).state is State.DELIVERED
+
+
+async def test_what_comes_again_is_a_duplicate_still(store, path):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    await settle(store, Trigger.DELIVERED)
+    await erase(store, path)
+
+    again = await record(store, entry("order-1", BOB), said=[native("order-1", BOB)], receipt="r-2")
+
+    assert again.duplicates == (0,)
+
+
+async def test_others_of_one_submission_keep_theirs_and_their_places(store, path):
+    await record(
+        store,
+        entry("order-1", ADA),
+        entry("order-2", BOB, index=1),
+        said=[native("order-1", ADA), native("order-2", BOB)],
+    )
+
+    await erase(store, path)
+    with closing(sqlite3.connect(path)) as connection:
+        [body] = connection.execute("SELECT body FROM submission").fetchone()
+
+    assert msgspec.json.decode(body) == {"conversions": [{"erased": True}, native("order-2", BOB)]}
+    assert (await life_of(store, "order-2")).state is State.QUEUED
+    assert [one.conversion_id for one in (await claim(store)).deliveries] == ["order-2"]
+
+
+async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, path):
+    await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
+    refusal = Refusal(
+        index=1, pixel="", errors=(fault("email", "email_unusable", f"{ADA} is no email"),)
+    )
+    await record(
+        store,
+        entry("order-1", BOB),
+        said=[native("order-1", BOB), native("order-9", ADA)],
+        receipt="r-2",
+        refusals=(refusal,),
+    )
+
+    found = await erase(store, path)
+
+    assert found.cuts == [Cut(submission=2, places=(1,))]
+    assert ADA.encode() not in kept(path)
+    assert total(await store.accounts()).rejected == 1
+
+
+async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(store, path):
+    whom = all_of([asked(CONVERSION_ID, "order-1", region=None)])
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    await record(store, entry("order-1", ADA), said=[native("order-1", BOB)], receipt="r-2")
+    other = entry("order-1", BOB, pixel="o6dkt")
+    await record(store, other, said=[native("order-1", BOB)], receipt="r-3", source="till")
+
+    found = await erase(store, path, whom, pixel="o8z6j")
+
+    assert found.conversions == [1]
+    assert [one.submission for one in found.cuts] == [1, 2]
+    assert (await life_of(store, "order-1", pixel="o6dkt")).conversion_id == "order-1"
+
+
+async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
+    letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
+    await record(
+        store,
+        entry("order-1", ADA),
+        entry("refund/order-1/3", ADA, index=1, pixel="tag:crm", body=letter),
+        said=[native("order-1", ADA)],
+    )
+
+    found = await erase(store, path)
+
+    assert (found.conversions, found.letters) == ([1, 2], 1)
+    assert await claim(store, pixel="tag:crm") is None
+
+
+async def test_a_sealed_letter_is_opened_to_be_looked_into(store, path):
+    sealed = entry("order-1", BOB, pixel="tag:crm", body=b'{"sealed":"AAAA"}')
+    await record(store, sealed, said=[])
+
+    closed = await look(path)
+    found = await look(path, opened=lambda _tag, _body: b'{"mail":"Ada@shop.example"}')
+
+    assert (closed.conversions, found.conversions) == ([], [1])
+
+
+async def test_sightings_keep_their_ways_and_name_nobody(store, path):
+    seen = [
+        Sighting(
+            pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
+        )
+        for way in (Way.PIXEL, Way.SERVER)
+    ]
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)], sightings=tuple(seen))
+    before = await store.overlap(since=NOW - 1)
+
+    found = await erase(store, path)
+
+    assert len(found.sightings) == 2
+    assert await store.overlap(since=NOW - 1) == before
+    with closing(sqlite3.connect(path)) as connection:
+        rows = set(connection.execute("SELECT conversion_id, email_mark FROM sighting"))
+    [(name, mark)] = rows
+    assert (name[:7], mark) == ("erased-", None)
+
+
+async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
+    await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
+    await settle(store, Trigger.BURIED, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
+    await store.pause(Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained"))
+    await store.discard([1], now=NOW, note="asked by ada@shop.example")
+
+    found = await erase(store, path)
+
+    assert sorted(found.texts, key=lambda one: one.place) == [
+        Text(place="answer", of=1),
+        Text(place="note", of=1),
+        Text(place="pause", of="o8z6j"),
+    ]
+    assert ADA.encode() not in kept(path)
+    assert b"ada@" not in kept(path)
+
+
+async def test_what_a_person_had_changed_goes_too(store, path):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    await settle(store, Trigger.BURIED)
+    other = entry("order-1", BOB)
+    await store.amend(
+        [Amendment(delivery=1, event="o8z6k", body=other.body)],
+        now=NOW,
+        note="was ada@shop.example",
+    )
+
+    found = await erase(store, path)
+
+    assert Text(place="amended", of=1) in found.texts
+    assert ADA.encode() not in kept(path)
+
+
+async def test_nothing_is_found_a_second_time(store, path):
+    await record(
+        store,
+        entry("order-1", ADA),
+        entry("order-2", BOB, index=1),
+        entry("order-3", ADA, index=2, suppressed="because"),
+        said=[native("order-1", ADA), native("order-2", BOB), native("order-3", ADA)],
+    )
+    first = await erase(store, path)
+
+    assert first.size == 3
+    assert (await look(path)).size == 0
+
+
+async def test_whoever_is_erased_is_listed_as_one_who_revoked(store):
+    await store.erase(Erasing(keys=(b"k" * 16,)), now=NOW)
+
+    assert store.lists([b"k" * 16])
+
+
+async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, path):
+    await store.people.note(Deed(at=NOW, who="grace", what="export", subject="ada@shop.example"))
+    deed = Deed(at=NOW, who="grace", what="erase", subject="0123456789abcdef")
+
+    await store.erase(Erasing(deed=deed), now=NOW)
+
+    assert [one.deed for one in await store.people.entries(before=None, limit=1)] == [deed]
+    assert (await look(path)).deeds == 1
+
+
+async def test_at_its_end_the_files_hold_nothing_of_it(store, path):
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    before = holding(path)
+    await erase(store, path)
+
+    is_empty = await store.erase(Erasing(ends=True), now=NOW)
+
+    assert "twite.db-wal" in before
+    assert is_empty == 1
+    assert holding(path) == []
+
+
+async def test_one_click_is_found_where_it_is_the_only_name(store, path):
+    conversion = Conversion(
+        pixel="o8z6j", event="o8z6k", conversion_id="order-1", time=NOW,
+        identifiers=Identifiers(click_id=TWCLID),
+    )  # fmt: skip
+    await record(store, entry("order-1", None, body=conversion_body(conversion)), said=[])
+
+    found = await look(path, all_of([asked(CLICK, TWCLID, region=None)]))
+
+    assert found.conversions == [1]
