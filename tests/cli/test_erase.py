@@ -55,7 +55,7 @@ def test_a_dry_run_is_told_in_words(erase):
 
     assert (code, err) == (0, "")
     assert out == (
-        "1 identifiers name:\n"
+        "Identifiers: 1. They name:\n"
         "  conversions  1\n"
         "    o8z6j: 1 dead\n"
         "  tag letters  0, among the conversions\n"

@@ -9,13 +9,14 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -237,13 +238,53 @@ def coming(gateway, taken):
         thread.join()
 
 
+def waiting(folder):
+    """Count what is not settled, of every source."""
+    with closing(sqlite3.connect(f"file:{folder}/twite.db?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+
+
 def reached(x):
     return x.counted()["pixels"][PIXEL]["events"]
 
 
+def fill(gateway, x, vendor, numbers):
+    """Have all of them come in; the last of it waits."""
+    posted(gateway, [other(number) for number in range(OTHERS)])
+    posted(gateway, [one for number in numbers for one in first_wave(number)])
+    from_page(gateway, numbers)
+    in_xs_format(gateway, numbers)
+    wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
+    x.fault("status", status=503, count=0)
+    vendor.behaviour = lambda _: 503
+    posted(gateway, [one for number in numbers for one in second_wave(number)])
+
+
+def let_through(gateway, x, vendor):
+    x.clear_faults()
+    vendor.behaviour = lambda _: 200
+    wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
+
+
+def write_down(gateway):
+    """Keep what commands tell where it is looked through."""
+    for name, words in {
+        "dead": ("dead", "list", "--json"),
+        "audit": ("audit", "list", "--json"),
+        "balance": ("accounting", "--json"),
+        "overlap": ("overlap", "--json"),
+        "life": ("show", ids(0)[0], "--json"),
+    }.items():
+        (gateway.folder / f"{name}.json").write_text(command(gateway, *words).stdout)
+
+
+def backed_up(gateway, name):
+    assert command(gateway, "backup", str(gateway.folder / name)).returncode == 0
+    return gateway.folder / name
+
+
 def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
     numbers = range(SUBJECTS)
-    whole = [one for number in numbers for one in first_wave(number)]
     taken = []
     with (
         running_emulator(*SWITCHES) as x,
@@ -251,60 +292,49 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
         a_gateway(tmp_path, x.url, vendor) as gateway,
         BalanceWatch(gateway) as watch,
     ):
-        posted(gateway, [other(number) for number in range(OTHERS)])
-        posted(gateway, whole)
-        from_page(gateway, numbers)
-        in_xs_format(gateway, numbers)
-        # What the shop and the page said in the first place, and two letters of it.
-        all_of_it = OTHERS + 7 * SUBJECTS
-        wait_for(lambda: gateway.balance()["delivered"] == all_of_it, gateway.ended, seconds=600)
-        x.fault("status", status=503, count=0)
-        vendor.behaviour = lambda _: 503
-        posted(gateway, [one for number in numbers for one in second_wave(number)])
+        fill(gateway, x, vendor, numbers)
+        copy = backed_up(gateway, "before.db")
+        older = copy.read_bytes()
+        copy.unlink()
+        looked, _ = erased(gateway, "--dry-run", stdin=listed(numbers))
         before = found_in(tmp_path, numbers)
-        looked = erased(gateway, "--dry-run", stdin=listed(numbers))[0]
-        after_looking = found_in(tmp_path, numbers)
         with coming(gateway, taken):
             done, seconds = erased(gateway, "--yes", stdin=listed(numbers))
         posted(gateway, [one for number in numbers for one in again(number)])
-        for name, words in {
-            "dead": ("dead", "list", "--json"),
-            "audit": ("audit", "list", "--json"),
-            "balance": ("accounting", "--json"),
-            "overlap": ("overlap", "--json"),
-            "life": ("show", ids(0)[0], "--json"),
-        }.items():
-            (tmp_path / f"{name}.json").write_text(command(gateway, *words).stdout)
-        backed_up = command(gateway, "backup", str(tmp_path / "copy.db"))
-        x.clear_faults()
-        vendor.behaviour = lambda _: 200
-        balance = gateway.drained(seconds=300)
-        events = reached(x)
+        backed_up(gateway, "after.db")
+        let_through(gateway, x, vendor)
+        write_down(gateway)
+        sent = {id_ for event in reached(x).values() for id_ in event["ids"]}
         at_work = found_in(tmp_path, numbers)
-        once_more = erased(gateway, "--yes", stdin=listed(numbers))[0]
+        once_more, _ = erased(gateway, "--yes", stdin=listed(numbers))
         gateway.stop()
         at_rest = found_in(tmp_path, numbers)
+        # The older copy has them all again, and the list takes them out again.
+        (tmp_path / "twite.db").write_bytes(older)
+        put_back = found_in(tmp_path, numbers)
+        gateway.start()
+        restored, _ = erased(gateway, "--yes", stdin=listed(numbers))
+        in_the_end = found_in(tmp_path, numbers)
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    told = json.loads(done.stdout)
-    found = told["found"]
+    found, result = json.loads(done.stdout)["found"], json.loads(done.stdout)["done"]
+    balance = json.loads((tmp_path / "balance.json").read_text())
     figure(
         "whoever is erased is in no file",
         f"{SUBJECTS:,} subjects, {len(listed(numbers).splitlines()):,} identifiers, "
-        f"{told['done']['conversions']:,} conversions of {balance['received']:,} in "
+        f"{result['conversions']:,} conversions of {balance['received']:,} in "
         f"{seconds:.0f} s, while {sum(taken):,} others came in; {sum(before.values()):,} places "
-        f"before, {sum(at_work.values()) + sum(at_rest.values())} after",
+        f"before, {sum(at_work.values()) + sum(at_rest.values())} after; in an older copy "
+        f"{sum(put_back.values()):,} and {sum(in_the_end.values())}",
     )
-    assert sum(before.values()) > 20 * SUBJECTS
     assert (looked.returncode, json.loads(looked.stdout)["found"]) == (0, found)
-    assert sum(after_looking.values()) > 20 * SUBJECTS
-    assert found["conversions"][PIXEL]["delivered"] >= 5 * SUBJECTS
-    assert found["tag_letters"] > SUBJECTS
-    assert at_work == at_rest == {}
-    assert backed_up.returncode == 0
+    assert found["conversions"][PIXEL] == {"delivered": 5 * SUBJECTS, "queued": 2 * SUBJECTS}
+    assert found["tag_letters"] == 3 * SUBJECTS
+    assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
+    assert at_work == at_rest == in_the_end == {}
+    assert (restored.returncode, restored.stderr) == (0, "")
     assert json.loads((tmp_path / "life.json").read_text())[0]["state"] == "delivered"
-    # Nothing of them that waited has reached X, nor what came later.
-    sent = {id_ for event in events.values() for id_ in event["ids"]}
+    # Nothing of them that waited has reached X.
     assert not sent & {id_ for number in numbers for id_ in ids(number)[6:]}
     assert json.loads(once_more.stdout)["done"]["conversions"] == 0
     assert watch.samples

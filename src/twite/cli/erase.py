@@ -197,7 +197,7 @@ def _tell(wish: Wish, found: Traces, letters: Letters, *, done: Done | None, as_
 
 def _would(wish: Wish, found: Traces, letters: Letters) -> None:
     total = sum(sum(states.values()) for states in found.states.values())
-    printing.say(f"{len(wish.asked)} identifiers name:")
+    printing.say(f"Identifiers: {len(wish.asked)}. They name:")
     printing.say(f"  conversions  {total}")
     for pixel, states in sorted(found.states.items()):
         told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
