@@ -151,7 +151,7 @@ async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(s
     life = await life_of(store, "order-1")
 
     assert found.states == {"o8z6j": {"delivered": 1}}
-    assert (life.state, life.sent) == (State.DELIVERED, b"")
+    assert (life.state, life.sent.strip()) == (State.DELIVERED, b"{}")
     assert life.conversion_id.startswith("erased-")
     assert ADA.encode() not in kept(path)
     assert b"order-1" not in kept(path)
@@ -388,3 +388,22 @@ async def test_one_click_is_found_where_it_is_the_only_name(store, path):
     found = await look(path, all_of([asked(CLICK, TWCLID, region=None)]))
 
     assert found.conversions == [1]
+
+
+async def test_a_row_stays_as_long_as_it_was_so_that_nothing_is_moved(store, path):
+    said = [native("order-1", ADA), native("order-2", BOB)]
+    await record(store, entry("order-1", ADA), entry("order-2", BOB, index=1), said=said)
+    before = lengths(path)
+
+    await erase(store, path)
+
+    assert lengths(path) == before
+
+
+def lengths(path):
+    with closing(sqlite3.connect(path)) as connection:
+        statements = (
+            "SELECT sum(length(conversion_id) + length(body)) FROM conversion",
+            "SELECT sum(length(body)) FROM submission",
+        )
+        return [connection.execute(one).fetchone() for one in statements]

@@ -138,7 +138,7 @@ async def erase(
             if found.under_way:
                 told(f"{len(found.under_way)} are on their way to X: waiting for the answer.")
                 await asyncio.sleep(_AGAIN)
-        is_log_empty = bool(await owner(Erasing(ends=True)))
+        is_log_empty = bool(await owner(Erasing(anew=counts["sightings"] > 0, ends=True)))
     return Done(**counts, listed=len(keys), left=found.size, is_log_empty=is_log_empty)
 
 

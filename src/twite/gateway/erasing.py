@@ -44,8 +44,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Erasing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slice of an erasure. What is being sent at the moment is left for a later one.
 
-    `keys` are put on the list of those who revoked; `deed` goes into the audit; `ends` is whether
-    the log is to be emptied.
+    `keys` are put on the list of those who revoked; `deed` goes into the audit; `anew` is whether
+    the index of sightings is made anew, `ends` whether the log is to be emptied.
     """
 
     conversions: tuple[Number, ...] = ()
@@ -54,6 +54,7 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     texts: tuple[Text, ...] = ()
     keys: tuple[bytes, ...] = ()
     deed: Deed | None = None
+    anew: bool = False
     ends: bool = False
 
 

@@ -47,6 +47,9 @@ def erase(book: Book, erasing: Erasing, *, now: int) -> int:
             book.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
     for text in erasing.texts:
         _empty(book, text)
+    if erasing.anew:
+        # Its pages were split as ids came in: copies may lie where nothing is any more.
+        book.run("index_anew")
     return done
 
 
@@ -65,17 +68,18 @@ def _conversions(book: Book, erasing: Erasing, *, now: int) -> int:
     ]  # fmt: skip
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(book.run("opening").fetchone()[0])
-    for id_, lane, pixel, event, name, suppressed, received_at, _ in rows:
+    for id_, lane, pixel, event, name, suppressed, received_at, size, _ in rows:
         if suppressed is not None:
             # Pruning would look for it under the name that goes.
             key = dedup_key(pixel, event, name)
             book.run("forget_suppression", key=key, delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
+        body = _filled(b"", size and size + len(name.encode()) - len(named))
         sum_ = checksum(
             book.seeds[lane], delivery=id_, received_at=received_at,
-            conversion_id=named.encode(), body=b"",
+            conversion_id=named.encode(), body=body,
         )  # fmt: skip
-        book.run("erase_conversion", delivery=id_, digest=named, checksum=sum_)
+        book.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
         book.run("empty_amended_text", of=id_, gone=GONE)
         one = {"first": id_, "end": id_ + 1}
         book.run("forget_flagged", **one)
@@ -90,7 +94,7 @@ def _cut(book: Book, one: Cut) -> None:
         return
     body, refusals, unfired = row
     # Without places, it is what was said beside the body.
-    left = body if one.places == () else cut(body, one.places)
+    left = body if one.places == () else _filled(cut(body, one.places), len(body))
     book.run(
         "cut_submission",
         submission=one.submission,
@@ -98,6 +102,15 @@ def _cut(book: Book, one: Cut) -> None:
         refusals=_without(refusals, one.places),
         unfired=unfired if one.places else None,
     )
+
+
+def _filled(left: bytes, size: int) -> bytes:
+    """Return what is left as long as it was before: an empty object, or JSON with spaces after it.
+
+    A row that stays as long is overwritten where it lies. One that shrinks makes SQLite move its
+    neighbours together, and leave copies of them in the unused part of pages.
+    """
+    return (left or b"{}").ljust(size) if size > 0 else b""
 
 
 def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | None:

@@ -1459,7 +1459,8 @@ WHERE number > :after ORDER BY number LIMIT :limit;
 -- name: to_erase
 -- Conversions as they are, for those that go.
 SELECT conversion.id, conversion.lane, lane.pixel, lane.event,
-  CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at, outbox.state
+  CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at,
+  length(CAST(conversion.body AS BLOB)), outbox.state
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
@@ -1468,7 +1469,7 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: erase_conversion
 -- Nothing of it is left but what it is counted as.
-UPDATE conversion SET conversion_id = :digest, body = x'', checksum = :checksum
+UPDATE conversion SET conversion_id = :digest, body = :body, checksum = :checksum
 WHERE id = :delivery;
 
 -- name: empty_amended_text
@@ -1491,6 +1492,10 @@ SELECT CAST(conversion_id AS TEXT) FROM sighting WHERE id = :sighting;
 -- It is counted still, and is nobody's.
 UPDATE sighting SET conversion_id = :digest, email_mark = NULL, phone_mark = NULL, click_mark = NULL
 WHERE id = :sighting;
+
+-- name: index_anew
+-- The index of ids that pages told X's pixel is made anew; the pages that it had are overwritten.
+REINDEX sighting_twin;
 
 -- name: empty_answer
 -- What X said names somebody.

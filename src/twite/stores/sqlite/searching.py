@@ -105,7 +105,7 @@ class Search:
             yield _Hit(*named), body
 
     def _is_meant(self, hit: _Hit, body: bytes) -> bool:
-        if not body and hit.conversion_id.startswith(PREFIX):
+        if hit.conversion_id.startswith(PREFIX) and not self._whom.named_in(body):
             return False
         if hit.id in self._pursued:
             return True
