@@ -29,7 +29,7 @@ GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSu
 IN_ONE_STEP = """
 if (data.hang) {
   const none = {};
-  const long = 'x'.repeat(400000);
+  const long = 'x'.repeat(2000000);
   for (let at = 0; ; at++) none[long + at];
 }
 """

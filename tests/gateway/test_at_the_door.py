@@ -38,7 +38,7 @@ VARIABLE = msgspec.structs.replace(
         text="""
         if (data.hangs === 'in one step') {
           const none = {};
-          const long = 'x'.repeat(400000);
+          const long = 'x'.repeat(2000000);
           for (let at = 0; ; at++) none[long + at];
         }
         for (let left = 400000; data.hangs === 'slow' && left > 0; left--) {}

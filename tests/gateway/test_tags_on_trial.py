@@ -35,7 +35,7 @@ CODE = """
 const hangs = require('getEventData')('hangs');
 if (hangs === 'in one step') {
   const none = {};
-  const long = 'x'.repeat(400000);
+  const long = 'x'.repeat(2000000);
   for (let at = 0; ; at++) none[long + at];
 }
 if (hangs) { while (true) {} }

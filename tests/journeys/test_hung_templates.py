@@ -1,7 +1,7 @@
 """Templates that no limit ends, in real gateways: they cost their own runs, and no stop waits.
 
 What they run is one step of the engine after another, each far too long, so that it does not look
-at the clock for a minute. It stands for whatever nobody knows of yet.
+at the clock for many seconds. It stands for whatever nobody knows of yet.
 """
 
 import http.client

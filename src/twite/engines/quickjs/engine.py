@@ -20,11 +20,18 @@ from twite.sgtm.tokens import Sort, tokens
 _FULL: Final = frozenset({"InternalError: out of memory", "thrown: null"})
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own, and made while others work
-_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms, and so does collecting
+_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
 # The engine collects what refers to itself while it makes an object, the error that says "out of
 # memory" included: in the midst of what has just failed, that can end the process. It does so from
-# one and a half times on of what was held when it last did: with this held, beyond the limit.
-_BALLAST: Final = "(() => { const held = new ArrayBuffer(%d); return [{}, {}].length; })()"
+# one and a half times on of what was held when it last did. So what is lost here makes it collect
+# now, and what is held then puts the next time beyond the memory limit. (The binding's own `gc`
+# collects Python's garbage, too, for far longer.)
+_COLLECT: Final = """((ArrayBuffer) => (size) => {
+  (() => { const lost = {}; lost.self = lost; lost.all = new ArrayBuffer(2 * size); })();
+  [{}, {}];
+  const held = new ArrayBuffer(size);
+  return [{}, {}].length;
+})(ArrayBuffer)"""
 _SPARED: Final = 0.75  # of the limit: others have taken the rest
 _MISJUDGED: Final = 1.0  # seconds of the process's clock for a turn that others ran out of time
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
@@ -115,8 +122,11 @@ class QuickJsEngine:
             return True
         if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
             return False
-        self._context.gc()
-        return self.memory() > self._limits.memory // 2
+        held = self.memory()
+        if held > self._collect_at:
+            self._collect()
+            held = self.memory()
+        return held > self._limits.memory // 2
 
     def _refuse_big_integers(self) -> None:
         """Raise TemplateUnusable: one operation on them can take minutes, and no limit ends it."""
@@ -131,8 +141,8 @@ class QuickJsEngine:
         self.contexts += 1
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
-        self._context.eval(_BALLAST % (2 * self._limits.memory))
-        self._context.set_memory_limit(self._limits.memory)
+        self._collecting = self._context.eval(_COLLECT)
+        self._collect()
         self._context.set_max_stack_size(self._limits.stack)
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
@@ -146,6 +156,14 @@ class QuickJsEngine:
                 section=_SECTION, line=self._template.code.line + line - 1, message=message
             ) from None
         self._context.set_time_limit(self._limits.time)
+        held = self.memory()
+        self._collect_at = held + held // 4
+
+    def _collect(self) -> None:
+        """Let the engine collect now, and not while a turn is under way."""
+        self._context.set_memory_limit(12 * self._limits.memory)
+        self._collecting(2 * self._limits.memory)
+        self._context.set_memory_limit(self._limits.memory)
 
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:

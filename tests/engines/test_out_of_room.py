@@ -1,0 +1,62 @@
+"""Memory that runs out while an object grows ends the run, and not the process that it is in."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+from template_stage import call, template
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.sandbox import Limits
+
+# Where exactly it runs out decides what the engine was about to do.
+for memory in range({first}, {first} + 220_000, 7_001):
+    limits = Limits(time=5, memory=memory)
+    assert QuickJsEngine(template({code!r}), limits=limits).start(call()).spent
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "first"),
+    [
+        ("const grown = {}; for (let at = 1e9; ; at++) grown[at] = 1;", 2_060_000),
+        ("const grown = {}; for (let at = 0; ; at++) grown['k' + at] = 1;", 2_170_000),
+    ],
+)
+def test_an_object_that_grows_beyond_its_room_ends_its_run_alone(code, first):
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(code=code, first=first)],
+        cwd=Path(__file__).parent,
+        check=False,
+        timeout=300,
+    )
+
+    assert ran.returncode == 0
+
+
+def test_what_refers_to_itself_is_collected_between_runs_and_python_is_left_alone():
+    """The binding's own way to collect has Python collect too, with all that a gateway holds."""
+    script = """
+import gc
+from template_stage import call, template
+from twite.engines.quickjs.engine import QuickJsEngine
+
+engine = QuickJsEngine(template("const a = {}; a.itself = a; a.long = [1, 2, 3, a]; return 1;"))
+engine.start(call())
+gc.collect()
+before = gc.get_stats()[2]["collections"]
+held = []
+for at in range(2_000):
+    engine.start(call())
+    held.append(engine.memory())
+assert engine.contexts == 1
+assert max(held) < 1024 * 1024, max(held)
+assert gc.get_stats()[2]["collections"] == before
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parent, check=False, timeout=300
+    )
+
+    assert ran.returncode == 0
