@@ -111,7 +111,8 @@ def test_a_damaged_store_is_refused_recovered_and_gone_on_with(tmp_path):
     with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
         post(gateway, orders("sent", 200))
         gateway.drained()
-        x.fault("slow", seconds=5, count=0)
+        # Longer than posting takes, and well within what a stop waits for: nothing is ambiguous.
+        x.fault("slow", seconds=2, count=0)
         for number in range(4):
             post(gateway, orders(f"waiting-{number}", 500))
         gateway.stop()
