@@ -1,5 +1,6 @@
 """A shop, a gateway and an emulator of X, each on a socket of its own, and a real browser."""
 
+import asyncio
 import os
 import shutil
 import sys
@@ -53,6 +54,8 @@ async def browser(playwright_: Playwright, chromium: str) -> AsyncIterator[Brows
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser, street: Street) -> AsyncIterator[Visitor]:
     """Somebody with a browser of their own, in a street where nothing has happened yet."""
+    # What is still on its way from the one before is not theirs.
+    await asyncio.to_thread(street.gateway.drained)
     street.emulator.reset("received")
     street.shop.clear()
     async with Visitor.in_context(browser, street) as visitor:

@@ -65,7 +65,10 @@ async def paced(url: str, path: str | None) -> tuple[float, dict[int, int]]:
         taken = 0
         there = urlsplit(url)
         reader, writer = await asyncio.open_connection(there.hostname, there.port)
-        while time.perf_counter() < until:
+        # On a busy machine a quarter of a second of the processor's time takes longer by the clock:
+        # whoever asks goes on until it is on trial.
+        waits = kind == "template" and path == "/loops"
+        while time.perf_counter() < until or (waits and len(answers) < 2):
             body = b"" if kind != "conversions" else bought(next(numbers))
             at = "/v1/conversions" if kind == "conversions" else path
             head = f"POST {at} HTTP/1.1\r\nhost: t.shop.example\r\nauthorization: Bearer {KEY}\r\n"

@@ -43,6 +43,8 @@ trusted_proxies = ["127.0.0.1/32"]
 # Seals what is stored of signing in to X, and keys that did so before:
 secret_key = @SECRET@
 # former_secret_keys = []
+# What templates sign with (hmacSha256), by id:
+# hmac_keys = {}
 # Requests a minute from one address, at the doors that pages use:
 # browser_rate = 600
 
