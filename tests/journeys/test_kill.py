@@ -14,8 +14,8 @@ import pytest
 from twite.testing.ends import Seen, Tally, judge, main, play, told
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-KILLS = 200 if TRIAL else 20
-ACCEPTED = 250_000 if TRIAL else 20_000
+KILLS = 200 if TRIAL else 10
+ACCEPTED = 250_000 if TRIAL else 10_000
 RESTARTS = 200 if TRIAL else 4
 
 

@@ -14,6 +14,7 @@ from twite.gateway.ports import Claim
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.examine import examine
+from twite.stores.sqlite.log_file import log_of
 from twite.stores.sqlite.recover import recover
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -157,13 +158,17 @@ async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
 
 async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     store = await SQLiteStore.open(path)
+    # As it is before: what was written back from the log meanwhile would be no loss.
+    database = Path(path).read_bytes()
     for number in range(5):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
-    files = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")}
+    log = bytearray(Path(f"{path}-wal").read_bytes())
     await store.close()
-    log = bytearray(files["-wal"])
-    log[len(log) // 2] ^= 1
-    Path(path).write_bytes(files[""])
+    Path(path).write_bytes(database)
+    Path(f"{path}-wal").write_bytes(log)
+    frames = log_of(path).headers()
+    third_last = [place for place, frame in enumerate(frames) if frame.pages][-3]
+    log[32 + third_last * (24 + 4096) + 24 + 100] ^= 1
     Path(f"{path}-wal").write_bytes(log)
 
     with pytest.raises(StoreUnusable, match=r"breaks off before \d+ commits"):

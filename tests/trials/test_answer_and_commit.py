@@ -20,8 +20,8 @@ from twite.testing.simulator_x import Met, Weather
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
-DEATHS = 500 if LONG else 30
-KILLS = 20 if LONG else 3
+DEATHS = 500 if LONG else 20
+KILLS = 20 if LONG else 2
 
 
 def a_sale(number):

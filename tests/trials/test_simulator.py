@@ -20,7 +20,7 @@ from twite.testing.simulator_x import Met, Weather
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
-EACH = 5
+EACH = 5 if LONG else 3
 CHUNKS = range(400 if LONG else 12)
 
 
@@ -59,7 +59,7 @@ def test_the_same_seed_tells_the_same_story(store):
     stories: list[list[str]] = [[], []]
 
     for story in stories:
-        play(8, days=0.25, store=store, tell=story.append)
+        play(8, days=0.1, store=store, tell=story.append)
 
     assert len(stories[0]) > 100
     assert stories[0] == stories[1]
