@@ -39,7 +39,9 @@ def _differs(note: str) -> Api:
     return Api(state=State.DIFFERS, note=note)
 
 
-_ASKED: Final = "asked for as an effect; refused with a reason where it is not configured"
+_ASKED: Final = (
+    "asked for as an effect; a gateway refuses it with a reason, and has no setting for it yet"
+)
 APIS: Final = MappingProxyType(
     {
         "BigQuery": _needs("access_bigquery", _ASKED),
@@ -115,7 +117,9 @@ APIS: Final = MappingProxyType(
             "send_http", "both forms, promise and callback; the address is sent normalised"
         ),
         "sendMessage": _needs("use_message"),
-        "sendPixelFromBrowser": _needs("send_pixel_from_browser"),
+        "sendPixelFromBrowser": _needs(
+            "send_pixel_from_browser", "false in a gateway: no browser waits for its answer"
+        ),
         "setCookie": _needs("set_cookies", "option names in any case"),
         "setPixelResponse": _needs("access_response"),
         "setResponseBody": _needs("access_response"),
