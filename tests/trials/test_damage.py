@@ -13,7 +13,7 @@ import pytest
 from damaged_store import judge, make
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-SEEDS = range(2_000 if TRIAL else 40)
+SEEDS = range(2_000 if TRIAL else 24)
 SHARES = 10 if TRIAL else 2
 
 
