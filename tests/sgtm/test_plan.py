@@ -221,7 +221,7 @@ PERSON = {
                 "set": {"user_data.email_address": "shop@shop.example"},
                 "exclude": ("user_data.address.0",),
             },
-            {"email_address": "shop@shop.example", "address": []},
+            {"email_address": "shop@shop.example", "address": [None]},
         ),
         (
             {"set": {"user_data.sha256_email_address": "no", "user_data.email_address": "no"}},
@@ -238,6 +238,15 @@ def test_a_person_who_is_taken_away_or_replaced_leaves_no_hash_behind(change, le
     [fired] = planned(container(transformations=changes), on=on).fired
 
     assert fired.event["user_data"] == left
+
+
+def test_each_place_of_a_list_that_is_excluded_is_the_one_that_was_named():
+    change = Transformation(name="Less", exclude=("items.0", "items.1.price"))
+    on = occasion(EVENT | {"items": [{"price": 1}, {"price": 2}, {"price": 3}]})
+
+    [fired] = planned(container(transformations=[change]), on=on).fired
+
+    assert fired.event["items"] == [None, {}, {"price": 3}]
 
 
 def test_planning_leaves_the_event_as_it_was():

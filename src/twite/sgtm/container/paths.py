@@ -27,7 +27,10 @@ def at(event: Mapping[str, Tree], path: str) -> Value:
 
 
 def without(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
-    """Return the event without what stands there."""
+    """Return the event without what stands there; a place in a list is empty (null) then.
+
+    Were it gone, the next path would name what follows it.
+    """
     if path in event:
         return {key: value for key, value in event.items() if key != path}
     first, _, rest = path.partition(".")
@@ -42,10 +45,10 @@ def _below(value: Tree, path: str) -> Tree:
     first, _, rest = path.partition(".")
     if not isinstance(value, list) or not (first.isascii() and first.isdigit()):
         return value
-    ones = [(str(place), one) for place, one in enumerate(value)]
-    if not rest:
-        return [one for place, one in ones if place != first]
-    return [_below(one, rest) if place == first else one for place, one in ones]
+    return [
+        one if str(place) != first else _below(one, rest) if rest else None
+        for place, one in enumerate(value)
+    ]
 
 
 def put(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:
