@@ -13,6 +13,7 @@ from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.errand import MOST_REQUESTS, Errand, Tools
 from twite.gateway.tags.letter import Letter
+from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.machine import SystemClock
@@ -91,7 +92,16 @@ class Stage:
 
 
 def with_code(code):
-    grants = (*TEMPLATE.grants, Grant(permission="access_template_storage"))
+    grants = (
+        *TEMPLATE.grants,
+        Grant(permission="access_template_storage"),
+        Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
+        Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
+        Grant(
+            permission="set_cookies",
+            parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
+        ),
+    )
     return msgspec.structs.replace(TEMPLATE, code=Part(text=code, line=1), grants=grants)
 
 
@@ -241,3 +251,46 @@ async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded()
     assert lines[0] == "*** of ***, ***"
     assert len(lines) == 20
     assert lines[-1] == "further lines of this run are left out"
+
+
+async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for_a_headers():
+    stage = Stage()
+    code = (
+        "require('setCookie')('a', 'b');\nrequire('setResponseBody')('x');\n"
+        "const auth = require('getGoogleAuth')({scopes: ['s']});\n"
+        + SEND
+        + "send('https://a.example/', {authorization: auth}).catch(data.gtmOnFailure);"
+    )
+
+    await stage.run(code)
+
+    assert [(one.text, one.own) for one in stage.seen.notices] == [
+        ("not performed: SetCookie: the visitor has been answered before the tag runs", True),
+        ("not performed: Body: the visitor has been answered before the tag runs", True),
+        ("getGoogleAuth: Google credentials are not configured here", True),
+    ]
+
+
+def test_our_own_sentences_hold_no_secret_and_no_person_either():
+    mask = Mask([SECRET], {"user_data": {"address": {"first_name": "Annabel"}}})
+
+    line = mask.own(f"SetCookie: {SECRET} of Annabel\n", most=300)
+
+    assert line == "SetCookie: *** of *** "
+
+
+def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_part():
+    secret = "k3y " * 700  # of itself again and again
+    mask = Mask([secret], {})
+
+    line = mask.over(f"{secret}{'x ' * 100_000}{secret}", most=1_000_000)
+
+    assert "k3y" not in line
+    assert line.startswith("***")
+    assert len(line) < 70_000
+
+
+def test_where_too_many_are_to_be_hidden_nothing_is_shown():
+    mask = Mask([], {"user_data": [f"person {n}" for n in range(3_000)]})
+
+    assert mask.over("a line", most=300) == "…"

@@ -20,6 +20,7 @@ from twite.gateway.ports import Answer as HttpAnswer
 from twite.gateway.ports import Clock, NoAnswer
 from twite.gateway.tags.crew import Crew, Engines
 from twite.gateway.tags.letter import Letter
+from twite.gateway.tags.lines import LONGEST_LINE, Line, Lines
 from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.ran import TOO_LONG, Ran, Tried
 from twite.gateway.tags.rule import Company, Rule
@@ -49,8 +50,6 @@ from twite.sgtm.tree import Tree
 T = TypeVar("T")
 MOST_REQUESTS: Final = 100  # of one delivery
 AT_ONCE: Final = 6
-_MOST_LINES: Final = 20
-_LONGEST_LINE: Final = 300
 _LONGEST_WORDS: Final = 1_500
 
 
@@ -91,9 +90,8 @@ class Errand:
         self._under_way = 0
         self._asked = 0
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._lines = 0
-        self._unheard: set[str] = set()
         self._mask = Mask((one.reveal() for one in rule.secrets), letter.event)
+        self._lines = Lines(lambda: self._mask, self._told)
 
     @property
     def left(self) -> bool:
@@ -238,34 +236,36 @@ class Errand:
             await self._perform(effect, run)
         if turn.error is not None:
             place = "" if turn.line is None else f" (line {turn.line})"
-            run.error = self._mask.over(f"{turn.error}{place}", most=_LONGEST_LINE)
+            run.error = self._mask.over(f"{turn.error}{place}", most=LONGEST_LINE)
 
     async def _perform(self, effect: AnyEffect, run: TemplateRun) -> None:
         match effect:
             case Request():
                 run.tasks.add(asyncio.create_task(self._request(effect)))
             case Log(text=text, own=own):
-                self._say(text, own=own)
+                self._lines.write(text, own=own)
             case Keep() | Forget():
                 if not self._tools.storage.change(run.template, effect):
-                    self._say("templateDataStorage is full: nothing was kept", own=True)
+                    self._lines.say("templateDataStorage is full: nothing was kept")
             case Message(type=kind, content=content):
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):
                 run.after.append(id_)
             case Service(id=id_, name=name):
-                self._say(f"{name} is not configured here", own=True)
+                self._lines.say(f"{name} is not configured here")
                 reason = f"{name} is not configured"
                 run.tasks.add(asyncio.create_task(_answered(Answer(id=id_, reason=reason))))
             case RunContainer():
-                self._once("runContainer: a tag cannot run the container")
+                self._lines.say_once("not performed: runContainer: a tag cannot run the container")
             case _:
                 kind = type(effect).__name__
-                self._once(f"{kind}: the visitor has been answered before the tag runs")
+                self._lines.say_once(
+                    f"not performed: {kind}: the visitor has been answered before the tag runs"
+                )
 
     async def _request(self, effect: Request) -> Answer:
         if effect.authorization is not None:
-            self._say("getGoogleAuth: Google credentials are not configured here", own=True)
+            self._lines.say("getGoogleAuth: Google credentials are not configured here")
             return Answer(id=effect.id, reason="failed")
         async with self._slots:
             self._under_way += 1
@@ -326,19 +326,8 @@ class Errand:
             run.tasks.add(asyncio.create_task(_answered(told)))
         run.after = []
 
-    def _say(self, text: str, *, own: bool) -> None:
-        self._lines += 1
-        if self._lines > _MOST_LINES:
-            return
-        last = self._lines == _MOST_LINES
-        said = "further lines of this run are left out" if last else text
-        line = self._mask.over(said, most=_LONGEST_LINE)
-        self._tools.observer.see(TagSaid(tag=self._rule.pixel, text=line, own=own or last))
-
-    def _once(self, text: str) -> None:
-        if text not in self._unheard:
-            self._unheard.add(text)
-            self._say(f"not performed: {text}", own=True)
+    def _told(self, line: Line) -> None:
+        self._tools.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))
 
     def _now(self, run: TemplateRun) -> int:
         return self._letter.at + self._tools.clock.elapsed() - run.began
