@@ -54,9 +54,21 @@ async def served():
         await asyncio.sleep(30)
         return web.Response()
 
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-length": "100"})
+        await response.prepare(request)
+        await response.write(b"abc")
+        await asyncio.sleep(30)
+        return response
+
     application = web.Application()
     application.add_routes(
-        [web.get("/long", long), web.get("/moved", moved), web.get("/never", never)]
+        [
+            web.get("/long", long),
+            web.get("/moved", moved),
+            web.get("/never", never),
+            web.get("/half", half),
+        ]
     )
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
@@ -163,6 +175,37 @@ async def test_an_answer_without_end_is_cut(served, way_out):
 
     assert isinstance(came, Answer)
     assert (len(came.body), came.whole) == (LONGEST_ANSWER, False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
+    ],
+    ids=["length", "chunks", "no gzip"],
+)
+async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_heard(
+    answer, way_out
+):
+    async def half(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(half, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
+
+    assert came == NoAnswer(reason="the answer (200) could not be read whole", left=True)
+
+
+async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, way_out):
+    came = await way_out.ask(asked(f"{served}/half", timeout=300))
+
+    assert came == NoAnswer(reason="no answer in time", left=True)
 
 
 async def test_what_does_not_answer_in_time_may_have_arrived(served, way_out):

@@ -31,6 +31,10 @@ class NotPublic(OSError):
     """A name or address that only some network knows."""
 
 
+class _CutOff(Exception):
+    """An answer ended before it was whole, or is not what it says it is."""
+
+
 class PublicWeb:
     """See gateway.tags.web.Web. `names` looks names up; else the machine's own does."""
 
@@ -69,6 +73,9 @@ class PublicWeb:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
+        except _CutOff as cut:
+            # Nobody knows what the rest would have said: a template is not to act upon the half.
+            return NoAnswer(reason=str(cut), left=True)
         except aiohttp.ConnectionTimeoutError:
             # Without a connection nothing has left. Its template is told "timed_out", as by Google.
             return NoAnswer(reason="no answer in time", left=False)
@@ -145,6 +152,7 @@ def _why(error: Exception) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """Return the body, and whether it is all of it. Raises _CutOff where the connection ended."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -154,6 +162,8 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
             if size > LONGEST_ANSWER:
                 response.close()
                 return b"".join(chunks)[:LONGEST_ANSWER], False
-    except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
-        return b"".join(chunks), False
+    except TimeoutError:
+        raise
+    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        raise _CutOff(f"the answer ({response.status}) could not be read whole") from error
     return b"".join(chunks), True
