@@ -5,6 +5,12 @@ from pathlib import Path
 import pytest
 from written import GOOD, complaint, read
 
+from twite.assembly.client_serving import Fetch
+from twite.gateway.ports import NoAnswer
+from twite.sgtm.effects import Request
+from twite.sgtm.sandbox import Answer
+from twite.testing.web import ScriptedWeb
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
 ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
 SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
@@ -28,6 +34,42 @@ def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
 
     assert (client.name, client.source.name, client.priority) == ("orders", "lab", -5)
     assert client.fields == {"path": "/in", "secret": "kept in a file"}
+    assert "kept in a file" in {one.reveal() for one in client.secrets}
+
+
+def test_hosts_of_ones_own_network_are_opened_by_name(tmp_path):
+    written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
+
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}{written}").clients
+
+    assert client.allow_hosts == {"stock.internal", "::1"}
+
+
+class NobodyAtX:
+    async def take(self, _request, **_source):
+        return None
+
+
+async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
+    [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
+    web = ScriptedWeb()
+
+    await Fetch(web, NobodyAtX())(
+        Request(id=1, url="http://stock.internal/", method="GET"), client=client
+    )
+
+    assert [one.allow_hosts for one in web.asked] == [{"stock.internal"}]
+
+
+async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+    web = ScriptedWeb([NoAnswer(reason="the answer (200) could not be read whole", left=True)])
+
+    told = await Fetch(web, NobodyAtX())(
+        Request(id=1, url="https://a.example/", method="GET"), client=client
+    )
+
+    assert told == Answer(id=1, reason="failed")
 
 
 def test_a_template_beside_the_settings_is_found(tmp_path):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from twite.assembly.clients import with_those_of
@@ -77,3 +78,24 @@ def test_two_clients_have_two_names():
 
     with pytest.raises(SettingsError, match="both called 'Orders'"):
         with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
+
+
+def test_what_its_container_keeps_secret_is_not_shown_and_the_hosts_it_opens_are_open():
+    container = msgspec.structs.replace(
+        a_container(),
+        clients=(
+            parts.Client(
+                name="Orders",
+                template="orders",
+                fields={"secret": "a-key"},
+                secrets={"secret": "secret:1"},
+            ),
+        ),
+    )
+
+    [client] = with_those_of(
+        (), (container,), source=None, sources=(SHOP,), allow_hosts=frozenset({"stock.internal"})
+    )
+
+    assert [one.reveal() for one in client.secrets] == ["a-key"]
+    assert client.allow_hosts == {"stock.internal"}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twite.collector.cookies import registrable_domain
+from twite.domain.secret import Secret
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.clients import Client, Clients
 from twite.gateway.notices import Notice
@@ -69,7 +70,14 @@ class Notices:
 class ClientStage:
     """Clients by their code, the first asked first."""
 
-    def __init__(self, *codes: str, within: int = 20_000, **said: Any) -> None:
+    def __init__(
+        self,
+        *codes: str,
+        within: int = 20_000,
+        secrets: tuple[Secret, ...] = (),
+        logging: bool = False,
+        **said: Any,
+    ) -> None:
         self.container = PlayedContainer()
         self.notices = Notices()
         self.clock = MovingClock()
@@ -79,9 +87,10 @@ class ClientStage:
         clients = [
             Client(
                 name=f"client {at}",
-                template=_template(code),
+                template=_template(code, logging=logging),
                 source=a_source(),
                 fields={"at": at},
+                secrets=secrets,
                 priority=-at,
             )
             for at, code in enumerate(codes)
@@ -106,8 +115,10 @@ class ClientStage:
             **said,
         )
 
-    async def ask(self, path: str = "/in", **said: Any) -> Response | None:
-        headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"))
+    async def ask(
+        self, path: str = "/in", *, more: tuple[tuple[str, str], ...] = (), **said: Any
+    ) -> Response | None:
+        headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"), *more)
         return await self.clients.answer(
             Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said)
         )
@@ -125,7 +136,8 @@ class ClientStage:
         return Answer(id=request.id, status=200, body="fetched")
 
 
-def _template(code: str) -> Template:
+def _template(code: str, *, logging: bool) -> Template:
+    logs = Grant(permission="logging", parameters={"environments": "all"})
     return Template(
         kind=Kind.CLIENT,
         id="",
@@ -133,7 +145,7 @@ def _template(code: str) -> Template:
         description="",
         fields=(),
         code=Part(text=NAMES + code, line=1),
-        grants=GRANTS,
+        grants=(*GRANTS, logs) if logging else GRANTS,
         tests=None,
         notes="",
     )

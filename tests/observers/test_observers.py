@@ -10,12 +10,14 @@ from twite.gateway.notices import (
     Accepted,
     Alerted,
     Attempted,
+    ClientSaid,
     IgnoredSome,
     Judged,
     Looked,
     Moved,
     Paused,
     Resumed,
+    TagSaid,
     Told,
     Troubled,
     Warned,
@@ -101,6 +103,16 @@ def test_what_an_operator_must_know_is_a_line(capsys, notice, says, level):
     line = lines(capsys, notice)[0]
 
     assert (line["event"], line["level"]) == (says, level)
+
+
+def test_a_line_of_a_template_names_the_tag_or_the_client(capsys):
+    of_tag, of_client = lines(
+        capsys, TagSaid(tag="tag:crm", text="a", own=True), ClientSaid(client="Orders", text="b")
+    )
+
+    assert (of_tag["event"], of_tag["tag"], of_tag["text"]) == ("a sandbox says", "tag:crm", "a")
+    assert (of_client["event"], of_client["client"]) == ("a template says", "Orders")
+    assert (of_client["text"], of_client["level"]) == ("b", "info")
 
 
 def test_hostile_words_of_x_cannot_move_the_terminal_or_flood_the_log(capsys):

@@ -102,6 +102,7 @@ class Fetch:
                 headers=request.headers,
                 body=(request.body or "").encode("utf-8", "replace"),
                 timeout=min(request.timeout, _LONGEST) or _LONGEST,
+                allow_hosts=client.allow_hosts,
             )
         )
         return _told(request.id, answer)

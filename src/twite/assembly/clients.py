@@ -3,20 +3,32 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from twite.assembly import shape
+import msgspec
+
+from twite.assembly import shape, values
 from twite.assembly.tags import checked_template
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
 from twite.gateway.clients import Client
 from twite.sgtm.container.parts import Container
+from twite.sgtm.container.secrets import hidden as hidden_in
 from twite.sgtm.fields import fill, flat
 from twite.sgtm.template import Kind
 
 
 def clients(
-    written: Iterable[shape.Client], *, folder: Path, sources: Sequence[Source]
+    written: Iterable[shape.Client],
+    *,
+    folder: Path,
+    sources: Sequence[Source],
+    hidden: Iterable[str] = (),
 ) -> tuple[tuple[Client, ...], tuple[str, ...]]:
-    """Return the clients of `twite.toml` and warnings. Raises SettingsError."""
+    """Return the clients of `twite.toml` and warnings. Raises SettingsError.
+
+    `hidden` are texts that were read from elsewhere.
+    """
+    secrets = tuple(Secret(text) for text in sorted(hidden))
     made: list[Client] = []
     warnings: list[str] = []
     for index, one in enumerate(written):
@@ -27,7 +39,7 @@ def clients(
                 place=f"{place}.name",
                 message=f"{client.name!r} is another client's name. Give this one its own",
             )
-        made.append(client)
+        made.append(msgspec.structs.replace(client, secrets=secrets))
         warnings += doubts
     return tuple(made), tuple(warnings)
 
@@ -38,14 +50,18 @@ def with_those_of(
     *,
     source: str | None,
     sources: Sequence[Source],
+    allow_hosts: frozenset[str] = frozenset(),
 ) -> tuple[Client, ...]:
     """Return the clients with those of containers; `source` is whose the events of these are.
+
+    `allow_hosts` are hosts that these may reach though they have private addresses.
 
     Clients of a container without a template are Google's own, in whose place our doors stand.
     Raises SettingsError.
     """
     found = list(own)
     for container in containers:
+        secrets = tuple(Secret(text) for text in sorted(set(hidden_in(container))))
         for one in container.clients:
             if not one.template:
                 continue
@@ -64,6 +80,8 @@ def with_those_of(
                     priority=one.priority,
                     container=container,
                     defaults=one.defaults,
+                    secrets=secrets,
+                    allow_hosts=allow_hosts,
                 )
             )
     return tuple(found)
@@ -92,6 +110,7 @@ def _client(
         source=_source(written.source, sources, f"{place}.source"),
         fields=fields,
         priority=written.priority,
+        allow_hosts=values.hosts(written.allow_hosts),
     )
     return client, doubts
 

@@ -251,11 +251,13 @@ class Gateway:
         self, accept: Accept, destinations: dict[str, Destination], to_x: ToX
     ) -> None:
         settings = self._settings
+        imported = settings.imported
         claimants = with_those_of(
             settings.clients,
             () if self._tagging is None else self._tagging.containers,
-            source=None if settings.imported is None else settings.imported.client_source,
+            source=None if imported is None else imported.client_source,
             sources=settings.sources(),
+            allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
         )
         if claimants:
             self._clients = ServingClients(

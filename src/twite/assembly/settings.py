@@ -202,7 +202,9 @@ def _checked(
         pixels={one.pixel: one.events for one in pixels},
         can_restrict=written.x.restricted_data_use == "conversion",
     )
-    claimants, doubts = clients(written.client, folder=folder, sources=submitters)
+    claimants, doubts = clients(
+        written.client, folder=folder, sources=submitters, hidden=reader.hidden
+    )
     names = [one.name for one in submitters]
     tags, of_tags = company(
         written.tag, folder=folder, sources=names, hidden=reader.hidden, whole=whole

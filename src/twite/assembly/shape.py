@@ -187,6 +187,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     priority: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
     fields: dict[str, Any] = msgspec.field(default_factory=dict)
+    allow_hosts: tuple[str, ...] = ()
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):

@@ -203,7 +203,7 @@ def _rule(written: shape.Tag | shape.Container, place: str, sources: Sequence[st
         persons=Persons(written.persons),
         timeout=values.duration(written.timeout, f"{place}.timeout", least=SECOND, most=MINUTE),
         in_flight=written.in_flight,
-        allow_hosts=frozenset(one.strip("[]").lower() for one in written.allow_hosts),
+        allow_hosts=values.hosts(written.allow_hosts),
     )
 
 

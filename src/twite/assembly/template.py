@@ -163,6 +163,7 @@ tcf_optimization_purposes = [3, 4] }
 # source = "shop"
 # priority = 0
 # fields = { path = "/collect" }
+# allow_hosts = []             # hosts it may reach though they have private addresses
 
 # A tag template (.tpl) that hears the same events; its fields are the template's own:
 # [[tag]]

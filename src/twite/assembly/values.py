@@ -6,6 +6,7 @@ what to write.
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -41,6 +42,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def hosts(written: Iterable[str]) -> frozenset[str]:
+    """Return hosts as they are compared."""
+    return frozenset(one.strip("[]").lower() for one in written)
 
 
 def address(text: str, place: str) -> Address:

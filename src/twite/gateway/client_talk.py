@@ -35,6 +35,7 @@ NOT_CONFIGURED: Final = "not_configured"
 _NO_ROOM: Final = "what it keeps is more than there is room for"
 
 Says = Callable[[str], None]
+Hears = Callable[[Turn], None]
 Asked = asyncio.Task[tuple[Answer, ...]]
 
 
@@ -60,7 +61,7 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 class Talk:
     """One claimed request. `answered` becomes the answer, or why there is none.
 
-    `says` is told what whoever wrote the template should know.
+    `says` is told what whoever wrote the template should know; `hears` writes down what it logs.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Talk:
         host: str,
         clock: Clock,
         says: Says,
+        hears: Hears,
     ) -> None:
         self.answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         # Where nobody asks any more, nobody is to be told that it failed.
@@ -82,6 +84,7 @@ class Talk:
         self._host = host
         self._clock = clock
         self._says = says
+        self._hears = hears
         self._response = Response()
         self._responds = False
         self._asked: set[Asked] = set()  # what answers are awaited from
@@ -109,6 +112,7 @@ class Talk:
 
     async def _turns(self, turn: Turn) -> None:
         while True:
+            self._hears(turn)
             now = [answer for effect in turn.effects for answer in self._perform(effect)]
             if turn.error is not None:
                 self._says(in_short(turn))

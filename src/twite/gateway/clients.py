@@ -12,7 +12,9 @@ import msgspec
 
 from twite.domain.destination import Source
 from twite.domain.errors import Malformed, TemplateRests, TemplatesBusy
+from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.client_lines import ClientLines, RunLines
 from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.ports import Chance, Clock
@@ -38,7 +40,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """A client: a template with its fields; `source` is whose its events are.
 
     Fields of a client in a `container` may hold names of its variables; with `defaults`, what is
-    not there is filled in.
+    not there is filled in. `secrets` never show in what is logged; `allow_hosts` names hosts that
+    may have private addresses.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     container: parts.Container | None = None
     defaults: bool = True
+    secrets: tuple[Secret, ...] = ()
+    allow_hosts: frozenset[str] = frozenset()
 
     def fields_for(self, request: Incoming, *, now: int) -> dict[str, Tree]:
         """Return the fields with values in place of names. Raises Unfilled."""
@@ -116,6 +121,7 @@ class Clients:
         self._within = within
         self._most = most
         self._observer = observer or Silent()
+        self._lines = ClientLines(observer=self._observer, clock=clock)
         self._asking = 0
         self._talks: set[asyncio.Task[None]] = set()
         self._said: dict[tuple[str, str], int] = {}
@@ -151,8 +157,10 @@ class Clients:
             except TemplateRests as rests:
                 broken = broken or rests
                 continue
+            lines = self._lines.of(client.name, request, client.secrets)
             if any(isinstance(effect, Claim) for effect in turn.effects):
-                return await self._claimed(client, request, turn)
+                return await self._claimed(client, request, turn, lines)
+            lines.hear(turn)
             await self._passed(client, turn)
             if turn.spent:
                 broken = broken or ClientFailed(client=client.name)
@@ -202,7 +210,9 @@ class Clients:
             self._said[key] = now
             self._observer.see(Troubled(where=f"client {client.name}", reason=sentence))
 
-    async def _claimed(self, client: Client, request: Incoming, turn: Turn) -> Response:
+    async def _claimed(
+        self, client: Client, request: Incoming, turn: Turn, lines: RunLines
+    ) -> Response:
         performs = Performs(
             run_container=lambda event: self._container.run(event, request=request, client=client),
             fetch=lambda asked: self._fetch(asked, client=client),
@@ -216,6 +226,7 @@ class Clients:
             host=host_of(request),
             clock=self._clock,
             says=lambda sentence: self._say(client, sentence),
+            hears=lines.hear,
         )
         # What a client does after its answer goes on without whoever asked.
         task = asyncio.create_task(talk.go_on(turn, within=self._within))

@@ -54,6 +54,14 @@ class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
+class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of a client's template."""
+
+    client: str
+    text: str
+    own: bool = False
+
+
 class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
     """A request was refused as a whole at a door, and would be again; `code` says for what.
 
@@ -186,6 +194,7 @@ Notice = (
     | TagFired
     | TagPassed
     | TagSaid
+    | ClientSaid
     | TurnedAway
     | IgnoredSome
     | Judged

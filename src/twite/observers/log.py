@@ -16,6 +16,7 @@ from twite.gateway.notices import (
     Accepted,
     Alerted,
     Attempted,
+    ClientSaid,
     Misdated,
     Moved,
     Notice,
@@ -119,8 +120,8 @@ class Log:
                 )
             case TurnedAway() as one:
                 self._to.warning("request refused", source=one.source, door=one.door, code=one.code)
-            case TagSaid(tag=tag, text=text, own=own):
-                self._to.info("a sandbox says" if own else "a template says", tag=tag, text=text)
+            case TagSaid() | ClientSaid():
+                self._see_said(notice)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():
@@ -144,3 +145,10 @@ class Log:
             reason=alert.reason,
             help=page_of(alert.kind),
         )
+
+    def _see_said(self, one: TagSaid | ClientSaid) -> None:
+        said = "a sandbox says" if one.own else "a template says"
+        if isinstance(one, TagSaid):
+            self._to.info(said, tag=one.tag, text=one.text)
+        else:
+            self._to.info(said, client=one.client, text=one.text)

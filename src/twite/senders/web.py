@@ -31,8 +31,11 @@ class NotPublic(OSError):
     """A name or address that only some network knows."""
 
 
-class _CutOff(Exception):
-    """An answer ended before it was whole, or is not what it says it is."""
+class _CutOff(OSError):
+    """An answer ended before it was whole, or is not what it says it is.
+
+    Nobody knows what the rest would have said: a template is not to act upon the half.
+    """
 
 
 class PublicWeb:
@@ -73,9 +76,6 @@ class PublicWeb:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
-        except _CutOff as cut:
-            # Nobody knows what the rest would have said: a template is not to act upon the half.
-            return NoAnswer(reason=str(cut), left=True)
         except aiohttp.ConnectionTimeoutError:
             # Without a connection nothing has left. Its template is told "timed_out", as by Google.
             return NoAnswer(reason="no answer in time", left=False)
@@ -141,7 +141,7 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, NotPublic):
+    if isinstance(error, NotPublic | _CutOff):
         return str(error)
     if isinstance(error, aiohttp.InvalidURL):
         return "what it asks for is no address of the web"

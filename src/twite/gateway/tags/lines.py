@@ -19,10 +19,20 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines:
-    """The lines of one run. `mask` is asked for once, by the first line that is told."""
+    """The lines of one run. `mask` is asked for once, by the first line that is told.
 
-    def __init__(self, mask: Callable[[], Mask], tells: Callable[[Line], None]) -> None:
+    `room` is asked before each line, whether there is any beyond this run.
+    """
+
+    def __init__(
+        self,
+        mask: Callable[[], Mask],
+        tells: Callable[[Line], None],
+        *,
+        room: Callable[[], bool] | None = None,
+    ) -> None:
         self._make = mask
+        self._room = room
         self._mask: Mask | None = None
         self._tells = tells
         self._told = 0
@@ -46,6 +56,8 @@ class Lines:
 
     def _has_room(self) -> bool:
         self._told += 1
+        if self._told > MOST_LINES or (self._room is not None and not self._room()):
+            return False
         if self._told == MOST_LINES:
             self._tells(Line(text="further lines of this run are left out", own=True))
         return self._told < MOST_LINES

@@ -8,14 +8,17 @@ from twite.gateway.masks.trees import masked_words
 
 _SHORTEST: Final = 4  # what is shorter stands in any text
 _LONGEST: Final = 1_000  # what an event says at more length is looked for in pieces
-_MOST: Final = 2_000
-_LOOKED_AT: Final = 64 * 1024  # characters of a text: no line holds as many
+_MOST: Final = 5_000
+_LOOKED_AT: Final = 16 * 1024  # characters of a text: no line holds as many
 _MASKED: Final = "***"
 _PERSONS: Final = ("user_data", "email", "phone", "email_address", "phone_number")
 
 
 class Mask:
-    """Takes out secrets, and the persons of one event; `persons` are more of them."""
+    """Takes out secrets, and the persons of one event; `persons` are more of them.
+
+    A `blind` one takes out everything.
+    """
 
     def __init__(
         self,
@@ -23,11 +26,13 @@ class Mask:
         event: Mapping[str, object],
         *,
         persons: Iterable[str] = (),
+        blind: bool = False,
     ) -> None:
         named = [text for name in _PERSONS for text in texts_in(event.get(name))]
         pieces = (piece for text in (*named, *persons) if text for piece in _pieces(text))
         hidden = {one for one in (*secrets, *pieces) if len(one) >= _SHORTEST}
-        self._overfull = len(hidden) > _MOST
+        # Whom it names would take too long to find.
+        self._is_blind = blind or len(hidden) > _MOST
         # A long one may hold a short one.
         self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
 
@@ -43,8 +48,7 @@ class Mask:
         return _line(self._without_hidden(sentence), most)
 
     def _without_hidden(self, text: str) -> str:
-        if self._overfull:
-            # Whom it names would take too long to find.
+        if self._is_blind:
             return HIDDEN
         longest = len(self._hidden[0]) if self._hidden else 0
         head = text[: _LOOKED_AT + longest]
@@ -57,14 +61,15 @@ class Mask:
 
 def texts_in(value: object) -> Iterable[str]:
     """Yield all texts that a value holds."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from texts_in(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from texts_in(one)
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
 
 
 def _pieces(text: str) -> Iterable[str]:
