@@ -8,6 +8,7 @@ from twite.collector.cookies import registrable_domain
 from twite.domain.secret import Secret
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.clients import Client, Clients
+from twite.gateway.entries import TagFate
 from twite.gateway.notices import Notice
 from twite.gateway.tags.storage import Storage
 from twite.sgtm.effects import Request
@@ -21,7 +22,10 @@ from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
 
 GRANTS = (
-    *(Grant(permission=name) for name in ("run_container", "return_response")),
+    *(
+        Grant(permission=name)
+        for name in ("run_container", "return_response", "read_event_metadata")
+    ),
     Grant(permission="access_template_storage"),
     Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
     Grant(permission="read_request", parameters={"requestAccess": "any"}),
@@ -49,14 +53,18 @@ class PlayedContainer:
         self.ran = asyncio.Event()
         self.until: asyncio.Event | None = None
         self.trouble: Exception | None = None
+        self.fates: dict[str, tuple[TagFate, ...]] = {}
 
-    async def run(self, event: Mapping[str, Tree], *, request: Incoming, client: Client) -> None:
+    async def run(
+        self, event: Mapping[str, Tree], *, request: Incoming, client: Client
+    ) -> tuple[TagFate, ...]:
         if self.until is not None:
             await self.until.wait()
         if self.trouble is not None:
             raise self.trouble
         self.came.append((client.name, event, request.path))
         self.ran.set()
+        return self.fates.get(str(event["event_name"]), ())
 
 
 class Notices:

@@ -8,10 +8,11 @@ from twite.domain.fault import fault
 from twite.domain.ignored import IgnoredTally
 from twite.domain.submission import Door, Ignored
 from twite.domain.times import DAY
+from twite.gateway.entries import fates_of
 from twite.gateway.notices import Accepted, IgnoredSome
 from twite.intake.found import Found
 from twite.intake.native_shape import Native
-from twite.testing.builders import NOW, a_source
+from twite.testing.builders import NOW, a_source, an_entry
 
 SCROLL = Ignored(name="scroll", reason="not_configured")
 BOT = Ignored(name="purchase", reason="bot")
@@ -114,3 +115,21 @@ async def test_an_id_goes_before_what_is_repeated():
     receipts = [await found(desk, one) for one in both]
 
     assert [(one.accepted, one.duplicates) for one in receipts] == [(1, 0), (0, 1)]
+
+
+def test_what_became_of_the_tags_that_fired_is_told_by_their_names():
+    fired = (
+        an_entry(pixel="tag:a", index=1),
+        an_entry(pixel="tag:b", index=2, held="a person decides"),
+        an_entry(pixel="tag:c", index=3, suppressed="ad_storage"),
+        an_entry(pixel="tag:d", index=4, held="a person decides"),
+    )
+
+    fates = fates_of(fired, duplicates=(0, 4))
+
+    assert [(one.tag, one.fate) for one in fates] == [
+        ("a", "queued"),
+        ("b", "held"),
+        ("c", "suppressed"),
+        ("d", "duplicate"),
+    ]

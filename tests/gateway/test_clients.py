@@ -1,6 +1,7 @@
 """Clients: who claims a request, what is on disk before the answer, and what hanging costs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from client_stage import ClientStage
 
 from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.client_talk import ClientFailed
+from twite.gateway.entries import TagFate
 from twite.gateway.notices import Troubled
 from twite.gateway.on_trial import PROVEN
 from twite.sgtm.response import Response
@@ -94,6 +96,42 @@ async def test_the_container_runs_once_for_each_event_of_a_request(staged):
     await stage.ask()
 
     assert [event["n"] for _, event, _ in stage.container.came] == [1, 2, 3]
+
+
+AFTER = "require('addEventCallback')((_, event) => {"
+TELL = "body(require('JSON').stringify(event.tags)); respond(); })"
+
+
+def fates(stage: ClientStage) -> None:
+    queued, held = TagFate(tag="crm", fate="queued"), TagFate(tag="mail", fate="held")
+    stage.container.fates = {"a": (queued, held), "b": (queued,)}
+
+
+async def test_at_the_end_of_an_event_a_client_is_told_of_the_tags_that_fired(staged):
+    stage = staged(f"claim(); run({{event_name: 'a'}}); {AFTER}{TELL};")
+    fates(stage)
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert json.loads(response.body) == [
+        {"id": "crm", "status": "queued", "executionTime": 0},
+        {"id": "mail", "status": "held", "executionTime": 0},
+    ]
+
+
+async def test_what_is_bound_to_an_event_is_told_of_the_tags_of_that_event_alone(staged):
+    stage = staged(
+        "claim(); run({event_name: 'a'});"
+        "run({event_name: 'b'}, undefined, (bind) => bind(() => "
+        f"{AFTER}{TELL})());"
+    )
+    fates(stage)
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert [one["id"] for one in json.loads(response.body)] == ["crm"]
 
 
 async def test_a_client_may_fetch_something_first(staged):

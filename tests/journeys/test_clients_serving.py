@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import shutil
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from house import Gateway
+from vendor import Vendor
 
 pytestmark = pytest.mark.journey
 
@@ -192,3 +194,72 @@ def test_the_largest_request_that_is_let_in_puts_no_client_on_trial(tmp_path, x_
     assert first[0] in {201, 502}
     assert after[0] == 201
     assert "trial" not in log
+
+
+STOCK = """___INFO___
+{"type": "CLIENT", "displayName": "Asks the stock"}
+___TEMPLATE_PARAMETERS___
+[{"type": "TEXT", "name": "stock", "simpleValueType": true}]
+___SANDBOXED_JS_FOR_SERVER___
+const addEventCallback = require('addEventCallback');
+const JSON = require('JSON');
+const logToConsole = require('logToConsole');
+const returnResponse = require('returnResponse');
+const runContainer = require('runContainer');
+const sendHttpRequest = require('sendHttpRequest');
+const setResponseBody = require('setResponseBody');
+if (require('getRequestPath')() === '/order') {
+  require('claimRequest')();
+  const order = JSON.parse(require('getRequestBody')());
+  sendHttpRequest(data.stock, {method: 'POST'}, '{}').then((stock) => {
+    logToConsole('the stock of ' + order.user_data.email_address + ' says', stock.statusCode);
+    runContainer(order, undefined, (bind) => bind(() => addEventCallback((_, event) => {
+      setResponseBody(JSON.stringify(event.tags));
+      returnResponse();
+    }))());
+  });
+}
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_request", "versionId": "1"},
+  "param": [{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "return_response", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "read_event_metadata", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "logging", "versionId": "1"},
+  "param": [{"key": "environments", "value": {"type": 1, "string": "all"}}]}},
+ {"instance": {"key": {"publicId": "access_response", "versionId": "1"},
+  "param": [{"key": "writeResponseAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "send_http", "versionId": "1"},
+  "param": [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+
+
+def test_a_client_asks_a_host_of_ones_own_logs_and_is_told_which_tags_wait(tmp_path, x_emulator):
+    (tmp_path / "stock.tpl").write_text(STOCK)
+    shutil.copy(TEMPLATE.with_name("crm_post.tpl"), tmp_path / "crm.tpl")
+    gateway = Gateway(tmp_path, x_emulator.url)
+    order = {
+        "event_name": "purchase",
+        "transaction_id": "order-1",
+        "user_data": {"email_address": "shopper@mail.example"},
+    }
+    with Vendor() as vendor:
+        quiet = gateway.config.read_text()
+        gateway.config.write_text(quiet.replace('level = "warning"', 'level = "info"'))
+        with gateway.config.open("a") as config:
+            config.write(
+                f'[[client]]\ntemplate = "stock.tpl"\nfields = {{ stock = "{vendor.url}" }}\n'
+                'allow_hosts = ["127.0.0.1"]\n[[tag]]\nname = "crm"\ntemplate = "crm.tpl"\n'
+                'allow_hosts = ["127.0.0.1"]\n'
+                f'fields = {{ endpoint = "{vendor.url}", key = "k" }}\n'
+            )
+        with gateway:
+            first = ask(gateway, "/order", json.dumps(order))
+            again = ask(gateway, "/order", json.dumps(order))
+            gateway.drained()
+            log = gateway.log()
+
+    tags = [[(one["id"], one["status"]) for one in json.loads(told[2])] for told in (first, again)]
+    assert tags == [[("crm", "queued")], [("crm", "duplicate")]]
+    assert "the stock of *** says 200" in log
+    assert "shopper@mail.example" not in log

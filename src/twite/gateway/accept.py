@@ -17,6 +17,8 @@ from twite.gateway.consents import Listed
 from twite.gateway.doubles import Doubles
 from twite.gateway.entries import (
     Remark,
+    TagFate,
+    fates_of,
     flawed,
     flawed_x,
     of_x,
@@ -49,7 +51,8 @@ X_SOURCE = "x-api"
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a submission, once it is on disk.
 
-    The indexes are the places of the duplicates, of the suppressed and of the held within it.
+    The indexes are the places of the duplicates, of the suppressed and of the held within it;
+    `tags` are those that fired.
     """
 
     receipt: str
@@ -62,6 +65,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
     held_indexes: tuple[int, ...] = ()
+    tags: tuple[TagFate, ...] = ()
 
 
 class XReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,6 +267,7 @@ class Accept:
             duplicate_indexes=duplicates,
             suppressed_indexes=suppressed,
             held_indexes=held,
+            tags=fates_of(heard.fired, again),
         )
 
     async def from_x(

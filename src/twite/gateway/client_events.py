@@ -6,6 +6,7 @@ from twite.domain.destination import Destination
 from twite.domain.submission import Door
 from twite.gateway.accept import Accept
 from twite.gateway.clients import Client
+from twite.gateway.entries import TagFate
 from twite.gateway.ports import Clock
 from twite.intake.clicks import cookies_of
 from twite.intake.event_data import found_of
@@ -24,7 +25,9 @@ class ClientEvents:
         self._destinations = destinations
         self._clock = clock
 
-    async def run(self, event: Mapping[str, Tree], *, request: Incoming, client: Client) -> None:
+    async def run(
+        self, event: Mapping[str, Tree], *, request: Incoming, client: Client
+    ) -> tuple[TagFate, ...]:
         """Take it in. Raises Malformed, LedgerFull, LedgerUnavailable."""
         found = found_of(
             [event],
@@ -32,9 +35,10 @@ class ClientEvents:
             destinations=self._destinations,
             visitor=_visitor(request, now=self._clock.now()),
         )
-        await self._accept.found(
+        receipt = await self._accept.found(
             found, source=client.source, door=Door.CLIENT, request=request, client=client.name
         )
+        return receipt.tags
 
 
 def _visitor(request: Incoming, *, now: int) -> Visitor:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import OperatorError
+from twite.gateway.entries import TagFate
 from twite.gateway.ports import Clock
 from twite.gateway.templates import RunsTemplates
 from twite.sgtm.effects import (
@@ -37,6 +38,7 @@ _NO_ROOM: Final = "what it keeps is more than there is room for"
 Says = Callable[[str], None]
 Hears = Callable[[Turn], None]
 Asked = asyncio.Task[tuple[Answer, ...]]
+Kept = asyncio.Future[tuple[TagFate, ...]]
 
 
 class ClientFailed(OperatorError):
@@ -52,7 +54,7 @@ class ClientFailed(OperatorError):
 class Performs(msgspec.Struct, frozen=True, kw_only=True):
     """Who performs effects. `change` returns False where there is no more room for it."""
 
-    run_container: Callable[[Mapping[str, Tree]], Awaitable[None]]
+    run_container: Callable[[Mapping[str, Tree]], Awaitable[tuple[TagFate, ...]]]
     fetch: Callable[[Request], Awaitable[Answer]]
     change: Callable[[Keep | Forget], bool]
     registrable: Callable[[str], str | None]
@@ -88,7 +90,7 @@ class Talk:
         self._response = Response()
         self._responds = False
         self._asked: set[Asked] = set()  # what answers are awaited from
-        self._kept: set[asyncio.Task[None]] = set()  # what is on its way to the disk
+        self._kept: list[tuple[int, Kept]] = []  # what is on its way to the disk, by its effect
 
     async def go_on(self, turn: Turn, *, within: int) -> None:
         """Go from turn to turn until the run is over, or the milliseconds are."""
@@ -105,8 +107,10 @@ class Talk:
         except Exception as fault:  # noqa: BLE001  whoever asked is told of it
             self._fail(fault)
         finally:
-            for task in (work, limit, *self._asked, *self._kept):
+            for task in (work, limit, *self._asked):
                 task.cancel()
+            for _, kept in self._kept:
+                kept.cancel()
             await self._runs.end(self._client, turn.run)
             self._fail(ClientFailed(client=self._client, late=late))
 
@@ -122,7 +126,7 @@ class Talk:
             answers = tuple(now) or await self._come(turn)
             turn = await self._runs.resume(self._client, turn.run, answers, now=self._clock.now())
         # What is on its way to the disk gets there, whatever became of the run.
-        await asyncio.gather(*self._kept)
+        await self._on_disk()
 
     def _perform(self, effect: AnyEffect) -> tuple[Answer, ...]:
         """Perform an effect, or begin to; return what it is answered at once."""
@@ -131,8 +135,8 @@ class Talk:
                 return self._run_container(effect)
             case Request():
                 return self._request(effect)
-            case AfterEvent(id=number):
-                self._asked.add(asyncio.create_task(self._after_events(number)))
+            case AfterEvent():
+                self._asked.add(asyncio.create_task(self._after_event(effect)))
             case Service(id=number):
                 return (Answer(id=number, reason=NOT_CONFIGURED),)
             case Respond():
@@ -155,7 +159,7 @@ class Talk:
 
     def _run_container(self, effect: RunContainer) -> tuple[Answer, ...]:
         kept = asyncio.ensure_future(self._performs.run_container(effect.event))
-        self._kept.add(kept)
+        self._kept.append((effect.id, kept))
         if effect.on_complete:
             self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
         return (Answer(id=effect.id, phase="start"),) if effect.on_start else ()
@@ -163,9 +167,18 @@ class Talk:
     async def _fetched(self, request: Request) -> tuple[Answer, ...]:
         return (await self._performs.fetch(request),)
 
-    async def _after_events(self, number: int) -> tuple[Answer, ...]:
-        await asyncio.gather(*self._kept)
-        return (Answer(id=number, value={"tags": []}),)
+    async def _after_event(self, effect: AfterEvent) -> tuple[Answer, ...]:
+        """Tell of the tags that fired. None has run: that it waits is all that is certain."""
+        fates = await self._on_disk(effect.event)
+        tags: list[Tree] = [
+            {"id": one.tag, "status": one.fate, "executionTime": 0} for one in fates
+        ]
+        return (Answer(id=effect.id, value={"tags": tags}),)
+
+    async def _on_disk(self, event: int = 0) -> list[TagFate]:
+        """Wait for what the container was run for, or for that of one effect alone."""
+        kept = [one for number, one in self._kept if event in {0, number}]
+        return [fate for fates in await asyncio.gather(*kept) for fate in fates]
 
     def _add(self, effect: AnyEffect) -> None:
         try:
@@ -179,7 +192,7 @@ class Talk:
         """Answer, once all that the container was run for is on disk. Raises why it is not."""
         if not self._responds or self.answered.done():
             return
-        await asyncio.gather(*self._kept)
+        await self._on_disk()
         self.answered.set_result(self._response)
 
     async def _come(self, turn: Turn) -> tuple[Answer, ...]:
@@ -202,7 +215,7 @@ class Talk:
             self.answered.set_exception(why)
 
 
-async def _completed(number: int, kept: "asyncio.Future[None]") -> tuple[Answer, ...]:
+async def _completed(number: int, kept: Kept) -> tuple[Answer, ...]:
     await kept
     return (Answer(id=number, phase="complete"),)
 

@@ -16,6 +16,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.client_lines import ClientLines, RunLines
 from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
+from twite.gateway.entries import TagFate
 from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.ports import Chance, Clock
 from twite.gateway.templates import KeepsItems, RunsTemplates
@@ -70,8 +71,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 class RunsContainer(Protocol):
     """Takes an event of a client in: its conversions, and the tags that fire for it."""
 
-    async def run(self, event: Mapping[str, Tree], *, request: Incoming, client: Client) -> None:
-        """Return once all of it is on disk.
+    async def run(
+        self, event: Mapping[str, Tree], *, request: Incoming, client: Client
+    ) -> tuple[TagFate, ...]:
+        """Return the tags that fired, once all of it is on disk.
 
         Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
         """

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ from twite.gateway.notices import (
     TagPassed,
 )
 from twite.gateway.tags.fire import Said
+from twite.gateway.tags.rule import PREFIX
 from twite.intake.event_data import as_seen, in_our_words
 from twite.intake.event_of_native import event_of
 from twite.intake.found import Found
@@ -30,6 +31,15 @@ from twite.intake.native import Reading
 from twite.intake.native_conversion import Read
 from twite.intake.native_flaws import digests_of
 from twite.x.encode import batch_body, conversion_body
+
+Fate = Literal["queued", "duplicate", "suppressed", "held"]
+
+
+class TagFate(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one tag that fired, by its name: none has run yet."""
+
+    tag: str
+    fate: Fate
 
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +111,21 @@ def said_in(reading: Reading, found: Found | None) -> tuple[Said, ...]:
         for given, result in zip(reading.given, reading.results, strict=True)
         if result.conversion is not None
     )
+
+
+def fates_of(fired: Sequence[Entry], duplicates: Sequence[int]) -> tuple[TagFate, ...]:
+    """Return what became of the tags' entries, once they are on disk."""
+    return tuple(
+        TagFate(tag=one.pixel.removeprefix(PREFIX), fate=_fate(one, duplicates)) for one in fired
+    )
+
+
+def _fate(entry: Entry, duplicates: Sequence[int]) -> Fate:
+    if entry.index in duplicates:
+        return "duplicate"
+    if entry.suppressed is not None:
+        return "suppressed"
+    return "queued" if entry.held is None else "held"
 
 
 def told_of(

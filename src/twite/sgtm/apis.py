@@ -50,7 +50,11 @@ APIS: Final = MappingProxyType(
         "Math": _NONE,
         "Object": _NONE,
         "Promise": _NONE,
-        "addEventCallback": _needs("read_event_metadata"),
+        "addEventCallback": _needs(
+            "read_event_metadata",
+            "tags run after the answer: a client is told of those that fired, each `queued`, "
+            "`held`, `suppressed` or `duplicate`; a tag is told of itself alone; ids are names",
+        ),
         "addMessageListener": _needs("use_message"),
         "callLater": _NONE,
         "claimRequest": _NONE,

@@ -125,9 +125,13 @@ class RunContainer(Effect, frozen=True, kw_only=True, tag="run_container"):
 
 
 class AfterEvent(Effect, frozen=True, kw_only=True, tag="after_event"):
-    """Answer when all tags of the event have run."""
+    """Answer when all tags of the event have run.
+
+    `event` is the id of the RunContainer whose event it is bound to; 0 where it is bound to none.
+    """
 
     id: int
+    event: int = 0
 
 
 class Service(Effect, frozen=True, kw_only=True, tag="service"):

@@ -170,7 +170,7 @@ const outgoingApis = {
       throw new Error('the request must be claimed before runContainer is called');
     }
     const sent = copied(event || {});
-    const bind = (act) => (...given) => within(JSON.stringify(sent), () => act(...given));
+    const bind = (act) => (...given) => within(JSON.stringify(sent), effect.id, () => act(...given));
     const effect = { effect: 'run_container', event: sent, on_start: !!onStart, on_complete: !!onComplete };
     ask(effect, (answer) => {
       const act = answer.phase === 'start' ? onStart : onComplete;
@@ -180,7 +180,9 @@ const outgoingApis = {
   },
   addEventCallback(callback) {
     needPlain('read_event_metadata');
-    ask({ effect: 'after_event' }, (answer) => callback(current.call.container.containerId, answer.value));
+    const effect = { effect: 'after_event' };
+    if (current.boundTo) effect.event = current.boundTo;
+    ask(effect, (answer) => callback(current.call.container.containerId, answer.value));
   },
   sendMessage(type, message) {
     const text = makeString(type);

@@ -132,15 +132,16 @@ function drain(run) {
   }
 }
 
-// Bind a function to another event's data.
-function within(eventText, act) {
-  const before = [current.eventText, current.event];
+// Bind a function to another event's data; `boundTo` is the effect that runs the container for it.
+function within(eventText, boundTo, act) {
+  const before = [current.eventText, current.event, current.boundTo];
   current.eventText = eventText;
   current.event = undefined;
+  current.boundTo = boundTo;
   try {
     return act();
   } finally {
-    [current.eventText, current.event] = before;
+    [current.eventText, current.event, current.boundTo] = before;
   }
 }
 
