@@ -214,6 +214,40 @@ async def test_what_does_not_answer_in_time_may_have_arrived(served, way_out):
     assert came == NoAnswer(reason="no answer in time", left=True)
 
 
+async def test_where_a_name_is_not_found_in_time_nothing_has_left():
+    class Slow(Names):
+        async def resolve(self, *_asked, **_more):
+            await asyncio.sleep(30)
+
+    out = PublicWeb(names=Slow("127.0.0.1"))
+
+    came = await out.ask(asked("http://slow.example/in", timeout=200))
+    await out.stop()
+
+    assert came == NoAnswer(reason="no answer in time", left=False)
+
+
+async def test_what_no_request_can_hold_has_not_left(served, way_out):
+    odd = Asked(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
+
+    came = await way_out.ask(odd)
+
+    assert came == NoAnswer(reason="it could not be sent: ValueError", left=False)
+
+
+async def test_a_connection_that_ends_without_an_answer_may_have_heard(way_out):
+    async def mute(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
+
+    assert came == NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)
+
+
 async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out):
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))

@@ -2,12 +2,12 @@
 
 import asyncio
 import ssl
-from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
 
 from twite.gateway.ports import Answer, NoAnswer, Parcel
+from twite.senders.leaving import Leaving, watching_what_leaves
 
 # Far beyond any answer of X's; what is longer is not one.
 _LONGEST_ANSWER: Final = 1024 * 1024
@@ -43,7 +43,7 @@ class HttpTransport:
             # A cookie from X must not travel between pixels.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "twite"},
-            trace_configs=[_watching_what_leaves()],
+            trace_configs=[watching_what_leaves()],
         )
 
     async def stop(self) -> None:
@@ -56,7 +56,7 @@ class HttpTransport:
         """Send it. What fails is told apart by whether X may have had all of the request."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
-        leaving = _Leaving()
+        leaving = Leaving()
         try:
             async with self._session.post(
                 parcel.url,
@@ -70,29 +70,6 @@ class HttpTransport:
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _no_answer(error, left=leaving.began)
-
-
-class _Leaving:
-    """Whether the first byte of a request is about to leave, or has left.
-
-    What fails before (no such name, refused, TLS, no connection in time) has not reached X.
-    """
-
-    def __init__(self) -> None:
-        self.began = False
-
-
-def _watching_what_leaves() -> aiohttp.TraceConfig:
-    async def begins(
-        _: aiohttp.ClientSession,
-        watching: SimpleNamespace,
-        __: aiohttp.TraceRequestHeadersSentParams,
-    ) -> None:
-        watching.trace_request_ctx.began = True
-
-    watch = aiohttp.TraceConfig()
-    watch.on_request_headers_sent.append(begins)
-    return watch
 
 
 def _no_answer(error: Exception, *, left: bool) -> NoAnswer:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.web import Asked
+from twite.senders.leaving import Leaving, watching_what_leaves
 from twite.senders.public import is_public, is_public_address
 
 LONGEST_ANSWER: Final = 1024 * 1024
@@ -62,8 +63,7 @@ class PublicWeb:
         if not is_public(host) and host not in allow_hosts:
             return NoAnswer(reason=f"{host} is not a public address", left=False)
         seconds = asked.timeout / 1_000
-        # Over before the whole is: what has not left is told from what may have.
-        connect = min(_CONNECT, 0.9 * seconds)
+        leaving = Leaving()
         try:
             async with self._session(allow_hosts).request(
                 asked.method,
@@ -71,19 +71,14 @@ class PublicWeb:
                 data=asked.body or None,
                 headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=connect),
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT),
+                trace_request_ctx=leaving,
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
                 return Answer(status=response.status, headers=headers, body=body, whole=whole)
-        except aiohttp.ConnectionTimeoutError:
-            # Without a connection nothing has left. Its template is told "timed_out", as by Google.
-            return NoAnswer(reason="no answer in time", left=False)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, NotPublic) as error:
-            return NoAnswer(reason=_why(error), left=False)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            late = isinstance(error, TimeoutError)
-            return NoAnswer(reason="no answer in time" if late else _why(error), left=True)
+            return NoAnswer(reason=_why(error, left=leaving.began), left=leaving.began)
 
     def _session(self, allow_hosts: frozenset[str]) -> aiohttp.ClientSession:
         found = self._sessions.get(allow_hosts)
@@ -94,6 +89,7 @@ class PublicWeb:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "twite"},
+                trace_configs=[watching_what_leaves()],
             )
         return found
 
@@ -140,7 +136,10 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, *, left: bool) -> str:
+    if isinstance(error, TimeoutError):
+        # Its template is told "timed_out", as by Google, whichever time has run out.
+        return "no answer in time"
     if isinstance(error, NotPublic | _CutOff):
         return str(error)
     if isinstance(error, aiohttp.InvalidURL):
@@ -148,6 +147,8 @@ def _why(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         return str(inner) if isinstance(inner, NotPublic) else "no connection"
+    if not left:
+        return f"it could not be sent: {type(error).__name__}"
     return f"connection lost: {type(error).__name__}"
 
 
