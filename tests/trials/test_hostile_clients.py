@@ -1,7 +1,7 @@
 """Client templates that loop, asked without a pause: whoever sends conversions keeps the pace.
 
 The promise is a ratio: conversions taken in a second beside two connections that ask for endless
-loops, over those taken alone. The long form alone asserts it.
+loops, or for what is harmless and refused, over those taken alone. The long form alone asserts it.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from twite.collector.patience import REFUSALS
 from twite.testing.gateway import GatewayProcess
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
@@ -101,20 +102,24 @@ def bought(number: int) -> bytes:
 async def test_a_hostile_client_costs_its_own_runs_alone(tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     paces: dict[str, float] = {}
-    told: dict[int, int] = {}
+    answers: dict[str, dict[int, int]] = {}
     for path in (None, "/calm", "/loops"):
         with a_gateway(tmp_path / (path or "/alone")[1:], x_emulator.url) as gateway:
-            paces[path or ""], told = await paced(gateway.url, path)
+            paces[path or ""], answers[path or ""] = await paced(gateway.url, path)
 
     alone, calm, loops = paces.values()
+    told = answers["/loops"]
     figure(
         "beside a client that loops",
         f"{loops:,.0f} conversions a second beside two connections that ask for endless loops "
         f"without a pause, {calm:,.0f} beside two that ask a harmless one, {alone:,.0f} alone: "
-        f"{loops / alone:.2f}; the loops were answered {told}",
+        f"{loops / alone:.2f} and {calm / alone:.2f}; the loops were answered {told}",
     )
     # A template that passed a limit rests: hardly any of them ran.
     assert told.get(502, 0) <= 2 + ONSET + SECONDS
     assert told.get(503, 0) > 0
+    # Nor were the harmless ones answered faster than an address may be refused.
+    assert sum(answers["/calm"].values()) <= 2 * REFUSALS
     if LONG:
         assert loops / alone >= 0.9
+        assert calm / alone >= 0.9

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from starlette.types import Scope
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -28,6 +30,13 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Netw
                 break
             here = before
     return str(here)
+
+
+def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
+    """Return the address of whoever sent a request, as `client_address` finds it."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return client_address(peer, forwarded, trusted)
 
 
 def _address(text: str) -> Address | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +25,7 @@ from twite.collector.origins import Origins
 from twite.collector.overlap import OverlapRoute
 from twite.collector.page_script import PREFIX as SCRIPT_PREFIX
 from twite.collector.page_script import PageScript
+from twite.collector.patience import Patience
 from twite.collector.quiet import ROUTES, Quiet
 from twite.collector.sgtm import SGTM_PATH, SgtmRoute
 from twite.collector.stape import PREFIX as STAPE_PREFIX
@@ -162,6 +164,7 @@ class Collector:
                 body_limit=limits.body,
                 trusted_proxies=trusted_proxies,
             )
+        self._patience = Patience(clock=clock, trusted_proxies=trusted_proxies)
         self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
@@ -211,7 +214,7 @@ class Collector:
                 await self._console(scope, receive, send)
                 return
             else:
-                await self._quiet(scope, receive, send)
+                await self._quiet(scope, receive, self._patience.with_it(send, scope))
                 return
         except Refused as refused:
             answer = refused.answer
@@ -221,7 +224,9 @@ class Collector:
             return
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
             answer = self._answer_to(path, fault)
-        await send_answer(scope, send, answer)
+        with suppress(asyncio.CancelledError):  # as above
+            await self._patience.before(answer.status, scope)
+            await send_answer(scope, send, answer)
 
     async def _of_others(self, path: str, scope: Scope, receive: Receive) -> Answer | None:
         """Return the answer of a client, or of a door for pages and tags; None where of neither."""

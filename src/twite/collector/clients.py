@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from twite.collector.addresses import Network, client_address
+from twite.collector.addresses import Network, address_of
 from twite.collector.answers import Answer, Refused, again
 from twite.collector.bodies import inflate, read_body
 from twite.collector.gate import Gate
@@ -57,7 +57,7 @@ class ClientRoute:
         Raises Refused (413, 415, 429), Gone, and what Clients.answer does.
         """
         headers = dict(scope["headers"])
-        address = self._address(scope)
+        address = address_of(scope, self._trusted) or ""
         wait = self._rates.spend(address, now=self._clock.elapsed())
         if wait:
             raise Refused(again(429, "too_fast", -(-wait // SECOND)))
@@ -89,11 +89,6 @@ class ClientRoute:
             return b""
         as_sent = {name: value for name, value in headers.items() if name != b"content-encoding"}
         return await read_body(as_sent, receive, self._body_limit)
-
-    def _address(self, scope: Scope) -> str:
-        peer = scope["client"][0] if scope.get("client") else ""
-        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        return client_address(peer, forwarded, self._trusted) or ""
 
 
 def _answer(response: Response) -> Answer:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.types import Scope
 
-from twite.collector.addresses import Network, client_address
+from twite.collector.addresses import Network, address_of
 from twite.collector.answers import CODES, Answer, Refused, again, error
 from twite.collector.rates import Buckets
 from twite.domain.destination import Source
@@ -79,7 +79,7 @@ class Origins:
         if origin is None:
             raise Refused(_NO_ORIGIN)
         source = self._source(origin, name)
-        address = self._address(scope)
+        address = address_of(scope, self._trusted)
         visit = Visit(source=source, origin=origin, address=address)
         wait = self._wait(source, address)
         if wait:
@@ -127,11 +127,6 @@ class Origins:
         whole = self._sources.get(source.name)
         # Who is held up by its own limit spends nothing of what all share.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
-
-    def _address(self, scope: Scope) -> str | None:
-        peer = scope["client"][0] if scope.get("client") else ""
-        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        return client_address(peer, forwarded, self._trusted)
 
 
 def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
