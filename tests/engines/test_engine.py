@@ -118,18 +118,14 @@ def test_a_context_does_not_grow_with_its_runs():
     assert runs(2_000) < first * 1.3
 
 
-def test_a_context_that_runs_leave_things_in_is_made_anew_before_it_is_full():
-    engine = QuickJsEngine(
-        template(
-            "const rest = 'x'.repeat(1e3) + data.n; (async () => { await 1; return rest; })();"
-        ),
-        limits=Limits(memory=4 * 1024 * 1024),
-    )
+def test_a_context_that_is_half_full_between_runs_is_made_anew():
+    engine = QuickJsEngine(template("return data.n;"), limits=Limits(memory=1024 * 1024))
+    assert engine.memory() > 512 * 1024
 
-    turns = [engine.start(call(fields={"n": n})) for n in range(5_000)]
+    turns = [engine.start(call(fields={"n": n})) for n in range(500)]
 
-    assert {turn.error for turn in turns} == {None}
-    assert engine.contexts > 1
+    assert [turn.returned for turn in turns] == list(range(500))
+    assert engine.contexts == 5
 
 
 def test_a_context_runs_in_its_own_thread_alone():

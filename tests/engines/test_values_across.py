@@ -2,15 +2,17 @@
 
 import hashlib
 import hmac
+import json
 from base64 import b64encode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from template_stage import call, ran, returned, template
+from template_stage import NOW, call, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.sgtm.permissions import Grant
+from twite.sgtm.sandbox import Answer
 
 
 def value(expression: str, **changed: object) -> object:
@@ -258,4 +260,66 @@ def test_methods_that_are_bounded_do_what_they_always_did(size):
         *([2, 1], ["a", "b"], "axcb", 3),
         *(2, True, "AB", "abab"),
         *("xxa", "a  ", "1---x", "1,2,3"),
+    ]
+
+
+NAMES = [f"name{at}" for at in range(2_001)]
+FAR = {"far": "x" * 16_000}  # a short text cannot have so many
+
+
+def test_json_with_more_than_two_thousand_names_is_not_read():
+    """The engine's table of names is slow where anybody wants it to be, and nothing ends it."""
+    few = dict.fromkeys(NAMES[:1_999], 1) | FAR
+    many = dict.fromkeys(NAMES[:2_000], 1) | FAR
+    parse = "return !!require('JSON').parse(data.text);"
+    assert returned(parse, fields={"text": json.dumps(few)}) is True
+    assert returned(parse, fields={"text": json.dumps(many)}) is False
+    escaped = json.dumps(many).replace("name", 'n\\"ame').replace('":', '"\n :')
+    assert returned(parse, fields={"text": escaped}) is False
+
+
+def test_the_same_names_in_many_objects_are_read():
+    text = json.dumps([{"id": at, "name": "a:b"} for at in range(20_000)])
+
+    assert returned("return require('JSON').parse(data.text).length;", fields={"text": text}) == (
+        20_000
+    )
+
+
+@pytest.mark.parametrize("read", ["getAllEventData", "getEventData"])
+def test_an_event_of_more_than_two_thousand_names_ends_the_run_alone(read):
+    engine = QuickJsEngine(template(f"return !!require('{read}')('far');"))
+
+    turn = engine.start(call(event=dict.fromkeys(NAMES, 1) | FAR))
+
+    assert (turn.error, turn.spent) == (
+        "RangeError: JSON with more than 2000 different names",
+        False,
+    )
+    assert engine.start(call(event=FAR)).returned is True
+
+
+def test_an_answer_of_more_than_two_thousand_names_ends_the_run_alone():
+    engine = QuickJsEngine(template("require('Firestore').read('a/b');"))
+    run = engine.start(call()).run
+    answer = Answer(id=1, value=dict.fromkeys(NAMES, 1) | FAR)
+
+    turn = engine.resume(run, (answer,), now=NOW)
+
+    assert (turn.error, turn.spent) == (
+        "RangeError: JSON with more than 2000 different names",
+        False,
+    )
+
+
+def test_a_field_of_more_than_two_thousand_names_ends_the_run_alone():
+    engine = QuickJsEngine(template("return 1;"))
+
+    turns = [
+        engine.start(call(fields={"field": named})) for named in (dict.fromkeys(NAMES, 1) | FAR, {})
+    ]
+
+    assert [(turn.run, turn.returned, turn.spent) for turn in turns] == [
+        (1, None, False),
+        (2, 1, False),
     ]

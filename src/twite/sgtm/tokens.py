@@ -68,7 +68,7 @@ def _may_begin_regex(before: Token | None) -> bool:
     return False
 
 
-_SKIPPED: Final = re.compile(r"\s+|//[^\n]*|/\*[\s\S]*?\*/")
+_SKIPPED: Final = re.compile(r"\s+|//[^\n\r\u2028\u2029]*|/\*[\s\S]*?\*/")
 _REGEX: Final = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*")
 _BEFORE_REGEX: Final = frozenset(
     {"return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "do", "else"}

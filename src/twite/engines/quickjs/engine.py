@@ -1,5 +1,6 @@
 """The port `Engine` on quickjs-ng."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.engines.quickjs.suffixes import suffixes
 from twite.sgtm.allowed import lacking, matches
 from twite.sgtm.permissions import policy
+from twite.sgtm.refused import refused
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template, TemplateUnusable
-from twite.sgtm.tokens import Sort, tokens
 
 # Where there is no room for an error either, the engine throws null.
 _FULL: Final = frozenset({"InternalError: out of memory", "thrown: null"})
@@ -45,6 +46,8 @@ class QuickJsEngine:
     JavaScript.
     """
 
+    contexts = 0  # made so far
+
     def __init__(
         self,
         template: Template,
@@ -60,7 +63,7 @@ class QuickJsEngine:
         self._policy = policy(template.grants)
         self._testing = testing
         self._thread = threading.get_ident()
-        self._refuse_big_integers()
+        self._refuse()
         # A key that it may not use is not in its reach.
         reached = {id_: key for id_, key in (keys or {}).items() if matches(self._policy.keys, id_)}
         self._boot = {
@@ -73,7 +76,6 @@ class QuickJsEngine:
         }
         self.keys = tuple(reached)  # their ids
         self.begun = begun  # runs so far
-        self.contexts = 0  # made so far
         self._open()
 
     def start(self, call: Call) -> Turn:
@@ -89,9 +91,8 @@ class QuickJsEngine:
 
     def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
         """Go on with a run."""
-        return self._turn(
-            "resume", _CALL.encode({"run": run, "answers": answers, "now": now}).decode()
-        )
+        told = _CALL.encode({"answers": answers, "now": now}).decode()
+        return self._turn("resume", str(run), told)
 
     def end(self, run: int) -> None:
         """Forget a run that will not be resumed."""
@@ -116,6 +117,19 @@ class QuickJsEngine:
         """Return how many bytes the context holds."""
         return int(self._context.memory()["malloc_size"])
 
+    def let_go(self) -> None:
+        """Free what all runs hold, in a call: when the binding frees it, all of Python waits."""
+        self._waiting.clear()
+        with contextlib.suppress(quickjs.JSException):
+            self._context.set_memory_limit(12 * self._limits.memory)
+            self._entrance("forget")
+            self._collecting(2 * self._limits.memory)
+        self._context.set_memory_limit(self._limits.memory)
+
+    def __del__(self) -> None:
+        if self.contexts:
+            self.let_go()
+
     def _is_worn(self) -> bool:
         """Say whether the context is to be made anew: after so many runs, or half full of rests."""
         if self._runs >= self._limits.recycle_after:
@@ -128,17 +142,18 @@ class QuickJsEngine:
             held = self.memory()
         return held > self._limits.memory // 2
 
-    def _refuse_big_integers(self) -> None:
-        """Raise TemplateUnusable: one operation on them can take minutes, and no limit ends it."""
-        for token in tokens(self._template.code.text):
-            if token.sort is Sort.NUMBER and token.text.endswith("n"):
-                line = self._template.code.line + token.line - 1
-                raise TemplateUnusable(section=_SECTION, line=line, message="there is no BigInt")
+    def _refuse(self) -> None:
+        """Raise TemplateUnusable for what no limit would hold."""
+        found = refused(self._template.code.text)
+        if found is not None:
+            line = self._template.code.line + found.line - 1
+            raise TemplateUnusable(section=_SECTION, line=line, message=found.message)
 
     def _open(self) -> None:
         """Make the context anew: as it was, without what earlier runs may have left."""
+        if self.contexts:
+            self.let_go()
         self._runs = 0
-        self.contexts += 1
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
         self._collecting = self._context.eval(_COLLECT)
@@ -146,6 +161,7 @@ class QuickJsEngine:
         self._context.set_max_stack_size(self._limits.stack)
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
+        self.contexts += 1
         # A run's number is never given twice: an answer that comes too late finds nobody.
         self._enter("boot", _CALL.encode(self._boot | {"runs": self.begun}).decode())
         try:
@@ -168,7 +184,10 @@ class QuickJsEngine:
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:
             raise RuntimeError("a QuickJS context runs in the thread that made it alone")
-        return str(self._entrance(act, *given))
+        told = str(self._entrance(act, *given))
+        if told.startswith("!"):
+            raise quickjs.JSException("\n".join(_THROWN.decode(told[1:])))
+        return told
 
     def _turn(self, act: str, *given: str, again: bool = True) -> Turn:
         begun = time.thread_time()
@@ -228,3 +247,4 @@ def limit_passed(error: str) -> str:
 
 _CALL: Final = msgspec.json.Encoder()
 _TURN: Final = msgspec.json.Decoder(Turn)
+_THROWN: Final = msgspec.json.Decoder(tuple[str, str])

@@ -136,6 +136,12 @@ function withoutIteratorHelpers() {
   }
 }
 
+// What ends an endless step is swallowed by them, as no other exception is, and the next step begins.
+function withoutAsyncGenerators() {
+  const prototype = Object.getPrototypeOf(Object.getPrototypeOf((async function* () {})()));
+  for (const name of ['next', 'return', 'throw']) Reflect.deleteProperty(prototype, name);
+}
+
 function boundCalls() {
   const native = Function.prototype.apply;
   define(Function.prototype, 'apply', {
@@ -209,6 +215,7 @@ function harden() {
   boundTexts();
   boundCalls();
   withoutIteratorHelpers();
+  withoutAsyncGenerators();
   const found = reachable();
   for (const one of found) {
     if (hasOwn(one, 'constructor')) Reflect.deleteProperty(one, 'constructor');

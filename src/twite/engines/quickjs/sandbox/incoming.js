@@ -17,7 +17,7 @@ function requestPart(part) {
 }
 
 function eventData() {
-  if (current.event === undefined) current.event = JSON.parse(current.eventText);
+  if (current.event === undefined) current.event = parsed(current.eventText);
   return current.event;
 }
 
@@ -29,7 +29,7 @@ function isGa4() {
 const incomingApis = {
   getAllEventData() {
     need(everything(granted.event), 'read_event_data', 'all of it');
-    return JSON.parse(current.eventText);
+    return parsed(current.eventText);
   },
   getEventData(path) {
     const text = makeString(path);

@@ -9,6 +9,7 @@ const evaluate = globalThis.eval; // called by another name it knows no scope of
 const apply = Reflect.apply;
 const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
+const nativeIndexOf = String.prototype.indexOf;
 const nativeTest = RegExp.prototype.test;
 const nativeSource = Function.prototype.toString;
 
@@ -20,6 +21,10 @@ function spend(size) {
 
 function normalized(text) {
   return apply(nativeNormalize, text, ['NFKC']);
+}
+
+function indexIn(text, sought, from) {
+  return apply(nativeIndexOf, text, [sought, from]);
 }
 
 function regexTest(expression, text) {

@@ -10,6 +10,7 @@ let secretKeys = {}; // what hmacSha256 may sign with
 let runs = new Map();
 const NOBODY = new Map(); // the listeners of most runs
 let lastRun = 0;
+const LONGEST_WORDS = 2000;
 
 const apis = Object.assign({}, valueApis, incomingApis, outgoingApis, serviceApis);
 
@@ -59,7 +60,13 @@ function begun(call, eventText) {
 }
 
 function start(text, eventText) {
-  const run = begun(JSON.parse(text), eventText);
+  let call;
+  try {
+    call = parsed(text);
+  } catch (error) {
+    return JSON.stringify({ run: ++lastRun, error: described(error) });
+  }
+  const run = begun(call, eventText);
   runs.set(run.id, run);
   return turn(run, () => {
     run.returned = program(require, fieldsOf(run));
@@ -76,12 +83,12 @@ function fieldsOf(run) {
   return fields;
 }
 
-function resume(text) {
-  const { run: id, answers, now } = JSON.parse(text);
+function resume(id, text) {
   const run = runs.get(id);
   if (!run) return JSON.stringify({ run: id, error: 'the run is not known: it ended, or a limit was passed' });
-  run.now = now;
   return turn(run, () => {
+    const { answers, now } = parsed(text);
+    run.now = now;
     run.starting = false;
     for (const answer of answers) {
       if (answer.type !== undefined) told(run, answer);
@@ -170,7 +177,7 @@ function described(error) {
 
 // A rejection that nobody caught does not end the run, as in Google's sandbox; it is said.
 function unheard(run, reason) {
-  const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || String(reason);
+  const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
   run.effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
 }
 
@@ -207,15 +214,42 @@ function tellReturned(run, turn) {
   run.returned = undefined; // told once
 }
 
-function enter(act, first, second) {
+function acted(act, first, second) {
   switch (act) {
     case 'start': return start(first, second);
-    case 'resume': return resume(first);
+    case 'resume': return resume(Number(first), second);
     case 'end': return String(runs.delete(Number(first)));
+    case 'forget': return forget();
     case 'boot': return boot(first);
     case 'load': return load(first);
     case 'apis': return JSON.stringify(Object.keys(apis).sort());
     case 'scenario': return scenario(first);
     default: throw new Error('no such entry');
+  }
+}
+
+// Let go of everything that is not the sandbox's own.
+function forget() {
+  runs = new Map();
+  current = null;
+  return 'forgotten';
+}
+
+// What is thrown out of here is shown by the binding: it asks its toString, with no limit, while all
+// of Python waits. So nothing comes out that a template threw, but "!", its words and its trace.
+function enter(act, first, second) {
+  try {
+    return acted(act, first, second);
+  } catch (error) {
+    current = null;
+    return '!' + wellFormed(JSON.stringify([described(error).slice(0, LONGEST_WORDS), traceOf(error)]));
+  }
+}
+
+function traceOf(error) {
+  try {
+    return String(error.stack).slice(0, LONGEST_WORDS);
+  } catch (other) {
+    return ''; // what does not let itself be looked at
   }
 }

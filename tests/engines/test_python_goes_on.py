@@ -1,0 +1,82 @@
+"""What a template leaves behind is shown, and freed, without all of Python waiting for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from template_stage import call, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.sandbox import Turn
+from twite.sgtm.template import TemplateUnusable
+
+# In a process of its own: what holds Python cannot be ended by a test.
+SCRIPT = """
+from template_stage import call, template
+from twite.engines.quickjs.engine import QuickJsEngine
+
+QuickJsEngine(template({code!r})).start(call())
+"""
+HANGS = "{ toString() { for (;;) {} } }"
+THROWN = {
+    "a reason that nobody hears of": (
+        "require('Promise').create((done, fail) => "
+        f"fail({{ toJSON() {{}}, toString() {{ throw {HANGS}; }} }}));"
+    ),
+    "what is thrown": f"throw {HANGS};",
+    "a stack": f"throw {{ get stack() {{ throw {HANGS}; }} }};",
+    "a name": f"try {{ null.x; }} catch (error) {{ error.name = {HANGS}; throw error; }}",
+}
+
+
+@pytest.mark.parametrize("code", THROWN.values(), ids=THROWN)
+def test_a_thrown_thing_that_hangs_when_it_is_shown_costs_its_own_run(code):
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(code=code)],
+        cwd=Path(__file__).parent,
+        check=False,
+        timeout=60,
+    )
+
+    assert ran.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "thrown", ["{ toString() { throw 1; } }", "{ get stack() { throw 1; } }", "null", "'\\ud800'"]
+)
+def test_code_that_throws_before_it_is_found_to_close_its_body_is_unusable(thrown):
+    code = f"}}), (function () {{ throw {thrown}; }})(), (function () {{"
+
+    with pytest.raises(TemplateUnusable):
+        QuickJsEngine(template(code))
+
+
+def test_a_rejection_that_cannot_be_shown_is_no_limit_passed():
+    code = (
+        "require('Promise').create((done, fail) => fail({ toJSON() {}, toString() { throw 1; } }));"
+        "data.gtmOnSuccess();"
+    )
+
+    turn = QuickJsEngine(template(code)).start(call())
+
+    assert (turn.error, turn.spent) == (None, False)
+    assert "what cannot be shown" in turn.effects[0].text
+
+
+def test_what_waiting_runs_hold_can_be_let_go():
+    code = """
+    const held = {};
+    for (let at = 0; at < 20000; at++) held['name' + at] = held;
+    require('sendHttpRequest')('https://a.example/', {}).then(() => held);
+    """
+    engine = QuickJsEngine(template(code))
+    empty = engine.memory()
+    run = engine.start(call()).run
+    assert engine.memory() > empty + 1_000_000
+
+    engine.let_go()
+
+    assert engine.memory() < empty + 500_000  # its table of names stays as large
+    late = engine.resume(run, (), now=call().now)
+    assert late == Turn(run=run, error="the run is not known: it ended, or a limit was passed")
