@@ -17,7 +17,7 @@ from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.machine import SystemClock
-from twite.sgtm.container.parts import Beside, Container, Tag
+from twite.sgtm.container.parts import Beside, Container, Source, Tag, Variable
 from twite.sgtm.effects import Request, RunContainer
 from twite.sgtm.permissions import Grant
 from twite.sgtm.sandbox import Outcome, Turn
@@ -56,7 +56,16 @@ class Stage:
         self.clock = SystemClock()
 
     async def run(
-        self, code, *, setup=None, needed=True, event=None, make=QuickJsEngine, busy=None, **said
+        self,
+        code,
+        *,
+        setup=None,
+        needed=True,
+        event=None,
+        make=QuickJsEngine,
+        busy=None,
+        draw=0,
+        **said,
     ):
         """Run a tag with this code, and perhaps one before it; its thread is `busy` at first."""
         crew = Crew(make, elapsed=SystemClock().elapsed)
@@ -73,16 +82,20 @@ class Stage:
             observer=self.seen,
         )
         beside = None if setup is None else Beside(tag="first", needed=needed)
-        tags = [Tag(name="crm", template="main", setup=beside)]
+        lot = Variable(name="Lot", type=Source.RANDOM, least=1, most=9_999_999)
+        tags = [Tag(name="crm", template="main", setup=beside, fields={"lot": "{{Lot}}"})]
         templates = {"main": with_code(code)}
         if setup is not None:
             tags.append(Tag(name="first", template="setup"))
             templates["setup"] = with_code(setup)
         rule = Rule(name="crm", secrets=(Secret(SECRET),), **({"timeout": 5_000} | said))
         company = Company(
-            container=Container(tags=tuple(tags), templates=templates), rules={"crm": rule}
+            container=Container(tags=tuple(tags), templates=templates, variables=(lot,)),
+            rules={"crm": rule},
         )
-        letter = Letter(pixel="o8z6j", at=1_795_600_000_000, event=event or {"event_name": "x"})
+        letter = Letter(
+            pixel="o8z6j", at=1_795_600_000_000, event=event or {"event_name": "x"}, draw=draw
+        )
         try:
             return await Errand(tools, company=company, rule=rule, letter=letter, seed=7).run()
         finally:
@@ -140,6 +153,19 @@ async def test_a_tag_does_not_run_where_the_one_it_needs_failed(needed, succeede
     ran = await Stage().run("data.gtmOnSuccess();", setup="data.gtmOnFailure();", needed=needed)
 
     assert ran.succeeded is succeeded
+
+
+async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_each_try():
+    stage = Stage()
+    code = "require('logToConsole')(data.lot);\ndata.gtmOnSuccess();"
+
+    for draw in (7, 7, 8, 0, 0):
+        await stage.run(code, draw=draw)
+
+    first, again, other, waited, waited_again = [one.text for one in stage.seen.notices]
+    # What waits from before events had a draw goes by the delivery.
+    assert (first, waited) == (again, waited_again)
+    assert len({first, other, waited}) == 3
 
 
 async def test_what_hangs_is_ended_and_known_for_it():
@@ -291,6 +317,6 @@ def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_pa
 
 
 def test_where_too_many_are_to_be_hidden_nothing_is_shown():
-    mask = Mask([], {"user_data": [f"person {n}" for n in range(3_000)]})
+    mask = Mask([], {"user_data": [f"person {n}" for n in range(6_000)]})
 
     assert mask.over("a line", most=300) == "…"

@@ -166,6 +166,14 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
             "trigger[0].when[0].right: no regular expression of RE2: invalid perl operator: (?=",
         ),
         (
+            container(variables=[Variable(name="V", type=Source.RANDOM, least=1, most="few")]),
+            "variable[0].most: 'few' is no number",
+        ),
+        (
+            container(variables=[Variable(name="V", type=Source.RANDOM, least="{{B}}")]),
+            "variable[0]: there is no variable 'B'. There is: V, _event",
+        ),
+        (
             container(variables=[Variable(name="V", type=Source.COOKIE)]),
             "variable[0].key: is missing: what a variable of the type 'cookie' reads",
         ),

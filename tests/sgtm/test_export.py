@@ -19,6 +19,7 @@ from export_parts import (
     variable,
 )
 
+from twite.sgtm.container.faults import faults
 from twite.sgtm.container.parts import (
     Beside,
     ContainerUnusable,
@@ -26,6 +27,8 @@ from twite.sgtm.container.parts import (
     Format,
     Operator,
     Row,
+    Source,
+    Variable,
 )
 from twite.sgtm.container.reading import read
 from twite.sgtm.container.writing import written
@@ -266,10 +269,36 @@ def test_a_format_is_kept():
     )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "bounds"),
+    [
+        ((text("min", "1"), {"type": "INTEGER", "key": "max", "value": "100"}), ("1", 100)),
+        ((text("min", "{{Most}}"), text("max", "{{Most}}")), ("{{Most}}", "{{Most}}")),
+        ((text("min", "few"), text("max", "")), (None, None)),
+        ((), (None, None)),
+    ],
+)
+def test_a_random_number_keeps_the_bounds_that_are_some(parameters, bounds):
+    most = variable("Most", "c", text("value", "5"))
+
+    found = brought(variable=[variable("Lot", "r", *parameters), most])
+
+    lot = found.container.variables[0]
+    assert (lot.type, lot.least, lot.most) == (Source.RANDOM, *bounds)
+    assert read(written(found.container, ()))[0].variables[0] == lot
+    assert list(faults(found.container)) == []
+
+
+def test_undefined_stays_undefined():
+    found = brought(variable=[variable("None", "uv")])
+
+    assert found.container.variables == (Variable(name="None", type=Source.CONSTANT),)
+
+
 def test_a_variable_goes_with_those_it_needs_however_far():
     chain = [variable(f"V{at}", "c", text("value", f"{{{{V{at + 1}}}}}")) for at in range(3)]
 
-    found = brought(variable=[*chain, variable("V3", "r")])
+    found = brought(variable=[*chain, variable("V3", "jsm")])
 
     assert [one.fit for one in found.lines if one.kind == "variable"] == ["left out"] * 4
 

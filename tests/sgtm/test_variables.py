@@ -57,6 +57,40 @@ def test_a_key_with_dots_in_it_goes_before_the_path():
     assert filled("{{It}}", variable("It", "event_data", key="a.b"), on=on) == 1
 
 
+def drawn(draw, name="Lot", **bounds):
+    return filled("{{" + name + "}}", variable(name, "random", **bounds), on=occasion(draw=draw))
+
+
+def test_a_random_number_is_whole_and_any_of_those_within_its_bounds():
+    assert {drawn(draw, least=1, most="6") for draw in range(200)} == {1, 2, 3, 4, 5, 6}
+
+
+def test_the_same_event_draws_the_same_number_and_each_variable_its_own():
+    found = [drawn(7, least=1, most=10**9), drawn(7, "Other", least=1, most=10**9)]
+
+    assert found[0] == drawn(7, least=1, most=10**9)
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{}, {"least": 1}, {"least": 6, "most": 1}, {"least": "{{Nobody}}", "most": 3},
+     {"least": True, "most": 1}, {"least": "", "most": 1}, {"least": 0, "most": "Infinity"}],
+)  # fmt: skip
+def test_without_bounds_that_are_some_a_random_number_is_one_of_googles(bounds):
+    found = [drawn(draw, **bounds) for draw in range(50)]
+
+    assert all(0 <= one <= 2_147_483_647 for one in found)
+    assert max(found) > 10**9
+
+
+def test_a_bound_may_be_another_variable():
+    bound = variable("Most", "constant", value=5)
+    lot = variable("Lot", "random", least="{{Most}}", most="{{Most}}")
+
+    assert filled("{{Lot}}", lot, bound) == 5
+
+
 def test_a_default_stands_for_what_is_not_there():
     known = variable("Known", "constant", value="EUR")
     asked = variable("It", "event_data", key="currency", default="{{Known}}")

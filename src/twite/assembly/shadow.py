@@ -128,6 +128,8 @@ class Shadow:
                 now=case.now,
                 request=case.request,
                 client=case.client or client,
+                # Another number than the old system drew; one for an event, as in a gateway.
+                draw=case.line,
             )
             planned = plan(self._container, occasion, variables=self._engines)
             for fired in planned.fired:

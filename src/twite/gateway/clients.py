@@ -55,11 +55,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     allow_hosts: frozenset[str] = frozenset()
 
-    def fields_for(self, request: Incoming, *, now: int) -> dict[str, Tree]:
-        """Return the fields with values in place of names. Raises Unfilled."""
+    def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
+        """Return the fields with values in place of names; `draw` is chance. Raises Unfilled."""
         if self.container is None:
             return dict(self.fields)
-        occasion = Occasion(event={}, now=now, request=request, client=self.name)
+        occasion = Occasion(event={}, now=now, request=request, client=self.name, draw=draw)
         values = Values(self.container, occasion, _NoTemplates())
         given = given_fields(self.fields, values.filled)
         return fill(self.template.fields, given)[0] if self.defaults else given
@@ -180,11 +180,11 @@ class Clients:
         await asyncio.gather(*talks, return_exceptions=True)
 
     def _call(self, client: Client, request: Incoming) -> Call:
-        now = self._clock.now()
+        now, seed = self._clock.now(), int(self._chance.fraction() * (1 << 48))
         return Call(
-            fields=client.fields_for(request, now=now),
+            fields=client.fields_for(request, now=now, draw=seed),
             now=now,
-            seed=int(self._chance.fraction() * (1 << 48)),
+            seed=seed,
             request=request,
             container=self._about,
             client=client.name,

@@ -144,6 +144,7 @@ class Errand:
             request=self._letter.request,
             client=self._letter.client,
             consent=self._letter.granted,
+            draw=self._letter.draw or self._seed,
         )
         engines.passed_a_limit()  # whoever ran before in this thread
         planned = plan(only(self._company.container, self._rule.name), occasion, variables=engines)

@@ -7,9 +7,11 @@ them is mended for what waits, too.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from twite.consent import signals
 from twite.consent.verdict import judging
@@ -87,6 +89,11 @@ class Fire:
         self._opt_outs = opt_outs
         self._seal = seal
         self._known = _KNOWN | frozenset(known)
+        self._draws = any(
+            one.type is parts.Source.RANDOM
+            for company in self._companies
+            for one in company.container.variables
+        )
         self._readable: dict[str, Readable] = {
             rule.pixel: readable(company.container, tag)
             for company in self._companies
@@ -128,6 +135,8 @@ class Fire:
                 consent=_granted(one.native),
             )
             telling = _Telling(one, source=source, occasion=occasion, revoked=revoked)
+            if self._draws:
+                occasion = telling.occasion = structs.replace(occasion, draw=self._draw(telling))
             for company in self._companies:
                 planned = await self._planned(company, occasion, source.name)
                 unfired += _without_fire(planned, company, source.name, index=one.index)
@@ -167,7 +176,7 @@ class Fire:
     def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
         verdict, name = telling.verdict, telling.name
         event = name if name in self._known else OTHER
-        identity = telling.said.conversion_id or self._identity(telling, rule)
+        identity = telling.said.conversion_id or self._identity(telling, rule.pixel)
         # What the key is made of is all that is kept: it must tell apart what is apart.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -200,18 +209,26 @@ class Fire:
             request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
             client=occasion.client,
             granted=dict(occasion.consent),
+            draw=occasion.draw,
         )
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
         return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
-    def _identity(self, telling: "_Telling", rule: Rule) -> str:
+    def _draw(self, telling: "_Telling") -> int:
+        """Return the event's chance: what its client sends again draws the same."""
+        identity = telling.said.conversion_id or self._identity(telling, "")
+        seed = f"{telling.source.name}\0{telling.name}\0{identity}"
+        whole = blake2b(seed.encode("utf-8", "replace"), key=self._salt[:64], digest_size=6)
+        return int.from_bytes(whole.digest()) or 1
+
+    def _identity(self, telling: "_Telling", place: str) -> str:
         """Return the id that the event brings, or one made of what its client says again."""
         said = telling.said
         given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
         if given and len(given) <= MAX_ID and given.isprintable() and not names_a_person(given):
             return given
-        scope = f"{rule.pixel}\0{telling.name}"
+        scope = f"{place}\0{telling.name}"
         if said.repeated is not None:
             repeated = f"{telling.source.name}\0{said.repeated}".encode("utf-8", "replace")
             return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
@@ -262,7 +279,7 @@ def _held_with(entry: Entry, held: Mapping[int, str], index: int | None) -> Entr
     reason = None if index is None else held.get(index)
     if reason is None or entry.suppressed is not None or entry.held is not None:
         return entry
-    return msgspec.structs.replace(entry, held=reason)
+    return structs.replace(entry, held=reason)
 
 
 class _NoTemplates:

@@ -29,7 +29,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event for one tag. `at` is when it came, in milliseconds; `pixel` that of its source.
 
     `granted` are the signals of consent that were said beside the event's own, and whether each was
-    granted. It may hold persons: it does not print.
+    granted. `draw` is the event's chance; 0 is none. It may hold persons: it does not print.
     """
 
     pixel: str
@@ -39,6 +39,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: Incoming = Incoming()
     client: str = ""
     granted: dict[str, bool] = {}
+    draw: int = 0
     sealed: bytes | None = None
 
     def __repr__(self) -> str:

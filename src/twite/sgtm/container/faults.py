@@ -1,5 +1,6 @@
 """What is wrong with a container: names that are nobody's, rings, expressions that are none."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -19,6 +20,7 @@ from twite.sgtm.container.parts import (
     Variable,
 )
 from twite.sgtm.container.references import DEEPEST, literal, names_in
+from twite.sgtm.container.texts import number_of
 from twite.sgtm.template import Kind
 from twite.sgtm.tree import Tree
 
@@ -53,6 +55,8 @@ def needed_by(variable: Variable) -> tuple[str, ...]:
         variable.value if isinstance(variable.value, str) else None,
         variable.key,
         variable.input,
+        variable.least,
+        variable.most,
         [one for row in variable.rows for one in (row.key, row.value)],
         variable.default,
         dict(variable.fields),
@@ -82,6 +86,8 @@ class _Look:
             yield ContainerUnusable(place=f"{place}.{needed}", message=message)
         if variable.type is Source.TEMPLATE:
             yield from self.at_template(variable, Kind.VARIABLE, place)
+        if variable.type is Source.RANDOM:
+            yield from _at_bounds(variable, place)
         if variable.type is Source.REGEX_LOOKUP:
             for at, row in enumerate(variable.rows):
                 if literal(row.key) == row.key:
@@ -155,6 +161,12 @@ def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
     if wrong is not None:
         message = f"no regular expression of RE2: {wrong}"
         yield ContainerUnusable(place=place, message=message)
+
+
+def _at_bounds(variable: Variable, place: str) -> Iterator[ContainerUnusable]:
+    for key, bound in (("least", variable.least), ("most", variable.most)):
+        if isinstance(bound, str) and literal(bound) == bound and math.isnan(number_of(bound)):
+            yield ContainerUnusable(place=f"{place}.{key}", message=f"{bound!r} is no number")
 
 
 def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[ContainerUnusable]:

@@ -113,6 +113,7 @@ class Source(StrEnum):
     COOKIE = "cookie"
     LOOKUP = "lookup"
     REGEX_LOOKUP = "regex_lookup"
+    RANDOM = "random"
     TEMPLATE = "template"
     EVENT_NAME = "event_name"
     CLIENT_NAME = "client_name"
@@ -152,10 +153,11 @@ class Variable(Piece, frozen=True, kw_only=True):
     """A named value.
 
     `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
-    percent-encoded; `input`, `rows` of a table, where `whole` patterns must fit the whole input and
-    `captures` puts `$1` … into what a pattern stands for; `template`, `fields` of a template.
-    `default` stands for what is not there; None is no default. `secrets` as in Tag; a secret
-    constant has the path `value`.
+    percent-encoded; `least` and `most` bound a random number, and may be texts with names;
+    `input`, `rows` of a table, where `whole` patterns must fit the whole input and `captures` puts
+    `$1` … into what a pattern stands for; `template`, `fields` of a template. `default` stands for
+    what is not there; None is no default. `secrets` as in Tag; a secret constant has the path
+    `value`.
     """
 
     name: str
@@ -168,6 +170,8 @@ class Variable(Piece, frozen=True, kw_only=True):
     ignore_case: bool = False
     whole: bool = False
     captures: bool = False
+    least: int | float | str | None = None
+    most: int | float | str | None = None
     default: Tree = None
     template: str = ""
     fields: Mapping[str, Tree] = {}

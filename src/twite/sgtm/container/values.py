@@ -1,7 +1,9 @@
 """What the variables of a container are worth on an occasion."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -10,7 +12,7 @@ import msgspec
 from twite.sgtm.container import expressions, paths
 from twite.sgtm.container.parts import EVENT, Container, Format, Source, Variable
 from twite.sgtm.container.references import DEEPEST, TooLong, filled
-from twite.sgtm.container.texts import UNDEFINED, Value, text_of
+from twite.sgtm.container.texts import UNDEFINED, Value, number_of, text_of
 from twite.sgtm.fields import fill
 from twite.sgtm.sandbox import Incoming
 from twite.sgtm.template import Template
@@ -21,7 +23,8 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     """What a container is run for: an event, and the request that brought it.
 
     `now` is in milliseconds; `region` where the visitor is, as `GB` or `US-CA`; `consent` what is
-    known of signals beside the event's own, which it overrules.
+    known of signals beside the event's own, which it overrules; `draw` is the chance of the event,
+    which decides random numbers.
     """
 
     event: Mapping[str, Tree]
@@ -31,6 +34,7 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     debug: bool = False
     consent: Mapping[str, bool] = {}
+    draw: int = 0
 
     def __repr__(self) -> str:
         return f"Occasion({self.client})"
@@ -97,10 +101,11 @@ class Values:
                 return self._constant(variable.value)
             case Source.EVENT_DATA | Source.REQUEST_HEADER | Source.COOKIE:
                 return self._brought(variable, text_of(self.filled(variable.key)))
-            case Source.LOOKUP:
-                return self._looked_up(variable)
-            case Source.REGEX_LOOKUP:
-                return self._matched(variable)
+            case Source.LOOKUP | Source.REGEX_LOOKUP:
+                is_plain = variable.type is Source.LOOKUP
+                return self._looked_up(variable) if is_plain else self._matched(variable)
+            case Source.RANDOM:
+                return self._drawn(variable)
             case Source.TEMPLATE:
                 return self._run(variable)
         return _BUILT_IN[variable.type](self._occasion, self._container)
@@ -140,6 +145,16 @@ class Values:
                 return _put(found, text_of(value)) if puts else value
         return UNDEFINED
 
+    def _drawn(self, variable: Variable) -> Value:
+        """Draw as Google does: between two numbers, or from the whole where they are none."""
+        least, most = (_finite(self.filled(one)) for one in (variable.least, variable.most))
+        if least is None or most is None or least > most:
+            least, most = 0, _MOST_DRAWN
+        # One draw for a name and an event, so that what is asked or tried again finds the same.
+        seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
+        share = int.from_bytes(blake2b(seed, digest_size=6).digest()) / (1 << 48)
+        return math.floor(share * (most - least + 1) + least)
+
     def _run(self, variable: Variable) -> Value:
         template = self._container.templates.get(variable.template)
         if template is None:
@@ -162,6 +177,14 @@ def given_fields(fields: Mapping[str, Tree], fill_in: Callable[[Tree], Value]) -
     """Return fields with values in them; without what is undefined, and without empty tables."""
     values = {name: fill_in(value) for name, value in fields.items()}
     return {name: value for name, value in values.items() if value is not UNDEFINED and value != []}
+
+
+def _finite(value: Value) -> float | None:
+    """Return a number, or what a text says of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        return None
+    number = number_of(value)
+    return number if abs(number) <= _SAFE else None
 
 
 def _header(request: Incoming, name: str) -> Value:
@@ -221,6 +244,8 @@ def _of_event(path: str) -> Callable[[Occasion, Container], Value]:
     return lambda occasion, _: paths.at(occasion.event, path)
 
 
+_MOST_DRAWN: Final = 2_147_483_647
+_SAFE: Final = 1 << 53  # beyond, JavaScript's numbers are not whole any more
 _BUILT_IN: Final[Mapping[Source, Callable[[Occasion, Container], Value]]] = {
     Source.EVENT_NAME: _of_event("event_name"),
     Source.CLIENT_NAME: lambda occasion, _: occasion.client,

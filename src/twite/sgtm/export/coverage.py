@@ -44,6 +44,7 @@ def _differs(shown: str, note: str, source: Source | None = None) -> Known:
 _IN_GOOGLES: Final = (
     "it is Google's own and its code is not in the export: keep it in Google's container"
 )
+_DRAWN: Final = "one number for an event: its tags, and each try of them, find the same"
 _OF_WEB: Final = "it belongs to web containers"
 
 TAGS: Final[Mapping[str, Known]] = MappingProxyType(
@@ -135,7 +136,8 @@ VARIABLES: Final[Mapping[str, Known]] = MappingProxyType(
         "ctv": Known(shown="Container version", source=Source.CONTAINER_VERSION),
         "cid": Known(shown="Container ID", source=Source.CONTAINER_ID),
         "dbg": _differs("Debug mode", "it is always false here", Source.DEBUG_MODE),
-        "r": _left_out("Random number", "use a variable template that calls generateRandom"),
+        "r": _differs("Random number", _DRAWN, Source.RANDOM),
+        "uv": Known(shown="Undefined value", source=Source.CONSTANT),
         "jsm": _left_out("Custom JavaScript", _OF_WEB),
         "v": _left_out("Data layer variable", _OF_WEB),
         "u": _left_out("URL", _OF_WEB),
@@ -168,6 +170,7 @@ BUILT_INS: Final[Mapping[str, Known]] = MappingProxyType(
         "CONTAINER_ID": Known(shown="Container ID", source=Source.CONTAINER_ID),
         "CONTAINER_VERSION": Known(shown="Container Version", source=Source.CONTAINER_VERSION),
         "DEBUG_MODE": _differs("Debug Mode", "it is always false here", Source.DEBUG_MODE),
+        "RANDOM_NUMBER": _differs("Random Number", _DRAWN, Source.RANDOM),
     }
 )
 CLIENTS: Final[Mapping[str, Known]] = MappingProxyType(

@@ -3,6 +3,7 @@
 Each function returns the part and notes on what differs, or raises LeftOut.
 """
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -21,6 +22,7 @@ from twite.sgtm.container.parts import (
     Variable,
 )
 from twite.sgtm.container.references import literal
+from twite.sgtm.container.texts import number_of
 from twite.sgtm.export.coverage import (
     BUILT_INS,
     CLIENTS,
@@ -184,8 +186,18 @@ def _variable(source: Source, name: str, held: dict[str, Tree], template: str) -
         case Source.TEMPLATE:
             return Variable(name=name, type=source, template=template, fields=held, defaults=False)
         case _:
-            return Variable(name=name, type=source)
+            bounds = held if source is Source.RANDOM else {}
+            least, most = _bound(bounds.get("min")), _bound(bounds.get("max"))
+            return Variable(name=name, type=source, least=least, most=most)
     return Variable(name=name, type=source, key=_there(key), default=default)
+
+
+def _bound(said: Tree) -> int | float | str | None:
+    """Return a bound: a number, or a text of one or of names. What is neither is none at Google."""
+    if isinstance(said, str):
+        is_number = literal(said) != said or not math.isnan(number_of(said))
+        return said.strip() or None if is_number else None
+    return None if isinstance(said, bool) or not isinstance(said, int | float) else said
 
 
 def _there(key: str) -> str:
@@ -247,6 +259,7 @@ _OF_VARIABLES: Mapping[Source, frozenset[str]] = {
     Source.EVENT_DATA: _DEFAULT | {"keyPath"},
     Source.REQUEST_HEADER: _DEFAULT | {"headerName"},
     Source.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
+    Source.RANDOM: frozenset({"min", "max"}),
     Source.LOOKUP: _DEFAULT | {"input", "map"},
     Source.REGEX_LOOKUP: _DEFAULT
     | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
