@@ -1,6 +1,7 @@
 """`twite import`."""
 
 import asyncio
+import getpass
 import json
 import shutil
 from pathlib import Path
@@ -222,6 +223,28 @@ def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, t
 
     assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(SECRETS[:2])
     assert "forgotten: container/tag/To-the-warehouse/headers-0-value-" in said
+
+
+def test_what_an_import_does_to_the_store_is_in_the_audit_and_one_without_secrets_is_not(
+    command, keyed, tmp_path
+):
+    config = ("--config", str(keyed))
+    out = ("--out", str(tmp_path / "out"), *config)
+    command("import", str(SHOP), *out)
+    command("import", changed(tmp_path, without_the_warehouse), *out)
+    command("import", str(SHOP), "--out", str(tmp_path / "env"), "--secrets", "env", *config)
+
+    _, said, _ = command("audit", "list", "--json", *config)
+
+    entries = json.loads(said)[::-1]
+    assert [(one["what"], one["subject"], one["detail"]) for one in entries] == [
+        ("container.keep_secrets", "GTM-TEST123", "3 secrets"),
+        ("container.keep_secrets", "GTM-TEST123", "2 secrets"),
+        ("container.forget_secrets", "GTM-TEST123", "1 secret"),
+    ]
+    assert {one["who"] for one in entries} == {f"{getpass.getuser()} (command)"}
+    assert not any(secret in said for secret in SECRETS)
+    assert command("audit", "verify", *config)[0] == 0
 
 
 def test_secrets_that_move_into_the_environment_are_forgotten(command, keyed, tmp_path):

@@ -1,13 +1,19 @@
 """Secrets that a command puts into the store: itself, or through the gateway that owns it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from twite.assembly.logins import open_vault
 from twite.assembly.sealing import VARIABLE, seal_of
 from twite.assembly.settings import Settings
 from twite.domain.errors import SettingsError
+from twite.domain.people import Deed
 from twite.domain.secret import Secret
 from twite.gateway.vault import Seal, Strongroom
+from twite.machine import SystemClock
+
+_KEPT: Final = "container.keep_secrets"
+_FORGOTTEN: Final = "container.forget_secrets"
 
 
 def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
@@ -24,19 +30,33 @@ def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
     return seal
 
 
-async def forget_secrets(settings: Settings, names: Sequence[str]) -> None:
-    """Take them out of the store. Raises StoreUnusable, StoreInUse, LedgerUnavailable."""
+async def forget_secrets(
+    settings: Settings, names: Sequence[str], *, by: str, container: str
+) -> None:
+    """Take them out of the store. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+
+    The audit has how many of which container, with the first of them; `by` is who asks for it.
+    """
     async with open_vault(settings) as vault:
-        for name in names:
-            await vault.forget(name)
+        deed = _deed(_FORGOTTEN, by, container, len(names))
+        for at, name in enumerate(names):
+            await vault.forget(name, deed=None if at else deed)
 
 
-async def keep_secrets(settings: Settings, seal: Seal, secrets: Mapping[str, Secret]) -> None:
-    """Put them into the store under their names.
+async def keep_secrets(
+    settings: Settings, seal: Seal, secrets: Mapping[str, Secret], *, by: str, container: str
+) -> None:
+    """Put them into the store under their names; the audit has it as with forget_secrets.
 
     Raises StoreUnusable, StoreInUse, LedgerUnavailable.
     """
     async with open_vault(settings) as vault:
         strongroom = Strongroom(vault=vault, seal=seal)
-        for name, secret in secrets.items():
-            await strongroom.put(name, secret.reveal().encode())
+        deed = _deed(_KEPT, by, container, len(secrets))
+        for at, (name, secret) in enumerate(secrets.items()):
+            await strongroom.put(name, secret.reveal().encode(), deed=None if at else deed)
+
+
+def _deed(what: str, by: str, container: str, count: int) -> Deed:
+    detail = f"{count} {'secret' if count == 1 else 'secrets'}"
+    return Deed(at=SystemClock().now(), who=by, what=what, subject=container, detail=detail)

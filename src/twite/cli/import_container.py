@@ -14,6 +14,7 @@ from twite.assembly.importing import Draft, Keep, draft, no_more_needed, write
 from twite.assembly.vaulting import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.cli.user import who
 from twite.sgtm.export.coverage import Fit
 from twite.sgtm.export.lines import Line
 from twite.sgtm.export.secret_looks import masked
@@ -86,16 +87,17 @@ def import_container(
     """
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()
+    named_so = masked(made.found.container.public_id)
     settings = load(config, credentials=False) if sealed or made.left_behind else None
     if settings is not None and sealed:
         seal = sealing_key(settings, otherwise="or say --secrets env, and set them yourself")
         secrets = {one.kept.removeprefix(SEALED): one.secret for one in sealed}
-        asyncio.run(keep_secrets(settings, seal, secrets))
+        asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
     write(made)
     gone: tuple[str, ...] = ()
     if settings is not None:
         gone = no_more_needed(made, settings.container)
-        asyncio.run(forget_secrets(settings, gone))
+        asyncio.run(forget_secrets(settings, gone, by=who(), container=named_so))
     if as_json:
         _print_json(made, gone)
     else:
