@@ -91,10 +91,30 @@ def test_kind_and_code_are_enough():
     assert found.code == Part(text="return 1;", line=4)
 
 
+def test_commas_after_the_last_item_are_let_pass_as_in_public_templates():
+    text = (
+        '___INFO___\n{"type": "MACRO", "displayName": "a,] b,} \\",]",\n}\n'
+        "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
+        '___TEMPLATE_PARAMETERS___\n[{"type": "TEXT", "name": "a", } , \n]\n'
+    )
+
+    found = read_template(text.encode())
+
+    assert found.name == 'a,] b,} ",]'
+    assert [field.name for field in found.fields] == ["a"]
+
+
+def test_the_terms_may_stand_twice():
+    text = f"___TERMS_OF_SERVICE___\nyes\n{LEAST}\n___TERMS_OF_SERVICE___\nyes\n"
+
+    assert read_template(text.encode()).kind is read_template(LEAST.encode()).kind
+
+
 @pytest.mark.parametrize(
     ("text", "section", "line", "words"),
     [
         ("", "", 1, "no section"),
+        ('___INFO___\n{"a": 1,\n"b" 2,}\n___SANDBOXED_JS_FOR_SERVER___', "INFO", 3, "not JSON"),
         ("hello", "", 1, "no section"),
         ('___INFO___\n{"type": "TAG"}', "SANDBOXED_JS_FOR_SERVER", 1, "missing"),
         ("___SANDBOXED_JS_FOR_SERVER___\n", "INFO", 1, "missing"),

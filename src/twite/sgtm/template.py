@@ -91,7 +91,7 @@ def split(text: str) -> Mapping[str, Part]:
         )
     parts: dict[str, Part] = {}
     for (at, name), end in zip(heads, [*(at for at, _ in heads[1:]), len(lines)], strict=True):
-        if name in parts:
+        if name in parts and name != _TERMS:
             raise TemplateUnusable(section=name, line=at + 1, message="the section stands twice")
         parts[name] = Part(text="\n".join(lines[at + 1 : end]), line=at + 2)
     return parts
@@ -155,7 +155,7 @@ def _read(parts: Mapping[str, Part], name: str, read: Callable[[Tree], Value]) -
     if part is None or not part.text.strip():
         return read([])
     try:
-        return read(msgspec.json.decode(part.text.encode()))
+        return read(_decoded(part.text))
     except msgspec.DecodeError as error:
         found = _BYTE.search(str(error))
         at = part.text.encode()[: int(found[1])].count(b"\n") if found else 0
@@ -165,5 +165,21 @@ def _read(parts: Mapping[str, Part], name: str, read: Callable[[Tree], Value]) -
         raise TemplateUnusable(section=name, line=part.line, message=str(error)) from None
 
 
+def _decoded(text: str) -> Tree:
+    """Read JSON; commas after the last item are let pass, as in templates of the public gallery.
+
+    Raises msgspec.DecodeError.
+    """
+    try:
+        decoded: Tree = msgspec.json.decode(text.encode())
+    except msgspec.DecodeError:
+        # What is left out is as long as what stands for it, so that places stay true.
+        without = _LAST_COMMA.sub(lambda found: found[1] or " ", text)
+        decoded = msgspec.json.decode(without.encode())
+    return decoded
+
+
+_TERMS: Final = "TERMS_OF_SERVICE"  # says nothing of the template, and stands twice in some
+_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
 _HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
 _BYTE: Final = re.compile(r" ?\(byte (\d+)\)")
