@@ -185,6 +185,30 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
+def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_emulator):
+    """A gateway that was given the key by its environment goes on with that one."""
+    (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
+    former = tmp_path / "twite.secret.former"
+    with Shut() as vendor:
+        gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
+        gateway.environment |= {"TWITE_SERVER__SECRET_KEY": FIRST}
+        with gateway:
+            posted(gateway, vendor, 1)
+            del gateway.environment["TWITE_SERVER__SECRET_KEY"]
+            early = run(gateway, "rotate-key")
+            kept = former.read_text() if former.exists() else None
+            gateway.stop()
+        late = run(gateway, "rotate-key")
+        vendor.open()
+        with gateway:
+            gateway.drained()
+
+    assert (early.returncode, kept) == (1, f"{FIRST}\n")
+    assert "Still sealed with a former key: 1 waiting conversion." in early.stderr
+    assert (late.returncode, former.exists()) == (0, False)
+    assert arrived(vendor) == {("order-1", EMAIL)}
+
+
 def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     (tmp_path / "twite.secret").chmod(0o600)
