@@ -121,6 +121,15 @@ def test_what_is_not_mapped_any_more_is_shown_all_the_same(command, shop):
     assert out.startswith("order-1  event o8z6k of pixel o8z6j: delivered\n")
 
 
+def test_what_is_of_a_pixel_that_is_configured_no_more_is_shown_all_the_same(command, shop):
+    shop.write_text(shop.read_text().replace('"o8z6j"', '"o7new"'))
+
+    code, out, _ = command("show", "order-1", "--config", str(shop))
+
+    assert code == 0
+    assert "order-1  event o8z6k of pixel o8z6j: delivered\n" in out
+
+
 def test_nothing_known_is_a_failure_that_says_so(command, shop):
     assert command("show", "order-9", "--config", str(shop)) == (
         1,

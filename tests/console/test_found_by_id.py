@@ -13,22 +13,26 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 # `events` of the settings names o8z6k and o8z6m alone: what else came was mapped once, or came in
 # X's own format.
 KEPT = {"order-77": ("o8z6j", "o8z6k"), "lead-77": ("o8z6j", "o8z6z"), "own-77": ("o6dkt", "o6dkz")}
+# Of a pixel that is not in the settings any more, and of a tag alone.
+ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(tmp_path_factory):
     house = House(tmp_path_factory.mktemp("found"), passwords=PlainPasswords())
     store = await SQLiteStore.open(str(house.settings.store.path))
-    for name, (pixel, event) in KEPT.items():
+    for name, (pixel, event) in (KEPT | ELSEWHERE).items():
         entry = an_entry(name, pixel=pixel, event=event)
         await store.record(a_submission(entry, receipt=f"r-{name}"))
+    both = (an_entry("both-77"), an_entry("both-77", pixel="tag:crm", event="purchase", index=1))
+    await store.record(a_submission(*both, receipt="r-both"))
     await store.close()
     await house.start()
     yield house
     await house.stop()
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", KEPT | ELSEWHERE)
 async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(house, name):
     vic = await house.signed_in("vic")
 
@@ -38,7 +42,7 @@ async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(house, n
     assert f"<h1>{name}" in (await vic.get(found.location)).text
 
 
-@pytest.mark.parametrize("name", ["order-77", "lead-77"])
+@pytest.mark.parametrize("name", ["order-77", "lead-77", *ELSEWHERE])
 async def test_what_is_of_another_pixel_is_not_found_by_its_id(house, name):
     client = await house.signed_in("client")
 
@@ -50,6 +54,14 @@ async def test_what_is_of_another_pixel_is_not_found_by_its_id(house, name):
         for answer, one in zip(answers, (name, "nothing-7"), strict=True)
     ]
     assert locations[0] == locations[1]
+
+
+async def test_of_a_pixel_and_its_tag_with_one_id_the_pixels_is_found(house):
+    vic = await house.signed_in("vic")
+
+    found = await vic.get("/console/live?id=both-77")
+
+    assert "of pixel <code>o8z6j</code>" in (await vic.get(found.location)).text
 
 
 async def test_what_is_of_ones_own_pixel_is(house):

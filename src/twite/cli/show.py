@@ -66,8 +66,10 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]
     """Return all lives under a conversion id, and those of a receipt, the latest first."""
     lives: dict[int, Life] = {}
     async with open_records(settings) as records:
-        tags = {one.pixel for one in await records.accounts() if one.pixel.startswith(PREFIX)}
-        for lane in (*(one.pixel for one in settings.destinations()), *sorted(tags)):
+        own = [one.pixel for one in settings.destinations()]
+        # Tags, and pixels that are configured no more.
+        others = {one.pixel for one in await records.accounts()}.difference(own)
+        for lane in (*own, *sorted(others)):
             if pixel in {None, lane}:
                 # Under all that it ever had: what `events` maps may have changed since.
                 for life in await records.life(pixel=lane, events=None, conversion_id=name):

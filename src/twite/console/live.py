@@ -1,7 +1,7 @@
 """Conversions as they arrive, and each one's life."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +15,7 @@ from twite.console.export import table
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import TONES, EventNames, asked_again, look_of, worth_of
 from twite.console.streams import Streams
+from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.people import Role
@@ -102,17 +103,29 @@ class LivePage:
         """Go to the conversion of an id; to the latest, where events share it.
 
         It is looked for under all that a pixel ever had: what `events` maps may have changed since.
+        So may the pixels: what is of none that is configured is looked for where there is no other.
         """
-        lives = [
-            life
-            for pixel in visit.viewer.of(self._destinations)
-            for life in await self._records.life(pixel=pixel, events=None, conversion_id=named)
-        ]
+        own = visit.viewer.of(self._destinations)
+        lives = await self._lives(own, named) or await self._lives(
+            visit.viewer.of(await self._others()), named
+        )
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
             return visit.back_to(PATH, said=sentence, bad=True)
         latest = max(lives, key=lambda life: life.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
+
+    async def _lives(self, pixels: Iterable[str], named: str) -> list[Life]:
+        return [
+            life
+            for pixel in pixels
+            for life in await self._records.life(pixel=pixel, events=None, conversion_id=named)
+        ]
+
+    async def _others(self) -> list[str]:
+        """Return the tags, and the pixels that are configured no more."""
+        came = {one.pixel for one in await self._records.accounts()}
+        return sorted(came - self._destinations.keys())
 
     async def _new(self, visit: Visit) -> Response:
         """Stream new ones, as server-sent events."""
