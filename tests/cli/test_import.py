@@ -54,6 +54,23 @@ def test_the_report_has_a_line_for_every_part_and_the_reason(command, tmp_path):
     assert said.replace(str(out), "OUT") == (CONTAINERS / "shop.txt").read_text()
 
 
+def test_a_report_alone_needs_no_settings_and_writes_nothing(command, tmp_path):
+    out = tmp_path / "out"
+
+    code, said, err = command(
+        *("import", str(SHOP), "--out", str(out), "--report"),
+        *("--config", str(tmp_path / "none.toml")),
+    )
+
+    lines = (CONTAINERS / "shop.txt").read_text().splitlines()
+    assert (code, err) == (1, "")
+    assert said.splitlines()[:20] == lines[:20]
+    assert "Nothing was written" in said
+    assert not out.exists()
+    for secret in SECRETS:
+        assert secret not in said
+
+
 def test_secrets_go_sealed_into_the_store_and_nowhere_else(command, keyed, tmp_path):
     out = tmp_path / "out"
 

@@ -59,6 +59,9 @@ AllowClear = Annotated[
     bool,
     typer.Option("--allow-in-clear", help="Exit 0 also where a secret stands in a file in clear."),
 ]
+Report = Annotated[
+    bool, typer.Option("--report", help="Only say so: write nothing, and need no settings file.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -76,6 +79,7 @@ def import_container(
     overwrite: Overwrite = False,
     allow: Allow = False,
     allow_clear: AllowClear = False,
+    report: Report = False,
     as_json: Json = False,
 ) -> None:
     """A line for every part says what will run, what will not, and what to use instead.
@@ -88,12 +92,14 @@ def import_container(
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()
     named_so = masked(made.found.container.public_id)
-    settings = load(config, credentials=False) if sealed or made.left_behind else None
+    needs = not report and bool(sealed or made.left_behind)
+    settings = load(config, credentials=False) if needs else None
     if settings is not None and sealed:
         seal = sealing_key(settings, otherwise="or say --secrets env, and set them yourself")
         secrets = {one.kept.removeprefix(SEALED): one.secret for one in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
-    write(made)
+    if not report:
+        write(made)
     gone: tuple[str, ...] = ()
     if settings is not None:
         gone = no_more_needed(made, settings.container)
@@ -101,12 +107,12 @@ def import_container(
     if as_json:
         _print_json(made, gone)
     else:
-        _print(made, gone)
+        _print(made, gone, report=report)
     if not (made.found.is_whole or allow) or (made.found.in_clear and not allow_clear):
         raise typer.Exit(1)
 
 
-def _print(made: Draft, gone: Sequence[str]) -> None:
+def _print(made: Draft, gone: Sequence[str], *, report: bool) -> None:
     for line in made.found.lines:
         _print_line(line)
     _print_secrets(made, gone)
@@ -119,6 +125,9 @@ def _print(made: Draft, gone: Sequence[str]) -> None:
     clear = len(made.found.in_clear)
     more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
     printing.say(f"{made.path}: {told}{more}.")
+    if report:
+        printing.say("Nothing was written: that is what an import would make of it.")
+        return
     printing.say("It and its templates are readable by you alone (mode 0600).")
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
