@@ -17,7 +17,7 @@ from twite.domain.fault import fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.people import Deed
 from twite.domain.sighting import Sighting, Way
-from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
 from twite.gateway.erasing import ERASED, Cut, Erasing, Text
 from twite.gateway.inspect import Amendment
 from twite.gateway.ports import Claim, Pause
@@ -318,6 +318,22 @@ async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     ]
     assert ADA.encode() not in kept(path)
     assert b"ada@" not in kept(path)
+
+
+async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_counted(store, path):
+    names = [f"lead of {ADA}", f"form {ADA}", *(f"scroll_{n}" for n in range(90))]
+    for at, name in enumerate([*names, *names[:1]]):
+        ignored = (Ignored(name=name, reason="not_configured"),)
+        await record(store, said=[], receipt=f"r-{at}", ignored=ignored)
+
+    found = await erase(store, path)
+    again = await look(path)
+    ended = await store.erase(Erasing(ends=True), now=NOW)
+
+    counted = {one.name: one.times for one in await store.ignored(since=0)}
+    assert len(found.texts) == 2
+    assert counted == {"erased": 3} | dict.fromkeys(names[2:], 1)
+    assert (again.size, ended, holding(path)) == (0, 1, [])
 
 
 async def test_what_a_person_had_changed_goes_too(store, path):

@@ -24,7 +24,7 @@ GONE: Final = "erased"
 
 # What SQLite numbers rows with.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Place = Literal["answer", "reason", "note", "amended", "pause", "closure"]
+Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored"]
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,10 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text that names somebody: where it is, and of which delivery, attempt or pixel."""
+    """A text that names somebody: where it is, and of which delivery, attempt or pixel.
+
+    The name of what was ignored is known by its own digest: no number stands beside it.
+    """
 
     place: Place
     of: Number | str

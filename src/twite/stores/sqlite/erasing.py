@@ -6,7 +6,7 @@ duplicate still.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -47,6 +47,9 @@ def erase(book: Book, erasing: Erasing, *, now: int) -> int:
             book.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
     for text in erasing.texts:
         _empty(book, text)
+    gone = {one.of for one in erasing.texts if one.place == "ignored"}
+    if gone:
+        _unname(book, lambda name: digest_of(name, salt=salt) in gone)
     if erasing.anew:
         # Its pages were split as ids came in: copies may lie where nothing is any more.
         book.run("index_anew")
@@ -126,7 +129,23 @@ def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | No
 
 
 def _empty(book: Book, text: Text) -> None:
-    book.run(_EMPTIED[text.place], of=text.of, gone=GONE)
+    if text.place in _EMPTIED:
+        book.run(_EMPTIED[text.place], of=text.of, gone=GONE)
+
+
+def _unname(book: Book, goes: Callable[[str], bool]) -> None:
+    """Count what was ignored under names that go under another.
+
+    The table is written anew: its pages were split as names came in, and hold copies of them.
+    """
+    rows = book.run("ignored", since=0).fetchall()
+    book.run("forget_all_ignored")
+    for day, source, door, name, reason, times in rows:
+        called = GONE if goes(name) else name
+        book.run(
+            "put_ignored",
+            day=day, source=source, door=door, called=called, reason=reason, times=times,
+        )  # fmt: skip
 
 
 class EraseRows:

@@ -181,6 +181,20 @@ DELETE FROM ignored WHERE day < :before;
 SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
 ORDER BY day, source, door, name, reason;
 
+-- name: ignored_names
+-- What was ignored, by name.
+SELECT DISTINCT name FROM ignored;
+
+-- name: forget_all_ignored
+-- All of it goes at once, and is overwritten: the rows were in the order of their names.
+DELETE FROM ignored;
+
+-- name: put_ignored
+-- How often something was ignored, counted together with what has the same name.
+INSERT INTO ignored (day, source, door, name, reason, times)
+VALUES (:day, :source, :door, :called, :reason, :times)
+ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
+
 -- name: request_named
 -- What the request of that name said, unless that is long ago.
 SELECT said FROM request_name WHERE key = :key AND at >= :before;

@@ -16,6 +16,7 @@ from twite.domain.delivery import State
 from twite.domain.erasure import Whom
 from twite.gateway.erasing import GONE, PREFIX, Cut, Place, Text, Traces, named_places
 from twite.gateway.tags.rule import PREFIX as TAG
+from twite.stores.sqlite.erasing import digest_of
 from twite.stores.sqlite.queries import query
 
 _PAGE: Final = 1_000
@@ -207,6 +208,9 @@ class Search:
         for place, statement in _FEW:
             for of, text in self._connection.execute(query(statement)):
                 yield place, of, text
+        salt, _ = known(self._connection)
+        for (name,) in self._connection.execute(query("ignored_names")):
+            yield "ignored", digest_of(name, salt=salt), name.encode()
 
     def _deeds(self) -> Iterator[int]:
         for number, text in self._pages("deed_texts_after", size=_PAGE):
