@@ -51,7 +51,8 @@ def test_what_the_report_says_will_run_is_loaded_and_the_doctor_finds_it_sound(s
         made = draft(put(folder, tree), folder / "out", keep="sealed")
         write(made)
         secrets = {one.kept.removeprefix(SEALED): one.secret for one in made.found.secrets}
-        asyncio.run(keep_secrets(settings, sealing_key(settings, otherwise=""), secrets))
+        seal = sealing_key(settings, otherwise="")
+        asyncio.run(keep_secrets(settings, seal, secrets, by="ada (command)", container="GTM-1"))
         loaded = load_container(made.path)
         findings = asyncio.run(found_by(settings))
 

@@ -150,7 +150,7 @@ def test_what_would_send_more_than_before_is_paused():
     }
 
     found = brought(
-        tag=[tag("Seen"), tag("Free"), tag("Then", scheduleEndMs="1")], transformation=[unknown]
+        tag=[tag("Seen"), tag("Free"), tag("Then", novel="1")], transformation=[unknown]
     )
 
     assert {one.name: one.paused for one in found.container.tags} == {
@@ -471,3 +471,11 @@ def test_a_spoilt_export_is_imported_or_refused_and_can_be_written(seed):
         again, _ = read(written(found, []))
 
         assert (again.tags, again.variables) == (found.tags, found.variables)
+
+
+def test_the_span_of_time_in_which_a_tag_fires_is_kept():
+    found = brought(tag=[tag("T", scheduleStartMs="1764543600000", scheduleEndMs="1767222000000")])
+
+    (one,) = found.container.tags
+    assert (one.starts_at, one.ends_at, one.paused) == (1764543600000, 1767222000000, False)
+    assert read(written(found.container, ()))[0].tags[0] == one

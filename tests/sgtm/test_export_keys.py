@@ -34,7 +34,9 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
     ("kind", "part", "fit", "why"),
     [
         ("tag", tag("It", novel=1), "paused", "its key 'novel' is not known to Twite"),
-        ("tag", tag("It", scheduleStartMs="1"), "paused", "in a span of time"),
+        ("tag", tag("It", scheduleStartMs="1", scheduleEndMs=2), "runs", ""),
+        ("tag", tag("It", scheduleStartMs="soon"), "paused", "its scheduleStartMs is no moment"),
+        ("tag", tag("It", scheduleEndMs=["1"]), "paused", "its scheduleEndMs is no moment"),
         ("tag", tag("It", setupTag=[{"tagName": "It 2", "new": 1}]), "paused", "its key 'new'"),
         (
             "tag",
@@ -201,7 +203,7 @@ def test_texts_that_are_written_as_numbers_are_compared_as_texts():
 
 def test_a_tag_whose_setup_waits_for_a_person_says_so():
     found = brought(
-        tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", scheduleEndMs="1")],
+        tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", novel="1")],
     )
 
     assert told(found, "tag", "Tag") == (

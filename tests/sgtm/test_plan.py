@@ -14,6 +14,7 @@ from container_parts import (
 )
 
 from twite.sgtm.container.parts import Beside, Client, Firing, Source, Transformation, Variable
+from twite.sgtm.container.plan import Bar
 from twite.sgtm.fields import Condition as Shown
 
 PURCHASE = trigger("Purchase", condition("{{_event}}", "equals", "purchase"))
@@ -144,6 +145,34 @@ def test_a_paused_tag_beside_another_stops_it_only_where_it_is_needed(needed, fi
     )
 
     assert names(planned(made)) == fired
+
+
+NOW = 1_764_000_000_000  # of the occasion
+
+
+@pytest.mark.parametrize(
+    ("span", "why"),
+    [
+        ({"starts_at": NOW, "ends_at": NOW + 1}, None),
+        ({"starts_at": NOW + 1}, "it fires from 2025-11-24T16:00:00.001Z on"),
+        ({"ends_at": NOW}, "it fired until 2025-11-24T16:00:00.000Z"),
+    ],
+)
+def test_a_tag_fires_within_its_span_of_time(span, why):
+    found = planned(container(tag("Post", **span)))
+
+    assert [(one.why, one.bar) for one in found.passed] == ([(why, Bar.PAUSED)] if why else [])
+    assert names(found) == ([] if why else ["Post"])
+
+
+def test_a_tag_beside_another_does_not_run_out_of_its_span_of_time():
+    made = container(
+        tag("Main", setup=Beside(tag="First")), tag("First", triggers=(), starts_at=NOW + 1)
+    )
+
+    (fired,) = planned(made).fired
+
+    assert fired.setup is None
 
 
 def test_tags_that_run_beside_each_other_in_a_ring_pass():

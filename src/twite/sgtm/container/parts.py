@@ -86,7 +86,8 @@ class Tag(Piece, frozen=True, kw_only=True):
 
     `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
     `secrets` are parts of `fields` by path, as `rows.0.value`, each with where it is kept.
-    `consent` are the signals that must be granted.
+    `consent` are the signals that must be granted. `starts_at` and `ends_at` are milliseconds since
+    1970; from the one on, and before the other, it fires.
     """
 
     name: str
@@ -99,6 +100,8 @@ class Tag(Piece, frozen=True, kw_only=True):
     firing: Firing = Firing.ONCE
     priority: int = 0
     paused: bool = False
+    starts_at: int | None = None
+    ends_at: int | None = None
     setup: Beside | None = None
     teardown: Beside | None = None
     consent: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.times import spelled
 from twite.sgtm.container import paths
 from twite.sgtm.container.conditions import holds
 from twite.sgtm.container.parts import (
@@ -56,7 +57,7 @@ class Fired(msgspec.Struct, frozen=True, kw_only=True):
 class Bar(StrEnum):
     """What kept a tag from firing."""
 
-    PAUSED = auto()  # by the container, or by a person in the settings
+    PAUSED = auto()  # by the container or a person, or its span of time is not now
     CONSENT = auto()  # a signal that it asks for is not granted
     TRIGGER = auto()  # it is for other events, or its conditions do not hold
     EXCEPTION = auto()  # an exception fits
@@ -147,8 +148,9 @@ class _Planner:
 
     def fired(self, tag: Tag) -> list[Fired]:
         """Return the tag as often as it fires. Raises _Passes, Unfilled, TooLong."""
-        if tag.paused:
-            raise _Passes("it is paused", Bar.PAUSED)
+        rests = self._rests(tag)
+        if rests is not None:
+            raise rests
         fitting = [name for name in tag.triggers if self._fits(name)]
         if not fitting:
             why = "no trigger of it fits" if tag.triggers else "it has no trigger"
@@ -164,12 +166,23 @@ class _Planner:
         return [self._filled(tag, trigger, beside=()) for trigger in times]
 
     def _kept_back(self, tag: Tag) -> _Passes | None:
-        if tag.paused:
-            return _Passes("it is paused", Bar.PAUSED)
+        rests = self._rests(tag)
+        if rests is not None:
+            return rests
         if not tag.consent:
             return None
         missing = [one for one in tag.consent if not self._granted(one)]
         return _Passes(f"consent {', '.join(missing)}", Bar.CONSENT) if missing else None
+
+    def _rests(self, tag: Tag) -> _Passes | None:
+        """Return why a tag does not fire for anything at this moment."""
+        if tag.paused:
+            return _Passes("it is paused", Bar.PAUSED)
+        if tag.starts_at is not None and self._occasion.now < tag.starts_at:
+            return _Passes(f"it fires from {spelled(tag.starts_at)} on", Bar.PAUSED)
+        if tag.ends_at is not None and self._occasion.now >= tag.ends_at:
+            return _Passes(f"it fired until {spelled(tag.ends_at)}", Bar.PAUSED)
+        return None
 
     def _fits(self, name: str) -> bool:
         if name not in self._fitting:

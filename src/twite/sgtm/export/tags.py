@@ -1,5 +1,6 @@
 """A tag of the export → ours."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -13,6 +14,8 @@ from twite.sgtm.export.reading import Piece, spelled
 from twite.sgtm.export.simple_parts import known_or_left_out, priority
 from twite.sgtm.export.unread import held_back, holds, unread
 from twite.sgtm.template import Kind
+
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class Here(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,8 @@ def read_tag(piece: Piece, name: str, here: Here) -> Read:
     firing, differs = _firing(piece)
     rank, no_rank = priority(piece)
     paused = holds(piece.tree.get("paused"))
+    starts_at, no_start = _moment(piece, "scheduleStartMs")
+    ends_at, no_end = _moment(piece, "scheduleEndMs")
     tag = Tag(
         name=name,
         template=template,
@@ -56,12 +61,16 @@ def read_tag(piece: Piece, name: str, here: Here) -> Read:
         firing=firing,
         priority=rank,
         paused=paused,
+        starts_at=starts_at,
+        ends_at=ends_at,
         setup=_beside(piece, "setupTag", "stopOnSetupFailure"),
         teardown=_beside(piece, "teardownTag", "stopTeardownOnFailure"),
         consent=_consent(piece),
     )
     notes += [*differs, *no_rank]
-    return Read(tag=tag, word=piece.word, notes=tuple(notes), held=tuple(held_back(piece)))
+    return Read(
+        tag=tag, word=piece.word, notes=tuple(notes), held=(*held_back(piece), *no_start, *no_end)
+    )
 
 
 def read_tags(pieces: Sequence[tuple[str, Piece]], here: Here, report: Report) -> dict[str, Read]:
@@ -185,6 +194,17 @@ def _firing(piece: Piece) -> tuple[Firing, list[str]]:
     if word == "ONCE_PER_LOAD":
         return Firing.ONCE, ["once per page load is once per event here: a server has no pages"]
     raise LeftOut(f"its firing option {word!r} is not known to Twite")
+
+
+def _moment(piece: Piece, key: str) -> tuple[int | None, list[str]]:
+    """Return a moment in milliseconds, and why the tag is held where it is none."""
+    held = piece.tree.get(key)
+    if not holds(held):
+        return None, []
+    text = str(held).strip() if isinstance(held, str | int) else ""
+    if _MILLISECONDS.fullmatch(text):
+        return int(text), []
+    return None, [f"its {key} is no moment: decide, and unpause it"]
 
 
 def _beside(piece: Piece, key: str, needed: str) -> Beside | None:
