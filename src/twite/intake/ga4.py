@@ -22,7 +22,7 @@ MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its
 MAX_PARAMETERS: Final = 500  # 200 items [doc], and what is said beside them
 
 # What Google names otherwise in event data. [doc GDOC, seen D8A]
-_NAMED: Final[Mapping[str, str]] = MappingProxyType(
+NAMED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "v": "x-ga-protocol_version",
         "tid": "x-ga-measurement_id",
@@ -49,14 +49,14 @@ _NAMED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _NUMBERS: Final = frozenset({"_p", "_s", "_et", "sct"})
-_SAME: Final = frozenset(
+SAME: Final = frozenset(
     {
         "gcs", "gcd", "gcu", "npa", "dma", "dma_cps", "did", "gdid", "edid", "ecid", "em", "tfd",
         "lps", "are", "pscdl", "ur",
     }
 )  # fmt: skip
-_SYSTEM: Final = frozenset({"_c", "_dbg", "_ss", "_fv", "_ee", "_eu", "_z", "_tu"})
-_HINTS: Final[Mapping[str, str]] = MappingProxyType(
+SYSTEM: Final = frozenset({"_c", "_dbg", "_ss", "_fv", "_ee", "_eu", "_z", "_tu"})
+HINTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "uaa": "architecture",
         "uab": "bitness",
@@ -152,14 +152,14 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
 
 def _placed(key: str, text: str) -> tuple[str, str, object]:
     """Return the group of a parameter, its name there, and its value."""
-    if key in _NAMED:
-        return _GOOGLES, _NAMED[key], number_of(text) if key in _NUMBERS else text
-    if key in _SAME:
+    if key in NAMED:
+        return _GOOGLES, NAMED[key], number_of(text) if key in _NUMBERS else text
+    if key in SAME:
         return _GOOGLES, f"x-ga-{key}", text
-    if key in _SYSTEM:
+    if key in SYSTEM:
         return "x-ga-system_properties", key[1:], text
-    if key in _HINTS:
-        return "client_hints", _HINTS[key], _versions(text) if key == "uafvl" else text
+    if key in HINTS:
+        return "client_hints", HINTS[key], _versions(text) if key == "uafvl" else text
     prefix, _, name = key.partition(".")
     if name and prefix in _PREFIXES:
         return _PREFIXES[prefix], name, number_of(text) if prefix.endswith("n") else text

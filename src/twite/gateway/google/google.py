@@ -1,0 +1,88 @@
+"""Requests to Google: to where they belong, and with a token where one is asked for."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.gateway.google.account import Account, NoToken
+from twite.gateway.google.places import Places, may_carry
+from twite.gateway.google.tokens import Found, Scopes, Tokens
+from twite.gateway.ports import Answer, Clock, NoAnswer
+from twite.gateway.tags.web import Asked
+
+UNSET: Final = "[google] is not set in the settings"
+_UNAUTHORIZED: Final = 401
+_HEADER: Final = "authorization"
+
+Sends = Callable[[Asked], Awaitable[Answer | NoAnswer]]
+
+
+class Barred(msgspec.Struct, frozen=True, kw_only=True):
+    """What was not sent, and will not be. `why` is for whoever reads the log."""
+
+    why: str
+
+
+class Google:
+    """Google for the templates of a gateway; without an `account`, what needs none alone."""
+
+    def __init__(
+        self, account: Account | None = None, *, clock: Clock, places: Places | None = None
+    ) -> None:
+        self._account = account
+        self._tokens = None if account is None else Tokens(account, clock=clock)
+        self._places = places or Places()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there are credentials."""
+        return self._tokens is not None
+
+    async def project(self) -> str | None:
+        """Return what GOOGLE_CLOUD_PROJECT means."""
+        return None if self._account is None else await self._account.project()
+
+    async def send(
+        self, asked: Asked, *, scopes: Scopes | None, by: Sends, own: bool = False
+    ) -> Answer | NoAnswer | Barred:
+        """Send a request, with a token if there are scopes. `own`: a service of Google's needs it.
+
+        A token that Google does not take is asked for anew, once. None goes to anybody else.
+        """
+        place = self._places.of(asked.url, own=own)
+        there = msgspec.structs.replace(
+            asked, url=place.url, allow_hosts=asked.allow_hosts | place.allow_hosts
+        )
+        if scopes is None:
+            return await by(there)
+        if self._tokens is None:
+            return Barred(why=UNSET)
+        if not may_carry(asked.url):
+            return Barred(why="a token of Google's goes to https://*.googleapis.com alone")
+        return await self._with_token(there, self._tokens, scopes, by)
+
+    async def _with_token(
+        self, asked: Asked, tokens: Tokens, scopes: Scopes, by: Sends
+    ) -> Answer | NoAnswer:
+        token = await tokens.of(scopes)
+        came = await _carrying(asked, token, by)
+        if isinstance(came, Answer) and came.status == _UNAUTHORIZED and isinstance(token, Secret):
+            tokens.forget(scopes, token)
+            came = await _carrying(asked, await tokens.of(scopes), by)
+        return came
+
+    async def stop(self) -> None:
+        """Close what is open."""
+        if self._tokens is not None:
+            await self._tokens.stop()
+
+
+async def _carrying(asked: Asked, token: Found, by: Sends) -> Answer | NoAnswer:
+    if isinstance(token, NoToken):
+        return NoAnswer(reason=f"no token from Google: {token.reason}", left=False)
+    # Whatever the template brought under that name.
+    headers = {name: text for name, text in asked.headers.items() if name.lower() != _HEADER}
+    headers[_HEADER] = f"Bearer {token.reveal()}"
+    return await by(msgspec.structs.replace(asked, headers=headers))
