@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from written import GOOD, complaint, read
 
-from twite.assembly.client_serving import Fetch
+from twite.gateway.client_way import ClientWay
+from twite.gateway.google.google import Google
 from twite.gateway.ports import NoAnswer
 from twite.sgtm.effects import Request
 from twite.sgtm.sandbox import Answer
+from twite.testing.clock import MovingClock
 from twite.testing.web import ScriptedWeb
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -50,12 +52,16 @@ class NobodyAtX:
         return None
 
 
+def way_out(web):
+    return ClientWay(web, NobodyAtX(), Google(clock=MovingClock()))
+
+
 async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
     [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
     web = ScriptedWeb()
 
-    await Fetch(web, NobodyAtX())(
-        Request(id=1, url="http://stock.internal/", method="GET"), client=client
+    await way_out(web).fetch(
+        Request(id=1, url="http://stock.internal/", method="GET"), client=client, says=print
     )
 
     assert [one.allow_hosts for one in web.asked] == [{"stock.internal"}]
@@ -65,8 +71,8 @@ async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
     web = ScriptedWeb([NoAnswer(reason="the answer (200) could not be read whole", left=True)])
 
-    told = await Fetch(web, NobodyAtX())(
-        Request(id=1, url="https://a.example/", method="GET"), client=client
+    told = await way_out(web).fetch(
+        Request(id=1, url="https://a.example/", method="GET"), client=client, says=print
     )
 
     assert told == Answer(id=1, reason="failed")

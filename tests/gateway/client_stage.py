@@ -1,17 +1,17 @@
 """Client templates made for a test, on real threads, and a container that keeps what comes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twite.collector.cookies import registrable_domain
 from twite.domain.secret import Secret
 from twite.engines.quickjs.threads import TemplateThreads
-from twite.gateway.clients import Client, Clients
+from twite.gateway.clients import Client, Clients, WayOut
 from twite.gateway.entries import TagFate
 from twite.gateway.notices import Notice
 from twite.gateway.tags.storage import Storage
-from twite.sgtm.effects import Request
+from twite.sgtm.effects import Request, Service
 from twite.sgtm.permissions import Grant
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Answer, Incoming, Limits
@@ -28,6 +28,7 @@ GRANTS = (
     ),
     Grant(permission="access_template_storage"),
     Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
+    Grant(permission="access_firestore", parameters={"allowedOptions": [{}]}),
     Grant(permission="read_request", parameters={"requestAccess": "any"}),
     Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),
@@ -84,6 +85,7 @@ class ClientStage:
         within: int = 20_000,
         secrets: tuple[Secret, ...] = (),
         logging: bool = False,
+        way_out: WayOut | None = None,
         **said: Any,
     ) -> None:
         self.container = PlayedContainer()
@@ -113,7 +115,7 @@ class ClientStage:
             clients[::-1],
             runs=self.threads,
             container=self.container,
-            fetch=self._fetch,
+            way_out=way_out or self,
             storage=Storage(most=100),
             registrable=registrable_domain,
             clock=self.clock,
@@ -135,13 +137,26 @@ class ClientStage:
         await self.clients.stop()
         self.threads.stop()
 
-    async def _fetch(self, request: Request, *, client: Client) -> Answer:
+    async def fetch(
+        self, request: Request, *, client: Client, says: Callable[[str], None]
+    ) -> Answer:
+        del says
         assert client.name.startswith("client ")
         self.fetched.append(request)
         self.asked.set()
         if self.fetching is not None:
             await self.fetching.wait()
         return Answer(id=request.id, status=200, body="fetched")
+
+    def calls(
+        self, *, says: Callable[[str], None], mark: bytes
+    ) -> Callable[[Service], Awaitable[Answer]]:
+        del says, mark
+
+        async def perform(service: Service) -> Answer:
+            return Answer(id=service.id, value={"called": service.name})
+
+        return perform
 
 
 def _template(code: str, *, logging: bool) -> Template:

@@ -5,15 +5,23 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from client_stage import ClientStage
 
 from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.client_talk import ClientFailed
+from twite.gateway.client_way import ClientWay
 from twite.gateway.entries import TagFate
+from twite.gateway.google.account import NoToken
+from twite.gateway.google.google import Google
 from twite.gateway.notices import Troubled
 from twite.gateway.on_trial import PROVEN
+from twite.gateway.ports import Answer as HttpAnswer
 from twite.sgtm.response import Response
+from twite.testing.clock import MovingClock
+from twite.testing.google_account import PlayedAccount
+from twite.testing.web import ScriptedWeb
 
 ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
 HANGS = "claim(); for (;;) {}"
@@ -160,13 +168,69 @@ async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
     assert await asking == Response(body=b"timed_out")
 
 
-async def test_a_service_of_googles_is_refused_and_the_client_goes_on(staged):
+async def test_a_call_of_a_service_of_googles_is_performed(staged):
     stage = staged(
-        "claim(); const auth = require('getGoogleScript');"
-        "auth('GTAG').catch((why) => { body(why.reason); respond(); });"
+        "claim(); const script = require('getGoogleScript');"
+        "script('GTAG').then((told) => { body(told.called); respond(); });"
+    )
+
+    assert await stage.ask() == Response(body=b"getGoogleScript")
+
+
+def googles(*answers, account=None):
+    web = ScriptedWeb(answers)
+    return web, ClientWay(web, NotForX(), Google(account, clock=MovingClock()))
+
+
+class NotForX:
+    async def take(self, _request, **_said):
+        return None
+
+
+async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged):
+    found = {"name": "x/documents/users/1", "fields": {"seen": {"integerValue": "5"}}}
+    answer = HttpAnswer(status=200, headers={}, body=msgspec.json.encode([{"found": found}]))
+    web, way_out = googles(answer, account=PlayedAccount())
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').then((one) => {"
+        "  body(one.id + ' ' + one.data.seen); respond(); });",
+        way_out=way_out,
+    )
+
+    assert await stage.ask() == Response(body=b"1 5")
+    [asked] = web.asked
+    assert asked.url.startswith("https://firestore.googleapis.com/v1/projects/shop-1/")
+    assert asked.headers["authorization"] == "Bearer token-1"
+
+
+async def test_without_settings_a_service_that_needs_credentials_says_so(staged):
+    web, way_out = googles()
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').catch((why) => {"
+        "  body(why.reason); respond(); });",
+        way_out=way_out,
     )
 
     assert await stage.ask() == Response(body=b"not_configured")
+    assert web.asked == []
+    assert [one.reason for one in stage.notices.seen] == [
+        "Firestore.read: [google] is not set in the settings"
+    ]
+
+
+async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
+    account = PlayedAccount([NoToken(reason="invalid_grant", refused=True)])
+    _, way_out = googles(account=account)
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').catch((why) => {"
+        "  body(why.reason); respond(); });",
+        way_out=way_out,
+    )
+
+    assert await stage.ask() == Response(body=b"failed")
+    assert [one.reason for one in stage.notices.seen] == [
+        "Google gave no answer: no token from Google: invalid_grant"
+    ]
 
 
 async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
@@ -329,20 +393,35 @@ async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged)
     assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
 
 
-async def test_what_asks_for_googles_credentials_has_failed_and_is_not_sent_without_them(staged):
-    stage = staged(
-        "claim(); const authorization = require('getGoogleAuth')({scopes: ['s']});"
-        "require('sendHttpRequest')('https://a.example/', {authorization: authorization})"
-        ".catch((why) => { body(why.reason); respond(); });"
-    )
+ASKS = (
+    "claim(); const authorization = require('getGoogleAuth')({scopes: ['s']});"
+    "require('sendHttpRequest')('https://%s/', {authorization: authorization})"
+    ".then((told) => { body('sent'); respond(); }, (why) => { body(why.reason); respond(); });"
+)
 
-    response = await stage.ask()
 
-    assert response == Response(body=b"failed")
-    assert stage.fetched == []
-    assert [one.reason for one in stage.notices.seen] == [
-        "getGoogleAuth: Google credentials are not configured here"
-    ]
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        (None, "[google] is not set in the settings"),
+        (PlayedAccount(), "a token of Google's goes to https://*.googleapis.com alone"),
+    ],
+)
+async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
+    web, way_out = googles(account=account)
+    stage = staged(ASKS % "a.example", way_out=way_out)
+
+    assert await stage.ask() == Response(body=b"failed")
+    assert web.asked == []
+    assert [one.reason for one in stage.notices.seen] == [f"getGoogleAuth: {why}"]
+
+
+async def test_a_request_of_a_client_carries_a_token_to_google(staged):
+    web, way_out = googles(account=PlayedAccount())
+    stage = staged(ASKS % "sheets.googleapis.com", way_out=way_out)
+
+    assert await stage.ask() == Response(body=b"sent")
+    assert [one.headers for one in web.asked] == [{"authorization": "Bearer token-1"}]
 
 
 async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):

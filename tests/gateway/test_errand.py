@@ -9,13 +9,16 @@ import pytest
 
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.google.google import Google
 from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.crew import Crew
-from twite.gateway.tags.errand import MOST_REQUESTS, Errand, Tools
+from twite.gateway.tags.errand import Errand
 from twite.gateway.tags.letter import Letter
 from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
+from twite.gateway.tags.tools import Tools
+from twite.gateway.tags.way_out import MOST_REQUESTS
 from twite.machine import SystemClock
 from twite.sgtm.container.parts import Beside, Container, Source, Tag, Variable
 from twite.sgtm.effects import Request, RunContainer
@@ -52,6 +55,7 @@ class Skipping(SystemClock):
 class Stage:
     def __init__(self, *answers):
         self.web = ScriptedWeb(answers)
+        self.google = Google(clock=SystemClock())
         self.seen = Seen()
         self.clock = SystemClock()
 
@@ -76,6 +80,7 @@ class Stage:
         tools = Tools(
             crew=crew,
             web=self.web,
+            google=self.google,
             to_x=NotForX(),
             storage=Storage(),
             clock=self.clock,
@@ -293,7 +298,7 @@ async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for
     assert [(one.text, one.own) for one in stage.seen.notices] == [
         ("not performed: SetCookie: the visitor has been answered before the tag runs", True),
         ("not performed: Body: the visitor has been answered before the tag runs", True),
-        ("getGoogleAuth: Google credentials are not configured here", True),
+        ("getGoogleAuth: [google] is not set in the settings", True),
     ]
 
 

@@ -11,15 +11,16 @@ from twite.domain.alert import Kind
 from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.breaker import Breaker
+from twite.gateway.google.google import Google
 from twite.gateway.notices import Troubled, Warned
 from twite.gateway.on_trial import OFF, PROVEN
 from twite.gateway.ports import Claim
 from twite.gateway.tags.crew import SLOW, Crew
-from twite.gateway.tags.errand import Tools
 from twite.gateway.tags.letter import Letter, written
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.tag_flight import TagFlight
+from twite.gateway.tags.tools import Tools
 from twite.gateway.worker import Hung
 from twite.machine import SystemClock
 from twite.sgtm.container.parts import Container, Tag
@@ -85,6 +86,7 @@ class Stage:
             tools=Tools(
                 crew=self.crew,
                 web=ScriptedWeb(),
+                google=Google(clock=SystemClock()),
                 to_x=NotForX(),
                 storage=Storage(),
                 clock=SystemClock(),

@@ -62,6 +62,12 @@ class Reader:
                 key: self._made(kind.value_type, one, f"{place}.{key}")
                 for key, one in value.items()
             }
+        return self._text(kind, value, place)
+
+    def _text(self, kind: Kind, value: object, place: str) -> object:
+        """Return what stands in one place, and is no table and no list of the shape's."""
+        if isinstance(kind, inspect.Metadata):
+            return self._key_file(kind, value, place)
         if isinstance(kind, inspect.CustomType):
             return self._secret(kind, value, place)
         if isinstance(kind, inspect.AnyType):
@@ -105,7 +111,13 @@ class Reader:
             place=place, message="is a date or time, which templates do not know. Write a text"
         )
 
-    def _secret(self, kind: Kind, value: object, place: str) -> Secret:
+    def _key_file(self, kind: inspect.Metadata, value: object, place: str) -> Secret:
+        """Return a secret that may have several lines, or a word that stands for another way."""
+        if isinstance(value, str) and value in (kind.extra or {}).get("words", ()):
+            return Secret(value)
+        return self._secret(kind.type, value, place, lines=True)
+
+    def _secret(self, kind: Kind, value: object, place: str, *, lines: bool = False) -> Secret:
         if not isinstance(value, str):
             raise _wrong(place, kind, value)
         if not value.startswith(_ELSEWHERE):
@@ -114,14 +126,13 @@ class Reader:
                     f"{place}: a secret in clear text. "
                     'Put it into the environment or a file, and write "env:NAME" or "file:PATH"'
                 )
-            return Secret(
-                _present(value, place, "is empty. Write the secret, or leave the key out")
-            )
-        return Secret(self._secret_text(value, place))
+            empty = "is empty. Write the secret, or leave the key out"
+            return Secret(_present(value, place, empty, lines=lines))
+        return Secret(self._secret_text(value, place, lines=lines))
 
-    def _secret_text(self, value: str, place: str) -> str:
+    def _secret_text(self, value: str, place: str, *, lines: bool = False) -> str:
         try:
-            return self.elsewhere(value, place)
+            return self.elsewhere(value, place, lines=lines)
         except SettingsError:
             if self._credentials:
                 raise
@@ -148,7 +159,7 @@ class Reader:
             )
         return _present(value, place, "is empty. Write a value, or leave the key out")
 
-    def elsewhere(self, value: str, place: str) -> str:
+    def elsewhere(self, value: str, place: str, *, lines: bool = False) -> str:
         """Return what an `env:NAME` or `file:PATH` stands for. Raises SettingsError."""
         way, _, name = value.partition(":")
         if way == "env":
@@ -163,7 +174,8 @@ class Reader:
             text = self._file(name, place)
         what = "environment variable" if way == "env" else "file"
         self.hidden.add(text)
-        return _present(text, place, f"the {what} {name!r} is empty. Put the value there")
+        empty = f"the {what} {name!r} is empty. Put the value there"
+        return _present(text, place, empty, lines=lines)
 
     def _file(self, name: str, place: str) -> str:
         try:
@@ -196,10 +208,10 @@ def _number(kind: inspect.IntType, value: object, place: str) -> int:
     return value
 
 
-def _present(text: str, place: str, complaint: str) -> str:
+def _present(text: str, place: str, complaint: str, *, lines: bool = False) -> str:
     if not text:
         raise SettingsError(place=place, message=complaint)
-    if not text.isprintable():
+    if not text.isprintable() and not lines:
         raise SettingsError(
             place=place, message="holds a control character or a line break. Write it on one line"
         )

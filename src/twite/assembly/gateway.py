@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from twite.assembly.client_serving import ServingClients
 from twite.assembly.clients import with_those_of
 from twite.assembly.console import Behind, console
+from twite.assembly.google import google_of
 from twite.assembly.guarding import Guarding
 from twite.assembly.lending import lent_to
 from twite.assembly.logins import Safe, connect, given, login_desk, safe_of
@@ -83,6 +84,7 @@ class Gateway:
         self._observer = Several((Log(self.log), self._metrics, self._ears))
         self._store: SQLiteStore | None = None
         self._transport = HttpTransport(timeout=settings.x.timeout)
+        self._google = google_of(settings.google, self._clock)
         self._run: Run | None = None
         self._server: Server | None = None
         self._watching: Watching | None = None
@@ -138,6 +140,7 @@ class Gateway:
                 clock=self._clock,
                 chance=self._chance,
                 observer=self._observer,
+                google=self._google,
                 seal=safe.seal if safe else None,
             )
             tagging.start()
@@ -216,6 +219,7 @@ class Gateway:
         if self._tagging is not None:
             await self._tagging.stop()
         await self._transport.stop()
+        await self._google.stop()
         if self._watching is not None:
             await self._watching.stop()
         if self._guarding is not None:
@@ -274,6 +278,7 @@ class Gateway:
                 chance=self._chance,
                 observer=self._observer,
                 to_x=to_x,
+                google=self._google,
                 keys=hmac_keys_of(settings),
                 max_body=settings.server.max_body,
             )

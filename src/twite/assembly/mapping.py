@@ -35,6 +35,7 @@ _SECRET: Final = frozenset(
         "hmac_keys",
         "webhook",
         "secret",
+        "credentials",
     }
 )
 _CONTEXT: Final = 2

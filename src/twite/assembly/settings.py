@@ -14,6 +14,7 @@ import msgspec
 from twite.assembly import shape, toml, values
 from twite.assembly.build import Reader
 from twite.assembly.clients import clients
+from twite.assembly.google import GoogleSettings, google_settings
 from twite.assembly.pixels import destinations
 from twite.assembly.sealing import key_file, refuse_unsealed, with_former_key, with_secret_key
 from twite.assembly.sources import sources, weak_keys
@@ -133,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
     console: Console = Console()
+    google: GoogleSettings = GoogleSettings()
     container: Path | None = None
     clients: tuple[Client, ...] = ()
     tags: Company | None = None
@@ -195,7 +197,7 @@ def _checked(
 ) -> Settings:
     server = msgspec.structs.replace(_server(written.server), secret_key_file=kept_in)
     store, x = _store(written.store, folder), _x(written.x)
-    alerts = _alerts(written.alerts)
+    alerts, google = _alerts(written.alerts), google_settings(written.google, whole=whole)
     pixels = destinations(written.pixel, rate=x.rate)
     submitters = sources(
         written.source,
@@ -216,6 +218,7 @@ def _checked(
         x=x,
         alerts=alerts,
         console=_console(written.console),
+        google=google,
         log=written.log,
         pixels=pixels,
         submitters=submitters,
@@ -225,7 +228,7 @@ def _checked(
         imported=imported(written.container, folder=folder, sources=names),
         warnings=(
             *reader.warnings,
-            *_doubts(server, x, alerts),
+            *_doubts(server, x, alerts, google),
             *weak_keys(submitters),
             *doubts,
             *of_tags,
@@ -233,7 +236,7 @@ def _checked(
     )
 
 
-def _doubts(server: Server, x: X, alerts: Alerts) -> Iterator[str]:
+def _doubts(server: Server, x: X, alerts: Alerts, google: GoogleSettings) -> Iterator[str]:
     if any(network.prefixlen == 0 for network in server.trusted_proxies):
         yield (
             "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
@@ -242,6 +245,8 @@ def _doubts(server: Server, x: X, alerts: Alerts) -> Iterator[str]:
     for key, url in (("api_url", x.api_url), ("oauth_url", x.oauth_url)):
         if values.unprotected(url):
             yield f"x.{key}: credentials would travel unencrypted. Use https"
+    if google.api_url is not None and values.unprotected(google.api_url):
+        yield "google.api_url: tokens would travel unencrypted. Use https"
     hook = alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
         yield "alerts.webhook: what it is told would travel unencrypted. Use https"

@@ -53,6 +53,19 @@ class X(msgspec.Struct, frozen=True, kw_only=True):
     consumer_secret: Secret | None = None
 
 
+METADATA: Final = "metadata"  # what a machine of Google's says of itself
+# A text of several lines, or one of these words, which are no secret.
+KeyFile = Annotated[Secret, Meta(extra={"words": (METADATA,)})]
+
+
+class Google(msgspec.Struct, frozen=True, kw_only=True):
+    """`credentials` is the JSON of a service account's key, or METADATA."""
+
+    credentials: KeyFile | None = None
+    project: str | None = None
+    api_url: str | None = None
+
+
 class Console(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
@@ -196,6 +209,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     server: Server = Server()
     store: Store = Store()
     x: X = X()
+    google: Google = Google()
     alerts: Alerts = Alerts()
     console: Console = Console()
     log: Log = Log()

@@ -9,6 +9,7 @@ from twite.assembly.tag_settings import company_of
 from twite.domain.destination import Destination
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.accept import Accept
+from twite.gateway.google.google import Google
 from twite.gateway.guards import Guards
 from twite.gateway.notices import Observer
 from twite.gateway.ports import Chance
@@ -16,12 +17,12 @@ from twite.gateway.proxy import Proxy
 from twite.gateway.sightings import Watch, watched
 from twite.gateway.steady import SteadyClock
 from twite.gateway.tags.crew import Crew
-from twite.gateway.tags.errand import Tools
 from twite.gateway.tags.fire import Fire
 from twite.gateway.tags.lanes import TagLanes
 from twite.gateway.tags.rule import Company
 from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.to_x import ToX
+from twite.gateway.tags.tools import Tools
 from twite.gateway.vault import Seal, Strongroom
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb
@@ -63,6 +64,7 @@ class Tagging:
         clock: SteadyClock,
         chance: Chance,
         observer: Observer,
+        google: Google,
         seal: Seal | None,
     ) -> None:
         """`seal` is the gateway's own: what waits must open after its key was changed."""
@@ -75,6 +77,7 @@ class Tagging:
         make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
         self._crew = Crew(make, elapsed=clock.elapsed, observer=observer)
         self._web = PublicWeb()
+        self._google = google
         self._seal = seal
 
     @property
@@ -117,6 +120,7 @@ class Tagging:
         tools = Tools(
             crew=self._crew,
             web=self._web,
+            google=self._google,
             to_x=to_x,
             storage=Storage(),
             clock=self._clock,

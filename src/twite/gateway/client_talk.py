@@ -32,7 +32,6 @@ from twite.sgtm.response import Response, Unfit, added
 from twite.sgtm.sandbox import Answer, Turn
 from twite.sgtm.tree import Tree
 
-NOT_CONFIGURED: Final = "not_configured"
 _NO_ROOM: Final = "what it keeps is more than there is room for"
 
 Says = Callable[[str], None]
@@ -56,6 +55,7 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 
     run_container: Callable[[Mapping[str, Tree]], Awaitable[tuple[TagFate, ...]]]
     fetch: Callable[[Request], Awaitable[Answer]]
+    call: Callable[[Service], Awaitable[Answer]]
     change: Callable[[Keep | Forget], bool]
     registrable: Callable[[str], str | None]
 
@@ -134,11 +134,11 @@ class Talk:
             case RunContainer():
                 return self._run_container(effect)
             case Request():
-                return self._request(effect)
+                self._asked.add(asyncio.create_task(_alone(self._performs.fetch(effect))))
             case AfterEvent():
                 self._asked.add(asyncio.create_task(self._after_event(effect)))
-            case Service(id=number):
-                return (Answer(id=number, reason=NOT_CONFIGURED),)
+            case Service():
+                self._asked.add(asyncio.create_task(_alone(self._performs.call(effect))))
             case Respond():
                 self._responds = True
             case Keep() | Forget():
@@ -150,22 +150,12 @@ class Talk:
                 self._add(effect)
         return ()
 
-    def _request(self, effect: Request) -> tuple[Answer, ...]:
-        if effect.authorization is not None:
-            self._says("getGoogleAuth: Google credentials are not configured here")
-            return (Answer(id=effect.id, reason="failed"),)
-        self._asked.add(asyncio.create_task(self._fetched(effect)))
-        return ()
-
     def _run_container(self, effect: RunContainer) -> tuple[Answer, ...]:
         kept = asyncio.ensure_future(self._performs.run_container(effect.event))
         self._kept.append((effect.id, kept))
         if effect.on_complete:
             self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
         return (Answer(id=effect.id, phase="start"),) if effect.on_start else ()
-
-    async def _fetched(self, request: Request) -> tuple[Answer, ...]:
-        return (await self._performs.fetch(request),)
 
     async def _after_event(self, effect: AfterEvent) -> tuple[Answer, ...]:
         """Tell of the tags that fired. None has run: that it waits is all that is certain."""
@@ -213,6 +203,10 @@ class Talk:
     def _fail(self, why: Exception) -> None:
         if not self.answered.done():
             self.answered.set_exception(why)
+
+
+async def _alone(answering: Awaitable[Answer]) -> tuple[Answer, ...]:
+    return (await answering,)
 
 
 async def _completed(number: int, kept: Kept) -> tuple[Answer, ...]:

@@ -5,7 +5,7 @@ container for is on disk before its answer leaves.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -24,7 +24,7 @@ from twite.intake import ga4
 from twite.sgtm.container import parts
 from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion, Unfilled, Values, given_fields
-from twite.sgtm.effects import Claim, Forget, Keep, Log, Request
+from twite.sgtm.effects import Claim, Forget, Keep, Log, Request, Service
 from twite.sgtm.fields import fill
 from twite.sgtm.response import Response
 from twite.sgtm.sandbox import Answer, Call, Container, Incoming, Turn
@@ -81,18 +81,26 @@ class RunsContainer(Protocol):
         ...
 
 
-class Fetches(Protocol):
-    """Performs an HTTP request that a client asked for."""
+class WayOut(Protocol):
+    """Performs what leaves the gateway for a client. `says` is told what its author should know."""
 
-    async def __call__(self, request: Request, *, client: Client) -> Answer:
-        """Return the answer, or why there is none."""
+    async def fetch(
+        self, request: Request, *, client: Client, says: Callable[[str], None]
+    ) -> Answer:
+        """Send an HTTP request; return the answer, or why there is none."""
+        ...
+
+    def calls(
+        self, *, says: Callable[[str], None], mark: bytes
+    ) -> Callable[[Service], Awaitable[Answer]]:
+        """Return what performs the calls of Google's services in one run; no other has the mark."""
         ...
 
 
 class Clients:
     """Asks who claims a request. Templates are known to `runs` by their client's name.
 
-    `fetch` performs a client's own HTTP requests, `registrable` finds the registrable domain of a
+    `way_out` performs what leaves for a client, `registrable` finds the registrable domain of a
     host; a client that has not answered `within` milliseconds is given up.
     """
 
@@ -102,7 +110,7 @@ class Clients:
         *,
         runs: RunsTemplates,
         container: RunsContainer,
-        fetch: Fetches,
+        way_out: WayOut,
         storage: KeepsItems,
         registrable: Callable[[str], str | None],
         clock: Clock,
@@ -115,7 +123,7 @@ class Clients:
         self._clients = sorted(clients, key=lambda one: -one.priority)
         self._runs = runs
         self._container = container
-        self._fetch = fetch
+        self._way_out = way_out
         self._storage = storage
         self._registrable = registrable
         self._clock = clock
@@ -216,9 +224,13 @@ class Clients:
     async def _claimed(
         self, client: Client, request: Incoming, turn: Turn, lines: RunLines
     ) -> Response:
+        def says(sentence: str) -> None:
+            self._say(client, sentence)
+
         performs = Performs(
             run_container=lambda event: self._container.run(event, request=request, client=client),
-            fetch=lambda asked: self._fetch(asked, client=client),
+            fetch=lambda asked: self._way_out.fetch(asked, client=client, says=says),
+            call=self._way_out.calls(says=says, mark=self._chance.nonce().encode()),
             change=lambda effect: self._storage.change(client.template, effect),
             registrable=self._registrable,
         )
@@ -228,7 +240,7 @@ class Clients:
             performs=performs,
             host=host_of(request),
             clock=self._clock,
-            says=lambda sentence: self._say(client, sentence),
+            says=says,
             hears=lines.hear,
         )
         # What a client does after its answer goes on without whoever asked.

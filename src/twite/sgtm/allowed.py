@@ -23,6 +23,7 @@ from twite.sgtm.effects import (
     SetCookie,
     Status,
 )
+from twite.sgtm.google.scripts import ANALYTICS, PLACES
 from twite.sgtm.permissions import EVERYTHING, Cookie, Policy
 
 
@@ -123,18 +124,16 @@ def _service_allowed(service: Service, allowed: Policy) -> tuple[str, bool]:
             operation = "write" if service.name == "Firestore.write" else "read"
             place = (named or OWN_PROJECT, path, operation)
             return "access_firestore", row_allowed(allowed.documents, place)
-        case (("Firestore.begin" | "Firestore.commit"), _):
+        case (("Firestore.begin" | "Firestore.commit" | "Firestore.rollback"), _):
             return "access_firestore", bool(allowed.documents)
-        case (("getGoogleScript" | "sendEventToGoogleAnalytics"), _):
-            return "send_http", matches(allowed.urls, GOOGLE_PLACES[service.name])
+        case "getGoogleScript", str() as script:
+            return "send_http", matches(allowed.urls, PLACES.get(script, PLACES["GTM"]))
+        case "sendEventToGoogleAnalytics", _:
+            return "send_http", matches(allowed.urls, ANALYTICS)
     return service.name, False
 
 
 OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"  # what permissions call the container's own project
-GOOGLE_PLACES: Final = {
-    "getGoogleScript": "https://www.googletagmanager.com/",
-    "sendEventToGoogleAnalytics": "https://www.google-analytics.com/g/collect",
-}
 _PLAIN: Final[dict[type[Effect], str]] = {
     Respond: "return_response",
     RunContainer: "run_container",

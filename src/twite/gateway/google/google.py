@@ -15,6 +15,7 @@ from twite.gateway.tags.web import Asked
 UNSET: Final = "[google] is not set in the settings"
 _UNAUTHORIZED: Final = 401
 _HEADER: Final = "authorization"
+_MASKED: Final = "***"
 
 Sends = Callable[[Asked], Awaitable[Answer | NoAnswer]]
 
@@ -59,6 +60,8 @@ class Google:
             return await by(there)
         if self._tokens is None:
             return Barred(why=UNSET)
+        if not scopes:
+            return Barred(why="it asks for no scope, or not by what getGoogleAuth gave")
         if not may_carry(asked.url):
             return Barred(why="a token of Google's goes to https://*.googleapis.com alone")
         return await self._with_token(there, self._tokens, scopes, by)
@@ -82,7 +85,16 @@ class Google:
 async def _carrying(asked: Asked, token: Found, by: Sends) -> Answer | NoAnswer:
     if isinstance(token, NoToken):
         return NoAnswer(reason=f"no token from Google: {token.reason}", left=False)
+    text = token.reveal()
     # Whatever the template brought under that name.
-    headers = {name: text for name, text in asked.headers.items() if name.lower() != _HEADER}
-    headers[_HEADER] = f"Bearer {token.reveal()}"
-    return await by(msgspec.structs.replace(asked, headers=headers))
+    headers = {name: said for name, said in asked.headers.items() if name.lower() != _HEADER}
+    headers[_HEADER] = f"Bearer {text}"
+    came = await by(msgspec.structs.replace(asked, headers=headers))
+    return came if isinstance(came, NoAnswer) else _without(text, came)
+
+
+def _without(token: str, came: Answer) -> Answer:
+    """Return an answer that does not repeat the token: a template, and its log, get to see it."""
+    told = {name: said.replace(token, _MASKED) for name, said in came.headers.items()}
+    body = came.body.replace(token.encode(), _MASKED.encode())
+    return msgspec.structs.replace(came, headers=told, body=body)

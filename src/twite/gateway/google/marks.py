@@ -20,7 +20,7 @@ class Marks:
     """Those of one run. `of` is what tells it from every other, and is the same when it repeats."""
 
     def __init__(self, of: bytes) -> None:
-        self._of = of
+        self._of = blake2b(of).digest()
         self._before: Counter[bytes] = Counter()
 
     def row(self, place: str, said: Tree) -> str:

@@ -11,23 +11,20 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from twite.gateway.notices import Observer, TagSaid
-from twite.gateway.ports import Answer as HttpAnswer
-from twite.gateway.ports import Clock, NoAnswer
-from twite.gateway.tags.crew import Crew, Engines
+from twite.gateway.notices import TagSaid
+from twite.gateway.tags.crew import Engines
 from twite.gateway.tags.letter import Letter
 from twite.gateway.tags.lines import LONGEST_LINE, Line, Lines
 from twite.gateway.tags.mask import Mask
-from twite.gateway.tags.ran import TOO_LONG, Ran, Tried
+from twite.gateway.tags.ran import TOO_LONG, Ran
 from twite.gateway.tags.rule import Company, Rule
-from twite.gateway.tags.storage import Storage
-from twite.gateway.tags.template_run import TemplateRun, told
-from twite.gateway.tags.to_x import ToX
-from twite.gateway.tags.web import Asked, Web
+from twite.gateway.tags.template_run import TemplateRun
+from twite.gateway.tags.tools import Tools
+from twite.gateway.tags.way_out import MOST_REQUESTS, WayOut
 from twite.gateway.worker import Hung, Worker
 from twite.sgtm.allowed import lacking
 from twite.sgtm.container.plan import Fired, client_name, only, plan
@@ -48,20 +45,6 @@ from twite.sgtm.template import TemplateUnusable
 from twite.sgtm.tree import Tree
 
 T = TypeVar("T")
-MOST_REQUESTS: Final = 100  # of one delivery
-AT_ONCE: Final = 6
-_LONGEST_WORDS: Final = 1_500
-
-
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What all errands share."""
-
-    crew: Crew
-    web: Web
-    to_x: ToX
-    storage: Storage
-    clock: Clock
-    observer: Observer
 
 
 class Errand:
@@ -86,17 +69,16 @@ class Errand:
         self.hung: Hung | None = None
         self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
-        self._tried: list[Tried] = []
-        self._under_way = 0
-        self._asked = 0
-        self._slots = asyncio.Semaphore(AT_ONCE)
         self._mask = Mask((one.reveal() for one in rule.secrets), letter.event)
         self._lines = Lines(lambda: self._mask, self._told)
+        self._way_out = WayOut(
+            tools, rule=rule, mask=self._mask, lines=self._lines, mark=self._mark
+        )
 
     @property
     def left(self) -> bool:
         """Whether anything has gone out, or may have."""
-        return self._under_way > 0 or any(one.left for one in self._tried)
+        return self._way_out.left
 
     async def run(self) -> Ran:
         """Do it all, within the tag's time. Raises nothing but CancelledError.
@@ -122,7 +104,10 @@ class Errand:
             # What is cut off here counts among what was tried.
             await self._forget()
         return Ran(
-            outcome=outcome, error=error, tried=tuple(self._tried), hung=self.hung is not None
+            outcome=outcome,
+            error=error,
+            tried=tuple(self._way_out.tried),
+            hung=self.hung is not None,
         )
 
     async def _run(self, planned: Fired) -> tuple[Outcome, str | None]:
@@ -223,8 +208,7 @@ class Errand:
         run.wake_at, run.listening = turn.wake_at, turn.listening
         if turn.outcome is not Outcome.SILENT:
             run.outcome = turn.outcome
-        self._asked += sum(isinstance(effect, Request) for effect in turn.effects)
-        if self._asked > MOST_REQUESTS:
+        if self._way_out.is_too_much(turn):
             # As with every limit, nothing is performed of the turn that passed it.
             run.error = f"it made more than {MOST_REQUESTS} requests"
             return
@@ -242,7 +226,9 @@ class Errand:
     async def _perform(self, effect: AnyEffect, run: TemplateRun) -> None:
         match effect:
             case Request():
-                run.tasks.add(asyncio.create_task(self._request(effect)))
+                run.tasks.add(asyncio.create_task(self._way_out.request(effect)))
+            case Service():
+                run.tasks.add(asyncio.create_task(self._way_out.call(effect)))
             case Log(text=text, own=own):
                 self._lines.write(text, own=own)
             case Keep() | Forget():
@@ -252,10 +238,6 @@ class Errand:
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):
                 run.after.append(id_)
-            case Service(id=id_, name=name):
-                self._lines.say(f"{name} is not configured here")
-                reason = f"{name} is not configured"
-                run.tasks.add(asyncio.create_task(_answered(Answer(id=id_, reason=reason))))
             case RunContainer():
                 self._lines.say_once("not performed: runContainer: a tag cannot run the container")
             case _:
@@ -263,52 +245,6 @@ class Errand:
                 self._lines.say_once(
                     f"not performed: {kind}: the visitor has been answered before the tag runs"
                 )
-
-    async def _request(self, effect: Request) -> Answer:
-        if effect.authorization is not None:
-            self._lines.say("getGoogleAuth: Google credentials are not configured here")
-            return Answer(id=effect.id, reason="failed")
-        async with self._slots:
-            self._under_way += 1
-            try:
-                came = await self._sent(effect)
-            finally:
-                self._under_way -= 1
-        return told(effect.id, came)
-
-    async def _sent(self, effect: Request) -> HttpAnswer | NoAnswer:
-        came: HttpAnswer | NoAnswer | None
-        try:
-            came = await self._tools.to_x.take(effect, source=self._rule.pixel)
-            if came is None:
-                came = await self._tools.web.ask(
-                    Asked(
-                        url=effect.url,
-                        method=effect.method,
-                        headers=effect.headers,
-                        body=(effect.body or "").encode("utf-8", "replace"),
-                        timeout=max(1, min(effect.timeout, self._rule.timeout)),
-                        allow_hosts=self._rule.allow_hosts,
-                    )
-                )
-        except asyncio.CancelledError:
-            self._tried.append(Tried(status=None, words="no answer in time", left=True))
-            raise
-        self._tried.append(self._trial(came))
-        return came
-
-    def _trial(self, came: HttpAnswer | NoAnswer) -> Tried:
-        if isinstance(came, NoAnswer):
-            words = self._mask.over(came.reason, most=_LONGEST_WORDS)
-            return Tried(status=None, words=words, left=came.left)
-        text = came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
-        named = came.headers.get("retry-after", "")
-        return Tried(
-            status=came.status,
-            words=self._mask.over(text, most=_LONGEST_WORDS),
-            left=True,
-            retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
-        )
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
         """Hand a message to the runs of this errand that listen."""
@@ -326,6 +262,11 @@ class Errand:
             told = Answer(id=id_, phase="complete", value={"tags": [tag]})
             run.tasks.add(asyncio.create_task(_answered(told)))
         run.after = []
+
+    def _mark(self) -> bytes:
+        """Return what tells this delivery from all others, also from those of another gateway."""
+        told = (self._rule.pixel, self._seed, self._letter.at, self._letter.event)
+        return msgspec.json.encode(told, order="sorted")
 
     def _told(self, line: Line) -> None:
         self._tools.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))

@@ -10,9 +10,9 @@ from twite.gateway.notices import Observer
 from twite.gateway.ports import Chance, Depot, Pause
 from twite.gateway.quota import Quota
 from twite.gateway.steady import SteadyClock
-from twite.gateway.tags.errand import Tools
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.tag_flight import TagFlight
+from twite.gateway.tags.tools import Tools
 from twite.gateway.vault import Seal
 
 # A run is claimed alone or with a few: company is not worth waiting for.

@@ -16,10 +16,11 @@ from twite.gateway.notices import Attempted, Observer, Troubled
 from twite.gateway.ports import Chance, Depot
 from twite.gateway.settle import Settling, fault
 from twite.gateway.steady import SteadyClock
-from twite.gateway.tags.errand import Errand, Tools
+from twite.gateway.tags.errand import Errand
 from twite.gateway.tags.letter import read
 from twite.gateway.tags.ran import Ran, attempt_of, fate_of
 from twite.gateway.tags.rule import Company, Rule
+from twite.gateway.tags.tools import Tools
 from twite.gateway.vault import Seal
 
 _GIVING_BACK: Final = 1  # seconds

@@ -38,7 +38,9 @@ function asksService(name, given) {
   const promise = timedPromise();
   const sent = copied(given.map((one) => (one === undefined ? null : one)));
   ask({ effect: 'service', name, arguments: sent }, (answer) => {
-    if (answer.reason) SandboxPromise.reject(promise, { reason: answer.reason });
+    // Some fail with more than a reason: BigQuery with a list.
+    const more = answer.value !== undefined && answer.value !== null;
+    if (answer.reason) SandboxPromise.reject(promise, more ? answer.value : { reason: answer.reason });
     else SandboxPromise.resolve(promise, answer.value);
   });
   return promise;

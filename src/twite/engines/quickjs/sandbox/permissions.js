@@ -87,9 +87,15 @@ function queryPermission(permission, first, second, third, fourth) {
     case 'logging': return granted.logging === 'all' || (granted.logging !== '' && debugging());
     case 'use_custom_private_keys': return fits(granted.keys, text);
     case 'use_google_credentials': return fits(granted.scopes, text);
-    case 'access_bigquery':
-      return rowFits(granted.tables, [first, second, third, fourth].map(makeString));
-    case 'access_firestore': return rowFits(granted.documents, [first, second, third].map(makeString));
+    case 'access_bigquery': {
+      const place = copied(second) || {};
+      const names = [place.projectId || PROJECT, place.datasetId, place.tableId, first];
+      return rowFits(granted.tables, names.map(makeString));
+    }
+    case 'access_firestore': {
+      const place = copied(second) || {};
+      return rowFits(granted.documents, [place.projectId || PROJECT, place.path, first].map(makeString));
+    }
     default: return granted.plain.indexOf(permission) >= 0;
   }
 }

@@ -8,18 +8,55 @@ function documentPlace(path, options, operation) {
   const text = makeString(path);
   const given = copied(options) || {};
   const project = makeString(given.projectId || PROJECT);
+  if (given.projectId) given.projectId = project;
   need(rowFits(granted.documents, [project, text, operation]), 'access_firestore', operation + ' ' + text);
   return [text, given];
 }
 
+const SCRIPTS = {
+  ANALYTICS: 'https://www.google-analytics.com/analytics.js',
+  GTAG: 'https://www.googletagmanager.com/gtag/js',
+  GTM: 'https://www.googletagmanager.com/gtm.js',
+};
+const COLLECT = 'https://www.google-analytics.com/g/collect';
+const AGAIN = 2; // times that a transaction is tried again where others wrote meanwhile
+
+// The older form of an API: callbacks in place of a promise.
+function tell(promise, onSuccess, onFailure) {
+  promise.then(
+    (value) => { if (typeof onSuccess === 'function') onSuccess(value); },
+    (reason) => { if (typeof onFailure === 'function') onFailure(reason); },
+  );
+}
+
+function transact(callback, given, left, former) {
+  const asked = former === undefined ? given : Object.assign({}, given, { retry: former });
+  return asksService('Firestore.begin', [asked]).then((transaction) => {
+    const done = new SandboxPromise();
+    SandboxPromise.resolve(done, undefined);
+    return done.then(() => callback(transaction)).then(
+      () => asksService('Firestore.commit', [transaction, given]),
+      (reason) => {
+        asksService('Firestore.rollback', [transaction, given]).catch(() => undefined);
+        throw reason;
+      },
+    ).catch((reason) => {
+      if (left > 0 && reason && reason.reason === 'aborted') return transact(callback, given, left - 1, transaction);
+      throw reason;
+    });
+  });
+}
+
 const serviceApis = {
   BigQuery: {
-    insert(connection, rows, options) {
+    insert(connection, rows, options, onSuccess, onFailure) {
       const { projectId, datasetId, tableId } = copied(connection) || {};
       const place = [projectId || PROJECT, datasetId, tableId].map(makeString);
       need(rowFits(granted.tables, [...place, 'write']), 'access_bigquery', place.join('.'));
       const named = { projectId: place[0], datasetId: place[1], tableId: place[2] };
-      return asksService('BigQuery.insert', [named, rows, copied(options) || {}]);
+      const promise = asksService('BigQuery.insert', [named, rows, copied(options) || {}]);
+      if (typeof onSuccess !== 'function' && typeof onFailure !== 'function') return promise;
+      return tell(promise, onSuccess, onFailure);
     },
   },
   Firestore: {
@@ -36,12 +73,10 @@ const serviceApis = {
       return asksService('Firestore.query', [text, conditions, Object.assign({ limit: 5 }, given)]);
     },
     runTransaction(callback, options) {
+      need(granted.documents.length > 0, 'access_firestore', 'transaction');
       const given = copied(options) || {};
-      return asksService('Firestore.begin', [given]).then((transaction) => {
-        const done = callback(transaction);
-        const commit = () => asksService('Firestore.commit', [transaction, given]);
-        return done && typeof done.then === 'function' ? done.then(commit) : commit();
-      });
+      if (given.projectId) given.projectId = makeString(given.projectId);
+      return transact(callback, given, AGAIN);
     },
   },
   getGoogleAuth(options) {
@@ -51,14 +86,17 @@ const serviceApis = {
     authorizations.set(authorization, scopes);
     return authorization;
   },
-  getGoogleScript(name, options) {
-    const place = 'https://www.googletagmanager.com/';
+  getGoogleScript(name, second, third) {
+    const text = makeString(name);
+    const place = hasOwn(SCRIPTS, text) ? SCRIPTS[text] : SCRIPTS.GTM;
     need(fits(granted.urls, place), 'send_http', place);
-    return asksService('getGoogleScript', [makeString(name), options]);
+    const legacy = typeof second === 'function';
+    const promise = asksService('getGoogleScript', [text, legacy ? third : second]);
+    if (!legacy) return promise;
+    return tell(promise, (told) => second(told.script, told.metadata), () => second(undefined, {}));
   },
   sendEventToGoogleAnalytics(event) {
-    const place = 'https://www.google-analytics.com/g/collect';
-    need(fits(granted.urls, place), 'send_http', place);
+    need(fits(granted.urls, COLLECT), 'send_http', COLLECT);
     return asksService('sendEventToGoogleAnalytics', [event]);
   },
 };

@@ -1,0 +1,165 @@
+"""What leaves for one errand: its requests, and the calls of Google's services that it makes.
+
+Each is bounded, and counted as tried: what may have left decides whether a run may be repeated.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from twite.gateway.google.calls import Calls
+from twite.gateway.google.google import Barred, Sends
+from twite.gateway.google.marks import Marks
+from twite.gateway.ports import Answer as HttpAnswer
+from twite.gateway.ports import NoAnswer
+from twite.gateway.tags.lines import Lines
+from twite.gateway.tags.mask import Mask
+from twite.gateway.tags.ran import Tried
+from twite.gateway.tags.rule import Rule
+from twite.gateway.tags.template_run import told
+from twite.gateway.tags.tools import Tools
+from twite.gateway.tags.web import Asked
+from twite.sgtm.effects import Request, Service
+from twite.sgtm.google.asking import Asking
+from twite.sgtm.sandbox import Answer, Turn
+
+T = TypeVar("T")
+MOST_REQUESTS: Final = 100  # of one delivery
+AT_ONCE: Final = 6
+_LONGEST: Final = 15_000  # milliseconds, as of a request that says nothing
+_LONGEST_WORDS: Final = 1_500
+
+
+class WayOut:
+    """The way out of one errand. `tried` is what became of all that went this way.
+
+    `mark` tells the delivery from all others, and is the same when it runs again.
+    """
+
+    def __init__(
+        self, tools: Tools, *, rule: Rule, mask: Mask, lines: Lines, mark: Callable[[], bytes]
+    ) -> None:
+        self._tools = tools
+        self._rule = rule
+        self._mask = mask
+        self._lines = lines
+        self._mark = mark
+        self._calls: Calls | None = None
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._under_way = 0
+        self._asked = 0
+        self.tried: list[Tried] = []
+
+    @property
+    def left(self) -> bool:
+        """Whether anything has gone out, or may have."""
+        return self._under_way > 0 or any(one.left for one in self.tried)
+
+    def is_too_much(self, turn: Turn) -> bool:
+        """Count what a turn asks for; say whether it is more than a run may make."""
+        self._asked += sum(isinstance(effect, Request | Service) for effect in turn.effects)
+        return self._asked > MOST_REQUESTS
+
+    async def request(self, effect: Request) -> Answer:
+        """Send a template's own request."""
+        asked = Asked(
+            url=effect.url,
+            method=effect.method,
+            headers=effect.headers,
+            body=(effect.body or "").encode("utf-8", "replace"),
+            timeout=max(1, min(effect.timeout, self._rule.timeout)),
+            allow_hosts=self._rule.allow_hosts,
+        )
+
+        async def send(leaving: "_Leaving") -> HttpAnswer | NoAnswer | Barred:
+            if effect.authorization is None:
+                to_x = self._tools.to_x.take(effect, source=self._rule.pixel)
+                taken = await leaving.out(to_x)
+                if taken is not None:
+                    return taken
+            return await self._tools.google.send(
+                asked, scopes=effect.authorization, by=self._by(leaving)
+            )
+
+        came = await self._out(send)
+        if isinstance(came, Barred):
+            self._lines.say(f"getGoogleAuth: {came.why}")
+            return Answer(id=effect.id, reason="failed")
+        return told(effect.id, came)
+
+    async def call(self, effect: Service) -> Answer:
+        """Perform a call of a service of Google's."""
+        if self._calls is None:
+            self._calls = Calls(
+                self._tools.google,
+                sends=self._ask,
+                says=self._lines.say,
+                marks=Marks(self._mark()),
+            )
+        return await self._calls.perform(effect)
+
+    async def _ask(self, asking: Asking) -> HttpAnswer | NoAnswer | Barred:
+        asked = Asked(
+            url=asking.url,
+            method=asking.method,
+            headers=asking.headers,
+            body=asking.body,
+            timeout=max(1, min(asking.timeout or _LONGEST, self._rule.timeout)),
+        )
+        return await self._out(
+            lambda leaving: self._tools.google.send(
+                asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
+            )
+        )
+
+    async def _out(
+        self, send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoAnswer | Barred]]
+    ) -> HttpAnswer | NoAnswer | Barred:
+        async with self._slots:
+            leaving = _Leaving(self._count)
+            try:
+                came = await send(leaving)
+            except asyncio.CancelledError:
+                late = Tried(status=None, words="no answer in time", left=leaving.began)
+                self.tried.append(late)
+                raise
+            # What was barred is no try: the same would be barred again.
+            if not isinstance(came, Barred):
+                self.tried.append(self._trial(came))
+            return came
+
+    def _by(self, leaving: "_Leaving") -> Sends:
+        return lambda asked: leaving.out(self._tools.web.ask(asked))
+
+    def _count(self, more: int) -> None:
+        self._under_way += more
+
+    def _trial(self, came: HttpAnswer | NoAnswer) -> Tried:
+        if isinstance(came, NoAnswer):
+            words = self._mask.over(came.reason, most=_LONGEST_WORDS)
+            return Tried(status=None, words=words, left=came.left)
+        text = came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
+        named = came.headers.get("retry-after", "")
+        return Tried(
+            status=came.status,
+            words=self._mask.over(text, most=_LONGEST_WORDS),
+            left=True,
+            retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
+        )
+
+
+class _Leaving:
+    """One try: nothing has left while a token is waited for. `began` says whether anything may."""
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+        self.began = False
+
+    async def out(self, going: Awaitable[T]) -> T:
+        """Wait for what goes out, and count it as under way."""
+        self.began = True
+        self._count(1)
+        try:
+            return await going
+        finally:
+            self._count(-1)

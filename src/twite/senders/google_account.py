@@ -1,0 +1,182 @@
+"""Tokens of a Google service account: of its key, or of the machine that the gateway runs on.
+
+google-auth makes and reads what is exchanged. It waits while it does, so that it has a thread; its
+requests go out by our own client, to `google.api_url` where that is set.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.domain.times import SECOND
+from twite.gateway.google.account import NoToken, Token
+from twite.gateway.google.places import Places
+from twite.senders.google_key import ServiceKey, signer_of
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Scoped
+
+# Where a machine of Google's says what it is.
+METADATA: Final = "http://metadata.google.internal"
+_PROJECT: Final = f"{METADATA}/computeMetadata/v1/project/project-id"
+_FLAVOR: Final = {"Metadata-Flavor": "Google"}
+_SECONDS: Final = 10.0
+_AT_ONCE: Final = 4
+_LONGEST_ANSWER: Final = 256 * 1024
+_LONGEST_REASON: Final = 200
+
+
+class GoogleAccount:
+    """See gateway.google.account.Account. Without a `key` it is the machine's own account."""
+
+    def __init__(
+        self, key: ServiceKey | None, *, project: str | None = None, api_url: str | None = None
+    ) -> None:
+        """Raise WrongKey for a key that nothing can be signed with."""
+        self._signer = _of_this_machine() if key is None else signer_of(key)
+        self._project = project or (None if key is None else key.project)
+        self._is_machine = key is None
+        self._way = _Way(api_url)
+        # Of its own: names are looked up in the loop's, which waiting threads must not fill.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
+
+    async def token(self, scopes: tuple[str, ...]) -> Token | NoToken:
+        """Ask for a token."""
+        from google.auth import exceptions  # noqa: PLC0415  # see google_key
+
+        loop = asyncio.get_running_loop()
+        asking = _Asking(self._way, loop)
+        signer = self._signer.with_scopes(list(scopes))  # type: ignore[no-untyped-call]  # it declares no types
+        try:
+            await loop.run_in_executor(self._threads, signer.refresh, asking)
+        except exceptions.GoogleAuthError as error:
+            said = error.args[0] if error.args else ""
+            refused = asking.status is not None and 400 <= asking.status < 500
+            return NoToken(reason=_in_short(said, error), refused=refused)
+        except Exception as error:  # noqa: BLE001  whatever it is: there is no token
+            return NoToken(reason=type(error).__name__)
+        if not isinstance(signer.token, str) or not signer.token:
+            return NoToken(reason="the answer holds none")
+        return Token(text=Secret(signer.token), life=_life(signer.expiry))
+
+    async def project(self) -> str | None:
+        """Return the project of the settings, of the key, or of the machine."""
+        if self._project is None and self._is_machine:
+            try:
+                came = await self._way.go("GET", _PROJECT, _FLAVOR, None)
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                return None
+            if came.status == 200:
+                self._project = came.data.decode("utf-8", "replace").strip() or None
+        return self._project
+
+    async def stop(self) -> None:
+        """Close the pool."""
+        await self._way.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Came(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer, as google-auth reads it."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class _Way:
+    """The way out for tokens alone."""
+
+    def __init__(self, api_url: str | None) -> None:
+        self._api_url = api_url
+        self._places = Places(api_url)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def go(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> _Came:
+        """Send a request. Raises aiohttp.ClientError, OSError, TimeoutError."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=_SECONDS),
+                headers={"User-Agent": "twite"},
+            )
+        async with self._session.request(
+            method, self._there(url), headers=headers, data=body, allow_redirects=False
+        ) as answer:
+            data = b""
+            async for chunk in answer.content.iter_any():
+                data += chunk
+                if len(data) > _LONGEST_ANSWER:
+                    raise OSError("the answer is longer than any of Google's")
+            told = {name.lower(): text for name, text in answer.headers.items()}
+            return _Came(status=answer.status, headers=told, data=data)
+
+    def _there(self, url: str) -> str:
+        if self._api_url is not None and url.startswith(METADATA):
+            return self._api_url + url.removeprefix(METADATA)
+        return self._places.of(url).url
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class _Asking:
+    """What google-auth sends its requests by, from its thread. `status` is the last answer's."""
+
+    def __init__(self, way: _Way, loop: asyncio.AbstractEventLoop) -> None:
+        self._way = way
+        self._loop = loop
+        self.status: int | None = None
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: object,
+    ) -> _Came:
+        """Send a request, and wait for its answer. Raises TransportError."""
+        from google.auth import exceptions  # noqa: PLC0415  # see google_key
+
+        self.status = None
+        sending = asyncio.run_coroutine_threadsafe(
+            self._way.go(method, url, headers or {}, body), self._loop
+        )
+        try:
+            came = sending.result(2 * _SECONDS)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            sending.cancel()
+            why = f"no answer ({type(error).__name__})"
+            raise exceptions.TransportError(why) from None  # type: ignore[no-untyped-call]  # as above
+        self.status = came.status
+        return came
+
+
+def _of_this_machine() -> "Scoped":
+    from google.auth import compute_engine  # noqa: PLC0415  # see google_key
+
+    return compute_engine.Credentials()  # type: ignore[no-untyped-call]  # it declares no types
+
+
+def _life(expiry: datetime | None) -> int:
+    """Return milliseconds until a moment, which google-auth has in UTC without saying so."""
+    if expiry is None:
+        return 0
+    left = expiry.replace(tzinfo=UTC) - datetime.now(UTC)
+    return max(0, int(left.total_seconds() * SECOND))
+
+
+def _in_short(said: object, error: Exception) -> str:
+    text = str(said) or type(error).__name__
+    return "".join(one if one.isprintable() else " " for one in text)[:_LONGEST_REASON]

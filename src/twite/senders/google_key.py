@@ -1,0 +1,62 @@
+"""A service account's key, as Google gives it out; and who signs with it.
+
+google-auth is asked here and in `google_account` alone, and not before it is needed: a command that
+has nothing to do with Google does not wait for it.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from twite.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Scoped
+
+_TEXTS = ("client_email", "private_key", "token_uri")
+
+
+class WrongKey(ValueError):
+    """What should be a key is none. It says why, and nothing of the key."""
+
+
+class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON that Google gives out, whole; and of whom it is."""
+
+    email: str
+    project: str | None
+    text: Secret
+
+
+def read_key(text: str) -> ServiceKey:
+    """Read a key, and look whether anything can be signed with it. Raises WrongKey."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise WrongKey("is no JSON") from None
+    if not isinstance(found, dict) or found.get("type") != "service_account":
+        raise WrongKey('is no key of a service account: its "type" is not "service_account"')
+    for name in _TEXTS:
+        if not isinstance(found.get(name), str) or not found[name]:
+            raise WrongKey(f'has no "{name}"')
+    project = found.get("project_id")
+    key = ServiceKey(
+        email=found["client_email"],
+        project=project if isinstance(project, str) and project else None,
+        text=Secret(text),
+    )
+    signer_of(key)
+    return key
+
+
+def signer_of(key: ServiceKey) -> "Scoped":
+    """Return google-auth's credentials. Raises WrongKey."""
+    from google.oauth2 import service_account  # noqa: PLC0415  # see above
+
+    try:
+        return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call,no-any-return]  # it declares no types
+            json.loads(key.text.reveal())
+        )
+    except Exception as error:  # what it raises for a damaged key differs between its versions
+        raise WrongKey('has a "private_key" that cannot be used') from error

@@ -1,0 +1,37 @@
+"""A service account that gives tokens as it is told."""
+
+from collections.abc import Iterable
+
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR
+from twite.gateway.google.account import NoToken, Token
+
+
+class PlayedAccount:
+    """Gives the answers in turn, then tokens `token-1`, `token-2`, … for an hour.
+
+    It keeps what scopes were asked for. See twite.gateway.google.account.Account.
+    """
+
+    def __init__(
+        self, answers: Iterable[Token | NoToken] = (), *, project: str | None = "shop-1"
+    ) -> None:
+        self._answers = list(answers)
+        self._project = project
+        self.asked: list[tuple[str, ...]] = []
+        self.stopped = False
+
+    async def token(self, scopes: tuple[str, ...]) -> Token | NoToken:
+        """Keep the scopes and give the next answer."""
+        self.asked.append(scopes)
+        if self._answers:
+            return self._answers.pop(0)
+        return Token(text=Secret(f"token-{len(self.asked)}"), life=HOUR)
+
+    async def project(self) -> str | None:
+        """Return the project that was given."""
+        return self._project
+
+    async def stop(self) -> None:
+        """Remember that it was stopped."""
+        self.stopped = True

@@ -1,0 +1,126 @@
+"""Tokens of a service account, against a Google on a socket that judges what is signed."""
+
+import asyncio
+import json
+
+import pytest
+
+from google_double import EMAIL, PROJECT, GoogleDouble, key_file
+from twite.gateway.google.account import NoToken, Token
+from twite.senders.google_account import GoogleAccount
+from twite.senders.google_key import WrongKey, read_key
+
+SCOPES = ("https://www.googleapis.com/auth/datastore",)
+
+
+async def asked(google, *, key=None, scopes=SCOPES, **said):
+    account = GoogleAccount(key or read_key(key_file()), api_url=google.url, **said)
+    try:
+        return await account.token(scopes), await account.project()
+    finally:
+        await account.stop()
+
+
+async def test_a_key_gets_a_token_for_its_scopes_and_knows_its_project():
+    with GoogleDouble() as google:
+        token, project = await asked(google, scopes=("b", "a"))
+
+    assert isinstance(token, Token)
+    assert google.granted == {token.text.reveal(): "b a"}
+    assert 3_500_000 < token.life <= 3_600_000
+    assert project == PROJECT
+
+
+async def test_a_token_does_not_print():
+    with GoogleDouble() as google:
+        token, _ = await asked(google)
+
+    assert token.text.reveal() not in repr(token)
+
+
+async def test_the_project_of_the_settings_goes_before_that_of_the_key():
+    with GoogleDouble() as google:
+        _, project = await asked(google, project="shop-2")
+
+    assert project == "shop-2"
+
+
+async def test_a_key_of_somebody_else_is_refused_with_googles_words():
+    with GoogleDouble() as google:
+        token, _ = await asked(google, key=read_key(key_file(client_email="x@other.example")))
+
+    assert token == NoToken(reason="invalid_grant: AssertionError", refused=True)
+
+
+async def test_google_that_is_down_is_no_refusal():
+    with GoogleDouble(lambda _path, _before: 503) as google:
+        token, _ = await asked(google)
+
+    assert isinstance(token, NoToken)
+    assert token.refused is False
+    assert google.asked == []
+
+
+async def test_google_that_is_down_for_a_moment_is_asked_again():
+    with GoogleDouble(lambda _path, before: 503 if before == 0 else None) as google:
+        token, _ = await asked(google)
+
+    assert isinstance(token, Token)
+
+
+async def test_google_that_is_not_there_is_told_without_an_error():
+    with GoogleDouble() as google:
+        pass
+    account = GoogleAccount(read_key(key_file()), api_url=google.url)
+
+    token = await account.token(SCOPES)
+    await account.stop()
+
+    assert token == NoToken(reason="no answer (ClientConnectorError)")
+
+
+async def test_a_machine_of_googles_gives_tokens_and_its_project():
+    with GoogleDouble() as google:
+        account = GoogleAccount(None, api_url=google.url)
+        token, project = await account.token(SCOPES), await account.project()
+        await account.stop()
+
+    assert isinstance(token, Token)
+    assert google.granted == {token.text.reveal(): "of the machine"}
+    assert project == PROJECT
+
+
+async def test_many_may_ask_at_once_while_the_loop_goes_on():
+    with GoogleDouble() as google:
+        account = GoogleAccount(read_key(key_file()), api_url=google.url)
+        tokens = await asyncio.gather(*(account.token((f"s{n}",)) for n in range(20)))
+        await account.stop()
+
+    assert sorted(google.granted.values()) == sorted(f"s{n}" for n in range(20))
+    assert all(isinstance(one, Token) for one in tokens)
+
+
+def test_a_key_is_read_whole_and_does_not_print():
+    key = read_key(key_file())
+
+    assert (key.email, key.project) == (EMAIL, PROJECT)
+    assert "PRIVATE KEY" not in repr(key)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("no json", "is no JSON"),
+        ("[]", "is no key of a service account"),
+        (json.dumps({"type": "authorized_user"}), "is no key of a service account"),
+        (key_file(client_email=""), 'has no "client_email"'),
+        (key_file(private_key=1), 'has no "private_key"'),
+        (key_file(private_key="-----BEGIN-----"), 'has a "private_key" that cannot be used'),
+    ],
+)
+def test_what_is_no_key_is_refused_and_nothing_of_it_is_shown(text, why):
+    with pytest.raises(WrongKey) as caught:
+        read_key(text)
+
+    assert str(caught.value).startswith(why)
+    assert "BEGIN" not in str(caught.value)
