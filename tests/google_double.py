@@ -4,6 +4,7 @@ It judges what comes by its own code, and by another library than ours signs wit
 """
 
 import base64
+import contextlib
 import json
 import secrets
 import threading
@@ -72,6 +73,7 @@ class GoogleDouble:
         self.transactions: dict[str, dict[str, int]] = {}
         self.rolled_back: list[str] = []
         self.before_commit: Callable[[], None] = lambda: None
+        self.before_answer: Callable[[str], None] = lambda _path: None
         self._counts: dict[str, int] = {}
         self._lock = threading.RLock()
         double = self
@@ -90,13 +92,16 @@ class GoogleDouble:
                 headers = {name.lower(): text for name, text in self.headers.items()}
                 with double._lock:
                     status, said, more = double._came(self.command, self.path, headers, body)
+                double.before_answer(self.path)
                 text = said if isinstance(said, bytes) else json.dumps(said).encode()
-                self.send_response(status)
-                for name, value in more.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                # Whoever asked may have given up.
+                with contextlib.suppress(ConnectionError):
+                    self.send_response(status)
+                    for name, value in more.items():
+                        self.send_header(name, value)
+                    self.send_header("content-length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text)
 
             def log_message(self, *_: object) -> None: ...
 

@@ -288,6 +288,114 @@ def test_a_transaction_begins_runs_and_is_committed():
     assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", {}]),)
 
 
+TRANSACTION = """
+const log = require('logToConsole'), Firestore = require('Firestore');
+Firestore.runTransaction((id) => Firestore.read('c/1', {transaction: id}))
+  .then((ids) => log(ids.join()), (why) => log(why.reason));
+"""
+
+
+def asked_by(turn):
+    return [(one.name, one.arguments) for one in turn.effects if isinstance(one, Service)]
+
+
+def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
+    engine = QuickJsEngine(template(TRANSACTION))
+    run = engine.start(call()).run
+
+    asked = []
+    for answer in (
+        Answer(id=1, value="t1"),
+        Answer(id=2, value={"id": "1", "data": {}}),
+        Answer(id=3, reason="aborted"),
+        Answer(id=4, value="t2"),
+    ):
+        asked += asked_by(engine.resume(run, (answer,), now=NOW))
+
+    assert asked == [
+        ("Firestore.read", ["c/1", {"transaction": "t1"}]),
+        ("Firestore.commit", ["t1", {}]),
+        ("Firestore.begin", [{"retry": "t1"}]),
+        ("Firestore.read", ["c/1", {"transaction": "t2"}]),
+    ]
+
+
+@pytest.mark.parametrize(("conflicts", "told"), [(2, "id-1"), (3, "aborted")])
+def test_a_transaction_is_tried_three_times_in_all(conflicts, told):
+    engine = QuickJsEngine(template(TRANSACTION))
+    turn = engine.start(call())
+    began = 0
+    while not turn.done:
+        [service] = [one for one in turn.effects if isinstance(one, Service)]
+        began += service.name == "Firestore.begin"
+        conflict = service.name == "Firestore.commit" and began <= conflicts
+        answers = {"Firestore.begin": f"t{began}", "Firestore.commit": ["id-1"]}
+        answer = Answer(
+            id=service.id,
+            reason="aborted" if conflict else None,
+            value=None if conflict else answers.get(service.name, {"id": "1", "data": {}}),
+        )
+        turn = engine.resume(turn.run, (answer,), now=NOW)
+
+    assert (began, turn.effects) == (3, (Log(text=told),))
+
+
+def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again():
+    code = TRANSACTION.replace("Firestore.read('c/1', {transaction: id})", "null.x")
+    engine = QuickJsEngine(template(code))
+    run = engine.start(call()).run
+
+    turn = engine.resume(run, (Answer(id=1, value="t1"),), now=NOW)
+
+    assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
+
+
+def test_without_permission_no_transaction_begins():
+    assert asked_by(ran(TRANSACTION, grants=())) == []
+
+
+def test_a_service_can_fail_with_more_than_a_reason():
+    code = """
+    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((wrong) => {
+      require('logToConsole')(wrong[0].reason);
+    });
+    """
+    engine = QuickJsEngine(template(code))
+    run = engine.start(call()).run
+
+    answer = Answer(id=1, reason="invalid", value=[{"reason": "invalid", "row": {}}])
+
+    assert engine.resume(run, (answer,), now=NOW).effects == (Log(text="invalid"),)
+
+
+def test_the_older_forms_with_callbacks_are_told():
+    code = """
+    const log = require('logToConsole');
+    const place = {datasetId: 'd', tableId: 't'};
+    require('BigQuery').insert(place, [], {}, () => log('in'), (wrong) => log(wrong.reason));
+    require('BigQuery').insert(place, [], {}, () => log('in'), (wrong) => log(wrong.reason));
+    const script = require('getGoogleScript');
+    script('GTM', (text, metadata) => log(text + metadata.a), {id: 'GTM-1'});
+    script('GTM', (text, metadata) => log(typeof text + typeof metadata));
+    """
+    engine = QuickJsEngine(template(code))
+    first = engine.start(call())
+
+    last = engine.resume(
+        first.run,
+        (
+            Answer(id=1),
+            Answer(id=2, reason="failed"),
+            Answer(id=3, value={"script": "x", "metadata": {"a": "y"}}),
+            Answer(id=4, reason="failed"),
+        ),
+        now=NOW,
+    )
+
+    assert first.effects[2].arguments == ["GTM", {"id": "GTM-1"}]
+    assert [one.text for one in last.effects] == ["in", "failed", "xy", "undefinedobject"]
+
+
 def test_googles_authorization_goes_with_the_request_as_scopes():
     code = """
     const authorization = require('getGoogleAuth')({scopes: ['https://scope.example']});

@@ -8,7 +8,7 @@ from template_stage import ALL, call, incoming, ran, returned, template
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.sgtm.allowed import matches
 from twite.sgtm.apis import APIS
-from twite.sgtm.effects import Log
+from twite.sgtm.effects import Log, Service
 from twite.sgtm.permissions import Grant, url_expression
 from twite.sgtm.template import Kind
 
@@ -215,3 +215,70 @@ def test_a_pattern_means_the_same_here_and_where_the_request_is_performed(patter
     # An address that is none has no one form, and is granted to nobody.
     expected = [href is not None and matches((url_expression(pattern),), href) for href, _ in asked]
     assert [granted for _, granted in asked] == expected
+
+
+GOOGLE = (
+    Grant(
+        permission="access_bigquery",
+        parameters={
+            "allowedTables": [
+                {"projectId": "GOOGLE_CLOUD_PROJECT", "datasetId": "d", "tableId": "*"},
+                {"projectId": "p", "datasetId": "d", "tableId": "t", "operation": "write"},
+            ]
+        },
+    ),
+    Grant(
+        permission="access_firestore",
+        parameters={
+            "allowedOptions": [
+                {"projectId": "*", "path": "users/*", "operation": "read"},
+                {"projectId": "p", "path": "log", "operation": "read_write"},
+            ]
+        },
+    ),
+)
+
+
+def test_googles_permissions_are_asked_for_as_its_reference_says():
+    code = """
+    const ask = require('queryPermission');
+    const table = (projectId, tableId) => ({projectId, datasetId: 'd', tableId});
+    return [
+      ask('access_bigquery', 'write', table(undefined, 'x')),
+      ask('access_bigquery', 'write', table('p', 't')),
+      ask('access_bigquery', 'write', table('p', 'x')),
+      ask('access_bigquery', 'write'),
+      ask('access_firestore', 'read', {path: 'users/1'}),
+      ask('access_firestore', 'read', {projectId: 'q', path: 'users/1'}),
+      ask('access_firestore', 'write', {path: 'users/1'}),
+      ask('access_firestore', 'write', {projectId: 'p', path: 'log'}),
+      ask('access_firestore', 'write', {path: 'log'})
+    ];
+    """
+
+    asked = [True, True, False, False, True, True, False, True, False]
+    assert ran(code, grants=GOOGLE).returned == asked
+
+
+@pytest.mark.parametrize(
+    ("code", "held"),
+    [
+        ("require('BigQuery').insert({datasetId: 'd', tableId: 'x'}, []);", True),
+        ("require('BigQuery').insert({projectId: 'p', datasetId: 'd', tableId: 't'}, []);", True),
+        ("require('BigQuery').insert({projectId: 'p', datasetId: 'd', tableId: 'x'}, []);", False),
+        ("require('Firestore').read('users/1');", True),
+        ("require('Firestore').read('users/1', {projectId: 5});", True),
+        ("require('Firestore').write('users/1', {});", False),
+        ("require('Firestore').write('log', {}, {projectId: 'p'});", True),
+        ("require('Firestore').query('log', []);", False),
+        ("require('Firestore').query('log', [], {projectId: 'p'});", True),
+        ("require('Firestore').runTransaction((t) => t);", True),
+    ],
+)
+def test_the_sandbox_and_whoever_performs_a_call_agree_on_it(code, held):
+    turn = ran(code, grants=GOOGLE)
+
+    asked = [one for one in turn.effects if isinstance(one, Service)]
+    assert bool(asked) is held
+    assert (turn.error is None) is held
+    assert turn.spent is False

@@ -447,6 +447,7 @@ async def test_a_transaction_that_meets_a_third_conflict_rejects_and_may_pass():
 
     assert ran.outcome is Outcome.FAILURE
     assert seen.lines[-1] == '{"reason":"aborted"}'
+    assert ran.may_pass
     assert google.count(":commit") == 3
 
 

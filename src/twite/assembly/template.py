@@ -78,6 +78,15 @@ url = "sqlite:twite.db"
 # consumer_key = "env:X_CONSUMER_KEY"
 # consumer_secret = "env:X_CONSUMER_SECRET"
 
+# Who the gateway is to Google, for templates that call BigQuery, Firestore or getGoogleAuth: the
+# file of a service account's key, or "metadata" on a machine of Google's.
+# [google]
+# credentials = "file:service-account.json"
+# What GOOGLE_CLOUD_PROJECT means; else the key's own project:
+# project = "shop-1"
+# Takes the place of googleapis.com, for tests and emulators:
+# api_url = "http://127.0.0.1:9099"
+
 [alerts]
 # Who is to hear of trouble: any address that takes JSON, Slack's and Mattermost's webhooks too.
 # webhook = "env:TWITE_ALERT_WEBHOOK"

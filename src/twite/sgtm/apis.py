@@ -39,13 +39,16 @@ def _differs(note: str) -> Api:
     return Api(state=State.DIFFERS, note=note)
 
 
-_ASKED: Final = (
-    "asked for as an effect; a gateway refuses it with a reason, and has no setting for it yet"
-)
+_SET: Final = "a gateway performs it with the credentials of `[google]`, and refuses it without"
 APIS: Final = MappingProxyType(
     {
-        "BigQuery": _needs("access_bigquery", _ASKED),
-        "Firestore": _needs("access_firestore", f"{_ASKED}; nothing is cached between runs"),
+        "BigQuery": _needs(
+            "access_bigquery", f"{_SET}; a row has an insertId of its delivery, so that it is one"
+        ),
+        "Firestore": _needs(
+            "access_firestore",
+            f"{_SET}; nothing is cached; times, bytes and references are read as text",
+        ),
         "JSON": _NONE,
         "Math": _NONE,
         "Object": _NONE,
@@ -84,8 +87,10 @@ APIS: Final = MappingProxyType(
         "getContainerVersion": _needs("read_container_data"),
         "getCookieValues": _needs("get_cookies"),
         "getEventData": _needs("read_event_data"),
-        "getGoogleAuth": _needs("use_google_credentials", _ASKED),
-        "getGoogleScript": _needs("send_http", _ASKED),
+        "getGoogleAuth": _needs(
+            "use_google_credentials", f"{_SET}; the token goes to https://*.googleapis.com alone"
+        ),
+        "getGoogleScript": _needs("send_http", "`debug` changes the script of ANALYTICS alone"),
         "getRemoteAddress": _needs(
             "read_request", "the address that Twite found by its trusted proxies"
         ),
@@ -115,7 +120,9 @@ APIS: Final = MappingProxyType(
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),
         "runContainer": _needs("run_container"),
-        "sendEventToGoogleAnalytics": _needs("send_http", _ASKED),
+        "sendEventToGoogleAnalytics": _needs(
+            "send_http", "GA4 alone; of `user_data` nothing is sent, nor lists and objects"
+        ),
         "sendHttpGet": _needs("send_http"),
         "sendHttpRequest": _needs(
             "send_http", "both forms, promise and callback; the address is sent normalised"

@@ -10,6 +10,7 @@ from twite.assembly.doctor.alerts import alerts
 from twite.assembly.doctor.canary import Canary, canary
 from twite.assembly.doctor.configuration import configuration, pixels, sources
 from twite.assembly.doctor.container import container
+from twite.assembly.doctor.google import google
 from twite.assembly.doctor.key import key
 from twite.assembly.doctor.network import OF_X, way_to_x
 from twite.assembly.doctor.pages import pages
@@ -54,7 +55,7 @@ async def examine(
 
 async def _looked(settings: Settings) -> AsyncIterator[Finding]:
     reached = True
-    for look in (container, alerts, store, key, way_to_x):
+    for look in (container, google, alerts, store, key, way_to_x):
         async for finding in look(settings):
             reached = reached and not (finding.topic in OF_X and finding.light is Light.RED)
             yield finding

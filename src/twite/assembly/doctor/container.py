@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.assembly.containers import load_container, with_secrets
+from twite.assembly.doctor.google import without_google
 from twite.assembly.doctor.tags import read_in_clear
 from twite.assembly.settings import Settings
 from twite.assembly.shadow import sealed_of
@@ -48,6 +49,10 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
             "They do not fire.",
             f"Where that is not meant, take paused = true away in {path.name}.",
         )
+    used = {one.template for one in found.tags} | {one.template for one in found.clients}
+    for name in sorted(used - {""}):
+        for one in without_google(settings, f"the template {name}", found.templates[name]):
+            yield one
     if settings.imported is not None and settings.imported.rule.persons is Persons.HASHED:
         for tag in found.tags:
             for one in read_in_clear(found, tag, setting=_SEALED):

@@ -10,7 +10,6 @@ from twite.gateway.tags.rule import Persons
 from twite.sgtm.container.parts import Container, Tag
 
 _PERSONS: Final = 'persons = "sealed"'
-_OF_GOOGLE: Final = ("getGoogleAuth", "BigQuery", "Firestore", "sendEventToGoogleAnalytics")
 
 
 def tags(settings: Settings) -> Iterator[Finding]:
@@ -26,15 +25,6 @@ def tags(settings: Settings) -> Iterator[Finding]:
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         if rule.persons is Persons.HASHED:
             yield from read_in_clear(container, tag, setting=f"{_PERSONS} in its [[tag]]")
-        code = container.templates[tag.template].code.text
-        wanted = [name for name in _OF_GOOGLE if f"'{name}'" in code or f'"{name}"' in code]
-        if wanted:
-            yield amber(
-                "tags",
-                f"{tag.name}: {tag.template} calls {', '.join(wanted)}",
-                "Google's services are not configured here: the template is told that it failed.",
-                "Use it only where it can do without.",
-            )
 
 
 def read_in_clear(container: Container, tag: Tag, *, setting: str) -> Iterator[Finding]:

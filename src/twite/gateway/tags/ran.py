@@ -5,7 +5,7 @@
 | gtmOnSuccess | whatever they came to | delivered | delivered |
 | a turn that did not end | whatever they came to | held | held |
 | anything else | none left | tried again | tried again |
-| anything else | one without an answer, 408, 425, 429, 5xx | tried again | held |
+| anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | tried again | held |
 | anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
 | anything else | all answered otherwise | tried again MOST_TRIES times, dead | held |
 """
@@ -32,18 +32,20 @@ _PASSING: Final = frozenset({408, 425, 429})
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a run. `words` are what came back, masked; `left` whether any of it went out.
 
-    `retry_after` is in milliseconds, where the answer names it.
+    `retry_after` is in milliseconds, where the answer names it. `passing`: this answer may be
+    another one later, whatever its status says by itself.
     """
 
     status: int | None
     words: str
     left: bool
     retry_after: int | None = None
+    passing: bool = False
 
     @property
     def may_pass(self) -> bool:
         """Whether the same may be answered otherwise later."""
-        return self.status is None or self.status in _PASSING or self.status >= 500
+        return self.passing or self.status is None or self.status in _PASSING or self.status >= 500
 
     @property
     def is_refused(self) -> bool:

@@ -109,11 +109,15 @@ class WayOut:
         return await self._out(
             lambda leaving: self._tools.google.send(
                 asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
-            )
+            ),
+            passing=asking.passing,
         )
 
     async def _out(
-        self, send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoAnswer | Barred]]
+        self,
+        send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoAnswer | Barred]],
+        *,
+        passing: frozenset[int] = frozenset(),
     ) -> HttpAnswer | NoAnswer | Barred:
         async with self._slots:
             leaving = _Leaving(self._count)
@@ -125,7 +129,7 @@ class WayOut:
                 raise
             # What was barred is no try: the same would be barred again.
             if not isinstance(came, Barred):
-                self.tried.append(self._trial(came))
+                self.tried.append(self._trial(came, passing))
             return came
 
     def _by(self, leaving: "_Leaving") -> Sends:
@@ -134,7 +138,7 @@ class WayOut:
     def _count(self, more: int) -> None:
         self._under_way += more
 
-    def _trial(self, came: HttpAnswer | NoAnswer) -> Tried:
+    def _trial(self, came: HttpAnswer | NoAnswer, passing: frozenset[int]) -> Tried:
         if isinstance(came, NoAnswer):
             words = self._mask.over(came.reason, most=_LONGEST_WORDS)
             return Tried(status=None, words=words, left=came.left)
@@ -144,6 +148,7 @@ class WayOut:
             status=came.status,
             words=self._mask.over(text, most=_LONGEST_WORDS),
             left=True,
+            passing=came.status in passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
 

@@ -87,9 +87,7 @@ def _apis_of(template: Template) -> Iterator[str]:
             if api.state is State.REFUSED:
                 yield f"it calls {name}, which is refused here: {api.note}"
             elif name in _CONFIGURED:
-                yield f"it calls {name}, which is refused until it is configured"
+                yield f"it calls {name}, which needs credentials: [google] in twite.toml"
 
 
-_CONFIGURED: Final = frozenset(
-    {"BigQuery", "Firestore", "getGoogleAuth", "getGoogleScript", "sendEventToGoogleAnalytics"}
-)
+_CONFIGURED: Final = frozenset({"BigQuery", "Firestore", "getGoogleAuth"})

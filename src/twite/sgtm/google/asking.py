@@ -24,7 +24,8 @@ class NotAsked(Exception):
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `scopes` are what its token must be good for; without any there is none.
 
-    `timeout` is in milliseconds, None where nothing was said. It holds persons: it does not print.
+    `timeout` is in milliseconds, None where nothing was said. `passing` are statuses that may be
+    others later, beside those that always may. It holds persons: it does not print.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     scopes: tuple[str, ...] = ()
     timeout: int | None = None
+    passing: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"Asking({self.method})"
@@ -48,13 +50,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return f"Told({self.reason or 'done'})"
 
 
-def posted(url: str, body: Tree, *, scope: str) -> Asking:
+def posted(url: str, body: Tree, *, scope: str, passing: frozenset[int] = frozenset()) -> Asking:
     """Return a request with a body of JSON."""
     return Asking(
         url=url,
         headers={"Content-Type": "application/json"},
         body=msgspec.json.encode(body),
         scopes=(scope,),
+        passing=passing,
     )
 
 

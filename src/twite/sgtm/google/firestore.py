@@ -25,8 +25,8 @@ from twite.sgtm.google.firestore_values import fields_of, leaves_of, tree_of_fie
 from twite.sgtm.tree import Tree
 
 SCOPE: Final = "https://www.googleapis.com/auth/datastore"
-ABORTED: Final = "aborted"  # somebody else wrote meanwhile
 NOT_FOUND: Final = "not_found"
+_CONFLICT: Final = frozenset({409})
 DEFAULT_LIMIT: Final = 5
 _MOST: Final = 10_000
 _ROOT: Final = "https://firestore.googleapis.com/v1/"
@@ -147,7 +147,8 @@ def done(status: int, body: bytes) -> Told:
 
 def _asking(project: str, act: str, body: dict[str, Tree], transaction: str | None) -> Asking:
     said = body if transaction is None else body | {"transaction": transaction}
-    return posted(f"{_ROOT}{_documents(project)}{act}", said, scope=SCOPE)
+    url = f"{_ROOT}{_documents(project)}{act}"
+    return posted(url, said, scope=SCOPE, passing=_CONFLICT)
 
 
 def _documents(project: str) -> str:
