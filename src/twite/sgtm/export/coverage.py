@@ -170,6 +170,9 @@ BUILT_INS: Final[Mapping[str, Known]] = MappingProxyType(
         "CONTAINER_ID": Known(shown="Container ID", source=Source.CONTAINER_ID),
         "CONTAINER_VERSION": Known(shown="Container Version", source=Source.CONTAINER_VERSION),
         "DEBUG_MODE": _differs("Debug Mode", "it is always false here", Source.DEBUG_MODE),
+        "ENVIRONMENT_NAME": _left_out(
+            "Environment Name", "a gateway has no environments: use a constant"
+        ),
         "RANDOM_NUMBER": _differs("Random Number", _DRAWN, Source.RANDOM),
     }
 )
