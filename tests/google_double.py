@@ -72,6 +72,7 @@ class GoogleDouble:
         self.versions: dict[str, int] = {}
         self.transactions: dict[str, dict[str, int]] = {}
         self.rolled_back: list[str] = []
+        self.began = threading.Event()
         self.before_commit: Callable[[], None] = lambda: None
         self.before_answer: Callable[[str], None] = lambda _path: None
         self._counts: dict[str, int] = {}
@@ -90,6 +91,7 @@ class GoogleDouble:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): text for name, text in self.headers.items()}
+                double.began.set()
                 with double._lock:
                     status, said, more = double._came(self.command, self.path, headers, body)
                 double.before_answer(self.path)

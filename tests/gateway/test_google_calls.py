@@ -324,6 +324,20 @@ async def test_a_document_is_read_with_its_id():
     assert seen.lines == ['{"id":"1","data":{"n":3,"at":"2026-11-26T00:00:00Z"}}']
 
 
+async def test_what_a_document_says_is_not_kept_in_the_record_and_what_was_wrong_is():
+    with GoogleDouble() as google:
+        google.put(USER, {"name": {"stringValue": "Somebody Else"}})
+        google.columns = {"a"}
+        ran = await run(google, "Firestore.read('users/1').then(ok, fail);")
+        wrong = await run(google, "BigQuery.insert(table, [{b: 1}]).then(ok, fail);")
+        google.behaviour = lambda path, _before: None if path == "/token" else 404
+        refused = await run(google, "Firestore.read('users/1').then(ok, fail);")
+
+    assert [one.words for one in ran.tried] == [""]
+    assert "insertErrors" in wrong.tried[0].words
+    assert "DENIED" in refused.tried[0].words
+
+
 async def test_a_document_that_is_not_there_rejects():
     seen = Seen()
     with GoogleDouble() as google:

@@ -164,6 +164,7 @@ async def test_without_a_token_nothing_leaves():
     "url",
     [
         "http://pubsub.googleapis.com/",
+        "http://pubsub.googleapis.com:443/",
         "https://evil.example/",
         "https://googleapis.com.evil.example/",
         "https://evilgoogleapis.com/",

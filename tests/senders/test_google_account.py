@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -98,6 +99,20 @@ async def test_many_may_ask_at_once_while_the_loop_goes_on():
 
     assert sorted(google.granted.values()) == sorted(f"s{n}" for n in range(20))
     assert all(isinstance(one, Token) for one in tokens)
+
+
+async def test_after_a_stop_nothing_is_tried_again():
+    with GoogleDouble() as google:
+        google.before_answer = lambda _path: time.sleep(1)
+        account = GoogleAccount(None, api_url=google.url)
+        asking = asyncio.create_task(account.token(SCOPES))
+        await asyncio.to_thread(google.began.wait)
+        await account.stop()
+        google.before_answer = lambda _path: None
+        token = await asking
+
+    assert token == NoToken(reason="RuntimeError")
+    assert google.granted == {}
 
 
 def test_a_key_is_read_whole_and_does_not_print():

@@ -97,6 +97,7 @@ class _Way:
         self._api_url = api_url
         self._places = Places(api_url)
         self._session: aiohttp.ClientSession | None = None
+        self.is_stopped = False
 
     async def go(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
@@ -125,6 +126,7 @@ class _Way:
         return self._places.of(url).url
 
     async def stop(self) -> None:
+        self.is_stopped = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -146,10 +148,13 @@ class _Asking:
         headers: Mapping[str, str] | None = None,
         **_: object,
     ) -> _Came:
-        """Send a request, and wait for its answer. Raises TransportError."""
+        """Send a request, and wait for its answer. Raises TransportError, RuntimeError."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 
         self.status = None
+        if self._way.is_stopped:
+            # What is no error of its own google-auth does not try again.
+            raise RuntimeError("the account was stopped")
         sending = asyncio.run_coroutine_threadsafe(
             self._way.go(method, url, headers or {}, body), self._loop
         )

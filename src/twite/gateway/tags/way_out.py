@@ -110,14 +110,14 @@ class WayOut:
             lambda leaving: self._tools.google.send(
                 asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
             ),
-            passing=asking.passing,
+            asking=asking,
         )
 
     async def _out(
         self,
         send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoAnswer | Barred]],
         *,
-        passing: frozenset[int] = frozenset(),
+        asking: Asking | None = None,
     ) -> HttpAnswer | NoAnswer | Barred:
         async with self._slots:
             leaving = _Leaving(self._count)
@@ -129,7 +129,7 @@ class WayOut:
                 raise
             # What was barred is no try: the same would be barred again.
             if not isinstance(came, Barred):
-                self.tried.append(self._trial(came, passing))
+                self.tried.append(self._trial(came, asking))
             return came
 
     def _by(self, leaving: "_Leaving") -> Sends:
@@ -138,17 +138,18 @@ class WayOut:
     def _count(self, more: int) -> None:
         self._under_way += more
 
-    def _trial(self, came: HttpAnswer | NoAnswer, passing: frozenset[int]) -> Tried:
+    def _trial(self, came: HttpAnswer | NoAnswer, asking: Asking | None) -> Tried:
         if isinstance(came, NoAnswer):
             words = self._mask.over(came.reason, most=_LONGEST_WORDS)
             return Tried(status=None, words=words, left=came.left)
-        text = came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
+        quiet = asking is not None and not asking.is_told and came.status < 400
+        text = "" if quiet else came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
         named = came.headers.get("retry-after", "")
         return Tried(
             status=came.status,
             words=self._mask.over(text, most=_LONGEST_WORDS),
             left=True,
-            passing=came.status in passing,
+            passing=asking is not None and came.status in asking.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
 

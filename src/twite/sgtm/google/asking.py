@@ -25,7 +25,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `scopes` are what its token must be good for; without any there is none.
 
     `timeout` is in milliseconds, None where nothing was said. `passing` are statuses that may be
-    others later, beside those that always may. It holds persons: it does not print.
+    others later, beside those that always may; `is_told` whether what comes back may be kept where
+    all is well: documents may hold persons. It holds persons itself: it does not print.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     timeout: int | None = None
     passing: frozenset[int] = frozenset()
+    is_told: bool = False
 
     def __repr__(self) -> str:
         return f"Asking({self.method})"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
+
 from twite.sgtm.google.asking import FAILED, Asking, NotAsked, Told, error_of, posted, tree_of
 from twite.sgtm.tree import Tree
 
@@ -34,7 +36,8 @@ def insert(
         "ignoreUnknownValues": bool(said.get("ignoreUnknownValues")),
         "rows": [{"insertId": id_of(row), "json": row} for row in rows],
     }
-    return posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE)
+    asking = posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE)
+    return msgspec.structs.replace(asking, is_told=True)
 
 
 def told(status: int, body: bytes, rows: Tree) -> Told:
