@@ -22,7 +22,7 @@ from twite.senders.google_key import read_key
 from twite.senders.web import PublicWeb
 from twite.sgtm.container.parts import Container, Tag
 from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Outcome
+from twite.sgtm.sandbox import Incoming, Outcome
 from twite.sgtm.template import Kind, Part, Template
 from twite.testing.google_account import PlayedAccount
 
@@ -35,6 +35,7 @@ GRANTS = (
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),
     Grant(permission="use_google_credentials", parameters={"allowedScopes": ["*"]}),
     Grant(permission="logging", parameters={"environments": "all"}),
+    Grant(permission="read_request", parameters={"requestAccess": "any"}),
 )
 NAMES = """
 const BigQuery = require('BigQuery');
@@ -79,7 +80,9 @@ def own_account(double):
     return GoogleAccount(read_key(key_file()), api_url=double.url)
 
 
-async def run(double, code, *, seed=7, at=AT, event=None, account=own_account, seen=None, **said):
+async def run(
+    double, code, *, seed=7, at=AT, event=None, account=own_account, seen=None, request=None, **said
+):
     """Run a tag with this code once; return what it came to."""
     clock, web = SystemClock(), PublicWeb()
     account = account(double) if account is own_account else account
@@ -100,7 +103,12 @@ async def run(double, code, *, seed=7, at=AT, event=None, account=own_account, s
         tags=(Tag(name="crm", template="main"),), templates={"main": template(code)}
     )
     company = Company(container=container, rules={"crm": rule})
-    letter = Letter(pixel="o8z6j", at=at, event=event or {"event_name": "purchase"})
+    letter = Letter(
+        pixel="o8z6j",
+        at=at,
+        event=event or {"event_name": "purchase"},
+        request=request or Incoming(),
+    )
     errand = Errand(tools, company=company, rule=rule, letter=letter, seed=seed)
     try:
         return await errand.run()
@@ -169,6 +177,49 @@ async def test_a_row_that_says_something_else_the_second_time_is_another_row():
             await run(one, code)
 
     assert one.rows == [{"how": "badly"}, {"a": 1}, {"how": "well"}]
+
+
+@pytest.mark.parametrize("time_of", ["now()", "now() / 1000", "now() * 1000", "'' + now()"])
+async def test_the_time_of_the_run_makes_no_other_row(time_of):
+    code = f"""
+    const now = require('getTimestampMillis');
+    Firestore.read('users/1').catch(() => BigQuery.insert(table, [{{at: {time_of}, n: 1}}]))
+      .then(ok, fail);
+    """
+    with GoogleDouble() as google:
+        await run(google, code)
+        # The second try waits longer.
+        google.before_answer = lambda path: time.sleep(0.1) if "batchGet" in path else None
+        await run(google, code)
+        inserted = [
+            body["rows"][0]["json"]["at"] for _, path, body in google.asked if "All" in path
+        ]
+
+    assert inserted[0] != inserted[1]
+    assert len(google.rows) == 1
+
+
+async def test_two_rows_of_one_run_that_differ_by_time_alone_are_two():
+    times = [AT, AT + 5, AT - 10**9]
+    rows = ", ".join(f"{{at: {at}}}" for at in times)
+    code = f"BigQuery.insert(table, [{rows}]).then(ok, no);"
+    with GoogleDouble() as google:
+        for _ in range(2):
+            await run(google, code)
+
+    assert [row["at"] for row in google.rows] == times
+
+
+async def test_a_tag_finds_its_event_in_the_hit():
+    seen = Seen()
+    code = "log(JSON.stringify(require('extractEventsFromMpv2')())); ok();"
+    with GoogleDouble() as google:
+        hit = Incoming(path="/g/collect", query="v=2&tid=G-1&en=x")
+        ran = await run(google, code, seen=seen, request=hit)
+        other = await run(google, code, seen=seen)
+
+    assert (ran.succeeded, other.succeeded) == (True, False)
+    assert seen.lines == ['[{"event_name":"purchase"}]']
 
 
 async def test_invalid_rows_reject_with_a_list_that_says_which():

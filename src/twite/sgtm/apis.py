@@ -78,7 +78,7 @@ APIS: Final = MappingProxyType(
             note="throws: Universal Analytics has ended",
         ),
         "extractEventsFromMpv2": _needs(
-            "read_request", "the events are those that whoever runs the template has read"
+            "read_request", "to a client all events of the hit; to a tag the one that it runs for"
         ),
         "fromBase64": _NONE,
         "generateRandom": _differs("drawn from the run's seed: the same run draws the same"),

@@ -1,25 +1,36 @@
 """What a row or a document is known by when a delivery runs again, so that its twin is dropped.
 
-Made of the delivery, the place it goes to, and what it says. What says something else (a later
-time, another answer) is another one; the same twice in one run is two.
+Made of the delivery, the place it goes to, and what it says. What says something else (another
+answer) is another one; the same twice in one run is two. What time it was in the run is no
+difference: the next time it is another by milliseconds.
 """
 
+import re
 from collections import Counter
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from twite.domain.times import MINUTE, SECOND
 from twite.sgtm.tree import Tree
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _ID_LENGTH: Final = 20  # as Firestore's own
+# A run lasts a minute at most, and its clock begins at the event's time.
+_RUN: Final = 2 * MINUTE
+_PER_MILLISECOND: Final = (1_000.0, 1.0, 0.001)  # of seconds, milliseconds, microseconds
+_TIME_AS_TEXT: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
 class Marks:
-    """Those of one run. `of` is what tells it from every other, and is the same when it repeats."""
+    """Those of one run. `of` is what tells it from every other, and is the same when it repeats.
 
-    def __init__(self, of: bytes) -> None:
+    `at` is the time that its clock began at, in milliseconds.
+    """
+
+    def __init__(self, of: bytes, *, at: int = 0) -> None:
+        self._at = at
         self._of = blake2b(of).digest()
         self._before: Counter[bytes] = Counter()
 
@@ -39,8 +50,24 @@ class Marks:
     def _mark(self, place: str, said: Tree) -> bytes:
         told = blake2b(self._of, digest_size=16)
         told.update(place.encode("utf-8", "replace") + b"\0")
-        told.update(msgspec.json.encode(said, order="sorted"))
+        told.update(msgspec.json.encode(self._without_times(said), order="sorted"))
         same = told.digest()
         told.update(self._before[same].to_bytes(4))
         self._before[same] += 1
         return told.digest()
+
+    def _without_times(self, said: Tree) -> Tree:
+        match said:
+            case dict():
+                return {name: self._without_times(one) for name, one in said.items()}
+            case list():
+                return [self._without_times(one) for one in said]
+            case int() | float() if not isinstance(said, bool) and self._is_time(said):
+                return None
+            case str() if _TIME_AS_TEXT.fullmatch(said) and self._is_time(int(said)):
+                return None
+        return said
+
+    def _is_time(self, number: float) -> bool:
+        since = (number * scale - self._at for scale in _PER_MILLISECOND)
+        return any(-SECOND < one < _RUN for one in since)

@@ -11,10 +11,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
+from twite.gateway.google.marks import Marks
 from twite.gateway.notices import TagSaid
 from twite.gateway.tags.crew import Engines
 from twite.gateway.tags.letter import Letter
@@ -45,6 +46,7 @@ from twite.sgtm.template import TemplateUnusable
 from twite.sgtm.tree import Tree
 
 T = TypeVar("T")
+_HITS: Final = "/g/collect"
 
 
 class Errand:
@@ -72,7 +74,7 @@ class Errand:
         self._mask = Mask((one.reveal() for one in rule.secrets), letter.event)
         self._lines = Lines(lambda: self._mask, self._told)
         self._way_out = WayOut(
-            tools, rule=rule, mask=self._mask, lines=self._lines, mark=self._mark
+            tools, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
         )
 
     @property
@@ -167,6 +169,7 @@ class Errand:
             container=Container(container_id=container.public_id, version=container.version),
             client=client_name(container, self._letter.client),
             storage=self._tools.storage.of(fired.template),
+            extracted=self._extracted(fired),
             listened=tuple({kind for one in self._runs for kind in one.listening}),
         )
         turn = await self._do(lambda engines: engines.of(fired.template).start(call))
@@ -174,6 +177,11 @@ class Errand:
         while not run.is_over:
             await self._step()
         return run.outcome, run.error
+
+    def _extracted(self, fired: Fired) -> list[dict[str, Tree]] | None:
+        """Return what the template finds in a hit: this event, which is all that waited."""
+        is_hit = self._letter.request.path == _HITS
+        return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
 
     async def _step(self) -> None:
         """Wait for an answer to any run, or for time to pass, and go on with that run."""
@@ -263,10 +271,10 @@ class Errand:
             run.tasks.add(asyncio.create_task(_answered(told)))
         run.after = []
 
-    def _mark(self) -> bytes:
-        """Return what tells this delivery from all others, also from those of another gateway."""
+    def _marks(self) -> Marks:
+        """Return what knows this delivery from all others, also from those of another gateway."""
         told = (self._rule.pixel, self._seed, self._letter.at, self._letter.event)
-        return msgspec.json.encode(told, order="sorted")
+        return Marks(msgspec.json.encode(told, order="sorted"), at=self._letter.at)
 
     def _told(self, line: Line) -> None:
         self._tools.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))

@@ -31,19 +31,16 @@ _LONGEST_WORDS: Final = 1_500
 
 
 class WayOut:
-    """The way out of one errand. `tried` is what became of all that went this way.
-
-    `mark` tells the delivery from all others, and is the same when it runs again.
-    """
+    """The way out of one errand. `tried` is what became of all that went this way."""
 
     def __init__(
-        self, tools: Tools, *, rule: Rule, mask: Mask, lines: Lines, mark: Callable[[], bytes]
+        self, tools: Tools, *, rule: Rule, mask: Mask, lines: Lines, marks: Callable[[], Marks]
     ) -> None:
         self._tools = tools
         self._rule = rule
         self._mask = mask
         self._lines = lines
-        self._mark = mark
+        self._marks = marks
         self._calls: Calls | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._under_way = 0
@@ -94,7 +91,7 @@ class WayOut:
                 self._tools.google,
                 sends=self._ask,
                 says=self._lines.say,
-                marks=Marks(self._mark()),
+                marks=self._marks(),
             )
         return await self._calls.perform(effect)
 
