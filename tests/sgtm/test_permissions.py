@@ -221,6 +221,33 @@ def test_without_its_permission_no_effect_is_performed(effect, permission):
     assert lacking(effect, Policy()) == permission
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Firestore.read", ["a/b", {"projectId": "other"}, {"projectId": "own"}]),
+        ("Firestore.read", ["a/b", {"projectId": "other"}, {}]),
+        ("Firestore.query", ["a", {"projectId": "own"}, {"projectId": "other"}, {}]),
+        ("Firestore.write", ["a/b", {"projectId": "own"}, {"projectId": "other"}, {}]),
+        ("Firestore.write", ["a/b", {}, {"projectId": 5}]),
+        ("Firestore.read", [5, {"projectId": "own"}]),
+        ("BigQuery.insert", [{"projectId": "", "datasetId": "d", "tableId": "t"}, []]),
+        ("BigQuery.insert", [{"projectId": "own", "datasetId": "d", "tableId": 5}, []]),
+        ("Firestore.delete", ["a/b", {"projectId": "own"}]),
+    ],
+)
+def test_a_call_is_judged_by_the_place_that_it_is_performed_in(name, arguments):
+    row = {"projectId": "own", "path": "*", "operation": "read_write"}
+    table = {"projectId": "own", "datasetId": "d", "tableId": "t", "operation": "write"}
+    allowed = policy(
+        (
+            Grant(permission="access_firestore", parameters={"allowedOptions": [row]}),
+            Grant(permission="access_bigquery", parameters={"allowedTables": [table]}),
+        )
+    )
+
+    assert lacking(Service(id=1, name=name, arguments=arguments), allowed) is not None
+
+
 def test_what_the_sandbox_itself_says_and_a_claim_need_none():
     needing_none = [Log(text="a", own=True), Log(text="a", denied="send_http"), Claim()]
 

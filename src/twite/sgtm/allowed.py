@@ -116,13 +116,11 @@ def _service_allowed(service: Service, allowed: Policy) -> tuple[str, bool]:
             "datasetId": str() as dataset,
             "tableId": str() as table,
         }:
-            rows = row_allowed(allowed.tables, (project, dataset, table, "write"))
-            return "access_bigquery", rows
+            whole = (project or OWN_PROJECT, dataset, table, "write")
+            return "access_bigquery", row_allowed(allowed.tables, whole)
         case (("Firestore.read" | "Firestore.query" | "Firestore.write"), str() as path):
-            options = service.arguments[-1]
-            named = options.get("projectId") if isinstance(options, dict) else None
             operation = "write" if service.name == "Firestore.write" else "read"
-            place = (named or OWN_PROJECT, path, operation)
+            place = (_project(service), path, operation)
             return "access_firestore", row_allowed(allowed.documents, place)
         case (("Firestore.begin" | "Firestore.commit" | "Firestore.rollback"), _):
             return "access_firestore", bool(allowed.documents)
@@ -131,6 +129,13 @@ def _service_allowed(service: Service, allowed: Policy) -> tuple[str, bool]:
         case "sendEventToGoogleAnalytics", _:
             return "send_http", matches(allowed.urls, ANALYTICS)
     return service.name, False
+
+
+def _project(service: Service) -> object:
+    """Return the project of a call of Firestore's, by the options that it will be performed by."""
+    at = 1 if service.name == "Firestore.read" else 2
+    options = service.arguments[at] if at < len(service.arguments) else None
+    return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT
 
 
 OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"  # what permissions call the container's own project
