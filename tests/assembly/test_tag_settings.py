@@ -84,3 +84,24 @@ def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
     assert "the-key-of-the-crm" in {one.reveal() for one in rule.secrets}
     assert "the-key-of-the-crm" not in repr(rule)
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
+
+
+def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container_s_tags(tmp_path):
+    cautious = GOOD + 'repeat = "at_most_once"\n[[tag]]\nname = "mail"\n' + GOOD
+    imported = '[container]\nfile = "container.json"\nrepeat = "at_most_once"\n'
+
+    own = settings(tmp_path, cautious)
+    both = settings(tmp_path, cautious + imported)
+
+    asked = ("o8z6j", "tag:crm", "tag:mail", "tag:of the container", "of nobody")
+    assert [own.is_cautious(one) for one in asked] == [False, True, False, False, False]
+    assert [both.is_cautious(one) for one in asked] == [False, True, False, True, False]
+
+
+def test_a_pixel_that_holds_what_is_ambiguous_is_cautious(tmp_path):
+    path = tmp_path / "twite.toml"
+    path.write_text(
+        BASE.replace("[[source]]", 'on_ambiguous = "hold"\n[[source]]').partition("[[tag]]")[0]
+    )
+
+    assert load(path, {"TOKEN": "a-token-of-sixteen-or-more"}).is_cautious("o8z6j")

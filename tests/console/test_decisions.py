@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 import pytest
 import pytest_asyncio
-from console_stage import House
+from console_stage import SETTINGS, House
 
 from twite.assembly.desk import open_records
 from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
@@ -35,13 +35,15 @@ def heap(reason, **more):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def resting(tmp_path_factory):
     """A gateway in whose store much rests, and nothing moves."""
-    house = House(tmp_path_factory.mktemp("resting"))
+    cautious = SETTINGS.replace('id = "o6dkt"', 'id = "o6dkt"\non_ambiguous = "hold"')
+    house = House(tmp_path_factory.mktemp("resting"), cautious)
     store = await SQLiteStore.open(str(house.settings.store.path))
     now = time.time_ns() // 1_000_000
     await store.pause(Pause(pixel="o8z6j", since=now, reason="by hand"))
     for name in ("doubtful-1", "doubtful-2"):
         await _in_doubt(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
     await _in_doubt(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")
+    await _in_doubt(store, "at-most-once", since=now, reason="400 later", pixel="o6dkt")
     for reason in ("as it is", "mended", "given up", "gone", "by nobody"):
         entry = an_entry(f"order {reason}", held=reason)
         await store.record(a_submission(entry, receipt=reason, received_at=now))
@@ -55,22 +57,22 @@ async def resting(tmp_path_factory):
     await house.stop()
 
 
-async def _in_doubt(store, name, *, since, reason):
+async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
     """Bury one that X may have had for a while."""
-    await store.record(a_submission(an_entry(name), receipt=name, received_at=since))
+    await store.record(a_submission(an_entry(name, pixel=pixel), receipt=name, received_at=since))
     for outcome, fate, ambiguous in (
         ("errored", Trigger.POSTPONED, True),
         ("rejected", Trigger.BURIED, False),
     ):
         batch = await store.claim(
-            Claim(pixel="o8z6j", now=since, lease_until=since + MINUTE, limit=1, ambiguous_after=0)
+            Claim(pixel=pixel, now=since, lease_until=since + MINUTE, limit=1, ambiguous_after=0)
         )
         ids = tuple(one.id for one in batch.deliveries)
         await store.settle(
             Settlement(
                 lease=batch.lease,
                 attempt=Attempt(
-                    at=since, pixel="o8z6j", event="o8z6k", outcome=outcome, deliveries=ids,
+                    at=since, pixel=pixel, event="o8z6k", outcome=outcome, deliveries=ids,
                     status=None if ambiguous else 400, ambiguous=ambiguous,
                 ),
                 fates=(
@@ -145,6 +147,25 @@ async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_
     assert "in-time-1" not in await states(resting)
     assert doubted_since(resting, "in-time-1") == before
     assert before is not None
+
+
+async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_be_sure(resting):
+    olga = await resting.signed_in("olga")
+    fields = heap("400 later", state="dead", pixel="o6dkt")
+    shown = f"{DEAD}/heap?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
+
+    page = (await olga.get(shown)).text
+    unsure = await olga.post(f"{DEAD}/replay", fields)
+    told = await said(olga, unsure.location)
+    still = await states(resting)
+    sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
+
+    assert "nothing is repeated there unless you say so" in page
+    assert "Nothing was sent: X may have 1 of them already" in told
+    assert "at-most-once" in still
+    assert sure.location == DEAD
+    assert "at-most-once" not in await states(resting)
+    assert doubted_since(resting, "at-most-once") is None
 
 
 async def test_whatever_is_decided_is_in_the_audit(resting):

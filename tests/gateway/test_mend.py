@@ -15,6 +15,7 @@ from twite.domain.delivery import (
 from twite.domain.identifiers import Identifiers
 from twite.domain.times import HOUR
 from twite.gateway.mend import Mend, doubt, mended
+from twite.gateway.tags.ran import AT_MOST_ONCE
 from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
 
@@ -132,6 +133,33 @@ def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
     life = _life(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
 
     assert "unless you say so" in doubt(life, now=NOW + HOUR)
+
+
+@pytest.mark.parametrize("after", [HOUR, AMBIGUITY_WINDOW])
+@pytest.mark.parametrize(
+    "known",
+    [{"attempts": (_unanswered(NOW),)}, {"ambiguous_since": NOW}, {"reason": OLDER_COPY}],
+)
+def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(known, after):
+    life = msgspec.structs.replace(_life(reason="it took longer than 30 s"), pixel="tag:crm")
+    life = msgspec.structs.replace(life, **known)
+
+    said = doubt(life, now=NOW + after, is_cautious=True)
+
+    assert said.startswith("its vendor may have it since ")
+    assert said.endswith("and nothing is repeated there unless you say so")
+
+
+def test_what_never_left_needs_nobody_to_be_sure_though_the_tag_be_cautious():
+    life = msgspec.structs.replace(_life(reason="no such template"), pixel="tag:crm")
+
+    assert doubt(life, now=NOW, is_cautious=True) is None
+
+
+def test_what_a_tag_holds_since_it_runs_at_most_once_is_held_for_doubt():
+    life = msgspec.structs.replace(_life(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
+
+    assert doubt(life, now=NOW) is not None
 
 
 @pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])

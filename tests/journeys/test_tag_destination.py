@@ -259,6 +259,27 @@ def test_at_most_once_holds_what_got_no_answer_and_repeats_nothing(tmp_path, x_e
     assert life["reason"].startswith("it may have arrived already")
 
 
+def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_path, x_emulator):
+    with (
+        Vendor(lambda before: 500 if before == 0 else 200) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
+    ):
+        gateway.post(bought())
+        before = gateway.drained()
+        unsure = command(gateway, "dead", "replay", "--all", "--held")
+        between = gateway.drained()
+        sure = command(gateway, "dead", "replay", "--all", "--held", "--may-count-twice")
+        after = gateway.drained()
+        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+
+    assert (before["held"], between["held"], after["held"]) == (1, 1, 0)
+    assert (unsure.returncode, unsure.stdout) == (1, "")
+    assert "and nothing is repeated there unless you say so" in unsure.stderr
+    assert (sure.returncode, sure.stdout) == (0, "1 queued again, 1 of them held.\n")
+    assert [one["outcome"] for one in life["attempts"]] == ["errored", "delivered"]
+    assert vendor.count() == 2
+
+
 def test_a_template_that_hangs_keeps_neither_x_nor_other_tags_waiting(tmp_path, x_emulator):
     loop = TEMPLATE.read_text().replace("const body =", "while (true) {}\nconst body =")
     with Vendor() as vendor:

@@ -54,7 +54,11 @@ def insight_pages(
             destinations=destinations,
             heaps=store,
             rehearse=Rehearse(
-                destinations=destinations, sources=sources, glances=store, clock=clock
+                destinations=destinations,
+                sources=sources,
+                glances=store,
+                clock=clock,
+                is_cautious=settings.is_cautious,
             ),
             desk=WakingDesk(desk=store, wake_all=wake_all),
             mender=WakingMender(mender=store, wake_all=wake_all),

@@ -27,7 +27,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.clients import Client
 from twite.gateway.readings import Thresholds
-from twite.gateway.tags.rule import Company
+from twite.gateway.tags.rule import PREFIX, Company
 from twite.gateway.tell import Webhook
 from twite.gateway.webhook import unreadable
 from twite.stores.sqlite.pruning import Keeping
@@ -159,6 +159,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sources(self) -> tuple[Source, ...]:
         """Return who may submit."""
         return self.submitters
+
+    def is_cautious(self, pixel: str) -> bool:
+        """Return whether nothing is repeated at a pixel, or by a tag, without a person."""
+        if not pixel.startswith(PREFIX):
+            return any(one.pixel == pixel and one.is_cautious for one in self.pixels)
+        rule = None if self.tags is None else self.tags.rules.get(pixel.removeprefix(PREFIX))
+        if rule is None and self.imported is not None:
+            rule = self.imported.rule
+        return rule is not None and rule.is_cautious
 
 
 def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) -> Settings:

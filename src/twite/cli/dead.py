@@ -24,7 +24,8 @@ from twite.gateway.mend import doubt
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
 REPLAY: Final = """Queue them again, with the same conversion id and body.
 
-What X may have had for 40 hours could count twice: then nothing is sent without --may-count-twice.
+What X may have had for 40 hours could count twice, and anything that may have arrived where nothing
+is repeated without you: then nothing is sent without --may-count-twice.
 
 Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
 DISCARD: Final = """Give them up for good; they are booked as suppressed.
@@ -154,7 +155,7 @@ def _decide(settings: Settings, choice: Choice, order: Order) -> None:
         raise typer.BadParameter("--held goes with --all; ids mean held ones anyway")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
     now = time.time_ns() // 1_000_000
-    doubted = _doubted(chosen, now) if order.do == "replay" else []
+    doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
     refused = bool(doubted) and not order.is_sure
     done = 0
     if chosen and not order.dry_run and not refused:
@@ -164,9 +165,11 @@ def _decide(settings: Settings, choice: Choice, order: Order) -> None:
         raise typer.Exit(1)
 
 
-def _doubted(lives: Sequence[Life], now: int) -> list[Doubted]:
+def _doubted(settings: Settings, lives: Sequence[Life], now: int) -> list[Doubted]:
     """Return those that could count twice, sent again."""
-    found = [(life, doubt(life, now=now)) for life in lives]
+    found = [
+        (life, doubt(life, now=now, is_cautious=settings.is_cautious(life.pixel))) for life in lives
+    ]
     return [Doubted(life=life, why=why) for life, why in found if why is not None]
 
 

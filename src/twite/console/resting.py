@@ -15,7 +15,7 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.people import Role
 from twite.gateway.inspect import COUNTED, Amendment, Heap, Heaps, Mender, Scope
-from twite.gateway.mend import DIVISORS, DROPPABLE, Mend, doubt
+from twite.gateway.mend import DIVISORS, DROPPABLE, Mend
 from twite.gateway.ports import Desk
 from twite.gateway.rehearse import Rehearse, Rehearsed
 from twite.gateway.tags.rule import PREFIX
@@ -95,7 +95,10 @@ class RestingPage:
             title="Held" if heap.state is State.HELD else "Dead letters",
             heap=heap,
             name=self._name(heap.pixel, heap.event),
-            lines=[(life, worth_of(life.sent), doubt(life, now=visit.now)) for life in lives],
+            lines=[
+                (life, worth_of(life.sent), self._rehearse.doubt(life, now=visit.now))
+                for life in lives
+            ],
             further=lives[-1].delivery if len(found) > _ON_A_PAGE else None,
             query=_query(heap),
             is_first=after == 0,
@@ -137,8 +140,9 @@ class RestingPage:
         sure = visit.form.one("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             said = (
-                f"Nothing was sent: X may have {len(doubtful)} of them already, and could count "
-                "them twice. Look at what would be sent, and confirm it there."
+                f"Nothing was sent: {'X' if _mendable(heap) else 'its vendor'} may have "
+                f"{len(doubtful)} of them already, and could count them twice. Look at what would "
+                "be sent, and confirm it there."
             )
             return visit.back_to(there, said=said, bad=True)
         detail = f"{len(lives)} for: {heap.reason}"

@@ -36,7 +36,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     `duplicates` counts how often the same came again; `due_at` is when the next try is due;
     `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
     `consent` is what was decided about it (JSON), where anything was said or needed; `not_fired`
-    are the tags that were not told of it.
+    are the tags that were not told of it; `ambiguous_since` is since when it may be there without
+    our knowing, of what is not delivered.
     """
 
     delivery: int
@@ -58,6 +59,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     spent_until: int = 0
     consent: bytes | None = None
     not_fired: tuple[NotFired, ...] = ()
+    ambiguous_since: int | None = None
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"

@@ -27,7 +27,8 @@ SETTLED_IN: Final = 10 * SECOND
 ANSWER_LIMIT: Final = 2_048
 
 # Why a ledger holds a delivery or lets a lease lapse, for a person to read.
-MAY_COUNT_TWICE: Final = "it may have arrived already: sending it again could count it twice"
+MAYBE_ARRIVED: Final = "it may have arrived already"  # whoever holds for that begins so
+MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"

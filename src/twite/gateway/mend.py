@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.account import Life
-from twite.domain.delivery import AMBIGUITY_WINDOW, MAY_COUNT_TWICE, MAYBE_SENT
+from twite.domain.delivery import AMBIGUITY_WINDOW, MAYBE_ARRIVED, MAYBE_SENT
 from twite.domain.fault import Fault
 from twite.domain.money import amount, currency
 from twite.domain.times import spelled
@@ -98,29 +98,40 @@ def mended(life: Life, mend: Mend) -> Mended:
     return Mended(event=event, body=msgspec.json.encode(sent), fault=fault)
 
 
-def doubt(life: Life, *, now: int, changed: bool = False) -> str | None:
+def doubt(life: Life, *, now: int, changed: bool = False, is_cautious: bool = False) -> str | None:
     """Say why sending it again could count it twice; None where it cannot.
 
     Within 40 hours of when X may first have had it, the same body under the same id is the twin
-    that X drops. `changed`: it would go with another body. Held within them, it is its pixel's (or
-    its tag's) that nothing is repeated without a person.
+    that X drops. `changed`: it would go with another body. `is_cautious`: where it goes, nothing is
+    repeated without a person; so it is, too, where it is held for that alone.
     """
-    first = min((one.at for one in life.attempts if one.ambiguous), default=None)
-    if first is None and life.reason in MAYBE_SENT:
-        # Of no try is anything known; it cannot have been before it came in.
-        first = life.received_at
-    is_held_for_it = life.reason == MAY_COUNT_TWICE
+    first = _maybe_there_since(life)
+    is_held_for_it = (life.reason or "").startswith(MAYBE_ARRIVED)
     if first is None and not is_held_for_it:
         return None
-    whose = "its vendor" if life.pixel.startswith(PREFIX) else "X"
+    is_tags = life.pixel.startswith(PREFIX)
+    whose = "its vendor" if is_tags else "X"
     since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
-    if first is not None and now - first < AMBIGUITY_WINDOW:
-        if changed:
-            return f"{whose} may have it already, and it would go with another body"
-        if is_held_for_it:
-            return f"{whose} may have it{since}, and nothing is repeated there unless you say so"
+    in_time = first is not None and now - first < AMBIGUITY_WINDOW
+    if in_time and changed:
+        return f"{whose} may have it already, and it would go with another body"
+    # That a cautious tag's vendor drops a twin nobody says, within the hours or after them.
+    if (in_time and (is_cautious or is_held_for_it)) or (is_cautious and is_tags):
+        return f"{whose} may have it{since}, and nothing is repeated there unless you say so"
+    if in_time:
         return None
     return f"{whose} may have it{since}: 40 hours later it is not sure to drop a second one"
+
+
+def _maybe_there_since(life: Life) -> int | None:
+    """Return since when it may be there; None where it cannot, or nobody knows of a try."""
+    known = [one.at for one in life.attempts if one.ambiguous]
+    if life.ambiguous_since is not None:
+        known.append(life.ambiguous_since)
+    if not known and life.reason in MAYBE_SENT:
+        # Of no try is anything known; it cannot have been before it came in.
+        return life.received_at
+    return min(known, default=None)
 
 
 def _put_event(sent: dict[str, object], event: str) -> None:

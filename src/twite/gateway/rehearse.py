@@ -4,7 +4,7 @@ What comes in meanwhile is answered by the same thread: after every few, it is l
 they took.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -41,11 +41,19 @@ class Rehearse:
         sources: Iterable[Source],
         glances: Glances,
         clock: Clock,
+        is_cautious: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_cautious` says of a pixel, or a tag, that nothing is repeated there by itself."""
+        self._is_cautious = is_cautious
         self._destinations = destinations
         self._sources = {source.name: source for source in sources}
         self._glances = glances
         self._clock = clock
+
+    def doubt(self, life: Life, *, now: int, changed: bool = False) -> str | None:
+        """Say why sending it again could count it twice; see mend.doubt."""
+        is_cautious = self._is_cautious(life.pixel)
+        return doubt(life, now=now, changed=changed, is_cautious=is_cautious)
 
     async def each(
         self, lives: Sequence[Life], mend: Mend, *, now: int, scope: Scope
@@ -62,7 +70,7 @@ class Rehearse:
                 Rehearsed(
                     life=life,
                     mended=one,
-                    doubt=doubt(life, now=now, changed=one.body != life.sent),
+                    doubt=self.doubt(life, now=now, changed=one.body != life.sent),
                 )
                 for life, one in zip(some, tried, strict=True)
             ]

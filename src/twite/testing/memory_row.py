@@ -115,6 +115,7 @@ def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closur
         spent_until=0 if closure is None else closure.until,
         consent=row.entry.consent,
         not_fired=row.not_fired,
+        ambiguous_since=row.ambiguous_since,
     )
 
 

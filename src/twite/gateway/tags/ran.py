@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import ANSWER_LIMIT, Attempt, Fate, Trigger
+from twite.domain.delivery import ANSWER_LIMIT, MAYBE_ARRIVED, Attempt, Fate, Trigger
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.gateway.tags.rule import Repeat, Rule
 from twite.sgtm.sandbox import Outcome
@@ -25,7 +25,7 @@ TOO_LONG: Final = "it took longer than"
 # How an error begins that tells of CPU or memory, and of any other limit: nothing was thrown.
 _SPENT: Final = ("the run ",)
 _LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
-MAY_COUNT_TWICE: Final = "it may have arrived already, and the tag runs at most once"
+AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -133,7 +133,7 @@ def fate_of(ran: Ran, delivery: int, *, rule: Rule, tries: int, now: int, chance
     if rule.repeat is Repeat.AT_MOST_ONCE and ran.left:
         if _is_refused(ran):
             return Fate(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
-        reason = f"{MAY_COUNT_TWICE}: {ran.reason}"
+        reason = f"{AT_MOST_ONCE}: {ran.reason}"
         return Fate(trigger=Trigger.HELD, deliveries=ids, reason=reason)
     if tries >= MOST_TRIES and not ran.may_pass:
         return Fate(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)

@@ -617,7 +617,8 @@ SELECT
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
-  consent.evidence, submission.unfired, conversion.id - submission.first, conversion.checksum
+  consent.evidence, submission.unfired, conversion.id - submission.first, outbox.ambiguous_since,
+  conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission

@@ -112,7 +112,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
     lives = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
-         reason, due_at, paused, spent, spent_until, evidence, passed, place,
+         reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
          total) = row  # fmt: skip
         name = conversion_id.encode()
         if total is not None and total != checksum(
@@ -140,6 +140,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
             spent_until=spent_until,
             consent=None if evidence is None else bytes(evidence),
             not_fired=unfired.told(passed, place),
+            ambiguous_since=since,
         )
     return [lives[delivery] for delivery in deliveries if delivery in lives]
 

@@ -59,6 +59,15 @@ class DeskLaws:
         assert swept == Swept()
         assert batch.deliveries[0].ambiguous_since is None
 
+    async def test_of_what_rests_is_known_since_when_it_may_be_there(self, store: Store) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        dead = await bury(store, "order-2")
+
+        rests = {life.delivery: life for life in await store.resting(pixel=None, limit=9)}
+
+        assert rests[held].ambiguous_since == NOW
+        assert rests[dead].ambiguous_since is None
+
     async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.replay([held], now=NOW + 20)
