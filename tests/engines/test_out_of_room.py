@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from template_stage import call, template
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.sgtm.sandbox import Limits
 
 SCRIPT = """
 from template_stage import call, template
@@ -23,9 +27,10 @@ for memory in range({first}, {first} + 220_000, 7_001):
     [
         ("const grown = {}; for (let at = 1e9; ; at++) grown[at] = 1;", 2_060_000),
         ("const grown = {}; for (let at = 0; ; at++) grown['k' + at] = 1;", 2_170_000),
+        ("const grown = []; const one = () => 1; for (;;) grown.push(one.bind(1, 2));", 2_060_000),
     ],
 )
-def test_an_object_that_grows_beyond_its_room_ends_its_run_alone(code, first):
+def test_what_grows_beyond_its_room_ends_its_run_alone(code, first):
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(code=code, first=first)],
         cwd=Path(__file__).parent,
@@ -60,3 +65,16 @@ assert gc.get_stats()[2]["collections"] == before
     )
 
     assert ran.returncode == 0
+
+
+def test_a_template_whose_runs_lose_memory_for_good_is_off_at_last():
+    engine = QuickJsEngine(template("return 1;"), limits=Limits(memory=4 * 1024 * 1024))
+    assert engine.start(call()).returned == 1
+
+    engine.lost = 16 * 4 * 1024 * 1024 + 1
+
+    turn = engine.start(call())
+    assert turn.spent
+    assert turn.error == (
+        "its runs took memory that the engine does not give back: it is off until the restart"
+    )

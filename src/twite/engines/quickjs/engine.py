@@ -33,6 +33,10 @@ _COLLECT: Final = """((ArrayBuffer) => (size) => {
   const held = new ArrayBuffer(size);
   return [{}, {}].length;
 })(ArrayBuffer)"""
+# Where memory runs out inside the engine it loses now and then what it was at, and all that this
+# refers to, until the process ends. So many times the limit, and the template is off.
+_MOST_LOST: Final = 16
+_LOST = "its runs took memory that the engine does not give back: it is off until the restart"
 _SPARED: Final = 0.75  # of the limit: others have taken the rest
 _MISJUDGED: Final = 1.0  # seconds of the process's clock for a turn that others ran out of time
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
@@ -46,7 +50,9 @@ class QuickJsEngine:
     JavaScript.
     """
 
+    _empty = 0
     contexts = 0  # made so far
+    lost = 0  # bytes that nothing refers to, and that were not given back with their context
 
     def __init__(
         self,
@@ -80,6 +86,8 @@ class QuickJsEngine:
 
     def start(self, call: Call) -> Turn:
         """Begin a run."""
+        if self.lost > _MOST_LOST * self._limits.memory:
+            return Turn(run=0, error=_LOST, spent=True)
         if not self._waiting and self._is_worn():
             self._open()
         self._runs += 1
@@ -124,6 +132,9 @@ class QuickJsEngine:
             self._context.set_memory_limit(12 * self._limits.memory)
             self._entrance("forget")
             self._collecting(2 * self._limits.memory)
+            # A quarter may be its table of names, which stays as large as it was.
+            held = self.memory()
+            self.lost += held if held > self._limits.memory // 4 else 0
         self._context.set_memory_limit(self._limits.memory)
 
     def __del__(self) -> None:

@@ -126,6 +126,7 @@ function boundTexts() {
   }
   // Not among the methods that Google lists, and none looks at the clock.
   for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed']) delete methods[name];
+  delete RegExp.prototype.compile;
 }
 
 // What goes on with an iterator: a loop of the engine's own, for as long as the iterator likes. Google
@@ -150,6 +151,13 @@ function boundCalls() {
       return apply(native, this, [self, given]);
     },
   }.apply);
+  // The engine's own frees what it has not filled yet, where memory runs out in it.
+  define(Function.prototype, 'bind', {
+    bind(self, ...given) {
+      const target = this;
+      return (...more) => apply(target, self, [...given, ...more]);
+    },
+  }.bind);
 }
 
 function define(object, name, value) {

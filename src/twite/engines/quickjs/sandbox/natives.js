@@ -15,6 +15,8 @@ const nativeSource = Function.prototype.toString;
 
 // The engine looks at the clock every 10,000 steps of JavaScript, and one call is one step, however
 // much it does: a long one takes steps for what it does.
+const MUCH = 1000000; // as many steps as make it look
+
 function spend(size) {
   for (let left = size; left > 2000; left -= 100);
 }

@@ -59,7 +59,19 @@ function encodedUri(encode, value) {
 
 function copied(value) {
   if (value === null || typeof value !== 'object') return typeof value === 'function' ? undefined : value;
-  return JSON.parse(JSON.stringify(value));
+  return JSON.parse(written(value));
+}
+
+// What fails for want of memory has taken long as well, and the code may try it again and again.
+function written(value) {
+  try {
+    const text = JSON.stringify(value);
+    if (text !== undefined) spend(text.length);
+    return text;
+  } catch (error) {
+    spend(MUCH);
+    throw error;
+  }
 }
 
 const MOST_NAMES = 2000;
@@ -163,11 +175,7 @@ function computeEffectiveTldPlusOne(input) {
 const valueApis = {
   JSON: {
     parse: orUndefined(parsed),
-    stringify: orUndefined((value) => {
-      const text = JSON.stringify(value);
-      if (text !== undefined) spend(text.length);
-      return text;
-    }),
+    stringify: orUndefined(written),
   },
   Math: {
     abs: Math.abs, ceil: Math.ceil, floor: Math.floor, round: Math.round, max: Math.max,

@@ -1,0 +1,173 @@
+"""The child of hostile_runs: runs templates one after the other, and tells of each.
+
+hostile_child.py SEED FIRST END      what hostile_grammar makes of them
+hostile_child.py < {"code", "settings"}     that one
+"""
+
+import ctypes
+import gc
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "engines")]
+
+import msgspec  # noqa: E402  after the path
+import quickjs  # noqa: E402
+from hostile_runs import LEAK, Settings, Told, code, settings  # noqa: E402
+from template_stage import call, template  # noqa: E402
+
+from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
+from twite.sgtm.sandbox import Answer, Incoming, Limits, Turn  # noqa: E402
+from twite.sgtm.template import TemplateUnusable  # noqa: E402
+
+HONEST = (HERE / "hostile_honest.js").read_text()
+GIVEN = {
+    "fields": {"field": "value", "list": [1, 2]},
+    "event": {"event_name": "x", "items": [{"a": 1}]},
+}
+REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", "y"),), body="{}")
+
+
+class Stalls:
+    """How much CPU the main thread took while no other thread came to run."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._clock = time.pthread_getcpuclockid(threading.main_thread().ident)
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        last = time.clock_gettime(self._clock)
+        while True:
+            time.sleep(0.01)
+            now = time.clock_gettime(self._clock)
+            self.longest = max(self.longest, now - last)
+            last = now
+
+
+class Tight(QuickJsEngine):
+    """An engine that can be given less memory for what comes next."""
+
+    def squeeze(self, room: int) -> None:
+        """Leave so many bytes beyond what is held now."""
+        self._context.set_memory_limit(self.memory() + room)
+
+    def widen(self) -> None:
+        """Leave it as much as its limits say."""
+        self._context.set_memory_limit(self._limits.memory)
+
+
+class _Taken(ctypes.Structure):
+    _fields_ = [(f"field{at}", ctypes.c_size_t) for at in range(10)]
+
+
+def taken() -> int:
+    """Return how many bytes the process has from the allocator."""
+    _mallinfo.restype = _Taken
+    found = _mallinfo()
+    return found.field4 + found.field7  # mapped, and in use
+
+
+_mallinfo = ctypes.CDLL(None).mallinfo2
+
+
+def honest(engine: QuickJsEngine) -> str:
+    """Return what a harmless run says."""
+    turn = engine.start(call(**GIVEN | {"fields": {"honest": True}}, request=REQUEST))
+    return repr(msgspec.structs.replace(turn, run=0))
+
+
+def turns(engine: Tight, limits: Settings) -> tuple[str, float]:
+    """Run a template twice, answering; return how it ended, and its longest turn."""
+    longest, outcome = 0.0, ""
+    for again in range(2):
+        turn, answered = None, 0
+        while turn is None or (not turn.done and answered < 4):
+            if limits.room is not None:
+                engine.squeeze(limits.room)
+            began = time.thread_time()
+            if turn is None:
+                turn = engine.start(call(**GIVEN, request=REQUEST))
+            else:
+                turn = _answered(engine, turn, again + answered)
+                answered += 1
+            longest = max(longest, time.thread_time() - began)
+        outcome = _outcome(turn)
+    return outcome, longest
+
+
+def _answered(engine: Tight, turn: Turn, seed: int) -> Turn:
+    answers = tuple(
+        Answer(id=at, status=200, headers={"a": "b"}, body='{"a":[1]}', value=[{"b": 1}])
+        if (at + seed) % 3
+        else Answer(id=at, reason="timed_out")
+        for at in turn.waiting
+    )
+    return engine.resume(turn.run, answers, now=call().now + 2_000 * seed)
+
+
+def _outcome(turn: Turn) -> str:
+    if turn.error is None:
+        return "done" if turn.done else "waits"
+    return turn.error if turn.spent and len(turn.error) < 60 else "error"
+
+
+def told(run: int, text: str, limits: Settings, stalls: Stalls, before: str) -> Told:
+    """Run one template, and return what it came to."""
+    gc.collect()
+    had = taken()
+    stalls.longest = longest = 0.0
+    changed = ""
+    try:
+        engine = Tight(template(HONEST + text), limits=Limits(time=limits.time, stack=limits.stack))
+        outcome, longest = turns(engine, limits)
+        engine.widen()
+        after = honest(engine)
+        if after != before and limits.stack == Settings().stack and limits.time > 0.05:
+            changed = after[:2_000]
+        del engine
+    except TemplateUnusable as unusable:
+        outcome = f"unusable: {unusable.message}"[:80]
+    except quickjs.JSException as error:
+        outcome = f"escaped: {error}"[:200]
+    return Told(
+        run=run,
+        outcome=outcome,
+        took=longest,
+        held=stalls.longest,
+        changed=changed,
+        left=taken() - had,
+    )
+
+
+def tell(run: int, text: str, limits: Settings, stalls: Stalls, before: str) -> None:
+    """Run one template, and write what it came to."""
+    found = told(run, text, limits, stalls, before)
+    if found.left > LEAK:
+        # What Python keeps for the next time it keeps once.
+        found = msgspec.structs.replace(
+            found, left=min(told(run, text, limits, stalls, before).left for _ in range(2))
+        )
+    sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Run what is asked for."""
+    before = honest(Tight(template(HONEST)))
+    stalls = Stalls()
+    if len(sys.argv) == 1:
+        given = json.load(sys.stdin)
+        tell(0, given["code"], msgspec.convert(given["settings"], Settings), stalls, before)
+        return
+    seed, first, end = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    for run in range(first, end):
+        tell(run, code(seed, run), settings(seed, run), stalls, before)
+
+
+if __name__ == "__main__":
+    main()

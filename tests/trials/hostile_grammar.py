@@ -1,0 +1,119 @@
+"""Template code that nobody means well by, made from a seed.
+
+The rules are in hostile_grammar.txt: `@name` stands for one of the alternatives of that name, which
+is chosen anew each time. What the sandbox leaves within reach is not written down but looked up in
+one, so that what the engine's next version brings is called as well.
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import quickjs
+
+from twite.engines.quickjs.script import script
+
+STATEMENTS = (4, 16)
+DEEP = 6
+MOST = 120  # choices a line
+HERE = Path(__file__).resolve().parent
+PRELUDE = (HERE / "hostile_prelude.js").read_text().strip()
+SYMBOL = re.compile(r"@([a-z]+)")
+
+# Whatever code without a single global name can have in its hands.
+ROOTS = (
+    *("[]", "''", "(0)", "true", "({})", "(() => 0)", "/x/g", "(class { static a = 1; })"),
+    *("(function* () { yield 1; })", "(function* () { yield 1; })()", "[].keys()"),
+    *("''.matchAll(/x/g)", "(function () { return arguments; })(1, 2)", "thrown()", "require"),
+)
+
+
+@cache
+def reachable() -> tuple[str, ...]:
+    """Return every function that a template can come to, as code."""
+    roots = ",".join(f"[{json.dumps(root)}, {root}]" for root in ROOTS)
+    opened = script().replace("return enter;", "return [apis, require];")
+    look = (HERE / "hostile_look.js").read_text().replace("SCRIPT", opened)
+    return tuple(dict.fromkeys(json.loads(quickjs.Context().eval(look.replace("ROOTS", roots)))))
+
+
+@cache
+def rules() -> dict[str, tuple[str, ...]]:
+    """Return the alternatives by name."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in (HERE / "hostile_grammar.txt").read_text().splitlines():
+        if line.startswith("  |"):
+            found[name] += line[3:].split()
+        elif line.startswith("  "):
+            found[name].append(line[2:])
+        elif line and not line.startswith("#"):
+            name = line
+            found[name] = []
+    return {name: tuple(lines) for name, lines in found.items()}
+
+
+def program(seed: str) -> str:
+    """Return a template's code: a line for each statement, so that it can be cut down."""
+    maker = _Maker(Random(seed))
+    lines = [maker.line() for _ in range(maker.random.randint(*STATEMENTS))]
+    return "\n".join((PRELUDE, *lines, "return a;"))
+
+
+def sweep(number: int) -> str:
+    """Return one of endlessly many programs in which memory runs out everywhere.
+
+    Memory is filled to the last bytes; then one thing is done again and again, with a few bytes
+    more each time, so that each of its allocations is the one that fails. All functions have had
+    their turn after as many programs as there are receivers for each, all rules after that.
+    """
+    maker = _Maker(Random(f"sweep:{number}"))
+    acts = (*reachable(), *rules()["statement"], *rules()["value"])
+    act = acts[number % len(acts)]
+    receivers = rules()["receiver"]
+    if number % len(acts) < len(reachable()):
+        receiver = receivers[number // len(acts) % len(receivers)]
+        act = f"a = ({act}).call({receiver}, @value, @value);"
+    elif act in rules()["value"]:
+        act = f"a = {act};"
+    act = maker.expand(act, DEEP - 3)
+    lines = (
+        "const slots = times(4000, () => 0);",
+        "let at = 0;",
+        "const fill = (size) => { for (; at < 4000; at++) slots[at] = text(size); };",
+        "for (const size of [90000, 30]) try { fill(size); } catch (e) {}",
+        f"const act = () => {{ try {{ {act} }} catch (e) {{}} }};",
+        "for (let i = 0; i < 1500 && at-- > 0; i++) { slots[at] = 0; act(); }",
+    )
+    return "\n".join((PRELUDE, *lines, "return a;"))
+
+
+class _Maker:
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self._left = 0
+
+    def line(self) -> str:
+        self._left = MOST
+        code = self._one("statement", DEEP)
+        return code if self.random.random() < 0.1 else f"try {{ {code} }} catch (e) {{ d = e; }}"
+
+    def _one(self, name: str, depth: int) -> str:
+        if name == "native":
+            return self.random.choice(reachable())
+        self._left -= 1
+        choices = rules()[name]
+        if depth <= 0 or self._left <= 0:
+            plain = (rule for rule in choices if "@" not in rule)
+            choices = (*plain, *rules().get(f"{name} .", ()))
+        return self._filled(self.random.choice(choices), depth)
+
+    def expand(self, rule: str, depth: int) -> str:
+        """Return a rule with something in the place of each of its names."""
+        self._left = MOST
+        return self._filled(rule, depth)
+
+    def _filled(self, rule: str, depth: int) -> str:
+        return SYMBOL.sub(lambda found: self._one(found[1], depth - 1), rule)

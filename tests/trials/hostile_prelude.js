@@ -1,0 +1,11 @@
+const held = [];
+let a = 1, b = 'x', c = [1, 2, 3], d = {}, n = 0;
+const text = (size) => 'x'.repeat(size);
+const rope = (size) => { let t = ''; for (let i = 0; i < size && i < 2000; i++) t += text(300) + i; return t; };
+const times = (count, act) => { const made = []; for (let i = 0; i < count; i++) made.push(act(i)); return made; };
+const deep = (count, act) => (count > 0 ? deep(count - 1, act) : act());
+const deeper = (act) => { try { deeper(act); } catch (error) { act(); } };
+const thrown = () => { try { null.x; } catch (error) { return error; } };
+const tag = (texts, ...values) => [texts, texts.raw, values];
+const frozen = require('Object').freeze;
+const send = require('sendHttpRequest');
