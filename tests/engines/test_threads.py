@@ -9,6 +9,7 @@ import pytest
 from template_stage import NOW, call, template
 
 from twite.domain.errors import TemplateRests, TemplatesBusy
+from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.notices import Notice, Warned
 from twite.gateway.on_trial import OFF
@@ -216,6 +217,39 @@ async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest
     assert "could not be ended by any limit" in str(hung.error)
     assert after.outcome == Outcome.SUCCESS
     assert after.run > before.run + 1
+
+
+async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the_same():
+    """The error that ends it takes memory, and without any becomes one that can be caught."""
+    full = template(
+        """
+        const held = [];
+        for (const size of [100000, 1000, 100, 30]) {
+          try { for (;;) held.push('x'.repeat(size)); } catch (error) {}
+        }
+        try { for (;;) held.push({}); } catch (error) {}
+        for (let n = 0; ; ) {
+          try { for (;;) n++; } catch (error) {}
+        }
+        """
+    )
+    threads = TemplateThreads({"full": full}, clock=MovingClock(), limits=Limits(time=0.2))
+
+    turn = await threads.start("full", call())
+
+    threads.stop()
+    assert (turn.spent, turn.error) == (True, "the run took too much time")
+
+
+def test_what_relieved_one_turn_is_taken_back_before_the_next():
+    engine = QuickJsEngine(
+        template("const held = []; for (let n = 0; n < data.n; n++) held.push('x'.repeat(1e6));")
+    )
+
+    engine.relieve()
+
+    ended = [engine.start(call(fields={"n": n})).error for n in (10, 20)]
+    assert ended == [None, "the run took too much memory"]
 
 
 async def test_the_second_time_it_is_switched_off_and_no_other_is():

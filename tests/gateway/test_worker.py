@@ -20,6 +20,10 @@ class Kit:
         self.beats = 0
         self.at = None
         self.is_left = False
+        self.is_relieved = False
+
+    def relieve(self):
+        self.is_relieved = True
 
     def leave(self, beats):
         self.is_left = beats == self.beats
@@ -53,6 +57,16 @@ def burns(seconds):
     began = time.thread_time()
     while time.thread_time() - began < seconds:
         pass
+
+
+async def test_a_turn_that_takes_long_is_given_what_ending_it_takes_before_it_is_left(worker):
+    def full(kit):
+        while not kit.is_relieved:
+            pass
+        return "ended"
+
+    assert await worker.do("full", full) == "ended"
+    assert not await worker.do("next", lambda kit: kit.is_left)
 
 
 async def test_a_turn_that_does_not_end_is_told_as_hung_and_the_others_have_a_new_thread(

@@ -10,6 +10,8 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +26,7 @@ from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
 from twite.sgtm.sandbox import Answer, Incoming, Limits, Turn  # noqa: E402
 from twite.sgtm.template import TemplateUnusable  # noqa: E402
 
+RELIEF = 0.75  # seconds of CPU; see twite.gateway.worker
 HONEST = (HERE / "hostile_honest.js").read_text()
 GIVEN = {
     "fields": {"field": "value", "list": [1, 2]},
@@ -33,10 +36,15 @@ REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", 
 
 
 class Stalls:
-    """How much CPU the main thread took while no other thread came to run."""
+    """How much CPU the main thread took while no other thread came to run.
+
+    Relieves the engine of a turn that takes long, as the gateway's worker does.
+    """
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self.engine: QuickJsEngine | None = None
+        self.since = 0.0
         self._clock = time.pthread_getcpuclockid(threading.main_thread().ident)
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -47,6 +55,17 @@ class Stalls:
             now = time.clock_gettime(self._clock)
             self.longest = max(self.longest, now - last)
             last = now
+            if self.engine is not None and now - self.since > RELIEF:
+                self.since = now
+                self.engine.relieve()
+
+    def turn(self, engine: QuickJsEngine, act: Callable[[], Turn]) -> tuple[Turn, float]:
+        """Have an engine run a turn; return that, and its CPU."""
+        began = self.since = time.clock_gettime(self._clock)
+        self.engine = engine
+        turn = act()
+        self.engine = None
+        return turn, time.clock_gettime(self._clock) - began
 
 
 class Tight(QuickJsEngine):
@@ -81,22 +100,22 @@ def honest(engine: QuickJsEngine) -> str:
     return repr(msgspec.structs.replace(turn, run=0))
 
 
-def turns(engine: Tight, limits: Settings) -> tuple[str, float]:
+def turns(engine: Tight, limits: Settings, stalls: Stalls) -> tuple[str, float]:
     """Run a template twice, answering; return how it ended, and its longest turn."""
     longest, outcome = 0.0, ""
     for again in range(2):
-        turn, answered = None, 0
-        while turn is None or (not turn.done and answered < 4):
+        act = partial(engine.start, call(**GIVEN, request=REQUEST))
+        for answered in range(5):
             if limits.room is not None:
                 engine.squeeze(limits.room)
-            began = time.thread_time()
-            if turn is None:
-                turn = engine.start(call(**GIVEN, request=REQUEST))
-            else:
-                turn = _answered(engine, turn, again + answered)
-                answered += 1
-            longest = max(longest, time.thread_time() - began)
+            turn, took = stalls.turn(engine, act)
+            longest = max(longest, took)
+            if turn.done:
+                break
+            act = partial(_answered, engine, turn, again + answered)
         outcome = _outcome(turn)
+        engine.widen()
+        engine.end(turn.run)
     return outcome, longest
 
 
@@ -124,8 +143,7 @@ def told(run: int, text: str, limits: Settings, stalls: Stalls, before: str) -> 
     changed = ""
     try:
         engine = Tight(template(HONEST + text), limits=Limits(time=limits.time, stack=limits.stack))
-        outcome, longest = turns(engine, limits)
-        engine.widen()
+        outcome, longest = turns(engine, limits, stalls)
         after = honest(engine)
         if after != before and limits.stack == Settings().stack and limits.time > 0.05:
             changed = after[:2_000]

@@ -20,6 +20,7 @@ DEEP = 6
 MOST = 120  # choices a line
 HERE = Path(__file__).resolve().parent
 PRELUDE = (HERE / "hostile_prelude.js").read_text().strip()
+SWEEP = (HERE / "hostile_sweep.js").read_text().strip()
 SYMBOL = re.compile(r"@([a-z]+)")
 
 # Whatever code without a single global name can have in its hands.
@@ -65,8 +66,8 @@ def program(seed: str) -> str:
 def sweep(number: int) -> str:
     """Return one of endlessly many programs in which memory runs out everywhere.
 
-    Memory is filled to the last bytes; then one thing is done again and again, with a few bytes
-    more each time, so that each of its allocations is the one that fails. All functions have had
+    Each does one thing again and again, with a few blocks free, others each time, so that each of
+    its allocations is at some time the one that fails: see hostile_sweep.js. All functions have had
     their turn after as many programs as there are receivers for each, all rules after that.
     """
     maker = _Maker(Random(f"sweep:{number}"))
@@ -79,15 +80,8 @@ def sweep(number: int) -> str:
     elif act in rules()["value"]:
         act = f"a = {act};"
     act = maker.expand(act, DEEP - 3)
-    lines = (
-        "const slots = times(4000, () => 0);",
-        "let at = 0;",
-        "const fill = (size) => { for (; at < 4000; at++) slots[at] = text(size); };",
-        "for (const size of [90000, 30]) try { fill(size); } catch (e) {}",
-        f"const act = () => {{ try {{ {act} }} catch (e) {{}} }};",
-        "for (let i = 0; i < 1500 && at-- > 0; i++) { slots[at] = 0; act(); }",
-    )
-    return "\n".join((PRELUDE, *lines, "return a;"))
+    code = SWEEP.replace("SEED", str(number + 1)).replace("ACT", act)
+    return f"{PRELUDE}\n{code}\nreturn a;"
 
 
 class _Maker:

@@ -52,6 +52,10 @@ class Kit(Protocol):
     @property
     def at(self) -> Template | None: ...
 
+    def relieve(self) -> None:
+        """Give what runs now the memory that ending it takes. Another thread calls this."""
+        ...
+
     def leave(self, beats: int) -> bool:
         """Let nothing more begin, if no more than so much has; return whether that is so."""
         ...
@@ -212,6 +216,8 @@ class Worker(Generic[K]):
                 self._seen, self._seen_at = (turn, beats), now
             elif now - self._seen_at > self._patience:
                 self._leave(shift, shift.kit, turn, took=now - self._seen_at)
+            elif now - self._seen_at > self._patience / _LOOKS:
+                shift.kit.relieve()
         loop.call_later(self._patience / _LOOKS, self._look, loop)
 
     def _leave(self, shift: "_Shift[K]", kit: K, turn: _Waiting, *, took: float) -> None:

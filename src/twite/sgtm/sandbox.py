@@ -146,6 +146,9 @@ class Engine(Protocol):
     def adopt(self) -> None:
         """Belong to the thread that calls this. No other may have a turn under way."""
 
+    def relieve(self) -> None:
+        """Let the turn that runs now take more memory, so that it can be ended; any thread may."""
+
     def start(self, call: Call) -> Turn:
         """Begin a run."""
 

@@ -111,6 +111,15 @@ class QuickJsEngine:
         """Belong to the thread that calls this. No other may have a turn under way."""
         self._thread = threading.get_ident()
 
+    def relieve(self) -> None:
+        """Give the turn that runs now more memory; any thread may.
+
+        The engine ends a turn by an error, which wants memory: where there is none, the code
+        catches "null" instead, and goes on.
+        """
+        self._room += self._limits.memory
+        self._context.set_memory_limit(self._room)
+
     def apis(self) -> tuple[str, ...]:
         """Return the names that `require` knows."""
         return tuple(msgspec.json.decode(self._enter("apis"), type=list[str]))
@@ -135,7 +144,7 @@ class QuickJsEngine:
             # A quarter may be its table of names, which stays as large as it was.
             held = self.memory()
             self.lost += held if held > self._limits.memory // 4 else 0
-        self._context.set_memory_limit(self._limits.memory)
+        self._narrow()
 
     def __del__(self) -> None:
         if self.contexts:
@@ -190,7 +199,11 @@ class QuickJsEngine:
         """Let the engine collect now, and not while a turn is under way."""
         self._context.set_memory_limit(12 * self._limits.memory)
         self._collecting(2 * self._limits.memory)
-        self._context.set_memory_limit(self._limits.memory)
+        self._narrow()
+
+    def _narrow(self) -> None:
+        self._room = self._limits.memory
+        self._context.set_memory_limit(self._room)
 
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:
@@ -201,6 +214,8 @@ class QuickJsEngine:
         return told
 
     def _turn(self, act: str, *given: str, again: bool = True) -> Turn:
+        if self._room > self._limits.memory:
+            self._narrow()
         begun = time.thread_time()
         try:
             turn = _TURN.decode(self._enter(act, *given))

@@ -218,6 +218,11 @@ class _Kit:
             )
         return self._engine
 
+    def relieve(self) -> None:
+        """See gateway.worker.Kit."""
+        if self._engine is not None:
+            self._engine.relieve()
+
     def leave(self, beats: int) -> bool:
         """Let nothing more begin: whoever has the turn is the only one."""
         self.is_left = beats == self.beats

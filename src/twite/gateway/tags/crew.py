@@ -85,6 +85,12 @@ class Engines:
         if id(template) in self._made:
             self.of(template).end(run)
 
+    def relieve(self) -> None:
+        """See gateway.worker.Kit."""
+        found = self._made.get(id(self.at))
+        if found is not None:
+            found[1].relieve()
+
     def leave(self, beats: int) -> bool:
         """See gateway.worker.Kit."""
         with self._lock:
