@@ -1,11 +1,12 @@
 import json
 
+import pytest
 from command_stage import HOSTILE, RECEIPT
 
 from twite.cli.lives import print_life, told
 from twite.collector.lives import ToldLife
 from twite.domain.account import Life, NotFired, PastAttempt
-from twite.domain.delivery import State
+from twite.domain.delivery import NO_REQUEST, State
 from twite.testing.builders import NOW
 
 BODY = (
@@ -54,6 +55,32 @@ def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
     print_life(life, now=NOW)
 
     assert "no answer, and the other side may have processed it\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer", "said"),
+    [
+        ("delivered", NO_REQUEST, "delivered, made no request\n"),
+        (
+            "errored",
+            f"{NO_REQUEST}: the template failed: no",
+            "errored, made no request\n               the template failed: no\n",
+        ),
+    ],
+)
+def test_of_a_tag_that_asked_nobody_nobody_says_that_it_got_no_answer(
+    capsys, outcome, answer, said
+):
+    attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
+    life = Life(
+        delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
+        state=State.QUEUED, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
+        sent=b"{}", attempts=(attempt,),
+    )  # fmt: skip
+
+    print_life(life, now=NOW)
+
+    assert capsys.readouterr().out.endswith(said)
 
 
 def test_what_x_answered_cannot_act_on_the_terminal(command, shop):

@@ -241,6 +241,16 @@ def test_what_tells_nothing_of_a_person_is_shown():
     assert masked_tree(event) == event
 
 
+def test_a_name_of_google_s_is_shown_though_it_looks_like_a_token_and_its_value_is_not():
+    sent = {"user_data": {"sha256_email_address": "ab" * 32, "sha256_street": "Kings Road"}}
+    sent |= {"x-ga-mp2-user_properties": {"tier": "gold"}}
+
+    told = masked_tree(sent)
+
+    assert told["user_data"] == {"sha256_email_address": "abababab…", "sha256_street": "***"}
+    assert told["x-ga-mp2-user_properties"] == {"tier": "…"}
+
+
 def test_of_an_address_the_harmless_parameters_are_shown():
     shown = masked_text("https://shop.example/thanks?utm_source=x&who=me&token=abc#top")
 

@@ -79,6 +79,18 @@ def test_an_attempt_says_what_the_template_and_the_vendor_said():
     assert tried.answer == "the template reported failure (422): no thanks"
 
 
+@pytest.mark.parametrize(
+    ("ran", "answer"),
+    [
+        (Ran(outcome=Outcome.SUCCESS), "it made no request"),
+        (Ran(error="thrown"), "it made no request: the template failed: thrown"),
+        (Ran(outcome=Outcome.SUCCESS, tried=(SILENT,)), "no answer in time"),
+    ],
+)
+def test_of_a_run_that_asked_nobody_the_record_says_so(ran, answer):
+    assert attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5).answer == answer
+
+
 def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
     held = fate(Ran(barred="the tag does not run: it is paused"), Repeat.AT_LEAST_ONCE)
 

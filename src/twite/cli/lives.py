@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from twite.cli import printing
-from twite.domain.account import Life, waiting
-from twite.domain.delivery import State
+from twite.domain.account import Life, PastAttempt, waiting
+from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.times import spelled
 from twite.gateway.masks.trees import masked_words
 from twite.gateway.tags.rule import PREFIX
@@ -88,13 +88,21 @@ def print_life(life: Life, *, now: int) -> None:
         printing.say("  no attempt yet")
     other = "the other side" if life.pixel.startswith(PREFIX) else "X"
     for number, attempt in enumerate(life.attempts, 1):
-        status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
+        status, answer = _answered(attempt)
         doubt = f", and {other} may have processed it" if attempt.ambiguous else ""
         printing.say(
             f"  attempt {number}    {spelled(attempt.at)}  {attempt.outcome}, {status}{doubt}"
         )
-        if attempt.answer:
-            printing.say(f"               {_safe(attempt.answer)}")
+        if answer:
+            printing.say(f"               {_safe(answer)}")
+
+
+def _answered(attempt: PastAttempt) -> tuple[str, str]:
+    """Return how it was answered, and in which words."""
+    if attempt.is_without_request:
+        return "made no request", attempt.answer.removeprefix(NO_REQUEST).removeprefix(": ")
+    status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
+    return status, attempt.answer
 
 
 def _safe(text: str) -> str:

@@ -18,7 +18,10 @@ IGNORED_DAYS: Final = 7
 
 
 class TriedOnce(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `status` is X's HTTP status, null where no answer came."""
+    """One attempt. `status` is X's HTTP status, null where no answer came.
+
+    So it is where a tag asked nobody: then `answer` begins with "it made no request".
+    """
 
     at: str
     outcome: str

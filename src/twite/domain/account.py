@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from twite.domain.delivery import State
+from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.times import spelled
 
 
@@ -16,6 +16,11 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     answer: str
     ambiguous: bool = False
+
+    @property
+    def is_without_request(self) -> bool:
+        """Whether it was a run of a tag that asked nobody."""
+        return self.status is None and self.answer.startswith(NO_REQUEST)
 
     def __repr__(self) -> str:
         return f"PastAttempt({self.at}, {self.outcome}, {self.status})"

@@ -26,6 +26,9 @@ SETTLED_IN: Final = 10 * SECOND
 # How much is kept of X's own words.
 ANSWER_LIMIT: Final = 2_048
 
+# How the record of a run of a tag begins that asked nobody: it has no answer, and waits for none.
+NO_REQUEST: Final = "it made no request"
+
 # Why a ledger holds a delivery or lets a lease lapse, for a person to read.
 MAYBE_ARRIVED: Final = "it may have arrived already"  # whoever holds for that begins so
 MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"

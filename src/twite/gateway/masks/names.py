@@ -61,6 +61,11 @@ def _kind(name: str) -> Kind:
     return Kind.ANY
 
 
+def is_well_known(name: str) -> bool:
+    """Return whether a name is one of Google's, however much it looks like a token."""
+    return name.lower() in _OF_GOOGLE
+
+
 def is_harmless_header(name: str) -> bool:
     """Return whether a header's value may be shown, by its name."""
     return name.strip().lower() in _HEADERS
@@ -137,6 +142,12 @@ _PLAIN_OF_GOOGLE: Final = _words(
     x_ga_protocol_version x_ga_measurement_id x_ga_gtm_version x_ga_request_count x_ga_gcs
     x_ga_gcd x_ga_npa x_ga_dma x_ga_dma_cps x_ga_mp1_pa x_ga_mp1_tr x_ga_mp1_ev
     x_ga_system_properties
+    """
+)
+_OF_GOOGLE: Final = _words(
+    """
+    sha256_email_address sha256_phone_number sha256_first_name sha256_last_name sha256_street
+    x-ga-mp2-user_properties
     """
 )
 _HEADERS: Final = _words(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.gateway.masks.names import Kind, is_harmless_header, kind_of
+from twite.gateway.masks.names import Kind, is_harmless_header, is_well_known, kind_of
 from twite.gateway.masks.texts import (
     HIDDEN,
     MASK,
@@ -80,7 +80,8 @@ class _Walk:
                 told[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
-            told[masked_text(_cut(key))] = self.masked(one, _below(kind, key), depth + 1)
+            shown = key if is_well_known(key) else masked_text(_cut(key))
+            told[shown] = self.masked(one, _below(kind, key), depth + 1)
         return told
 
     def _text(self, text: str, kind: Kind, depth: int) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import ANSWER_LIMIT, MAYBE_ARRIVED, Attempt, Fate, Trigger
+from twite.domain.delivery import ANSWER_LIMIT, MAYBE_ARRIVED, NO_REQUEST, Attempt, Fate, Trigger
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.gateway.tags.rule import Repeat, Rule
 from twite.sgtm.sandbox import Outcome
@@ -107,7 +107,8 @@ def attempt_of(ran: Ran, delivery: int, *, pixel: str, event: str, at: int) -> A
     """Return the record of a run."""
     last = next((one for one in reversed(ran.tried) if one.is_refused or one.may_pass), None)
     last = last or (ran.tried[-1] if ran.tried else None)
-    words = [] if ran.succeeded else [ran.reason]
+    words = [] if ran.tried else [NO_REQUEST]
+    words += [] if ran.succeeded else [ran.reason]
     words += [last.words] if last is not None and last.words else []
     outcome = "delivered" if ran.succeeded else "rejected" if _is_refused(ran) else "errored"
     return Attempt(
