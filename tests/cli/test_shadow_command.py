@@ -174,3 +174,54 @@ def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, t
     code, _, err = command("shadow", str(capture), "--container", container)
 
     assert (code, err.startswith(f"Error: {capture}, line 2: ")) == (1, True)
+
+
+ASKS = """___INFO___
+{"type": "%s", "id": "cvt_temp_public_id", "displayName": "T", "containerContexts": ["SERVER"]}
+___TEMPLATE_PARAMETERS___
+[{"type": "TEXT", "name": "segment"}]
+___SANDBOXED_JS_FOR_SERVER___
+%s
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "send_http", "versionId": "1"},
+  "param": [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+
+
+def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_path):
+    send = "const send = require('sendHttpRequest');\n"
+    lookup = f"{send}return send('https://lookup.example/').then((answer) => answer.body);"
+    tag = f"{send}send('https://vendor.example/' + data.segment).then(data.gtmOnSuccess);"
+    version = {
+        "containerId": "1",
+        "container": {"publicId": "GTM-TEST", "usageContext": ["SERVER"]},
+        "customTemplate": [
+            {"templateId": "1", "name": "Lookup", "templateData": ASKS % ("MACRO", lookup)},
+            {"templateId": "2", "name": "Main", "templateData": ASKS % ("TAG", tag)},
+        ],
+        "variable": [{"variableId": "3", "name": "segment", "type": "cvt_1_1"}],
+        "tag": [
+            {
+                "tagId": "4",
+                "name": "CRM",
+                "type": "cvt_1_2",
+                "parameter": [{"type": "TEMPLATE", "key": "segment", "value": "{{segment}}"}],
+                "firingTriggerId": ["2147479574"],
+            }
+        ],
+    }
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps({"exportFormatVersion": 2, "containerVersion": version}))
+    command("import", str(export), "--out", str(tmp_path), "--secrets", "env")
+    sent = [
+        {"url": "https://lookup.example/", "method": "GET", "status": 200, "answer": "gold"},
+        {"url": "https://vendor.example/gold", "method": "GET"},
+    ]
+    capture = captured(tmp_path, {"event": PURCHASE, "sent": sent})
+
+    code, out, _ = command("shadow", capture, "--container", str(tmp_path / "container.toml"))
+
+    assert (code, out) == (
+        0,
+        "1 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n",
+    )

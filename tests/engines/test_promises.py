@@ -220,7 +220,9 @@ def test_a_variable_that_returns_a_promise_has_its_value_when_that_is_settled():
     assert (last.returned, last.done) == (201, True)
 
 
-def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_no_trouble():
+def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_told():
     turn = ran("return require('Promise').create((resolve, reject) => reject('x'));")
 
-    assert (turn.returned, turn.error, turn.effects) == (None, None, ())
+    assert (turn.returned, turn.error) == (None, None)
+    [said] = turn.effects
+    assert (said.text, said.own) == ('a rejected promise that nothing caught: "x"', True)

@@ -5,6 +5,7 @@ import random
 
 import pytest
 from export_parts import (
+    CONTAINER,
     SHOP,
     boolean,
     brought,
@@ -15,6 +16,7 @@ from export_parts import (
     template,
     text,
     told,
+    tpl,
     trigger,
     variable,
 )
@@ -303,6 +305,32 @@ def test_a_variable_goes_with_those_it_needs_however_far():
     found = brought(variable=[*chain, variable("V3", "jsm")])
 
     assert [one.fit for one in found.lines if one.kind == "variable"] == ["left out"] * 4
+
+
+def test_a_trigger_that_looks_at_what_asks_others_is_told_of():
+    asks = tpl("MACRO").replace(
+        "return 1;", "return require('sendHttpRequest')('https://a.example');"
+    )
+    quiet = template(2, "MACRO")
+    looks = condition("EQUALS", text("arg0", "{{Near}}"), text("arg1", "gold"))
+    other = condition("EQUALS", text("arg0", "{{Quiet}}"), text("arg1", "gold"))
+
+    found = brought(
+        templates=[{"templateId": "1", "name": "Asks", "templateData": asks}, quiet],
+        variable=[
+            variable("Far", f"cvt_{CONTAINER}_1"),
+            variable("Near", "c", text("value", "x{{Far}}")),
+            variable("Quiet", f"cvt_{CONTAINER}_2"),
+        ],
+        trigger=[
+            trigger("Gold", "CUSTOM_EVENT", looks),
+            trigger("Other", "CUSTOM_EVENT", other, triggerId="6"),
+        ],
+    )
+
+    fit, why = told(found, "trigger", "Gold")
+    assert (fit, why.startswith("it looks at 'Near', which asks others")) == ("differs", True)
+    assert told(found, "trigger", "Other") == ("runs", "")
 
 
 def test_transformations_keep_their_tables_their_tags_and_their_conditions():

@@ -13,9 +13,12 @@ from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings, load
 from twite.assembly.tags import engine_of
 from twite.domain.errors import Malformed, SettingsError
+from twite.gateway.tags.at_the_door import asked_at_the_door
 from twite.gateway.tags.crew import Engines
+from twite.gateway.tags.known import Awaited, Known, call_of, returned
 from twite.gateway.tags.reading import kept, readable
 from twite.gateway.tags.rule import Persons
+from twite.gateway.tags.storage import Storage
 from twite.gateway.vault import Strongroom
 from twite.intake import data_tag, ga4, measurement_protocol
 from twite.intake.event_data import as_seen
@@ -24,14 +27,16 @@ from twite.intake.found import Heard
 from twite.intake.visitor import Visitor
 from twite.sgtm import sandbox
 from twite.sgtm.container.parts import Container, Reads, Tag
-from twite.sgtm.container.plan import Fired, client_name, only, plan
+from twite.sgtm.container.plan import Bar, Fired, Plan, client_name, only, plan
 from twite.sgtm.container.secrets import opened
+from twite.sgtm.container.texts import Value
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import Request
 from twite.sgtm.sandbox import Answer, Call, Outcome, Turn
 from twite.sgtm.shadow.captured import CaptureUnusable, Case, Sent, read_cases
 from twite.sgtm.shadow.comparing import STAND_IN, Asked, compared
 from twite.sgtm.shadow.summing import Shown
+from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree
 
 _MOST_TURNS: Final = 100
@@ -107,6 +112,7 @@ class Shadow:
         self._container = container
         self._hashed = hashed
         self._engines = Engines(lambda template, _begun: engine_of(template))
+        self._about = sandbox.Container(container_id=container.public_id, version=container.version)
 
     def tags(self) -> tuple[str, ...]:
         """Return the names of the container's tags."""
@@ -131,7 +137,13 @@ class Shadow:
                 # Another number than the old system drew; one for an event, as in a gateway.
                 draw=case.line,
             )
-            planned = plan(self._container, occasion, variables=self._engines)
+            at_the_door = _AtTheDoor(self._engines, self._about)
+            planned = plan(self._container, occasion, variables=at_the_door, filled=False)
+            failed += [
+                (one.tag, one.why)
+                for one in planned.passed
+                if one.bar is Bar.UNFILLED and (not tags or one.tag in tags)
+            ]
             for fired in planned.fired:
                 if not tags or fired.tag.name in tags:
                     self._refilled(fired.tag, occasion, case.sent, asked, failed)
@@ -158,7 +170,7 @@ class Shadow:
                 event=msgspec.convert(event, dict[str, Tree]),
                 request=kept(occasion.request, may, hashed=True),
             )
-        planned = plan(only(self._container, tag.name), occasion, variables=self._engines)
+        planned = self._planned(only(self._container, tag.name), occasion, sent, asked)
         for fired in planned.fired:
             self._run(fired, occasion, sent, asked, failed)
         failed += [(one.tag, one.why) for one in planned.passed if one.tag == tag.name]
@@ -190,7 +202,6 @@ class Shadow:
     def _alone(
         self, fired: Fired, occasion: Occasion, sent: Sequence[Sent], asked: list[Asked]
     ) -> Turn:
-        engine = self._engines.of(fired.template)
         call = Call(
             fields=dict(fired.fields),
             now=occasion.now,
@@ -198,15 +209,44 @@ class Shadow:
             event=fired.event,
             request=occasion.request,
             client=occasion.client,
-            container=sandbox.Container(
-                container_id=self._container.public_id, version=self._container.version
-            ),
+            container=self._about,
         )
-        turn = engine.start(call)
-        outcome = turn.outcome
+        found: list[Request] = []
+        turn = self._engines.of(fired.template).start(call)
+        turn = self._to_its_end(fired.template, turn, occasion, sent, found)
+        asked += [Asked(tag=fired.tag.name, request=one) for one in found]
+        return turn
+
+    def _planned(
+        self, container: Container, occasion: Occasion, sent: Sequence[Sent], asked: list[Asked]
+    ) -> Plan:
+        """Fill in a tag; what variables ask for is no sending, but what was captured of it is."""
+        known = Known(container=self._about, storage=Storage())
+        while True:
+            try:
+                return plan(container, occasion, variables=known.on(self._engines))
+            except Awaited as awaited:
+                found: list[Request] = []
+                last = self._to_its_end(awaited.template, awaited.turn, occasion, sent, found)
+                known.put(awaited, returned(last))
+                name = f"variable {awaited.template.name}"
+                captured = {one.url for one in sent}
+                asked += [Asked(tag=name, request=one) for one in found if one.url in captured]
+
+    def _to_its_end(
+        self,
+        template: Template,
+        turn: Turn,
+        occasion: Occasion,
+        sent: Sequence[Sent],
+        found: list[Request],
+    ) -> Turn:
+        """Answer a run as the other system was answered; add what it asked for to `found`."""
+        engine = self._engines.of(template)
+        outcome, value = turn.outcome, turn.returned
         for _ in range(_MOST_TURNS):
             requests = [one for one in turn.effects if isinstance(one, Request)]
-            asked += [Asked(tag=fired.tag.name, request=one) for one in requests]
+            found += requests
             if turn.done:
                 break
             answers = tuple(_answer(one, requests, sent) for one in turn.waiting)
@@ -214,9 +254,22 @@ class Shadow:
             now = occasion.now if answers else turn.wake_at or occasion.now
             turn = engine.resume(turn.run, answers, now=now)
             outcome = turn.outcome if outcome is Outcome.SILENT else outcome
+            value = turn.returned if value is None else value
         else:
             engine.end(turn.run)
-        return msgspec.structs.replace(turn, outcome=outcome)
+        return msgspec.structs.replace(turn, outcome=outcome, returned=value)
+
+
+class _AtTheDoor:
+    """See gateway.tags.at_the_door, of which nothing else matters here."""
+
+    def __init__(self, engines: Engines, about: sandbox.Container) -> None:
+        self._engines = engines
+        self._about = about
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
+        call = call_of(template, fields, occasion, about=self._about, storage=Storage())
+        return returned(asked_at_the_door(self._engines, template, call))
 
 
 def _kind_of(turn: Turn) -> str:

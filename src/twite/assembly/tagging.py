@@ -76,6 +76,7 @@ class Tagging:
         self._observer = observer
         make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
         self._crew = Crew(make, elapsed=clock.elapsed, observer=observer)
+        self._storage = Storage()
         self._web = PublicWeb()
         self._google = google
         self._seal = seal
@@ -111,6 +112,8 @@ class Tagging:
             opt_outs=self._store,
             seal=self._seal,
             known=_event_names(self._settings, self._companies),
+            storage=self._storage,
+            observer=self._observer,
         )
 
     def lanes(self, to_x: ToX) -> TagLanes | None:
@@ -122,7 +125,7 @@ class Tagging:
             web=self._web,
             google=self._google,
             to_x=to_x,
-            storage=Storage(),
+            storage=self._storage,
             clock=self._clock,
             observer=self._observer,
         )

@@ -1,10 +1,11 @@
-"""What clients write into the log: of a run so many lines, and of a client so many in a minute.
+"""What is written into the log while somebody waits: of a run, and of a minute, so many lines.
 
-Whoever likes can send a request to a client. None of them is to decide how much is written; nor is
-what one of them says of a person, or shows as a key, to stand in a line.
+Whoever likes can send a request to a client, or an event that variables look at. None of them is to
+decide how much is written; nor is what one of them says of a person, or shows as a key, to stand in
+a line.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,8 +14,6 @@ import msgspec
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.masks.names import Kind, kind_of
-from twite.gateway.notices import ClientSaid, Observer
-from twite.gateway.ports import Clock
 from twite.gateway.tags.lines import Line, Lines
 from twite.gateway.tags.mask import Mask, texts_in
 from twite.intake.clicks import cookies_of
@@ -29,28 +28,40 @@ _TELLING: Final = frozenset(
 
 
 class ClientLines:
-    """The lines of all clients."""
+    """The lines of all clients, or of all variables. `tells` is given whose a line is."""
 
-    def __init__(self, *, observer: Observer, clock: Clock) -> None:
-        self._observer = observer
-        self._clock = clock
+    def __init__(self, tells: Callable[[str, Line], None], *, elapsed: Callable[[], int]) -> None:
+        self._tells = tells
+        self._elapsed = elapsed
         self._paces: dict[str, _Pace] = {}
 
-    def of(self, client: str, request: Incoming, secrets: Iterable[Secret]) -> "RunLines":
-        """Return what listens to one run of a client."""
-        pace = self._paces.get(client)
+    def of(
+        self,
+        whose: str,
+        request: Incoming,
+        secrets: Iterable[Secret],
+        event: Mapping[str, object] | None = None,
+    ) -> "RunLines":
+        """Return what listens to one run of a client, or of a variable for an event."""
+        pace = self._paces.get(whose)
         if pace is None:
-            pace = self._paces[client] = _Pace(client, self._observer, self._clock)
-        return RunLines(pace, request, secrets)
+            pace = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
+        return RunLines(pace, request, secrets, () if event is None else (event,))
 
 
 class RunLines:
     """Listens to the turns of one run."""
 
-    def __init__(self, pace: "_Pace", request: Incoming, secrets: Iterable[Secret]) -> None:
+    def __init__(
+        self,
+        pace: "_Pace",
+        request: Incoming,
+        secrets: Iterable[Secret],
+        events: Iterable[object],
+    ) -> None:
         self._request = request
         self._secrets = secrets
-        self._events: list[object] = []
+        self._events: list[object] = [*events]
         self._lines = Lines(self._mask, pace.tell, room=pace.has_room)
 
     def hear(self, turn: Turn) -> None:
@@ -59,6 +70,10 @@ class RunLines:
         for effect in turn.effects:
             if isinstance(effect, Log) and effect.denied is None:
                 self._lines.write(effect.text, own=effect.own)
+
+    def say(self, sentence: str) -> None:
+        """Write down a sentence of our own."""
+        self._lines.say(sentence)
 
     def _mask(self) -> Mask:
         secrets = [one.reveal() for one in self._secrets]
@@ -70,19 +85,21 @@ class RunLines:
 
 
 class _Pace:
-    """How much one client may still write, and how much it was not let."""
+    """How much one of them may still write, and how much it was not let."""
 
-    def __init__(self, client: str, observer: Observer, clock: Clock) -> None:
-        self._client = client
-        self._observer = observer
-        self._clock = clock
-        self._began = clock.elapsed()
+    def __init__(
+        self, whose: str, tells: Callable[[str, Line], None], elapsed: Callable[[], int]
+    ) -> None:
+        self._whose = whose
+        self._tells = tells
+        self._elapsed = elapsed
+        self._began = elapsed()
         self._told = 0
         self._left = 0
 
     def has_room(self) -> bool:
         """Take room for a line, if there is any."""
-        now = self._clock.elapsed()
+        now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
                 self.tell(Line(text=f"{self._left} lines were left out", own=True))
@@ -97,7 +114,7 @@ class _Pace:
 
     def tell(self, line: Line) -> None:
         """Write a line."""
-        self._observer.see(ClientSaid(client=self._client, text=line.text, own=line.own))
+        self._tells(self._whose, line)
 
 
 def _said_in(request: Incoming) -> Iterator[Mapping[str, object]]:

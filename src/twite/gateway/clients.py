@@ -17,8 +17,9 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.client_lines import ClientLines, RunLines
 from twite.gateway.client_talk import ClientFailed, Performs, Talk, in_short
 from twite.gateway.entries import TagFate
-from twite.gateway.notices import Observer, Silent, Troubled
+from twite.gateway.notices import ClientSaid, Observer, Silent, Troubled
 from twite.gateway.ports import Chance, Clock
+from twite.gateway.tags.lines import Line
 from twite.gateway.templates import KeepsItems, RunsTemplates
 from twite.intake import ga4
 from twite.sgtm.container import parts
@@ -132,7 +133,7 @@ class Clients:
         self._within = within
         self._most = most
         self._observer = observer or Silent()
-        self._lines = ClientLines(observer=self._observer, clock=clock)
+        self._lines = ClientLines(self._write, elapsed=clock.elapsed)
         self._asking = 0
         self._talks: set[asyncio.Task[None]] = set()
         self._said: dict[tuple[str, str], int] = {}
@@ -211,6 +212,9 @@ class Clients:
             self._say(client, in_short(turn))
         if not turn.done or turn.listening:
             await self._runs.end(client.name, turn.run)
+
+    def _write(self, client: str, line: Line) -> None:
+        self._observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
     def _say(self, client: Client, sentence: str) -> None:
         """Tell of a template's fault, but not for each request that meets it."""

@@ -2,12 +2,83 @@
 
 import time
 
-from twite.gateway.tags.crew import Engines
+from twite.gateway.client_lines import ClientLines
+from twite.gateway.notices import Observer, TagSaid
+from twite.gateway.tags.crew import Crew, Engines
+from twite.gateway.tags.known import call_of, returned
+from twite.gateway.tags.lines import Line
+from twite.gateway.tags.rule import Company
 from twite.gateway.tags.trials import Trials
+from twite.gateway.templates import KeepsItems
+from twite.gateway.worker import Hung
+from twite.sgtm.container.plan import Plan, plan
 from twite.sgtm.container.texts import Value
 from twite.sgtm.container.values import Occasion, Unfilled
+from twite.sgtm.effects import Forget, Keep, Log
+from twite.sgtm.sandbox import Call, Container, Turn
 from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree
+
+Ran = list[tuple[Template, Turn]]
+
+
+class Door:
+    """Plans without filling in. What variables keep is kept, and what they log is written down."""
+
+    def __init__(self, crew: Crew, *, storage: KeepsItems, observer: Observer) -> None:
+        self._crew = crew
+        self._storage = storage
+        self._observer = observer
+        self._lines = ClientLines(self._write, elapsed=crew.elapsed)
+
+    async def planned(self, company: Company, occasion: Occasion) -> Plan:
+        """Return which tags fire. Code of templates runs elsewhere: here, all would wait for it."""
+        while True:
+            ran: Ran = []
+            try:
+                planned = await self._planned(company, occasion, ran)
+            except Hung as hung:
+                # Again: the variable rests now, so that nobody waits for it.
+                self._crew.trials.hang(name_of(hung.template), hung)
+            else:
+                self._hear(ran, company, occasion)
+                return planned
+            finally:
+                self._crew.trials.tell()
+
+    async def _planned(self, company: Company, occasion: Occasion, ran: Ran) -> Plan:
+        container = company.container
+        about = Container(container_id=container.public_id, version=container.version)
+
+        def with_engines(engines: Engines) -> Plan:
+            variables = AtTheDoor(
+                engines, self._crew.trials, about=about, storage=self._storage, ran=ran
+            )
+            return plan(container, occasion, variables=variables, filled=False)
+
+        return await self._crew.door.do("plan", with_engines)
+
+    def _hear(self, ran: Ran, company: Company, occasion: Occasion) -> None:
+        for template, turn in ran:
+            if turn.error is None and not turn.effects:
+                continue
+            secrets = [one for rule in company.rules.values() for one in rule.secrets]
+            lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
+            lines.hear(turn)
+            for effect in turn.effects:
+                if isinstance(effect, Log) and effect.denied is not None:
+                    lines.say(f"it has no permission {effect.denied}")
+                elif isinstance(effect, Keep | Forget) and not self._storage.change(
+                    template, effect
+                ):
+                    lines.say("templateDataStorage is full: nothing was kept")
+            if turn.error is not None:
+                kind = turn.error.partition(":")[0]
+                place = "" if turn.line is None else f" in line {turn.line} of its code"
+                lines.say(f"it failed: {kind}{place}")
+
+    def _write(self, whose: str, line: Line) -> None:
+        self._observer.see(TagSaid(tag=whose, text=line.text, own=line.own))
 
 
 class AtTheDoor:
@@ -15,12 +86,23 @@ class AtTheDoor:
 
     What needs its value meanwhile does not fire, and says why: else each submission would wait for
     as long as a limit is, those that no tag hears of too. Of good runs that are quick none is
-    slowed down.
+    slowed down. `ran` is given what ran.
     """
 
-    def __init__(self, engines: Engines, trials: Trials) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        trials: Trials,
+        *,
+        about: Container,
+        storage: KeepsItems,
+        ran: Ran,
+    ) -> None:
         self._engines = engines
         self._trials = trials
+        self._about = about
+        self._storage = storage
+        self._ran = ran
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
         """Return what the template returned. Raises Unfilled while it rests."""
@@ -32,11 +114,12 @@ class AtTheDoor:
             off = self._trials.is_off(whose)
             why = "is switched off: it hung" if off else "rests: it passed a limit"
             raise Unfilled(f"the variable template {template.name!r} {why}")
+        call = call_of(template, fields, occasion, about=self._about, storage=self._storage)
         began, making = time.thread_time(), self._engines.making
         self._engines.passed_a_limit()  # whoever ran before
         spent = False
         try:
-            value = self._engines.value(template, fields, occasion)
+            turn = asked_at_the_door(self._engines, template, call)
             spent = self._engines.passed_a_limit()
         finally:
             # Of a thread that was left behind all has been told.
@@ -44,7 +127,18 @@ class AtTheDoor:
                 took = time.thread_time() - began
                 self._trials.end(whose, took=took if spent else 0.0, spent=spent)
                 share.take(took - (self._engines.making - making))
-        return value
+        self._ran.append((template, turn))
+        return returned(turn)
+
+
+def asked_at_the_door(engines: Engines, template: Template, call: Call) -> Turn:
+    """Return the turn of a variable's template. Raises Unfilled where it asks others first."""
+    turn = engines.ask(template, call)
+    if not turn.done:
+        engines.end(template, turn.run)
+        if turn.returned is None:
+            raise Unfilled(f"the variable template {template.name!r} {_WAITS}")
+    return turn
 
 
 def name_of(template: Template | None) -> str:
@@ -52,4 +146,5 @@ def name_of(template: Template | None) -> str:
     return f"variable {'' if template is None else template.name}"
 
 
+_WAITS = "asks others for its value: nobody who submits can wait for that"
 _SLOW = "it takes longer than whoever submits can wait for so often"

@@ -11,12 +11,9 @@ import msgspec
 from twite.gateway.notices import Observer, Silent
 from twite.gateway.tags.trials import Trials
 from twite.gateway.worker import LeftBehind, Worker
-from twite.sgtm.container.texts import UNDEFINED, Value
-from twite.sgtm.container.values import Occasion
 from twite.sgtm.permissions import Policy, policy
-from twite.sgtm.sandbox import Call, Engine, Limits
+from twite.sgtm.sandbox import Call, Engine, Limits, Turn
 from twite.sgtm.template import Template
-from twite.sgtm.tree import Tree
 
 PROVEN: Final = 20  # runs in a row within the limits
 # Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
@@ -112,23 +109,11 @@ class Engines:
                 sound[key] = template, engine
         return sound, begun
 
-    def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
-        """Return what a variable's template returned: see sgtm.container.values.Variables."""
-        engine = self.of(template)
-        turn = engine.start(
-            Call(
-                fields=fields,
-                now=occasion.now,
-                event=dict(occasion.event),
-                request=occasion.request,
-                client=occasion.client,
-            )
-        )
-        if not turn.done:
-            # It waits for an answer, and there is nobody to give it one.
-            engine.end(turn.run)
+    def ask(self, template: Template, call: Call) -> Turn:
+        """Begin the run of a variable's template."""
+        turn = self.of(template).start(call)
         self._passed_a_limit = self._passed_a_limit or turn.spent
-        return UNDEFINED if turn.error is not None or turn.returned is None else turn.returned
+        return turn
 
     def passed_a_limit(self) -> bool:
         """Return whether a variable has passed a limit since this was last asked."""
@@ -171,6 +156,7 @@ class Crew:
     ) -> None:
         self._make = make
         self._left = LeftBehind()
+        self.elapsed = elapsed
         self.trials = Trials(elapsed=elapsed, observer=observer or Silent(), left=self._left)
         self._narrow = limits or Limits()
         self._patience = PATIENCE * self._narrow.time

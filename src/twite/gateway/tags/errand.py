@@ -18,6 +18,7 @@ import msgspec
 from twite.gateway.google.marks import Marks
 from twite.gateway.notices import TagSaid
 from twite.gateway.tags.crew import Engines
+from twite.gateway.tags.known import Awaited, Known
 from twite.gateway.tags.letter import Letter
 from twite.gateway.tags.lines import LONGEST_LINE, Line, Lines
 from twite.gateway.tags.mask import Mask
@@ -29,6 +30,7 @@ from twite.gateway.tags.way_out import MOST_REQUESTS, WayOut
 from twite.gateway.worker import Hung, Worker
 from twite.sgtm.allowed import lacking
 from twite.sgtm.container.plan import Fired, client_name, only, plan
+from twite.sgtm.container.texts import UNDEFINED, Value
 from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import (
     AfterEvent,
@@ -42,7 +44,7 @@ from twite.sgtm.effects import (
     Service,
 )
 from twite.sgtm.sandbox import Answer, Call, Container, Outcome, Turn
-from twite.sgtm.template import TemplateUnusable
+from twite.sgtm.template import Template, TemplateUnusable
 from twite.sgtm.tree import Tree
 
 T = TypeVar("T")
@@ -64,6 +66,9 @@ class Errand:
         self._rule = rule
         self._letter = letter
         self._seed = seed
+        self._about = Container(
+            container_id=company.container.public_id, version=company.container.version
+        )
         self._worker: Worker[Engines] = tools.crew.worker(rule.pixel)
         self._began = tools.clock.elapsed()
         self.burned = 0.0
@@ -92,7 +97,7 @@ class Errand:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rule.timeout / 1_000) as self._limit:
-                    planned = await self._do(self._plan)
+                    planned = await self._planned()
                     if isinstance(planned, str):
                         return Ran(barred=planned)
                     outcome, error = await self._run(planned)
@@ -123,8 +128,41 @@ class Errand:
         await asyncio.gather(*(task for run in self._runs for task in run.tasks))
         return outcome, error
 
-    def _plan(self, engines: Engines) -> Fired | str:
-        """Fill in the fields of the tag, as the settings have it now."""
+    async def _planned(self) -> Fired | str:
+        """Fill in the fields of the tag; what its variables ask others for is waited for."""
+        known = Known(container=self._about, storage=self._tools.storage)
+        planned: Fired | str | None = None
+        while planned is None:
+            try:
+                planned = await self._do(lambda engines: self._plan(engines, known))
+            except Awaited as awaited:
+                known.put(awaited, await self._asked_for(awaited))
+        for template, turn in known.ran:
+            self._tell_of(await self._variable(template, turn))
+        return planned
+
+    async def _asked_for(self, awaited: Awaited) -> Value:
+        """Perform what a variable's template asks for, until it has returned its value."""
+        with self._way_out.looking_up():
+            run = await self._variable(awaited.template, awaited.turn)
+            while not run.is_over:
+                await self._step()
+        self._tell_of(run)
+        return UNDEFINED if run.error is not None or run.returned is None else run.returned
+
+    async def _variable(self, template: Template, turn: Turn) -> TemplateRun:
+        run = TemplateRun(template, began=self._tools.clock.elapsed())
+        self._runs.append(run)
+        await self._follow(run, turn)
+        return run
+
+    def _tell_of(self, run: TemplateRun) -> None:
+        """Tell of a variable that failed: its tag runs without the value."""
+        if run.error is not None:
+            self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
+
+    def _plan(self, engines: Engines, known: Known) -> Fired | str:
+        """Fill in the fields of the tag, as the settings have it now. Raises Awaited."""
         occasion = Occasion(
             event=self._letter.event,
             now=self._letter.at,
@@ -134,8 +172,11 @@ class Errand:
             draw=self._letter.draw or self._seed,
         )
         engines.passed_a_limit()  # whoever ran before in this thread
-        planned = plan(only(self._company.container, self._rule.name), occasion, variables=engines)
-        self.spent = engines.passed_a_limit()
+        container = only(self._company.container, self._rule.name)
+        try:
+            planned = plan(container, occasion, variables=known.on(engines))
+        finally:
+            self.spent = engines.passed_a_limit() or self.spent
         if planned.fired:
             return planned.fired[0]
         why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
@@ -157,17 +198,16 @@ class Errand:
 
     async def _one(self, fired: Fired) -> tuple[Outcome, str | None]:
         """Run one template until it waits for nothing but the end of the event."""
-        run = TemplateRun(fired, began=self._tools.clock.elapsed())
+        run = TemplateRun(fired.template, began=self._tools.clock.elapsed())
         self._runs.append(run)
-        container = self._company.container
         call = Call(
             fields=fired.fields,
             now=self._letter.at,
             seed=self._seed,
             event=fired.event,
             request=self._letter.request,
-            container=Container(container_id=container.public_id, version=container.version),
-            client=client_name(container, self._letter.client),
+            container=self._about,
+            client=client_name(self._company.container, self._letter.client),
             storage=self._tools.storage.of(fired.template),
             extracted=self._extracted(fired),
             listened=tuple({kind for one in self._runs for kind in one.listening}),
@@ -214,6 +254,7 @@ class Errand:
         """Take note of a turn, and perform what it asks for."""
         run.id = turn.run or run.id
         run.wake_at, run.listening = turn.wake_at, turn.listening
+        run.returned = turn.returned if run.returned is None else run.returned
         if turn.outcome is not Outcome.SILENT:
             run.outcome = turn.outcome
         if self._way_out.is_too_much(turn):

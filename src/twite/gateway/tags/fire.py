@@ -22,13 +22,15 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.submission import Entry, Unfired
 from twite.domain.times import DAY
 from twite.gateway.consents import Listed
-from twite.gateway.tags.at_the_door import AtTheDoor, name_of
+from twite.gateway.notices import Observer, Silent
+from twite.gateway.tags.at_the_door import Door
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.letter import Letter, person_of, written
 from twite.gateway.tags.reading import Readable, kept, readable
 from twite.gateway.tags.rule import Company, Persons, Rule, policy_for
+from twite.gateway.tags.storage import Storage
+from twite.gateway.templates import KeepsItems
 from twite.gateway.vault import Seal
-from twite.gateway.worker import Hung
 from twite.intake.event_names import SPELLINGS
 from twite.intake.event_scrub import scrubbed_event
 from twite.intake.native_conversion import MAX_ID, identifiers_of
@@ -81,16 +83,18 @@ class Fire:
         opt_outs: Listed,
         seal: Seal | None = None,
         known: Iterable[str] = (),
+        storage: KeepsItems | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`known` are the names of events that are counted under their own."""
         self._companies = tuple(companies)
-        self._crew = crew
+        self._door = Door(crew, storage=storage or Storage(), observer=observer or Silent())
         self._salt = salt
         self._opt_outs = opt_outs
         self._seal = seal
         self._known = _KNOWN | frozenset(known)
         self._draws = any(
-            one.type is parts.Source.RANDOM
+            one.type in {parts.Source.RANDOM, parts.Source.TEMPLATE}
             for company in self._companies
             for one in company.container.variables
         )
@@ -150,28 +154,8 @@ class Fire:
             return Plan()
         runs = any(one.type is parts.Source.TEMPLATE for one in company.container.variables)
         if runs:
-            # Code of templates runs elsewhere: here, everybody would wait for it.
-            return await self._planned_at_the_door(company, occasion)
+            return await self._door.planned(company, occasion)
         return plan(company.container, occasion, variables=_NoTemplates(), filled=False)
-
-    async def _planned_at_the_door(self, company: Company, occasion: Occasion) -> Plan:
-        trials = self._crew.trials
-        while True:
-            try:
-                return await self._crew.door.do(
-                    "plan",
-                    lambda engines: plan(
-                        company.container,
-                        occasion,
-                        variables=AtTheDoor(engines, trials),
-                        filled=False,
-                    ),
-                )
-            except Hung as hung:
-                # Again: the variable rests now, so that nobody waits for it.
-                trials.hang(name_of(hung.template), hung)
-            finally:
-                trials.tell()
 
     def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
         verdict, name = telling.verdict, telling.name

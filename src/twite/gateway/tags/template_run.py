@@ -4,31 +4,29 @@ from typing import TYPE_CHECKING
 
 from twite.gateway.ports import Answer as HttpAnswer
 from twite.gateway.ports import NoAnswer
-from twite.sgtm.container.plan import Fired
 from twite.sgtm.sandbox import Answer, Outcome
 from twite.sgtm.template import Template
 
 if TYPE_CHECKING:
     from asyncio import Task
 
+    from twite.sgtm.tree import Tree
+
 
 class TemplateRun:
     """It began at `began`. `after` are the ids that wait for the end of the event."""
 
-    def __init__(self, fired: Fired, *, began: int) -> None:
-        self.fired = fired
+    def __init__(self, template: Template, *, began: int) -> None:
+        self.template = template
         self.began = began
         self.id = 0
         self.tasks: set[Task[Answer]] = set()
         self.after: list[int] = []
         self.outcome = Outcome.SILENT
+        self.returned: Tree = None
         self.error: str | None = None
         self.wake_at: int | None = None
         self.listening: tuple[str, ...] = ()
-
-    @property
-    def template(self) -> Template:
-        return self.fired.template
 
     @property
     def is_over(self) -> bool:

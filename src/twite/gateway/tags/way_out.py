@@ -4,7 +4,8 @@ Each is bounded, and counted as tried: what may have left decides whether a run 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from twite.gateway.google.calls import Calls
@@ -45,12 +46,25 @@ class WayOut:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._under_way = 0
         self._asked = 0
+        self._looks_up = False
         self.tried: list[Tried] = []
 
     @property
     def left(self) -> bool:
         """Whether anything has gone out, or may have."""
         return self._under_way > 0 or any(one.left for one in self.tried)
+
+    @contextmanager
+    def looking_up(self) -> Iterator[None]:
+        """What begins meanwhile only asks for a value: it may be asked again, and counts as unsent.
+
+        Google's container, too, asks for a variable's value as often as it needs it.
+        """
+        self._looks_up = True
+        try:
+            yield
+        finally:
+            self._looks_up = False
 
     def is_too_much(self, turn: Turn) -> bool:
         """Count what a turn asks for; say whether it is more than a run may make."""
@@ -116,17 +130,18 @@ class WayOut:
         *,
         asking: Asking | None = None,
     ) -> HttpAnswer | NoAnswer | Barred:
+        counts = not self._looks_up
         async with self._slots:
-            leaving = _Leaving(self._count)
+            leaving = _Leaving(self._count if counts else _uncounted)
             try:
                 came = await send(leaving)
             except asyncio.CancelledError:
-                late = Tried(status=None, words="no answer in time", left=leaving.began)
-                self.tried.append(late)
+                left = counts and leaving.began
+                self.tried.append(Tried(status=None, words="no answer in time", left=left))
                 raise
             # What was barred is no try: the same would be barred again.
             if not isinstance(came, Barred):
-                self.tried.append(self._trial(came, asking))
+                self.tried.append(self._trial(came, asking, counts=counts))
             return came
 
     def _by(self, leaving: "_Leaving") -> Sends:
@@ -135,20 +150,24 @@ class WayOut:
     def _count(self, more: int) -> None:
         self._under_way += more
 
-    def _trial(self, came: HttpAnswer | NoAnswer, asking: Asking | None) -> Tried:
+    def _trial(self, came: HttpAnswer | NoAnswer, asking: Asking | None, *, counts: bool) -> Tried:
         if isinstance(came, NoAnswer):
             words = self._mask.over(came.reason, most=_LONGEST_WORDS)
-            return Tried(status=None, words=words, left=came.left)
+            return Tried(status=None, words=words, left=counts and came.left)
         quiet = asking is not None and not asking.is_told and came.status < 400
         text = "" if quiet else came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
         named = came.headers.get("retry-after", "")
         return Tried(
             status=came.status,
             words=self._mask.over(text, most=_LONGEST_WORDS),
-            left=True,
+            left=counts,
             passing=asking is not None and came.status in asking.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
+
+
+def _uncounted(_more: int) -> None:
+    """What only asks for a value is not under way, as far as a repetition goes."""
 
 
 class _Leaving:

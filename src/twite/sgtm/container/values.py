@@ -44,7 +44,10 @@ class Variables(Protocol):
     """Whoever runs variable templates."""
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: Occasion) -> Value:
-        """Return what the template returned; UNDEFINED where it returned nothing or failed."""
+        """Return what the template returned; UNDEFINED where it returned nothing or failed.
+
+        The occasion's `draw` is the variable's own.
+        """
 
 
 class Unfilled(Exception):
@@ -150,10 +153,13 @@ class Values:
         least, most = (_finite(self.filled(one)) for one in (variable.least, variable.most))
         if least is None or most is None or least > most:
             least, most = 0, _MOST_DRAWN
-        # One draw for a name and an event, so that what is asked or tried again finds the same.
-        seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
-        share = int.from_bytes(blake2b(seed, digest_size=6).digest()) / (1 << 48)
+        share = self._draw(variable) / (1 << 48)
         return math.floor(share * (most - least + 1) + least)
+
+    def _draw(self, variable: Variable) -> int:
+        """Draw one for a name and an event, so that what is asked or tried again finds the same."""
+        seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
+        return int.from_bytes(blake2b(seed, digest_size=6).digest())
 
     def _run(self, variable: Variable) -> Value:
         template = self._container.templates.get(variable.template)
@@ -161,7 +167,8 @@ class Values:
             return UNDEFINED
         given = given_fields(variable.fields, self.filled)
         fields = fill(template.fields, given)[0] if variable.defaults else given
-        return self._variables.value(template, fields, self._occasion)
+        occasion = msgspec.structs.replace(self._occasion, draw=self._draw(variable))
+        return self._variables.value(template, fields, occasion)
 
     def _formatted(self, form: Format, value: Value) -> Value:
         is_word = value is UNDEFINED or value is None or isinstance(value, bool)

@@ -5,7 +5,7 @@ without its condition. Where leaving something out would send more than before (
 transformation that takes data away), the tags that it held back are paused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -22,6 +22,7 @@ from twite.sgtm.container.parts import (
 )
 from twite.sgtm.container.references import names_in
 from twite.sgtm.export import simple_parts
+from twite.sgtm.export.asking import Asking
 from twite.sgtm.export.coverage import BUILT_INS, Fit
 from twite.sgtm.export.in_clear import InClear, left_in_clear
 from twite.sgtm.export.lines import LeftOut, Line, Report
@@ -77,7 +78,8 @@ class _Import:
         self._templates.read(self._report, self._name)
         variables = self._read_variables()
         known = frozenset({EVENT, *variables})
-        triggers, missing_triggers = self._read_triggers(known)
+        asking = Asking(variables, self._templates.by_name)
+        triggers, missing_triggers = self._read_triggers(known, asking)
         here = Here(
             variables=known,
             triggers=triggers,
@@ -90,7 +92,7 @@ class _Import:
         ]
         tags = read_tags(pieces, here, self._report)
         changes, missed = self._read_transformations(known, tags)
-        clients = self._read_clients(known)
+        clients = self._read_clients(known, asking)
         self._report.extend(lines_of_the_rest(self._export))
         container = Container(
             name=self._export.name,
@@ -156,7 +158,7 @@ class _Import:
         return simple_parts.variable(piece, name, template)
 
     def _read_triggers(
-        self, variables: frozenset[str]
+        self, variables: frozenset[str], asking: Asking
     ) -> tuple[dict[str, Trigger], dict[str, str]]:
         """Return the triggers by id, and the names of those that are left out, by id."""
         triggers: dict[str, Trigger] = {}
@@ -168,12 +170,14 @@ class _Import:
                 _refuse_second(f"trigger with its id ({id_})", there=id_ in {*triggers, *missing})
                 made, notes = simple_parts.trigger(piece, name)
                 sides = [side for one in made.when for side in (one.left, one.right)]
-                _refuse_unknown(names_in(list(sides)), variables)
+                named = list(names_in(list(sides)))
+                _refuse_unknown(named, variables)
             except LeftOut as why:
                 missing.setdefault(id_, name)
                 self._report.left_out("trigger", name, piece.word, str(why))
             else:
                 triggers[id_] = made
+                notes = [*notes, *asking.notes_of_trigger(named)]
                 self._report.add("trigger", name, piece.word, notes=notes)
         return triggers, missing
 
@@ -201,18 +205,20 @@ class _Import:
                 self._report.add("transformation", name, piece.word, notes=notes)
         return changes, missed
 
-    def _read_clients(self, variables: frozenset[str]) -> list[Client]:
+    def _read_clients(self, variables: frozenset[str], asking: Asking) -> list[Client]:
         clients = []
         for piece in self._export.parts["client"]:
             name = self._name("client", piece.text("name") or "client")
             try:
                 template = self._templates.named_by(piece.word, Kind.CLIENT)
                 made, notes = simple_parts.client(piece, name, template)
-                _refuse_unknown(names_in(dict(made.fields)), variables)
+                named = list(names_in(dict(made.fields)))
+                _refuse_unknown(named, variables)
             except LeftOut as why:
                 self._report.left_out("client", name, piece.word, str(why))
             else:
                 clients.append(made)
+                notes = [*notes, *asking.notes_of_client(named)]
                 self._report.add("client", name, piece.word, notes=notes)
         return clients
 
@@ -227,7 +233,7 @@ class _Import:
         return free
 
 
-def _refuse_unknown(names: Iterator[str], variables: frozenset[str]) -> None:
+def _refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:
     for name in names:
         if name not in variables:
             raise LeftOut(_lacks(name))

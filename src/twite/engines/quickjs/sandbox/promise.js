@@ -47,6 +47,11 @@ class SandboxPromise {
     return promise.#state === 1 ? promise.#value : undefined;
   }
 
+  // What it was rejected with, in an object; nothing where it was not.
+  static rejection(promise) {
+    return promise.#state === 2 ? { reason: promise.#value } : undefined;
+  }
+
   static resolve(promise, value) {
     if (promise.#state !== 0) return;
     if (promise === value) return SandboxPromise.reject(promise, new TypeError('a promise awaits itself'));

@@ -176,9 +176,9 @@ function described(error) {
 }
 
 // A rejection that nobody caught does not end the run, as in Google's sandbox; it is said.
-function unheard(run, reason) {
+function unheard(run, reason, effects = run.effects) {
   const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
-  run.effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
+  effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
 }
 
 function toldOf(run, wake) {
@@ -209,6 +209,8 @@ function wellFormed(text) {
 function tellReturned(run, turn) {
   if (SandboxPromise.is(run.returned)) {
     if (SandboxPromise.waits(run.returned)) return;
+    const rejection = SandboxPromise.rejection(run.returned);
+    if (rejection) unheard(run, rejection.reason, turn.effects);
     turn.returned = orUndefined(copied)(SandboxPromise.value(run.returned));
   } else turn.returned = orUndefined(copied)(run.returned);
   run.returned = undefined; // told once
