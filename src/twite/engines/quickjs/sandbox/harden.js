@@ -4,6 +4,11 @@
 const LONGEST_ARRAY = 1000000;
 const MOST_COMPARED = 100000000; // characters of a text times those of what is sought in it
 
+// A page's, of long ago: each copies the whole text.
+const AS_HTML = [
+  'anchor', 'big', 'blink', 'bold', 'fixed', 'fontcolor', 'fontsize', 'italics', 'link', 'small', 'strike', 'sub', 'sup',
+];
+
 function sizeOf(list) {
   if (Array.isArray(list)) return list.length;
   if (list === null || typeof list !== 'object') return 0;
@@ -113,6 +118,19 @@ function boundTexts() {
     }[name];
     define(methods, name, bounded);
   }
+  // What is no expression is made one each time.
+  for (const name of ['match', 'matchAll', 'search']) {
+    const native = methods[name];
+    const bounded = {
+      [name](sought) {
+        if (sought === undefined || sought instanceof RegExp) return apply(native, this, [sought]);
+        const text = String(sought);
+        spend(text.length * 100);
+        return apply(native, this, [text]);
+      },
+    }[name];
+    define(methods, name, bounded);
+  }
   for (const name of ['startsWith', 'endsWith']) {
     const native = methods[name];
     const bounded = {
@@ -125,7 +143,7 @@ function boundTexts() {
     define(methods, name, bounded);
   }
   // Not among the methods that Google lists, and none looks at the clock.
-  for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed']) delete methods[name];
+  for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed', ...AS_HTML]) delete methods[name];
   delete RegExp.prototype.compile;
 }
 
