@@ -23,10 +23,12 @@ def told(tried):
 
 
 def test_no_operation_breaks_a_promise_by_failing(figure):
-    tried = try_all()
+    # One run in three here: each operation fails, and each way is met, but not all of them each.
+    tried = try_all(step=1 if LONG else 3)
 
     assert broken(tried) == []
-    assert tried.runs == (1 + tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS))
+    every = tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS)
+    assert tried.runs == 1 + (every if LONG else -(-every // 3))
     figure("the Nth operation fails, in memory", told(tried))
 
 

@@ -21,7 +21,7 @@ from twite.testing.simulator_x import Met, Weather
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
 EACH = 5 if LONG else 3
-CHUNKS = range(400 if LONG else 8)
+CHUNKS = range(400 if LONG else 6)
 
 
 def broken(played):
@@ -49,7 +49,7 @@ def test_no_story_breaks_a_promise(chunk, figure):
 
 
 def test_virtual_days_break_no_promise():
-    played = play(3, days=10 if LONG else 4)
+    played = play(3, days=10 if LONG else 3)
 
     assert broken(played) == []
 
