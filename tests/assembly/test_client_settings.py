@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from written import GOOD, complaint, read
 
+from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.client_way import ClientWay
 from twite.gateway.google.google import Google
 from twite.gateway.ports import NoAnswer
-from twite.sgtm.effects import Request
-from twite.sgtm.sandbox import Answer
+from twite.sgtm.effects import Claim, Request
+from twite.sgtm.sandbox import Answer, Call, Incoming
 from twite.testing.clock import MovingClock
 from twite.testing.web import ScriptedWeb
 
@@ -22,7 +23,23 @@ def test_a_client_has_its_templates_name_and_defaults_and_the_only_source(tmp_pa
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
 
     assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
-    assert client.fields == {"path": "/hooks/orders", "secret": ""}
+    assert client.fields == {"path": "/hooks/orders"}
+
+
+def test_a_text_that_nobody_filled_in_is_undefined_to_the_template(tmp_path):
+    text = (TEMPLATES / "client_orders.tpl").read_text()
+    code = "___SANDBOXED_JS_FOR_SERVER___\n"
+    assert code in text
+    asks = "if (data.secret !== undefined) return;\n"
+    (tmp_path / "own.tpl").write_text(text.replace(code, f"{code}\n{asks}"))
+    [client] = read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients
+    asked = Incoming(method="POST", path="/hooks/orders", body="{}")
+
+    turn = QuickJsEngine(client.template).start(
+        Call(fields=client.fields_for(asked, now=0), request=asked, now=0, seed=1)
+    )
+
+    assert Claim() in turn.effects
 
 
 def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):

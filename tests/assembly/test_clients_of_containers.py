@@ -55,7 +55,7 @@ def test_its_fields_are_filled_in_with_what_variables_are_worth_for_the_request(
 def test_what_is_not_given_has_the_templates_defaults():
     [client] = with_those_of((), (a_container(),), source=None, sources=(SHOP,))
 
-    assert client.fields_for(Incoming(), now=0) == {"path": "/hooks/orders", "secret": ""}
+    assert client.fields_for(Incoming(), now=0) == {"path": "/hooks/orders"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`[[tag]]`: what is wrong names the place and the cure; what is right becomes tags with rules."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,28 @@ def test_a_field_that_the_template_does_not_know_is_a_warning(tmp_path):
     found = settings(tmp_path, text)
 
     assert any("tag[0].fields.enpoint: is no field" in one for one in found.warnings)
+
+
+def with_choice(folder: Path, given: str, **said: object):
+    """Load a tag whose template has one field more: a choice of a or b."""
+    items = [{"value": "a", "displayValue": "A"}, {"value": "b", "displayValue": "B"}]
+    more = {"type": "SELECT", "name": "mode", "selectItems": items, **said}
+    text = (TEMPLATES / "crm_post.tpl").read_text()
+    start = "___TEMPLATE_PARAMETERS___\n\n["
+    assert start in text
+    (folder / "own.tpl").write_text(text.replace(start, f"{start}{json.dumps(more)}, "))
+    return settings(folder, GOOD.replace("crm_post", "own").replace("{ ", f'{{ mode = "{given}", '))
+
+
+def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_path):
+    with pytest.raises(SettingsError) as wrong:
+        with_choice(tmp_path, "c")
+    found = with_choice(tmp_path, "c", macrosInSelect=True)
+
+    said = 'tag[0].fields.mode: is none of its choices: "a", "b". '
+    assert said in str(wrong.value)
+    assert f"{said}A variable may say something else, a text should not" in found.warnings
+    assert with_choice(tmp_path, "{{mode}}").tags is not None
 
 
 def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.scenarios import run_scenarios
 from twite.sgtm.effects import Log, Request, SetCookie
+from twite.sgtm.field_rules import remarks_on
 from twite.sgtm.fields import fill
 from twite.sgtm.lint import lint
 from twite.sgtm.permissions import policy
@@ -31,10 +32,9 @@ EVENT = {
 
 
 def called(**changed: object) -> Call:
-    fields, remarks = fill(TAG.fields, GIVEN)
-    assert remarks == ()
+    assert remarks_on(TAG.fields, GIVEN) == ()
     said = {
-        "fields": fields,
+        "fields": fill(TAG.fields, GIVEN),
         "event": EVENT,
         "now": NOW,
         "container": Container(debug_mode=True),

@@ -101,7 +101,7 @@ def an_event(place):
 
 def forwarded(event):
     """Return the event that the tag sends."""
-    fields, _ = fill(TAG.fields, {"gatewayUrl": "https://t.shop.example", "sourceKey": "key"})
+    fields = fill(TAG.fields, {"gatewayUrl": "https://t.shop.example", "sourceKey": "key"})
     turn = ENGINE.start(
         Call(
             fields=fields,

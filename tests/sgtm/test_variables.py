@@ -163,7 +163,7 @@ def test_a_template_is_run_with_its_fields_filled_in():
     found = filled("{{It}}", asked, runs=runs, templates={"Hash": made})
 
     assert found == {"hash": "ab"}
-    assert runs.asked == [("Hash", {"input": "purchase", "salt": ""}, EVENT)]
+    assert runs.asked == [("Hash", {"input": "purchase"}, EVENT)]
 
 
 def test_a_variable_is_read_once_for_an_event():

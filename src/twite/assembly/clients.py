@@ -13,7 +13,8 @@ from twite.domain.secret import Secret
 from twite.gateway.clients import Client
 from twite.sgtm.container.parts import Container
 from twite.sgtm.container.secrets import hidden as hidden_in
-from twite.sgtm.fields import fill, flat
+from twite.sgtm.field_rules import remarks_on
+from twite.sgtm.fields import fill
 from twite.sgtm.template import Kind
 
 
@@ -97,18 +98,16 @@ def _client(
             message=f"{written.template} is no client template: its INFO says "
             f"{template.kind.value}. Only a CLIENT can claim a request",
         )
-    fields, remarks = fill(template.fields, written.fields)
-    known = {field.name for field in flat(template.fields)}
     doubts = []
-    for remark in remarks:
-        if remark.field in known:
+    for remark in remarks_on(template.fields, written.fields):
+        if not remark.doubt:
             raise SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
         doubts.append(f"{place}.fields.{remark.field}: {remark.message}")
     client = Client(
         name=written.name or template.name or written.template,
         template=template,
         source=_source(written.source, sources, f"{place}.source"),
-        fields=fields,
+        fields=fill(template.fields, written.fields),
         priority=written.priority,
         allow_hosts=values.hosts(written.allow_hosts),
     )

@@ -18,7 +18,8 @@ from twite.gateway.vault import Strongroom
 from twite.sgtm.container import parts
 from twite.sgtm.container.references import names_in
 from twite.sgtm.container.secrets import hidden
-from twite.sgtm.fields import Remark, fill, flat
+from twite.sgtm.field_rules import remarks_on
+from twite.sgtm.fields import flat
 from twite.sgtm.template import Kind, Template
 from twite.sgtm.tree import Tree
 
@@ -142,22 +143,19 @@ def _template(path: Path, place: str, *, whole: bool) -> Template:
 
 
 def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Iterator[str]:
-    """Yield warnings of fields that the template does not know. Raises SettingsError."""
-    known = {field.name for field in flat(template.fields)}
-    _, remarks = fill(template.fields, given)
-    for remark in remarks:
+    """Yield warnings of what may not be as the template wants it. Raises SettingsError."""
+    known = sorted({field.name for field in flat(template.fields)})
+    for remark in remarks_on(template.fields, given):
+        where = f"{place}.{remark.field}: {remark.message}"
         if remark.field not in known:
-            yield f"{place}.{remark.field}: {remark.message}. {_nearest(remark, known)}"
-        elif not list(names_in(given.get(remark.field))):
-            # What an event will say is not known yet.
+            yield f"{where}. {toml.nearest(remark.field, known) if known else 'It has none'}"
+        elif remark.doubt:
+            yield f"{where}. A variable may say something else, a text should not"
+        else:
             raise SettingsError(
                 place=f"{place}.{remark.field}",
                 message=f"{remark.message}. {template.name or 'The template'} wants it so",
             )
-
-
-def _nearest(remark: Remark, known: Iterable[str]) -> str:
-    return toml.nearest(remark.field, sorted(known)) if known else "It has none"
 
 
 def _triggers(tag: shape.Tag, place: str) -> Iterator[parts.Trigger]:

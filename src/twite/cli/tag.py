@@ -10,6 +10,7 @@ from twite.assembly.tags import load_template, run_template, verdicts_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
 from twite.sgtm.effects import AnyEffect
+from twite.sgtm.field_rules import remarks_on
 from twite.sgtm.fields import fill
 from twite.sgtm.lint import Warned, lint
 from twite.sgtm.sandbox import Answer, Incoming, Turn
@@ -99,15 +100,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     template = load_template(file)
-    fields, remarks = fill(template.fields, _object(given, "--data"))
-    for remark in remarks:
+    data = _object(given, "--data")
+    for remark in remarks_on(template.fields, data):
         printing.complain(f"{remark.field}: {remark.message}")
     asked = _shaped(request, "--request", _Request)
     told = None if answer is None else _shaped(answer, "--answer", _Answer)
     turns = run_template(
         file,
         template,
-        fields=fields,
+        fields=fill(template.fields, data),
         event=_object(event, "--event"),
         request=Incoming(
             method=asked.method,

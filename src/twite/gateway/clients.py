@@ -63,7 +63,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         occasion = Occasion(event={}, now=now, request=request, client=self.name, draw=draw)
         values = Values(self.container, occasion, _NoTemplates())
         given = given_fields(self.fields, values.filled)
-        return fill(self.template.fields, given)[0] if self.defaults else given
+        if not self.defaults:
+            return given
+        return fill(self.template.fields, given, written=self.fields)
 
     def __repr__(self) -> str:
         return f"Client({self.name})"

@@ -1,10 +1,10 @@
 """The fields of a template: what a person fills in, and what of it the code sees as `data`.
 
 Groups and labels hold nothing themselves; nested fields are flat keys. A field whose enabling
-conditions do not hold is absent from `data`, an empty table likewise.
+conditions do not hold is absent from `data`, an empty table likewise, and an empty text where the
+template does not allow for one.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -37,15 +37,20 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Validator(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule for a field's text, as NON_EMPTY or REGEX with its arguments."""
+    """A rule for what a field holds, as NON_EMPTY or REGEX; it counts while a condition holds."""
 
     type: str
     arguments: tuple[str, ...] = ()
     message: str = ""
+    conditions: tuple[Condition, ...] = ()
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field. `columns` are those of a table, `fields` those shown below it."""
+    """One field. `columns` are those of a table, `fields` those shown below it.
+
+    `unset` is a choice of none, `from_variables` a choice that a variable may make; a text may be
+    `empty`, and a column `unique`.
+    """
 
     type: str
     name: str
@@ -59,13 +64,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     fields: "tuple[Field, ...]" = ()
     conditions: tuple[Condition, ...] = ()
     validators: tuple[Validator, ...] = ()
-
-
-class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a value that was given for a field."""
-
-    field: str
-    message: str
+    unset: bool = False
+    from_variables: bool = False
+    empty: bool = False
+    unique: bool = False
 
 
 def read_fields(tree: Tree) -> tuple[Field, ...]:
@@ -84,36 +86,65 @@ def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
 
 
 def fill(
-    fields: tuple[Field, ...], given: Mapping[str, Tree]
-) -> tuple[dict[str, Tree], tuple[Remark, ...]]:
-    """Return `data` for what a person gave, defaults filled in, and what is wrong with it.
+    fields: tuple[Field, ...],
+    given: Mapping[str, Tree],
+    *,
+    written: Mapping[str, Tree] | None = None,
+) -> dict[str, Tree]:
+    """Return `data` for what a person gave, with the defaults of what they left as it was.
 
-    A name that is no field of the template is remarked on, and kept: templates read such keys too.
+    `written` is what they wrote, with names of variables where `given` has values: what a variable
+    has no value for is absent, and what it has an empty text for is there. A name that is no field
+    of the template is kept: templates read such keys too.
     """
-    every = {field.name: field for field in flat(fields)}
-    values = {
-        name: given.get(name, _default(field))
-        for name, field in every.items()
-        if name in given or _default(field) is not None
-    }
-    shown = set(_enabled(fields, values))
-    filled = {
-        name: value
-        for name, value in values.items()
-        if name in shown and not (every[name].type in TABLES and value == [])
-    }
-    remarks = [
-        Remark(field=name, message="is no field of this template")
-        for name in given
-        if name not in every
-    ]
-    remarks += [
-        Remark(field=name, message=message)
-        for name in every
-        if name in shown
-        for message in _wrong(every[name], filled.get(name))
-    ]
-    return {**filled, **{k: v for k, v in given.items() if k not in every}}, tuple(remarks)
+    values = values_of(fields, given, written=written)
+    seen = shown(fields, values)
+    data = {name: value for name, value in values.items() if name in seen}
+    known = {field.name for field in flat(fields)}
+    return {**data, **{name: value for name, value in given.items() if name not in known}}
+
+
+def values_of(
+    fields: tuple[Field, ...],
+    given: Mapping[str, Tree],
+    *,
+    written: Mapping[str, Tree] | None = None,
+) -> dict[str, Tree]:
+    """Return what each field holds, whether or not it is shown."""
+    touched = given if written is None else written
+    values: dict[str, Tree] = {}
+    for field in flat(fields):
+        if field.name not in touched:
+            value = _default(field)
+        elif field.name not in given or _is_emptied(field, touched[field.name]):
+            continue
+        else:
+            value = given[field.name]
+        if value is not None and not (field.type in TABLES and value == []):
+            values[field.name] = value
+    return values
+
+
+def shown(
+    fields: tuple[Field, ...],
+    values: Mapping[str, Tree],
+    *,
+    unknown: frozenset[str] = frozenset(),
+) -> frozenset[str]:
+    """Return the names of those that are shown; what hangs on `unknown` values alone is not."""
+    return frozenset(_shown(fields, values, unknown))
+
+
+def hold(
+    conditions: tuple[Condition, ...],
+    values: Mapping[str, Tree],
+    *,
+    unknown: frozenset[str] = frozenset(),
+) -> bool:
+    """Say whether one of the conditions holds; where there are none, nothing stands against it."""
+    return not conditions or any(
+        one.field not in unknown and _met(one, values.get(one.field)) for one in conditions
+    )
 
 
 def _field(tree: Mapping[str, Tree]) -> Field:
@@ -132,22 +163,31 @@ def _field(tree: Mapping[str, Tree]) -> Field:
         ),
         columns=_columns(tree),
         fields=read_fields(tree.get("subParams")),
-        conditions=tuple(
-            Condition(
-                field=as_text(one.get("paramName")),
-                type=as_text(one.get("type")),
-                value=one.get("paramValue"),
-            )
-            for one in map(as_mapping, as_list(tree.get("enablingConditions")))
-        ),
+        conditions=_conditions(tree),
         validators=tuple(
             Validator(
                 type=as_text(one.get("type")),
                 arguments=tuple(map(str, as_list(one.get("args")))),
                 message=as_text(one.get("errorMessage")),
+                conditions=_conditions(one),
             )
             for one in map(as_mapping, as_list(tree.get("valueValidators")))
         ),
+        unset=tree.get("notSetText") is not None,
+        from_variables=tree.get("macrosInSelect") is True,
+        empty=tree.get("canBeEmptyString") is True,
+        unique=tree.get("isUnique") is True,
+    )
+
+
+def _conditions(tree: Mapping[str, Tree]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(
+            field=as_text(one.get("paramName")),
+            type=as_text(one.get("type")),
+            value=one.get("paramValue"),
+        )
+        for one in map(as_mapping, as_list(tree.get("enablingConditions")))
     )
 
 
@@ -162,81 +202,57 @@ def _choice(tree: Mapping[str, Tree]) -> Choice:
 def _columns(tree: Mapping[str, Tree]) -> tuple[Field, ...]:
     simple = [as_mapping(one) for one in as_list(tree.get("simpleTableColumns"))]
     wrapped = [
-        as_mapping(as_mapping(one).get("param")) for one in as_list(tree.get("paramTableColumns"))
+        {**as_mapping(one.get("param")), "isUnique": one.get("isUnique")}
+        for one in map(as_mapping, as_list(tree.get("paramTableColumns")))
     ]
     return tuple(_field(one) for one in (*simple, *wrapped))
 
 
 def _default(field: Field) -> Tree:
     """Return what an untouched field holds: what the form shows before anybody fills it in."""
-    if field.default is not None:
+    if field.default is not None and not _is_emptied(field, field.default):
         return field.default
     match field.type:
         case "CHECKBOX":
             return False
-        case "TEXT":
+        case "TEXT" if field.empty:
+            return ""
+        case "SELECT" if field.unset:
             return ""
         case "SELECT" | "RADIO" if field.choices:
             return field.choices[0].value
     return None
 
 
-def _enabled(fields: tuple[Field, ...], values: Mapping[str, Tree]) -> Iterator[str]:
+def _is_emptied(field: Field, value: Tree) -> bool:
+    """Say whether a text was left empty that is undefined then, as in Google's editor."""
+    return field.type == "TEXT" and value == "" and not field.empty
+
+
+def _shown(
+    fields: tuple[Field, ...], values: Mapping[str, Tree], unknown: frozenset[str]
+) -> Iterator[str]:
     for field in fields:
-        if not _holds(field.conditions, values):
+        if not hold(field.conditions, values, unknown=unknown):
             continue
         yield field.name
-        yield from _enabled(field.fields, values)
+        yield from _shown(field.fields, values, unknown)
         for choice in field.choices:
             if values.get(field.name) == choice.value:
-                yield from _enabled(choice.fields, values)
-
-
-def _holds(conditions: tuple[Condition, ...], values: Mapping[str, Tree]) -> bool:
-    return not conditions or any(_met(one, values.get(one.field)) for one in conditions)
+                yield from _shown(choice.fields, values, unknown)
 
 
 def _met(condition: Condition, value: Tree) -> bool:
     match condition.type:
         case "EQUALS":
-            return value == condition.value
+            return _or_empty(value) == _or_empty(condition.value)
         case "NOT_EQUALS":
-            return value != condition.value
+            return _or_empty(value) != _or_empty(condition.value)
         case "PRESENT":
             return value not in (None, "", False)
     return True
 
 
-def _wrong(field: Field, value: Tree) -> Iterator[str]:
-    if field.type == "CHECKBOX" and not isinstance(value, bool):
-        yield "takes true or false"
-    elif field.type in TABLES and value is not None and not isinstance(value, list):
-        yield "takes a list of rows"
-    for validator in field.validators:
-        if not _valid(validator, value):
-            yield validator.message or _RULES.get(validator.type, validator.type)
-
-
-def _valid(validator: Validator, value: Tree) -> bool:
-    text = value if isinstance(value, str) else "" if value is None else str(value)
-    match validator.type:
-        case "NON_EMPTY":
-            return text != ""
-        case "REGEX" if text and validator.arguments:
-            try:
-                return re.fullmatch(validator.arguments[0], text) is not None
-            except re.error:  # a pattern of RE2's that Python does not know
-                return True
-        case "NUMBER" | "DECIMAL" | "NON_NEGATIVE_NUMBER" | "POSITIVE_NUMBER" if text:
-            return re.fullmatch(r"-?\d+(\.\d+)?", text) is not None
-    return True
-
-
-_RULES: Final = {
-    "NON_EMPTY": "must not be empty",
-    "REGEX": "does not have the right form",
-    "NUMBER": "takes a number",
-    "DECIMAL": "takes a number",
-    "NON_NEGATIVE_NUMBER": "takes a number",
-    "POSITIVE_NUMBER": "takes a number",
-}
+def _or_empty(value: Tree) -> Tree:
+    """An absent text and an empty one are the same to a condition."""
+    return "" if value is None else value

@@ -205,7 +205,9 @@ class _Planner:
         if self._fills:
             event, values = self._as_seen_by(tag)
             given = given_fields(tag.fields, values.filled)
-            fields = fill(template.fields, given)[0] if tag.defaults else given
+            fields = given
+            if tag.defaults:
+                fields = fill(template.fields, given, written=tag.fields)
         return Fired(
             tag=tag,
             template=template,

@@ -166,7 +166,9 @@ class Values:
         if template is None:
             return UNDEFINED
         given = given_fields(variable.fields, self.filled)
-        fields = fill(template.fields, given)[0] if variable.defaults else given
+        fields = (
+            fill(template.fields, given, written=variable.fields) if variable.defaults else given
+        )
         occasion = msgspec.structs.replace(self._occasion, draw=self._draw(variable))
         return self._variables.value(template, fields, occasion)
 
