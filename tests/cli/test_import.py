@@ -322,3 +322,19 @@ def test_a_secret_that_is_misspelled_is_refused_and_nothing_is_written(command, 
 
     assert (code, (tmp_path / "out").exists()) == (1, False)
     assert "--secret X signup.eventId" in err
+
+
+def test_variables_that_read_a_person_are_told(command, tmp_path):
+    def change(version):
+        currency = next(one for one in version["variable"] if one["name"] == "Currency")
+        path = next(one for one in currency["parameter"] if one["key"] == "keyPath")
+        path["value"] = "user_data.customer_name"
+
+    arguments = ("import", changed(tmp_path, change), "--report")
+    _, said, _ = command(*arguments)
+    _, told, _ = command(*arguments, "--json")
+
+    assert "person variable “Currency” user_data.customer_name" in said
+    assert json.loads(told)["persons"] == [
+        {"variable": "Currency", "key": "user_data.customer_name"}
+    ]

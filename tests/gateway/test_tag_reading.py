@@ -28,11 +28,15 @@ REQUEST = Incoming(
 
 
 def of(
-    *variables: Variable, template: Template = TEMPLATE, hashed: bool = True, **fields: str
+    *variables: Variable,
+    template: Template = TEMPLATE,
+    hashed: bool = True,
+    request: Incoming = REQUEST,
+    **fields: str,
 ) -> Incoming:
     tag = Tag(name="crm", template="crm", fields=fields)
     container = Container(tags=(tag,), variables=variables, templates={"crm": template})
-    return kept(REQUEST, readable(container, tag), hashed=hashed)
+    return kept(request, readable(container, tag), hashed=hashed)
 
 
 def test_only_the_cookies_that_a_permission_names_are_kept():
@@ -85,6 +89,46 @@ def test_what_an_open_grant_and_a_name_allow_together_is_what_is_named():
     )
 
     assert dict(of(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
+
+
+def test_no_part_of_a_request_waits_in_clear_that_may_hold_a_person():
+    all_of_it = granting("read_request", requestAccess="any")
+    asked = msgspec.structs.replace(
+        REQUEST,
+        path="/u/a@mail.example/data",
+        query="name=Ann&tel=%2B442079460958&dtdc=eyJuYW1lIjoiQW5uIn0&ref=x",
+        body='{"name": "Ann"}',
+    )
+
+    clear = of(template=all_of_it, request=asked)
+    sealed = of(template=all_of_it, request=asked, hashed=False)
+
+    assert (clear.body, clear.path, clear.query) == (None, "/u/-/data", "ref=x")
+    assert (sealed.body, sealed.path) == (asked.body, asked.path)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "waits"),
+    [
+        ("x-customer-name", "Ann", None),
+        ("x-note", "call +442079460958", "call ***"),
+        ("cookie", "who=a%40mail.example; customer_name=Ann; ref=x", "ref=x"),
+    ],
+)
+def test_a_header_that_is_named_waits_without_persons(header, value, waits):
+    named = granting("read_request", headersAllowed=True, headerAccess="any")
+    cookies = granting(
+        "get_cookies",
+        cookieAccess="specific",
+        cookieNames=["who", "customer_name", "ref"],
+    )
+    reads = Variable(name="it", type=Source.REQUEST_HEADER, key=header)
+    template = msgspec.structs.replace(named, grants=(*named.grants, *cookies.grants))
+    asked = msgspec.structs.replace(REQUEST, headers=((header, value),))
+
+    found = of(reads, template=template, request=asked, note="{{it}}")
+
+    assert dict(found.headers).get(header) == waits
 
 
 def granting(permission, **parameters):

@@ -20,7 +20,8 @@ from twite.assembly.containers import SEALED, read_container
 from twite.assembly.tags import engine_of
 from twite.domain.errors import SettingsError
 from twite.gateway.vault import CONTAINER
-from twite.sgtm.container.parts import Container, ContainerUnusable
+from twite.intake.person_keys import kind_of
+from twite.sgtm.container.parts import Container, ContainerUnusable, Source
 from twite.sgtm.container.reading import TemplateFile
 from twite.sgtm.container.writing import written
 from twite.sgtm.export.importing import Imported, imported
@@ -42,6 +43,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     what: Literal["added", "changed", "removed"]
+
+
+class OfPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A variable that reads what is a person's by its key: hashed, unless persons are sealed."""
+
+    variable: str
+    key: str
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +105,15 @@ def no_more_needed(made: Draft, running: Path | None) -> tuple[str, ...]:
         return made.left_behind
     kept = _sealed_in(_before(running.parent, running.name) or "")
     return tuple(one for one in made.left_behind if one not in kept)
+
+
+def of_persons(container: Container) -> tuple[OfPerson, ...]:
+    """Return which variables read an email, a phone number, a name or the like of the event."""
+    return tuple(
+        OfPerson(variable=one.name, key=one.key)
+        for one in container.variables
+        if one.type is Source.EVENT_DATA and kind_of(one.key) is not None
+    )
 
 
 def write(made: Draft) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from twite.assembly.containers import SEALED
-from twite.assembly.importing import Draft, Keep, draft, no_more_needed, write
+from twite.assembly.importing import Draft, Keep, draft, no_more_needed, of_persons, write
 from twite.assembly.vaulting import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
@@ -21,9 +21,9 @@ from twite.sgtm.export.secret_looks import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
-    'Email and phone reach its templates hashed (container.persons = "hashed", the default): one '
-    'that hashes by itself would hash the hash. persons = "sealed" and server.secret_key give '
-    "them as they came."
+    'Email, phone and names reach its templates hashed (container.persons = "hashed", the default)'
+    ': one that hashes by itself would hash the hash. persons = "sealed" and server.secret_key '
+    "give them as they came."
 )
 _STYLES: Final = {
     Fit.RUNS: "green",
@@ -116,6 +116,11 @@ def _print(made: Draft, gone: Sequence[str], *, report: bool) -> None:
     for line in made.found.lines:
         _print_line(line)
     _print_secrets(made, gone)
+    for reads in of_persons(made.found.container):
+        printing.say(
+            printing.styled("person", "bold"),
+            f" variable “{masked(reads.variable)}” {masked(reads.key)}",
+        )
     for change in () if made.is_first else made.changes:
         printing.say(f"{change.what}: {change.kind} “{masked(change.name)}”")
     if not made.is_first and not made.changes:
@@ -171,6 +176,10 @@ def _print_json(made: Draft, gone: Sequence[str]) -> None:
                 for one in made.found.secrets
             ],
             "in_clear": made.found.in_clear,
+            "persons": [
+                {"variable": masked(reads.variable), "key": masked(reads.key)}
+                for reads in of_persons(made.found.container)
+            ],
             "forgotten": gone,
             "changes": [
                 msgspec.structs.replace(one, name=masked(one.name)) for one in made.changes

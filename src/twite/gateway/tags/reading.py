@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from twite.intake.event_scrub import scrubbed_address, without_persons
+from twite.intake.event_scrub import names_a_person, scrubbed_address, without_persons
+from twite.intake.person_keys import kind_of
 from twite.sgtm.allowed import matches
 from twite.sgtm.container.parts import Container, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
@@ -79,14 +80,19 @@ def kept(request: Incoming, may: Readable, *, hashed: bool) -> Incoming:
         if one and _parameter(one) not in _SECRET_PARAMETERS and matches(may.query, _parameter(one))
     )
     if hashed:
-        cookies = [one for one in cookies if without_persons(one) == one]
-        headers = [(name, without_persons(value)) for name, value in headers]
+        cookies = [one for one in cookies if not names_a_person(one)]
+        headers = [
+            (name, without_persons(value))
+            for name, value in headers
+            if kind_of(name.removeprefix("x-")) is None
+        ]
         query = scrubbed_address(f"?{query}")[1:] if query else ""
     if cookies:
         headers.append(("cookie", "; ".join(cookies)))
+    path = scrubbed_address(request.path) if hashed else request.path
     return Incoming(
         method=request.method,
-        path=request.path if "path" in may.parts else "/",
+        path=path if "path" in may.parts else "/",
         query=query,
         headers=tuple(headers),
         # A body may hold anybody, anywhere in it.
