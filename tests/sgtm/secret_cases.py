@@ -29,6 +29,10 @@ sk_live_4eC39HqLyjWDarjtT1zdp7dc
 whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH
 ghp_16C7e42F292c6912E7710c838347Ae178B4a
 AKIAIOSFODNN7EXAMPLE
+wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+aws_secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+pat-na1-3f2b8c1e-9d4a-4b6f-8e21-0a5c7d9e1f23
+the token is pat-eu1-3f2b8c1e-9d4a-4b6f-8e21-0a5c7d9e1f23.
 -----BEGIN PRIVATE KEY-----\\nMIIEvQ
 """.strip().splitlines()
 
@@ -41,6 +45,8 @@ GTM-T2ZQP7WV
 UA-12345-1
 AW-11223344556/AbC-D_efG-h12_34-567
 DC-1234567/abcde0/fghij1+standard
+https://shop.example/Images/Product2/LargeThumbnails/Ab
+Shop/Checkout/Step2/AddPaymentInformation
 25699472449663830
 123456789012345678901234567890
 3f2b8c1e-9d4a-4b6f-8e21-0a5c7d9e1f23

@@ -29,9 +29,12 @@ def secrets_in(text: str) -> Iterator[str]:
         for found in _IN_QUERY.finditer(rest):
             if speaks_of_secret(found[1]):
                 yield found[2]
-        for found in _CODE.finditer(_URL.sub(_steps, rest)):
+        codes = _URL.sub(_steps, rest)
+        for found in _CODE.finditer(codes):
             if _is_random(found[0]):
                 yield found[0]
+        for found in _OF_AMAZON.finditer(codes):
+            yield found[0]
 
 
 def masked(text: str) -> str:
@@ -96,6 +99,11 @@ _PAIRS: Final = frozenset(
     | {"consumerkey", "licensekey", "writekey", "serverkey", "clientkey", "hmackey"}
 )
 _CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
+# A secret access key: its slashes part it into what could be names. One without is told by chance.
+_OF_AMAZON: Final = re.compile(
+    r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9]*[/+])(?=[A-Z/+0-9]*[a-z])(?=[a-z/+0-9]*[A-Z])"
+    r"(?=[A-Za-z/+]*\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
+)
 _SEPARATORS: Final = re.compile(r"[^A-Za-z0-9]+")
 _URL: Final = re.compile(r"https?://[^\s/?#\"'<>\\]*([^\s\"'<>\\]*)", re.IGNORECASE)
 _IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
@@ -113,7 +121,8 @@ _MANY_CHANGES: Final = 0.48
 _HARMLESS: Final = re.compile(
     r"""
     data:[\w.+/-]+;base64,[A-Za-z0-9+/=]*  # a picture
-    | (?<![0-9A-Za-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])  # a UUID
+    | (?<![0-9A-Za-z])(?<!\bpat-[a-z]{2}\d-)  # a UUID that is no token of HubSpot's
+      [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])
     | \bAW-\d+(?:/[\w-]+)?  # Google Ads: a conversion and its label
     | \bprojects/[\w-]+/[\w./-]+  # the name of a thing in Google's cloud
     """,
@@ -130,6 +139,7 @@ _SHAPES: Final = re.compile(
     | \bglpat-[\w-]{16,} | \bshp[a-z]{2}_[0-9a-fA-F]{20,} | \bSG\.[\w-]{16,}\.[\w-]{16,}
     | \bAIza[\w-]{30,} | \bya29\.[\w-]{16,} | \bGOCSPX-[\w-]{16,}  # Google
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b  # Amazon
+    | \bpat-[a-z]{2}\d-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}  # HubSpot
     | \bhooks\.slack\.com/(?:services|workflows|triggers)/[^\s"'<>\\]+
     | \bdiscord(?:app)?\.com/api/webhooks/[^\s"'<>\\]+
     | \bhooks\.zapier\.com/hooks/[^\s"'<>\\]+ | \bwebhook\.office\.com/[^\s"'<>\\]+
