@@ -64,6 +64,7 @@ class Stage:
         code,
         *,
         setup=None,
+        teardown=None,
         needed=True,
         event=None,
         make=QuickJsEngine,
@@ -71,7 +72,7 @@ class Stage:
         draw=0,
         **said,
     ):
-        """Run a tag with this code, and perhaps one before it; its thread is `busy` at first."""
+        """Run a tag, and perhaps one before it and one after it; its thread is `busy` at first."""
         crew = Crew(make, elapsed=SystemClock().elapsed)
         crew.start()
         if busy is not None:
@@ -86,13 +87,16 @@ class Stage:
             clock=self.clock,
             observer=self.seen,
         )
-        beside = None if setup is None else Beside(tag="first", needed=needed)
+        before_it = None if setup is None else Beside(tag="setup", needed=needed)
+        after_it = None if teardown is None else Beside(tag="teardown", needed=needed)
         lot = Variable(name="Lot", type=Source.RANDOM, least=1, most=9_999_999)
-        tags = [Tag(name="crm", template="main", setup=beside, fields={"lot": "{{Lot}}"})]
+        main = Tag(name="crm", template="main", setup=before_it, teardown=after_it)
+        tags = [msgspec.structs.replace(main, fields={"lot": "{{Lot}}"})]
         templates = {"main": with_code(code)}
-        if setup is not None:
-            tags.append(Tag(name="first", template="setup"))
-            templates["setup"] = with_code(setup)
+        for name, its in (("setup", setup), ("teardown", teardown)):
+            if its is not None:
+                tags.append(Tag(name=name, template=name))
+                templates[name] = with_code(its)
         rule = Rule(name="crm", secrets=(Secret(SECRET),), **({"timeout": 5_000} | said))
         company = Company(
             container=Container(tags=tuple(tags), templates=templates, variables=(lot,)),
@@ -158,6 +162,41 @@ async def test_a_tag_does_not_run_where_the_one_it_needs_failed(needed, succeede
     ran = await Stage().run("data.gtmOnSuccess();", setup="data.gtmOnFailure();", needed=needed)
 
     assert ran.succeeded is succeeded
+
+
+@pytest.mark.parametrize(
+    ("setup", "why"),
+    [
+        ("data.gtmFailed();", "TypeError: not a function (line 1)"),
+        ("data.gtmOnSuccess(); data.gtmFailed();", "TypeError: not a function (line 1)"),
+        ("", "the setup tag 'setup' did not succeed"),
+    ],
+)
+async def test_a_setup_that_does_not_end_well_says_why_the_tag_does_not_run(setup, why):
+    stage = Stage()
+
+    ran = await stage.run("require('logToConsole')('ran'); data.gtmOnSuccess();", setup=setup)
+
+    assert (ran.outcome, ran.error) == (Outcome.FAILURE, why)
+    assert stage.seen.notices == []
+
+
+@pytest.mark.parametrize(
+    ("code", "needed", "runs"),
+    [
+        ("data.gtmOnSuccess();", True, True),
+        ("data.gtmOnFailure();", True, False),
+        ("data.gtmOnSuccess(); data.gtmFailed();", True, False),
+        ("data.gtmOnFailure();", False, True),
+        ("data.gtmFailed();", False, True),
+    ],
+)
+async def test_a_teardown_that_is_for_success_runs_after_nothing_else(code, needed, runs):
+    stage = Stage()
+
+    await stage.run(code, teardown="require('logToConsole')('after');", needed=needed)
+
+    assert [one.text for one in stage.seen.notices] == (["after"] if runs else [])
 
 
 async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_each_try():
