@@ -14,6 +14,9 @@ from export_parts import (
     variable,
 )
 
+from twite.sgtm.container.plan import Bar, plan
+from twite.sgtm.container.values import Occasion
+
 
 def test_what_stands_beside_the_version_and_in_its_container_is_told():
     made = export(container={"name": "Shop", "taggingServerUrls": ["https://t.example"], "new": 1})
@@ -210,3 +213,69 @@ def test_a_tag_whose_setup_waits_for_a_person_says_so():
         "differs",
         "the tag 'First' beside it is paused, and does not run with it",
     )
+
+
+RUNS_WITH = "it runs with each tag that names it ('Tag', 'Other')"
+SETUP = {"tagName": "First", "stopOnSetupFailure": True}
+
+
+def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
+    found = brought(
+        tag=[
+            tag("Tag", fires=(), setupTag=[SETUP]),
+            tag("Then", setupTag=[{"tagName": "Tag"}]),
+            tag("Else", setupTag=[{"tagName": "First"}]),
+            tag("First", paused=True),
+        ],
+    )
+
+    waits = "it needs the tag 'First': it fires when that is unpaused"
+    assert told(found, "tag", "Tag") == ("rests", waits)
+    assert told(found, "tag", "Then") == ("rests", waits)
+    assert told(found, "tag", "Else") == (
+        "differs",
+        "the tag 'First' beside it is paused, and does not run with it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (
+            tag("First"),
+            f"{RUNS_WITH} and once by its own trigger: at Google once for an event",
+        ),
+        (
+            tag("First", fires=()),
+            f"{RUNS_WITH}: at Google once for an event",
+        ),
+        (tag("First", tagFiringOption="UNLIMITED"), ""),
+    ],
+)
+def test_a_tag_that_runs_beside_more_than_one_says_how_often(first, said):
+    found = brought(
+        tag=[
+            tag("Tag", setupTag=[SETUP]),
+            tag("Other", teardownTag=[{"tagName": "First"}]),
+            first,
+        ],
+    )
+
+    assert told(found, "tag", "First") == ("differs" if said else "runs", said)
+
+
+def test_a_teardown_that_is_left_out_keeps_its_tag():
+    teardown = {"tagName": "Last", "stopTeardownOnFailure": True}
+
+    found = brought(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])
+
+    assert told(found, "tag", "Tag") == ("differs", "the tag 'Last' beside it is left out")
+    assert found.container.tags[0].teardown is None
+
+
+def test_an_exception_of_all_events_keeps_a_tag_from_firing():
+    found = brought(tag=[tag("Tag", blockingTriggerId=["2147479574"])])
+
+    planned = plan(found.container, Occasion(event={"event_name": "x"}, now=1), variables=None)
+
+    assert [(one.tag, one.bar) for one in planned.passed] == [("Tag", Bar.EXCEPTION)]

@@ -147,6 +147,17 @@ def test_a_paused_tag_beside_another_stops_it_only_where_it_is_needed(needed, fi
     assert names(planned(made)) == fired
 
 
+def test_a_paused_teardown_stops_nothing():
+    made = container(
+        tag("Main", teardown=Beside(tag="Last", needed=True)),
+        tag("Last", triggers=(), paused=True),
+    )
+
+    (fired,) = planned(made).fired
+
+    assert fired.teardown is None
+
+
 NOW = 1_764_000_000_000  # of the occasion
 
 

@@ -215,12 +215,17 @@ class _Planner:
             event=event,
             trigger=trigger,
             setup=self._beside(tag.setup, chain),
-            teardown=self._beside(tag.teardown, chain),
+            teardown=self._beside(tag.teardown, chain, stops=False),
             consent=tag.consent,
         )
 
-    def _beside(self, beside: Beside | None, chain: tuple[str, ...]) -> Fired | None:
-        """Return a tag that runs beside another: without its own triggers and exceptions."""
+    def _beside(
+        self, beside: Beside | None, chain: tuple[str, ...], *, stops: bool = True
+    ) -> Fired | None:
+        """Return a tag that runs beside another: without its own triggers and exceptions.
+
+        One that is needed and does not run `stops` the other, but for what would come after it.
+        """
         if beside is None:
             return None
         tag = self._tags.get(beside.tag)
@@ -229,7 +234,7 @@ class _Planner:
         kept_back = self._kept_back(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)
-        if beside.needed:
+        if stops and beside.needed:
             why = f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}"
             raise _Passes(why, Bar.BESIDE)
         return None

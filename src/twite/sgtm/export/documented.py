@@ -65,7 +65,10 @@ _TAG: Final = {
     "priority": _done("`priority`; what is no whole number counts as 0, and is noted"),
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
-    "tagFiringOption": _done("`firing`; once per page load is once per event"),
+    "tagFiringOption": _done(
+        "`firing`; once per page load is once per event, and once per event does not count what "
+        "runs beside another tag"
+    ),
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),
     "liveOnly": _done("a gateway is always live"),

@@ -86,9 +86,10 @@ def read_tags(pieces: Sequence[tuple[str, Piece]], here: Here, report: Report) -
         for name in lacking:
             one = read[name]
             gone = _not_here(one.tag, read)
-            if any(beside.needed for beside in gone):
+            needs = one.tag.setup if one.tag.setup in gone else None
+            if needs is not None and needs.needed:
                 del read[name]
-                needed = f"it needs the tag {gone[0].tag!r}, which is left out"
+                needed = f"it needs the tag {needs.tag!r}, which is left out"
                 report.left_out("tag", name, one.word, needed)
             else:
                 notes = [f"the tag {beside.tag!r} beside it is left out" for beside in gone]
@@ -102,12 +103,7 @@ def told_of(read: Mapping[str, Read], missed: Mapping[str, str], report: Report)
 
     `missed` are the names of those for whom a transformation is left out, and its name.
     """
-    beside = {
-        one.tag
-        for each in read.values()
-        for one in (each.tag.setup, each.tag.teardown)
-        if one is not None
-    }
+    beside = _beside_others(read)
     tags = []
     for name, one in read.items():
         held = list(one.held)
@@ -117,13 +113,17 @@ def told_of(read: Mapping[str, Read], missed: Mapping[str, str], report: Report)
                 "decide, and unpause it"
             )
         tags.append(msgspec.structs.replace(one.tag, paused=one.tag.paused or bool(held)))
-        notes = [*one.notes, *held]
+        notes = [*one.notes, *held, *_sequence_notes(one.tag, beside.get(name, []))]
+        stopped_by = _stopped_by(one.tag, read, missed, seen=(name,))
         notes += [
             f"the tag {other.tag!r} beside it is paused, and does not run with it"
             for other in (one.tag.setup, one.tag.teardown)
-            if other is not None and _is_held(read[other.tag], missed)
+            if other is not None and other.tag != stopped_by and _is_held(read[other.tag], missed)
         ]
         fit = Fit.PAUSED if held else Fit.RESTS if one.tag.paused else Fit.RUNS
+        if fit is Fit.RUNS and stopped_by:
+            fit = Fit.RESTS
+            notes.append(f"it needs the tag {stopped_by!r}: it fires when that is unpaused")
         if fit is Fit.RUNS and not one.tag.triggers and name not in beside:
             fit = Fit.RESTS
             notes.append("it has no trigger: it never fires, there or here")
@@ -132,7 +132,43 @@ def told_of(read: Mapping[str, Read], missed: Mapping[str, str], report: Report)
 
 
 def _is_held(one: Read, missed: Mapping[str, str]) -> bool:
-    return bool(one.held) or one.tag.name in missed
+    return one.tag.paused or bool(one.held) or one.tag.name in missed
+
+
+def _stopped_by(
+    tag: Tag, read: Mapping[str, Read], missed: Mapping[str, str], *, seen: tuple[str, ...]
+) -> str:
+    """Return the paused tag without which it does not fire; "" where there is none."""
+    for beside in (tag.setup, tag.teardown):
+        if beside is None or beside.tag in seen:
+            continue
+        other = read[beside.tag]
+        if not _is_held(other, missed):
+            stopped_by = _stopped_by(other.tag, read, missed, seen=(*seen, beside.tag))
+            if stopped_by:
+                return stopped_by
+        elif beside.needed and beside is tag.setup:
+            return beside.tag
+    return ""
+
+
+def _beside_others(read: Mapping[str, Read]) -> dict[str, list[str]]:
+    """Return, of each tag that runs beside others, whom it runs with."""
+    found: dict[str, list[str]] = {}
+    for name, one in read.items():
+        for beside in (one.tag.setup, one.tag.teardown):
+            if beside is not None:
+                found.setdefault(beside.tag, []).append(name)
+    return found
+
+
+def _sequence_notes(tag: Tag, others: Sequence[str]) -> list[str]:
+    """Say where a tag runs more than once for an event that it fires once for at Google."""
+    if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
+        return []
+    own = " and once by its own trigger" if tag.triggers else ""
+    named = ", ".join(map(repr, others))
+    return [f"it runs with each tag that names it ({named}){own}: at Google once for an event"]
 
 
 def _renamed(one: Read, name: str) -> Read:
