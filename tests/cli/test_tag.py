@@ -129,6 +129,35 @@ def test_a_run_goes_on_with_the_answer_that_is_given(command, written):
     assert "outcome: failure" in refused[1]
 
 
+UNCAUGHT = (
+    r'log {"text":"a rejected promise that nothing caught: {\"reason\":\"timed_out\"}","own":true}'
+    "\n"
+)
+RAN_OUT = "It waited for a promise that nothing settles, until that ran out.\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "shown"),
+    [
+        ("wait().catch(data.gtmOnFailure);", 1, f"outcome: failure\n{RAN_OUT}"),
+        (
+            "wait();",
+            0,
+            f"{UNCAUGHT}outcome: silent\n{RAN_OUT}",
+        ),
+        (
+            "const again = () => wait().catch(again); again();",
+            0,
+            f"outcome: silent\n{RAN_OUT}It still waits after 100 turns.\n",
+        ),
+    ],
+)
+def test_time_passes_for_a_promise_that_nothing_settles(command, written, code, status, shown):
+    path = written(f"const wait = () => require('Promise').create(() => {{}});\n{code}")
+
+    assert command("tag", "run", path) == (status, shown, "")
+
+
 def test_a_run_reads_json_from_files(command, tmp_path):
     (tmp_path / "event.json").write_text('{"event_name": "a", "value": 1}')
     (tmp_path / "fields.json").write_text('{"token": "t"}')

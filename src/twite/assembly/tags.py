@@ -65,6 +65,7 @@ def run_template(
 ) -> tuple[Turn, ...]:
     """Run it once and perform nothing. `answer`, where given, is what every effect is told.
 
+    Where it waits for time alone, as for a promise that runs out, that passes at once.
     Raises SettingsError for code that cannot be read.
     """
     try:
@@ -74,9 +75,14 @@ def run_template(
     now = _now()
     call = Call(fields=fields, event=event, request=request, now=now, seed=secrets.randbits(48))
     turns = [engine.start(call)]
-    while answer is not None and turns[-1].waiting and len(turns) < _MOST_TURNS:
-        answers = tuple(_to(one, answer) for one in turns[-1].waiting)
-        turns.append(engine.resume(turns[-1].run, answers, now=now))
+    while not turns[-1].done and len(turns) < _MOST_TURNS:
+        last = turns[-1]
+        if last.waiting and answer is None:
+            break
+        answers = tuple(_to(one, answer) for one in last.waiting) if answer is not None else ()
+        if not answers and last.wake_at is not None:
+            now = last.wake_at
+        turns.append(engine.resume(last.run, answers, now=now))
     return tuple(turns)
 
 

@@ -179,6 +179,10 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         line = f" (line {code_line + last.line - 1})" if last.line is not None else ""
         printing.complain(f"Error: {last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
+    if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
+        printing.say("It waited for a promise that nothing settles, until that ran out.")
+    if not last.done and not last.waiting:
+        printing.say(f"It still waits after {len(turns)} turns.")
     if last.waiting:
         printing.say("It waits for answers; --answer gives them.")
 
