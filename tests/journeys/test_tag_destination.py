@@ -131,6 +131,25 @@ def test_an_event_that_x_is_told_nothing_of_fires_a_tag(tmp_path, x_emulator):
     assert x_emulator.received()["entries"] == []
 
 
+def test_the_life_of_an_event_that_nobody_else_knows_is_found_by_its_id(tmp_path, x_emulator):
+    with (
+        Vendor(lambda before: 422 if before < 5 else 200) as vendor,
+        with_tag(tmp_path, x_emulator.url, vendor, events="[]") as gateway,
+    ):
+        query = "?v=2&tid=G-1&cid=1.2&_p=77&_s=1&en=some_event&ep.transaction_id=B1"
+        gateway.post({}, f"/g/collect{query}&api_secret=journey-key-journey-key-journey")
+        gateway.drained(seconds=150)
+        shown = json.loads(command(gateway, "show", "B1", "--json").stdout)
+        status, asked = gateway.get("/v1/conversions/tag:crm/B1")
+        command(gateway, "dead", "replay", "B1")
+        after = gateway.drained()
+
+    assert [one["conversion_id"] for one in shown] == ["some_event/B1"]
+    assert [(one["pixel"], one["state"]) for one in shown] == [("tag:crm", "dead")]
+    assert (status, asked["receipt"]) == (200, shown[0]["receipt"])
+    assert (after["dead"], after["delivered"]) == (0, 1)
+
+
 def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
     when = '[{ field = "value", operator = "greater", value = "40" }]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, when=when) as gateway:

@@ -273,6 +273,20 @@ async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
     assert await claim(store, pixel="tag:crm") is None
 
 
+async def test_what_a_tag_alone_was_told_is_found_by_the_id_that_people_know(store, path):
+    letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
+    told = entry("some_event/order/1", ADA, pixel="tag:crm", body=letter)
+    await record(store, msgspec.structs.replace(told, called="order/1"), said=[])
+    whom = all_of([asked(CONVERSION_ID, "order/1", region=None)])
+
+    found = await erase(store, path, whom=whom)
+
+    with closing(sqlite3.connect(path)) as kept:
+        called = kept.execute("SELECT * FROM called").fetchall()
+    assert (found.conversions, found.letters) == ([1], 1)
+    assert called == []
+
+
 async def test_a_sealed_letter_is_opened_to_be_looked_into(store, path):
     sealed = entry("order-1", BOB, pixel="tag:crm", body=b'{"sealed":"AAAA"}')
     await record(store, sealed, said=[])

@@ -38,8 +38,8 @@ async def store(path):
     await store.close()
 
 
-async def record(store, name, *, at=NOW, suppressed=None):
-    entry = an_entry(name, suppressed=suppressed)
+async def record(store, name, *, at=NOW, suppressed=None, called=None):
+    entry = an_entry(name, suppressed=suppressed, called=called)
     return await store.record(a_submission(entry, receipt=f"r-{name}-{at}", received_at=at))
 
 
@@ -78,7 +78,7 @@ def rows(path):
         return {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - tables of ours
             for table in ("submission", "conversion", "attempted", "dedup", "fresh_key",
-                          "suppression", "straggler")
+                          "suppression", "straggler", "called")
         }  # fmt: skip
 
 
@@ -115,6 +115,7 @@ async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
         await record(store, f"old-{number}")
         await record(store, f"old-{number}", at=NOW + 1)
     await record(store, "no", suppressed="no consent")
+    await record(store, "purchase/B1", called="B1")
     await settle(store)
     before = total(await store.accounts())
     await record(store, "new", at=NOW + 29 * DAY)
@@ -126,6 +127,7 @@ async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
     after = total(await store.accounts())
     assert await life_of(store, "old-1") is None
     assert (left["conversion"], left["attempted"], left["suppression"]) == (2, 0, 0)
+    assert left["called"] == 0
     assert left["dedup"] + left["fresh_key"] <= 2 + 4
     assert (after.delivered, after.duplicate) == (before.delivered, before.duplicate)
     assert after.balance == 0

@@ -52,6 +52,8 @@ WALKS = {
     "users": {"user"},
     "other_admin": {"user"},
     "norms": {"norm"},
+    # An erasing looks through all there is, and what was ignored is counted by name and day.
+    "ignored_names": {"ignored"},
 }
 
 

@@ -180,7 +180,7 @@ def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str
     chosen: dict[int, Life] = {}
     unknown: list[str] = []
     for name in choice.ids:
-        meant = [life for life in lives if life.conversion_id == name] or [
+        meant = [life for life in lives if name in {life.conversion_id, life.called}] or [
             life for life in lives if str(life.delivery) == name
         ]
         chosen |= {life.delivery: life for life in meant}

@@ -42,7 +42,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
     `consent` is what was decided about it (JSON), where anything was said or needed; `not_fired`
     are the tags that were not told of it; `ambiguous_since` is since when it may be there without
-    our knowing, of what is not delivered.
+    our knowing, of what is not delivered; `called` is the id that people know it by, where a tag's
+    is made of it and of the event's name or the trigger.
     """
 
     delivery: int
@@ -65,6 +66,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     consent: bytes | None = None
     not_fired: tuple[NotFired, ...] = ()
     ambiguous_since: int | None = None
+    called: str | None = None
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"

@@ -56,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
     `consent` is what is kept of that decision, as JSON. `index` is its place in the submission.
     `kit` is which identifiers it carries (twite.domain.match), None where it is not for X to match;
-    `flag` is a remark on its amount.
+    `flag` is a remark on its amount; `called` the id that people know it by, where it is another.
     """
 
     index: int
@@ -70,6 +70,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     consent: bytes | None = None
     kit: int | None = None
     flag: Flag | None = None
+    called: str | None = None
 
     def __repr__(self) -> str:
         return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"

@@ -69,6 +69,7 @@ def an_entry(
     index: int = 0,
     suppressed: str | None = None,
     held: str | None = None,
+    called: str | None = None,
 ) -> Entry:
     """Return a conversion as it goes to the ledger."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
@@ -81,6 +82,7 @@ def an_entry(
         body=conversion_body(conversion),
         suppressed=suppressed,
         held=held,
+        called=called,
     )
 
 

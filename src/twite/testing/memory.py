@@ -244,8 +244,14 @@ class MemoryStore(
         if events is None:
             own = [row.entry.event for row in self._rows.values() if row.entry.pixel == pixel]
             events = tuple(dict.fromkeys(own))
-        for event in events:
-            key = dedup_key(pixel, event, conversion_id)
+        called = [
+            row.entry.key
+            for row in reversed(self._rows.values())
+            if (row.entry.pixel, row.entry.called) == (pixel, conversion_id)
+            and row.entry.event in events
+        ]
+        keys = [dedup_key(pixel, event, conversion_id) for event in events]
+        for key in dict.fromkeys([*keys, *called]):
             same = [row.id for row in self._rows.values() if row.entry.key == key]
             if same:
                 found.append(self._keys[key][0] if key in self._keys else max(same))

@@ -116,6 +116,7 @@ def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closur
         consent=row.entry.consent,
         not_fired=row.not_fired,
         ambiguous_since=row.ambiguous_since,
+        called=row.entry.called,
     )
 
 

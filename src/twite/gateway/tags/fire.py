@@ -160,7 +160,7 @@ class Fire:
     def _entry(self, telling: "_Telling", fired: Fired, rule: Rule, *, index: int) -> Entry:
         verdict, name = telling.verdict, telling.name
         event = name if name in self._known else OTHER
-        identity = telling.said.conversion_id or self._identity(telling, rule.pixel)
+        called = identity = telling.said.conversion_id or self._identity(telling, rule.pixel)
         # What the key is made of is all that is kept: it must tell apart what is apart.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -180,6 +180,7 @@ class Fire:
             suppressed=None if sent else verdict.reason,
             held=verdict.reason if verdict.action is Action.HOLD else None,
             consent=verdict.evidence,
+            called=None if identity == called else called,
         )
 
     def _letter(self, telling: "_Telling", rule: Rule) -> Letter:

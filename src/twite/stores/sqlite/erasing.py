@@ -86,6 +86,7 @@ def _conversions(book: Book, erasing: Erasing, *, now: int) -> int:
         book.run("empty_amended_text", of=id_, gone=GONE)
         one = {"first": id_, "end": id_ + 1}
         book.run("forget_flagged", **one)
+        book.run("forget_called", **one)
     if rows:
         book.moved()
     return len(rows)

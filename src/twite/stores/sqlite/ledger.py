@@ -107,6 +107,7 @@ class _Page:
         held: list[object] = []
         consents: list[object] = []
         flagged: list[object] = []
+        called: list[object] = []
         kits = book.tally.kits
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
@@ -125,6 +126,8 @@ class _Page:
                 deliveries += (id_, lane, account, at)
             if entry.consent is not None:
                 consents += (id_, entry.consent)
+            if entry.called is not None:
+                called += (id_, entry.called)
             if entry.flag is not None:
                 flag = entry.flag
                 flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
@@ -137,14 +140,19 @@ class _Page:
         book.add_rows("add_held", held, 6)
         book.add_rows("add_consents", consents, 2)
         book.add_rows("add_flagged", flagged, 5)
+        book.add_rows("add_called", called, 2)
         book.add_rows("add_suppressions", self._suppressions, 2)
         self._count()
-        if self._ignored:
-            ignored.add(book, self._ignored)
-        if self._sightings:
-            sightings.add(book, self._sightings)
+        self._add_no_conversions()
         self._tally_flaws(duplicates)
         return self._recorded(duplicates)
+
+    def _add_no_conversions(self) -> None:
+        """Write what came in beside them."""
+        if self._ignored:
+            ignored.add(self._book, self._ignored)
+        if self._sightings:
+            sightings.add(self._book, self._sightings)
 
     def _count(self) -> None:
         """Add to what accounts have received, and to what came in this while."""

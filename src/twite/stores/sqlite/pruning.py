@@ -205,6 +205,7 @@ def _forget(book: Book, *, first: int, end: int) -> None:
         "forget_discarded",
         "forget_consents",
         "forget_flagged",
+        "forget_called",
         "forget_amended",
         "forget_conversions",
     ):

@@ -582,6 +582,15 @@ LEFT JOIN (
 LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
 ORDER BY entry.key;
 
+-- name: ids_of_called
+-- Under which events and ids a tag has what people call so, the latest first.
+SELECT lane.event, CAST(conversion.conversion_id AS TEXT)
+FROM called
+CROSS JOIN conversion ON conversion.id = called.delivery
+CROSS JOIN lane ON lane.id = conversion.lane
+WHERE called.name = :name AND lane.pixel = :pixel
+ORDER BY called.delivery DESC LIMIT :limit;
+
 -- name: deliveries_of_receipt
 -- The ids that a submission brought; duplicates among them have no conversion.
 SELECT conversion.id FROM submission
@@ -618,7 +627,7 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
   consent.evidence, submission.unfired, conversion.id - submission.first, outbox.ambiguous_since,
-  conversion.checksum
+  called.name, conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
@@ -628,6 +637,7 @@ LEFT JOIN repeated ON repeated.delivery = conversion.id
 LEFT JOIN pause ON pause.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
+LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: attempts_of
@@ -1151,6 +1161,16 @@ WHERE flaw.day >= :since
   AND (:source IS NULL OR account.source = :source)
 GROUP BY account.pixel, lane.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
+-- name: add_called
+-- What people call deliveries of tags.
+INSERT INTO called (delivery, name) VALUES (?, ?);
+
+-- name: forget_called
+-- What people call those that are forgotten.
+DELETE FROM called
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = called.delivery);
+
 -- name: add_flagged
 -- Amounts that are remarkable.
 INSERT INTO flagged (delivery, kind, value, currency, usual) VALUES (?, ?, ?, ?, ?);
@@ -1382,12 +1402,13 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
-  submission.source, CAST(conversion.body AS BLOB)
+  submission.source, called.name, CAST(conversion.body AS BLOB)
 FROM conversion
 CROSS JOIN lane ON lane.id = conversion.lane
 CROSS JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id > :after ORDER BY conversion.id LIMIT :limit;
 
 -- name: conversions_between
@@ -1398,12 +1419,13 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
-  submission.source
+  submission.source, called.name
 FROM conversion
 CROSS JOIN lane ON lane.id = conversion.lane
 CROSS JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id >= :first AND conversion.id < :end ORDER BY conversion.id;
 
 -- name: tags_of
@@ -1414,13 +1436,14 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
-  submission.source
+  submission.source, called.name
 FROM submission
 CROSS JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
 CROSS JOIN lane ON lane.id = conversion.lane
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN called ON called.delivery = conversion.id
 WHERE submission.id = :number AND substr(lane.pixel, 1, length(:tag)) = :tag;
 
 -- name: submissions_after

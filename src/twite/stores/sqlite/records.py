@@ -25,13 +25,21 @@ def life(
     events: Sequence[str] | None,
     conversion_id: str,
 ) -> list[Life]:
-    """Return the lives under a conversion id, found by the dedup key of each event."""
+    """Return the lives under a conversion id, found by the dedup key of each event.
+
+    So are those of a tag whose id is made of it.
+    """
     with view(connection):
         if events is None:
             found = connection.execute(query("events_of"), {"pixel": pixel}).fetchall()
             events = [event for (event,) in found]
-        keys = b"".join([dedup_key(pixel, event, conversion_id) for event in events])
-        places = msgspec.json.encode(list(range(len(events)))).decode()
+        called = connection.execute(
+            query("ids_of_called"), {"name": conversion_id, "pixel": pixel, "limit": MOST_LIVES}
+        ).fetchall()
+        ids = [(event, conversion_id) for event in events]
+        ids += [one for one in dict.fromkeys(called) if one[0] in events]
+        keys = b"".join([dedup_key(pixel, *one) for one in ids])
+        places = msgspec.json.encode(list(range(len(ids)))).decode()
         found = connection.execute(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
         ).fetchall()
@@ -113,7 +121,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
          reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
-         total) = row  # fmt: skip
+         called, total) = row  # fmt: skip
         name = conversion_id.encode()
         if total is not None and total != checksum(
             seed_of(pixel, event), delivery=delivery, received_at=received_at,
@@ -141,6 +149,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
             consent=None if evidence is None else bytes(evidence),
             not_fired=unfired.told(passed, place),
             ambiguous_since=since,
+            called=called,
         )
     return [lives[delivery] for delivery in deliveries if delivery in lives]
 

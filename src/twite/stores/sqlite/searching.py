@@ -46,6 +46,7 @@ class _Hit(msgspec.Struct, frozen=True):
     conversion_id: str
     state: str
     source: str
+    called: str | None = None
 
 
 class Search:
@@ -110,7 +111,9 @@ class Search:
             return False
         if hit.id in self._pursued:
             return True
-        if hit.conversion_id in self._whom.conversion_ids and self._pixel in {None, hit.pixel}:
+        named = self._whom.conversion_ids
+        is_named = hit.conversion_id in named or hit.called in named
+        if is_named and self._pixel in {None, hit.pixel}:
             return True
         if hit.pixel.startswith(TAG):
             return self._whom.named_in_any(self._opened(hit.pixel, body))
@@ -174,7 +177,7 @@ class Search:
         for number, ids in named.items():
             for row in self._connection.execute(query("tags_of"), {"number": number, "tag": TAG}):
                 hit = _Hit(*row)
-                parts = {hit.conversion_id, *hit.conversion_id.split("/")}
+                parts = {hit.conversion_id, hit.called, *hit.conversion_id.split("/")}
                 if hit.id not in self._hits and not ids.isdisjoint(parts):
                     self._take(hit)
 

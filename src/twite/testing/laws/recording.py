@@ -35,6 +35,26 @@ class RecordingLaws:
         assert life.sent == an_entry("order-1").body
         assert life.deadline_at == NOW + 48 * HOUR
 
+    async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
+        entries = [
+            an_entry(name, pixel="tag:crm", index=index, called="order-1")
+            for index, name in enumerate(("order-1/one", "order-1/two"))
+        ]
+        other = an_entry("order-1/x", pixel="tag:ads", index=3, called="order-1")
+        plain = an_entry("order-1", pixel="tag:crm", index=2)
+        await store.record(a_submission(*entries, plain, other))
+
+        every = await store.life(pixel="tag:crm", events=None, conversion_id="order-1")
+        of_event = await store.life(pixel="tag:crm", events=[EVENT], conversion_id="order-1")
+        of_another = await store.life(pixel="tag:crm", events=["o8zzz"], conversion_id="order-1")
+        exact = await store.life(pixel="tag:crm", events=None, conversion_id="order-1/two")
+
+        names = [("order-1", None), ("order-1/two", "order-1"), ("order-1/one", "order-1")]
+        assert [(life.conversion_id, life.called) for life in every] == names
+        assert of_event == every
+        assert of_another == []
+        assert [life.conversion_id for life in exact] == ["order-1/two"]
+
     async def test_the_same_key_again_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 

@@ -1,0 +1,70 @@
+"""What a tag's delivery is called: its own id tells apart, the one that people know finds it."""
+
+from test_at_the_door import NOW, TEMPLATE
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.tags.crew import Crew
+from twite.gateway.tags.fire import Fire, Said
+from twite.gateway.tags.rule import Company, Rule
+from twite.intake.native_shape import Native
+from twite.machine import SystemClock
+from twite.sgtm.container.parts import ALL_EVENTS, Container, Firing, Tag, Trigger
+from twite.sgtm.sandbox import Incoming
+from twite.testing.builders import a_source, a_submission
+from twite.testing.memory import MemoryStore
+
+
+async def heard(store, *, event, firing):
+    """Record what a tag is told of an event with the id A2."""
+    tag = Tag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
+    container = Container(
+        tags=(tag,), triggers=(Trigger(name="P", when=()),), templates={"main": TEMPLATE}
+    )
+    fires = Fire(
+        [Company(container=container, rules={"crm": Rule(name="crm")})],
+        crew=Crew(QuickJsEngine, elapsed=SystemClock().elapsed),
+        salt=b"x" * 16,
+        opt_outs=store,
+    )
+    heeded = await fires.heard(
+        [Said(event={"event_name": event}, native=Native(event=event, conversion_id="A2"))],
+        source=a_source(),
+        request=Incoming(),
+        client="native",
+        now=NOW,
+        first=0,
+        held={},
+    )
+    await store.record(a_submission(*heeded.fired))
+    return [one.conversion_id for one in heeded.fired]
+
+
+async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_id():
+    store = MemoryStore()
+
+    ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
+
+    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert sorted(ids) == ["A2/All Events", "A2/P"]
+    assert sorted(life.conversion_id for life in lives) == sorted(ids)
+    assert {life.called for life in lives} == {"A2"}
+
+
+async def test_an_event_of_any_name_is_found_by_its_id():
+    store = MemoryStore()
+
+    ids = await heard(store, event="some_event", firing=Firing.ONCE)
+
+    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert ids == ["some_event/A2"]
+    assert [(life.event, life.called) for life in lives] == [("other", "A2")]
+
+
+async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
+    store = MemoryStore()
+
+    ids = await heard(store, event="purchase", firing=Firing.ONCE)
+
+    (life,) = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert ids == ["A2"]
+    assert (life.conversion_id, life.called) == ("A2", None)
