@@ -225,3 +225,105 @@ def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_p
         0,
         "1 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n",
     )
+
+
+HIT = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
+ROBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+SOURCES = """
+[[pixel]]
+id = "o8z6j"
+auth = { pixel_token = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5" }
+events = { purchase = "o8z6k" }
+
+[[source]]
+name = "shop"
+origins = ["https://shop.example"]
+pixel = "o8z6j"
+browser_value_limit = "100"
+
+[[source]]
+name = "strict"
+origins = ["https://strict.example"]
+pixel = "o8z6j"
+consent = "required"
+
+[container]
+file = "container.toml"
+persons = "sealed"
+"""
+
+
+@pytest.fixture
+def at_doors(command, container, tmp_path):
+    """Runs it for one case, where one source needs a yes and the other does not."""
+    path = tmp_path / "doors.toml"
+    path.write_text(SOURCES)
+
+    def compare(came, *arguments):
+        capture = captured(tmp_path, came)
+        options = ("--config", str(path), "--tag", "X purchase", "--ignore", "*.identifiers*")
+        return command("shadow", capture, *options, *arguments)
+
+    return compare
+
+
+def hit(query="", *, event=None, headers=None):
+    request = {
+        "method": "GET",
+        "path": "/g/collect",
+        "query": HIT + query,
+        "headers": headers or {},
+    }
+    came = {"request": request} if event is None else {"event": event}
+    return {**came, "sent": case(sent=body(identifiers=[]))["sent"]}
+
+
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (hit("&gcs=G100"), "consent_denied: gcs"),
+        (hit("&npa=1"), "consent_limited: npa"),
+        (hit(headers={"User-Agent": ROBOT}), "bot"),
+        (hit(headers={"Sec-GPC": "1"}), "consent_denied: gpc"),
+        (hit("&dl=https%3A%2F%2Fgtm-msr.appspot.com%2F"), "preview"),
+        (hit(event={**PURCHASE, "value": 1000}), "value_limit"),
+        (hit(headers={"Origin": "https://strict.example"}), "consent_missing"),
+        (hit(headers={"Referer": "https://strict.example/x"}), "consent_missing"),
+        (hit(event={**PURCHASE, "user_agent": ROBOT}), "bot"),
+        (hit(event={**PURCHASE, "x-ga-gcs": "G100"}), "consent_denied: gcs"),
+    ],
+)
+def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came, reason):
+    code, out, _ = at_doors(came)
+    _, told, _ = at_doors(came, "--json")
+
+    assert code == 1
+    assert f"kept back {reason}, 1 times" in out
+    assert out.splitlines()[-2].endswith(
+        "1 cases: 0 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone; "
+        "1 events are kept back here."
+    )
+    assert json.loads(told)["kept_back"] == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        hit("&gcs=G111"),
+        hit("&gcs=G111", headers={"Origin": "https://strict.example"}),
+        hit(headers={"Authorization": "Bearer k", "User-Agent": ROBOT}),
+        {**hit(event={"event_name": "page_view", "user_agent": ROBOT}), "sent": []},
+    ],
+)
+def test_what_it_lets_in_or_nobody_sent_is_alike(at_doors, came):
+    code, out, err = at_doors(came)
+
+    assert (code, err, "kept back" in out) == (0, "", False), out
+
+
+def test_whose_requests_they_are_can_be_said(at_doors):
+    strict = at_doors(case(), "--source", "strict")
+    nobodys = at_doors(case(), "--source", "nobody")
+
+    assert (strict[0], "kept back consent_missing, 1 times" in strict[1]) == (1, True)
+    assert (nobodys[0], "no source 'nobody'. There is: shop, strict" in nobodys[2]) == (1, True)

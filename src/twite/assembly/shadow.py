@@ -1,6 +1,6 @@
 """A container, run for captured traffic; nothing that it asks for is performed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from twite.assembly.desk import open_records
 from twite.assembly.logins import Looking
 from twite.assembly.sealing import seal_of
 from twite.assembly.settings import Settings, load
+from twite.assembly.shadow_doors import Doors, reads_of
 from twite.assembly.tags import engine_of
 from twite.domain.errors import Malformed, SettingsError
 from twite.gateway.tags.at_the_door import asked_at_the_door
@@ -20,13 +21,9 @@ from twite.gateway.tags.reading import kept, readable
 from twite.gateway.tags.rule import Persons
 from twite.gateway.tags.storage import Storage
 from twite.gateway.vault import Strongroom
-from twite.intake import data_tag, ga4, measurement_protocol
-from twite.intake.event_data import as_seen
 from twite.intake.event_scrub import scrubbed_event
-from twite.intake.found import Heard
-from twite.intake.visitor import Visitor
 from twite.sgtm import sandbox
-from twite.sgtm.container.parts import Container, Reads, Tag
+from twite.sgtm.container.parts import Container, Tag
 from twite.sgtm.container.plan import Bar, Fired, Plan, client_name, only, plan
 from twite.sgtm.container.secrets import opened
 from twite.sgtm.container.texts import Value
@@ -34,7 +31,7 @@ from twite.sgtm.container.values import Occasion
 from twite.sgtm.effects import Request
 from twite.sgtm.sandbox import Answer, Call, Outcome, Turn
 from twite.sgtm.shadow.captured import CaptureUnusable, Case, Sent, read_cases
-from twite.sgtm.shadow.comparing import STAND_IN, Asked, compared
+from twite.sgtm.shadow.comparing import STAND_IN, Asked, Compared, compared
 from twite.sgtm.shadow.summing import Shown
 from twite.sgtm.template import Template
 from twite.sgtm.tree import Tree
@@ -56,11 +53,12 @@ def read_capture(path: Path) -> tuple[Case, ...]:
 
 
 async def shadow_of(
-    config: Path, named: Path | None, environ: Mapping[str, str]
+    config: Path, named: Path | None, environ: Mapping[str, str], *, source: str | None = None
 ) -> tuple["Shadow", int]:
     """Return what runs the container, and how many of its secrets are not here.
 
-    `named` is its file, where it is not the settings' own. Raises SettingsError.
+    `named` is its file, where it is not the settings' own; `source` whose all requests are, where
+    their pages' origins do not say. Raises SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
     path = named or (settings.container if settings is not None else None)
@@ -83,7 +81,25 @@ async def shadow_of(
     persons = Persons.HASHED
     if settings is not None and settings.imported is not None:
         persons = settings.imported.rule.persons
-    return Shadow(opened(container, secret_at), hashed=persons is Persons.HASHED), len(lacking)
+    shadow = Shadow(
+        opened(container, secret_at),
+        hashed=persons is Persons.HASHED,
+        doors=_doors(settings, source),
+    )
+    return shadow, len(lacking)
+
+
+def _doors(settings: Settings | None, source: str | None) -> Doors:
+    sources = () if settings is None else settings.submitters
+    if source is not None and source not in {one.name for one in sources}:
+        there = ", ".join(one.name for one in sources) or "none"
+        raise SettingsError(place="--source", message=f"no source {source!r}. There is: {there}")
+    rule = None if settings is None or settings.imported is None else settings.imported.rule
+    return Doors(
+        [one for one in sources if rule is None or rule.hears(one.name)],
+        {} if settings is None else {one.pixel: one for one in settings.pixels},
+        named=next((one for one in sources if one.name == source), None),
+    )
 
 
 def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Settings | None:
@@ -105,11 +121,13 @@ async def sealed_of(settings: Settings) -> Mapping[str, str]:
 class Shadow:
     """Runs a container for cases. Each template has one engine; nothing is performed.
 
-    With `hashed`, tags see events and requests as those of a gateway do that keeps no person.
+    With `hashed`, tags see events and requests as those of a gateway do that keeps no person; what
+    its `doors` keep back, they do not see.
     """
 
-    def __init__(self, container: Container, *, hashed: bool) -> None:
+    def __init__(self, container: Container, *, hashed: bool, doors: Doors) -> None:
         self._container = container
+        self._doors = doors
         self._hashed = hashed
         self._engines = Engines(lambda template, _begun: engine_of(template))
         self._about = sandbox.Container(container_id=container.public_id, version=container.version)
@@ -122,35 +140,43 @@ class Shadow:
         """Return what the case brought; `tags` are the ones that run, all where it is empty."""
         asked: list[Asked] = []
         failed: list[tuple[str, str]] = []
+        kept_back: list[str] = []
         try:
-            events = list(_events(case))
+            events = self._doors.entered(case)
         except Malformed as error:
             return Shown(line=case.line, unread=error.message)
-        reads = _READS.get(case.request.path)
+        reads = reads_of(case.request)
         client = "" if reads is None else client_name(self._container, reads)
-        for event in events:
+        for entered in events:
             occasion = Occasion(
-                event=event,
+                event=entered.event,
                 now=case.now,
                 request=case.request,
+                consent=entered.granted,
                 client=case.client or client,
                 # Another number than the old system drew; one for an event, as in a gateway.
                 draw=case.line,
             )
             at_the_door = _AtTheDoor(self._engines, self._about)
             planned = plan(self._container, occasion, variables=at_the_door, filled=False)
+            wanted = [one.tag for one in planned.fired if not tags or one.tag.name in tags]
+            if entered.kept_back is not None:
+                # What nobody sends, there or here, is no difference.
+                kept_back += [entered.kept_back] if wanted or case.sent else []
+                continue
             failed += [
                 (one.tag, one.why)
                 for one in planned.passed
                 if one.bar is Bar.UNFILLED and (not tags or one.tag in tags)
             ]
-            for fired in planned.fired:
-                if not tags or fired.tag.name in tags:
-                    self._refilled(fired.tag, occasion, case.sent, asked, failed)
+            for tag in wanted:
+                self._refilled(tag, occasion, case.sent, asked, failed, region=entered.region)
+        nothing_left = bool(events) and all(one.kept_back is not None for one in events)
         return Shown(
             line=case.line,
-            compared=compared(asked, case.sent, ignore),
+            compared=Compared() if nothing_left else compared(asked, case.sent, ignore),
             failed=tuple(failed),
+            kept_back=tuple(kept_back),
         )
 
     def _refilled(
@@ -160,11 +186,13 @@ class Shadow:
         sent: Sequence[Sent],
         asked: list[Asked],
         failed: list[tuple[str, str]],
+        *,
+        region: str | None,
     ) -> None:
         """Run a tag that fires, its fields filled in from what is kept of the event."""
         if self._hashed:
             may = readable(self._container, tag)
-            event = scrubbed_event(occasion.event, region=None)
+            event = scrubbed_event(occasion.event, region=region)
             occasion = msgspec.structs.replace(
                 occasion,
                 event=msgspec.convert(event, dict[str, Tree]),
@@ -288,46 +316,3 @@ def _answer(waiting: int, requests: Sequence[Request], sent: Sequence[Sent]) -> 
     if same is None:
         return Answer(id=waiting, status=200, body="{}")
     return Answer(id=waiting, status=same.status, body=same.answer)
-
-
-def _events(case: Case) -> Iterator[dict[str, Tree]]:
-    """Yield the events of a case, read from its request where they are not given."""
-    if case.event is not None:
-        yield dict(case.event)
-        return
-    request = case.request
-    body = (request.body or "").encode("utf-8", "surrogatepass")
-    reads = _READS.get(request.path)
-    if reads is None:
-        raise Malformed(
-            code="wrong_shape",
-            path="request.path",
-            message=f"nothing here reads {request.path!r}: write the event itself",
-        )
-    headers = dict(request.headers)
-    visitor = Visitor(
-        ip=request.remote_address or None,
-        user_agent=headers.get("user-agent"),
-        referer=headers.get("referer"),
-    )
-    for event in _read(reads, request.query, body, headers):
-        seen = as_seen(Heard(event=event, visitor=visitor))
-        yield msgspec.convert(dict(seen), dict[str, Tree])
-
-
-def _read(
-    reads: Reads, query: str, body: bytes, headers: Mapping[str, str]
-) -> Sequence[Mapping[str, object]]:
-    if reads is Reads.GA4:
-        return ga4.read(query, body).readable
-    if reads is Reads.MEASUREMENT_PROTOCOL:
-        return measurement_protocol.read(body, measurement="").readable
-    form = "x-www-form-urlencoded" in headers.get("content-type", "")
-    return data_tag.read(query, body, form=form).readable
-
-
-_READS: Final[Mapping[str, Reads]] = {
-    "/g/collect": Reads.GA4,
-    "/mp/collect": Reads.MEASUREMENT_PROTOCOL,
-    "/data": Reads.DATA_TAG,
-}

@@ -21,12 +21,17 @@ ABOUT: Final = """Runs the container for captured traffic and compares; nothing 
 
 A line of a capture holds what came in (`event`, or `request`) and what the other system sent for
 it (`sent`), or either with a `trace` that joins them. What may be a person or a key is shown as a
-mark. Exits 1 when anything differs."""
+mark. What the gateway keeps back (consent, robots) is told with the reason. Exits 1 when anything
+differs."""
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines.")]
 Which = Annotated[
     Path | None,
     typer.Option("--container", metavar="FILE", help="container.toml; default: twite.toml's."),
+]
+Whose = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Whose all requests are; default: by origin."),
 ]
 Ignore = Annotated[
     list[str] | None,
@@ -50,13 +55,14 @@ def shadow(
     *,
     config: Config = DEFAULT_CONFIG,
     container: Which = None,
+    source: Whose = None,
     ignore: Ignore = None,
     strict: Strict = False,
     tags: Tags = None,
     show: ShowField = None,
     as_json: Json = False,
 ) -> None:
-    runs, stand_ins = asyncio.run(shadow_of(config, container, os.environ))
+    runs, stand_ins = asyncio.run(shadow_of(config, container, os.environ, source=source))
     known = runs.tags()
     for name in tags or ():
         if name not in known:
@@ -96,13 +102,16 @@ def _print(result: Sum) -> None:
         ("extra", result.extra),
         ("failed", result.failed),
         ("unread", result.unread),
+        ("kept back", result.kept_back),
     ):
         for what, times in counted.items():
             printing.say(printing.styled(word, "bold red"), f" {what}, {times} times")
     for path, times in result.ignored.items():
         printing.say(printing.styled(f"ignored {path}, {times} times", "dim"))
     lost, more = sum(result.missing.values()), sum(result.extra.values())
+    kept = sum(result.kept_back.values())
     printing.say(
         f"{result.cases} cases: {result.matched} requests are alike, {result.different} differ, "
-        f"{lost} are missing here, {more} are sent here alone."
+        f"{lost} are missing here, {more} are sent here alone"
+        f"{f'; {kept} events are kept back here' if kept else ''}."
     )

@@ -1,5 +1,6 @@
 """Google Consent Mode's signals in words, as a submission states them."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from twite.consent.malformed import Malformed
@@ -23,3 +24,9 @@ def decode(word: str | bool) -> bool | Malformed:  # noqa: FBT001  as a submissi
     if said in _GRANTED:
         return True
     return False if said in _DENIED else Malformed(why="neither granted nor denied")
+
+
+def granted(said: Mapping[str, str | bool] | None) -> dict[str, bool]:
+    """Return of Google's words those that were said, and whether each was granted."""
+    names = (*DECIDING, *OTHERS)
+    return {name: decode(word) is True for name, word in (said or {}).items() if name in names}

@@ -136,7 +136,7 @@ class Fire:
                 now=now,
                 request=request,
                 client=client,
-                consent=_granted(one.native),
+                consent=signals.granted(one.native.consent),
             )
             telling = _Telling(one, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
@@ -292,16 +292,6 @@ def _without_fire(
         if rule is not None and rule.hears(source):
             found.append(Unfired(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index))
     return found
-
-
-def _granted(native: Native) -> dict[str, bool]:
-    """Return what Google's words say, where they say it."""
-    names = (*signals.DECIDING, *signals.OTHERS)
-    return {
-        name: signals.decode(word) is True
-        for name, word in (native.consent or {}).items()
-        if name in names
-    }
 
 
 def _name(native: Native) -> str:

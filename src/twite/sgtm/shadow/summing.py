@@ -15,13 +15,15 @@ Mask = Callable[[str, Tree], str]
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """What one case brought: the comparison, and the tags here that failed, with the reason.
 
-    `unread` says why the case is none, where it is none.
+    `unread` says why the case is none, where it is none; `kept_back` why the gateway's doors give
+    events of it to no tag, one reason for each.
     """
 
     line: int
     compared: Compared = Compared()
     failed: tuple[tuple[str, str], ...] = ()
     unread: str = ""
+    kept_back: tuple[str, ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `matched` and `different` count requests, the others by what they are about."""
+    """All of it. `matched` and `different` count requests, the others by what they are about.
+
+    `kept_back` counts events, by the reason.
+    """
 
     cases: int
     matched: int
@@ -46,13 +51,14 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, int]
     failed: dict[str, int]
     unread: dict[str, int]
+    kept_back: dict[str, int]
     ignored: dict[str, int]
     differences: tuple[Group, ...]
 
     @property
     def is_alike(self) -> bool:
         """Whether nothing differs."""
-        odd = (self.different, self.missing, self.extra, self.failed, self.unread)
+        odd = (self.different, self.missing, self.extra, self.failed, self.unread, self.kept_back)
         return not any(odd)
 
 
@@ -61,10 +67,11 @@ def summed(shown: Iterable[Shown], mask: Mask) -> Sum:
     groups: dict[tuple[str, str, str], Group] = {}
     missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
     unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()
-    cases = 0
+    kept_back, cases = Counter[str](), 0
     for one in shown:
         cases += 1
         unread.update([one.unread] if one.unread else [])
+        kept_back.update(one.kept_back)
         missing.update(one.compared.missing)
         extra.update(f"{tag}: {url}" for tag, url in one.compared.extra)
         failed.update(f"{tag}: {why}" for tag, why in one.failed)
@@ -80,6 +87,7 @@ def summed(shown: Iterable[Shown], mask: Mask) -> Sum:
         extra=dict(extra.most_common()),
         failed=dict(failed.most_common()),
         unread=dict(unread.most_common()),
+        kept_back=dict(kept_back.most_common()),
         ignored=dict(ignored.most_common()),
         differences=tuple(sorted(groups.values(), key=lambda one: -one.times)),
     )
