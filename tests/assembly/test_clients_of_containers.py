@@ -52,6 +52,12 @@ def test_its_fields_are_filled_in_with_what_variables_are_worth_for_the_request(
     assert fields == {"secret": "a-secret", "path": "/t.shop.example/orders"}
 
 
+def test_what_a_variable_has_no_value_for_has_no_default():
+    [client] = with_those_of((), (a_container(path="{{Host}}"),), source=None, sources=(SHOP,))
+
+    assert client.fields_for(Incoming(), now=0) == {}
+
+
 def test_what_is_not_given_has_the_templates_defaults():
     [client] = with_those_of((), (a_container(),), source=None, sources=(SHOP,))
 

@@ -114,6 +114,8 @@ def test_a_choice_that_is_not_there_is_told_with_those_that_are():
         'authMethod: is none of its choices: "accessToken", "oAuth"'
     ]
     assert on({"n": "1"}, numbers) == ["n: is none of its choices: 1, true"]
+    one = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
+    assert on({"n": True}, one) == ["n: is none of its choices: 1"]
     assert on({"n": True}, numbers) == on({"n": 1}, numbers) == []
     assert on({"n": False}, numbers) == ["n: is none of its choices: 1, true"]
 
@@ -156,6 +158,10 @@ def test_a_rule_counts_while_its_own_condition_holds():
 
     assert on({"it": "y"}, text(), field) == on({"it": "{{x}}"}, text(), field) == []
     assert on({"it": "x"}, text(), field) == ["more: must not be empty"]
+
+    unless = text("more", **ruled("NON_EMPTY", **only_if("it", "x", "NOT_EQUALS")))
+    assert on({"it": "{{x}}"}, text(), unless) == []
+    assert on({"it": "y"}, text(), unless) == ["more: must not be empty"]
 
 
 def test_the_rows_of_a_table_are_counted():
@@ -206,3 +212,22 @@ def test_a_column_is_judged_where_its_row_and_the_fields_show_it():
         "rows: row 5, path: stands in row 4 already, and must not repeat",
     ]
     assert on({"it": "x", "rows": [{}]}, text(), rows) == ["rows: row 1, id: must not be empty"]
+
+
+def test_in_a_row_what_a_variable_decides_hides_what_hangs_on_it():
+    rows = table(
+        text("kind"),
+        text("path", **ruled("NON_EMPTY"), **only_if("kind", "root", "NOT_EQUALS")),
+        {
+            "type": "SELECT",
+            "name": "more",
+            "selectItems": [{"value": "a"}],
+            "macrosInSelect": True,
+        },
+    )
+
+    assert on({"rows": [{"kind": "{{x}}", "more": "b"}]}, rows) == []
+    # A column of the name of a field stands for itself.
+    assert on({"kind": "{{x}}", "rows": [{"kind": "y"}]}, text("kind"), rows) == [
+        "rows: row 1, path: must not be empty"
+    ]

@@ -113,6 +113,16 @@ def test_fields_have_the_templates_defaults_where_wanted():
     assert as_saved.fired[0].fields == {}
 
 
+def test_what_a_variable_has_no_value_for_has_no_default():
+    made = template(fields=[field("a", default="90"), field("b", default="7")])
+    nothing = Variable(name="Nothing", type=Source.EVENT_DATA, key="no.such")
+    asks = tag(fields={"a": "{{Nothing}}"})
+
+    found = planned(container(asks, variables=(nothing,), templates={"Poster": made}))
+
+    assert found.fired[0].fields == {"b": "7"}
+
+
 def test_a_field_is_shown_or_not_by_what_its_variable_is_worth():
     shown = field(
         "token", default="t", conditions=(Shown(field="mode", type="EQUALS", value="purchase"),)

@@ -166,6 +166,17 @@ def test_a_template_is_run_with_its_fields_filled_in():
     assert runs.asked == [("Hash", {"input": "purchase"}, EVENT)]
 
 
+def test_what_a_variable_has_no_value_for_has_no_default():
+    runs = Returning("v")
+    nothing = variable("Nothing", "event_data", key="no.such")
+    asked = variable("It", "template", template="Hash", fields={"salt": "{{Nothing}}"})
+    made = template("Hash", kind=Kind.VARIABLE, fields=[field("salt", default="s")])
+
+    filled("{{It}}", asked, nothing, runs=runs, templates={"Hash": made})
+
+    assert runs.asked == [("Hash", {}, EVENT)]
+
+
 def test_a_variable_is_read_once_for_an_event():
     runs = Returning("v")
     asked = variable("It", "template", template="Hash")
