@@ -1,8 +1,10 @@
 """What the doors for tags turn their formats into: event data by Google's names."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
-from tag_cases import NOW, a_shop
+from tag_cases import DESTINATIONS, NOW, a_shop
 
 from twite.intake import data_tag, ga4, measurement_protocol
 from twite.intake.data_tag_event import event_of
@@ -237,6 +239,24 @@ def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
     )
 
     assert [(one.name, one.reason) for one in found.ignored] == [("purchase", "not_configured")]
+
+
+@pytest.mark.parametrize(
+    ("visitor", "reason"),
+    [
+        (Visitor(user_agent="Mozilla/5.0 (compatible; Googlebot/2.1)"), "bot"),
+        (Visitor(value_limit=Decimal(10)), "value_limit"),
+    ],
+)
+def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
+    event = {"event_name": "scroll", "value": 11, "currency": "EUR"}
+    seen = [
+        found_of([event], source=a_shop(), destinations=DESTINATIONS, visitor=who)
+        for who in (visitor, Visitor(user_agent="Mozilla/5.0 Firefox/140.0"))
+    ]
+
+    assert [len(one.heard) for one in seen] == [0, 1]
+    assert [one.ignored[0].reason for one in seen] == [reason, "not_configured"]
 
 
 @pytest.mark.parametrize("value", [data_tag.read("event=a", b"", form=False), Visitor(ip="x")])

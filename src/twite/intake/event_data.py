@@ -182,7 +182,9 @@ def _named(
     if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
         return ignored_as(name, "preview")
     found = our_name(name, chosen=source.events, known=known)
-    if isinstance(found, Ignored) or visitor.trusted:
+    # What X is not told of is for tags: they hear of it as X would.
+    for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
+    if for_nobody or visitor.trusted:
         return found
     if visitor.user_agent is not None and is_robot(visitor.user_agent):
         return ignored_as(name, "bot")
