@@ -1,5 +1,6 @@
 """What a tag's delivery is called: its own id tells apart, the one that people know finds it."""
 
+import pytest
 from test_at_the_door import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -14,8 +15,8 @@ from twite.testing.builders import a_source, a_submission
 from twite.testing.memory import MemoryStore
 
 
-async def heard(store, *, event, firing):
-    """Record what a tag is told of an event with the id A2."""
+async def heard(store, *, event, firing, identity="A2"):
+    """Record what a tag is told of an event with an id."""
     tag = Tag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
     container = Container(
         tags=(tag,), triggers=(Trigger(name="P", when=()),), templates={"main": TEMPLATE}
@@ -27,7 +28,7 @@ async def heard(store, *, event, firing):
         opt_outs=store,
     )
     heeded = await fires.heard(
-        [Said(event={"event_name": event}, native=Native(event=event, conversion_id="A2"))],
+        [Said(event={"event_name": event}, native=Native(event=event, conversion_id=identity))],
         source=a_source(),
         request=Incoming(),
         client="native",
@@ -68,3 +69,15 @@ async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
     (life,) = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
     assert ids == ["A2"]
     assert (life.conversion_id, life.called) == ("A2", None)
+
+
+@pytest.mark.parametrize("person", ["+15550100199", "+1 555 010-0199", "a@mail.example"])
+async def test_neither_the_name_of_an_event_nor_its_id_tells_of_a_person(person):
+    store = MemoryStore()
+
+    (named,) = await heard(store, event=f"call {person}", firing=Firing.ONCE)
+    (derived,) = await heard(store, event="purchase", firing=Firing.ONCE, identity=person)
+
+    assert named == "call ***/A2"
+    assert person not in derived
+    assert len(derived) > len(person)

@@ -32,10 +32,9 @@ from twite.gateway.tags.storage import Storage
 from twite.gateway.templates import KeepsItems
 from twite.gateway.vault import Seal
 from twite.intake.event_names import SPELLINGS
-from twite.intake.event_scrub import scrubbed_event
+from twite.intake.event_scrub import names_a_person, scrubbed_event, without_persons
 from twite.intake.native_conversion import MAX_ID, identifiers_of
 from twite.intake.native_shape import Native
-from twite.intake.native_texts import names_a_person
 from twite.sgtm.container import parts
 from twite.sgtm.container.plan import Fired, Plan, plan
 from twite.sgtm.container.values import Occasion
@@ -295,7 +294,7 @@ def _without_fire(
 
 
 def _name(native: Native) -> str:
-    name = (native.event or "").strip()[:64]
+    name = without_persons((native.event or "").strip())[:64]
     return "".join(letter for letter in name if letter.isprintable()) or OTHER
 
 
