@@ -41,7 +41,7 @@ VARIABLE = msgspec.structs.replace(
           const long = 'x'.repeat(2000000);
           for (let at = 0; ; at++) none[long + at];
         }
-        for (let left = 400000; data.hangs === 'slow' && left > 0; left--) {}
+        for (let left = 150000; data.hangs === 'slow' && left > 0; left--) {}
         while (data.hangs === true) {}
         return 'full';
         """,

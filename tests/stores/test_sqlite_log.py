@@ -87,4 +87,4 @@ async def test_a_reader_that_does_not_end_is_told_and_the_log_is_reused_after_it
     assert held > 8 * LIMIT
     assert len(told) >= 1
     # It does not grow any more: what is in it is written over.
-    assert after <= held + 2 * LIMIT
+    assert after <= held + 4 * LIMIT

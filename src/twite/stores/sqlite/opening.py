@@ -1,5 +1,6 @@
 """What an owner does first: look whether the file is sound, and no older copy of itself."""
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -25,6 +26,8 @@ from twite.stores.sqlite.schema import (
 
 # A file of about two gigabytes is looked through in this time; `twite check` takes what it takes.
 CHECKED_FOR: Final = 5.0
+# Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
+_A_START: Final = 256 * 1024
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,21 +52,24 @@ class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(path: str, reserve: Reserve) -> Opened:
     """Make the file ready for its owner. Raises StoreUnusable.
 
-    On a full disk the reserve is given up for it.
+    On a full disk the reserve is given up for it, and for what else a start has to write.
     """
     try:
         try:
-            return _prepared(path)
+            opened = _prepared(path)
         except (sqlite3.Error, OSError, StoreUnusable) as error:
             if not (is_full(error) and reserve.give_up()):
                 raise
             return _prepared(path)
+        if reserve.there and shutil.disk_usage(reserve.path.parent).free < _A_START:
+            reserve.give_up()
     except (sqlite3.Error, UnicodeError, OSError) as error:
         raise _unusable(path, error) from error
     except StoreUnusable as error:
         if is_full(error):
             raise _unusable(path, error) from error
         raise
+    return opened
 
 
 def _unusable(path: str, error: Exception) -> StoreUnusable:

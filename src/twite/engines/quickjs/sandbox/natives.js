@@ -10,6 +10,7 @@ const apply = Reflect.apply;
 const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
 const nativeIndexOf = String.prototype.indexOf;
+const nativeLastIndexOf = String.prototype.lastIndexOf;
 const nativeTest = RegExp.prototype.test;
 const nativeSource = Function.prototype.toString;
 
@@ -27,6 +28,10 @@ function normalized(text) {
 
 function indexIn(text, sought, from) {
   return apply(nativeIndexOf, text, [sought, from]);
+}
+
+function lastIndexIn(text, sought, from) {
+  return apply(nativeLastIndexOf, text, [sought, from]);
 }
 
 function regexTest(expression, text) {

@@ -1,0 +1,21 @@
+"""A start on a full disk has room for what it writes beside the store: the reserve's."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from twite.stores.sqlite import opening
+from twite.stores.sqlite.reserve import Reserve
+
+
+@pytest.mark.parametrize(("free", "given_up"), [(4_096, True), (64 * 1024 * 1024, False)])
+def test_the_reserve_goes_where_next_to_nothing_is_free(tmp_path, monkeypatch, free, given_up):
+    path = str(tmp_path / "twite.db")
+    reserve = Reserve(path, 1024 * 1024)
+    opening.prepare(path, reserve)
+    assert reserve.make()
+    monkeypatch.setattr(opening.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+    opening.prepare(path, reserve)
+
+    assert (reserve.given_up, reserve.there) == (given_up, not given_up)
