@@ -1,6 +1,7 @@
 import json
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,22 @@ pytest.register_assert_rewrite("twite.testing.laws")
 # same examples each time: who runs the tests changes nothing of them. Trials look for new ones.
 settings.register_profile("twite", deadline=None, derandomize=not os.environ.get("TWITE_TRIAL"))
 settings.load_profile("twite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the trials, in each process: at the end others could take nothing of them over.
+
+    A process is given a piece of the list at first (`--dist worksteal`).
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    trials = [one for one in items if one.path.parent.name == "trials"]
+    others = iter([one for one in items if one.path.parent.name != "trials"])
+    ordered: list[pytest.Item] = []
+    for process in range(processes):
+        own = trials[process::processes]
+        size = (len(items) - len(ordered)) // (processes - process)
+        ordered += [*own, *islice(others, size - len(own))]
+    items[:] = [*ordered, *others]
 
 
 @pytest.fixture
