@@ -34,8 +34,9 @@ from twite.sgtm.container.parts import (
     Variable,
 )
 from twite.sgtm.container.values import Occasion
+from twite.sgtm.effects import Keep
 from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Incoming
+from twite.sgtm.sandbox import Incoming, Turn
 from twite.sgtm.template import Kind, Part, read_template
 from twite.testing.builders import NOW, a_source
 from twite.testing.memory import MemoryStore
@@ -374,3 +375,41 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
     assert unfired.why == (
         "the variable template 'It' asks others for its value: nobody who submits can wait for that"
     )
+
+
+class Escaped:
+    """An engine that keeps something, whatever its template may."""
+
+    begun = 0
+
+    def __init__(self, _template, *, limits, begun):
+        del limits, begun
+
+    def start(self, _call):
+        return Turn(run=1, effects=(Keep(key="it", value=1),), returned="gold")
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may):
+    made = container()
+    lookup = made.templates["lookup"]
+    if not may:
+        lookup = msgspec.structs.replace(lookup, grants=())
+    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
+    made = msgspec.structs.replace(
+        made,
+        templates=made.templates | {"lookup": lookup},
+        tags=(Tag(name="picky", template="main", triggers=("gold",)),),
+        triggers=(Trigger(name="gold", when=(condition,)),),
+    )
+    crew = Crew(Escaped, elapsed=SystemClock().elapsed)
+    crew.start()
+    storage = Storage()
+    company = Company(container=made, rules={"picky": Rule(name="picky")})
+    door = Door(crew, storage=storage, observer=Seen())
+    try:
+        await door.planned(company, Occasion(event={"client_id": "c"}, now=NOW))
+    finally:
+        await crew.stop()
+
+    assert storage.of(lookup) == ({"it": 1} if may else {})

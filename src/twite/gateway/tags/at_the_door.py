@@ -2,6 +2,8 @@
 
 import time
 
+from msgspec import structs
+
 from twite.gateway.client_lines import ClientLines
 from twite.gateway.notices import Observer, TagSaid
 from twite.gateway.tags.crew import Crew, Engines
@@ -11,6 +13,7 @@ from twite.gateway.tags.rule import Company
 from twite.gateway.tags.trials import Trials
 from twite.gateway.templates import KeepsItems
 from twite.gateway.worker import Hung
+from twite.sgtm.allowed import lacking
 from twite.sgtm.container.plan import Plan, plan
 from twite.sgtm.container.texts import Value
 from twite.sgtm.container.values import Occasion, Unfilled
@@ -64,8 +67,11 @@ class Door:
                 continue
             secrets = [one for rule in company.rules.values() for one in rule.secrets]
             lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
-            lines.hear(turn)
-            for effect in turn.effects:
+            policy = self._crew.policy(template)
+            # Whoever performs what is asked for looks at the permissions once more.
+            allowed = tuple(one for one in turn.effects if lacking(one, policy) is None)
+            lines.hear(structs.replace(turn, effects=allowed))
+            for effect in allowed:
                 if isinstance(effect, Log) and effect.denied is not None:
                     lines.say(f"it has no permission {effect.denied}")
                 elif isinstance(effect, Keep | Forget) and not self._storage.change(
