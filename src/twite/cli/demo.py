@@ -1,5 +1,6 @@
 """`twite demo`: everything on loopback, told as it happens."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,9 +13,10 @@ from twite.cli.demo_ending import tell_the_end
 from twite.cli.demo_story import Story, play
 
 EXAMPLE: Final = "Example: `twite demo --stay`"
+_RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
 Stay = Annotated[
-    bool, typer.Option("--stay", help="Keep it running at the end, and print the addresses.")
+    bool, typer.Option("--stay", help="Keep it running at the end; print the addresses and a user.")
 ]
 Orders = Annotated[
     Path | None,
@@ -35,10 +37,10 @@ def register(app: typer.Typer) -> None:
 
 def demo(*, stay: Stay = False, orders: Orders = None) -> None:
     """Exit code 0 when the balance is zero and X counted each delivered conversion once."""
-    chosen = orders or example_orders()
     with tempfile.TemporaryDirectory(prefix="twite-demo-") as folder, Cast(Path(folder)) as cast:
         printing.say(printing.styled("Twite demo", "bold"), ": all of it on loopback")
         printing.say("")
+        chosen = orders or with_mailboxes(example_orders(), Path(folder))
         story: Story = play(cast, chosen)
         good = tell_the_end(cast, story)
         if stay:
@@ -61,7 +63,24 @@ def example_orders() -> Path:
     )
 
 
+def with_mailboxes(orders: Path, folder: Path) -> Path:
+    """Copy the example's orders, with addresses that could be somebody's.
+
+    The example's own are of RFC 2606, where no mail is delivered: they count as placeholders, which
+    match nobody, as they should wherever else the file is sent. ICANN keeps `.internal` for private
+    use (resolution 2024.07.29.06), so that the copies are nobody's, either.
+    """
+    copy = folder / orders.name
+    text = orders.read_text(encoding="utf-8-sig")
+    copy.write_text(_RESERVED_HOST.sub(r"\1.internal", text), encoding="utf-8")
+    return copy
+
+
 def _stay(cast: Cast) -> None:
+    name, password = cast.add_user()
+    printing.say("")
+    printing.say(printing.styled("The console", "bold"), f": {cast.gateway_url}/console")
+    printing.say(f"  sign in as     user {name}, password {password}")
     printing.say("")
     printing.say(f"Still running. The gateway: {cast.gateway_url}")
     printing.say(f"Buy something, in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")

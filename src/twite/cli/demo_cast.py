@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -91,15 +92,29 @@ class Cast:
             self._gateway.communicate(timeout=_READY_SECONDS)
         self._ends.close()
 
-    def twite(self, *arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    def twite(
+        self, *arguments: str, quiet: bool = False, said: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command with the demo's settings, as a person would."""
         return subprocess.run(  # noqa: S603  our own command under the running interpreter
             [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
             text=True,
             capture_output=quiet,
+            input=said,
             check=False,
             env=_ENVIRONMENT,
         )
+
+    def add_user(self) -> tuple[str, str]:
+        """Add an admin of the console, for as long as the demo runs; return name and password."""
+        name, password = "demo", secrets.token_urlsafe(12)
+        added = self.twite(
+            "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, said=password
+        )
+        if added.returncode:
+            sys.stderr.write(added.stderr)
+            raise typer.Exit(1)
+        return name, password
 
     def ask_gateway(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None

@@ -43,7 +43,7 @@ def mug(gateway: str, x: str) -> str:
     return _page(
         "Mug, EUR 24.95",
         '<form method="post" action="/order"><p><label>Email <input name="email" type="email" '
-        'value="shopper@example.com" required></label></p><button>Buy it</button></form>',
+        'value="shopper@mail.internal" required></label></p><button>Buy it</button></form>',
         scripts=_scripts(gateway, x),
     )
 

@@ -124,7 +124,7 @@ class _Pages(BaseHTTPRequestHandler):
             return
         length = min(int(self.headers.get("Content-Length") or 0), _MOST_BODY)
         form = parse_qs(self.rfile.read(length).decode())
-        order = self.of.sell(form.get("email", ["shopper@example.com"])[0])
+        order = self.of.sell(form.get("email", ["shopper@mail.internal"])[0])
         self.send_response(303)
         self.send_header("Location", f"/thanks?order={order.id}")
         self.send_header("Content-Length", "0")

@@ -91,7 +91,7 @@ def _send_twice(cast: Cast) -> None:
         "conversion_id": "order-1001",
         "value": "49.90",
         "currency": "EUR",
-        "email": "Shopper@Example.com ",
+        "email": "Shopper@Mail.Internal ",
         "phone": "+44 20 7946 0958",
     }
     for _ in range(2):

@@ -1,0 +1,95 @@
+"""`twite demo`, as a process: it ends by itself, or stays for somebody who looks at the console."""
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from http.cookiejar import CookieJar
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from command_stage import ENVIRONMENT
+
+ORDERS = Path(__file__).parents[2] / "examples/orders.csv"
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture
+def orders(tmp_path):
+    """The example's first rows: enough for all that the demo plays."""
+    with ORDERS.open(encoding="utf-8-sig") as whole:
+        path = tmp_path / "orders.csv"
+        path.write_text("".join(islice(whole, 320)), encoding="utf-8")
+    return path
+
+
+def demo(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "twite", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+def test_the_demo_ends_by_itself_and_says_that_all_agrees(orders):
+    with demo("--orders", str(orders)) as process:
+        out, _ = process.communicate(timeout=180)
+
+    assert process.returncode == 0, out
+    assert "balance is 0" in out
+    assert "password" not in out
+
+
+def test_with_stay_its_console_is_a_link_a_name_and_a_password_away():
+    with demo("--stay") as process:
+        try:
+            told = until("Ctrl-C", process.stdout)
+            link = re.search(r"(http://127\.0\.0\.1:\d+)/console", told)[0]
+            user = re.search(r"user +(\S+), password +(\S+)", told).groups()
+            pages = signed_in(link, *user)
+            matching = pages(f"{link}/match-keys")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert shares_of(matching).get("email", 0) > 60, matching
+    assert "email_placeholder" not in matching
+
+
+def until(word, lines):
+    told = ""
+    for line in lines:
+        told += line
+        if word in line:
+            return told
+    raise AssertionError(told)
+
+
+def signed_in(link, name, password):
+    """Sign in as a browser does; return what gets a page."""
+    browser = urllib.request.build_opener(
+        urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({})
+    )
+
+    def page(url, form=None):
+        body = None if form is None else urlencode(form).encode()
+        origin = {"Origin": link.removesuffix("/console")}
+        with browser.open(urllib.request.Request(url, body, origin), timeout=30) as answer:
+            return answer.read().decode()
+
+    token = re.search(r'name="form_token" value="(\w+)"', page(f"{link}/sign-in"))[1]
+    page(f"{link}/sign-in", {"form_token": token, "name": name, "password": password, "code": ""})
+    return page
+
+
+def shares_of(page):
+    """Return the per cent of purchases that have a key, by the key's name."""
+    found = re.findall(r'aria-label="([\w ]+): ([\d.]+)\s%"', page)
+    return {name: float(share) for name, share in reversed(found)}
