@@ -78,3 +78,27 @@ def test_a_template_whose_runs_lose_memory_for_good_is_off_at_last():
     assert turn.error == (
         "its runs took memory that the engine does not give back: it is off until the restart"
     )
+
+
+GROWS = "for (let at = 0; ; at++) grown['k' + at] = 1;"
+IN_A_PROMISE = f"require('Promise').create(() => {{ {GROWS} }});"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"const grown = {{}}; {GROWS}",
+        f"const grown = {{}}; require('callLater')(() => {{ {GROWS} }});",
+        f"const grown = {{}}; {IN_A_PROMISE}",
+        f"const grown = {{}}; return {IN_A_PROMISE}",
+    ],
+    ids=["at once", "later", "in a promise", "in a promise that is returned"],
+)
+def test_a_run_that_passes_its_memory_limit_is_told_as_spent_wherever_it_does(code):
+    """Where a table of names cannot grow, the engine throws what is no value at all."""
+    turns = [
+        QuickJsEngine(template(code), limits=Limits(time=5, memory=memory)).start(call())
+        for memory in range(2_700_000, 2_800_000, 4_001)
+    ]
+
+    assert {(turn.error, turn.spent) for turn in turns} == {("the run took too much memory", True)}

@@ -17,8 +17,11 @@ from twite.sgtm.refused import refused
 from twite.sgtm.sandbox import Answer, Call, Limits, Turn
 from twite.sgtm.template import Template, TemplateUnusable
 
-# Where there is no room for an error either, the engine throws null.
-_FULL: Final = frozenset({"InternalError: out of memory", "thrown: null"})
+# Where there is no room for an error either, the engine throws null, or reports that something was
+# thrown and has nothing to show: it does so where a table of property names cannot grow.
+_FULL: Final = frozenset(
+    {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
+)
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own, and made while others work
 _BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms

@@ -123,6 +123,7 @@ function turn(run, act) {
   if (run.rejected.length) {
     for (const look of run.rejected.splice(0)) {
       const found = look();
+      if (found && !run.error && isOutOfMemory(found.reason)) failed(run, found.reason);
       if (found && !run.error) unheard(run, found.reason);
     }
   }
@@ -175,7 +176,14 @@ function described(error) {
   }
 }
 
-// A rejection that nobody caught does not end the run, as in Google's sandbox; it is said.
+// What the engine throws when the memory limit is passed: an error, or nothing that can be shown.
+function isOutOfMemory(reason) {
+  const words = described(reason);
+  return words === 'InternalError: out of memory' || words === 'thrown: [uninitialized]';
+}
+
+// A rejection that nobody caught does not end the run, as in Google's sandbox; it is said. Only the
+// memory limit does: a promise must not hide that it was passed.
 function unheard(run, reason, effects = run.effects) {
   const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
   effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
@@ -210,7 +218,8 @@ function tellReturned(run, turn) {
   if (SandboxPromise.is(run.returned)) {
     if (SandboxPromise.waits(run.returned)) return;
     const rejection = SandboxPromise.rejection(run.returned);
-    if (rejection) unheard(run, rejection.reason, turn.effects);
+    if (rejection && isOutOfMemory(rejection.reason)) turn.error = described(rejection.reason);
+    else if (rejection) unheard(run, rejection.reason, turn.effects);
     turn.returned = orUndefined(copied)(SandboxPromise.value(run.returned));
   } else turn.returned = orUndefined(copied)(run.returned);
   run.returned = undefined; // told once
