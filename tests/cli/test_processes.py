@@ -41,7 +41,7 @@ def post(url: str, document: object) -> dict[str, object]:
         return json.loads(answer.read())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
     path = settings_in(tmp_path)
 
@@ -58,6 +58,23 @@ def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
     assert receipt["accepted"] == 1
     assert (process.returncode, out) == (0, "")
     assert twite("show", "order-1", "--config", str(path))[0] == 0
+
+
+def test_a_gateway_started_with_nohup_goes_on_when_its_terminal_is_gone(tmp_path):
+    path = settings_in(tmp_path)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running("serve", "--config", str(path)) as (process, ready):
+            process.send_signal(signal.SIGHUP)
+            receipt = post(
+                ready["url"], {"event": "purchase", "conversion_id": "order-1", "twclid": "a"}
+            )
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert (receipt["accepted"], process.returncode) == (1, 0)
 
 
 def test_how_a_gateway_is_reached_is_for_its_user_alone_and_gone_with_it(tmp_path):

@@ -66,6 +66,47 @@ async def test_another_process_is_refused_too(path):
     await store.close()
 
 
+@pytest.mark.parametrize("in_folder", [False, True])
+async def test_a_symbolic_link_leads_to_the_same_owner(tmp_path, in_folder):
+    (tmp_path / "real").mkdir()
+    store = await SQLiteStore.open(str(tmp_path / "real" / "twite.db"))
+    if in_folder:
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        link = tmp_path / "link" / "twite.db"
+    else:
+        link = tmp_path / "other.db"
+        link.symlink_to(tmp_path / "real" / "twite.db")
+
+    with pytest.raises(StoreInUse) as refused:
+        await SQLiteStore.open(str(link))
+
+    assert refused.value.owner == os.getpid()
+    await store.close()
+
+
+async def test_what_belongs_to_a_linked_database_lies_beside_the_file(tmp_path):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "real" / "twite.db")
+
+    await opened_and_closed(str(link))
+    again = await opened_and_closed(str(link))
+
+    assert again.told == ()
+    assert list(tmp_path.glob("link.db?*")) == []
+    assert (tmp_path / "real" / "twite.db.epoch").is_file()
+
+
+async def test_a_file_with_two_names_is_refused(tmp_path, path):
+    store = await SQLiteStore.open(path)
+    os.link(path, tmp_path / "other.db")
+
+    with pytest.raises(StoreUnusable, match="2 names"):
+        await SQLiteStore.open(str(tmp_path / "other.db"))
+
+    await store.close()
+
+
 async def test_the_next_owner_may_open_after_a_close(path):
     first = await opened_and_closed(path)
 

@@ -125,9 +125,9 @@ class Gateway:
         )
         for sentence in store.told:
             self._observer.see(Troubled(where="store", reason=sentence))
-        if store.restored:
+        if store.told:
             self._observer.see(
-                Warned(kind=Kind.STORE_RESTORED, subject=STORE, reason="; ".join(store.restored))
+                Warned(kind=Kind.STORE_RESTORED, subject=STORE, reason="; ".join(store.told))
             )
         try:
             await self._transport.start()

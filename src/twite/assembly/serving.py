@@ -12,11 +12,13 @@ from twite.assembly.gateway import Gateway
 from twite.assembly.settings import Settings
 from twite.domain.errors import StoreUnusable
 
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None]) -> bool:
-    """Run until SIGTERM or SIGINT, then stop in order; return whether all in flight landed.
+    """Run until SIGTERM, SIGINT or SIGHUP, then stop in order; return whether all in flight landed.
+
+    Under `nohup`, which starts it with SIGHUP ignored, it goes on after one.
 
     `ready` is told the address. A second signal ends the process at once: what was in flight is
     resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
@@ -35,7 +37,9 @@ async def _until_stopped(
 ) -> bool:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for stop in _STOPS:
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    stops = [stop for stop in _STOPS if hangs_up or stop != signal.SIGHUP]
+    for stop in stops:
         loop.add_signal_handler(stop, asked.set)
     await gateway.start()
     forget_unusable(settings)
@@ -43,7 +47,7 @@ async def _until_stopped(
         ready(gateway.url)
         unusable = await _either(asked, gateway)
     finally:
-        for stop in _STOPS:
+        for stop in stops:
             loop.remove_signal_handler(stop)
         landed = await gateway.stop()
     if unusable is not None:

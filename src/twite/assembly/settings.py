@@ -4,6 +4,7 @@ Files: `toml` reads the text, `shape` says which keys there are, `build` brings 
 `values` knows what a text means, `pixels` and `sources` what a pixel and a source must have.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -305,7 +306,7 @@ def _store(written: shape.Store, folder: Path) -> Store:
         written.dedup_window, "store.dedup_window", least=LEAST_WINDOW, most=365 * DAY
     )
     return Store(
-        path=folder / name,
+        path=Path(os.path.realpath(folder / name)),
         dedup_window=window,
         queue=written.queue,
         keep_bodies=values.duration(

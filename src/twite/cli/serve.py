@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json = False) -> None:
-    """Stops in order on SIGTERM or SIGINT: takes in no more, and lets what is in flight land."""
+    """Stops in order on SIGTERM, SIGINT or SIGHUP: in-flight requests finish first."""
     if role != "all":
         raise SettingsError(
             place="--role",

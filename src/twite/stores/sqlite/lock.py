@@ -12,7 +12,8 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 class OwnerLock:
     """Holds `<database>.lock`, with the owner's process id in it, until it is released.
 
-    The file stays: removing it would let two owners lock two files of one name.
+    It lies beside the file itself, whatever symbolic links lead there. The lock file stays:
+    removing it would let two owners lock two files of one name.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -20,7 +21,13 @@ class OwnerLock:
 
     @classmethod
     def take(cls, database: str) -> Self:
-        """Take the lock. Raises StoreInUse, with the owner where known, when another has it."""
+        """Take the lock.
+
+        Raises StoreInUse, with the owner where known, when another has it, and StoreUnusable where
+        the file has a second name: that one has a lock, and a write-ahead log, of its own.
+        [sqlite.org/howtocorrupt.html#multiple_links_to_the_same_file]
+        """
+        database = os.path.realpath(database)
         path = f"{database}.lock"
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -35,6 +42,15 @@ class OwnerLock:
         except OSError as error:
             os.close(descriptor)
             raise StoreInUse(path=database, owner=_owner(Path(path))) from error
+        names = _names(Path(database))
+        if names > 1:
+            os.close(descriptor)
+            raise StoreUnusable(
+                path=database,
+                reason=f"the file has {names} names (hard links), and each would get a log of its "
+                "own",
+                cure="Remove the other names; find / -xdev -samefile FILE lists them",
+            )
         # The number is for people: a full disk that does not take it has an owner all the same.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -45,6 +61,13 @@ class OwnerLock:
         """Let another own the database."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def _names(database: Path) -> int:
+    try:
+        return database.stat().st_nlink
+    except OSError:
+        return 0
 
 
 def _owner(path: Path) -> int | None:

@@ -24,22 +24,19 @@ from twite.stores.sqlite.schema import (
     version_of,
 )
 
-# A file of about two gigabytes is looked through in this time; `twite check` takes what it takes.
+# A file of about two gigabytes is looked through in this time. A larger one is no error: what is
+# sent is looked at first, and `twite check` looks at all of it.
 CHECKED_FOR: Final = 5.0
 # Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
 _A_START: Final = 256 * 1024
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this deployment is, and sentences for whoever runs it; `restored` are among them.
-
-    `restored` says why the file may be an older copy of itself; there is nothing where it is not.
-    """
+    """Who this deployment is; `told` says what a person must know of the file as it was found."""
 
     salt: bytes
     mark: Mark
     told: tuple[str, ...] = ()
-    restored: tuple[str, ...] = ()
 
 
 class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +85,8 @@ def _unusable(path: str, error: Exception) -> StoreUnusable:
 
 def _prepared(path: str) -> Opened:
     create(path)
-    told = []
-    if not examine(path, seconds=CHECKED_FOR):
-        told.append(
-            f"the file was looked at for {CHECKED_FOR:.0f} s and not to its end; "
-            "twite check looks at all of it"
-        )
-    return _opened(path, told)
+    examine(path, seconds=CHECKED_FOR)
+    return _opened(path)
 
 
 def older_copy(path: str) -> str | None:
@@ -108,7 +100,7 @@ def older_copy(path: str) -> str | None:
     return None if doubt is None else doubt.found
 
 
-def _opened(path: str, told: list[str]) -> Opened:
+def _opened(path: str) -> Opened:
     with closing(connect_writer(path)) as connection:
         migrate(connection, path)
         if not set(newest_schema()) <= set(schema_of(connection)):
@@ -141,7 +133,7 @@ def _opened(path: str, told: list[str]) -> Opened:
                 "database holds are not in it"
             )
         write_mark(path, begun)
-    return Opened(salt=salt, mark=begun, told=(*told, *restored), restored=tuple(restored))
+    return Opened(salt=salt, mark=begun, told=tuple(restored))
 
 
 def _doubt(path: str, here: Mark, left: Mark | None) -> _Doubt | None:

@@ -27,6 +27,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     Without `to`, the new one takes its place. `known` are (pixel, event) by which conversions are
     recognised whose lane is lost. Raises StoreInUse, StoreUnusable.
     """
+    path = os.path.realpath(path)
     target = to or f"{path}.recovered"
     for there in (target, f"{target}-wal"):
         if Path(there).exists():

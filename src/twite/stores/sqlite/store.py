@@ -1,6 +1,7 @@
 """One SQLite file as the gateway's ledger, outbox, records and desk."""
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -80,9 +81,8 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         self.letters = SQLiteLetters(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
-        # What an owner must know of the file as it was found.
+        # What a person must know of the file as it was found.
         self.told = opened.told
-        self.restored = opened.restored
         # Done once nothing more can be done: the process must end, and look at the file anew.
         self.failed = failed
 
@@ -114,6 +114,8 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
         """
         async with AsyncExitStack() as undo:
+            # What lies beside the database lies beside the file itself, whatever names lead to it.
+            path = await asyncio.to_thread(os.path.realpath, path)
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)
             room = Reserve(path, reserve)
