@@ -10,6 +10,7 @@ from typing import Final, Never
 import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -22,6 +23,10 @@ from twite.collector.limits import Limits
 from twite.collector.whole import EXTENSION
 
 _NEVER: Final = float("inf")
+# How much is parsed at once, unless a body of a known length goes on: what stands in one piece of
+# input may be thousands of requests, and each becomes objects of many times its size.
+_SLICE: Final = 1_024
+_CHUNK_LINE: Final = 12  # of a chunk beside its data: up to 8 digits of its size, and two line ends
 
 
 class Config(uvicorn.Config):
@@ -30,14 +35,28 @@ class Config(uvicorn.Config):
     limits: Limits = Limits()
 
 
+class _Flow(FlowControl):
+    """uvicorn's, that reads no more while input is held, whoever asks for it."""
+
+    holds = False
+
+    def resume_reading(self) -> None:
+        if not self.holds:
+            super().resume_reading()
+
+
 class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
     `active` is the request that runs or ran last, `cycle` the one that came last: they differ while
     requests are sent ahead. `due` is when it will be closed (loop time) unless something happens
-    before: headers complete, the body arrives, the next request begins. `last` is that no request
-    will follow this one.
+    before: headers complete, the body arrives, the next request begins. `read_by` is when the
+    client must have read some of what waits for it. `last` is that no request will follow this one.
+    `held` is input that is not parsed yet, since requests before it are not answered. Trailers are
+    dropped: no route reads them, and as headers they would be believed.
     """
+
+    flow: _Flow
 
     def __init__(
         self,
@@ -48,32 +67,50 @@ class DeadlineProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state)
         self.limits = config.limits
-        self.due = _NEVER
+        self.due = self.read_by = _NEVER
         self.in_headers = False
         self.in_body = False
         self.active: RequestResponseCycle | None = None
         self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
         self.closing = False
         self.last = False
-        self.header_bytes = 0
+        self.head_size = 0  # of the head that is parsed, by its names and values
+        self.unfinished = 0  # of input, while it is a head's: the parser keeps what has no end
+        self.body_bytes = 0
+        self.beside = 0  # of a body in chunks: extensions and trailers
         self.discarded = 0
+        self.held = b""
 
     # --- what the transport says -----------------------------------------------------------------
 
     def connection_made(self, transport: object) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
+        self.flow = _Flow(self.transport)
         self.due = self.loop.time() + self.limits.headers_seconds
         if len(self.connections) > self.limits.connections:
             self._write(_TOO_MANY)
             self.end()
 
     def data_received(self, data: bytes) -> None:
-        if self.closing:
+        """Parse it slice by slice, and no further than to a request that has to wait."""
+        if self.held:
+            self.held += data
             return
+        at = 0
+        while at < len(data) and not self.closing:
+            if self.pipeline:
+                self._hold(data[at:])
+                return
+            until = at + max(_SLICE, self._rest_of_body())
+            if not self._parse(data[at:until]):
+                return
+            at = until
+
+    def _parse(self, data: bytes) -> bool:
+        """Parse a slice; return whether more may follow."""
         if self.in_headers:
-            self.header_bytes += len(data)
-        elif not self.in_body:
-            self.header_bytes = len(data)
+            self.unfinished += len(data)
+        body_of = self.cycle if self.in_body else None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -81,13 +118,20 @@ class DeadlineProtocol(HttpToolsProtocol):
             # what follows may be in another.
             if self.cycle is not None:
                 self.cycle.keep_alive = False
+            return False
         except httptools.HttpParserError:
-            self.refuse(error(400, "http_malformed"))
-            return
-        if self.in_headers and self.header_bytes > self.limits.headers:
+            if not self.closing:
+                self.refuse(error(400, "http_malformed"))
+            return False
+        if self.closing:
+            return False
+        if self.in_headers and self.unfinished > self.limits.headers:
             self.refuse(_HEADERS_TOO_LARGE)
         elif self.in_body:
+            if self.cycle is body_of:
+                self._count_beside(len(data))
             self._wait_for_rest(len(data))
+        return True
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
         """A client may say no more and still wait for its answer; returns whether it does."""
@@ -96,6 +140,14 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
         return True
 
+    def pause_writing(self) -> None:
+        self.read_by = self.loop.time() + self.limits.body_seconds
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.read_by = _NEVER
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the request that came last, which is not the one that runs when several
         # were sent ahead.
@@ -103,32 +155,44 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.active.disconnected = True
             self.active.message_event.set()
         self.pipeline.clear()
+        self.held = b""
         super().connection_lost(exc)
 
     # --- what the parser says --------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self.in_headers = True
+        self.head_size = self.unfinished = 0
         self.due = self.loop.time() + self.limits.headers_seconds
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._has_room(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_body and self._has_room(len(name) + len(value) + 4):
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self.in_headers = False
         if self.closing:
             return
-        # Only a large piece of input can hold headers that are too large and complete.
-        if self.header_bytes > self.limits.headers and self._header_size() > self.limits.headers:
-            self.refuse(_HEADERS_TOO_LARGE)
-            return
         self.in_body = True
-        self.discarded = 0
+        self.discarded = self.body_bytes = self.beside = 0
         self.due = self.loop.time() + self.limits.body_seconds
         super().on_headers_complete()
         # The application runs in the loop's next turn: it finds this there. A request that holds
         # itself would have to be collected as garbage, so what it holds is the connection.
         self.scope["extensions"] = self.extensions
 
+    def on_chunk_header(self) -> None:
+        """A chunk may have a line of its own, beside its data."""
+        self.beside -= _CHUNK_LINE
+
     def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
+        self.beside -= len(body)
         if not self.closing:
             super().on_body(body)
 
@@ -136,7 +200,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.closing:
             return
         self.in_body = False
-        self.header_bytes = 0
         if self.last:
             self.cycle.keep_alive = False
         if self.cycle.response_complete:
@@ -156,7 +219,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self.end()
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -166,11 +228,37 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
+        if self.held and not self.pipeline:
+            # In the loop's next turn, so that other connections have theirs.
+            self.loop.call_soon(self._go_on)
+        elif not self.pipeline:
+            self.flow.resume_reading()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep input for later, and read no more until then."""
+        self.held = data
+        self.flow.pause_reading()
+        self.flow.holds = True
+
+    def _go_on(self) -> None:
+        """Parse what was held, now that the requests before it are answered."""
+        held = self._let_go()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.data_received(held)
+
+    def _let_go(self) -> bytes:
+        held, self.held = self.held, b""
+        self.flow.holds = False
+        return held
 
     # --- ends ------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """End the connection if it is overdue."""
+        if now >= self.read_by:
+            self.transport.abort()
+            return
         if now < self.due:
             return
         if self.closing or self.transport.is_closing():
@@ -186,12 +274,19 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def refuse(self, answer: Answer) -> None:
         """Answer without the application, and close once the client has had time to read it."""
+        # What was read of a head is of no more use, and may be much.
+        if self.in_headers:
+            self.headers.clear()
+        if self.active is not None:
+            self.active.disconnected = True
+            self.active.message_event.set()
         self._write(answer)
         self._linger()
 
     def end(self) -> None:
         """Close when all is written, and for certain after a while."""
         self.closing = True
+        self._let_go()
         self.due = self.loop.time() + self.limits.closing_seconds
         self.transport.close()
 
@@ -211,6 +306,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         To close while the client still sends would reset the connection, and the answer with it.
         """
         self.closing = True
+        self._let_go()
         self.due = self.loop.time() + self.limits.closing_seconds
         self.transport.write_eof()
         self.flow.resume_reading()
@@ -228,8 +324,33 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.active is not None and not self.active.response_complete
 
-    def _header_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+    def _has_room(self, length: int) -> bool:
+        """Count what is read of a head; refuse the request, and return False, at the limit."""
+        if self.closing:
+            return False
+        self.head_size += length
+        if self.head_size > self.limits.headers:
+            self.refuse(_HEADERS_TOO_LARGE)
+            return False
+        return True
+
+    def _count_beside(self, length: int) -> None:
+        """Count what came of a body, less its data: a client may draw the rest out as it likes."""
+        # What is left of the chunks' own lines is not saved up.
+        self.beside = max(0, self.beside + length)
+        if self.beside <= self.limits.headers:
+            return
+        if self.cycle.response_started:
+            self.end()
+        else:
+            self.refuse(_HEADERS_TOO_LARGE)
+
+    def _rest_of_body(self) -> int:
+        """Return how much of a body is still to come, 0 where that is not known."""
+        if not self.in_body:
+            return 0
+        lengths = (int(value) for name, value in self.headers if name == b"content-length")
+        return next(lengths, 0) - self.body_bytes
 
     def _unset_keepalive_if_required(self) -> None:
         """Uvicorn's own timer is never set."""
