@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iab_strings import MADE, gpp, tc_core, us_core
 
+from twite.consent.evidence import read
 from twite.consent.verdict import verdict
-from twite.domain.consent import Action, Policy
+from twite.domain.consent import PLAIN, Action, Policy
 from twite.domain.identifiers import Identifiers
 
 PERSON = Identifiers(click_id="click", email="e" * 64)
@@ -34,6 +35,10 @@ OPT_OUT = {
 WHO = {"anyone": {}, "a European": {"region": "DE"}, "a source that asks": {}}
 
 
+# From the freest to the strictest.
+RANK = {action: rank for rank, action in enumerate(Action)}
+
+
 def combinations():
     for storage, data, ads, gcd, tcf, opt_out, who in product(
         AD_STORAGE, AD_USER_DATA, AD_PERSONALIZATION, GCD, TCF, OPT_OUT, WHO
@@ -51,61 +56,115 @@ def words_said_yes(storage, data, gcd):
     return "granted" in (storage, data) and gcd != BY_DEFAULT
 
 
+def denials(said):
+    """Yield what each signal objects to, in the order of precedence: (matter, who says so)."""
+    storage, data, ads, gcd, tcf, opt_out, _ = said
+    of_words = {"denied": "storage", "refused": "unclear"}
+    if storage in of_words:
+        yield of_words[storage], "ad_storage"
+    if data == "denied":
+        yield "user_data", "ad_user_data"
+    if ads == "denied":
+        yield "personalization", "ad_personalization"
+    if opt_out == (("gpc", True),):
+        yield "sale", "gpc"
+    of_tcf = {
+        NO_STORAGE: ("storage", "tcf purpose 1"),
+        NO_ADS: ("personalization", "tcf purpose 3"),
+        "CPfoo": ("unclear", "tcf"),
+    }
+    if tcf in of_tcf:
+        yield of_tcf[tcf]
+    if OPT_OUT[opt_out] == NO and opt_out != (("gpc", True),):
+        yield "sale", "gpp usnat sale"
+    if gcd == "11q1q1q1q5":
+        yield "storage", "gcd ad_storage"
+        yield "user_data", "gcd ad_user_data"
+        yield "personalization", "gcd ad_personalization"
+
+
 def said_yes(storage, data, gcd, tcf):
-    """Of those that speak, the first in order decides: words, TC string, Google's long form."""
+    """Of those that speak, the first in order decides: words, TC string, Google's long form.
+
+    A TC string that only denies storage still has a yes to user data.
+    """
     if words_said_yes(storage, data, gcd):
         return True
-    if tcf is not None:
-        return tcf in (ALL, NO_ADS)
+    if "denied" in (storage, data):
+        return False
+    if tcf not in (None, "CPfoo"):
+        return tcf in (ALL, NO_ADS, NO_STORAGE)
     return gcd in GCD_YES
 
 
-def expected(said):
-    storage, data, ads, gcd, tcf, opt_out, who = said
-    objections = {
-        AD_STORAGE[storage], AD_USER_DATA[data], AD_PERSONALIZATION[ads], GCD[gcd], TCF[tcf],
-        OPT_OUT[opt_out],
-    }  # fmt: skip
-    if objections & {NO, UNCLEAR}:
-        return Action.SUPPRESS
-    if who != "anyone" and not said_yes(storage, data, gcd, tcf):
-        return Action.SUPPRESS
-    return Action.RESTRICT if LIMIT in objections else Action.SEND
-
-
-def expected_of_the_lenient(said):
-    """Of a policy that strips on storage, restricts on opt-outs, and holds what it cannot know."""
-    storage, data, ads, gcd, tcf, opt_out, who = said
-    if data == "denied" or gcd == "11q1q1q1q5":
-        return Action.SUPPRESS
-    if storage == "refused" or tcf == "CPfoo":
-        return Action.HOLD
-    yes = (
-        words_said_yes(storage, data, gcd)
-        or (storage != "denied" and tcf in (ALL, NO_ADS))
-        or (storage != "denied" and tcf == NO_STORAGE)
-        or (storage != "denied" and tcf is None and gcd in GCD_YES)
+def whole(said, policy):
+    """Return (action, rule, reason, strip, restricted), from the rules alone."""
+    storage, data, _ads, gcd, tcf, opt_out, who = said
+    actions = {
+        "storage": policy.storage_denied,
+        "user_data": policy.user_data_denied,
+        "personalization": policy.personalization_denied,
+        "sale": policy.us_opt_out,
+        "unclear": policy.unclear,
+    }
+    heeded = {Action.STRIP, Action.RESTRICT, Action.HOLD, Action.SUPPRESS}
+    found = [one for one in denials(said) if actions[one[0]] in heeded]
+    strictest = max((RANK[actions[matter]] for matter, _ in found), default=None)
+    first = next((one for one in found if RANK[actions[one[0]]] == strictest), None)
+    is_final = first is not None and actions[first[0]] in {Action.SUPPRESS, Action.HOLD}
+    yes = said_yes(storage, data, gcd, tcf)
+    if who != "anyone" and not is_final and not yes:
+        action, rule, reason = policy.missing, "missing", "consent_missing"
+    elif first is None:
+        is_silent = not any((storage, data, _ads, gcd, tcf, opt_out)) and who == "anyone"
+        rule = "nothing_said" if is_silent else "granted" if yes else "nothing_denied"
+        return Action.SEND, rule, None, (), False
+    else:
+        action, rule = actions[first[0]], first[0]
+        code = "consent_limited" if action in {Action.STRIP, Action.RESTRICT} else "consent_denied"
+        reason = f"{'consent_unclear' if rule == 'unclear' else code}: {first[1]}"
+    if action is Action.SUPPRESS:
+        return action, rule, reason, (), False
+    named = {actions[matter] for matter, _ in found}
+    strip = tuple(
+        name
+        for matter, names in (("storage", DEVICE), ("user_data", TOLD))
+        if actions[matter] is Action.STRIP and matter in {one for one, _ in found}
+        for name in names
     )
-    if who != "anyone" and not yes:
-        return Action.HOLD
-    if storage == "denied" or tcf == NO_STORAGE:
-        return Action.STRIP
-    limited = ads == "denied" or tcf == NO_ADS or OPT_OUT[opt_out] == NO
-    return Action.RESTRICT if limited else Action.SEND
+    if strip == DEVICE + TOLD:
+        return Action.SUPPRESS, "nothing_left", reason, (), False
+    return action, rule, reason, strip, Action.RESTRICT in named
 
 
-def differences(policy, table):
+# What a denial of storage, and one of user data, take out where they strip.
+DEVICE = ("click_id", "browser_id")
+TOLD = ("email", "phone", "ip", "user_agent")
+
+
+def differences(policy):
     wrong = []
     for signals, combination in combinations():
-        required = combination[-1] == "a source that asks"
-        found = verdict(signals, PERSON, policy=policy(required=required), now=MADE).action
-        if found is not table(combination):
-            wrong.append((combination, found, table(combination)))
+        asked = policy(required=combination[-1] == "a source that asks")
+        found = verdict(signals, PERSON, policy=asked, now=MADE)
+        told = found.action, found.rule, found.reason, found.strip, found.restricted
+        if told != whole(combination, asked) or not kept_alike(found, signals):
+            wrong.append((combination, told, whole(combination, asked)))
     return wrong
 
 
-def test_the_default_policy_decides_every_combination_as_the_table_says():
-    assert differences(Policy, expected) == []
+def kept_alike(found, signals):
+    """Whether the evidence says what was decided, of which signals."""
+    if found.evidence is None:
+        return found is PLAIN
+    kept = read(found.evidence)
+    said = kept.action, kept.rule, kept.reason, kept.strip, kept.restricted
+    told = found.action, found.rule, found.reason, found.strip, found.restricted
+    return said == told and kept.signals.keys() == signals.keys()
+
+
+def test_the_default_policy_decides_every_combination_as_the_rules_say():
+    assert differences(Policy) == []
     assert sum(1 for _ in combinations()) == 8_640
 
 
@@ -119,8 +178,33 @@ def lenient(*, required):
     )
 
 
-def test_a_lenient_policy_decides_every_combination_as_its_table_says():
-    assert differences(lenient, expected_of_the_lenient) == []
+def test_a_lenient_policy_decides_every_combination_as_the_rules_say():
+    assert differences(lenient) == []
+
+
+def stripping(*, required):
+    return Policy(
+        required=required,
+        storage_denied=Action.STRIP,
+        user_data_denied=Action.STRIP,
+        personalization_denied=Action.SEND,
+        us_opt_out=Action.RESTRICT,
+        unclear=None,
+    )
+
+
+def test_a_policy_that_strips_decides_every_combination_as_the_rules_say():
+    assert differences(stripping) == []
+
+
+def measuring(*, required):
+    return Policy(
+        required=required, storage_denied=Action.RESTRICT, user_data_denied=Action.RESTRICT
+    )
+
+
+def test_a_policy_that_restricts_takes_nothing_out():
+    assert differences(measuring) == []
 
 
 SIGNALS = st.fixed_dictionaries(
@@ -136,7 +220,6 @@ SIGNALS = st.fixed_dictionaries(
         "region": st.sampled_from(["DE", "US", "?"]),
     },
 )
-RANK = {action: rank for rank, action in enumerate(Action)}
 
 
 @given(SIGNALS)

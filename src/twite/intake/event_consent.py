@@ -6,11 +6,8 @@ from typing import Final
 
 from twite.intake.event_reading import Event, text_of, value_at
 
-# Google's Consent Mode in a hit [doc], and the strings of the IAB where tags hand them on.
-_SIGNALS: Final = (
-    ("x-ga-gcs", "gcs"),
-    ("x-ga-gcd", "gcd"),
-    ("x-ga-npa", "npa"),
+# Strings of the IAB, and what goes with them, where tags pass them on.
+_PASSED_ON: Final = (
     ("gdpr_consent", "tcf"),
     ("tc_string", "tcf"),
     ("gpp", "gpp"),
@@ -22,6 +19,27 @@ _SIGNALS: Final = (
     ("gdpr_applies", "gdpr_applies"),
     ("addtl_consent", "ac"),
 )
+# A parameter of a GA4 hit itself, beside the event's own (`ep.`), has this prefix in event data.
+_OF_THE_HIT: Final = "x-ga-mp2-"
+# Google's Consent Mode in a hit, and in the Measurement Protocol [doc].
+_SIGNALS: Final = (
+    ("x-ga-gcs", "gcs"),
+    ("x-ga-gcd", "gcd"),
+    ("x-ga-npa", "npa"),
+    ("non_personalized_ads", "npa"),
+    *_PASSED_ON,
+    *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
+)
+# Of two values of one signal, the one that matches here counts: an opt-out, or a law that applies.
+_FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
+_STRICT: Final = {
+    "usp": re.compile(r"1[YN-]Y[YN-]", re.IGNORECASE),
+    "gpc": _FLAG,
+    "npa": _FLAG,
+    "gdpr_applies": _FLAG,
+}
+# What two different strings of one signal come to: it cannot be read, and may be a denial.
+_UNREADABLE: Final = "unreadable"
 # Where the person is, as Google and hosts of server containers tell it; ISO 3166.
 _REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
 _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
@@ -37,11 +55,16 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     Google's names come from the tables `consent_state` (Stape's Data Tag: true and false, or words)
     and `consent` (the Measurement Protocol: words).
     """
-    found = strictest(event.get("consent_state"), event.get("consent"))
+    found: dict[str, str | bool] = {}
     for place, name in _SIGNALS:
-        text = text_of(value_at(event, place))
-        if text:
-            found.setdefault(name, text[:_LONGEST])
+        said = _word(value_at(event, place))
+        if said:
+            found[name] = _stricter(name, str(found[name]), said) if name in found else said
+    for name, value in strictest(event.get("consent_state"), event.get("consent")).items():
+        if name in found:
+            found[name] = _stricter(name, str(found[name]), str(value))
+        else:
+            found[name] = value
     for place in _REGIONS:
         text = text_of(value_at(event, place))
         if text and _REGION.fullmatch(text):
@@ -70,8 +93,30 @@ def strictest(*tables: object) -> dict[str, str | bool]:
     return found
 
 
+def _word(value: object) -> str | None:
+    """Return a signal as text; None where nothing is said."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if value is None:
+        return None
+    text = text_of(value)
+    return _UNREADABLE if text is None else text[:_LONGEST]
+
+
+def _stricter(name: str, first: str, second: str) -> str:
+    """Return which of two values of one signal counts."""
+    if first == second:
+        return second
+    strict = _STRICT.get(name)
+    if strict is not None:
+        found = next((one for one in (first, second) if strict.fullmatch(one)), None)
+        if found is not None:
+            return found
+    return _UNREADABLE
+
+
 def _said(value: object) -> str | bool | None:
     if isinstance(value, bool | None):
         return value
     text = text_of(value)
-    return "unreadable" if text is None else text[:_LONGEST] or None
+    return _UNREADABLE if text is None else text[:_LONGEST] or None

@@ -86,6 +86,9 @@ def _event(
     event = {**shared, **(params or {}), "event_name": name}
     if given.get("timestamp_micros") is not None:
         event["timestamp_micros"] = given["timestamp_micros"]
+    if request.get("non_personalized_ads") not in (None, False):
+        # A parameter of the event's own must not hide what the whole request says.
+        event["non_personalized_ads"] = request["non_personalized_ads"]
     consent = strictest(request.get("consent"), event.get("consent"))
     if consent:
         event["consent"] = consent
