@@ -2,6 +2,7 @@
 // global object. Loops inside the engine that no time limit can interrupt are bounded.
 
 const LONGEST_ARRAY = 1000000;
+const LONGEST_TEXT = 16777216; // characters; memory holds no more
 const MOST_COMPARED = 100000000; // characters of a text times those of what is sought in it
 
 // A page's, of long ago: each copies the whole text.
@@ -81,70 +82,154 @@ function inOrder(one, other) {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+// Each method takes its text, and what it is given as a text, first: what is no text counts by what it becomes.
 function boundTexts() {
   const methods = String.prototype;
-  for (const name of ['toLowerCase', 'toUpperCase', 'toLocaleLowerCase', 'toLocaleUpperCase', 'trim']) {
+  const bound = (name, act) => {
     const native = methods[name];
     const bounded = {
-      [name]() {
-        if (typeof this === 'string') spend(this.length);
-        return apply(native, this, []);
+      [name](...given) {
+        if (this === undefined || this === null) throw new TypeError(name + ' of ' + this);
+        const text = String(this);
+        spend(text.length);
+        return act((...more) => apply(native, text, more), text, given);
       },
     }[name];
     define(methods, name, bounded);
+  };
+  const wholes = ['toLowerCase', 'toUpperCase', 'toLocaleLowerCase', 'toLocaleUpperCase', 'trim', 'trimStart', 'trimEnd'];
+  for (const name of [...wholes, 'trimLeft', 'trimRight']) bound(name, (native) => native());
+  for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
+    bound(name, (native, text, [sought, from]) => {
+      if (name === 'includes' && sought instanceof RegExp) throw new TypeError('an expression is no text');
+      const plain = comparable(text, sought);
+      return from === undefined ? native(plain) : native(plain, from);
+    });
   }
-  for (const name of ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll']) {
-    const native = methods[name];
-    const bounded = {
-      [name](sought, second) {
-        if (typeof sought === 'string' && typeof this === 'string') {
-          if (this.length * sought.length > MOST_COMPARED) throw new RangeError('the texts are too long to compare');
-          spend(this.length);
-        } else if (sought !== null && typeof sought === 'object' && !(sought instanceof RegExp)) {
-          return apply(native, String(this), [String(sought), second]);
-        }
-        return apply(native, this, second === undefined ? [sought] : [sought, second]);
-      },
-    }[name];
-    define(methods, name, bounded);
+  bound('split', (native, text, [sought, most]) =>
+    native(sought === undefined || sought instanceof RegExp ? sought : comparable(text, sought), most));
+  for (const name of ['replace', 'replaceAll']) {
+    bound(name, (native, text, [sought, replacement]) => {
+      const found = sought instanceof RegExp ? sought : comparable(text, sought);
+      if (typeof replacement === 'function') return native(found, replacing((given) => String(replacement(...given))));
+      const plain = String(replacement);
+      // Where even one for each character makes no long text, the engine may do it all by itself.
+      if (plain.length * (text.length + 1) > MUCH || indexIn(plain, '$', 0) >= 0) {
+        return native(found, replacing((given) => substituted(plain, given)));
+      }
+      const made = native(found, plain);
+      spend(made.length);
+      return made;
+    });
   }
   for (const name of ['repeat', 'padStart', 'padEnd']) {
-    const native = methods[name];
-    const bounded = {
-      [name](count, filler) {
-        spend(name === 'repeat' ? String(this).length * count : count);
-        return apply(native, this, [count, filler]);
-      },
-    }[name];
-    define(methods, name, bounded);
+    bound(name, (native, text, [count, filler]) => {
+      const size = numberOf(count);
+      spendOnText(name === 'repeat' ? text.length * size : size);
+      return native(size, filler);
+    });
   }
+  bound('concat', (_, text, given) => {
+    for (const one of given) {
+      const piece = String(one);
+      spendOnText(text.length + piece.length);
+      text += piece;
+    }
+    return text;
+  });
   // What is no expression is made one each time.
   for (const name of ['match', 'matchAll', 'search']) {
-    const native = methods[name];
-    const bounded = {
-      [name](sought) {
-        if (sought === undefined || sought instanceof RegExp) return apply(native, this, [sought]);
-        const text = String(sought);
-        spend(text.length * 100);
-        return apply(native, this, [text]);
-      },
-    }[name];
-    define(methods, name, bounded);
+    bound(name, (native, _, [sought]) => {
+      if (sought === undefined || sought instanceof RegExp) return native(sought);
+      const pattern = String(sought);
+      spend(pattern.length * 100);
+      return native(pattern);
+    });
   }
   for (const name of ['startsWith', 'endsWith']) {
-    const native = methods[name];
-    const bounded = {
-      [name](sought, at) {
-        const text = String(sought);
-        spend(text.length);
-        return at === undefined ? apply(native, this, [text]) : apply(native, this, [text, at]);
-      },
-    }[name];
-    define(methods, name, bounded);
+    bound(name, (native, _, [sought, at]) => (at === undefined ? native(String(sought)) : native(String(sought), at)));
   }
   // Not among the methods that Google lists, and none looks at the clock.
   for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed', ...AS_HTML]) delete methods[name];
   delete RegExp.prototype.compile;
+}
+
+function boundNumbers() {
+  const methods = Number.prototype;
+  for (const name of ['toExponential', 'toFixed', 'toPrecision', 'toString', 'toLocaleString']) {
+    const native = methods[name];
+    define(methods, name, {
+      [name](digits) {
+        return apply(native, this, digits === undefined ? [] : [numberOf(digits)]);
+      },
+    }[name]);
+  }
+}
+
+// What is sought in a text, as a text. The engine compares at each place, and looks at no clock.
+function comparable(text, sought) {
+  const plain = String(sought);
+  if (text.length * plain.length > MOST_COMPARED) throw new RangeError('the texts are too long to compare');
+  spend(plain.length);
+  return plain;
+}
+
+// What a text becomes must have an end before it is made: where memory runs out in the midst, the engine
+// goes on to the end of what it was at.
+function spendOnText(size) {
+  if (size > LONGEST_TEXT) throw new RangeError('the text is too long');
+  spend(size);
+}
+
+// For a replacement that may be long, or longer each time.
+function replacing(make) {
+  let size = 0;
+  return (...given) => {
+    const made = make(given);
+    size += made.length;
+    if (size > LONGEST_TEXT) throw new RangeError('the text is too long');
+    spend(made.length);
+    return made;
+  };
+}
+
+// ECMAScript's GetSubstitution; `given` is what a function in the replacement's place is called with.
+function substituted(replacement, given) {
+  const last = given.length - 1;
+  const groups = typeof given[last] === 'object' ? given[last] : undefined;
+  const end = groups === undefined ? last : last - 1;
+  const [text, position, matched] = [given[end], given[end - 1], given[0]];
+  const captured = (digits) => {
+    const number = Number(digits);
+    return number >= 1 && number <= end - 2 ? orEmpty(given[number]) : undefined;
+  };
+  let out = '';
+  let at = 0;
+  for (let next = indexIn(replacement, '$', 0); next >= 0; next = indexIn(replacement, '$', at)) {
+    const sign = replacement[next + 1];
+    const digits = /^\d{1,2}/.exec(replacement.slice(next + 1, next + 3));
+    let [piece, size] = ['$', 1];
+    if (sign === '$') size = 2;
+    else if (sign === '&') [piece, size] = [matched, 2];
+    else if (sign === '`') [piece, size] = [text.slice(0, position), 2];
+    else if (sign === "'") [piece, size] = [text.slice(position + matched.length), 2];
+    else if (digits) {
+      const [long, short] = [captured(digits[0]), captured(digits[0][0])];
+      if (long !== undefined) [piece, size] = [long, 1 + digits[0].length];
+      else if (short !== undefined) [piece, size] = [short, 2];
+    } else if (sign === '<' && groups !== undefined) {
+      const close = indexIn(replacement, '>', next + 2);
+      if (close >= 0) [piece, size] = [orEmpty(groups[replacement.slice(next + 2, close)]), close + 1 - next];
+    }
+    spendOnText(out.length + piece.length);
+    out += replacement.slice(at, next) + piece;
+    at = next + size;
+  }
+  return out + replacement.slice(at);
+}
+
+function orEmpty(captured) {
+  return captured === undefined ? '' : String(captured);
 }
 
 // What goes on with an iterator: a loop of the engine's own, for as long as the iterator likes. Google
@@ -239,6 +324,7 @@ function reachable() {
 function harden() {
   boundArrays();
   boundTexts();
+  boundNumbers();
   boundCalls();
   withoutIteratorHelpers();
   withoutAsyncGenerators();

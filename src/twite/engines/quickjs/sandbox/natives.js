@@ -22,6 +22,12 @@ function spend(size) {
   for (let left = size; left > 2000; left -= 100);
 }
 
+// A number from a long text is read in one step.
+function numberOf(value) {
+  if (typeof value === 'string') spend(value.length);
+  return Number(value);
+}
+
 function normalized(text) {
   return apply(nativeNormalize, text, ['NFKC']);
 }

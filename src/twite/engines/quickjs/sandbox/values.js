@@ -5,12 +5,12 @@ function makeString(value) {
 }
 
 function makeNumber(value) {
-  return Number(value);
+  return numberOf(value);
 }
 
 // Google does not say how it rounds; we cut off.
 function makeInteger(value) {
-  return Math.trunc(Number(value));
+  return Math.trunc(numberOf(value));
 }
 
 function getType(value) {
@@ -43,12 +43,23 @@ function orUndefined(act) {
   };
 }
 
+function ofNumbers(act) {
+  return (...given) => act(...given.map(numberOf));
+}
+
 // Of a text, each character is one of what is listed.
 function ofEach(list) {
   return (object) => {
     if (typeof object === 'string') spend(object.length * 10);
-    return list(object);
+    const made = list(object);
+    spend(made.length);
+    return made;
   };
+}
+
+function frozen(object) {
+  if (object !== null && typeof object === 'object') spend(Object.keys(object).length);
+  return Object.freeze(object);
 }
 
 function encodedUri(encode, value) {
@@ -192,11 +203,11 @@ const valueApis = {
     stringify: orUndefined(written),
   },
   Math: {
-    abs: Math.abs, ceil: Math.ceil, floor: Math.floor, round: Math.round, max: Math.max,
-    min: Math.min, pow: Math.pow, sqrt: Math.sqrt,
+    abs: ofNumbers(Math.abs), ceil: ofNumbers(Math.ceil), floor: ofNumbers(Math.floor), round: ofNumbers(Math.round),
+    max: ofNumbers(Math.max), min: ofNumbers(Math.min), pow: ofNumbers(Math.pow), sqrt: ofNumbers(Math.sqrt),
   },
   Object: {
-    keys: ofEach(Object.keys), values: ofEach(Object.values), entries: ofEach(Object.entries), freeze: Object.freeze,
+    keys: ofEach(Object.keys), values: ofEach(Object.values), entries: ofEach(Object.entries), freeze: frozen,
     delete: (object, key) => Reflect.deleteProperty(object, key),
   },
   Promise: promiseApi,
