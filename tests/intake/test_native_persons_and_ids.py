@@ -141,3 +141,36 @@ def test_a_derived_id_is_salted():
     body = '{"event":"sign_up","twclid":"a"}'
 
     assert derived(body, salt=b"one") != derived(body, salt=b"other")
+
+
+def ids_of(*conversions, **how):
+    body = json.dumps({"conversions": [*conversions]}).encode()
+    return [one.conversion.conversion_id for one in read_bytes(body, **how).results]
+
+
+SIGN_UP = {"event": "sign_up", "twclid": "a"}
+
+
+def test_equal_conversions_without_an_id_in_one_request_are_several():
+    ids = ids_of(SIGN_UP, FULL, SIGN_UP, SIGN_UP | {"conversion_id": " "})
+
+    assert len(set(ids)) == 4
+    assert ids[0] == ids_of(SIGN_UP)[0]
+
+
+def test_the_same_request_again_brings_the_same_ids():
+    conversions = [SIGN_UP, SIGN_UP, SIGN_UP | {"twclid": "b"}, SIGN_UP]
+
+    assert ids_of(*conversions) == ids_of(*conversions)
+    assert ids_of(*conversions)[:2] == ids_of(*conversions[:2])
+
+
+def test_equal_conversions_that_differ_in_consent_stay_one_so_that_a_denial_counts():
+    denied, granted = ({"consent": {"ad_storage": word}} for word in ("denied", "granted"))
+
+    assert len(set(ids_of(SIGN_UP | denied, SIGN_UP | granted, SIGN_UP | granted))) == 1
+    assert len(set(ids_of(SIGN_UP | granted, SIGN_UP | granted))) == 2
+
+
+def test_an_id_that_stands_twice_is_one_conversion():
+    assert ids_of(FULL, FULL) == ["order-1001", "order-1001"]

@@ -114,16 +114,16 @@ def test_depth_that_is_passed_over_on_the_way_is_refused_too():
 @pytest.mark.parametrize(
     ("body", "code", "path", "sentence"),
     [
-        (b"null", "wrong_shape", "", "Expected `object`, got `null` (the whole)"),
-        (b"5", "wrong_shape", "", "Expected `object`, got `int` (the whole)"),
-        (b'"a"', "wrong_shape", "", "Expected `object`, got `str` (the whole)"),
-        (b"[[]]", "wrong_shape", "", "Expected `object`, got `array` (the whole)"),
-        (b'{"event":5}', "wrong_shape", "event", "Expected `str | null`, got `int` (event)"),
+        (b"null", "wrong_shape", "", "must be an object, not null"),
+        (b"5", "wrong_shape", "", "must be an object, not a whole number"),
+        (b'"a"', "wrong_shape", "", "must be an object, not text"),
+        (b"[[]]", "wrong_shape", "", "must be an object, not a list"),
+        (b'{"event":5}', "wrong_shape", "event", "must be text or null, not a whole number"),
         (
             b'{"contents":[{},{"quantity":"2"}]}',
             "wrong_shape",
             "contents[1].quantity",
-            "Expected `int | null`, got `str` (contents[1].quantity)",
+            "must be a whole number or null, not text",
         ),
         (
             b'{"emial":"a"}',

@@ -16,7 +16,7 @@ from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.domain.submission import Door
 from twite.gateway.accept import Receipt
-from twite.gateway.entries import Remark
+from twite.gateway.entries import Remark, Suppressed
 from twite.gateway.notices import Observer
 
 NATIVE_PATH: Final = "/v1/conversions"
@@ -42,7 +42,7 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a submission. `warnings` names identifiers that were left out.
 
     The indexes, where there are any, are the places of the duplicates, of the suppressed,
-    and of the `held`, which a person must release.
+    and of the `held`, which a person must release; `suppressed_reasons` says why, of each.
     `ignored` counts what a tag sent that is no conversion of its source.
     """
 
@@ -56,6 +56,7 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suppressed_indexes: tuple[int, ...] = ()
     held: int = 0
     held_indexes: tuple[int, ...] = ()
+    suppressed_reasons: tuple[Suppressed, ...] = ()
     ignored: int = 0
 
 
@@ -129,6 +130,7 @@ def told(receipt: Receipt, *, ignored: int = 0) -> Answer:
             suppressed_indexes=receipt.suppressed_indexes,
             held=receipt.held,
             held_indexes=receipt.held_indexes,
+            suppressed_reasons=receipt.suppressed_reasons,
             ignored=ignored,
         )
     )

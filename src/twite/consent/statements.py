@@ -5,7 +5,8 @@ person told the site in words, the strings of the IAB, Google's long form, its s
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from enum import StrEnum, auto
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +21,8 @@ from twite.consent.us_sections import UsSection
 from twite.domain.consent import Policy
 
 Signals = Mapping[str, str | bool]
+
+_LONGEST_NAME: Final = 24
 
 
 class Matter(StrEnum):
@@ -56,8 +59,17 @@ def statements(given: Signals, policy: Policy, *, now: int) -> tuple[Statement, 
         if name in named:
             said += read(name, named, policy, now)
     if not named.keys() <= KNOWN:
-        said.append(_unclear("", "a signal that is none"))
+        said.append(_unclear("", _unknown(name for name in named if name not in KNOWN)))
     return tuple(said)
+
+
+def _unknown(names: Iterable[str]) -> str:
+    """Say that a name is no signal. It may be anything: only a misspelt signal is shown."""
+    for name in names:
+        near = get_close_matches(name[:_LONGEST_NAME], KNOWN, n=1, cutoff=0.75)
+        if near:
+            return f'unknown signal "{name[:_LONGEST_NAME]}", did you mean "{near[0]}"?'
+    return "unknown signal"
 
 
 def normal(given: Signals) -> dict[str, str | bool]:

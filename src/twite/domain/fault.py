@@ -34,8 +34,9 @@ CODES: Final[dict[str, str]] = {
     "too_many": "more conversions, events, lines or parameters than are read of one request",
     "twclid_unusable": "not a click id",
     "twpid_unusable": "not a value of X's cookie _twpid",
+    "unknown_field": "a field that no submission has; the nearest known one is named",
     "user_agent_unusable": "not a user agent",
-    "wrong_type": "a value of another type than is read there, in a message of a page or a tag",
+    "wrong_type": "a value of another type than the field takes",
 }
 
 

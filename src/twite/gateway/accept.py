@@ -17,6 +17,7 @@ from twite.gateway.consents import Listed
 from twite.gateway.doubles import Doubles
 from twite.gateway.entries import (
     Remark,
+    Suppressed,
     TagFate,
     fates_of,
     flawed,
@@ -52,7 +53,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a submission, once it is on disk.
 
     The indexes are the places of the duplicates, of the suppressed and of the held within it;
-    `tags` are those that fired.
+    `suppressed_reasons` says why of each suppressed one; `tags` are those that fired.
     """
 
     receipt: str
@@ -65,6 +66,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
     held_indexes: tuple[int, ...] = ()
+    suppressed_reasons: tuple[Suppressed, ...] = ()
     tags: tuple[TagFate, ...] = ()
 
 
@@ -267,6 +269,11 @@ class Accept:
             duplicate_indexes=duplicates,
             suppressed_indexes=suppressed,
             held_indexes=held,
+            suppressed_reasons=tuple(
+                Suppressed(index=entry.index, reason=entry.suppressed)
+                for entry in entries
+                if entry.suppressed is not None
+            ),
             tags=fates_of(heard.fired, again),
         )
 

@@ -49,6 +49,13 @@ class Remark(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Fault, ...]
 
 
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a conversion is kept and not sent: its place in the request, and the reason."""
+
+    index: int
+    reason: str
+
+
 # What is remarkable about a conversion's amount, and why it is held for it, where it is.
 Look = Callable[[Conversion], tuple[Flag | None, str | None]]
 

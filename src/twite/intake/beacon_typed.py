@@ -90,6 +90,6 @@ def _typed(
             faults.append(as_fault(wrong, path or wrong.path))
             return None
         inside = f".{wrong.path}" if wrong.path and not wrong.path.startswith("[") else wrong.path
-        sentence = wrong.message.rpartition(" (")[0]
-        faults.append(fault(f"{path}{inside}" if path else wrong.path, "wrong_type", sentence))
+        place = f"{path}{inside}" if path else wrong.path
+        faults.append(fault(place, "wrong_type", wrong.message))
         return None

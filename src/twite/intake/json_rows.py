@@ -8,6 +8,7 @@ import msgspec
 from twite.domain.errors import Malformed
 from twite.intake.files import Unreadable
 from twite.intake.findings import Finding, Row
+from twite.intake.native_fields import OF_ONE, field_by_field
 from twite.intake.native_shape import Native
 from twite.intake.repeats import Repeats
 from twite.intake.rows import Reading
@@ -56,10 +57,16 @@ class Conversions:
         """Read one. What is wrong with it is in the result."""
         text = written.strip()
         if not text.startswith(b"{"):
-            return _refused(number, "wrong_shape", "", "not a JSON object")
+            return _refused(number, "wrong_type", "", "not a JSON object")
         try:
             native = decode(_NATIVE, text)
         except Malformed as error:
+            if error.code in OF_ONE:
+                found = tuple(
+                    Finding(field=one.path, code=one.code, message=one.message)
+                    for one in field_by_field(text)[1]
+                )
+                return Row(number=number, order="", body=None, errors=found)
             return _refused(number, error.code, error.path, error.message)
         added = self._added(native, number)
         order = str(added.get("conversion_id") or native.conversion_id)

@@ -1,7 +1,7 @@
 """`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -10,10 +10,12 @@ import msgspec
 from twite.domain.consent import Judge
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import Malformed
+from twite.domain.fault import Fault
 from twite.domain.submission import Idempotency
 from twite.intake.found import Found
-from twite.intake.native_conversion import Context, Read, read_one
-from twite.intake.native_shape import Many, Native
+from twite.intake.native_conversion import Context, Read, read_one, tell_repeats_apart
+from twite.intake.native_fields import OF_ONE, field_by_field
+from twite.intake.native_shape import Frame, Many, Native
 from twite.intake.native_texts import MAX_TEXT, without_emails
 from twite.intake.strict_json import decode, may_hold_control_characters
 
@@ -21,9 +23,19 @@ MAX_CONVERSIONS: Final = 1_000
 
 _ONE: Final = msgspec.json.Decoder(Native)
 _MANY: Final = msgspec.json.Decoder(Many)
+_FRAME: Final = msgspec.json.Decoder(Frame)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
+_NO_FAULTS: Final[tuple[Fault, ...]] = ()
+# What is said to be missing, and the fields that say it: one that could not be read is not missing.
+_MISSING: Final[Mapping[str, frozenset[str]]] = {
+    "event_missing": frozenset({"event"}),
+    "currency_missing": frozenset({"currency"}),
+    "identifier_missing": frozenset(
+        {"email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
+    ),
+}
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,21 +63,14 @@ def read(
     idempotency_key: str | None,
     consent: Judge,
 ) -> Reading:
-    """Read a submission. Raises Malformed when it is not JSON or not this shape.
+    """Read a submission. Raises Malformed when it is not JSON, or has no conversions.
 
-    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without one;
-    `consent` says what becomes of a conversion with such signals and identifiers.
+    A conversion that is not of the shape is rejected alone: its faults are in its result.
+    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without
+    one; `consent` says what becomes of a conversion with such signals and identifiers.
     """
     single = not _is_batch(body)
-    given = (decode(_ONE, body),) if single else decode(_MANY, body).conversions
-    if not given:
-        raise Malformed(code="empty", path="conversions", message="there is no conversion in it")
-    if len(given) > MAX_CONVERSIONS:
-        raise Malformed(
-            code="too_many",
-            path="conversions",
-            message=f"{len(given)} conversions in one request; at most {MAX_CONVERSIONS}",
-        )
+    given, wrong = _decoded(body, single=single)
     context = Context(
         source=source,
         destinations=destinations,
@@ -76,10 +81,18 @@ def read(
         careful=may_hold_control_characters(body),
         lengthy=len(body) > MAX_TEXT,
     )
-    results = tuple([read_one(one, index, context) for index, one in enumerate(given)])
+    if wrong is None:
+        results = [read_one(one, index, context) for index, one in enumerate(given)]
+    else:
+        results = [
+            _misshapen(one, index, context, faults)
+            for index, (one, faults) in enumerate(zip(given, wrong, strict=True))
+        ]
+    if idempotency_key is None:
+        tell_repeats_apart(results, given, salt=salt)
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
-    return Reading(results=results, body=without_emails(kept), given=tuple(given))
+    return Reading(results=tuple(results), body=without_emails(kept), given=tuple(given))
 
 
 def judge(
@@ -108,17 +121,16 @@ def judge(
     again = found.repeated or (None,) * len(found.conversions)
     wrong = found.faults or ((),) * len(found.conversions)
     each = zip(found.conversions, again, wrong, strict=True)
-    results = tuple(
-        [
-            read_one(one, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
-            for index, (one, repeated, faults) in enumerate(each)
-        ]
-    )
+    results = [
+        read_one(one, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
+        for index, (one, repeated, faults) in enumerate(each)
+    ]
+    tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
     kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}
     if found.hit is not None:
         kept["hit"] = found.hit
     return Reading(
-        results=results,
+        results=tuple(results),
         body=without_emails(_ENCODER.encode(kept)),
         given=found.conversions,
     )
@@ -129,11 +141,63 @@ def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
 
     The order of keys in an object, and white space, say nothing.
     """
-    said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    try:
+        said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    except msgspec.DecodeError:  # a number of hundreds of digits, say
+        said = body
     return Idempotency(
         key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
         said=blake2b(said, key=salt, digest_size=16).digest(),
     )
+
+
+def _decoded(
+    body: bytes, *, single: bool
+) -> tuple[Sequence[Native], Sequence[tuple[Fault, ...]] | None]:
+    """Decode all at once; each by itself, and with its faults, where that fails."""
+    try:
+        given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
+    except Malformed as wrong:
+        if wrong.code not in OF_ONE or (single and not body.lstrip().startswith(b"{")):
+            raise
+    else:
+        _require_count(len(given))
+        return given, None
+    parts = (
+        [body] if single else [bytes(one) for one in decode(_FRAME, body, frame=True).conversions]
+    )
+    _require_count(len(parts))
+    each = [_by_itself(part) for part in parts]
+    return [one for one, _ in each], [faults for _, faults in each]
+
+
+def _by_itself(part: bytes) -> tuple[Native, tuple[Fault, ...]]:
+    try:
+        return decode(_ONE, part), _NO_FAULTS
+    except Malformed:
+        return field_by_field(part)
+
+
+def _misshapen(given: Native, index: int, context: Context, faults: tuple[Fault, ...]) -> Read:
+    """Read a conversion that may not be of the shape, without faults that only echo that."""
+    if not faults:
+        return read_one(given, index, context)
+    result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
+    unread = {re.split(r"[.\[]", one.path)[0] for one in faults}
+    echoes = {code for code, fields in _MISSING.items() if "" in unread or unread & fields}
+    kept = tuple(one for one in result.faults if one.code not in echoes)
+    return msgspec.structs.replace(result, faults=kept)
+
+
+def _require_count(count: int) -> None:
+    if not count:
+        raise Malformed(code="empty", path="conversions", message="there is no conversion in it")
+    if count > MAX_CONVERSIONS:
+        raise Malformed(
+            code="too_many",
+            path="conversions",
+            message=f"{count} conversions in one request; at most {MAX_CONVERSIONS}",
+        )
 
 
 def _is_batch(body: bytes) -> bool:

@@ -1,7 +1,7 @@
 """One conversion of our own format → canonical, or the faults that keep it from being one."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
@@ -333,6 +333,39 @@ def _with_id(conversion: Conversion, index: int, context: Context, *, timed: boo
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
+
+
+def tell_repeats_apart(
+    results: list[Read],
+    given: Sequence[Native],
+    *,
+    salt: bytes,
+    repeated: Sequence[str | None] = (),
+) -> None:
+    """Give equal conversions without an id, which stand in one request, an id each.
+
+    They are no retries of each other: a client that sends again sends the request again, and then
+    each has the id it had. The first keeps its id, the others' follow from it and from how many
+    came before. Where equal ones differ in consent they stay one, so that a denial among them
+    counts. `repeated` is as in Found: what has one is told apart by it.
+    """
+    alike: dict[str, list[tuple[int, Conversion]]] = {}
+    for place, (result, one) in enumerate(zip(results, given, strict=True)):
+        conversion = result.conversion
+        if conversion is None or (repeated and repeated[place] is not None):
+            continue
+        if one.conversion_id is None or not str(one.conversion_id).strip():
+            alike.setdefault(conversion.conversion_id, []).append((place, conversion))
+    for first, equal in alike.items():
+        consents = [given[place].consent for place, _ in equal]
+        if consents.count(consents[0]) < len(consents):
+            continue
+        for count, (place, conversion) in enumerate(equal[1:], 1):
+            again = derived_id(salt=salt, scope="again", repeated=f"{first}\0{count}".encode())
+            results[place] = msgspec.structs.replace(
+                results[place],
+                conversion=msgspec.structs.replace(conversion, conversion_id=again),
+            )
 
 
 def _kept(read: T | Fault, faults: list[Fault]) -> T | None:

@@ -44,3 +44,9 @@ class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversions: list[Native]
+
+
+class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same, its conversions not decoded yet."""
+
+    conversions: list[msgspec.Raw]

@@ -30,6 +30,25 @@ _ESCAPE: Final = re.compile(
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*?)`")
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
+_EXPECTED: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`", re.DOTALL)
+_MISSING: Final = re.compile(r"missing required field `(.*?)`")
+_WORDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_KINDS: Final = {
+    b'"': "text",
+    b"{": "an object",
+    b"[": "a list",
+    b"t": "a boolean",
+    b"f": "a boolean",
+    b"n": "null",
+}
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
@@ -127,9 +146,7 @@ def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
     sentence = text[: place.start()] if place else text
     unknown = _UNKNOWN.search(sentence)
     if unknown is None:
-        raise Malformed(
-            code="wrong_shape", path=path, message=f"{sentence} ({path or 'the whole'})"
-        ) from None
+        raise Malformed(code="wrong_shape", path=path, message=_in_our_words(sentence)) from None
     name = unknown.group(1)
     near = get_close_matches(name[:64], sorted(_field_names(shape)), n=1, cutoff=0.5)
     meant = f'; did you mean "{near[0]}"?' if near else ""
@@ -138,6 +155,31 @@ def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
         path=f"{path}.{_shown(name)}" if path else _shown(name),
         message=f'"{_shown(name)}" is not a field of a submission{meant}',
     ) from None
+
+
+def kind_of(raw: bytes) -> str:
+    """Name what a JSON value is, as in "a list", from its text."""
+    return _KINDS.get(raw.lstrip()[:1], "a number")
+
+
+def _in_our_words(sentence: str) -> str:
+    """Say what the decoder expected, without its names of types. It never quotes the input."""
+    expected = _EXPECTED.search(sentence)
+    if expected is not None:
+        wanted, got = (_typed_words(types) for types in expected.groups())
+        return f"must be {wanted}, not {got}"
+    missing = _MISSING.search(sentence)
+    if missing is not None:
+        return f'"{_shown(missing[1])}" is missing'
+    return "must be of another type: see the reference for this field"
+
+
+def _typed_words(types: str) -> str:
+    """Return `str | int | null` as "text, a whole number or null"."""
+    words = [_WORDS.get(one, one) for one in types.split(" | ")]
+    if "a whole number" in words and "a number" in words:
+        words.remove("a whole number")
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _field_names(shape: object) -> set[str]:
