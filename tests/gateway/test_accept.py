@@ -6,7 +6,6 @@ import pytest
 from twite.domain.errors import AnotherByThatName, LedgerFull, LedgerUnavailable, Malformed
 from twite.domain.fault import Fault
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Refusal
 from twite.domain.times import SECOND
 from twite.gateway.accept import TROUBLED_FOR, Accept, XReceipt, XRefused
 from twite.gateway.entries import Remark
@@ -100,16 +99,15 @@ async def test_a_receipt_counts_what_became_of_each():
 
     assert (receipt.accepted, receipt.duplicates, receipt.suppressed) == (2, 1, 1)
     assert (receipt.duplicate_indexes, receipt.suppressed_indexes) == ((1,), (2,))
-    assert receipt.rejected == (
-        Refusal(
-            index=4,
-            pixel="o8z6j",
-            errors=(
-                Fault(
-                    path="event",
-                    code="event_unknown",
-                    message="no such event for this pixel (known: purchase, sign_up)",
-                ),
+    (refused,) = receipt.rejected
+    assert (refused.index, refused.pixel, refused.errors) == (
+        4,
+        "o8z6j",
+        (
+            Fault(
+                path="event",
+                code="event_unknown",
+                message="no such event for this pixel (known: purchase, sign_up)",
             ),
         ),
     )

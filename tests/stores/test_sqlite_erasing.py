@@ -16,11 +16,13 @@ from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, all_of, asked
 from twite.domain.fault import fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.people import Deed
+from twite.domain.rejection import RejectionQuery
 from twite.domain.sighting import Sighting, Way
 from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
 from twite.gateway.erasing import ERASED, Cut, Erasing, Text
 from twite.gateway.inspect import Amendment
 from twite.gateway.ports import Claim, Pause
+from twite.gateway.rejections import marks
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.searching import search
 from twite.testing.builders import NOW
@@ -437,3 +439,72 @@ def lengths(path):
             "SELECT sum(length(body)) FROM submission",
         )
         return [connection.execute(one).fetchone() for one in statements]
+
+
+def refusal(store, conversion_id, person, *, index=0):
+    return Refusal(
+        index=index,
+        pixel="o8z6j",
+        errors=(fault("event", "event_unknown"),),
+        event="bought",
+        conversion_id=conversion_id,
+        marks=marks((person,), salt=store.salt),
+    )
+
+
+async def rejected_ids(store):
+    return sorted(one.conversion_id for one in await store.rejections(RejectionQuery()))
+
+
+async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, path):
+    await record(
+        store,
+        entry("order-1", ADA, index=1),
+        said=[native("hers", ADA), native("order-1", ADA), native("his", BOB)],
+        refusals=(refusal(store, "hers", ADA), refusal(store, "his", BOB, index=2)),
+    )
+    # Rejected whole: nothing else is kept of these. One is under the id of a conversion of hers.
+    await record(
+        store,
+        said=[],
+        refusals=(refusal(store, "hers-too", ADA), refusal(store, "order-1", BOB)),
+        receipt="r-2",
+    )
+    before = await store.accounts()
+
+    found = await erase(store, path)
+
+    assert sum(text.place == "rejection" for text in found.texts) == 3
+    assert await rejected_ids(store) == ["his"]
+    assert total(await store.accounts()).rejected == total(before).rejected == 4
+    assert (await look(path)).size == 0
+
+
+async def test_an_erasure_by_number_spares_what_took_the_place_meanwhile(store):
+    await record(store, said=[], refusals=(refusal(store, "hers", ADA),))
+
+    await store.erase(Erasing(texts=(Text(place="rejection", of=f"{1 << 16}@{NOW - 1}"),)), now=NOW)
+
+    assert await rejected_ids(store) == ["hers"]
+
+
+async def test_no_byte_of_a_rejection_that_went_is_left_in_a_file(store, path):
+    for part in range(8):
+        refused = tuple(
+            refusal(
+                store,
+                f"{'hers' if number % 7 else 'his'}-{part}-{number}",
+                BOB if not number % 7 else ADA,
+            )
+            for number in range(120)
+        )
+        source = f"shop-{part % 2}"
+        await record(store, said=[], refusals=refused, receipt=f"r-{part}", source=source)
+
+    found = await look(path)
+    await store.erase(Erasing(texts=tuple(found.texts)), now=NOW)
+    await store.erase(Erasing(ends=True), now=NOW)
+
+    files = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
+    assert b"his-7-0" in files
+    assert b"hers-" not in files

@@ -7,11 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from twite.domain.account import total
 from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
-from twite.domain.submission import Door, Ignored, Recorded, Submission
+from twite.domain.rejection import KEPT_FOR, RejectionQuery
+from twite.domain.submission import Door, Ignored, Recorded, Refusal, Submission
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports import Claim
 from twite.gateway.steady import SteadyClock
@@ -356,3 +358,16 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
     await again.close()
 
     assert (adrift, left.balance, late > 20) == ([], 0, True)
+
+
+async def test_what_was_rejected_is_told_for_seven_days(path, store):
+    for number, at in enumerate((NOW, NOW + DAY, NOW + 2 * DAY)):
+        refusal = Refusal(index=0, pixel="o8z6j", errors=(), conversion_id=f"order-{number}")
+        submission = a_submission(receipt=f"r-{number}", received_at=at)
+        await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
+
+    prune(path, now=NOW + DAY + KEPT_FOR + 1)
+
+    left = await store.rejections(RejectionQuery())
+    assert [one.conversion_id for one in left] == ["order-2"]
+    assert total(await store.accounts()).rejected == 3

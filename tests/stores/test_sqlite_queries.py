@@ -54,6 +54,9 @@ WALKS = {
     "norms": {"norm"},
     # An erasing looks through all there is, and what was ignored is counted by name and day.
     "ignored_names": {"ignored"},
+    # Of each account 5,000 at most.
+    "kept_rejections": {"rejection"},
+    "all_rejections": {"rejection"},
 }
 
 

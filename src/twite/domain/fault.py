@@ -59,3 +59,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def fault(path: str, code: str, message: str | None = None) -> Fault:
     """Build a fault; the message defaults to what the code means."""
     return Fault(path=path, code=code, message=message or CODES[code])
+
+
+class MaskedFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fault as it is kept and shown: masked and cut.
+
+    `value` is what stood at the path, "" where nothing did or where it could not be read.
+    """
+
+    path: str
+    code: str
+    message: str
+    value: str = ""

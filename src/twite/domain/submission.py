@@ -4,7 +4,7 @@ from enum import StrEnum, auto
 
 import msgspec
 
-from twite.domain.fault import Fault
+from twite.domain.fault import Fault, MaskedFault
 from twite.domain.match import Flaw
 from twite.domain.sighting import Sighting
 from twite.domain.value_guard import Flag
@@ -90,11 +90,19 @@ class Flawed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion of a submission that cannot be kept, and why. `pixel` may be ""."""
+    """One conversion of a submission that cannot be kept, and why. `pixel` may be "".
+
+    `errors` are for its answer. What else there is is kept: `event` and `conversion_id` as it came
+    with them, and `faults`, all masked; `marks` tell whose it is to whoever knows the identifier.
+    """
 
     index: int
     pixel: str
     errors: tuple[Fault, ...]
+    event: str = ""
+    conversion_id: str = ""
+    faults: tuple[MaskedFault, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -217,7 +217,7 @@ class Accept:
     ) -> Receipt:
         now = self._clock.now()
         entries, refusals, remarks = sorted_out(
-            reading.results, look=self._guards.look(source.name)
+            reading, look=self._guards.look(source.name), salt=self._salt
         )
         heard = Heeded()
         if self._fire is not None and self._fire.hears(source.name):

@@ -22,6 +22,7 @@ from twite.gateway.notices import (
     TagFired,
     TagPassed,
 )
+from twite.gateway.rejections import refusal_of
 from twite.gateway.tags.fire import Said
 from twite.gateway.tags.rule import PREFIX
 from twite.intake.event_data import as_seen, in_our_words
@@ -61,16 +62,19 @@ Look = Callable[[Conversion], tuple[Flag | None, str | None]]
 
 
 def sorted_out(
-    results: Sequence[Read], *, look: Look
+    reading: Reading, *, look: Look, salt: bytes
 ) -> tuple[tuple[Entry, ...], tuple[Refusal, ...], tuple[Remark, ...]]:
-    """Return the entries, what is refused, and the remarks on what is not."""
+    """Return the entries, what is refused, and the remarks on what is not.
+
+    `salt` goes into the marks of what is refused.
+    """
     entries: list[Entry] = []
     refusals: list[Refusal] = []
     remarks: list[Remark] = []
-    for result in results:
+    for given, result in zip(reading.given, reading.results, strict=True):
         conversion = result.conversion
         if conversion is None:
-            refusals.append(Refusal(index=result.index, pixel=result.pixel, errors=result.faults))
+            refusals.append(refusal_of(given, result, salt=salt))
             continue
         entries.append(_entry(conversion, result, *look(conversion)))
         if result.faults:

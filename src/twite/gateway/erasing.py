@@ -24,7 +24,7 @@ GONE: Final = "erased"
 
 # What SQLite numbers rows with.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored"]
+Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored", "rejection"]
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +37,8 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text that names somebody: where it is, and of which delivery, attempt or pixel.
 
-    The name of what was ignored is known by its own digest: no number stands beside it.
+    The name of what was ignored is known by its own digest: no number stands beside it. A rejection
+    is known by its number and its moment: another may take its place meanwhile.
     """
 
     place: Place

@@ -13,6 +13,7 @@ from twite.domain.account import Account, Life
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.ignored import IgnoredTally
 from twite.domain.people import Deed
+from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.submission import Recorded, Submission
 
 
@@ -27,6 +28,7 @@ class Ledger(Protocol):
         duplicate: counted, and never sent.
         Suppressed entries are kept and counted, and neither take nor match a key. What the
         submission ignored is counted; where it brought nothing else, nothing else is kept of it.
+        What it refused is counted, and kept as rejections.
 
         Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
         failed; nothing of the submission was kept then.
@@ -210,6 +212,10 @@ class Records(Protocol):
 
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         """Return how often what was ignored, from a day on (whole days since 1970)."""
+        ...
+
+    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+        """Return what was rejected, the latest first, of what is kept."""
         ...
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:

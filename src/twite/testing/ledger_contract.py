@@ -21,6 +21,7 @@ from twite.testing.laws.letters import LetterLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.people import PeopleLaws
 from twite.testing.laws.recording import RecordingLaws
+from twite.testing.laws.rejections import RejectionLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.laws.sightings import SightingLaws
 from twite.testing.laws.sweeping import SweepLaws
@@ -30,6 +31,7 @@ from twite.testing.laws.vault import VaultLaws
 class LedgerContract(
     RecordingLaws,
     IgnoringLaws,
+    RejectionLaws,
     VaultLaws,
     LetterLaws,
     PeopleLaws,

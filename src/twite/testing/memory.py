@@ -38,6 +38,7 @@ from twite.testing.memory_insight import MemoryInsight
 from twite.testing.memory_letters import MemoryLetters
 from twite.testing.memory_limits import MemoryLimits
 from twite.testing.memory_people import MemoryPeople
+from twite.testing.memory_rejections import MemoryRejections
 from twite.testing.memory_row import Row, delivery_of, life_of, overdue, rank_of, rest
 from twite.testing.memory_sightings import MemorySightings
 from twite.testing.memory_vault import MemoryVault
@@ -62,6 +63,7 @@ class MemoryStore(
     MemoryLimits,
     MemoryInsight,
     MemoryDesk,
+    MemoryRejections,
 ):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
@@ -73,6 +75,7 @@ class MemoryStore(
         MemoryConsents.__init__(self)
         MemoryLimits.__init__(self)
         MemoryInsight.__init__(self)
+        MemoryRejections.__init__(self)
         self.vault = MemoryVault()
         self.people = MemoryPeople(self.vault)
         self.letters = MemoryLetters(self._rows)
@@ -103,6 +106,7 @@ class MemoryStore(
         if self._other_by_that_name(submission):
             return Recorded(conflict=True)
         self._note(submission)
+        self._reject(submission)
         self._sight(submission.sightings)
         duplicates = []
         rows = {}

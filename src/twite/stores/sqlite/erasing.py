@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import State
 from twite.gateway.erasing import ERASED, GONE, PREFIX, Cut, Erasing, Place, Text, cut
-from twite.stores.sqlite import people_rows
+from twite.stores.sqlite import people_rows, rejections
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.opt_outs import withdraw
@@ -50,6 +50,9 @@ def erase(book: Book, erasing: Erasing, *, now: int) -> int:
     gone = {one.of for one in erasing.texts if one.place == "ignored"}
     if gone:
         _unname(book, lambda name: digest_of(name, salt=salt) in gone)
+    rejected = {str(one.of) for one in erasing.texts if one.place == "rejection"}
+    if rejected:
+        rejections.drop(book, rejected)
     if erasing.anew:
         # Its pages were split as ids came in: copies may lie where nothing is any more.
         book.run("index_anew")
@@ -124,7 +127,9 @@ def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | No
     told = msgspec.json.decode(refusals)
     for refusal in told:
         if not places or refusal["index"] in places:
-            for fault in refusal["errors"]:
+            for fault in refusal.get(
+                "errors", ()
+            ):  # those of before a rejection was kept by itself
                 fault["message"] = GONE
     return msgspec.json.encode(told)
 

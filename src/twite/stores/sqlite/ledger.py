@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.submission import Entry, Recorded, Submission
+from twite.domain.submission import Entry, Recorded, Refusal, Submission
 from twite.domain.tally import Counting
 from twite.domain.times import DAY
-from twite.stores.sqlite import idempotency, ignored, sightings, unfired
+from twite.stores.sqlite import idempotency, ignored, rejections, sightings, unfired
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 from twite.stores.sqlite.keys import Wanted
@@ -43,6 +43,7 @@ class _Page:
         self._tally: dict[int, list[int]] = {}
         self._ignored = ignored.Tally()
         self._sightings = sightings.Seen()
+        self._rejected: rejections.Rejected = {}
         # What spoils match keys, with the id of the first entry of its submission.
         self._flawed: list[tuple[int, Submission]] = []
         self._at = 0  # the latest moment at which any of them was received
@@ -63,23 +64,31 @@ class _Page:
         self._sightings += submission.sightings
         if submission.ignored or submission.unfired:
             ignored.note(self._ignored, submission)
-            if not entries and not submission.refusals:
-                # There is nothing to ask about later.
-                self._firsts.append(0)
-                self._taken.append(submission)
-                return
-        number = book.next_submission()
+        if not entries and not submission.refusals:
+            # There is nothing to ask about later.
+            self._firsts.append(0)
+            self._taken.append(submission)
+            return
         first = book.next_conversions(len(entries))
         at = submission.received_at
         self._at = max(self._at, at)
         if submission.flaws:
             self._flawed.append((first, submission))
-        self._submissions += (
-            number, submission.receipt, submission.source, submission.door.value, at, first,
-            len(entries), submission.body,
-            msgspec.json.encode(submission.refusals) if submission.refusals else None,
-            unfired.kept(submission),
-        )  # fmt: skip
+        for refusal in submission.refusals:
+            account = book.account(submission.source, refusal.pixel)
+            counts = self._counts(account)
+            counts[_RECEIVED] += 1
+            counts[_REJECTED] += 1
+            self._rejected.setdefault(account, []).append((submission, refusal))
+        # Of a request that was rejected whole, the rejections are kept and nothing else: whoever
+        # sends nothing good writes no more than their ring holds.
+        number = book.next_submission() if entries else 0
+        if entries:
+            self._submissions += (
+                number, submission.receipt, submission.source, submission.door.value, at, first,
+                len(entries), submission.body, _places_of(submission.refusals),
+                unfired.kept(submission),
+            )  # fmt: skip
         for id_, entry in enumerate(entries, first):
             account = book.account(submission.source, entry.pixel)
             lane = book.lane(entry.pixel, entry.event)
@@ -91,10 +100,6 @@ class _Page:
                 counts[_SUPPRESSED] += 1
                 self._suppressions += (entry.key, id_)
             self._conversions.append((id_, number, lane, entry, account, at))
-        for refusal in submission.refusals:
-            counts = self._counts(book.account(submission.source, refusal.pixel))
-            counts[_RECEIVED] += 1
-            counts[_REJECTED] += 1
         self._firsts.append(first)
         self._taken.append(submission)
 
@@ -153,6 +158,8 @@ class _Page:
             ignored.add(self._book, self._ignored)
         if self._sightings:
             sightings.add(self._book, self._sightings)
+        if self._rejected:
+            rejections.add(self._book, self._rejected)
 
     def _count(self) -> None:
         """Add to what accounts have received, and to what came in this while."""
@@ -213,3 +220,10 @@ class _Page:
         if counts is None:
             counts = self._tally[account] = [0, 0, 0, 0]
         return counts
+
+
+def _places_of(refusals: Sequence[Refusal]) -> bytes | None:
+    """Return the places of what was refused: those of the kept ones are counted around them."""
+    if not refusals:
+        return None
+    return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])

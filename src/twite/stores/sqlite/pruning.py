@@ -3,6 +3,7 @@
     bodies     what came in and what X is sent, once settled: `keep_bodies` after receipt
     lives      all the rest of them, with their dedup keys: `keep_lives` after receipt
     ignored    what was counted of it: with the lives
+    rejections what was refused at intake: seven days after receipt
     dead       what rests without a decision is given up `keep_dead` after it came to rest
 
 Submissions are in the order of their receipt, so each kind is a walk with a place in it. What is
@@ -17,6 +18,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.dedup import dedup_key
+from twite.domain.rejection import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.stores.sqlite import desk
 from twite.stores.sqlite.book import Book
@@ -71,6 +73,7 @@ class Pruner:
             self._stragglers,
             self._attempts,
             self._ignored,
+            self._rejections,
             self._keys,
         )
         for step in steps:
@@ -139,6 +142,9 @@ class Pruner:
     def _ignored(self, book: Book, now: int, most: int) -> int:
         del most  # a day has few names
         return book.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
+
+    def _rejections(self, book: Book, now: int, most: int) -> int:
+        return book.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
 
     def _keys(self, book: Book, now: int, most: int) -> int:
         place = _place(book)

@@ -814,6 +814,37 @@ WHERE first_at >= :since
 GROUP BY lane.pixel, lane.event, day
 ORDER BY lane.pixel, lane.event, day;
 
+-- name: rejected_so_far
+-- How many of an account were rejected, since the beginning.
+SELECT rejected FROM account WHERE id = :account;
+
+-- name: add_rejections
+-- What was rejected. The oldest of an account makes room for one too many.
+INSERT OR REPLACE INTO rejection (id, at, nth, account, told) VALUES (?, ?, ?, ?, ?);
+
+-- name: rejections
+-- What was rejected from a moment on, the latest first.
+SELECT at, source, pixel, CAST(told AS BLOB) FROM rejection JOIN account ON account.id = rejection.account
+WHERE at >= :since AND (:source IS NULL OR source = :source)
+ORDER BY at DESC, account.id DESC, nth DESC;
+
+-- name: kept_rejections
+-- All that is kept of what was rejected.
+SELECT rejection.id, at, source, pixel, CAST(told AS BLOB)
+FROM rejection JOIN account ON account.id = rejection.account;
+
+-- name: all_rejections
+-- The rows themselves.
+SELECT id, at, nth, account, told FROM rejection;
+
+-- name: forget_all_rejections
+-- All of them go, to be written anew.
+DELETE FROM rejection;
+
+-- name: forget_rejections
+-- What was rejected before a moment is told no more.
+DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE at < :before LIMIT :limit);
+
 -- name: pruning
 -- How far pruning has come.
 SELECT bodies, lives, key, rested_at FROM pruning;

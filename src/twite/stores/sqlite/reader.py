@@ -12,11 +12,20 @@ from twite.domain.alert import Alert
 from twite.domain.backlog import Waiting
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
+from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.sighting import Overlap
 from twite.domain.traffic import Hour
 from twite.gateway.consents import Standing
 from twite.gateway.ports import Closure, Pause, Timed
-from twite.stores.sqlite import alarms, consents, ignored, records, sealed_rows, sightings
+from twite.stores.sqlite import (
+    alarms,
+    consents,
+    ignored,
+    records,
+    rejections,
+    sealed_rows,
+    sightings,
+)
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.damage import damaged, is_damage
 from twite.stores.sqlite.schema import newest_version, refuse_newer, version_of
@@ -57,6 +66,9 @@ class SQLiteReader:
 
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         return await self._read(partial(ignored.ignored, since=since))
+
+    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+        return await self._read(partial(rejections.rejections, wanted=wanted))
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         """Return (name, sealed) of the secrets whose names begin so."""

@@ -15,9 +15,11 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.erasure import Whom
 from twite.gateway.erasing import GONE, PREFIX, Cut, Place, Text, Traces, named_places
+from twite.gateway.rejections import marks
 from twite.gateway.tags.rule import PREFIX as TAG
 from twite.stores.sqlite.erasing import digest_of
 from twite.stores.sqlite.queries import query
+from twite.stores.sqlite.rejections import kept_rejections
 
 _PAGE: Final = 1_000
 _BODIES: Final = 250
@@ -91,7 +93,7 @@ class Search:
             conversions=sorted(self._hits.keys() - self._under_way),
             cuts=list(self._cuts.values()),
             sightings=list(self._sightings()),
-            texts=list(self._texts()),
+            texts=[*self._texts(), *self._rejections()],
             under_way=sorted(self._under_way),
             deeds=sum(1 for _ in self._deeds()),
             letters=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
@@ -203,6 +205,18 @@ class Search:
                 if name in answer and ("answer", attempt) not in seen:
                     seen.add(("answer", attempt))
                     yield Text(place="answer", of=attempt)
+
+    def _rejections(self) -> Iterator[Text]:
+        """Find what was rejected: of these identifiers, under an id that goes, or in its words."""
+        salt, _ = known(self._connection)
+        own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
+        for one in kept_rejections(self._connection):
+            if (
+                not own.isdisjoint(one.marks)
+                or one.conversion_id in self._of_source.get(one.source, ())
+                or self._whom.named_in_any(one.text)
+            ):
+                yield Text(place="rejection", of=one.key)
 
     def _all_texts(self) -> Iterator[tuple[Place, int | str, bytes]]:
         for place, statement in _TEXTS:

@@ -17,6 +17,7 @@ from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.people import Deed
+from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.sighting import Overlap
 from twite.domain.submission import Recorded, Submission
 from twite.domain.tally import Counted
@@ -290,6 +291,9 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
 
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         return await self._reader.ignored(since=since)
+
+    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+        return await self._reader.rejections(wanted)
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
         return await self._reader.resting(pixel=pixel, limit=limit)

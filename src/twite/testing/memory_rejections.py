@@ -1,0 +1,27 @@
+"""What was rejected, in memory."""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from itertools import islice
+
+from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery, rejection_of
+from twite.domain.submission import Submission
+
+
+class MemoryRejections:
+    """Keeps the latest of each source and pixel."""
+
+    def __init__(self) -> None:
+        self._rejected: dict[tuple[str, str], deque[Rejection]] = defaultdict(
+            lambda: deque(maxlen=MOST_KEPT)
+        )
+
+    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+        all_ = [one for some in self._rejected.values() for one in reversed(some)]
+        all_.sort(key=lambda one: one.at, reverse=True)
+        return list(islice(filter(wanted.wants, all_), wanted.limit))
+
+    def _reject(self, submission: Submission) -> None:
+        for refusal in submission.refusals:
+            kept = self._rejected[submission.source, refusal.pixel]
+            kept.append(rejection_of(submission, refusal))
