@@ -102,6 +102,71 @@ def test_rejections_notes_and_duplicates_are_told_row_by_row(place, gateway, cap
     assert "amount_negative" in capsys.readouterr().out
 
 
+def test_rounded_ids_and_two_orders_under_one_id_are_rejected_with_exit_1(place, gateway, capsys):
+    lines = [
+        row(id="1.00023E+11"),
+        row(id="1,00023E+11").replace("1,00023E+11", '"1,00023E+11"'),
+        row(id="o-1"),
+        row(id="o-1", total="2.00"),
+        row(id="o-1", email="b@example.com"),
+    ]
+    orders = written(place / "orders.csv", lines)
+
+    code = run(["send", orders])
+
+    assert code == 1
+    assert [line[1:] for line in report(orders)] == [
+        ("rejected", "id_rounded"),
+        ("rejected", "id_rounded"),
+        ("accepted", ""),
+        ("rejected", "id_shared"),
+        ("rejected", "id_shared"),
+    ]
+    assert ids(gateway.sent) == ["o-1"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "formatted as text" in said
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"), [("|", ()), ("^", ("--delimiter", "^")), ("\t", ("--delimiter", "tab"))]
+)
+def test_cells_may_be_separated_by_pipes_and_by_what_a_person_says(place, gateway, mark, options):
+    orders = place / "orders.csv"
+    orders.write_text("\n".join([HEADER, *rows(2)]).replace(",", mark))
+
+    assert run(["send", str(orders), *options]) == 0
+    assert ids(gateway.sent) == ["o-1", "o-2"]
+
+
+def test_a_column_of_amounts_that_is_not_recognised_has_its_own_note(place, gateway, capsys):
+    orders = place / "orders.csv"
+    orders.write_text("\n".join([HEADER.replace("total", "Gesamtbetrag"), *rows(1)]))
+
+    run(["send", str(orders)])
+
+    assert (
+        "note: no column for the amount: conversions go without a value "
+        '(--map value=COLUMN): is it "Gesamtbetrag"?'
+    ) in capsys.readouterr().err
+
+
+def test_why_a_row_is_suppressed_is_in_the_report(place, gateway):
+    gateway.judge = lambda _: (
+        202,
+        {
+            "receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 1, "rejected": [],
+            "suppressed_indexes": [0],
+            "suppressed_reasons": [{"index": 0, "reason": "consent_denied: ad_storage"}],
+        },
+    )  # fmt: skip
+    orders = written(place / "orders.csv", rows(1))
+
+    run(["send", orders])
+
+    assert report(orders) == [("2", "suppressed", "suppressed")]
+    assert "consent_denied: ad_storage" in (place / "orders.csv.report.csv").read_text("utf-8-sig")
+
+
 def test_no_person_is_in_the_report_or_on_the_screen(place, gateway, capsys):
     orders = written(place / "orders.csv", [row(email="shopper-of-note"), row(id="o-2")])
 
@@ -158,7 +223,7 @@ def test_json_lines_and_json_go_as_they_are(place, gateway):
 
     assert code == 1
     assert ids(gateway.sent) == ["l-1", "w-1"]
-    assert report(lines) == [("1", "accepted", ""), ("3", "rejected", "wrong_shape")]
+    assert report(lines) == [("1", "accepted", ""), ("3", "rejected", "wrong_type")]
 
 
 def test_rows_without_an_id_get_the_same_one_every_time(place, gateway):
@@ -299,6 +364,7 @@ def test_json_output_says_all_there_is(place, gateway, capsys):
                     "email": "email",
                 },
                 "ignored": [],
+                "column_notes": [],
                 "report": f"{orders}.report.csv",
             }
         ],

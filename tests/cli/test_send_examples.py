@@ -49,8 +49,8 @@ def test_every_kind_of_untidiness_is_in_the_example(tmp_path, monkeypatch):
         "amount_read",
         "currency_read",
         "currency_unknown",
-        "differs_from_earlier",
         "email_unusable",
+        "id_shared",
         "identifier_missing",
         "ip_private",
         "phone_unusable",
@@ -67,6 +67,7 @@ def test_only_what_a_person_would_not_send_is_rejected(tmp_path, monkeypatch):
         "amount_ambiguous",
         "amount_negative",
         "currency_unknown",
+        "id_shared",
         "identifier_missing",
     }
     explained = {line["row"] for line in lines if line["code"] in reasons}

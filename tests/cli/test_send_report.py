@@ -131,3 +131,14 @@ def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
         },
         "notes": {},
     }
+
+
+def test_report_and_note_are_for_their_owner_alone_even_where_they_were_not(path):
+    path.write_text("")
+    path.chmod(0o644)
+
+    report = Report(path, state())
+    report.write([verdict(2)])
+    report.close()
+
+    assert [oct(one.stat().st_mode & 0o777) for one in (path, state_path(path))] == ["0o600"] * 2

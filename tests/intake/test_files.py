@@ -56,10 +56,17 @@ def test_the_encoding_is_known_by_its_mark_or_its_zeros(encoding, found):
         ("sep=;\na;b\n", Separated(by=";", skip=1)),
         ("email\nshopper@example.com\n", Separated(by=",")),
         ("a;b\n1;2;3\n4;5\n", Separated(by=";")),
+        ("a|b|c\n1|2,5|3\n4|5,5|6\n", Separated(by="|")),
+        ("id,items\n1,A | B\n2,C | D\n", Separated(by=",")),
     ],
 )
 def test_the_separator_is_what_cuts_every_row_alike(sample, separated):
     assert separator_of(sample) == separated
+
+
+def test_a_person_s_choice_of_the_separator_holds_and_the_line_of_excel_is_skipped():
+    assert separator_of("a,b\n1,2\n", chosen="^") == Separated(by="^")
+    assert separator_of("sep=;\na|b\n", chosen="|") == Separated(by="|", skip=1)
 
 
 def test_rows_are_numbered_as_a_spreadsheet_shows_them():
@@ -145,6 +152,26 @@ def test_a_conversion_that_is_not_of_our_shape_is_refused_alone(written, field, 
 
     assert row.body is None
     assert [(error.field, error.code) for error in row.errors] == [(field, code)]
+
+
+def test_an_id_that_was_rounded_or_names_two_orders_is_refused():
+    reader = conversions()
+    reader.read(1, b'{"event":"purchase","conversion_id":"o-1","value":49.90,"currency":"EUR"}')
+
+    rounded = reader.read(2, b'{"event":"purchase","conversion_id":"1.00023E+11"}')
+    same = reader.read(
+        3, b'{"event":"purchase","conversion_id":"o-1","value":"49.9","currency":"EUR"}'
+    )
+    other = reader.read(
+        4, b'{"event":"purchase","conversion_id":"o-1","value":50,"currency":"EUR"}'
+    )
+
+    assert [one.code for one in (*rounded.errors, *same.notes, *other.errors)] == [
+        "id_rounded",
+        "same_as_earlier",
+        "id_shared",
+    ]
+    assert (rounded.body, other.body) == (None, None)
 
 
 def test_a_conversion_that_stands_twice_is_noted():

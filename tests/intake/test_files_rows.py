@@ -180,8 +180,9 @@ def test_the_same_order_with_other_content_is_told_apart():
 
     again = rows.read(3, [(GOOD | {"total": "1.00"}).get(name, "") for name in HEADER])
 
-    assert codes(again.notes) == [("conversion_id", "differs_from_earlier")]
-    assert "another value" in again.notes[0].message
+    assert codes(again.errors) == [("conversion_id", "id_shared")]
+    assert again.body is None
+    assert "another value" in again.errors[0].message
 
 
 def test_the_same_order_with_another_event_is_another_conversion():

@@ -57,15 +57,16 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     table: Table | None = None
 
 
-def examine(path: Path, chosen: Mapping[str, str]) -> Opened:
+def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = None) -> Opened:
     """Look through a whole file before anything of it is sent.
 
-    `chosen` is `--map`: our field → column. Raises SenderError where it cannot be read, and
+    `chosen` is `--map`: our field → column; `delimiter` separates the cells of a CSV, None to tell
+    it from the file. Raises SenderError where it cannot be read, and
     UnknownColumn.
     """
     csv.field_size_limit(MAX_CELL)
     try:
-        return _examined(path, chosen)
+        return _examined(path, chosen, delimiter)
     except Unreadable as error:
         raise SenderError(f"{path}: {error}") from None
     except (OSError, EOFError, zstandard.ZstdError) as error:
@@ -87,7 +88,7 @@ def read_rows(opened: Opened, reading: Reading) -> Iterator[Row]:
             yield conversions.read(number, written)
 
 
-def _examined(path: Path, chosen: Mapping[str, str]) -> Opened:
+def _examined(path: Path, chosen: Mapping[str, str], delimiter: str | None) -> Opened:
     with _decompressed(path) as stream:
         start = stream.read(SAMPLE)
         size, digest = _measured(start, stream)
@@ -106,15 +107,18 @@ def _examined(path: Path, chosen: Mapping[str, str]) -> Opened:
     opened = msgspec.structs.replace(opened, encoding=encoding_of(start))
     _require_text(opened)
     if kind == "csv":
-        return _with_columns(opened, start, chosen)
+        return _with_columns(opened, start, chosen, delimiter)
     if kind == "json" and elements(_whole(opened)) is None:
         opened = msgspec.structs.replace(opened, kind="jsonl")
     return msgspec.structs.replace(opened, rows=sum(1 for _ in _written(opened)))
 
 
-def _with_columns(opened: Opened, start: bytes, chosen: Mapping[str, str]) -> Opened:
+def _with_columns(
+    opened: Opened, start: bytes, chosen: Mapping[str, str], delimiter: str | None
+) -> Opened:
     decoder = codecs.getincrementaldecoder(opened.encoding)()
-    opened = msgspec.structs.replace(opened, separated=separator_of(decoder.decode(start)))
+    separated = separator_of(decoder.decode(start), chosen=delimiter)
+    opened = msgspec.structs.replace(opened, separated=separated)
     # The header is the first row that is not blank.
     everything = _cells(opened, header=True)
     _, header = next(everything)

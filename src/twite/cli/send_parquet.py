@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -55,8 +56,8 @@ def open_table(path: Path, find: "Callable[[str], ModuleType]" = import_module) 
         polars = find("polars")
     except ImportError:
         raise ParquetMissing(
-            "Parquet needs an optional part: pip install 'twite[parquet]'. Or save the table as "
-            "CSV or JSON Lines"
+            "Parquet needs the package polars, which is not installed beside twite: run "
+            f"`{sys.executable} -m pip install polars`, or save the table as CSV or JSON Lines"
         ) from None
     try:
         return Table(polars.read_parquet(path, glob=False))

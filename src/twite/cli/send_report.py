@@ -1,8 +1,9 @@
 """The report of `twite send`, and the note beside it that lets a run go on where it stopped.
 
 A report is CSV: row, order, verdict, code, field, message; one line for each thing to say about a
-row, at least one. No person is in it. The note, `<report>.state`, says which file it is about (size
-and SHA-256), how many of its rows are done, and how long the report was then.
+row, at least one. No person is in it, but order ids are. The note beside it, `<report>.state`, says
+which file it is about (size and SHA-256), how many of its rows are done, and how long the report
+was then. Only the owner can read either of them (0600).
 """
 
 import csv
@@ -10,6 +11,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +48,7 @@ class Report:
     def __init__(self, path: Path, state: State) -> None:
         self.path = path
         self.state = state
-        self._file = path.open("r+b" if state.report_bytes else "wb")
+        self._file = os.fdopen(_private(path), "r+b")
         self._file.truncate(state.report_bytes)
         self._file.seek(state.report_bytes)
         if not state.report_bytes:
@@ -76,8 +78,18 @@ class Report:
     def _save(self) -> None:
         target = state_path(self.path)
         written = target.with_name(f"{target.name}.new")
-        written.write_bytes(msgspec.json.encode(self.state))
+        with os.fdopen(_private(written), "r+b") as file:
+            file.truncate()
+            file.write(msgspec.json.encode(self.state))
         written.replace(target)
+
+
+def _private(path: Path) -> int:
+    """Open a file for reading and writing that only its owner can read, even if it was there."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(PermissionError):  # another's file: its owner decides
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def state_path(report: Path) -> Path:

@@ -6,7 +6,16 @@ from typing import Protocol
 from twite.cli.send_files import Opened, read_rows
 from twite.cli.send_gateway import fits
 from twite.cli.send_report import Report
-from twite.cli.send_verdicts import Receipted, Rejected, Verdict, Warned, Wrong, judge, refused
+from twite.cli.send_verdicts import (
+    Receipted,
+    Rejected,
+    Suppressed,
+    Verdict,
+    Warned,
+    Wrong,
+    judge,
+    refused,
+)
 from twite.consent.verdict import judging
 from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, Source
@@ -59,6 +68,11 @@ class DryRun:
                 one.index for one in results if one.conversion is not None and one.suppressed
             ),
             held_indexes=tuple(one.index for one in results if one.held),
+            suppressed_reasons=tuple(
+                Suppressed(one.index, one.suppressed)
+                for one in results
+                if one.conversion is not None and one.suppressed
+            ),
         )
         return judge(rows, answer, dry=True)
 

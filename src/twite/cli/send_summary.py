@@ -1,8 +1,9 @@
 """What `twite send` says: before, on the way, and at the end."""
 
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +16,12 @@ from twite.cli.send_files import Opened
 from twite.cli.send_verdicts import Kind, Reason, Tally
 
 _STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
+# What a column of amounts may be called, in the languages that exports are often in.
+_AMOUNT: Final = re.compile(
+    r"amount|betrag|umsatz|preis|summe|wert|total|price|value|revenue|turnover|montant|prix"
+    r"|importe|precio|importo|prezzo|bedrag|prijs|(?<![a-z])(sum|net|gross|paid)(?![a-z])",
+    re.IGNORECASE,
+)
 _EVERY: Final = 2.0  # seconds between plain lines of progress
 _WORDS: Final = {
     Kind.ACCEPTED: "accepted",
@@ -26,7 +33,7 @@ _WORDS: Final = {
     Kind.REJECTED: "rejected",
 }
 _KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
-_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
 class Teller(Protocol):
@@ -72,8 +79,17 @@ def doubts(opened: Opened) -> Iterator[str]:
             "no column for an order id: X cannot tell these from what its pixel saw "
             "(--map conversion_id=COLUMN)"
         )
+    if "value" not in taken:
+        yield _no_amount(() if opened.columns is None else opened.columns.ignored)
     if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
         yield "no column to match a person by: every row will be rejected (--map email=COLUMN)"
+
+
+def _no_amount(ignored: Sequence[str]) -> str:
+    """Say that conversions go without a value, and which columns may hold it by their name."""
+    likely = [f'"{name}"' for name in ignored if _AMOUNT.search(name)]
+    meant = f": is it {' or '.join(likely[:3])}?" if likely else ""
+    return f"no column for the amount: conversions go without a value (--map value=COLUMN){meant}"
 
 
 @contextmanager
@@ -130,6 +146,7 @@ def as_json(opened: Opened, tally: Tally, report: Path) -> dict[str, object]:
         "notes": _listed(tally.notes),
         "columns": {} if columns is None else dict(columns.named()),
         "ignored": [] if columns is None else list(columns.ignored),
+        "column_notes": list(doubts(opened)),
         "report": str(report),
     }
 

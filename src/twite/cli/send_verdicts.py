@@ -53,6 +53,11 @@ class Warned(msgspec.Struct, frozen=True):
     warnings: tuple[Wrong, ...] = ()
 
 
+class Suppressed(msgspec.Struct, frozen=True):
+    index: int
+    reason: str = ""
+
+
 class Receipted(msgspec.Struct, frozen=True):
     """The gateway's answer to a submission. An index is a row's place in the request."""
 
@@ -61,6 +66,7 @@ class Receipted(msgspec.Struct, frozen=True):
     duplicate_indexes: tuple[int, ...] = ()
     suppressed_indexes: tuple[int, ...] = ()
     held_indexes: tuple[int, ...] = ()
+    suppressed_reasons: tuple[Suppressed, ...] = ()
 
     def within(self, rows: int) -> bool:
         """Whether it speaks of a request of so many rows."""
@@ -87,11 +93,14 @@ def judge(
     """
     errors = {one.index: one.errors for one in answer.rejected}
     warnings = {one.index: one.warnings for one in answer.warnings}
+    reasons = {one.index: one.reason for one in answer.suppressed_reasons if one.reason}
     kinds = _kinds(rows, answer)
     verdicts = []
     for index, row in enumerate(rows):
         kind = kinds[index]
         notes = [*row.notes, *(one.finding() for one in warnings.get(index, ()))]
+        if index in reasons:
+            notes.append(Finding(field="consent", code="suppressed", message=reasons[index]))
         if lost and kind is Kind.DUPLICATE and not _repeats(row):
             notes.append(_LOST)
         if kind is Kind.ACCEPTED:

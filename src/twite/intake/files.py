@@ -28,7 +28,7 @@ _ENDINGS: Final[dict[str, Kind]] = {
     "ndjson": "jsonl",
     "parquet": "parquet",
 }
-_SEPARATORS: Final = ",;\t"
+_SEPARATORS: Final = ",;\t|"
 
 
 class Unreadable(SenderError):
@@ -87,15 +87,17 @@ class Separated(msgspec.Struct, frozen=True, kw_only=True):
     skip: int = 0
 
 
-def separator_of(sample: str) -> Separated:
-    """Tell what separates the cells, from the file's first lines.
+def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
+    """Tell what separates the cells, from the file's first lines, unless a person chose it.
 
     It is the candidate that cuts every one of them into equally many cells, more than one; of
     several, the one that makes most. None at all: the comma, and one column.
     """
     named = re.match(r"sep=(.)\r?\n", sample)
     if named is not None:
-        return Separated(by=named[1], skip=1)
+        return Separated(by=chosen or named[1], skip=1)
+    if chosen is not None:
+        return Separated(by=chosen)
     best, most = ",", 1
     for candidate in _SEPARATORS:
         cells = _widths(sample, candidate)

@@ -1,5 +1,6 @@
 """What is to be said about a row of a file: a stable code, a place, a sentence."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +16,8 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "cells_too_many": "the row has more cells than the header",
         "consent_unreadable": "neither a yes nor a no",
         "currency_conflict": "the amount names another currency than its column does",
+        "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
+        "id_shared": "the order and event of an earlier row, with another person, time or value",
         "time_missing": "the row has no time, and others have",
         "too_large": "a row that no request can hold",
         "not_sent": "the gateway took none of it, and gave no reason that another try would mend",
@@ -30,6 +33,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "items_unread": "the items could not be read: the conversion goes without them",
         "placeholder": "a cell that says nothing was known: taken as empty",
         "same_as_earlier": "the order and event of an earlier row",
+        "suppressed": "why the gateway will not send it",
         "time_of_day_missing": "a date without a time of day, taken as noon",
     }
 )
@@ -63,6 +67,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Row(number={self.number}, errors={self.errors}, notes={self.notes})"
+
+
+# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows.
+_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
+
+
+def rounded(order: str) -> Finding | None:
+    """Return what is wrong with an order id in scientific notation: many orders share it."""
+    if not _ROUNDED.fullmatch(order.strip()):
+        return None
+    return Finding(
+        field="conversion_id",
+        code="id_rounded",
+        message=f"{shown(order)} is a rounded number: a spreadsheet cut off its last digits, and "
+        "different orders share it. Export the file again with this column formatted as text",
+    )
 
 
 def shown(text: str) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.errors import Malformed
 from twite.intake.files import Unreadable
-from twite.intake.findings import Finding, Row
+from twite.intake.findings import ERRORS, Finding, Row, rounded
 from twite.intake.native_fields import OF_ONE, field_by_field
 from twite.intake.native_shape import Native
 from twite.intake.repeats import Repeats
@@ -62,23 +62,21 @@ class Conversions:
             native = decode(_NATIVE, text)
         except Malformed as error:
             if error.code in OF_ONE:
-                found = tuple(
+                wrong = tuple(
                     Finding(field=one.path, code=one.code, message=one.message)
                     for one in field_by_field(text)[1]
                 )
-                return Row(number=number, order="", body=None, errors=found)
+                return Row(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
         added = self._added(native, number)
         order = str(added.get("conversion_id") or native.conversion_id)
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
-        repeat = self._repeats.see(number, spelled)
-        return Row(
-            number=number,
-            order=order,
-            body=_with(added, text),
-            notes=() if repeat is None else (repeat,),
-        )
+        found = rounded(order) or self._repeats.see(number, spelled)
+        said = () if found is None else (found,)
+        if found is not None and found.code in ERRORS:
+            return Row(number=number, order=order, body=None, errors=said)
+        return Row(number=number, order=order, body=_with(added, text), notes=said)
 
     def _added(self, native: Native, number: int) -> dict[str, str]:
         added = {}

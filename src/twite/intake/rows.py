@@ -14,7 +14,7 @@ from twite.domain.money import currency
 from twite.domain.normalize import PLACEHOLDERS
 from twite.intake.amounts import Amount, Decimal, read_amount
 from twite.intake.columns import Columns
-from twite.intake.findings import NOTES, Finding, Row
+from twite.intake.findings import ERRORS, NOTES, Finding, Row, rounded
 from twite.intake.items import read_items
 from twite.intake.moments import Moment, read_moment
 from twite.intake.repeats import Repeats
@@ -70,10 +70,13 @@ class Rows:
         draft.conversion.update(
             (field, draft.given[field]) for field in _COPIED if field in draft.given
         )
+        wrong_id = rounded(order)
+        if wrong_id is not None:
+            draft.errors.append(wrong_id)
         if not draft.errors:
             repeat = self._repeats.see(number, draft.conversion)
             if repeat is not None:
-                draft.notes.append(repeat)
+                (draft.errors if repeat.code in ERRORS else draft.notes).append(repeat)
         return Row(
             number=number,
             order=order,
