@@ -25,8 +25,8 @@ def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp
         (
             f"Wrote {path}.\n"
             f"Wrote the key of the source “shop” in {tmp_path}/shop.key.\n"
-            f"What twite login stores is sealed with the key in {tmp_path}/twite.secret: keep a "
-            "copy of it.\n"
+            f"The key in {tmp_path}/twite.secret seals what twite login stores and what "
+            "waits for tags. Keep a copy.\n"
             "Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.\n"
         ),
         "",

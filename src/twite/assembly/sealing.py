@@ -28,6 +28,19 @@ def with_secret_key(written: shape.Shape, environ: Mapping[str, str]) -> shape.S
     return msgspec.structs.replace(written, server=keyed)
 
 
+def with_persons(written: shape.Shape) -> shape.Shape:
+    """Say how persons wait for tags where the file does not: sealed wherever there is a key."""
+    default: shape.Persons = "hashed" if written.server.secret_key is None else "sealed"
+    container = written.container
+    return msgspec.structs.replace(
+        written,
+        tag=tuple(
+            msgspec.structs.replace(one, persons=one.persons or default) for one in written.tag
+        ),
+        container=msgspec.structs.replace(container, persons=container.persons or default),
+    )
+
+
 def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
     """Return the file that the key is read from; None where it is written or read elsewhere."""
     server = tree.get("server")

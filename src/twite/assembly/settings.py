@@ -17,7 +17,13 @@ from twite.assembly.build import Reader
 from twite.assembly.clients import clients
 from twite.assembly.google import GoogleSettings, google_settings
 from twite.assembly.pixels import destinations
-from twite.assembly.sealing import key_file, refuse_unsealed, with_former_key, with_secret_key
+from twite.assembly.sealing import (
+    key_file,
+    refuse_unsealed,
+    with_former_key,
+    with_persons,
+    with_secret_key,
+)
 from twite.assembly.sources import sources, weak_keys
 from twite.assembly.tag_settings import Imported, company, imported
 from twite.assembly.values import Address, Network
@@ -188,6 +194,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         written = with_former_key(with_secret_key(reader.build(tree), environ), kept_in)
         if credentials:
             refuse_unsealed(written)
+        written = with_persons(written)
         return _checked(written, path, folder, reader, kept_in=kept_in, whole=credentials)
     except SettingsError as error:
         if error.place not in overridden:

@@ -179,6 +179,12 @@ class Shadow:
             kept_back=tuple(kept_back),
         )
 
+    def asked_by(self, tag: Tag, occasion: Occasion) -> tuple[Request, ...]:
+        """Return the requests of a tag that hears an event, whatever its triggers say."""
+        asked: list[Asked] = []
+        self._refilled(tag, occasion, (), asked, [], region=None)
+        return tuple(one.request for one in asked)
+
     def _refilled(
         self,
         tag: Tag,
@@ -192,7 +198,7 @@ class Shadow:
         """Run a tag that fires, its fields filled in from what is kept of the event."""
         if self._hashed:
             may = readable(self._container, tag)
-            event = scrubbed_event(occasion.event, region=region)
+            event = scrubbed_event(occasion.event, region=region, phones=False)
             occasion = msgspec.structs.replace(
                 occasion,
                 event=msgspec.convert(event, dict[str, Tree]),

@@ -155,7 +155,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     client_source: str | None = None
     sources: tuple[str, ...] = ()
     repeat: Repeats = "at_least_once"
-    persons: Persons = "hashed"
+    persons: Persons | None = None
     timeout: str = "30s"
     in_flight: InFlight = 8
     allow_hosts: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     when: tuple[When, ...] = ()
     consent: tuple[str, ...] = ()
     repeat: Repeats = "at_least_once"
-    persons: Persons = "hashed"
+    persons: Persons | None = None
     timeout: str = "30s"
     rate: Annotated[int, Meta(ge=1, le=10_000_000)] = 60_000
     in_flight: InFlight = 8

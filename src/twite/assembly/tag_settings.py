@@ -198,7 +198,7 @@ def _rule(written: shape.Tag | shape.Container, place: str, sources: Sequence[st
         name="",
         sources=frozenset(written.sources) if written.sources else None,
         repeat=Repeat(written.repeat),
-        persons=Persons(written.persons),
+        persons=Persons(written.persons or Persons.HASHED),
         timeout=values.duration(written.timeout, f"{place}.timeout", least=SECOND, most=MINUTE),
         in_flight=written.in_flight,
         allow_hosts=values.hosts(written.allow_hosts),

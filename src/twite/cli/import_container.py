@@ -21,9 +21,9 @@ from twite.sgtm.export.secret_looks import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
-    'Email, phone and names reach its templates hashed (container.persons = "hashed", the default)'
-    ': one that hashes by itself would hash the hash. persons = "sealed" and server.secret_key '
-    "give them as they came."
+    "Where server.secret_key is set, events reach its templates as they came. Without it, or with "
+    'container.persons = "hashed", email and names reach them as SHA-256, and phone numbers are '
+    "left out."
 )
 _STYLES: Final = {
     Fit.RUNS: "green",

@@ -41,8 +41,8 @@ def init(
 ) -> None:
     """The files are for their owner's eyes only (mode 0600).
 
-    One key is what your servers show; the other seals what twite login stores. Where
-    TWITE_SECRET_KEY is set, that is the other one, and no file of it is written.
+    One key is what your servers show; the other seals what twite login stores and what waits for
+    tags. Where TWITE_SECRET_KEY is set, that is the other one, and no file of it is written.
     """
     key_file, secret_file = config.with_name("shop.key"), config.with_name(KEY_FILE)
     named = bool(os.environ.get(VARIABLE, "").strip())
@@ -76,7 +76,9 @@ def init(
     printing.say(f"Wrote {config}.")
     printing.say(f"{'Wrote' if made_key else 'Kept'} the key of the source “shop” in {key_file}.")
     where = f"the environment ({VARIABLE})" if named else secret_file
-    printing.say(f"What twite login stores is sealed with the key in {where}: keep a copy of it.")
+    printing.say(
+        f"The key in {where} seals what twite login stores and what waits for tags. Keep a copy."
+    )
     printing.say("Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.")
 
 

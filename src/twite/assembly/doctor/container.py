@@ -1,12 +1,13 @@
 """The doctor on the server container: its file, its templates' code, its secrets."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from twite.assembly.containers import load_container, with_secrets
 from twite.assembly.doctor.google import without_google
+from twite.assembly.doctor.persons import sent_otherwise
 from twite.assembly.doctor.tags import read_in_clear
 from twite.assembly.settings import Settings
 from twite.assembly.shadow import sealed_of
@@ -14,6 +15,7 @@ from twite.assembly.tags import engine_of, placed
 from twite.domain.errors import NotOpened, SettingsError
 from twite.gateway.findings import Finding, amber, green, red
 from twite.gateway.tags.rule import Persons
+from twite.sgtm.container.parts import Container
 from twite.sgtm.container.secrets import places
 from twite.sgtm.template import Template, TemplateUnusable
 
@@ -31,7 +33,7 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
         _try_out(path, found.templates)
         kept = list(places(found))
         sealed = await sealed_of(settings)
-        with_secrets(found, path=path, environ=os.environ, sealed=sealed)
+        opened = with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
         said, _, cure = str(error).partition(". ")
         yield red("container", said, _STOPS, f"{cure or 'Mend it there'}.")
@@ -54,9 +56,15 @@ async def container(settings: Settings) -> AsyncIterator[Finding]:
         for one in without_google(settings, f"the template {name}", found.templates[name]):
             yield one
     if settings.imported is not None and settings.imported.rule.persons is Persons.HASHED:
-        for tag in found.tags:
-            for one in read_in_clear(found, tag, setting=_SEALED):
-                yield one
+        for one in _hashed(opened):
+            yield one
+
+
+def _hashed(opened: Container) -> Iterator[Finding]:
+    for tag in opened.tags:
+        yield from read_in_clear(opened, tag, setting=_SEALED)
+        if tag.triggers and not tag.paused:
+            yield from sent_otherwise(opened, tag, setting=_SEALED)
 
 
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:

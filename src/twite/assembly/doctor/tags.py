@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from twite.assembly.doctor.persons import sent_otherwise
 from twite.assembly.settings import Settings
 from twite.gateway.findings import Finding, amber, green
 from twite.gateway.tags.reading import readable
@@ -24,7 +25,9 @@ def tags(settings: Settings) -> Iterator[Finding]:
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         if rule.persons is Persons.HASHED:
-            yield from read_in_clear(container, tag, setting=f"{_PERSONS} in its [[tag]]")
+            setting = f"{_PERSONS} in its [[tag]]"
+            yield from read_in_clear(container, tag, setting=setting)
+            yield from sent_otherwise(container, tag, setting=setting)
 
 
 def read_in_clear(container: Container, tag: Tag, *, setting: str) -> Iterator[Finding]:

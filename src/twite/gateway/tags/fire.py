@@ -189,7 +189,7 @@ class Fire:
             pixel=telling.source.pixel,
             at=occasion.now,
             identifiers=person_of(telling.identifiers),
-            event=telling.scrubbed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
+            event=telling.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
             request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
             client=occasion.client,
             granted=dict(occasion.consent),
@@ -256,7 +256,13 @@ class _Telling:
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
+        """What a derived id is made of: with phone numbers, so that they tell people apart."""
         return scrubbed_event(self.said.event, region=self.source.region)
+
+    @cached_property
+    def hashed(self) -> dict[str, object]:
+        """What tags with hashed persons get."""
+        return scrubbed_event(self.said.event, region=self.source.region, phones=False)
 
 
 def _held_with(entry: Entry, held: Mapping[int, str], index: int | None) -> Entry:

@@ -29,7 +29,7 @@ class Repeat(StrEnum):
 class Persons(StrEnum):
     """How the event waits on the disk, and is given to the template."""
 
-    HASHED = auto()  # emails, phone numbers and names as SHA-256
+    HASHED = auto()  # emails and names as SHA-256, without phone numbers
     SEALED = auto()  # as it came, encrypted
 
 

@@ -1,0 +1,68 @@
+"""How persons wait for a tag where the settings do not say: sealed with a key, hashed without."""
+
+from pathlib import Path
+
+import pytest
+from house import wait_for
+from test_tag_destination import EMAIL, bought, with_tag
+from vendor import Vendor
+
+PHONE = "+442079460958"
+KEY = 'secret_key = "a-key-that-seals-things"'
+
+pytestmark = pytest.mark.journey
+
+
+def with_key(gateway):
+    text = gateway.config.read_text()
+    gateway.config.write_text(text.replace("[server]", f"[server]\n{KEY}", 1))
+    return gateway
+
+
+def disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("twite.db*"))
+
+
+def test_with_a_key_the_event_waits_sealed_and_reaches_the_template_as_it_came(
+    tmp_path, x_emulator
+):
+    with Vendor() as vendor, with_key(with_tag(tmp_path, x_emulator.url, vendor)) as gateway:
+        gateway.post(bought(phone=PHONE))
+        gateway.drained()
+        gateway.stop()
+
+    user = vendor.came[0]["event"]["user_data"]
+    assert (user["email_address"], user["phone_number"]) == (EMAIL, PHONE)
+    assert EMAIL.encode() not in disk(tmp_path)
+    assert PHONE.encode() not in disk(tmp_path)
+
+
+def test_without_a_key_no_phone_number_reaches_the_template(tmp_path, x_emulator):
+    with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
+        gateway.post(bought(phone=PHONE))
+        gateway.drained()
+
+    user = vendor.came[0]["event"]["user_data"]
+    assert set(user) == {"email_address", "sha256_email_address"}
+
+
+def test_what_waits_hashed_goes_out_hashed_after_a_key_made_sealed_the_default(
+    tmp_path, x_emulator
+):
+    answers = [500]
+    with Vendor(lambda _: answers[-1]) as vendor:
+        gateway = with_tag(tmp_path, x_emulator.url, vendor)
+        with gateway:
+            gateway.post(bought(1))
+            wait_for(lambda: vendor.count() > 0)
+            gateway.stop()
+        answers.append(200)
+        vendor.came.clear()
+        with with_key(gateway):
+            gateway.post(bought(2))
+            balance = gateway.drained()
+
+    emails = {one["event"]["event_id"]: one["event"]["user_data"] for one in vendor.came}
+    assert balance["pending"] == 0
+    assert len(emails["order-1"]["email_address"]) == 64
+    assert emails["order-2"]["email_address"] == EMAIL
