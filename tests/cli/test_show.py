@@ -162,8 +162,8 @@ def test_nothing_known_is_a_failure_that_says_so(command, shop):
         1,
         "",
         (
-            "Nothing is known of order-9. A rejected conversion is kept without its life; "
-            "the answer to its submission says why it was rejected.\n"
+            "Nothing is known of order-9. A rejected conversion is kept for seven days: "
+            "twite rejected lists them.\n"
         ),
     )
 

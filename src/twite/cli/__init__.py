@@ -41,6 +41,7 @@ COMMANDS: Final = MappingProxyType(
         "emulate": "Run the X emulator alone.",
         "send": "Send conversions from files: JSON, JSON Lines or CSV.",
         "show": "Show the life of a conversion, attempt by attempt.",
+        "rejected": "List conversions that were refused at intake, and what is wrong with them.",
         "dead": "List, replay or discard deliveries that are dead or held.",
         "erase": "Take what names a person out of the store.",
         "user": "Who may sign in to the console: add, list, change or remove.",

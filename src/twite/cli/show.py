@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.assembly.desk import open_records
@@ -11,7 +12,10 @@ from twite.assembly.settings import Settings
 from twite.cli import printing
 from twite.cli.lives import print_life, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
+from twite.cli.rejected import print_rejection, read_rejections
+from twite.collector.rejections import told_rejection
 from twite.domain.account import Life
+from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.gateway.tags.rule import PREFIX
 from twite.machine import SystemClock
 
@@ -33,27 +37,42 @@ def show(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Searches all configured pixels. Exits 1 when nothing is known under this id."""
+    """Searches all configured pixels, and what was rejected. Exits 1 when nothing is known."""
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     lives = asyncio.run(_lives(found, name, pixel))
     now = SystemClock().now()
+    since = now - KEPT_FOR
+    pixels = None if pixel is None else frozenset({pixel})
+    wanted = RejectionQuery(name=name, pixels=pixels, since=since)
+    refused = asyncio.run(read_rejections(found, wanted))
     if as_json:
-        printing.print_json([told(life, now=now) for life in lives])
+        rejections = [_told_rejection(one) for one in refused]
+        printing.print_json([*(told(life, now=now) for life in lives), *rejections])
     for index, life in enumerate(lives if not as_json else ()):
         if index:
             printing.say("")
         print_life(life, now=now)
+    for index, one in enumerate(refused if not as_json else (), len(lives)):
+        if index:
+            printing.say("")
+        print_rejection(one)
+    if refused:
+        return
     if not lives and pixel is not None and pixel.startswith(PREFIX):
         for why in asyncio.run(_not_fired(found, name, pixel)):
             printing.complain(f"{pixel} did not fire for {name}: {printing.safe(why)}")
             raise typer.Exit(1)
     if not lives:
         printing.complain(
-            f"Nothing is known of {name}. A rejected conversion is kept without its life; "
-            "the answer to its submission says why it was rejected."
+            f"Nothing is known of {name}. A rejected conversion is kept for seven days: "
+            "twite rejected lists them."
         )
         raise typer.Exit(1)
+
+
+def _told_rejection(one: Rejection) -> dict[str, object]:
+    return {"state": "rejected", **msgspec.to_builtins(told_rejection(one))}
 
 
 async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:

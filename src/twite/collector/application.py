@@ -27,6 +27,7 @@ from twite.collector.page_script import PREFIX as SCRIPT_PREFIX
 from twite.collector.page_script import PageScript
 from twite.collector.patience import Patience
 from twite.collector.quiet import ROUTES, Quiet
+from twite.collector.rejections import RejectionsRoute
 from twite.collector.sgtm import SGTM_PATH, SgtmRoute
 from twite.collector.stape import PREFIX as STAPE_PREFIX
 from twite.collector.stape import Proxies, StapeRoute
@@ -173,6 +174,7 @@ class Collector:
             records=records,
             lives=Lives(records=records, destinations=destinations, clock=clock),
             overlap=OverlapRoute(sightings=sightings, destinations=destinations, clock=clock),
+            rejections=RejectionsRoute(records=records, clock=clock),
             choices=ChoiceRoute(choose),
             desk=DeskRoute(
                 desk=desk,

@@ -27,6 +27,7 @@ from twite.collector.openapi_parts import (
     retry_header,
 )
 from twite.collector.openapi_tags import paths as tags
+from twite.collector.rejections import Rejections
 from twite.collector.x_api import XErrors, XSuccess
 from twite.gateway.overlap import WaysBy
 from twite.intake.choice import Choice
@@ -272,7 +273,7 @@ def _itself() -> Json:
 def _schemas() -> Json:
     shapes = (
         *(Receipted, SomeRejected, ToldLife, BalanceBy, WaysBy, XSuccess, XErrors),
-        *(Order, Done, Noted, Choice, Errors),
+        *(Rejections, Order, Done, Noted, Choice, Errors),
     )
     _, schemas = msgspec.json.schema_components(shapes, ref_template=COMPONENT)
     # Null once it is not kept any more.

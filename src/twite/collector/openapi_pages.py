@@ -4,6 +4,8 @@ from typing import Final
 
 from twite.collector.openapi_bodies import Json
 from twite.collector.openapi_parts import KEYS, errors, json_answer, ref
+from twite.collector.rejections import MOST_TOLD, Rejections
+from twite.domain.fault import CODES
 from twite.domain.sighting import MOST_DAYS
 from twite.gateway.overlap import DEFAULT_DAYS, WaysBy
 
@@ -39,6 +41,7 @@ def paths() -> Json:
         "/twite.js": {"get": _script_of_source()},
         "/twite.{hash}.js": {"get": _script_alone()},
         "/v1/overlap": {"get": _overlap()},
+        "/v1/rejections": {"get": _rejections()},
     }
 
 
@@ -150,6 +153,40 @@ def _overlap() -> Json:
         ],
         "responses": {
             "200": json_answer("The counts, and what to do about each.", WaysBy),
+            **errors("400", "401", "403", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _rejections() -> Json:
+    return {
+        "operationId": "rejections",
+        "summary": "What was refused at intake in the last seven days: what is wrong with it.",
+        "description": "A source sees what it sent, a program what was for its key's pixels; the "
+        f"latest first, at most {MOST_TOLD:,}.",
+        "security": KEYS,
+        "parameters": [
+            {
+                "name": "since",
+                "in": "query",
+                "description": "From this moment on.",
+                "schema": {"type": "string", "format": "date-time"},
+            },
+            {
+                "name": "code",
+                "in": "query",
+                "description": "With this code among the errors.",
+                "schema": {"type": "string", "enum": sorted(CODES)},
+            },
+            {
+                "name": "conversion_id",
+                "in": "query",
+                "description": "Of this conversion id, or of the request with this receipt.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "responses": {
+            "200": json_answer("The rejected conversions.", Rejections),
             **errors("400", "401", "403", "408", "431", "500", "503"),
         },
     }

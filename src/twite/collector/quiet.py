@@ -18,6 +18,7 @@ from twite.collector.desk import DeskRoute
 from twite.collector.keys import Keys, bearer
 from twite.collector.lives import Lives
 from twite.collector.overlap import OverlapRoute
+from twite.collector.rejections import RejectionsRoute
 from twite.domain import people
 from twite.domain.account import Account
 from twite.domain.nearness import is_from_here
@@ -31,6 +32,7 @@ ROUTES: Final = (
     "/v1/accounting",
     "/v1/consent",
     "/v1/overlap",
+    "/v1/rejections",
     "/v1/openapi.json",
     "/-/desk",
     "/healthz",
@@ -50,6 +52,7 @@ class Quiet:
         records: Records,
         lives: Lives,
         overlap: OverlapRoute,
+        rejections: RejectionsRoute,
         choices: ChoiceRoute,
         desk: DeskRoute,
         keys: Keys,
@@ -62,6 +65,7 @@ class Quiet:
         self._records = records
         self._lives = lives
         self._overlap = overlap
+        self._rejections = rejections
         self._choices = choices
         self._desk = desk
         self._keys = keys
@@ -79,6 +83,7 @@ class Quiet:
                 route("GET", "/v1/accounting", self._accounting),
                 route("POST", "/v1/consent", self._choice),
                 route("GET", "/v1/overlap", self._overlapping),
+                route("GET", "/v1/rejections", self._rejected),
                 route("GET", "/v1/openapi.json", _openapi),
                 route("POST", "/-/desk", self._at_the_desk),
                 route("GET", "/healthz", _healthz),
@@ -127,6 +132,10 @@ class Quiet:
     async def _overlapping(self, request: Request) -> Answer:
         asker = await self._askers.require(_headers(request), people.Scope.OVERLAP)
         return await self._overlap.answer(asker, request.query_params.get("days"))
+
+    async def _rejected(self, request: Request) -> Answer:
+        asker = await self._askers.require(_headers(request), people.Scope.LIVES)
+        return await self._rejections.answer(asker, request.query_params)
 
     async def _at_the_desk(self, request: Request) -> Answer:
         headers = _headers(request)

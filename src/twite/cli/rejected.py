@@ -1,0 +1,113 @@
+"""`twite rejected`: what was refused at intake, and why."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from twite.assembly.desk import open_records
+from twite.assembly.settings import Settings
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.collector.rejections import told_rejection
+from twite.domain.fault import CODES, Fault
+from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.times import SECOND, moment, spelled
+from twite.machine import SystemClock
+
+EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"
+_COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "reason")
+
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", show_default=False, help="From then on: a day or a moment."
+    ),
+]
+Code = Annotated[
+    str | None,
+    typer.Option("--code", metavar="CODE", show_default=False, help="With this error alone."),
+]
+Source = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", show_default=False, help="Of this source alone."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=5_000, help="How many, the latest.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rejected", help=text("rejected", rejected, EXAMPLE))(rejected)
+
+
+def rejected(
+    *,
+    since: Since = None,
+    code: Code = None,
+    source: Source = None,
+    limit: Limit = 100,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Kept for seven days, of each source and pixel the latest 5,000. Values are masked."""
+    if code is not None and code not in CODES:
+        raise typer.BadParameter(f"there is no code {code!r}", param_hint="--code")
+    settings = load(config, credentials=False)
+    now = SystemClock().now()
+    wanted = RejectionQuery(
+        since=max(now - KEPT_FOR, _moment(since, now)), code=code, source=source, limit=limit
+    )
+    found = asyncio.run(read_rejections(settings, wanted))
+    if as_json:
+        printing.print_json([told_rejection(one) for one in found])
+    elif found:
+        printing.print_table("", _COLUMNS, [row for one in found for row in _rows(one)])
+    else:
+        printing.say("Nothing was rejected, as far as is kept.")
+
+
+async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
+    """Read them of the store. Raises StoreUnusable."""
+    async with open_records(settings) as records:
+        return await records.rejections(wanted)
+
+
+def print_rejection(one: Rejection) -> None:
+    """Print it whole, as `twite show` does a life."""
+    named = one.conversion_id or "no conversion id"
+    whose = f" of pixel {one.pixel}" if one.pixel else ""
+    printing.say(
+        f"{named}  event {one.event or 'none'}{whose}: ", printing.styled("rejected", "bold red")
+    )
+    printing.say(f"  source       {one.source}")
+    printing.say(f"  receipt      {one.receipt}, conversion {one.index + 1} of the request")
+    printing.say(f"  received at  {spelled(one.at)}")
+    for fault in one.faults:
+        value = f": {fault.value}" if fault.value else ""
+        printing.say(f"  {fault.code}  {fault.path or 'the whole'}{value}")
+        printing.say(f"               {fault.message}")
+
+
+def _rows(one: Rejection) -> list[list[str]]:
+    """Return a row for each fault; what they have in common stands in the first."""
+    rows = [
+        ["", "", "", fault.code, fault.path, fault.value, fault.message] for fault in one.faults
+    ]
+    rows = rows or [[""] * len(_COLUMNS)]
+    rows[0][:3] = [spelled(one.at), one.source, one.conversion_id or "none"]
+    return rows
+
+
+def _moment(given: str | None, now: int) -> int:
+    if given is None:
+        return 0
+    try:
+        day = datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
+        return int(day.timestamp()) * SECOND
+    except ValueError:
+        read = moment(given, now=now, path="--since")
+    if isinstance(read, Fault):
+        raise typer.BadParameter(read.message, param_hint="--since")
+    return read

@@ -1,0 +1,95 @@
+"""What was rejected, by `twite rejected` and `twite show`."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+from command_stage import RECEIPT, settings_in
+
+from twite.domain.fault import MaskedFault
+from twite.domain.submission import Refusal
+from twite.machine import SystemClock
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_submission
+
+FAULT = MaskedFault(path="event", code="event_unknown", message="no such event", value="bought")
+NEGATIVE = MaskedFault(path="value", code="amount_negative", message="below zero", value="-5.00")
+
+
+@pytest.fixture
+def refused(tmp_path):
+    asyncio.run(_refused(str(tmp_path / "twite.db")))
+    return settings_in(tmp_path)
+
+
+async def _refused(path):
+    store = await SQLiteStore.open(path)
+    refusals = (
+        Refusal(index=0, pixel="o8z6j", errors=(), conversion_id="order-1", event="bought",
+                faults=(FAULT, NEGATIVE)),
+        Refusal(index=4, pixel="", errors=(), conversion_id="order-2", faults=(NEGATIVE,)),
+    )  # fmt: skip
+    submission = a_submission(receipt=RECEIPT, received_at=SystemClock().now())
+    await store.record(msgspec.structs.replace(submission, refusals=refusals))
+    await store.close()
+
+
+def test_they_are_a_table_with_what_is_wrong(command, refused):
+    code, out, err = command("rejected", "--config", str(refused))
+
+    lines = [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"]
+    assert (code, err) == (0, "")
+    assert [line[1:] for line in lines] == [
+        ["shop", "order-2", "amount_negative", "value", "-5.00", "below", "zero"],
+        ["shop", "order-1", "event_unknown", "event", "bought", "no", "such", "event"],
+        ["value", "-5.00", "below", "zero"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ((), ["order-2", "order-1"]),
+        (("--code", "event_unknown"), ["order-1"]),
+        (("--source", "other"), []),
+        (("--limit", "1"), ["order-2"]),
+        (("--since", "2020-01-01"), ["order-2", "order-1"]),
+    ],
+)
+def test_they_are_json_in_the_shape_of_the_http_answer(command, refused, words, ids):
+    code, out, _ = command("rejected", "--json", *words, "--config", str(refused))
+
+    told = json.loads(out)
+    assert (code, [one["conversion_id"] for one in told]) == (0, ids)
+    assert all(one["errors"][0].keys() == {"path", "code", "message", "value"} for one in told)
+
+
+@pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "yesterday")])
+def test_what_cannot_be_asked_is_wrong_usage(command, refused, words):
+    assert command("rejected", *words, "--config", str(refused))[0] == 2
+
+
+def test_show_tells_of_a_rejected_conversion(command, refused):
+    code, out, err = command("show", "order-1", "--config", str(refused))
+
+    assert (code, err) == (0, "")
+    assert "order-1  event bought of pixel o8z6j: rejected\n" in out
+    assert f"  receipt      {RECEIPT}, conversion 1 of the request\n" in out
+    assert "  event_unknown  event: bought\n               no such event\n" in out
+
+
+def test_show_tells_of_all_that_was_rejected_under_a_receipt(command, refused):
+    code, out, _ = command("show", RECEIPT, "--json", "--config", str(refused))
+
+    assert code == 0
+    assert [(one["state"], one["conversion_id"]) for one in json.loads(out)] == [
+        ("rejected", "order-2"),
+        ("rejected", "order-1"),
+    ]
+
+
+def test_nothing_that_was_rejected_is_said(command, shop):
+    code, out, _ = command("rejected", "--config", str(shop))
+
+    assert (code, out) == (0, "Nothing was rejected, as far as is kept.\n")
