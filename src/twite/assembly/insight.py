@@ -8,6 +8,7 @@ from twite.console.live import LivePage
 from twite.console.matching import MatchingPage
 from twite.console.overview import OverviewPage
 from twite.console.page import Page
+from twite.console.rejected import RejectedPage
 from twite.console.resting import RestingPage
 from twite.console.twins import TwinsPage
 from twite.domain.destination import Destination
@@ -47,6 +48,9 @@ def insight_pages(
             watched=watched(sources),
             records=store,
             clock=clock,
+        ),
+        RejectedPage(
+            destinations=destinations, sources=[one.name for one in sources], records=store
         ),
         MatchingPage(destinations=destinations, tallies=store),
         TwinsPage(destinations=destinations, sightings=store, clock=clock),

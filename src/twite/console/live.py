@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -13,6 +14,8 @@ from twite.console.drawing import moment, shown
 from twite.console.entrance import Closed
 from twite.console.export import table
 from twite.console.page import Group, Place, Route, Visit
+from twite.console.rejected import PATH as REJECTED
+from twite.console.rejected import rejections_seen
 from twite.console.seeing import TONES, EventNames, asked_again, look_of, worth_of
 from twite.console.streams import Streams
 from twite.domain.account import Life
@@ -109,6 +112,10 @@ class LivePage:
         lives = await self._lives(own, named) or await self._lives(
             visit.viewer.of(await self._others()), named
         )
+        if not lives and await self._records.rejections(
+            rejections_seen(visit, name=named, limit=1)
+        ):
+            return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
             return visit.back_to(PATH, said=sentence, bad=True)

@@ -1,0 +1,78 @@
+"""The overview's number of rejected conversions leads to them, and to nobody else's."""
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OURS = "a-source-key-of-some-length"
+THEIRS = "another-source-key-of-some-length"
+# Said as a person says it: no email and no telephone number may be on the page.
+PERSON = "ada@shop.example"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory):
+    house = House(tmp_path_factory.mktemp("rejected"))
+    await house.start()
+    bad = {"event": "<b>bought</b>", "email": PERSON}
+    negative = {"event": "purchase", "email": PERSON, "value": "-5.00", "currency": "EUR"}
+    async with aiohttp.ClientSession() as http:
+        for key, name in ((OURS, "ours"), (THEIRS, "theirs")):
+            told = {"conversions": [bad | {"conversion_id": f"{name}-1"},
+                                    negative | {"conversion_id": f"{name}-2"}]}  # fmt: skip
+            headers = {"Authorization": f"Bearer {key}"}
+            url = f"{house.gateway.url}/v1/conversions"
+            async with http.post(url, json=told, headers=headers) as answer:
+                assert answer.status == 422
+    yield house
+    await house.stop()
+
+
+async def test_the_number_on_the_overview_leads_to_the_list(house):
+    ada = await house.signed_in("ada")
+
+    overview = await ada.get("/console")
+    page = await ada.get("/console/rejected")
+
+    assert '<a href="/console/rejected"><span class="count">4</span> rejected</a>' in overview.text
+    assert "/console/rejected?source=shop&amp;pixel=o8z6j" in overview.text
+    for text in ("ours-1", "theirs-2", "event_unknown", "-5.00", "below zero"):
+        assert text in page.text
+    assert "<b>bought" not in page.text
+    assert PERSON not in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "there", "away"),
+    [
+        ("code=amount_negative", ["ours-2", "theirs-2"], ["ours-1"]),
+        ("id=ours-1", ["ours-1"], ["ours-2", "theirs-1"]),
+        ("source=shop", ["ours-1"], ["theirs-1"]),
+        ("pixel=o6dkt", ["theirs-1"], ["ours-1"]),
+        ("id=nothing", ["Nothing like it."], ["ours-1"]),
+    ],
+)
+async def test_it_is_narrowed_by_what_is_asked(house, query, there, away):
+    page = await (await house.signed_in("ada")).get(f"/console/rejected?{query}")
+
+    assert [text for text in there if text not in page.text] == []
+    assert [text for text in away if f">{text}<" in page.text] == []
+
+
+@pytest.mark.parametrize("query", ["", "?pixel=o8z6j", "?source=shop", "?id=ours-1"])
+async def test_nobody_sees_what_was_rejected_of_anothers_pixel(house, query):
+    page = await (await house.signed_in("client")).get(f"/console/rejected{query}")
+
+    assert page.status == 200
+    assert "ours-2" not in page.text
+    assert ">ours-1<" not in page.text
+
+
+async def test_an_id_that_live_does_not_know_leads_to_its_rejection(house):
+    ada, client = await house.signed_in("ada"), await house.signed_in("client")
+
+    assert (await ada.get("/console/live?id=ours-1")).location == "/console/rejected?id=ours-1"
+    assert "rejected" not in (await client.get("/console/live?id=ours-1")).location
