@@ -91,6 +91,14 @@ CHANGES = [
         ),
     ),
     (
+        "listen =",
+        'local_listen = "0.0.0.0:8081"\nlisten =',
+        (
+            "server.local_listen: must be an address of this machine alone, with a port of its own"
+            ': write one as in "127.0.0.1:8081"'
+        ),
+    ),
+    (
         "127.0.0.1:8080",
         "::1:8080",
         (

@@ -2,8 +2,10 @@ from ipaddress import ip_network
 
 import msgspec
 import pytest
-from collector_stage import DESK_TOKEN
+from collector_stage import DESK_TOKEN, Stage
 
+from raw_http import say
+from twite.collector import Limits, Server
 from twite.domain.account import Account, Life, PastAttempt
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
@@ -395,3 +397,50 @@ async def test_the_unexpected_on_a_quiet_route_is_500_and_told_once(stage):
 
     assert answer.status == 500
     assert [notice.where for notice in stage.notices.seen] == ["/v1/accounting"]
+
+
+# --- a proxy that says nothing: nginx's proxy_pass without more ----------------------------------
+
+NGINX = b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"public_url": "https://t.shop.example"},
+        {"trusted_proxies": [ip_network("127.0.0.1/32")]},
+        {"trusted_proxies": [ip_network("10.0.0.0/8")]},
+    ],
+)
+async def test_behind_a_proxy_that_says_nothing_the_metrics_are_closed(staged, said):
+    stage = await staged(**said, metrics_key=Secret("a-metrics-key"))
+
+    silent = await stage.say(NGINX % stage.server.port)
+    keyed = await stage.ask("GET", "/metrics", key="a-metrics-key", headers=ITSELF)
+
+    assert b"401" in silent.splitlines()[0]
+    assert keyed.status == 200
+
+
+async def test_at_the_local_address_the_machine_itself_reads_them(staged, unused_tcp_port):
+    local = unused_tcp_port
+    stage = Stage(public_url="https://t.shop.example", local_port=local)
+    stage.server = Server(
+        stage.collector, host="127.0.0.1", port=0, local=("127.0.0.1", local), limits=Limits()
+    )
+    await stage.server.start()
+    try:
+        silent = await say(stage.server.port, NGINX % stage.server.port)
+        itself = await say(local, NGINX % local)
+        rebound = await say(local, NGINX.replace(b"127.0.0.1:%d", b"rebound.example:%d") % local)
+    finally:
+        await stage.server.stop()
+
+    lines = [answer.splitlines()[0] for answer in (silent, itself, rebound)]
+    assert [line.split()[1] for line in lines] == [b"401", b"200", b"401"]
+
+
+async def test_a_public_address_of_this_machine_stands_for_no_proxy(staged):
+    stage = await staged(public_url="http://127.0.0.1:8080")
+
+    assert b"200" in (await stage.say(NGINX % stage.server.port)).splitlines()[0]

@@ -1,6 +1,7 @@
 """A gateway with its console, as `twite serve` assembles it, and people with browsers of a kind."""
 
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -20,6 +21,7 @@ PASSWORD = "a sentence that does well"
 SETTINGS = """
 [server]
 listen = "127.0.0.1:0"
+local_listen = "127.0.0.1:{local}"
 public_url = "https://t.shop.example"
 trusted_proxies = ["127.0.0.9/32"]
 secret_key = "{secret}"
@@ -147,7 +149,9 @@ class House:
     ) -> None:
         self.folder = folder
         path = folder / "twite.toml"
-        values = {"secret": "a-key-that-seals-secrets", "x": "http://127.0.0.1:9"} | said
+        local = str(_free_port())
+        values = {"secret": "a-key-that-seals-secrets", "x": "http://127.0.0.1:9", "local": local}
+        values |= said
         path.write_text(settings.format_map(values))
         self.settings = load(path, {})
         self.passwords = passwords
@@ -174,7 +178,9 @@ class House:
         return self.gateway.console.routes
 
     def somebody(self) -> Somebody:
-        visitor = Somebody(self.gateway.url)
+        """Return a browser of this machine."""
+        local = self.settings.server.local_listen
+        visitor = Somebody(self.gateway.url if local is None else f"http://{local}")
         self._visitors.append(visitor)
         return visitor
 
@@ -182,6 +188,12 @@ class House:
         visitor = self.somebody()
         assert (await visitor.sign_in(name)).status == 303
         return visitor
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port: int = held.getsockname()[1]
+    return port
 
 
 def form_token(page: str) -> str:

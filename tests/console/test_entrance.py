@@ -4,7 +4,7 @@ import io
 
 import pytest
 import pytest_asyncio
-from console_stage import form_token
+from console_stage import Somebody, form_token
 
 from twite.console.entrance import inside
 
@@ -42,7 +42,7 @@ async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, fo
     answer = await house.somebody().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
 
     assert answer.status == 403
-    assert "console.networks" in answer.text
+    assert "server.trusted_proxies" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,18 @@ async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_m
     answer = await house.somebody().get("/console/sign-in", **{name: "for=198.51.100.1"})
 
     assert answer.status == 403
-    assert "an address that a proxy hides" in answer.text
+    assert "does not say whom it asks for" in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
+async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(house, host):
+    """nginx's `proxy_pass` without more: no X-Forwarded-For, and the upstream's name as Host."""
+    through = Somebody(house.gateway.url)
+    async with through:
+        answer = await through.get("/console/sign-in", Host=host)
+
+    assert answer.status == 403
+    assert "does not say whom it asks for" in answer.text
 
 
 async def test_every_answer_has_the_headers_of_safety(house, ada):
@@ -118,9 +129,7 @@ async def test_no_unsafe_route_does_anything_without_the_forms_token(house, ada,
     refused = []
     for route in house.routes:
         if route.method == "POST":
-            answer = await ada.ask(
-                "POST", route.path, body=body, headers={"Origin": house.gateway.url}
-            )
+            answer = await ada.ask("POST", route.path, body=body, headers={"Origin": ada.url})
             refused.append((route.path, answer.status, "Too old" in answer.text))
 
     assert {(status, told) for _, status, told in refused} == {(403, True)}

@@ -114,7 +114,7 @@ async def test_no_field_of_an_address_or_a_form_is_a_fault(house, ada, hostile):
 )
 async def test_no_header_is_a_fault(house, start, header):
     request = f"{start} HTTP/1.1\r\n{header}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    port = int(house.gateway.url.rpartition(":")[2])
+    port = int(house.somebody().url.rpartition(":")[2])
 
     answer = await say(port, request.encode("latin-1"))
 

@@ -44,7 +44,7 @@ async def house(emulator, tmp_path_factory):
 async def ada(house, emulator):
     emulator.reset()
     emulator.add(
-        apps=[{"id": "3213", "callbacks": [f"{house.gateway.url}/console/connect/callback"]}],
+        apps=[{"id": "3213", "callbacks": [f"{house.somebody().url}/console/connect/callback"]}],
         pixels=[{"id": "o9a7k", "account": "18ce54d4x5t"}],
     )
     return await house.signed_in("ada")

@@ -1,17 +1,16 @@
 """The console: which pages there are, on what they stand, and who may come near."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
-from starlette.types import Scope
 
 from twite.assembly.ads import events_desk
 from twite.assembly.doctor import examine
 from twite.assembly.insight import insight_pages
 from twite.assembly.settings import Settings
-from twite.collector.addresses import Network, client_address
+from twite.collector.addresses import Front, front_of
 from twite.console.account import AccountPage
 from twite.console.application import Console
 from twite.console.audit import AuditPage
@@ -28,7 +27,6 @@ from twite.console.sign_in import SignInPage
 from twite.console.trial import TrialPage
 from twite.console.users import UsersPage
 from twite.domain.destination import Destination
-from twite.domain.nearness import is_passed_on
 from twite.domain.secret import Secret
 from twite.gateway.accept import Accept
 from twite.gateway.connect import Connect
@@ -117,7 +115,7 @@ def console(settings: Settings, behind: Behind) -> Console:
     return Console(
         pages=pages,
         entrance=Entrance(
-            client_of=lambda scope: nearest(scope, settings.server.trusted_proxies),
+            client_of=_front(settings).client,
             networks=settings.console.networks,
             url=settings.console.url or settings.server.public_url,
         ),
@@ -130,13 +128,11 @@ def console(settings: Settings, behind: Behind) -> Console:
     )
 
 
-def nearest(scope: Scope, trusted: Sequence[Network]) -> str | None:
-    """Return the client's address; None where a proxy stands before it that nobody trusts."""
-    peer = scope["client"][0] if scope.get("client") else ""
-    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    address = client_address(peer, forwarded, trusted)
-    return (
-        None
-        if is_passed_on(scope["headers"]) and address == client_address(peer, [], ())
-        else address
+def _front(settings: Settings) -> Front:
+    server = settings.server
+    return front_of(
+        # Browsers may know the console by an address of its own.
+        public_url=server.public_url or settings.console.url,
+        trusted=server.trusted_proxies,
+        local_port=None if server.local_listen is None else server.local_listen.port,
     )

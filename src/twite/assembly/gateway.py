@@ -325,6 +325,7 @@ class Gateway:
             body=settings.server.max_body,
             body_seconds=settings.server.receive_deadline / SECOND,
         )
+        listen, local = settings.server.listen, settings.server.local_listen
         collector = Collector(
             accept=accept,
             records=store,
@@ -342,6 +343,7 @@ class Gateway:
             metrics_key=settings.server.metrics_key,
             public_url=settings.server.public_url,
             trusted_proxies=settings.server.trusted_proxies,
+            local_port=None if local is None else local.port,
             browser_rate=settings.server.browser_rate,
             proxy=Proxy(
                 accept=accept,
@@ -356,8 +358,13 @@ class Gateway:
             clients=None if self._clients is None else self._clients.clients,
             observer=self._observer,
         )
-        listen = settings.server.listen
-        return Server(collector, host=listen.host, port=listen.port, limits=limits)
+        return Server(
+            collector,
+            host=listen.host,
+            port=listen.port,
+            local=None if local is None else (local.host, local.port),
+            limits=limits,
+        )
 
     def _leave_word(self) -> None:
         """Tell commands of this machine, and of this user alone, how to reach us."""

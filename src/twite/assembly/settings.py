@@ -30,6 +30,7 @@ from twite.assembly.values import Address, Network
 from twite.domain.dedup import LEAST_WINDOW
 from twite.domain.destination import App, Destination, Source
 from twite.domain.errors import SettingsError
+from twite.domain.nearness import is_own_name
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.clients import Client
@@ -48,10 +49,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """`max_body` is in bytes, `receive_deadline` in milliseconds.
 
     `browser_rate` is requests a minute from one address. Without a `public_url`, clients are
-    believed about the host that they called.
+    believed about the host that they called. `local_listen` is for this machine alone.
     """
 
     listen: Address
+    local_listen: Address | None = None
     public_url: str | None
     trusted_proxies: tuple[Network, ...]
     max_body: int
@@ -273,6 +275,7 @@ def _server(written: shape.Server) -> Server:
     listen = values.address(written.listen, "server.listen")
     return Server(
         listen=listen,
+        local_listen=_local(written),
         public_url=(
             None
             if written.public_url is None
@@ -292,6 +295,21 @@ def _server(written: shape.Server) -> Server:
         former_secret_keys=written.former_secret_keys,
         hmac_keys=written.hmac_keys,
     )
+
+
+def _local(written: shape.Server) -> Address | None:
+    """Return the address for this machine alone: nobody else must reach it."""
+    if written.local_listen is None:
+        return None
+    place = "server.local_listen"
+    local = values.address(written.local_listen, place)
+    if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
+        raise SettingsError(
+            place=place,
+            message="must be an address of this machine alone, with a port of its own: "
+            'write one as in "127.0.0.1:8081"',
+        )
+    return local
 
 
 def _store(written: shape.Store, folder: Path) -> Store:

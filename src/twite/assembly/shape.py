@@ -17,6 +17,7 @@ from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:8080"
+    local_listen: str | None = None
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     max_body: str = "1MiB"

@@ -32,13 +32,15 @@ _TEMPLATE: Final = """\
 
 [server]
 listen = "127.0.0.1:8080"
-# The first-party address that browsers and servers see, through your proxy:
+# Behind a proxy, set these two: the first-party address that browsers and servers see, and whose
+# X-Forwarded-For is believed. /metrics then needs a key, and the console a trusted X-Forwarded-For:
 # public_url = "https://t.shop.example"
-# Whose X-Forwarded-For is believed:
-trusted_proxies = ["127.0.0.1/32"]
+# trusted_proxies = ["127.0.0.1/32"]
+# A second address, for this machine alone, where both are open without:
+# local_listen = "127.0.0.1:8081"
 # max_body = "1MiB"
 # receive_deadline = "30s"
-# Opens /metrics to others than this machine:
+# Opens /metrics, also to others than this machine:
 # metrics_key = "env:TWITE_METRICS_KEY"
 # Seals what is stored of signing in to X, and keys that did so before:
 secret_key = @SECRET@

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from twite.collector.addresses import Network
+from twite.collector.addresses import Network, front_of
 from twite.collector.answers import Answer, Gone, Refused, send_answer
 from twite.collector.askers import Askers, FindsKeys, NoKeys
 from twite.collector.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
@@ -54,7 +54,8 @@ class Collector:
 
     `ready` returns why submissions cannot be taken now, or None; `metrics` renders the accounts and
     all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
-    without one; `public_url` is the address that clients see. `browser_rate` is how many requests
+    without one; `public_url` is the address that clients see; `local_port` is one that no proxy is
+    pointed to. `browser_rate` is how many requests
     one address may make in a minute at the doors that pages use; without a `proxy` there is none of
     Stape's. `console` answers what begins with /console.
     """
@@ -78,6 +79,7 @@ class Collector:
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
+        local_port: int | None = None,
         browser_rate: int = BROWSER_RATE,
         proxy: Proxies | None = None,
         console: ASGIApp | None = None,
@@ -189,6 +191,7 @@ class Collector:
             ready=self._why_not_ready,
             metrics=metrics,
             metrics_key=metrics_key,
+            front=front_of(public_url=public_url, trusted=trusted_proxies, local_port=local_port),
             answer_to=self._answer_to,
         )
 

@@ -11,6 +11,7 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from twite.collector import openapi
+from twite.collector.addresses import Front
 from twite.collector.answers import CODES, Answer, Refused, error
 from twite.collector.askers import Askers
 from twite.collector.choices import ChoiceRoute
@@ -21,7 +22,6 @@ from twite.collector.overlap import OverlapRoute
 from twite.collector.rejections import RejectionsRoute
 from twite.domain import people
 from twite.domain.account import Account
-from twite.domain.nearness import is_from_here
 from twite.domain.secret import Secret
 from twite.gateway.ports import Records
 
@@ -60,6 +60,7 @@ class Quiet:
         ready: Callable[[], str | None],
         metrics: Callable[[Iterable[Account]], bytes],
         metrics_key: Secret | None,
+        front: Front,
         answer_to: Callable[[str, Exception], Answer],
     ) -> None:
         self._records = records
@@ -73,6 +74,7 @@ class Quiet:
         self._ready = ready
         self._metrics = metrics
         self._metrics_key = metrics_key
+        self._front = front
         self._answer_to = answer_to
         route = self._route
         self._starlette = Starlette(
@@ -152,9 +154,7 @@ class Quiet:
         )
 
     async def _render_metrics(self, request: Request) -> Answer:
-        peer = request.client.host if request.client else ""
-        from_here = is_from_here(peer, request.scope["headers"])
-        if not (from_here or await self._has_metrics_key(request)):
+        if not (self._front.is_machine(request.scope) or await self._has_metrics_key(request)):
             # Not with a source's key: the metrics tell of every source.
             raise Refused(_METRICS_CLOSED)
         page = self._metrics(await self._records.accounts())
@@ -219,7 +219,8 @@ _OK: Final = Answer(status=200, body=b'{"status":"ok"}')
 _METRICS_CLOSED: Final = error(
     401,
     "key_wrong",
-    "open to this machine itself, asked as localhost and through no proxy, and to who shows "
-    "server.metrics_key: Authorization: Bearer <key>",
+    "closed without server.metrics_key (Authorization: Bearer <key>). It is open to this machine "
+    "itself, asked as localhost and through no proxy; with server.public_url or "
+    "server.trusted_proxies at server.local_listen alone",
     headers=((b"www-authenticate", b'Bearer realm="twite"'),),
 )

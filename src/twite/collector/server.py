@@ -21,14 +21,22 @@ _LAST_SECONDS: Final = 1.0
 class Server:
     """Listens, and answers with the collector.
 
-    `port` may be 0: the system chooses, and `port` says which after the start.
+    `port` may be 0: the system chooses, and `port` says which after the start. `local` is a second
+    address, of this machine alone.
     """
 
     def __init__(
-        self, collector: Collector, *, host: str, port: int, limits: Limits | None = None
+        self,
+        collector: Collector,
+        *,
+        host: str,
+        port: int,
+        local: tuple[str, int] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.host = host
         self.port = port
+        self._local = local
         self._collector = collector
         self._limits = limits or Limits()
         self._uvicorn: uvicorn.Server | None = None
@@ -42,8 +50,14 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises SettingsError where the address cannot be had."""
-        listener = self._listener()
-        self.port = listener.getsockname()[1]
+        listeners = [_listener("server.listen", self.host, self.port)]
+        if self._local is not None:
+            try:
+                listeners.append(_listener("server.local_listen", *self._local))
+            except SettingsError:
+                listeners[0].close()
+                raise
+        self.port = listeners[0].getsockname()[1]
         config = Config(
             self._collector,
             http=DeadlineProtocol,
@@ -60,7 +74,7 @@ class Server:
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.on_tick(0)
-        await server.startup(sockets=[listener])
+        await server.startup(sockets=listeners)
         self._uvicorn = server
         self._collector.opened()
         self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
@@ -87,21 +101,6 @@ class Server:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beat
 
-    def _listener(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            listener = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
-        except (OSError, OverflowError) as error:
-            raise SettingsError(
-                place="server.listen",
-                message=f"cannot listen on {self.host}:{self.port} ({_reason(error)}). "
-                "Stop what listens there, or choose another address",
-            ) from None
-        # Accepted sockets inherit it. asyncio's own loop leaves it out for a listener of ours, and
-        # the second answer of a connection then waits 40 ms for an acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-
     async def _keep_time(self, server: uvicorn.Server) -> None:
         """Renew the Date header, and end the connections that are overdue."""
         loop = asyncio.get_running_loop()
@@ -112,6 +111,22 @@ class Server:
             for connection in list(server.server_state.connections):
                 if isinstance(connection, DeadlineProtocol):
                     connection.sweep(now)
+
+
+def _listener(place: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(
+            place=place,
+            message=f"cannot listen on {host}:{port} ({_reason(error)}). "
+            "Stop what listens there, or choose another address",
+        ) from None
+    # Accepted sockets inherit it. asyncio's own loop leaves it out for a listener of ours, and
+    # the second answer of a connection then waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:

@@ -82,8 +82,12 @@ class Entrance:
         raise Closed(
             403,
             "Not from here",
-            f"The console is not open to {address or 'an address that a proxy hides'}. "
-            "Whoever runs Twite can add your network to console.networks in twite.toml.",
+            f"The console is not open to {address}. "
+            "Whoever runs Twite can add your network to console.networks in twite.toml."
+            if address
+            else "A proxy may stand before Twite that does not say whom it asks for, so the "
+            "console is closed. The proxy must set X-Forwarded-For and stand in "
+            "server.trusted_proxies. On the machine itself, open it at server.local_listen.",
         )
 
     def name(self, request: Request) -> Name:

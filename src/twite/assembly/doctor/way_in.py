@@ -8,7 +8,10 @@ from urllib.parse import quote, urlsplit
 
 from twite.assembly.desk import running
 from twite.assembly.doctor.reach import reach
+from twite.assembly.doctor.strangers import closed
 from twite.assembly.settings import Settings
+from twite.collector.cookies import host_of
+from twite.domain.nearness import is_own_name
 from twite.gateway.findings import Finding, amber, green, red
 
 _SCRIPT: Final = "/twite.js"
@@ -45,6 +48,9 @@ async def way_in(settings: Settings) -> AsyncIterator[Finding]:
         )
         return
     yield green("public address", f"{public} answers")
+    if not is_own_name(host_of(public) or ""):
+        async for finding in closed(public.rstrip("/"), settings):
+            yield finding
     for source in reached:
         # As pages ask for it: without a source there is none.
         yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
