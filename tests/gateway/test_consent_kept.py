@@ -14,6 +14,7 @@ from twite.domain.identifiers import Identifiers
 from twite.domain.times import MINUTE
 from twite.gateway.accept import Accept
 from twite.gateway.choose import Choose, Chosen, Unusable
+from twite.gateway.inspect import Look
 from twite.gateway.notices import Troubled
 from twite.gateway.ports import Claim
 from twite.gateway.reconsider import Reconsider
@@ -163,7 +164,11 @@ async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_cons
 
     again = await shop.sell(**order, consent={"ad_storage": "denied", "npa": "1"})
 
-    assert again.duplicates == 1
+    # The copy that allows less goes in the place of the first.
+    assert again.accepted == 1
+    second, first = (await shop.store.newest(Look())).glimpses
+    assert first.conversion_id == second.conversion_id
+    assert [first.state, second.state] == [State.SUPPRESSED, State.QUEUED]
 
 
 async def test_nothing_is_kept_of_consent_where_nothing_was_said():

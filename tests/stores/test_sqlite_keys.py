@@ -103,4 +103,31 @@ def test_a_holder_that_is_gone_holds_nothing():
 
     keys = Keys(run, window=DEFAULT_WINDOW, fresh=100)
 
-    assert keys.take([Wanted(dedup_key("p", "e", "order-1"), 8, NOW)]) == {}
+    wanted = [Wanted(dedup_key("p", "e", "order-1"), 8, NOW)]
+    assert keys.take(wanted, lambda _wish, _holder, holding: not holding.is_live) == {}
+
+
+def test_a_rollback_gives_a_key_back_that_two_copies_took(book):
+    submit(book, range(1), receipt="r1")
+    plain, denied = an_entry("order-9"), an_entry("order-9", suppressed="consent_denied: gpc")
+    first = an_entry("order-0", suppressed="consent_denied: gpc")
+    book.connection.execute("BEGIN IMMEDIATE")
+    record(book, [a_submission(plain, denied, first, receipt="vain")])
+
+    book.connection.execute("ROLLBACK")
+    book.rolled_back()
+
+    assert submit(book, (0, 9), receipt="again") == (0,)
+    assert submit(book, (0, 9), receipt="once more") == (0, 1)
+
+
+def test_forgetting_takes_old_settled_keys_from_memory_and_no_others(book):
+    submit(book, range(100), receipt="r1")
+    # 1 to 60 and 71 to 80 are settled: of the old ones, 61 to 70 still wait.
+    book.connection.execute("DELETE FROM outbox WHERE id <= 60 OR id BETWEEN 71 AND 80")
+
+    for part in range(256):
+        book.keys.forget(part, 71)
+
+    again = submit(book, range(100), receipt="again")
+    assert again == tuple(range(60, 100))

@@ -112,6 +112,37 @@ async def test_what_is_not_settled_keeps_its_body_until_it_is(path, store):
     assert (later.state, later.sent) == (State.DELIVERED, b"")
 
 
+async def test_pruning_forgets_no_young_key_and_none_of_what_waits(path, store):
+    await record(store, "old")
+    await settle(store)
+    await record(store, "waits")
+    young = [f"young-{number}" for number in range(600)]
+    for number, name in enumerate(young):
+        await record(store, name, at=NOW + 29 * DAY + number)
+
+    prune(path, now=NOW + 31 * DAY)
+
+    later = NOW + 31 * DAY
+    again = [await record(store, name, at=later) for name in (*young, "waits")]
+    assert {one.duplicates for one in again} == {(0,)}
+    assert (await record(store, "old", at=later)).duplicates == ()
+
+
+async def test_a_copy_goes_with_all_that_belongs_to_it(path, store):
+    await record(store, "order-1")
+    await record(store, "order-1", suppressed="consent_denied: gpc", at=NOW + 1)
+    await record(store, "new", at=NOW + 29 * DAY)
+
+    prune(path, now=NOW + 31 * DAY)
+
+    with closing(sqlite3.connect(path)) as connection:
+        left = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
+            for table in ("replaced", "suppression", "denied")
+        ]
+    assert left == [(0,), (0,), (0,)]
+
+
 async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
     for number in range(20):
         await record(store, f"old-{number}")

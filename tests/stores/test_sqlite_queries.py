@@ -22,6 +22,8 @@ WALKS = {
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},
     "deliveries_of_keys": {"fresh_key"},
+    # What was denied in flight: few, and forgotten with their conversions.
+    "denied": {"denied"},
     "lanes": {"lane"},
     "lapsed_leases": {"lease"},
     "merge_round": {"merge_round"},

@@ -55,6 +55,10 @@ def told(life: Life, *, now: int = 0) -> dict[str, object]:
         shown["not_fired"] = [{"tag": one.tag, "reason": one.why} for one in life.not_fired]
     if life.consent is not None:
         shown["consent"] = msgspec.Raw(compact(life.consent))
+    if life.superseded_by is not None:
+        shown["superseded_by"] = life.superseded_by
+    if life.supersedes:
+        shown["supersedes"] = list(life.supersedes)
     if (why := waiting(life, now=now)) is not None:
         shown["waiting"] = masked_words(why)
     return shown
@@ -76,6 +80,7 @@ def print_life(life: Life, *, now: int) -> None:
     printing.say(f"  deadline at  {spelled(life.deadline_at)}")
     printing.say(f"  duplicates   {life.duplicates}")
     printing.say(f"  delivery     {life.delivery}")
+    _print_copies(life)
     body = compact(life.sent).decode() if life.sent else "not kept any more, or damaged"
     if life.consent is not None:
         shown = printing.safe(compact(life.consent).decode(), longest=_LONGEST_EVIDENCE)
@@ -95,6 +100,14 @@ def print_life(life: Life, *, now: int) -> None:
         )
         if answer:
             printing.say(f"               {_safe(answer)}")
+
+
+def _print_copies(life: Life) -> None:
+    if life.superseded_by is not None:
+        printing.say(f"  superseded by delivery {life.superseded_by}, a later copy")
+    if life.supersedes:
+        older = ", ".join(str(one) for one in life.supersedes)
+        printing.say(f"  supersedes   delivery {older}")
 
 
 def _answered(attempt: PastAttempt) -> tuple[str, str]:

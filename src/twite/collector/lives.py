@@ -45,7 +45,7 @@ class ToldLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `waiting` why a queued one is not sent now; `duplicates` counts how often the same
     came again; `consent` is what was decided about it, where anything was said or needed;
     `not_fired` are the tags that were not told of it;
-    `others` are the lives of other events under the same id.
+    `others` are its other copies, and the lives of other events under the same id.
     """
 
     pixel: str

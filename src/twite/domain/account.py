@@ -33,6 +33,13 @@ class NotFired(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """Another copy of a conversion at rest: it was sent, may yet be, or came later."""
+
+    delivery: int
+    state: State
+
+
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """The life of one conversion. Times are milliseconds since the epoch.
 
@@ -43,7 +50,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     `consent` is what was decided about it (JSON), where anything was said or needed; `not_fired`
     are the tags that were not told of it; `ambiguous_since` is since when it may be there without
     our knowing, of what is not delivered; `called` is the id that people know it by, where a tag's
-    is made of it and of the event's name or the trigger.
+    is made of it and of the event's name or the trigger; `superseded_by` is the later copy of the
+    same conversion that has its dedup key, `supersedes` are the copies whose key this one took, and
+    `rival` the copy that would make two of it, were this one sent.
     """
 
     delivery: int
@@ -67,6 +76,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     not_fired: tuple[NotFired, ...] = ()
     ambiguous_since: int | None = None
     called: str | None = None
+    superseded_by: int | None = None
+    supersedes: tuple[int, ...] = ()
+    rival: Rival | None = None
 
     def __repr__(self) -> str:
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"

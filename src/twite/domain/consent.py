@@ -105,6 +105,17 @@ REVOKED: Final = "consent_revoked"
 RESTRICTED: Final = "restrict_optimization"
 
 
+_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
+
+
+def is_denial(reason: str) -> bool:
+    """Return whether a conversion is suppressed for a no, or for what may be one; not for silence.
+
+    A denial counts for all copies of the conversion.
+    """
+    return reason.startswith(_DENIALS)
+
+
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:
     """Return 16 bytes for each identifier that means one person: click id, email, phone.
 

@@ -143,9 +143,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What the commit made of it: the indexes that were duplicates; all other entries are new.
 
+    `held` are those that the store holds, since X may have a copy of them with another body.
     `conflict` is whether another request went by its name within the dedup window: nothing of it
     was kept then.
     """
 
     duplicates: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
     conflict: bool = False

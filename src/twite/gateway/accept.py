@@ -11,7 +11,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.errors import AnotherByThatName, LedgerUnavailable
 from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import Complaint
-from twite.domain.submission import Door, Entry, Idempotency, Refusal, Submission
+from twite.domain.submission import Door, Entry, Idempotency, Recorded, Refusal, Submission
 from twite.domain.times import SECOND
 from twite.gateway.consents import Listed
 from twite.gateway.doubles import Doubles
@@ -247,7 +247,8 @@ class Accept:
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        again = await self._record(submission, heard.fired)
+        recorded = await self._record(submission, heard.fired)
+        again = recorded.duplicates
         duplicates = tuple(index for index in again if index < len(reading.results))
         self._guards.learn(
             source.name,
@@ -257,7 +258,13 @@ class Accept:
                 if one.suppressed is None and one.index not in duplicates
             ),
         )
-        held = tuple([one.index for one in entries if one.held and one.index not in duplicates])
+        held = tuple(
+            [
+                one.index
+                for one in entries
+                if (one.held or one.index in recorded.held) and one.index not in duplicates
+            ]
+        )
         return Receipt(
             receipt=submission.receipt,
             accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
@@ -325,7 +332,7 @@ class Accept:
             ),
             flaws=flaws,
         )
-        duplicates = await self._record(submission)
+        duplicates = (await self._record(submission)).duplicates
         self._guards.learn(
             source,
             (
@@ -349,8 +356,8 @@ class Accept:
             return False
         return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
-    async def _record(self, submission: Submission, fired: Sequence[Entry] = ()) -> tuple[int, ...]:
-        """Commit, wake who sends, and return the indexes of the duplicates."""
+    async def _record(self, submission: Submission, fired: Sequence[Entry] = ()) -> Recorded:
+        """Commit, wake who sends, and return what became of it."""
         try:
             recorded = await self._ledger.record(submission)
         except LedgerUnavailable as error:
@@ -368,4 +375,4 @@ class Accept:
             self._wake(pixel)
         for notice in told_of(submission, fired, recorded.duplicates):
             self._observer.see(notice)
-        return recorded.duplicates
+        return recorded

@@ -102,9 +102,15 @@ def doubt(life: Life, *, now: int, changed: bool = False, is_cautious: bool = Fa
     """Say why sending it again could count it twice; None where it cannot.
 
     Within 40 hours of when X may first have had it, the same body under the same id is the twin
-    that X drops. `changed`: it would go with another body. `is_cautious`: where it goes, nothing is
+    that X drops. Another copy of the conversion that was sent, or may yet be, is always a doubt.
+    `changed`: it would go with another body. `is_cautious`: where it goes, nothing is
     repeated without a person; so it is, too, where it is held for that alone.
     """
+    if life.rival is not None:
+        return (
+            f"another copy of it, delivery {life.rival.delivery}, is {life.rival.state} under the "
+            "same conversion id"
+        )
     first = _maybe_there_since(life)
     is_held_for_it = (life.reason or "").startswith(MAYBE_ARRIVED)
     if first is None and not is_held_for_it:

@@ -14,6 +14,7 @@ from twite.testing.laws.alarms import AlarmLaws
 from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.consent import ConsentLaws
+from twite.testing.laws.copies import CopyLaws
 from twite.testing.laws.desk import DeskLaws
 from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.insight import InsightLaws
@@ -47,6 +48,7 @@ class LedgerContract(
     AlarmLaws,
     SightingLaws,
     ConsentLaws,
+    CopyLaws,
     InsightLaws,
 ):
     """All of it."""

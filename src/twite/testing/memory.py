@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from twite.domain.account import Account, Life, NotFired, PastAttempt
+import msgspec
+
+from twite.domain.account import Account, Life, NotFired, PastAttempt, Rival
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import (
     ANSWER_LIMIT,
@@ -29,6 +31,8 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Entry, Recorded, Submission
+from twite.gateway import copies
+from twite.gateway.copies import Holder, Ruling, asks, rule
 from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.testing.memory_alarms import MemoryAlarms
 from twite.testing.memory_consents import MemoryConsents
@@ -109,6 +113,7 @@ class MemoryStore(
         self._reject(submission)
         self._sight(submission.sightings)
         duplicates = []
+        held = []
         rows = {}
         self._submissions[submission.receipt] = submission
         at, source = submission.received_at, submission.source
@@ -116,14 +121,21 @@ class MemoryStore(
             self._count(at, source, entry.pixel, received=1)
             counted = self._counted[submission.source, entry.pixel]
             counted["received"] += 1
-            original = None if entry.suppressed else self._holder(entry.key, submission.received_at)
-            if original is not None:
+            ruling, original = self._ruled(entry, submission.received_at)
+            if original is not None and not ruling.takes:
+                self._meet_copy(original, ruling, at=at)
                 original.duplicates += 1
                 counted["duplicate"] += 1
                 self._count(at, source, entry.pixel, duplicate=1)
                 duplicates.append(entry.index)
                 continue
+            if ruling.held is not None and entry.suppressed is None:
+                held.append(entry.index)
+                entry = msgspec.structs.replace(entry, held=ruling.held)  # noqa: PLW2901
             row = self._add(submission, entry)
+            if original is not None:
+                original.superseded_by = row.id
+                self._meet_copy(original, ruling, at=at)
             rows[entry.index] = row.id
             if entry.suppressed is not None:
                 counted["suppressed"] += 1
@@ -136,7 +148,7 @@ class MemoryStore(
             counted["rejected"] += 1
             self._count(at, source, refusal.pixel, received=1, rejected=1)
         self._count_flaws(submission, rows, duplicates)
-        return Recorded(duplicates=tuple(duplicates))
+        return Recorded(duplicates=tuple(duplicates), held=tuple(held))
 
     def _other_by_that_name(self, submission: Submission) -> bool:
         name = submission.idempotency
@@ -206,6 +218,7 @@ class MemoryStore(
                     late -= 1
         if lease is not None:
             lease.until = settlement.lease_until
+        self._withdraw_denied()
         return late
 
     async def sweep(self, sweeping: Sweeping) -> Swept:
@@ -257,8 +270,9 @@ class MemoryStore(
         keys = [dedup_key(pixel, event, conversion_id) for event in events]
         for key in dict.fromkeys([*keys, *called]):
             same = [row.id for row in self._rows.values() if row.entry.key == key]
-            if same:
-                found.append(self._keys[key][0] if key in self._keys else max(same))
+            holder = self._keys[key][0] if key in self._keys else 0
+            found += [id_ for id_ in same if id_ == holder]
+            found += [id_ for id_ in reversed(same) if id_ != holder]
         return [self._life(self._rows[id_]) for id_ in found]
 
     async def submission(self, receipt: str) -> Sequence[Life]:
@@ -290,17 +304,41 @@ class MemoryStore(
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
         return [self._life(row) for row in found[:limit]]
 
-    def _holder(self, key: bytes, at: int) -> Row | None:
-        """Return the delivery that holds a key at a moment."""
-        if key not in self._keys:
-            return None
-        id_, seen_at = self._keys[key]
+    def _ruled(self, entry: Entry, at: int) -> tuple[Ruling, Row | None]:
+        """Return what becomes of a copy, and who has its key now."""
+        if entry.key not in self._keys or not asks(entry):
+            return Ruling(takes=True), None
+        id_, seen_at = self._keys[entry.key]
         row = self._rows[id_]
-        return row if seen_at >= at - self._window or row.state in _PENDING else None
+        is_pending = row.state in _PENDING or row.state is State.HELD
+        holder = Holder(
+            state=row.state,
+            is_live=is_pending or seen_at >= at - self._window,
+            body=row.entry.body,
+            evidence=row.entry.consent,
+            reason=row.reason,
+            is_ambiguous=row.ambiguous_since is not None,
+        )
+        return rule(entry, holder), row
+
+    def _meet_copy(self, row: Row, ruling: Ruling, *, at: int) -> None:
+        """Bring about what a copy means for who had the key."""
+        if ruling.fate is copies.Fate.HELD and row.state is State.QUEUED:
+            rest(row, Trigger.HELD, reason=ruling.reason, at=at)
+        elif ruling.fate is copies.Fate.WITHDRAWN and row.state is State.SENDING:
+            row.denied = row.denied or ruling.reason
+        elif ruling.fate is copies.Fate.WITHDRAWN:
+            self._withdraw([row], reason=ruling.reason, now=at)
+
+    def _withdraw_denied(self) -> None:
+        """Suppress what was denied in flight and is in flight no more."""
+        for row in self._in(State.QUEUED, *_RESTING):
+            if row.denied is not None:
+                self._withdraw([row], reason=row.denied, now=row.received_at)
 
     def _add(self, submission: Submission, entry: Entry) -> Row:
         self._last_id += 1
-        if entry.suppressed is None:
+        if asks(entry):
             self._keys[entry.key] = (self._last_id, submission.received_at)
         state = State.QUEUED if entry.suppressed is None else State.SUPPRESSED
         held = entry.held is not None
@@ -364,7 +402,28 @@ class MemoryStore(
             self._quarantine(row, at=at)
 
     def _life(self, row: Row) -> Life:
-        return life_of(row, self._pauses, self._closures)
+        others = [one for one in self._rows.values() if one.entry.key == row.entry.key]
+        return msgspec.structs.replace(
+            life_of(row, self._pauses, self._closures),
+            supersedes=tuple(one.id for one in others if one.superseded_by == row.id),
+            rival=self._rival(row),
+        )
+
+    def _rival(self, row: Row) -> Rival | None:
+        """Return which other copy was sent or may yet be, or has the key."""
+        if row.state not in _RESTING:
+            return None
+        for one in sorted(self._rows.values(), key=lambda one: -one.id):
+            if one.id == row.id or one.entry.key != row.entry.key:
+                continue
+            sent_at = max((past.at for past in one.attempts), default=0)
+            has_key = self._keys.get(row.entry.key, (0, 0))[0] == one.id
+            later = one.id > row.id or sent_at >= row.received_at
+            was_sent = one.state is State.DELIVERED and later
+            is_dead = one.state is State.DEAD and has_key
+            if was_sent or is_dead or one.state in {*_PENDING, State.HELD}:
+                return Rival(delivery=one.id, state=one.state)
+        return None
 
     def _quarantine(self, row: Row, *, at: int) -> None:
         """Give up what the sender has failed with too often."""
@@ -404,4 +463,5 @@ class MemoryStore(
                     row.crashes = crashed(row.crashes, alone=len(freed) == 1)
                     self._quarantine(row, at=lease.claimed_at)
             lapsed += len(freed)
+        self._withdraw_denied()
         return lapsed

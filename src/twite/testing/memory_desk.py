@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from twite.domain.account import Rival
 from twite.domain.delivery import State, Trigger
 from twite.domain.people import Deed
 from twite.testing.memory_people import MemoryPeople
@@ -26,7 +27,9 @@ class MemoryDesk:
         deed: Deed | None = None,
     ) -> int:
         await self._noted(deed)
-        rows = self._at_rest(deliveries)
+        rows = [
+            row for row in self._at_rest(deliveries) if row.id in sure or self._rival(row) is None
+        ]
         for row in rows:
             bring_back(row, now=now, is_sure=row.id in sure)
         return len(rows)
@@ -40,6 +43,9 @@ class MemoryDesk:
             rest(row, Trigger.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         return len(rows)
+
+    def _rival(self, row: Row) -> Rival | None:
+        raise NotImplementedError
 
     async def _noted(self, deed: Deed | None) -> None:
         if deed is not None:

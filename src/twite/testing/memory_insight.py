@@ -193,12 +193,16 @@ class MemoryInsight:
                 continue
             key = dedup_key(row.entry.pixel, one.event, row.entry.conversion_id)
             holder = self._keys.get(key, (row.id, 0))[0]
-            if holder != row.id:
+            is_other = one.event != row.entry.event
+            if (is_other and holder != row.id) or (
+                not is_other and row.id not in sure and self._life(row).rival is not None
+            ):
                 refused[one.delivery] = (
                     "another conversion has this event and conversion id already"
                 )
                 continue
-            self._keys[key] = row.id, now
+            if is_other:
+                self._keys[key] = row.id, now
             row.entry = msgspec.structs.replace(row.entry, event=one.event, body=one.body, key=key)
             bring_back(row, now=now, is_sure=row.id in sure)
             self._amended.setdefault(row.id, []).append((now, note))

@@ -40,6 +40,9 @@ class Row:
     tries: int = 0
     crashes: int = 0
     not_fired: tuple[NotFired, ...] = ()
+    # The later copy that has its key, and why it is not to be tried again once it lands.
+    superseded_by: int | None = None
+    denied: str | None = None
     attempts: list[PastAttempt] = field(default_factory=list)
 
 
@@ -117,6 +120,7 @@ def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closur
         not_fired=row.not_fired,
         ambiguous_since=row.ambiguous_since,
         called=row.entry.called,
+        superseded_by=row.superseded_by,
     )
 
 

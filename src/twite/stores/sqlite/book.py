@@ -48,6 +48,8 @@ class Book:
         self._read()
         self.keys = Keys(self.run, window=window, fresh=fresh_keys)
         self.opt_outs = OptOutList(self.run)
+        # What a later copy denied consent to while it was in flight.
+        self.denied = self._denied()
         self.tally = Tally(run=self.run, add_rows=self.add_rows)
 
     @property
@@ -82,7 +84,11 @@ class Book:
         self.keys.rolled_back()
         self.tally.clear()
         self.opt_outs.read()
+        self.denied = self._denied()
         self._read()
+
+    def _denied(self) -> set[int]:
+        return {delivery for (delivery,) in self.run("denied")}
 
     def _read(self) -> None:
         execute = self.connection.execute

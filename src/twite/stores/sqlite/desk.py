@@ -1,12 +1,14 @@
 """What a person does to dead and held deliveries, inside the running transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from twite.domain.account import Rival
 from twite.domain.delivery import MAYBE_SENT
 from twite.gateway.guards import HELD_FOR
 from twite.gateway.held_together import Held, alike
+from twite.stores.sqlite import copies
 from twite.stores.sqlite.book import Book
 
 
@@ -23,14 +25,23 @@ def with_companions(book: Book, deliveries: Sequence[int]) -> list[int]:
 
 
 def replay(book: Book, deliveries: Sequence[int], *, now: int, sure: Collection[int]) -> int:
-    """Queue them again; return how many it was."""
+    """Queue them again, but for copies of what was sent; return how many it was."""
+    known = frozenset(sure)
+    rivals = rivals_of(book, [one for one in deliveries if one not in known])
+    deliveries = [one for one in deliveries if one not in rivals]
     return book.run(
         "replay",
         deliveries=_json(deliveries),
         now=now,
-        sure=_json([one for one in deliveries if one in sure]),
+        sure=_json([one for one in deliveries if one in known]),
         maybe_sent=_MAYBE_SENT,
     ).rowcount
+
+
+def rivals_of(book: Book, deliveries: Sequence[int]) -> Mapping[int, Rival]:
+    """Return, of deliveries at rest, which other copy of the conversion was sent or may yet be."""
+    resting = copies.named(book.run, deliveries)
+    return copies.rivals(book.run, resting, book.keys.holders([one.key for one in resting]))
 
 
 def discard(book: Book, deliveries: Sequence[int], *, now: int, note: str) -> int:

@@ -74,11 +74,9 @@ def _conversions(book: Book, erasing: Erasing, *, now: int) -> int:
     ]  # fmt: skip
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(book.run("opening").fetchone()[0])
-    for id_, lane, pixel, event, name, suppressed, received_at, size, _ in rows:
-        if suppressed is not None:
-            # Pruning would look for it under the name that goes.
-            key = dedup_key(pixel, event, name)
-            book.run("forget_suppression", key=key, delivery=id_)
+    for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
+        # Pruning would look for it under the name that goes.
+        book.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         body = _filled(b"", size and size + len(name.encode()) - len(named))
         sum_ = checksum(

@@ -144,7 +144,7 @@ def _amend(
     refused: dict[int, str] = {}
     done: list[int] = []
     for one in amendments:
-        why = _amended(book, one, now=now, note=note)
+        why = _amended(book, one, now=now, note=note, is_sure=one.delivery in sure)
         if why is None:
             done.append(one.delivery)
         else:
@@ -153,7 +153,7 @@ def _amend(
     return refused
 
 
-def _amended(book: Book, one: Amendment, *, now: int, note: str) -> str | None:
+def _amended(book: Book, one: Amendment, *, now: int, note: str, is_sure: bool) -> str | None:
     row = book.run("to_amend", delivery=one.delivery).fetchone()
     if row is None:
         return NOT_AT_REST
@@ -162,6 +162,8 @@ def _amended(book: Book, one: Amendment, *, now: int, note: str) -> str | None:
         key = dedup_key(pixel, one.event, conversion_id)
         if book.keys.take_over(Wanted(key, one.delivery, now)) is not None:
             return HAS_ANOTHER
+    elif not is_sure and desk.rivals_of(book, [one.delivery]):
+        return HAS_ANOTHER
     lane = book.lane(pixel, one.event)
     book.run("note_amended", delivery=one.delivery, at=now, lane=before, body=body, note=note)
     book.run(

@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from twite.domain.delivery import State
+
 _BUCKETS: Final = 256
 # A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
 FRESH_KEYS: Final = 192 * 1024
@@ -24,7 +26,6 @@ _FORGET_SPEED: Final = 8
 
 _Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
-_Holdings: Final = msgspec.json.Decoder(list[tuple[int, int, int]])
 
 
 class Run(Protocol):
@@ -39,6 +40,32 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     key: bytes
     delivery: int
     at: int
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a delivery holds a key. `state` is what the outbox says, None where it has none of it.
+
+    `is_live` is whether it holds the key still; `is_ambiguous` whether X may have it.
+    """
+
+    is_live: bool
+    state: State | None = None
+    is_ambiguous: bool = False
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    delivery: int
+    taken_at: int
+    state: State | None
+    is_ambiguous: int
+
+
+_Rows: Final = msgspec.json.Decoder(list[_Row])
+# A delivery of the same transaction: its entry says what becomes of it.
+AT_ONCE: Final = Holding(is_live=True)
+_GONE: Final = Holding(is_live=False)
+# A person may still send what is held, so that nothing else is sent under its key.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class _Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,36 +105,35 @@ class Keys:
         # How many keys may be merged for those that were taken.
         self._owed = 0
         # What the running transaction did to memory.
-        self._taken: list[bytes] = []
-        self._replaced: dict[bytes, int] = {}
+        self._before: dict[bytes, int | None] = {}
         self._merged: list[tuple[int, dict[bytes, int]]] = []
 
-    def take(self, wanted: Sequence[Wanted]) -> dict[int, int]:
+    def take(
+        self, wanted: Sequence[Wanted], contest: Callable[[Wanted, int, Holding], bool]
+    ) -> dict[int, int]:
         """Give each key to who asks for it; return those who came too late, with who holds it.
 
-        A key is held for the dedup window, and for as long as its delivery is still to be sent.
+        A key is held for the dedup window, and for as long as its delivery may still be sent.
+        `contest` is asked whether a delivery takes a key that another has had before.
         """
         candidates = self._candidates(wanted)
         holdings = self._holdings(candidates)
+        first = wanted[0].delivery
         late: dict[int, int] = {}
         logged: list[Wanted] = []
         for wish in wanted:
             bucket = self._buckets[wish.key[0]]
+            present = bucket.get(wish.key)
             holder = candidates.get(wish.delivery)
-            if holder is not None and holdings(holder, wish.at):
+            if present is not None and present >= first:
+                holder, holding = present, AT_ONCE
+            else:
+                holding = AT_ONCE if holder is None else holdings(holder, wish.at)
+            if holder is not None and not contest(wish, holder, holding):
                 late[wish.delivery] = holder
                 continue
-            present = bucket.get(wish.key)
-            if present is not None and present >= wanted[0].delivery:
-                late[wish.delivery] = present
-                continue
-            if present is None:
-                self._count += 1
-            else:
-                self._replaced[wish.key] = present
-            bucket[wish.key] = wish.delivery
+            self._put(wish.key, wish.delivery, present)
             logged.append(wish)
-        self._taken += [wish.key for wish in logged]
         self._run(
             "log_keys",
             keys=b"".join([wish.key for wish in logged]),
@@ -115,6 +141,11 @@ class Keys:
         )
         self._merge(taken=len(logged))
         return late
+
+    def holders(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """Return who has each of these keys, in force or not."""
+        wanted = [Wanted(key, place, 0) for place, key in enumerate(keys)]
+        return {keys[place]: holder for place, holder in self._candidates(wanted).items()}
 
     def take_over(self, wish: Wanted) -> int | None:
         """Give a key to a delivery that was recorded long ago; return who holds it, if anyone.
@@ -124,21 +155,18 @@ class Keys:
         candidates = self._candidates([wish])
         holder = candidates.get(wish.delivery)
         if holder is not None and holder != wish.delivery:
-            if self._holdings(candidates)(holder, wish.at):
+            if self._holdings(candidates)(holder, wish.at).is_live:
                 return holder
             self._run("forget_logged_key", delivery=holder)
         self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
-        bucket = self._buckets[wish.key[0]]
-        if wish.key in bucket:
-            self._replaced.setdefault(wish.key, bucket[wish.key])
-            self._taken.append(wish.key)
-            bucket[wish.key] = wish.delivery
+        present = self._buckets[wish.key[0]].get(wish.key)
+        if present is not None:
+            self._put(wish.key, wish.delivery, present)
         return None
 
     def committed(self) -> None:
         """Keep what the transaction did."""
-        self._taken.clear()
-        self._replaced.clear()
+        self._before.clear()
         self._merged.clear()
         self._round_before = self._round
 
@@ -147,12 +175,11 @@ class Keys:
         for place, bucket in self._merged:
             self._buckets[place] = bucket
             self._count += len(bucket)
-        for key in self._taken:
-            bucket = self._buckets[key[0]]
-            if key in self._replaced:
-                bucket[key] = self._replaced[key]
+        for key, holder in self._before.items():
+            if holder is not None:
+                self._buckets[key[0]][key] = holder
             else:
-                del bucket[key]
+                del self._buckets[key[0]][key]
                 self._count -= 1
         self._round = self._round_before
         self.committed()
@@ -171,6 +198,12 @@ class Keys:
             del bucket[old[delivery]]
             self._count -= 1
         return len(old)
+
+    def _put(self, key: bytes, delivery: int, present: int | None) -> None:
+        self._before.setdefault(key, present)
+        if present is None:
+            self._count += 1
+        self._buckets[key[0]][key] = delivery
 
     def _candidates(self, wanted: Sequence[Wanted]) -> Mapping[int, int]:
         """Return, by who asks, who had the key before."""
@@ -192,21 +225,25 @@ class Keys:
             candidates.update(_Pairs.decode(found))
         return candidates
 
-    def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], bool]:
-        """Return whether a holder still holds its key at a moment."""
+    def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], Holding]:
+        """Return how a holder holds its key at a moment."""
         if not candidates:
-            return lambda _holder, _at: False
+            return lambda _holder, _at: _GONE
         found = self._run("holdings", deliveries=_json(list(set(candidates.values()))))
-        holdings = {
-            delivery: (taken_at, pending)
-            for delivery, taken_at, pending in _Holdings.decode(found.fetchone()[0])
-        }
+        holdings = {one.delivery: one for one in _Rows.decode(found.fetchone()[0])}
 
-        def holds(holder: int, at: int) -> bool:
-            taken_at, pending = holdings.get(holder, (at - self.window - 1, 0))
-            return bool(pending) or taken_at >= at - self.window
+        def holding(holder: int, at: int) -> Holding:
+            row = holdings.get(holder)
+            if row is None:
+                return _GONE
+            is_pending = row.state in _PENDING
+            return Holding(
+                is_live=is_pending or row.taken_at >= at - self.window,
+                state=row.state,
+                is_ambiguous=bool(row.is_ambiguous),
+            )
 
-        return holds
+        return holding
 
     def _merge(self, *, taken: int) -> None:
         """Bring memory back to its size, at twice the pace of what comes in."""

@@ -8,9 +8,11 @@ import msgspec
 from twite.domain.submission import Entry, Recorded, Refusal, Submission
 from twite.domain.tally import Counting
 from twite.domain.times import DAY
+from twite.gateway.copies import asks
 from twite.stores.sqlite import idempotency, ignored, rejections, sightings, unfired
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
+from twite.stores.sqlite.copies import Contest
 from twite.stores.sqlite.keys import Wanted
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
@@ -94,9 +96,9 @@ class _Page:
             lane = book.lane(entry.pixel, entry.event)
             counts = self._counts(account)
             counts[_RECEIVED] += 1
-            if entry.suppressed is None:
+            if asks(entry):
                 self._wanted.append(Wanted(entry.key, id_, at))
-            else:
+            if entry.suppressed is not None:
                 counts[_SUPPRESSED] += 1
                 self._suppressions += (entry.key, id_)
             self._conversions.append((id_, number, lane, entry, account, at))
@@ -106,7 +108,8 @@ class _Page:
     def write(self) -> list[Recorded]:
         book = self._book
         book.add_rows("add_submissions", self._submissions, 10)
-        duplicates = self._take_keys()
+        contest = Contest(book, {id_: entry for id_, _, _, entry, _, _ in self._conversions})
+        duplicates = self._take_keys(contest)
         conversions: list[object] = []
         deliveries: list[object] = []
         held: list[object] = []
@@ -125,8 +128,9 @@ class _Page:
                     conversion_id=entry.conversion_id.encode(), body=entry.body,
                 ),
             )  # fmt: skip
-            if entry.held is not None:
-                held += (id_, lane, account, at, at, entry.held)
+            why_held = contest.held.get(id_, entry.held)
+            if why_held is not None:
+                held += (id_, lane, account, at, at, why_held)
             elif entry.suppressed is None:
                 deliveries += (id_, lane, account, at)
             if entry.consent is not None:
@@ -147,10 +151,11 @@ class _Page:
         book.add_rows("add_flagged", flagged, 5)
         book.add_rows("add_called", called, 2)
         book.add_rows("add_suppressions", self._suppressions, 2)
+        contest.settle()
         self._count()
         self._add_no_conversions()
         self._tally_flaws(duplicates)
-        return self._recorded(duplicates)
+        return self._recorded(duplicates, contest.held)
 
     def _add_no_conversions(self) -> None:
         """Write what came in beside them."""
@@ -189,18 +194,18 @@ class _Page:
                 lane = book.lane(one.pixel, one.event) if one.event else 0
                 book.tally.flaw(day, account, lane, one, delivery)
 
-    def _take_keys(self) -> Mapping[int, int]:
+    def _take_keys(self, contest: Contest) -> Mapping[int, int]:
         """Take the keys; return the ids of those that another delivery holds."""
         if not self._wanted:
             return {}
-        late = self._book.keys.take(self._wanted)
+        late = self._book.keys.take(self._wanted, contest)
         if late:
             originals = msgspec.json.encode(list(late.values())).decode()
             self._book.run("count_repeats", deliveries=originals)
         return late
 
-    def _recorded(self, duplicates: Mapping[int, int]) -> list[Recorded]:
-        if not duplicates and not self._conflicts:
+    def _recorded(self, duplicates: Mapping[int, int], held: Mapping[int, str]) -> list[Recorded]:
+        if not duplicates and not held and not self._conflicts:
             return [_NEW] * len(self._taken)
         return [
             _CONFLICT
@@ -210,7 +215,12 @@ class _Page:
                     entry.index
                     for id_, entry in enumerate(submission.entries, first)
                     if id_ in duplicates
-                )
+                ),
+                held=tuple(
+                    entry.index
+                    for id_, entry in enumerate(submission.entries, first)
+                    if id_ in held
+                ),
             )
             for place, (first, submission) in enumerate(zip(self._firsts, self._taken, strict=True))
         ]

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from twite.domain.consent import is_denial
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import RECOVERED
 
@@ -63,16 +64,19 @@ def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
 def make_keys(new: sqlite3.Connection) -> None:
     """Make the dedup keys anew: they follow from the conversions."""
     taken: dict[bytes, int] = {}
-    shown: list[tuple[bytes, int]] = []
+    shown: set[tuple[bytes, int]] = set()
     for id_, pixel, event, conversion_id, suppressed in new.execute(
         "SELECT conversion.id, pixel, event, conversion_id, suppressed "
         "FROM conversion JOIN lane ON lane.id = lane ORDER BY conversion.id"
     ):
         key = dedup_key(pixel, event, conversion_id)
-        if suppressed is None:
+        if suppressed is not None:
+            shown.add((key, id_))
+        if suppressed is None or is_denial(suppressed):
+            before = taken.get(key)
+            if before is not None:
+                shown.add((key, before))
             taken[key] = id_
-        else:
-            shown.append((key, id_))
     new.executemany("INSERT INTO dedup (key, delivery) VALUES (?, ?)", sorted(taken.items()))
     new.executemany("INSERT INTO suppression (key, delivery) VALUES (?, ?)", sorted(shown))
 

@@ -110,6 +110,7 @@ def settle(book: Book, settlement: Settlement) -> int:
             settled += _move(book, fate, lease=lease, at=at)
     book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
     book.run("end_lease", lease=lease)
+    withdraw_denied(book)
     book.moved()
     return sum(len(fate.deliveries) for fate in settlement.fates) - settled
 
@@ -181,7 +182,18 @@ def lapse(
             book.run("postpone", lease=lease, deliveries=left, due_at=None)
         book.run("drop_lease", lease=lease)
         freed += count
+    withdraw_denied(book)
     return freed
+
+
+def withdraw_denied(book: Book) -> None:
+    """Suppress what was denied in flight and is in flight no more, unless X took it."""
+    if not book.denied:
+        return
+    rows = book.run("denied_at_rest", deliveries=_json(sorted(book.denied))).fetchall()
+    for delivery, at, reason in rows:
+        withdraw(book.run, [delivery], now=at, reason=reason)
+    book.denied = book.denied.intersection(id_ for (id_,) in book.run("denied"))
 
 
 def pause(book: Book, pause_: Pause) -> None:

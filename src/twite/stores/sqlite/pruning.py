@@ -210,6 +210,8 @@ def _forget(book: Book, *, first: int, end: int) -> None:
         "forget_repeated",
         "forget_discarded",
         "forget_consents",
+        "forget_replaced",
+        "forget_denied",
         "forget_flagged",
         "forget_called",
         "forget_amended",

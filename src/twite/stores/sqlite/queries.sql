@@ -82,13 +82,44 @@ FROM json_each(:deliveries) AS entry
 CROSS JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16);
 
 -- name: holdings
--- When those who hold keys took them, and whether they are still to be sent: triples as JSON.
+-- When those who hold keys took them, where they are in the outbox, and whether X may have them: as JSON.
 SELECT json_group_array(json_array(
-  conversion.id, submission.received_at,
-  EXISTS (
-    SELECT 1 FROM outbox WHERE outbox.id = conversion.id AND outbox.state IN ('queued', 'sending'))))
+  conversion.id, submission.received_at, outbox.state, outbox.ambiguous_since IS NOT NULL))
 FROM conversion JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: holder
+-- Of one that holds a key: its body, what was decided about its consent, why it is held, and whether it is
+-- not sent.
+SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.reason,
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL
+FROM conversion LEFT JOIN consent ON consent.delivery = conversion.id
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id = :delivery;
+
+-- name: add_replaced
+-- A later copy has its key.
+INSERT OR REPLACE INTO replaced (delivery, by) VALUES (:delivery, :by);
+
+-- name: show_replaced
+-- It is found by the key that it had.
+INSERT OR IGNORE INTO suppression (key, delivery) VALUES (:key, :delivery);
+
+-- name: deny
+-- What is in flight is not to be tried again.
+INSERT OR IGNORE INTO denied (delivery, at, reason)
+SELECT id, :now, :reason FROM outbox WHERE id = :delivery AND state = 'sending';
+
+-- name: denied
+-- What was denied in flight and is not settled.
+SELECT denied.delivery FROM denied JOIN outbox ON outbox.id = denied.delivery;
+
+-- name: denied_at_rest
+-- Of these, those that are in flight no more, with the moment and the reason.
+SELECT denied.delivery, denied.at, denied.reason FROM denied JOIN outbox ON outbox.id = denied.delivery
+WHERE denied.delivery IN (SELECT value FROM json_each(:deliveries)) AND outbox.state <> 'sending';
 
 -- name: merge_keys
 -- Keys go from the log's memory into the table, in order.
@@ -569,9 +600,8 @@ DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: deliveries_of_keys
--- The delivery that each key stands for: the latest taken, else the latest suppressed.
-SELECT entry.key, coalesce(fresh.delivery, dedup.delivery, (
-  SELECT max(delivery) FROM suppression WHERE suppression.key = substr(:keys, entry.key * 16 + 1, 16)))
+-- The delivery that has each key: the latest that took it.
+SELECT entry.key, coalesce(fresh.delivery, dedup.delivery)
 FROM json_each(:places) AS entry
 LEFT JOIN (
   -- One walk through the log for all.
@@ -581,6 +611,30 @@ LEFT JOIN (
   ON fresh.key = substr(:keys, entry.key * 16 + 1, 16)
 LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
 ORDER BY entry.key;
+
+-- name: copies_of_keys
+-- The other deliveries under each key, the latest first: suppressed, or with a later copy in their place.
+SELECT entry.key, suppression.delivery
+FROM json_each(:places) AS entry
+CROSS JOIN suppression ON suppression.key = substr(:keys, entry.key * 16 + 1, 16)
+ORDER BY entry.key, suppression.delivery DESC LIMIT :limit;
+
+-- name: where_copies_are
+-- What became of deliveries: where they are in the outbox, whether they are not sent, and when they were last
+-- tried.
+SELECT conversion.id, outbox.state,
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL,
+  (SELECT max(attempt.at) FROM attempted JOIN attempt ON attempt.id = attempted.attempt
+   WHERE attempted.delivery = conversion.id)
+FROM conversion LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: names_of
+-- What the dedup keys of deliveries are made of, and when they came in.
+SELECT conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT), outbox.received_at
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead');
 
 -- name: ids_of_called
 -- Under which events and ids a tag has what people call so, the latest first.
@@ -627,7 +681,7 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
   consent.evidence, submission.unfired, conversion.id - submission.first, outbox.ambiguous_since,
-  called.name, conversion.checksum
+  called.name, replaced.by, conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
@@ -638,7 +692,13 @@ LEFT JOIN pause ON pause.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
+LEFT JOIN replaced ON replaced.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: superseded_by
+-- Whose keys these deliveries took.
+SELECT replaced.by, replaced.delivery FROM replaced
+WHERE replaced.by IN (SELECT value FROM json_each(:deliveries)) ORDER BY replaced.delivery;
 
 -- name: attempts_of
 -- The attempts of these deliveries, in the order they were written.
@@ -879,10 +939,12 @@ WHERE id >= :first AND id < :end
 UPDATE submission SET body = x'', refusals = NULL WHERE id > :after AND id <= :last;
 
 -- name: old_suppressed
--- Suppressed conversions, to find their keys by.
+-- Conversions that are listed by their keys though they do not hold them, to find their keys by.
 SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id
 FROM conversion JOIN lane ON lane.id = conversion.lane
-WHERE conversion.id >= :first AND conversion.id < :end AND conversion.suppressed IS NOT NULL;
+WHERE conversion.id >= :first AND conversion.id < :end
+  AND (conversion.suppressed IS NOT NULL
+    OR EXISTS (SELECT 1 FROM replaced WHERE replaced.delivery = conversion.id));
 
 -- name: forget_suppression
 -- Nobody will look for it any more.
@@ -903,6 +965,18 @@ WHERE delivery >= :first AND delivery < :end
 -- name: forget_discarded
 -- Why deliveries were given up that are forgotten.
 DELETE FROM discarded WHERE delivery >= :first AND delivery < :end;
+
+-- name: forget_replaced
+-- Whose keys went to later copies, of conversions that are forgotten.
+DELETE FROM replaced
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = replaced.delivery);
+
+-- name: forget_denied
+-- What was denied in flight, of conversions that are forgotten.
+DELETE FROM denied
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = denied.delivery);
 
 -- name: forget_consents
 -- What was decided about the consent of conversions that are forgotten.

@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.account import Account, Life, PastAttempt
+from twite.domain.account import Account, Life, PastAttempt, Rival
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.gateway.ports import Closure, Pause, Timed
-from twite.stores.sqlite import unfired
+from twite.stores.sqlite import copies, unfired
 from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.queries import query
 
@@ -40,10 +40,16 @@ def life(
         ids += [one for one in dict.fromkeys(called) if one[0] in events]
         keys = b"".join([dedup_key(pixel, *one) for one in ids])
         places = msgspec.json.encode(list(range(len(ids)))).decode()
-        found = connection.execute(
+        held = connection.execute(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
         ).fetchall()
-        return lives(connection, [delivery for _, delivery in found if delivery is not None])
+        others = connection.execute(
+            query("copies_of_keys"), {"keys": keys, "places": places, "limit": MOST_LIVES}
+        ).fetchall()
+        # Of each key, who has it; then the other copies, the latest first.
+        found = [(place, delivery) for place, delivery in held if delivery is not None]
+        ordered = sorted([*found, *others], key=lambda one: one[0])
+        return lives(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
 
 
 def submission(connection: sqlite3.Connection, receipt: str) -> list[Life]:
@@ -117,11 +123,15 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
     """Return lives in the order of the ids; what is damaged is shown without its body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
+    rivals = _rivals(connection, deliveries)
+    supersedes: dict[int, tuple[int, ...]] = {}
+    for by, delivery in connection.execute(query("superseded_by"), ids):
+        supersedes[by] = (*supersedes.get(by, ()), delivery)
     lives = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
          reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
-         called, total) = row  # fmt: skip
+         called, by, total) = row  # fmt: skip
         name = conversion_id.encode()
         if total is not None and total != checksum(
             seed_of(pixel, event), delivery=delivery, received_at=received_at,
@@ -150,8 +160,24 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[Lif
             not_fired=unfired.told(passed, place),
             ambiguous_since=since,
             called=called,
+            superseded_by=by,
+            supersedes=supersedes.get(delivery, ()),
+            rival=rivals.get(delivery),
         )
     return [lives[delivery] for delivery in deliveries if delivery in lives]
+
+
+def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[int, Rival]:
+    """Return the rivals of those that are dead or held."""
+
+    def run(name: str, **values: object) -> sqlite3.Cursor:
+        return connection.execute(query(name), values)
+
+    resting = copies.named(run, deliveries)
+    if not resting:
+        return {}
+    keys = list(dict.fromkeys(one.key for one in resting))
+    return copies.rivals(run, resting, copies.holders_in(connection, keys))
 
 
 def _attempts(

@@ -151,7 +151,8 @@ class RecordingLaws:
         later = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
 
         assert later == Recorded()
-        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+        found = await lives(store, "order-1")
+        assert [life.receipt for life in found] == ["r2", "r-order-1"]
 
     async def test_a_conversion_still_to_be_sent_is_a_duplicate_however_late(
         self, store: Store
@@ -180,15 +181,16 @@ class RecordingLaws:
         third = await store.record(a_submission(withheld, receipt="r3"))
 
         assert (first, second, third) == (Recorded(), Recorded(), Recorded())
-        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+        found = await lives(store, "order-1")
+        assert [life.receipt for life in found] == ["r2", "r3", "r1"]
 
-    async def test_of_several_suppressed_the_latest_is_shown(self, store: Store) -> None:
+    async def test_of_several_suppressed_all_are_shown_the_latest_first(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
             await store.record(
                 a_submission(an_entry("order-1", suppressed="no consent"), receipt=receipt)
             )
 
-        assert [life.receipt for life in await lives(store, "order-1")] == ["r2"]
+        assert [life.receipt for life in await lives(store, "order-1")] == ["r2", "r1"]
 
     async def test_a_submission_shows_what_it_brought(self, store: Store) -> None:
         await record(store, "order-1")
