@@ -1,0 +1,156 @@
+"""Copies of conversions at random: plain, corrected, limited, denied; X takes, refuses, is silent.
+
+Judged by what X has: of each conversion one body, nothing after a denial, nothing beyond a limit.
+"""
+
+import os
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import State
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.mend import doubt
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.acts import (
+    balanced,
+    buried,
+    claim_or_none,
+    delivered,
+    postponed,
+    settle,
+    sweep,
+)
+from twite.testing.laws.copies import DENIED, decided
+from twite.testing.memory import MemoryStore
+
+SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "6"))
+STEPS = 120
+NAMES = 8
+LIMITED = decided(ad_personalization="denied").evidence
+KINDS = ("plain", "plain", "plain", "corrected", "corrected", "limited", "denied", "silent")
+
+
+class Street:
+    """One store, and an X that keeps what it takes."""
+
+    def __init__(self, store, seed):
+        self.store = store
+        self.chance = random.Random(seed)
+        self.now = NOW
+        self.counts = Counter()
+        self.taken = {}
+        self.denied, self.limited = set(), set()
+        self.under_way = []
+        self.wrong = []
+
+    async def step(self):
+        self.now += self.chance.choice([1, 1, 1, MINUTE])
+        act = self.chance.choice([self.submit, self.submit, self.send, self.answer, self.rescue])
+        await act()
+        await balanced(self.store)
+
+    async def submit(self):
+        """Bring one to three copies in one request."""
+        entries = [self._copy(index) for index in range(self.chance.randint(1, 3))]
+        self.counts["copies"] += len(entries)
+        recorded = await self.store.record(
+            a_submission(*entries, receipt=f"r{self.counts['copies']}", received_at=self.now)
+        )
+        self.counts["duplicates"] += len(recorded.duplicates)
+        for entry in entries:
+            if entry.suppressed == DENIED:
+                self.denied.add(entry.conversion_id)
+            if entry.consent is not None:
+                self.limited.add(entry.conversion_id)
+
+    def _copy(self, index):
+        name = f"order-{self.chance.randrange(NAMES)}"
+        kind = self.chance.choice(KINDS)
+        entry = an_entry(name, index=index)
+        if kind == "denied":
+            return msgspec.structs.replace(entry, suppressed=DENIED)
+        if kind == "silent":
+            return msgspec.structs.replace(entry, suppressed="consent_missing")
+        number = 0 if kind == "plain" else self.chance.randrange(1, 4)
+        body = entry.body.replace(b"{", b'{"value":"%d.00",' % number, 1)
+        if kind == "limited":
+            body = body.replace(b"{", b'{"restricted":1,', 1)
+            return msgspec.structs.replace(entry, body=body, consent=LIMITED)
+        return msgspec.structs.replace(entry, body=body)
+
+    async def send(self):
+        """Claim what is due; it is in flight until it is answered."""
+        limit = self.chance.randint(1, 4)
+        batch = await claim_or_none(
+            self.store, now=self.now, limit=limit, lease_until=self.now + HOUR
+        )
+        if batch is None:
+            return
+        self.under_way.append(batch)
+        for one in batch.deliveries:
+            if one.conversion_id in self.denied:
+                self.wrong.append(("sent after a denial", one.conversion_id))
+            if one.conversion_id in self.limited and b"restricted" not in one.body:
+                self.wrong.append(("sent beyond a limit", one.conversion_id))
+
+    async def answer(self):
+        """X takes what is in flight, refuses it, or is not heard."""
+        if not self.under_way:
+            return
+        batch = self.under_way.pop(self.chance.randrange(len(self.under_way)))
+        there = any(one.conversion_id in self.taken for one in batch.deliveries)
+        how = self.chance.choice(["takes", "takes and is not heard", "is not heard", "refuses"])
+        if there and how == "refuses":
+            how = "takes"
+        self.counts[how] += len(batch.deliveries)
+        if how.startswith("takes"):
+            for one in batch.deliveries:
+                bodies = self.taken.setdefault(one.conversion_id, set())
+                bodies.add(one.body)
+                if len(bodies) > 1:
+                    self.wrong.append(("X has two bodies", one.conversion_id))
+        if how == "takes":
+            await settle(self.store, batch, "delivered", delivered(batch), at=self.now)
+        elif how == "refuses":
+            await settle(self.store, batch, "rejected", buried(batch), at=self.now)
+        else:
+            fate = postponed(batch, until=self.now)
+            await settle(self.store, batch, "errored", fate, at=self.now, ambiguous=True)
+
+    async def rescue(self):
+        """Replay all that can go without a person's leave; or let leases lapse."""
+        if self.chance.random() < 0.1:
+            self.under_way.clear()
+            await sweep(self.store, now=self.now + 2 * HOUR)
+            return
+        resting = await self.store.resting(pixel=None, limit=99)
+        sure = [one.delivery for one in resting if doubt(one, now=self.now) is None]
+        self.counts["replayed"] += await self.store.replay(sure, now=self.now)
+        left = await self.store.resting(pixel=None, limit=99)
+        self.counts["kept for a person"] += sum(one.state is State.HELD for one in left)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_of_the_copies_of_a_conversion_x_has_one_body_and_none_that_was_denied(
+    kind, tmp_path, figure
+):
+    counts, wrong = Counter(), []
+    for seed in range(SEEDS):
+        store = (
+            MemoryStore()
+            if kind == "memory"
+            else await SQLiteStore.open(str(tmp_path / f"{seed}.db"), fresh_keys=3)
+        )
+        street = Street(store, seed)
+        for _ in range(STEPS):
+            await street.step()
+        await store.close()
+        counts += street.counts
+        wrong += [(seed, *one) for one in street.wrong]
+    assert wrong == []
+    told = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
+    figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")
