@@ -14,12 +14,12 @@ from twite.gateway.ports import Answer, NoAnswer
 from twite.gateway.tags.crew import Crew
 from twite.gateway.tags.errand import Errand
 from twite.gateway.tags.letter import Letter
-from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.storage import Storage
 from twite.gateway.tags.tools import Tools
 from twite.gateway.tags.way_out import MOST_REQUESTS
 from twite.machine import SystemClock
+from twite.redaction.mask_line import Mask
 from twite.sgtm.container.parts import Beside, Container, Source, Tag, Variable
 from twite.sgtm.effects import Request, RunContainer
 from twite.sgtm.permissions import Grant

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.gateway.inspect import Origin
-from twite.gateway.masks.texts import masked_text
-from twite.gateway.masks.trees import MOST_LOOKED_AT, masked_tree, masked_words
 from twite.gateway.trace import compact, masked, steps
+from twite.redaction.mask_text import masked_text
+from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree, masked_words
 from twite.testing.builders import NOW
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -248,7 +248,7 @@ def test_a_name_of_google_s_is_shown_though_it_looks_like_a_token_and_its_value_
     told = masked_tree(sent)
 
     assert told["user_data"] == {"sha256_email_address": "abababab…", "sha256_street": "***"}
-    assert told["x-ga-mp2-user_properties"] == {"tier": "…"}
+    assert told["x-ga-mp2-user_properties"] == {"tier": "***"}
 
 
 def test_of_an_address_the_harmless_parameters_are_shown():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from any_event import EVENTS
 from twite.gateway.tags.letter import Letter, written
-from twite.intake.event_scrub import scrubbed_event, without_persons
+from twite.redaction.scrub_event import scrubbed_event
+from twite.redaction.scrub_text import without_persons
 
 EMAIL = hashlib.sha256(b"shopper@mail.example").hexdigest()
 ANN = hashlib.sha256(b"ann").hexdigest()

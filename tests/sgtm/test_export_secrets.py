@@ -9,9 +9,10 @@ from container_parts import planned
 from export_parts import HEAD, boolean, brought, table, tag, template, text
 from secret_cases import OTHERS, SECRETS
 
+from twite.redaction.secrets import looks_secret, masked, secrets_in
+from twite.redaction.vocabulary import promises_secret
 from twite.sgtm.container.parts import Source
 from twite.sgtm.container.secrets import hidden, opened
-from twite.sgtm.export.secret_looks import looks_secret, masked, secrets_in, speaks_of_secret
 
 
 def taken(found):
@@ -36,14 +37,14 @@ def taken(found):
     ],
 )
 def test_a_name_that_promises_a_secret_is_known(name):
-    assert speaks_of_secret(name)
+    assert promises_secret(name)
 
 
 @pytest.mark.parametrize(
     "name", ["pixelId", "authMethod", "keyPath", "eventName", "key", "cookieName", "monkey", ""]
 )
 def test_a_name_that_promises_none_is_not(name):
-    assert not speaks_of_secret(name)
+    assert not promises_secret(name)
 
 
 @pytest.mark.parametrize("text", SECRETS)

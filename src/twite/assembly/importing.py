@@ -20,14 +20,14 @@ from twite.assembly.containers import SEALED, read_container
 from twite.assembly.tags import engine_of
 from twite.domain.errors import SettingsError
 from twite.gateway.vault import CONTAINER
-from twite.intake.person_keys import kind_of
+from twite.redaction.secrets import masked
+from twite.redaction.vocabulary import person_in
 from twite.sgtm.container.parts import Container, ContainerUnusable, Source
 from twite.sgtm.container.reading import TemplateFile
 from twite.sgtm.container.writing import written
 from twite.sgtm.export.importing import Imported, imported
 from twite.sgtm.export.lines import Line
 from twite.sgtm.export.reading import LARGEST, read_export
-from twite.sgtm.export.secret_looks import masked
 from twite.sgtm.export.secrets_out import nobodys, sealed_name, variable_name
 
 Keep = Literal["sealed", "env"]
@@ -112,7 +112,7 @@ def of_persons(container: Container) -> tuple[OfPerson, ...]:
     return tuple(
         OfPerson(variable=one.name, key=one.key)
         for one in container.variables
-        if one.type is Source.EVENT_DATA and kind_of(one.key) is not None
+        if one.type is Source.EVENT_DATA and person_in(one.key) is not None
     )
 
 

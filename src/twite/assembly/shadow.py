@@ -21,7 +21,7 @@ from twite.gateway.tags.reading import kept, readable
 from twite.gateway.tags.rule import Persons
 from twite.gateway.tags.storage import Storage
 from twite.gateway.vault import Strongroom
-from twite.intake.event_scrub import scrubbed_event
+from twite.redaction.scrub_event import scrubbed_event
 from twite.sgtm import sandbox
 from twite.sgtm.container.parts import Container, Tag
 from twite.sgtm.container.plan import Bar, Fired, Plan, client_name, only, plan

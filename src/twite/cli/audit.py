@@ -11,8 +11,8 @@ from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.people import Entry
 from twite.domain.times import spelled
-from twite.gateway.masks.trees import masked_words
 from twite.gateway.verify import Verdict, verified
+from twite.redaction.mask_tree import masked_words
 from twite.stores.sqlite.people import SQLitePeopleReader
 
 EXAMPLE: Final = "Example: `twite audit verify`"

@@ -18,8 +18,8 @@ from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.people import Deed
 from twite.domain.times import spelled
-from twite.gateway.masks.trees import masked_words
 from twite.gateway.mend import doubt
+from twite.redaction.mask_tree import masked_words
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
 REPLAY: Final = """Queue them again, with the same conversion id and body.

@@ -15,9 +15,9 @@ from twite.assembly.vaulting import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.cli.user import who
+from twite.redaction.secrets import masked
 from twite.sgtm.export.coverage import Fit
 from twite.sgtm.export.lines import Line
-from twite.sgtm.export.secret_looks import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (

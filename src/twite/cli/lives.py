@@ -8,9 +8,9 @@ from twite.cli import printing
 from twite.domain.account import Life, PastAttempt, waiting
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.times import spelled
-from twite.gateway.masks.trees import masked_words
 from twite.gateway.tags.rule import PREFIX
 from twite.gateway.trace import compact
+from twite.redaction.mask_tree import masked_words
 
 _LONGEST_ANSWER: Final = 300
 _LONGEST_EVIDENCE: Final = 2_000

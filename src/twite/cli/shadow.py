@@ -12,8 +12,8 @@ import typer
 from twite.assembly.shadow import read_capture, shadow_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.redaction.mask_difference import masked
 from twite.sgtm.shadow.comparing import VOLATILE
-from twite.sgtm.shadow.masks import masked
 from twite.sgtm.shadow.summing import Sum, summed
 
 EXAMPLE: Final = "Example: `twite shadow capture.jsonl --ignore '*.external_id'`"

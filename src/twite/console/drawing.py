@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from twite.console import figures
 from twite.domain.people import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
-from twite.gateway.masks.trees import masked_words
+from twite.redaction.mask_tree import masked_words
 
 STATIC: Final = "/console/static/"
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}

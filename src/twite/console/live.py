@@ -26,10 +26,10 @@ from twite.domain.sighting import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
 from twite.gateway.inspect import Glances, Glimpse, Look, Scope
-from twite.gateway.masks.trees import masked_words
 from twite.gateway.ports import Clock, Records
 from twite.gateway.sightings import Sightings
 from twite.gateway.trace import masked, own_part, steps
+from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/live"
 FILTERS: Final = ("pixel", "source", "event", "state", "reason")

@@ -208,7 +208,6 @@ def user_agent(text: str, *, path: str) -> str | Fault:
     plain = text.strip()
     if (
         not 0 < len(plain) <= MAX_USER_AGENT
-        # Robots leave their owner's address there.
         or "@" in plain
         or (not plain.isprintable() and _CONTROL.search(plain))
         or plain.lower() in PLACEHOLDERS

@@ -13,18 +13,15 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
-from twite.gateway.masks.names import Kind, kind_of
 from twite.gateway.tags.lines import Line, Lines
-from twite.gateway.tags.mask import Mask, texts_in
 from twite.intake.clicks import cookies_of
+from twite.redaction.mask_line import Mask, telling
+from twite.redaction.vocabulary import Among
 from twite.sgtm.effects import Log, RunContainer
 from twite.sgtm.sandbox import Incoming, Turn
 
 MOST_A_MINUTE: Final = 100  # lines of one client
 _LONGEST_BODY: Final = 1024 * 1024  # of a longer one nobody looks for persons: nothing is shown
-_TELLING: Final = frozenset(
-    {Kind.PERSONAL, Kind.PERSON, Kind.TOKEN, Kind.CLICK, Kind.SECRET, Kind.ADDRESS}
-)
 
 
 class ClientLines:
@@ -80,8 +77,9 @@ class RunLines:
         body = self._request.body or ""
         if len(body) > _LONGEST_BODY:
             return Mask(secrets, {}, blind=True)
-        said: list[object] = [*self._events, *_said_in(self._request), _read(body)]
-        return Mask(secrets, {}, persons=_telling(said))
+        said: list[object] = [*_said_in(self._request), _read(body)]
+        persons = [*telling(self._events), *telling(said, Among.THINGS)]
+        return Mask(secrets, {}, persons=persons)
 
 
 class _Pace:
@@ -140,18 +138,3 @@ def _form(text: str) -> dict[str, list[str]]:
     for name, value in parse_qsl("&".join(text.splitlines()), keep_blank_values=True):
         found.setdefault(name, []).append(value)
     return found
-
-
-def _telling(said: Iterable[object]) -> Iterator[str]:
-    """Yield the texts that stand under names of persons, of what tells them apart, and of keys."""
-    waiting = list(said)
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting += one
-        elif isinstance(one, Mapping):
-            for name, value in one.items():
-                if kind_of(str(name)) in _TELLING:
-                    yield from texts_in(value)
-                else:
-                    waiting.append(value)

@@ -9,9 +9,9 @@ import msgspec
 from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.times import SECOND
-from twite.gateway.masks.trees import masked_words
 from twite.gateway.ports import Answer, Chance, NoAnswer, Parcel, Transport
 from twite.gateway.steady import NOTICEABLE, SteadyClock
+from twite.redaction.mask_tree import masked_words
 from twite.x import spec
 from twite.x.decode import decode, limit_of
 from twite.x.encode import batch_body, conversions_url

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.gateway.inspect import Origin
-from twite.gateway.masks.trees import masked_tree
+from twite.redaction.mask_tree import masked_tree
 
 # What is longer than this is not shown whole.
 LONGEST: Final = 64 * 1024

@@ -31,9 +31,9 @@ from twite.intake.event_items import MAX_ITEMS_IN_ALL
 from twite.intake.found import Found
 from twite.intake.native_amounts import is_more
 from twite.intake.native_shape import Native, NativeContent
-from twite.intake.native_texts import free_text
 from twite.intake.robots import is_robot
 from twite.intake.strict_json import decode, mended
+from twite.redaction.scrub_text import free_text
 
 MAX_CONVERSIONS: Final = 20
 # What a tab that was asleep, or a telephone that was off line, may bring home. Older is a clock.

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from twite.domain.submission import Ignored
-from twite.intake.native_texts import free_text
+from twite.redaction.scrub_text import free_text
 
 IGNORE: Final = "ignore"
 MAX_NAME: Final = 64

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from twite.redaction.shapes import holds_a_person
+
 # Codes that only files have; every other code of a row is the gateway's (domain.fault.CODES, and
 # those of a submission that is not of our shape).
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
@@ -87,7 +89,7 @@ def rounded(order: str) -> Finding | None:
 
 def shown(text: str) -> str:
     """Quote what a cell holds, short and without anything that could move a terminal or a page."""
-    if "@" in text:
-        return '"…"'  # an email in the wrong column is still one
+    if holds_a_person(text):
+        return '"…"'  # a person in the wrong column is still one
     kept = "".join(c if c.isprintable() else "?" for c in text[:24])
     return f'"{kept}{"…" if len(text) > 24 else ""}"'

@@ -16,8 +16,9 @@ from twite.intake.found import Found
 from twite.intake.native_conversion import Context, Read, read_one, tell_repeats_apart
 from twite.intake.native_fields import OF_ONE, field_by_field
 from twite.intake.native_shape import Frame, Many, Native
-from twite.intake.native_texts import MAX_TEXT, without_emails
+from twite.intake.native_texts import MAX_TEXT
 from twite.intake.strict_json import decode, may_hold_control_characters
+from twite.redaction.scrub_text import scrubbed_json
 
 MAX_CONVERSIONS: Final = 1_000
 
@@ -92,7 +93,8 @@ def read(
         tell_repeats_apart(results, given, salt=salt)
     scrubbed = [result.scrubbed for result in results]
     kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
-    return Reading(results=tuple(results), body=without_emails(kept), given=tuple(given))
+    body = _without_persons(kept, results)
+    return Reading(results=tuple(results), body=body, given=tuple(given))
 
 
 def judge(
@@ -126,14 +128,11 @@ def judge(
         for index, (one, repeated, faults) in enumerate(each)
     ]
     tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
-    kept: dict[str, object] = {"conversions": [result.scrubbed for result in results]}
+    kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
+    body = _without_persons(kept, results)
     if found.hit is not None:
-        kept["hit"] = found.hit
-    return Reading(
-        results=tuple(results),
-        body=without_emails(_ENCODER.encode(kept)),
-        given=found.conversions,
-    )
+        body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(found.hit), thoroughly=True))
+    return Reading(results=tuple(results), body=body, given=found.conversions)
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
@@ -198,6 +197,14 @@ def _require_count(count: int) -> None:
             path="conversions",
             message=f"{count} conversions in one request; at most {MAX_CONVERSIONS}",
         )
+
+
+def _without_persons(kept: bytes, results: Sequence[Read]) -> bytes:
+    """Return what is kept; what is no conversion may hold anything anywhere."""
+    for one in results:
+        if one.conversion is None:
+            return scrubbed_json(kept, thoroughly=True)
+    return scrubbed_json(kept)
 
 
 def _is_batch(body: bytes) -> bool:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -20,13 +21,10 @@ from twite.domain.times import DAY, moment
 from twite.intake.native_amounts import amount_in
 from twite.intake.native_flaws import flaws_of
 from twite.intake.native_shape import Native, NativeContent
-from twite.intake.native_texts import (
-    free_text,
-    names_a_person,
-    refuse_control_characters,
-    refuse_long_texts,
-)
+from twite.intake.native_texts import refuse_control_characters, refuse_long_texts
 from twite.intake.page_address import scrubbed_url
+from twite.redaction.scrub_text import free_text, scrubbed_json
+from twite.redaction.shapes import MASK, holds_a_person
 
 T = TypeVar("T")
 
@@ -36,6 +34,7 @@ _LONGEST_GUESS: Final = 64  # what is longer is not a misspelt name
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
 _NULL: Final = msgspec.Raw(b"null")
+_IN_NO_AMOUNT: Final = frozenset(b"@+ /")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +101,7 @@ def read_one(given: Native, index: int, context: Context) -> Read:
     identity = _identity(given, faults)
     verdict = context.consent(given.consent, identifiers, pixel)
     left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
-    scrubbed = _scrubbed(given, left, url)
+    scrubbed = _scrubbed(given, left, url, contents, identity)
     if verdict is not PLAIN:
         scrubbed = msgspec.structs.replace(scrubbed, consent=verdict.signals)
     if not identifiers.suffice:
@@ -158,7 +157,7 @@ def read_one(given: Native, index: int, context: Context) -> Read:
         faults=tuple(notes),
         suppressed=verdict.reason if verdict.action is Action.SUPPRESS else None,
         held=verdict.reason if verdict.action is Action.HOLD else None,
-        evidence=verdict.evidence,
+        evidence=None if verdict.evidence is None else scrubbed_json(verdict.evidence),
         event=event,
         flaws=() if verdict.action is Action.SUPPRESS else flaws,
     )
@@ -171,10 +170,17 @@ def _left(identifiers: Identifiers, verdict: Verdict) -> Identifiers:
     return stripped(identifiers, verdict.strip)
 
 
-def _scrubbed(given: Native, identifiers: Identifiers, url: str | None) -> Native:
+def _scrubbed(
+    given: Native,
+    identifiers: Identifiers,
+    url: str | None,
+    contents: tuple[Content, ...],
+    identity: str,
+) -> Native:
     """Return what is kept of it: no person raw, and nothing that could match whoever said no."""
     return msgspec.structs.replace(
         given,
+        conversion_id=MASK if identity == MASK else given.conversion_id,
         email=None,
         phone=None,
         email_sha256=identifiers.email,
@@ -188,20 +194,44 @@ def _scrubbed(given: Native, identifiers: Identifiers, url: str | None) -> Nativ
         value=given.value if _may_be_amount(given.value) else _NULL,
         description=free_text(given.description),
         search=free_text(given.search),
+        contents=_contents_kept(given.contents, contents) if contents else given.contents,
     )
+
+
+def _contents_kept(
+    given: list[NativeContent] | None, read: tuple[Content, ...]
+) -> list[NativeContent] | None:
+    """Return the lines as they came, with the texts that are left of them."""
+    if given is None:
+        return None
+    for one, text in zip(given, read, strict=True):
+        if (
+            one.name != text.name
+            or one.type != text.type
+            or (one.id != text.id and type(one.id) is not int)
+            or (one.group != text.group and type(one.group) is not int)
+        ):
+            break
+    else:
+        return given
+    return [
+        msgspec.structs.replace(one, id=text.id, name=text.name, group=text.group, type=text.type)
+        for one, text in zip(given, read, strict=True)
+    ]
 
 
 def _may_be_amount(raw: msgspec.Raw) -> bool:
     """Whether nothing but an amount, well or badly written, can stand in it."""
-    return len(raw) < 32 and not any(byte in b"@+ /" for byte in bytes(raw))
+    return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
 def _identity(given: Native, faults: list[Fault]) -> str:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if len(identity) > MAX_ID:
         faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
-    elif names_a_person(identity):
+    elif identity and holds_a_person(identity):
         faults.append(fault("conversion_id", "id_is_a_person"))
+        return MASK
     return identity
 
 
@@ -254,10 +284,19 @@ def identifiers_of(
     if given.ip is not None:
         ip = _kept(normalize.ip_address(given.ip, path="ip"), notes)
     if given.user_agent is not None:
-        agent = _kept(normalize.user_agent(given.user_agent, path="user_agent"), notes)
+        agent = _kept(_user_agent(given.user_agent), notes)
     return Identifiers(
         click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
     )
+
+
+# Few browsers visit a shop, each of them often.
+@lru_cache(maxsize=2_048)
+def _user_agent(text: str) -> str | Fault:
+    read = normalize.user_agent(text, path="user_agent")
+    # Robots leave their owner's address there.
+    is_bad = isinstance(read, str) and holds_a_person(read)
+    return fault("user_agent", "user_agent_unusable") if is_bad else read
 
 
 def _money(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:

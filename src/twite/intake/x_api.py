@@ -21,10 +21,11 @@ from twite.domain.match import Flaw, digest_flaw, shape_of
 from twite.domain.money import amount, currency
 from twite.domain.outcome import Complaint
 from twite.domain.times import LATEST, moment
-from twite.intake.native_texts import free_text, names_a_person, without_emails
 from twite.intake.page_address import scrubbed_url
 from twite.intake.strict_json import decode
 from twite.intake.x_api_shape import XContent, XConversion, XIdentifier, XRequest
+from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons
+from twite.redaction.shapes import MASK, holds_a_person
 from twite.x import spec
 
 _EVENT: Final = re.compile(r"(?:tw-([0-9a-z]+)-)?([0-9a-z]{1,32})", re.ASCII)
@@ -78,7 +79,7 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | Re
         return _refused(complaints)
     return XReading(
         conversions=tuple(one for one in conversions if one is not None),
-        body=without_emails(_ENCODER.encode(_scrubbed(request))),
+        body=scrubbed_json(_ENCODER.encode(_scrubbed(request)), thoroughly=True),
         flaws=tuple(
             (index, flaw)
             for index, one in enumerate(request.conversions)
@@ -150,8 +151,9 @@ def _event(given: XConversion, destination: Destination, complaints: list[Compla
     Which ids exist at X is X's to know; what can be told from the id alone is told here.
     """
     if not given.event_id:
-        if given.event_name and _EVENT_NAME.fullmatch(given.event_name):
-            return given.event_name
+        named = given.event_name
+        if named and _EVENT_NAME.fullmatch(named) and not holds_a_person(named):
+            return named
         complaints.append(_invalid(spec.EVENT_MISSING, "event_id"))
         return None
     shown = _shown(given.event_id)
@@ -205,10 +207,10 @@ def _identifiers(given: list[XIdentifier], complaints: list[Complaint]) -> Ident
     for element in given:
         email = _digest(element.hashed_email, "hashed_email", complaints) or email
         phone = _digest(element.hashed_phone_number, "hashed_phone_number", complaints) or phone
-        own_click = (element.twclid or "").strip()
-        own_ip, own_agent = (element.ip_address or "").strip(), (element.user_agent or "").strip()
+        own_click, own_ip = _nobodys(element.twclid), _nobodys(element.ip_address)
+        own_agent = without_persons((element.user_agent or "").strip())
         click, ip, agent = own_click or click, own_ip or ip, own_agent or agent
-        browser = (element.twpid or "").strip() or browser
+        browser = _nobodys(element.twpid) or browser
         # A hash that is none has its own complaint.
         enough = enough and bool(
             own_click
@@ -222,6 +224,12 @@ def _identifiers(given: list[XIdentifier], complaints: list[Complaint]) -> Ident
     if not enough:
         complaints.append(_invalid(spec.NO_IDENTIFIER, ""))
     return merged
+
+
+def _nobodys(text: str | None) -> str:
+    """Return an identifier; nothing of one that is somebody's address or number in clear."""
+    plain = (text or "").strip()
+    return "" if plain and holds_a_person(plain) else plain
 
 
 def _flaws(given: list[XIdentifier]) -> list[Flaw]:
@@ -283,7 +291,9 @@ def _double(raw: msgspec.Raw, parameter: str, complaints: list[Complaint]) -> st
 
 def _identity(given: XConversion, complaints: list[Complaint]) -> str:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
-    if len(identity) > _MAX_ID or _CONTROL.search(identity) or names_a_person(identity):
+    if holds_a_person(identity):
+        complaints.append(_wrong_type("String", MASK, "conversion_id"))
+    elif len(identity) > _MAX_ID or _CONTROL.search(identity):
         complaints.append(_wrong_type("String", identity, "conversion_id"))
     return identity
 
@@ -329,5 +339,6 @@ def _wrong_type(kind: str, value: object, parameter: str) -> Complaint:
 
 
 def _shown(text: str) -> str:
+    text = without_persons(text[:4_096])
     kept = "".join(c if c.isprintable() else "?" for c in text[:128])
     return kept + ("…" if len(text) > 128 else "")

@@ -21,13 +21,13 @@ from twite.gateway.tags.crew import Engines
 from twite.gateway.tags.known import Awaited, Known
 from twite.gateway.tags.letter import Letter
 from twite.gateway.tags.lines import LONGEST_LINE, Line, Lines
-from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.ran import TOO_LONG, Ran
 from twite.gateway.tags.rule import Company, Rule
 from twite.gateway.tags.template_run import TemplateRun
 from twite.gateway.tags.tools import Tools
 from twite.gateway.tags.way_out import MOST_REQUESTS, WayOut
 from twite.gateway.worker import Hung, Worker
+from twite.redaction.mask_line import Mask
 from twite.sgtm.allowed import lacking
 from twite.sgtm.container.plan import Fired, client_name, only, plan
 from twite.sgtm.container.texts import UNDEFINED, Value

@@ -32,9 +32,11 @@ from twite.gateway.tags.storage import Storage
 from twite.gateway.templates import KeepsItems
 from twite.gateway.vault import Seal
 from twite.intake.event_names import SPELLINGS
-from twite.intake.event_scrub import names_a_person, scrubbed_event, without_persons
 from twite.intake.native_conversion import MAX_ID, identifiers_of
 from twite.intake.native_shape import Native
+from twite.redaction.scrub_event import scrubbed_event
+from twite.redaction.scrub_text import without_persons
+from twite.redaction.shapes import holds_a_person
 from twite.sgtm.container import parts
 from twite.sgtm.container.plan import Fired, Plan, plan
 from twite.sgtm.container.values import Occasion
@@ -210,7 +212,7 @@ class Fire:
         """Return the id that the event brings, or one made of what its client says again."""
         said = telling.said
         given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
-        if given and len(given) <= MAX_ID and given.isprintable() and not names_a_person(given):
+        if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
             return given
         scope = f"{place}\0{telling.name}"
         if said.repeated is not None:

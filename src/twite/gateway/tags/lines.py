@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.gateway.tags.mask import Mask
+from twite.redaction.mask_line import Mask
 
 MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from twite.intake.event_scrub import names_a_person, scrubbed_address, without_persons
-from twite.intake.person_keys import kind_of
+from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
+from twite.redaction.vocabulary import person_in
 from twite.sgtm.allowed import matches
 from twite.sgtm.container.parts import Container, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
@@ -84,7 +84,7 @@ def kept(request: Incoming, may: Readable, *, hashed: bool) -> Incoming:
         headers = [
             (name, without_persons(value))
             for name, value in headers
-            if kind_of(name.removeprefix("x-")) is None
+            if person_in(name.removeprefix("x-")) is None
         ]
         query = scrubbed_address(f"?{query}")[1:] if query else ""
     if cookies:

@@ -14,12 +14,12 @@ from twite.gateway.google.marks import Marks
 from twite.gateway.ports import Answer as HttpAnswer
 from twite.gateway.ports import NoAnswer
 from twite.gateway.tags.lines import Lines
-from twite.gateway.tags.mask import Mask
 from twite.gateway.tags.ran import Tried
 from twite.gateway.tags.rule import Rule
 from twite.gateway.tags.template_run import told
 from twite.gateway.tags.tools import Tools
 from twite.gateway.tags.web import Asked
+from twite.redaction.mask_line import Mask
 from twite.sgtm.effects import Request, Service
 from twite.sgtm.google.asking import Asking
 from twite.sgtm.sandbox import Answer, Turn

@@ -9,10 +9,11 @@ from typing import Final
 
 import msgspec
 
+from twite.redaction.secrets import looks_secret, masked
+from twite.redaction.vocabulary import promises_secret
 from twite.sgtm.container.parts import Container
 from twite.sgtm.container.references import literals, names_in
 from twite.sgtm.container.secrets import as_step
-from twite.sgtm.export.secret_looks import looks_secret, masked, speaks_of_secret
 from twite.sgtm.export.secret_signs import is_secret, suspected
 from twite.sgtm.fields import Field, flat
 from twite.sgtm.template import Template
@@ -90,7 +91,7 @@ def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
 
 def _compares_secret(condition: dict[str, Tree]) -> bool:
     right = condition.get("right")
-    told = any(speaks_of_secret(one) for one in names_in(condition.get("left")))
+    told = any(promises_secret(one) for one in names_in(condition.get("left")))
     return (
         told
         and isinstance(right, str)
@@ -129,7 +130,7 @@ def _in_template(name: str, text: str, template: Template) -> Iterator[InClear]:
 
 
 def _has_secret_default(field: Field) -> bool:
-    told = speaks_of_secret(f"{field.name} {field.shown} {field.hint}")
+    told = promises_secret(f"{field.name} {field.shown} {field.hint}")
     plain = isinstance(field.default, str) and not looks_secret(field.default)
     return told and plain and bool(literals(str(field.default))) and field.type == "TEXT"
 
@@ -138,7 +139,7 @@ def _line_holds_secret(line: str) -> bool:
     if looks_secret(line):
         return True
     return any(
-        speaks_of_secret(found[1]) and not _OF_SECRETS.search(found[1])
+        promises_secret(found[1]) and not _OF_SECRETS.search(found[1])
         for found in _ASSIGNED.finditer(line)
     )
 

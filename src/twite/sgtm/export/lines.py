@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from twite.redaction.secrets import masked
 from twite.sgtm.export.coverage import Fit
-from twite.sgtm.export.secret_looks import masked
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

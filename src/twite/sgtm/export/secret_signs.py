@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from twite.redaction.secrets import looks_secret
+from twite.redaction.vocabulary import promises_secret
 from twite.sgtm.container.references import literals
 from twite.sgtm.container.secrets import as_step
-from twite.sgtm.export.secret_looks import looks_secret, speaks_of_secret
 from twite.sgtm.fields import Field, flat
 from twite.sgtm.tree import Tree
 
@@ -33,7 +34,7 @@ def suspected(
     """Yield (path, text, whether its place promises a secret) of every text in fields."""
     told = {one.name: f"{one.name} {one.shown} {one.hint}" for one in flat(forms)}
     for name, tree in fields.items():
-        suspect = name in named or speaks_of_secret(told.get(name, name))
+        suspect = name in named or promises_secret(told.get(name, name))
         yield from _in_tree(tree, as_step(name), suspect=suspect, named=named)
 
 
@@ -57,9 +58,9 @@ def _in_tree(
     elif isinstance(tree, dict):
         # In a row of name and value, the name says what the value is.
         label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
-        told = suspect or speaks_of_secret(label) or label in named
+        told = suspect or promises_secret(label) or label in named
         for key, one in tree.items():
-            here = key in named or speaks_of_secret(key) or (told and key not in LABELS)
+            here = key in named or promises_secret(key) or (told and key not in LABELS)
             yield from _in_tree(one, f"{path}.{as_step(key)}", suspect=here, named=named)
 
 

@@ -8,11 +8,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain.secret import Secret
+from twite.redaction.secrets import masked
+from twite.redaction.vocabulary import promises_secret
 from twite.sgtm.container.parts import Client, Container, Row, Source, Tag, Variable
 from twite.sgtm.container.references import names_in
 from twite.sgtm.container.secrets import put, steps
 from twite.sgtm.export.in_clear import InClear
-from twite.sgtm.export.secret_looks import masked, speaks_of_secret
 from twite.sgtm.export.secret_signs import LABELS, is_secret, secret_paths, suspected
 from twite.sgtm.fields import Field
 from twite.sgtm.template import Template
@@ -77,10 +78,10 @@ class _Taking:
         told = (
             variable.name in self._named
             or variable.name in self._feeding
-            or (variable.type is Source.CONSTANT and speaks_of_secret(variable.name))
+            or (variable.type is Source.CONSTANT and promises_secret(variable.name))
         )
         # What is compared with a secret is one.
-        told_keys = any(speaks_of_secret(one) for one in names_in(variable.input))
+        told_keys = any(promises_secret(one) for one in names_in(variable.input))
         rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
         held = {"value": variable.value, "default": variable.default, "rows": rows}
         texts = [("value", variable.value, told), ("default", variable.default, told)]

@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 
+from twite.redaction.secrets import is_confidential
 from twite.sgtm.effects import Request
-from twite.sgtm.export.secret_looks import looks_secret
 from twite.sgtm.shadow.captured import Sent
 from twite.sgtm.tree import Tree
 
@@ -133,7 +133,7 @@ def _shown_path(path: str) -> str:
     """Return a path with `***` for steps that look like keys, as in `/stape-api/KEY/v1`."""
     steps = path.split("/")
     return "/".join(
-        "***" if looks_secret(step) or "@" in step or steps[at - 1] == "stape-api" else step
+        "***" if is_confidential(step) or steps[at - 1] == "stape-api" else step
         for at, step in enumerate(steps)
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from twite.sgtm.shadow.comparing import Compared, Pair
-from twite.sgtm.shadow.masks import shown_path
+from twite.redaction.mask_difference import shown_path
+from twite.sgtm.shadow.comparing import ABSENT, Compared, Pair
 from twite.sgtm.tree import Tree
 
 Mask = Callable[[str, Tree], str]
@@ -104,6 +104,10 @@ def _group(groups: dict[tuple[str, str, str], Group], pair: Pair, line: int, mas
             path=path,
             times=1 if found is None else found.times + 1,
             line=line if found is None else found.line,
-            there=mask(one.path, one.there) if found is None else found.there,
-            here=mask(one.path, one.here) if found is None else found.here,
+            there=_told(mask, one.path, one.there) if found is None else found.there,
+            here=_told(mask, one.path, one.here) if found is None else found.here,
         )
+
+
+def _told(mask: Mask, path: str, value: Tree) -> str:
+    return ABSENT if value == ABSENT else mask(path, value)

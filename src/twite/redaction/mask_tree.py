@@ -10,14 +10,21 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.gateway.masks.names import Kind, is_harmless_header, is_well_known, kind_of
-from twite.gateway.masks.texts import (
+from twite.redaction.mask_text import (
     HIDDEN,
-    MASK,
     masked_path,
     masked_query,
     masked_text,
     network,
+)
+from twite.redaction.shapes import MASK
+from twite.redaction.vocabulary import (
+    PERSONS,
+    Kind,
+    is_about_people,
+    is_harmless_header,
+    is_well_known,
+    kind_of,
 )
 
 # A longer text is cut, and of a tree no more than so many characters are looked at.
@@ -81,7 +88,7 @@ class _Walk:
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = key if is_well_known(key) else masked_text(_cut(key))
-            told[shown] = self.masked(one, _below(kind, key), depth + 1)
+            told[shown] = self.masked(one, _below(kind, key, one), depth + 1)
         return told
 
     def _text(self, text: str, kind: Kind, depth: int) -> str:
@@ -103,11 +110,12 @@ class _Walk:
         return masked_query(cut) if _FORM.fullmatch(cut) else ""
 
 
-def _below(kind: Kind, key: str) -> Kind:
+def _below(kind: Kind, key: str, value: object) -> Kind:
     """Return what stands under a key of something of a kind."""
     if kind in {Kind.ANY, Kind.PLAIN, Kind.BODY}:
-        return kind_of(key)
-    if kind is Kind.PERSONAL:
+        is_people = isinstance(value, Mapping | list) and is_about_people(key)
+        return Kind.PEOPLE if is_people else kind_of(key)
+    if kind in _OF_PEOPLE:
         own = kind_of(key)
         return own if own in {Kind.CLICK, Kind.ADDRESS, Kind.AGENT, Kind.SECRET} else kind
     if kind is Kind.HEADERS:
@@ -175,9 +183,9 @@ def _read(text: str) -> object | None:
     return read if isinstance(read, dict | list) else None
 
 
+_OF_PEOPLE: Final = PERSONS | {Kind.DETAIL, Kind.PEOPLE}
 _MASKS: Final[Mapping[Kind, Callable[[str], str]]] = {
-    Kind.PERSONAL: _person,
-    Kind.PERSON: _person,
+    **dict.fromkeys(_OF_PEOPLE, _person),
     Kind.CLICK: _head,
     Kind.TOKEN: lambda text: HIDDEN if text else "",
     Kind.SECRET: lambda _: MASK,

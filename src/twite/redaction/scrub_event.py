@@ -9,34 +9,26 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import quote, unquote_plus
 
 from twite.domain import normalize
 from twite.domain.fault import Fault
-from twite.intake.person_keys import Among, Kind, is_about_people, is_digest_key, kind_of, told_by
+from twite.redaction.scrub_text import WHETHER, without_persons
+from twite.redaction.shapes import ANY_DIGEST
+from twite.redaction.vocabulary import (
+    Among,
+    Kind,
+    is_about_people,
+    is_digest_key,
+    person_in,
+    told_by,
+)
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-# In hexadecimal digits of any length, or base 64.
-_ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.ASCII)
-_EMAIL: Final = re.compile(r"(?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+")
-# Written with its country code, so that no order number is taken for one.
-_PHONE: Final = re.compile(
-    r"(?<![A-Za-z0-9_+\uff0b])[+\uff0b]\s?[1-9](?:[\s().\u2010-\u2015/-]{0,3}\d){7,14}(?!\d)"
-)
-_PAIR: Final = re.compile(r"(?:^|(?<=[?&;#\s]))([\w.\[\]-]{1,128})=([^?&;#\s]+)")
-_ADDRESS: Final = re.compile(r"(?:https?:/)?/\S*|[?#]\S*|[^\s=]+=\S*", re.IGNORECASE)
-_PAGE: Final = re.compile(r"https?://", re.IGNORECASE)
-_SUSPECT: Final = frozenset("@%+=\uff0b")
-# What Stape's web tag packs a whole event into.
-_PACKED: Final = frozenset({"dtdc", "dtcd"})
-# What says whether, under a name that could hold a phone number (`mobile`).
-_WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 # In a row of name and value, the name says what the value is.
 _LABELS: Final = ("name", "key", "field", "label", "id")
 _VALUES: Final = frozenset({"value", "values"})
 # What is nested deeper than any event is cut off.
 _DEEPEST: Final = 32
-_MOST_UNQUOTED: Final = 3
 
 
 def scrubbed_event(
@@ -53,47 +45,6 @@ def scrubbed_event(
     return _Scrubbing(region, phones=phones).table(event, Among.EVENT, None, 0)
 
 
-def without_persons(text: str) -> str:
-    """Return a text with `***` for emails and phone numbers; addresses without such parameters."""
-    if _SUSPECT.isdisjoint(text):
-        return text
-    if _PAGE.match(text):
-        return scrubbed_address(text)
-    plain = _PHONE.sub("***", _EMAIL.sub("***", text))
-    # Escaped, or an address without its host.
-    return re.sub(r"\S+", _token, plain) if names_a_person(plain) else plain
-
-
-def scrubbed_address(text: str, *, inside: int = 0) -> str:
-    """Return an address of a page without the parameters that hold a person.
-
-    `inside` is in how many others it stands.
-    """
-    whole, hashed, fragment = text.partition("#")
-    before, mark, query = whole.partition("?")
-    read = [_parameter(one, inside) for one in query.split("&")]
-    parameters = [one for one in read if one is not None]
-    path = "/".join("-" if names_a_person(one) else one for one in before.split("/"))
-    tail = f"#{fragment}" if hashed and not names_a_person(fragment) else ""
-    return f"{path}{mark if parameters and mark else ''}{'&'.join(parameters)}{tail}"
-
-
-def names_a_person(part: str) -> bool:
-    """Return whether a part of an address, or a cookie, holds a person, escaped or not."""
-    if _SUSPECT.isdisjoint(part):
-        return False
-    if _shows_a_person(part.replace("%2B", "+").replace("%2b", "+")):
-        return True
-    for _ in range(_MOST_UNQUOTED):
-        plain = unquote_plus(part)
-        if plain == part:
-            return False
-        if _shows_a_person(plain):
-            return True
-        part = plain
-    return False
-
-
 class _Scrubbing:
     """`kind` is what the key above says that it holds, where it says so."""
 
@@ -105,7 +56,7 @@ class _Scrubbing:
         self, given: Mapping[str, object], among: Among, kind: Kind | None, depth: int
     ) -> dict[str, object]:
         label = None if among is Among.THINGS else _label_of(given)
-        told = None if label is None else kind_of(label, among)
+        told = None if label is None else person_in(label, among)
         kept: dict[str, object] = {}
         for key, value in given.items():
             name = f"{key}"
@@ -140,10 +91,10 @@ class _Scrubbing:
         return self._text(value, among, depth) if isinstance(value, str) else value
 
     def _read(self, name: str, text: str, kind: Kind) -> object:
-        if is_digest_key(name) and _ANY_DIGEST.fullmatch(text):
+        if is_digest_key(name) and ANY_DIGEST.fullmatch(text):
             return text
         if kind is Kind.PHONE:
-            if text.lower() in _WHETHER:
+            if text.lower() in WHETHER:
                 return text
             if not self._phones and not _DIGEST.fullmatch(text):
                 return _NOTHING
@@ -203,37 +154,6 @@ def _name(text: str, _: str | None) -> object:
 
 def _or_nothing(read: str | Fault) -> object:
     return read if isinstance(read, str) else _NOTHING
-
-
-def _token(found: re.Match[str]) -> str:
-    token = found[0]
-    if not names_a_person(token):
-        return token
-    cleaned = scrubbed_address(token) if _ADDRESS.fullmatch(token) else "***"
-    return "***" if names_a_person(cleaned) else cleaned
-
-
-def _parameter(pair: str, inside: int) -> str | None:
-    """Return a parameter of an address; None where it holds a person."""
-    name, _, value = pair.partition("=")
-    if unquote_plus(name) in _PACKED:
-        return None
-    plain = unquote_plus(value)
-    if inside < _MOST_UNQUOTED and _PAGE.match(plain):
-        cleaned = scrubbed_address(plain, inside=inside + 1)
-        pair = pair if cleaned == plain else f"{name}={quote(cleaned, safe='')}"
-    return None if names_a_person(pair) else pair
-
-
-def _shows_a_person(plain: str) -> bool:
-    if _EMAIL.search(plain) or _PHONE.search(plain):
-        return True
-    return any(
-        kind_of(found[1]) is not None
-        and not _ANY_DIGEST.fullmatch(found[2])
-        and found[2].lower() not in _WHETHER
-        for found in _PAIR.finditer(plain)
-    )
 
 
 class _Nothing:

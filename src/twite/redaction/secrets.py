@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from twite.sgtm.container.references import literals
+from twite.redaction.shapes import holds_a_person
+from twite.redaction.vocabulary import promises_secret
 
 
 def looks_secret(text: str) -> bool:
@@ -19,15 +20,20 @@ def looks_secret(text: str) -> bool:
     return next(secrets_in(text), None) is not None
 
 
+def is_confidential(text: str) -> bool:
+    """Say whether something in a text looks like a secret or a person."""
+    return looks_secret(text) or holds_a_person(text)
+
+
 def secrets_in(text: str) -> Iterator[str]:
     """Yield what of a text looks like a secret."""
-    for piece in literals(text):
+    for piece in _NAMES.split(text):
         rest = _HARMLESS.sub(" ", piece)
         for found in _SHAPES.finditer(rest):
             yield found[0]
         rest = _SHAPES.sub(" ", rest)
         for found in _IN_QUERY.finditer(rest):
-            if speaks_of_secret(found[1]):
+            if promises_secret(found[1]):
                 yield found[2]
         codes = _URL.sub(_steps, rest)
         for found in _CODE.finditer(codes):
@@ -42,13 +48,6 @@ def masked(text: str) -> str:
     for one in sorted(set(secrets_in(text)), key=len, reverse=True):
         text = text.replace(one, "…")
     return text
-
-
-def speaks_of_secret(name: str) -> bool:
-    """Say whether a name or label promises a secret, as `apiAccessToken` and `API key`."""
-    words = [one.lower() for one in _WORDS.findall(name)]
-    pairs = {"".join(pair) for pair in pairwise(words)}
-    return bool(_ALONE & set(words) or _PAIRS & (pairs | set(words)))
 
 
 def _steps(url: re.Match[str]) -> str:
@@ -89,15 +88,8 @@ def _entropy(text: str) -> float:
     return -sum(one / len(text) * math.log2(one / len(text)) for one in counts)
 
 
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_ALONE: Final = frozenset(
-    {"token", "tokens", "secret", "password", "passwd", "pwd", "bearer", "credential"}
-    | {"credentials", "authorization", "passphrase", "apikey"}
-)
-_PAIRS: Final = frozenset(
-    {"apikey", "accesskey", "privatekey", "authkey", "secretkey", "sharedkey", "signingkey"}
-    | {"consumerkey", "licensekey", "writekey", "serverkey", "clientkey", "hmackey"}
-)
+# Names of variables in a text.
+_NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
 _CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
 # A secret access key: its slashes part it into what could be names. One without is told by chance.
 _OF_AMAZON: Final = re.compile(

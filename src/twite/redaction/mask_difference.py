@@ -8,23 +8,20 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from twite.sgtm.shadow.comparing import ABSENT
-from twite.sgtm.tree import Tree
+from twite.redaction.words import HARMLESS_FIELDS
 
 
-def masked(path: str, value: Tree, *, shown: frozenset[str], salt: bytes) -> str:
+def masked(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
     """Return what may be shown of a value; `shown` are names of fields that a person trusts."""
-    if value == ABSENT:
-        return ABSENT
     if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        return "null" if value is None else f"{value}".lower()
     if isinstance(value, dict | list):
         kind = "object" if isinstance(value, dict) else "list"
         return f"<{kind} of {len(value)}>"
     name = next((step for step in reversed(path.split(".")) if not step.isdigit()), path)
     text = value if isinstance(value, str) else repr(value)
     quoted = f'"{value}"' if isinstance(value, str) else text
-    if name in _PLAIN | shown and len(text) <= _LONGEST:
+    if name in HARMLESS_FIELDS | shown and len(text) <= _LONGEST:
         return quoted
     if _NUMBER.fullmatch(text):
         return quoted
@@ -40,20 +37,3 @@ def shown_path(path: str) -> str:
 _ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
 _NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
 _LONGEST: Final = 60
-_PLAIN: Final = frozenset(
-    {
-        "action_source",
-        "content_type",
-        "content-type",
-        "currency",
-        "event",
-        "event_id",
-        "event_name",
-        "event_type",
-        "method",
-        "price_currency",
-        "type",
-        "value",
-        "version",
-    }
-)

@@ -9,10 +9,10 @@ import re
 from typing import Final
 from urllib.parse import unquote_plus
 
-from twite.gateway.masks.names import Kind, is_harmless_parameter, kind_of
+from twite.redaction.shapes import MASK
+from twite.redaction.vocabulary import Kind, is_harmless_parameter, kind_of
 
 HIDDEN: Final = "…"
-MASK: Final = "***"
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
@@ -110,7 +110,7 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
 
 def _value_of(text: str, at: int, kind: Kind) -> int:
     """Return where the value ends that stands behind a name, as in a text that is half JSON."""
-    if kind is Kind.PERSONAL and text[at : at + 1] in {"{", "["}:
+    if kind is Kind.PEOPLE and text[at : at + 1] in {"{", "["}:
         return len(text)
     quote = text[at - 1 : at]
     if quote in {'"', "'"}:

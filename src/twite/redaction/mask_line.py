@@ -1,0 +1,144 @@
+"""Lines of a log without what was told in confidence: secrets, and whom an event names."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from twite.redaction.mask_text import HIDDEN
+from twite.redaction.mask_tree import masked_words
+from twite.redaction.shapes import MASK
+from twite.redaction.vocabulary import Among, Kind, kind_of, told_by
+
+_SHORTEST: Final = 4  # what is shorter stands in any text
+_LONGEST: Final = 1_000  # what an event says at more length is looked for in pieces
+_MOST: Final = 5_000
+_LOOKED_AT: Final = 16 * 1024  # characters of a text: no line holds as many
+_DEEPEST: Final = 32
+_WORD: Final = re.compile(r"[^\W\d_]{4,}")
+# In a row of name and value, the name says what the value is.
+_LABELS: Final = ("name", "key", "field", "label", "id")
+_TELLING: Final = frozenset(
+    {Kind.EMAIL, Kind.PHONE, Kind.NAME, Kind.DETAIL, Kind.PEOPLE}
+    | {Kind.TOKEN, Kind.CLICK, Kind.SECRET, Kind.ADDRESS}
+)
+
+
+class Mask:
+    """Takes out secrets and persons. A `blind` one takes out everything.
+
+    `event` is one whose persons are not to be shown, by the names of its fields; `persons` are
+    texts that name more of them.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        event: Mapping[str, object],
+        *,
+        persons: Iterable[str] = (),
+        blind: bool = False,
+    ) -> None:
+        pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
+        hidden = {one.lower() for one in (*secrets, *pieces) if len(one) >= _SHORTEST}
+        # Whom it names would take too long to find.
+        self._is_blind = blind or len(hidden) > _MOST
+        # A long one may hold a short one.
+        self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
+
+    def over(self, text: str, *, most: int) -> str:
+        """Return the text masked, on one line and cut short."""
+        return _line(masked_words(self._without_hidden(text)), most)
+
+    def own(self, sentence: str, *, most: int) -> str:
+        """Return a sentence of our own, whose words mean nothing else than they say.
+
+        `SetCookie: …` is no header in it; what else is hidden is not in it either.
+        """
+        return _line(self._without_hidden(sentence), most)
+
+    def _without_hidden(self, text: str) -> str:
+        if self._is_blind:
+            return HIDDEN
+        longest = len(self._hidden[0]) if self._hidden else 0
+        head = text[: _LOOKED_AT + longest]
+        is_cut = len(head) < len(text)
+        # Templates trim and lower what they are about to hash.
+        low = head.lower()
+        if len(low) != len(head):
+            low = head
+        for one in self._hidden:
+            if one in low:
+                head, low = _replaced(head, low, one)
+        # What stands at the cut may be a part of one.
+        return head[: len(head) - longest] if is_cut else head
+
+
+def telling(value: object, among: Among = Among.EVENT) -> Iterator[str]:
+    """Yield the texts that stand under names of persons, of what tells them apart, and of keys."""
+    waiting: list[tuple[object, Among, int]] = [(value, among, 0)]
+    while waiting:
+        one, where, depth = waiting.pop()
+        if depth > _DEEPEST:
+            yield from texts_in(one)
+        elif isinstance(one, list):
+            waiting += [(each, where, depth + 1) for each in one]
+        elif isinstance(one, str) and one.lstrip()[:1] in {"{", "["}:
+            try:
+                waiting.append((json.loads(one), where, depth + 1))
+            except (ValueError, RecursionError):
+                continue
+        elif isinstance(one, Mapping):
+            label = next((said for key in _LABELS if isinstance(said := one.get(key), str)), "")
+            for name, held in one.items():
+                own, inside = told_by(f"{name}", where)
+                labelled = name in {"value", "values"} and _tells(label, where)
+                if own is not None or labelled or kind_of(f"{name}") in _TELLING:
+                    for text in texts_in(held):
+                        yield text
+                        yield from _WORD.findall(text)
+                else:
+                    waiting.append((held, inside, depth + 1))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Yield all texts that a value holds; a number is one."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, int | float) and not isinstance(one, bool):
+            yield f"{one:.0f}"
+        elif isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _tells(label: str, among: Among) -> bool:
+    return told_by(label, among)[0] is not None or kind_of(label) in _TELLING
+
+
+def _replaced(head: str, low: str, one: str) -> tuple[str, str]:
+    heads: list[str] = []
+    at = 0
+    while (found := low.find(one, at)) >= 0:
+        heads.append(head[at:found])
+        at = found + len(one)
+    heads.append(head[at:])
+    told = MASK.join(heads)
+    return told, MASK.join(low.split(one))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of about one length, so that none is too short to be found."""
+    text = text.strip()
+    if not text:
+        return
+    size = -(-len(text) // -(-len(text) // _LONGEST))
+    yield from (text[at : at + size] for at in range(0, len(text), size))
+
+
+def _line(text: str, most: int) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:most]

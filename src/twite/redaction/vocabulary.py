@@ -1,0 +1,302 @@
+"""What a field holds, by its name: a person, a secret, an id, or what nobody knows.
+
+A name counts in any spelling (`fullName`, `full_name`, `FULL-NAME`, `Prénom`) and with whose it is
+before it (`billing_first_name`, `custPhone`). Some words name a person in some places alone: a
+`name` is one at the top of an event and among what is told of a person, and none in an item.
+
+`told_by` is for what is scrubbed: it knows nothing that it cannot be sure of, since what is no
+email under a name of one is left out. `kind_of` is for what is shown, and guesses beyond that.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from enum import StrEnum, auto
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+from twite.redaction import words
+
+
+class Kind(StrEnum):
+    """What stands under a name."""
+
+    EMAIL = auto()
+    PHONE = auto()
+    NAME = auto()  # of a person, of a street; a day of birth
+    DETAIL = auto()  # a town, a gender: scrubbed nowhere, masked everywhere
+    PEOPLE = auto()  # whatever is below it
+    TOKEN = auto()  # what tells one person or browser from others
+    CLICK = auto()  # X's own click id, and what X's script knows a browser by
+    SECRET = auto()
+    ADDRESS = auto()  # of a machine: a list of them, too
+    AGENT = auto()
+    COOKIES = auto()
+    HEADERS = auto()
+    QUERY = auto()
+    PATH = auto()
+    BODY = auto()  # of a request, as text
+    PLAIN = auto()  # an id, long as it may be
+    ANY = auto()
+
+
+class Among(StrEnum):
+    """What a field stands among."""
+
+    EVENT = auto()  # at the top of an event
+    PERSON = auto()  # in `user_data` and the like, however deep
+    THINGS = auto()  # in an item, a promotion, or what nobody knows
+
+
+# What is hashed, or taken out, where it is kept.
+PERSONS: Final = frozenset({Kind.EMAIL, Kind.PHONE, Kind.NAME})
+
+
+def told_by(name: str, among: Among = Among.EVENT) -> tuple[Kind | None, Among]:
+    """Return which of PERSONS a field holds, and what that which is below it stands among.
+
+    Of a dotted name the last part counts; the others say where it stands.
+    """
+    return _told(name[-_LONGEST:], among)
+
+
+def person_in(name: str, among: Among = Among.EVENT) -> Kind | None:
+    """Return which of PERSONS a field holds."""
+    return _told(name[-_LONGEST:], among)[0]
+
+
+def is_about_people(name: str) -> bool:
+    """Return whether what a field holds is told of a person, as `user_data`."""
+    return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is Among.PERSON
+
+
+def is_digest_key(name: str) -> bool:
+    """Return whether a name says that it holds a hash, as `sha256_email_address`."""
+    return _HASHED.search(plain(name[-_LONGEST:].rpartition(".")[2])) is not None
+
+
+def kind_of(name: str) -> Kind:
+    """Return what may stand under a name. A name with dots is that of something deeper."""
+    return _kind_of(name[-_LONGEST:])
+
+
+def promises_secret(text: str) -> bool:
+    """Return whether a name or a label promises a secret, as `apiAccessToken` and `API key`."""
+    said = [one.lower() for one in _WORDS_OF_LABEL.findall(text)]
+    pairs = {"".join(pair) for pair in pairwise(said)}
+    return bool(words.SECRET_WORDS & set(said) or words.SECRET_PAIRS & (pairs | set(said)))
+
+
+def is_well_known(name: str) -> bool:
+    """Return whether a name is one of Google's, however much it looks like a token."""
+    return name.lower() in words.OF_GOOGLE
+
+
+def is_harmless_header(name: str) -> bool:
+    """Return whether a header's value may be shown, by its name."""
+    return name.strip().lower() in words.HARMLESS_HEADERS
+
+
+def is_harmless_parameter(name: str) -> bool:
+    """Return whether the value of a parameter of an address may be shown, by its name."""
+    return name.strip().lower() in words.HARMLESS_PARAMETERS
+
+
+def plain(name: str) -> str:
+    """Return a name as it is compared: `userData` and `User-Data` are `userdata`."""
+    if name.isascii():
+        return _PARTS.sub("", name.lower())
+    bare = unicodedata.normalize("NFKD", name.casefold())
+    return _PARTS_OF_ANY.sub("", "".join(one for one in bare if not unicodedata.combining(one)))
+
+
+# What is remembered must have an end.
+_LONGEST: Final = 128
+# `user_data.email` has two steps, and `Tel.-Nr.` is one.
+_STEPS: Final = re.compile(r"(?<=\w)\.(?=\w)")
+_HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
+_PARTS: Final = re.compile(r"[^a-z0-9]+")
+_PARTS_OF_ANY: Final = re.compile(r"[\W_]+")
+_PARTED: Final = re.compile(r"[^A-Za-z0-9]+")
+_WORDS_OF_LABEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_THINGS: Final = re.compile(r"^(?:line)?(?:items?|products?|contents?|promotions?|impressions?)$")
+_HASHED: Final = re.compile(rf"^(?:{'|'.join(words.HASHES)})|(?:{'|'.join(words.HASHES)})$")
+# What a name tells by a part of it, the worst first.
+_LOOKS: Final = (
+    (
+        Kind.SECRET,
+        re.compile(
+            r"secret|passw|passcode|passphrase|pwd|api_?key|auth(?!or)|token|signature|credential"
+            r"|bearer"
+        ),
+    ),
+    (Kind.COOKIES, re.compile(r"cookie")),
+    (Kind.EMAIL, re.compile(r"e_?mail")),
+    (Kind.PHONE, re.compile(r"phone|mobile_number|telef")),
+    (Kind.NAME, re.compile(r"hashed_|sha_?256|_name_of_user")),
+    (Kind.CLICK, re.compile(r"^tw_?clid|^twpid")),
+    (Kind.TOKEN, re.compile(r"clid$|click_id|clickid|client_id|user_id|visitor_id|device_id|uuid")),
+    (Kind.ADDRESS, re.compile(r"ip_addr")),
+    (Kind.AGENT, re.compile(r"user_agent")),
+)
+
+
+@lru_cache(maxsize=8_192)
+def _told(name: str, among: Among) -> tuple[Kind | None, Among]:
+    *before, last = _STEPS.split(name)
+    for step in before:
+        among = _within(plain(step), among)
+    word = plain(last)
+    found, is_short = _person(word)
+    nobodys = is_short and among is Among.THINGS
+    return None if nobodys else found, _within(word, among)
+
+
+def _within(word: str, among: Among) -> Among:
+    told = _place(word)
+    if told is not None:
+        return told
+    return Among.THINGS if among is Among.EVENT and not word.isdigit() else among
+
+
+def _place(word: str) -> Among | None:
+    if _THINGS.match(word):
+        return Among.THINGS
+    if word in _EVENTS:
+        return Among.EVENT
+    if word in _PEOPLE:
+        return Among.PERSON
+    behind = next((one for one in words.PEOPLE_BEHIND if word.endswith(one)), "")
+    return Among.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
+
+
+@lru_cache(maxsize=8_192)
+def _kind_of(name: str) -> Kind:
+    found = Kind.ANY
+    for part in _STEPS.split(name):
+        found = _kind(part)
+        if found is Kind.PEOPLE:
+            return found
+    return found
+
+
+def _kind(name: str) -> Kind:
+    word = plain(name)
+    known = _KNOWN.get(word)
+    if known is not None:
+        return known
+    person, _ = _person(word)
+    if person is not None and word.rstrip("0123456789") not in _OF_THINGS:
+        return person
+    if word.startswith("xga"):
+        # What Google's container puts beside an event; few of it says nothing about a browser.
+        return Kind.PLAIN if word in words.PLAIN_OF_GOOGLE else Kind.TOKEN
+    if promises_secret(name):
+        return Kind.SECRET
+    spelled = _PARTED.sub("_", _HUMP.sub(r"\1_\2", name)).lower().strip("_")
+    for kind, pattern in _LOOKS:
+        if pattern.search(spelled):
+            return kind
+    return Kind.ANY
+
+
+def _person(word: str) -> tuple[Kind | None, bool]:
+    """Return which of PERSONS a word says, and whether it does in some places alone."""
+    word = _HASHED.sub("", word)
+    bare = _without(word, _BEHIND)
+    word = bare if bare != word or word.isdigit() else word.rstrip("0123456789")
+    for one in (word, _without(word, _BEHIND)):
+        if one in _SHORT:
+            return _SHORT[one], True
+        found = _long(one)
+        if found is not None:
+            return found, False
+    return _of_somebody(word), False
+
+
+def _of_somebody(word: str) -> Kind | None:
+    behind = _without(word, _WHOSE_BEHIND)
+    if behind != word:
+        found = _long(behind) or _SHORT.get(behind)
+        if found is not None:
+            return found
+    word = _without(word, _BEHIND)
+    is_whose = False
+    while True:
+        before = next((one for one in _BEFORE if word.startswith(one) and word != one), None)
+        if before is None:
+            return None
+        word = word.removeprefix(before)
+        is_whose = is_whose or before in _WHOSE
+        found = _long(word) or (_SHORT.get(word) if is_whose else None)
+        if found is not None:
+            return found
+
+
+def _long(word: str) -> Kind | None:
+    found = _LONG.get(word)
+    if found is not None:
+        return found
+    number = _without(word, _NUMBER)
+    if number == word:
+        return None
+    is_phone = _LONG.get(number) is Kind.PHONE or _SHORT.get(number) is Kind.PHONE
+    return Kind.PHONE if is_phone else None
+
+
+def _without(word: str, endings: tuple[str, ...]) -> str:
+    found = next((one for one in endings if word.endswith(one) and word != one), "")
+    return word.removesuffix(found)
+
+
+def _compared(several: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(plain, several))
+
+
+def _longest_first(several: frozenset[str]) -> tuple[str, ...]:
+    # `customer` before `cust`.
+    return tuple(sorted(_compared(several), key=lambda one: (-len(one), one)))
+
+
+def _by_word(kinds: Mapping[Kind, frozenset[str]]) -> dict[str, Kind]:
+    return {word: kind for kind, several in kinds.items() for word in _compared(several)}
+
+
+_LONG: Final = _by_word(
+    {Kind.NAME: words.NAMES, Kind.PHONE: words.PHONES, Kind.EMAIL: words.EMAILS}
+)
+_OF_THINGS: Final = _compared(words.NAMES_OF_THINGS)
+_SHORT: Final = _by_word(
+    {
+        Kind.NAME: words.SHORT_NAMES | words.NAMES_OF_THINGS,
+        Kind.PHONE: words.SHORT_PHONES,
+        Kind.EMAIL: words.SHORT_EMAILS,
+    }
+)
+_WHOSE: Final = _compared(words.WHOSE)
+_BEFORE: Final = _longest_first(words.WHOSE | words.BESIDE)
+_WHOSE_BEHIND: Final = _longest_first(words.WHOSE_BEHIND)
+_BEHIND: Final = _longest_first(words.BEHIND)
+_NUMBER: Final = _longest_first(words.NUMBER)
+_EVENTS: Final = _compared(words.EVENTS)
+_PEOPLE: Final = _compared(
+    words.PEOPLE | ((words.WHOSE | {f"{one}s" for one in words.WHOSE}) - words.NOT_PEOPLE)
+)
+_KNOWN: Final = _by_word(
+    {
+        Kind.DETAIL: words.DETAILS,
+        Kind.TOKEN: words.TOKENS,
+        Kind.CLICK: words.CLICKS,
+        Kind.SECRET: words.SECRETS,
+        Kind.ADDRESS: words.ADDRESSES,
+        Kind.AGENT: words.AGENTS,
+        Kind.COOKIES: words.COOKIES,
+        Kind.HEADERS: words.HEADERS,
+        Kind.QUERY: words.QUERIES,
+        Kind.PATH: words.PATHS,
+        Kind.BODY: words.BODIES,
+        Kind.PLAIN: words.PLAIN,
+        Kind.PEOPLE: words.PEOPLE,
+    }
+)

@@ -1,0 +1,221 @@
+"""The words of which names of fields are made, by what a field of that name holds.
+
+Spelled in small letters, without accents and without what parts words: `Tel.-Nr.` is `telnr`. The
+languages are those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md
+lists them.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+EMAILS: Final = _words(
+    """
+    email emails emailaddress emailaddresses emailid emailaddr mail mails mailaddress mailadresse
+    emailadresse emailadres adresseemail adressemail adressemel courriel correo correos
+    correoelectronico direcciondecorreo emaildirection indirizzoemail indirizzomail posta
+    postaelettronica enderecodeemail epost epostadresse epostadress eposta sahkoposti mailto
+    почта электроннаяпочта имейл メール メールアドレス 邮箱 电子邮件 電子郵件 이메일
+    """
+)
+PHONES: Final = _words(
+    """
+    phone phones phoneno phonenum phonenumber phonenumbers telephone telephones tel tels telno
+    telmobile mobilephone mobiletel cellphone cellular msisdn fax telefax whatsapp callbacknumber
+    contactnumber contactno
+    telefon telefonnummer telefonmobil mobiltelefon rufnummer mobilrufnummer handynummer
+    telephonemobile telephoneportable numerotelephone numerodetelephone numtel numerotel telportable
+    telefono telefonos telefonocelular telefonomovil telefonofijo numerodetelefono numerotelefono
+    telefonocellulare numeroditelefono
+    telefone telefones telemovel numerodetelefone
+    telefoon telefoonnummer mobielnummer gsmnummer telefonnumre tlf puhelin puhelinnumero
+    numertelefonu telefonszam telefonnumarasi ceptelefonu
+    телефон номертелефона мобильный 電話 電話番号 電話番號 携帯番号 电话 电话号码 手机 手机号
+    手机号码
+    전화번호 휴대폰 휴대전화
+    """
+)
+NAMES: Final = _words(
+    """
+    firstname firstnames fname forename forenames givenname givennames lastname lastnames lname
+    surname familyname middlename maidenname fullname displayname nickname legalname
+    street streets streetaddress streetname streetnumber streetno housenumber houseno address
+    addressline addresslines addr
+    birthday birthdate birthyear dateofbirth yearofbirth dob
+    vorname nachname familienname zuname strasse strassenname hausnummer anschrift adresse
+    adresszeile geburtsdatum geburtstag geburtsjahr
+    prenom prenoms nomdefamille nomfamille nomcomplet adressepostale datenaissance datedenaissance
+    apellido apellidos primerapellido segundoapellido nombrecompleto nombres primernombre calle
+    direccion domicilio fechanacimiento fechadenacimiento
+    cognome nomecognome nomecompleto indirizzo datanascita datadinascita
+    sobrenome primeironome endereco logradouro datanascimento datadenascimento
+    voornaam achternaam straat straatnaam huisnummer geboortedatum
+    fornamn efternamn fornavn etternavn efternavn etunimi sukunimi gatuadress fodelsedatum
+    imie nazwisko ulica dataurodzenia keresztnev vezeteknev soyad soyadi dogumtarihi
+    имя фамилия отчество адрес датарождения 氏名 名前 姓名 住所 地址 生年月日 出生日期 이름
+    성명 주소 생년월일
+    """
+)
+# Of a person among what is told of persons and events; of a thing elsewhere.
+SHORT_EMAILS: Final = _words("em")
+SHORT_PHONES: Final = _words(
+    "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
+)
+SHORT_NAMES: Final = _words("fn ln")
+# As short, and so often a thing's that a mask passes over them.
+NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev")
+# Tells of a person, and is kept as it is: tags need it. A mask hides it.
+DETAILS: Final = _words(
+    """
+    ct st city town zip zipcode postalcode postcode plz db gender ge sex iban ssn line1 line2
+    placeofbirth ort wohnort ville ciudad citta cidade stad codepostal codigopostal cep postnummer
+    """
+)  # fmt: skip
+# Whose it is. Beside it a short word is as clear as a long one: `customer_name`, `cust_mobile`.
+WHOSE: Final = _words(
+    """
+    applicant attendee billing buyer cardholder client contact customer cust delivery guest holder
+    home lead member parent passenger patient payer person primary profile recipient secondary
+    sender shipping shopper student subscriber traveler traveller user visitor work your
+    kunde kunden besteller kaufer empfanger rechnung rechnungs liefer lieferung
+    acheteur livraison facturation cliente clientes comprador destinatario usuario utente acquirente
+    klant koper kund kunder asiakas klient musteri
+    """
+)
+# What else may stand before a word: it says nothing of whose it is.
+BESIDE: Final = _words(
+    """
+    account alt alternate alternative bill business checkout company custom daytime emergency
+    evening form input invoice main mobile new office order other personal preferred private raw
+    ship verified work
+    """
+)
+# What may stand behind it.
+WHOSE_BEHIND: Final = _words(
+    """
+    customer user buyer shopper kunde kunden acheteur cliente usuario utente comprador ofuser
+    ofcustomer delcliente ducliente duclient docliente
+    """
+)
+BEHIND: Final = _words(
+    """
+    raw plain clean cleaned normalized normalised formatted e164 intl international input field
+    lower lowercase trimmed full
+    """
+)
+# A number of a phone.
+NUMBER: Final = _words("number numbers nummer numero num nr no")
+HASHES: Final = _words("sha256 sha512 sha1 md5 hashed hash")
+
+# What is below these is told of a person.
+PEOPLE: Final = _words(
+    """
+    userdata userproperties userproperty userinfo userprovideddata people persons contacts address
+    addresses identity traits customerdata customerproperties matchkeys xgamp2userproperties
+    customer person profile contact billing shipping billingaddress shippingaddress recipient
+    subscriber buyer shopper visitor
+    """
+)
+PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
+# A place or a thing, though a person's word: a list of works is none of persons.
+NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
+# What holds what an event holds.
+EVENTS: Final = _words(
+    """
+    data datalayer eventdata fields form formdata formfields params enhancedconversiondata
+    eventmodel body payload ep epn up upn
+    """
+)
+
+# What tells one person or browser from others.
+TOKENS: Final = _words(
+    """
+    fbp fbc fbclid gclid gclsrc wbraid gbraid dclid ttclid ttp msclkid lifatid rdtcid rdtuuid sccid
+    scclickid epik irclickid ga gid gac gclau gclaw fpid fplc scid clickid cid uid sid clientid
+    userid sessionid gasessionid externalid visitorid deviceid userpseudoid anonymousid customerid
+    memberid personid subscriberid contactid leadid advertisingid idfa idfv gaid maid aaid
+    installationid appinstanceid stapeid browserid fingerprint loginid hash
+    """
+)
+# X's own click id, and what X's script knows a browser by.
+CLICKS: Final = _words("twclid twpid")
+SECRETS: Final = _words("key sealed sig authorization proxyauthorization pin otp cvv cvc pan")
+# Promise a secret wherever they stand as a word, and the second ones as two.
+SECRET_WORDS: Final = _words(
+    """
+    token tokens secret password passwd pwd bearer credential credentials authorization passphrase
+    apikey
+    """
+)
+SECRET_PAIRS: Final = _words(
+    """
+    apikey accesskey privatekey authkey secretkey sharedkey signingkey consumerkey licensekey
+    writekey serverkey clientkey hmackey
+    """
+)
+ADDRESSES: Final = _words(
+    """
+    ip ips ipaddress ipoverride clientip clientipaddress userip remoteaddress remoteaddr uip
+    xforwardedfor xrealip forwarded cfconnectingip trueclientip
+    """
+)
+AGENTS: Final = _words("useragent clientuseragent ua")
+COOKIES: Final = _words("cookie cookies setcookie commoncookie")
+HEADERS: Final = _words("headers requestheaders responseheaders")
+QUERIES: Final = _words("query querystring requestquery searchparams")
+PATHS: Final = _words("path requestpath")
+BODIES: Final = _words("body requestbody postbody postdata rawbody")
+# Ids, long as they may be.
+PLAIN: Final = _words(
+    """
+    conversionid event eventid eventname id itemid contentid sku orderid pixel pixelid policy
+    receipt transactionid uniqueeventid
+    """
+)
+PLAIN_OF_GOOGLE: Final = _words(
+    """
+    xgaprotocolversion xgameasurementid xgagtmversion xgarequestcount xgagcs xgagcd xganpa xgadma
+    xgadmacps xgamp1pa xgamp1tr xgamp1ev xgasystemproperties
+    """
+)
+# Google's own names that a mask would take for tokens.
+OF_GOOGLE: Final = _words(
+    """
+    sha256_email_address sha256_phone_number sha256_first_name sha256_last_name sha256_street
+    x-ga-mp2-user_properties
+    """
+)
+HARMLESS_HEADERS: Final = _words(
+    """
+    accept accept-encoding accept-language cache-control content-encoding content-length
+    content-type date host retry-after server
+    """
+)
+HARMLESS_PARAMETERS: Final = _words(
+    """
+    color currency cu en event hl lang language page per_page q_count quantity size sort tid
+    utm_campaign utm_content utm_medium utm_source utm_term v value variant version
+    """
+)
+# Fields of a tag's request whose values name nobody.
+HARMLESS_FIELDS: Final = _words(
+    """
+    action_source content_type content-type currency event event_id event_name event_type method
+    price_currency type value version
+    """
+)
+
+# The words of persons as docs list them.
+OF_PERSONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "email": EMAILS | SHORT_EMAILS,
+        "phone": PHONES | SHORT_PHONES,
+        "name": NAMES | SHORT_NAMES | NAMES_OF_THINGS,
+        "detail": DETAILS,
+    }
+)

@@ -1,0 +1,126 @@
+"""One person and two keys, in every spelling that must survive nowhere, and what must survive."""
+
+import base64
+from urllib.parse import quote
+
+EMAIL = "erika.zqmuster@canary.example"
+DIGITS = "442079460016"
+PHONE = f"+{DIGITS}"
+NAME = "Zqerika"
+
+
+def _coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+# As they may stand in a text that nobody typed for an email or a phone number.
+SPELLINGS = {
+    "email": EMAIL,
+    "email, capitals": EMAIL.upper(),
+    "email, escaped": quote(EMAIL, safe=""),
+    "email, small escapes": EMAIL.replace("@", "%40"),
+    "email, escaped twice": quote(quote(EMAIL, safe=""), safe=""),
+    "email, base 64": _coded(EMAIL),
+    "email, base 64 for addresses": base64.urlsafe_b64encode(EMAIL.encode()).decode().rstrip("="),
+    "email, entity": EMAIL.replace("@", "&#64;"),
+    "phone": PHONE,
+    "phone, escaped": f"%2B{DIGITS}",
+    "phone, full-width plus": f"\uff0b{DIGITS}",
+    "phone, blanks": "+44 20 7946 0016",
+    "phone, hyphens": "+44-20-7946-0016",
+    "phone, trunk prefix": "+44 (0)20 7946 0016",
+    "phone, 00": "0044 20 7946 0016",
+    "phone, brackets": "(020) 7946 0016",
+    "phone, link": "tel:02079460016",
+    "phone, base 64": _coded(PHONE),
+}
+# Of these parts every spelling has one, and nothing else does. Small letters.
+NEEDLES = tuple(
+    dict.fromkeys(
+        [
+            b"zqmuster",
+            b"zqerika",
+            b"79460016",
+            b"7946 0016",
+            b"7946-0016",
+            b"7946%200016",
+            b"7946+0016",
+            *(_coded(said)[4:-4].lower().encode() for said in (EMAIL, EMAIL.upper(), PHONE)),
+        ]
+    )
+)
+
+
+def found_in(kept: bytes) -> list[str]:
+    """Return what of the person stands in it."""
+    low = kept.lower()
+    return [one.decode() for one in NEEDLES if one in low]
+
+
+# Names of fields that hold a person, wherever they stand at the top of an event: languages,
+# spellings, and whose it is.
+EMAIL_FIELDS = (
+    "email", "e-mail", "Email", "EMAIL_ADDRESS", "emailAddress", "mail", "userEmail",
+    "customer_email", "billing-email", "order_email", "custEmail", "user_data.email_address",
+    "correo", "correo_electronico", "courriel", "indirizzo_email", "email_cliente", "メール",
+)  # fmt: skip
+PHONE_FIELDS = (
+    "phone", "phone_number", "phoneNumber", "Phone No", "telephone", "tel", "tel_nr", "telNr",
+    "Tel.-Nr.", "telefonnummer", "telefonNr", "handy", "handynummer", "mobile", "mobile_no",
+    "mobilNr", "cell_phone", "cust_phone", "custPhone", "customer_tel", "kunde_telefon",
+    "téléphone", "numero_de_telephone", "telefono_cliente", "telefono", "teléfono", "telemovel",
+    "celular", "телефон", "電話番号", "手机号", "msisdn", "whatsapp", "fax", "order_phone",
+    "phone2", "phone_e164", "user_data.phone_number",
+)  # fmt: skip
+NAME_FIELDS = (
+    "first_name", "firstName", "fname", "vorname", "Nachname", "familienname", "prénom", "prenom",
+    "nom_de_famille", "apellidos", "cognome", "achternaam", "nazwisko", "имя", "氏名",
+    "full_name", "customer_name", "cust_name", "kundenname", "username", "name", "nom", "nombre",
+    "street", "Straße", "strasse", "hausnummer", "billing_street_2", "lieferadresse", "direccion",
+    "geburtsdatum", "date_of_birth", "fecha_de_nacimiento",
+)  # fmt: skip
+
+# What shops and tags say, and what is nobody: it must pass as it is, wherever it stands.
+HARMLESS = (
+    # order ids
+    "W-100000", "1001", "#1001", "100000442079460016", "442079460016", "4155550100",
+    "02079460016", "00442079460016", "INV/2026/000123", "ORD-2026-11-27-0001",
+    "112-1234567-1234567",
+    "2026112700001", "SO000000123456", "R987654321", "A+100200300", "ord_1NqK9a2eZvKYlo2C",
+    "PO-00 12", "gid://shopify/Order/450789469",
+    # SKUs and products
+    "CAP-7", "PRINT-A2", "BAG-3", "SKU+15550100123", "Mug (350 ml)", "Shirt (size 42)", "Cable 2 m",
+    "iPhone 15 Pro (256 GB)", "C++ Primer", "Vitamin D3+K2", "50% off", "100% cotton", "Q&A",
+    "AC/DC T-shirt", "Kit 00 gauge", "Lens 24-70 mm", "Set (100) 20 pieces", "Print of a large sea",
+    "https://shop.example/products/blue-widget?variant=4077", "R&D", "5+1 pack", "+20 % more",
+    # dates and times
+    "2026-11-27", "2026-11-27T13:26:23Z", "2026-11-27T13:26:23.123+10:00", "27.11.2026 13:26",
+    "11/27/2026", "20261127", "1764250000", "1764250000123", "Fri Nov 27 2026 13:26:23 GMT+1100",
+    # amounts
+    "49.90", "1,234.56", "1.234,56 EUR", "+49.90", "-12.50", "1e6", "+1,000,000",
+    # ISBN, EAN, GTIN
+    "978-3-16-148410-0", "9783161484100", "4006381333931", "00012345600012", "0-306-40615-2",
+    # UUIDs, hashes, click ids, cookies
+    "123e4567-e89b-12d3-a456-426614174000",
+    "a4c14f1b068bf2c602e289b5dfcd89085692c73c63daf5a90a0b481b7328ee35",
+    "pIHpLHS4qL2vIvkG6RC6T+A8CsZqtbAZZR9yUd1mFzs=", "23opevjt88psuo13lu8d020qkn",
+    "2-ymg44xgaszkegghn8wl1j291i", "CjwKCAiA0bWvBhBjEiwAtEsoW8Qq5d-8kLQ",
+    "GA1.1.1187329187.1764063980",
+    "fb.1.1764063980123.1098115397", "tw.1764071000000.123456789012345678", "G-ABCDEF1234",
+    "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA", "1YNN", "G111", "13r3r3r3r5l1",
+    # browsers
+    "Mozilla/5.0 (Linux; Android 16; Pixel 10) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142",
+    # campaigns
+    "spring_sale", "Black+Friday+2026", "email", "newsletter-2026-11", "cpc", "a+b", "{campaign}",
+)  # fmt: skip
+# Names of fields that hold no person.
+HARMLESS_FIELDS = (
+    "event", "event_name", "page_title", "item_name", "product_name", "campaign_name", "coupon",
+    "page_location", "currency", "value", "transaction_id", "order_number", "customer_number",
+    "kundennummer", "customer_id", "client_id", "items", "store_name", "company_name", "form_name",
+    "form_id", "mobile_network", "device_model", "cell_id", "email_campaign",
+    "email_opt_in_version",
+    "phone_model", "phone_case_color", "telemetry", "cellar", "capacity", "handle", "homepage",
+    "work_order", "page_name", "method", "description", "number", "line", "mailing_list",
+    "nominal", "fax_machine_model", "street_view", "streetwear", "house", "address_type_id",
+)  # fmt: skip

@@ -1,0 +1,118 @@
+"""Values: a person is found in every spelling, and nothing else is taken for one."""
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from any_event import EVENTS
+from canaries import HARMLESS, SPELLINGS, found_in
+from twite.intake.page_address import scrubbed_url
+from twite.redaction.scrub_event import scrubbed_event
+from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons
+from twite.redaction.shapes import holds_a_person
+
+PLACES = (
+    "{}", "for {}", "{}, please", "(to:{})", "x={}", "a, b; {}. c", "/u/{}/x", "\u201e{}\u201c",
+    "https://shop.example/?a=1&x={}", "https://shop.example/u/{}", '{{"note": "{}"}}', "<{}>",
+)  # fmt: skip
+SPELLED = st.sampled_from(sorted(SPELLINGS.values()))
+# What may stand beside a word of its own.
+AROUND = st.text(max_size=40).map(lambda text: re.sub(r"[A-Za-z0-9+/=_\uff0b-]+$", "", text))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_person_is_found_in_every_spelling(place, spelled):
+    if "shop.example" in place:
+        spelled = quote(spelled, safe="%@+")
+    text = place.format(spelled)
+
+    assert found_in(without_persons(text).encode()) == []
+    assert found_in((free_text(text) or "").encode()) == []
+    assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
+    assert found_in(f"{scrubbed_event({'x': text, text: 1}, region=None)}".encode()) == []
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_no_id_is_a_person(spelled):
+    assert holds_a_person(spelled)
+    assert holds_a_person(f"order {spelled}")
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+def test_what_names_nobody_passes_as_it_is(harmless):
+    assert not holds_a_person(harmless)
+    assert without_persons(harmless) == harmless
+    assert free_text(harmless) == harmless
+    said = msgspec.json.encode({harmless: [harmless]})
+    assert scrubbed_json(said) == scrubbed_json(said, thoroughly=True) == said
+    event = {"note": harmless, "items": [{"item_name": harmless}], "transaction_id": harmless}
+    assert scrubbed_event(event, region="GB") == event
+
+
+@pytest.mark.parametrize(
+    ("page", "kept"),
+    [
+        ("/u/+442079460016/x", "/u/-/x"),
+        ("/u/%2B442079460016", "/u/-"),
+        ("/u/erika.zqmuster%40canary.example", "/u/-"),
+        ("/u/ZXJpa2EuenFtdXN0ZXJAY2FuYXJ5LmV4YW1wbGU=", "/u/-"),
+        ("/p/1?utm_source=x&utm_term=%2B442079460016", "/p/1?utm_source=x"),
+        ("/p/1?utm_content=erika.zqmuster%2540canary.example&utm_medium=m", "/p/1?utm_medium=m"),
+        ("/p/blue-widget-1000?utm_id=Black+Friday", "/p/blue-widget-1000?utm_id=Black+Friday"),
+        ("/orders/442079460016", "/orders/442079460016"),
+    ],
+)  # fmt: skip
+def test_a_page_loses_persons_in_its_path_and_its_campaign(page, kept):
+    assert scrubbed_url(f"https://shop.example{page}") == f"https://shop.example{kept}"
+
+
+@given(before=AROUND, spelled=SPELLED, after=st.text(max_size=40))
+def test_a_person_anywhere_in_a_text_never_survives(before, spelled, after):
+    # What goes on behind it is another word.
+    after = re.sub(r"^[A-Za-z0-9+/=_%-]+", " ", after)
+    for text in (f"{before}{spelled}{after}", f"{before} {spelled} {after}"):
+        assert found_in(without_persons(text).encode()) == []
+        kept = scrubbed_json(msgspec.json.encode({"a": [text], text: 1}), thoroughly=True)
+        assert found_in(kept) == []
+
+
+@given(event=EVENTS, text=st.text(max_size=60) | SPELLED | st.sampled_from(HARMLESS))
+def test_scrubbing_twice_is_scrubbing_once(event, text):
+    once = without_persons(text)
+    assert without_persons(once) == once
+    kept = scrubbed_json(msgspec.json.encode([text]), thoroughly=True)
+    assert scrubbed_json(kept, thoroughly=True) == kept
+    first = scrubbed_event({**event, "note": text}, region="GB")
+    assert scrubbed_event(first, region="GB") == first
+
+
+@given(st.text(max_size=200).map(lambda text: text.replace("@", "")))
+def test_json_stays_json(text):
+    said = msgspec.json.encode({"a": text, "n": 1.50, text: None})
+
+    assert set(json.loads(scrubbed_json(said, thoroughly=True))) - {"***"} <= {"a", "n", text}
+
+
+ORDERS = Path(os.environ.get("TWITE_ORDERS", "orders.csv"))
+
+
+@pytest.mark.skipif(not ORDERS.is_file(), reason="TWITE_ORDERS names no file of a shop's orders")
+def test_no_order_of_a_shop_is_taken_for_a_person(figure):
+    with ORDERS.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("order_id", "created_at", "total", "twclid", "user_agent", "items", "page")
+    harmed = [
+        row[name] for row in rows for name in names if without_persons(row[name]) != row[name]
+    ]
+
+    figure("orders whose id or words were taken for a person", f"{len(harmed)} of {len(rows)}")
+    assert harmed == []
