@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 from test_accept import Desk
-from twite.gateway.masks.texts import masked_text
 
 from twite.domain.fault import CODES
 from twite.domain.rejection import LONGEST_VALUE, RejectionQuery
 from twite.gateway.rejections import marks, masked_value
+from twite.redaction.mask_text import masked_text
 from twite.testing.builders import a_source
 
 EMAIL = "ada.lovelace@shop.example"

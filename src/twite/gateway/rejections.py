@@ -14,9 +14,9 @@ from twite.domain.fault import Fault, MaskedFault
 from twite.domain.match import shape_of
 from twite.domain.rejection import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS
 from twite.domain.submission import Refusal
-from twite.gateway.masks.texts import masked_text
 from twite.intake.native_conversion import Read
 from twite.intake.native_shape import Native
+from twite.redaction.mask_text import masked_text
 
 # What may be a person, however it is written: only its shape is kept, as in `xxxx@xxxx`.
 _PERSONS: Final = frozenset(

@@ -9,7 +9,8 @@ import re
 from typing import Final
 from urllib.parse import unquote_plus
 
-from twite.redaction.shapes import MASK
+from twite.redaction.scrub_text import without_persons
+from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import Kind, is_harmless_parameter, kind_of
 
 HIDDEN: Final = "…"
@@ -17,6 +18,8 @@ HIDDEN: Final = "…"
 
 def masked_text(text: str, *, plain: bool = False) -> str:
     """Return a text with masks. `plain`: it is an id, which may look like a token."""
+    if holds_a_person(text):
+        text = without_persons(text)
     shown: list[str] = []
     at = plain_until = 0
     while (found := _PIECES.search(text, at)) is not None:
