@@ -75,3 +75,33 @@ def test_days_beyond_what_is_kept_are_wrong_usage(command, shop):
 
     assert code == 2
     assert "--days" in err
+
+
+async def _seen_twice(path, at):
+    store = await SQLiteStore.open(path)
+    sightings = tuple(
+        Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+        for name, way in (("page-1", Way.PAGE), ("order-1", Way.SERVER))
+        for pixel in ("o8z6j", "other")
+    )
+    await store.record(msgspec.structs.replace(a_submission(), sightings=sightings))
+    await store.close()
+
+
+def test_orders_under_two_ids_are_named(command, tmp_path):
+    at = SystemClock().now()
+    asyncio.run(_seen_twice(str(tmp_path / "twite.db"), at))
+    asked = ("overlap", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
+
+    _, table, _ = command(*asked)
+    told = json.loads(command(*asked, "--json")[1])
+
+    day = day_of(at // DAY)
+    assert "Orders under two ids" in table
+    assert [day, "o8z6j", "purchase", "page-1", "order-1"] in [
+        line.replace("│", " ").split() for line in table.splitlines()
+    ]
+    assert told["pairs"] == [
+        {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": day,
+         "page_id": "page-1", "server_id": "order-1"}
+    ]  # fmt: skip

@@ -22,8 +22,8 @@ async def page(staged, store):
     return await staged(**a_stage(store))
 
 
-async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1"):
-    seen = Sighting(pixel=pixel, event="o8z6k", conversion_id="x", way=Way.SERVER, at=at)
+async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=Way.SERVER):
+    seen = Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
     await store.record(
         Submission(
             receipt=receipt,
@@ -65,6 +65,19 @@ async def test_a_source_sees_its_own_pixels_alone(page, store):
     answer = await page.ask("GET", "/v1/overlap")
 
     assert answer.json()["by"] == []
+
+
+async def test_the_pairs_of_ids_of_its_own_pixels_are_named(page, store):
+    for pixel in ("o8z6j", "other"):
+        await sight(store, pixel=pixel, name=f"page-{pixel}", way=Way.PAGE, receipt=f"p-{pixel}")
+        await sight(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
+
+    told = (await page.ask("GET", "/v1/overlap")).json()
+
+    assert (told["two_ids"], [(one["page_id"], one["server_id"]) for one in told["pairs"]]) == (
+        1,
+        [("page-o8z6j", "order-o8z6j")],
+    )
 
 
 async def test_days_are_counted_back_from_today(page, store):

@@ -9,7 +9,7 @@ from twite.assembly.desk import open_records
 from twite.assembly.settings import Settings
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
-from twite.domain.sighting import MOST_DAYS, Overlap
+from twite.domain.sighting import MOST_DAYS, MOST_PAIRS, Overlap, TwoIds
 from twite.gateway.overlap import COUNTS, DEFAULT_DAYS, WaysBy, first_moment, ways_by
 from twite.machine import SystemClock
 
@@ -36,9 +36,15 @@ def overlap(
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)
-    overlaps = [one for one in asyncio.run(_read(found, since)) if pixel in {None, one.pixel}]
+    all_, pairs = asyncio.run(_read(found, since))
+    overlaps = [one for one in all_ if pixel in {None, one.pixel}]
     destinations = {one.pixel: one for one in found.destinations()}
-    told = ways_by(overlaps, destinations, since=since)
+    told = ways_by(
+        overlaps,
+        destinations,
+        since=since,
+        pairs=[one for one in pairs if pixel in {None, one.pixel}],
+    )
     if as_json:
         printing.print_json(told)
     else:
@@ -64,8 +70,20 @@ def print_overlap(told: WaysBy) -> None:
     for name, sentence in told.advice.items():
         many = getattr(told, name)
         printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
+    if told.pairs:
+        printing.print_table(
+            "Orders under two ids",
+            ["day", "pixel", "event", "the page's id", "the server's id"],
+            [
+                [one.day, one.pixel, one.name or one.event, one.page_id, one.server_id]
+                for one in told.pairs
+            ],
+        )
 
 
-async def _read(settings: Settings, since: int) -> list[Overlap]:
+async def _read(settings: Settings, since: int) -> tuple[list[Overlap], list[TwoIds]]:
     async with open_records(settings) as records:
-        return list(await records.overlap(since=since))
+        overlaps = list(await records.overlap(since=since))
+        if not any(one.two_ids for one in overlaps):
+            return overlaps, []
+        return overlaps, list(await records.pairs(since=since, limit=MOST_PAIRS))

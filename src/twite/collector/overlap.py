@@ -9,7 +9,7 @@ import msgspec
 from twite.collector.answers import Answer, Refused, error
 from twite.collector.askers import Asker
 from twite.domain.destination import Destination
-from twite.domain.sighting import MOST_DAYS
+from twite.domain.sighting import MOST_DAYS, MOST_PAIRS, TwoIds
 from twite.gateway.overlap import DEFAULT_DAYS, first_moment, ways_by
 from twite.gateway.ports import Clock
 from twite.gateway.sightings import Sightings
@@ -32,9 +32,16 @@ class OverlapRoute:
         number = DEFAULT_DAYS if days is None else _days(days)
         since = first_moment(self._clock.now(), number)
         found = [one for one in await self._sightings.overlap(since=since) if asker.sees(one.pixel)]
-        return Answer(
-            status=200, body=_ENCODER.encode(ways_by(found, self._destinations, since=since))
+        pairs: list[TwoIds] = []
+        if any(one.two_ids for one in found):
+            pairs += await self._sightings.pairs(since=since, limit=MOST_PAIRS)
+        told = ways_by(
+            found,
+            self._destinations,
+            since=since,
+            pairs=[one for one in pairs if asker.sees(one.pixel)],
         )
+        return Answer(status=200, body=_ENCODER.encode(told))
 
 
 def _days(text: str) -> int:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from twite.console.page import Group, Place, Route, Visit
 from twite.console.seeing import EventNames
 from twite.domain.destination import Destination
-from twite.domain.sighting import ADVICE, Overlap, total
+from twite.domain.sighting import ADVICE, MOST_PAIRS, Overlap, TwoIds, total
 from twite.domain.times import MINUTE
 from twite.gateway.overlap import DEFAULT_DAYS, day_of, first_moment
 from twite.gateway.ports import Clock
@@ -43,7 +43,7 @@ class TwinsPage:
         self._clock = clock
         self._name = EventNames(destinations)
         self._counting: asyncio.Task[None] | None = None
-        self._counted: tuple[int, Sequence[Overlap]] | None = None
+        self._counted: tuple[int, Sequence[Overlap], Sequence[TwoIds]] | None = None
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -51,7 +51,7 @@ class TwinsPage:
 
     async def _show(self, visit: Visit) -> Response:
         await self._look_again(visit.now)
-        counted_at, found = self._counted or (None, ())
+        counted_at, found, pairs = self._counted or (None, (), ())
         seen = [one for one in found if visit.viewer.sees(one.pixel)]
         whole = total(seen)
         rows = [
@@ -71,6 +71,11 @@ class TwinsPage:
             counts=[(_said(name), getattr(whole, name), ADVICE[name], _TONES[name])
                     for name in ADVICE],
             rows=rows,
+            pairs=[
+                (one.at, self._name(one.pixel, one.event) or one.event, one)
+                for one in pairs
+                if visit.viewer.sees(one.pixel)
+            ],
             names=[(name, _said(name)) for name in ADVICE],
             since=day_of(first_moment(visit.now, DEFAULT_DAYS) // (24 * 60 * MINUTE)),
             counted_at=counted_at,
@@ -88,7 +93,11 @@ class TwinsPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            self._counted = now, tuple(await self._sightings.overlap(since=since))
+            overlaps = tuple(await self._sightings.overlap(since=since))
+            pairs: Sequence[TwoIds] = ()
+            if any(one.two_ids for one in overlaps):
+                pairs = await self._sightings.pairs(since=since, limit=MOST_PAIRS)
+            self._counted = now, overlaps, pairs
         finally:
             self._counting = None
 

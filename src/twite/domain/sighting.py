@@ -18,6 +18,8 @@ MEETS_WITHIN: Final = 48 * HOUR
 # How many days can be looked at; sightings are kept for these, and the twins of the first.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
+# So many orders under two ids are named, the latest.
+MOST_PAIRS: Final = 100
 # Of one conversion so many twins are told: a page that fires again and again tells no more.
 MOST_TOLD: Final = 20
 
@@ -106,6 +108,19 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
     page_and_server: int = 0
     two_ids: int = 0
     late: int = 0
+
+
+class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
+    """One order under two ids, as its marks tell: the page's, and one that a server brought.
+
+    `at` is when the page's was seen first, in milliseconds.
+    """
+
+    pixel: str
+    event: str
+    page_id: str
+    server_id: str
+    at: int
 
 
 def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:

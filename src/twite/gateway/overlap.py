@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Destination
-from twite.domain.sighting import ADVICE, Overlap, total
+from twite.domain.sighting import ADVICE, Overlap, TwoIds, total
 from twite.domain.times import DAY, SECOND
 
 DEFAULT_DAYS: Final = 7
@@ -35,12 +35,27 @@ class WaysOf(Ways, frozen=True, kw_only=True):
     day: str
 
 
-class WaysBy(Ways, frozen=True, kw_only=True):
-    """The sum since a day, its parts, and what to do about each count that is not zero."""
+class PairOf(msgspec.Struct, frozen=True, kw_only=True):
+    """One order under two ids: the page's, and one that a server brought within 48 hours."""
+
+    pixel: str
+    event: str
+    name: str | None
+    day: str
+    page_id: str
+    server_id: str
+
+
+class WaysBy(Ways, frozen=True, kw_only=True, omit_defaults=True):
+    """The sum since a day, its parts, and what to do about each count that is not zero.
+
+    `pairs` names the latest MOST_PAIRS of what `two_ids` counts.
+    """
 
     since: str
     by: tuple[WaysOf, ...]
     advice: dict[str, str]
+    pairs: tuple[PairOf, ...] = ()
 
 
 def first_moment(now: int, days: int) -> int:
@@ -49,7 +64,11 @@ def first_moment(now: int, days: int) -> int:
 
 
 def ways_by(
-    overlaps: Sequence[Overlap], destinations: Mapping[str, Destination], *, since: int
+    overlaps: Sequence[Overlap],
+    destinations: Mapping[str, Destination],
+    *,
+    since: int,
+    pairs: Sequence[TwoIds] = (),
 ) -> WaysBy:
     """Add overlaps up, and keep them beside the sum."""
     sums = _counts(total(overlaps))
@@ -67,6 +86,17 @@ def ways_by(
             for one in overlaps
         ),
         advice={name: ADVICE[name] for name, count in sums.items() if count},
+        pairs=tuple(
+            PairOf(
+                pixel=one.pixel,
+                event=one.event,
+                name=_name(destinations.get(one.pixel), one.event),
+                day=day_of(one.at // DAY),
+                page_id=one.page_id,
+                server_id=one.server_id,
+            )
+            for one in pairs
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from twite.domain.conversion import Conversion
 from twite.domain.destination import Destination, Source
-from twite.domain.sighting import Overlap, Sighting, Told, Way, marks
+from twite.domain.sighting import Overlap, Sighting, Told, TwoIds, Way, marks
 from twite.domain.submission import Door
 from twite.intake.beacon_shape import Twin
 from twite.intake.native_conversion import MAX_ID, Read
@@ -20,6 +20,10 @@ _GIVEN: Final[Mapping[Twin, Way]] = {
 
 class Sightings(Protocol):
     """What the ledger kept of the sightings of submissions, for `domain.sighting.KEPT_FOR`."""
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        """Return what `two_ids` counts, the latest first, each with one of its others."""
+        ...
 
     async def overlap(self, *, since: int) -> Sequence[Overlap]:
         """Return what went which way, from a moment on (milliseconds, a midnight of UTC).

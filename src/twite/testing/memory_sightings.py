@@ -3,7 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, MOST_TOLD, Overlap, Sighting, Told, Way
+from twite.domain.sighting import (
+    KEPT_FOR,
+    MEETS_WITHIN,
+    MOST_TOLD,
+    Overlap,
+    Sighting,
+    Told,
+    TwoIds,
+    Way,
+)
 from twite.domain.times import DAY
 
 _GATEWAY = {Way.PAGE, Way.SERVER}
@@ -33,6 +42,23 @@ class MemorySightings:
             Overlap(pixel=pixel, event=event, day=day, **counts)
             for (pixel, event, day), counts in sorted(counted.items())
         ]
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
+        for one in self._seen:
+            if one.at >= since - MEETS_WITHIN:
+                ids[one.pixel, one.event, one.conversion_id].append(one)
+        by_server = [one for one in ids.values() if _ways(one) == {Way.SERVER}]
+        found = []
+        for (pixel, event, page_id), seen in ids.items():
+            at = _first(seen)
+            others = [one for one in by_server if _same(seen, one)]
+            if at >= since and Way.SERVER not in _ways(seen) and others:
+                other = others[0][0].conversion_id
+                found.append(
+                    TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=other, at=at)
+                )
+        return sorted(found, key=lambda one: (-one.at, one.page_id))[:limit]
 
     async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[Told]:
         told = [

@@ -820,6 +820,55 @@ WHERE lane = (SELECT id FROM lane WHERE pixel = :pixel AND event = :event)
   AND conversion_id = :conversion_id AND way IN ('pixel', 'blocked')
 ORDER BY at LIMIT :limit;
 
+-- name: pairs
+-- The orders under two ids that overlap counts, the latest first, each with one of its others.
+WITH
+  seen AS MATERIALIZED (
+    SELECT
+      lane, conversion_id, min(at) AS first_at,
+      min(CASE WHEN way = 'pixel' THEN at END) AS pixel_first,
+      max(CASE WHEN way = 'pixel' THEN at END) AS pixel_last,
+      min(CASE WHEN way IN ('page', 'server') THEN at END) AS gateway_first,
+      max(way = 'blocked') AS blocked, max(way = 'page') AS page, max(way = 'server') AS server,
+      max(email_mark) AS email_mark, max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
+    FROM sighting INDEXED BY sighting_at WHERE at >= :since - :meets_within
+    GROUP BY lane, conversion_id),
+  marked AS MATERIALIZED (
+    SELECT lane, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
+    WHERE email_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
+    UNION ALL
+    SELECT lane, conversion_id, first_at, server, 'phone', phone_mark FROM seen
+    WHERE phone_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
+    UNION ALL
+    SELECT lane, conversion_id, first_at, server, 'click', click_mark FROM seen
+    WHERE click_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
+  shared AS MATERIALIZED (
+    SELECT lane, kind, mark FROM marked GROUP BY lane, kind, mark HAVING min(server) < max(server)),
+  near_by AS MATERIALIZED (
+    SELECT
+      lane, kind, mark, first_at / :meets_within + near.value AS span,
+      min(first_at) AS server_at, conversion_id AS server_id
+    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value
+    UNION ALL
+    SELECT
+      lane, kind, mark, first_at / :meets_within + near.value,
+      max(first_at), conversion_id
+    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value),
+  paired AS MATERIALIZED (
+    SELECT
+      marked.lane, marked.conversion_id AS page_id, server_id, first_at,
+      min(abs(server_at - first_at)) AS apart
+    FROM marked JOIN near_by
+      ON near_by.lane = marked.lane AND near_by.kind = marked.kind AND near_by.mark = marked.mark
+      AND near_by.span = marked.first_at / :meets_within
+    WHERE NOT marked.server AND first_at >= :since AND abs(server_at - first_at) <= :meets_within
+    GROUP BY marked.lane, marked.conversion_id)
+SELECT lane.pixel, lane.event, page_id, server_id, first_at
+FROM paired JOIN lane ON lane.id = paired.lane
+ORDER BY first_at DESC, page_id LIMIT :limit;
+
 -- name: overlap
 -- Which way conversion ids went, by event and day. A page's id without a server's and a server's
 -- without a page's are one order where a mark is the same.

@@ -13,7 +13,7 @@ from twite.domain.backlog import Waiting
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.rejection import Rejection, RejectionQuery
-from twite.domain.sighting import Overlap
+from twite.domain.sighting import Overlap, TwoIds
 from twite.domain.traffic import Hour
 from twite.gateway.consents import Standing
 from twite.gateway.ports import Closure, Pause, Timed
@@ -87,6 +87,12 @@ class SQLiteReader:
             return await self._told(
                 asyncio.to_thread(_apart, self._path, partial(sightings.overlap, since=since))
             )
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        """Find them as `overlap` counts."""
+        what = partial(sightings.pairs, since=since, limit=limit)
+        async with self._counting:
+            return await self._told(asyncio.to_thread(_apart, self._path, what))
 
     async def closures(self, *, now: int) -> Sequence[Closure]:
         """Return the limits that are spent at a moment."""

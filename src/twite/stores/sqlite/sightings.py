@@ -10,6 +10,7 @@ from twite.domain.sighting import (
     Overlap,
     Sighting,
     Told,
+    TwoIds,
     Way,
 )
 from twite.domain.times import DAY
@@ -57,4 +58,13 @@ def overlap(connection: sqlite3.Connection, *, since: int) -> list[Overlap]:
     return [
         Overlap(**dict(zip(names, row, strict=True)))
         for row in connection.execute(query("overlap"), values).fetchall()
+    ]
+
+
+def pairs(connection: sqlite3.Connection, *, since: int, limit: int) -> list[TwoIds]:
+    """Return orders under two ids, the latest first."""
+    values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
+    return [
+        TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)
+        for pixel, event, page_id, server_id, at in connection.execute(query("pairs"), values)
     ]

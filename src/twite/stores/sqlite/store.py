@@ -18,7 +18,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.ignored import IgnoredTally
 from twite.domain.people import Deed
 from twite.domain.rejection import Rejection, RejectionQuery
-from twite.domain.sighting import Overlap
+from twite.domain.sighting import Overlap, TwoIds
 from twite.domain.submission import Recorded, Submission
 from twite.domain.tally import Counted
 from twite.domain.traffic import Hour
@@ -334,6 +334,9 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
 
     async def overlap(self, *, since: int) -> Sequence[Overlap]:
         return await self._reader.overlap(since=since)
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        return await self._reader.pairs(since=since, limit=limit)
 
     async def backlog(self) -> Sequence[Waiting]:
         return await self._reader.backlog()

@@ -3,9 +3,18 @@
 
 import msgspec
 
-from twite.domain.sighting import KEPT_FOR, MEETS_WITHIN, MOST_TOLD, Overlap, Sighting, Told, Way
+from twite.domain.sighting import (
+    KEPT_FOR,
+    MEETS_WITHIN,
+    MOST_TOLD,
+    Overlap,
+    Sighting,
+    Told,
+    TwoIds,
+    Way,
+)
 from twite.domain.submission import Door, Submission
-from twite.domain.times import DAY, HOUR
+from twite.domain.times import DAY, HOUR, MINUTE
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.acts import EVENT, PIXEL, Store
 
@@ -135,6 +144,27 @@ class SightingLaws:
         )
 
         assert [one.two_ids for one in await store.overlap(since=0)] == [2]
+        assert list(await store.pairs(since=0, limit=9)) == [
+            TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-1", server_id="order-1", at=NOW),
+            TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-2", server_id="order-2", at=NOW),
+        ]
+        assert len(await store.pairs(since=0, limit=1)) == 1
+        assert list(await store.pairs(since=NOW + 1, limit=9)) == []
+
+    async def test_of_several_others_one_is_named(self, store: Store) -> None:
+        await _sight(
+            store,
+            *_seen("order-1", Way.SERVER, email=1, at=NOW - HOUR),
+            *_seen("order-2", Way.SERVER, email=1, at=NOW + MINUTE),
+            *_seen("order-3", Way.SERVER, email=1, at=NOW + HOUR),
+            *_seen("page-1", Way.PAGE, email=1),
+        )
+
+        (pair,) = await store.pairs(since=0, limit=9)
+        assert (pair.page_id, pair.server_id in {"order-1", "order-2", "order-3"}) == (
+            "page-1",
+            True,
+        )
 
     async def test_what_only_looks_like_the_same_order_is_none(self, store: Store) -> None:
         await _sight(
@@ -157,6 +187,7 @@ class SightingLaws:
         )
 
         assert sum(one.two_ids for one in await store.overlap(since=0)) == 0
+        assert list(await store.pairs(since=0, limit=9)) == []
 
     async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
         await _sight(
