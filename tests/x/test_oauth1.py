@@ -122,9 +122,13 @@ def test_a_signature_for_something_else_is_refused(change):
 
 
 @pytest.mark.parametrize("part", ["consumer_key", "consumer_secret", "token", "token_secret"])
-def test_a_signature_made_with_another_key_is_refused(part):
+@pytest.mark.parametrize("other", ["0", "other", "~", "shorter", "longer"])
+def test_a_signature_made_with_another_key_is_refused(part, other):
     parts = {name: getattr(KEYS, name) for name in OAuthKeys.__struct_fields__}
-    parts[part] = Secret("other") if part.endswith("secret") else "other"
+    secret = part.endswith("secret")
+    own = parts[part].reveal() if secret else parts[part]
+    text = {"shorter": own[:-1], "longer": f"{own}0"}.get(other, other)
+    parts[part] = Secret(text) if secret else text
 
     assert checked(header(keys=OAuthKeys(**parts))) is None
 
@@ -158,6 +162,26 @@ def test_each_of_the_seven_is_needed_once(name):
 
     assert checked(without) is None
     assert checked(f"{header()}, {pair}") is None
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "OAuth2", "oaut", "", "zAuth"])
+def test_a_good_signature_under_another_scheme_is_refused(scheme):
+    authorization = f"{scheme} {header().partition(' ')[2]}"
+
+    assert parameters(authorization) is None
+    assert checked(authorization) is None
+
+
+def test_a_good_header_is_read_up_to_4_096_characters_after_the_scheme_and_no_further():
+    rest = header().partition(" ")[2]
+
+    def padded(length):
+        start = 'realm="'
+        return f'OAuth {start}{"x" * (length - len(rest) - len(start) - 3)}", {rest}'
+
+    assert len(padded(4_096)) == 4_096 + len("OAuth ")
+    assert checked(padded(4_096)) == NONCE
+    assert checked(padded(4_097)) is None
 
 
 def test_a_realm_is_passed_over_and_the_scheme_read_in_any_case():
