@@ -15,8 +15,8 @@ from twite.testing.builders import a_source, a_submission
 from twite.testing.memory import MemoryStore
 
 
-async def heard(store, *, event, firing, identity="A2"):
-    """Record what a tag is told of an event with an id."""
+async def heard(store, *, event, firing, identity="A2", data=None):
+    """Record what a tag is told of an event with an id; `data` stand beside its name."""
     tag = Tag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
     container = Container(
         tags=(tag,), triggers=(Trigger(name="P", when=()),), templates={"main": TEMPLATE}
@@ -28,7 +28,12 @@ async def heard(store, *, event, firing, identity="A2"):
         opt_outs=store,
     )
     heeded = await fires.heard(
-        [Said(event={"event_name": event}, native=Native(event=event, conversion_id=identity))],
+        [
+            Said(
+                event={"event_name": event, **(data or {})},
+                native=Native(event=event, conversion_id=identity),
+            )
+        ],
         source=a_source(),
         request=Incoming(),
         client="native",
@@ -81,3 +86,15 @@ async def test_neither_the_name_of_an_event_nor_its_id_tells_of_a_person(person)
     assert named == "call ***/A2"
     assert person not in derived
     assert len(derived) > len(person)
+
+
+async def test_two_people_with_hashed_persons_are_told_apart_by_a_phone_number_that_is_left_out():
+    store = MemoryStore()
+    phones = [{"phone": "+442079460958"}, {"phone": "+442079460959"}, {"phone": "+442079460958"}]
+
+    ids = [
+        (await heard(store, event="purchase", firing=Firing.ONCE, identity=None, data=one))[0]
+        for one in phones
+    ]
+
+    assert ids[0] == ids[2] != ids[1]

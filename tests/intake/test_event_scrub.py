@@ -84,6 +84,23 @@ def test_every_spelling_of_a_name_is_known(name):
 
 
 @pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"phone": "+442079460958"}, {}),
+        ({"mobile": 442079460958.0}, {}),
+        ({"user_data": {"phone_number": "+442079460958"}}, {"user_data": {}}),
+        ({"user_data": {"phone": ["+442079460958", PHONE]}}, {"user_data": {"phone": [PHONE]}}),
+        ({"form": [{"name": "tel", "value": "020 7946 0958"}]}, {"form": [{"name": "tel"}]}),
+        ({"sha256_phone_number": PHONE}, {"sha256_phone_number": PHONE}),
+        ({"mobile": "true"}, {"mobile": "true"}),
+        ({"email": "shopper@mail.example"}, {"email": EMAIL}),
+    ],
+)
+def test_without_phones_their_numbers_are_left_out_and_hashes_that_came_stay(given, kept):
+    assert scrubbed_event(given, region="GB", phones=False) == kept
+
+
+@pytest.mark.parametrize(
     "name",
     ["tel", "mobile", "mobile_number", "contact_phone", "customerPhone2", "ph", "phone_sha256"],
 )
