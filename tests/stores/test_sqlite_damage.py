@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twite.domain.delivery import DAMAGED, State, Trigger
+from twite.domain.delivery import DAMAGED, Attempt, Fate, Settlement, State, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.notices import Moved
 from twite.gateway.ports import Claim
@@ -15,7 +15,9 @@ from twite.stores.sqlite import SQLiteReader, SQLiteStore, opening
 from twite.stores.sqlite.checksum import checksum, seed_of
 from twite.stores.sqlite.examine import examine
 from twite.stores.sqlite.log_file import log_of
+from twite.stores.sqlite.pages import Pages
 from twite.stores.sqlite.recover import recover
+from twite.stores.sqlite.salvage import LOOKS, roots
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -206,6 +208,37 @@ async def test_a_look_that_takes_too_long_is_left_and_is_no_error(path, monkeypa
 
     assert examine(path, seconds=None) is True
     assert examine(path, seconds=0.0) in {True, False}
+
+
+async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
+    """A column that a migration adds must not make rows unrecognisable: they would be lost."""
+    store = await SQLiteStore.open(path)
+    entries = [an_entry(f"order-{at}", index=at) for at in range(9)]
+    await store.record(a_submission(*entries, receipt="01a21050-10aa-74ba-a097-000000000001"))
+    batch = await store.claim(CLAIM)
+    attempt = Attempt(
+        at=NOW,
+        pixel="o8z6j",
+        event="o8z6k",
+        outcome="delivered",
+        deliveries=tuple(one.id for one in batch.deliveries[:5]),
+        status=200,
+    )
+    fates = (Fate(trigger=Trigger.DELIVERED, deliveries=attempt.deliveries),)
+    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+    await store.close()
+    pages = Pages(path)
+
+    looked_like = {
+        table: {
+            tuple(name for name, looks in LOOKS.items() if looks(row.values))
+            for number in pages.tree(roots(pages)[table]).pages
+            for row in pages.leaf(number).rows
+        }
+        for table in LOOKS
+    }
+
+    assert looked_like == {table: {(table,)} for table in LOOKS}
 
 
 async def test_damage_that_shows_while_it_runs_ends_the_store(path):

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
@@ -15,6 +16,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
 from twite.gateway.ports import Claim
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.checkpoints import Checkpoints
 from twite.stores.sqlite.connection import connect_reader
 from twite.stores.sqlite.log_file import PAGE_SIZE, log_of
 from twite.stores.sqlite.pages import Pages
@@ -28,6 +30,9 @@ KNOWN = [(PIXEL, event) for event in EVENTS]
 SUFFIXES = ("", "-wal", ".epoch")
 SUBMISSIONS = 150
 EACH = 4
+# What of the log is in the database, too: nothing since the second start; what was there at two
+# thirds, and the log went on; the same, and the log started over; all of it.
+CHECKPOINTS = ("none", "half", "restarted", "all")
 FRAME = 24 + PAGE_SIZE
 TABLES = ("conversion", "submission", "outbox")
 
@@ -64,15 +69,17 @@ class Verdict(msgspec.Struct):
         return bool(self.missing) and not (self.refused or self.told)
 
 
-def make(folder: Path, *, moved: bool) -> Truth:
-    """Leave the files of a store whose process was killed.
+def make(folder: Path, checkpoint: str) -> Truth:
+    """Leave the files of a store whose process was killed, after one of CHECKPOINTS.
 
-    Some of it is in the log alone, or all of it was `moved` into the database before the end.
+    The store's own checkpoints go by the clock: here they are made at one point, so that a seed
+    always meets the same files.
     """
-    return asyncio.run(_made(folder, moved=moved))
+    with patch.object(Checkpoints, "_move", lambda *_: None):
+        return asyncio.run(_made(folder, checkpoint))
 
 
-async def _made(folder: Path, *, moved: bool) -> Truth:
+async def _made(folder: Path, checkpoint: str) -> Truth:
     made = folder / "made"
     made.mkdir()
     store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
@@ -83,18 +90,38 @@ async def _made(folder: Path, *, moved: bool) -> Truth:
             await _deliver(store, truth, 200)
             await store.close()
             store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
+        if number == SUBMISSIONS * 2 // 3:
+            reader = _checkpoint(made / "twite.db", checkpoint)
         await store.record(_submission(number, truth))
         if number % 50 == 49:
             await _deliver(store, truth, 30)
     await store.claim(_wish(60))
-    if moved:
-        with closing(sqlite3.connect(made / "twite.db")) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    if checkpoint == "all":
+        _move(made / "twite.db")
     for suffix in SUFFIXES:
         shutil.copyfile(f"{made}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
+    reader.close()
     await store.close()
     _locate(folder / "twite.db", truth)
     return truth
+
+
+def _checkpoint(path: Path, checkpoint: str) -> sqlite3.Connection:
+    """Make the checkpoint of the middle; return a reader to be closed at the end."""
+    reader = sqlite3.connect(path, isolation_level=None)
+    if checkpoint == "half":
+        # Who reads what is in the log keeps it from starting over.
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM outbox").fetchone()
+    if checkpoint in {"half", "restarted"}:
+        _move(path)
+    return reader
+
+
+def _move(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        busy, logged, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert (busy, logged) == (0, moved)
 
 
 def _submission(number: int, truth: Truth):
@@ -196,6 +223,8 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
         table: {id_ for id_, page in rows.items() if page not in touched}
         for table, rows in truth.pages.items()
     }
+    # A delivery without its conversion is told as lost: there is nothing left to send.
+    intact["outbox"] &= intact["conversion"]
     try:
         sent = asyncio.run(_sent(path, verdict))
     except StoreUnusable as refused:

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from damaged_store import judge, make
+from damaged_store import CHECKPOINTS, judge, make
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 SEEDS = range(2_000 if TRIAL else 24)
@@ -27,17 +27,17 @@ def shares():
 @pytest.mark.timeout(1_500 if TRIAL else 300)
 @pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"from-{seeds[0]}")
 def test_damage_is_found_contained_and_never_sent(tmp_path, seeds, figure):
-    sources = {moved: tmp_path / f"source-{moved}" for moved in (False, True)}
-    truths = {}
-    for moved, source in sources.items():
+    sources = [tmp_path / f"source-{checkpoint}" for checkpoint in CHECKPOINTS]
+    truths = []
+    for checkpoint, source in zip(CHECKPOINTS, sources, strict=True):
         source.mkdir()
-        truths[moved] = make(source, moved=moved)
+        truths.append(make(source, checkpoint))
     verdicts = []
     for seed in seeds:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        moved = seed % 4 > 1
-        verdicts.append(judge(sources[moved], folder, truths[moved], seed))
+        made = seed % len(CHECKPOINTS)
+        verdicts.append(judge(sources[made], folder, truths[made], seed))
         shutil.rmtree(folder)
 
     altered = [one.seed for one in verdicts if one.altered]

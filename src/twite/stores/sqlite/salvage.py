@@ -33,7 +33,7 @@ class Salvage:
         }
         self._trees = {}
         reached = {1} | pages.free()
-        for name, root in _roots(pages).items():
+        for name, root in roots(pages).items():
             tree = pages.tree(root)
             reached.update(tree.pages)
             self._trees[name] = tree
@@ -64,7 +64,7 @@ class Salvage:
                 named = _named(columns, row)
                 if named is not None:
                     yield Found(named, sure=tree.whole if tree else False)
-        looks = _LOOKS.get(table)
+        looks = LOOKS.get(table)
         if looks is None:
             return
         for number in self._strays:
@@ -80,7 +80,7 @@ class Salvage:
         return leaf
 
 
-def _roots(pages: Pages) -> dict[str, int]:
+def roots(pages: Pages) -> dict[str, int]:
     """Return the root of each table, as far as the schema can be read."""
     roots = {}
     for number in pages.tree(1).pages:
@@ -138,11 +138,11 @@ _NONE: Final = type(None)
 
 def _submission(values: Sequence[Value]) -> bool:
     looks = _is(_NONE, str, str, str, int, int, int, bytes)
-    return len(values) == 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))
+    return len(values) >= 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))
 
 
 def _conversion(values: Sequence[Value]) -> bool:
-    return len(values) in {6, 7} and _is(_NONE, int, int, str, bytes)(values)
+    return len(values) >= 6 and _is(_NONE, int, int, str, bytes)(values)
 
 
 def _outbox(values: Sequence[Value]) -> bool:
@@ -170,8 +170,9 @@ def _lane(values: Sequence[Value]) -> bool:
     return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
 
 
-# How the rows of a page look that no root leads to. Others are not guessed.
-_LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
+# How the rows of a page look that no root leads to. Others are not guessed. A look asks for the
+# columns that a table began with: later ones may follow, and `_named` refuses what is too many.
+LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "submission": _submission,
     "conversion": _conversion,
     "outbox": _outbox,
