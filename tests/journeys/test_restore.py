@@ -42,7 +42,8 @@ def reached(x):
 @pytest.mark.journey
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
+@pytest.mark.parametrize("way", ["files", "cp", "restore"])
+def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
     copy = tmp_path / "copy.db"
     with (
         running_emulator(*SWITCHES) as x,
@@ -57,9 +58,12 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
         post(gateway, orders("after", 40))
         gateway.drained()
         getattr(gateway, end)()
-        for suffix in ("-wal", "-shm"):
-            (tmp_path / f"twite.db{suffix}").unlink(missing_ok=True)
-        shutil.copyfile(copy, tmp_path / "twite.db")
+        if way == "restore":
+            restored = command(gateway, "restore", str(copy))
+        else:
+            for suffix in ("-wal", "-shm") if way == "files" else ():
+                (tmp_path / f"twite.db{suffix}").unlink(missing_ok=True)
+            shutil.copyfile(copy, tmp_path / "twite.db")
         checked = command(gateway, "check")
         gateway.start()
         balance = gateway.drained()
@@ -76,7 +80,15 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end):
     assert 0 < balance["held"] <= 80  # of 30 at X, ten may not have been settled yet
     assert balance["received"] == 100
     assert (balance["balance"], last["balance"]) == (0, 0)
-    assert "is an older copy of itself" in checked.stdout
+    if way == "restore":
+        assert restored.returncode == 0
+        assert "may have been sent since" in restored.stdout
+        assert "40 conversions came after the backup" in restored.stdout
+    stray = way == "cp" and end == "kill"
+    assert ("is set aside as twite.db.stray-" in gateway.log()) == stray
+    assert bool(list(tmp_path.glob("twite.db.stray-*-wal"))) == stray
+    said = "the log beside it is that of" if stray else "is an older copy of itself"
+    assert said in checked.stdout
     assert "is an older copy of itself" in gateway.log()
     assert "40 conversions that were received after what the database holds" in gateway.log()
     assert "it may have been sent since" in listed.stdout

@@ -1,17 +1,23 @@
-"""Copies of the store: a backup while it is in use, and what is sound of a damaged one."""
+"""Copies of the store: back it up while it is in use, restore a backup, recover a damaged one."""
 
 from pathlib import Path
 
 from twite.assembly.settings import Settings
 from twite.stores.sqlite.backup import Backup, backup
 from twite.stores.sqlite.recover import Recovered, recover
+from twite.stores.sqlite.restore import Restored, restore
 
-__all__ = ["Backup", "Recovered", "back_up", "recover_store"]
+__all__ = ["Backup", "Recovered", "Restored", "back_up", "recover_store", "restore_store"]
 
 
 def back_up(settings: Settings, to: Path) -> Backup:
     """Copy the store into a new file, whether a gateway runs or not. Raises StoreUnusable."""
     return backup(str(settings.store.path), str(to))
+
+
+def restore_store(settings: Settings, source: Path) -> Restored:
+    """Put a backup in the place of the store. Raises StoreInUse, StoreUnusable."""
+    return restore(str(settings.store.path), str(source))
 
 
 def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:

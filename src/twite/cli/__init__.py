@@ -51,6 +51,7 @@ COMMANDS: Final = MappingProxyType(
         "import": "Make a server container's export into configuration.",
         "shadow": "Compare what a container here would send with what was sent elsewhere.",
         "backup": "Copy the store while it is in use.",
+        "restore": "Put a backup in the place of the store.",
         "recover": "Save what is sound of a damaged store.",
         "accounting": "Show the balance, and what is pending; fail if it does not balance.",
         "alerts": "List the open alerts, or try the webhook they go to.",

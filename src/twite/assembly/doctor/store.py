@@ -15,6 +15,7 @@ from twite.gateway.findings import Finding, amber, green, red
 from twite.gateway.ports import Pause
 from twite.stores.sqlite.examine import examine
 from twite.stores.sqlite.opening import older_copy
+from twite.stores.sqlite.stray_log import stray_log
 
 _FIRST_WORDS = 200
 
@@ -46,6 +47,15 @@ async def store(settings: Settings) -> AsyncIterator[Finding]:
         )
         return
     gateway = running(settings.store.gateway_file)
+    stray = None if gateway else await asyncio.to_thread(stray_log, str(path))
+    if stray is not None:
+        yield amber(
+            "store",
+            stray,
+            "The next start sets the log aside, and holds what may have been sent.",
+            "Start the gateway, and look at twite dead list; twite restore puts a backup in place.",
+        )
+        return
     try:
         await asyncio.to_thread(examine, str(path), seconds=None, owned=gateway is not None)
         older = None if gateway else await asyncio.to_thread(older_copy, str(path))

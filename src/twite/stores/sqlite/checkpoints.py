@@ -14,6 +14,7 @@ from typing import Final
 
 from twite.stores.sqlite.connection import connect_checkpointer
 from twite.stores.sqlite.damage import is_final
+from twite.stores.sqlite.mark import MarkKeeper
 
 _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
@@ -31,18 +32,18 @@ class Checkpoints:
         *,
         turn: threading.Lock,
         log_limit: int = _LOG_LIMIT,
-        synced: Callable[[], None] = lambda: None,
+        mark: MarkKeeper | None = None,
         failed: Callable[[Exception], None] = lambda _error: None,
         grown: Callable[[int], None] = lambda _size: None,
     ) -> None:
         """`turn` is the writer's; it is taken when the log must be cut to size (in bytes).
 
-        `synced` is called a few times a second while something is written. On the event loop's
-        thread, `failed` is told when the file or the disk is not to be trusted any more, and
-        `grown` how large the log is (bytes) each time that it has doubled since it should have
-        started over: a reader that does not end keeps it.
+        `mark` is synced a few times a second while something is written, and told how far the
+        database file has come. On the event loop's thread, `failed` is told when the file or the
+        disk is not to be trusted any more, and `grown` how large the log is (bytes) each time that
+        it has doubled since it should have started over: a reader that does not end keeps it.
         """
-        self._synced = synced
+        self._mark = mark
         self._failed = failed
         self._grown = grown
         self._told_of = _TOLD_FROM * log_limit
@@ -96,7 +97,8 @@ class Checkpoints:
                 self._stop.wait(_EVERY)
                 self._written.clear()
                 self._move(connection)
-                self._synced()
+                if self._mark is not None:
+                    self._mark.sync()
             self._checkpoint(connection, "TRUNCATE")
 
     def _move(self, connection: sqlite3.Connection) -> None:
@@ -136,8 +138,11 @@ class Checkpoints:
     def _checkpoint(self, connection: sqlite3.Connection, kind: str) -> float:
         """Return how long it took, in seconds."""
         start = time.monotonic()
+        turn = 0 if self._mark is None else self._mark.turn
         try:
-            (busy, *_) = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+            busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+            if self._mark is not None and not busy and logged == moved:
+                self._mark.moved(turn)
             self._emptied += kind == "TRUNCATE" and not busy
         except sqlite3.Error as error:
             # The disk is full or a reader is in the way: the log keeps everything until the next

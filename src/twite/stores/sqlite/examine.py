@@ -30,6 +30,9 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
     Raises StoreUnusable with the cure when the file is damaged, or its log is.
     """
     if Path(path).stat().st_size == 0:
+        if log_of(path) is not None:
+            # SQLite would delete the log.
+            raise damaged(path, "it is empty, and the log beside it is not")
         return True
     with closing(connect_reader(path)) as connection, _within(connection, seconds):
         try:

@@ -12,22 +12,33 @@ import contextlib
 import hashlib
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-_LINE: Final = "twite-epoch 1 {deployment} {epoch:020d} {turn:020d} {conversions:020d}\n"
-_READ: Final = re.compile(rb"twite-epoch 1 ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})\n")
+_LINE: Final = (
+    "twite-epoch 2 {deployment} {epoch:020d} {turn:020d} {conversions:020d} {moved:020d}\n"
+)
+# The first version has no `moved`.
+_READ: Final = re.compile(
+    rb"twite-epoch [12] ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})(?: ([0-9]{20}))?\n"
+)
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """`deployment` tells stores apart; `conversions` is the highest id given to one."""
+    """`deployment` tells stores apart; `conversions` is the highest id given to one.
+
+    `moved` is a turn that the database file itself has reached, without its log: a file that is
+    behind it is another copy, and the log beside it is not its own.
+    """
 
     deployment: str
     epoch: int
     turn: int
     conversions: int
+    moved: int = 0
 
 
 def deployment_of(salt: bytes) -> str:
@@ -53,6 +64,7 @@ def read_mark(database: str) -> Mark | None:
         epoch=int(match[2]),
         turn=int(match[3]),
         conversions=int(match[4]),
+        moved=int(match[5] or 0),
     )
 
 
@@ -75,22 +87,42 @@ def write_mark(database: str, mark: Mark) -> None:
 
 
 class MarkKeeper:
-    """Keeps the file up to date: `note` is for the writer's thread, `sync` for any other."""
+    """Keeps the file up to date.
+
+    `note` is for the writer's thread, all else for that of the checkpoints.
+    """
 
     def __init__(self, database: str, mark: Mark) -> None:
         """Raises OSError where the file is not there."""
         self._mark = mark
         self._descriptor = os.open(mark_path(database), os.O_WRONLY | os.O_CLOEXEC)
         self._unsynced = False
+        self._lock = threading.Lock()
+
+    @property
+    def turn(self) -> int:
+        """A turn that is committed."""
+        return self._mark.turn
 
     def note(self, *, turn: int, conversions: int) -> None:
         """Say how far the store has come."""
         if (turn, conversions) == (self._mark.turn, self._mark.conversions):
             return
-        self._mark = msgspec.structs.replace(self._mark, turn=turn, conversions=conversions)
+        with self._lock:
+            self._write(msgspec.structs.replace(self._mark, turn=turn, conversions=conversions))
+
+    def moved(self, turn: int) -> None:
+        """Say that the database file has reached a turn, and that this is durable."""
+        if turn == self._mark.moved:
+            return
+        with self._lock:
+            self._write(msgspec.structs.replace(self._mark, moved=turn))
+
+    def _write(self, mark: Mark) -> None:
+        self._mark = mark
         # A disk that does not take this does not take the next commit either, and says so there.
         with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, _spelled(self._mark), 0)
+            os.pwrite(self._descriptor, _spelled(mark), 0)
         self._unsynced = True
 
     def sync(self) -> None:

@@ -23,6 +23,7 @@ from twite.stores.sqlite.schema import (
     schema_of,
     version_of,
 )
+from twite.stores.sqlite.stray_log import set_stray_log_aside
 
 # A file of about two gigabytes is looked through in this time. A larger one is no error: what is
 # sent is looked at first, and `twite check` looks at all of it.
@@ -52,12 +53,13 @@ def prepare(path: str, reserve: Reserve) -> Opened:
     On a full disk the reserve is given up for it, and for what else a start has to write.
     """
     try:
+        stray = set_stray_log_aside(path)
         try:
-            opened = _prepared(path)
+            opened = _prepared(path, stray)
         except (sqlite3.Error, OSError, StoreUnusable) as error:
             if not (is_full(error) and reserve.give_up()):
                 raise
-            return _prepared(path)
+            return _prepared(path, stray)
         if reserve.there and shutil.disk_usage(reserve.path.parent).free < _A_START:
             reserve.give_up()
     except (sqlite3.Error, UnicodeError, OSError) as error:
@@ -83,14 +85,17 @@ def _unusable(path: str, error: Exception) -> StoreUnusable:
     )
 
 
-def _prepared(path: str) -> Opened:
+def _prepared(path: str, stray: str | None) -> Opened:
     create(path)
     examine(path, seconds=CHECKED_FOR)
-    return _opened(path)
+    return _opened(path, stray)
 
 
 def older_copy(path: str) -> str | None:
-    """Say why what is pending would be held at the next start, or None. Changes nothing."""
+    """Say why what is pending would be held at the next start, or None. Changes nothing.
+
+    A stray log must have been looked for before.
+    """
     with closing(connect_reader(path)) as connection:
         if version_of(connection) < newest_version():
             return None
@@ -100,7 +105,7 @@ def older_copy(path: str) -> str | None:
     return None if doubt is None else doubt.found
 
 
-def _opened(path: str) -> Opened:
+def _opened(path: str, stray: str | None) -> Opened:
     with closing(connect_writer(path)) as connection:
         migrate(connection, path)
         if not set(newest_schema()) <= set(schema_of(connection)):
@@ -116,12 +121,14 @@ def _opened(path: str) -> Opened:
             epoch=max(epoch, known.epoch) + 1,
             turn=max(turn, known.turn) + (doubt is not None),
             conversions=conversions,
+            # What is doubted has not come as far as another copy had.
+            moved=0 if doubt is not None or stray is not None else known.moved,
         )
         if not marked:
             # Before the database says that there is one: else a stop here would look like a loss.
             write_mark(path, here)
         connection.execute("BEGIN IMMEDIATE")
-        restored = []
+        restored = [] if stray is None else [stray]
         if doubt is not None:
             held = _hold(connection, doubt.reason)
             restored.append(f"{doubt.found}: {held} pending deliveries are held")

@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from twite.stores.sqlite.pages import Pages
 from twite.stores.sqlite.queries import query
 from twite.stores.sqlite.rebuild import Rebuild, Recovered
 from twite.stores.sqlite.schema import migrate
+from twite.stores.sqlite.stray_log import set_aside, set_stray_log_aside, sync_folder
 
 __all__ = ["Recovered", "recover"]
 
@@ -36,13 +36,15 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
         raise StoreUnusable(path=path, reason="there is no such file", cure="Name the database")
     lock = OwnerLock.take(path)
     try:
+        set_stray_log_aside(path)
         done = _saved(path, target, known)
-        aside = _quarantine(path)
+        # Nobody must send from the damaged one.
+        aside = set_aside(path, "damaged")
         if to is None:
             Path(target).replace(path)
             mark_path(target).replace(mark_path(path))
-        _sync_folder(path)
-        _sync_folder(target)
+        sync_folder(path)
+        sync_folder(target)
     finally:
         lock.release()
     return msgspec.structs.replace(done, to=to or path, quarantined=aside)
@@ -81,21 +83,3 @@ def _mark(new: sqlite3.Connection) -> Mark:
         turn=turn,
         conversions=new.execute(query("last_ids")).fetchone()[1],
     )
-
-
-def _quarantine(path: str) -> str:
-    """Move the damaged file and what belongs to it out of the way: nobody must send from it."""
-    aside = f"{path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    for suffix in ("-wal", "-shm", ".epoch", ""):
-        there = Path(f"{path}{suffix}")
-        if there.exists():
-            there.replace(f"{aside}{suffix}")
-    return aside
-
-
-def _sync_folder(path: str) -> None:
-    folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -130,7 +130,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
             checkpoints = Checkpoints(
                 path,
                 turn=turn,
-                synced=mark.sync,
+                mark=mark,
                 failed=failed,
                 grown=lambda size: watching.see(Troubled(where="log", reason=_grown(size))),
             )

@@ -1,0 +1,42 @@
+"""`twite restore` as an operator meets it."""
+
+import json
+import signal
+
+from command_stage import settings_in, store_in, twite
+from test_processes import running
+
+
+def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
+    path = settings_in(tmp_path)
+    store_in(tmp_path)
+    copy = tmp_path / "copy.db"
+    twite("backup", str(copy), "--config", str(path))
+
+    code, out, err = twite("restore", str(copy), "--config", str(path))
+    told = json.loads(twite("restore", str(copy), "--config", str(path), "--json")[1])
+
+    assert code == 0
+    assert f"restored from {copy}" in out
+    assert "1 are sent at the next start; none was sent since" in out
+    assert "0 conversions came after the backup" in out
+    assert "twite.db.replaced-" in out
+    assert "Erasures, opt-outs and changed credentials since the backup" in err
+    assert (told["pending"], told["sent"], told["why"]) == (1, True, None)
+    former = [one for one in tmp_path.glob("twite.db.replaced-*") if one.name[-4:-3] != "-"]
+    assert len(former) == 2
+    assert twite("show", "order-1", "--config", str(path))[0] == 0
+
+
+def test_no_backup_is_restored_under_a_running_gateway(tmp_path):
+    path = settings_in(tmp_path)
+    copy = tmp_path / "copy.db"
+
+    with running("serve", "--config", str(path)) as (process, _):
+        twite("backup", str(copy), "--config", str(path))
+        code, _, err = twite("restore", str(copy), "--config", str(path))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+    assert (code, f"in use by process {process.pid}" in err) == (1, True)
+    assert not list(tmp_path.glob("twite.db.replaced-*"))

@@ -1,0 +1,232 @@
+# ruff: noqa: ASYNC240 - what lies in files is what is tested, and nothing else waits
+"""A backup is restored with nothing beside it that belongs to another, and a stray log is found."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from twite.domain.delivery import OLDER_COPY, Attempt, Fate, Settlement, State, Trigger
+from twite.domain.errors import StoreInUse, StoreUnusable
+from twite.gateway.ports import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.backup import backup
+from twite.stores.sqlite.mark import read_mark
+from twite.stores.sqlite.restore import restore
+from twite.stores.sqlite.stray_log import stray_log
+from twite.testing.builders import NOW, a_submission, an_entry
+
+ALL = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
+FILES = ("", "-wal", ".epoch")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return str(tmp_path / "copy.db")
+
+
+async def record(store, *names):
+    for name in names:
+        await store.record(a_submission(an_entry(name), receipt=f"r-{name}"))
+
+
+async def deliver(store):
+    """Let X take all that is pending; return the ids."""
+    batch = await store.claim(ALL)
+    if batch is None:
+        return []
+    ids = tuple(one.id for one in batch.deliveries)
+    attempt = Attempt(
+        at=NOW, pixel="o8z6j", event="o8z6k", outcome="delivered", deliveries=ids, status=200
+    )
+    fates = (Fate(trigger=Trigger.DELIVERED, deliveries=ids),)
+    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+    return [one.conversion_id for one in batch.deliveries]
+
+
+async def killed(path, copy, make_copy):
+    """Leave the files of a killed owner that sent everything after the copy was made.
+
+    What was sent is in the database, and what came last in the log alone. Returns what X has.
+    """
+    made = str(Path(path).with_name("made.db"))
+    store = await SQLiteStore.open(made)
+    await record(store, *(f"before-{at}" for at in range(50)))
+    await store.close()
+    make_copy(made, copy)
+    store = await SQLiteStore.open(made)
+    sent = await deliver(store)
+    await store.close()
+    store = await SQLiteStore.open(made)
+    await record(store, "after-1", "after-2")
+    for suffix in FILES:
+        shutil.copyfile(f"{made}{suffix}", f"{path}{suffix}")
+    await store.close()
+    return sent
+
+
+@pytest.mark.parametrize("make_copy", [backup, shutil.copyfile], ids=["backup", "cp"])
+async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, copy, make_copy):
+    sent = await killed(path, copy, make_copy)
+    log = Path(f"{path}-wal").read_bytes()
+    shutil.copyfile(copy, path)
+
+    before = stray_log(path)
+    store = await SQLiteStore.open(path)
+    again = await deliver(store)
+    held = await store.resting(pixel=None, limit=99)
+    await store.close()
+
+    assert (len(sent), again, len(held)) == (50, [], 50)
+    [aside] = Path(path).parent.glob("twite.db.stray-*-wal")
+    assert {(one.state, one.reason) for one in held} == {(State.HELD, OLDER_COPY)}
+    assert store.told[0].startswith(before)
+    assert aside.name in store.told[0]
+    assert aside.read_bytes() == log
+    assert "2 conversions that were received after" in store.told[-1]
+
+
+async def test_the_start_after_that_finds_nothing_strange(path, copy):
+    await killed(path, copy, shutil.copyfile)
+    shutil.copyfile(copy, path)
+    store = await SQLiteStore.open(path)
+    await record(store, "new")
+    for suffix in FILES:
+        shutil.copyfile(f"{path}{suffix}", f"{path}.there{suffix}")
+    await store.close()
+
+    store = await SQLiteStore.open(f"{path}.there")
+
+    sent = await deliver(store)
+    await store.close()
+    assert (sent, store.told) == (["new"], ())
+
+
+async def test_the_log_of_a_killed_owner_is_its_own(path, copy):
+    await killed(path, copy, backup)
+
+    assert read_mark(path).moved > 0
+    assert stray_log(path) is None
+    store = await SQLiteStore.open(path)
+    sent = await deliver(store)
+    await store.close()
+
+    assert (sent, store.told) == (["after-1", "after-2"], ())
+
+
+async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(path, copy):
+    await killed(path, copy, backup)
+    log = Path(f"{path}-wal").read_bytes()
+    Path(path).write_bytes(b"")
+
+    with pytest.raises(StoreUnusable, match="it is empty, and the log beside it is not"):
+        await SQLiteStore.open(path)
+
+    assert Path(f"{path}-wal").read_bytes() == log
+
+
+async def test_a_mark_of_the_version_before_is_read(path):
+    store = await SQLiteStore.open(path)
+    await record(store, "a")
+    await store.close()
+    now = read_mark(path)
+    Path(f"{path}.epoch").write_text(
+        f"twite-epoch 1 {now.deployment} {now.epoch:020d} {now.turn:020d} {now.conversions:020d}\n"
+    )
+
+    store = await SQLiteStore.open(path)
+
+    sent = await deliver(store)
+    await store.close()
+    assert (sent, store.told) == (["a"], ())
+
+
+async def test_a_restored_backup_holds_what_was_sent_since_and_keeps_the_former_files(path, copy):
+    await killed(path, copy, backup)
+    former = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")}
+
+    done = restore(path, copy)
+
+    assert (done.pending, done.sent, done.received_after, done.conversions) == (50, False, 2, 50)
+    assert "2 requests to X, or more, were made after the backup" in done.why
+    assert done.latest == NOW
+    assert {s: Path(f"{done.aside}{s}").read_bytes() for s in ("", "-wal")} == former
+    assert Path(copy).is_file()
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    store = await SQLiteStore.open(path)
+    again = await deliver(store)
+    held = await store.resting(pixel=None, limit=99)
+    await store.close()
+    assert (again, len(held)) == ([], 50)
+    assert not list(Path(path).parent.glob("*.stray-*"))
+
+
+async def test_of_a_restored_backup_that_nothing_was_sent_after_all_is_sent(path, copy):
+    store = await SQLiteStore.open(path)
+    await record(store, "a", "b")
+    backup(path, copy)
+    await record(store, "c")
+    await store.close()
+
+    done = restore(path, copy)
+
+    store = await SQLiteStore.open(path)
+    sent = await deliver(store)
+    await store.close()
+    assert (done.sent, done.why, done.pending, done.received_after) == (True, None, 2, 1)
+    assert sent == ["a", "b"]
+
+
+async def test_a_backup_of_another_store_is_held_and_so_is_one_without_a_mark(path, copy, tmp_path):
+    store = await SQLiteStore.open(path)
+    await record(store, "a")
+    backup(path, copy)
+    await store.close()
+    other = str(tmp_path / "other.db")
+    await (await SQLiteStore.open(other)).close()
+
+    elsewhere, fresh = restore(other, copy), restore(str(tmp_path / "fresh.db"), copy)
+
+    assert (elsewhere.sent, fresh.sent, fresh.aside) == (False, False, None)
+    assert "of another store" in elsewhere.why
+    assert "nothing tells what was sent since" in fresh.why
+    for database in (other, str(tmp_path / "fresh.db")):
+        store = await SQLiteStore.open(database)
+        again = await deliver(store)
+        await store.close()
+        assert again == []
+
+
+async def test_restoring_refuses_what_would_do_harm_and_changes_nothing(path, copy, tmp_path):
+    store = await SQLiteStore.open(path)
+    await record(store, "a")
+    backup(path, copy)
+    with pytest.raises(StoreInUse):
+        restore(path, copy)
+    await store.close()
+    damaged = bytearray(Path(copy).read_bytes())
+    middle = len(damaged) // 8192 * 4096
+    damaged[middle : middle + 4096] = b"\xff" * 4096
+    (tmp_path / "damaged.db").write_bytes(damaged)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE other (id)")
+        other.commit()
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("twite.db*")}
+
+    for source, said in (
+        ("none.db", "no such file"),
+        ("damaged.db", "damaged"),
+        ("other.db", "no database of Twite's"),
+        ("twite.db", "the database itself"),
+    ):
+        with pytest.raises(StoreUnusable, match=said):
+            restore(path, str(tmp_path / source))
+
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("twite.db*")} == before
