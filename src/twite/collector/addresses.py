@@ -42,6 +42,12 @@ def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
     return client_address(_peer(scope), forwarded, trusted)
 
 
+def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
+    """Return whether the other end of the connection is one of the networks."""
+    here = _address(_peer(scope))
+    return here is not None and _within(here, trusted)
+
+
 class Front(msgspec.Struct, frozen=True, kw_only=True):
     """What stands before the gateway.
 

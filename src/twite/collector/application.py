@@ -166,6 +166,7 @@ class Collector:
                 rate=browser_rate,
                 body_limit=limits.body,
                 trusted_proxies=trusted_proxies,
+                keys=keys,
             )
         self._patience = Patience(clock=clock, trusted_proxies=trusted_proxies)
         self._script = PageScript(source_named=self._origins.named, destinations=destinations)

@@ -136,7 +136,9 @@ class BeaconRoute:
                     source=visit.source,
                     door=Door.BEACON,
                     twins=beacon.twins,
-                    request=incoming_of(scope, b"", address=visit.address),
+                    request=incoming_of(
+                        scope, b"", address=visit.address, trusted=self._origins.trusted
+                    ),
                 )
                 rejected = receipt.rejected
         finally:

@@ -10,6 +10,7 @@ from twite.collector.answers import Answer, Refused, again
 from twite.collector.bodies import inflate, read_body
 from twite.collector.gate import Gate
 from twite.collector.incoming import incoming_of
+from twite.collector.keys import Keys
 from twite.collector.rates import Buckets
 from twite.domain.errors import TemplateRests
 from twite.domain.times import MINUTE, SECOND
@@ -42,8 +43,10 @@ class ClientRoute:
         rate: int,
         body_limit: int,
         trusted_proxies: Sequence[Network] = (),
+        keys: Keys | None = None,
     ) -> None:
         self._clients = clients
+        self._keys = keys or Keys(())
         self._clock = clock
         self._gate = gate
         self._rates = Buckets(size=rate, per=MINUTE)
@@ -66,7 +69,10 @@ class ClientRoute:
             body = await self._body(scope, headers, receive)
             encoding = headers.get(b"content-encoding")
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
-            found = await self._asked(incoming_of(scope, plain, address=address))
+            seen = self._keys.removed(scope)
+            found = await self._asked(
+                incoming_of(seen, plain, address=address, trusted=self._trusted)
+            )
         finally:
             self._gate.leave(weight)
         return (None, _again(body, receive)) if found is None else (_answer(found), receive)

@@ -4,6 +4,9 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Scope
 
 from twite.collector.answers import Answer, Refused, error
 from twite.domain.destination import Source
@@ -44,6 +47,29 @@ class Keys:
         if source is None:
             raise Refused(WRONG_KEY)
         return source
+
+    def removed(self, scope: Scope) -> Scope:
+        """Return a request without the keys of sources in its query and its headers.
+
+        What a route keeps of a request, or hands to tags and clients, is made of this.
+        """
+        query: bytes = scope["query_string"]
+        parts = query.split(b"&")
+        left = [part for part in parts if not self._holds(part.partition(b"=")[2])]
+        headers = [one for one in scope["headers"] if not self._shows(one[1])]
+        if len(left) == len(parts) and len(headers) == len(scope["headers"]):
+            return scope
+        return {**scope, "query_string": b"&".join(left), "headers": headers}
+
+    def _holds(self, value: bytes) -> bool:
+        """Return whether the value of a parameter is a key, as it stands or percent-encoded."""
+        return bool(value) and self.find(unquote_to_bytes(value.replace(b"+", b" "))) is not None
+
+    def _shows(self, value: bytes) -> bool:
+        """Return whether the value of a header is a key, with or without its scheme."""
+        return self.find(value.strip()) is not None or (
+            value[:7].lower() == _BEARER and self.find(value[7:].strip()) is not None
+        )
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()

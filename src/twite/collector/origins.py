@@ -63,7 +63,7 @@ class Origins:
             for source in self._named.values()
             if source.browser_rate is not None
         }
-        self._trusted = tuple(trusted_proxies)
+        self.trusted = tuple(trusted_proxies)
 
     def named(self, name: str) -> Source | None:
         """Return the source of this name, where browsers may reach it."""
@@ -79,7 +79,7 @@ class Origins:
         if origin is None:
             raise Refused(_NO_ORIGIN)
         source = self._source(origin, name)
-        address = address_of(scope, self._trusted)
+        address = address_of(scope, self.trusted)
         visit = Visit(source=source, origin=origin, address=address)
         wait = self._wait(source, address)
         if wait:

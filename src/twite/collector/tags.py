@@ -106,6 +106,7 @@ class TagRoutes:
         if method not in tag_answers.METHODS[door]:
             raise Refused(tag_answers.no_method(door))
         source = self._keyed(query, headers)
+        scope = self._keys.removed(scope)
         if source is not None:
             return await self._of_server_or_why_not(source, door, scope, receive)
         visit = self._origins.visit(scope, named)
@@ -153,7 +154,7 @@ class TagRoutes:
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, source, visitor)
             tagged = _read(door, scope, body, visitor, otherwise="")
-            request = incoming_of(scope, body)
+            request = incoming_of(scope, body, trusted=self._origins.trusted)
             receipt = await self._taken(
                 tagged, source=source, door=door, visitor=visitor, request=request
             )
@@ -171,7 +172,7 @@ class TagRoutes:
                 return self._judged(body, visit.source, visitor)
             otherwise = client_ids.made(now=visitor.now, digits=_nine_digits())
             tagged = _read(door, scope, body, visitor, otherwise=otherwise)
-            request = incoming_of(scope, body, address=visit.address)
+            request = incoming_of(scope, body, address=visit.address, trusted=self._origins.trusted)
             receipt = await self._taken(
                 tagged, source=visit.source, door=door, visitor=visitor, request=request
             )
