@@ -115,6 +115,15 @@ async def test_a_conversion_of_another_shape_costs_no_other(door, bad, path, cod
     assert await door.counts() == {"received": 2, "pending": 1, "rejected": 1}
 
 
+async def test_equal_conversions_without_an_id_in_one_request_all_count_and_once(door):
+    body = {"conversions": [{"event": "purchase", "twclid": "abc"}] * 3}
+
+    first, again = [(await door.submit(body)).json() for _ in range(2)]
+
+    assert (first["accepted"], first["duplicates"]) == (3, 0)
+    assert (again["accepted"], again["duplicates"]) == (0, 3)
+
+
 async def test_a_field_10_000_levels_deep_rejects_the_conversion(door):
     body = b'{"consent":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001
 
