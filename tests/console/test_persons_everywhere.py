@@ -1,0 +1,173 @@
+"""One person, in every spelling, by every way in: in no copy that is kept, and on nothing shown."""
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import pytest
+from aiohttp import web
+from console_stage import PEOPLE, SETTINGS, House
+from test_hostile_fields import TAG, _command
+
+from canaries import NAME, PHONE, SPELLINGS, found_in
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
+
+KEY = "a-source-key-of-some-length"
+TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+CLICK = "23opevjt88psuo13lu8d020qkn"
+PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
+# Pages and tags of the console that list what came in.
+SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-keys", "/audit",
+         "/value-guards", "/twins", "/pixels", "/pixels/o8z6j")  # fmt: skip
+
+
+def _native(one, number):
+    """A conversion with the person in each text that it may have; the last is refused."""
+    texts = {"description": f"for {one}", "search": one, "url": PAGE.format(quote(one, safe="%"))}
+    line = {"id": one, "name": f"gift for {one}", "group": one, "type": one}
+    order = {"event": "purchase", "conversion_id": f"native-{number}", "twclid": CLICK}
+    order |= texts | {"user_agent": f"robot ({one})", "ip": "203.0.113.7", "contents": [line]}
+    return [
+        order,
+        order | {"conversion_id": one},
+        order | {"conversion_id": f"wrong-{number}", "currency": one, "value": one},
+        order | {"event": one},
+        order | {one: one},
+    ]
+
+
+def _x_shaped(one, number):
+    line = {"content_id": one, "content_name": f"gift for {one}", "content_type": one}
+    return {
+        "conversion_time": "2026-11-25T09:00:00.000Z",
+        "event_id": "o8z6k",
+        "conversion_id": f"x-{number}",
+        "description": f"*** {one}",
+        "search_string": one,
+        "event_source_url": PAGE.format(quote(one, safe="%")),
+        "contents": [line],
+        "identifiers": [{"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": one}],
+    }
+
+
+def _event(one, number):
+    return {
+        "event_name": "purchase", "transaction_id": f"tag-{number}", "twclid": CLICK,
+        "note": f"for {one}", one: "x", "custom": {"deep": [one]}, "packed": json.dumps({"a": one}),
+        "page_location": PAGE.format(quote(one, safe="%")), "description": one,
+        "cust_phone": PHONE, "tel_nr": PHONE, "vorname": NAME, "items": [{"item_name": one}],
+    }  # fmt: skip
+
+
+def _submissions():
+    """Yield (path, headers, body) of all that comes in."""
+    bearer = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    token = {"X-Pixel-Token": "emulator-pixel-token-o6dkt", "Content-Type": "application/json"}
+    page = {"Origin": "https://shop.example", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"}
+    for number, one in enumerate(SPELLINGS.values()):
+        orders = _native(one, number)
+        for order in orders:
+            yield "/v1/conversions", bearer, order
+        yield "/v1/conversions", bearer, {"conversions": orders}
+        of_x = _x_shaped(one, number)
+        ours = of_x | {"event_id": "o6dkv"}
+        for said in (ours, ours | {"conversion_id": one}, ours | {"event_id": one}):
+            yield "/12/measurement/conversions/o6dkt", token, {"conversions": [said]}
+        for said in (of_x, of_x | {"conversion_id": one}):
+            proxied = {"pixel_id": "o8z6j", "conversions": [said]}
+            yield f"/stape-api/{KEY}/v1/twitter/auth-proxy", {}, proxied
+        event = _event(one, number)
+        for said in (event, event | {"transaction_id": one}, event | {"event_name": one}):
+            yield f"/data?v=2&api_secret={KEY}&x={quote(one)}", bearer, said
+            yield "/v1/sgtm", bearer, {"event": said}
+            params = {key: value for key, value in said.items() if key != "event_name"}
+            measured = {"client_id": "1.2", "events": [{"name": "purchase", "params": params}]}
+            yield f"/mp/collect?measurement_id=G-1&api_secret={KEY}", {}, measured
+            hit = {f"ep.{key}": f"{value}" for key, value in params.items()}
+            hit |= {"v": "2", "tid": "G-1", "en": said["event_name"], "cid": "1.2"}
+            hit |= {"dl": said["page_location"], "api_secret": KEY}
+            yield f"/g/collect?{urlencode(hit)}", page, None
+        beacon = {"v": 1, "sent": 1, "conversions": orders}
+        yield "/t?s=shop", page, beacon
+
+
+async def test_a_person_is_in_no_copy_and_on_nothing_shown(tmp_path):
+    log = io.StringIO()
+    shutil.copy(TEMPLATE, tmp_path / "crm.tpl")
+    settings = SETTINGS.replace('level = "error"', 'level = "debug"').replace(
+        'key = "a-source-key', 'origins = ["https://shop.example"]\nkey = "a-source-key', 1
+    )
+    hashed = TAG.replace('name = "crm"', 'name = "crm"\npersons = "hashed"')
+    sent: list[bytes] = []
+    async with _refusing(sent) as x:
+        with contextlib.redirect_stderr(log):
+            house = House(tmp_path, settings + hashed, x=x)
+        await house.start(people={"ada": PEOPLE["ada"]})
+        said, statuses = await _submitted(house.gateway.url)
+        kept = {"answers": "\n".join(said), "metrics": await _metrics(house)}
+        admin = await house.signed_in("ada")
+        for path in SHOWN:
+            kept[f"page {path}"] = (await admin.get(f"/console{path}")).text
+        numbers = set(re.findall(r'href="/console/live/(\d+)"', "".join(kept.values())))
+        for number in sorted(numbers)[:60]:
+            kept[f"life {number}"] = (await admin.get(f"/console/live/{number}")).text
+        kept["export"] = (await admin.post("/console/live/export", {})).text
+        for args in (["dead", "list", "--json"], ["show", "native-0", "--json"], ["rejected"]):
+            kept[f"twite {args}"] = await asyncio.to_thread(
+                _command, tmp_path / "twite.toml", *args
+            )
+        # The log of writes is still there.
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        disk = {path.name: path.read_bytes() for path in files if path.name != "twite.toml"}
+        await house.stop()
+
+    everything = {where: text.encode() for where, text in kept.items()} | disk
+    everything |= {"log": log.getvalue().encode(), "sent to X and the vendor": b"\n".join(sent)}
+    assert "twite.db-wal" in disk
+    assert statuses >= {200, 202, 400, 422}
+    assert numbers
+    assert [(where, found_in(held)) for where, held in everything.items() if found_in(held)] == []
+
+
+async def _submitted(url):
+    said, statuses = [], set()
+    async with aiohttp.ClientSession() as http:
+        for path, headers, body in _submissions():
+            async with http.post(f"{url}{path}", json=body, headers=headers) as answer:
+                said.append(await answer.text())
+                statuses.add(answer.status)
+                assert answer.status < 500, (path, said[-1])
+    return said, statuses
+
+
+async def _metrics(house):
+    async with aiohttp.ClientSession() as http, http.get(f"{house.gateway.url}/metrics") as answer:
+        return await answer.text()
+
+
+@contextlib.asynccontextmanager
+async def _refusing(sent):
+    """An X and a vendor that take nothing, and keep what they were sent."""
+
+    async def refuse(request):
+        came = await request.read()
+        sent.append(came)
+        return web.json_response(
+            {"errors": [{"code": "INVALID_PARAMETER", "message": "no", "parameter": "x"}]},
+            status=400,
+        )
+
+    application = web.Application()
+    application.router.add_route("*", "/{any:.*}", refuse)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
