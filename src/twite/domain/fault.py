@@ -17,7 +17,9 @@ CODES: Final[dict[str, str]] = {
     "event_missing": "the conversion names no event",
     "event_unknown": "the event is not one of the pixel's events in the configuration",
     "hash_of_nothing": "the hash of an empty text: it matches nobody",
-    "id_is_a_person": "an email address is no conversion id: ids are kept and shown as they are",
+    "id_is_a_person": (
+        "an email address or a phone number is no conversion id: ids are kept and shown as they are"
+    ),
     "identifier_missing": "no identifier that X accepts: nothing to match a person by",
     "ip_private": "an address inside a private network says nothing of the person",
     "ip_unusable": "not an IP address",

@@ -1,0 +1,35 @@
+"""The page of redaction lists the words that the code knows, and examples that hold."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from twite.redaction import words
+from twite.redaction.shapes import holds_a_person
+from twite.redaction.vocabulary import person_in
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/redaction.md").read_text("utf-8")
+LISTS = {
+    **words.OF_PERSONS,
+    "whose": words.WHOSE | words.BESIDE,
+    "people": words.PEOPLE,
+    "tokens": words.TOKENS | words.CLICKS,
+    "secrets": words.SECRETS | words.SECRET_WORDS | words.SECRET_PAIRS,
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_the_words_of_the_page_are_those_of_the_code(kind):
+    [listed] = re.findall(rf"^\*\*{kind}\*\* \(.*\):\n\n((?:`.*\n)+)", PAGE, re.MULTILINE)
+
+    assert set(re.findall(r"`([^`]+)`", listed)) == LISTS[kind]
+
+
+def test_the_examples_of_the_page_are_persons():
+    values = PAGE.partition("|---|---|")[2].partition("\n\n")[0]
+    examples = re.findall(r"`([^`]+)`", values)
+
+    assert len(examples) > 7
+    assert [one for one in examples if not holds_a_person(one)] == []
+    assert all(map(person_in, ("tel_nr", "cust_phone", "billing_first_name", "prénom")))
