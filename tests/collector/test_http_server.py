@@ -188,13 +188,16 @@ async def test_a_path_without_end_is_refused_before_it_ends(stage):
     assert answer.status == 431
 
 
-async def test_more_connections_than_the_limit_are_told_to_come_again(staged):
+async def test_more_connections_in_use_than_the_limit_are_told_to_come_again(staged):
     stage = await staged(limits=Limits(connections=1))
+    stage.accept.until = asyncio.Event()
 
     async with stage.line() as (first_reader, first_writer):
-        first_writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        await one_answer(first_reader)
+        first_writer.write(HEAD + ONE)
+        await stage.accept.came.wait()
         second = heard(await stage.say(b""))
+        stage.accept.until.set()
+        assert heard(await one_answer(first_reader)).status == 202
 
     assert second.status == 503
     assert second.faults() == [("", "too_many_connections")]

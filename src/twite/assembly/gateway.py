@@ -44,6 +44,7 @@ from twite.gateway.steady import SteadyClock
 from twite.gateway.tags.lanes import TagLanes
 from twite.gateway.tags.to_x import ToX
 from twite.machine import SystemChance, SystemClock
+from twite.machine.descriptors import room_for_connections
 from twite.machine.passwords import Argon2Passwords
 from twite.observers import Several
 from twite.observers.log import Log, logger
@@ -322,6 +323,7 @@ class Gateway:
             ),
         )
         limits = Limits(
+            connections=room_for_connections(Limits().connections),
             body=settings.server.max_body,
             body_seconds=settings.server.receive_deadline / SECOND,
         )

@@ -11,6 +11,7 @@ from twite.assembly.farewell import forget_unusable, say_unusable
 from twite.assembly.gateway import Gateway
 from twite.assembly.settings import Settings
 from twite.domain.errors import StoreUnusable
+from twite.machine.descriptors import raise_limit
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -24,6 +25,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> bool:
     resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
     that also where the store fails for good while it runs.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_until_stopped(Gateway(settings), ready, settings))

@@ -37,7 +37,7 @@ from twite.domain.account import Account
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.erasing import Erases
-from twite.gateway.notices import Observer, Silent
+from twite.gateway.notices import Observer, Silent, Troubled
 from twite.gateway.ports import Clock, Desk, Records
 from twite.gateway.sightings import Sightings
 
@@ -199,6 +199,10 @@ class Collector:
     def opened(self) -> None:
         """Take note that a server listens for us."""
         self._closing = False
+
+    def crowded(self, reason: str) -> None:
+        """Take note that connections had to be closed or refused."""
+        self._observer.see(Troubled(where="connections", reason=reason))
 
     def closing(self) -> None:
         """Take note that the server stops: readiness ends, running requests go on."""

@@ -33,6 +33,26 @@ class Config(uvicorn.Config):
     """uvicorn's settings, and our limits."""
 
     limits: Limits = Limits()
+    crowd: "Crowd"
+
+
+class Crowd:
+    """How many connections had to make way for others, and how many were refused, since asked."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.refused = 0
+
+    def told(self) -> str | None:
+        """Return a sentence of what happened since the last one, None where nothing did."""
+        closed, refused = self.closed, self.refused
+        self.closed = self.refused = 0
+        if not closed and not refused:
+            return None
+        return (
+            f"as many connections are open as may be: {closed} idle ones were closed, "
+            f"{refused} new ones were answered 503"
+        )
 
 
 class _Flow(FlowControl):
@@ -67,7 +87,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state)
         self.limits = config.limits
+        self.crowd = config.crowd
         self.due = self.read_by = _NEVER
+        self.since = 0.0  # when it was opened, or answered last (loop time)
         self.in_headers = False
         self.in_body = False
         self.active: RequestResponseCycle | None = None
@@ -87,7 +109,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
         self.flow = _Flow(self.transport)
         self.due = self.loop.time() + self.limits.headers_seconds
-        if len(self.connections) > self.limits.connections:
+        self.since = self.loop.time()
+        if len(self.connections) > self.limits.connections and not self._make_room():
+            self.crowd.refused += 1
             self._write(_TOO_MANY)
             self.end()
 
@@ -215,6 +239,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
+        self.since = self.loop.time()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self.end()
@@ -320,6 +345,27 @@ class DeadlineProtocol(HttpToolsProtocol):
         elif not self.cycle.keep_alive:
             # uvicorn would close, and so reset, as soon as it has answered: we do it in our way.
             self.cycle.keep_alive = self.last = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer on it, and no body is on its way."""
+        return not (self.closing or self.in_body or self._is_answering())
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest; return whether there was one."""
+        idle = [
+            one
+            for one in self.connections
+            if isinstance(one, DeadlineProtocol) and one.is_idle and one is not self
+        ]
+        if not idle:
+            return False
+        self.crowd.closed += 1
+        longest = min(idle, key=lambda one: one.since)
+        # At once: its descriptor is needed. One that is told to close may take its time.
+        longest.closing = True
+        longest.transport.abort()
+        return True
 
     def _is_answering(self) -> bool:
         return self.active is not None and not self.active.response_complete

@@ -10,7 +10,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hand at once, and `in_hand` how large their bodies may be together: above it a submission is
     told to come again; `page_requests` and `page_in_hand` are the same for those of pages, which
     show no key. `discarded` is how much of a body that was refused is read, so that the client gets
-    to see the answer, before it is cut off.
+    to see the answer, before it is cut off. `tell_seconds` is how often the log hears of too many
+    connections.
     """
 
     body: int = 1024 * 1024
@@ -27,3 +28,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     discarded: int = 8 * 1024 * 1024
     stop_seconds: float = 10.0
     sweep_seconds: float = 0.5
+    tell_seconds: float = 60.0

@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 
 from twite.collector.application import Collector
-from twite.collector.deadlines import Config, DeadlineProtocol
+from twite.collector.deadlines import Config, Crowd, DeadlineProtocol
 from twite.collector.limits import Limits
 from twite.domain.errors import SettingsError
 
@@ -39,6 +39,7 @@ class Server:
         self._local = local
         self._collector = collector
         self._limits = limits or Limits()
+        self._crowd = Crowd()
         self._uvicorn: uvicorn.Server | None = None
         self._beat: asyncio.Task[None] | None = None
 
@@ -69,7 +70,7 @@ class Server:
             server_header=False,
             backlog=_BACKLOG,
         )
-        config.limits = self._limits
+        config.limits, config.crowd = self._limits, self._crowd
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
@@ -104,8 +105,14 @@ class Server:
     async def _keep_time(self, server: uvicorn.Server) -> None:
         """Renew the Date header, and end the connections that are overdue."""
         loop = asyncio.get_running_loop()
+        told_at = -self._limits.tell_seconds
         while True:
             await asyncio.sleep(self._limits.sweep_seconds)
+            if loop.time() - told_at >= self._limits.tell_seconds:
+                crowded = self._crowd.told()
+                if crowded is not None:
+                    told_at = loop.time()
+                    self._collector.crowded(crowded)
             await server.on_tick(0)
             now = loop.time()
             for connection in list(server.server_state.connections):
