@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -27,6 +28,10 @@ _PERSONS: Final = frozenset(
 # What people wrote: how long it is tells enough.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
+# Money and single words: the masks, which take their time, would leave them.
+_HARMLESS: Final = re.compile(
+    r"-?[0-9]{1,7}(?:[.,][0-9]{1,4})?|[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}"
+)
 _DIGIT: Final = re.compile(r"\d")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
@@ -52,9 +57,9 @@ def refusal_of(given: Native, read: Read, *, salt: bytes) -> Refusal:
 def _masked(one: Fault, given: Native) -> MaskedFault:
     # Names of fields that nobody knows stand in paths and messages as they came.
     return MaskedFault(
-        path=masked_text(one.path[:LONGEST_VALUE]),
+        path=_masked_words(one.path[:LONGEST_VALUE]),
         code=one.code,
-        message=masked_text(one.message[:LONGEST_TEXT]),
+        message=_masked_words(one.message[:LONGEST_TEXT]),
         value=masked_value(one.path, _at(given, one.path)),
     )
 
@@ -73,6 +78,8 @@ def masked_value(path: str, value: object) -> str:
         return f"… ({len(text)} characters)"
     text = text[:_MOST_LOOKED_AT]
     mixed_up = name in {"value", "price", "currency"} and _holds_more(text)
+    if name not in _PERSONS and not mixed_up and _HARMLESS.fullmatch(text):
+        return text
     if name in _PERSONS or mixed_up:
         shown = shape_of(text)
     elif name == "time":
@@ -81,6 +88,12 @@ def masked_value(path: str, value: object) -> str:
     else:
         shown = masked_text(text)
     return shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 1]}…"
+
+
+@lru_cache(maxsize=1_024)
+def _masked_words(text: str) -> str:
+    """Mask what a fault says: few sentences, in every conversion of a flood."""
+    return masked_text(text)
 
 
 def marks(words: Iterable[str | None], *, salt: bytes) -> tuple[str, ...]:

@@ -248,13 +248,19 @@ def _event(given: Native, context: Context, faults: list[Fault]) -> tuple[str, s
     event = destination.events.get(given.event) or destination.events.get(name)
     if event is not None:
         return pixel, event
-    near = get_close_matches(name[:_LONGEST_GUESS], destination.events, n=1, cutoff=0.5)
+    near = _near(name[:_LONGEST_GUESS], tuple(destination.events))
     meant = f'; did you mean "{near[0]}"?' if near else ""
     known = ", ".join(sorted(destination.events)[:12]) or "none"
     faults.append(
         fault("event", "event_unknown", f"no such event for this pixel{meant} (known: {known})")
     )
     return pixel, ""
+
+
+@lru_cache(maxsize=256)
+def _near(name: str, known: tuple[str, ...]) -> list[str]:
+    """Return the nearest name: it is looked for once, and not in every conversion of a flood."""
+    return get_close_matches(name, known, n=1, cutoff=0.5)
 
 
 def identifiers_of(

@@ -1,0 +1,106 @@
+"""A flood of bad requests is bounded on disk; what it costs good requests is measured."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite.domain.rejection import MOST_KEPT, RejectionQuery
+from twite.gateway.accept import Accept
+from twite.machine import SystemClock
+from twite.machine.chance import SystemChance
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_destination, a_source
+
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+REQUESTS = 200 if LONG else 40
+IN_ONE = 100
+FLOODS = 2
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def body(name, *, bad=False, many=1):
+    conversions = [
+        {
+            "event": "no_such_event" if bad else "purchase",
+            "conversion_id": f"{name}-{number}",
+            "email": f"{name}.{number}@shop.test.internal",
+            "value": "-5.00" if bad else "49.90",
+            "currency": "EUR",
+            "description": "x" * 200,
+        }
+        for number in range(many)
+    ]
+    return msgspec.json.encode({"conversions": conversions})
+
+
+async def beside(accept, flood):
+    """Submit one good conversion after another beside floods; return how long each took, in ms."""
+    over = asyncio.Event()
+    told = []
+
+    async def floods(number):
+        part = 0
+        while not over.is_set():
+            part += 1
+            text = body(f"{flood}-{number}-{part}", bad=flood == "bad", many=IN_ONE)
+            told.append(await accept.native(source=a_source(), body=text))
+
+    running = [asyncio.create_task(floods(number)) for number in range(FLOODS)] if flood else []
+    took = []
+    for number in range(REQUESTS):
+        began = time.perf_counter()
+        await accept.native(source=a_source("web"), body=body(f"beside-{flood}-{number}"))
+        took.append((time.perf_counter() - began) * 1_000)
+        await asyncio.sleep(0.005)
+    over.set()
+    await asyncio.gather(*running)
+    return sorted(took), sum(len(one.rejected) + one.accepted for one in told)
+
+
+async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
+    path = tmp_path / "twite.db"
+    store = await SQLiteStore.open(str(path))
+    accept = Accept(
+        ledger=store,
+        clock=SystemClock(),
+        chance=SystemChance(),
+        destinations={"o8z6j": a_destination()},
+        salt=store.salt,
+        wake=lambda _pixel: None,
+    )
+    # The ring fills first: what is measured is the steady state.
+    for part in range(MOST_KEPT // 500):
+        await accept.native(source=a_source(), body=body(f"first-{part}", bad=True, many=500))
+    full = pages(path)
+
+    alone, _ = await beside(accept, "")
+    bad, refused = await beside(accept, "bad")
+    kept = await store.rejections(RejectionQuery(limit=99_999))
+    grown = pages(path) - full
+    good, taken = await beside(accept, "good")
+    await store.close()
+
+    median = {name: took[len(took) // 2] for name, took in
+              (("alone", alone), ("bad", bad), ("good", good))}  # fmt: skip
+    figure(
+        "a flood of bad requests",
+        f"{refused} rejected, {taken} accepted: a good request took {median['alone']:.1f} ms "
+        f"alone, {median['bad']:.1f} beside bad ones, {median['good']:.1f} beside good ones; "
+        f"{len(kept)} kept, {grown} bytes more on disk",
+    )
+    assert len(kept) == MOST_KEPT
+    # What was accepted beside it is there, too: 100 bytes of one that is rejected would be more.
+    assert grown < refused * 100
+    if LONG:
+        # A bad conversion is read at more cost than a good one, and its words are put together.
+        assert median["bad"] <= 6 * median["good"]
+
+
+def pages(path: Path) -> int:
+    """Return the bytes of the database and its log, as far as they were ever in use."""
+    return sum(file.stat().st_size for file in path.parent.iterdir() if "-wal" not in file.name)
