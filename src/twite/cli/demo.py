@@ -87,6 +87,7 @@ def _stay(cast: Cast) -> None:
     printing.say(f"  and see the twins meet: {cast.shop.url}/overlap")
     printing.say(f"  its settings   {cast.config}")
     printing.say(f"  try            twite show ID --config {cast.config}")
+    printing.say(f"                 twite rejected --config {cast.config}")
     printing.say(f"X is emulated on {cast.x.url}; what it received: {cast.x.url}/_emulator/counted")
     printing.say("Ctrl-C ends it.")
     try:
