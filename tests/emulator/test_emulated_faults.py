@@ -74,3 +74,20 @@ def test_what_is_no_fault_is_refused_and_arms_nothing(document):
 def test_every_kind_has_a_meaning_and_every_default_status_a_kind():
     assert set(MEANINGS) == set(Kind)
     assert set(DEFAULT_STATUS) < set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("meant", "hit", "passed"),
+    [
+        ({"event": "o8z6m"}, b'{"conversions":[{"event_id":"o8z6m"}]}', b'{"conversions":[]}'),
+        ({"event": "o8z6m"}, b'{"conversions":[{"event_id":"o8z6m"}]}', b"no JSON o8z6m"),
+        ({"holding": "poison"}, b"there is poison in it", b"there is none"),
+        ({"over": 10}, b"x" * 11, b"x" * 10),
+    ],
+)
+def test_one_conversion_event_or_size_is_the_poison(meant, hit, passed):
+    board = Board()
+    board.arm({"kind": "status", "status": 403, "count": 0} | meant)
+
+    assert board.draw(endpoint="conversions", pixel="p", body=passed) is None
+    assert board.draw(endpoint="conversions", pixel="p", body=hit) is not None

@@ -5,8 +5,8 @@ from bench_of_lanes import Setting
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.breaker import REFUSED_ALIKE
 from twite.gateway.dispatch import Pace
+from twite.gateway.event_pauses import REFUSED_ALIKE
 from twite.gateway.notices import Paused, Troubled
 from twite.gateway.repute import RUN, SMALL, Repute
 from twite.testing.transport import conversions_of, refused, taken
@@ -126,7 +126,7 @@ async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_run_of_one_event_does_not_pause_a_pixel_whose_others_are_taken():
+async def test_a_run_of_one_event_pauses_that_event_and_no_other():
     setting = Setting()
     x_that_refuses(setting, lambda one: one.startswith("bad"))
     await setting.run.start()
@@ -136,7 +136,10 @@ async def test_a_run_of_one_event_does_not_pause_a_pixel_whose_others_are_taken(
         await one_by_one(setting, f"good{n}", event="o8z6m")
 
     assert set(await states(setting, *(f"bad{n}" for n in range(RUN + 1)))) == {"held"}
-    assert [one for one in setting.seen.notices if isinstance(one, Paused)] == []
+    good = [await setting.state(f"good{n}", event="o8z6m") for n in range(RUN + 1)]
+    assert set(good) == {"delivered"}
+    paused = [one for one in setting.seen.notices if isinstance(one, Paused)]
+    assert {(one.pixel, one.event) for one in paused} == {("o8z6j", "o8z6k")}
     await setting.run.stop(within=1_000)
 
 

@@ -199,3 +199,33 @@ async def test_a_refused_pixel_is_asked_once_a_minute_though_the_store_is_in_tro
     assert during == 3
     await asyncio.sleep(0)
     await setting.run.stop(within=1_000)
+
+
+async def test_what_was_sent_before_the_start_counts_until_its_window_ends_and_no_longer():
+    clock = MovingClock()
+    clock.jump(-DAY)
+    quota = a_quota(clock, past=[(clock.now() - 14 * MINUTE, 60), (clock.now() - MINUTE, 40)])
+
+    left = [quota.left()]
+    for _ in range(15):
+        await clock.advance(MINUTE)
+        left.append(quota.left())
+
+    assert left == [0, *[60] * 13, 100, 100]
+
+
+async def test_a_reset_is_told_to_be_noted_once_by_the_wall_clock_whatever_that_says():
+    clock = MovingClock()
+    clock.jump(-DAY)
+    quota = a_quota(clock)
+    reset = clock.now() + 10 * MINUTE
+
+    quota.obey(left=0, reset=reset)
+    told = (quota.unnoted(), quota.wait())
+    quota.noted(reset)
+
+    assert told == (reset, 10 * MINUTE)
+    assert quota.unnoted() is None
+    later = reset + MINUTE
+    quota.obey(left=0, reset=later)
+    assert quota.unnoted() == later

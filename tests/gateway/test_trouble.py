@@ -86,7 +86,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
 
     setting.transport.post = post
     await setting.record(*[f"early{n}" for n in range(20)])
-    await setting.record(*[f"late{n}" for n in range(20)])
+    await setting.record(*[f"late{n}" for n in range(20)], event="o8z6m")
     await setting.run.start()
 
     await setting.clock.advance(5 * SECOND)
@@ -94,7 +94,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
     assert cut
     assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
     assert seen(setting, Troubled) == []
-    assert {await setting.state(f"late{n}") for n in range(20)} == {"queued"}
+    assert {await setting.state(f"late{n}", event="o8z6m") for n in range(20)} == {"queued"}
     await setting.run.stop(within=10)
 
 

@@ -156,8 +156,6 @@ def test_404_about_the_event_alone_is_about_the_event():
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"<html>not found</html>",
         errors(("ROUTE_NOT_FOUND", "The requested resource could not be found", "")),
         errors(("NOT_FOUND", "Account 5 was not found", "account_id")),
         errors(FOREIGN, ("NOT_FOUND", "Account 5 was not found", "account_id")),
@@ -166,6 +164,17 @@ def test_404_about_the_event_alone_is_about_the_event():
 )
 def test_any_other_404_is_about_the_pixel(body):
     assert heard(404, body).scope is Scope.PIXEL
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
+def test_without_x_s_own_errors_nobody_says_what_is_refused(status, body):
+    assert heard(status, body) == Rejected(scope=Scope.UNCLEAR, reason=str(status))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
+def test_401_is_about_who_asks_whatever_comes_with_it(body):
+    assert heard(401, body).scope is Scope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
@@ -304,3 +313,10 @@ def test_every_answer_has_an_outcome(status, body, whole, headers):
 
     assert isinstance(outcome, Delivered | Errored | Rejected)
     assert not isinstance(outcome, Delivered) or (whole and 200 <= status < 300)
+
+
+@pytest.mark.parametrize("status", [199, 200, 299, 300])
+def test_only_from_200_to_299_a_count_of_all_is_a_success(status):
+    body = b'{"data":{"conversions_processed":2,"debug_id":"d"}}'
+
+    assert isinstance(heard(status, body, sent=2), Delivered) == (200 <= status < 300)

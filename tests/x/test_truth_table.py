@@ -25,6 +25,7 @@ ISOLATE = rejected(Scope.CONVERSION, None)
 SPLIT = rejected(Scope.SIZE, None)
 HOLD_THE_EVENT = rejected(Scope.EVENT, Trigger.HELD)
 PAUSE_THE_PIXEL = rejected(Scope.PIXEL, Trigger.POSTPONED)
+TRY_ANOTHER = rejected(Scope.UNCLEAR, Trigger.POSTPONED)
 
 
 def success(count, **more):
@@ -59,9 +60,9 @@ ROWS = [
     ("200 empty", 200, b"", AMBIGUOUS),
     ("200 with a page of HTML", 200, HTML, AMBIGUOUS),
     ("204", 204, b"", AMBIGUOUS),
-    ("301, not followed", 301, b"", PAUSE_THE_PIXEL),
-    ("302, not followed", 302, HTML, PAUSE_THE_PIXEL),
-    ("307, not followed", 307, b"", PAUSE_THE_PIXEL),
+    ("301, not followed", 301, b"", TRY_ANOTHER),
+    ("302, not followed", 302, HTML, TRY_ANOTHER),
+    ("307, not followed", 307, b"", TRY_ANOTHER),
     ("400 with one error", 400, refusal(BAD_HASH), ISOLATE),
     ("400 with many errors", 400, refusal(BAD_HASH, BAD_HASH), ISOLATE),
     ("400 with a page of HTML", 400, HTML, ISOLATE),
@@ -100,7 +101,7 @@ ROWS = [
     ),
     ("404, the pixel", 404, refusal(("NOT_FOUND", "m", "pixel_id")), PAUSE_THE_PIXEL),
     ("404, the route", 404, refusal(("ROUTE_NOT_FOUND", "m", "")), PAUSE_THE_PIXEL),
-    ("404 with a page of HTML", 404, HTML, PAUSE_THE_PIXEL),
+    ("404 with a page of HTML", 404, HTML, TRY_ANOTHER),
     ("405", 405, refusal(("METHOD_NOT_ALLOWED", "m", "")), PAUSE_THE_PIXEL),
     ("408 CANCELLED_REQUEST", 408, refusal(("CANCELLED_REQUEST", "m", "")), AMBIGUOUS),
     ("413", 413, HTML, SPLIT),

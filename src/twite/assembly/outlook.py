@@ -15,5 +15,5 @@ async def read_forecasts(settings: Settings, records: SQLiteReader) -> list[Fore
         await records.backlog(),
         await records.delivered(since=now - LOOK_BACK),
         now=now,
-        paused=[pause.pixel for pause in await records.pauses()],
+        paused=[one.pixel for one in await records.pauses() if not one.event],
     )

@@ -139,7 +139,7 @@ class OverviewPage:
             [one for one in await self._outlook.backlog() if scope.shows(one.pixel)],
             await self._outlook.delivered(since=now - LOOK_BACK),
             now=now,
-            paused=[pause.pixel for pause in await self._outbox.pauses()],
+            paused=[one.pixel for one in await self._outbox.pauses() if not one.event],
         )
 
     async def _needs(

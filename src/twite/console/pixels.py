@@ -52,6 +52,7 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
     counted: Account
     sources: tuple[str, ...]
     pause: Pause | None
+    events_paused: tuple[Pause, ...]
     closure: Closure | None
 
 
@@ -118,7 +119,8 @@ class PixelsPage:
         return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is sent to again.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
-        pauses = {pause.pixel: pause for pause in await self._standing.pauses()}
+        paused = await self._standing.pauses()
+        pauses = {pause.pixel: pause for pause in paused if not pause.event}
         closures = {one.pixel: one for one in await self._standing.closures(now=now)}
         accounts = await self._records.accounts()
         return [
@@ -127,6 +129,7 @@ class PixelsPage:
                 counted=total(one for one in accounts if one.pixel == pixel),
                 sources=[one.name for one in self._sources if pixel in one.pixels],
                 pause=pauses.get(pixel),
+                events_paused=[one for one in paused if one.pixel == pixel and one.event],
                 closure=closures.get(pixel),
             )
             for pixel in pixels
@@ -162,6 +165,7 @@ def _shown(
     counted: Account,
     sources: Sequence[str],
     pause: Pause | None,
+    events_paused: Sequence[Pause],
     closure: Closure | None,
 ) -> ShownPixel:
     return ShownPixel(
@@ -174,5 +178,6 @@ def _shown(
         counted=counted,
         sources=tuple(sources),
         pause=pause,
+        events_paused=tuple(events_paused),
         closure=closure,
     )

@@ -15,6 +15,7 @@ class Kind(StrEnum):
 
     CREDENTIALS_REFUSED = auto()  # of a pixel: X answers 401 or 403
     PIXEL_PAUSED = auto()  # of a pixel: X refuses it as such, for another reason
+    EVENT_PAUSED = auto()  # of a pixel: X refuses, or fails at, all conversions of one event
     DEAD_LETTERS = auto()  # of a pixel: X refused more conversions than is usual
     CONVERSIONS_HELD = auto()  # of a pixel: a person must decide
     DEADLINE_RISK = auto()  # of a pixel: conversions miss their 48 hours, or are about to
@@ -33,6 +34,7 @@ OF_A_PIXEL: Final = frozenset(
     {
         Kind.CREDENTIALS_REFUSED,
         Kind.PIXEL_PAUSED,
+        Kind.EVENT_PAUSED,
         Kind.DEAD_LETTERS,
         Kind.CONVERSIONS_HELD,
         Kind.DEADLINE_RISK,
@@ -59,6 +61,9 @@ RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
             title="X refuses the credentials", urgent=True, calm=5 * MINUTE
         ),
         Kind.PIXEL_PAUSED: Rule(title="the pixel is not sent to", urgent=True, calm=5 * MINUTE),
+        Kind.EVENT_PAUSED: Rule(
+            title="an event of the pixel is not sent to", urgent=True, calm=5 * MINUTE
+        ),
         Kind.DEAD_LETTERS: Rule(title="many dead letters"),
         Kind.CONVERSIONS_HELD: Rule(title="conversions wait for a person"),
         Kind.DEADLINE_RISK: Rule(

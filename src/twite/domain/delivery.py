@@ -1,6 +1,6 @@
 """The life of a delivery, as a table of states and triggers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum, auto
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +23,9 @@ QUARANTINED: Final = SUSPECT + 3
 # So long a sender must have been up before it tries a suspect: who is ended again and again by
 # something else must not put it down to what it happens to send.
 SETTLED_IN: Final = 10 * SECOND
+# So many bytes of conversions go out in one request at most, but for one that is larger by itself.
+# X's own limit is not known [unknown]; servers before it often stop at 1 MiB, nginx's default.
+MOST_BYTES: Final = 1_000_000
 # How much is kept of X's own words.
 ANSWER_LIMIT: Final = 2_048
 
@@ -161,6 +164,17 @@ def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         if delivery.crashes >= SUSPECT:
             return deliveries[: max(1, place)]
     return deliveries
+
+
+def fitting(sizes: Iterable[int], most: int) -> int:
+    """Return how many of the first may go out in one request of `most` bytes: at least one."""
+    total = count = 0
+    for size in sizes:
+        total += size
+        if count and total > most:
+            break
+        count += 1
+    return count
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

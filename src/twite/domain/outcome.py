@@ -16,7 +16,8 @@ class Scope(StrEnum):
     CONVERSION = auto()  # one or more conversions of the request: isolate
     SIZE = auto()  # the request has too many: split
     EVENT = auto()  # the event id is not this account's: hold what goes to it
-    PIXEL = auto()  # credentials, access, route or account: pause the pixel
+    PIXEL = auto()  # credentials, access, route or account, in X's words: pause the pixel
+    UNCLEAR = auto()  # nobody says what: something before X may dislike one, or all
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -36,16 +36,20 @@ class EmulatorApp:
     async def _emulated(self, scope: Scope, wire: Wire) -> None:
         match = CONVERSIONS.fullmatch(scope["path"])
         pixel = match[1] if match else None
-        fault: Fault | None = None
-        if self._judge.faults.armed:
-            endpoint = "conversions" if match else "other"
-            fault = self._judge.faults.draw(endpoint=endpoint, pixel=pixel)
+        body: bytes | None = None
+        if self._judge.faults.reads_body:
+            body = await wire.body()
+            if body is None:
+                await self._unread(scope, wire, pixel)
+                return
+        endpoint = "conversions" if match else "other"
+        fault = self._judge.faults.draw(endpoint=endpoint, pixel=pixel, body=body or b"")
         if fault and fault.kind is Kind.RESET:
             if match:
                 self._note(scope, pixel, None, fault, None)
             await wire.end(hard=True)
             return
-        body = await wire.body()
+        body = await wire.body() if body is None else body
         if body is None:
             await self._unread(scope, wire, pixel)
             return

@@ -78,12 +78,19 @@ DEFAULT_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`count` requests are hit (0: all, until deleted), after `after` that pass."""
+    """`count` requests are hit (0: all, until deleted), after `after` that pass.
+
+    With `event`, `holding` or `over` only those with a conversion of that event id, whose body
+    holds that text, or is longer than so many bytes: one conversion or event is the poison.
+    """
 
     kind: Kind
     count: Annotated[int, Meta(ge=0)] = 1
     after: Annotated[int, Meta(ge=0)] = 0
     pixel: str | None = None
+    event: str | None = None
+    holding: str | None = None
+    over: Annotated[int, Meta(ge=0)] | None = None
     on: Literal["conversions", "any"] = "conversions"
     seconds: float = 0
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
@@ -92,6 +99,11 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     processed: int | str | None = None
     hard: bool = False  # end the connection with a reset instead of a close
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the body decides whether it hits."""
+        return (self.event, self.holding, self.over) != (None, None, None)
 
     @property
     def answer_status(self) -> int:
@@ -127,13 +139,20 @@ class Board:
         self.armed += added
         return added
 
-    def draw(self, *, endpoint: str, pixel: str | None) -> Fault | None:
+    @property
+    def reads_body(self) -> bool:
+        """Whether a fault is armed that only the body decides about."""
+        return any(armed.fault.reads_body for armed in self.armed)
+
+    def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> Fault | None:
         """The fault that hits this request, used up by one."""
         for armed in self.armed:
             fault = armed.fault
             if fault.on not in ("any", endpoint):
                 continue
             if fault.pixel is not None and fault.pixel != pixel:
+                continue
+            if fault.reads_body and not _is_meant(fault, body):
                 continue
             if armed.to_pass:
                 armed.to_pass -= 1
@@ -146,6 +165,22 @@ class Board:
 
     def clear(self) -> None:
         self.armed.clear()
+
+
+def _is_meant(fault: Fault, body: bytes) -> bool:
+    if fault.holding is not None and fault.holding.encode() not in body:
+        return False
+    if fault.over is not None and len(body) <= fault.over:
+        return False
+    return fault.event is None or fault.event in _events_of(body)
+
+
+def _events_of(body: bytes) -> set[object]:
+    try:
+        sent = msgspec.json.decode(body)
+        return {one.get("event_id") for one in sent["conversions"]}
+    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _check(fault: Fault) -> None:

@@ -1,17 +1,19 @@
-"""Breaker: a pixel that X refuses as such is not sent to; one delivery at a time probes it."""
+"""Breaker: a pixel that X refuses as such is not sent to; one delivery at a time probes it.
+
+What X refuses of one event's conversions is no reason: see gateway.event_pauses.
+"""
 
 from typing import Final
 
 from twite.domain.errors import PassingError
 from twite.domain.retry import backoff
-from twite.domain.times import MINUTE
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.notices import Observer, Paused, Resumed
 from twite.gateway.ports import Clock, Outbox, Pause
 
 PROBE_EVERY: Final = MINUTE
-# How the reason of a pause begins that blames conversions: a restart must not forget it, or the
-# first probe would be given up.
-REFUSED_ALIKE: Final = "all conversions refused alike"
+# How soon another conversion is tried where one was refused and nobody says whether it was meant.
+GLANCE: Final = 2 * SECOND
 # And that of one that a person made: nothing is probed, and X is not asked, until a person ends it.
 BY_HAND: Final = "paused by hand"
 
@@ -37,17 +39,18 @@ class Breaker:
         # What runs here passed a limit: it is slowed down, whatever it comes to.
         self._slow_until = clock.elapsed()
         self._is_slow = False
-        self.blames_conversions = pause is not None and pause.reason.startswith(REFUSED_ALIKE)
+        # One was refused, and nobody says whether it was meant or the pixel.
+        self._doubted = False
 
     @property
     def paused(self) -> bool:
         """Whether only probes may go out."""
-        return self._pause is not None
+        return self._pause is not None or self._doubted
 
     @property
     def probes(self) -> bool:
         """Whether requests go out one at a time: each answer says whether there is a next."""
-        return self._pause is not None or self._stumbles > 0 or self._is_slow
+        return self.paused or self._stumbles > 0 or self._is_slow
 
     @property
     def by_hand(self) -> bool:
@@ -59,7 +62,7 @@ class Breaker:
         if self.by_hand:
             return PROBE_EVERY
         until = max(self._resting_until, self._slow_until)
-        if self._pause is not None:
+        if self.paused:
             until = max(until, self._probe_at)
         return max(0, until - self._clock.elapsed())
 
@@ -72,24 +75,35 @@ class Breaker:
         pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=f"{BY_HAND}, by {who}")
         await self._outbox.pause(pause)
         self._pause = self._noted = pause
-        self.blames_conversions = False
+        self._doubted = False
         self._observer.see(Paused(pixel=self._pixel, reason=pause.reason))
 
     async def release(self) -> None:
         """Send again because a person says so, whatever the pause. Raises LedgerUnavailable."""
         await self._outbox.resume(self._pixel)
         was, self._pause, self._noted = self._pause, None, None
-        self.blames_conversions = False
+        self._doubted = False
         self.stood()
         if was is not None:
             self._observer.see(Resumed(pixel=self._pixel))
 
-    async def trip(self, reason: str, *, blames_conversions: bool = False) -> None:
-        """Stop sending. `blames_conversions`: X refused many conversions, all alike."""
+    async def doubt(self, reason: str) -> None:
+        """Hear that one was refused, and nobody says whether it was meant or the pixel.
+
+        Another tells, soon; if it is refused, too, the pixel is paused.
+        """
+        if self.paused:
+            await self.trip(reason)
+        else:
+            self._doubted = True
+            self._probe_at = self._clock.elapsed() + GLANCE
+
+    async def trip(self, reason: str) -> None:
+        """Stop sending."""
         if self.by_hand:
             return  # it was in flight then; nothing goes out now anyway
+        self._doubted = False
         self._probe_at = self._clock.elapsed() + PROBE_EVERY
-        self.blames_conversions = blames_conversions
         if self._pause is None or self._pause.reason != reason:
             self._pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=reason)
             self._observer.see(Paused(pixel=self._pixel, reason=reason))
@@ -131,9 +145,9 @@ class Breaker:
         """Send again: X took what it was sent, or judged it on its merits."""
         if self.by_hand:
             return
+        self._doubted = False
         if self._pause is not None:
             self._pause = None
-            self.blames_conversions = False
             self._observer.see(Resumed(pixel=self._pixel))
         if self._noted is not None:
             noted, self._noted = self._noted, None

@@ -1,8 +1,8 @@
 """Burial: what X refused by itself is given up, held in doubt, or called back from there.
 
-Not every conversion that X refuses is to blame. Where many were refused alike, one after the other,
-and none taken, it may be the account, the pixel or the mapping: they are held, and go again, each
-once, as soon as X takes one.
+Not every conversion that X refuses is to blame. Where many of an event were refused alike, one
+after the other, and none taken, it may be the event or its mapping: the event is paused, they are
+held, and go again, each once, as soon as X takes one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from twite.domain.delivery import Batch, Delivery, Fate, Trigger
 from twite.domain.errors import PassingError
 from twite.domain.outcome import Rejected
-from twite.gateway.breaker import REFUSED_ALIKE, Breaker
+from twite.gateway.event_pauses import REFUSED_ALIKE, EventPauses
 from twite.gateway.notices import Moved, Observer
 from twite.gateway.ports import Clock, Depot
 from twite.gateway.repute import Repute
@@ -28,32 +28,28 @@ class Burial:
         *,
         depot: Depot,
         settling: Settling,
-        breaker: Breaker,
+        pauses: EventPauses,
         reputes: Mapping[str, Repute],
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._depot = depot
         self._settling = settling
-        self._breaker = breaker
+        self._pauses = pauses
         self._reputes = reputes
         self._clock = clock
         self._observer = observer
-        # Whether X took anything of the pixel since the last run of refusals began.
-        self._taken_since = False
 
     async def bury(self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]) -> None:
         """Give them up, with X's words, and no other's; or hold them in doubt.
 
         `at_fault` are the ids of those of which X took others of the same batch.
         """
-        if found and self._breaker.blames_conversions:
-            await self.blame_the_account(batch, found)
+        if found and batch.event in self._pauses.paused():
+            await self.blame_the_event(batch, found)
             return
         repute = self._reputes[batch.event]
         doubted_before = repute.doubts
-        if not repute.run():
-            self._taken_since = False
         for delivery, refusal in found:
             if delivery.id not in at_fault:
                 repute.refused(delivery, refusal)
@@ -69,7 +65,7 @@ class Burial:
         if repute.doubts and not doubted_before:
             await self._begin_to_doubt(batch, repute, found[-1][1].reason)
 
-    async def blame_the_account(self, batch: Batch, found: Found) -> None:
+    async def blame_the_event(self, batch: Batch, found: Found) -> None:
         """Hold them: many were refused alike and none was taken, so it is not their fault."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         for delivery, refusal in found:
@@ -77,11 +73,11 @@ class Burial:
         ids = tuple(delivery.id for delivery, _ in found)
         held = Fate(trigger=Trigger.HELD, deliveries=ids, reason=reason)
         await self._settling.settle(batch, None, (held,))
-        await self._breaker.trip(reason, blames_conversions=True)
+        await self._pauses.trip(batch.event, reason)
 
     async def recall(self, batch: Batch) -> None:
-        """X took some of this event: what was held in doubt of it goes again."""
-        self._taken_since = True
+        """X took some of this event: it is sent on, and what was held in doubt goes again."""
+        await self._pauses.passed(batch.event)
         repute = self._reputes[batch.event]
         if not repute.took():
             return
@@ -107,5 +103,4 @@ class Burial:
             self._observer.see(
                 Moved(pixel=batch.pixel, trigger=Trigger.HELD, deliveries=held, reason=reason)
             )
-        if not self._taken_since:
-            await self._breaker.trip(reason, blames_conversions=True)
+        await self._pauses.trip(batch.event, reason)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, SETTLED_IN, SUSPECT, Batch
+from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT, Batch
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
@@ -40,6 +40,12 @@ class Flies(Protocol):
 
     stopping: bool
     most: int
+    most_bytes: int
+
+    @property
+    def refused(self) -> dict[int, str]:
+        """What was refused as such since X took anything, and its event: another probes."""
+        ...
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
@@ -47,6 +53,18 @@ class Flies(Protocol):
 
     def limits(self) -> Mapping[str, int]:
         """Return how many a batch of an event may hold, where that is fewer than of others."""
+        ...
+
+    def passing_events(self) -> frozenset[str]:
+        """Return the events of which nothing is claimed now."""
+        ...
+
+    def claimed(self, batch: Batch) -> None:
+        """Hear that a batch is about to be taken."""
+        ...
+
+    async def release(self) -> None:
+        """Send of all events again, because a person says so. Raises LedgerUnavailable."""
         ...
 
     async def take(self, batch: Batch) -> None:
@@ -113,6 +131,7 @@ class Lane:
     async def release(self) -> None:
         """Send again. Raises LedgerUnavailable."""
         await self._breaker.release()
+        await self._flight.release()
         self._turned.set()
 
     def stop(self) -> None:
@@ -170,7 +189,7 @@ class Lane:
         if self._breaker.probes:
             # A probe goes alone: its answer decides.
             await asyncio.wait({task})
-        elif len(batch.deliveries) < self._pace.batch and not _is_cut(batch):
+        elif len(batch.deliveries) < self._asked_for(batch) and not _is_cut(batch):
             await self._linger()
 
     async def _claim(self) -> Batch | None:
@@ -178,25 +197,13 @@ class Lane:
             left = self._quota.left()
             if not left:
                 return None
-            now = self._clock.now()
-            ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
-            limit = 1 if self._breaker.paused else self._pace.batch
-            batch = await self._outbox.claim(
-                Claim(
-                    pixel=self._pixel,
-                    now=now,
-                    lease_until=now + self._pace.lease,
-                    limit=min(limit, left, self._flight.most),
-                    ambiguous_after=ambiguous_after,
-                    limits=self._flight.limits(),
-                    suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
-                )
-            )
+            batch = await self._wished_for(left)
             if batch is None:
                 return None
             self._holding.add(batch.lease)
             if not self._stopping:
                 self._quota.spend(len(batch.deliveries))
+                self._flight.claimed(batch)
                 return batch
         # The stop came while the claim went to the disk.
         try:
@@ -204,6 +211,41 @@ class Lane:
         finally:
             self._holding.discard(batch.lease)
         return None
+
+    async def _wished_for(self, left: int) -> Batch | None:
+        """Claim what may go out, or what probes a paused pixel: another one than before."""
+        now = self._clock.now()
+        ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
+        limit = 1 if self._breaker.paused else self._pace.batch
+        events = self._flight.passing_events()
+        wish = Claim(
+            pixel=self._pixel,
+            now=now,
+            lease_until=now + self._pace.lease,
+            limit=min(limit, left, self._flight.most),
+            ambiguous_after=ambiguous_after,
+            limits=self._flight.limits(),
+            most_bytes=self._flight.most_bytes,
+            passing_events=events,
+            suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
+        )
+        refused = self._flight.refused
+        if self._breaker.paused and refused:
+            # Another one than before, of another event where there is one.
+            passing = frozenset(refused)
+            others = events.union(refused.values())
+            fresh = msgspec.structs.replace(wish, passing_events=others, passing=passing)
+            same = msgspec.structs.replace(wish, passing=passing)
+            batch = await self._outbox.claim(fresh) or await self._outbox.claim(same)
+            if batch is not None:
+                return batch
+            refused.clear()
+        return await self._outbox.claim(wish)
+
+    def _asked_for(self, batch: Batch) -> int:
+        """Return how many a batch of its event could have held."""
+        limit = min(self._pace.batch, self._flight.most)
+        return min(limit, self._flight.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
         """Return milliseconds until the limit leaves something; a long wait is written down."""
@@ -244,5 +286,6 @@ class Lane:
 
 
 def _is_cut(batch: Batch) -> bool:
-    """Return whether it is short because a suspect goes alone, so that more is due at once."""
-    return any(one.crashes >= SUSPECT for one in batch.deliveries)
+    """Whether it is short though more is due at once: a suspect goes alone, or it is large."""
+    size = sum(len(one.body) for one in batch.deliveries)
+    return size > MOST_BYTES // 2 or any(one.crashes >= SUSPECT for one in batch.deliveries)

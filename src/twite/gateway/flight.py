@@ -1,34 +1,44 @@
-"""Flight: one claimed batch, from the first request to the last settlement."""
+"""Flight: one claimed batch, from the first request to the last settlement.
+
+What X refuses, or fails at, is one conversion's fault, its event's or the pixel's. Which, others
+tell: X takes some of the same batch, of the same event, of the same pixel, or none.
+"""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from http import HTTPStatus
-from typing import Final, TypeGuard
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, Attempt, Batch, Fate, Trigger
+from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, Batch, Delivery, Fate, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
+from twite.gateway.asking import Asking
+from twite.gateway.blame import Blame, is_refused
 from twite.gateway.breaker import Breaker
 from twite.gateway.burial import Burial
-from twite.gateway.credentials import Keyring
+from twite.gateway.event_pauses import EventPauses
 from twite.gateway.hand import Hand, ids_of
-from twite.gateway.isolate import Group, Isolation
-from twite.gateway.notices import Attempted, Observer, Troubled
-from twite.gateway.ports import Answer, Chance, Closure, Depot, NoAnswer
+from twite.gateway.isolate import BUDGET, Group, Isolation
+from twite.gateway.notices import Observer, Troubled
+from twite.gateway.ports import Chance, Depot, Pause
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
 from twite.gateway.repute import Repute
-from twite.gateway.settle import Settling, attempt, fates, fault
+from twite.gateway.settle import Settling, fates, fault
 from twite.gateway.steady import SteadyClock
+from twite.gateway.suspects import CERTAIN, Suspects, is_failed, is_refused_as_such
 from twite.x import spec
 
 # What isolation did not come to is tried again after this: its budget is for a minute.
 ISOLATION_PAUSE: Final = MINUTE
+# A batch that comes to nothing for the third time, while nothing passes, is halved.
+_AGAIN: Final = 2
+# What X calls too large is halved down to this many bytes at most.
+_LEAST_BYTES: Final = 50_000
 _GIVING_BACK: Final = 1  # seconds
 
 
@@ -47,47 +57,102 @@ class Flight:
         chance: Chance,
         observer: Observer,
         lease: int,
+        in_flight: int,
+        pauses: Iterable[Pause] = (),
     ) -> None:
-        self._keyring = Keyring(destination, clock=clock, observer=observer)
+        """`pauses` are those of events that are in force at the start."""
         self._cautious = destination.is_cautious
         self._depot = depot
-        self._post = post
-        self._quota = quota
         self._breaker = breaker
         self._clock = clock
         self._chance = chance
         self._observer = observer
         self._reputes: dict[str, Repute] = defaultdict(Repute)
+        self._suspects = Suspects()
         self._settling = Settling(depot=depot, clock=clock, observer=observer, lease=lease)
+        self._asking = Asking(
+            destination=destination,
+            depot=depot,
+            post=post,
+            quota=quota,
+            settling=self._settling,
+            clock=clock,
+            observer=observer,
+        )
+        self._pauses = EventPauses(
+            pixel=destination.pixel, outbox=depot, clock=clock, observer=observer, pauses=pauses
+        )
+        self._blame = Blame(
+            suspects=self._suspects,
+            breaker=breaker,
+            pauses=self._pauses,
+            chance=chance,
+            cautious=destination.is_cautious,
+        )
         self._burial = Burial(
             depot=depot,
             settling=self._settling,
-            breaker=breaker,
+            pauses=self._pauses,
             reputes=self._reputes,
             clock=clock,
             observer=observer,
         )
         # What isolation did not come to, of batches of which X took something.
         self._mixed: set[int] = set()
+        # How many batches of an event are in the air, and which event's is being looked through:
+        # that never takes all that may be in the air.
+        self._aloft: dict[str, int] = defaultdict(int)
+        self._searched: list[str] = []
+        self._searches = max(1, in_flight // 2)
         self.stopping = False
         # How many the next batch may hold: fewer while the limit leaves none for isolation, or the
         # same bad batch would spend all of each window and come to nothing.
         self.most = spec.MAX_CONVERSIONS
+        self.most_bytes = MOST_BYTES
         # And what X itself called too many.
         self._roomy = spec.MAX_CONVERSIONS
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        self._keyring.use(destination)
+        self._asking.use(destination)
         self._breaker.hope()
+        self._pauses.hope()
+
+    async def release(self) -> None:
+        """Send of all events again, because a person says so. Raises LedgerUnavailable."""
+        await self._pauses.release()
 
     def limits(self) -> Mapping[str, int]:
         """Return how many a batch of an event may hold, where that is fewer than of others."""
-        return {
+        small = {
             event: repute.size
             for event, repute in self._reputes.items()
             if repute.size < spec.MAX_CONVERSIONS
         }
+        return small | dict.fromkeys(self._pauses.paused(), 1)
+
+    def passing_events(self) -> frozenset[str]:
+        """Return the events of which nothing is claimed now.
+
+        Those are paused, or give trouble and have one batch in the air: another would meet the
+        same, and take the place of what does not.
+        """
+        troubled = {
+            event
+            for event, many in self._aloft.items()
+            if many and (event in self._searched or event in self.limits())
+        }
+        return self._pauses.closed() | troubled
+
+    @property
+    def refused(self) -> dict[int, str]:
+        """What was refused as such since X took anything, and its event: another probes."""
+        return self._blame.refused
+
+    def claimed(self, batch: Batch) -> None:
+        """Hear that a batch is about to be taken."""
+        self._pauses.probed(batch.event)
+        self._aloft[batch.event] += 1
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
@@ -112,35 +177,83 @@ class Flight:
                 await self._count_fault(hand, error)
         except PassingError as error:
             self._observer.see(Troubled(where="outbox", reason=error.reason))
+        finally:
+            self._aloft[batch.event] = max(0, self._aloft[batch.event] - 1)
 
-    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+    async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
         """Let others send what has not left: nothing is in doubt, and no try is counted."""
         if not deliveries:
             return
-        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=self._now())
+        due = self._now() + wait
+        back = Fate(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
         await self._settling.settle(batch, None, (back,))
 
     async def _fly(self, hand: Hand) -> None:
-        batch = hand.batch
-        outcome = await self._try(hand, batch.deliveries)
-        if not is_refused(outcome):
-            self._mixed.difference_update(ids_of(batch.deliveries))
-            self.most = min(self._roomy, self.most * 2)
-            if isinstance(outcome, Delivered):
-                self._reputes[batch.event].landed(taken=len(batch.deliveries), refused=0)
-        elif len(batch.deliveries) > 1:
-            await self._isolate(hand, outcome)
-        else:
-            mixed = {batch.deliveries[0].id} & self._mixed
-            self._mixed -= mixed
-            found = [(batch.deliveries[0], outcome)]
-            await self._burial.bury(batch, found, at_fault=mixed)
+        """Send what goes together, then each of those that go alone."""
+        crowd, loners = self._parted(hand.batch)
+        if crowd:
+            await self._send(hand, crowd)
+        if not loners:
+            return
+        if not crowd and len(loners) == 1:
+            await self._send(hand, loners)
+            return
+        sent = 0
+        if self._may_search(hand.batch.event):
+            with self._search(hand.batch.event):
+                while sent < min(BUDGET, len(loners)) and self._may_send(loners[sent]):
+                    sent += 1
+                    await self._send(hand, (loners[sent - 1],))
+        wait = 0 if self.stopping else ISOLATION_PAUSE
+        await self.give_back(hand.batch, ids_of(loners[sent:]), wait=wait)
 
-    async def _try(self, hand: Hand, group: Group) -> Outcome:
-        """Send a group, counted already, and settle it unless X refuses conversions of it."""
-        came, outcome = await self._ask(hand, group)
+    def _parted(self, batch: Batch) -> tuple[Group, Group]:
+        """Return what goes together, and what goes alone."""
+        alone = {one.id for one in batch.deliveries if self._suspects.alone(one)}
+        return (
+            tuple(one for one in batch.deliveries if one.id not in alone),
+            tuple(one for one in batch.deliveries if one.id in alone),
+        )
+
+    def _may_send(self, delivery: Delivery) -> bool:
+        return not (self.stopping or self._breaker.paused or self._is_too_late((delivery,)))
+
+    async def _send(self, hand: Hand, group: Group) -> None:
+        """Send a group, counted already, and find what is wrong where something is."""
+        outcome, is_open = await self._try(hand, group)
+        repute = self._reputes[hand.batch.event]
+        if is_open and len(group) > 1:
+            await self._isolate(hand, group, outcome)
+            return
+        mixed = self._mixed.intersection(ids_of(group))
+        self._mixed -= mixed
+        if is_refused_as_such(outcome):
+            if is_open:
+                await self._convict(hand.batch, group[0], outcome)
+        elif is_refused(outcome):
+            await self._burial.bury(hand.batch, [(group[0], outcome)], at_fault=mixed)
+        elif isinstance(outcome, Delivered):
+            self.most = min(self._roomy, self.most * 2)
+            if 2 * sum(len(one.body) for one in group) >= self.most_bytes:
+                self.most_bytes = min(MOST_BYTES, self.most_bytes * 2)
+            repute.landed(taken=len(group), refused=0)
+        elif is_failed(outcome) and max(one.attempts for one in group) >= _AGAIN:
+            repute.failed(len(group))
+            if len(group) == 1 and self._suspects.explain(group):
+                self._suspects.found(group[0])
+
+    async def _try(
+        self, hand: Hand, group: Group, why: Outcome | None = None
+    ) -> tuple[Outcome, bool]:
+        """Send a group, and settle it unless it is open which of it is at fault.
+
+        Returns that, too. `why` is what is looked for.
+        """
+        event = hand.batch.event
+        came, outcome = await self._asking.ask(hand, group)
+        is_open = self._blame.is_open(event, group, outcome, why)
         decided: tuple[Fate, ...] = ()
-        if not is_refused(outcome):
+        if not is_open:
             decided = fates(
                 group,
                 outcome,
@@ -148,106 +261,118 @@ class Flight:
                 chance=self._chance.fraction(),
                 cautious=self._cautious,
             )
-        await self._note_limit()
+        await self._asking.note_limit()
+        tried = self._asking.tried(hand, outcome, came)
         try:
-            await self._settling.settle(hand.batch, self._tried(hand, outcome, came), decided)
+            await self._settling.settle(hand.batch, tried, decided)
         except PassingError:
             # Trouble with the store is no reason to ask a pixel again that X refuses.
-            await self._mind_the_pixel(outcome)
+            await self._blame.hear(event, group, outcome, is_open=is_open)
             raise
-        await self._mind_the_pixel(outcome)
+        await self._blame.hear(event, group, outcome, is_open=is_open)
         if isinstance(outcome, Delivered):
             await self._burial.recall(hand.batch)
-        return outcome
+        return outcome, is_open
 
-    async def _ask(self, hand: Hand, group: Group) -> tuple[Answer | NoAnswer, Outcome]:
-        """Send a group, and once more with the pixel's other credential if X refuses the first."""
-        first, *others = self._keyring.order()
-        came, outcome = await self._ask_as(first, hand, group)
-        for other in others:
-            refused = self._keyring.hear(first, came, outcome)
-            if not refused or not await self._allowed(len(group)):
-                return came, outcome
-            await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
-            came, outcome = await self._ask_as(other, hand, group)
-            self._keyring.hear(other, came, outcome)
-        return came, outcome
-
-    async def _ask_as(
-        self, destination: Destination, hand: Hand, group: Group
-    ) -> tuple[Answer | NoAnswer, Outcome]:
-        signed_at = self._clock.theirs()
-        came, outcome = await self._send(destination, hand, group)
-        if _is_refused_as_such(came, outcome):
-            misdated = self._post.was_misdated(destination, came, at=signed_at)
-            if misdated and await self._allowed(len(group)):
-                # Once: from now on requests are signed with the time of X's answer.
-                await self._settling.settle(hand.batch, self._tried(hand, outcome, came), ())
-                came, outcome = await self._send(destination, hand, group)
-        return came, outcome
-
-    async def _send(
-        self, destination: Destination, hand: Hand, group: Group
-    ) -> tuple[Answer | NoAnswer, Outcome]:
-        hand.group, hand.at = group, self._now()
-        began = self._clock.elapsed()
-        bodies = [one.body for one in group]
-        hand.left = True
-        came, outcome = await self._post.send(destination, bodies)
-        hand.left = not isinstance(outcome, Rejected)
-        self._note(hand, came, outcome, took=self._clock.elapsed() - began)
-        return came, outcome
-
-    async def _isolate(self, hand: Hand, refusal: Rejected) -> None:
+    async def _isolate(self, hand: Hand, group: Group, why: Outcome) -> None:
         batch, repute = hand.batch, self._reputes[hand.batch.event]
-        mixed = self._mixed.intersection(ids_of(batch.deliveries))
-        isolation = Isolation(batch.deliveries, refusal, mixed | repute.cleared(batch.deliveries))
-        if refusal.scope is Scope.SIZE:
-            self._roomy = self.most = max(1, len(batch.deliveries) // 2)
-        rest: Group = ()
-        while not self.stopping and (group := isolation.next()) is not None:
-            if self._is_too_late(group):
-                rest = group
-                break
-            if not await self._allowed(len(group)):
-                rest = group
-                self.most = max(1, len(batch.deliveries) // 2)
-                break
-            outcome = await self._try(hand, group)
-            if isinstance(outcome, Delivered):
-                isolation.took(group)
-            elif is_refused(outcome):
-                isolation.learn(group, outcome)
-            else:
-                break
+        assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
+        self._shrink(group, why)
+        if batch.event in self._pauses.paused() or not self._may_search(batch.event):
+            at_once = batch.event in (*self._pauses.paused(), *self._searched)
+            await self.give_back(batch, ids_of(group), wait=0 if at_once else ISOLATION_PAUSE)
+            return
+        mixed = self._mixed.intersection(ids_of(group))
+        is_known = bool(mixed) or self._suspects.explain(group)
+        isolation = Isolation(group, why, mixed | repute.cleared(group))
+        with self._search(batch.event):
+            rest = await self._look_through(hand, isolation, why)
         rest = (*rest, *isolation.give_up())
         self._mixed -= mixed
         self._mixed.update(one.id for one in rest if isolation.taken or one.id in mixed)
         repute.landed(taken=isolation.taken, refused=len(isolation.refused))
-        if isolation.is_the_account:
-            await self._burial.blame_the_account(batch, isolation.refused)
+        if is_failed(why) and not isolation.taken:
+            repute.failed(len(group))
+        as_such = [found for found in isolation.refused if is_refused_as_such(found[1])]
+        judged = [found for found in isolation.refused if not is_refused_as_such(found[1])]
+        at_once = isolation.is_the_account or self.stopping
+        if as_such and not isolation.taken and not is_known:
+            await self._blame.all_alike(batch.event, as_such)
+            rest, at_once = (*rest, *(one for one, _ in as_such)), True
+        elif isolation.is_the_account:
+            await self._burial.blame_the_event(batch, isolation.refused)
+            judged = []
         else:
-            at_fault = ids_of(batch.deliveries) if isolation.taken else mixed
-            await self._burial.bury(batch, isolation.refused, at_fault=frozenset(at_fault))
-        if rest:
-            at_once = isolation.is_the_account or self.stopping
-            due = self._now() + (0 if at_once else ISOLATION_PAUSE)
-            later = Fate(trigger=Trigger.POSTPONED, deliveries=ids_of(rest), due_at=due)
-            await self._settling.settle(batch, None, (later,))
+            for delivery, refusal in as_such:
+                await self._convict(batch, delivery, refusal)
+        at_fault = ids_of(group) if isolation.taken else mixed
+        await self._burial.bury(batch, judged, at_fault=frozenset(at_fault))
+        await self.give_back(batch, ids_of(rest), wait=0 if at_once else ISOLATION_PAUSE)
+
+    async def _look_through(self, hand: Hand, isolation: Isolation, why: Outcome) -> Group:
+        """Ask as isolation says; return what it said last, where that was not asked."""
+        event = hand.batch.event
+        while not self.stopping and event not in self._pauses.paused():
+            group = isolation.next()
+            if group is None:
+                break
+            if self._is_too_late(group):
+                return group
+            if not await self._asking.allowed(len(group)):
+                self.most = max(1, len(hand.batch.deliveries) // 2)
+                return group
+            outcome, is_open = await self._try(hand, group, why)
+            if isinstance(outcome, Delivered):
+                isolation.took(group)
+            elif is_open and isinstance(outcome, Rejected):
+                isolation.learn(group, outcome)
+            elif is_failed(outcome) and is_failed(why) and not self._cautious:
+                isolation.failed(group, outcome)
+                if len(group) == 1:
+                    self._suspects.found(group[0])
+            else:
+                break
+        return ()
+
+    def _shrink(self, group: Group, why: Outcome) -> None:
+        """Send less at once, where X calls it too much."""
+        if not isinstance(why, Rejected) or why.scope is not Scope.SIZE:
+            return
+        if any(one.message == spec.TOO_MANY_CONVERSIONS for one in why.complaints):
+            self._roomy = self.most = max(1, len(group) // 2)
+        else:
+            size = sum(len(one.body) for one in group)
+            self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, size // 2))
+
+    async def _convict(self, batch: Batch, delivery: Delivery, refusal: Rejected) -> None:
+        """Give up one that is refused as such again and again while X takes others; else wait."""
+        if batch.event in self._pauses.paused():
+            await self._burial.blame_the_event(batch, [(delivery, refusal)])
+            return
+        proven, times = self._suspects.found(delivery, refusal)
+        if proven >= CERTAIN:
+            buried = Fate(trigger=Trigger.BURIED, deliveries=(delivery.id,), reason=refusal.reason)
+            await self._settling.settle(batch, None, (buried,))
+        else:
+            wait = backoff(attempts=times, chance=self._chance.fraction())
+            await self.give_back(batch, [delivery.id], wait=wait)
+
+    def _may_search(self, event: str) -> bool:
+        return event not in self._searched and len(self._searched) < self._searches
+
+    @contextmanager
+    def _search(self, event: str) -> Iterator[None]:
+        self._searched.append(event)
+        try:
+            yield
+        finally:
+            self._searched.remove(event)
 
     def _is_too_late(self, group: Group) -> bool:
         """Whether the time of any that X may have ran out: to isolate can take half an hour."""
         now = self._now()
         since = [one.ambiguous_since for one in group if one.ambiguous_since is not None]
         return bool(since) and now - min(since) > AMBIGUITY_WINDOW
-
-    async def _allowed(self, count: int) -> bool:
-        """Spend the limit for so many, if they are left."""
-        async with self._quota.turn:
-            if self._quota.left() < count:
-                return False
-            self._quota.spend(count)
-            return True
 
     async def _count_fault(self, hand: Hand, error: Exception) -> None:
         """Put a fault of ours on record; with what was being sent, it counts as a crash."""
@@ -267,77 +392,5 @@ class Flight:
         back = (Fate(trigger=Trigger.POSTPONED, deliveries=others, due_at=due),) if others else ()
         await self._settling.settle(hand.batch, tried, (blamed, *back))
 
-    async def _note_limit(self) -> None:
-        """Write down a reset that X named, before the answer that named it is settled."""
-        until = self._quota.unnoted()
-        if until is None:
-            return
-        reason = "X takes no more until its limit is reset"
-        try:
-            await self._depot.close_limits(
-                [Closure(pixel=one, until=until, reason=reason) for one in self._quota.pixels]
-            )
-        except PassingError as error:
-            # Memory has it; the next answer tries again.
-            self._observer.see(Troubled(where="outbox", reason=error.reason))
-        else:
-            self._quota.noted(until)
-
-    def _tried(self, hand: Hand, outcome: Outcome, came: Answer | NoAnswer) -> Attempt:
-        batch = hand.batch
-        return attempt(hand.group, outcome, came, pixel=batch.pixel, event=batch.event, at=hand.at)
-
     def _now(self) -> int:
         return self._clock.now()
-
-    async def _mind_the_pixel(self, outcome: Outcome) -> None:
-        if not isinstance(outcome, Errored):
-            self._breaker.stood()
-        match outcome:
-            case Delivered():
-                await self._breaker.passed()
-            case Rejected(scope=Scope.PIXEL, reason=reason):
-                await self._breaker.trip(reason)
-            case Rejected(scope=Scope.EVENT):
-                # X knows who asks: only the event is wrong.
-                await self._breaker.passed()
-            case Rejected() if not self._breaker.blames_conversions:
-                # It knows who asks, and judges what is asked.
-                await self._breaker.passed()
-            case Errored(limited=False):
-                self._breaker.stumbled(chance=self._chance.fraction())
-
-    def _note(self, hand: Hand, came: Answer | NoAnswer, outcome: Outcome, *, took: int) -> None:
-        self._observer.see(
-            Attempted(
-                pixel=hand.batch.pixel,
-                event=hand.batch.event,
-                outcome=type(outcome).__name__.lower(),
-                status=came.status if isinstance(came, Answer) else None,
-                conversions=len(hand.group),
-                took=took,
-                reason="" if isinstance(outcome, Delivered) else outcome.reason,
-                ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
-                isolating=len(hand.group) < len(hand.batch.deliveries),
-                again=sum(one.ambiguous_since is not None for one in hand.group),
-            )
-        )
-        if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
-            self._quota.obey(left=0, reset=outcome.retry_at)
-        elif isinstance(came, Answer) and (limit := self._post.limit(came)) is not None:
-            left, reset = limit
-            self._quota.obey(left=left, reset=reset)
-
-
-def _is_refused_as_such(came: Answer | NoAnswer, outcome: Outcome) -> bool:
-    """Whether X says that it does not know who asks."""
-    return (
-        isinstance(came, Answer)
-        and came.status == HTTPStatus.UNAUTHORIZED
-        and isinstance(outcome, Rejected)
-    )
-
-
-def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
-    """Whether X refuses the request for what is in it: its conversions, or their number."""
-    return isinstance(outcome, Rejected) and outcome.scope in {Scope.CONVERSION, Scope.SIZE}

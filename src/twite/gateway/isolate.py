@@ -4,6 +4,9 @@ X fails all of a request for one bad conversion and names no index; only the off
 echoed [doc WEB]. So: match echoed values first, else halve; every good half is delivered at once.
 One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
+What X fails at (5xx, no answer) is looked for in the same way, once a batch fails again and again
+while others pass: it says nothing of what is wrong, so it is halved.
+
 Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
 groups that each hold one, and ends where it began; depth first, each budget settles some. Where
 most of what is known is bad, each is tried by itself.
@@ -17,7 +20,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import Delivery
-from twite.domain.outcome import Complaint, Rejected, Scope
+from twite.domain.outcome import Complaint, Errored, Rejected, Scope
 from twite.gateway.repute import kind_of
 
 Group = tuple[Delivery, ...]
@@ -29,6 +32,12 @@ BUDGET: Final = 64
 ALIKE: Final = 10
 # Before that is said, so many more are tried by themselves, from all over what is left.
 CONTROLS: Final = 5
+
+# The same where X, or something before it, refuses as such: fewer, for each is one more knock.
+ALIKE_AS_SUCH: Final = 3
+# So many groups failed one after the other, and no more is asked: halving five hundred down to one
+# takes nine.
+STUCK: Final = 10
 
 # Beyond this share of bad ones halving costs more than trying each; so many must be known.
 _BAD_SHARE: Final = 0.3
@@ -48,19 +57,25 @@ class Isolation:
     """
 
     def __init__(
-        self, batch: Group, refusal: Rejected, mixed: AbstractSet[int] = frozenset()
+        self, batch: Group, why: Rejected | Errored, mixed: AbstractSet[int] = frozenset()
     ) -> None:
+        as_such = isinstance(why, Rejected) and why.scope in {Scope.PIXEL, Scope.UNCLEAR}
+        self._alike = ALIKE_AS_SUCH if as_such else ALIKE
+        self._controls = ALIKE_AS_SUCH if as_such else CONTROLS
+        self._stuck = 0
         self._mixed = mixed
         self._stack: list[Group] = []
         self._tries = 0
         self._doubted = False
         self.taken = 0
         self.refused: list[tuple[Delivery, Rejected]] = []
-        self._split(batch, refusal)
+        self._split(batch, why)
 
     def next(self) -> Group | None:
         """Return the deliveries to send next, or None when there are none or the budget is out."""
-        if not self._stack or self._tries >= BUDGET or self.is_the_account:
+        if not self._stack or self._tries >= BUDGET or self._stuck >= STUCK:
+            return None
+        if self.is_the_account:
             return None
         self._tries += 1
         return self._stack.pop()
@@ -68,6 +83,13 @@ class Isolation:
     def took(self, group: Group) -> None:
         """Hear that X took a group."""
         self.taken += len(group)
+        self._stuck = 0
+
+    def failed(self, group: Group, error: Errored) -> None:
+        """Hear that a group came to nothing."""
+        self._stuck += 1
+        if len(group) > 1:
+            self._split(group, error)
 
     def learn(self, group: Group, refusal: Rejected) -> None:
         """Hear that X refused a group: one alone is found, more are split."""
@@ -75,7 +97,7 @@ class Isolation:
             self._split(group, refusal)
             return
         self.refused.append((group[0], refusal))
-        if self._all_alike(ALIKE) and not self._doubted:
+        if self._all_alike(self._alike) and not self._doubted:
             self._doubted = True
             self._try_controls()
 
@@ -88,7 +110,7 @@ class Isolation:
     @property
     def is_the_account(self) -> bool:
         """Whether each one tried by itself was refused alike, and many were, and none taken."""
-        return self._all_alike(ALIKE + CONTROLS)
+        return self._all_alike(self._alike + self._controls)
 
     @property
     def _is_mostly_bad(self) -> bool:
@@ -104,19 +126,19 @@ class Isolation:
 
     def _try_controls(self) -> None:
         rest = self.give_up()
-        step = max(1, len(rest) // CONTROLS)
-        controls = rest[::step][:CONTROLS]
+        step = max(1, len(rest) // self._controls)
+        controls = rest[::step][: self._controls]
         named = {one.id for one in controls}
         others = tuple(one for one in rest if one.id not in named)
         self._stack.extend(group for group in (others, *((one,) for one in controls)) if group)
 
-    def _split(self, group: Group, refusal: Rejected) -> None:
-        suspects = _suspects(group, refusal.complaints)
+    def _split(self, group: Group, why: Rejected | Errored) -> None:
+        suspects = _suspects(group, why.complaints) if isinstance(why, Rejected) else ()
         if suspects:
             named = {one.id for one in suspects}
             self._stack.extend((one,) for one in suspects)
             self._stack.append(tuple(one for one in group if one.id not in named))
-        elif self._is_mostly_bad and refusal.scope is Scope.CONVERSION:
+        elif self._is_mostly_bad and isinstance(why, Rejected) and why.scope is Scope.CONVERSION:
             self._stack.extend((one,) for one in reversed(group))
         else:
             middle = len(group) // 2

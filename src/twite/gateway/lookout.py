@@ -33,6 +33,7 @@ from twite.gateway.readings import (
     Thresholds,
     of_accounts,
     of_clock,
+    of_event_pauses,
     of_forecasts,
     of_pauses,
     of_silences,
@@ -55,6 +56,8 @@ class Ears:
         self._failed: tuple[int, str] | None = None
         self._offset = 0
         self.paused: dict[str, str] = {}
+        # By (pixel, event): the pixel's other events are sent to.
+        self.paused_events: dict[tuple[str, str], str] = {}
         self.warned: dict[tuple[Kind, str], Warned] = {}
         self.news = asyncio.Event()
 
@@ -64,10 +67,14 @@ class Ears:
             # Most are not: one comes with every submission.
             return
         match notice:
-            case Paused(pixel=pixel, reason=reason):
+            case Paused(pixel=pixel, reason=reason, event=""):
                 self.paused[pixel] = reason
-            case Resumed(pixel=pixel):
+            case Paused(pixel=pixel, reason=reason, event=event):
+                self.paused_events[pixel, event] = reason
+            case Resumed(pixel=pixel, event=""):
                 self.paused.pop(pixel, None)
+            case Resumed(pixel=pixel, event=event):
+                self.paused_events.pop((pixel, event), None)
             case Troubled(where=where, reason=reason) if where in _WRITERS:
                 self._failed = (self._clock.elapsed(), reason)
             case Misdated(offset=offset):
@@ -82,6 +89,7 @@ class Ears:
         """Return what was heard of, as it is now."""
         return [
             *of_pauses(pixels, self.paused),
+            *of_event_pauses(pixels, self.paused_events),
             self._of_commits(),
             of_clock(self._offset),
             *(
@@ -145,7 +153,9 @@ class Lookout:
             pauses = ()
         for pause in pauses:
             if pause.pixel in self._pixels:
-                self._observer.see(Paused(pixel=pause.pixel, reason=pause.reason))
+                self._observer.see(
+                    Paused(pixel=pause.pixel, event=pause.event, reason=pause.reason)
+                )
         await self._safely(self.look)
         if self.register.news():
             self.told()
@@ -264,6 +274,7 @@ _HEARD: Final = frozenset(
     {
         Kind.CREDENTIALS_REFUSED,
         Kind.PIXEL_PAUSED,
+        Kind.EVENT_PAUSED,
         Kind.STORE_FAILING,
         Kind.STORE_UNUSABLE,
         Kind.STORE_RESTORED,

@@ -121,14 +121,16 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paused(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel is not sent to until a probe passes or a person acts."""
+    """A pixel, or one `event` of it, is not sent to until a probe passes or a person acts."""
 
     pixel: str
     reason: str
+    event: str = ""
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
+    event: str = ""
 
 
 class Presented(msgspec.Struct, frozen=True, kw_only=True):

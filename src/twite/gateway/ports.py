@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from twite.domain.account import Account, Life
-from twite.domain.delivery import Batch, Settlement
+from twite.domain.delivery import MOST_BYTES, Batch, Settlement
 from twite.domain.ignored import IgnoredTally
 from twite.domain.people import Deed
 from twite.domain.rejection import Rejection, RejectionQuery
@@ -40,8 +40,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A sender's wish. Times are milliseconds.
 
     `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
-    again (the ledger leaves it for the sweep). `limits` are narrower limits of single events.
-    Without `suspects`, what the sender may die of is left for later.
+    again (the ledger leaves it for the sweep). `limits` are narrower limits of single events, and
+    `most_bytes` is how many bytes of conversions fit, though one always does. Deliveries of
+    `passing_events` and those in `passing` are passed over. Without `suspects`, what the sender
+    may die of is left for later.
     """
 
     pixel: str
@@ -50,6 +52,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     ambiguous_after: int
     limits: Mapping[str, int] = {}
+    most_bytes: int = MOST_BYTES
+    passing_events: frozenset[str] = frozenset()
+    passing: frozenset[int] = frozenset()
     suspects: bool = True
 
 
@@ -79,11 +84,15 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel that is not sent to. `since` is in milliseconds; `reason` is for a person."""
+    """A pixel that is not sent to, or with `event` one event of it alone.
+
+    `since` is in milliseconds; `reason` is for a person.
+    """
 
     pixel: str
     since: int
     reason: str
+    event: str = ""
 
 
 class Outbox(Protocol):
@@ -115,11 +124,11 @@ class Outbox(Protocol):
         ...
 
     async def pause(self, pause: Pause) -> None:
-        """Note, durably, that a pixel is not sent to."""
+        """Note, durably, that a pixel or an event of it is not sent to."""
         ...
 
-    async def resume(self, pixel: str) -> None:
-        """Forget a pause."""
+    async def resume(self, pixel: str, event: str = "") -> None:
+        """Forget the pause of a pixel, or of one event of it."""
         ...
 
     async def pauses(self) -> Sequence[Pause]:

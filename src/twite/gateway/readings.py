@@ -48,6 +48,21 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Read
             yield Reading(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
 
 
+def of_event_pauses(
+    pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
+) -> Iterator[Reading]:
+    """Read of which pixels an event is paused, with the reasons."""
+    for pixel in pixels:
+        reasons = [
+            f"{event}: {plain(reason)}"
+            for (of, event), reason in sorted(paused.items())
+            if of == pixel
+        ]
+        yield Reading(
+            kind=Kind.EVENT_PAUSED, subject=pixel, bad=bool(reasons), reason="; ".join(reasons)
+        )
+
+
 def of_accounts(
     accounts: Collection[Account], pixels: Iterable[str], thresholds: Thresholds
 ) -> Iterator[Reading]:

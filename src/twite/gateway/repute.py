@@ -32,6 +32,8 @@ class Repute:
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
+        # Whether it is small for batches that came to nothing, not for what X refused.
+        self._doubles = False
         # Refused alike, one after the other, since X last took any of the event.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
@@ -87,6 +89,16 @@ class Repute:
         self._taken = self._taken * kept + taken
         self._refused = self._refused * kept + refused
         if refused and self._refused > _SHARE * (self._taken + self._refused):
-            self.size = SMALL
+            self.size, self._doubles = min(self.size, SMALL), False
         elif not refused and taken >= self.size:
-            self.size = min(MAX_CONVERSIONS, self.size + _STEP)
+            more = self.size if self._doubles else _STEP
+            self.size = min(MAX_CONVERSIONS, self.size + more)
+            self._doubles = self._doubles and self.size < MAX_CONVERSIONS
+
+    def failed(self, many: int) -> None:
+        """Hear that a batch of so many came to nothing again, and X took nothing else meanwhile.
+
+        The next is half as large: one of them may be what X fails at. It doubles when X is back.
+        """
+        if many > 1:
+            self.size, self._doubles = min(self.size, many // 2), True

@@ -1,7 +1,7 @@
 """Run: the sending half of the gateway, from start to a graceful stop."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.gateway.breaker import Breaker
@@ -78,7 +78,7 @@ class Run:
             quota = Quota(
                 limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
             )
-            lane = self._lanes[destination.pixel] = self._lane(destination, quota, None)
+            lane = self._lanes[destination.pixel] = self._lane(destination, quota, ())
             task = asyncio.create_task(lane.run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -113,17 +113,17 @@ class Run:
         timed = await self._outbox.timed()
         self._clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
-        pauses = {pause.pixel: pause for pause in await self._outbox.pauses()}
+        pauses = list(await self._outbox.pauses())
         quotas = await self._quotas(timed.last)
         for destination in self._destinations:
             self._lanes[destination.pixel] = self._lane(
-                destination, quotas[destination.meter], pauses.get(destination.pixel)
+                destination, quotas[destination.meter], pauses
             )
         if self._tags is not None:
             past = await self._outbox.spent(since=self._clock.now() - RATE_WINDOW)
             for rule in self._tags.rules:
                 self._lanes[rule.pixel] = self._tags.lane(
-                    rule, past=past.get(rule.pixel, ()), pause=pauses.get(rule.pixel)
+                    rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
                 )
         for lane in self._lanes.values():
             self._tasks.add(asyncio.create_task(lane.run()))
@@ -178,13 +178,13 @@ class Run:
             quotas[name] = quota
         return quotas
 
-    def _lane(self, destination: Destination, quota: Quota, pause: Pause | None) -> Lane:
+    def _lane(self, destination: Destination, quota: Quota, pauses: Sequence[Pause]) -> Lane:
         breaker = Breaker(
             pixel=destination.pixel,
             outbox=self._outbox,
             clock=self._clock,
             observer=self._observer,
-            pause=pause,
+            pause=_whole(pauses, destination.pixel),
         )
         flight = Flight(
             destination=destination,
@@ -196,6 +196,8 @@ class Run:
             chance=self._chance,
             observer=self._observer,
             lease=self._pace.lease,
+            in_flight=self._pace.in_flight,
+            pauses=[one for one in pauses if one.pixel == destination.pixel and one.event],
         )
         return Lane(
             pixel=destination.pixel,
@@ -209,3 +211,8 @@ class Run:
             holding=self._holding,
             cautious=destination.is_cautious,
         )
+
+
+def _whole(pauses: Iterable[Pause], pixel: str) -> Pause | None:
+    """Return the pause of a pixel itself, not of an event of it."""
+    return next((one for one in pauses if (one.pixel, one.event) == (pixel, "")), None)

@@ -50,7 +50,7 @@ def fates(
                 # ever wait is asked about earlier; a limit is minded by who claims in any case.
                 due = min(retry_at, now + LAST_CEILING) + min(wait, LONGEST_JITTER)
             return (Fate(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),)
-        case Rejected(scope=Scope.PIXEL, reason=reason):
+        case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR, reason=reason):
             # Nothing is wrong with these: they wait until the pixel is sent to again.
             return (Fate(trigger=Trigger.POSTPONED, deliveries=ids, due_at=now, reason=reason),)
         case Rejected(scope=Scope.EVENT, reason=reason):

@@ -97,14 +97,20 @@ class Log:
                 )
             case Moved():
                 pass
-            case Paused(pixel=pixel, reason=reason):
-                self._to.error("pixel paused", pixel=pixel, reason=plain(reason))
-            case Resumed(pixel=pixel):
-                self._to.info("pixel resumed", pixel=pixel)
+            case Paused() | Resumed():
+                self._see_pause(notice)
             case Troubled(where=where, reason=reason):
                 self._to.error("trouble", where=where, reason=plain(reason))
             case _:
                 self._see_alarm(notice)
+
+    def _see_pause(self, notice: Paused | Resumed) -> None:
+        what = "event" if notice.event else "pixel"
+        where = {"pixel": notice.pixel} | ({"event": notice.event} if notice.event else {})
+        if isinstance(notice, Paused):
+            self._to.error(f"{what} paused", **where, reason=plain(notice.reason))
+        else:
+            self._to.info(f"{what} resumed", **where)
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:

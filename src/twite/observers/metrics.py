@@ -4,6 +4,7 @@ The number of series is bounded: labels come from the configuration and from wor
 source, pixel or status that is none of them is counted as `other`.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
@@ -145,6 +146,10 @@ class Metrics:
             ["pixel"],
         )
         self._paused = gauge("twite_pixel_paused", "1 while a pixel is not sent to.", ["pixel"])
+        self._events_paused = gauge(
+            "twite_events_paused", "Events of the pixel that are not sent to.", ["pixel"]
+        )
+        self._paused_events: dict[str, set[str]] = defaultdict(set)
         self._pending = gauge(
             "twite_pending_conversions", "Conversions that are to be sent.", ["pixel"]
         )
@@ -254,10 +259,8 @@ class Metrics:
                 self._moved.labels(pixel, one.trigger).inc(one.deliveries)
                 if one.waited:
                     self._delivery.observe(pixel, one.waited)
-            case Paused(pixel=pixel):
-                self._paused.labels(self._pixel(pixel)).set(1)
-            case Resumed(pixel=pixel):
-                self._paused.labels(self._pixel(pixel)).set(0)
+            case Paused() | Resumed():
+                self._see_pause(notice)
             case Troubled(where=where):
                 self._troubles.labels(where).inc()
             case TagFired() | TagPassed() | TagSaid():
@@ -274,6 +277,15 @@ class Metrics:
             self._passed.labels(pixel, source, notice.bar).inc(notice.times)
         else:
             self._fired.labels(pixel, self._source(notice.source), notice.verdict).inc()
+
+    def _see_pause(self, notice: Paused | Resumed) -> None:
+        label, is_paused = self._pixel(notice.pixel), isinstance(notice, Paused)
+        if not notice.event:
+            self._paused.labels(label).set(int(is_paused))
+            return
+        events = self._paused_events[label]
+        (events.add if is_paused else events.discard)(notice.event)
+        self._events_paused.labels(label).set(len(events))
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:

@@ -27,6 +27,7 @@ from twite.domain.delivery import (
     Trigger,
     after,
     crashed,
+    fitting,
     together,
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
@@ -91,7 +92,7 @@ class MemoryStore(
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
-        self._pauses: dict[str, Pause] = {}
+        self._pauses: dict[tuple[str, str], Pause] = {}
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._last_lease = 0
 
@@ -169,6 +170,8 @@ class MemoryStore(
                     for row in self._rows.values()
                     if row.state is State.QUEUED
                     and row.entry.pixel == claim.pixel
+                    and row.entry.event not in claim.passing_events
+                    and row.id not in claim.passing
                     and (row.due_at is None or row.due_at <= claim.now)
                     and (claim.suspects or row.crashes < SUSPECT)
                     and (
@@ -184,6 +187,7 @@ class MemoryStore(
         event = due[0].entry.event
         limit = min(claim.limit, claim.limits.get(event, claim.limit))
         found = [row for row in due if row.entry.event == event][:limit]
+        found = found[: fitting((len(row.entry.body) for row in found), claim.most_bytes)]
         claimed = found[: len(together([delivery_of(row) for row in found]))]
         self._last_lease += 1
         self._leases[self._last_lease] = _Lease(claimed_at=claim.now, until=claim.lease_until)
@@ -239,13 +243,13 @@ class MemoryStore(
         return Swept(lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None))
 
     async def pause(self, pause: Pause) -> None:
-        self._pauses[pause.pixel] = pause
+        self._pauses[pause.pixel, pause.event] = pause
 
-    async def resume(self, pixel: str) -> None:
-        self._pauses.pop(pixel, None)
+    async def resume(self, pixel: str, event: str = "") -> None:
+        self._pauses.pop((pixel, event), None)
 
     async def pauses(self) -> Sequence[Pause]:
-        return [self._pauses[pixel] for pixel in sorted(self._pauses)]
+        return [self._pauses[place] for place in sorted(self._pauses)]
 
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         by_pixel: dict[str, list[tuple[int, int]]] = {}

@@ -93,10 +93,13 @@ def delivery_of(row: Row) -> Delivery:
     )
 
 
-def life_of(row: Row, pauses: Mapping[str, Pause], closures: Mapping[str, Closure]) -> Life:
+def life_of(
+    row: Row, pauses: Mapping[tuple[str, str], Pause], closures: Mapping[str, Closure]
+) -> Life:
     """Return it as it is shown."""
     waits = row.state is State.QUEUED
-    pause = pauses.get(row.entry.pixel) if waits else None
+    places = [(row.entry.pixel, ""), (row.entry.pixel, row.entry.event)] if waits else []
+    pause = next((pauses[place] for place in places if place in pauses), None)
     closure = closures.get(row.entry.pixel) if waits else None
     return Life(
         delivery=row.id,

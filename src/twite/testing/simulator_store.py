@@ -149,8 +149,8 @@ class MortalStore:
     async def pause(self, pause: Pause) -> None:
         await self._call("pause", lambda store: store.pause(pause))
 
-    async def resume(self, pixel: str) -> None:
-        await self._call("resume", lambda store: store.resume(pixel))
+    async def resume(self, pixel: str, event: str = "") -> None:
+        await self._call("resume", lambda store: store.resume(pixel, event))
 
     async def pauses(self) -> Sequence[Pause]:
         return await self._call("pauses", lambda store: store.pauses())

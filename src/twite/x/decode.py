@@ -9,7 +9,9 @@ errors, or not JSON
 400 without X's errors, to one conversion alone        Errored: nobody says what is wrong with it
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
-404 otherwise, 401, 403, 3xx, other 4xx                Rejected, PIXEL: settings, not conversions
+401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
+errors
+the same without X's errors, as a page of HTML         Rejected, UNCLEAR: a firewall may dislike one
 408, 423                                               Errored, ambiguous (undocumented)
 429                                                    Errored, not processed; waits for the reset
 5xx, an answer cut off                                 Errored, ambiguous: a proxy may have given up
@@ -117,7 +119,10 @@ def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
             return Scope.EVENT
         # Without readable errors too: one conversion may have tripped a filter before X.
         return Scope.CONVERSION
-    return Scope.PIXEL
+    if status == 401 or complaints:
+        return Scope.PIXEL
+    # A page of HTML, or nothing: it need not be X who says no, and need not mean who asks.
+    return Scope.UNCLEAR
 
 
 def _is_about_the_event(complaint: Complaint) -> bool:

@@ -132,12 +132,16 @@ def _balance(accounts: Sequence[Account]) -> Iterator[Finding]:
         )
 
 
+def _place(pause: Pause) -> str:
+    return f"event {pause.event} of pixel {pause.pixel}" if pause.event else f"pixel {pause.pixel}"
+
+
 def _pauses(pauses: Sequence[Pause]) -> Iterator[Finding]:
     for pause in pauses:
         since = datetime.fromtimestamp(pause.since / 1_000, UTC)
         yield red(
             "paused",
-            f"pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
+            f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
             "Its conversions wait in the store; one a minute is tried.",
             "Mend the pixel's credentials, access or events; sending goes on by itself.",
         )

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Batch, Delivery, Fate, Trigger
+from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Fate, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import NotOpened, PassingError
 from twite.gateway.breaker import Breaker
@@ -60,6 +60,8 @@ class TagFlight:
         self._whose = f"tag {rule.name}"
         # Few at first, and one batch at a time: whoever hangs hangs alone.
         self.most = 1
+        self.most_bytes = MOST_BYTES
+        self.refused: dict[int, str] = {}
         breaker.slow_down(0)
 
     def use(self, destination: Destination) -> None:
@@ -68,6 +70,16 @@ class TagFlight:
     def limits(self) -> Mapping[str, int]:
         """Return how many a batch of an event may hold, where that is fewer than of others."""
         return {}
+
+    def passing_events(self) -> frozenset[str]:
+        """Return the events of which nothing is claimed now: a tag passes over none."""
+        return frozenset()
+
+    def claimed(self, batch: Batch) -> None:
+        """Hear that a batch is about to be taken."""
+
+    async def release(self) -> None:
+        """A tag has no paused events."""
 
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle every delivery of it.

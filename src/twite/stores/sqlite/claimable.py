@@ -6,32 +6,44 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Delivery
+from twite.domain.delivery import Delivery, fitting
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.checksum import checksum
 
 Row = tuple[int, str, int, int, int, int | None, int, int | None]
 _Rows: Final = msgspec.json.Decoder(list[Row])
+_Sizes: Final = msgspec.json.Decoder(list[int])
 _STATEMENT: Final = 1  # SQLITE_ERROR
 # What a damaged row does to the statement that reads many at once.
 _UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeError, TypeError)
 
 
 def claimable(
-    book: Book, *, lane: int, ambiguous_after: int, crashes: int, limit: int
+    book: Book,
+    *,
+    lane: int,
+    ambiguous_after: int,
+    crashes: int,
+    passing: str,
+    limit: int,
+    most_bytes: int,
 ) -> tuple[list[Delivery], list[int]]:
     """Return the ready deliveries of a lane in their order, and the ids of damaged ones.
 
-    Those with which the sender has failed `crashes` times or more are left for later.
+    Those with which the sender has failed `crashes` times or more, and those in `passing` (JSON),
+    are left for later. More bytes than `most_bytes` are not read: what counts is looked at before.
     Damaged is what does not add up, and what has no conversion any more.
     """
     wish = {
         "lane": lane,
         "ambiguous_after": ambiguous_after,
         "crashes": crashes,
+        "passing": passing,
         "limit": limit,
     }
     try:
+        sizes = _Sizes.decode(book.run("ready_sizes", **wish).fetchone()[0])
+        wish["limit"] = fitting(sizes, most_bytes)
         rows, bodies = book.run("claimable", **wish).fetchone()
         found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
     except _UNREADABLE as error:

@@ -44,12 +44,16 @@ def claim(book: Book, wish: Claim, *, damaged: list[int]) -> Batch | None:
     """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
+    passing = _json(sorted(wish.passing))
+    passing_events = msgspec.json.encode(sorted(wish.passing_events)).decode()
     while True:
         first = book.run(
             "lane_to_claim",
             pixel=wish.pixel,
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
+            passing=passing,
+            passing_events=passing_events,
         ).fetchone()
         if first is None:
             return None
@@ -59,7 +63,9 @@ def claim(book: Book, wish: Claim, *, damaged: list[int]) -> Batch | None:
             lane=lane,
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
+            passing=passing,
             limit=min(wish.limit, wish.limits.get(event, wish.limit)),
+            most_bytes=wish.most_bytes,
         )
         if unsound:
             _give_up(book, unsound, now=wish.now)
@@ -197,11 +203,17 @@ def withdraw_denied(book: Book) -> None:
 
 
 def pause(book: Book, pause_: Pause) -> None:
-    book.run("add_pause", pixel=pause_.pixel, since=pause_.since, reason=pause_.reason)
+    book.run(
+        "add_pause",
+        pixel=pause_.pixel,
+        event=pause_.event,
+        since=pause_.since,
+        reason=pause_.reason,
+    )
 
 
-def resume(book: Book, pixel: str) -> None:
-    book.run("remove_pause", pixel=pixel)
+def resume(book: Book, pixel: str, event: str) -> None:
+    book.run("remove_pause", pixel=pixel, event=event)
 
 
 def _told_at(book: Book, settlement: Settlement) -> int:

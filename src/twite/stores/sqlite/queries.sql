@@ -264,8 +264,10 @@ FROM lane JOIN outbox ON outbox.id = (
   WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
     AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
     AND oldest.crashes < :crashes
+    AND oldest.id NOT IN (SELECT value FROM json_each(:passing))
   ORDER BY oldest.rank, oldest.id LIMIT 1)
 WHERE lane.pixel = :pixel
+  AND lane.event NOT IN (SELECT value FROM json_each(:passing_events))
 ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: claimable
@@ -283,6 +285,21 @@ FROM (
   WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
     AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
     AND outbox.crashes < :crashes
+    AND outbox.id NOT IN (SELECT value FROM json_each(:passing))
+  ORDER BY outbox.rank, outbox.id
+  LIMIT :limit);
+
+-- name: ready_sizes
+-- How many bytes each of the ready deliveries of a lane has, earliest deadline first: what does not fit into
+-- a request is not read.
+SELECT json_group_array(size)
+FROM (
+  SELECT coalesce(length(conversion.body), 0) AS size
+  FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
+  WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
+    AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
+    AND outbox.crashes < :crashes
+    AND outbox.id NOT IN (SELECT value FROM json_each(:passing))
   ORDER BY outbox.rank, outbox.id
   LIMIT :limit);
 
@@ -292,6 +309,7 @@ SELECT id FROM outbox INDEXED BY ready
 WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
   AND crashes < :crashes
+  AND id NOT IN (SELECT value FROM json_each(:passing))
 ORDER BY rank, id
 LIMIT :limit;
 
@@ -443,17 +461,17 @@ WHERE id IN (
 SELECT min(due_at) FROM outbox INDEXED BY waiting WHERE state = 'queued' AND due_at IS NOT NULL;
 
 -- name: add_pause
--- A pixel is not sent to.
-INSERT INTO pause (pixel, since, reason) VALUES (:pixel, :since, :reason)
-ON CONFLICT (pixel) DO UPDATE SET since = excluded.since, reason = excluded.reason;
+-- A pixel is not sent to, or one event of it.
+INSERT INTO pause (pixel, event, since, reason) VALUES (:pixel, :event, :since, :reason)
+ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason;
 
 -- name: remove_pause
--- A pixel is sent to again.
-DELETE FROM pause WHERE pixel = :pixel;
+-- A pixel is sent to again, or one event of it.
+DELETE FROM pause WHERE pixel = :pixel AND event = :event;
 
 -- name: pauses
 -- The pauses in force.
-SELECT pixel, since, reason FROM pause ORDER BY pixel;
+SELECT pixel, event, since, reason FROM pause ORDER BY pixel, event;
 
 -- name: add_closures
 -- Pixels take nothing more until a moment.
@@ -679,7 +697,11 @@ SELECT
   submission.source, submission.receipt, submission.received_at, CAST(conversion.body AS BLOB),
   coalesce(repeated.times, 0),
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at, pause.reason, closure.reason, coalesce(closure.until, 0),
+  outbox.due_at,
+  (SELECT pause.reason FROM pause
+   WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event) AND outbox.state = 'queued'
+   ORDER BY pause.event LIMIT 1),
+  closure.reason, coalesce(closure.until, 0),
   consent.evidence, submission.unfired, conversion.id - submission.first, outbox.ambiguous_since,
   called.name, replaced.by, conversion.checksum
 FROM conversion
@@ -688,7 +710,6 @@ JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN pause ON pause.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id

@@ -82,8 +82,8 @@ def accounts(connection: sqlite3.Connection) -> list[Account]:
 def pauses(connection: sqlite3.Connection) -> list[Pause]:
     """Return the pauses in force."""
     return [
-        Pause(pixel=pixel, since=since, reason=reason)
-        for pixel, since, reason in connection.execute(query("pauses")).fetchall()
+        Pause(pixel=pixel, event=event, since=since, reason=reason)
+        for pixel, event, since, reason in connection.execute(query("pauses")).fetchall()
     ]
 
 

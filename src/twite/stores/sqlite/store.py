@@ -247,8 +247,8 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     async def pause(self, pause: Pause) -> None:
         await self._writer.submit_act(lambda book: outbox.pause(book, pause))
 
-    async def resume(self, pixel: str) -> None:
-        await self._writer.submit_act(lambda book: outbox.resume(book, pixel))
+    async def resume(self, pixel: str, event: str = "") -> None:
+        await self._writer.submit_act(lambda book: outbox.resume(book, pixel, event))
 
     async def pauses(self) -> Sequence[Pause]:
         return await self._reader.pauses()

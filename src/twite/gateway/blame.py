@@ -1,0 +1,105 @@
+"""Blame: whose fault an answer is: one conversion's, its event's, the pixel's, or X's own.
+
+X says so of what it read. Of a 5xx, of no answer, of a 401, or of a page of HTML it says nothing:
+what it takes meanwhile does.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeGuard
+
+from twite.domain.delivery import Delivery
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
+from twite.gateway.breaker import Breaker
+from twite.gateway.event_pauses import REFUSED_ALIKE, EventPauses
+from twite.gateway.isolate import Group
+from twite.gateway.ports import Chance
+from twite.gateway.suspects import Suspects, is_failed, is_refused_as_such
+
+# How the reason begins of an event's pause that X fails at, whatever it is sent.
+FAILS_AT_ALL: Final = "all conversions failed alike"
+# So many of what was refused are told from others when a pixel is probed.
+_MOST_REFUSED: Final = 1_000
+
+
+class Blame:
+    """One pixel's."""
+
+    def __init__(
+        self,
+        *,
+        suspects: Suspects,
+        breaker: Breaker,
+        pauses: EventPauses,
+        chance: Chance,
+        cautious: bool,
+    ) -> None:
+        self._suspects = suspects
+        self._breaker = breaker
+        self._pauses = pauses
+        self._chance = chance
+        self._cautious = cautious
+        # What was refused as such since X took anything, and its event.
+        self.refused: dict[int, str] = {}
+
+    def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
+        """Whether one of these is at fault, or their event, and it is to be found out."""
+        many = len(group) > 1
+        if is_refused(outcome):
+            return True
+        if is_refused_as_such(outcome):
+            if why is not None and is_refused_as_such(why):
+                return True
+            if event in self._pauses.paused() or self._suspects.explain(group):
+                return True
+            unclear = outcome.scope is Scope.UNCLEAR or self._suspects.is_shown(outcome)
+            return many and unclear and not self._breaker.paused
+        if not many or self._cautious or not is_failed(outcome):
+            return False
+        return (why is not None and is_failed(why)) or self._suspects.explain(group)
+
+    async def hear(self, event: str, group: Group, outcome: Outcome, *, is_open: bool) -> None:
+        """Hear an answer to what was sent. Raises LedgerUnavailable."""
+        suspects, is_known = self._suspects, self._suspects.explain(group)
+        if isinstance(outcome, Delivered):
+            suspects.took(group, event=event)
+            self.refused.clear()
+        elif is_refused_as_such(outcome) or is_failed(outcome):
+            suspects.note(group, event=event)
+        if not isinstance(outcome, Errored):
+            self._breaker.stood()
+        match outcome:
+            case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR) if is_open:
+                pass
+            case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR):
+                await self._stop(event, group, outcome)
+            case Delivered() | Rejected():
+                # X knows who asks, and judges what is asked.
+                await self._breaker.passed()
+            case Errored(limited=False):
+                if is_failed(outcome) and suspects.is_the_event(event):
+                    await self._pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
+                elif not (is_open or is_known) or not is_failed(outcome):
+                    # X itself may be in trouble, not with these.
+                    self._breaker.stumbled(chance=self._chance.fraction())
+
+    async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
+        """Hear that these were refused as such by themselves, and none was taken beside them."""
+        refusal = found[-1][1]
+        self._suspects.blamed(refusal)
+        await self._stop(event, [one for one, _ in found], refusal)
+
+    async def _stop(self, event: str, group: Sequence[Delivery], refusal: Rejected) -> None:
+        """Send no more until another one has told: of the event, or of the whole pixel."""
+        for one in group[: max(0, _MOST_REFUSED - len(self.refused))]:
+            self.refused[one.id] = event
+        if self._suspects.is_the_event(event):
+            await self._pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
+        elif refusal.scope is Scope.UNCLEAR or self._suspects.is_shown(refusal):
+            await self._breaker.doubt(refusal.reason)
+        else:
+            await self._breaker.trip(refusal.reason)
+
+
+def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
+    """Whether X refuses the request for what is in it: its conversions, or their number."""
+    return isinstance(outcome, Rejected) and outcome.scope in {Scope.CONVERSION, Scope.SIZE}
