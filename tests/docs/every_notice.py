@@ -54,6 +54,7 @@ EVERY_NOTICE = (
     ),
     Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited=(5,)),
     Paused(pixel=PIXEL, reason="404"),
+    Paused(pixel=PIXEL, event="o8z6k", reason="400"),
     Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),
     Misdated(offset=7_000),
     Troubled(where="sweep", reason="full"),
