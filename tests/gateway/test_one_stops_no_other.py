@@ -225,8 +225,8 @@ async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_go
 
     account = (await setting.store.accounts())[0]
     assert (account.delivered, account.dead, account.balance) == (899, 1, 0)
-    # One that is too large by itself makes no others go in small batches.
-    assert max(len(ids) for ids in setting.sent()[-12:]) == 400
+    # One that is too large by itself does not make others go in small batches.
+    assert max(len(ids) for ids in setting.sent()[-4:]) >= 200
     await setting.run.stop(within=1_000)
 
 
