@@ -8,7 +8,6 @@ import pytest
 from bench_of_lanes import Setting
 
 from twite.domain.times import MINUTE
-from twite.gateway.ports import Answer, NoAnswer
 from twite.testing.builders import a_destination
 from twite.testing.transport import conversions_of, refused, taken
 
@@ -103,55 +102,3 @@ async def test_a_bad_batch_of_one_pixel_does_not_delay_another():
         delays[poisoned] = landed
 
     assert delays[True] == delays[False]
-
-
-def x_answers(kind):
-    """Return what X answers to a request that holds a bad one."""
-    statuses = {"401": 401, "403 in HTML": 403, "404": 404, "500": 500, "413": 413}
-    if kind == "no answer":
-        return NoAnswer(reason="no answer in time", left=True)
-    code = ("UNAUTHORIZED_ACCESS", "no", "")
-    body = b"<html>no</html>" if kind in {"403 in HTML", "413"} else refused(code).body
-    return Answer(status=statuses[kind], headers={}, body=body)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("kind", ["401", "403 in HTML", "404", "500", "no answer", "413"])
-async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind, count, figure):
-    requests, lasted = [], []
-    for seed in range(10 if LONG else 1):
-        bad = {f"c{n}" for n in Random(f"{kind} {count} {seed}").sample(range(500), count)}
-        x = AllOrNothing(bad)
-        setting = Setting()
-
-        async def post(parcel, x=x, bad=bad, setting=setting):
-            is_bad = {str(one["conversion_id"]) for one in conversions_of(parcel)} & bad
-            answer = await x.post(parcel)
-            await setting.clock.sleep(30_000 if is_bad and kind == "no answer" else 100)
-            return x_answers(kind) if is_bad else answer
-
-        setting.transport.post = post
-        await setting.record(*[f"c{n}" for n in range(500)])
-        await setting.run.start()
-        minutes = 0
-        while minutes < 120 and len(x.taken) < 500 + minutes - count:
-            await setting.record(f"later{minutes}")
-            await setting.clock.advance(MINUTE)
-            minutes += 1
-        for hour in range(42):
-            await setting.record(f"hourly{hour}")
-            await setting.clock.advance(60 * MINUTE)
-        account = (await setting.store.accounts())[0]
-        await setting.run.stop(within=60_000)
-
-        assert not x.taken & bad
-        assert (account.pending, account.balance) == (0, 0)
-        assert account.dead + account.held == count
-        assert account.delivered == account.received - count
-        requests.append(x.requests)
-        lasted.append(minutes)
-    figure(
-        f"{count} of 500 that X answers with {kind}",
-        f"{len(requests)} seeds, 0 good given up, 0 bad delivered; all good ones delivered within "
-        f"{max(lasted)} minutes; {max(requests)} requests at most in 44 hours",
-    )
