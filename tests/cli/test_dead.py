@@ -1,3 +1,4 @@
+import asyncio
 import json
 import sqlite3
 import time
@@ -8,6 +9,8 @@ import pytest
 from twite.cli.printing import safe
 from twite.cli.user import who
 from twite.domain.times import HOUR, spelled
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_submission, an_entry
 
 SEPARATOR = "│"
 
@@ -231,3 +234,34 @@ def test_an_empty_list_says_so(command, shop):
 
 def test_text_that_is_safe_is_shown_as_it_is():
     assert safe("Grüße aus 東京, 49.90 €") == "Grüße aus 東京, 49.90 €"
+
+
+@pytest.fixture
+def twice(shop):
+    """The shop, with a later copy of its dead letter: an earlier version took it for new."""
+    path = str(shop.parent / "twite.db")
+    with closing(sqlite3.connect(path)) as store, store:
+        store.executescript("DELETE FROM fresh_key; DELETE FROM dedup")
+
+    async def again():
+        store = await SQLiteStore.open(path)
+        await store.record(a_submission(an_entry("order-2"), receipt="r-later"))
+        await store.close()
+
+    asyncio.run(again())
+    return shop
+
+
+@pytest.mark.parametrize("which", [["--all"], ["order-2"]])
+def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
+    command, twice, which
+):
+    code, out, err = command("dead", "replay", *which, "--config", str(twice))
+    sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(twice))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        "order-2 (2): another copy of it, delivery 6, is queued under the same conversion id.\n"
+        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them all the same.\n"
+    )
+    assert sure[:2] == (0, "1 queued again, 0 of them held.\n")

@@ -290,7 +290,8 @@ class World:
         lives = await self._ground.do(
             lambda store: store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
         )
-        return [one.state for one in lives]
+        # A copy whose key went to a later one says so, and is not where the conversion is.
+        return list(dict.fromkeys(one.state for one in lives if one.superseded_by is None))
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         del loop
