@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/how-to/move-a-server-container-here.md").read_text()
+PAGE = (ROOT / "docs/how-to/import-a-server-container.md").read_text()
 SETTINGS = """\
 [x]
 api_url = "http://127.0.0.1:1"

@@ -85,9 +85,9 @@ def test_the_page_leads_from_an_empty_folder_to_a_delivery_that_is_seen(typed, t
 
 
 def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
-    shown = [(typing, said) for typing, said in blocks("try-a-tag-template.md") if said]
+    shown = [(typing, said) for typing, said in blocks("test-a-tag-template.md") if said]
 
-    answered = [typed(typing)[1] for typing, _ in blocks("try-a-tag-template.md")]
+    answered = [typed(typing)[1] for typing, _ in blocks("test-a-tag-template.md")]
 
     assert [one for one in answered if one] == [said for _, said in shown]
     assert len(shown) == 4
@@ -96,7 +96,7 @@ def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
 def test_what_the_page_on_the_cut_over_shows_is_what_is_answered(typed, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
 
-    answered = [(typed(typing)[1], said) for typing, said in blocks("dare-the-cut-over.md")]
+    answered = [(typed(typing)[1], said) for typing, said in blocks("cut-over-from-sgtm.md")]
 
     assert [(came, said) for came, said in answered if said and came != said] == []
     assert [bool(said) for _, said in answered] == [False, False, True]

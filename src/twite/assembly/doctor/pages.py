@@ -54,5 +54,5 @@ def _kept(source: Source, url: str) -> Iterator[Finding]:
                 f"{source.name}: {origin} is of another site than {url}",
                 "Browsers keep no cookie of another site: later pages do not know of the click.",
                 f"Give the gateway an address on the site of {origin}, and see "
-                "docs/how-to/first-party-address.md.",
+                "docs/how-to/set-up-a-first-party-domain.md.",
             )
