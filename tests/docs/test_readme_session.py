@@ -20,9 +20,9 @@ _NOTE_FAILURES = "trap 'echo $? \"$BASH_COMMAND\" >> failed' ERR"
 
 
 def session() -> str:
-    """Return the first block of commands under "A session"."""
+    """Return the first block of commands under "Quick start"."""
     page = (ROOT / "README.md").read_text("utf-8")
-    return re.search(r"^## A session$.*?^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
+    return re.search(r"^## Quick start$.*?^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
 
 
 def free_port() -> int:
