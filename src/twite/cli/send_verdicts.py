@@ -1,7 +1,7 @@
 """What became of each row, and all of them counted. No I/O."""
 
 from collections.abc import Sequence
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -13,13 +13,13 @@ _LOST: Final = Finding(field="", code="answer_lost", message=NOTES["answer_lost"
 
 
 class Kind(StrEnum):
-    READY = auto()  # nothing was sent, on request; it would be accepted
-    ACCEPTED = auto()
-    ACCEPTED_WITH_NOTES = auto()
-    DUPLICATE = auto()
-    SUPPRESSED = auto()
-    HELD = auto()
-    REJECTED = auto()
+    READY = "ready"  # nothing was sent, on request; it would be accepted
+    ACCEPTED = "accepted"
+    ACCEPTED_WITH_NOTES = "accepted_with_notes"
+    DUPLICATE = "duplicate"
+    SUPPRESSED = "suppressed"
+    HELD = "held"
+    REJECTED = "rejected"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """`gcd`, the long form of Google's Consent Mode. Google does not document it. [seen V36]"""
 
 import re
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 from twite.consent.malformed import Malformed
@@ -13,10 +13,10 @@ _GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.
 class Word(StrEnum):
     """What is said of one kind. Only an act of a person is more than a default."""
 
-    UNSET = auto()
-    DENIED = auto()
-    GRANTED = auto()
-    GRANTED_BY_DEFAULT = auto()
+    UNSET = "unset"
+    DENIED = "denied"
+    GRANTED = "granted"
+    GRANTED_BY_DEFAULT = "granted_by_default"
 
 
 _WORDS: Final = {

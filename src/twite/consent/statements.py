@@ -7,7 +7,7 @@ person told the site in words, the strings of the IAB, Google's long form, its s
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from enum import StrEnum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -28,18 +28,18 @@ _LONGEST_NAME: Final = 24
 class Matter(StrEnum):
     """What a word is about."""
 
-    STORAGE = auto()  # keeping the click id on the device
-    USER_DATA = auto()  # telling X of a person
-    PERSONALIZATION = auto()  # what X may do with it beyond measuring
-    SALE = auto()  # a law of the United States
-    ANY = auto()  # it cannot be known
+    STORAGE = "storage"  # keeping the click id on the device
+    USER_DATA = "user_data"  # telling X of a person
+    PERSONALIZATION = "personalization"  # what X may do with it beyond measuring
+    SALE = "sale"  # a law of the United States
+    ANY = "any"  # it cannot be known
 
 
 class Word(StrEnum):
-    GRANTED = auto()
-    BY_DEFAULT = auto()  # granted, by no act of a person
-    DENIED = auto()
-    UNCLEAR = auto()  # perhaps a denial
+    GRANTED = "granted"
+    BY_DEFAULT = "by_default"  # granted, by no act of a person
+    DENIED = "denied"
+    UNCLEAR = "unclear"  # perhaps a denial
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,7 @@
 """What may be wrong with a gateway so that a person should hear of it: kinds, rules, alerts."""
 
 from collections.abc import Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -13,20 +13,24 @@ from twite.domain.times import DAY, MINUTE
 class Kind(StrEnum):
     """The code of an alert: stable, and the name of its page in docs/how-to/alerts."""
 
-    CREDENTIALS_REFUSED = auto()  # of a pixel: X answers 401 or 403
-    PIXEL_PAUSED = auto()  # of a pixel: X refuses it as such, for another reason
-    EVENT_PAUSED = auto()  # of a pixel: X refuses, or fails at, all conversions of one event
-    DEAD_LETTERS = auto()  # of a pixel: X refused more conversions than is usual
-    CONVERSIONS_HELD = auto()  # of a pixel: a person must decide
-    DEADLINE_RISK = auto()  # of a pixel: conversions miss their 48 hours, or are about to
-    SOURCE_SILENT = auto()  # of a source: nothing comes where there always was something
-    BALANCE_RESIDUE = auto()  # of a source and pixel: conversions are nowhere
-    STORE_FAILING = auto()  # commits fail: submissions are answered 503
-    STORE_UNUSABLE = auto()  # the database is damaged, or cannot be opened: the gateway has ended
-    STORE_RESTORED = auto()  # the database is an older copy of itself
-    DISK_NEARLY_FULL = auto()  # little room is left beside the database
-    TEMPLATE_HUNG = auto()  # of a tag, client or variable: a run of it could not be ended
-    CLOCK_WRONG = auto()  # this machine's clock and X's differ
+    CREDENTIALS_REFUSED = "credentials_refused"  # of a pixel: X answers 401 or 403
+    PIXEL_PAUSED = "pixel_paused"  # of a pixel: X refuses it as such, for another reason
+    EVENT_PAUSED = (
+        "event_paused"  # of a pixel: X refuses, or fails at, all conversions of one event
+    )
+    DEAD_LETTERS = "dead_letters"  # of a pixel: X refused more conversions than is usual
+    CONVERSIONS_HELD = "conversions_held"  # of a pixel: a person must decide
+    DEADLINE_RISK = "deadline_risk"  # of a pixel: conversions miss their 48 hours, or are about to
+    SOURCE_SILENT = "source_silent"  # of a source: nothing comes where there always was something
+    BALANCE_RESIDUE = "balance_residue"  # of a source and pixel: conversions are nowhere
+    STORE_FAILING = "store_failing"  # commits fail: submissions are answered 503
+    STORE_UNUSABLE = (
+        "store_unusable"  # the database is damaged, or cannot be opened: the gateway has ended
+    )
+    STORE_RESTORED = "store_restored"  # the database is an older copy of itself
+    DISK_NEARLY_FULL = "disk_nearly_full"  # little room is left beside the database
+    TEMPLATE_HUNG = "template_hung"  # of a tag, client or variable: a run of it could not be ended
+    CLOCK_WRONG = "clock_wrong"  # this machine's clock and X's differ
 
 
 # Their subject is a pixel's id.
@@ -88,9 +92,9 @@ REMIND_EVERY: Final = DAY
 
 
 class Phase(StrEnum):
-    OPENED = auto()
-    STILL_OPEN = auto()  # once a day
-    RESOLVED = auto()
+    OPENED = "opened"
+    STILL_OPEN = "still_open"  # once a day
+    RESOLVED = "resolved"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

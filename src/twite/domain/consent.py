@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum, auto
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
@@ -15,11 +15,11 @@ from twite.domain.identifiers import Identifiers
 class Action(StrEnum):
     """What becomes of a conversion, from the freest to the strictest."""
 
-    SEND = auto()  # as it is
-    RESTRICT = auto()  # with X's `restricted_data_use`
-    STRIP = auto()  # without some identifiers
-    HOLD = auto()  # a person decides
-    SUPPRESS = auto()  # not at all
+    SEND = "send"  # as it is
+    RESTRICT = "restrict"  # with X's `restricted_data_use`
+    STRIP = "strip"  # without some identifiers
+    HOLD = "hold"  # a person decides
+    SUPPRESS = "suppress"  # not at all
 
 
 # The countries where silence is no consent: the European Economic Area, the United Kingdom and

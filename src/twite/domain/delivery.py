@@ -1,7 +1,7 @@
 """The life of a delivery, as a table of states and triggers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -47,25 +47,25 @@ SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one
 
 
 class State(StrEnum):
-    QUEUED = auto()  # in the outbox, waiting until it is due
-    SENDING = auto()  # claimed by one sender, under a lease
-    DELIVERED = auto()  # X has taken it
-    HELD = auto()  # sending again could double count, or nobody can: a person decides
-    DEAD = auto()  # given up; only a person brings it back
-    SUPPRESSED = auto()  # not sent on purpose, with the reason
+    QUEUED = "queued"  # in the outbox, waiting until it is due
+    SENDING = "sending"  # claimed by one sender, under a lease
+    DELIVERED = "delivered"  # X has taken it
+    HELD = "held"  # sending again could double count, or nobody can: a person decides
+    DEAD = "dead"  # given up; only a person brings it back
+    SUPPRESSED = "suppressed"  # not sent on purpose, with the reason
 
 
 class Trigger(StrEnum):
-    CLAIMED = auto()
-    DELIVERED = auto()
-    POSTPONED = auto()
-    BURIED = auto()
-    HELD = auto()
-    LAPSED = auto()
-    WITHDRAWN = auto()
-    REPLAYED = auto()
-    RECALLED = auto()
-    DISCARDED = auto()
+    CLAIMED = "claimed"
+    DELIVERED = "delivered"
+    POSTPONED = "postponed"
+    BURIED = "buried"
+    HELD = "held"
+    LAPSED = "lapsed"
+    WITHDRAWN = "withdrawn"
+    REPLAYED = "replayed"
+    RECALLED = "recalled"
+    DISCARDED = "discarded"
 
 
 TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(

@@ -5,19 +5,28 @@ Errored     it may pass: try the same again. `ambiguous` when X may have process
 Rejected    it will not pass as it is: `scope` says what is at fault
 """
 
-from enum import StrEnum, auto
+from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
+
+
+class AttemptOutcome(StrEnum):
+    """The word for an outcome in the store, the metrics, the log and the JSON of answers."""
+
+    DELIVERED = "delivered"
+    ERRORED = "errored"
+    REJECTED = "rejected"
 
 
 class Scope(StrEnum):
     """What a rejection is about, from the narrowest to the widest."""
 
-    CONVERSION = auto()  # one or more conversions of the request: isolate
-    SIZE = auto()  # the request has too many: split
-    EVENT = auto()  # the event id is not this account's: hold what goes to it
-    PIXEL = auto()  # credentials, access, route or account, in X's words: pause the pixel
-    UNCLEAR = auto()  # nobody says what: something before X may dislike one, or all
+    CONVERSION = "conversion"  # one or more conversions of the request: isolate
+    SIZE = "size"  # the request has too many: split
+    EVENT = "event"  # the event id is not this account's: hold what goes to it
+    PIXEL = "pixel"  # credentials, access, route or account, in X's words: pause the pixel
+    UNCLEAR = "unclear"  # nobody says what: something before X may dislike one, or all
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -28,20 +37,23 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parameter: str = ""
 
 
-class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.DELIVERED
     debug_id: str
 
 
-class Errored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Errored(msgspec.Struct, frozen=True, kw_only=True):
     """`retry_at` is X's own word on when, in milliseconds, where it gave one."""
 
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
     reason: str
     ambiguous: bool
     retry_at: int | None = None
     limited: bool = False
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.REJECTED
     scope: Scope
     reason: str
     complaints: tuple[Complaint, ...] = ()

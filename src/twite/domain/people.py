@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -19,9 +19,9 @@ _LONGEST: Final = 500
 class Role(StrEnum):
     """What a user may do. Each may all that those before it may."""
 
-    VIEWER = auto()  # looks
-    OPERATOR = auto()  # replays, discards, pauses, resumes, sends a test
-    ADMIN = auto()  # connects to X, changes events, users and keys, reads the audit
+    VIEWER = "viewer"  # looks
+    OPERATOR = "operator"  # replays, discards, pauses, resumes, sends a test
+    ADMIN = "admin"  # connects to X, changes events, users and keys, reads the audit
 
     def includes(self, needed: "Role") -> bool:
         """Return whether this role may what needs another."""
@@ -34,10 +34,10 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 class Scope(StrEnum):
     """What a key opens."""
 
-    ACCOUNTING = auto()  # the balance
-    LIVES = auto()  # the lives of conversions
-    OVERLAP = auto()  # whether the twins meet
-    METRICS = auto()  # /metrics, which tells of every source and pixel
+    ACCOUNTING = "accounting"  # the balance
+    LIVES = "lives"  # the lives of conversions
+    OVERLAP = "overlap"  # whether the twins meet
+    METRICS = "metrics"  # /metrics, which tells of every source and pixel
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

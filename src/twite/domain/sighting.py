@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -45,10 +45,10 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 class Way(StrEnum):
     """Where a conversion id was seen."""
 
-    PIXEL = auto()  # the page gave it to X's pixel
-    BLOCKED = auto()  # the page gave it to X's pixel, whose script did not come
-    PAGE = auto()  # the page's beacon brought it to the gateway
-    SERVER = auto()  # anything else brought it to the gateway
+    PIXEL = "pixel"  # the page gave it to X's pixel
+    BLOCKED = "blocked"  # the page gave it to X's pixel, whose script did not come
+    PAGE = "page"  # the page's beacon brought it to the gateway
+    SERVER = "server"  # anything else brought it to the gateway
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):

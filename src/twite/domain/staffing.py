@@ -4,7 +4,7 @@ Each names only what it changes and is made whole, with its entry in the audit, 
 was read before a password was hashed may not be so any more.
 """
 
-from enum import StrEnum, auto
+from enum import StrEnum
 
 import msgspec
 
@@ -12,19 +12,19 @@ from twite.domain.people import ApiKey, Role, User
 from twite.domain.secret import Secret
 
 
-class Added(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Added(msgspec.Struct, frozen=True, kw_only=True, tag="Added"):
     """Somebody new may sign in."""
 
     user: User
 
 
-class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Removed(msgspec.Struct, frozen=True, kw_only=True, tag="Removed"):
     """Somebody may sign in no more. Their sessions end."""
 
     name: str
 
 
-class Allowed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Allowed(msgspec.Struct, frozen=True, kw_only=True, tag="Allowed"):
     """Somebody may do and see something else. Their sessions end."""
 
     name: str
@@ -32,7 +32,7 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pixels: tuple[str, ...] | None
 
 
-class PasswordGiven(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class PasswordGiven(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"):
     """Another password, since `at`. Sessions end but one; `was` is the one that it replaces.
 
     Without `was` it replaces whichever there is.
@@ -45,7 +45,7 @@ class PasswordGiven(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     but: bytes = b""
 
 
-class CodesBegun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CodesBegun(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegun"):
     """Codes are asked for, where none were. Sessions end but one."""
 
     name: str
@@ -55,20 +55,20 @@ class CodesBegun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     but: bytes = b""
 
 
-class CodesEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CodesEnded(msgspec.Struct, frozen=True, kw_only=True, tag="CodesEnded"):
     """No code is asked for any more. Sessions end but one."""
 
     name: str
     but: bytes = b""
 
 
-class KeyMade(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class KeyMade(msgspec.Struct, frozen=True, kw_only=True, tag="KeyMade"):
     """A program may ask."""
 
     key: ApiKey
 
 
-class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="KeyRevoked"):
     """A program may ask no more."""
 
     id: str
@@ -82,12 +82,12 @@ Change = Added | ChangeOfOne | KeyMade | KeyRevoked
 class Upshot(StrEnum):
     """What came of a change. But for DONE, nothing was changed, and nothing noted."""
 
-    DONE = auto()
-    OVER = auto()  # the session by which it was asked is over
-    TAKEN = auto()  # the name is somebody's
-    GONE = auto()  # there is nobody of that name, or no such key
-    LAST = auto()  # nobody would be an admin any more
-    OTHERWISE = auto()  # it is not any more as the change takes it to be
+    DONE = "done"
+    OVER = "over"  # the session by which it was asked is over
+    TAKEN = "taken"  # the name is somebody's
+    GONE = "gone"  # there is nobody of that name, or no such key
+    LAST = "last"  # nobody would be an admin any more
+    OTHERWISE = "otherwise"  # it is not any more as the change takes it to be
 
 
 def ends_admin(change: ChangeOfOne) -> bool:

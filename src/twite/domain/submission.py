@@ -1,6 +1,6 @@
 """One request as it reached us, persons scrubbed, and what became of each of its conversions."""
 
-from enum import StrEnum, auto
+from enum import StrEnum
 
 import msgspec
 
@@ -13,16 +13,16 @@ from twite.domain.value_guard import Flag
 class Door(StrEnum):
     """Where a submission came in."""
 
-    NATIVE = auto()  # POST /v1/conversions
-    X_API = auto()  # POST /12/measurement/conversions/{pixel}
-    BEACON = auto()  # POST /t, from our own script
-    GA4 = auto()  # /g/collect
-    MEASUREMENT_PROTOCOL = auto()  # POST /mp/collect
-    DATA_TAG = auto()  # /data, from Stape's Data Tag
-    SGTM = auto()  # POST /v1/sgtm, from our own tag in a server container
-    STAPE = auto()  # POST /stape-api/{key}/v1/twitter/auth-proxy
-    TAG = auto()  # a template that runs here, and sent to X
-    CLIENT = auto()  # a client template that runs here, and ran the container
+    NATIVE = "native"  # POST /v1/conversions
+    X_API = "x_api"  # POST /12/measurement/conversions/{pixel}
+    BEACON = "beacon"  # POST /t, from our own script
+    GA4 = "ga4"  # /g/collect
+    MEASUREMENT_PROTOCOL = "measurement_protocol"  # POST /mp/collect
+    DATA_TAG = "data_tag"  # /data, from Stape's Data Tag
+    SGTM = "sgtm"  # POST /v1/sgtm, from our own tag in a server container
+    STAPE = "stape"  # POST /stape-api/{key}/v1/twitter/auth-proxy
+    TAG = "tag"  # a template that runs here, and sent to X
+    CLIENT = "client"  # a client template that runs here, and ran the container
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ How long something took is counted in slots: four to a doubling, so that a slot'
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -31,10 +31,10 @@ _QUARTERS: Final = 4
 class Counting(StrEnum):
     """What is told to whoever watches, once it is on disk."""
 
-    KIT = auto()  # conversions that carried a kit of identifiers; the word is its number
-    FLAW = auto()  # match keys that were spoilt, by code
-    FLAGGED = auto()  # remarkable amounts that go out all the same, by kind
-    HELD = auto()  # remarkable amounts that wait for a person, by kind
+    KIT = "kit"  # conversions that carried a kit of identifiers; the word is its number
+    FLAW = "flaw"  # match keys that were spoilt, by code
+    FLAGGED = "flagged"  # remarkable amounts that go out all the same, by kind
+    HELD = "held"  # remarkable amounts that wait for a person, by kind
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ are followed by small steps, up or down, so that no single amount, however large
 
 import math
 from collections.abc import Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from statistics import median
 from types import MappingProxyType
 from typing import Final
@@ -46,18 +46,18 @@ _EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
 class Guard(StrEnum):
     """What becomes of a conversion whose amount is remarkable."""
 
-    OFF = auto()  # nothing is said, and nothing learnt
-    FLAG = auto()  # it is sent, and shown
-    HOLD = auto()  # a person decides
+    OFF = "off"  # nothing is said, and nothing learnt
+    FLAG = "flag"  # it is sent, and shown
+    HOLD = "hold"  # a person decides
 
 
 class Remarkable(StrEnum):
     """What is remarkable about an amount."""
 
-    ZERO = auto()
-    MINOR_UNITS = auto()
-    OUTLIER = auto()
-    CURRENCY = auto()
+    ZERO = "zero"
+    MINOR_UNITS = "minor_units"
+    OUTLIER = "outlier"
+    CURRENCY = "currency"
 
 
 MEANING: Final[Mapping[Remarkable, tuple[str, str]]] = MappingProxyType(

@@ -1,7 +1,7 @@
 """Faults on demand: what goes wrong, for which requests, how often."""
 
 from collections.abc import Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from itertools import count as counter
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
@@ -15,29 +15,29 @@ class FaultError(ValueError):
 
 
 class Kind(StrEnum):
-    STATUS = auto()
-    RATE_LIMIT = auto()
-    HTML = auto()
-    EMPTY = auto()
-    RESET = auto()
-    STALL = auto()
-    SLOW = auto()
-    DROP_ANSWER = auto()
-    CUT_OFF = auto()
-    CUT_HEAD = auto()
-    STALL_HEAD = auto()
-    STALL_BODY = auto()
-    SHORT_LENGTH = auto()
-    NOT_HTTP = auto()
-    TRUNCATED_JSON = auto()
-    WRONG_PROCESSED = auto()
-    WITH_ERRORS = auto()
-    TRICKLE = auto()
-    OPEN_CHUNKS = auto()
-    GZIP_LIE = auto()
-    GZIP_BOMB = auto()
-    HUGE_BODY = auto()
-    CLOCK_SKEW = auto()
+    STATUS = "status"
+    RATE_LIMIT = "rate_limit"
+    HTML = "html"
+    EMPTY = "empty"
+    RESET = "reset"
+    STALL = "stall"
+    SLOW = "slow"
+    DROP_ANSWER = "drop_answer"
+    CUT_OFF = "cut_off"
+    CUT_HEAD = "cut_head"
+    STALL_HEAD = "stall_head"
+    STALL_BODY = "stall_body"
+    SHORT_LENGTH = "short_length"
+    NOT_HTTP = "not_http"
+    TRUNCATED_JSON = "truncated_json"
+    WRONG_PROCESSED = "wrong_processed"
+    WITH_ERRORS = "with_errors"
+    TRICKLE = "trickle"
+    OPEN_CHUNKS = "open_chunks"
+    GZIP_LIE = "gzip_lie"
+    GZIP_BOMB = "gzip_bomb"
+    HUGE_BODY = "huge_body"
+    CLOCK_SKEW = "clock_skew"
 
 
 # What each does; "judged" means that X's answer is right and its conversions are counted.

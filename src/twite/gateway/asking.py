@@ -117,7 +117,7 @@ class Asking:
             Attempted(
                 pixel=hand.batch.pixel,
                 event=hand.batch.event,
-                outcome=type(outcome).__name__.lower(),
+                outcome=outcome.kind,
                 status=came.status if isinstance(came, Answer) else None,
                 conversions=len(hand.group),
                 took=took,

@@ -3,7 +3,7 @@
 Pure. Both stores ask it inside the transaction that records the copy.
 """
 
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -39,9 +39,9 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 class Fate(StrEnum):
     """What becomes of the holder."""
 
-    STAYS = auto()
-    WITHDRAWN = auto()  # it is not sent; what is in flight is not tried again
-    HELD = auto()
+    STAYS = "stays"
+    WITHDRAWN = "withdrawn"  # it is not sent; what is in flight is not tried again
+    HELD = "held"
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):

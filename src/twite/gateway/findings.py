@@ -1,14 +1,14 @@
 """What the doctor finds."""
 
-from enum import StrEnum, auto
+from enum import StrEnum
 
 import msgspec
 
 
 class Light(StrEnum):
-    GREEN = auto()  # in order
-    AMBER = auto()  # works, and may hurt later
-    RED = auto()  # conversions will not reach X, or may be lost
+    GREEN = "green"  # in order
+    AMBER = "amber"  # works, and may hurt later
+    RED = "red"  # conversions will not reach X, or may be lost
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from twite.domain.delivery import (
     Settlement,
     Trigger,
 )
-from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Scope
+from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Outcome, Rejected, Scope
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.domain.times import SECOND
 from twite.gateway.notices import Moved, Observer
@@ -73,7 +73,7 @@ def attempt(
         at=at,
         pixel=pixel,
         event=event,
-        outcome=type(outcome).__name__.lower(),
+        outcome=outcome.kind,
         deliveries=tuple(delivery.id for delivery in deliveries),
         status=came.status if isinstance(came, Answer) else None,
         answer=_words(came),
@@ -95,7 +95,7 @@ def fault(
         at=at,
         pixel=pixel,
         event=event,
-        outcome="errored",
+        outcome=AttemptOutcome.ERRORED,
         deliveries=tuple(delivery.id for delivery in deliveries),
         answer=f"a fault of Twite's own: {type(error).__name__}",
         ambiguous=ambiguous,

@@ -4,7 +4,7 @@ An old gateway must understand a new script, so nothing is refused that can be r
 script that is refused forgets what it had to say. So each part is read by itself: see beacon_typed.
 """
 
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -17,10 +17,10 @@ _NULL: Final = msgspec.Raw(b"null")
 class Twin(StrEnum):
     """What became of a conversion's twin, X's pixel in the page."""
 
-    LOADED = auto()  # X's script was there and was given it
-    CALLED = auto()  # it was given to X's queue; whether X's script came is not known
-    BLOCKED = auto()  # it was given to X's queue, and X's script did not come
-    ABSENT = auto()  # the page has no pixel of X, or it was not given it
+    LOADED = "loaded"  # X's script was there and was given it
+    CALLED = "called"  # it was given to X's queue; whether X's script came is not known
+    BLOCKED = "blocked"  # it was given to X's queue, and X's script did not come
+    ABSENT = "absent"  # the page has no pixel of X, or it was not given it
 
 
 class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from twite.domain.alert import RULES, Phase
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.times import SECOND
 from twite.gateway.notices import (
     Accepted,
@@ -73,7 +74,7 @@ class Log:
                 )
             case Accepted():
                 pass
-            case Attempted(outcome="delivered") as one:
+            case Attempted(outcome=AttemptOutcome.DELIVERED) as one:
                 self._to.debug(
                     "delivered", pixel=one.pixel, conversions=one.conversions, ms=one.took
                 )

@@ -11,7 +11,7 @@ email under a name of one is left out. `kind_of` is for what is shown, and guess
 import re
 import unicodedata
 from collections.abc import Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -22,31 +22,31 @@ from twite.redaction import words
 class Kind(StrEnum):
     """What stands under a name."""
 
-    EMAIL = auto()
-    PHONE = auto()
-    NAME = auto()  # of a person, of a street; a day of birth
-    DETAIL = auto()  # a town, a gender: scrubbed nowhere, masked everywhere
-    PEOPLE = auto()  # whatever is below it
-    TOKEN = auto()  # what tells one person or browser from others
-    CLICK = auto()  # X's own click id, and what X's script knows a browser by
-    SECRET = auto()
-    ADDRESS = auto()  # of a machine: a list of them, too
-    AGENT = auto()
-    COOKIES = auto()
-    HEADERS = auto()
-    QUERY = auto()
-    PATH = auto()
-    BODY = auto()  # of a request, as text
-    PLAIN = auto()  # an id, long as it may be
-    ANY = auto()
+    EMAIL = "email"
+    PHONE = "phone"
+    NAME = "name"  # of a person, of a street; a day of birth
+    DETAIL = "detail"  # a town, a gender: scrubbed nowhere, masked everywhere
+    PEOPLE = "people"  # whatever is below it
+    TOKEN = "token"  # noqa: S105  a name; what tells one person or browser from others
+    CLICK = "click"  # X's own click id, and what X's script knows a browser by
+    SECRET = "secret"  # noqa: S105  a name
+    ADDRESS = "address"  # of a machine: a list of them, too
+    AGENT = "agent"
+    COOKIES = "cookies"
+    HEADERS = "headers"
+    QUERY = "query"
+    PATH = "path"
+    BODY = "body"  # of a request, as text
+    PLAIN = "plain"  # an id, long as it may be
+    ANY = "any"
 
 
 class Among(StrEnum):
     """What a field stands among."""
 
-    EVENT = auto()  # at the top of an event
-    PERSON = auto()  # in `user_data` and the like, however deep
-    THINGS = auto()  # in an item, a promotion, or what nobody knows
+    EVENT = "event"  # at the top of an event
+    PERSON = "person"  # in `user_data` and the like, however deep
+    THINGS = "things"  # in an item, a promotion, or what nobody knows
 
 
 # What is hashed, or taken out, where it is kept.

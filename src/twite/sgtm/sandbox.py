@@ -5,7 +5,7 @@ clock, no chance, no network and no disk. A turn ends when the template waits fo
 or for answers to its effects, or for time to pass.
 """
 
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -88,9 +88,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Outcome(StrEnum):
     """What a tag said of itself."""
 
-    SUCCESS = auto()  # gtmOnSuccess
-    FAILURE = auto()  # gtmOnFailure
-    SILENT = auto()  # neither, so far
+    SUCCESS = "success"  # gtmOnSuccess
+    FAILURE = "failure"  # gtmOnFailure
+    SILENT = "silent"  # neither, so far
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

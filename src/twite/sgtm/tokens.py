@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -11,12 +11,12 @@ import msgspec
 class Sort(StrEnum):
     """What a token is."""
 
-    WORD = auto()
-    NUMBER = auto()
-    TEXT = auto()  # a string
-    TEMPLATE = auto()  # a template literal, whole
-    REGEX = auto()
-    SIGN = auto()  # punctuation
+    WORD = "word"
+    NUMBER = "number"
+    TEXT = "text"  # a string
+    TEMPLATE = "template"  # a template literal, whole
+    REGEX = "regex"
+    SIGN = "sign"  # punctuation
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -31,6 +31,7 @@ from twite.domain.delivery import (
     together,
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.submission import Entry, Recorded, Submission
 from twite.gateway import copies
 from twite.gateway.copies import Holder, Ruling, asks, rule
@@ -372,7 +373,7 @@ class MemoryStore(
     def _try(self, attempt: Attempt, *, lease: int, survived: bool = True) -> None:
         """Put an attempt on record for all it held, late or not."""
         self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
-        if attempt.outcome == "delivered":
+        if attempt.outcome == AttemptOutcome.DELIVERED:
             self._taken.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
         past = PastAttempt(
             at=attempt.at,
@@ -454,7 +455,7 @@ class MemoryStore(
                     at=lease.claimed_at,
                     pixel=freed[0].entry.pixel,
                     event=freed[0].entry.event,
-                    outcome="errored",
+                    outcome=AttemptOutcome.ERRORED,
                     deliveries=tuple(row.id for row in freed),
                     answer=SENDER_STOPPED,
                     ambiguous=True,

@@ -12,7 +12,7 @@ The Ads API, by who must act:
 """
 
 from collections.abc import Callable
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,19 +29,19 @@ _T = TypeVar("_T")
 class Why(StrEnum):
     """Why X, or the person, did not do what was asked."""
 
-    APP_UNKNOWN = auto()  # the consumer key or secret is wrong, or the clock
-    CALLBACK_REFUSED = auto()  # it is not among those of the app
-    DENIED = auto()  # the person said no
-    STRANGER = auto()  # the callback is of another sign-in
-    VERIFIER_REFUSED = auto()  # the PIN is wrong, used, or too old
-    TOKEN_REFUSED = auto()  # revoked, or never X's
-    APP_UNAPPROVED = auto()  # the app may not use the Ads API
-    NO_ROLE = auto()  # the user has none on the account, or there is no such account
-    WRONG_ROLE = auto()  # the user has others than are needed
-    PIXEL_TOKEN_REFUSED = auto()
-    NO_EVENT = auto()  # the account has no such event
-    NOT_LIKE_THAT = auto()  # what was asked is wrong
-    UNREADABLE = auto()  # the answer is none that X documents
+    APP_UNKNOWN = "app_unknown"  # the consumer key or secret is wrong, or the clock
+    CALLBACK_REFUSED = "callback_refused"  # it is not among those of the app
+    DENIED = "denied"  # the person said no
+    STRANGER = "stranger"  # the callback is of another sign-in
+    VERIFIER_REFUSED = "verifier_refused"  # the PIN is wrong, used, or too old
+    TOKEN_REFUSED = "token_refused"  # noqa: S105  a name; revoked, or never X's
+    APP_UNAPPROVED = "app_unapproved"  # the app may not use the Ads API
+    NO_ROLE = "no_role"  # the user has none on the account, or there is no such account
+    WRONG_ROLE = "wrong_role"  # the user has others than are needed
+    PIXEL_TOKEN_REFUSED = "pixel_token_refused"  # noqa: S105  a name
+    NO_EVENT = "no_event"  # the account has no such event
+    NOT_LIKE_THAT = "not_like_that"  # what was asked is wrong
+    UNREADABLE = "unreadable"  # the answer is none that X documents
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

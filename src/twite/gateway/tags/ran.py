@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import ANSWER_LIMIT, MAYBE_ARRIVED, NO_REQUEST, Attempt, Fate, Trigger
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.gateway.tags.rule import Repeat, Rule
 from twite.sgtm.sandbox import Outcome
@@ -110,7 +111,7 @@ def attempt_of(ran: Ran, delivery: int, *, pixel: str, event: str, at: int) -> A
     words = [] if ran.tried else [NO_REQUEST]
     words += [] if ran.succeeded else [ran.reason]
     words += [last.words] if last is not None and last.words else []
-    outcome = "delivered" if ran.succeeded else "rejected" if _is_refused(ran) else "errored"
+    outcome = _outcome_of(ran)
     return Attempt(
         at=at,
         pixel=pixel,
@@ -119,7 +120,7 @@ def attempt_of(ran: Ran, delivery: int, *, pixel: str, event: str, at: int) -> A
         deliveries=(delivery,),
         status=None if last is None else last.status,
         answer=": ".join(words)[:ANSWER_LIMIT],
-        ambiguous=outcome == "errored" and ran.left,
+        ambiguous=outcome is AttemptOutcome.ERRORED and ran.left,
     )
 
 
@@ -142,6 +143,12 @@ def fate_of(ran: Ran, delivery: int, *, rule: Rule, tries: int, now: int, chance
     named = max((one.retry_after or 0 for one in ran.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))
     return Fate(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
+
+
+def _outcome_of(ran: Ran) -> AttemptOutcome:
+    if ran.succeeded:
+        return AttemptOutcome.DELIVERED
+    return AttemptOutcome.REJECTED if _is_refused(ran) else AttemptOutcome.ERRORED
 
 
 def _is_refused(ran: Ran) -> bool:

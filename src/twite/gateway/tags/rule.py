@@ -1,6 +1,6 @@
 """What a tag is to the gateway: where its deliveries go by, and how they may be repeated."""
 
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -22,15 +22,15 @@ def policy_for(policy: Policy) -> Policy:
 class Repeat(StrEnum):
     """What becomes of a run of which nobody knows what it has done."""
 
-    AT_LEAST_ONCE = auto()  # it runs again
-    AT_MOST_ONCE = auto()  # it is held for a person
+    AT_LEAST_ONCE = "at_least_once"  # it runs again
+    AT_MOST_ONCE = "at_most_once"  # it is held for a person
 
 
 class Persons(StrEnum):
     """How the event waits on the disk, and is given to the template."""
 
-    HASHED = auto()  # emails and names as SHA-256, without phone numbers
-    SEALED = auto()  # as it came, encrypted
+    HASHED = "hashed"  # emails and names as SHA-256, without phone numbers
+    SEALED = "sealed"  # as it came, encrypted
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ transformations leave it: first what is allowed, then what is set, then what is 
 """
 
 from collections.abc import Mapping
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -57,12 +57,12 @@ class Fired(msgspec.Struct, frozen=True, kw_only=True):
 class Bar(StrEnum):
     """What kept a tag from firing."""
 
-    PAUSED = auto()  # by the container or a person, or its span of time is not now
-    CONSENT = auto()  # a signal that it asks for is not granted
-    TRIGGER = auto()  # it is for other events, or its conditions do not hold
-    EXCEPTION = auto()  # an exception fits
-    BESIDE = auto()  # a tag that it needs beside it does not run
-    UNFILLED = auto()  # its fields, or a condition, cannot be filled in
+    PAUSED = "paused"  # by the container or a person, or its span of time is not now
+    CONSENT = "consent"  # a signal that it asks for is not granted
+    TRIGGER = "trigger"  # it is for other events, or its conditions do not hold
+    EXCEPTION = "exception"  # an exception fits
+    BESIDE = "beside"  # a tag that it needs beside it does not run
+    UNFILLED = "unfilled"  # its fields, or a condition, cannot be filled in
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from twite.domain.delivery import (
     after,
     together,
 )
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports import Claim, Pause, Sweeping, Swept
 from twite.stores.sqlite.book import Book
 from twite.stores.sqlite.claimable import claimable
@@ -168,7 +169,7 @@ def lapse(
             at=claimed_at,
             pixel="",
             event="",
-            outcome="errored",
+            outcome=AttemptOutcome.ERRORED,
             deliveries=tuple(_Ids.decode(left)),
             answer=SENDER_STOPPED,
             ambiguous=True,

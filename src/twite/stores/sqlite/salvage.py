@@ -5,9 +5,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from twite.domain.delivery import State
+from twite.domain.outcome import AttemptOutcome
 from twite.stores.sqlite.pages import INDEX_LEAF, TABLE_LEAF, Leaf, Pages, Row, Value
 
-_STATES: Final = frozenset({"queued", "sending", "held", "dead"})
+_STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
+_OUTCOMES: Final = frozenset(AttemptOutcome)
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Numbers of deliveries are below, moments in milliseconds above.
 _MOMENTS: Final = 1_000_000_000_000
@@ -150,9 +153,7 @@ def _outbox(values: Sequence[Value]) -> bool:
 
 
 def _attempt(values: Sequence[Value]) -> bool:
-    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in {
-        "delivered", "errored", "rejected",
-    }  # fmt: skip
+    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in _OUTCOMES
 
 
 def _attempted(values: Sequence[Value]) -> bool:

@@ -1,0 +1,63 @@
+"""What is stored or exported is an enum's value: a class or a member may get another name."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, Scope
+from twite.domain.staffing import Change
+
+SOURCES = Path(__file__).parents[2] / "src/twite"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Delivered(debug_id=""), "delivered"),
+        (Errored(reason="", ambiguous=False), "errored"),
+        (Rejected(scope=Scope.SIZE, reason=""), "rejected"),
+    ],
+)
+def test_an_outcome_is_stored_as_a_word_of_its_own(outcome, word):
+    assert outcome.kind is AttemptOutcome(word)
+
+
+def test_changes_of_users_keep_their_tags_on_the_control_channel():
+    tags = {kind.__struct_config__.tag for kind in Change.__args__}
+
+    assert tags == {
+        *("Added", "Removed", "Allowed", "PasswordGiven"),
+        *("CodesBegun", "CodesEnded", "KeyMade", "KeyRevoked"),
+    }
+    assert all(msgspec.inspect.type_info(kind).tag_field == "type" for kind in Change.__args__)
+
+
+def test_no_enum_takes_its_words_from_the_names_of_its_members():
+    taken = [
+        f"{path.relative_to(SOURCES)}: {found.name}"
+        for path in SOURCES.rglob("*.py")
+        for found in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(found, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in found.bases)
+        for node in ast.walk(found)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "auto"
+    ]
+
+    assert taken == []
+
+
+def test_no_union_on_the_wire_is_told_apart_by_class_names():
+    told = [
+        f"{path.relative_to(SOURCES)}: {found.name}"
+        for path in SOURCES.rglob("*.py")
+        for found in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(found, ast.ClassDef)
+        for given in found.keywords
+        if given.arg == "tag"
+        and isinstance(given.value, ast.Constant)
+        and given.value.value is True
+    ]
+
+    assert told == []
