@@ -38,14 +38,14 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
             topic="alerts",
             light=Light.RED,
             found="pixel_paused of o8z6j is open: 404",
-            meaning="The pixel is not sent to.",
+            meaning="The pixel is paused.",
             cure="See docs/how-to/alerts/pixel_paused.md.",
         ),
         Finding(
             topic="alerts",
             light=Light.AMBER,
             found="conversions_held of o8z6j is open: 3 are held",
-            meaning="Conversions wait for a person.",
+            meaning="Conversions are held.",
             cure="See docs/how-to/alerts/conversions_held.md.",
         ),
     ]

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/how-to/alerts"
 HEADINGS = [
     "What it means",
-    "When it opens, and when it is over",
-    "What happens meanwhile",
+    "When it opens and resolves",
+    "What Twite does meanwhile",
     "What to do",
 ]
 # What Prometheus itself knows.

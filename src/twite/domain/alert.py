@@ -64,27 +64,27 @@ RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
         Kind.CREDENTIALS_REFUSED: Rule(
             title="X refuses the credentials", urgent=True, calm=5 * MINUTE
         ),
-        Kind.PIXEL_PAUSED: Rule(title="the pixel is not sent to", urgent=True, calm=5 * MINUTE),
+        Kind.PIXEL_PAUSED: Rule(title="the pixel is paused", urgent=True, calm=5 * MINUTE),
         Kind.EVENT_PAUSED: Rule(
-            title="an event of the pixel is not sent to", urgent=True, calm=5 * MINUTE
+            title="an event of the pixel is paused", urgent=True, calm=5 * MINUTE
         ),
         Kind.DEAD_LETTERS: Rule(title="many dead letters"),
-        Kind.CONVERSIONS_HELD: Rule(title="conversions wait for a person"),
+        Kind.CONVERSIONS_HELD: Rule(title="conversions are held"),
         Kind.DEADLINE_RISK: Rule(
-            title="conversions will miss their 48 hours",
+            title="conversions will miss the 48-hour deadline",
             urgent=True,
             opens_after=3 * MINUTE,
             calm=10 * MINUTE,
         ),
-        Kind.SOURCE_SILENT: Rule(title="nothing comes from a source", urgent=True),
+        Kind.SOURCE_SILENT: Rule(title="a source has stopped sending", urgent=True),
         Kind.BALANCE_RESIDUE: Rule(title="the balance is not 0", urgent=True, calm=5 * MINUTE),
         Kind.STORE_FAILING: Rule(title="the store cannot commit", urgent=True, calm=5 * MINUTE),
         Kind.STORE_UNUSABLE: Rule(title="the store cannot be used", urgent=True),
         Kind.STORE_RESTORED: Rule(title="the store is an older copy"),
         Kind.DISK_NEARLY_FULL: Rule(title="the disk is nearly full", urgent=True, calm=MINUTE),
-        Kind.TEMPLATE_HUNG: Rule(title="a template runs without an end", urgent=True),
+        Kind.TEMPLATE_HUNG: Rule(title="a template hangs", urgent=True),
         Kind.CLOCK_WRONG: Rule(
-            title="this clock and X's differ", opens_after=MINUTE, calm=10 * MINUTE
+            title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
         ),
     }
 )
