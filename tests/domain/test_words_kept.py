@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, Scope
+from twite.domain.people import AuditAction
 from twite.domain.staffing import Change
+from twite.gateway.notices import TroublePlace
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 
@@ -61,3 +63,23 @@ def test_no_union_on_the_wire_is_told_apart_by_class_names():
     ]
 
     assert told == []
+
+
+def test_the_audit_keeps_its_words():
+    assert {action.value for action in AuditAction} == {
+        *("user.add", "user.role", "user.password", "user.codes_on", "user.codes_off"),
+        *("user.remove", "key.add", "key.revoke", "sign_in", "sign_in.refused", "sign_out"),
+        *("sign_out.elsewhere", "confirm.refused", "refused", "connect.begin", "connect.paste"),
+        *("connect.done", "connect.forget", "event.create", "event.update", "event.delete"),
+        *("event.map", "pixel.pause", "pixel.resume", "conversion.test", "replay", "discard"),
+        *("erase", "export", "doctor", "container.keep_secrets", "container.forget_secrets"),
+        "secret_key.rotate",
+    }
+
+
+def test_the_metric_of_troubles_keeps_its_labels():
+    assert {place.value for place in TroublePlace} == {
+        *("audit", "balance", "connections", "consent", "console", "flight", "lane", "ledger"),
+        *("lent credentials", "log", "lookout", "outbox", "pruning", "store", "sweep", "tag"),
+        *("vault", "webhook", "X's route"),
+    }

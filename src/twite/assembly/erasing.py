@@ -22,7 +22,7 @@ from twite.assembly.settings import Settings
 from twite.domain.consent import person_keys
 from twite.domain.erasure import Asked, Whom, all_of
 from twite.domain.errors import NotOpened
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.gateway.erasing import Erasing, Traces
 from twite.gateway.tags import letter
 from twite.stores.sqlite.searching import Opened, known, search
@@ -191,7 +191,7 @@ def _deed(wish: Wish, found: Traces, *, salt: bytes) -> Deed:
     return Deed(
         at=time.time_ns() // 1_000_000,
         who=wish.who,
-        what="erase",
+        what=AuditAction.ERASE,
         subject=digest,
         detail=f"identifiers: {len(wish.asked)}; conversions: {len(found.conversions)}; "
         f"submissions: {len(found.cuts)}; sightings: {len(found.sightings)}",

@@ -32,7 +32,7 @@ from twite.gateway.choose import Choose
 from twite.gateway.dispatch import Pace
 from twite.gateway.key_ring import KeyRing
 from twite.gateway.lookout import Ears
-from twite.gateway.notices import Troubled, Warned
+from twite.gateway.notices import Troubled, TroublePlace, Warned
 from twite.gateway.people import Passwords
 from twite.gateway.post import Post
 from twite.gateway.proxy import Proxy
@@ -125,7 +125,7 @@ class Gateway:
             counted=self._metrics.counted,
         )
         for sentence in store.told:
-            self._observer.see(Troubled(where="store", reason=sentence))
+            self._observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
         if store.told:
             self._observer.see(
                 Warned(kind=Kind.STORE_RESTORED, subject=STORE, reason="; ".join(store.told))

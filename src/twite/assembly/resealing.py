@@ -8,7 +8,7 @@ from twite.assembly.logins import Safe, vault_seal
 from twite.assembly.settings import Settings
 from twite.domain.errors import NotOpened, PassingError, StoreInUse
 from twite.domain.people import Deed
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.tags.resealing import Left, Letters, Resealing, left
 from twite.gateway.vault import Strongroom
 from twite.stores.sqlite import SQLiteStore
@@ -61,7 +61,7 @@ async def sealed_anew(safe: Safe, letters: Letters, *, observer: Observer) -> No
         await safe.strongroom.all("")
         await Resealing(letters=letters, seal=safe.seal).all()
     except (NotOpened, PassingError) as error:
-        observer.see(Troubled(where="vault", reason=str(error)))
+        observer.see(Troubled(where=TroublePlace.VAULT, reason=str(error)))
 
 
 async def still_sealed(settings: Settings) -> Left:

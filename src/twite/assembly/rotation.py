@@ -20,11 +20,11 @@ from twite.assembly.resealing import reseal, still_sealed
 from twite.assembly.sealing import VARIABLE, former_key_file, new_key
 from twite.assembly.settings import Settings, load
 from twite.domain.errors import SettingsError
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.gateway.tags.resealing import Left
 from twite.machine import SystemClock
 
-_DEED: Final = "secret_key.rotate"  # what it is called in the audit
+_DEED: Final = AuditAction.SECRET_KEY_ROTATE  # what it is called in the audit
 
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,13 @@ from twite.assembly.logins import open_vault
 from twite.assembly.sealing import VARIABLE, seal_of
 from twite.assembly.settings import Settings
 from twite.domain.errors import SettingsError
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.domain.secret import Secret
 from twite.gateway.vault import Seal, Strongroom
 from twite.machine import SystemClock
 
-_KEPT: Final = "container.keep_secrets"
-_FORGOTTEN: Final = "container.forget_secrets"
+_KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
+_FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
 
 
 def sealing_key(settings: Settings, *, otherwise: str) -> Seal:

@@ -16,7 +16,7 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, 
 from twite.cli.user import who
 from twite.domain.account import Life
 from twite.domain.delivery import State
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.domain.times import spelled
 from twite.gateway.mend import doubt
 from twite.redaction.mask_tree import masked_words
@@ -290,4 +290,6 @@ def _deed(chosen: Sequence[Life], doubted: Sequence[Doubted], order: Order, now:
     if doubted:
         said = f"{said}; may count twice: confirmed"
     pixels = sorted({life.pixel for life in chosen})
-    return Deed(at=now, who=who(), what=order.do, subject=", ".join(pixels), detail=said)
+    return Deed(
+        at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=said
+    )

@@ -37,7 +37,7 @@ from twite.domain.account import Account
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.erasing import Erases
-from twite.gateway.notices import Observer, Silent, Troubled
+from twite.gateway.notices import Observer, Silent, Troubled, TroublePlace
 from twite.gateway.ports import Clock, Desk, Records
 from twite.gateway.sightings import Sightings
 
@@ -202,7 +202,7 @@ class Collector:
 
     def crowded(self, reason: str) -> None:
         """Take note that connections had to be closed or refused."""
-        self._observer.see(Troubled(where="connections", reason=reason))
+        self._observer.see(Troubled(where=TroublePlace.CONNECTIONS, reason=reason))
 
     def closing(self) -> None:
         """Take note that the server stops: readiness ends, running requests go on."""
@@ -275,7 +275,9 @@ class Collector:
 
     def _answer_to(self, path: str, fault: Exception) -> Answer:
         if path.startswith((*PREFIXES, STAPE_PREFIX)):
-            return in_xs_words(answer_to(fault, where="X's route", observer=self._observer))
+            return in_xs_words(
+                answer_to(fault, where=TroublePlace.X_ROUTE, observer=self._observer)
+            )
         known = path in {*ROUTES, *DOORS, BEACON_PATH, SGTM_PATH} or path.startswith(SCRIPT_PREFIX)
         others = "/v1/conversions/…" if path.startswith(NATIVE_PATH) else "a client's route"
         where = path if known else others

@@ -27,10 +27,10 @@ from twite.console.entrance import (
 from twite.console.page import Form, Group, Page, Route, Visit, form_of
 from twite.console.people_desk import PeopleDesk
 from twite.domain.errors import PassingError, SignedOut, TwiteError
-from twite.domain.people import Deed, Viewer
+from twite.domain.people import AuditAction, Deed, Viewer
 from twite.domain.times import MINUTE
 from twite.gateway.doorkeeper import Doorkeeper, Inside
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.people import Trail
 from twite.gateway.ports import Clock
 
@@ -126,7 +126,7 @@ class Console:
             status, title = (503, "Not now") if isinstance(error, PassingError) else (409, "Not so")
             response = self._plain(request, Closed(status, title, str(error)))
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
-            self._observer.see(Troubled(where="console", reason=type(fault).__name__))
+            self._observer.see(Troubled(where=TroublePlace.CONSOLE, reason=type(fault).__name__))
             response = self._plain(request, _FAULT)
         for key, value in HEADERS.items():
             response.headers.setdefault(key, value)
@@ -208,7 +208,7 @@ class Console:
                 Deed(
                     at=self._clock.now(),
                     who=viewer.name,
-                    what="refused",
+                    what=AuditAction.REFUSED,
                     subject=f"{route.method} {request.url.path}",
                     detail=f"takes {route.role}",
                 )

@@ -10,7 +10,7 @@ from twite.console.page import Group, Place, Route, Visit
 from twite.console.pixels import kinds_of, known_pixel
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import TwiteError
-from twite.domain.people import Role
+from twite.domain.people import AuditAction, Role
 from twite.domain.secret import Secret
 from twite.gateway.connect import DONE, FORGOTTEN, Begun, Connected
 from twite.gateway.credentials import OAUTH, PIXEL_TOKEN
@@ -73,7 +73,7 @@ class ConnectPage:
         pixel = known_pixel(visit, self._destinations)
         by_pin = visit.form.one("way") == "pin"
         callback = None if by_pin else _callback(visit)
-        await visit.note("connect.begin", pixel, "by PIN" if by_pin else "by callback")
+        await visit.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
         try:
             begun = await self._connect.begin(pixel, callback=callback, by=_session(visit))
         except TwiteError as error:
@@ -110,7 +110,7 @@ class ConnectPage:
         token = visit.form.one("token").strip()
         if not token:
             return visit.back_to(_PATH, said="Paste the token first.", bad=True)
-        await visit.note("connect.paste", pixel)
+        await visit.note(AuditAction.CONNECT_PASTE, pixel)
         try:
             connected = await self._connect.paste(pixel, PixelToken(token=Secret(token)))
         except TwiteError as error:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from starlette.responses import Response
 
 from twite.console.page import Group, Place, Route, Visit
-from twite.domain.people import Role
+from twite.domain.people import AuditAction, Role
 
 _PATH: Final = "/console/doctor"
 _ORDER: Final = {"red": 0, "amber": 1, "green": 2}
@@ -45,7 +45,7 @@ class DoctorPage:
         return visit.page("doctor.html", title="Doctor", findings=None)
 
     async def _examined(self, visit: Visit) -> Response:
-        await visit.note("doctor")
+        await visit.note(AuditAction.DOCTOR)
         found = [finding async for finding in self._examine()]
         found.sort(key=lambda one: _ORDER.get(str(one.light), 0))
         counts = {light: sum(one.light == light for one in found) for light in _ORDER}

@@ -21,7 +21,7 @@ from twite.console.streams import Streams
 from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
-from twite.domain.people import Role
+from twite.domain.people import AuditAction, Role
 from twite.domain.sighting import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
@@ -174,7 +174,7 @@ class LivePage:
 
     async def _export(self, visit: Visit) -> Response:
         form = visit.form
-        await visit.note("export", "live", asked_again(form, FILTERS))
+        await visit.note(AuditAction.EXPORT, "live", asked_again(form, FILTERS))
         found: list[Glimpse] = []
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:

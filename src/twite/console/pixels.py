@@ -10,7 +10,7 @@ from twite.console.entrance import Closed
 from twite.console.page import Group, Place, Route, Visit
 from twite.domain.account import Account, total
 from twite.domain.destination import Destination, NotSignedIn, OAuthKeys, PixelToken, Source
-from twite.domain.people import Role, Viewer
+from twite.domain.people import AuditAction, Role, Viewer
 from twite.gateway.ports import Closure, Pause, Records
 
 _PATH: Final = "/console/pixels"
@@ -107,14 +107,14 @@ class PixelsPage:
 
     async def _pause(self, visit: Visit) -> Response:
         pixel = self._known(visit)
-        await visit.note("pixel.pause", pixel)
+        await visit.note(AuditAction.PIXEL_PAUSE, pixel)
         await self._sends.hold(pixel, who=visit.viewer.name)
         said = f"Nothing is sent to {pixel} until somebody resumes it. What comes in waits."
         return visit.back_to(f"{_PATH}/{pixel}", said=said)
 
     async def _resume(self, visit: Visit) -> Response:
         pixel = self._known(visit)
-        await visit.note("pixel.resume", pixel)
+        await visit.note(AuditAction.PIXEL_RESUME, pixel)
         await self._sends.release(pixel)
         return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is sent to again.")
 

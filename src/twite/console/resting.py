@@ -13,7 +13,7 @@ from twite.console.seeing import TONES, EventNames, scope_of, worth_of
 from twite.domain.account import Life
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
-from twite.domain.people import Role
+from twite.domain.people import AuditAction, Role
 from twite.gateway.inspect import COUNTED, Amendment, Heap, Heaps, Mender, Scope
 from twite.gateway.mend import DIVISORS, DROPPABLE, Mend
 from twite.gateway.ports import Desk
@@ -150,7 +150,7 @@ class RestingPage:
             detail = f"{detail}; {mend.sentence}"
         if doubtful:
             detail = f"{detail}; may count twice: confirmed"
-        deed = visit.deed("replay", f"{heap.pixel} {heap.event}", detail)
+        deed = visit.deed(AuditAction.REPLAY, f"{heap.pixel} {heap.event}", detail)
         if not mend.changes:
             done = await self._desk.replay(
                 [one.delivery for one in lives], now=visit.now, sure=doubtful, deed=deed
@@ -191,7 +191,9 @@ class RestingPage:
             [life.delivery for life in lives],
             now=visit.now,
             note=f"{visit.viewer.name}: {note}",
-            deed=visit.deed("discard", f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"),
+            deed=visit.deed(
+                AuditAction.DISCARD, f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"
+            ),
         )
         return visit.back_to(PATH, said=f"{done} given up; they are booked as suppressed.")
 

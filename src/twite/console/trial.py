@@ -13,7 +13,7 @@ from twite.console.pixels import known_pixel
 from twite.domain.delivery import State
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SenderError
-from twite.domain.people import Role
+from twite.domain.people import AuditAction, Role
 from twite.gateway.accept import Receipt
 from twite.gateway.ports import Records
 from twite.gateway.trace import masked
@@ -66,7 +66,7 @@ class TrialPage:
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.one(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
-        await visit.note("conversion.test", conversion_id, f"{event}, as {source.name}")
+        await visit.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
         try:
             receipt = await self._accept.native(source=source, body=json.dumps(body).encode())
         except SenderError as wrong:

@@ -114,6 +114,44 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(pixel for pixel in pixels if self.sees(pixel))
 
 
+class AuditAction(StrEnum):
+    """What the audit says was done. Kept for good: a word is never changed, nor used again."""
+
+    CONFIRM_REFUSED = "confirm.refused"
+    CONNECT_BEGIN = "connect.begin"
+    CONNECT_DONE = "connect.done"
+    CONNECT_FORGET = "connect.forget"
+    CONNECT_PASTE = "connect.paste"
+    CONTAINER_FORGET_SECRETS = "container.forget_secrets"
+    CONTAINER_KEEP_SECRETS = "container.keep_secrets"
+    CONVERSION_TEST = "conversion.test"
+    DISCARD = "discard"
+    DOCTOR = "doctor"
+    ERASE = "erase"
+    EVENT_CREATE = "event.create"
+    EVENT_DELETE = "event.delete"
+    EVENT_MAP = "event.map"
+    EVENT_UPDATE = "event.update"
+    EXPORT = "export"
+    KEY_ADD = "key.add"
+    KEY_REVOKE = "key.revoke"
+    PIXEL_PAUSE = "pixel.pause"
+    PIXEL_RESUME = "pixel.resume"
+    REFUSED = "refused"
+    REPLAY = "replay"
+    SECRET_KEY_ROTATE = "secret_key.rotate"  # noqa: S105  a name
+    SIGN_IN = "sign_in"
+    SIGN_IN_REFUSED = "sign_in.refused"
+    SIGN_OUT = "sign_out"
+    SIGN_OUT_ELSEWHERE = "sign_out.elsewhere"
+    USER_ADD = "user.add"
+    USER_CODES_OFF = "user.codes_off"
+    USER_CODES_ON = "user.codes_on"
+    USER_PASSWORD = "user.password"  # noqa: S105  a name
+    USER_REMOVE = "user.remove"
+    USER_ROLE = "user.role"
+
+
 class Deed(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the audit. `who` did `what` to `subject`; `detail` says more, never a secret."""
 

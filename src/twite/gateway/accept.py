@@ -31,7 +31,7 @@ from twite.gateway.entries import (
     weighed,
 )
 from twite.gateway.guards import Guards
-from twite.gateway.notices import Observer, Silent, Troubled
+from twite.gateway.notices import Observer, Silent, Troubled, TroublePlace
 from twite.gateway.opt_outs import NobodyOptedOut
 from twite.gateway.ports import Chance, Clock, Ledger
 from twite.gateway.sightings import Watch
@@ -366,7 +366,7 @@ class Accept:
             if now - self._failure_told >= TROUBLED_FOR:
                 # Once in a while: with traffic there are thousands, all alike.
                 self._failure_told = now
-                self._observer.see(Troubled(where="ledger", reason=error.reason))
+                self._observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
             raise
         self._failed = None
         if recorded.conflict:

@@ -9,7 +9,7 @@ from twite.domain.outcome import Delivered, Errored, Outcome, Rejected
 from twite.gateway.credentials import Keyring
 from twite.gateway.hand import Hand
 from twite.gateway.isolate import Group
-from twite.gateway.notices import Attempted, Observer, Troubled
+from twite.gateway.notices import Attempted, Observer, Troubled, TroublePlace
 from twite.gateway.ports import Answer, Closure, Depot, NoAnswer
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
@@ -101,7 +101,7 @@ class Asking:
             )
         except PassingError as error:
             # Memory has it; the next answer tries again.
-            self._observer.see(Troubled(where="outbox", reason=error.reason))
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         else:
             self._quota.noted(until)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from twite.domain.account import Account
 from twite.domain.errors import TwiteError
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.ports import Records
 
 
@@ -24,11 +24,11 @@ class Audit:
         try:
             accounts = await self._records.accounts()
         except TwiteError as error:
-            self._observer.see(Troubled(where="audit", reason=str(error)))
+            self._observer.see(Troubled(where=TroublePlace.AUDIT, reason=str(error)))
             return None
         for account in accounts:
             if account.balance:
                 whose = f"source {account.source} and pixel {account.pixel or 'none'}"
                 reason = f"{account.balance} conversions of {whose} are nowhere"
-                self._observer.see(Troubled(where="balance", reason=reason))
+                self._observer.see(Troubled(where=TroublePlace.BALANCE, reason=reason))
         return accounts

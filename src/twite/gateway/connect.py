@@ -17,7 +17,7 @@ import msgspec
 
 from twite.domain.destination import App, Destination, OAuthKeys, PixelToken
 from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.domain.times import MINUTE
 from twite.gateway.access import Access, check_access
 from twite.gateway.ask_x import AskX
@@ -32,8 +32,8 @@ from twite.x.inquiry import Refusal, Why
 PATIENCE: Final = 15 * MINUTE
 MOST_UNDER_WAY: Final = 100
 # What is done here is called in the audit.
-DONE: Final = "connect.done"
-FORGOTTEN: Final = "connect.forget"
+DONE: Final = AuditAction.CONNECT_DONE
+FORGOTTEN: Final = AuditAction.CONNECT_FORGET
 _LONGEST_PIN: Final = 64
 _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 

@@ -11,7 +11,7 @@ from twite.domain.destination import Destination
 from twite.domain.errors import PassingError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.breaker import Breaker
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.ports import Claim, Clock, Closure, Depot
 from twite.gateway.quota import Quota
 
@@ -159,10 +159,10 @@ class Lane:
         try:
             await self._turn()
         except PassingError as error:
-            self._observer.see(Troubled(where="outbox", reason=error.reason))
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
             await self._rest(STORE_PAUSE, self._turned)
         except Exception as error:  # noqa: BLE001  a lane that ends is a pixel that nobody sends to
-            self._observer.see(Troubled(where="lane", reason=type(error).__name__))
+            self._observer.see(Troubled(where=TroublePlace.WORKER, reason=type(error).__name__))
             await self._rest(STORE_PAUSE, self._turned)
 
     async def _turn(self) -> None:
@@ -263,7 +263,7 @@ class Lane:
         try:
             await self._flight.take(batch)
         except Exception as error:  # noqa: BLE001  a fault of ours must cost this batch a lease, no more
-            self._observer.see(Troubled(where="flight", reason=type(error).__name__))
+            self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
             self._holding.discard(batch.lease)
             self._slots.release()

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import SignedOut
-from twite.domain.people import NAME, Deed, Role, Session, User, Viewer
+from twite.domain.people import NAME, AuditAction, Deed, Role, Session, User, Viewer
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway import codes
@@ -132,7 +132,9 @@ class Doorkeeper:
             await self._refused(offer, at=now)
             return NotSignedIn()
         self._passed(offer)
-        await self._people.note(Deed(at=now, who=user.name, what="sign_in", detail=offer.address))
+        await self._people.note(
+            Deed(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=offer.address)
+        )
         return SignedIn(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> Inside | None:
@@ -172,7 +174,7 @@ class Doorkeeper:
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
         else:
-            await self._refused(offer, at=self._clock.now(), what="confirm.refused")
+            await self._refused(offer, at=self._clock.now(), what=AuditAction.CONFIRM_REFUSED)
         return right
 
     async def renew(self, inside: Inside) -> Secret:
@@ -188,7 +190,9 @@ class Doorkeeper:
     async def leave(self, inside: Inside) -> None:
         """End a session."""
         await self._people.end(inside.session.digest)
-        await self._people.note(Deed(at=self._clock.now(), who=inside.user.name, what="sign_out"))
+        await self._people.note(
+            Deed(at=self._clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
+        )
 
     async def leave_everywhere(self, inside: Inside) -> int:
         """End the other sessions of a user; return how many there were."""
@@ -197,7 +201,7 @@ class Doorkeeper:
             Deed(
                 at=self._clock.now(),
                 who=inside.user.name,
-                what="sign_out.elsewhere",
+                what=AuditAction.SIGN_OUT_ELSEWHERE,
                 detail=f"{ended} sessions",
             )
         )
@@ -227,7 +231,9 @@ class Doorkeeper:
                         return await self._people.take_step(user.name, step)
         return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
 
-    async def _refused(self, offer: Offer, *, at: int, what: str = "sign_in.refused") -> None:
+    async def _refused(
+        self, offer: Offer, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
+    ) -> None:
         await self._people.note(Deed(at=at, who=_name(offer), what=what, detail=offer.address))
 
     async def _rehashed(self, user: User, password: str) -> User:

@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, Source
 from twite.domain.errors import EventRefused, SettingsError
-from twite.domain.people import Deed
+from twite.domain.people import AuditAction, Deed
 from twite.gateway.ads_account import AdsAccount
 from twite.gateway.ask_x import AskX
 from twite.gateway.ports import Clock
@@ -102,20 +102,20 @@ class EventsDesk:
         """Make one. Raises SettingsError; EventRefused, for what X would refuse."""
         _refuse(faults(change))
         account = self._account(pixel)
-        await self._noted("event.create", pixel, _told(change), by=by)
+        await self._noted(AuditAction.EVENT_CREATE, pixel, _told(change), by=by)
         return await account.create(change)
 
     async def update(self, pixel: str, event: str, change: Change, *, by: str) -> EventTag:
         """Change one, by our name or X's id. Raises as create does."""
         tag = await self.one(pixel, event)
         _refuse(faults(change, now=tag))
-        await self._noted("event.update", f"{pixel} {tag.id}", _told(change), by=by)
+        await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _told(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
         """Delete one: X takes no conversion of it any more. Raises SettingsError."""
         tag = await self.one(pixel, event)
-        await self._noted("event.delete", f"{pixel} {tag.id}", tag.name, by=by)
+        await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)
 
     async def one(self, pixel: str, event: str) -> EventTag:
@@ -136,7 +136,7 @@ class EventsDesk:
 
     async def write(self, draft: SettingsDraft, *, by: str) -> None:
         """Put a draft in the settings' place. Raises SettingsError."""
-        await self._noted("event.map", f"{draft.pixel} {draft.event}", draft.name, by=by)
+        await self._noted(AuditAction.EVENT_MAP, f"{draft.pixel} {draft.event}", draft.name, by=by)
         draft.write()
 
     def snippets(self, pixel: str, name: str, *, server_only: bool = False) -> tuple[Snippet, ...]:

@@ -23,7 +23,7 @@ from twite.gateway.burial import Burial
 from twite.gateway.event_pauses import EventPauses
 from twite.gateway.hand import Hand, ids_of
 from twite.gateway.isolate import BUDGET, Group, Isolation
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.ports import Chance, Depot, Pause
 from twite.gateway.post import Post
 from twite.gateway.quota import Quota
@@ -173,10 +173,10 @@ class Flight:
                         await self.give_back(hand.batch, hand.rest())
                 raise
             except Exception as error:  # noqa: BLE001  whatever it is: what was sent must be told
-                self._observer.see(Troubled(where="flight", reason=type(error).__name__))
+                self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
                 await self._count_fault(hand, error)
         except PassingError as error:
-            self._observer.see(Troubled(where="outbox", reason=error.reason))
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         finally:
             self._aloft[batch.event] = max(0, self._aloft[batch.event] - 1)
 

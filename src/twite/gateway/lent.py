@@ -14,7 +14,7 @@ from twite.domain.destination import Destination, OAuthKeys, Source
 from twite.domain.errors import LedgerUnavailable, PassingError
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.outlook import Outlook
 from twite.gateway.ports import Clock
 from twite.gateway.vault import Strongroom
@@ -134,7 +134,9 @@ class Lent:
             try:
                 await self.forget_settled()
             except PassingError as trouble:
-                self._observer.see(Troubled(where="lent credentials", reason=trouble.reason))
+                self._observer.see(
+                    Troubled(where=TroublePlace.LENT_CREDENTIALS, reason=trouble.reason)
+                )
 
     async def forget_settled(self) -> None:
         """Forget passing credentials of pixels that have nothing left to be sent.

@@ -24,6 +24,7 @@ from twite.gateway.notices import (
     Paused,
     Resumed,
     Troubled,
+    TroublePlace,
     Warned,
 )
 from twite.gateway.outlook import Alarms, Disk, Outlook, Space
@@ -45,7 +46,7 @@ EVERY: Final = MINUTE
 # A commit that failed so long ago says nothing of the next.
 STORE_FAILED_FOR: Final = 15 * SECOND
 # Who says that it could not write.
-_WRITERS: Final = frozenset({"ledger", "outbox", "sweep"})
+_WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePlace.SWEEP})
 
 
 class Ears:
@@ -149,7 +150,7 @@ class Lookout:
             await self.register.load()
             pauses = await self._outbox.pauses()
         except TwiteError as error:
-            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             pauses = ()
         for pause in pauses:
             if pause.pixel in self._pixels:
@@ -208,14 +209,14 @@ class Lookout:
         try:
             await act()
         except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
-            self._observer.see(Troubled(where="lookout", reason=type(fault).__name__))
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=type(fault).__name__))
 
     async def _forecasts(self, now: int) -> list[Forecast] | None:
         try:
             backlog = await self._outlook.backlog()
             delivered = await self._outlook.delivered(since=now - LOOK_BACK)
         except TwiteError as error:
-            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None
         return forecasts(self._destinations, backlog, delivered, now=now, paused=self._ears.paused)
 
@@ -223,7 +224,7 @@ class Lookout:
         try:
             return await self._disk.space()
         except OSError as error:
-            self._observer.see(Troubled(where="lookout", reason=str(error.strerror)))
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error.strerror)))
             return None
 
     async def _silences(self, accounts: Sequence[Account], now: int) -> list[Reading] | None:
@@ -238,7 +239,7 @@ class Lookout:
             if changed:
                 await self._alarms.note(changed)
         except TwiteError as error:
-            self._observer.see(Troubled(where="lookout", reason=str(error)))
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None
         for one in changed:
             some = hours.setdefault(one.source, [])

@@ -1,6 +1,7 @@
 """What the gateway tells whoever watches: counts and reasons, never persons."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -146,6 +147,30 @@ class Misdated(msgspec.Struct, frozen=True, kw_only=True):
     """How far X's clock is ahead of the machine's, in milliseconds: told when it has changed."""
 
     offset: int
+
+
+class TroublePlace(StrEnum):
+    """Where trouble was, in the metrics and the log. Paths, tags and clients go by their name."""
+
+    X_ROUTE = "X's route"
+    AUDIT = "audit"
+    BALANCE = "balance"
+    CONNECTIONS = "connections"
+    CONSENT = "consent"
+    CONSOLE = "console"
+    BATCH = "flight"
+    WORKER = "lane"
+    LEDGER = "ledger"
+    LENT_CREDENTIALS = "lent credentials"
+    LOG = "log"
+    ALERTS = "lookout"
+    OUTBOX = "outbox"
+    PRUNING = "pruning"
+    STORE = "store"
+    SWEEP = "sweep"
+    TAG = "tag"
+    VAULT = "vault"
+    WEBHOOK = "webhook"
 
 
 class Troubled(msgspec.Struct, frozen=True, kw_only=True):

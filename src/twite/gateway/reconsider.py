@@ -8,7 +8,7 @@ from twite.consent.again import again
 from twite.domain.consent import Action, policy_version
 from twite.domain.destination import Source
 from twite.gateway.consents import Consents, Standing
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.gateway.ports import Clock
 from twite.gateway.tags.rule import PREFIX, policy_for
 
@@ -64,7 +64,7 @@ class Reconsider:
                 )
         if taken:
             told = f"the policy of source {source.name} has changed: {taken} are not sent"
-            self._observer.see(Troubled(where="consent", reason=told))
+            self._observer.see(Troubled(where=TroublePlace.CONSENT, reason=told))
         return taken
 
 

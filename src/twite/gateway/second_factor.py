@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from twite.domain.errors import SignedOut, Unfit
-from twite.domain.people import Deed, User
+from twite.domain.people import AuditAction, Deed, User
 from twite.domain.secret import Secret
 from twite.domain.staffing import CodesBegun, CodesEnded, Upshot
 from twite.gateway import codes
@@ -58,13 +58,15 @@ class SecondFactor:
             if there is not None and there.code_since is not None:
                 raise Unfit("codes are set up already")
             await self._strongroom.put(CODES + user.name, secret.reveal().encode())
-            await self._change(begun, "user.codes_on", warrant)
+            await self._change(begun, AuditAction.USER_CODES_ON, warrant)
         return recovery
 
     async def end(self, user: User, *, warrant: bytes = b"") -> None:
         """Ask for none any more; the secret goes with it."""
         async with self._turn:
-            await self._change(CodesEnded(name=user.name, but=warrant), "user.codes_off", warrant)
+            await self._change(
+                CodesEnded(name=user.name, but=warrant), AuditAction.USER_CODES_OFF, warrant
+            )
 
     async def _change(self, change: CodesBegun | CodesEnded, what: str, warrant: bytes) -> None:
         deed = Deed(at=self._clock.now(), who=change.name, what=what, subject=change.name)

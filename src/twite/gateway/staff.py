@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from twite.domain.errors import SignedOut, Unfit
-from twite.domain.people import NAME, ApiKey, Deed, Role, Scope, User
+from twite.domain.people import NAME, ApiKey, AuditAction, Deed, Role, Scope, User
 from twite.domain.secret import Secret
 from twite.domain.staffing import (
     Added,
@@ -37,13 +37,13 @@ KEY_PREFIX: Final = "twk_"
 _KEY_NAME: Final = re.compile(r"[\w .@-]{1,64}")
 # What each change is called in the audit.
 _WORDS: Final[Mapping[type[Change], str]] = {
-    Added: "user.add",
-    Allowed: "user.role",
-    PasswordGiven: "user.password",
-    CodesEnded: "user.codes_off",
-    Removed: "user.remove",
-    KeyMade: "key.add",
-    KeyRevoked: "key.revoke",
+    Added: AuditAction.USER_ADD,
+    Allowed: AuditAction.USER_ROLE,
+    PasswordGiven: AuditAction.USER_PASSWORD,
+    CodesEnded: AuditAction.USER_CODES_OFF,
+    Removed: AuditAction.USER_REMOVE,
+    KeyMade: AuditAction.KEY_ADD,
+    KeyRevoked: AuditAction.KEY_REVOKE,
 }
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32

@@ -9,7 +9,7 @@ from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Trigger
 from twite.domain.errors import PassingError
 from twite.domain.retry import LAST_CEILING
 from twite.domain.times import SECOND
-from twite.gateway.notices import Misdated, Moved, Observer, Troubled
+from twite.gateway.notices import Misdated, Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports import Depot, Sweeping
 from twite.gateway.steady import NOTICEABLE, SteadyClock
 
@@ -89,10 +89,10 @@ class Sweep:
                 self.trouble = None
             except PassingError as error:
                 self.trouble = error.reason
-                self._observer.see(Troubled(where="sweep", reason=error.reason))
+                self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=error.reason))
                 rest = LONGEST_REST
             except Exception as fault:  # noqa: BLE001  without a sweep nothing postponed ever goes
-                self._observer.see(Troubled(where="sweep", reason=type(fault).__name__))
+                self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
                 rest = LONGEST_REST
             await _until(stopping, self._clock, rest)
 

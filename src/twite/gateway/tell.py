@@ -13,7 +13,7 @@ from twite.domain.alert import Alert
 from twite.domain.retry import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.notices import Observer, Told, Troubled
+from twite.gateway.notices import Observer, Told, Troubled, TroublePlace
 from twite.gateway.ports import Answer, Chance, Clock, NoAnswer, Parcel, Transport
 from twite.gateway.register import Register
 from twite.gateway.webhook import Envelope, enveloped, headers
@@ -68,7 +68,9 @@ class Teller:
             try:
                 rest = await self.once()
             except Exception as fault:  # noqa: BLE001  a fault of ours must not end all telling
-                self._observer.see(Troubled(where="webhook", reason=type(fault).__name__))
+                self._observer.see(
+                    Troubled(where=TroublePlace.WEBHOOK, reason=type(fault).__name__)
+                )
                 rest = _IDLE
             timer = asyncio.ensure_future(self._clock.sleep(rest))
             news = asyncio.ensure_future(self._news.wait())

@@ -5,7 +5,7 @@ source, pixel or status that is none of them is counted as `other`.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from twite.domain.account import Account
 from twite.domain.alert import Phase
-from twite.domain.match import KEYS, keys_in
+from twite.domain.match import PAIR, Kit, keys_in
 from twite.domain.tally import Counted, Counting
 from twite.gateway.forecast import Forecast
 from twite.gateway.notices import (
@@ -44,6 +44,12 @@ STATUSES: Final = frozenset(
     {200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410}
     | {411, 413, 414, 415, 422, 423, 429, 431, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524}
 )
+_KEY_LABELS: Final[Mapping[int, str]] = {
+    Kit.CLICK: "click_id",
+    Kit.EMAIL: "email",
+    Kit.PHONE: "phone",
+    PAIR: "ip_and_user_agent",
+}
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 # From a request's own time to what is promised: 48 hours.
@@ -321,10 +327,9 @@ class Metrics:
                 case Counting.KIT:
                     kit = int(one.word)
                     self._matched.labels(*whose, str(keys_in(kit))).inc(one.times)
-                    for key, needed in KEYS.items():
+                    for needed, label in _KEY_LABELS.items():
                         if kit & needed == needed:
-                            name = key.lower().replace(" ", "_")
-                            self._keys.labels(*whose, name).inc(one.times)
+                            self._keys.labels(*whose, label).inc(one.times)
                 case Counting.FLAW:
                     self._flaws.labels(*whose, one.word).inc(one.times)
                 case Counting.FLAGGED | Counting.HELD:

@@ -12,7 +12,7 @@ from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Fate, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import NotOpened, PassingError
 from twite.gateway.breaker import Breaker
-from twite.gateway.notices import Attempted, Observer, Troubled
+from twite.gateway.notices import Attempted, Observer, Troubled, TroublePlace
 from twite.gateway.ports import Chance, Depot
 from twite.gateway.settle import Settling, fault
 from twite.gateway.steady import SteadyClock
@@ -126,7 +126,7 @@ class TagFlight:
                     self._end(errand, ran)
             await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
         except PassingError as error:
-            self._observer.see(Troubled(where="outbox", reason=error.reason))
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         except asyncio.CancelledError:
             # The stop waits no longer. What may have left is in doubt, and stays as it is.
             if not (isinstance(errand, Errand) and errand.left):
@@ -135,7 +135,7 @@ class TagFlight:
                         await self.give_back(batch, [delivery.id])
             raise
         except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
-            self._observer.see(Troubled(where="tag", reason=type(error).__name__))
+            self._observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, errand, at=at)
 
     def _end(self, errand: Errand | str, ran: Ran) -> None:

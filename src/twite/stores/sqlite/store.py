@@ -22,7 +22,7 @@ from twite.domain.sighting import Overlap, TwoIds
 from twite.domain.submission import Recorded, Submission
 from twite.domain.tally import Counted
 from twite.domain.traffic import Hour
-from twite.gateway.notices import Moved, Observer, Silent, Troubled
+from twite.gateway.notices import Moved, Observer, Silent, Troubled, TroublePlace
 from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
 from twite.stores.sqlite import alarms, desk, limits, outbox
 from twite.stores.sqlite.book import Book, leases_of
@@ -132,7 +132,9 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
                 turn=turn,
                 mark=mark,
                 failed=failed,
-                grown=lambda size: watching.see(Troubled(where="log", reason=_grown(size))),
+                grown=lambda size: watching.see(
+                    Troubled(where=TroublePlace.LOG, reason=_grown(size))
+                ),
             )
 
             def written(book: Book) -> None:

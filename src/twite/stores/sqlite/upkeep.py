@@ -7,7 +7,7 @@ from itertools import count
 from typing import Final
 
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.notices import Observer, Troubled
+from twite.gateway.notices import Observer, Troubled, TroublePlace
 from twite.stores.sqlite.pruning import Keeping, Pruner
 from twite.stores.sqlite.reserve import Reserve
 from twite.stores.sqlite.writer import Writer
@@ -115,7 +115,7 @@ class Upkeep:
             # Whoever submits or sends tells of it.
             return 0, 0.0
         except Exception as fault:  # noqa: BLE001  what ends here is a store that grows for ever
-            self._observer.see(Troubled(where="pruning", reason=type(fault).__name__))
+            self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
             return 0, 0.0
 
 
