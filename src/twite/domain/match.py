@@ -72,57 +72,57 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "click_stale": (
             "the click is older than 30 days, X's longest window",
-            "nothing to mend: X does not count it for that click, an email or phone may match",
+            "nothing: X does not attribute it to that click, but an email or phone may match",
         ),
         DOUBLE: (
-            "a hash of a hash, as far as can be told: it matches nobody",
-            "hash once, or send the address itself in email and let Twite do it",
+            "the value was probably hashed twice: it matches nobody",
+            "hash once, or send the address in clear as email and let Twite hash it",
         ),
         PLACEHOLDER: (
-            "an address that stands for no person, such as noreply@ or one at example.com",
-            "leave email out where the buyer gave none, instead of filling it in",
+            "a placeholder address, such as noreply@ or one at example.com",
+            "leave email out if the buyer gave none",
         ),
         "email_unusable": (
             CODES["email_unusable"],
-            "look at the form that it comes from: let the browser check it (type=email)",
+            "check the form it comes from: let the browser validate it (type=email)",
         ),
         "hash_of_nothing": (
             CODES["hash_of_nothing"],
-            "do not hash an empty field: leave it out",
+            "leave out an empty field instead of hashing it",
         ),
         "identifier_missing": (
             CODES["identifier_missing"],
-            "submit what the order knows of the buyer: an email or a phone number",
+            "send the buyer's email or phone number with the order",
         ),
         "ip_private": (
             CODES["ip_private"],
-            "trust your proxy (server.trusted_proxies), or submit the buyer's own address as ip",
+            "add your proxy to server.trusted_proxies, or send the buyer's own address as ip",
         ),
-        "ip_unusable": (CODES["ip_unusable"], "submit one address, without port, as ip"),
+        "ip_unusable": (CODES["ip_unusable"], "send one address, without port, as ip"),
         "not_sha256": (
             CODES["not_sha256"],
-            "send SHA-256 in 64 hexadecimal digits, or the address itself in email",
+            "send SHA-256 as 64 hexadecimal digits, or the address in clear as email",
         ),
         "phone_needs_region": (
             CODES["phone_needs_region"],
-            'give the source a region, as in region = "GB", or submit + and the country code',
+            'set a region for the source, such as region = "GB", or send + and the country code',
         ),
         "phone_unusable": (
             CODES["phone_unusable"],
-            "look at the form that it comes from; a number needs its country code, or a region",
+            "check the form it comes from; a number needs a country code or the source's region",
         ),
         "twclid_unusable": (
             CODES["twclid_unusable"],
-            "pass on the value of twclid in the landing address, unhashed",
+            "send the value of twclid from the landing page's address, unhashed",
         ),
-        "twpid_unusable": (CODES["twpid_unusable"], "pass the cookie _twpid on as it is"),
+        "twpid_unusable": (CODES["twpid_unusable"], "send the cookie _twpid unchanged"),
         "upper_case_hash": (
-            "a hash in capital letters: X documents small ones. Twite has mended it",
-            "print hashes in small letters, for those who read them without Twite",
+            "a hash in upper case: X documents lower case. Twite converts it",
+            "write hashes in lower case, for recipients other than Twite",
         ),
         "user_agent_unusable": (
             CODES["user_agent_unusable"],
-            "pass the browser's own User-Agent on, not your server's",
+            "send the browser's User-Agent, not your server's",
         ),
     }
 )
