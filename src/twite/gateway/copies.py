@@ -3,6 +3,7 @@
 Pure. Both stores ask it inside the transaction that records the copy.
 """
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -11,7 +12,9 @@ import msgspec
 from twite.consent import evidence
 from twite.domain.consent import is_denial
 from twite.domain.delivery import MAYBE_ARRIVED, State
+from twite.domain.fault import Fault
 from twite.domain.submission import Entry
+from twite.domain.times import MINUTE, moment
 from twite.gateway.tags.rule import PREFIX
 
 CORRECTED: Final = "superseded: the same conversion came again with another body"
@@ -19,6 +22,10 @@ RENEWED: Final = "superseded: the same conversion came again after the dedup win
 LIMITED: Final = "superseded: a later copy allows less"
 OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the copy before it, which had another body"
 _RESTRICTED: Final = "restricted"
+# Where a conversion comes without a time, its body has that of its receipt; the clocks differ by
+# less than this.
+_AT_RECEIPT: Final = MINUTE
+_TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +37,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     is_live: bool
+    received_at: int
     body: bytes = b""
     evidence: bytes | None = None
     reason: str | None = None
@@ -60,8 +68,8 @@ _DUPLICATE: Final = Ruling(takes=False)
 _NEW: Final = Ruling(takes=True)
 
 
-def rule(copy: Entry, holder: Holder) -> Ruling:
-    """Decide about a copy of a conversion that was recorded before."""
+def rule(copy: Entry, holder: Holder, *, at: int) -> Ruling:
+    """Decide about a copy, received at `at`, of a conversion that was recorded before."""
     if copy.suppressed is not None:
         return Ruling(takes=True, fate=Fate.WITHDRAWN, reason=by_later(copy.suppressed))
     if not holder.is_live:
@@ -69,12 +77,14 @@ def rule(copy: Entry, holder: Holder) -> Ruling:
         return Ruling(takes=True, fate=Fate.WITHDRAWN, reason=RENEWED) if is_dead else _NEW
     if holder.state in {State.DELIVERED, State.SUPPRESSED}:
         return _DUPLICATE
-    return _corrected(copy, holder) or _allowing_less(copy, holder) or _DUPLICATE
+    return _corrected(copy, holder, at=at) or _allowing_less(copy, holder) or _DUPLICATE
 
 
-def _corrected(copy: Entry, holder: Holder) -> Ruling | None:
+def _corrected(copy: Entry, holder: Holder, *, at: int) -> Ruling | None:
     """What X refused is superseded by another body, unless that one is allowed more."""
-    if holder.state is not State.DEAD or copy.body == holder.body:
+    if holder.state is not State.DEAD:
+        return None
+    if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
         return None
     # A tag's vendor may have had a part of it: only a person sends that again.
     if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
@@ -95,6 +105,20 @@ def _allowing_less(copy: Entry, holder: Holder) -> Ruling | None:
     if holder.state is State.QUEUED and copy.held is not None and copy.held.startswith("consent_"):
         return Ruling(takes=False, fate=Fate.HELD, reason=by_later(copy.held))
     return None
+
+
+def said(body: bytes, *, at: int) -> bytes:
+    """Return what a body says: a time that is only that of its receipt (`at`) is not in it.
+
+    Or whoever repeats a conversion without a time would correct it.
+    """
+    found = _TIME.match(body)
+    if found is None:
+        return body
+    time = moment(found.group(1).decode("utf-8", "replace"), now=at, path="")
+    if isinstance(time, Fault) or abs(time - at) > _AT_RECEIPT:
+        return body
+    return body[: found.start(1)] + body[found.end(1) :]
 
 
 def asks(copy: Entry) -> bool:

@@ -319,12 +319,13 @@ class MemoryStore(
         holder = Holder(
             state=row.state,
             is_live=is_pending or seen_at >= at - self._window,
+            received_at=row.received_at,
             body=row.entry.body,
             evidence=row.entry.consent,
             reason=row.reason,
             is_ambiguous=row.ambiguous_since is not None,
         )
-        return rule(entry, holder), row
+        return rule(entry, holder, at=at), row
 
     def _meet_copy(self, row: Row, ruling: Ruling, *, at: int) -> None:
         """Bring about what a copy means for who had the key."""

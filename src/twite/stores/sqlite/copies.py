@@ -42,7 +42,7 @@ class Contest:
         says_nothing = is_plain(copy) and holding.state is not State.DEAD
         if holding.is_live and copy.suppressed is None and (says_nothing or is_settled):
             return False  # as most are: the holder need not be looked at
-        ruling = rule(copy, self._holder(holder, holding))
+        ruling = rule(copy, self._holder(holder, holding, at=wish.at), at=wish.at)
         if ruling.takes or ruling.fate is not Fate.STAYS:
             self._ruled.append((holder, ruling, wish))
         if ruling.held is not None and copy.suppressed is None:
@@ -64,17 +64,18 @@ class Contest:
                 ids = _json([holder])
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 
-    def _holder(self, delivery: int, holding: Holding) -> Holder:
+    def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
         if holding is AT_ONCE:
-            return self._of_this_group(self._entries[delivery])
+            return self._of_this_group(self._entries[delivery], at=at)
         row = self._book.run("holder", delivery=delivery).fetchone()
         if row is None:
-            return Holder(state=State.DELIVERED, is_live=holding.is_live)
-        body, evidence, reason, is_suppressed = row
+            return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
+        body, evidence, reason, is_suppressed, received_at = row
         settled = State.SUPPRESSED if is_suppressed else State.DELIVERED
         return Holder(
             state=holding.state or settled,
             is_live=holding.is_live,
+            received_at=received_at,
             body=body,
             evidence=evidence,
             reason=reason,
@@ -82,11 +83,12 @@ class Contest:
         )
 
     @staticmethod
-    def _of_this_group(entry: Entry) -> Holder:
+    def _of_this_group(entry: Entry, *, at: int) -> Holder:
         waits = State.QUEUED if entry.held is None else State.HELD
         return Holder(
             state=waits if entry.suppressed is None else State.SUPPRESSED,
             is_live=True,
+            received_at=at,
             body=entry.body,
             evidence=entry.consent,
             reason=entry.held,

@@ -90,11 +90,12 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: holder
--- Of one that holds a key: its body, what was decided about its consent, why it is held, and whether it is
--- not sent.
+-- Of one that holds a key: its body, what was decided about its consent, why it is held, whether it is not
+-- sent, and when it was received.
 SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.reason,
-  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL
-FROM conversion LEFT JOIN consent ON consent.delivery = conversion.id
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at
+FROM conversion JOIN submission ON submission.id = conversion.submission
+LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id = :delivery;

@@ -11,7 +11,7 @@ from twite.domain.consent import Policy, Verdict
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import Entry, Recorded
-from twite.domain.times import MINUTE
+from twite.domain.times import HOUR, MINUTE, spelled
 from twite.gateway.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
 from twite.gateway.mend import doubt
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
@@ -41,6 +41,14 @@ def corrected(conversion_id: str = "order-1", *, pixel: str = "o8z6j") -> Entry:
     """Return the same conversion with another body."""
     entry = an_entry(conversion_id, pixel=pixel)
     return msgspec.structs.replace(entry, body=entry.body.replace(b"{", b'{"value":"1.00",', 1))
+
+
+def at_time(ms: int) -> Entry:
+    """Return the conversion, as of a moment."""
+    entry = an_entry("order-1")
+    before = spelled(a_conversion("order-1").time).encode()
+    assert before in entry.body
+    return msgspec.structs.replace(entry, body=entry.body.replace(before, spelled(ms).encode()))
 
 
 def denied(conversion_id: str = "order-1", *, index: int = 0, reason: str = DENIED) -> Entry:
@@ -118,6 +126,25 @@ class CopyLaws:
 
         assert await record(store, "order-1", receipt="r2", at=NOW + 1) == DUPLICATE
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
+
+    async def test_what_comes_again_without_a_time_of_its_own_is_no_correction(
+        self, store: Store
+    ) -> None:
+        await store.record(a_submission(at_time(NOW)))
+        batch = await claim(store)
+        await settle(store, batch, "rejected", buried(batch))
+
+        # Each has the time of its own receipt, which nobody gave it.
+        assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
+        # A time that somebody gave corrects it.
+        assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
+
+    async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:
+        await store.record(a_submission(at_time(NOW - HOUR)))
+        batch = await claim(store)
+        await settle(store, batch, "rejected", buried(batch))
+
+        assert await again(store, at_time(NOW + 1)) == Recorded()
 
     async def test_after_the_window_the_new_copy_takes_the_place_of_the_dead(
         self, store: Store
