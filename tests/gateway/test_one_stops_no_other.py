@@ -251,3 +251,39 @@ async def test_isolation_never_takes_all_of_a_pixel_s_slots():
     assert len(waits) == 20
     assert max(waits) <= 3
     await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad_conversions(
+    answer,
+):
+    """What X failed at is suspected; that many suspects are refused as such is no proof of that."""
+    setting = Setting(pace=Pace(batch=50))
+    now = [ANSWERS["500"]]
+    x_with(setting, lambda one: now[0] is not None and one["event_id"] == GOOD, None)
+
+    async def post(parcel):
+        setting.transport.sent.append(parcel)
+        await setting.clock.sleep(50)
+        return now[0] or taken(parcel)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(2_000)])
+    await setting.run.start()
+    await setting.clock.advance(20 * MINUTE)
+    now[0] = None
+    await setting.record("other", event=BAD)
+    while await setting.state("other", event=BAD) != "delivered":
+        await setting.clock.advance(100)
+    now[0] = ANSWERS[answer]
+    before = len(setting.transport.sent)
+
+    await setting.clock.advance(HOUR)
+
+    asked = len(setting.transport.sent) - before
+    now[0] = None
+    await setting.clock.advance(10 * MINUTE)
+    account = (await setting.store.accounts())[0]
+    assert asked <= 60 + 40
+    assert (account.dead, account.held, account.delivered) == (0, 0, 2_001)
+    await setting.run.stop(within=1_000)

@@ -17,6 +17,9 @@ from twite.gateway.suspects import Suspects, is_failed, is_refused_as_such
 
 # How the reason begins of an event's pause that X fails at, whatever it is sent.
 FAILS_AT_ALL: Final = "all conversions failed alike"
+# So many different ones refused as such, of events that are not paused, and none taken or judged
+# between: whatever is suspected of them, it may be the pixel.
+MOST_IN_A_ROW: Final = 20
 # So many of what was refused are told from others when a pixel is probed.
 _MOST_REFUSED: Final = 1_000
 
@@ -40,6 +43,8 @@ class Blame:
         self._cautious = cautious
         # What was refused as such since X took anything, and its event.
         self.refused: dict[int, str] = {}
+        # The first of each group that was refused as such since X took or judged anything.
+        self._row: set[int] = set()
 
     def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
         """Whether one of these is at fault, or their event, and it is to be found out."""
@@ -67,8 +72,11 @@ class Blame:
             suspects.note(group, event=event)
         if not isinstance(outcome, Errored):
             self._breaker.stood()
+        self._count(event, group, outcome)
         match outcome:
-            case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR) if is_open:
+            case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR) if (
+                is_open and len(self._row) < MOST_IN_A_ROW
+            ):
                 pass
             case Rejected(scope=Scope.PIXEL | Scope.UNCLEAR):
                 await self._stop(event, group, outcome)
@@ -81,6 +89,13 @@ class Blame:
                 elif not (is_open or is_known) or not is_failed(outcome):
                     # X itself may be in trouble, not with these.
                     self._breaker.stumbled(chance=self._chance.fraction())
+
+    def _count(self, event: str, group: Group, outcome: Outcome) -> None:
+        if is_refused_as_such(outcome):
+            if event not in self._pauses.paused():
+                self._row.add(group[0].id)
+        elif not isinstance(outcome, Errored):
+            self._row.clear()
 
     async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
         """Hear that these were refused as such by themselves, and none was taken beside them."""

@@ -312,7 +312,7 @@ class Flight:
     async def _look_through(self, hand: Hand, isolation: Isolation, why: Outcome) -> Group:
         """Ask as isolation says; return what it said last, where that was not asked."""
         event = hand.batch.event
-        while not self.stopping and event not in self._pauses.paused():
+        while not (self.stopping or self._breaker.paused or event in self._pauses.paused()):
             group = isolation.next()
             if group is None:
                 break
