@@ -11,6 +11,7 @@ from typing import Final
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.blame import MOST_IN_A_ROW
 from twite.gateway.breaker import PROBE_EVERY
 from twite.gateway.dispatch import Pace
 from twite.gateway.ports import Closure
@@ -43,8 +44,13 @@ class Truth:
     ever_taken: bool = False
     settled_at: int | None = None
     replayed_at: int | None = None
+    # When it was last offered, and the delivery that has its key, as far as it was claimed.
+    offered_at: int = 0
+    delivery: int | None = None
     under_way: int = 0
     jumped: bool = False
+    # When it was first in a request that failed, or was refused as such, and not since taken.
+    suspect_since: int | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,6 +70,13 @@ class _Pixel:
 
     under_way: list[Request] = field(default_factory=list)
     refused_at: int | None = None
+    # How many different ones X refused as such since it took or judged any; and whether, in this
+    # process's life, others were taken after one of them had come to nothing: then it may be these.
+    refused: set[Key] = field(default_factory=set)
+    is_unclear: bool = False
+    # The last answer of all that said that X has taken something, counted.
+    answers: int = 0
+    taken_at: int = -1
     # When X last refused one of its conversions by itself.
     poisoned_at: int = -HOUR
     last_sent: int | None = None
@@ -93,6 +106,8 @@ class Judge:
         self._noted: dict[str, int] = {}
         self._pixels = {one.pixel: _Pixel() for one in destinations}
         self._ids: dict[int, Key] = {}
+        # The deliveries that X refused, as far as they are given up.
+        self._dead: set[int] = set()
 
     def fail(self, check: str, text: str) -> None:
         """Note that a check did not hold."""
@@ -104,8 +119,9 @@ class Judge:
     def offered(self, key: Key, *, poison: bool, suppressed: bool) -> None:
         """Hear what a client is about to submit, perhaps not for the first time."""
         truth = self.truths.setdefault(key, Truth(poison=poison, suppressed=suppressed))
+        truth.offered_at = self._clock.elapsed()
         if truth.first_heard is None:
-            truth.first_heard = self._clock.elapsed()
+            truth.first_heard = truth.offered_at
 
     def acknowledged(self, key: Key) -> None:
         """Hear that a client was told it is on disk."""
@@ -142,14 +158,35 @@ class Judge:
             elif now - truth.taken_at > TWIN_WINDOW:
                 self.fail("counted_once", f"{_named(key)} came again after {_ago(truth, now)}")
 
-    def answered(self, request: Request, *, doubt: bool, refused_pixel: bool, passed: bool) -> None:
-        """Hear what the gateway learns of a request: whether it leaves X's doing in doubt."""
+    def answered(
+        self, request: Request, *, doubt: bool, refused_pixel: bool, passed: bool, taken: bool
+    ) -> None:
+        """Hear what the gateway learns of a request: whether it leaves X's doing in doubt.
+
+        `passed`: X has judged it on its merits; `taken`: and taken it.
+        """
         self._lands(request, doubt=doubt)
-        pixel = self._pixels[request.pixel]
+        pixel, now = self._pixels[request.pixel], self._clock.elapsed()
+        if pixel.span is not request.span:
+            pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
         if refused_pixel:
-            pixel.refused_at, pixel.span = self._clock.elapsed(), request.span
+            since = [self.truths[key].suspect_since for key in request.keys]
+            pixel.is_unclear |= any(one is not None and one < pixel.taken_at for one in since)
+            pixel.refused.add(request.keys[0])
+            if not pixel.is_unclear or len(pixel.refused) > MOST_IN_A_ROW:
+                pixel.refused_at = now
         elif passed:
             pixel.refused_at = None
+            pixel.refused.clear()
+        pixel.answers += 1
+        if taken:
+            pixel.taken_at = pixel.answers
+        for key in request.keys:
+            truth = self.truths[key]
+            if taken:
+                truth.suspect_since = None
+            elif (doubt or refused_pixel) and truth.suspect_since is None:
+                truth.suspect_since = pixel.answers
 
     def told_reset(self, request: Request, at: int) -> None:
         """Hear that the gateway now knows from when on X takes more (elapsed)."""
@@ -177,7 +214,15 @@ class Judge:
 
     def claimed(self, batch: Batch) -> None:
         for one in batch.deliveries:
-            self._ids[one.id] = (batch.pixel, batch.event, one.conversion_id)
+            key = self._ids[one.id] = (batch.pixel, batch.event, one.conversion_id)
+            truth = self.truths[key]
+            if truth.delivery is not None and one.id > truth.delivery:
+                self._check_successor(key, truth, body=one.body)
+            truth.delivery = max(one.id, truth.delivery or 0)
+
+    def doubted(self, deliveries: Sequence[int]) -> None:
+        """Hear that these are held where they were given up."""
+        self._dead.difference_update(deliveries)
 
     def settled(self, settlement: Settlement) -> None:
         for fate in settlement.fates:
@@ -188,8 +233,10 @@ class Judge:
                     truth.settled_at = self._clock.elapsed()
                     if not truth.ever_taken:
                         self.fail("delivered_is_at_x", f"{_named(key)} is not")
-                elif fate.trigger is Trigger.BURIED and not truth.poison:
-                    self.fail("good_is_not_buried", f"{_named(key)}: {fate.reason}")
+                elif fate.trigger is Trigger.BURIED:
+                    self._dead.add(id_)
+                    if not truth.poison:
+                        self.fail("good_is_not_buried", f"{_named(key)}: {fate.reason}")
 
     def troubled(self) -> None:
         """Hear that the store or the process is in trouble."""
@@ -275,6 +322,16 @@ class Judge:
         if now - heard > PATIENCE + 15 * MINUTE:
             self.fail("seven_days", f"{_named(key)} after {told(now - heard)}")
         truth.under_way += 1
+
+    def _check_successor(self, key: Key, truth: Truth, *, body: bytes) -> None:
+        """Check a copy that took another's key: that was dead, X has not got it, it differs."""
+        if truth.delivery not in self._dead:
+            self.fail("only_dead_is_corrected", f"{_named(key)} was not given up")
+        if truth.first_doubt is not None or truth.taken_at is not None:
+            self.fail("only_dead_is_corrected", f"X may have {_named(key)}")
+        if truth.body == body:
+            self.fail("only_dead_is_corrected", f"{_named(key)} is as it was")
+        truth.body, truth.first_heard = None, truth.offered_at
 
     def _lands(self, request: Request, *, doubt: bool) -> None:
         if request.over:

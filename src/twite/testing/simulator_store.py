@@ -97,6 +97,8 @@ class Witness(Protocol):
 
     def settled(self, settlement: Settlement) -> None: ...
 
+    def doubted(self, deliveries: Sequence[int]) -> None: ...
+
     def noted(self, closures: Sequence[Closure]) -> None: ...
 
     def troubled(self) -> None: ...
@@ -176,7 +178,9 @@ class MortalStore:
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._call(
-            "doubt", lambda store: store.doubt(deliveries, reason=reason, now=now)
+            "doubt",
+            lambda store: store.doubt(deliveries, reason=reason, now=now),
+            lambda _: self._witness.doubted(deliveries),
         )
 
     async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:

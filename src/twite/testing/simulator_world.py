@@ -290,8 +290,10 @@ class World:
         lives = await self._ground.do(
             lambda store: store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
         )
-        # A copy whose key went to a later one says so, and is not where the conversion is.
-        return list(dict.fromkeys(one.state for one in lives if one.superseded_by is None))
+        # A copy whose key went to a later one says so, and is not where the conversion is. What is
+        # denied again is on record again.
+        states = [one.state for one in lives if one.superseded_by is None]
+        return states[:1] if set(states) == {State.SUPPRESSED} else states
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         del loop

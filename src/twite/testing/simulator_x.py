@@ -223,7 +223,9 @@ class SimulatedX:
         """Tell the judge what the gateway is about to hear."""
         self._clock.beat()
         if isinstance(came, NoAnswer):
-            self._judge.answered(request, doubt=came.left, refused_pixel=False, passed=False)
+            self._judge.answered(
+                request, doubt=came.left, refused_pixel=False, passed=False, taken=False
+            )
             return
         clear = came.whole and came.status == 200 and came.body == _processed(len(request.keys))
         refused = 400 <= came.status < 500 and came.status not in {408, 423}
@@ -232,6 +234,7 @@ class SimulatedX:
             doubt=not (clear or refused or came.status == 302),
             refused_pixel=came.status in _STATUS.values(),
             passed=clear or came.status in {400, 404},
+            taken=clear,
         )
         reset = came.headers.get(spec.ACCOUNT_RATE_RESET)
         if reset is not None:
