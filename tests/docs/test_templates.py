@@ -40,7 +40,7 @@ def test_every_permission_has_its_line():
 def test_the_limits_are_those_of_the_page():
     limits = Limits()
 
-    assert f"| CPU time | {limits.time * 1000:.0f} ms a turn |" in PAGE
+    assert f"| CPU time | {limits.time * 1000:.0f} ms a step |" in PAGE
     assert f"| memory of a context | {limits.memory // 2**20} MiB |" in PAGE
     assert f"| stack | {limits.stack // 1024} KiB |" in PAGE
     assert f"| effects | {limits.effects} a run |" in PAGE
