@@ -76,7 +76,7 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         DOUBLE: (
             "the value was probably hashed twice: it matches nobody",
-            "hash once, or send the address in clear as email and let Twite hash it",
+            "hash once, or send the unhashed address as email and let Twite hash it",
         ),
         PLACEHOLDER: (
             "a placeholder address, such as noreply@ or one at example.com",
@@ -101,7 +101,7 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ip_unusable": (CODES["ip_unusable"], "send one address, without port, as ip"),
         "not_sha256": (
             CODES["not_sha256"],
-            "send SHA-256 as 64 hexadecimal digits, or the address in clear as email",
+            "send SHA-256 as 64 hexadecimal digits, or the unhashed address as email",
         ),
         "phone_needs_region": (
             CODES["phone_needs_region"],
