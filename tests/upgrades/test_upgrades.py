@@ -1,0 +1,208 @@
+"""The newest code opens stores of earlier releases, says the same of them and sends the rest."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import tarfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from write_store import KEY, Vendor, reports, settings_in
+
+from twite.cli import run
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.schema import migrate, newest_schema, newest_version, schema_of, version_of
+from twite.testing.gateway import GatewayProcess
+
+STORES = sorted((Path(__file__).parent / "stores").iterdir())
+CLOCKS = Path(__file__).parent / "shifted_clock"
+LARGEST = 50_000
+# Said anew each time: sentences of today's code, and a forecast.
+SAID_ANEW = frozenset({"message", "help", "forecast"})
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(params=STORES, ids=lambda folder: folder.name)
+def release(request):
+    return request.param
+
+
+@pytest.fixture
+def written(release):
+    return json.loads((release / "expected.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def folder(release, tmp_path):
+    """Hold the files of a store as they were written."""
+    with tarfile.open(release / "store.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+@pytest.fixture
+def upgraded(folder, written, monkeypatch):
+    """Return the settings of a store that its owner has opened once; the clock is set back."""
+    at_the_time(monkeypatch, written)
+    asyncio.run(opened_once(folder / "twite.db"))
+    return settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
+
+
+def test_the_stores_are_small(release):
+    assert (release / "store.tar.xz").stat().st_size < LARGEST
+
+
+def test_the_commands_answer_as_they_did_when_it_was_written(upgraded, written, capsys):
+    told = {}
+    for name in written.keys() & reports().keys():
+        run([*reports()[name], "--config", str(upgraded)])
+        told[name] = json.loads(capsys.readouterr().out)
+
+    assert told.keys() == written.keys() - {"written_at", "schema"}
+    for name, answer in told.items():
+        assert only(answer, like=written[name]) == without(written[name]), name
+
+
+def test_the_audit_is_whole(upgraded, capsys):
+    assert run(["audit", "verify", "--config", str(upgraded)]) == 0, capsys.readouterr()
+
+
+@pytest.mark.journey
+def test_what_is_pending_is_sent(folder, written, x_emulator):
+    vendor, back = Vendor(), now() - written["written_at"]
+    x_emulator.clock(shift=-back / 1_000)
+    config = settings_in(folder, x=x_emulator.url, vendor=vendor.url)
+    gateway = GatewayProcess(config, note=folder / "twite.db.gateway", key=KEY)
+    gateway.environment |= {
+        "PYTHONPATH": os.pathsep.join(
+            [str(CLOCKS), *filter(None, [gateway.environment.get("PYTHONPATH")])]
+        ),
+        "TEST_CLOCK_BACK": str(back - 3_600_000),
+    }
+    try:
+        with gateway:
+            after = gateway.drained()
+            gateway.stop()
+    finally:
+        vendor.close()
+    came = x_emulator.counted()["pixels"]
+
+    shop = [row for row in written["accounting"]["by"] if row["source"] == "shop"]
+    before = {name: sum(row[name] for row in shop) for name in ("delivered", "pending")}
+    assert after["delivered"] == before["delivered"] + before["pending"]
+    assert (after["pending"], after["balance"]) == (0, 0)
+    assert vendor.came == 1
+    assert {event: set(told["ids"]) for event, told in came["o8z6j"]["events"].items()} == {
+        "o8z6k": {"doubt-1", "waits-1", "waits-2"},
+        "o8z6m": {"tagged-2"},
+    }
+    assert set(came["o6dkt"]["events"]["o6dkv"]["ids"]) == {"other-1"}
+
+
+def test_a_migration_that_is_killed_at_any_statement_is_made_again(folder, written):
+    pristine = (folder / "twite.db").read_bytes()
+    whole = migrated(folder / "whole.db", pristine)
+    at, killed = 0, True
+    while killed:
+        at += 1
+        path = folder / "killed.db"
+        for stray in folder.glob("killed.db*"):
+            stray.unlink()
+        path.write_bytes(pristine)
+        killed = migrate_and_die(path, at)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            migrate(connection, str(path))
+            assert version_of(connection) == newest_version()
+            assert schema_of(connection) == newest_schema()
+            assert list(connection.iterdump()) == whole, f"killed at statement {at}"
+    # The first statement only asks for the version.
+    assert (at > 2) == (written["schema"] < newest_version())
+
+
+def test_one_of_the_stores_has_an_earlier_schema():
+    assert any(
+        json.loads((one / "expected.json").read_text())["schema"] < newest_version()
+        for one in STORES
+    )
+
+
+def test_a_store_with_a_newer_schema_is_refused_and_left_as_it_is(folder, capsys):
+    config = settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
+    path, newer = folder / "twite.db", newest_version() + 1
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {newer}")
+    was = path.read_bytes()
+
+    assert run(["accounting", "--json", "--config", str(config)]) == 1
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"written by a newer Twite (schema {newer}, known here: {newest_version()})" in said
+    assert "Start the newer version, or restore a backup made by this one" in said
+    assert path.read_bytes() == was
+
+
+async def opened_once(path):
+    store = await SQLiteStore.open(str(path))
+    await store.close()
+
+
+def migrated(path, pristine):
+    """Return all that a store holds once it is migrated without trouble."""
+    path.write_bytes(pristine)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, str(path))
+        return list(connection.iterdump())
+
+
+def migrate_and_die(path, at):
+    """Migrate in a process that is killed before its statement `at`; return whether it was."""
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def die_in_time(_):
+            nonlocal seen
+            seen += 1
+            if seen == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.set_trace_callback(die_in_time)
+            migrate(connection, str(path))
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def at_the_time(monkeypatch, written):
+    """Set the clock of this process back to when the store was written."""
+    real, back = time.time_ns, (now() - written["written_at"]) * 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: real() - back)
+
+
+def now():
+    return time.time_ns() // 1_000_000
+
+
+def only(answer, *, like):
+    """Return of an answer what an earlier one has: new keys may have come since."""
+    if isinstance(answer, dict) and isinstance(like, dict):
+        return {
+            key: only(value, like=like[key])
+            for key, value in answer.items()
+            if key in like and key not in SAID_ANEW
+        }
+    if isinstance(answer, list) and isinstance(like, list) and len(answer) == len(like):
+        return [only(one, like=other) for one, other in zip(answer, like, strict=True)]
+    return answer
+
+
+def without(answer):
+    """Return an answer without what is said anew each time."""
+    return only(answer, like=answer)
