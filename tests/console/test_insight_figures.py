@@ -152,10 +152,10 @@ async def test_twins_say_which_conversions_came_both_ways(day):
 async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
     before = await text_of(day, "")
 
-    took = re.search(r"(\S+ \S+) half are at X within (\S+ \S+) 99 in 100 within", before)
+    took = re.search(r"(\S+ \S+) p50 delivery time (\S+ \S+) p99 delivery time", before)
     assert took
     assert all(re.match(r"\d+ m?s", one) for one in took.groups())
-    assert "What waits, and until when" not in before
+    assert "Backlog and forecast" not in before
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
@@ -180,7 +180,7 @@ async def test_the_overview_forecasts_a_backlog(tmp_path):
     finally:
         await house.stop()
 
-    backlog = text.split("What waits, and until when")[1]
+    backlog = text.split("Backlog and forecast")[1]
     assert re.search(r"o8z6j 10 (\d{4}-\d\d-\d\d \S+) [\d\s]+ \d{4}-\d\d-\d\d \S+ 0 ", backlog)
 
 
