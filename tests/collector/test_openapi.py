@@ -2,6 +2,7 @@ from pathlib import Path
 
 import msgspec
 
+from twite.collector.native import Receipted
 from twite.collector.openapi import document, rendered
 from twite.collector.openapi_bodies import BODIES
 from twite.collector.quiet import ROUTES
@@ -52,3 +53,12 @@ def test_every_reference_leads_somewhere():
     names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
 
     assert names <= set(document()["components"]["schemas"])
+
+
+def test_the_names_of_components_do_not_follow_those_of_classes():
+    before, name = document(), Receipted.__name__
+    Receipted.__name__ = "AnotherName"
+    try:
+        assert document() == before
+    finally:
+        Receipted.__name__ = name

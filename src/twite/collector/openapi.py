@@ -9,15 +9,13 @@ import msgspec
 
 from twite import __version__
 from twite.collector.answers import Errors
-from twite.collector.beacon import SomeRejected
 from twite.collector.choices import Noted
-from twite.collector.desk import Done, Order
+from twite.collector.desk import Done
 from twite.collector.lives import BalanceBy, ToldLife
 from twite.collector.native import Receipted
 from twite.collector.openapi_bodies import BODIES, Json
 from twite.collector.openapi_pages import paths as pages
 from twite.collector.openapi_parts import (
-    COMPONENT,
     KEYS,
     errors,
     in_path,
@@ -26,11 +24,9 @@ from twite.collector.openapi_parts import (
     ref,
     retry_header,
 )
+from twite.collector.openapi_shapes import component_schemas
 from twite.collector.openapi_tags import paths as tags
-from twite.collector.rejections import Rejections
 from twite.collector.x_api import XErrors, XSuccess
-from twite.gateway.overlap import WaysBy
-from twite.intake.choice import Choice
 from twite.x import spec
 
 
@@ -271,11 +267,7 @@ def _itself() -> Json:
 
 
 def _schemas() -> Json:
-    shapes = (
-        *(Receipted, SomeRejected, ToldLife, BalanceBy, WaysBy, XSuccess, XErrors),
-        *(Rejections, Order, Done, Noted, Choice, Errors),
-    )
-    _, schemas = msgspec.json.schema_components(shapes, ref_template=COMPONENT)
+    schemas = component_schemas()
     # Null once it is not kept any more.
     schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]
     return {**BODIES, **schemas}

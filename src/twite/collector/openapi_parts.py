@@ -7,8 +7,8 @@ import msgspec
 
 from twite.collector.answers import Errors
 from twite.collector.openapi_bodies import Json
+from twite.collector.openapi_shapes import COMPONENT, NAMES
 
-COMPONENT: Final = "#/components/schemas/{name}"
 KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {
@@ -42,7 +42,7 @@ def json_answer(
 ) -> Json:
     answer: Json = {
         "description": description,
-        "content": {"application/json": {"schema": ref(shape.__name__)}},
+        "content": {"application/json": {"schema": ref(NAMES[shape])}},
     }
     if headers:
         answer["headers"] = dict(headers)
