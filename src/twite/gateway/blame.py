@@ -20,8 +20,8 @@ FAILS_AT_ALL: Final = "all conversions failed alike"
 # So many different ones refused as such, of events that are not paused, and none taken or judged
 # between: whatever is suspected of them, it may be the pixel.
 MOST_IN_A_ROW: Final = 20
-# So many of what was refused are told from others when a pixel is probed.
-_MOST_REFUSED: Final = 1_000
+# So many of what came to nothing are told from others when a pixel is probed.
+_MOST_FAILED: Final = 1_000
 
 
 class Blame:
@@ -41,8 +41,8 @@ class Blame:
         self._pauses = pauses
         self._chance = chance
         self._cautious = cautious
-        # What was refused as such since X took anything, and its event.
-        self.refused: dict[int, str] = {}
+        # What came to nothing since X took anything, and its event.
+        self.failed: dict[int, str] = {}
         # The first of each group that was refused as such since X took or judged anything.
         self._row: set[int] = set()
 
@@ -67,7 +67,7 @@ class Blame:
         suspects, is_known = self._suspects, self._suspects.explain(group)
         if isinstance(outcome, Delivered):
             suspects.took(group, event=event)
-            self.refused.clear()
+            self.failed.clear()
         elif is_refused_as_such(outcome) or is_failed(outcome):
             suspects.note(group, event=event)
         if not isinstance(outcome, Errored):
@@ -87,8 +87,13 @@ class Blame:
                 if is_failed(outcome) and suspects.is_the_event(event):
                     await self._pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
                 elif not (is_open or is_known) or not is_failed(outcome):
-                    # X itself may be in trouble, not with these.
+                    # X itself may be in trouble, not with these: others tell.
+                    self._remember(event, group)
                     self._breaker.stumbled(chance=self._chance.fraction())
+
+    def _remember(self, event: str, group: Sequence[Delivery]) -> None:
+        for one in group[: max(0, _MOST_FAILED - len(self.failed))]:
+            self.failed[one.id] = event
 
     def _count(self, event: str, group: Group, outcome: Outcome) -> None:
         if is_refused_as_such(outcome):
@@ -105,8 +110,7 @@ class Blame:
 
     async def _stop(self, event: str, group: Sequence[Delivery], refusal: Rejected) -> None:
         """Send no more until another one has told: of the event, or of the whole pixel."""
-        for one in group[: max(0, _MOST_REFUSED - len(self.refused))]:
-            self.refused[one.id] = event
+        self._remember(event, group)
         if self._suspects.is_the_event(event):
             await self._pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
         elif refusal.scope is Scope.UNCLEAR or self._suspects.is_shown(refusal):

@@ -43,8 +43,8 @@ class Flies(Protocol):
     most_bytes: int
 
     @property
-    def refused(self) -> dict[int, str]:
-        """What was refused as such since X took anything, and its event: another probes."""
+    def failed(self) -> dict[int, str]:
+        """What came to nothing since X took anything, and its event: another probes."""
         ...
 
     def use(self, destination: Destination) -> None:
@@ -213,7 +213,7 @@ class Lane:
         return None
 
     async def _wished_for(self, left: int) -> Batch | None:
-        """Claim what may go out, or what probes a paused pixel: another one than before."""
+        """Claim what may go out; where one request at a time probes, another one than before."""
         now = self._clock.now()
         ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
         limit = 1 if self._breaker.paused else self._pace.batch
@@ -229,17 +229,17 @@ class Lane:
             passing_events=events,
             suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
         )
-        refused = self._flight.refused
-        if self._breaker.paused and refused:
+        failed = self._flight.failed
+        if self._breaker.probes and failed:
             # Another one than before, of another event where there is one.
-            passing = frozenset(refused)
-            others = events.union(refused.values())
+            passing = frozenset(failed)
+            others = events.union(failed.values())
             fresh = msgspec.structs.replace(wish, passing_events=others, passing=passing)
             same = msgspec.structs.replace(wish, passing=passing)
             batch = await self._outbox.claim(fresh) or await self._outbox.claim(same)
             if batch is not None:
                 return batch
-            refused.clear()
+            failed.clear()
         return await self._outbox.claim(wish)
 
     def _asked_for(self, batch: Batch) -> int:

@@ -145,9 +145,9 @@ class Flight:
         return self._pauses.closed() | troubled
 
     @property
-    def refused(self) -> dict[int, str]:
-        """What was refused as such since X took anything, and its event: another probes."""
-        return self._blame.refused
+    def failed(self) -> dict[int, str]:
+        """What came to nothing since X took anything, and its event: another probes."""
+        return self._blame.failed
 
     def claimed(self, batch: Batch) -> None:
         """Hear that a batch is about to be taken."""

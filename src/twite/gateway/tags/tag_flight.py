@@ -61,7 +61,7 @@ class TagFlight:
         # Few at first, and one batch at a time: whoever hangs hangs alone.
         self.most = 1
         self.most_bytes = MOST_BYTES
-        self.refused: dict[int, str] = {}
+        self.failed: dict[int, str] = {}
         breaker.slow_down(0)
 
     def use(self, destination: Destination) -> None:
