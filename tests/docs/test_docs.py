@@ -54,6 +54,40 @@ def test_every_link_between_pages_leads_somewhere():
     assert broken == []
 
 
+def test_every_link_to_a_heading_leads_to_one():
+    pages = [ROOT / "README.md", ROOT / "sgtm/README.md", *DOCS.rglob("*.md")]
+
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}#{anchor}"
+        for page in pages
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8")
+        )
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+    assert broken == []
+
+
+def anchors(page):
+    """Return the anchors that GitHub gives the headings of a page."""
+    if page.suffix != ".md":
+        return set()
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
+    slugs = [re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in headings]
+    earlier: dict[str, int] = {}
+    found = set()
+    for slug in slugs:
+        times = earlier.get(slug, 0)
+        earlier[slug] = times + 1
+        found.add(f"{slug}-{times}" if times else slug)
+    return found
+
+
 def test_every_decision_record_is_listed():
     index = (DOCS / "decisions/README.md").read_text()
 
