@@ -34,7 +34,7 @@ CHECKS: Final = {
     "no_fault_of_ours": "nothing is raised that nobody expected",
 }
 
-# Known not to hold: counted, and no reason to stop. docs/explanation/trials.md says why.
+# Known not to hold: counted, and no reason to stop. docs/explanation/fault-injection.md says why.
 OPEN: Final[frozenset[str]] = frozenset()
 
 
