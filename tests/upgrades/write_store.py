@@ -48,7 +48,6 @@ level = "warning"
 [[pixel]]
 id = "o8z6j"
 account = "18ce54d4x5t"
-auth = {{ pixel_token = "emulator-pixel-token-o8z6j" }}
 events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
 value_guard = "hold"
 [[pixel]]
@@ -170,6 +169,9 @@ def signed_up(id_: str, **more: object) -> dict[str, object]:
 def fill(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
     """Bring every kind of thing into the store that a store can hold."""
     config = gateway.config
+    # The first pixel's only credential is the one in the store.
+    login = ("login", "--pixel", "o8z6j", "--pixel-token")
+    done(config, *login, typed="emulator-pixel-token-o8z6j\n")
     # Typical amounts are known after twenty of them.
     usual = [bought(f"usual-{n}", value=f"{40 + n}.90") for n in range(1, 25)]
     gateway.post({"conversions": usual})
