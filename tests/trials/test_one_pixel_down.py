@@ -9,18 +9,7 @@ import os
 import time
 
 import pytest
-
-from twite.domain.times import SECOND
-from twite.gateway.dispatch import Pace
-from twite.gateway.notices import Silent
-from twite.gateway.post import Post
-from twite.gateway.run import Run
-from twite.gateway.steady import SteadyClock
-from twite.machine import SystemChance, SystemClock
-from twite.senders.http import HttpTransport
-from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.transport import conversions_of
+from sockets import sending
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 UP, DOWN = "o8z6j", "o6dkt"
@@ -36,61 +25,19 @@ FAULTS = {
 }
 
 
-class Stopwatch:
-    """The way to X, which notes how long each conversion took from the disk to X's answer."""
-
-    def __init__(self, transport):
-        self._transport = transport
-        self.recorded = {}
-        self.took = {}
-        self.news = asyncio.Event()
-
-    async def post(self, parcel):
-        came = await self._transport.post(parcel)
-        if parcel.url.endswith(UP) and getattr(came, "status", None) == 200:
-            now = time.perf_counter()
-            for one in conversions_of(parcel):
-                self.took[one["conversion_id"]] = now - self.recorded[one["conversion_id"]]
-            self.news.set()
-        return came
-
-
 async def delays(folder, x, *, both):
-    """Return how long deliveries of the healthy pixel took, and how many of the other's wait."""
-    store = await SQLiteStore.open(str(folder / "twite.db"))
-    transport = HttpTransport(timeout=2 * SECOND)
-    await transport.start()
-    watch, clock, chance = Stopwatch(transport), SteadyClock(SystemClock()), SystemChance()
-    post = Post(transport=watch, clock=clock, chance=chance, api_url=x.url, version="12")
-    run = Run(
-        destinations=[a_destination(pixel, rate=10_000_000) for pixel in (UP, DOWN)],
-        outbox=store,
-        post=post,
-        clock=clock,
-        chance=chance,
-        observer=Silent(),
-        pace=Pace(),
-    )
-    await run.start()
-    began = time.perf_counter()
-    for number in range(SUBMISSIONS):
-        for pixel in (UP, DOWN) if both else (UP,):
-            ids = [f"{pixel}-{number}-{n}" for n in range(EACH)]
-            entries = [an_entry(one, pixel=pixel, index=n) for n, one in enumerate(ids)]
-            receipt = f"{pixel}-{number:06}"
-            watch.recorded |= dict.fromkeys(ids, time.perf_counter())
-            await store.record(a_submission(*entries, receipt=receipt, received_at=clock.now()))
-            run.wake(pixel)
-        await asyncio.sleep(max(0.0, began + number * EVERY - time.perf_counter()))
-    async with asyncio.timeout(60):
-        while len(watch.took) < SUBMISSIONS * EACH:
-            await watch.news.wait()
-            watch.news.clear()
-    await run.stop(within=5 * SECOND)
-    accounts = {one.pixel: one for one in await store.accounts()}
-    await transport.stop()
-    await store.close()
-    return sorted(watch.took.values()), accounts
+    """Return how long deliveries of the healthy pixel took, and the accounts."""
+    async with sending(
+        folder, x, pixels=(UP, DOWN), times=lambda parcel, _: parcel.url.endswith(UP)
+    ) as gateway:
+        began = time.perf_counter()
+        for number in range(SUBMISSIONS):
+            for pixel in (UP, DOWN) if both else (UP,):
+                ids = [f"{pixel}-{number:06}-{n}" for n in range(EACH)]
+                await gateway.record(*ids, pixel=pixel)
+            await asyncio.sleep(max(0.0, began + number * EVERY - time.perf_counter()))
+        await gateway.all_timed(SUBMISSIONS * EACH, within=60)
+        return sorted(gateway.watch.took.values()), await gateway.ended()
 
 
 @pytest.mark.alone
@@ -99,8 +46,6 @@ async def delays(folder, x, *, both):
 async def test_a_pixel_that_is_down_delays_no_other(fault, tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     x_emulator.fault(**FAULTS[fault], pixel=DOWN, count=0)
-    (tmp_path / "alone").mkdir()
-    (tmp_path / "both").mkdir()
 
     alone, _ = await delays(tmp_path / "alone", x_emulator, both=False)
     beside, accounts = await delays(tmp_path / "both", x_emulator, both=True)

@@ -1,0 +1,95 @@
+"""A gateway's sending half on SQLite and sockets, timed from the disk to X's answer."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+from twite.domain.times import SECOND
+from twite.gateway.dispatch import Pace
+from twite.gateway.notices import Silent
+from twite.gateway.post import Post
+from twite.gateway.run import Run
+from twite.gateway.steady import SteadyClock
+from twite.machine import SystemChance, SystemClock
+from twite.senders.http import HttpTransport
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_destination, a_submission, an_entry
+from twite.testing.transport import conversions_of
+
+
+class Stopwatch:
+    """The way to X, which notes how long each conversion took that `times` names."""
+
+    def __init__(self, transport, times):
+        self._transport = transport
+        self._times = times
+        self.recorded = {}
+        self.took = {}
+        self.sent = []
+        self.news = asyncio.Event()
+
+    async def post(self, parcel):
+        conversions = conversions_of(parcel)
+        self.sent.append([one["conversion_id"] for one in conversions])
+        came = await self._transport.post(parcel)
+        if getattr(came, "status", None) == 200 and self._times(parcel, conversions[0]):
+            now = time.perf_counter()
+            for one in conversions:
+                self.took[one["conversion_id"]] = now - self.recorded[one["conversion_id"]]
+            self.news.set()
+        return came
+
+
+class Sending:
+    """A gateway that sends."""
+
+    def __init__(self, store, run, watch, clock):
+        self.store = store
+        self.run = run
+        self.watch = watch
+        self._clock = clock
+
+    async def record(self, *ids, pixel, event="o8z6k"):
+        entries = [an_entry(one, pixel=pixel, event=event, index=n) for n, one in enumerate(ids)]
+        self.watch.recorded |= dict.fromkeys(ids, time.perf_counter())
+        submission = a_submission(*entries, receipt=ids[0], received_at=self._clock.now())
+        await self.store.record(submission)
+        self.run.wake(pixel)
+
+    async def all_timed(self, count, *, within):
+        """Wait until so many that are timed were taken, at most so many seconds."""
+        async with asyncio.timeout(within):
+            while len(self.watch.took) < count:
+                await self.watch.news.wait()
+                self.watch.news.clear()
+
+    async def ended(self):
+        """Stop in order, and return the accounts by pixel."""
+        await self.run.stop(within=5 * SECOND)
+        return {one.pixel: one for one in await self.store.accounts()}
+
+
+@asynccontextmanager
+async def sending(folder, x, *, pixels, times):
+    """Run a gateway with such pixels against an emulator; `times` says which requests are timed."""
+    folder.mkdir()
+    store = await SQLiteStore.open(str(folder / "twite.db"))
+    transport = HttpTransport(timeout=2 * SECOND)
+    await transport.start()
+    watch, clock, chance = Stopwatch(transport, times), SteadyClock(SystemClock()), SystemChance()
+    post = Post(transport=watch, clock=clock, chance=chance, api_url=x.url, version="12")
+    run = Run(
+        destinations=[a_destination(pixel, rate=10_000_000) for pixel in pixels],
+        outbox=store,
+        post=post,
+        clock=clock,
+        chance=chance,
+        observer=Silent(),
+        pace=Pace(),
+    )
+    await run.start()
+    try:
+        yield Sending(store, run, watch, clock)
+    finally:
+        await transport.stop()
+        await store.close()
