@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import fill
-from twite.domain.match import Matching, matching
-from twite.domain.sighting import KEPT_FOR
-from twite.domain.tally import KEPT
+from twite.domain.stats.match_keys import Matching, matching
+from twite.domain.stats.sightings import KEPT_FOR
+from twite.domain.stats.tally import KEPT
 from twite.domain.times import DAY, HOUR, MINUTE
 
 SHOPS = 10
@@ -74,7 +74,7 @@ def make(path: Path, settled: int) -> None:
     """Make a store of so many settled conversions, and all that goes with them."""
     fill.make(path, settled=settled, queued=0, first=0, shops=SHOPS)
     now = time.time_ns() // 1_000_000
-    chance = random.Random(5)  # noqa: S311  the same store each time
+    randomness = random.Random(5)  # noqa: S311  the same store each time
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA synchronous=OFF")
     db.execute("BEGIN")
@@ -88,12 +88,12 @@ def make(path: Path, settled: int) -> None:
         (number, (number - 1) % SHOPS)
         for (number,) in db.execute("SELECT id FROM account ORDER BY id").fetchall()
     ]
-    _count(db, now, chance, accounts)
-    _rest(db, now, chance, settled)
+    _count(db, now, randomness, accounts)
+    _rest(db, now, randomness, settled)
     db.executemany(
         """INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
         VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        _seen(now, chance, min(SEEN, settled), settled),
+        _seen(now, randomness, min(SEEN, settled), settled),
     )
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -101,7 +101,7 @@ def make(path: Path, settled: int) -> None:
 
 
 def _count(
-    db: sqlite3.Connection, now: int, chance: random.Random, accounts: list[tuple[int, int]]
+    db: sqlite3.Connection, now: int, randomness: random.Random, accounts: list[tuple[int, int]]
 ) -> None:
     """Write the tallies: of each account, by span and by day."""
     for span, kept in KEPT.items():
@@ -115,7 +115,7 @@ def _count(
         db.executemany(
             "INSERT INTO waited (span, at, account, slot, deliveries) VALUES (?, ?, ?, ?, ?)",
             (
-                (span, at, account, slot, chance.randrange(1, 90))
+                (span, at, account, slot, randomness.randrange(1, 90))
                 for at in spans
                 for account, _ in accounts
                 for slot in _SLOTS
@@ -133,7 +133,7 @@ def _count(
         (
             (*which, *(getattr(keys, name) for name in fields))
             for which in lanes
-            for keys in (matching({kit: chance.randrange(900) for kit in _KITS}),)
+            for keys in (matching({kit: randomness.randrange(900) for kit in _KITS}),)
         ),
     )
     db.executemany(
@@ -143,7 +143,7 @@ def _count(
     )
 
 
-def _rest(db: sqlite3.Connection, now: int, chance: random.Random, settled: int) -> None:
+def _rest(db: sqlite3.Connection, now: int, randomness: random.Random, settled: int) -> None:
     """Let a part of the conversions rest, and find amounts of some remarkable."""
     apart = max(1, settled // (2 * RESTING))
     resting = range(settled, max(0, settled - RESTING * apart), -apart)
@@ -157,9 +157,9 @@ def _rest(db: sqlite3.Connection, now: int, chance: random.Random, settled: int)
         (
             (
                 now - HOUR - number,
-                chance.choice(("dead", "held")),
+                randomness.choice(("dead", "held")),
                 now - number * MINUTE // 10,
-                f"400 INVALID_PARAMETER: reason number {chance.randrange(REASONS)}",
+                f"400 INVALID_PARAMETER: reason number {randomness.randrange(REASONS)}",
                 id_,
             )
             for number, id_ in enumerate(resting)
@@ -177,7 +177,7 @@ def _rest(db: sqlite3.Connection, now: int, chance: random.Random, settled: int)
 
 
 def _seen(
-    now: int, chance: random.Random, many: int, settled: int
+    now: int, randomness: random.Random, many: int, settled: int
 ) -> Iterator[tuple[int, int, str, str, int | None, int | None, int | None]]:
     """Yield sightings of the latest conversions, the oldest first.
 
@@ -189,7 +189,11 @@ def _seen(
         id_ = settled - many + number + 1
         shop = (id_ + 99) // 100 % SHOPS
         lane = fill.lane_of(shop, id_ % 2)
-        marks = (chance.getrandbits(62), chance.getrandbits(62) if number % 3 else None, None)
+        marks = (
+            randomness.getrandbits(62),
+            randomness.getrandbits(62) if number % 3 else None,
+            None,
+        )
         yield at, lane, "server", f"old-{id_}", *marks
         if number % 2:
             yield at, lane, "pixel", f"old-{id_}", None, None, None

@@ -26,10 +26,10 @@ import aiohttp
 import msgspec
 
 from bench import agency, fill
-from twite.assembly.gateway import Gateway
-from twite.assembly.people import open_staff
-from twite.assembly.settings import load
-from twite.domain.people import Role
+from twite.app.accounts import open_staff
+from twite.app.gateway import Gateway
+from twite.config.settings import load
+from twite.domain.people.users import Role
 
 PASSWORD = "a sentence that does well"  # noqa: S105  made up
 LIMIT = 100
@@ -155,14 +155,16 @@ async def opened(config: Path, store: Path) -> House:
     """Return a gateway on a store, and who looks at it."""
     await asyncio.to_thread(config.write_text, agency.settings(store))
     settings = load(config, {})
-    async with open_staff(settings) as staff:
-        there = {user.name for user in await staff.users()}
+    async with open_staff(settings) as user_accounts:
+        there = {user.name for user in await user_accounts.users()}
         for name, role, pixels in (
             (ADMIN, Role.ADMIN, None),
             (CLIENT, Role.VIEWER, [fill.PIXEL]),
         ):
             if name not in there:
-                await staff.add(name, role=role, password=PASSWORD, pixels=pixels, by="bench")
+                await user_accounts.add(
+                    name, role=role, password=PASSWORD, pixels=pixels, by="bench"
+                )
     gateway = Gateway(settings)
     await gateway.start()
     db = sqlite3.connect(store)

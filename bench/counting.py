@@ -25,13 +25,13 @@ from bench import fill
 from bench.orders import bodies
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
+from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import DAY
-from twite.domain.value_guard import Guard
-from twite.gateway.accept import Accept
-from twite.gateway.guards import Guards
-from twite.machine import SystemChance, SystemClock
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.value_guard import ValueGuards
+from twite.machine import SystemClock, SystemRandomness
+from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.tallies import Tally
 
 AT_ONCE = 64
 
@@ -58,8 +58,10 @@ async def measured(folder: Path, each: int, chosen: argparse.Namespace) -> dict[
     stores = {side: await SQLiteStore.open(folder / f"{side}.db", dedup_window=7 * DAY)
               for side in took}  # fmt: skip
     accepts = {
-        "counted": accepting(stores["counted"], Guards()),
-        "not counted": accepting(stores["not counted"], Guards(pixels={fill.PIXEL: Guard.OFF})),
+        "counted": accepting(stores["counted"], ValueGuards()),
+        "not counted": accepting(
+            stores["not counted"], ValueGuards(pixels={fill.PIXEL: ValueGuard.OFF})
+        ),
     }
     for turn in range(chosen.turns + 1):
         ready = list(bodies(first, many, each))
@@ -79,7 +81,7 @@ async def measured(folder: Path, each: int, chosen: argparse.Namespace) -> dict[
     return took
 
 
-def accepting(store: SQLiteStore, guards: Guards) -> Accept:
+def accepting(store: SQLiteStore, guards: ValueGuards) -> Accept:
     destination = Destination(
         pixel=fill.PIXEL,
         credentials=PixelToken(token=Secret(fill.TOKEN)),
@@ -88,7 +90,7 @@ def accepting(store: SQLiteStore, guards: Guards) -> Accept:
     return Accept(
         ledger=store,
         clock=SystemClock(),
-        chance=SystemChance(),
+        randomness=SystemRandomness(),
         destinations={fill.PIXEL: destination},
         salt=store.salt,
         wake=lambda _pixel: None,
@@ -116,10 +118,10 @@ def uncounted() -> Iterator[None]:
     with ExitStack() as cut:
         nothing = lambda *_args, **_more: None  # noqa: E731
         for name in ("flow", "write"):
-            cut.enter_context(patch.object(Tally, name, nothing))
-        cut.enter_context(patch("twite.intake.native_conversion.flaws_of", lambda *_, **__: ()))
-        cut.enter_context(patch("twite.gateway.accept.flawed", lambda _: ()))
-        cut.enter_context(patch("twite.gateway.entries.kit_of", nothing))
+            cut.enter_context(patch.object(TallyWriter, name, nothing))
+        cut.enter_context(patch("twite.formats.native.conversion.flaws_of", lambda *_, **__: ()))
+        cut.enter_context(patch("twite.gateway.ingest.accept.flawed", lambda _: ()))
+        cut.enter_context(patch("twite.gateway.ingest.entries.kit_of", nothing))
         yield
 
 

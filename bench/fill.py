@@ -14,8 +14,8 @@ from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
-from twite.gateway.accept import Accept
-from twite.machine import SystemChance, SystemClock
+from twite.gateway.ingest.accept import Accept
+from twite.machine import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 
 PIXEL = "o8z6j"
@@ -118,7 +118,7 @@ async def queue(path: Path, many: int, first: int) -> None:
     accept = Accept(
         ledger=store,
         clock=SystemClock(),
-        chance=SystemChance(),
+        randomness=SystemRandomness(),
         destinations={PIXEL: destination},
         salt=store.salt,
         wake=lambda _pixel: None,

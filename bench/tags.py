@@ -17,9 +17,9 @@ import msgspec
 import quickjs
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Answer, Call, Incoming
-from twite.sgtm.template import Kind, Part, Template
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 
 CODE = """
 const JSON = require('JSON');
@@ -111,12 +111,12 @@ def template() -> Template:
         ),
     )
     return Template(
-        kind=Kind.TAG,
+        kind=TemplateKind.TAG,
         id="",
         name="Typical",
         description="",
         fields=(),
-        code=Part(text=CODE, line=1),
+        code=TemplatePart(text=CODE, line=1),
         grants=grants,
         tests=None,
         notes="",
@@ -133,7 +133,7 @@ def ours(engine: QuickJsEngine) -> Callable[[], None]:
 
     def run() -> None:
         turn = engine.start(call)
-        answers = (Answer(id=turn.waiting[0], status=200, body="{}"),)
+        answers = (EffectAnswer(id=turn.waiting[0], status=200, body="{}"),)
         ended = engine.resume(turn.run, answers, now=NOW)
         assert ended.outcome == "success"
 

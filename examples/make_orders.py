@@ -92,16 +92,18 @@ AGENT_CELLS = {"missing": 200, "usual": 800}
 
 def orders(*, count: int, seed: int, start: datetime) -> list[list[str]]:
     """Return `count` orders and, further down, one in twenty again, not always the same."""
-    chance = random.Random(seed)  # noqa: S311 — made-up orders need no secrecy, but sameness
+    randomness = random.Random(seed)  # noqa: S311 — made-up orders need no secrecy, but sameness
     rows = []
     at = start
     for number in range(count):
-        at += timedelta(milliseconds=chance.randrange(5_000, 95_000))
-        rows.append(_order(chance, number, at))
+        at += timedelta(milliseconds=randomness.randrange(5_000, 95_000))
+        rows.append(_order(randomness, number, at))
     for first in range(count):
-        again = _weighted(chance, AGAIN)
+        again = _weighted(randomness, AGAIN)
         if again != "once":
-            rows.insert(chance.randrange(first + 1, len(rows) + 1), _repeated(rows[first], again))
+            rows.insert(
+                randomness.randrange(first + 1, len(rows) + 1), _repeated(rows[first], again)
+            )
     return rows
 
 
@@ -114,23 +116,23 @@ def spelled(rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def _order(chance: random.Random, number: int, at: datetime) -> list[str]:
+def _order(randomness: random.Random, number: int, at: datetime) -> list[str]:
     order_id = 200_000 + number
-    currency = _weighted(chance, {code: row[2] for code, row in CURRENCIES.items()})
+    currency = _weighted(randomness, {code: row[2] for code, row in CURRENCIES.items()})
     rate, places, _ = CURRENCIES[currency]
-    basket, total = _basket(chance, Decimal(rate), places)
-    amount, code = _priced(chance, total, currency)
+    basket, total = _basket(randomness, Decimal(rate), places)
+    amount, code = _priced(randomness, total, currency)
     return [
         f"T-{order_id}",
-        _pick(chance, TIMES)(at, chance),
-        _weighted(chance, EVENTS),
+        _pick(randomness, TIMES)(at, randomness),
+        _weighted(randomness, EVENTS),
         amount,
         code,
-        _email(chance, number),
-        _phone(chance),
-        _click_id(chance),
-        _address(chance),
-        _pick(chance, AGENTS) if _weighted(chance, AGENT_CELLS) == "usual" else "",
+        _email(randomness, number),
+        _phone(randomness),
+        _click_id(randomness),
+        _address(randomness),
+        _pick(randomness, AGENTS) if _weighted(randomness, AGENT_CELLS) == "usual" else "",
         basket,
         f"https://shop.example/thanks?order={order_id}",
     ]
@@ -145,19 +147,21 @@ def _repeated(order: list[str], again: str) -> list[str]:
     return row
 
 
-def _basket(chance: random.Random, rate: Decimal, places: int) -> tuple[str, Decimal]:
+def _basket(randomness: random.Random, rate: Decimal, places: int) -> tuple[str, Decimal]:
     """Return the items as the export spells them, and what they come to."""
-    wanted = {_weighted(chance, {name: row[1] for name, row in GOODS.items()}) for _ in range(3)}
+    wanted = {
+        _weighted(randomness, {name: row[1] for name, row in GOODS.items()}) for _ in range(3)
+    }
     lines, total = [], Decimal(0)
-    for name in sorted(wanted)[: chance.randrange(1, 4)]:
-        quantity = _pick(chance, (1, 1, 1, 2, 2, 5))
+    for name in sorted(wanted)[: randomness.randrange(1, 4)]:
+        quantity = _pick(randomness, (1, 1, 1, 2, 2, 5))
         price = (Decimal(GOODS[name][0]) * rate).quantize(Decimal(1).scaleb(-places))
         lines.append(f"{name} x{quantity} @{price:.{max(places, 2)}f}")
         total += price * quantity
     return " | ".join(lines), total
 
 
-def _priced(chance: random.Random, total: Decimal, currency: str) -> tuple[str, str]:
+def _priced(randomness: random.Random, total: Decimal, currency: str) -> tuple[str, str]:
     """Return an amount and a currency as the export spells them."""
     plain = str(total)
     spellings = {
@@ -169,29 +173,29 @@ def _priced(chance: random.Random, total: Decimal, currency: str) -> tuple[str, 
         "missing": ("", currency),
         "thousands": (f"{total + 1000:,}", currency),
         "lower_case": (plain, currency.lower()),
-        "wrong_currency": (plain, _pick(chance, ("XX", "XXX1", "EURO"))),
+        "wrong_currency": (plain, _pick(randomness, ("XX", "XXX1", "EURO"))),
     }
-    return spellings[_weighted(chance, AMOUNTS)]
+    return spellings[_weighted(randomness, AMOUNTS)]
 
 
-def _email(chance: random.Random, number: int) -> str:
-    kind = _weighted(chance, EMAILS)
+def _email(randomness: random.Random, number: int) -> str:
+    kind = _weighted(randomness, EMAILS)
     if kind != "untidy":
-        return "" if kind == "missing" else _pick(chance, NOT_EMAILS)
-    name = _pick(chance, ("shopper{}", "first.last+tag{}", "büro{}", "tea_{}", "ab.cd{}"))
-    address = f"{name.format(number)}@{_pick(chance, DOMAINS)}"
+        return "" if kind == "missing" else _pick(randomness, NOT_EMAILS)
+    name = _pick(randomness, ("shopper{}", "first.last+tag{}", "büro{}", "tea_{}", "ab.cd{}"))
+    address = f"{name.format(number)}@{_pick(randomness, DOMAINS)}"
     untidy = (address, address, address, address.upper(), address.title(), f" {address} ")
-    return _pick(chance, untidy)
+    return _pick(randomness, untidy)
 
 
-def _phone(chance: random.Random) -> str:
-    kind = _weighted(chance, PHONES)
+def _phone(randomness: random.Random) -> str:
+    kind = _weighted(randomness, PHONES)
     if kind != "untidy":
-        return "" if kind == "missing" else _pick(chance, NOT_PHONES)
-    area, last = _pick(chance, ("415", "212", "312")), f"{chance.randrange(100):02d}"
-    london = f"{chance.randrange(1000):03d}"
+        return "" if kind == "missing" else _pick(randomness, NOT_PHONES)
+    area, last = _pick(randomness, ("415", "212", "312")), f"{randomness.randrange(100):02d}"
+    london = f"{randomness.randrange(1000):03d}"
     return _pick(
-        chance,
+        randomness,
         (
             f"+1 ({area}) 555-01{last}",
             f"({area}) 555 01{last}",
@@ -205,13 +209,13 @@ def _phone(chance: random.Random) -> str:
     )
 
 
-def _click_id(chance: random.Random) -> str:
-    kind = _weighted(chance, CLICK_IDS)
+def _click_id(randomness: random.Random) -> str:
+    kind = _weighted(randomness, CLICK_IDS)
     letters = string.ascii_lowercase + string.digits
-    code = "".join(_pick(chance, letters) for _ in range(chance.randrange(21, 25)))
+    code = "".join(_pick(randomness, letters) for _ in range(randomness.randrange(21, 25)))
     spellings = {
         "missing": "",
-        "none": _pick(chance, NOT_CLICK_IDS),
+        "none": _pick(randomness, NOT_CLICK_IDS),
         "usual": f"2-{code}",
         "without_dash": f"{code}2x",
         "padded": f" 2-{code}",
@@ -219,15 +223,15 @@ def _click_id(chance: random.Random) -> str:
     return spellings[kind]
 
 
-def _address(chance: random.Random) -> str:
-    net = _pick(chance, ("192.0.2", "198.51.100", "203.0.113"))
+def _address(randomness: random.Random) -> str:
+    net = _pick(randomness, ("192.0.2", "198.51.100", "203.0.113"))
     spellings = {
         "missing": "",
-        "none": _pick(chance, NOT_ADDRESSES),
-        "long": f"2001:db8::{chance.randrange(1, 65_536):x}",
-        "short": f"{net}.{chance.randrange(1, 255)}",
+        "none": _pick(randomness, NOT_ADDRESSES),
+        "long": f"2001:db8::{randomness.randrange(1, 65_536):x}",
+        "short": f"{net}.{randomness.randrange(1, 255)}",
     }
-    return spellings[_weighted(chance, ADDRESSES)]
+    return spellings[_weighted(randomness, ADDRESSES)]
 
 
 def _milliseconds(at: datetime) -> int:
@@ -237,20 +241,20 @@ def _milliseconds(at: datetime) -> int:
 TIMES: tuple[Callable[[datetime, random.Random], str], ...] = (
     lambda at, _: at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     lambda at, _: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    lambda at, chance: at.astimezone(
-        timezone(timedelta(hours=_pick(chance, (0, 0, 1, -5, -8))))
+    lambda at, randomness: at.astimezone(
+        timezone(timedelta(hours=_pick(randomness, (0, 0, 1, -5, -8))))
     ).isoformat(timespec="microseconds"),
     lambda at, _: str(_milliseconds(at) // 1000),
     lambda at, _: str(_milliseconds(at)),
 )
 
 
-def _pick(chance: random.Random, among: Sequence[T]) -> T:
-    return among[chance.randrange(len(among))]
+def _pick(randomness: random.Random, among: Sequence[T]) -> T:
+    return among[randomness.randrange(len(among))]
 
 
-def _weighted(chance: random.Random, weights: dict[str, int]) -> str:
-    draw = chance.randrange(sum(weights.values()))
+def _weighted(randomness: random.Random, weights: dict[str, int]) -> str:
+    draw = randomness.randrange(sum(weights.values()))
     for name, weight in weights.items():
         if draw < weight:
             return name

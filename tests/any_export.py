@@ -30,14 +30,14 @@ def template_text(kind, *, default="", code=CODE, notes="Made for trying."):
 class AnyExport:
     """Draws one. What is drawn is the same for the same seed."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, randomness: random.Random) -> None:
+        self._randomness = randomness
         self._id = 10
         self._names = ["_event", "Nobody"]
 
     def whole(self):
-        chance = self._chance
-        templates = [self._template() for _ in range(chance.randint(1, 4))]
+        randomness = self._randomness
+        templates = [self._template() for _ in range(randomness.randint(1, 4))]
         version = {
             "path": "accounts/6/containers/190000001/versions/3",
             "containerId": CONTAINER,
@@ -52,46 +52,46 @@ class AnyExport:
         version["tag"] = self._some(lambda: self._tag(ids))
         names = [one["name"] for one in version["tag"]] + ["Nobody"]
         for one in version["tag"]:
-            if chance.random() < 0.2:
-                key = chance.choice(["setupTag", "teardownTag"])
+            if randomness.random() < 0.2:
+                key = randomness.choice(["setupTag", "teardownTag"])
                 later = [name for name in names if name > one["name"]]  # in no ring
-                one[key] = [{"tagName": chance.choice(later or ["Nobody"])}]
+                one[key] = [{"tagName": randomness.choice(later or ["Nobody"])}]
         version["client"] = self._some(self._client)
         version["transformation"] = self._some(lambda: self._transformation(names))
         version["folder"] = self._some(lambda: self._named("Folder", "folderId"))
         version["zone"] = self._some(lambda: self._named("Zone", "zoneId"))
-        if chance.random() < 0.2:
+        if randomness.random() < 0.2:
             version["novelty"] = [{"name": "New"}]
         return {"exportFormatVersion": 2, "containerVersion": version}
 
     def _some(self, draw):
-        return [draw() for _ in range(self._chance.randint(0, 4))]
+        return [draw() for _ in range(self._randomness.randint(0, 4))]
 
     def _named(self, kind, id_):
         self._id += 1
         # Two in ten are called alike: exports made by other tools have such.
-        number = self._chance.choice([self._id] * 8 + [1, 1])
+        number = self._randomness.choice([self._id] * 8 + [1, 1])
         made = {id_: str(self._id), "name": f"{kind} {number}", "fingerprint": "1"}
-        if self._chance.random() < 0.1:
+        if self._randomness.random() < 0.1:
             made["novelty"] = "x"
-        if self._chance.random() < 0.1:
+        if self._randomness.random() < 0.1:
             made["notes"] = "remember"
         return made
 
     def _template(self):
         made = self._named("Template", "templateId")
-        kind = self._chance.choice(["TAG", "TAG", "MACRO", "CLIENT"])
+        kind = self._randomness.choice(["TAG", "TAG", "MACRO", "CLIENT"])
         text = template_text(kind)
-        if self._chance.random() < 0.1:
+        if self._randomness.random() < 0.1:
             text = text.replace("___INFO___", "nothing")
-        return {**made, "templateId": str(self._chance.randint(1, 5)), "templateData": text}
+        return {**made, "templateId": str(self._randomness.randint(1, 5)), "templateData": text}
 
     def _word(self):
-        return f"cvt_{CONTAINER}_{self._chance.randint(1, 5)}"
+        return f"cvt_{CONTAINER}_{self._randomness.randint(1, 5)}"
 
     def _text(self):
-        name = "{{" + self._chance.choice(self._names) + "}}"
-        return self._chance.choice(["purchase", name, f"a {name} b", "", "(", "7"])
+        name = "{{" + self._randomness.choice(self._names) + "}}"
+        return self._randomness.choice(["purchase", name, f"a {name} b", "", "(", "7"])
 
     def _parameters(self, *keys):
         return [{"type": "TEMPLATE", "key": key, "value": self._text()} for key in keys]
@@ -101,65 +101,67 @@ class AnyExport:
         return {"type": "LIST", "key": key, "list": rows}
 
     def _built_in(self):
-        word = self._chance.choice(["EVENT_NAME", "PAGE_URL", "DEBUG_MODE", "CLICK_URL"])
+        word = self._randomness.choice(["EVENT_NAME", "PAGE_URL", "DEBUG_MODE", "CLICK_URL"])
         self._names.append(word)
         return {"type": word, "name": word}
 
     def _variable(self):
         made = self._named("Variable", "variableId")
-        word = self._chance.choice([*KNOWN_TYPES, self._word()])
+        word = self._randomness.choice([*KNOWN_TYPES, self._word()])
         keys = ("value", "keyPath", "headerName", "name", "input", "first", "defaultValue")
-        made |= {"type": word, "parameter": self._parameters(*self._chance.sample(keys, 4))}
+        made |= {"type": word, "parameter": self._parameters(*self._randomness.sample(keys, 4))}
         if word in {"smm", "remm"}:
             made["parameter"].append(self._table("map", "key", "value"))
-        if self._chance.random() < 0.2:
-            made["formatValue"] = {"caseConversionType": self._chance.choice(["LOWERCASE", "ODD"])}
+        if self._randomness.random() < 0.2:
+            made["formatValue"] = {
+                "caseConversionType": self._randomness.choice(["LOWERCASE", "ODD"])
+            }
         self._names.append(made["name"])
         return made
 
     def _condition(self):
         made = {
-            "type": self._chance.choice(OPERATORS),
+            "type": self._randomness.choice(OPERATORS),
             "parameter": self._parameters("arg0", "arg1"),
         }
-        if self._chance.random() < 0.2:
+        if self._randomness.random() < 0.2:
             made["parameter"].append({"type": "BOOLEAN", "key": "negate", "value": "true"})
         return made
 
     def _trigger(self):
         made = self._named("Trigger", "triggerId")
-        word = self._chance.choice(["CUSTOM_EVENT", "ALWAYS", "SERVER_PAGEVIEW", "LINK_CLICK"])
+        word = self._randomness.choice(["CUSTOM_EVENT", "ALWAYS", "SERVER_PAGEVIEW", "LINK_CLICK"])
         made |= {"type": word, "filter": [self._condition()]}
-        if self._chance.random() < 0.7:
+        if self._randomness.random() < 0.7:
             made["customEventFilter"] = [self._condition()]
         return made
 
     def _tag(self, ids):
-        chance = self._chance
+        randomness = self._randomness
         made = self._named("Tag", "tagId")
         made |= {
-            "type": chance.choice([self._word(), self._word(), "sgtmgaaw"]),
+            "type": randomness.choice([self._word(), self._word(), "sgtmgaaw"]),
             "parameter": [*self._parameters("first"), self._table("rows", "name", "value")],
-            "firingTriggerId": chance.sample(ids, chance.randint(0, min(2, len(ids)))),
-            "blockingTriggerId": chance.sample(ids, 1) if chance.random() < 0.2 else [],
-            "tagFiringOption": chance.choice(
+            "firingTriggerId": randomness.sample(ids, randomness.randint(0, min(2, len(ids)))),
+            "blockingTriggerId": randomness.sample(ids, 1) if randomness.random() < 0.2 else [],
+            "tagFiringOption": randomness.choice(
                 ["ONCE_PER_EVENT", "UNLIMITED", "ONCE_PER_LOAD", "ODD"]
             ),
-            "paused": chance.random() < 0.1,
+            "paused": randomness.random() < 0.1,
             "monitoringMetadata": {"type": "MAP"},
         }
-        if chance.random() < 0.1:
+        if randomness.random() < 0.1:
             made["scheduleEndMs"] = "1764000000000"
         return made
 
     def _client(self):
         made = self._named("Client", "clientId")
-        word = self._chance.choice([self._word(), "gaaw_client", "gtm_client", "odd_client"])
+        word = self._randomness.choice([self._word(), "gaaw_client", "gtm_client", "odd_client"])
         return {**made, "type": word, "parameter": self._parameters("first"), "priority": 1}
 
     def _transformation(self, names):
         made = self._named("Transformation", "transformationId")
-        word, table, columns = self._chance.choice(
+        word, table, columns = self._randomness.choice(
             [
                 ("tf_exclude_params", "excludedParamsTable", ("excludedParams",)),
                 ("tf_augment_event", "augmentEventTable", ("paramName", "paramValue")),
@@ -167,22 +169,22 @@ class AnyExport:
             ]
         )
         held = [self._table(table, *columns)]
-        if self._chance.random() < 0.5:
+        if self._randomness.random() < 0.5:
             reference = self._parameters("tagReference")
-            reference[0]["value"] = self._chance.choice(names)
+            reference[0]["value"] = self._randomness.choice(names)
             rows = [{"type": "MAP", "map": reference}]
             held.append({"type": "LIST", "key": "affectedTags", "list": rows})
         return {**made, "type": word, "parameter": held}
 
 
-def any_secret(chance: random.Random) -> tuple[str, str]:
+def any_secret(randomness: random.Random) -> tuple[str, str]:
     """Return a text that holds a secret, and what of it must not be found again."""
 
     def drawn(signs, length):
-        return "".join(chance.choices(signs, k=length))
+        return "".join(randomness.choices(signs, k=length))
 
     def encoded(length):
-        return base64.b64encode(chance.randbytes(length)).decode()
+        return base64.b64encode(randomness.randbytes(length)).decode()
 
     key = encoded(48)
     made = {
@@ -201,4 +203,4 @@ def any_secret(chance: random.Random) -> tuple[str, str]:
     made["slack"] = (f"https://hooks.slack.com/services/{hook}", hook)
     word = drawn(BASE62, 12)
     made["login"] = (f"https://shop:{word}@api.example/in", word)
-    return made[chance.choice(sorted(made))]
+    return made[randomness.choice(sorted(made))]

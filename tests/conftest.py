@@ -23,8 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A process is given a piece of the list at first (`--dist worksteal`).
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    trials = [one for one in items if one.path.parent.name == "trials"]
-    others = iter([one for one in items if one.path.parent.name != "trials"])
+    trials = [item for item in items if item.path.parent.name == "trials"]
+    others = iter([item for item in items if item.path.parent.name != "trials"])
     ordered: list[pytest.Item] = []
     for process in range(processes):
         own = trials[process::processes]

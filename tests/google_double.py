@@ -258,7 +258,7 @@ class GoogleDouble:
             if parent != f"{place}/{collection}":
                 continue
             filters = asked.get("where", {}).get("compositeFilter", {}).get("filters", [])
-            if all(_fits(fields, one["fieldFilter"]) for one in filters):
+            if all(_fits(fields, filter_["fieldFilter"]) for filter_ in filters):
                 self._seen(body, name)
                 found.append({"document": {"name": name, "fields": fields}})
         return found[: asked["limit"]] or [{"readTime": "2026-11-26T00:00:00Z"}]

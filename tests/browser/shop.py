@@ -140,7 +140,7 @@ class Street:
     def sent(self) -> list[dict[str, object]]:
         """The conversions that X had by API, in order."""
         entries = self.emulator.received(bodies=True)["entries"]
-        return [one for entry in entries for one in json.loads(entry["body"])["conversions"]]
+        return [load for entry in entries for load in json.loads(entry["body"])["conversions"]]
 
     def today(self) -> str:
         return time.strftime("%Y-%m-%d", time.gmtime())

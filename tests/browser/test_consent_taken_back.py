@@ -69,7 +69,7 @@ async def test_what_waits_for_xs_script_is_not_kept_again_once_consent_is_taken_
     await visitor.settles()
 
     assert (len(before), after) == (1, [])
-    assert [one["conversion_id"] for one in visitor.conversions()] == ["order-c12"]
+    assert [conversion["conversion_id"] for conversion in visitor.conversions()] == ["order-c12"]
 
 
 async def test_xs_pixel_is_not_told_while_a_platform_asks_again(visitor, street):

@@ -4,14 +4,14 @@ import pytest
 import pytest_asyncio
 from visitor import TWCLID, until
 
-from twite.cli.demo_cast import Cast
+from twite.cli.demo.processes import DemoProcesses
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def cast(tmp_path):
-    with Cast(tmp_path) as cast:
+    with DemoProcesses(tmp_path) as cast:
         yield cast
 
 
@@ -39,7 +39,7 @@ async def test_an_order_in_the_demos_shop_is_counted_once_and_seen_on_its_page(b
     assert [text for text in blocked if "Content Security Policy" in text] == []
 
 
-def counted(cast: Cast) -> dict[str, int]:
+def counted(cast: DemoProcesses) -> dict[str, int]:
     """How often X had the one order by API and by pixel, and how often X counted it."""
     events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
     tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})

@@ -72,7 +72,7 @@ async def test_an_answer_that_never_comes_holds_up_nothing(visitor, page):
     await visitor.does(bought("order-unanswered"))
     await until(lambda: page.counted("order-unanswered") == BY_API)
 
-    assert [one.get("again") for one in visitor.conversions()] == [None, True]
+    assert [conversion.get("again") for conversion in visitor.conversions()] == [None, True]
 
 
 async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
@@ -120,7 +120,7 @@ async def test_what_the_gateway_itself_has_not_decided_is_sent_again(visitor, pa
     await until(lambda: page.counted("order-undecided") == BY_API)
     await visitor.settles()
 
-    said = [one.get("again") for one in visitor.conversions()]
+    said = [conversion.get("again") for conversion in visitor.conversions()]
     assert said == [None, *[True] * len(NOBODYS)]
 
 
@@ -184,7 +184,9 @@ async def test_a_page_that_goes_away_uses_what_browsers_have_for_that(visitor, p
     await visitor.does(f"{bought('order-ping')}; dispatchEvent(new Event('pagehide')); 0")
     await visitor.sends()
 
-    assert [one.resource_type for one in visitor.requests if one.method == "POST"] == ["ping"]
+    assert [request.resource_type for request in visitor.requests if request.method == "POST"] == [
+        "ping"
+    ]
 
 
 async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, page):
@@ -303,7 +305,7 @@ async def test_half_a_character_costs_no_sale(visitor, page):
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-half") == page.counted("order-beside-half") == BY_API)
 
-    said = {one["conversion_id"]: one for one in visitor.conversions()}
+    said = {conversion["conversion_id"]: conversion for conversion in visitor.conversions()}
     assert said["order-half"]["contents"] == [{"id": "SKU-1", "name": "Mug !", "quantity": 1}]
 
 

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from visitor import TWCLID, Visitor, bought, until
 
-from twite.collector.script import script
+from twite.http.script import script
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -110,7 +110,7 @@ async def test_with_javascript_the_image_is_not_asked_for(visitor, street):
     await visitor.goes_to("/")
     await visitor.page.wait_for_load_state("networkidle")
 
-    assert [one.url for one in visitor.requests if "event=" in one.url] == []
+    assert [request.url for request in visitor.requests if "event=" in request.url] == []
 
 
 async def test_a_driven_browser_is_counted_and_not_sent(visitor, street):

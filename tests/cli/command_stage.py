@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
-from twite.gateway.ports import Claim
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.gateway.ports.store import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -101,7 +101,7 @@ async def _attempted(
                 answer=answer,
                 ambiguous=status is None,
             ),
-            fates=(Fate(trigger=end, deliveries=ids, reason=reason),),
+            fates=(Transition(trigger=end, deliveries=ids, reason=reason),),
             lease_until=NOW + 60_000,
         )
     )

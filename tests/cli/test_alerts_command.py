@@ -5,14 +5,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from twite.domain.alert import Alert, Kind, Phase
+from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
 
 HELD = Alert(
     id="a",
-    kind=Kind.CONVERSIONS_HELD,
+    kind=AlertKind.CONVERSIONS_HELD,
     subject="o8z6j",
     reason="3 conversions are held",
     opened_at=NOW,
@@ -21,12 +21,12 @@ HELD = Alert(
 )
 OVER = Alert(
     id="b",
-    kind=Kind.DEAD_LETTERS,
+    kind=AlertKind.DEAD_LETTERS,
     subject="o8z6j",
     reason="12 conversions are dead",
     opened_at=NOW,
     said_at=NOW,
-    news=Phase.RESOLVED,
+    news=AlertPhase.RESOLVED,
     resolved_at=NOW + 1,
 )
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
+from twite.cli.accounts.user import who
 from twite.cli.printing import safe
-from twite.cli.user import who
 from twite.domain.times import HOUR, spelled
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_submission, an_entry

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from twite.cli.demo_shop import Shop
+from twite.cli.demo.shop import DemoShop
 
 X = "http://127.0.0.1:9"
 OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"two_ids": "mend"}}
@@ -61,7 +61,7 @@ def gateway(told):
 
 @pytest.fixture
 def shop(gateway):
-    with Shop() as shop:
+    with DemoShop() as shop:
         shop.open(gateway=gateway, x=X, key="a-key")
         yield shop
 

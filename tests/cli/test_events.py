@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from command_stage import ENVIRONMENT, settings_in
 
-from twite.assembly.gateway import Gateway
-from twite.assembly.settings import load
-from twite.cli.user import who
+from twite.app.gateway import Gateway
+from twite.cli.accounts.user import who
+from twite.config.settings import load
 from twite.x.spec import CLICK_WINDOWS, EVENT_TAG_TYPES, VIEW_WINDOWS
 from x_page import CONSUMER_KEY, CONSUMER_SECRET
 
@@ -250,7 +250,7 @@ def test_snippets_are_printed_for_every_way_in(events):
     servers = json.loads(events("snippet", "purchase", "--server-only", "--json")[1])
 
     assert kinds == ["pixel", "script", "curl", "python", "node", "php", "sgtm"]
-    assert [one["kind"] for one in servers] == ["curl", "python", "node", "php", "sgtm"]
+    assert [server["kind"] for server in servers] == ["curl", "python", "node", "php", "sgtm"]
 
 
 def test_the_pixels_call_names_the_event_as_x_does(events):
@@ -271,5 +271,5 @@ def test_the_fields_of_the_tag_are_those_of_the_template(events):
     lines = events("snippet", "purchase", "--for", "sgtm")[1].splitlines()
 
     fields = [line.split("  ")[0] for line in lines]
-    assert [one for one in fields if f'"displayName": "{one}"' not in template] == []
+    assert [field for field in fields if f'"displayName": "{field}"' not in template] == []
     assert '"displayValue": "Always the same"' in template

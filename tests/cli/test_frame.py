@@ -23,7 +23,9 @@ def test_help_names_every_command_with_its_sentence():
 def test_help_imports_no_command():
     listed = application(None)
 
-    assert {one.callback.__name__ for one in listed.registered_commands} == {"_not_asked"}
+    assert {
+        registered_command.callback.__name__ for registered_command in listed.registered_commands
+    } == {"_not_asked"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from twite.assembly.containers import load_container, sealed_secrets, with_secrets
+from twite.config.containers import load_container, sealed_secrets, with_secrets
 from twite.domain.secret import Secret
-from twite.gateway.vault import Strongroom
+from twite.gateway.ports.secret_store import SecretStore
 from twite.machine.seal import AesSeal
 from twite.stores.sqlite import SQLiteStore
 
@@ -40,7 +40,7 @@ def changed(folder, change):
 async def kept_in(shop):
     store = await SQLiteStore.open(str(shop.parent / "twite.db"))
     try:
-        return await sealed_secrets(Strongroom(vault=store.vault, seal=AesSeal(Secret(KEY))))
+        return await sealed_secrets(SecretStore(vault=store.vault, seal=AesSeal(Secret(KEY))))
     finally:
         await store.close()
 
@@ -91,7 +91,7 @@ def test_what_was_imported_can_be_run_with_its_secrets(command, keyed, tmp_path)
     container = load_container(file)
     whole = with_secrets(container, path=file, environ={}, sealed=asyncio.run(kept_in(keyed)))
 
-    assert {one.name: one.value for one in whole.variables}["X access"] == SECRETS[0]
+    assert {variable.name: variable.value for variable in whole.variables}["X access"] == SECRETS[0]
     assert whole.tags[1].fields["accessToken"] == SECRETS[1]
 
 
@@ -140,7 +140,7 @@ def test_importing_another_version_says_what_is_otherwise(command, tmp_path):
         "import", changed(tmp_path, change), "--out", str(out), "--secrets", "env", "--json"
     )
 
-    found = {(one["kind"], one["name"]): one["what"] for one in json.loads(said)["changes"]}
+    found = {(load["kind"], load["name"]): load["what"] for load in json.loads(said)["changes"]}
     assert found["tag", "X purchase"] == "changed"
     assert found["tag", "Large orders twice"] == "removed"
     assert found["trigger", "Bought"] == "added"
@@ -254,12 +254,12 @@ def test_what_an_import_does_to_the_store_is_in_the_audit_and_one_without_secret
     _, said, _ = command("audit", "list", "--json", *config)
 
     entries = json.loads(said)[::-1]
-    assert [(one["what"], one["subject"], one["detail"]) for one in entries] == [
+    assert [(entry["what"], entry["subject"], entry["detail"]) for entry in entries] == [
         ("container.keep_secrets", "GTM-TEST123", "3 secrets"),
         ("container.keep_secrets", "GTM-TEST123", "2 secrets"),
         ("container.forget_secrets", "GTM-TEST123", "1 secret"),
     ]
-    assert {one["who"] for one in entries} == {f"{getpass.getuser()} (command)"}
+    assert {entry["who"] for entry in entries} == {f"{getpass.getuser()} (command)"}
     assert not any(secret in said for secret in SECRETS)
     assert command("audit", "verify", *config)[0] == 0
 

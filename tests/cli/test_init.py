@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from command_stage import ENVIRONMENT
 
-from twite.assembly.settings import load
-from twite.assembly.shape import keys
-from twite.assembly.template import rendered
+from twite.config.settings import load
+from twite.config.shape import keys
+from twite.config.template import rendered
 
 
 def mode(path: Path) -> int:

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 from command_stage import ENVIRONMENT, settings_in, twite
 
-from twite.assembly.gateway import Gateway
-from twite.assembly.settings import load
+from twite.app.gateway import Gateway
+from twite.config.settings import load
 
 PASSWORD = "a sentence that does well"
 
@@ -118,7 +118,7 @@ async def test_beside_a_running_gateway_the_gateway_does_it(tmp_path, config):
 
     assert made[0] == 0
     assert key[1].startswith("twk_")
-    assert [one["name"] for one in users] == ["ada"]
+    assert [user["name"] for user in users] == ["ada"]
 
 
 def test_a_key_is_printed_once_and_revoked(config):

@@ -8,7 +8,7 @@ import pytest
 from command_stage import RECEIPT, settings_in
 
 from twite.domain.fault import MaskedFault
-from twite.domain.submission import Refusal
+from twite.domain.submission import RejectedConversion
 from twite.machine import SystemClock
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_submission
@@ -26,9 +26,11 @@ def refused(tmp_path):
 async def _refused(path):
     store = await SQLiteStore.open(path)
     refusals = (
-        Refusal(index=0, pixel="o8z6j", errors=(), conversion_id="order-1", event="bought",
+        RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id="order-1",
+                event="bought",
                 faults=(FAULT, NEGATIVE)),
-        Refusal(index=4, pixel="", errors=(), conversion_id="order-2", faults=(NEGATIVE,)),
+        RejectedConversion(index=4, pixel="", errors=(), conversion_id="order-2",
+                faults=(NEGATIVE,)),
     )  # fmt: skip
     submission = a_submission(receipt=RECEIPT, received_at=SystemClock().now())
     await store.record(msgspec.structs.replace(submission, refusals=refusals))
@@ -83,7 +85,7 @@ def test_show_tells_of_all_that_was_rejected_under_a_receipt(command, refused):
     code, out, _ = command("show", RECEIPT, "--json", "--config", str(refused))
 
     assert code == 0
-    assert [(one["state"], one["conversion_id"]) for one in json.loads(out)] == [
+    assert [(load["state"], load["conversion_id"]) for load in json.loads(out)] == [
         ("rejected", "order-2"),
         ("rejected", "order-1"),
     ]

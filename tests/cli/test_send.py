@@ -61,7 +61,7 @@ def report(path):
 
 
 def ids(conversions):
-    return [one["conversion_id"] for one in conversions]
+    return [conversion["conversion_id"] for conversion in conversions]
 
 
 def test_every_row_arrives_and_the_exit_code_says_so(place, gateway, capsys):
@@ -288,7 +288,7 @@ def test_other_options_do_not_go_on_with_what_an_earlier_run_began(place, gatewa
 
 def test_one_malformed_row_does_not_sink_its_neighbours(place, gateway):
     def strict(conversions):
-        if any(one["conversion_id"] == "o-5" for one in conversions):
+        if any(conversion["conversion_id"] == "o-5" for conversion in conversions):
             path = f"conversions[{ids(conversions).index('o-5')}].email"
             return 400, {"errors": [{"path": path, "code": "odd", "message": "odd"}]}
         return gateway.usual(conversions)

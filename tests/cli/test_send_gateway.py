@@ -2,23 +2,30 @@ import json
 
 import pytest
 
-from twite.cli.send_gateway import Answer, NoAnswer, Stopped, Submitter, Waiting, fits
-from twite.cli.send_verdicts import Kind
-from twite.intake.findings import Finding, Row
+from twite.cli.send.client import (
+    RetryPatience,
+    SendNoResponse,
+    SendResponse,
+    SendStopped,
+    Submitter,
+    fits,
+)
+from twite.cli.send.results import RowResultKind
+from twite.formats.files.findings import FileRow, RowFinding
 
-REPEAT = Finding(field="conversion_id", code="same_as_earlier", message="as row 1")
+REPEAT = RowFinding(field="conversion_id", code="same_as_earlier", message="as row 1")
 
 
 def rows(*orders, notes=()):
     return [
-        Row(number=number, order=order, body=json.dumps({"id": order}).encode(), notes=notes)
+        FileRow(number=number, order=order, body=json.dumps({"id": order}).encode(), notes=notes)
         for number, order in enumerate(orders, 2)
     ]
 
 
 def answer(status=202, retry_after=0.0, **said):
     body = {"rejected": []} | said
-    return Answer(status=status, body=json.dumps(body).encode(), retry_after=retry_after)
+    return SendResponse(status=status, body=json.dumps(body).encode(), retry_after=retry_after)
 
 
 class Stage:
@@ -31,17 +38,17 @@ class Stage:
         self.said = []
         self.submitter = Submitter(
             post=self.post,
-            waiting=Waiting(
+            waiting=RetryPatience(
                 patience=patience,
                 elapsed=lambda: sum(self.waited),
                 sleep=self.sleep,
-                chance=lambda: 0.5,
+                randomness=lambda: 0.5,
                 say=self.said.append,
             ),
         )
 
     async def post(self, body):
-        self.bodies.append([one["id"] for one in json.loads(body)["conversions"]])
+        self.bodies.append([load["id"] for load in json.loads(body)["conversions"]])
         return self.answers.pop(0)
 
     async def sleep(self, seconds):
@@ -66,13 +73,13 @@ async def test_each_row_gets_what_the_answer_says_of_it():
     verdicts = await stage.submitter.submit(rows("a", "b", "c", "d", "e"))
 
     assert kinds(verdicts) == [
-        Kind.ACCEPTED,
-        Kind.REJECTED,
-        Kind.ACCEPTED_WITH_NOTES,
-        Kind.DUPLICATE,
-        Kind.SUPPRESSED,
+        RowResultKind.ACCEPTED,
+        RowResultKind.REJECTED,
+        RowResultKind.ACCEPTED_WITH_NOTES,
+        RowResultKind.DUPLICATE,
+        RowResultKind.SUPPRESSED,
     ]
-    finding = Finding(field="event", code="event_unknown", message="no such event")
+    finding = RowFinding(field="event", code="event_unknown", message="no such event")
     assert (verdicts[1].errors, verdicts[2].notes) == ((finding,), (finding,))
 
 
@@ -81,7 +88,7 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
 
     verdicts = await stage.submitter.submit(rows("a"))
 
-    assert kinds(verdicts) == [Kind.ACCEPTED]
+    assert kinds(verdicts) == [RowResultKind.ACCEPTED]
     assert stage.waited == [7.0, 5.0]
     assert stage.said == [
         "the gateway answers 429: waiting, then going on (Ctrl-C stops)",
@@ -90,26 +97,26 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
 
 
 async def test_waiting_grows_to_half_a_minute_and_ends_with_patience():
-    stage = Stage(*[NoAnswer(reason="no gateway answers", lost=False)] * 50, patience=120.0)
+    stage = Stage(*[SendNoResponse(reason="no gateway answers", lost=False)] * 50, patience=120.0)
 
-    with pytest.raises(Stopped, match="no gateway answers; waited 120 s"):
+    with pytest.raises(SendStopped, match="no gateway answers; waited 120 s"):
         await stage.submitter.submit(rows("a"))
 
     assert stage.waited == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
 
 
-@pytest.mark.parametrize("lost", [NoAnswer(reason="cut off", lost=True), answer(504)])
+@pytest.mark.parametrize("lost", [SendNoResponse(reason="cut off", lost=True), answer(504)])
 async def test_a_duplicate_after_a_lost_answer_says_that_it_may_be_our_own(lost):
     stage = Stage(lost, answer(duplicate_indexes=[0]))
 
     (verdict,) = await stage.submitter.submit(rows("a"))
 
-    assert verdict.kind is Kind.DUPLICATE
+    assert verdict.kind is RowResultKind.DUPLICATE
     assert [note.code for note in verdict.notes] == ["answer_lost"]
 
 
 @pytest.mark.parametrize(
-    "before", [NoAnswer(reason="refused", lost=False), answer(503), answer(429)]
+    "before", [SendNoResponse(reason="refused", lost=False), answer(503), answer(429)]
 )
 async def test_what_cannot_have_arrived_makes_no_such_note(before):
     stage = Stage(before, answer(duplicate_indexes=[0]))
@@ -120,7 +127,7 @@ async def test_what_cannot_have_arrived_makes_no_such_note(before):
 
 
 async def test_a_repeat_within_the_file_needs_no_lost_answer():
-    stage = Stage(NoAnswer(reason="cut off", lost=True), answer(duplicate_indexes=[0]))
+    stage = Stage(SendNoResponse(reason="cut off", lost=True), answer(duplicate_indexes=[0]))
 
     (verdict,) = await stage.submitter.submit(rows("a", notes=(REPEAT,)))
 
@@ -136,7 +143,7 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
     verdicts = await stage.submitter.submit(rows("a", "b", "c", "d"))
 
     assert stage.bodies == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["d"]]
-    assert kinds(verdicts) == [Kind.ACCEPTED] * 3 + [Kind.REJECTED]
+    assert kinds(verdicts) == [RowResultKind.ACCEPTED] * 3 + [RowResultKind.REJECTED]
     (error,) = verdicts[3].errors
     assert (error.field, error.code) == (("email", "odd") if status == 400 else ("", "too_large"))
 
@@ -148,7 +155,7 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
         (answer(403), "does not let this key submit"),
         (answer(404), "no gateway at this address"),
         (answer(302), "answered 302, which is no answer"),
-        (Answer(status=202, body=b"<html>"), "answered 202, which is no answer"),
+        (SendResponse(status=202, body=b"<html>"), "answered 202, which is no answer"),
         (answer(duplicate_indexes=[1]), "answered 202, which is no answer"),
         (answer(415, errors=[{"path": "", "code": "x", "message": "no JSON"}]), "no JSON"),
     ],
@@ -156,7 +163,7 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
 async def test_what_no_other_try_would_change_stops_the_run(final, sentence):
     stage = Stage(final)
 
-    with pytest.raises(Stopped, match=sentence):
+    with pytest.raises(SendStopped, match=sentence):
         await stage.submitter.submit(rows("a"))
 
 

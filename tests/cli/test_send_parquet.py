@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from twite.cli.send_parquet import ParquetMissing, Table, as_text, open_table
-from twite.domain.errors import SenderError
-from twite.intake.amounts import read_amount
+from twite.cli.send.parquet import ParquetMissing, ParquetTable, as_text, open_table
+from twite.domain.errors import ClientError
+from twite.formats.files.amounts import read_amount
 
 
 class Frame:
@@ -49,12 +49,12 @@ def test_what_polars_cannot_read_is_refused_in_its_own_first_line():
         read_parquet=refuse, exceptions=SimpleNamespace(PolarsError=PolarsError)
     )
 
-    with pytest.raises(SenderError, match=r"orders\.parquet: .*: out of specification$"):
+    with pytest.raises(ClientError, match=r"orders\.parquet: .*: out of specification$"):
         open_table(Path("orders.parquet"), lambda _: polars)
 
 
 def test_rows_are_numbered_across_slices():
-    table = Table(Frame(["order_id", "total"], [("o-1", 1.5), ("o-2", None), ("o-3", 2)]))
+    table = ParquetTable(Frame(["order_id", "total"], [("o-1", 1.5), ("o-2", None), ("o-3", 2)]))
 
     assert list(table.rows()) == [(1, ["o-1", "1.50"]), (2, ["o-2", ""]), (3, ["o-3", "2"])]
 

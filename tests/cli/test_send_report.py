@@ -4,20 +4,27 @@ import io
 import msgspec
 import pytest
 
-from twite.cli.send_report import HEADER, Report, State, earlier_run, open_report, state_path
-from twite.cli.send_verdicts import Kind, Tally, Verdict
-from twite.domain.errors import SenderError
-from twite.intake.findings import Finding
+from twite.cli.send.report import (
+    HEADER,
+    ReportState,
+    SendReport,
+    earlier_run,
+    open_report,
+    state_path,
+)
+from twite.cli.send.results import ResultTally, RowResult, RowResultKind
+from twite.domain.errors import ClientError
+from twite.formats.files.findings import RowFinding
 
 
 def state():
-    return State(size=10, sha256="ab", options="o")
+    return ReportState(size=10, sha256="ab", options="o")
 
 
 def verdict(number, *errors):
-    found = tuple(Finding(field="email", code=code, message="…") for code in errors)
-    kind = Kind.REJECTED if errors else Kind.ACCEPTED
-    return Verdict(number=number, order=f"o-{number}", kind=kind, errors=found)
+    found = tuple(RowFinding(field="email", code=code, message="…") for code in errors)
+    kind = RowResultKind.REJECTED if errors else RowResultKind.ACCEPTED
+    return RowResult(number=number, order=f"o-{number}", kind=kind, errors=found)
 
 
 def lines(path):
@@ -30,7 +37,7 @@ def path(tmp_path):
 
 
 def test_a_row_has_a_line_for_each_thing_to_say(path):
-    report = Report(path, state())
+    report = SendReport(path, state())
     report.write([verdict(2), verdict(3, "email_unusable", "identifier_missing")])
     report.close()
 
@@ -43,14 +50,14 @@ def test_a_row_has_a_line_for_each_thing_to_say(path):
 
 
 def test_what_was_written_and_not_noted_is_cut_off_again(path):
-    report = Report(path, state())
+    report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
     with path.open("ab") as file:
         # More than what comes in its place.
         file.write(b"3,o-3,accepted,,,\r\n4,o-4,accepted,,,\r\n5,o-5,acc")
 
-    again = Report(path, earlier_run(path, size=10, sha256="ab"))
+    again = SendReport(path, earlier_run(path, size=10, sha256="ab"))
     again.write([verdict(3)])
     again.close()
 
@@ -58,7 +65,7 @@ def test_what_was_written_and_not_noted_is_cut_off_again(path):
 
 
 def test_an_earlier_run_counts_for_the_same_file_alone(path):
-    report = Report(path, state())
+    report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
 
@@ -71,14 +78,14 @@ def test_an_earlier_run_counts_for_the_same_file_alone(path):
 
 @pytest.mark.parametrize("spoilt", [b"", b"{", b"\xff", b'{"size": "x"}'])
 def test_a_spoilt_note_is_no_earlier_run(path, spoilt):
-    Report(path, state()).close()
+    SendReport(path, state()).close()
     state_path(path).write_bytes(spoilt)
 
     assert earlier_run(path, size=10, sha256="ab") is None
 
 
 def test_a_report_that_was_shortened_is_no_earlier_run(path):
-    report = Report(path, state())
+    report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
     path.write_bytes(b"")
@@ -88,8 +95,8 @@ def test_a_report_that_was_shortened_is_no_earlier_run(path):
 
 @pytest.mark.parametrize("start", list("=+-@\t\r\0\uff1d\uff0b\uff0d\uff20"))
 def test_no_cell_begins_as_a_formula_does(path, start):
-    hostile = Verdict(number=2, order=f"{start}1+1", kind=Kind.ACCEPTED)
-    report = Report(path, state())
+    hostile = RowResult(number=2, order=f"{start}1+1", kind=RowResultKind.ACCEPTED)
+    report = SendReport(path, state())
     report.write([hostile])
     report.close()
 
@@ -97,8 +104,8 @@ def test_no_cell_begins_as_a_formula_does(path, start):
 
 
 def test_a_line_break_in_an_order_id_does_not_break_the_line(path):
-    report = Report(path, state())
-    report.write([Verdict(number=2, order="a\n3,b", kind=Kind.ACCEPTED)])
+    report = SendReport(path, state())
+    report.write([RowResult(number=2, order="a\n3,b", kind=RowResultKind.ACCEPTED)])
     report.close()
 
     assert lines(path)[1:] == [["2", "a?3,b", "accepted", "", "", ""]]
@@ -110,7 +117,7 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
     source = tmp_path / "orders.csv"
     source.write_text("order_id")
 
-    with pytest.raises(SenderError, match="no report"):
+    with pytest.raises(ClientError, match="no report"):
         open_report(path, state(), source=source, overwrite=False)
     open_report(path, state(), source=source, overwrite=True).close()
 
@@ -118,7 +125,7 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
 
 
 def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
-    tally = Tally()
+    tally = ResultTally()
     for one in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
         tally.add(one)
 
@@ -137,7 +144,7 @@ def test_report_and_note_are_for_their_owner_alone_even_where_they_were_not(path
     path.write_text("")
     path.chmod(0o644)
 
-    report = Report(path, state())
+    report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
 

@@ -3,10 +3,10 @@ import json
 import pytest
 from command_stage import HOSTILE, RECEIPT
 
-from twite.cli.lives import print_life, told
-from twite.collector.lives import ToldLife
-from twite.domain.account import Life, NotFired, PastAttempt
+from twite.cli.history import print_life, told
 from twite.domain.delivery import NO_REQUEST, State
+from twite.domain.history import History, PastAttempt, TagNotFired
+from twite.http.routes.conversions import HistoryView
 from twite.testing.builders import NOW
 
 BODY = (
@@ -46,7 +46,7 @@ def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
 
 def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
     attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
-    life = Life(
+    life = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
         state=State.HELD, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
         sent=b"{}", attempts=(attempt,),
@@ -72,7 +72,7 @@ def test_of_a_tag_that_asked_nobody_nobody_says_that_it_got_no_answer(
     capsys, outcome, answer, said
 ):
     attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
-    life = Life(
+    life = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
         state=State.QUEUED, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
         sent=b"{}", attempts=(attempt,),
@@ -108,7 +108,7 @@ def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
 
 
 def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
-    life = Life(
+    life = History(
         delivery=7,
         pixel="o8z6j",
         event="o8z6k",
@@ -123,10 +123,10 @@ def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
         reason="why",
         due_at=2,
         consent=b"{}",
-        not_fired=(NotFired(tag="tag:crm", why="consent ad_storage"),),
+        not_fired=(TagNotFired(tag="tag:crm", why="consent ad_storage"),),
     )
 
-    keys_of_the_answer = set(ToldLife.__struct_fields__) - {"others"}
+    keys_of_the_answer = set(HistoryView.__struct_fields__) - {"others"}
 
     assert set(told(life)) == {*keys_of_the_answer, "delivery"}
 

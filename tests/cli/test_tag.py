@@ -174,7 +174,7 @@ def test_a_run_reads_json_from_files(command, tmp_path):
     )
 
     assert code == 0
-    assert [one["url"] for one in json.loads(out)["effects"]] == [
+    assert [load["url"] for load in json.loads(out)["effects"]] == [
         "https://ads.example/one",
         "https://ads.example/two",
     ]

@@ -22,7 +22,7 @@ from iab_strings import (
 )
 
 from twite.consent import gpp, tcf
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 from twite.consent.tcf_canada import CanadaString
 from twite.consent.us_sections import LAYOUTS, UsSection
 
@@ -47,29 +47,34 @@ def read_by_the_iab(kind, texts):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def a_tc_string(chance, *, vendors=(0, 3, 900)):
-    some = lambda highest: chance.sample(range(1, highest + 1), chance.randint(0, highest))  # noqa: E731  one line, used eight times
-    made = MADE - chance.randint(0, 2_000) * DAY
-    pairs = [(first, first + chance.randint(0, 4)) for first in range(10, 60, 10)]
+def a_tc_string(randomness, *, vendors=(0, 3, 900)):
+    some = lambda highest: randomness.sample(range(1, highest + 1), randomness.randint(0, highest))  # noqa: E731  one line, used eight times
+    made = MADE - randomness.randint(0, 2_000) * DAY
+    pairs = [(first, first + randomness.randint(0, 4)) for first in range(10, 60, 10)]
     restrictions = {
-        (chance.randint(1, 11), chance.randint(0, 2)): chance.sample(pairs, chance.randint(1, 3))
-        for _ in range(chance.randint(0, 4))
+        (randomness.randint(1, 11), randomness.randint(0, 2)): randomness.sample(
+            pairs, randomness.randint(1, 3)
+        )
+        for _ in range(randomness.randint(0, 4))
     }
     core = tc_core(
-        created=made, updated=made, cmp=chance.randint(2, 4_000),
-        vendor_list=chance.randint(1, 4_000), policy=chance.randint(2, 5),
-        service_specific=chance.random() < 0.8, purposes=some(24), interests=some(24),
-        purpose_one_treatment=chance.random() < 0.2, vendor_ids=some(chance.choice(vendors)),
-        as_ranges=chance.random() < 0.5,
+        created=made, updated=made, cmp=randomness.randint(2, 4_000),
+        vendor_list=randomness.randint(1, 4_000), policy=randomness.randint(2, 5),
+        service_specific=randomness.random() < 0.8, purposes=some(24), interests=some(24),
+        purpose_one_treatment=randomness.random() < 0.2,
+        vendor_ids=some(randomness.choice(vendors)),
+        as_ranges=randomness.random() < 0.5,
         restrictions=[(*key, sorted(value)) for key, value in restrictions.items()],
     )  # fmt: skip
-    return f"{core}.{disclosed(some(max(vendors)))}" if chance.random() < 0.5 else core
+    return f"{core}.{disclosed(some(max(vendors)))}" if randomness.random() < 0.5 else core
 
 
-def mangled(chance, text):
+def mangled(randomness, text):
     """Return a text with one letter changed, or cut off."""
-    at = chance.randrange(len(text))
-    return chance.choice([text[:at] or "C", text[:at] + chance.choice(ALPHABET) + text[at + 1 :]])
+    at = randomness.randrange(len(text))
+    return randomness.choice(
+        [text[:at] or "C", text[:at] + randomness.choice(ALPHABET) + text[at + 1 :]]
+    )
 
 
 def fields_of(read):
@@ -79,21 +84,23 @@ def fields_of(read):
         fields[name] = sorted(set(fields[name]))
     fields["disclosed"] = sorted(set(read.disclosed or ()))
     vendors = {}
-    for one in read.restrictions:
-        vendors.setdefault((one.purpose, one.kind), set()).update(one.vendors)
+    for restriction in read.restrictions:
+        vendors.setdefault((restriction.purpose, restriction.kind), set()).update(
+            restriction.vendors
+        )
     fields["restrictions"] = sorted([*key, sorted(ids)] for key, ids in vendors.items())
     return fields
 
 
 def test_tc_strings_are_read_as_the_iab_reads_them():
-    chance = random.Random(1)
-    texts = [a_tc_string(chance) for _ in range(MANY)]
+    randomness = random.Random(1)
+    texts = [a_tc_string(randomness) for _ in range(MANY)]
 
     differing = []
     for text, theirs in zip(texts, read_by_the_iab("tcf", texts), strict=True):
         ours = tcf.decode(text)
         theirs["restrictions"] = sorted(theirs.get("restrictions", []))
-        if isinstance(ours, Malformed) or fields_of(ours) != theirs:
+        if isinstance(ours, MalformedSignal) or fields_of(ours) != theirs:
             differing.append((text, ours, theirs))
 
     print(f"TC strings: {len(texts)} read, {len(differing)} differences")
@@ -101,15 +108,17 @@ def test_tc_strings_are_read_as_the_iab_reads_them():
 
 
 def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
-    chance = random.Random(2)
+    randomness = random.Random(2)
     # Few vendors: their reader spells a range out, and a mangled one may name thousands.
-    texts = [mangled(chance, a_tc_string(chance, vendors=(0, 3, 40))) for _ in range(MANY // 10)]
+    texts = [
+        mangled(randomness, a_tc_string(randomness, vendors=(0, 3, 40))) for _ in range(MANY // 10)
+    ]
 
     tally = Counter()
     differing = []
     for text, theirs in zip(texts, read_by_the_iab("tcf", texts), strict=True):
         ours = tcf.decode(text)
-        if isinstance(ours, Malformed):
+        if isinstance(ours, MalformedSignal):
             tally["ours refuses" if "error" not in theirs else "both refuse"] += 1
         elif "error" in theirs:
             tally["theirs refuses"] += 1
@@ -125,32 +134,32 @@ def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
     assert differing == []
 
 
-def a_us_core(chance, section):
-    version = chance.choice([1, 2]) if section == 7 else 1
+def a_us_core(randomness, section):
+    version = randomness.choice([1, 2]) if section == 7 else 1
     length = {7: 66 if version == 2 else 60}.get(section, 60)
     bits = number(version, 6) + "".join(
-        number(chance.choice([0, 1, 2]), 2) for _ in range((length - 6) // 2)
+        number(randomness.choice([0, 1, 2]), 2) for _ in range((length - 6) // 2)
     )
     return base64url(bits)
 
 
-def a_gpp_string(chance):
+def a_gpp_string(randomness):
     sections = {}
-    for section in chance.sample(sorted(NAMES), chance.randint(1, 4)):
+    for section in randomness.sample(sorted(NAMES), randomness.randint(1, 4)):
         if section == 2:
-            sections[section] = a_tc_string(chance)
+            sections[section] = a_tc_string(randomness)
         elif section == 5:
-            flags = "".join(chance.choice("01") for _ in range(48))
+            flags = "".join(randomness.choice("01") for _ in range(48))
             head = number(1, 6) + number(MADE // 100, 36) * 2 + number(31, 12) * 2 + number(1, 6)
             head += number(4, 6) + number(13, 6) + number(9, 12) + number(2, 6) + "0" + "0" * 12
             # Two empty ranges of vendors, and no restrictions.
             sections[section] = base64url(head + flags + ("0" * 16 + "0") * 2 + "0" * 12)
         elif section == 6:
-            sections[section] = "1" + "".join(chance.choice("YN-") for _ in range(3))
+            sections[section] = "1" + "".join(randomness.choice("YN-") for _ in range(3))
         else:
-            core = a_us_core(chance, section)
-            with_gpc = LAYOUTS[section].gpc and chance.random() < 0.5
-            gpc = gpc_segment(on=chance.random() < 0.5)
+            core = a_us_core(randomness, section)
+            with_gpc = LAYOUTS[section].gpc and randomness.random() < 0.5
+            gpc = gpc_segment(on=randomness.random() < 0.5)
             sections[section] = f"{core}.{gpc}" if with_gpc else core
     ids = sorted(sections)
     return "~".join([gpp_header(ids), *(sections[id_] for id_ in ids)])
@@ -178,7 +187,7 @@ def same(section, theirs):
             for name in ("PurposesExpressConsent", "PurposesImpliedConsent")
         )
         return (section.express, section.implied) == (express, implied)
-    if isinstance(section, Malformed):
+    if isinstance(section, MalformedSignal):
         return False
     if isinstance(section, bool) or section is None:
         return {"Y": True, "N": False, "-": None}[theirs["OptOutSale"]] is section
@@ -187,8 +196,8 @@ def same(section, theirs):
 
 
 def test_gpp_strings_are_read_as_the_iab_reads_them():
-    chance = random.Random(3)
-    texts = [a_gpp_string(chance) for _ in range(MANY)]
+    randomness = random.Random(3)
+    texts = [a_gpp_string(randomness) for _ in range(MANY)]
 
     tally = Counter()
     differing = []
@@ -197,7 +206,7 @@ def test_gpp_strings_are_read_as_the_iab_reads_them():
         if "error" in theirs:
             tally["theirs refuses"] += 1
             continue
-        if isinstance(ours, Malformed):
+        if isinstance(ours, MalformedSignal):
             differing.append((text, ours, theirs))
             continue
         for id_, section in ours.sections.items():

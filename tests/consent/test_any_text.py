@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from iab_strings import ALPHABET, MADE
 
 from twite.consent import flags, gcd, gcs, gpp, signals, tcf, tcf_canada, us_sections, usp, vendors
-from twite.consent.statements import KNOWN, Word, statements
+from twite.consent.statements import KNOWN, ConsentStatus, statements
 from twite.consent.verdict import verdict
-from twite.domain.consent import Action, Policy
+from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.identifiers import Identifiers
 
 DECODERS = [
@@ -29,15 +29,15 @@ def test_any_text_is_read_as_a_value(decode, text):
 
 @given(st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(), WORDS))
 def test_any_signals_come_to_a_verdict(given_signals):
-    policy = Policy(required=True, tcf_vendor_id=1, ac_provider_id=1, cmp_vendor="x")
+    policy = ConsentPolicy(required=True, tcf_vendor_id=1, ac_provider_id=1, cmp_vendor="x")
 
     found = verdict(given_signals, Identifiers(click_id="a"), policy=policy, now=MADE)
 
-    assert found.action in Action
+    assert found.action in ConsentAction
 
 
 @given(st.text(ALPHABET, min_size=40, max_size=200))
 def test_a_random_string_is_never_believed_to_be_consent(text):
-    said = statements({"tcf": f"CQ{text}"}, Policy(), now=MADE)
+    said = statements({"tcf": f"CQ{text}"}, ConsentPolicy(), now=MADE)
 
-    assert all(one.word is not Word.GRANTED for one in said)
+    assert all(one.word is not ConsentStatus.GRANTED for one in said)

@@ -1,11 +1,11 @@
 import pytest
 
 from twite.consent import flags, gcd, gcs, usp
-from twite.consent.gcd import Word
-from twite.consent.malformed import Malformed
+from twite.consent.gcd import GcdValue
+from twite.consent.malformed import MalformedSignal
 
 UNSET, DENIED, GRANTED, DEFAULT = (
-    Word.UNSET, Word.DENIED, Word.GRANTED, Word.GRANTED_BY_DEFAULT,
+    GcdValue.UNSET, GcdValue.DENIED, GcdValue.GRANTED, GcdValue.GRANTED_BY_DEFAULT,
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def test_gcs_says_whether_ad_storage_is_granted(text, storage):
     "text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1\u06611"]
 )
 def test_what_is_no_gcs_is_malformed(text):
-    assert isinstance(gcs.decode(text), Malformed)
+    assert isinstance(gcs.decode(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_real_gcd_is_read(text, words):
     "text", ["", "1", "11t1t1t", "21t1t1t1t5", "11o1t1t1t5", "11t1t1t1s5", "11T1t1t1t5", "1" * 99]
 )
 def test_what_is_no_gcd_is_malformed(text):
-    assert isinstance(gcd.decode(text), Malformed)
+    assert isinstance(gcd.decode(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_us_privacy_says_who_opted_out_of_sale(text, opted_out):
 
 @pytest.mark.parametrize("text", ["", "1", "1YN", "2YYN", "1XXX", "1YYNN"])
 def test_what_is_no_us_privacy_is_malformed(text):
-    assert isinstance(usp.decode(text), Malformed)
+    assert isinstance(usp.decode(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_a_flag_is_yes_or_no(word, read):
 
 
 def test_a_flag_of_another_word_is_malformed():
-    assert isinstance(flags.decode("perhaps"), Malformed)
+    assert isinstance(flags.decode("perhaps"), MalformedSignal)

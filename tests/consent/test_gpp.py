@@ -4,7 +4,7 @@ from iab_strings import base64url, disclosed, gpc_segment, gpp, number, tc_core,
 from twite.consent import gpp as gpp_string
 from twite.consent import tcf, us_sections
 from twite.consent.gpp import GppString
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 from twite.consent.tcf_canada import CanadaString
 from twite.consent.us_sections import LAYOUTS, UsSection
 
@@ -67,7 +67,7 @@ def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
     "text", [us_core({12: 3}), us_core({}, version=2), us_core({}, version=0), "B", "", "B.B", "?"]
 )
 def test_a_section_that_means_nothing_is_malformed(text):
-    assert isinstance(us_sections.decode(10, text), Malformed)
+    assert isinstance(us_sections.decode(10, text), MalformedSignal)
 
 
 def test_a_whole_string_is_read_section_by_section():
@@ -118,7 +118,7 @@ def test_a_section_of_a_law_that_is_not_known_is_passed_over():
     ],
 )
 def test_what_is_no_gpp_string_is_malformed(text):
-    assert isinstance(gpp_string.decode(text), Malformed)
+    assert isinstance(gpp_string.decode(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_the_sections_that_apply_are_numbers(text, ids):
 
 
 def test_other_words_for_sections_are_malformed():
-    assert isinstance(gpp_string.decode_sid("usnat"), Malformed)
+    assert isinstance(gpp_string.decode_sid("usnat"), MalformedSignal)

@@ -11,7 +11,7 @@ from iab_strings import MADE, gpp, tc_core, us_core
 
 from twite.consent.evidence import read
 from twite.consent.verdict import verdict
-from twite.domain.consent import PLAIN, Action, Policy
+from twite.domain.consent import PLAIN, ConsentAction, ConsentPolicy
 from twite.domain.identifiers import Identifiers
 
 PERSON = Identifiers(click_id="click", email="e" * 64)
@@ -36,7 +36,7 @@ WHO = {"anyone": {}, "a European": {"region": "DE"}, "a source that asks": {}}
 
 
 # From the freest to the strictest.
-RANK = {action: rank for rank, action in enumerate(Action)}
+RANK = {action: rank for rank, action in enumerate(ConsentAction)}
 
 
 def combinations():
@@ -107,34 +107,46 @@ def whole(said, policy):
         "sale": policy.us_opt_out,
         "unclear": policy.unclear,
     }
-    heeded = {Action.STRIP, Action.RESTRICT, Action.HOLD, Action.SUPPRESS}
-    found = [one for one in denials(said) if actions[one[0]] in heeded]
+    firing_result = {
+        ConsentAction.STRIP,
+        ConsentAction.RESTRICT,
+        ConsentAction.HOLD,
+        ConsentAction.SUPPRESS,
+    }
+    found = [denial for denial in denials(said) if actions[denial[0]] in firing_result]
     strictest = max((RANK[actions[matter]] for matter, _ in found), default=None)
     first = next((one for one in found if RANK[actions[one[0]]] == strictest), None)
-    is_final = first is not None and actions[first[0]] in {Action.SUPPRESS, Action.HOLD}
+    is_final = first is not None and actions[first[0]] in {
+        ConsentAction.SUPPRESS,
+        ConsentAction.HOLD,
+    }
     yes = said_yes(storage, data, gcd, tcf)
     if who != "anyone" and not is_final and not yes:
         action, rule, reason = policy.missing, "missing", "consent_missing"
     elif first is None:
         is_silent = not any((storage, data, _ads, gcd, tcf, opt_out)) and who == "anyone"
         rule = "nothing_said" if is_silent else "granted" if yes else "nothing_denied"
-        return Action.SEND, rule, None, (), False
+        return ConsentAction.SEND, rule, None, (), False
     else:
         action, rule = actions[first[0]], first[0]
-        code = "consent_limited" if action in {Action.STRIP, Action.RESTRICT} else "consent_denied"
+        code = (
+            "consent_limited"
+            if action in {ConsentAction.STRIP, ConsentAction.RESTRICT}
+            else "consent_denied"
+        )
         reason = f"{'consent_unclear' if rule == 'unclear' else code}: {first[1]}"
-    if action is Action.SUPPRESS:
+    if action is ConsentAction.SUPPRESS:
         return action, rule, reason, (), False
     named = {actions[matter] for matter, _ in found}
     strip = tuple(
         name
         for matter, names in (("storage", DEVICE), ("user_data", TOLD))
-        if actions[matter] is Action.STRIP and matter in {one for one, _ in found}
+        if actions[matter] is ConsentAction.STRIP and matter in {one for one, _ in found}
         for name in names
     )
     if strip == DEVICE + TOLD:
-        return Action.SUPPRESS, "nothing_left", reason, (), False
-    return action, rule, reason, strip, Action.RESTRICT in named
+        return ConsentAction.SUPPRESS, "nothing_left", reason, (), False
+    return action, rule, reason, strip, ConsentAction.RESTRICT in named
 
 
 # What a denial of storage, and one of user data, take out where they strip.
@@ -164,17 +176,17 @@ def kept_alike(found, signals):
 
 
 def test_the_default_policy_decides_every_combination_as_the_rules_say():
-    assert differences(Policy) == []
+    assert differences(ConsentPolicy) == []
     assert sum(1 for _ in combinations()) == 8_640
 
 
 def lenient(*, required):
-    return Policy(
+    return ConsentPolicy(
         required=required,
-        storage_denied=Action.STRIP,
-        us_opt_out=Action.RESTRICT,
-        unclear=Action.HOLD,
-        missing=Action.HOLD,
+        storage_denied=ConsentAction.STRIP,
+        us_opt_out=ConsentAction.RESTRICT,
+        unclear=ConsentAction.HOLD,
+        missing=ConsentAction.HOLD,
     )
 
 
@@ -183,12 +195,12 @@ def test_a_lenient_policy_decides_every_combination_as_the_rules_say():
 
 
 def stripping(*, required):
-    return Policy(
+    return ConsentPolicy(
         required=required,
-        storage_denied=Action.STRIP,
-        user_data_denied=Action.STRIP,
-        personalization_denied=Action.SEND,
-        us_opt_out=Action.RESTRICT,
+        storage_denied=ConsentAction.STRIP,
+        user_data_denied=ConsentAction.STRIP,
+        personalization_denied=ConsentAction.SEND,
+        us_opt_out=ConsentAction.RESTRICT,
         unclear=None,
     )
 
@@ -198,8 +210,10 @@ def test_a_policy_that_strips_decides_every_combination_as_the_rules_say():
 
 
 def measuring(*, required):
-    return Policy(
-        required=required, storage_denied=Action.RESTRICT, user_data_denied=Action.RESTRICT
+    return ConsentPolicy(
+        required=required,
+        storage_denied=ConsentAction.RESTRICT,
+        user_data_denied=ConsentAction.RESTRICT,
     )
 
 
@@ -224,14 +238,14 @@ SIGNALS = st.fixed_dictionaries(
 
 @given(SIGNALS)
 def test_to_require_consent_never_lets_more_through(signals):
-    free = verdict(signals, PERSON, policy=Policy(), now=MADE).action
-    asked = verdict(signals, PERSON, policy=Policy(required=True), now=MADE).action
+    free = verdict(signals, PERSON, policy=ConsentPolicy(), now=MADE).action
+    asked = verdict(signals, PERSON, policy=ConsentPolicy(required=True), now=MADE).action
 
     assert RANK[asked] >= RANK[free]
 
 
 @given(SIGNALS, st.sampled_from([("ad_storage", "denied"), ("gpc", "1"), ("gcs", "G100")]))
 def test_a_denial_suppresses_whatever_else_is_said(signals, denial):
-    found = verdict(signals | dict([denial]), PERSON, policy=Policy(), now=MADE).action
+    found = verdict(signals | dict([denial]), PERSON, policy=ConsentPolicy(), now=MADE).action
 
-    assert found is Action.SUPPRESS
+    assert found is ConsentAction.SUPPRESS

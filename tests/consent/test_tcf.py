@@ -3,7 +3,7 @@ from iab_strings import DAY, MADE, disclosed, tc_core
 
 from twite.consent import tcf
 from twite.consent.bits import Ranges
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 from twite.consent.tcf import Restriction, TcString
 
 
@@ -66,7 +66,7 @@ def test_the_disclosed_vendors_are_read_from_their_segment():
     ],
 )
 def test_what_is_no_tc_string_is_malformed(text):
-    assert isinstance(tcf.decode(text), Malformed)
+    assert isinstance(tcf.decode(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)])

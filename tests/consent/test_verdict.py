@@ -5,10 +5,10 @@ import pytest
 from iab_strings import MADE, disclosed, gpp, tc_core, us_core
 
 from twite.consent.verdict import decide, judging, verdict
-from twite.domain.consent import PLAIN, Action, Policy, policy_version
+from twite.domain.consent import PLAIN, ConsentAction, ConsentPolicy, policy_version
 from twite.domain.identifiers import Identifiers
 
-SEND, RESTRICT, STRIP, HOLD, SUPPRESS = Action
+SEND, RESTRICT, STRIP, HOLD, SUPPRESS = ConsentAction
 ALL = Identifiers(
     click_id="click", email="e" * 64, phone="p" * 64, ip="203.0.113.7", user_agent="agent",
     browser_id="browser",
@@ -18,13 +18,13 @@ USER_DATA = ("email", "phone", "ip", "user_agent")
 
 
 def decided(signals, *, identifiers=ALL, revoked=False, **policy):
-    found = verdict(signals, identifiers, policy=Policy(**policy), now=MADE, revoked=revoked)
+    found = verdict(signals, identifiers, policy=ConsentPolicy(**policy), now=MADE, revoked=revoked)
     return found.action, found.reason
 
 
 def test_silence_costs_nothing_where_nothing_is_needed():
-    assert verdict(None, ALL, policy=Policy(), now=MADE) is PLAIN
-    assert judging(policy=Policy(), now=MADE)(None, ALL, "o8z6j") is PLAIN
+    assert verdict(None, ALL, policy=ConsentPolicy(), now=MADE) is PLAIN
+    assert judging(policy=ConsentPolicy(), now=MADE)(None, ALL, "o8z6j") is PLAIN
 
 
 @pytest.mark.parametrize("word", ["granted", "GRANTED", " Granted ", "true", "1", "yes", True])
@@ -134,7 +134,7 @@ def test_who_did_not_opt_out_is_sent(signals):
     "signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}]
 )
 def test_a_denial_of_personalization_restricts(signals):
-    found = verdict(signals, ALL, policy=Policy(), now=MADE)
+    found = verdict(signals, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert (found.action, found.restricted) == (RESTRICT, True)
     assert decided(signals, personalization_denied=SEND) == (SEND, None)
@@ -142,13 +142,15 @@ def test_a_denial_of_personalization_restricts(signals):
 
 
 def test_what_x_cannot_restrict_is_not_sent():
-    found = verdict({"npa": "1"}, ALL, policy=Policy(can_restrict=False), now=MADE)
+    found = verdict({"npa": "1"}, ALL, policy=ConsentPolicy(can_restrict=False), now=MADE)
 
     assert (found.action, found.rule) == (SUPPRESS, "cannot_restrict")
 
 
 def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
-    found = verdict({"ad_storage": "denied"}, ALL, policy=Policy(storage_denied=STRIP), now=MADE)
+    found = verdict(
+        {"ad_storage": "denied"}, ALL, policy=ConsentPolicy(storage_denied=STRIP), now=MADE
+    )
 
     assert (found.action, found.strip, found.reason) == (
         STRIP, STORAGE, "consent_limited: ad_storage",
@@ -157,7 +159,7 @@ def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
 
 def test_denied_user_data_takes_out_what_tells_of_the_person():
     found = verdict(
-        {"ad_user_data": "denied"}, ALL, policy=Policy(user_data_denied=STRIP), now=MADE
+        {"ad_user_data": "denied"}, ALL, policy=ConsentPolicy(user_data_denied=STRIP), now=MADE
     )
 
     assert (found.action, found.strip) == (STRIP, USER_DATA)
@@ -172,7 +174,7 @@ def test_denied_user_data_takes_out_what_tells_of_the_person():
     ],
 )
 def test_what_is_left_must_be_enough_for_x(signals, identifiers):
-    policy = Policy(storage_denied=STRIP, user_data_denied=STRIP)
+    policy = ConsentPolicy(storage_denied=STRIP, user_data_denied=STRIP)
 
     found = verdict(signals, identifiers, policy=policy, now=MADE)
 
@@ -182,7 +184,7 @@ def test_what_is_left_must_be_enough_for_x(signals, identifiers):
 def test_a_stripped_conversion_is_restricted_too_where_both_are_asked_for():
     signals = {"ad_storage": "denied", "npa": "1"}
 
-    found = verdict(signals, ALL, policy=Policy(storage_denied=STRIP), now=MADE)
+    found = verdict(signals, ALL, policy=ConsentPolicy(storage_denied=STRIP), now=MADE)
 
     assert (found.action, found.strip, found.restricted) == (STRIP, STORAGE, True)
 
@@ -190,7 +192,9 @@ def test_a_stripped_conversion_is_restricted_too_where_both_are_asked_for():
 def test_a_held_conversion_is_stripped_for_when_it_is_brought_back():
     signals = {"ad_storage": "denied", "ad_user_data": "who knows"}
 
-    found = verdict(signals, ALL, policy=Policy(storage_denied=STRIP, unclear=HOLD), now=MADE)
+    found = verdict(
+        signals, ALL, policy=ConsentPolicy(storage_denied=STRIP, unclear=HOLD), now=MADE
+    )
 
     assert (found.action, found.strip) == (HOLD, STORAGE)
 
@@ -307,11 +311,11 @@ def test_who_revoked_is_not_sent_whatever_is_said():
 def test_the_evidence_shows_the_decision_and_hides_the_strings():
     text = tc_core(purposes=(1, 7))
 
-    found = verdict({"tcf": text, "ad_storage": "granted"}, ALL, policy=Policy(), now=MADE)
+    found = verdict({"tcf": text, "ad_storage": "granted"}, ALL, policy=ConsentPolicy(), now=MADE)
 
     shown = json.loads(found.evidence)
     assert (shown["action"], shown["rule"], shown["policy"]) == (
-        "restrict", "personalization", policy_version(Policy()),
+        "restrict", "personalization", policy_version(ConsentPolicy()),
     )  # fmt: skip
     assert shown["signals"]["ad_storage"] == "granted"
     assert shown["signals"]["tcf"].startswith("sha256:")
@@ -322,17 +326,17 @@ def test_the_evidence_shows_the_decision_and_hides_the_strings():
 def test_what_is_no_signal_is_kept_as_a_hash_alone():
     signals = {"canary@example.com": "canary@example.com", "ad_storage": f"{'long ' * 9}canary"}
 
-    found = verdict(signals, ALL, policy=Policy(), now=MADE)
+    found = verdict(signals, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert b"canary" not in found.evidence
 
 
 @pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "granted\u202e"])
 def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
-    found = verdict({"region": word}, ALL, policy=Policy(), now=MADE)
+    found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert json.loads(found.evidence)["signals"]["region"].startswith("sha256:")
 
 
 def test_nothing_said_and_nothing_strict_decides_to_send():
-    assert decide((), Policy(), strict=False).action is SEND
+    assert decide((), ConsentPolicy(), strict=False).action is SEND

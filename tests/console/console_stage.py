@@ -10,12 +10,12 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from twite.assembly.gateway import Gateway
-from twite.assembly.people import open_staff
-from twite.assembly.settings import load
-from twite.console.page import Route
-from twite.domain.people import Role
-from twite.gateway.people import Passwords
+from twite.app.accounts import open_staff
+from twite.app.gateway import Gateway
+from twite.config.settings import load
+from twite.console.page import PageRoute
+from twite.domain.people.users import Role
+from twite.gateway.ports.directory import Passwords
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """
@@ -162,9 +162,11 @@ class House:
         self, *, people: Mapping[str, tuple[Role, Sequence[str] | None]] = PEOPLE
     ) -> None:
         if people:
-            async with open_staff(self.settings, passwords=self.passwords) as staff:
+            async with open_staff(self.settings, passwords=self.passwords) as user_accounts:
                 for name, (role, pixels) in people.items():
-                    await staff.add(name, role=role, password=PASSWORD, pixels=pixels, by="test")
+                    await user_accounts.add(
+                        name, role=role, password=PASSWORD, pixels=pixels, by="test"
+                    )
         await self.gateway.start()
 
     async def stop(self) -> None:
@@ -173,7 +175,7 @@ class House:
         await self.gateway.stop()
 
     @property
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[PageRoute]:
         assert self.gateway.console is not None
         return self.gateway.console.routes
 

@@ -1,6 +1,6 @@
 """Columns: numbers become places."""
 
-from twite.console.charts import HEIGHT, Label, columns
+from twite.console.bar_chart import HEIGHT, AxisLabel, columns
 
 
 def test_the_highest_column_touches_the_top_and_parts_stand_on_each_other():
@@ -23,4 +23,4 @@ def test_nothing_is_an_empty_chart():
     chart = columns([("a", "", [("ok", 0)])])
 
     assert (chart.most, chart.columns[0].blocks) == (0, ())
-    assert chart.labels == (Label(x=360.0, text="a"),)
+    assert chart.labels == (AxisLabel(x=360.0, text="a"),)

@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, House
 
-from twite.assembly.desk import open_records
-from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
+from twite.app.store_access import open_records
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports import Claim, Pause
+from twite.gateway.ports.store import Claim, Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.people import SQLitePeopleReader
+from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.testing.builders import a_submission, an_entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +67,7 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
         batch = await store.claim(
             Claim(pixel=pixel, now=since, lease_until=since + MINUTE, limit=1, ambiguous_after=0)
         )
-        ids = tuple(one.id for one in batch.deliveries)
+        ids = tuple(delivery.id for delivery in batch.deliveries)
         await store.settle(
             Settlement(
                 lease=batch.lease,
@@ -76,7 +76,7 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
                     status=None if ambiguous else 400, ambiguous=ambiguous,
                 ),
                 fates=(
-                    Fate(trigger=fate, deliveries=ids, due_at=since, reason=reason),
+                    Transition(trigger=fate, deliveries=ids, due_at=since, reason=reason),
                 ),
                 lease_until=since + MINUTE,
             )
@@ -102,8 +102,11 @@ def doubted_since(house, name):
 async def noted(house):
     """Return who did what, the last last, without who signed in."""
     async with open_records(house.settings) as records:
-        entries = await SQLitePeopleReader(records).entries(before=None, limit=1_000)
-    told = [(one.deed.who, one.deed.what, one.deed.subject, one.deed.detail) for one in entries]
+        entries = await SQLiteDirectoryReader(records).entries(before=None, limit=1_000)
+    told = [
+        (entry.deed.who, entry.deed.what, entry.deed.subject, entry.deed.detail)
+        for entry in entries
+    ]
     return [one for one in reversed(told) if one[1] != "sign_in"]
 
 

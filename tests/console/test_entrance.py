@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from console_stage import Somebody, form_token
 
-from twite.console.entrance import inside
+from twite.console.request_checks import inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

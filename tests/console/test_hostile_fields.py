@@ -124,7 +124,7 @@ async def test_a_page_with_all_of_it_is_inert_and_bounded(day, path):
     assert page.status == 200
     # A stream is JSON, which a page puts in as text: it is no markup there.
     is_markup = page.headers["content-type"].startswith("text/html")
-    assert [one for one in _faults(page.text) if is_markup or "<" not in one] == []
+    assert [fault for fault in _faults(page.text) if is_markup or "<" not in fault] == []
 
 
 async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):

@@ -154,7 +154,7 @@ async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
 
     took = re.search(r"(\S+ \S+) p50 delivery time (\S+ \S+) p99 delivery time", before)
     assert took
-    assert all(re.match(r"\d+ m?s", one) for one in took.groups())
+    assert all(re.match(r"\d+ m?s", group) for group in took.groups())
     assert "Backlog and forecast" not in before
 
 

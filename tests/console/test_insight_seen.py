@@ -93,7 +93,7 @@ async def test_what_is_new_is_streamed_as_json_in_one_line(both):
 
     (line,) = [one for one in answer.text.splitlines() if one.startswith("data: ")]
     assert answer.headers["content-type"].startswith("text/event-stream")
-    assert {"secret-order-0", "their-order-0"} <= {one["id"] for one in json.loads(line[6:])}
+    assert {"secret-order-0", "their-order-0"} <= {load["id"] for load in json.loads(line[6:])}
 
 
 async def test_the_metrics_say_what_spoils_keys_as_the_page_does(both):

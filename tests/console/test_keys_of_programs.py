@@ -29,9 +29,9 @@ async def received(house):
 
 async def a_key(house, *scopes, pixels=None):
     ada = await house.signed_in("ada")
-    fields = [("name", "reports"), ("own", PASSWORD), *(("scope", one) for one in scopes)]
+    fields = [("name", "reports"), ("own", PASSWORD), *(("scope", scope) for scope in scopes)]
     fields.append(("sees", "all" if pixels is None else "some"))
-    fields += [("pixel", one) for one in pixels or ()]
+    fields += [("pixel", pixel) for pixel in pixels or ()]
     made = await ada.post("/console/keys", fields)
     return made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
 

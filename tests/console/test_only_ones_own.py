@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
-from twite.assembly.people import open_staff
-from twite.domain.alert import Alert, Kind
-from twite.domain.people import Role, Scope
+from twite.app.accounts import open_staff
+from twite.domain.alert import Alert, AlertKind
+from twite.domain.people.users import KeyScope, Role
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.emulator import running_emulator
 from twite.testing.passwords import PlainPasswords
@@ -243,9 +243,11 @@ async def test_nobody_but_an_admin_makes_keys_or_users(agency):
 async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, who):
     key = OURS
     if who == "a program's key":
-        scopes = [Scope.LIVES, Scope.ACCOUNTING, Scope.OVERLAP]
-        async with open_staff(agency.settings, passwords=agency.passwords) as staff:
-            made = await staff.make_key("reports", scopes=scopes, pixels=["o6dkt"], by="test")
+        scopes = [KeyScope.LIVES, KeyScope.ACCOUNTING, KeyScope.OVERLAP]
+        async with open_staff(agency.settings, passwords=agency.passwords) as user_accounts:
+            made = await user_accounts.make_key(
+                "reports", scopes=scopes, pixels=["o6dkt"], by="test"
+            )
         key = made.text.reveal()
 
     answers = {
@@ -299,7 +301,7 @@ def _theirs(conversion_id, **more):
 def _silent(subject):
     return Alert(
         id=f"silent-{subject}",
-        kind=Kind.SOURCE_SILENT,
+        kind=AlertKind.SOURCE_SILENT,
         subject=subject,
         reason="the secret reason of an alert",
         opened_at=1,

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from twite.console.page import Group
-from twite.domain.people import Role
+from twite.console.page import NavigationGroup
+from twite.domain.people.users import Role
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -93,7 +93,7 @@ async def test_the_navigation_shows_what_the_role_may_see(house, role):
     navigation = page.split("<nav ")[1].split("</nav>")[0]
     assert re.findall(r'<a href="([^"]+)"', navigation) == [
         route.path
-        for group in Group
+        for group in NavigationGroup
         for route in house.routes
         if route.place and route.place.group is group and role.includes(route.role)
     ]

@@ -6,8 +6,8 @@ import pyotp
 import pytest
 from console_stage import PASSWORD, House
 
-from twite.assembly.people import open_staff
-from twite.domain.people import Role
+from twite.app.accounts import open_staff
+from twite.domain.people.users import Role
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,8 +27,10 @@ async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_pa
             for path in ("/console", "/console/sign-in", "/console/users", "/console/audit")
         ]
         answers.append(await visitor.sign_in("vic"))
-        async with open_staff(house.settings) as staff:
-            await staff.add("ada", role=Role.ADMIN, password=PASSWORD, pixels=None, by="test")
+        async with open_staff(house.settings) as user_accounts:
+            await user_accounts.add(
+                "ada", role=Role.ADMIN, password=PASSWORD, pixels=None, by="test"
+            )
         afterwards = await visitor.sign_in("ada")
     finally:
         await house.stop()

@@ -6,8 +6,8 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
-from twite.assembly.people import open_staff
-from twite.domain.people import Role
+from twite.app.accounts import open_staff
+from twite.domain.people.users import Role
 from twite.testing.passwords import HeldPasswords
 
 pytestmark = pytest.mark.asyncio
@@ -61,8 +61,10 @@ async def house(tmp_path):
 
 async def known(house):
     """Return users, and keys, as the store has them."""
-    async with open_staff(house.settings) as staff:
-        return {user.name: user for user in await staff.users()}, list(await staff.keys())
+    async with open_staff(house.settings) as user_accounts:
+        return {user.name: user for user in await user_accounts.users()}, list(
+            await user_accounts.keys()
+        )
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -73,13 +75,13 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
     ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
     where, path, form = RACES[race]
     house.passwords.hold(where)
-    under_way = asyncio.create_task(eve.post(path, form))
+    in_progress = asyncio.create_task(eve.post(path, form))
     await house.passwords.arrived()
 
     done = await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
     after = await known(house)
     house.passwords.let_go()
-    answer = await under_way
+    answer = await in_progress
 
     assert done.status == 303
     assert (answer.status, "You were signed out meanwhile" in answer.text) == (401, True)
@@ -92,12 +94,12 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
 async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(house, deed):
     ada, eve = await house.signed_in("ada"), house.somebody()
     house.passwords.hold("verify")
-    under_way = asyncio.create_task(eve.sign_in("eve"))
+    in_progress = asyncio.create_task(eve.sign_in("eve"))
     await house.passwords.arrived()
 
     await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
     house.passwords.let_go()
-    answer = await under_way
+    answer = await in_progress
 
     assert answer.status == 403
     assert "twite" not in answer.cookies
@@ -121,10 +123,10 @@ async def test_two_admins_who_demote_each_other_at_once_leave_one(house):
 
 
 async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
-    async with open_staff(house.settings) as staff:
+    async with open_staff(house.settings) as user_accounts:
         answers = await asyncio.gather(
             *(
-                staff.allow(name, role=Role.VIEWER, pixels=None, by="test")
+                user_accounts.allow(name, role=Role.VIEWER, pixels=None, by="test")
                 for name in ("ada", "eve")
             ),
             return_exceptions=True,
@@ -132,7 +134,7 @@ async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
 
     users, _ = await known(house)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
-    assert [str(one) for one in answers if one is not None] == [
+    assert [str(answer) for answer in answers if answer is not None] == [
         f"{name} is the only admin: make somebody else one first"
         for name, user in users.items()
         if user.role is Role.ADMIN

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
-from twite.assembly.desk import open_records
-from twite.stores.sqlite.people import SQLitePeopleReader
+from twite.app.store_access import open_records
+from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.testing.emulator import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -81,8 +81,8 @@ def mark_of(page: str) -> str:
 async def deeds(house):
     """Return who did what, the first first."""
     async with open_records(house.settings) as records:
-        entries = await SQLitePeopleReader(records).entries(before=None, limit=1_000)
-    told = [one.deed for one in reversed(entries)]
+        entries = await SQLiteDirectoryReader(records).entries(before=None, limit=1_000)
+    told = [entry.deed for entry in reversed(entries)]
     return [(one.who, one.what, one.subject, one.detail) for one in told]
 
 

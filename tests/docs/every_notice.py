@@ -1,30 +1,31 @@
 """One notice of each kind, so that every metric has a series to look at."""
 
-from twite.domain.alert import Alert, Kind, Phase
-from twite.domain.tally import Counted, Counting
-from twite.gateway.forecast import Forecast
-from twite.gateway.notices import (
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.stats.tally import Counted, Counting
+from twite.gateway.ports.events import (
     Accepted,
     Alerted,
     Attempted,
     IgnoredSome,
     Judged,
-    Looked,
     Misdated,
+    MonitorChecked,
     Moved,
     Paused,
     Presented,
     TagFired,
     TagPassed,
     TagSaid,
-    Told,
     Troubled,
     TurnedAway,
+    WebhookTried,
 )
-from twite.gateway.outlook import Space
+from twite.gateway.ports.monitoring import DiskSpace, Forecast
 
 PIXEL = "o8z6j"
-ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1)
+ALERT = Alert(
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1
+)
 EVERY_NOTICE = (
     Accepted(
         source="shop",
@@ -58,12 +59,12 @@ EVERY_NOTICE = (
     Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),
     Misdated(offset=7_000),
     Troubled(where="sweep", reason="full"),
-    Alerted(alert=ALERT, phase=Phase.OPENED),
-    Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED),
-    Looked(
+    Alerted(alert=ALERT, phase=AlertPhase.OPENED),
+    WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED),
+    MonitorChecked(
         at=2,
         forecasts=(Forecast(pixel=PIXEL),),
-        space=Space(free=1, files={"database": 1}),
+        space=DiskSpace(free=1, files={"database": 1}),
     ),
 )
 # What the store's commits tell, by what each is counted under.

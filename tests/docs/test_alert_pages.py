@@ -8,9 +8,9 @@ import pytest
 import yaml
 from every_notice import EVERY_COUNT, EVERY_NOTICE
 
-from twite.domain.account import Account
-from twite.domain.alert import RULES, Kind
-from twite.gateway.webhook import Message, page_of
+from twite.domain.alert import RULES, AlertKind
+from twite.domain.history import ConversionCounts
+from twite.gateway.alerts.webhook_message import AlertMessage, page_of
 from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def families():
         metrics.see(notice)
     metrics.committed(0.1)
     metrics.counted(EVERY_COUNT)
-    metrics.rendered([Account(source="shop", pixel="o8z6j")])
+    metrics.rendered([ConversionCounts(source="shop", pixel="o8z6j")])
     return list(metrics.registry.collect())
 
 
@@ -55,7 +55,7 @@ def panels():
     return json.loads((ROOT / "deploy/grafana/twite.json").read_text())["panels"]
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", AlertKind)
 def test_every_alert_has_a_page_that_says_what_it_means_and_what_to_do(kind):
     page = (ROOT / page_of(kind)).read_text()
 
@@ -66,7 +66,7 @@ def test_every_alert_has_a_page_that_says_what_it_means_and_what_to_do(kind):
 
 
 def test_no_page_is_of_an_alert_that_there_is_not():
-    assert {page.stem for page in PAGES.glob("*.md")} == {"README", *Kind}
+    assert {page.stem for page in PAGES.glob("*.md")} == {"README", *AlertKind}
 
 
 def test_every_alert_is_listed_with_its_severity():
@@ -85,8 +85,8 @@ def test_every_field_of_a_message_is_documented():
     table = index.split("| field | holds |")[1].split("\n\n")[0]
     cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
 
-    assert list(example) == list(Message.__struct_fields__)
-    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(Message.__struct_fields__)
+    assert list(example) == list(AlertMessage.__struct_fields__)
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(AlertMessage.__struct_fields__)
 
 
 def test_every_metric_is_documented_with_its_kind_its_labels_and_what_it_means():

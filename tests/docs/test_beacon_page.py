@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from twite.intake.beacon import MAX_CONVERSIONS, REASONS
-from twite.intake.beacon_shape import BeaconConversion, Message, Twin
+from twite.formats.beacon.read import MAX_CONVERSIONS, REASONS
+from twite.formats.beacon.shape import BeaconConversion, BeaconMessage, BeaconTwin
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/beacon.md").read_text()
 
@@ -18,12 +18,12 @@ def test_every_reason_to_ignore_is_documented_with_its_meaning():
 def test_what_may_become_of_a_twin_is_documented():
     table = PAGE.split("| `twin` | means |")[1].split("\n\n")[0]
 
-    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(Twin)
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(BeaconTwin)
 
 
 def test_every_field_of_a_message_is_named():
     raw = {"email", "phone"}  # read, and never asked for
-    fields = {*Message.__struct_fields__, *BeaconConversion.__struct_fields__} - raw
+    fields = {*BeaconMessage.__struct_fields__, *BeaconConversion.__struct_fields__} - raw
 
     assert [
         name for name in sorted(fields) if f'"{name}"' not in PAGE and f"{name}`" not in PAGE

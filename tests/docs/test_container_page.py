@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from twite.sgtm.container import parts, reading
-from twite.sgtm.export import coverage
-from twite.sgtm.export.documented import RESOURCES
-from twite.sgtm.export.reading import KINDS
+from twite.gtm.container import parts, reading
+from twite.gtm.importer import coverage
+from twite.gtm.importer.documented import RESOURCES
+from twite.gtm.importer.reading import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/container.md").read_text()
 TABLES = {
@@ -21,10 +21,10 @@ TABLES = {
 }
 STRUCTS = {
     "template": reading.TemplateFile,
-    "client": parts.Client,
+    "client": parts.ContainerClient,
     "variable": parts.Variable,
-    "trigger": parts.Trigger,
-    "tag": parts.Tag,
+    "trigger": parts.ContainerTrigger,
+    "tag": parts.ContainerTag,
     "transformation": parts.Transformation,
 }
 
@@ -66,14 +66,14 @@ def test_every_key_of_a_table_is_named_and_no_other_is():
 def test_the_example_is_a_container():
     container, files = reading.read(PAGE.split("```toml\n")[1].split("```")[0])
 
-    assert [one.name for one in container.tags] == ["Post purchases"]
+    assert [tag.name for tag in container.tags] == ["Post purchases"]
     assert files == (reading.TemplateFile(name="Poster", file="templates/poster.tpl"),)
 
 
 def test_every_source_of_a_variable_is_told():
     sources = PAGE.split("## Sources of variables")[1].split("\n## ")[0]
 
-    assert re.findall(r"`(\w+)`", sources) == [str(one) for one in parts.Source]
+    assert re.findall(r"`(\w+)`", sources) == [str(one) for one in parts.VariableSource]
 
 
 def test_every_key_of_an_export_has_its_line_and_no_other_has():

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from twite.domain.match import FLAWS
-from twite.domain.value_guard import Guard, Remarkable
-from twite.gateway.inspect import LOOKED_THROUGH
-from twite.gateway.mend import DIVISORS
+from twite.domain.stats.match_keys import FLAWS
+from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
+from twite.gateway.operations.edit import DIVISORS
+from twite.gateway.ports.queries import LOOKED_THROUGH
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to"
 
@@ -26,8 +26,8 @@ def test_every_flaw_is_documented_with_what_to_do():
 def test_every_remark_on_an_amount_is_documented():
     rows = re.findall(r"^\| `(\w+)` \|", page("value-guards"), re.MULTILINE)
 
-    assert set(rows) == set(Remarkable)
-    assert all(f'"{guard}"' in page("value-guards") for guard in Guard)
+    assert set(rows) == set(UnusualAmount)
+    assert all(f'"{guard}"' in page("value-guards") for guard in ValueGuard)
 
 
 def test_the_figures_of_the_pages_are_those_of_the_code():

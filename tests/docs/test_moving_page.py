@@ -52,8 +52,8 @@ def run_in(folder, lines):
 
 def test_its_commands_work_as_printed_and_print_what_it_shows(folder):
     lines = "".join(blocks("console")).splitlines()
-    commands = [one.removeprefix("$ ") for one in lines if one.startswith("$ ")]
-    shown = "".join(f"{one}\n" for one in lines if not one.startswith("$ "))
+    commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    shown = "".join(f"{line}\n" for line in lines if not line.startswith("$ "))
 
     code, out, err = run_in(folder, commands)
 

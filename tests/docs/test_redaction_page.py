@@ -31,5 +31,5 @@ def test_the_examples_of_the_page_are_persons():
     examples = re.findall(r"`([^`]+)`", values)
 
     assert len(examples) > 7
-    assert [one for one in examples if not holds_a_person(one)] == []
+    assert [example for example in examples if not holds_a_person(example)] == []
     assert all(map(person_in, ("tel_nr", "cust_phone", "billing_first_name", "prénom")))

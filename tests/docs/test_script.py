@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from twite.collector.page_script import settings_line
+from twite.http.script.route import settings_line
 from twite.testing.builders import a_destination, a_source
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/script.md").read_text("utf-8")
-SCRIPT = (ROOT / "src/twite/collector/script/twite.js").read_text("utf-8")
+SCRIPT = (ROOT / "src/twite/http/script/twite.js").read_text("utf-8")
 
 
 def first_cells(heading):

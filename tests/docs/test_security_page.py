@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from twite.assembly.settings import Console
+from twite.config.settings import ConsoleSettings
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.codes import PERIOD, RECOVERY_CODES
-from twite.gateway.staff import LONGEST, SHORTEST
+from twite.gateway.identity.accounts import LONGEST, SHORTEST
+from twite.gateway.identity.totp import PERIOD, RECOVERY_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/security.md").read_text()
@@ -41,5 +41,5 @@ def test_the_test_of_a_requirement_exists(numbers, file, name):
 
 def test_the_figures_of_the_page_are_those_of_the_code():
     assert f"{SHORTEST} to {LONGEST:,} characters" in PAGE
-    assert (Console().idle, Console().session) == (30 * MINUTE, 12 * HOUR)
+    assert (ConsoleSettings().idle, ConsoleSettings().session) == (30 * MINUTE, 12 * HOUR)
     assert (PERIOD, RECOVERY_CODES) == (30, 10)

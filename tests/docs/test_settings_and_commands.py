@@ -7,9 +7,9 @@ import pytest
 from msgspec import NODEFAULT, inspect, json
 from typer.main import get_command
 
-from twite.assembly.settings import load
-from twite.assembly.shape import ROOT, keys, some
 from twite.cli import COMMANDS, application
+from twite.config.settings import load
+from twite.config.shape import ROOT, keys, some
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 

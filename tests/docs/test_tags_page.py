@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from twite.collector.tags import DOORS
-from twite.intake.event_names import REASONS, SPELLINGS
-from twite.sgtm.container.plan import Bar
+from twite.formats.event_data.names import REASONS, SPELLINGS
+from twite.gtm.container.plan import NotFiredReason
+from twite.http.routes.tags import DOORS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 
@@ -30,4 +30,4 @@ def test_every_door_for_tags_is_documented():
 def test_everything_that_keeps_a_tag_from_firing_is_documented():
     table = PAGE.split("| not fired for | means |")[1].split("\n\n")[0]
 
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Bar)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(NotFiredReason)

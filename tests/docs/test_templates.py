@@ -4,12 +4,12 @@ import ast
 import re
 from pathlib import Path
 
-from twite.sgtm import lint
-from twite.sgtm.apis import APIS
-from twite.sgtm.fields import flat
-from twite.sgtm.permissions import READERS
-from twite.sgtm.sandbox import Limits
-from twite.sgtm.template import read_template
+from twite.gtm.template import lint
+from twite.gtm.template.apis import APIS
+from twite.gtm.template.fields import flat
+from twite.gtm.template.permissions import READERS
+from twite.gtm.template.sandbox import RunLimits
+from twite.gtm.template.template import read_template
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/templates.md").read_text()
@@ -38,7 +38,7 @@ def test_every_permission_has_its_line():
 
 
 def test_the_limits_are_those_of_the_page():
-    limits = Limits()
+    limits = RunLimits()
 
     assert f"| CPU time | {limits.time * 1000:.0f} ms a step |" in PAGE
     assert f"| memory of a context | {limits.memory // 2**20} MiB |" in PAGE

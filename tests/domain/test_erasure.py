@@ -4,9 +4,17 @@ import hashlib
 
 import pytest
 
-from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, PHONE, Asked, all_of, asked
 from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
+from twite.domain.people.erasure import (
+    CLICK,
+    CONVERSION_ID,
+    EMAIL,
+    PHONE,
+    ErasureIdentifier,
+    all_of,
+    asked,
+)
 
 ADA = "ada@shop.example"
 NUMBER = "+442079460958"
@@ -39,7 +47,7 @@ def test_a_person_is_known_in_any_spelling(kind, text, person):
 def test_a_conversion_id_is_no_person():
     one = asked(CONVERSION_ID, " order-1 ", region=None)
 
-    assert one == Asked(kind=CONVERSION_ID, conversion_id="order-1")
+    assert one == ErasureIdentifier(kind=CONVERSION_ID, conversion_id="order-1")
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,20 @@ import json
 import msgspec
 import pytest
 
-from twite.domain.account import Life, PastAttempt
 from twite.domain.conversion import Conversion
 from twite.domain.delivery import Attempt, Batch, Delivery, Settlement, State
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
+from twite.domain.history import History, PastAttempt
 from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
-from twite.domain.submission import Door, Entry, Submission
+from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 
 CANARY = "canary-4f1d"
 PERSON = Identifiers(
     click_id=CANARY, email=CANARY, phone=CANARY, ip=CANARY, user_agent=CANARY, browser_id=CANARY
 )
 BODY = CANARY.encode()
-ENTRY = Entry(index=0, key=BODY, pixel="p", event="e", conversion_id="c", body=BODY)
+ENTRY = AcceptedConversion(index=0, key=BODY, pixel="p", event="e", conversion_id="c", body=BODY)
 DELIVERY = Delivery(id=1, conversion_id="c", body=BODY, received_at=0)
 ATTEMPT = Attempt(at=0, pixel="p", event="e", outcome="errored", deliveries=(1,), answer=CANARY)
 PAST = PastAttempt(at=0, outcome="errored", status=400, answer=CANARY)
@@ -41,14 +41,15 @@ KEYS = OAuthKeys(
         ),
         ENTRY,
         Submission(
-            receipt="r", source="s", door=Door.NATIVE, received_at=0, body=BODY, entries=(ENTRY,)
+            receipt="r", source="s", door=Endpoint.NATIVE, received_at=0, body=BODY,
+            entries=(ENTRY,)
         ),
         DELIVERY,
         Batch(lease=1, pixel="p", event="e", deliveries=(DELIVERY,)),
         ATTEMPT,
         Settlement(lease=1, attempt=ATTEMPT, fates=(), lease_until=0),
         PAST,
-        Life(
+        History(
             delivery=1, pixel="p", event="e", conversion_id="c", state=State.DEAD, source="s",
             receipt="r", received_at=0, deadline_at=0, sent=BODY, attempts=(PAST,),
         ),

@@ -5,10 +5,10 @@ import hashlib
 import pytest
 
 from twite.domain.identifiers import Identifiers
-from twite.domain.match import (
+from twite.domain.stats.match_keys import (
     Flaw,
-    Kit,
     Matching,
+    MatchKeys,
     digest_flaw,
     is_placeholder,
     keys_in,
@@ -25,11 +25,15 @@ def _hash(text):
 @pytest.mark.parametrize(
     ("identifiers", "kit", "keys"),
     [
-        (Identifiers(), Kit(0), 0),
-        (Identifiers(click_id="c", email="e"), Kit.CLICK | Kit.EMAIL, 2),
-        (Identifiers(ip="192.0.2.1"), Kit.IP, 0),
-        (Identifiers(phone="p", ip="i", user_agent="u"), Kit.PHONE | Kit.IP | Kit.AGENT, 2),
-        (Identifiers(browser_id="b", email="e"), Kit.BROWSER | Kit.EMAIL, 1),
+        (Identifiers(), MatchKeys(0), 0),
+        (Identifiers(click_id="c", email="e"), MatchKeys.CLICK | MatchKeys.EMAIL, 2),
+        (Identifiers(ip="192.0.2.1"), MatchKeys.IP, 0),
+        (
+            Identifiers(phone="p", ip="i", user_agent="u"),
+            MatchKeys.PHONE | MatchKeys.IP | MatchKeys.AGENT,
+            2,
+        ),
+        (Identifiers(browser_id="b", email="e"), MatchKeys.BROWSER | MatchKeys.EMAIL, 1),
     ],
 )
 def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, kit, keys):
@@ -84,7 +88,7 @@ def test_a_good_hash_has_no_flaw():
 
 
 def test_kits_add_up():
-    whole = matching({int(Kit.CLICK): 3, int(Kit.CLICK | Kit.EMAIL): 1})
+    whole = matching({int(MatchKeys.CLICK): 3, int(MatchKeys.CLICK | MatchKeys.EMAIL): 1})
 
     assert whole == Matching(conversions=4, click=4, email=1, two=1, one_short=3)
     assert whole.share == 0.25

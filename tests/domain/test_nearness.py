@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.domain.nearness import is_from_here, is_loopback, is_own_name, is_passed_on
+from twite.domain.loopback import is_from_here, is_loopback, is_own_name, is_passed_on
 
 OWN = (b"host", b"localhost:8080")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.domain.tally import Waits, first_of, quantile, slot_of, together
+from twite.domain.stats.tally import DeliveryTimes, first_of, quantile, slot_of, together
 
 
 @pytest.mark.parametrize("ms", [0, 1, 3, 4, 7, 8, 9, 100, 1_499, 1_500, 172_800_000])
@@ -33,7 +33,9 @@ def test_nothing_has_no_quantile():
 
 
 def test_spans_add_up():
-    assert together([Waits(at=0, slots={1: 2}), Waits(at=60_000, slots={1: 3, 4: 1})]) == {
+    assert together(
+        [DeliveryTimes(at=0, slots={1: 2}), DeliveryTimes(at=60_000, slots={1: 3, 4: 1})]
+    ) == {
         1: 5,
         4: 1,
     }

@@ -1,5 +1,5 @@
+from twite.domain.stats.traffic import HourlyTraffic, noted, silence
 from twite.domain.times import DAY, HOUR, MINUTE
-from twite.domain.traffic import Hour, noted, silence
 
 # A Monday, 00:00 UTC.
 MONDAY = 20_786 * DAY
@@ -8,7 +8,7 @@ FIRST = MONDAY // HOUR
 
 def an_hour(hour, *, count=10, first=0, last=59):
     at = hour * HOUR
-    return Hour(
+    return HourlyTraffic(
         source="shop",
         hour=hour,
         count=count,
@@ -73,7 +73,11 @@ def test_a_shop_that_sells_day_and_night_is_missed_within_an_hour_or_two():
 
 
 def test_a_busy_office_is_missed_on_the_same_day():
-    hours = [one for one in office_hours(2, count=60) if one.hour < FIRST + (7 + 4) * 24]
+    hours = [
+        office_hour
+        for office_hour in office_hours(2, count=60)
+        if office_hour.hour < FIRST + (7 + 4) * 24
+    ]
     # Friday, after the same hours of last Friday had brought 120.
     found = judged(hours, at(1, 4, 11))
 
@@ -81,7 +85,11 @@ def test_a_busy_office_is_missed_on_the_same_day():
 
 
 def test_few_missing_ones_are_no_reason_yet():
-    hours = [one for one in office_hours(2, count=60) if one.hour < FIRST + (7 + 4) * 24]
+    hours = [
+        office_hour
+        for office_hour in office_hours(2, count=60)
+        if office_hour.hour < FIRST + (7 + 4) * 24
+    ]
 
     assert not judged(hours, at(1, 4, 10)).unusual
 
@@ -100,7 +108,7 @@ def test_a_week_old_hour_is_expected_once_even_in_a_long_silence():
 
 def test_the_first_look_counts_what_came_before_as_one():
     assert noted({}, {"shop": 5_000}, now=FIRST * HOUR + 7) == [
-        Hour(
+        HourlyTraffic(
             source="shop",
             hour=FIRST,
             count=1,
@@ -116,7 +124,9 @@ def test_a_source_from_which_nothing_ever_came_has_no_hour():
 
 
 def test_what_came_is_counted_in_its_hour():
-    before = Hour(source="shop", hour=FIRST, count=3, first_at=MONDAY, last_at=MONDAY, received=10)
+    before = HourlyTraffic(
+        source="shop", hour=FIRST, count=3, first_at=MONDAY, last_at=MONDAY, received=10
+    )
 
     [same] = noted({"shop": before}, {"shop": 14}, now=MONDAY + MINUTE)
     [next_] = noted({"shop": same}, {"shop": 15}, now=MONDAY + HOUR)
@@ -132,7 +142,9 @@ def test_a_look_at_which_nothing_new_had_come_changes_nothing():
 
 
 def test_a_clock_that_went_back_counts_on_in_the_latest_hour():
-    before = Hour(source="shop", hour=FIRST, count=1, first_at=MONDAY, last_at=MONDAY, received=1)
+    before = HourlyTraffic(
+        source="shop", hour=FIRST, count=1, first_at=MONDAY, last_at=MONDAY, received=1
+    )
 
     [found] = noted({"shop": before}, {"shop": 3}, now=MONDAY - 5 * HOUR)
 
@@ -140,7 +152,9 @@ def test_a_clock_that_went_back_counts_on_in_the_latest_hour():
 
 
 def test_a_count_that_went_back_is_gone_on_from():
-    before = Hour(source="shop", hour=FIRST, count=4, first_at=MONDAY, last_at=MONDAY, received=90)
+    before = HourlyTraffic(
+        source="shop", hour=FIRST, count=4, first_at=MONDAY, last_at=MONDAY, received=90
+    )
 
     [found] = noted({"shop": before}, {"shop": 10}, now=MONDAY + DAY)
 

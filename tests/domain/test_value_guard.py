@@ -6,23 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.value_guard import LEAST_SEEN, Norm, Remarkable, learnt, remarkable
+from twite.domain.stats.value_guard import (
+    LEAST_SEEN,
+    UnusualAmount,
+    UsualAmount,
+    learnt,
+    remarkable,
+)
 
 
 def _norm(amounts, currency="EUR"):
-    norm = Norm(pixel="o8z6j", event="o8z6k", currency=currency)
+    norm = UsualAmount(pixel="o8z6j", event="o8z6k", currency=currency)
     for amount in amounts:
         norm = learnt(norm, amount)
     return norm
 
 
 def _orders(many, *, middle=50, seed=1):
-    chance = random.Random(seed)
-    return [f"{middle * 2 ** chance.uniform(-1, 1):.2f}" for _ in range(many)]
+    randomness = random.Random(seed)
+    return [f"{middle * 2 ** randomness.uniform(-1, 1):.2f}" for _ in range(many)]
 
 
 def _kind(norms, value, currency="EUR"):
-    flag = remarkable({one.currency: one for one in norms}, value=value, currency=currency)
+    flag = remarkable({norm.currency: norm for norm in norms}, value=value, currency=currency)
     return None if flag is None else flag.kind
 
 
@@ -32,12 +38,12 @@ def _kind(norms, value, currency="EUR"):
         ("49.90", None),
         ("99.00", None),
         ("250.00", None),
-        ("0.00", Remarkable.ZERO),
-        ("4990.00", Remarkable.MINOR_UNITS),
+        ("0.00", UnusualAmount.ZERO),
+        ("4990.00", UnusualAmount.MINOR_UNITS),
         # Minor units are whole.
-        ("4990.50", Remarkable.OUTLIER),
-        ("0.49", Remarkable.OUTLIER),
-        ("1000000.00", Remarkable.OUTLIER),
+        ("4990.50", UnusualAmount.OUTLIER),
+        ("0.49", UnusualAmount.OUTLIER),
+        ("1000000.00", UnusualAmount.OUTLIER),
     ],
 )
 def test_an_amount_is_judged_by_what_is_usual(value, kind):
@@ -45,17 +51,19 @@ def test_an_amount_is_judged_by_what_is_usual(value, kind):
 
 
 def test_a_shop_with_one_price_tells_minor_units_too():
-    assert _kind([_norm(["49.90"] * 100)], "4990.00") == Remarkable.MINOR_UNITS
+    assert _kind([_norm(["49.90"] * 100)], "4990.00") == UnusualAmount.MINOR_UNITS
 
 
 def test_yen_have_no_minor_units():
-    assert _kind([_norm(_orders(100, middle=5_000), "JPY")], "500000", "JPY") == Remarkable.OUTLIER
+    assert (
+        _kind([_norm(_orders(100, middle=5_000), "JPY")], "500000", "JPY") == UnusualAmount.OUTLIER
+    )
 
 
 def test_a_dinar_has_a_thousand():
     norm = _norm(_orders(100), "KWD")
 
-    assert _kind([norm], "50000", "KWD") == Remarkable.MINOR_UNITS
+    assert _kind([norm], "50000", "KWD") == UnusualAmount.MINOR_UNITS
 
 
 def test_nothing_is_said_before_enough_was_seen():
@@ -74,7 +82,7 @@ def test_another_currency_is_remarkable_until_it_was_seen_a_few_times():
     before = _kind([euros], "49.90", "USD")
     after = _kind([euros, _norm(_orders(5), "USD")], "49.90", "USD")
 
-    assert (before, after) == (Remarkable.CURRENCY, None)
+    assert (before, after) == (UnusualAmount.CURRENCY, None)
 
 
 def test_a_thousand_wild_amounts_move_the_usual_only_slowly():
@@ -83,7 +91,7 @@ def test_a_thousand_wild_amounts_move_the_usual_only_slowly():
     for _ in range(20):
         norm = learnt(norm, "9999999.00")
 
-    assert _kind([norm], "9999999.00") == Remarkable.OUTLIER
+    assert _kind([norm], "9999999.00") == UnusualAmount.OUTLIER
     assert _kind([norm], "49.90") is None
 
 

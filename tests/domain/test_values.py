@@ -1,21 +1,21 @@
 import pytest
 
-from twite.domain.account import Account, total
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import (
+    ClientError,
     IllegalTransition,
+    InternalError,
     LedgerFull,
-    Malformed,
+    MalformedRequest,
     OperatorError,
-    OurError,
-    PassingError,
-    SenderError,
     SettingsError,
     StoreInUse,
     StoreUnusable,
+    TransientError,
     TwiteError,
 )
 from twite.domain.fault import CODES, Fault, fault
+from twite.domain.history import ConversionCounts, total
 from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 
@@ -54,7 +54,7 @@ def test_a_fault_has_no_code_that_is_not_documented():
 
 
 def test_a_balance_is_what_was_received_and_is_nowhere():
-    account = Account(
+    account = ConversionCounts(
         source="s", pixel="p", received=100, delivered=50, duplicate=20, suppressed=5,
         rejected=15, dead=2, held=1, pending=6,
     )  # fmt: skip
@@ -63,16 +63,16 @@ def test_a_balance_is_what_was_received_and_is_nowhere():
 
 
 def test_accounts_add_up_part_by_part():
-    one = Account(source="a", pixel="p", received=3, delivered=1, pending=2)
-    other = Account(source="b", pixel="q", received=4, duplicate=1, dead=3)
+    one = ConversionCounts(source="a", pixel="p", received=3, delivered=1, pending=2)
+    other = ConversionCounts(source="b", pixel="q", received=4, duplicate=1, dead=3)
 
-    assert total([one, other]) == Account(
+    assert total([one, other]) == ConversionCounts(
         source="", pixel="", received=7, delivered=1, duplicate=1, dead=3, pending=2
     )
 
 
 def test_nothing_adds_up_to_nothing():
-    assert total([]) == Account(source="", pixel="")
+    assert total([]) == ConversionCounts(source="", pixel="")
 
 
 @pytest.mark.parametrize(("account", "meter"), [("18ce54d4x5t", "18ce54d4x5t"), (None, "o8z6j")])
@@ -87,7 +87,7 @@ def test_a_limit_is_that_of_the_account_where_it_is_known(account, meter):
 @pytest.mark.parametrize(
     ("error", "kind", "sentence"),
     [
-        (Malformed(code="c", path="p", message="m"), SenderError, "m"),
+        (MalformedRequest(code="c", path="p", message="m"), ClientError, "m"),
         (SettingsError(place="a.b", message="m"), OperatorError, "a.b: m"),
         (SettingsError(place="", message="m"), OperatorError, "m"),
         (StoreInUse(path="x.db", owner=7), OperatorError, f"x.db is in use by process 7. {CURE}"),
@@ -97,8 +97,8 @@ def test_a_limit_is_that_of_the_account_where_it_is_known(account, meter):
             f"x.db is in use by another process. {CURE}",
         ),
         (StoreUnusable(path="x.db", reason="r", cure="C."), OperatorError, "x.db: r. C."),
-        (LedgerFull(reason="full", retry_after=1), PassingError, "full"),
-        (IllegalTransition("no"), OurError, "no"),
+        (LedgerFull(reason="full", retry_after=1), TransientError, "full"),
+        (IllegalTransition("no"), InternalError, "no"),
     ],
 )
 def test_an_error_is_cut_by_who_must_act_and_says_its_sentence(error, kind, sentence):

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, Scope
-from twite.domain.people import AuditAction
-from twite.domain.staffing import Change
-from twite.gateway.notices import TroublePlace
+from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, RejectionScope
+from twite.domain.people.account_changes import Change
+from twite.domain.people.users import AuditAction
+from twite.gateway.ports.events import TroublePlace
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 
@@ -19,7 +19,7 @@ SOURCES = Path(__file__).parents[2] / "src/twite"
     [
         (Delivered(debug_id=""), "delivered"),
         (Errored(reason="", ambiguous=False), "errored"),
-        (Rejected(scope=Scope.SIZE, reason=""), "rejected"),
+        (Rejected(scope=RejectionScope.SIZE, reason=""), "rejected"),
     ],
 )
 def test_an_outcome_is_stored_as_a_word_of_its_own(outcome, word):

@@ -5,14 +5,16 @@ import json
 import pytest
 from x_requests import NOW, a_conversion, a_judge, a_request
 
-from twite.emulator.control import ROUTES, answer_control
-from twite.emulator.exchange import Request
+from twite.emulator.exchange import XRequestReceived
+from twite.emulator.server.control import ROUTES, answer_control
 
 
 def ask(judge, method, route, document=None, *, query="", body=None):
     path = f"/_emulator/{route}"
     sent = body if document is None else json.dumps(document).encode()
-    request = Request(method=method, url=path, path=path, query=query, headers={}, body=sent or b"")
+    request = XRequestReceived(
+        method=method, url=path, path=path, query=query, headers={}, body=sent or b""
+    )
     answer = answer_control(request, judge)
     return answer.status, json.loads(answer.body)
 

@@ -7,16 +7,16 @@ import msgspec
 import pytest
 from x_requests import ADS, NOW, Time, a_conversion, a_judge, answer_of, counted
 
-from twite.emulator.exchange import Request
+from twite.emulator.exchange import XRequestReceived
 from twite.emulator.pixel import MAX_HITS, Hits
 
 HOUR = 3600
 
 
-def a_hit(conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct") -> Request:
+def a_hit(conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct") -> XRequestReceived:
     event = json.dumps({"conversion_id": conversion_id, "value": 1})
     query = urlencode({"txn_id": txn, "p_id": "Twitter", "event": event})
-    return Request(method="GET", url=ADS + path, path=path, query=query, headers={})
+    return XRequestReceived(method="GET", url=ADS + path, path=path, query=query, headers={})
 
 
 class Shop:
@@ -145,7 +145,7 @@ def test_the_two_copies_of_a_hit_are_one_hit():
     for _ in range(2):
         judge.answer(hit)
 
-    assert (counted(judge), [one.copies for one in judge.hits.entries]) == (1, [2])
+    assert (counted(judge), [entry.copies for entry in judge.hits.entries]) == (1, [2])
 
 
 def test_only_the_last_hits_are_remembered():
@@ -170,7 +170,9 @@ def test_a_hit_with_a_broken_event_counts_without_an_id(event):
     judge = a_judge()
     query = urlencode({"txn_id": "o8z6k", "event": event})
 
-    judge.answer(Request(method="GET", url=ADS, path="/1/i/adsct", query=query, headers={}))
+    judge.answer(
+        XRequestReceived(method="GET", url=ADS, path="/1/i/adsct", query=query, headers={})
+    )
 
     assert judge.ledger.events["o8z6j", "o8z6k"].without_id == 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.emulator.faults import DEFAULT_STATUS, MEANINGS, Board, FaultError, Kind
+from twite.emulator.faults import DEFAULT_STATUS, MEANINGS, FaultBoard, FaultError, FaultKind
 
 
 def hits(board, number, *, endpoint="conversions", pixel="o8z6j"):
@@ -11,7 +11,7 @@ def hits(board, number, *, endpoint="conversions", pixel="o8z6j"):
 
 
 def armed(*documents):
-    board = Board()
+    board = FaultBoard()
     board.arm(list(documents))
     return board
 
@@ -63,7 +63,7 @@ def test_a_fault_is_on_the_conversions_endpoint_unless_it_is_on_any():
     ],
 )
 def test_what_is_no_fault_is_refused_and_arms_nothing(document):
-    board = Board()
+    board = FaultBoard()
 
     with pytest.raises(FaultError):
         board.arm(document)
@@ -72,8 +72,8 @@ def test_what_is_no_fault_is_refused_and_arms_nothing(document):
 
 
 def test_every_kind_has_a_meaning_and_every_default_status_a_kind():
-    assert set(MEANINGS) == set(Kind)
-    assert set(DEFAULT_STATUS) < set(Kind)
+    assert set(MEANINGS) == set(FaultKind)
+    assert set(DEFAULT_STATUS) < set(FaultKind)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_kind_has_a_meaning_and_every_default_status_a_kind():
     ],
 )
 def test_one_conversion_event_or_size_is_the_poison(meant, hit, passed):
-    board = Board()
+    board = FaultBoard()
     board.arm({"kind": "status", "status": 403, "count": 0} | meant)
 
     assert board.draw(endpoint="conversions", pixel="p", body=passed) is None

@@ -3,8 +3,8 @@
 import pytest
 from x_requests import ADS, CONSUMER, NOW, TOKEN, a_conversion, a_judge, signed, signed_conversions
 
-from twite.emulator.exchange import Request
-from twite.emulator.oauth import Nonces, UnsignedError, base_string, verify
+from twite.emulator.exchange import XRequestReceived
+from twite.emulator.oauth import NonceWindow, UnsignedError, base_string, verify
 from twite.emulator.world import World
 
 STAMP = 1318622958
@@ -12,7 +12,7 @@ NONCE = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"
 CONVERSIONS = "/12/measurement/conversions/o8z6j"
 
 
-def published(url, signature, *, query="", body=b"", kind="application/json") -> Request:
+def published(url, signature, *, query="", body=b"", kind="application/json") -> XRequestReceived:
     """X's example request with its example signature."""
     parameters = {
         "oauth_consumer_key": CONSUMER[0],
@@ -24,7 +24,7 @@ def published(url, signature, *, query="", body=b"", kind="application/json") ->
         "oauth_version": "1.0",
     }
     header = "OAuth " + ", ".join(f'{name}="{_quoted(v)}"' for name, v in parameters.items())
-    return Request(
+    return XRequestReceived(
         method="POST",
         url=url,
         path="/",
@@ -39,7 +39,9 @@ def _quoted(text):
 
 
 def check(request, *, at=STAMP, window=300, nonces=None, **more):
-    return verify(request, world=World(), nonces=nonces or Nonces(), at=at, window=window, **more)
+    return verify(
+        request, world=World(), nonces=nonces or NonceWindow(), at=at, window=window, **more
+    )
 
 
 def status_of(request, *switches):
@@ -176,7 +178,7 @@ def test_a_nonce_of_a_refused_signature_is_not_used_up():
 
 
 def test_nonces_are_forgotten_when_their_time_cannot_come_again():
-    nonces = Nonces()
+    nonces = NonceWindow()
 
     news = [nonces.remember(("a",), at=at, window=300) for at in (0, 600, 601)]
 

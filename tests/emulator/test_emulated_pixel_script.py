@@ -2,11 +2,11 @@
 
 from x_requests import ADS, a_judge
 
-from twite.emulator.exchange import Request
+from twite.emulator.exchange import XRequestReceived
 
 
 def a_get(path, *, method="GET"):
-    return Request(method=method, url=ADS + path, path=path, headers={})
+    return XRequestReceived(method=method, url=ADS + path, path=path, headers={})
 
 
 def test_the_script_is_served_as_a_script_of_no_fixed_content():

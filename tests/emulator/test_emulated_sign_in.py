@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 from x_requests import ADS, a_conversion, a_judge, said, signed, signed_conversions
 
-from twite.emulator.exchange import Request
+from twite.emulator.exchange import XRequestReceived
 
 API = "https://api.x.com"
 CALLBACK = "http://127.0.0.1:8080/x/callback"
@@ -22,7 +22,7 @@ def begin(judge, callback="oob"):
 
 def consent(judge, token, **more):
     return judge.answer(
-        Request(
+        XRequestReceived(
             method="POST",
             url=f"{API}/oauth/authorize",
             path="/oauth/authorize",
@@ -62,7 +62,7 @@ def test_the_authorize_page_asks_in_the_name_of_the_app():
     token = form(begin(judge))["oauth_token"]
 
     page = judge.answer(
-        Request(
+        XRequestReceived(
             method="GET",
             url=f"{API}/oauth/authorize",
             path="/oauth/authorize",

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.emulator.control import PREFIX, ROUTES
-from twite.emulator.faults import Fault, Kind
+from twite.emulator.faults import FaultKind, InjectedFault
+from twite.emulator.server.control import PREFIX, ROUTES
 from twite.emulator.switches import Switches
 from twite.emulator.world import default_document
 
@@ -40,10 +40,10 @@ def test_every_switch_is_documented_with_its_default():
 
 
 def test_every_kind_of_fault_is_documented():
-    assert set(rows("Faults")) >= {str(kind) for kind in Kind}
+    assert set(rows("Faults")) >= {str(kind) for kind in FaultKind}
 
 
-@pytest.mark.parametrize("field", Fault.__struct_fields__)
+@pytest.mark.parametrize("field", InjectedFault.__struct_fields__)
 def test_every_field_of_a_fault_is_documented(field):
     assert f"`{field}`" in PAGE.split("\n## Faults\n")[1]
 

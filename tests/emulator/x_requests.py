@@ -6,7 +6,7 @@ from random import Random
 import msgspec
 from oauthlib.oauth1 import Client
 
-from twite.emulator.exchange import Answer, Request
+from twite.emulator.exchange import XAnswer, XRequestReceived
 from twite.emulator.judge import Judge
 from twite.emulator.switches import parsed
 
@@ -33,7 +33,7 @@ class Time:
 
 
 def a_judge(*switches: str, clock=None) -> Judge:
-    return Judge(switches=parsed(switches), clock=clock or Time(), chance=Random(7))
+    return Judge(switches=parsed(switches), clock=clock or Time(), randomness=Random(7))
 
 
 def a_conversion(**changes):
@@ -47,9 +47,11 @@ def a_conversion(**changes):
     return {name: value for name, value in conversion.items() if value is not None}
 
 
-def a_request(*conversions, pixel=PIXEL, token=PIXEL_TOKEN, body=None, version="12") -> Request:
+def a_request(
+    *conversions, pixel=PIXEL, token=PIXEL_TOKEN, body=None, version="12"
+) -> XRequestReceived:
     path = f"/{version}/measurement/conversions/{pixel}"
-    return Request(
+    return XRequestReceived(
         method="POST",
         url=f"{ADS}{path}",
         path=path,
@@ -69,7 +71,7 @@ def signed(
     form=None,
     body=b"",
     **more,
-) -> Request:
+) -> XRequestReceived:
     """A request signed with OAuth 1.0a. `form` is an encoded form, which takes part in it."""
     key, secret = token or (None, None)
     client = Client(
@@ -84,7 +86,7 @@ def signed(
     kind = "application/json" if form is None else "application/x-www-form-urlencoded"
     _, headers, written = client.sign(address, method, form, {"Content-Type": kind})
     url, _, query = address.partition("?")
-    return Request(
+    return XRequestReceived(
         method=method,
         url=url,
         path="/" + url.split("/", 3)[3],
@@ -94,13 +96,13 @@ def signed(
     )
 
 
-def signed_conversions(*conversions, pixel=PIXEL, **more) -> Request:
+def signed_conversions(*conversions, pixel=PIXEL, **more) -> XRequestReceived:
     body = json.dumps({"conversions": conversions}).encode()
     address = f"{ADS}/12/measurement/conversions/{pixel}"
     return signed("POST", address, body=body, **more)
 
 
-def said(answer: Answer) -> tuple[int, object]:
+def said(answer: XAnswer) -> tuple[int, object]:
     return answer.status, msgspec.json.decode(answer.body)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Call, Incoming, Limits, Turn
-from twite.sgtm.template import Kind, Part, Template
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import Call, Incoming, RunLimits, Turn
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 
 NOW = 1_764_000_000_000
 # Everything that is granted by one word.
@@ -54,7 +54,11 @@ ALL: tuple[Grant, ...] = (
 
 
 def template(
-    code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, tests: str | None = None
+    code: str,
+    *,
+    grants: Sequence[Grant] = ALL,
+    kind: TemplateKind = TemplateKind.TAG,
+    tests: str | None = None,
 ) -> Template:
     """A template with this code."""
     return Template(
@@ -63,9 +67,9 @@ def template(
         name="Test",
         description="",
         fields=(),
-        code=Part(text=code, line=1),
+        code=TemplatePart(text=code, line=1),
         grants=tuple(grants),
-        tests=None if tests is None else Part(text=tests, line=1),
+        tests=None if tests is None else TemplatePart(text=tests, line=1),
         notes="",
     )
 
@@ -76,7 +80,11 @@ def call(**changed: object) -> Call:
 
 
 def ran(
-    code: str, *, grants: Sequence[Grant] = ALL, kind: Kind = Kind.TAG, **changed: object
+    code: str,
+    *,
+    grants: Sequence[Grant] = ALL,
+    kind: TemplateKind = TemplateKind.TAG,
+    **changed: object,
 ) -> Turn:
     """The first turn of a run of this code."""
     return QuickJsEngine(template(code, grants=grants, kind=kind)).start(call(**changed))
@@ -94,6 +102,6 @@ def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Inc
     return Incoming(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # the fields of Incoming by name
 
 
-def small() -> Limits:
+def small() -> RunLimits:
     """Limits that a hostile template passes soon."""
-    return Limits(time=0.1)
+    return RunLimits(time=0.1)

@@ -4,25 +4,25 @@ import pytest
 from template_stage import NOW, call, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.effects import (
+from twite.gtm.template.effects import (
     Body,
     BrowserPixel,
-    Claim,
+    ClaimEffect,
     Forget,
     Header,
+    HttpEffect,
     Keep,
-    Log,
-    Message,
+    LogEffect,
+    MessageEffect,
     PixelBody,
-    Request,
     Respond,
     RunContainer,
     Service,
     SetCookie,
     Status,
 )
-from twite.sgtm.sandbox import Answer, Container, Outcome
-from twite.sgtm.template import Kind
+from twite.gtm.template.sandbox import ContainerVersion, EffectAnswer, RunResult
+from twite.gtm.template.template import TemplateKind
 
 
 def effects(code: str, **changed: object) -> tuple[object, ...]:
@@ -99,7 +99,7 @@ def test_a_request_that_http_cannot_say_fails_and_is_not_asked_for(options):
 
     turn = ran(code)
 
-    assert (turn.effects, turn.outcome) == ((), Outcome.FAILURE)
+    assert (turn.effects, turn.outcome) == ((), RunResult.FAILURE)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_request_that_http_cannot_say_fails_and_is_not_asked_for(options):
 def test_a_timeout_is_a_whole_number_of_milliseconds(given, kept):
     [request] = effects(f"require('sendHttpGet')('https://a.example/', {{timeout: {given}}});")
 
-    assert request == Request(id=1, url="https://a.example/", method="GET", timeout=kept)
+    assert request == HttpEffect(id=1, url="https://a.example/", method="GET", timeout=kept)
 
 
 def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_response():
@@ -129,7 +129,7 @@ def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_respon
 
 def test_a_log_writes_objects_as_json_and_the_rest_as_text():
     assert effects("require('logToConsole')('a', 1, null, {b: [2]}, undefined, true);") == (
-        Log(text='a 1 null {"b":[2]} undefined true'),
+        LogEffect(text='a 1 null {"b":[2]} undefined true'),
     )
 
 
@@ -148,8 +148,8 @@ def test_a_message_is_heard_at_once_here_and_asked_for_elsewhere():
 
     assert turn.returned == [[["done", {"a": 1}]], True, True]
     assert turn.effects == (
-        Message(type="done", content={"a": 1}),
-        Message(type="7", content=[1]),
+        MessageEffect(type="done", content={"a": 1}),
+        MessageEffect(type="7", content=[1]),
     )
     assert turn.listening == ("done",)
 
@@ -161,9 +161,9 @@ def test_a_listener_hears_what_another_template_sends():
     engine = QuickJsEngine(template(code))
     first = engine.start(call())
 
-    heard = engine.resume(first.run, (Answer(id=0, type="done", value={"a": 1}),), now=NOW)
+    heard = engine.resume(first.run, (EffectAnswer(id=0, type="done", value={"a": 1}),), now=NOW)
 
-    assert heard.effects == (Log(text='{"a":1}'),)
+    assert heard.effects == (LogEffect(text='{"a":1}'),)
 
 
 def test_the_storage_gives_copies_and_asks_for_each_change():
@@ -201,26 +201,26 @@ require('runContainer')({event_name: 'a'},
 
 
 def test_a_client_claims_and_runs_the_container_for_an_event():
-    engine = QuickJsEngine(template(CLIENT, kind=Kind.CLIENT))
+    engine = QuickJsEngine(template(CLIENT, kind=TemplateKind.CLIENT))
 
     first = engine.start(call())
-    started = engine.resume(first.run, (Answer(id=1, phase="start"),), now=NOW)
-    ended = engine.resume(first.run, (Answer(id=1, phase="complete"),), now=NOW)
+    started = engine.resume(first.run, (EffectAnswer(id=1, phase="start"),), now=NOW)
+    ended = engine.resume(first.run, (EffectAnswer(id=1, phase="complete"),), now=NOW)
 
     assert first.effects == (
-        Claim(),
+        ClaimEffect(),
         RunContainer(id=1, event={"event_name": "a"}, on_start=True, on_complete=True),
     )
-    assert (started.effects, started.waiting) == ((Log(text="start a"),), (1,))
-    assert (ended.effects, ended.done) == ((Log(text="complete a"),), True)
+    assert (started.effects, started.waiting) == ((LogEffect(text="start a"),), (1,))
+    assert (ended.effects, ended.done) == ((LogEffect(text="complete a"),), True)
 
 
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("require('claimRequest')();", Kind.TAG),
-        ("require('callLater')(() => require('claimRequest')());", Kind.CLIENT),
-        ("require('runContainer')({});", Kind.CLIENT),
+        ("require('claimRequest')();", TemplateKind.TAG),
+        ("require('callLater')(() => require('claimRequest')());", TemplateKind.CLIENT),
+        ("require('runContainer')({});", TemplateKind.CLIENT),
     ],
 )
 def test_a_request_is_claimed_by_a_client_alone_at_once_and_before_the_container_runs(code, kind):
@@ -269,9 +269,9 @@ def test_a_service_that_is_not_configured_says_so_to_the_template():
     engine = QuickJsEngine(template(code))
     first = engine.start(call())
 
-    last = engine.resume(first.run, (Answer(id=1, reason="not_configured"),), now=NOW)
+    last = engine.resume(first.run, (EffectAnswer(id=1, reason="not_configured"),), now=NOW)
 
-    assert (last.effects, last.outcome) == ((Log(text="not_configured"),), Outcome.FAILURE)
+    assert (last.effects, last.outcome) == ((LogEffect(text="not_configured"),), RunResult.FAILURE)
 
 
 def test_a_transaction_begins_runs_and_is_committed():
@@ -282,7 +282,7 @@ def test_a_transaction_begins_runs_and_is_committed():
     engine = QuickJsEngine(template(code))
     first = engine.start(call())
 
-    second = engine.resume(first.run, (Answer(id=1, value="t1"),), now=NOW)
+    second = engine.resume(first.run, (EffectAnswer(id=1, value="t1"),), now=NOW)
 
     assert first.effects == (Service(id=1, name="Firestore.begin", arguments=[{}]),)
     assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", {}]),)
@@ -296,7 +296,9 @@ Firestore.runTransaction((id) => Firestore.read('c/1', {transaction: id}))
 
 
 def asked_by(turn):
-    return [(one.name, one.arguments) for one in turn.effects if isinstance(one, Service)]
+    return [
+        (effect.name, effect.arguments) for effect in turn.effects if isinstance(effect, Service)
+    ]
 
 
 def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
@@ -305,10 +307,10 @@ def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
 
     asked = []
     for answer in (
-        Answer(id=1, value="t1"),
-        Answer(id=2, value={"id": "1", "data": {}}),
-        Answer(id=3, reason="aborted"),
-        Answer(id=4, value="t2"),
+        EffectAnswer(id=1, value="t1"),
+        EffectAnswer(id=2, value={"id": "1", "data": {}}),
+        EffectAnswer(id=3, reason="aborted"),
+        EffectAnswer(id=4, value="t2"),
     ):
         asked += asked_by(engine.resume(run, (answer,), now=NOW))
 
@@ -326,18 +328,18 @@ def test_a_transaction_is_tried_three_times_in_all(conflicts, told):
     turn = engine.start(call())
     began = 0
     while not turn.done:
-        [service] = [one for one in turn.effects if isinstance(one, Service)]
+        [service] = [effect for effect in turn.effects if isinstance(effect, Service)]
         began += service.name == "Firestore.begin"
         conflict = service.name == "Firestore.commit" and began <= conflicts
         answers = {"Firestore.begin": f"t{began}", "Firestore.commit": ["id-1"]}
-        answer = Answer(
+        answer = EffectAnswer(
             id=service.id,
             reason="aborted" if conflict else None,
             value=None if conflict else answers.get(service.name, {"id": "1", "data": {}}),
         )
         turn = engine.resume(turn.run, (answer,), now=NOW)
 
-    assert (began, turn.effects) == (3, (Log(text=told),))
+    assert (began, turn.effects) == (3, (LogEffect(text=told),))
 
 
 def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again():
@@ -345,7 +347,7 @@ def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again()
     engine = QuickJsEngine(template(code))
     run = engine.start(call()).run
 
-    turn = engine.resume(run, (Answer(id=1, value="t1"),), now=NOW)
+    turn = engine.resume(run, (EffectAnswer(id=1, value="t1"),), now=NOW)
 
     assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
 
@@ -363,9 +365,9 @@ def test_a_service_can_fail_with_more_than_a_reason():
     engine = QuickJsEngine(template(code))
     run = engine.start(call()).run
 
-    answer = Answer(id=1, reason="invalid", value=[{"reason": "invalid", "row": {}}])
+    answer = EffectAnswer(id=1, reason="invalid", value=[{"reason": "invalid", "row": {}}])
 
-    assert engine.resume(run, (answer,), now=NOW).effects == (Log(text="invalid"),)
+    assert engine.resume(run, (answer,), now=NOW).effects == (LogEffect(text="invalid"),)
 
 
 def test_the_older_forms_with_callbacks_are_told():
@@ -384,16 +386,16 @@ def test_the_older_forms_with_callbacks_are_told():
     last = engine.resume(
         first.run,
         (
-            Answer(id=1),
-            Answer(id=2, reason="failed"),
-            Answer(id=3, value={"script": "x", "metadata": {"a": "y"}}),
-            Answer(id=4, reason="failed"),
+            EffectAnswer(id=1),
+            EffectAnswer(id=2, reason="failed"),
+            EffectAnswer(id=3, value={"script": "x", "metadata": {"a": "y"}}),
+            EffectAnswer(id=4, reason="failed"),
         ),
         now=NOW,
     )
 
     assert first.effects[2].arguments == ["GTM", {"id": "GTM-1"}]
-    assert [one.text for one in last.effects] == ["in", "failed", "xy", "undefinedobject"]
+    assert [effect.text for effect in last.effects] == ["in", "failed", "xy", "undefinedobject"]
 
 
 def test_googles_authorization_goes_with_the_request_as_scopes():
@@ -403,23 +405,25 @@ def test_googles_authorization_goes_with_the_request_as_scopes():
     require('sendHttpRequest')('https://api.example/', {authorization: {scopes: ['forged']}});
     """
 
-    asked = [one for one in effects(code) if isinstance(one, Request)]
+    asked = [effect for effect in effects(code) if isinstance(effect, HttpEffect)]
 
     assert [one.authorization for one in asked] == [("https://scope.example",), ()]
 
 
 def test_a_variable_returns_its_value_and_a_function_is_none():
-    assert returned("return {a: [1, 'b'], f: () => 1};", kind=Kind.VARIABLE) == {"a": [1, "b"]}
-    assert ran("return () => 1;", kind=Kind.VARIABLE).returned is None
+    assert returned("return {a: [1, 'b'], f: () => 1};", kind=TemplateKind.VARIABLE) == {
+        "a": [1, "b"]
+    }
+    assert ran("return () => 1;", kind=TemplateKind.VARIABLE).returned is None
 
 
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        ("data.gtmOnSuccess();", Outcome.SUCCESS),
-        ("data.gtmOnFailure();", Outcome.FAILURE),
-        ("data.gtmOnFailure(); data.gtmOnSuccess();", Outcome.FAILURE),
-        ("", Outcome.SILENT),
+        ("data.gtmOnSuccess();", RunResult.SUCCESS),
+        ("data.gtmOnFailure();", RunResult.FAILURE),
+        ("data.gtmOnFailure(); data.gtmOnSuccess();", RunResult.FAILURE),
+        ("", RunResult.SILENT),
     ],
 )
 def test_a_tag_says_once_what_became_of_it(code, outcome):
@@ -431,7 +435,7 @@ def test_debug_logs_are_written_where_somebody_looks():
     code = "require('logToConsole')('x');"
 
     quiet = ran(code, grants=grants)
-    shown = ran(code, grants=grants, container=Container(debug_mode=True))
+    shown = ran(code, grants=grants, container=ContainerVersion(debug_mode=True))
 
     assert (quiet.effects, quiet.error) == ((), None)
-    assert shown.effects == (Log(text="x"),)
+    assert shown.effects == (LogEffect(text="x"),)

@@ -6,11 +6,11 @@ import pytest
 from template_stage import NOW, call, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.apis import APIS
-from twite.sgtm.effects import Log
-from twite.sgtm.permissions import Policy
-from twite.sgtm.sandbox import Answer, Limits
-from twite.sgtm.template import TemplateUnusable
+from twite.gtm.template.apis import APIS
+from twite.gtm.template.effects import LogEffect
+from twite.gtm.template.permissions import PermissionPolicy
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits
+from twite.gtm.template.template import TemplateUnusable
 
 COUNTS = """
 const storage = require('templateDataStorage');
@@ -44,7 +44,7 @@ def test_an_engine_returns_the_same_for_the_same_call():
     ],
 )
 def test_a_passed_limit_is_named(code, error):
-    engine = QuickJsEngine(template(code), limits=Limits(time=0.1))
+    engine = QuickJsEngine(template(code), limits=RunLimits(time=0.1))
 
     turn = engine.start(call())
 
@@ -56,7 +56,7 @@ def test_a_passed_limit_is_named(code, error):
 def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():
     engine = QuickJsEngine(
         template("if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/');"),
-        limits=Limits(time=0.05),
+        limits=RunLimits(time=0.05),
     )
     waiting = engine.start(call())
     engine.start(call(fields={"bad": True}))
@@ -77,7 +77,7 @@ def test_a_run_that_was_ended_is_not_known_any_more():
 
 def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
     code = "if (data.wait) require('sendHttpGet')('https://a.example/');"
-    engine = QuickJsEngine(template(code), limits=Limits(recycle_after=2))
+    engine = QuickJsEngine(template(code), limits=RunLimits(recycle_after=2))
 
     waiting = engine.start(call(fields={"wait": True}))
     for _ in range(3):
@@ -91,12 +91,12 @@ def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
 
 def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
     code = "if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/', () => 1);"
-    engine = QuickJsEngine(template(code), limits=Limits(time=0.05))
+    engine = QuickJsEngine(template(code), limits=RunLimits(time=0.05))
     lost = engine.start(call())
     engine.start(call(fields={"bad": True}))
     later = engine.start(call())
 
-    told = engine.resume(lost.run, (Answer(id=1, status=200),), now=NOW)
+    told = engine.resume(lost.run, (EffectAnswer(id=1, status=200),), now=NOW)
 
     assert told.error is not None
     assert engine.resume(later.run, (), now=NOW).waiting == (1,)
@@ -119,7 +119,7 @@ def test_a_context_does_not_grow_with_its_runs():
 
 
 def test_a_context_that_is_half_full_between_runs_is_made_anew():
-    engine = QuickJsEngine(template("return data.n;"), limits=Limits(memory=1024 * 1024))
+    engine = QuickJsEngine(template("return data.n;"), limits=RunLimits(memory=1024 * 1024))
     assert engine.memory() > 512 * 1024
 
     turns = [engine.start(call(fields={"n": n})) for n in range(500)]
@@ -164,7 +164,7 @@ def test_code_that_is_no_javascript_is_refused_with_its_line(code, line):
 def test_an_effect_that_got_past_the_sandbox_is_not_performed():
     engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
     # As if a template had found a way round the question that each call asks.
-    engine._policy = Policy()  # noqa: SLF001  # the second guard, alone
+    engine._policy = PermissionPolicy()  # noqa: SLF001  # the second guard, alone
 
     turn = engine.start(call())
 
@@ -184,7 +184,7 @@ def test_a_name_that_every_object_has_can_be_given_to_one():
 
     assert turn.error is None
     assert turn.effects == (
-        Log(
+        LogEffect(
             text='{"constructor":"constructor","toString":"toString","valueOf":"valueOf",'
             '"hasOwnProperty":"hasOwnProperty","__proto__":"__proto__"}'
         ),

@@ -6,11 +6,11 @@ import pytest
 from template_stage import NOW, call, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.effects import Request
-from twite.sgtm.sandbox import Answer, Engine, Outcome, Turn
+from twite.gtm.template.effects import HttpEffect
+from twite.gtm.template.sandbox import EffectAnswer, Engine, RunResult, Turn
 from twite.testing.engine import ScriptedEngine
 
-REQUEST = Request(id=1, url="https://a.example/", method="GET")
+REQUEST = HttpEffect(id=1, url="https://a.example/", method="GET")
 ENGINES = {
     "quickjs": lambda: QuickJsEngine(
         template("require('sendHttpGet')('https://a.example/').then(data.gtmOnSuccess);")
@@ -18,7 +18,7 @@ ENGINES = {
     "scripted": lambda: ScriptedEngine(
         [
             Turn(run=1, effects=(REQUEST,), waiting=(1,), wake_at=NOW + 5_000),
-            Turn(run=1, outcome=Outcome.SUCCESS),
+            Turn(run=1, outcome=RunResult.SUCCESS),
         ]
     ),
 }
@@ -29,11 +29,11 @@ def test_a_run_is_started_resumed_with_answers_and_done(kind):
     engine: Engine = ENGINES[kind]()
 
     first = engine.start(call())
-    last = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW)
+    last = engine.resume(first.run, (EffectAnswer(id=1, status=200, body=""),), now=NOW)
     engine.end(first.run)
 
     assert first == Turn(run=1, effects=(REQUEST,), waiting=(1,), wake_at=NOW + 5_000)
-    assert last == Turn(run=1, outcome=Outcome.SUCCESS)
+    assert last == Turn(run=1, outcome=RunResult.SUCCESS)
     assert (first.done, last.done) == (False, True)
 
 
@@ -49,5 +49,5 @@ def test_a_scripted_engine_keeps_what_came_and_succeeds_when_its_script_is_over(
 
     turn = engine.start(call())
 
-    assert turn == Turn(run=1, outcome=Outcome.SUCCESS)
+    assert turn == Turn(run=1, outcome=RunResult.SUCCESS)
     assert engine.started == [call()]

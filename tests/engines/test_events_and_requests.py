@@ -3,9 +3,9 @@
 import pytest
 from template_stage import incoming, ran, returned
 
-from twite.sgtm.effects import AfterEvent
-from twite.sgtm.sandbox import Container
-from twite.sgtm.template import Kind
+from twite.gtm.template.effects import AfterEvent
+from twite.gtm.template.sandbox import ContainerVersion
+from twite.gtm.template.template import TemplateKind
 
 EVENT = {"a": {"b": [{"c": 1}]}, "items": [1], "text": "x", "none": None}
 
@@ -112,7 +112,7 @@ def test_what_is_not_there_is_undefined_or_empty():
 
 def test_the_container_says_what_it_is():
     told = returned(
-        "return require('getContainerVersion')();", container=Container(debug_mode=True)
+        "return require('getContainerVersion')();", container=ContainerVersion(debug_mode=True)
     )
 
     assert told == {
@@ -132,7 +132,10 @@ def test_a_measurement_protocol_hit_is_known_and_its_events_are_those_that_were_
     request = incoming(path="/g/collect", query="v=2&tid=G-1")
     events = [{"event_name": "purchase"}]
 
-    assert returned(code, request=request, extracted=events, kind=Kind.CLIENT) == [True, events]
+    assert returned(code, request=request, extracted=events, kind=TemplateKind.CLIENT) == [
+        True,
+        events,
+    ]
 
 
 @pytest.mark.parametrize("api", ["extractEventsFromMpv1", "extractEventsFromMpv2"])

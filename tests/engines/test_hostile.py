@@ -6,9 +6,9 @@ import pytest
 from template_stage import ALL, call, small, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Turn
-from twite.sgtm.template import TemplateUnusable
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import Turn
+from twite.gtm.template.template import TemplateUnusable
 
 HERE = Path(__file__).parent / "hostile"
 ESCAPES = sorted((HERE / "escapes").glob("*.js"))

@@ -8,12 +8,12 @@ import pytest
 from template_stage import call, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.sandbox import Limits
+from twite.gtm.template.sandbox import RunLimits
 
 SCRIPT = """
 from template_stage import call, template
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.sandbox import Limits
+from twite.gtm.template.sandbox import Limits
 
 # Where exactly it runs out decides what the engine was about to do.
 for memory in range({first}, {first} + 220_000, 7_001):
@@ -68,7 +68,7 @@ assert gc.get_stats()[2]["collections"] == before
 
 
 def test_a_template_whose_runs_lose_memory_for_good_is_off_at_last():
-    engine = QuickJsEngine(template("return 1;"), limits=Limits(memory=4 * 1024 * 1024))
+    engine = QuickJsEngine(template("return 1;"), limits=RunLimits(memory=4 * 1024 * 1024))
     assert engine.start(call()).returned == 1
 
     engine.lost = 16 * 4 * 1024 * 1024 + 1
@@ -97,7 +97,7 @@ IN_A_PROMISE = f"require('Promise').create(() => {{ {GROWS} }});"
 def test_a_run_that_passes_its_memory_limit_is_told_as_spent_wherever_it_does(code):
     """Where a table of names cannot grow, the engine throws what is no value at all."""
     turns = [
-        QuickJsEngine(template(code), limits=Limits(time=5, memory=memory)).start(call())
+        QuickJsEngine(template(code), limits=RunLimits(time=5, memory=memory)).start(call())
         for memory in range(2_700_000, 2_800_000, 4_001)
     ]
 

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from template_stage import ALL, call, incoming, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.allowed import matches
-from twite.sgtm.apis import APIS
-from twite.sgtm.effects import Log, Service
-from twite.sgtm.permissions import Grant, url_expression
-from twite.sgtm.template import Kind
+from twite.gtm.template.allowed import matches
+from twite.gtm.template.apis import APIS
+from twite.gtm.template.effects import LogEffect, Service
+from twite.gtm.template.permissions import Grant, url_expression
+from twite.gtm.template.template import TemplateKind
 
 CALLS = {
     "BigQuery": "require('BigQuery').insert({datasetId: 'd', tableId: 't'}, [])",
@@ -66,7 +66,9 @@ def test_without_its_permission_a_call_throws_and_the_log_names_it(name):
 
     assert turn.error is not None
     assert turn.error.startswith(f"Error: permission denied: {ASKING[name]}")
-    assert [one.denied for one in turn.effects if isinstance(one, Log)] == [ASKING[name]]
+    assert [effect.denied for effect in turn.effects if isinstance(effect, LogEffect)] == [
+        ASKING[name]
+    ]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -74,7 +76,7 @@ def test_with_its_permission_alone_a_call_is_not_denied(name):
     only = tuple(grant for grant in ALL if grant.permission == ASKING[name])
     claimed = "require('claimRequest')();" if name == "runContainer" else ""
 
-    turn = ran(f"{claimed}{CALLS[name]};", grants=only, kind=Kind.CLIENT)
+    turn = ran(f"{claimed}{CALLS[name]};", grants=only, kind=TemplateKind.CLIENT)
 
     assert "permission denied" not in (turn.error or "")
 
@@ -278,7 +280,7 @@ def test_googles_permissions_are_asked_for_as_its_reference_says():
 def test_the_sandbox_and_whoever_performs_a_call_agree_on_it(code, held):
     turn = ran(code, grants=GOOGLE)
 
-    asked = [one for one in turn.effects if isinstance(one, Service)]
+    asked = [effect for effect in turn.effects if isinstance(effect, Service)]
     assert bool(asked) is held
     assert (turn.error is None) is held
     assert turn.spent is False

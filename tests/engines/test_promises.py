@@ -3,8 +3,8 @@
 from template_stage import NOW, call, ran, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.effects import Log, Request
-from twite.sgtm.sandbox import Answer, Outcome
+from twite.gtm.template.effects import HttpEffect, LogEffect
+from twite.gtm.template.sandbox import EffectAnswer, RunResult
 
 ORDER = """
 const log = require('logToConsole');
@@ -33,7 +33,7 @@ require('sendHttpRequest')('https://api.example/x', (status, headers, body) => {
 
 
 def texts(turn):
-    return [effect.text for effect in turn.effects if isinstance(effect, Log)]
+    return [effect.text for effect in turn.effects if isinstance(effect, LogEffect)]
 
 
 def test_what_is_promised_comes_after_the_code_and_before_what_is_called_later():
@@ -86,8 +86,8 @@ def test_a_promise_that_nobody_settles_is_rejected_after_five_seconds():
     late = engine.resume(first.run, (), now=NOW + 5_000)
 
     assert (first.wake_at, first.done) == (NOW + 5_000, False)
-    assert (early.outcome, early.done) == (Outcome.SILENT, False)
-    assert (late.outcome, late.done) == (Outcome.FAILURE, True)
+    assert (early.outcome, early.done) == (RunResult.SILENT, False)
+    assert (late.outcome, late.done) == (RunResult.FAILURE, True)
     assert texts(late) == ['{"reason":"timed_out"}']
 
 
@@ -96,8 +96,10 @@ def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
         "require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();"
     )
 
-    assert (turn.outcome, turn.error) == (Outcome.SUCCESS, None)
-    assert turn.effects == (Log(text='a rejected promise that nothing caught: "why"', own=True),)
+    assert (turn.outcome, turn.error) == (RunResult.SUCCESS, None)
+    assert turn.effects == (
+        LogEffect(text='a rejected promise that nothing caught: "why"', own=True),
+    )
 
 
 def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
@@ -106,12 +108,12 @@ def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
     first = engine.start(call())
     last = engine.resume(
         first.run,
-        (Answer(id=1, status=201, headers={"a": "b"}, body="text"),),
+        (EffectAnswer(id=1, status=201, headers={"a": "b"}, body="text"),),
         now=NOW + 10,
     )
 
     assert first.effects == (
-        Request(
+        HttpEffect(
             id=1,
             url="https://api.example/x?a=1",
             method="POST",
@@ -120,18 +122,18 @@ def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
             timeout=500,
         ),
     )
-    assert (first.waiting, first.outcome) == ((1,), Outcome.SILENT)
+    assert (first.waiting, first.outcome) == ((1,), RunResult.SILENT)
     assert texts(last) == ['{"statusCode":201,"headers":{"a":"b"},"body":"text"}']
-    assert (last.outcome, last.done) == (Outcome.SUCCESS, True)
+    assert (last.outcome, last.done) == (RunResult.SUCCESS, True)
 
 
 def test_a_request_that_failed_rejects_the_promise():
     engine = QuickJsEngine(template(SENDS))
     first = engine.start(call())
 
-    last = engine.resume(first.run, (Answer(id=1, reason="failed"),), now=NOW)
+    last = engine.resume(first.run, (EffectAnswer(id=1, reason="failed"),), now=NOW)
 
-    assert (texts(last), last.outcome) == (['{"reason":"failed"}'], Outcome.FAILURE)
+    assert (texts(last), last.outcome) == (['{"reason":"failed"}'], RunResult.FAILURE)
 
 
 def test_an_answer_after_the_promise_ran_out_changes_nothing():
@@ -139,21 +141,21 @@ def test_an_answer_after_the_promise_ran_out_changes_nothing():
     first = engine.start(call())
 
     late = engine.resume(first.run, (), now=NOW + 5_000)
-    later = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW + 6_000)
+    later = engine.resume(first.run, (EffectAnswer(id=1, status=200, body=""),), now=NOW + 6_000)
 
-    assert (late.outcome, late.waiting) == (Outcome.FAILURE, (1,))
-    assert (later.outcome, later.effects, later.done) == (Outcome.FAILURE, (), True)
+    assert (late.outcome, late.waiting) == (RunResult.FAILURE, (1,))
+    assert (later.outcome, later.effects, later.done) == (RunResult.FAILURE, (), True)
 
 
 def test_the_callback_form_is_called_with_status_headers_and_body():
     engine = QuickJsEngine(template(LEGACY))
     first = engine.start(call())
 
-    last = engine.resume(first.run, (Answer(id=1, status=200, body="ok"),), now=NOW)
+    last = engine.resume(first.run, (EffectAnswer(id=1, status=200, body="ok"),), now=NOW)
 
     assert first.returned is None
     assert first.wake_at is None  # a callback has no five seconds
-    assert (texts(last), last.outcome) == (["200 {} ok"], Outcome.SUCCESS)
+    assert (texts(last), last.outcome) == (["200 {} ok"], RunResult.SUCCESS)
 
 
 def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1():
@@ -161,7 +163,7 @@ def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1()
     for reason in ("failed", "timed_out"):
         engine = QuickJsEngine(template(LEGACY))
         first = engine.start(call())
-        heard += texts(engine.resume(first.run, (Answer(id=1, reason=reason),), now=NOW))
+        heard += texts(engine.resume(first.run, (EffectAnswer(id=1, reason=reason),), now=NOW))
 
     assert heard == ["0 {} undefined", "-1 {} undefined"]
 
@@ -173,7 +175,7 @@ def test_an_address_that_is_none_fails_without_an_effect():
         "require('sendHttpGet')('ftp://files.example/', (status) => log(status));"
     )
 
-    assert (turn.outcome, texts(turn), turn.done) == (Outcome.FAILURE, ["0"], True)
+    assert (turn.outcome, texts(turn), turn.done) == (RunResult.FAILURE, ["0"], True)
 
 
 def test_a_get_has_no_body_and_takes_both_forms():
@@ -183,8 +185,8 @@ def test_a_get_has_no_body_and_takes_both_forms():
     )
 
     assert turn.effects == (
-        Request(id=1, url="https://api.example/a", method="GET", headers={"A": "b"}),
-        Request(id=2, url="https://api.example/b", method="GET", timeout=7),
+        HttpEffect(id=1, url="https://api.example/a", method="GET", headers={"A": "b"}),
+        HttpEffect(id=2, url="https://api.example/b", method="GET", timeout=7),
     )
 
 
@@ -193,11 +195,14 @@ def test_two_runs_that_wait_do_not_mix():
     first, second = engine.start(call()), engine.start(call())
 
     answers = [
-        engine.resume(run, (Answer(id=1, status=status, body=""),), now=NOW)
+        engine.resume(run, (EffectAnswer(id=1, status=status, body=""),), now=NOW)
         for run, status in ((second.run, 202), (first.run, 201))
     ]
 
-    assert [texts(one)[0][:17] for one in answers] == ['{"statusCode":202', '{"statusCode":201']
+    assert [texts(answer)[0][:17] for answer in answers] == [
+        '{"statusCode":202',
+        '{"statusCode":201',
+    ]
 
 
 def test_what_is_thrown_in_a_callback_ends_the_run_with_an_error():
@@ -214,7 +219,7 @@ def test_a_variable_that_returns_a_promise_has_its_value_when_that_is_settled():
     engine = QuickJsEngine(template(code))
 
     first = engine.start(call())
-    last = engine.resume(first.run, (Answer(id=1, status=200, body=""),), now=NOW)
+    last = engine.resume(first.run, (EffectAnswer(id=1, status=200, body=""),), now=NOW)
 
     assert (first.returned, first.done) == (None, False)
     assert (last.returned, last.done) == (201, True)

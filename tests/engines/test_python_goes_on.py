@@ -8,8 +8,8 @@ import pytest
 from template_stage import call, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.sandbox import Turn
-from twite.sgtm.template import TemplateUnusable
+from twite.gtm.template.sandbox import Turn
+from twite.gtm.template.template import TemplateUnusable
 
 # In a process of its own: what holds Python cannot be ended by a test.
 SCRIPT = """

@@ -11,10 +11,10 @@ from template_stage import NOW, call, template
 from twite.domain.errors import TemplateRests, TemplatesBusy
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.threads import TemplateThreads
-from twite.gateway.notices import Notice, Warned
-from twite.gateway.on_trial import OFF
-from twite.gateway.worker import BEHIND
-from twite.sgtm.sandbox import Answer, Limits, Outcome
+from twite.gateway.ports.events import ConditionChanged, Notice
+from twite.gateway.tags.runtime.probation import OFF
+from twite.gateway.tags.runtime.thread_worker import BEHIND
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
 from twite.testing.clock import MovingClock
 
 
@@ -41,10 +41,10 @@ async def test_a_run_goes_from_turn_to_turn_in_the_thread_of_its_template():
     threads = TemplateThreads({"good": GOOD}, clock=MovingClock())
 
     first = await threads.start("good", call())
-    last = await threads.resume("good", first.run, (Answer(id=1, status=200),), now=NOW)
+    last = await threads.resume("good", first.run, (EffectAnswer(id=1, status=200),), now=NOW)
 
     threads.stop()
-    assert (first.outcome, last.outcome) == (Outcome.SILENT, Outcome.SUCCESS)
+    assert (first.outcome, last.outcome) == (RunResult.SILENT, RunResult.SUCCESS)
 
 
 async def test_a_run_that_was_ended_is_not_resumed():
@@ -59,7 +59,7 @@ async def test_a_run_that_was_ended_is_not_resumed():
 
 async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
     threads = TemplateThreads(
-        {"good": GOOD, "hangs": HANGS}, clock=MovingClock(), limits=Limits(time=0.3)
+        {"good": GOOD, "hangs": HANGS}, clock=MovingClock(), limits=RunLimits(time=0.3)
     )
     await threads.start("good", call())
     finished: list[str] = []
@@ -81,7 +81,7 @@ async def test_a_template_that_hangs_holds_up_no_other_and_not_the_loop():
 async def test_a_run_that_hangs_does_not_hold_up_those_of_its_own_template():
     either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
     threads = TemplateThreads(
-        {"either": either}, clock=MovingClock(), limits=Limits(time=0.3), threads=2
+        {"either": either}, clock=MovingClock(), limits=RunLimits(time=0.3), threads=2
     )
     await asyncio.gather(*(threads.start("either", call()) for _ in range(2)))
     hanging = asyncio.create_task(threads.start("either", call(fields={"hang": True})))
@@ -90,7 +90,7 @@ async def test_a_run_that_hangs_does_not_hold_up_those_of_its_own_template():
     good = [await threads.start("either", call()) for _ in range(5)]
 
     assert not hanging.done()
-    assert {turn.outcome for turn in good} == {Outcome.SUCCESS}
+    assert {turn.outcome for turn in good} == {RunResult.SUCCESS}
     assert (await hanging).spent
     threads.stop()
 
@@ -105,20 +105,22 @@ async def test_runs_in_different_threads_have_different_numbers_and_each_gets_it
 
     turns = await asyncio.gather(*(threads.start("echoes", one) for one in calls))
     told = [
-        await threads.resume("echoes", turn.run, (Answer(id=1, status=at),), now=NOW)
+        await threads.resume("echoes", turn.run, (EffectAnswer(id=1, status=at),), now=NOW)
         for at, turn in enumerate(turns)
     ]
 
     threads.stop()
     assert len({turn.run for turn in turns}) == 9
-    assert {turn.outcome for turn in told} == {Outcome.SUCCESS}
+    assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no rank of its own")
 async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     either = template("if (data.hang) for (;;) {} data.gtmOnSuccess();")
     clock = MovingClock()
-    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.1), threads=1)
+    threads = TemplateThreads(
+        {"either": either}, clock=clock, limits=RunLimits(time=0.1), threads=1
+    )
 
     def ranks() -> dict[str, int]:
         own = Path("/proc/self/task").iterdir()
@@ -131,13 +133,13 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     after = await threads.start("either", call())
 
     assert {rank for one, rank in ranks().items() if rank != before.get(one, 0)} == {BEHIND}
-    assert after.outcome == Outcome.SUCCESS
+    assert after.outcome == RunResult.SUCCESS
     threads.stop()
 
 
 async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again():
     clock = MovingClock()
-    threads = TemplateThreads({"hangs": HANGS}, clock=clock, limits=Limits(time=0.1), waiting=2)
+    threads = TemplateThreads({"hangs": HANGS}, clock=clock, limits=RunLimits(time=0.1), waiting=2)
     runs = [asyncio.create_task(threads.start("hangs", call())) for _ in range(2)]
     await asyncio.sleep(0)
 
@@ -153,7 +155,9 @@ async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_a
 
 async def test_whoever_passed_a_limit_is_refused_by_name_until_it_has_rested_and_no_other_is():
     clock = MovingClock()
-    threads = TemplateThreads({"good": GOOD, "hangs": HANGS}, clock=clock, limits=Limits(time=0.1))
+    threads = TemplateThreads(
+        {"good": GOOD, "hangs": HANGS}, clock=clock, limits=RunLimits(time=0.1)
+    )
     await threads.start("hangs", call())
 
     with pytest.raises(TemplateRests, match="hangs"):
@@ -169,7 +173,7 @@ async def test_whoever_passed_a_limit_is_refused_by_name_until_it_has_rested_and
 
 async def test_what_waits_for_a_thread_when_its_template_goes_on_trial_is_refused_too():
     threads = TemplateThreads(
-        {"hangs": HANGS}, clock=MovingClock(), limits=Limits(time=0.1), threads=1
+        {"hangs": HANGS}, clock=MovingClock(), limits=RunLimits(time=0.1), threads=1
     )
 
     ended = await asyncio.gather(
@@ -186,7 +190,9 @@ async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested()
         "require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());"
     )
     clock = MovingClock()
-    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.1), threads=1)
+    threads = TemplateThreads(
+        {"either": either}, clock=clock, limits=RunLimits(time=0.1), threads=1
+    )
     first = await threads.start("either", call())
     await threads.start("either", call(fields={"hang": True}))
 
@@ -203,7 +209,9 @@ async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested()
 async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest():
     either = template(IN_ONE_STEP + "data.gtmOnSuccess();")
     clock = MovingClock()
-    threads = TemplateThreads({"either": either}, clock=clock, limits=Limits(time=0.05), threads=1)
+    threads = TemplateThreads(
+        {"either": either}, clock=clock, limits=RunLimits(time=0.05), threads=1
+    )
     before = await threads.start("either", call())
 
     hung = await threads.start("either", call(fields={"hang": True}))
@@ -215,7 +223,7 @@ async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest
     threads.stop()
     assert (hung.spent, hung.done) == (True, True)
     assert "could not be ended by any limit" in str(hung.error)
-    assert after.outcome == Outcome.SUCCESS
+    assert after.outcome == RunResult.SUCCESS
     assert after.run > before.run + 1
 
 
@@ -233,7 +241,7 @@ async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the
         }
         """
     )
-    threads = TemplateThreads({"full": full}, clock=MovingClock(), limits=Limits(time=0.2))
+    threads = TemplateThreads({"full": full}, clock=MovingClock(), limits=RunLimits(time=0.2))
 
     turn = await threads.start("full", call())
 
@@ -257,7 +265,7 @@ async def test_the_second_time_it_is_switched_off_and_no_other_is():
     clock = MovingClock()
     seen = Seen()
     threads = TemplateThreads(
-        {"either": either, "good": GOOD}, clock=clock, limits=Limits(time=0.05), observer=seen
+        {"either": either, "good": GOOD}, clock=clock, limits=RunLimits(time=0.05), observer=seen
     )
     for _ in range(2):
         await threads.start("either", call(fields={"hang": True}))
@@ -270,14 +278,14 @@ async def test_the_second_time_it_is_switched_off_and_no_other_is():
     threads.stop()
     assert caught.value.retry_after == OFF // 1_000
     assert other.error is None
-    reasons = [one.reason for one in seen.notices if isinstance(one, Warned)]
-    assert ["switched off" in one for one in reasons] == [False, True]
+    reasons = [notice.reason for notice in seen.notices if isinstance(notice, ConditionChanged)]
+    assert ["switched off" in reason for reason in reasons] == [False, True]
 
 
 async def test_what_waits_for_a_thread_that_hangs_has_the_next_one():
     either = template(IN_ONE_STEP + "data.gtmOnSuccess();")
     threads = TemplateThreads(
-        {"either": either}, clock=MovingClock(), limits=Limits(time=0.05), threads=1
+        {"either": either}, clock=MovingClock(), limits=RunLimits(time=0.05), threads=1
     )
     hanging = asyncio.create_task(threads.start("either", call(fields={"hang": True})))
     await asyncio.sleep(0)
@@ -291,7 +299,9 @@ async def test_what_waits_for_a_thread_that_hangs_has_the_next_one():
 async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins():
     """Who may post a megabyte would else decide when the template runs."""
     large = template("require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();")
-    threads = TemplateThreads({"large": large}, clock=MovingClock(), limits=Limits(output=100_000))
+    threads = TemplateThreads(
+        {"large": large}, clock=MovingClock(), limits=RunLimits(output=100_000)
+    )
 
     ended = await threads.start("large", call(fields={"size": 200_000}))
     after = await threads.start("large", call(fields={"size": 1}))
@@ -299,4 +309,4 @@ async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins():
     threads.stop()
     assert (ended.error, ended.effects) == ("more than 100000 characters of effects", ())
     assert not ended.spent
-    assert after.outcome == Outcome.SUCCESS
+    assert after.outcome == RunResult.SUCCESS

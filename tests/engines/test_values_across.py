@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from template_stage import NOW, call, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.permissions import Grant
-from twite.sgtm.sandbox import Answer
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import EffectAnswer
 
 
 def value(expression: str, **changed: object) -> object:
@@ -302,7 +302,7 @@ def test_an_event_of_more_than_two_thousand_names_ends_the_run_alone(read):
 def test_an_answer_of_more_than_two_thousand_names_ends_the_run_alone():
     engine = QuickJsEngine(template("require('Firestore').read('a/b');"))
     run = engine.start(call()).run
-    answer = Answer(id=1, value=dict.fromkeys(NAMES, 1) | FAR)
+    answer = EffectAnswer(id=1, value=dict.fromkeys(NAMES, 1) | FAR)
 
     turn = engine.resume(run, (answer,), now=NOW)
 

@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from twite.collector.cookies import registrable_domain
+from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.engines.quickjs.threads import TemplateThreads
-from twite.gateway.clients import Client, Clients, WayOut
-from twite.gateway.entries import TagFate
-from twite.gateway.notices import Notice
-from twite.gateway.tags.storage import Storage
-from twite.sgtm.effects import Request, Service
-from twite.sgtm.permissions import Grant
-from twite.sgtm.response import Response
-from twite.sgtm.sandbox import Answer, Incoming, Limits
-from twite.sgtm.template import Kind, Part, Template
-from twite.sgtm.tree import Tree
+from twite.gateway.ports.events import Notice
+from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gtm.template.effects import HttpEffect, Service
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.response import ClientResponse
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart
+from twite.http.cookies import registrable_domain
 from twite.testing.builders import a_source
-from twite.testing.chance import SeededChance
 from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
 
 GRANTS = (
     *(
@@ -54,11 +54,11 @@ class PlayedContainer:
         self.ran = asyncio.Event()
         self.until: asyncio.Event | None = None
         self.trouble: Exception | None = None
-        self.fates: dict[str, tuple[TagFate, ...]] = {}
+        self.fates: dict[str, tuple[TagOutcome, ...]] = {}
 
     async def run(
-        self, event: Mapping[str, Tree], *, request: Incoming, client: Client
-    ) -> tuple[TagFate, ...]:
+        self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
+    ) -> tuple[TagOutcome, ...]:
         if self.until is not None:
             await self.until.wait()
         if self.trouble is not None:
@@ -85,17 +85,17 @@ class ClientStage:
         within: int = 20_000,
         secrets: tuple[Secret, ...] = (),
         logging: bool = False,
-        way_out: WayOut | None = None,
+        way_out: ClientEffects | None = None,
         **said: Any,
     ) -> None:
         self.container = PlayedContainer()
         self.notices = Notices()
         self.clock = MovingClock()
-        self.fetched: list[Request] = []
+        self.fetched: list[HttpEffect] = []
         self.fetching: asyncio.Event | None = None
         self.asked = asyncio.Event()
         clients = [
-            Client(
+            TemplateClient(
                 name=f"client {at}",
                 template=_template(code, logging=logging),
                 source=a_source(),
@@ -106,20 +106,20 @@ class ClientStage:
             for at, code in enumerate(codes)
         ]
         self.threads = TemplateThreads(
-            {one.name: one.template for one in clients},
+            {client.name: client.template for client in clients},
             clock=self.clock,
             observer=self.notices,
-            limits=Limits(time=0.2),
+            limits=RunLimits(time=0.2),
         )
         self.clients = Clients(
             clients[::-1],
             runs=self.threads,
             container=self.container,
             way_out=way_out or self,
-            storage=Storage(most=100),
+            storage=TemplateStorage(most=100),
             registrable=registrable_domain,
             clock=self.clock,
-            chance=SeededChance(1),
+            randomness=SeededRandomness(1),
             within=within,
             observer=self.notices,
             **said,
@@ -127,7 +127,7 @@ class ClientStage:
 
     async def ask(
         self, path: str = "/in", *, more: tuple[tuple[str, str], ...] = (), **said: Any
-    ) -> Response | None:
+    ) -> ClientResponse | None:
         headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"), *more)
         return await self.clients.answer(
             Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said)
@@ -138,23 +138,23 @@ class ClientStage:
         self.threads.stop()
 
     async def fetch(
-        self, request: Request, *, client: Client, says: Callable[[str], None]
-    ) -> Answer:
+        self, request: HttpEffect, *, client: TemplateClient, says: Callable[[str], None]
+    ) -> EffectAnswer:
         del says
         assert client.name.startswith("client ")
         self.fetched.append(request)
         self.asked.set()
         if self.fetching is not None:
             await self.fetching.wait()
-        return Answer(id=request.id, status=200, body="fetched")
+        return EffectAnswer(id=request.id, status=200, body="fetched")
 
     def calls(
         self, *, says: Callable[[str], None], mark: bytes
-    ) -> Callable[[Service], Awaitable[Answer]]:
+    ) -> Callable[[Service], Awaitable[EffectAnswer]]:
         del says, mark
 
-        async def perform(service: Service) -> Answer:
-            return Answer(id=service.id, value={"called": service.name})
+        async def perform(service: Service) -> EffectAnswer:
+            return EffectAnswer(id=service.id, value={"called": service.name})
 
         return perform
 
@@ -162,12 +162,12 @@ class ClientStage:
 def _template(code: str, *, logging: bool) -> Template:
     logs = Grant(permission="logging", parameters={"environments": "all"})
     return Template(
-        kind=Kind.CLIENT,
+        kind=TemplateKind.CLIENT,
         id="",
         name="A client",
         description="",
         fields=(),
-        code=Part(text=NAMES + code, line=1),
+        code=TemplatePart(text=NAMES + code, line=1),
         grants=(*GRANTS, logs) if logging else GRANTS,
         tests=None,
         notes="",

@@ -4,24 +4,24 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from twite.domain.destination import App, NotSignedIn
+from twite.domain.destination import MissingCredentials, XApp
 from twite.domain.secret import Secret
-from twite.gateway.ask_x import AskX, XAddress
-from twite.gateway.connect import Connect
-from twite.gateway.logins import Logins
-from twite.gateway.ports import Answer, NoAnswer
-from twite.gateway.vault import Strongroom
-from twite.machine import SystemChance, SystemClock
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.x_account.credential_store import CredentialStore
+from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
+from twite.gateway.x_account.sign_in import XSignIn
+from twite.machine import SystemClock, SystemRandomness
 from twite.machine.seal import AesSeal
 from twite.senders.inquiries import HttpInquiries
+from twite.stores.memory.secret_store import MemorySecretRecords
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
-from twite.testing.memory_vault import MemoryVault
 from twite.x.inquiry import Inquiry
 from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 
 ACCOUNT = "18ce54d4x5t"
-APP = App(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
+APP = XApp(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
 
 
 class House:
@@ -31,25 +31,25 @@ class House:
         self,
         url: str,
         *,
-        app: App | None = APP,
+        app: XApp | None = APP,
         account: str | None = ACCOUNT,
         noted_as: str | None = None,
     ):
         self.clock = MovingClock()
-        self.vault = MemoryVault()
-        self.logins = Logins(
-            Strongroom(vault=self.vault, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
+        self.vault = MemorySecretRecords()
+        self.logins = CredentialStore(
+            SecretStore(vault=self.vault, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
         )
         self.asked: list[str] = []  # the paths of what X was asked
         self._way = HttpInquiries(timeout=5_000)
-        pixel = replace(a_destination(), credentials=NotSignedIn(), account=account)
-        self.asks = AskX(
+        pixel = replace(a_destination(), credentials=MissingCredentials(), account=account)
+        self.asks = XInquiries(
             inquiries=self,
             clock=SystemClock(),
-            chance=SystemChance(),
-            address=XAddress(api_url=url, oauth_url=url, version="12", app=app),
+            randomness=SystemRandomness(),
+            address=XInquiryAddress(api_url=url, oauth_url=url, version="12", app=app),
         )
-        self.connect = Connect(
+        self.connect = XSignIn(
             ask=self.asks,
             clock=self.clock,
             keeper=self.logins,
@@ -57,7 +57,7 @@ class House:
             noted_as=noted_as,
         )
 
-    async def ask(self, inquiry: Inquiry) -> Answer | NoAnswer:
+    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
         """Ask X, and note that it was asked."""
         self.asked.append(urlsplit(inquiry.url).path)
         return await self._way.ask(inquiry)

@@ -5,16 +5,16 @@ import json
 from pathlib import Path
 
 from raw_http import Heard, heard, request, say
-from twite.collector import Collector, Limits, Server
-from twite.gateway.accept import Accept
-from twite.gateway.choose import Choose
-from twite.machine import SystemChance, SystemClock
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.http import HttpApplication, HttpLimits, Server
+from twite.machine import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
 
 KEY = "a-source-key"
 PIXEL_TOKEN = "emulator-pixel-token-o8z6j"
-LIMITS = Limits(headers_seconds=0.3, body_seconds=0.3, sweep_seconds=0.05)
+LIMITS = HttpLimits(headers_seconds=0.3, body_seconds=0.3, sweep_seconds=0.05)
 
 # Where each conversion is counted, beside `received`; all of them that are not 0.
 Counts = dict[str, int]
@@ -27,17 +27,17 @@ class FrontDoor:
         accept = Accept(
             ledger=store,
             clock=clock,
-            chance=SystemChance(),
+            randomness=SystemRandomness(),
             destinations=destinations,
             salt=store.salt,
             wake=lambda _pixel: None,
             opt_outs=store,
         )
-        collector = Collector(
+        collector = HttpApplication(
             accept=accept,
             records=store,
             desk=store,
-            choose=Choose(opt_outs=store, clock=clock, salt=store.salt),
+            choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
             sightings=store,
             clock=clock,
             sources=[a_source()],

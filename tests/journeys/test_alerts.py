@@ -117,7 +117,7 @@ def test_a_revoked_token_is_told_within_a_minute_once_and_loses_nothing(tmp_path
     assert said["help"] == "docs/how-to/alerts/credentials_refused.md"
     assert said["reason"].startswith("X answers 401")
     assert listed.returncode == 1
-    assert [(one["code"], one["told"]) for one in json.loads(listed.stdout)] == [
+    assert [(load["code"], load["told"]) for load in json.loads(listed.stdout)] == [
         ("credentials_refused", True)
     ]
     assert (balance["dead"], balance["pending"], balance["balance"]) == (0, 50, 0)
@@ -153,9 +153,9 @@ def test_tokens_revoked_under_load_cost_a_delay_and_nothing_else(
 
     codes = {said["code"] for said in chat.said}
     assert codes == {"credentials_refused"}
-    assert {(one["delivered"], one["dead"], one["balance"]) for one in balances} == {
-        (100 * LOAD, 0, 0)
-    }
+    assert {
+        (balance["delivered"], balance["dead"], balance["balance"]) for balance in balances
+    } == {(100 * LOAD, 0, 0)}
     figure(
         "a revoked token is told",
         f"{REVOCATIONS} revocations under load, {100 * LOAD * REVOCATIONS:,} conversions: told "

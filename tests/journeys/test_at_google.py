@@ -135,7 +135,7 @@ def lapse_leases(path: Path) -> None:
 
 def attempts(gateway: Gateway) -> list[int | None]:
     shown = command(gateway, "show", "order-1", "--pixel", "tag:rows", "--json").stdout
-    return [one["status"] for one in json.loads(shown)[0]["attempts"]]
+    return [load["status"] for load in json.loads(shown)[0]["attempts"]]
 
 
 def test_a_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(

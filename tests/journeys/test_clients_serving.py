@@ -259,7 +259,9 @@ def test_a_client_asks_a_host_of_ones_own_logs_and_is_told_which_tags_wait(tmp_p
             gateway.drained()
             log = gateway.log()
 
-    tags = [[(one["id"], one["status"]) for one in json.loads(told[2])] for told in (first, again)]
+    tags = [
+        [(load["id"], load["status"]) for load in json.loads(told[2])] for told in (first, again)
+    ]
     assert tags == [[("crm", "queued")], [("crm", "duplicate")]]
     assert "the stock of *** says 200" in log
     assert "shopper@mail.example" not in log

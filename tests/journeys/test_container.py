@@ -50,7 +50,7 @@ def row_of(gateway: Gateway, pixel: str) -> dict:
 def conversions_at(x: Emulator) -> dict[str, dict]:
     """Return what X has, by the ids of the conversions."""
     entries = x.received(bodies=True)["entries"]
-    found = [one for entry in entries for one in json.loads(entry["body"])["conversions"]]
+    found = [load for entry in entries for load in json.loads(entry["body"])["conversions"]]
     return {one["conversion_id"]: one for one in found}
 
 

@@ -41,7 +41,7 @@ def ids_of(x, event="o8z6k"):
 
 def bodies_of(x):
     entries = x.received(bodies=True)["entries"]
-    return [one for entry in entries for one in json.loads(entry["body"])["conversions"]]
+    return [load for entry in entries for load in json.loads(entry["body"])["conversions"]]
 
 
 @pytest.mark.parametrize("auth", [None, OAUTH], ids=["pixel token", "oauth 1.0a"])

@@ -31,7 +31,7 @@ def free_port():
 def check(gateway, *authorities):
     """Run `twite check` with these certificate authorities and no others; return its end."""
     file = gateway.folder / "authorities.pem"
-    file.write_text("".join(one.read_text() for one in authorities))
+    file.write_text("".join(authority.read_text() for authority in authorities))
     trusted = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(gateway.folder / "none")}
     return subprocess.run(
         [sys.executable, "-m", "twite", "check", "--json", "--config", str(gateway.config)],

@@ -41,7 +41,7 @@ class Crowd:
         self.duplicates = 0
         self.unanswered = 0
         self.problems: list[str] = []
-        self._chance = random.Random(20261125)
+        self._randomness = random.Random(20261125)
 
     @property
     def done(self) -> bool:
@@ -60,10 +60,10 @@ class Crowd:
                 await self._post_until_answered(session, ids)
 
     def _next_id(self) -> str:
-        if self.made and self._chance.random() < DUPLICATES:
+        if self.made and self._randomness.random() < DUPLICATES:
             # Most clients repeat what is recent; some, anything that ever was.
-            span = self.made if self._chance.random() < 0.2 else min(self.made, 2_000)
-            return f"o-{self.made - self._chance.randrange(span)}"
+            span = self.made if self._randomness.random() < 0.2 else min(self.made, 2_000)
+            return f"o-{self.made - self._randomness.randrange(span)}"
         self.made += 1
         return f"o-{self.made}"
 

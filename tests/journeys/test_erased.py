@@ -161,7 +161,7 @@ def ask(gateway, path, body, headers):
 
 def found_in(folder, numbers):
     """Count what names a subject, by file: every byte of every file but the shop's own list."""
-    hashes = frozenset(one.encode() for number in numbers for one in digests(number))
+    hashes = frozenset(digest.encode() for number in numbers for digest in digests(number))
     found = Counter()
     for file in folder.rglob("*"):
         if not file.is_file() or file.name == "list.txt":

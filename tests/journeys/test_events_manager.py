@@ -105,8 +105,8 @@ def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_
     with gateway:
         sung = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
-    assert [one["light"] for one in findings] == ["green"]
+    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
+    assert [finding["light"] for finding in findings] == ["green"]
     assert "X has taken twite-canary-" in findings[0]["found"]
     assert x_emulator.received()["conversions"] == 1
 
@@ -118,8 +118,8 @@ def test_a_canary_that_x_refuses_is_red_with_xs_words(x_emulator, tmp_path):
     with gateway:
         sung = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
-    assert (sung.returncode, [one["light"] for one in findings]) == (1, ["red"])
+    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
+    assert (sung.returncode, [finding["light"] for finding in findings]) == (1, ["red"])
     assert "does not have access to account" in findings[0]["found"]
 
 
@@ -129,6 +129,8 @@ def test_a_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
 
     sung = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [one for one in json.loads(sung.stdout)["findings"] if one["topic"] == "canary"]
-    assert [(one["light"], one["meaning"]) for one in findings] == [("red", "Nothing was sent.")]
+    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
+    assert [(finding["light"], finding["meaning"]) for finding in findings] == [
+        ("red", "Nothing was sent.")
+    ]
     assert x_emulator.received()["conversions"] == 0

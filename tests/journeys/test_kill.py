@@ -11,7 +11,7 @@ import sqlite3
 import msgspec
 import pytest
 
-from twite.testing.ends import Seen, Tally, judge, main, play, told
+from twite.testing.ends import ReceivedTally, SeenConversions, judge, main, play, told
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 KILLS = 200 if TRIAL else 10
@@ -72,8 +72,8 @@ def test_stops_in_order_leave_nothing_in_doubt(tmp_path, figure):
     figure("SIGTERM under load", told(ended, end="stop"))
 
 
-ONCE = Tally(api=1, counted=1)
-WELL = Seen(
+ONCE = ReceivedTally(api=1, counted=1)
+WELL = SeenConversions(
     acknowledged={"a", "b"},
     unanswered={"c"},
     tallies={"a": ONCE, "b": ONCE},
@@ -89,8 +89,16 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
     ("end", "change", "broken"),
     [
         ("kill", {"acknowledged": {"a", "b", "z"}}, "1 acknowledged conversions never reached X"),
-        ("kill", {"tallies": {"a": ONCE, "b": Tally(api=2, counted=2)}}, "were not counted once"),
-        ("kill", {"tallies": {"a": ONCE, "b": Tally(api=2, counted=0)}}, "were not counted once"),
+        (
+            "kill",
+            {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=2)}},
+            "were not counted once",
+        ),
+        (
+            "kill",
+            {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=0)}},
+            "were not counted once",
+        ),
         ("kill", {"unexplained": ["b"]}, "sent again though X's answer was known"),
         ("kill", {"problems": ["500: {}"]}, "answers were not what they must be, as 500"),
         ("kill", {"residues": [{"balance": 3}]}, "looks at the balance found a residue"),
@@ -98,7 +106,7 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
         ("kill", {"balance": {**WELL.balance, "dead": 1}}, "1 are left over under dead"),
         ("kill", {"balance": {**WELL.balance, "held": 1}}, "1 are left over under held"),
         ("kill", {"balance": {**WELL.balance, "delivered": 3}}, "3 are called delivered"),
-        ("stop", {"tallies": {"a": ONCE, "b": Tally(api=2, counted=1)}}, "more than once"),
+        ("stop", {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=1)}}, "more than once"),
         ("stop", {"unanswered": {"b"}}, "taken in and cut off before the answer"),
         ("stop", {"codes": {0, -9}}, "stops did not end with exit code 0"),
     ],

@@ -52,7 +52,7 @@ def test_no_raw_email_or_phone_is_left_in_any_file_or_output(tmp_path, x_emulato
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     everything = {path.name: path.read_bytes() for path in files}
     everything["answers"] = json.dumps(said).encode()
-    everything["outputs"] = "".join(one.stdout + one.stderr for one in outputs).encode()
+    everything["outputs"] = "".join(output.stdout + output.stderr for output in outputs).encode()
     everything["log"] = log.encode()
     everything["what X got"] = json.dumps(x_emulator.received(bodies=True)).encode()
     found = [
@@ -77,7 +77,7 @@ def test_no_secret_is_printed(tmp_path, x_emulator):
         log = gateway.log()
         metrics = json.dumps(gateway.get("/metrics"))
 
-    printed = log + metrics + "".join(one.stdout + one.stderr for one in outputs)
+    printed = log + metrics + "".join(output.stdout + output.stderr for output in outputs)
     assert "emulator-pixel-token" not in printed
     assert "journey-key" not in printed
 

@@ -10,9 +10,9 @@ import pytest
 from house import KEY, Gateway
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.sgtm.effects import Request
-from twite.sgtm.sandbox import Answer, Call, Incoming, Outcome, Turn
-from twite.sgtm.template import read_template
+from twite.gtm.template.effects import HttpEffect
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
+from twite.gtm.template.template import read_template
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "https://t.shop.example"
@@ -23,7 +23,7 @@ CLICK = "23opevjt88psuo13lu8d020qkn"
 pytestmark = pytest.mark.journey
 
 
-def performed(request: Request, gateway: Gateway) -> Answer:
+def performed(request: HttpEffect, gateway: Gateway) -> EffectAnswer:
     """Send the request, its first-party address resolved to the gateway's own."""
     assert request.url.startswith(f"{PUBLIC}/")
     said = urllib.request.Request(
@@ -34,9 +34,9 @@ def performed(request: Request, gateway: Gateway) -> Answer:
     )
     try:
         with urllib.request.urlopen(said, timeout=30) as answer:
-            return Answer(id=request.id, status=answer.status, body=answer.read().decode())
+            return EffectAnswer(id=request.id, status=answer.status, body=answer.read().decode())
     except urllib.error.HTTPError as error:
-        return Answer(id=request.id, status=error.code, body=error.read().decode())
+        return EffectAnswer(id=request.id, status=error.code, body=error.read().decode())
 
 
 def fired(gateway: Gateway, event: dict[str, object], *, key: str = KEY) -> Turn:
@@ -51,7 +51,7 @@ def fired(gateway: Gateway, event: dict[str, object], *, key: str = KEY) -> Turn
     )
     turn = engine.start(call)
     while turn.waiting:
-        asked = [one for one in turn.effects if isinstance(one, Request)]
+        asked = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
         answers = tuple(performed(one, gateway) for one in asked)
         turn = engine.resume(turn.run, answers, now=now)
     return turn
@@ -74,7 +74,7 @@ def test_an_event_of_a_server_container_reaches_x_hashed(tmp_path, x_emulator):
         turn = fired(gateway, bought("order-1"))
         balance = gateway.drained()
 
-    assert (turn.outcome, turn.error) == (Outcome.SUCCESS, None)
+    assert (turn.outcome, turn.error) == (RunResult.SUCCESS, None)
     assert (balance["delivered"], balance["balance"]) == (1, 0)
     [entry] = x_emulator.received(bodies=True)["entries"]
     [conversion] = json.loads(entry["body"])["conversions"]
@@ -92,7 +92,7 @@ def test_the_same_event_fired_twice_is_counted_once(tmp_path, x_emulator):
         outcomes = [fired(gateway, bought("order-1")).outcome for _ in range(2)]
         balance = gateway.drained()
 
-    assert outcomes == [Outcome.SUCCESS, Outcome.SUCCESS]
+    assert outcomes == [RunResult.SUCCESS, RunResult.SUCCESS]
     assert (balance["delivered"], balance["duplicate"]) == (1, 1)
 
 
@@ -100,4 +100,4 @@ def test_a_wrong_key_fails_the_tag(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         turn = fired(gateway, bought("order-1"), key="not-the-key-of-any-source")
 
-    assert turn.outcome is Outcome.FAILURE
+    assert turn.outcome is RunResult.FAILURE

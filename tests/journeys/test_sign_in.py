@@ -305,14 +305,14 @@ def test_what_commands_do_to_credentials_and_the_key_is_in_the_audit(x_emulator,
         command(gateway, "logout")
         entries = json.loads(command(gateway, "audit", "list", "--json").stdout)
 
-    assert [(one["what"], one["subject"], one["detail"]) for one in reversed(entries)] == [
+    assert [(entry["what"], entry["subject"], entry["detail"]) for entry in reversed(entries)] == [
         ("connect.done", "o8z6j", "oauth as @example_ads"),
         ("connect.done", "o8z6j", "pixel_token"),
         ("secret_key.rotate", "", "the key is in twite.secret"),
         ("connect.forget", "o8z6j", "oauth, revoked at X"),
         ("connect.forget", "o8z6j", "pixel_token"),
     ]
-    assert {one["who"] for one in entries} == {f"{getpass.getuser()} (command)"}
+    assert {entry["who"] for entry in entries} == {f"{getpass.getuser()} (command)"}
     assert command(gateway, "audit", "verify").returncode == 0
 
 

@@ -341,7 +341,7 @@ def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, 
         metrics = gateway.get("/metrics")[1]["text"]
 
     why = {"tag": "tag:crm", "reason": "consent ad_storage"}
-    assert [one["not_fired"] for one in lives] == [[why], [why | {"reason": NO_TRIGGER}]]
+    assert [live["not_fired"] for live in lives] == [[why], [why | {"reason": NO_TRIGGER}]]
     assert "tag:crm      did not fire: consent ad_storage" in shown
     assert "tag:crm did not fire for order-1: consent ad_storage" in of_the_tag.stderr
     assert of_the_tag.returncode == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from twite.gateway.outlook import Space
+from twite.gateway.ports.monitoring import DiskSpace
 from twite.machine.disk import SystemDisk
 
 
@@ -12,7 +12,7 @@ async def test_it_measures_what_is_free_and_files_by_name(tmp_path):
 
     space = await disk.space()
 
-    assert space == Space(free=space.free, files={"database": 1_234, "log": 0})
+    assert space == DiskSpace(free=space.free, files={"database": 1_234, "log": 0})
     assert space.free > 0
 
 

@@ -1,7 +1,7 @@
 import re
 import time
 
-from twite.machine import SystemChance, SystemClock
+from twite.machine import SystemClock, SystemRandomness
 
 
 def test_the_clock_tells_milliseconds_since_the_epoch():
@@ -22,11 +22,11 @@ async def test_sleeping_moves_elapsed_time():
 
 
 def test_receipts_are_uuids_of_version_7_that_sort_by_time():
-    chance = SystemChance()
+    randomness = SystemRandomness()
 
-    first = chance.receipt()
+    first = randomness.receipt()
     time.sleep(0.002)
-    second = chance.receipt()
+    second = randomness.receipt()
 
     shape = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     assert re.fullmatch(shape, first)
@@ -34,13 +34,13 @@ def test_receipts_are_uuids_of_version_7_that_sort_by_time():
 
 
 def test_nothing_is_handed_out_twice():
-    chance = SystemChance()
+    randomness = SystemRandomness()
 
-    assert len({chance.nonce() for _ in range(10_000)}) == 10_000
-    assert len({chance.receipt() for _ in range(10_000)}) == 10_000
+    assert len({randomness.nonce() for _ in range(10_000)}) == 10_000
+    assert len({randomness.receipt() for _ in range(10_000)}) == 10_000
 
 
 def test_fractions_are_below_one():
-    chance = SystemChance()
+    randomness = SystemRandomness()
 
-    assert all(0 <= chance.fraction() < 1 for _ in range(1_000))
+    assert all(0 <= randomness.fraction() < 1 for _ in range(1_000))

@@ -2,32 +2,33 @@ import json
 
 import pytest
 
-from twite.domain.account import Account
-from twite.domain.alert import Alert, Kind, Phase
-from twite.domain.tally import Counted, Counting
-from twite.gateway.forecast import Forecast
-from twite.gateway.notices import (
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.tally import Counted, Counting
+from twite.gateway.ports.events import (
     Accepted,
     Alerted,
     Attempted,
     ClientSaid,
+    ConditionChanged,
     IgnoredSome,
     Judged,
-    Looked,
+    MonitorChecked,
     Moved,
     Paused,
     Resumed,
     TagSaid,
-    Told,
     Troubled,
-    Warned,
+    WebhookTried,
 )
-from twite.gateway.outlook import Space
+from twite.gateway.ports.monitoring import DiskSpace, Forecast
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 
-ALERT = Alert(id="a", kind=Kind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1)
+ALERT = Alert(
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1
+)
 
 
 def an_attempt(outcome="errored", **more):
@@ -176,7 +177,7 @@ def test_metrics_count_what_is_seen():
         both.see(notice)
 
     page = metrics.rendered(
-        [Account(source="shop", pixel="o8z6j", received=5, delivered=4)]
+        [ConversionCounts(source="shop", pixel="o8z6j", received=5, delivered=4)]
     ).decode()
 
     for line in (
@@ -231,10 +232,10 @@ def test_a_look_shows_what_is_pending_what_is_expected_and_what_room_there_is():
     stalled = Forecast(pixel="p2", pending=1, oldest=0)
 
     metrics.see(
-        Looked(
+        MonitorChecked(
             at=31_000,
             forecasts=(forecast, stalled),
-            space=Space(free=5, files={"database": 7, "log": 2}),
+            space=DiskSpace(free=5, files={"database": 7, "log": 2}),
         )
     )
 
@@ -267,9 +268,9 @@ def test_requests_that_isolate_and_conversions_that_x_may_have_had_are_counted()
 def test_an_alert_is_a_metric_while_it_is_open():
     metrics = Metrics()
 
-    metrics.see(Alerted(alert=ALERT, phase=Phase.OPENED))
+    metrics.see(Alerted(alert=ALERT, phase=AlertPhase.OPENED))
     during = metrics.rendered([]).decode()
-    metrics.see(Alerted(alert=ALERT, phase=Phase.RESOLVED))
+    metrics.see(Alerted(alert=ALERT, phase=AlertPhase.RESOLVED))
     after = metrics.rendered([]).decode()
 
     series = 'twite_alert_open{code="pixel_paused",subject="o8z6j"}'
@@ -280,7 +281,7 @@ def test_an_alert_is_a_metric_while_it_is_open():
 def test_an_alert_from_before_this_process_is_a_metric_too():
     metrics = Metrics()
 
-    metrics.see(Looked(at=1, alerts=(ALERT,)))
+    metrics.see(MonitorChecked(at=1, alerts=(ALERT,)))
 
     assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
 
@@ -288,8 +289,10 @@ def test_an_alert_from_before_this_process_is_a_metric_too():
 def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():
     metrics = Metrics()
 
-    metrics.see(Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED, refused="answered 404"))
-    metrics.see(Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED))
+    metrics.see(
+        WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404")
+    )
+    metrics.see(WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED))
 
     page = metrics.rendered([]).decode().splitlines()
     assert 'twite_webhook_messages_total{outcome="failed"} 1.0' in page
@@ -323,9 +326,9 @@ def test_what_the_settings_do_not_name_is_counted_together():
 
     page = metrics.rendered(
         [
-            Account(source="gone", pixel="p", received=2),
-            Account(source="gone too", pixel="q", received=3),
-            Account(source="shop", pixel="", received=1, rejected=1),
+            ConversionCounts(source="gone", pixel="p", received=2),
+            ConversionCounts(source="gone too", pixel="q", received=3),
+            ConversionCounts(source="shop", pixel="", received=1, rejected=1),
         ]
     ).decode()
 
@@ -342,9 +345,9 @@ def test_what_the_settings_do_not_name_is_counted_together():
 @pytest.mark.parametrize(
     ("phase", "says", "level"),
     [
-        (Phase.OPENED, "alert opened", "error"),
-        (Phase.STILL_OPEN, "alert still open", "error"),
-        (Phase.RESOLVED, "alert resolved", "info"),
+        (AlertPhase.OPENED, "alert opened", "error"),
+        (AlertPhase.STILL_OPEN, "alert still open", "error"),
+        (AlertPhase.RESOLVED, "alert resolved", "info"),
     ],
 )
 def test_an_alert_is_a_line_with_its_page(capsys, phase, says, level):
@@ -362,7 +365,9 @@ def test_an_alert_is_a_line_with_its_page(capsys, phase, says, level):
 
 
 def test_a_webhook_that_fails_is_a_line(capsys):
-    told = Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED, refused="answered 404")
+    told = WebhookTried(
+        kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404"
+    )
 
     line = lines(capsys, told)[0]
 
@@ -376,9 +381,9 @@ def test_a_webhook_that_fails_is_a_line(capsys):
 @pytest.mark.parametrize(
     "notice",
     [
-        Told(kind=Kind.PIXEL_PAUSED, phase=Phase.OPENED),
-        Looked(at=1),
-        Warned(kind=Kind.STORE_RESTORED, subject="store"),
+        WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED),
+        MonitorChecked(at=1),
+        ConditionChanged(kind=AlertKind.STORE_RESTORED, subject="store"),
     ],
 )
 def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):

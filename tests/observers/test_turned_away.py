@@ -2,7 +2,7 @@
 
 import json
 
-from twite.gateway.notices import TurnedAway
+from twite.gateway.ports.events import TurnedAway
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twite.gateway.notices import Misdated
+from twite.gateway.ports.events import Misdated
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 

@@ -4,13 +4,13 @@ import pytest
 
 from canaries import EMAIL_FIELDS, HARMLESS_FIELDS, NAME, NAME_FIELDS, PHONE_FIELDS
 from twite.redaction import words
-from twite.redaction.mask_line import Mask
+from twite.redaction.mask_line import LineMask
 from twite.redaction.mask_tree import masked_tree
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.vocabulary import (
     PERSONS,
-    Among,
-    Kind,
+    FieldContext,
+    FieldKind,
     kind_of,
     plain,
     promises_secret,
@@ -18,9 +18,9 @@ from twite.redaction.vocabulary import (
 )
 
 FIELDS = [
-    *((name, Kind.EMAIL) for name in EMAIL_FIELDS),
-    *((name, Kind.PHONE) for name in PHONE_FIELDS),
-    *((name, Kind.NAME) for name in NAME_FIELDS),
+    *((name, FieldKind.EMAIL) for name in EMAIL_FIELDS),
+    *((name, FieldKind.PHONE) for name in PHONE_FIELDS),
+    *((name, FieldKind.NAME) for name in NAME_FIELDS),
 ]
 # Of a thing as often as of a person: a mask passes over it at the top, and hides it beside persons.
 OF_THINGS = {plain(one) for one in words.NAMES_OF_THINGS}
@@ -35,15 +35,15 @@ def test_a_field_of_a_person_is_known_in_any_language_and_spelling(name, kind):
 def test_what_is_scrubbed_is_masked_too(name, kind):
     assert NAME not in f"{scrubbed_event({name: NAME}, region=None)}"
     assert NAME not in f"{masked_tree({'user_data': {name: NAME}})}"
-    assert NAME not in Mask([], {name: NAME}).over(f"it says {NAME.lower()} here", most=300)
+    assert NAME not in LineMask([], {name: NAME}).over(f"it says {NAME.lower()} here", most=300)
     if plain(name) not in OF_THINGS:
         assert NAME not in f"{masked_tree({name: NAME})}"
-        assert kind_of(name) in PERSONS | {Kind.PEOPLE}
+        assert kind_of(name) in PERSONS | {FieldKind.PEOPLE}
 
 
 @pytest.mark.parametrize("word", sorted(set().union(*words.OF_PERSONS.values()) - OF_THINGS))
 def test_every_word_of_a_person_is_masked(word):
-    assert kind_of(word) in PERSONS | {Kind.DETAIL, Kind.PEOPLE}
+    assert kind_of(word) in PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
 
 
 @pytest.mark.parametrize("name", HARMLESS_FIELDS)
@@ -55,11 +55,11 @@ def test_a_field_of_a_thing_is_not_scrubbed(name):
 @pytest.mark.parametrize("name", ["apiKey", "access_token", "client-secret", "pwd", "Private Key"])
 def test_what_promises_a_secret_is_masked(name):
     assert promises_secret(name)
-    assert kind_of(name) is Kind.SECRET
+    assert kind_of(name) is FieldKind.SECRET
 
 
 def test_a_short_name_counts_where_persons_are_told_of():
-    assert told_by("name", Among.THINGS)[0] is None
+    assert told_by("name", FieldContext.THINGS)[0] is None
     assert told_by("items.0.name")[0] is None
-    assert told_by("user_data.name")[0] is Kind.NAME
-    assert told_by("cust_name", Among.THINGS)[0] is Kind.NAME
+    assert told_by("user_data.name")[0] is FieldKind.NAME
+    assert told_by("cust_name", FieldContext.THINGS)[0] is FieldKind.NAME

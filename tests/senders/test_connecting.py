@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from twite.gateway.ports import NoAnswer, Parcel
+from twite.gateway.ports.store import NoResponse, OutboundRequest
 from twite.senders.http import HttpTransport
 
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -51,8 +51,10 @@ async def posted(port, *, tls=None, scheme="https", within=400):
     transport = HttpTransport(timeout=within, tls=tls)
     await transport.start()
     try:
-        parcel = Parcel(url=f"{scheme}://127.0.0.1:{port}/", headers={}, body=b"{}" * 100)
-        return await transport.post(parcel)
+        outbound = OutboundRequest(
+            url=f"{scheme}://127.0.0.1:{port}/", headers={}, body=b"{}" * 100
+        )
+        return await transport.post(outbound)
     finally:
         await transport.stop()
 
@@ -90,7 +92,7 @@ async def test_a_certificate_that_is_not_good_gets_no_request(names, days, trust
     async with an_x(path) as (port, requests):
         came = await posted(port, tls=tls)
 
-    assert came == NoAnswer(reason="no connection: ClientConnectorCertificateError", left=False)
+    assert came == NoResponse(reason="no connection: ClientConnectorCertificateError", left=False)
     assert requests == []
 
 
@@ -110,7 +112,7 @@ async def test_a_handshake_that_does_not_end_leaves_nothing_in_doubt():
         came = await posted(server.sockets[0].getsockname()[1])
         await closed.wait()
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert not came.left
 
 
@@ -128,5 +130,5 @@ async def test_a_connection_that_nobody_takes_leaves_nothing_in_doubt():
 
         came = await posted(port, scheme="http")
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert not came.left

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from twite.gateway.ports import Answer, Parcel
+from twite.gateway.ports.store import OutboundRequest, Response
 from twite.senders.http import HttpTransport
 
 HANGING = 200
@@ -29,15 +29,15 @@ async def test_requests_that_hang_keep_no_other_waiting():
         await transport.start()
 
         def posted(pixel):
-            parcel = Parcel(url=f"http://{host}:{port}/{pixel}", headers={}, body=b"{}")
-            return asyncio.ensure_future(transport.post(parcel))
+            outbound = OutboundRequest(url=f"http://{host}:{port}/{pixel}", headers={}, body=b"{}")
+            return asyncio.ensure_future(transport.post(outbound))
 
         dead = [posted("dead") for _ in range(HANGING)]
         for _ in dead:
             await hung.acquire()
         came = await posted("alive")
 
-        assert isinstance(came, Answer)
+        assert isinstance(came, Response)
         assert not any(one.done() for one in dead)
         over.set()
         await asyncio.gather(*dead)

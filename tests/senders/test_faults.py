@@ -8,16 +8,16 @@ import os
 
 import pytest
 
-from twite.domain.outcome import Delivered, Errored, Rejected, Scope
-from twite.gateway.dispatch import Pace
-from twite.gateway.notices import Troubled
-from twite.gateway.post import Post
-from twite.gateway.run import Run
-from twite.gateway.steady import SteadyClock
-from twite.machine import SystemChance, SystemClock
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import Troubled
+from twite.machine import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
+from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.memory import MemoryStore
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 EACH = 200
@@ -26,10 +26,10 @@ FAR = 60  # seconds: beyond any patience
 
 MAYBE = (Errored, True)
 LATER = (Errored, False)
-PIXEL = (Rejected, Scope.PIXEL)
-EVENT = (Rejected, Scope.EVENT)
-SOME = (Rejected, Scope.CONVERSION)
-SIZE = (Rejected, Scope.SIZE)
+PIXEL = (Rejected, RejectionScope.PIXEL)
+EVENT = (Rejected, RejectionScope.EVENT)
+SOME = (Rejected, RejectionScope.CONVERSION)
+SIZE = (Rejected, RejectionScope.SIZE)
 FINE = (Delivered, None)
 
 NO_EVENT = (
@@ -122,10 +122,10 @@ async def transport():
 @pytest.fixture
 def poster(x_emulator, transport):
     x_emulator.switch(rate_limit=1_000_000_000, dedup_scope="all")
-    return Post(
+    return XClient(
         transport=transport,
-        clock=SteadyClock(SystemClock()),
-        chance=SystemChance(),
+        clock=MonotonicClock(SystemClock()),
+        randomness=SystemRandomness(),
         api_url=x_emulator.url,
         version="12",
     )
@@ -158,15 +158,15 @@ async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, 
     chosen = [
         fault for fault, meaning in FAULTS.values() if LONG or meaning not in (*slow, SOME, EVENT)
     ]
-    store, seen, clock = MemoryStore(), [], SteadyClock(Hasty())
-    run = Run(
+    store, seen, clock = MemoryStore(), [], MonotonicClock(Hasty())
+    run = DeliveryRunner(
         destinations=[a_destination(rate=10_000_000)],
         outbox=store,
         post=poster,
         clock=clock,
-        chance=SystemChance(),
+        randomness=SystemRandomness(),
         observer=type("Seen", (), {"see": lambda _, notice: seen.append(notice)})(),
-        pace=Pace(batch=EACH, linger=0),
+        worker_config=WorkerConfig(batch=EACH, linger=0),
     )
     for fault in chosen:
         x_emulator.fault(**fault)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from google_double import EMAIL, PROJECT, GoogleDouble, key_file
-from twite.gateway.google.account import NoToken, Token
+from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
 from twite.senders.google_account import GoogleAccount
 from twite.senders.google_key import WrongKey, read_key
 
@@ -26,7 +26,7 @@ async def test_a_key_gets_a_token_for_its_scopes_and_knows_its_project():
     with GoogleDouble() as google:
         token, project = await asked(google, scopes=("b", "a"))
 
-    assert isinstance(token, Token)
+    assert isinstance(token, GoogleToken)
     assert google.granted == {token.text.reveal(): "b a"}
     assert 3_500_000 < token.life <= 3_600_000
     assert project == PROJECT
@@ -50,14 +50,14 @@ async def test_a_key_of_somebody_else_is_refused_with_googles_words():
     with GoogleDouble() as google:
         token, _ = await asked(google, key=read_key(key_file(client_email="x@other.example")))
 
-    assert token == NoToken(reason="invalid_grant: AssertionError", refused=True)
+    assert token == NoGoogleToken(reason="invalid_grant: AssertionError", refused=True)
 
 
 async def test_google_that_is_down_is_no_refusal():
     with GoogleDouble(lambda _path, _before: 503) as google:
         token, _ = await asked(google)
 
-    assert isinstance(token, NoToken)
+    assert isinstance(token, NoGoogleToken)
     assert token.refused is False
     assert google.asked == []
 
@@ -66,7 +66,7 @@ async def test_google_that_is_down_for_a_moment_is_asked_again():
     with GoogleDouble(lambda _path, before: 503 if before == 0 else None) as google:
         token, _ = await asked(google)
 
-    assert isinstance(token, Token)
+    assert isinstance(token, GoogleToken)
 
 
 async def test_google_that_is_not_there_is_told_without_an_error():
@@ -77,7 +77,7 @@ async def test_google_that_is_not_there_is_told_without_an_error():
     token = await account.token(SCOPES)
     await account.stop()
 
-    assert token == NoToken(reason="no answer (ClientConnectorError)")
+    assert token == NoGoogleToken(reason="no answer (ClientConnectorError)")
 
 
 async def test_a_machine_of_googles_gives_tokens_and_its_project():
@@ -86,7 +86,7 @@ async def test_a_machine_of_googles_gives_tokens_and_its_project():
         token, project = await account.token(SCOPES), await account.project()
         await account.stop()
 
-    assert isinstance(token, Token)
+    assert isinstance(token, GoogleToken)
     assert google.granted == {token.text.reveal(): "of the machine"}
     assert project == PROJECT
 
@@ -98,7 +98,7 @@ async def test_many_may_ask_at_once_while_the_loop_goes_on():
         await account.stop()
 
     assert sorted(google.granted.values()) == sorted(f"s{n}" for n in range(20))
-    assert all(isinstance(one, Token) for one in tokens)
+    assert all(isinstance(token, GoogleToken) for token in tokens)
 
 
 async def test_after_a_stop_nothing_is_tried_again():
@@ -111,7 +111,7 @@ async def test_after_a_stop_nothing_is_tried_again():
         google.before_answer = lambda _path: None
         token = await asking
 
-    assert token == NoToken(reason="RuntimeError")
+    assert token == NoGoogleToken(reason="RuntimeError")
     assert google.granted == {}
 
 

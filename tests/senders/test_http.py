@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from twite.gateway.ports import Answer, NoAnswer, Parcel
+from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
 from twite.senders.http import HttpTransport
 
 
@@ -39,7 +39,9 @@ async def posted(url, *, within=2_000):
     transport = HttpTransport(timeout=within)
     await transport.start()
     try:
-        return await transport.post(Parcel(url=url, headers={"X-Pixel-Token": "t"}, body=b"{}"))
+        return await transport.post(
+            OutboundRequest(url=url, headers={"X-Pixel-Token": "t"}, body=b"{}")
+        )
     finally:
         await transport.stop()
 
@@ -57,7 +59,7 @@ async def test_an_answer_comes_back_with_lower_case_headers():
     async with an_x(saying(data)) as url:
         came = await posted(url)
 
-    assert came == Answer(
+    assert came == Response(
         status=200, headers={"x-rate-limit-reset": "7", "content-length": "2"}, body=b"{}"
     )
 
@@ -65,13 +67,13 @@ async def test_an_answer_comes_back_with_lower_case_headers():
 async def test_a_refused_connection_never_left():
     came = await posted("http://127.0.0.1:1/")
 
-    assert came == NoAnswer(reason="no connection: ClientConnectorError", left=False)
+    assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
 
 
 async def test_a_name_that_does_not_resolve_never_left():
     came = await posted("http://x.invalid/")
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert not came.left
 
 
@@ -79,7 +81,7 @@ async def test_a_server_that_speaks_no_tls_never_got_it():
     async with an_x(saying(b"220 mail.example ESMTP\r\n"), read=False) as url:
         came = await posted(url.replace("http://", "https://"))
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert not came.left
 
 
@@ -87,7 +89,7 @@ async def test_a_connection_closed_without_an_answer_may_have_been_processed():
     async with an_x(saying(b"")) as url:
         came = await posted(url)
 
-    assert came == NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)
+    assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
 async def test_silence_may_have_been_processed():
@@ -97,7 +99,7 @@ async def test_silence_may_have_been_processed():
     async with an_x(silence) as url:
         came = await posted(url, within=200)
 
-    assert came == NoAnswer(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ async def test_an_answer_that_is_cut_off_says_so(data):
     async with an_x(saying(data)) as url:
         came = await posted(url)
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert (came.status, came.body, came.whole) == (200, b"{}", False)
 
 
@@ -126,7 +128,7 @@ async def test_an_endless_answer_is_cut_at_a_limit():
     async with an_x(endless) as url:
         came = await posted(url)
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert (len(came.body), came.whole) == (1024 * 1024, False)
 
 
@@ -135,7 +137,7 @@ async def test_a_redirect_is_not_followed_with_credentials():
     async with an_x(saying(data)) as url:
         came = await posted(url)
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert came.status == 302
 
 
@@ -143,12 +145,14 @@ async def test_what_is_not_http_may_have_been_processed():
     async with an_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
         came = await posted(url)
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert came.left
 
 
 def test_a_parcel_does_not_print_its_credentials():
-    parcel = Parcel(url="https://x.example/", headers={"X-Pixel-Token": "secret"}, body=b"person")
+    outbound = OutboundRequest(
+        url="https://x.example/", headers={"X-Pixel-Token": "secret"}, body=b"person"
+    )
 
-    assert "secret" not in repr(parcel)
-    assert "person" not in repr(parcel)
+    assert "secret" not in repr(outbound)
+    assert "person" not in repr(outbound)

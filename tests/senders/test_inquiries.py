@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.ports.store import NoResponse, Response
 from twite.senders.inquiries import HttpInquiries
 from twite.x.inquiry import Inquiry
 
@@ -41,17 +41,17 @@ async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
 @pytest.mark.parametrize(
     ("reply", "cut", "expected"),
     [
-        (b"", False, NoAnswer(reason="no answer in time", left=True)),
-        (b"", True, NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)),
+        (b"", False, NoResponse(reason="no answer in time", left=True)),
+        (b"", True, NoResponse(reason="connection lost: ServerDisconnectedError", left=True)),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
             True,
-            NoAnswer(reason="connection lost: ClientPayloadError", left=True),
+            NoResponse(reason="connection lost: ClientPayloadError", left=True),
         ),
         (
             b"this is no HTTP\r\n\r\n",
             True,
-            NoAnswer(reason="connection lost: ClientResponseError", left=True),
+            NoResponse(reason="connection lost: ClientResponseError", left=True),
         ),
     ],
 )
@@ -64,7 +64,7 @@ async def test_where_nobody_listens_x_was_not_asked():
 
     came = await HttpInquiries(timeout=2_000).ask(inquiry)
 
-    assert came == NoAnswer(reason="no connection: ClientConnectorError", left=False)
+    assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
 
 
 async def test_no_redirect_is_followed_with_credentials():
@@ -72,5 +72,5 @@ async def test_no_redirect_is_followed_with_credentials():
         b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     )
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert came.status == 302

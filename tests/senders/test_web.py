@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from twite.gateway.ports import Answer, NoAnswer
-from twite.gateway.tags.web import Asked
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.web import WebRequest
 from twite.senders.public import is_public
 from twite.senders.web import LONGEST_ANSWER, PublicWeb
 
@@ -85,8 +85,8 @@ async def way_out():
     await out.stop()
 
 
-def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000) -> Asked:
-    return Asked(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
+def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000) -> WebRequest:
+    return WebRequest(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
 
 
 @pytest.mark.parametrize(("verdict", "host"), HOSTS, ids=[host for _, host in HOSTS])
@@ -106,7 +106,7 @@ async def test_what_is_refused_is_refused_before_anything_leaves(host, served, w
 
     came = await way_out.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
 
-    assert isinstance(came, NoAnswer)
+    assert isinstance(came, NoResponse)
     assert not came.left
     assert "public address" in came.reason or "no address of the web" in came.reason
 
@@ -121,7 +121,7 @@ async def test_a_name_that_leads_to_what_is_not_public_is_not_connected_to(addre
     came = await out.ask(asked(f"http://rebound.example:{port}/moved", allow_hosts=frozenset()))
     await out.stop()
 
-    assert came == NoAnswer(reason="rebound.example has no public address", left=False)
+    assert came == NoResponse(reason="rebound.example has no public address", left=False)
 
 
 async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_leads_now(served):
@@ -134,8 +134,8 @@ async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_lead
     refused = await out.ask(asked(address, allow_hosts=frozenset()))
     await out.stop()
 
-    assert isinstance(allowed, Answer)
-    assert refused == NoAnswer(reason="rebound.example has no public address", left=False)
+    assert isinstance(allowed, Response)
+    assert refused == NoResponse(reason="rebound.example has no public address", left=False)
     assert names.asked == 2
 
 
@@ -143,7 +143,7 @@ async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_lead
 async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
     came = await way_out.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
 
 
 @pytest.mark.parametrize(
@@ -152,28 +152,28 @@ async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
 async def test_what_is_no_address_of_the_web_is_said_so(url, way_out):
     came = await way_out.ask(asked(url))
 
-    assert came == NoAnswer(reason="what it asks for is no address of the web", left=False)
+    assert came == NoResponse(reason="what it asks for is no address of the web", left=False)
 
 
 async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, way_out):
     allowed = await way_out.ask(asked(f"{served}/moved"))
     refused = await way_out.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
 
-    assert isinstance(allowed, Answer)
-    assert refused == NoAnswer(reason="127.0.0.1 is not a public address", left=False)
+    assert isinstance(allowed, Response)
+    assert refused == NoResponse(reason="127.0.0.1 is not a public address", left=False)
 
 
 async def test_a_redirect_is_an_answer(served, way_out):
     came = await way_out.ask(asked(f"{served}/moved"))
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
 
 
 async def test_an_answer_without_end_is_cut(served, way_out):
     came = await way_out.ask(asked(f"{served}/long"))
 
-    assert isinstance(came, Answer)
+    assert isinstance(came, Response)
     assert (len(came.body), came.whole) == (LONGEST_ANSWER, False)
 
 
@@ -199,19 +199,19 @@ async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_h
         port = server.sockets[0].getsockname()[1]
         came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
 
-    assert came == NoAnswer(reason="the answer (200) could not be read whole", left=True)
+    assert came == NoResponse(reason="the answer (200) could not be read whole", left=True)
 
 
 async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, way_out):
     came = await way_out.ask(asked(f"{served}/half", timeout=300))
 
-    assert came == NoAnswer(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True)
 
 
 async def test_what_does_not_answer_in_time_may_have_arrived(served, way_out):
     came = await way_out.ask(asked(f"{served}/never", timeout=200))
 
-    assert came == NoAnswer(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True)
 
 
 async def test_where_a_name_is_not_found_in_time_nothing_has_left():
@@ -224,15 +224,15 @@ async def test_where_a_name_is_not_found_in_time_nothing_has_left():
     came = await out.ask(asked("http://slow.example/in", timeout=200))
     await out.stop()
 
-    assert came == NoAnswer(reason="no answer in time", left=False)
+    assert came == NoResponse(reason="no answer in time", left=False)
 
 
 async def test_what_no_request_can_hold_has_not_left(served, way_out):
-    odd = Asked(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
+    odd = WebRequest(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
 
     came = await way_out.ask(odd)
 
-    assert came == NoAnswer(reason="it could not be sent: ValueError", left=False)
+    assert came == NoResponse(reason="it could not be sent: ValueError", left=False)
 
 
 async def test_a_connection_that_ends_without_an_answer_may_have_heard(way_out):
@@ -245,7 +245,7 @@ async def test_a_connection_that_ends_without_an_answer_may_have_heard(way_out):
         port = server.sockets[0].getsockname()[1]
         came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
 
-    assert came == NoAnswer(reason="connection lost: ServerDisconnectedError", left=True)
+    assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
 async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out):
@@ -261,4 +261,4 @@ async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out)
         for one in waiting:
             one.close()
 
-    assert came == NoAnswer(reason="no answer in time", left=False)
+    assert came == NoResponse(reason="no answer in time", left=False)

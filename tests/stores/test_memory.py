@@ -1,7 +1,7 @@
 import pytest
 
+from twite.stores.memory.store import MemoryStore
 from twite.testing.ledger_contract import LedgerContract
-from twite.testing.memory import MemoryStore
 
 
 class TestMemoryStore(LedgerContract):

@@ -4,12 +4,12 @@ import sqlite3
 
 import pytest
 
-from twite.domain.alert import Alert, Kind
+from twite.domain.alert import Alert, AlertKind
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW
 
 ALERT = Alert(
-    id="a", kind=Kind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
 )
 
 

@@ -6,11 +6,11 @@ from contextlib import closing
 import pytest
 
 from twite.domain.delivery import State
-from twite.gateway.inspect import Amendment, Scope
-from twite.gateway.mend import doubt
+from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.queries import EditedBody, QueryScope
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.acts import balanced, buried, bury, claim, deliver, lives, record, settle
+from twite.testing.laws.actions import balanced, buried, bury, claim, deliver, lives, record, settle
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
 
     refused = await store.replay([dead.delivery], now=NOW + 9)
     body = an_entry("order-1").body
-    mended = Amendment(delivery=dead.delivery, event=dead.event, body=body)
+    mended = EditedBody(delivery=dead.delivery, event=dead.event, body=body)
     amended = await store.amend([mended], now=NOW + 9, note="")
 
     assert (refused, list(amended)) == (0, [dead.delivery])
@@ -79,14 +79,14 @@ async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store)
     done = await store.replay([older.delivery, newer], now=NOW + 9)
 
     assert done == 1
-    assert [one.id for one in (await claim(store, now=NOW + 9)).deliveries] == [newer]
+    assert [delivery.id for delivery in (await claim(store, now=NOW + 9)).deliveries] == [newer]
 
 
 async def test_the_console_is_told_of_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
-    (heap,) = await store.heaps(Scope())
+    (heap,) = await store.heaps(QueryScope())
 
-    (life,) = await store.heap(Scope(), heap)
+    (life,) = await store.heap(QueryScope(), heap)
 
     assert life.rival is not None
     assert len(await lives(store, "order-1")) == 1

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from twite.domain.delivery import DAMAGED, Attempt, Fate, Settlement, State, Trigger
+from twite.domain.delivery import DAMAGED, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.gateway.notices import Moved
-from twite.gateway.ports import Claim
-from twite.stores.sqlite import SQLiteReader, SQLiteStore, opening
-from twite.stores.sqlite.checksum import checksum, seed_of
-from twite.stores.sqlite.examine import examine
-from twite.stores.sqlite.log_file import log_of
-from twite.stores.sqlite.pages import Pages
-from twite.stores.sqlite.recover import recover
-from twite.stores.sqlite.salvage import LOOKS, roots
+from twite.gateway.ports.events import Moved
+from twite.gateway.ports.store import Claim
+from twite.stores.sql.checksum import checksum, seed_of
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.stores.sqlite.engine import opening
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.log_file import log_of
+from twite.stores.sqlite.recovery.pages import Pages
+from twite.stores.sqlite.recovery.recover import recover
+from twite.stores.sqlite.recovery.salvage import LOOKS, roots
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -50,12 +51,12 @@ def change(path, statement):
 
 
 async def claimed(path):
-    watching = Watching()
-    store = await SQLiteStore.open(path, observer=watching)
+    monitoring = Watching()
+    store = await SQLiteStore.open(path, observer=monitoring)
     batch = await store.claim(CLAIM)
     resting = await store.resting(pixel=None, limit=9)
     await store.close()
-    return batch, resting, watching.seen
+    return batch, resting, monitoring.seen
 
 
 CHANGES = {
@@ -77,7 +78,7 @@ async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
 
     batch, resting, seen = await claimed(path)
 
-    assert [one.conversion_id for one in batch.deliveries] == ["order-0", "order-2"]
+    assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-0", "order-2"]
     given_up = Moved(pixel="o8z6j", trigger=Trigger.BURIED, deliveries=1, reason=DAMAGED)
     # One without its conversion blocks nobody; it is found when it is alone.
     assert seen == ([] if how == "no conversion" else [given_up])
@@ -93,7 +94,11 @@ async def test_what_adds_up_is_sent_though_its_kind_is_wrong(path):
 
     batch, resting, _ = await claimed(path)
 
-    assert [one.conversion_id for one in batch.deliveries] == ["order-0", "order-1", "order-2"]
+    assert [delivery.conversion_id for delivery in batch.deliveries] == [
+        "order-0",
+        "order-1",
+        "order-2",
+    ]
     assert resting == []
 
 
@@ -221,10 +226,10 @@ async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
         pixel="o8z6j",
         event="o8z6k",
         outcome="delivered",
-        deliveries=tuple(one.id for one in batch.deliveries[:5]),
+        deliveries=tuple(delivery.id for delivery in batch.deliveries[:5]),
         status=200,
     )
-    fates = (Fate(trigger=Trigger.DELIVERED, deliveries=attempt.deliveries),)
+    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=attempt.deliveries),)
     await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
     await store.close()
     pages = Pages(path)

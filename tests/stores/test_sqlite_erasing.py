@@ -8,23 +8,29 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.account import total
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
-from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
-from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, all_of, asked
+from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.fault import fault
+from twite.domain.history import total
 from twite.domain.identifiers import Identifiers
-from twite.domain.people import Deed
+from twite.domain.people.erasure import CLICK, CONVERSION_ID, EMAIL, all_of, asked
+from twite.domain.people.users import AuditEvent
 from twite.domain.rejection import RejectionQuery
-from twite.domain.sighting import Sighting, Way
-from twite.domain.submission import Door, Entry, Ignored, Refusal, Submission
-from twite.gateway.erasing import ERASED, Cut, Erasing, Text
-from twite.gateway.inspect import Amendment
-from twite.gateway.ports import Claim, Pause
-from twite.gateway.rejections import marks
+from twite.domain.stats.sightings import Sighting, SightingPath
+from twite.domain.submission import (
+    AcceptedConversion,
+    Endpoint,
+    Ignored,
+    RejectedConversion,
+    Submission,
+)
+from twite.gateway.ingest.rejections import marks
+from twite.gateway.operations.erase import ERASED, ErasedText, EraseStore, SearchText
+from twite.gateway.ports.queries import EditedBody
+from twite.gateway.ports.store import Claim, Pause
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.stores.sqlite.searching import search
+from twite.stores.sqlite.search import search
 from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 
@@ -54,7 +60,7 @@ def entry(conversion_id, person, *, index=0, pixel="o8z6j", suppressed=None, bod
         time=NOW,
         identifiers=Identifiers(email=person, ip="198.51.100.7"),
     )
-    return Entry(
+    return AcceptedConversion(
         index=index,
         key=dedup_key(pixel, "o8z6k", conversion_id),
         pixel=pixel,
@@ -72,7 +78,7 @@ def native(conversion_id, person):
 async def record(store, *entries, said, receipt="r-1", source="shop", **more):
     body = msgspec.json.encode({"conversions": said})
     submission = Submission(
-        receipt=receipt, source=source, door=Door.NATIVE, received_at=NOW, body=body,
+        receipt=receipt, source=source, door=Endpoint.NATIVE, received_at=NOW, body=body,
         entries=entries, **more,
     )  # fmt: skip
     return await store.record(submission)
@@ -86,7 +92,7 @@ async def claim(store, pixel="o8z6j"):
 
 async def settle(store, trigger, *, answer="", batch=None):
     batch = batch or await claim(store)
-    ids = tuple(one.id for one in batch.deliveries)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(
         at=NOW, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200,
         answer=answer,
@@ -95,7 +101,7 @@ async def settle(store, trigger, *, answer="", batch=None):
         Settlement(
             lease=batch.lease,
             attempt=attempt,
-            fates=(Fate(trigger=trigger, deliveries=ids, reason=answer or "because"),),
+            fates=(Transition(trigger=trigger, deliveries=ids, reason=answer or "because"),),
             lease_until=NOW + 60_000,
         )
     )
@@ -115,7 +121,7 @@ async def look(path, whom=WHOM, *, pixel=None, opened=lambda _tag, body: body, p
 
 async def erase(store, path, whom=WHOM, **narrower):
     found = await look(path, whom, **narrower)
-    erasing = Erasing(
+    erasing = EraseStore(
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
         sightings=tuple(found.sightings),
@@ -181,9 +187,9 @@ async def test_what_is_being_sent_is_left_and_looked_at_again(store, path):
 
     while_sent = await erase(store, path)
     await settle(store, Trigger.POSTPONED, batch=batch)
-    afterwards = await erase(store, path, pursued=while_sent.under_way)
+    afterwards = await erase(store, path, pursued=while_sent.in_progress)
 
-    assert (while_sent.conversions, while_sent.under_way) == ([], [1])
+    assert (while_sent.conversions, while_sent.in_progress) == ([], [1])
     assert afterwards.conversions == [1]
     assert (await life_of(store, "order-1")).state is State.SUPPRESSED
 
@@ -192,7 +198,7 @@ async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     batch = await claim(store)
 
-    erased = await store.erase(Erasing(conversions=(1,)), now=NOW)
+    erased = await store.erase(EraseStore(conversions=(1,)), now=NOW)
     await settle(store, Trigger.DELIVERED, batch=batch)
 
     assert erased == 0
@@ -223,12 +229,12 @@ async def test_others_of_one_submission_keep_theirs_and_their_places(store, path
 
     assert msgspec.json.decode(body) == {"conversions": [{"erased": True}, native("order-2", BOB)]}
     assert (await life_of(store, "order-2")).state is State.QUEUED
-    assert [one.conversion_id for one in (await claim(store)).deliveries] == ["order-2"]
+    assert [delivery.conversion_id for delivery in (await claim(store)).deliveries] == ["order-2"]
 
 
 async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
-    refusal = Refusal(
+    refusal = RejectedConversion(
         index=1, pixel="", errors=(fault("email", "email_unusable", f"{ADA} is no email"),)
     )
     await record(
@@ -241,7 +247,7 @@ async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, p
 
     found = await erase(store, path)
 
-    assert found.cuts == [Cut(submission=2, places=(1,))]
+    assert found.cuts == [ErasedText(submission=2, places=(1,))]
     assert ADA.encode() not in kept(path)
     assert total(await store.accounts()).rejected == 1
 
@@ -256,7 +262,7 @@ async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(
     found = await erase(store, path, whom, pixel="o8z6j")
 
     assert found.conversions == [1]
-    assert [one.submission for one in found.cuts] == [1, 2]
+    assert [cut.submission for cut in found.cuts] == [1, 2]
     assert (await life_of(store, "order-1", pixel="o6dkt")).conversion_id == "order-1"
 
 
@@ -304,7 +310,7 @@ async def test_sightings_keep_their_ways_and_name_nobody(store, path):
         Sighting(
             pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
         )
-        for way in (Way.PIXEL, Way.SERVER)
+        for way in (SightingPath.PIXEL, SightingPath.SERVER)
     ]
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)], sightings=tuple(seen))
     before = await store.overlap(since=NOW - 1)
@@ -328,9 +334,9 @@ async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     found = await erase(store, path)
 
     assert sorted(found.texts, key=lambda one: one.place) == [
-        Text(place="answer", of=1),
-        Text(place="note", of=1),
-        Text(place="pause", of="o8z6j"),
+        SearchText(place="answer", of=1),
+        SearchText(place="note", of=1),
+        SearchText(place="pause", of="o8z6j"),
     ]
     assert ADA.encode() not in kept(path)
     assert b"ada@" not in kept(path)
@@ -344,7 +350,7 @@ async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_cou
 
     found = await erase(store, path)
     again = await look(path)
-    ended = await store.erase(Erasing(ends=True), now=NOW)
+    ended = await store.erase(EraseStore(ends=True), now=NOW)
 
     counted = {one.name: one.times for one in await store.ignored(since=0)}
     assert len(found.texts) == 2
@@ -357,14 +363,14 @@ async def test_what_a_person_had_changed_goes_too(store, path):
     await settle(store, Trigger.BURIED)
     other = entry("order-1", BOB)
     await store.amend(
-        [Amendment(delivery=1, event="o8z6k", body=other.body)],
+        [EditedBody(delivery=1, event="o8z6k", body=other.body)],
         now=NOW,
         note="was ada@shop.example",
     )
 
     found = await erase(store, path)
 
-    assert Text(place="amended", of=1) in found.texts
+    assert SearchText(place="amended", of=1) in found.texts
     assert ADA.encode() not in kept(path)
 
 
@@ -383,16 +389,18 @@ async def test_nothing_is_found_a_second_time(store, path):
 
 
 async def test_whoever_is_erased_is_listed_as_one_who_revoked(store):
-    await store.erase(Erasing(keys=(b"k" * 16,)), now=NOW)
+    await store.erase(EraseStore(keys=(b"k" * 16,)), now=NOW)
 
     assert store.lists([b"k" * 16])
 
 
 async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, path):
-    await store.people.note(Deed(at=NOW, who="grace", what="export", subject="ada@shop.example"))
-    deed = Deed(at=NOW, who="grace", what="erase", subject="0123456789abcdef")
+    await store.people.note(
+        AuditEvent(at=NOW, who="grace", what="export", subject="ada@shop.example")
+    )
+    deed = AuditEvent(at=NOW, who="grace", what="erase", subject="0123456789abcdef")
 
-    await store.erase(Erasing(deed=deed), now=NOW)
+    await store.erase(EraseStore(deed=deed), now=NOW)
 
     assert [one.deed for one in await store.people.entries(before=None, limit=1)] == [deed]
     assert (await look(path)).deeds == 1
@@ -403,7 +411,7 @@ async def test_at_its_end_the_files_hold_nothing_of_it(store, path):
     before = holding(path)
     await erase(store, path)
 
-    is_empty = await store.erase(Erasing(ends=True), now=NOW)
+    is_empty = await store.erase(EraseStore(ends=True), now=NOW)
 
     assert "twite.db-wal" in before
     assert is_empty == 1
@@ -438,11 +446,11 @@ def lengths(path):
             "SELECT sum(length(conversion_id) + length(body)) FROM conversion",
             "SELECT sum(length(body)) FROM submission",
         )
-        return [connection.execute(one).fetchone() for one in statements]
+        return [connection.execute(statement).fetchone() for statement in statements]
 
 
 def refusal(store, conversion_id, person, *, index=0):
-    return Refusal(
+    return RejectedConversion(
         index=index,
         pixel="o8z6j",
         errors=(fault("event", "event_unknown"),),
@@ -483,7 +491,9 @@ async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, pat
 async def test_an_erasure_by_number_spares_what_took_the_place_meanwhile(store):
     await record(store, said=[], refusals=(refusal(store, "hers", ADA),))
 
-    await store.erase(Erasing(texts=(Text(place="rejection", of=f"{1 << 16}@{NOW - 1}"),)), now=NOW)
+    await store.erase(
+        EraseStore(texts=(SearchText(place="rejection", of=f"{1 << 16}@{NOW - 1}"),)), now=NOW
+    )
 
     assert await rejected_ids(store) == ["hers"]
 
@@ -502,8 +512,8 @@ async def test_no_byte_of_a_rejection_that_went_is_left_in_a_file(store, path):
         await record(store, said=[], refusals=refused, receipt=f"r-{part}", source=source)
 
     found = await look(path)
-    await store.erase(Erasing(texts=tuple(found.texts)), now=NOW)
-    await store.erase(Erasing(ends=True), now=NOW)
+    await store.erase(EraseStore(texts=tuple(found.texts)), now=NOW)
+    await store.erase(EraseStore(ends=True), now=NOW)
 
     files = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
     assert b"his-7-0" in files

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from twite.stores.sqlite import opening
-from twite.stores.sqlite.reserve import Reserve
+from twite.stores.sqlite.engine import opening
+from twite.stores.sqlite.engine.reserve import Reserve
 
 
 @pytest.mark.parametrize(("free", "given_up"), [(4_096, True), (64 * 1024 * 1024, False)])

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
-from twite.stores.sqlite.book import Book, leases_of
-from twite.stores.sqlite.connection import connect_writer, create
-from twite.stores.sqlite.keys import Keys, Wanted
-from twite.stores.sqlite.ledger import record
-from twite.stores.sqlite.schema import migrate
+from twite.stores.sql.dedup_keys import DedupKeys, WantedKey
+from twite.stores.sql.intake import record
+from twite.stores.sql.writer_session import WriterSession, leases_of
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.schema import migrate
 from twite.testing.builders import NOW, a_submission, an_entry
 
 
@@ -19,7 +19,7 @@ def book(tmp_path):
     create(path)
     connection = connect_writer(path)
     migrate(connection, path)
-    yield Book(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
+    yield WriterSession(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
     connection.close()
 
 
@@ -65,7 +65,9 @@ def test_memory_is_built_anew_from_the_log(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
-    anew = Book(book.connection, window=DEFAULT_WINDOW, leases=leases_of(2), fresh_keys=100)
+    anew = WriterSession(
+        book.connection, window=DEFAULT_WINDOW, leases=leases_of(2), fresh_keys=100
+    )
 
     assert submit(anew, range(2_000), receipt="again") == tuple(range(2_000))
     assert submit(anew, range(2_000, 2_100), receipt="more") == ()
@@ -101,9 +103,9 @@ def test_a_holder_that_is_gone_holds_nothing():
         answer = answers[name]
         return answer if isinstance(answer, list) else SimpleNamespace(fetchone=lambda: answer)
 
-    keys = Keys(run, window=DEFAULT_WINDOW, fresh=100)
+    keys = DedupKeys(run, window=DEFAULT_WINDOW, fresh=100)
 
-    wanted = [Wanted(dedup_key("p", "e", "order-1"), 8, NOW)]
+    wanted = [WantedKey(dedup_key("p", "e", "order-1"), 8, NOW)]
     assert keys.take(wanted, lambda _wish, _holder, holding: not holding.is_live) == {}
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from twite.stores.sqlite import SQLiteReader
-from twite.stores.sqlite.checkpoints import Checkpoints
-from twite.stores.sqlite.connection import connect_writer, create
-from twite.stores.sqlite.schema import migrate
+from twite.stores.sqlite.engine.checkpoints import Checkpoints
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.schema import migrate
 
 LIMIT = 128 * 1024
 # What may be written while one checkpoint is under way, on a busy machine.

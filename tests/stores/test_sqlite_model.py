@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from twite.domain.account import total
 from twite.domain.consent import person_keys
-from twite.domain.delivery import Attempt, Fate, Settlement, Trigger
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.domain.history import total
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim, Sweeping
+from twite.gateway.ports.store import Claim, SweepRequest
+from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
-from twite.testing.memory import MemoryStore
 
 WINDOW = 100 * HOUR
 EVENTS = ["o8z6k", "o8z6m"]
@@ -118,7 +118,7 @@ class Ledgers(RuleBasedStateMachine):
             lease=batch.lease,
             attempt=None if tried == "nothing" else attempt,
             fates=tuple(
-                Fate(
+                Transition(
                     trigger=trigger,
                     deliveries=(id_,),
                     due_at=self.now + 3 * HOUR if trigger is Trigger.POSTPONED else None,
@@ -137,7 +137,7 @@ class Ledgers(RuleBasedStateMachine):
     )
     def time_passes(self, hours, furthest, cautious):
         self.now += hours * HOUR
-        sweeping = Sweeping(
+        sweeping = SweepRequest(
             now=self.now,
             ambiguous_before=self.now - 40 * HOUR,
             waiting_before=self.now - 90 * HOUR,

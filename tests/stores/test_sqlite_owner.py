@@ -9,10 +9,10 @@ import pytest
 
 from twite.domain.delivery import State
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.gateway.ports import Claim
+from twite.gateway.ports.store import Claim
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.stores.sqlite.connection import connect_writer, create, refuse_old_sqlite
-from twite.stores.sqlite.schema import newest_version
+from twite.stores.sqlite.engine.connection import connect_writer, create, refuse_old_sqlite
+from twite.stores.sqlite.engine.schema import newest_version
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)

@@ -10,22 +10,22 @@ from random import Random
 import msgspec
 import pytest
 
-from twite.domain.account import total
-from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
+from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
+from twite.domain.history import total
 from twite.domain.rejection import KEPT_FOR, RejectionQuery
-from twite.domain.submission import Door, Ignored, Recorded, Refusal, Submission
+from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY, HOUR
-from twite.gateway.ports import Claim
-from twite.gateway.steady import SteadyClock
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.ports.store import Claim
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.book import Book, leases_of
-from twite.stores.sqlite.connection import connect_writer
-from twite.stores.sqlite.pruning import Keeping, Pruner
-from twite.stores.sqlite.queries import query
+from twite.stores.sqlite.engine.connection import connect_writer
+from twite.stores.sqlite.engine.pruning import Pruner, Retention
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
 
-KEEPING = Keeping(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
+KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
 
 
 @pytest.fixture
@@ -49,16 +49,16 @@ async def settle(store, trigger=Trigger.DELIVERED, *, at=NOW):
     batch = await store.claim(
         Claim(pixel="o8z6j", now=at, lease_until=at + HOUR, limit=500, ambiguous_after=0)
     )
-    ids = tuple(one.id for one in batch.deliveries)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
-    fates = (Fate(trigger=trigger, deliveries=ids, reason="because"),)
+    fates = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
     await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
 
 
 def prune(path, *, now, keeping=KEEPING, most=3):
     """Prune all there is to, as its owner does between commits; return how much each slice did."""
     connection = connect_writer(path)
-    book = Book(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
+    book = WriterSession(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
     pruner = Pruner(keeping)
     done = []
     while not done or done[-1]:
@@ -212,7 +212,7 @@ async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
             Submission(
                 receipt=f"r{at}",
                 source="shop",
-                door=Door.GA4,
+                door=Endpoint.GA4,
                 received_at=at,
                 body=b"{}",
                 entries=(),
@@ -288,7 +288,7 @@ async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(path, machine):
     moving = MovingClock()
     await deliver_and_close(path, "one", "last", at=moving.now())
     moving.jump(machine - moving.now())
-    steady = SteadyClock(moving)
+    steady = MonotonicClock(moving)
     asked = asyncio.Event()
 
     def vouched():
@@ -355,16 +355,16 @@ async def settle_two(store, trigger, *, at):
     )
     if batch is None:
         return
-    ids = tuple(one.id for one in batch.deliveries)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
-    fates = (Fate(trigger=trigger, deliveries=ids, reason="because"),)
+    fates = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
     await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, store, seed):
     random = Random(seed)
-    keeping = Keeping(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)
+    keeping = Retention(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)
     late = 0
     for day in range(60):
         at = NOW + day * DAY
@@ -393,7 +393,9 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
 
 async def test_what_was_rejected_is_told_for_seven_days(path, store):
     for number, at in enumerate((NOW, NOW + DAY, NOW + 2 * DAY)):
-        refusal = Refusal(index=0, pixel="o8z6j", errors=(), conversion_id=f"order-{number}")
+        refusal = RejectedConversion(
+            index=0, pixel="o8z6j", errors=(), conversion_id=f"order-{number}"
+        )
         submission = a_submission(receipt=f"r-{number}", received_at=at)
         await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import twite.stores.sqlite
-from twite.stores.sqlite.connection import connect_writer, create
-from twite.stores.sqlite.queries import MOST_ROWS, QUERIES, named, rows, slices
-from twite.stores.sqlite.schema import migrate
+import twite.stores.sql
+from twite.stores.sql.named import MOST_ROWS, QUERIES, named, rows, slices
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.schema import migrate
 
-FOLDER = Path(twite.stores.sqlite.__file__).parent
+FOLDER = Path(twite.stores.sql.__file__).parent
 TEXT = (FOLDER / "queries.sql").read_text("utf-8")
 # These ask for all there is: names and accounts are few, leases as many as senders.
 WALKS = {
@@ -74,7 +74,7 @@ def connection(tmp_path):
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_each_statement_is_used(name):
-    code = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.py"))
+    code = "".join(file.read_text("utf-8") for file in FOLDER.parent.rglob("*.py"))
 
     assert f'"{name}"' in code
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from twite.domain.delivery import OLDER_COPY, Attempt, Fate, Settlement, State, Trigger
+from twite.domain.delivery import OLDER_COPY, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.gateway.ports import Claim
+from twite.gateway.ports.store import Claim
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.backup import backup
-from twite.stores.sqlite.mark import read_mark
-from twite.stores.sqlite.restore import restore
-from twite.stores.sqlite.stray_log import stray_log
+from twite.stores.sqlite.engine.mark import read_mark
+from twite.stores.sqlite.engine.stray_log import stray_log
+from twite.stores.sqlite.recovery.backup import backup
+from twite.stores.sqlite.recovery.restore import restore
 from twite.testing.builders import NOW, a_submission, an_entry
 
 ALL = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -42,13 +42,13 @@ async def deliver(store):
     batch = await store.claim(ALL)
     if batch is None:
         return []
-    ids = tuple(one.id for one in batch.deliveries)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(
         at=NOW, pixel="o8z6j", event="o8z6k", outcome="delivered", deliveries=ids, status=200
     )
-    fates = (Fate(trigger=Trigger.DELIVERED, deliveries=ids),)
+    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
     await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
-    return [one.conversion_id for one in batch.deliveries]
+    return [delivery.conversion_id for delivery in batch.deliveries]
 
 
 async def killed(path, copy, make_copy):

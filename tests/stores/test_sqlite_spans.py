@@ -3,11 +3,12 @@
 import sqlite3
 from contextlib import closing, contextmanager
 
-from twite.domain.match import matching
-from twite.domain.tally import QUARTER
+from twite.domain.stats.match_keys import matching
+from twite.domain.stats.tally import QUARTER
 from twite.domain.times import DAY, HOUR
-from twite.gateway.inspect import Scope
-from twite.stores.sqlite import SQLiteStore, schema
+from twite.gateway.ports.queries import QueryScope
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine import schema
 
 TODAY = 20_000 * DAY
 # The migration that began them.
@@ -36,8 +37,14 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
     try:
         found = {
             span: (
-                [(one.at, one.received) for one in await store.flows(Scope(), span=span, since=0)],
-                [(one.at, one.slots) for one in await store.waits(Scope(), span=span, since=0)],
+                [
+                    (one.at, one.received)
+                    for one in await store.flows(QueryScope(), span=span, since=0)
+                ],
+                [
+                    (one.at, one.slots)
+                    for one in await store.waits(QueryScope(), span=span, since=0)
+                ],
             )
             for span in (HOUR, QUARTER, DAY)
         }
@@ -66,7 +73,7 @@ async def test_match_keys_that_were_counted_by_kits_are_added_up(tmp_path):
 
     store = await SQLiteStore.open(str(path))
     try:
-        (matched,) = await store.matched(Scope(), since=0)
+        (matched,) = await store.matched(QueryScope(), since=0)
     finally:
         await store.close()
 

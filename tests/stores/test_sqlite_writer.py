@@ -9,16 +9,16 @@ import threading
 import msgspec
 import pytest
 
-from twite.domain.account import total
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.domain.match import Flaw
-from twite.domain.submission import Flawed, Recorded
-from twite.domain.tally import Counting
-from twite.domain.value_guard import Flag
-from twite.gateway.inspect import Amendment
+from twite.domain.history import total
+from twite.domain.stats.match_keys import Flaw
+from twite.domain.stats.tally import Counting
+from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.submission import FlawedIdentifier, Recorded
+from twite.gateway.ports.queries import EditedBody
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.slices import SLICE
-from twite.stores.sqlite.writer import Writer
+from twite.stores.sqlite.engine.slices import SLICE
+from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
 
@@ -46,7 +46,7 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     for at in range(0, many, 10):
         await store.record(a_submission(*held[at : at + 10], receipt=f"held-{at}"))
     ids = [life.delivery for life in await store.resting(pixel=None, limit=many)]
-    amendments = [Amendment(delivery=one, event="o8z6k", body=b"{}") for one in ids]
+    amendments = [EditedBody(delivery=one, event="o8z6k", body=b"{}") for one in ids]
     asked = {
         "replay": lambda: store.replay(ids, now=NOW),
         "discard": lambda: store.discard(ids, now=NOW, note="no"),
@@ -164,11 +164,11 @@ async def test_after_the_close_nothing_is_taken(tmp_path):
 
 DISK_FULL = """
 import asyncio, resource, sys
-from twite.domain.account import total
+from twite.domain.history import total
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports import Claim
+from twite.gateway.ports.store import Claim
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.writer import Writer
+from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 9_000, limit=1, ambiguous_after=0)
@@ -272,10 +272,10 @@ async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
 async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_path):
     told = []
     store = await SQLiteStore.open(str(tmp_path / "twite.db"), counted=told.extend)
-    flaw = Flawed(
+    flaw = FlawedIdentifier(
         index=0, pixel="o8z6j", event="o8z6k", flaw=Flaw(code="phone_unusable", path="phone")
     )
-    flag = Flag(kind="minor_units", value="4990.00", currency="EUR", usual="49.90 EUR")
+    flag = ValueFlag(kind="minor_units", value="4990.00", currency="EUR", usual="49.90 EUR")
     good = msgspec.structs.replace(submission(1, entries=2, kit=5, flag=flag), flaws=(flaw,))
     bad = msgspec.structs.replace(
         submission(2, kit=5, conversion_id="\ud800"), flaws=(flaw,), receipt="r-bad"

@@ -11,17 +11,17 @@ from unittest.mock import patch
 
 import msgspec
 
-from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
+from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim
+from twite.gateway.ports.store import Claim
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.checkpoints import Checkpoints
-from twite.stores.sqlite.connection import connect_reader
-from twite.stores.sqlite.log_file import PAGE_SIZE, log_of
-from twite.stores.sqlite.pages import Pages
-from twite.stores.sqlite.recover import recover
-from twite.stores.sqlite.salvage import Salvage
+from twite.stores.sqlite.engine.checkpoints import Checkpoints
+from twite.stores.sqlite.engine.connection import connect_reader
+from twite.stores.sqlite.engine.log_file import PAGE_SIZE, log_of
+from twite.stores.sqlite.recovery.pages import Pages
+from twite.stores.sqlite.recovery.recover import recover
+from twite.stores.sqlite.recovery.salvage import Salvage
 from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL = "o8z6j"
@@ -138,7 +138,7 @@ def _submission(number: int, truth: Truth):
 async def _deliver(store: SQLiteStore, truth: Truth, limit: int) -> None:
     batch = await store.claim(_wish(limit))
     assert batch is not None
-    truth.delivered |= {f"{batch.event}/{one.conversion_id}" for one in batch.deliveries}
+    truth.delivered |= {f"{batch.event}/{delivery.conversion_id}" for delivery in batch.deliveries}
     await store.settle(_settlement(batch))
 
 
@@ -149,7 +149,7 @@ def _wish(limit: int) -> Claim:
 
 
 def _settlement(batch: Batch) -> Settlement:
-    ids = tuple(one.id for one in batch.deliveries)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(
         at=NOW + HOUR,
         pixel=PIXEL,
@@ -158,7 +158,7 @@ def _settlement(batch: Batch) -> Settlement:
         deliveries=ids,
         status=200,
     )
-    fate = Fate(trigger=Trigger.DELIVERED, deliveries=ids)
+    fate = Transition(trigger=Trigger.DELIVERED, deliveries=ids)
     return Settlement(lease=batch.lease, attempt=attempt, fates=(fate,), lease_until=NOW)
 
 
@@ -185,15 +185,15 @@ def damage(source: Path, folder: Path, seed: int) -> tuple[str, set[int]]:
     """Copy a store's files and damage one; return how, and the pages that are touched."""
     for suffix in SUFFIXES:
         shutil.copyfile(f"{source}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
-    chance = random.Random(seed)
-    how = chance.choices(
+    randomness = random.Random(seed)
+    how = randomness.choices(
         ["flip the database", "flip the log", "cut the database", "cut the log"], [6, 6, 2, 2]
     )[0]
     path = folder / ("twite.db" if "database" in how else "twite.db-wal")
     content = bytearray(path.read_bytes())
-    place = chance.randrange(len(content))
+    place = randomness.randrange(len(content))
     if how.startswith("flip"):
-        content[place] ^= 1 << chance.randrange(8)
+        content[place] ^= 1 << randomness.randrange(8)
         end = place + 1
     else:
         end = len(content)
@@ -251,7 +251,10 @@ async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
             batch = await store.claim(_wish(500))
             if batch is None:
                 return sent
-            sent += [(f"{batch.event}/{one.conversion_id}", one.body) for one in batch.deliveries]
+            sent += [
+                (f"{batch.event}/{delivery.conversion_id}", delivery.body)
+                for delivery in batch.deliveries
+            ]
             await store.settle(_settlement(batch))
     except LedgerUnavailable as failure:
         await asyncio.sleep(0)

@@ -23,10 +23,10 @@ from hostile_runs import LEAK, Settings, Told, code, settings  # noqa: E402
 from template_stage import call, template  # noqa: E402
 
 from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
-from twite.sgtm.sandbox import Answer, Incoming, Limits, Turn  # noqa: E402
-from twite.sgtm.template import TemplateUnusable  # noqa: E402
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
+from twite.gtm.template.template import TemplateUnusable  # noqa: E402
 
-RELIEF = 0.75  # seconds of CPU; see twite.gateway.worker
+RELIEF = 0.75  # seconds of CPU; see twite.gateway.tags.runtime.thread_worker
 HONEST = (HERE / "hostile_honest.js").read_text()
 GIVEN = {
     "fields": {"field": "value", "list": [1, 2]},
@@ -121,9 +121,9 @@ def turns(engine: Tight, limits: Settings, stalls: Stalls) -> tuple[str, float]:
 
 def _answered(engine: Tight, turn: Turn, seed: int) -> Turn:
     answers = tuple(
-        Answer(id=at, status=200, headers={"a": "b"}, body='{"a":[1]}', value=[{"b": 1}])
+        EffectAnswer(id=at, status=200, headers={"a": "b"}, body='{"a":[1]}', value=[{"b": 1}])
         if (at + seed) % 3
-        else Answer(id=at, reason="timed_out")
+        else EffectAnswer(id=at, reason="timed_out")
         for at in turn.waiting
     )
     return engine.resume(turn.run, answers, now=call().now + 2_000 * seed)
@@ -142,7 +142,9 @@ def told(run: int, text: str, limits: Settings, stalls: Stalls, before: str) -> 
     stalls.longest = longest = 0.0
     changed = ""
     try:
-        engine = Tight(template(HONEST + text), limits=Limits(time=limits.time, stack=limits.stack))
+        engine = Tight(
+            template(HONEST + text), limits=RunLimits(time=limits.time, stack=limits.stack)
+        )
         outcome, longest = turns(engine, limits, stalls)
         after = honest(engine)
         if after != before and limits.stack == Settings().stack and limits.time > 0.05:

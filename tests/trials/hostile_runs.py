@@ -239,9 +239,11 @@ def main() -> int:
     print(f"{tally.runs} runs in {time.monotonic() - began:.0f} s: {tally.outcomes}")
     print(f"{tally.leaks} left memory, {max(tally.left, default=0):,} bytes at most")
     print(f"longest turn {tally.longest:.2f} s of CPU; Python held for {tally.most_held:.2f} s")
-    for one in tally.findings:
-        print(f"\n--seed {given.seed} --only {one.run}: {one.harm}\n{one.settings}")
-        print(cut_down(one, command=(given.python,)) if given.only is not None else one.code)
+    for finding in tally.findings:
+        print(f"\n--seed {given.seed} --only {finding.run}: {finding.harm}\n{finding.settings}")
+        print(
+            cut_down(finding, command=(given.python,)) if given.only is not None else finding.code
+        )
     return 1 if tally.findings else 0
 
 

@@ -16,15 +16,16 @@ import msgspec
 from apsw_connection import Connection, Rows, rows_of
 from lossy_disk import Disk, LossyVFS
 
-from twite.domain.delivery import Attempt, Batch, Fate, Settlement, Trigger
+from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim, Sweeping
-from twite.stores.sqlite import outbox, records, schema
-from twite.stores.sqlite.book import Book, leases_of
-from twite.stores.sqlite.connection import WRITER_SETTINGS
-from twite.stores.sqlite.ledger import record
-from twite.stores.sqlite.queries import query
+from twite.gateway.ports.store import Claim, SweepRequest
+from twite.stores.sql import outbox, records
+from twite.stores.sql.intake import record
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession, leases_of
+from twite.stores.sqlite.engine import schema
+from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CUTS_A_LIFE: Final = 4
@@ -91,7 +92,7 @@ class Life:
         self.tally = Tally()
         self._vfs = vfs
         self._folder = folder
-        self._chance = random.Random(seed)
+        self._randomness = random.Random(seed)
         self._images = images
         self._settings = settings
         self._made = 0
@@ -108,7 +109,7 @@ class Life:
                 self._work()
             finally:
                 self._unmount()
-            self._images = self._disk.images(self._chance)
+            self._images = self._disk.images(self._randomness)
             self.tally.cuts += 1
             self._look()
         return self.tally
@@ -129,16 +130,16 @@ class Life:
 
     def _work(self) -> None:
         """Open the store and use it until the power is cut."""
-        chance = self._chance
-        place = chance.choice(["operation", "sync", "acknowledgement"])
+        randomness = self._randomness
+        place = randomness.choice(["operation", "sync", "acknowledgement"])
         if place == "acknowledgement":
-            self._commits_left = chance.randint(1, 16)
+            self._commits_left = randomness.randint(1, 16)
         else:
             self._commits_left = -1
-            self._disk.cut_before(place, chance.randint(1, 400 if place == "operation" else 24))
+            self._disk.cut_before(place, randomness.randint(1, 400 if place == "operation" else 24))
         self._open()
         while not self._disk.off:
-            step = chance.choices(
+            step = randomness.choices(
                 [self._group, self._sweep, self._checkpoint, self._restart], [80, 6, 12, 2]
             )
             step[0]()
@@ -154,9 +155,11 @@ class Life:
         assert len(salt) == 16
         opened = {"epoch": epoch + 1, "turn": turn}
         self._transact(lambda: self._writer.execute(query("opened"), opened))
-        fresh_keys = self._chance.choice(FRESH_KEYS)
+        fresh_keys = self._randomness.choice(FRESH_KEYS)
         leases = leases_of(epoch + 1)
-        self._book = Book(self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys)
+        self._book = WriterSession(
+            self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys
+        )
         self._mover = self._connect()
         self._taken = {
             tuple(row)
@@ -202,12 +205,12 @@ class Life:
         """Commit submissions, claims and settlements that waited together, as the writer does."""
         if self._disk.off:
             return
-        chance = self._chance
-        submissions = [self._submission() for _ in range(chance.randint(0, 3))]
+        randomness = self._randomness
+        submissions = [self._submission() for _ in range(randomness.randint(0, 3))]
         acts = [self._record_them(submissions)] if submissions else []
-        if chance.random() < 0.4:
+        if randomness.random() < 0.4:
             acts.append(self._claim)
-        settled = chance.randint(0, min(2, len(self._leases)))
+        settled = randomness.randint(0, min(2, len(self._leases)))
         acts += [self._settlement() for _ in range(settled)]
         if not acts:
             return
@@ -233,23 +236,23 @@ class Life:
         return act
 
     def _submission(self) -> Submission:
-        chance = self._chance
+        randomness = self._randomness
         entries = []
-        for index in range(chance.choice([1, 1, 2, 5])):
-            again = self._made and chance.random() < 0.25
-            number = chance.randrange(self._made) if again else self._made
+        for index in range(randomness.choice([1, 1, 2, 5])):
+            again = self._made and randomness.random() < 0.25
+            number = randomness.randrange(self._made) if again else self._made
             self._made += not again
             entry = an_entry(
                 f"order-{number}",
                 event=EVENTS[number % 2],
                 index=index,
-                suppressed="no consent" if chance.random() < 0.05 else None,
+                suppressed="no consent" if randomness.random() < 0.05 else None,
             )
-            if chance.random() < 0.05:
+            if randomness.random() < 0.05:
                 # Longer than a page.
-                entry = msgspec.structs.replace(entry, body=entry.body * chance.randint(20, 60))
+                entry = msgspec.structs.replace(entry, body=entry.body * randomness.randint(20, 60))
             entries.append(entry)
-        return a_submission(*entries, receipt=f"r{chance.getrandbits(80)}", received_at=NOW)
+        return a_submission(*entries, receipt=f"r{randomness.getrandbits(80)}", received_at=NOW)
 
     def _claim(self) -> None:
         batch = outbox.claim(
@@ -258,7 +261,7 @@ class Life:
                 pixel="o8z6j",
                 now=NOW,
                 lease_until=NOW + HOUR,
-                limit=self._chance.randint(1, 12),
+                limit=self._randomness.randint(1, 12),
                 ambiguous_after=NOW - 40 * HOUR,
             ),
             damaged=[],
@@ -267,10 +270,10 @@ class Life:
             self._leases.append(batch)
 
     def _settlement(self) -> Callable[[], object]:
-        batch = self._leases.pop(self._chance.randrange(len(self._leases)))
+        batch = self._leases.pop(self._randomness.randrange(len(self._leases)))
         by_trigger: dict[Trigger, list[int]] = {}
         for delivery in batch.deliveries:
-            trigger = self._chance.choices(
+            trigger = self._randomness.choices(
                 [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.BURIED, Trigger.HELD], [8, 2, 1, 1]
             )
             by_trigger.setdefault(trigger[0], []).append(delivery.id)
@@ -283,10 +286,10 @@ class Life:
                 outcome="delivered",
                 deliveries=tuple(delivery.id for delivery in batch.deliveries),
                 status=200,
-                ambiguous=self._chance.random() < 0.2,
+                ambiguous=self._randomness.random() < 0.2,
             ),
             fates=tuple(
-                Fate(trigger=trigger, deliveries=tuple(ids), due_at=NOW, reason="because")
+                Transition(trigger=trigger, deliveries=tuple(ids), due_at=NOW, reason="because")
                 for trigger, ids in by_trigger.items()
             ),
             lease_until=NOW + HOUR,
@@ -297,7 +300,7 @@ class Life:
         self._transact(
             lambda: outbox.sweep(
                 self._book,
-                Sweeping(now=NOW, ambiguous_before=NOW - 1, waiting_before=NOW - HOUR),
+                SweepRequest(now=NOW, ambiguous_before=NOW - 1, waiting_before=NOW - HOUR),
             )
         )
 
@@ -305,7 +308,7 @@ class Life:
         """Move the log into the database, with a commit after some of the pages."""
 
         def meanwhile(name: str) -> None:
-            if name == "twite.db" and self._chance.random() < 0.1:
+            if name == "twite.db" and self._randomness.random() < 0.1:
                 self._disk.written = _nothing
                 self._group()
                 self._disk.written = meanwhile

@@ -75,16 +75,16 @@ class Disk:
             if not folder:
                 self._ghosts[name] = ghost
 
-    def images(self, chance: random.Random) -> dict[str, bytes]:
+    def images(self, randomness: random.Random) -> dict[str, bytes]:
         """Draw what is found after the cut."""
-        severity = chance.choice(_SEVERITIES)
+        severity = randomness.choice(_SEVERITIES)
         found = {}
         for name in sorted({*self._durable, *self._since, *self._ghosts}):
             image, since = self._durable.get(name), self._since.get(name, [])
-            if name in self._ghosts and chance.random() >= LOST:
+            if name in self._ghosts and randomness.random() >= LOST:
                 image, since = self._ghosts[name]
             if image is not None or since:
-                found[name] = _survivor(image or bytearray(), since, chance, severity)
+                found[name] = _survivor(image or bytearray(), since, randomness, severity)
         return found
 
     def _goes_on(self, kind: str = "operation") -> bool:
@@ -161,18 +161,18 @@ class LossyFile(apsw.VFSFile):
 
 
 def _survivor(
-    synced: bytearray, since: list[Change], chance: random.Random, severity: tuple[float, float]
+    synced: bytearray, since: list[Change], randomness: random.Random, severity: tuple[float, float]
 ) -> bytes:
     lost, torn = severity
     left = []
     for place, content in since:
-        if chance.random() < lost:
+        if randomness.random() < lost:
             continue
-        if content is not None and chance.random() < torn:
-            left.append((place, content[: chance.randrange(len(content))]))
+        if content is not None and randomness.random() < torn:
+            left.append((place, content[: randomness.randrange(len(content))]))
         else:
             left.append((place, content))
-    chance.shuffle(left)
+    randomness.shuffle(left)
     image = bytearray(synced)
     for change in left:
         _apply(image, change)

@@ -5,12 +5,12 @@ import time
 from contextlib import asynccontextmanager
 
 from twite.domain.times import SECOND
-from twite.gateway.dispatch import Pace
-from twite.gateway.notices import Silent
-from twite.gateway.post import Post
-from twite.gateway.run import Run
-from twite.gateway.steady import SteadyClock
-from twite.machine import SystemChance, SystemClock
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import SilentObserver
+from twite.machine import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_submission, an_entry
@@ -28,14 +28,16 @@ class Stopwatch:
         self.sent = []
         self.news = asyncio.Event()
 
-    async def post(self, parcel):
-        conversions = conversions_of(parcel)
-        self.sent.append([one["conversion_id"] for one in conversions])
-        came = await self._transport.post(parcel)
-        if getattr(came, "status", None) == 200 and self._times(parcel, conversions[0]):
+    async def post(self, outbound):
+        conversions = conversions_of(outbound)
+        self.sent.append([conversion["conversion_id"] for conversion in conversions])
+        came = await self._transport.post(outbound)
+        if getattr(came, "status", None) == 200 and self._times(outbound, conversions[0]):
             now = time.perf_counter()
-            for one in conversions:
-                self.took[one["conversion_id"]] = now - self.recorded[one["conversion_id"]]
+            for conversion in conversions:
+                self.took[conversion["conversion_id"]] = (
+                    now - self.recorded[conversion["conversion_id"]]
+                )
             self.news.set()
         return came
 
@@ -76,16 +78,20 @@ async def sending(folder, x, *, pixels, times):
     store = await SQLiteStore.open(str(folder / "twite.db"))
     transport = HttpTransport(timeout=2 * SECOND)
     await transport.start()
-    watch, clock, chance = Stopwatch(transport, times), SteadyClock(SystemClock()), SystemChance()
-    post = Post(transport=watch, clock=clock, chance=chance, api_url=x.url, version="12")
-    run = Run(
+    watch, clock, randomness = (
+        Stopwatch(transport, times),
+        MonotonicClock(SystemClock()),
+        SystemRandomness(),
+    )
+    post = XClient(transport=watch, clock=clock, randomness=randomness, api_url=x.url, version="12")
+    run = DeliveryRunner(
         destinations=[a_destination(pixel, rate=10_000_000) for pixel in pixels],
         outbox=store,
         post=post,
         clock=clock,
-        chance=chance,
-        observer=Silent(),
-        pace=Pace(),
+        randomness=randomness,
+        observer=SilentObserver(),
+        worker_config=WorkerConfig(),
     )
     await run.start()
     try:

@@ -8,15 +8,15 @@ import time
 import pytest
 from house import PIXEL, Gateway, wait_for
 
+from simulator.clock import TrialClock
+from simulator.files import FileGround
+from simulator.nth_fault import Scenario
+from simulator.store import MemoryGround
+from simulator.story import CLICK, Offer
+from simulator.world import World
+from simulator.x import Met, Weather
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.testing.emulator import running_emulator
-from twite.testing.nth_fault import Scenario
-from twite.testing.simulator_clock import TrialClock
-from twite.testing.simulator_ground import FileGround
-from twite.testing.simulator_store import MemoryGround
-from twite.testing.simulator_story import CLICK, Offer
-from twite.testing.simulator_world import World
-from twite.testing.simulator_x import Met, Weather
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
@@ -132,7 +132,7 @@ def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path, fig
         bodies = [one["body"] for one in x.received(bodies=True)["entries"]]
         lives = [gateway.get(f"/v1/conversions/{PIXEL}/k{kill}")[1] for kill in range(KILLS)]
 
-    assert {(one["api"], one["counted"]) for one in tallies.values()} == {(2, 1)}
+    assert {(tally["api"], tally["counted"]) for tally in tallies.values()} == {(2, 1)}
     assert len(bodies) == 2 * len(set(bodies)) == 2 * KILLS
     assert [[one["ambiguous"] for one in life["attempts"]] for life in lives] == [
         [True, False]

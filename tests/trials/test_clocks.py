@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from bench_of_lanes import Setting
+from worker_bench import Setting
 
 from twite.domain.retry import LAST_CEILING
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
-from twite.gateway.dispatch import Pace
-from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.store import NoResponse, Response
 from twite.testing.builders import a_submission, an_entry
 from twite.testing.clock import MovingClock
 from twite.testing.transport import conversions_of, taken
@@ -39,24 +39,24 @@ class World:
         self.requests = 0
         self.came = {}
 
-    async def post(self, parcel):
+    async def post(self, outbound):
         self.requests += 1
         await self.setting.clock.sleep(50)
         if self.down:
-            return NoAnswer(reason="no connection", left=False)
+            return NoResponse(reason="no connection", left=False)
         elapsed = self.setting.clock.elapsed()
-        for one in conversions_of(parcel):
+        for one in conversions_of(outbound):
             self.came.setdefault(str(one["conversion_id"]), elapsed)
         date = datetime.fromtimestamp((START + elapsed) // SECOND, UTC)
-        answer = taken(parcel)
-        return Answer(
+        answer = taken(outbound)
+        return Response(
             status=200, headers={"date": format_datetime(date, usegmt=True)}, body=answer.body
         )
 
 
 async def played(move, moment, times=1):
     """Return (requests, when each arrived, duplicates of the first, the account)."""
-    setting = Setting(pace=Pace(batch=10, in_flight=4))
+    setting = Setting(worker_config=WorkerConfig(batch=10, in_flight=4))
     x = World(setting)
     setting.transport.post = x.post
     await setting.run.start()

@@ -12,10 +12,11 @@ import pytest
 
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.mend import doubt
+from twite.gateway.operations.edit import doubt
+from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.acts import (
+from twite.testing.laws.actions import (
     balanced,
     buried,
     claim_or_none,
@@ -25,7 +26,6 @@ from twite.testing.laws.acts import (
     sweep,
 )
 from twite.testing.laws.copies import DENIED, decided
-from twite.testing.memory import MemoryStore
 
 SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "6"))
 STEPS = 120
@@ -39,23 +39,25 @@ class Street:
 
     def __init__(self, store, seed):
         self.store = store
-        self.chance = random.Random(seed)
+        self.randomness = random.Random(seed)
         self.now = NOW
         self.counts = Counter()
         self.taken = {}
         self.denied, self.limited = set(), set()
-        self.under_way = []
+        self.in_progress = []
         self.wrong = []
 
     async def step(self):
-        self.now += self.chance.choice([1, 1, 1, MINUTE])
-        act = self.chance.choice([self.submit, self.submit, self.send, self.answer, self.rescue])
+        self.now += self.randomness.choice([1, 1, 1, MINUTE])
+        act = self.randomness.choice(
+            [self.submit, self.submit, self.send, self.answer, self.rescue]
+        )
         await act()
         await balanced(self.store)
 
     async def submit(self):
         """Bring one to three copies in one request."""
-        entries = [self._copy(index) for index in range(self.chance.randint(1, 3))]
+        entries = [self._copy(index) for index in range(self.randomness.randint(1, 3))]
         self.counts["copies"] += len(entries)
         recorded = await self.store.record(
             a_submission(*entries, receipt=f"r{self.counts['copies']}", received_at=self.now)
@@ -68,14 +70,14 @@ class Street:
                 self.limited.add(entry.conversion_id)
 
     def _copy(self, index):
-        name = f"order-{self.chance.randrange(NAMES)}"
-        kind = self.chance.choice(KINDS)
+        name = f"order-{self.randomness.randrange(NAMES)}"
+        kind = self.randomness.choice(KINDS)
         entry = an_entry(name, index=index)
         if kind == "denied":
             return msgspec.structs.replace(entry, suppressed=DENIED)
         if kind == "silent":
             return msgspec.structs.replace(entry, suppressed="consent_missing")
-        number = 0 if kind == "plain" else self.chance.randrange(1, 4)
+        number = 0 if kind == "plain" else self.randomness.randrange(1, 4)
         body = entry.body.replace(b"{", b'{"value":"%d.00",' % number, 1)
         if kind == "limited":
             body = body.replace(b"{", b'{"restricted":1,', 1)
@@ -84,35 +86,35 @@ class Street:
 
     async def send(self):
         """Claim what is due; it is in flight until it is answered."""
-        limit = self.chance.randint(1, 4)
+        limit = self.randomness.randint(1, 4)
         batch = await claim_or_none(
             self.store, now=self.now, limit=limit, lease_until=self.now + HOUR
         )
         if batch is None:
             return
-        self.under_way.append(batch)
-        for one in batch.deliveries:
-            if one.conversion_id in self.denied:
-                self.wrong.append(("sent after a denial", one.conversion_id))
-            if one.conversion_id in self.limited and b"restricted" not in one.body:
-                self.wrong.append(("sent beyond a limit", one.conversion_id))
+        self.in_progress.append(batch)
+        for delivery in batch.deliveries:
+            if delivery.conversion_id in self.denied:
+                self.wrong.append(("sent after a denial", delivery.conversion_id))
+            if delivery.conversion_id in self.limited and b"restricted" not in delivery.body:
+                self.wrong.append(("sent beyond a limit", delivery.conversion_id))
 
     async def answer(self):
         """X takes what is in flight, refuses it, or is not heard."""
-        if not self.under_way:
+        if not self.in_progress:
             return
-        batch = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        there = any(one.conversion_id in self.taken for one in batch.deliveries)
-        how = self.chance.choice(["takes", "takes and is not heard", "is not heard", "refuses"])
+        batch = self.in_progress.pop(self.randomness.randrange(len(self.in_progress)))
+        there = any(delivery.conversion_id in self.taken for delivery in batch.deliveries)
+        how = self.randomness.choice(["takes", "takes and is not heard", "is not heard", "refuses"])
         if there and how == "refuses":
             how = "takes"
         self.counts[how] += len(batch.deliveries)
         if how.startswith("takes"):
-            for one in batch.deliveries:
-                bodies = self.taken.setdefault(one.conversion_id, set())
-                bodies.add(one.body)
+            for delivery in batch.deliveries:
+                bodies = self.taken.setdefault(delivery.conversion_id, set())
+                bodies.add(delivery.body)
                 if len(bodies) > 1:
-                    self.wrong.append(("X has two bodies", one.conversion_id))
+                    self.wrong.append(("X has two bodies", delivery.conversion_id))
         if how == "takes":
             await settle(self.store, batch, "delivered", delivered(batch), at=self.now)
         elif how == "refuses":
@@ -123,8 +125,8 @@ class Street:
 
     async def rescue(self):
         """Replay all that can go without a person's leave; or let leases lapse."""
-        if self.chance.random() < 0.1:
-            self.under_way.clear()
+        if self.randomness.random() < 0.1:
+            self.in_progress.clear()
             await sweep(self.store, now=self.now + 2 * HOUR)
             return
         resting = await self.store.resting(pixel=None, limit=99)

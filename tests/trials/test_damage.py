@@ -40,20 +40,22 @@ def test_damage_is_found_contained_and_never_sent(tmp_path, seeds, figure):
         verdicts.append(judge(sources[made], folder, truths[made], seed))
         shutil.rmtree(folder)
 
-    altered = [one.seed for one in verdicts if one.altered]
-    unhelpful = [one.seed for one in verdicts if one.unhelpful]
-    silent = [one.seed for one in verdicts if one.silent]
-    again = [one.seed for one in verdicts if one.again]
-    unbalanced = [one.seed for one in verdicts if one.refused and one.balance]
+    altered = [verdict.seed for verdict in verdicts if verdict.altered]
+    unhelpful = [verdict.seed for verdict in verdicts if verdict.unhelpful]
+    silent = [verdict.seed for verdict in verdicts if verdict.silent]
+    again = [verdict.seed for verdict in verdicts if verdict.again]
+    unbalanced = [verdict.seed for verdict in verdicts if verdict.refused and verdict.balance]
     untouched, saved = sum(v.untouched for v in verdicts), sum(v.saved for v in verdicts)
     tally = Counter(
-        (one.how, "refused" if one.refused else "told" if one.told else "no harm")
-        for one in verdicts
+        (verdict.how, "refused" if verdict.refused else "told" if verdict.told else "no harm")
+        for verdict in verdicts
     )
     print(f"\n{len(verdicts)} damages: {dict(tally)}; {saved:,} of {untouched:,} rows saved")
     assert (altered, silent, again, unbalanced, unhelpful) == ([], [], [], [], [])
     assert saved == untouched
-    refused, told = (sum(getattr(one, name) for one in verdicts) for name in ("refused", "told"))
+    refused, told = (
+        sum(getattr(verdict, name) for verdict in verdicts) for name in ("refused", "told")
+    )
     figure(
         "flipped bits and cut files",
         f"{len(verdicts):,} damages, {refused:,} refused at the start, {told:,} told of later; 0 "

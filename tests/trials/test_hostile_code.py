@@ -22,7 +22,7 @@ from hostile_runs import (
     settings,
 )
 
-from twite.sgtm.refused import refused
+from twite.gtm.template.refused import refused
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 EACH = 1_000 if LONG else 25
@@ -99,6 +99,6 @@ def test_each_kind_of_harm_is_told():
     ):
         tally.hear("seed", Told(run=run, outcome="done", **harm))
 
-    kinds = Counter(one.harm.split(" ")[0] for one in tally.findings)
+    kinds = Counter(finding.harm.split(" ")[0] for finding in tally.findings)
     assert kinds == {"took": 1, "held": 1, "changed": 1, "left": 1}
     assert tally.runs == 5

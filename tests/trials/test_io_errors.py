@@ -12,22 +12,23 @@ from contextlib import suppress
 import pytest
 from failing_disk import FailingConnection, FailingVFS
 
-from twite.domain.account import total
-from twite.domain.delivery import Attempt, Fate, Settlement, State, Trigger
+from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.history import total
 from twite.domain.times import HOUR
-from twite.gateway.ports import Claim, Sweeping
-from twite.stores.sqlite import SQLiteStore, outbox
-from twite.stores.sqlite.book import Book, leases_of
-from twite.stores.sqlite.connection import WRITER_SETTINGS
-from twite.stores.sqlite.writer import Writer
+from twite.gateway.ports.store import Claim, SweepRequest
+from twite.stores.sql import outbox
+from twite.stores.sql.writer_session import WriterSession, leases_of
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
+from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
 # Every one of them in the long form.
 STEP = 1 if os.environ.get("TWITE_TRIAL") else 12
 SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + HOUR, limit=3, ambiguous_after=0)
-SWEEPING = Sweeping(now=NOW, ambiguous_before=0, waiting_before=0)
+SWEEPING = SweepRequest(now=NOW, ambiguous_before=0, waiting_before=0)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ class Life:
             connection.execute(f"PRAGMA {name} = {value}")
         # As little in memory as can be, so that it is read again and again.
         connection.execute("PRAGMA cache_size = 1")
-        return Book(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
+        return WriterSession(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
 
     async def run(self, kind, nth):
         self.leases = leases_of(7)
@@ -84,18 +85,18 @@ class Life:
         batch = await self.act(writer, lambda book: outbox.claim(book, CLAIM, damaged=[]))
         if batch is None:
             return
-        ids = tuple(one.id for one in batch.deliveries)
+        ids = tuple(delivery.id for delivery in batch.deliveries)
         settlement = Settlement(
             lease=batch.lease,
             attempt=Attempt(
                 at=NOW, pixel="o8z6j", event=batch.event, outcome="delivered", deliveries=ids
             ),
-            fates=(Fate(trigger=Trigger.DELIVERED, deliveries=ids),),
+            fates=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
             lease_until=NOW,
         )
         # None where even the second try failed.
         if await self.act(writer, lambda book: outbox.settle(book, settlement)) is not None:
-            self.settled |= {one.conversion_id for one in batch.deliveries}
+            self.settled |= {delivery.conversion_id for delivery in batch.deliveries}
 
     async def act(self, writer, what):
         """Try twice, as whoever is told that it passes does."""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from twite.testing.nth_fault import CALL_FAULTS, REQUEST_FAULTS, Scenario, main, run, try_all
+from simulator.nth_fault import CALL_FAULTS, REQUEST_FAULTS, Scenario, main, run, try_all
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"

@@ -28,7 +28,7 @@ FAULTS = {
 async def delays(folder, x, *, both):
     """Return how long deliveries of the healthy pixel took, and the accounts."""
     async with sending(
-        folder, x, pixels=(UP, DOWN), times=lambda parcel, _: parcel.url.endswith(UP)
+        folder, x, pixels=(UP, DOWN), times=lambda outbound, _: outbound.url.endswith(UP)
     ) as gateway:
         began = time.perf_counter()
         for number in range(SUBMISSIONS):
@@ -58,6 +58,6 @@ async def test_a_pixel_that_is_down_delays_no_other(fault, tmp_path, x_emulator,
         f"({p99[1]:.0f} ms, {p99[0]:.0f} ms)",
     )
     assert (accounts[UP].delivered, accounts[UP].pending) == (SUBMISSIONS * EACH, 0)
-    assert {one.balance for one in accounts.values()} == {0}
+    assert {account.balance for account in accounts.values()} == {0}
     if LONG:
         assert ratio <= 1.2

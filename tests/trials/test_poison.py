@@ -5,10 +5,10 @@ from collections import defaultdict
 from random import Random
 
 import pytest
-from bench_of_lanes import Setting
+from worker_bench import Setting
 
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.ports.store import NoResponse, Response
 from twite.testing.builders import a_destination
 from twite.testing.transport import conversions_of, refused, taken
 
@@ -26,13 +26,13 @@ class AllOrNothing:
         self.requests = 0
         self.taken = set()
 
-    async def post(self, parcel):
+    async def post(self, outbound):
         self.requests += 1
-        ids = {str(one["conversion_id"]) for one in conversions_of(parcel)}
+        ids = {str(one["conversion_id"]) for one in conversions_of(outbound)}
         if ids & self.bad:
             return refused(NO_IDENTIFIER)
         self.taken |= ids
-        return taken(parcel)
+        return taken(outbound)
 
 
 async def isolated(bad, *, minutes):
@@ -87,11 +87,11 @@ async def test_a_bad_batch_of_one_pixel_does_not_delay_another():
         x = AllOrNothing({f"c{n}" for n in range(0, 500, 2)} if poisoned else set())
         landed = defaultdict(int)
 
-        async def post(parcel, setting=setting, x=x, landed=landed):
+        async def post(outbound, setting=setting, x=x, landed=landed):
             await setting.clock.sleep(50)
-            answer = await x.post(parcel)
-            if "p2" in parcel.url:
-                landed[setting.clock.elapsed()] += len(conversions_of(parcel))
+            answer = await x.post(outbound)
+            if "p2" in outbound.url:
+                landed[setting.clock.elapsed()] += len(conversions_of(outbound))
             return answer
 
         setting.transport.post = post
@@ -109,10 +109,10 @@ async def test_a_bad_batch_of_one_pixel_does_not_delay_another():
 def x_answers(kind):
     """Return what X answers to a request that holds a bad one."""
     if kind == "no answer":
-        return NoAnswer(reason="no answer in time", left=True)
+        return NoResponse(reason="no answer in time", left=True)
     page = b"<html>no</html>" if kind in {"403 in HTML", "413"} else None
     body = page or refused(("UNAUTHORIZED_ACCESS", "no", "")).body
-    return Answer(status=int(kind[:3]), headers={}, body=body)
+    return Response(status=int(kind[:3]), headers={}, body=body)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -124,9 +124,9 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
         x = AllOrNothing(bad)
         setting = Setting()
 
-        async def post(parcel, x=x, bad=bad, setting=setting):
-            is_bad = {str(one["conversion_id"]) for one in conversions_of(parcel)} & bad
-            answer = await x.post(parcel)
+        async def post(outbound, x=x, bad=bad, setting=setting):
+            is_bad = {str(one["conversion_id"]) for one in conversions_of(outbound)} & bad
+            answer = await x.post(outbound)
             await setting.clock.sleep(30_000 if is_bad and kind == "no answer" else 100)
             return x_answers(kind) if is_bad else answer
 

@@ -20,7 +20,7 @@ import pytest
 from elsewhere import GatewayElsewhere
 from house import KEY
 
-from twite.stores.sqlite.connection import WRITER_SETTINGS
+from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.testing.emulator import running_emulator
 
 pytestmark = [
@@ -115,12 +115,12 @@ class Shop:
 
 
 def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_path, figure):
-    chance = random.Random(20261125)
+    randomness = random.Random(20261125)
     acknowledged = 0
 
     for number in range(CUTS):
         shop, found, sent = cut_and_start_again(
-            tmp_path / str(number), seconds=chance.uniform(0.5, 2.5), name=number
+            tmp_path / str(number), seconds=randomness.uniform(0.5, 2.5), name=number
         )
         acknowledged += len(shop.acknowledged)
 

@@ -6,12 +6,12 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from bench_of_lanes import Setting
+from worker_bench import Setting
 
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.dispatch import Pace
-from twite.gateway.notices import Paused
-from twite.gateway.ports import Answer
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Paused
+from twite.gateway.ports.store import Response
 from twite.testing.transport import refused, taken
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
@@ -31,23 +31,23 @@ class Limiting:
         self.limits = self.early = 0
         self.reset = 0
 
-    async def post(self, parcel):
+    async def post(self, outbound):
         now = self.setting.clock.now()
         self.early += now < self.reset
-        self.setting.transport.sent.append(parcel)
+        self.setting.transport.sent.append(outbound)
         if self.limits < EACH and len(self.setting.transport.sent) % 2:
             self.limits += 1
             wait = 7 + 13 * (self.first + self.limits) % 880
             self.reset = (now + wait * SECOND) // SECOND * SECOND
             date = format_datetime(datetime.fromtimestamp(now // SECOND, UTC), usegmt=True)
             headers = {"x-rate-limit-reset": str(self.reset // SECOND), "date": date}
-            return Answer(status=429, headers=headers, body=b"{}")
-        return taken(parcel)
+            return Response(status=429, headers=headers, body=b"{}")
+        return taken(outbound)
 
 
 async def limited(first, *, restarts):
     """Return (requests, those before a reset) of twenty-five limits in a row."""
-    setting = Setting(pace=Pace(in_flight=4))
+    setting = Setting(worker_config=WorkerConfig(in_flight=4))
     x = Limiting(setting, first)
     setting.transport.post = x.post
     await setting.run.start()
@@ -89,17 +89,17 @@ class Revoking:
         self.knows = True
         self.probes = []
 
-    async def post(self, parcel):
+    async def post(self, outbound):
         await self.setting.clock.sleep(50)
         if self.knows:
-            return taken(parcel)
+            return taken(outbound)
         self.probes.append(self.setting.clock.elapsed())
         return refused(REVOKED, status=401)
 
 
 async def revoked(number):
     """Return how far apart probes were of a token that is revoked under load, and given back."""
-    setting = Setting(pace=Pace(batch=20, in_flight=4))
+    setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=4))
     x = Revoking(setting)
     setting.transport.post = x.post
     await setting.run.start()
@@ -111,14 +111,14 @@ async def revoked(number):
     x.knows = True
     await setting.clock.advance(3 * MINUTE)
     account = (await setting.store.accounts())[0]
-    paused = [one for one in setting.seen.notices if isinstance(one, Paused)]
+    paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
     await setting.run.stop(within=1_000)
     assert (account.dead, account.held, account.pending, account.balance) == (0, 0, 0, 0)
     assert account.delivered == 240 * EACH_SECOND
     assert len(paused) == 1
     assert x.probes[0] - revoked_at < MINUTE
     # Those that flew together when it was revoked are one answer.
-    alone = [one for one in x.probes if one > revoked_at + SECOND]
+    alone = [probe for probe in x.probes if probe > revoked_at + SECOND]
     return [later - one for one, later in pairwise(alone)]
 
 

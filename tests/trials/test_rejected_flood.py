@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from twite.domain.rejection import MOST_KEPT, RejectionQuery
-from twite.gateway.accept import Accept
+from twite.gateway.ingest.accept import Accept
 from twite.machine import SystemClock
-from twite.machine.chance import SystemChance
+from twite.machine.randomness import SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
 
@@ -68,7 +68,7 @@ async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
     accept = Accept(
         ledger=store,
         clock=SystemClock(),
-        chance=SystemChance(),
+        randomness=SystemRandomness(),
         destinations={"o8z6j": a_destination()},
         salt=store.salt,
         wake=lambda _pixel: None,

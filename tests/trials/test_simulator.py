@@ -7,16 +7,16 @@ from random import Random
 import msgspec
 import pytest
 
+from simulator.clock import TrialClock
+from simulator.nth_fault import Scenario
+from simulator.simulator import main, play
+from simulator.store import MemoryGround
+from simulator.story import Conversions, Jump, Stop
+from simulator.world import World
+from simulator.x import Met, Weather
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.dispatch import Pace
-from twite.testing.memory import MemoryStore
-from twite.testing.nth_fault import Scenario
-from twite.testing.simulator import main, play
-from twite.testing.simulator_clock import TrialClock
-from twite.testing.simulator_store import MemoryGround
-from twite.testing.simulator_story import Conversions, Jump, Stop
-from twite.testing.simulator_world import World
-from twite.testing.simulator_x import Met, Weather
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.stores.memory.store import MemoryStore
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
@@ -102,7 +102,7 @@ class AllAlike(Scenario):
     def __init__(self):
         super().__init__()
         # Of fewer than fifteen that are refused alike, nothing can be told.
-        self.pace = Pace(batch=50)
+        self.worker_config = WorkerConfig(batch=50)
 
     def timeline(self):
         events = [("purchase", "o8z6k")]

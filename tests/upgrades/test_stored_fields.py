@@ -4,22 +4,25 @@ import msgspec
 import pytest
 
 from twite.domain.fault import MaskedFault
-from twite.gateway.lent import Kept
-from twite.gateway.logins import _OAuth
-from twite.gateway.tags.letter import Letter, Person
-from twite.sgtm.sandbox import Incoming
-from twite.stores.sqlite.rejections import _Told
+from twite.gateway.ingest.tag_credentials import SealedCredentials
+from twite.gateway.tags.run.payload import PayloadPerson, TagPayload
+from twite.gateway.x_account.credential_store import _OAuth
+from twite.gtm.template.sandbox import Incoming
+from twite.stores.sql.rejections import _Told
 
 STORED = [
     (_OAuth, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
-    (Kept, {"source", "consumer_key", "consumer_secret", "token", "token_secret", "passing"}),
+    (
+        SealedCredentials,
+        {"source", "consumer_key", "consumer_secret", "token", "token_secret", "passing"},
+    ),
     (_Told, {"door", "receipt", "index", "event", "conversion_id", "faults", "marks"}),
     (MaskedFault, {"path", "code", "message", "value"}),
     (
-        Letter,
+        TagPayload,
         {"pixel", "at", "identifiers", "event", "request", "client", "granted", "draw", "sealed"},
     ),
-    (Person, {"twclid", "hashed_email", "hashed_phone_number"}),
+    (PayloadPerson, {"twclid", "hashed_email", "hashed_phone_number"}),
     (Incoming, {"method", "path", "query", "headers", "body", "remote_address"}),
 ]
 

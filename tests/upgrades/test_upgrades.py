@@ -15,7 +15,13 @@ from write_store import KEY, Vendor, reports, settings_in
 
 from twite.cli import run
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.schema import migrate, newest_schema, newest_version, schema_of, version_of
+from twite.stores.sqlite.engine.schema import (
+    migrate,
+    newest_schema,
+    newest_version,
+    schema_of,
+    version_of,
+)
 from twite.testing.gateway import GatewayProcess
 
 STORES = sorted((Path(__file__).parent / "stores").iterdir())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.outcome import Complaint, Delivered, Errored, Rejected, Scope
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of
 
@@ -32,7 +32,7 @@ def errors(*said):
 
 
 def complaints(*said):
-    return tuple(Complaint(code=c, message=m, parameter=p) for c, m, p in said)
+    return tuple(XComplaint(code=c, message=m, parameter=p) for c, m, p in said)
 
 
 def test_a_count_that_is_what_was_sent_is_delivery():
@@ -107,7 +107,7 @@ def test_400_is_about_conversions_and_keeps_the_words_of_x():
     outcome = heard(400, errors(HASH))
 
     assert outcome == Rejected(
-        scope=Scope.CONVERSION,
+        scope=RejectionScope.CONVERSION,
         reason=f"400 INVALID_PARAMETER: {HASH[1]}",
         complaints=complaints(HASH),
     )
@@ -115,7 +115,7 @@ def test_400_is_about_conversions_and_keeps_the_words_of_x():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 def test_400_without_readable_errors_is_about_conversions_too(body):
-    assert heard(400, body, sent=2) == Rejected(scope=Scope.CONVERSION, reason="400")
+    assert heard(400, body, sent=2) == Rejected(scope=RejectionScope.CONVERSION, reason="400")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
@@ -136,18 +136,18 @@ def test_an_error_without_words_does_not_hide_the_others():
     [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
 )
 def test_too_many_in_a_request_is_about_its_size(status, said):
-    assert heard(status, errors(said)).scope is Scope.SIZE
+    assert heard(status, errors(said)).scope is RejectionScope.SIZE
 
 
 def test_413_without_json_is_about_its_size():
-    assert heard(413, b"<html>").scope is Scope.SIZE
+    assert heard(413, b"<html>").scope is RejectionScope.SIZE
 
 
 def test_404_about_the_event_alone_is_about_the_event():
     outcome = heard(404, errors(FOREIGN, NOT_SET))
 
     assert outcome == Rejected(
-        scope=Scope.EVENT,
+        scope=RejectionScope.EVENT,
         reason=f"404 NOT_FOUND: {FOREIGN[1]}; INVALID_PARAMETER: {NOT_SET[1]}",
         complaints=complaints(FOREIGN, NOT_SET),
     )
@@ -163,24 +163,24 @@ def test_404_about_the_event_alone_is_about_the_event():
     ],
 )
 def test_any_other_404_is_about_the_pixel(body):
-    assert heard(404, body).scope is Scope.PIXEL
+    assert heard(404, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
 def test_without_x_s_own_errors_nobody_says_what_is_refused(status, body):
-    assert heard(status, body) == Rejected(scope=Scope.UNCLEAR, reason=str(status))
+    assert heard(status, body) == Rejected(scope=RejectionScope.UNCLEAR, reason=str(status))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
 def test_401_is_about_who_asks_whatever_comes_with_it(body):
-    assert heard(401, body).scope is Scope.PIXEL
+    assert heard(401, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
 def test_settings_and_access_are_about_the_pixel(status):
     assert heard(status, errors(("C", "m", ""))) == Rejected(
-        scope=Scope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
+        scope=RejectionScope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
     )
 
 
@@ -253,7 +253,7 @@ def test_the_words_of_x_are_cut_short():
 
     assert len(outcome.reason) <= 512
     assert len(outcome.complaints) == 1_000
-    assert outcome.complaints[0] == Complaint(code="C" * 64, message="m" * 512, parameter="p" * 64)
+    assert outcome.complaints[0] == XComplaint(code="C" * 64, message="m" * 512, parameter="p" * 64)
 
 
 def test_the_limit_of_the_account_rules_when_present():

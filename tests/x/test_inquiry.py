@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from twite.gateway.refusals import in_words
-from twite.x.inquiry import Inquiry, Refusal, Why, complaints, refusal
+from twite.gateway.operations.rejection_messages import in_words
+from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason, complaints, refusal
 
 
 def a_body(*codes):
@@ -15,25 +15,27 @@ def a_body(*codes):
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (401, a_body("UNAUTHORIZED_ACCESS"), Why.TOKEN_REFUSED),
-        (401, b"<html>", Why.TOKEN_REFUSED),
-        (403, a_body("UNAUTHORIZED_CLIENT_APPLICATION"), Why.APP_UNAPPROVED),
-        (403, a_body("ACCOUNT_NOT_FOUND"), Why.NO_ROLE),
-        (404, a_body("NOT_FOUND"), Why.NO_ROLE),
-        (404, a_body("WEB_EVENT_TAG_NOT_FOUND"), Why.NO_EVENT),
-        (400, a_body("INVALID_PARAMETER"), Why.NOT_LIKE_THAT),
-        (418, b"", Why.NOT_LIKE_THAT),
-        (302, b"", Why.UNREADABLE),
-        (200, b"", Why.UNREADABLE),
+        (401, a_body("UNAUTHORIZED_ACCESS"), RefusalReason.TOKEN_REFUSED),
+        (401, b"<html>", RefusalReason.TOKEN_REFUSED),
+        (403, a_body("UNAUTHORIZED_CLIENT_APPLICATION"), RefusalReason.APP_UNAPPROVED),
+        (403, a_body("ACCOUNT_NOT_FOUND"), RefusalReason.NO_ROLE),
+        (404, a_body("NOT_FOUND"), RefusalReason.NO_ROLE),
+        (404, a_body("WEB_EVENT_TAG_NOT_FOUND"), RefusalReason.NO_EVENT),
+        (400, a_body("INVALID_PARAMETER"), RefusalReason.NOT_LIKE_THAT),
+        (418, b"", RefusalReason.NOT_LIKE_THAT),
+        (302, b"", RefusalReason.UNREADABLE),
+        (200, b"", RefusalReason.UNREADABLE),
     ],
 )
 def test_a_refusal_is_cut_by_who_must_act(status, body, why):
     assert refusal(status, body).why is why
 
 
-@pytest.mark.parametrize("why", Why)
+@pytest.mark.parametrize("why", RefusalReason)
 def test_every_refusal_has_words_and_a_cure(why):
-    reason, cure = in_words(Refusal(why=why, status=400, said="INVALID: x"), about="pixel o8z6j")
+    reason, cure = in_words(
+        InquiryRefusal(why=why, status=400, said="INVALID: x"), about="pixel o8z6j"
+    )
 
     assert "(400 INVALID: x)" in reason
     assert "{" not in reason + cure

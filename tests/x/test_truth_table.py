@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from twite.domain.delivery import Delivery, Trigger
-from twite.domain.outcome import Delivered, Errored, Rejected, Scope
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.settle import fates
+from twite.gateway.delivery.settlement import fates
 from twite.x.decode import decode
 
 NOW = 1_795_600_000_000
@@ -21,11 +21,11 @@ def rejected(scope, trigger):
     return (Rejected, scope, trigger)
 
 
-ISOLATE = rejected(Scope.CONVERSION, None)
-SPLIT = rejected(Scope.SIZE, None)
-HOLD_THE_EVENT = rejected(Scope.EVENT, Trigger.HELD)
-PAUSE_THE_PIXEL = rejected(Scope.PIXEL, Trigger.POSTPONED)
-TRY_ANOTHER = rejected(Scope.UNCLEAR, Trigger.POSTPONED)
+ISOLATE = rejected(RejectionScope.CONVERSION, None)
+SPLIT = rejected(RejectionScope.SIZE, None)
+HOLD_THE_EVENT = rejected(RejectionScope.EVENT, Trigger.HELD)
+PAUSE_THE_PIXEL = rejected(RejectionScope.PIXEL, Trigger.POSTPONED)
+TRY_ANOTHER = rejected(RejectionScope.UNCLEAR, Trigger.POSTPONED)
 
 
 def success(count, **more):
@@ -35,7 +35,7 @@ def success(count, **more):
 def refusal(*errors):
     keys = ("code", "message", "parameter")
     return msgspec.json.encode(
-        {"errors": [dict(zip(keys, one, strict=True)) for one in errors], "request": {}}
+        {"errors": [dict(zip(keys, error, strict=True)) for error in errors], "request": {}}
     )
 
 
@@ -139,7 +139,7 @@ def test_each_observation_has_its_meaning(status, body, meaning):
         outcome, "ambiguous" if kind is Errored else "scope"
     )
     if trigger is not None:
-        assert [one.trigger for one in fates(TWO, outcome, now=NOW, chance=0.5)] == [trigger]
+        assert [fate.trigger for fate in fates(TWO, outcome, now=NOW, randomness=0.5)] == [trigger]
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,23 @@ COMMANDS: Final = MappingProxyType(
         "overlap": "Do X's pixel and the gateway name the same conversions alike?",
     }
 )
-# What Python does not take as the name of a module.
-_FILES: Final = MappingProxyType({"import": "import_container", "rotate-key": "rotate_key"})
+# Commands whose module has another name.
+_FILES: Final = MappingProxyType(
+    {
+        "import": "import_container",
+        "rotate-key": "accounts.rotate_key",
+        "login": "accounts.login",
+        "logout": "accounts.logout",
+        "user": "accounts.user",
+        "key": "accounts.key",
+        "audit": "accounts.audit",
+        "send": "send.command",
+        "demo": "demo.command",
+        "events": "events.command",
+        "overlap": "dedup",
+        "shadow": "compare",
+    }
+)
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
@@ -73,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
-    asked = next((one for one in arguments if not one.startswith("-")), None)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     return explained(
         lambda: get_command(application(asked))(args=list(arguments), prog_name="twite"),
         asked=asked or "",

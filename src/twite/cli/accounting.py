@@ -6,19 +6,19 @@ from typing import Final
 
 import typer
 
-from twite.assembly.desk import open_records
-from twite.assembly.ignored import read_ignored
-from twite.assembly.outlook import read_forecasts
+from twite.app.forecasts import read_forecasts
+from twite.app.ignored import read_ignored
+from twite.app.store_access import open_records
 from twite.cli import printing
 from twite.cli.ignored import ignored_as_json, print_ignored
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.domain.account import Account, total
+from twite.domain.history import ConversionCounts, total
 from twite.domain.ignored import IgnoredTally
 from twite.domain.times import spelled
-from twite.gateway.forecast import Forecast
+from twite.gateway.ports.monitoring import Forecast
 
 EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
-_COLUMNS: Final = (*Account.__struct_fields__[2:], "balance")
+_COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     """
     found = load(config, credentials=False)
 
-    async def read() -> tuple[list[Account], list[Forecast], list[IgnoredTally]]:
+    async def read() -> tuple[list[ConversionCounts], list[Forecast], list[IgnoredTally]]:
         async with open_records(found) as records:
             return (
                 list(await records.accounts()),
@@ -57,7 +57,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         raise typer.Exit(1)
 
 
-def _print(accounts: list[Account]) -> None:
+def _print(accounts: list[ConversionCounts]) -> None:
     rows: list[list[str | int]] = [
         [account.source, account.pixel or "none", *_sums(account).values()]
         for account in [*accounts, total(accounts)]
@@ -104,5 +104,5 @@ def _moment(ms: int | None) -> str | None:
     return None if ms is None else spelled(ms)
 
 
-def _sums(account: Account) -> dict[str, int]:
+def _sums(account: ConversionCounts) -> dict[str, int]:
     return {name: getattr(account, name) for name in _COLUMNS}

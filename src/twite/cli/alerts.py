@@ -6,14 +6,14 @@ from typing import Final
 
 import typer
 
-from twite.assembly.alerts import read_alerts, send_trial
+from twite.app.alerts import read_alerts, send_trial
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.alert import RULES, Alert
 from twite.domain.times import spelled
-from twite.gateway.ports import Answer, NoAnswer
-from twite.gateway.tell import why_not
-from twite.gateway.webhook import page_of
+from twite.gateway.alerts.notifier import why_not
+from twite.gateway.alerts.webhook_message import page_of
+from twite.gateway.ports.store import NoResponse, Response
 
 EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"
 LIST: Final = """List the open ones, the oldest first. Exits with 1 when there are some.
@@ -38,14 +38,14 @@ def register(app: typer.Typer) -> None:
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     found = load(config, credentials=False)
     alerts = asyncio.run(read_alerts(found))
-    still = [one for one in alerts if one.resolved_at is None]
+    still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
         printing.print_json([_told(one) for one in still])
     elif still:
         _print(still)
     else:
         printing.say("No alert is open.")
-    if any(one.news for one in alerts) and found.alerts.webhook is not None:
+    if any(alert.news for alert in alerts) and found.alerts.webhook is not None:
         printing.complain("The webhook has not taken everything yet. Try twite alerts test.")
     if still:
         raise typer.Exit(1)
@@ -55,7 +55,7 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     came = asyncio.run(send_trial(load(config, credentials=False)))
     refused = why_not(came)
     if as_json:
-        status = came.status if isinstance(came, Answer) else None
+        status = came.status if isinstance(came, Response) else None
         printing.print_json({"taken": refused is None, "status": status, "reason": refused})
     elif refused is None:
         printing.say(f"The webhook took it: {_words(came)}")
@@ -75,8 +75,14 @@ def _print(alerts: Sequence[Alert]) -> None:
         "",
         ["alert", "subject", "since", "what is so", "what to do"],
         [
-            [one.kind.value, one.subject, spelled(one.opened_at), one.reason, page_of(one.kind)]
-            for one in alerts
+            [
+                alert.kind.value,
+                alert.subject,
+                spelled(alert.opened_at),
+                alert.reason,
+                page_of(alert.kind),
+            ]
+            for alert in alerts
         ],
     )
 
@@ -93,9 +99,9 @@ def _told(one: Alert) -> dict[str, object]:
     }
 
 
-def _words(came: Answer | NoAnswer) -> str:
+def _words(came: Response | NoResponse) -> str:
     """Say what came back: a webhook's own words help where its address or form is wrong."""
-    if isinstance(came, NoAnswer):
+    if isinstance(came, NoResponse):
         return came.reason
     body = came.body[:_SHOWN].decode("utf-8", "replace")
     return printing.safe(f"{came.status} {body}".strip(), longest=_SHOWN)

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.doctor import Canary, Finding, Light, examine
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, text
+from twite.diagnostics import CheckFinding, CheckStatus, TestConversion, examine
 
 EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
 Sing = Annotated[
@@ -20,9 +20,9 @@ Sing = Annotated[
     ),
 ]
 _SIGNS: Final = {
-    Light.GREEN: ("ok  ", "green"),
-    Light.AMBER: ("warn", "yellow"),
-    Light.RED: ("FAIL", "bold red"),
+    CheckStatus.GREEN: ("ok  ", "green"),
+    CheckStatus.AMBER: ("warn", "yellow"),
+    CheckStatus.RED: ("FAIL", "bold red"),
 }
 
 
@@ -42,21 +42,23 @@ def check(
 
     A canary is a real conversion, of nobody: through the running gateway to X, which counts it.
     """
-    sing = None if canary is None else Canary(event=canary, pixel=pixel)
+    sing = None if canary is None else TestConversion(event=canary, pixel=pixel)
     findings = asyncio.run(_findings(config, sing, quiet=as_json))
     counts = Counter(finding.light for finding in findings)
     if as_json:
-        printing.print_json({"ok": not counts[Light.RED], "findings": findings})
+        printing.print_json({"ok": not counts[CheckStatus.RED], "findings": findings})
     else:
         printing.say(
-            f"{counts[Light.GREEN]} in order, {counts[Light.AMBER]} to look at, "
-            f"{counts[Light.RED]} in the way."
+            f"{counts[CheckStatus.GREEN]} in order, {counts[CheckStatus.AMBER]} to look at, "
+            f"{counts[CheckStatus.RED]} in the way."
         )
-    if counts[Light.RED]:
+    if counts[CheckStatus.RED]:
         raise typer.Exit(1)
 
 
-async def _findings(config: Path, sing: Canary | None, *, quiet: bool) -> list[Finding]:
+async def _findings(
+    config: Path, sing: TestConversion | None, *, quiet: bool
+) -> list[CheckFinding]:
     findings = []
     async for finding in examine(config, os.environ, sing=sing):
         findings.append(finding)
@@ -65,7 +67,7 @@ async def _findings(config: Path, sing: Canary | None, *, quiet: bool) -> list[F
     return findings
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: CheckFinding) -> None:
     sign, style = _SIGNS[finding.light]
     printing.say(printing.styled(sign, style), f"  {finding.topic}: {finding.found}")
     if finding.meaning:

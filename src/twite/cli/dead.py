@@ -8,17 +8,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
-from twite.assembly.desk import open_desk, open_records
-from twite.assembly.settings import Settings
+from twite.app.store_access import open_desk, open_records
 from twite.cli import COMMANDS, printing
-from twite.cli.lives import told
+from twite.cli.accounts.user import who
+from twite.cli.history import told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
-from twite.cli.user import who
-from twite.domain.account import Life
+from twite.config.settings import Settings
 from twite.domain.delivery import State
-from twite.domain.people import AuditAction, Deed
+from twite.domain.history import History
+from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
-from twite.gateway.mend import doubt
+from twite.gateway.operations.edit import doubt
 from twite.redaction.mask_tree import masked_words
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
@@ -52,7 +52,7 @@ Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many.")]
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
     """Which deliveries are meant."""
 
     ids: tuple[str, ...]
@@ -61,14 +61,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str | None
 
 
-class Doubted(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayDoubt(msgspec.Struct, frozen=True, kw_only=True):
     """One that could count twice, and why."""
 
-    life: Life
+    life: History
     why: str
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
     """What to do to them."""
 
     do: Literal["replay", "discard"]
@@ -121,8 +121,10 @@ def replay(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    choice = Choice(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
-    order = Order(do="replay", note="", dry_run=dry_run, is_sure=may_count_twice, as_json=as_json)
+    choice = DeadLetterSelection(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
+    order = DeadLetterCommand(
+        do="replay", note="", dry_run=dry_run, is_sure=may_count_twice, as_json=as_json
+    )
     _decide(load(config, credentials=False), choice, order)
 
 
@@ -137,8 +139,8 @@ def discard(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    choice = Choice(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
-    order = Order(do="discard", note=note, dry_run=dry_run, as_json=as_json)
+    choice = DeadLetterSelection(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
+    order = DeadLetterCommand(do="discard", note=note, dry_run=dry_run, as_json=as_json)
     _decide(load(config, credentials=False), choice, order)
 
 
@@ -147,7 +149,7 @@ def _listed_by_default(context: typer.Context) -> None:
         listed()
 
 
-def _decide(settings: Settings, choice: Choice, order: Order) -> None:
+def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCommand) -> None:
     known_pixel(settings, choice.pixel)
     if bool(choice.ids) == choice.every:
         raise typer.BadParameter("name some, or say --all; twite dead list shows which there are")
@@ -165,19 +167,21 @@ def _decide(settings: Settings, choice: Choice, order: Order) -> None:
         raise typer.Exit(1)
 
 
-def _doubted(settings: Settings, lives: Sequence[Life], now: int) -> list[Doubted]:
+def _doubted(settings: Settings, lives: Sequence[History], now: int) -> list[ReplayDoubt]:
     """Return those that could count twice, sent again."""
     found = [
         (life, doubt(life, now=now, is_cautious=settings.is_cautious(life.pixel))) for life in lives
     ]
-    return [Doubted(life=life, why=why) for life, why in found if why is not None]
+    return [ReplayDoubt(life=life, why=why) for life, why in found if why is not None]
 
 
-def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str]]:
+def _chosen(
+    lives: Sequence[History], choice: DeadLetterSelection
+) -> tuple[list[History], list[str]]:
     """Return the lives meant, and the ids that mean none. A conversion id rules over a number."""
     if choice.every:
         return [life for life in lives if choice.held or life.state is State.DEAD], []
-    chosen: dict[int, Life] = {}
+    chosen: dict[int, History] = {}
     unknown: list[str] = []
     for name in choice.ids:
         meant = [life for life in lives if name in {life.conversion_id, life.called}] or [
@@ -190,11 +194,11 @@ def _chosen(lives: Sequence[Life], choice: Choice) -> tuple[list[Life], list[str
 
 
 def _report(
-    chosen: Sequence[Life],
+    chosen: Sequence[History],
     unknown: Sequence[str],
-    doubted: Sequence[Doubted],
+    doubted: Sequence[ReplayDoubt],
     done: int,
-    order: Order,
+    order: DeadLetterCommand,
 ) -> None:
     refused = bool(doubted) and not order.is_sure and not order.dry_run
     held = sum(life.state is State.HELD for life in chosen)
@@ -225,7 +229,7 @@ def _report(
         printing.complain(f"{missed} had left that state before it was their turn.")
 
 
-def _tell_doubts(doubted: Sequence[Doubted], *, refused: bool) -> None:
+def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
     for one in doubted[:_SHOWN]:
         printing.complain(f"{one.life.conversion_id} ({one.life.delivery}): {one.why}.")
     if len(doubted) > _SHOWN:
@@ -236,11 +240,11 @@ def _tell_doubts(doubted: Sequence[Doubted], *, refused: bool) -> None:
     )
 
 
-def _participle(order: Order) -> str:
+def _participle(order: DeadLetterCommand) -> str:
     return "queued again" if order.do == "replay" else "discarded"
 
 
-def _print(lives: Sequence[Life]) -> None:
+def _print(lives: Sequence[History]) -> None:
     printing.print_table(
         "",
         ["delivery", "state", "pixel", "event", "conversion id", "received at", "reason"],
@@ -259,16 +263,16 @@ def _print(lives: Sequence[Life]) -> None:
     )
 
 
-async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[Life]:
+async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[History]:
     async with open_records(settings) as records:
         return list(await records.resting(pixel=pixel, limit=limit))
 
 
 async def _carried_out(
     settings: Settings,
-    chosen: Sequence[Life],
-    doubted: Sequence[Doubted],
-    order: Order,
+    chosen: Sequence[History],
+    doubted: Sequence[ReplayDoubt],
+    order: DeadLetterCommand,
     now: int,
 ) -> int:
     deliveries = [life.delivery for life in chosen]
@@ -280,7 +284,9 @@ async def _carried_out(
         return await desk.discard(deliveries, now=now, note=order.note, deed=deed)
 
 
-def _deed(chosen: Sequence[Life], doubted: Sequence[Doubted], order: Order, now: int) -> Deed:
+def _deed(
+    chosen: Sequence[History], doubted: Sequence[ReplayDoubt], order: DeadLetterCommand, now: int
+) -> AuditEvent:
     """Return what the audit is to say of it."""
     names = [life.conversion_id for life in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
@@ -290,6 +296,6 @@ def _deed(chosen: Sequence[Life], doubted: Sequence[Doubted], order: Order, now:
     if doubted:
         said = f"{said}; may count twice: confirmed"
     pixels = sorted({life.pixel for life in chosen})
-    return Deed(
+    return AuditEvent(
         at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=said
     )

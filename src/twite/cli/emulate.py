@@ -8,10 +8,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.emulation import emulate as run
-from twite.assembly.values import address
+from twite.app.emulator import emulate as run
 from twite.cli import printing
 from twite.cli.options import Json, text
+from twite.config.values import address
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"

@@ -8,15 +8,23 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly import values
-from twite.assembly.erasing import Done, Letters, Wish, erase, look
-from twite.assembly.settings import Settings
+from twite.app.erase import EraseRequest, EraseResult, TagPayloadReader, erase, look
 from twite.cli import printing
+from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, text
-from twite.cli.user import who
-from twite.domain.erasure import CLICK, CONVERSION_ID, EMAIL, KINDS, PHONE, Asked, asked
+from twite.config import values
+from twite.config.settings import Settings
 from twite.domain.fault import Fault
-from twite.gateway.erasing import Traces
+from twite.domain.people.erasure import (
+    CLICK,
+    CONVERSION_ID,
+    EMAIL,
+    KINDS,
+    PHONE,
+    ErasureIdentifier,
+    asked,
+)
+from twite.gateway.operations.erase import EraseTraces
 
 EXAMPLE: Final = "Example: `twite erase --file requests.txt --dry-run`"
 _STDIN: Final = Path("-")
@@ -90,13 +98,13 @@ def erase_persons(
     ]
     if not given:
         raise typer.BadParameter("say whom: --file, or one of the identifiers")
-    wish = Wish(
+    wish = EraseRequest(
         asked=_read(given, region=_region(settings, region)),
         pixel=pixel,
         returns=may_return,
         who=who(),
     )
-    letters = Letters(settings)
+    letters = TagPayloadReader(settings)
     found = asyncio.run(look(settings, wish, opened=letters.opened))
     if dry_run:
         _tell(wish, found, letters, done=None, as_json=as_json)
@@ -147,7 +155,9 @@ def _region(settings: Settings, region: str | None) -> str | None:
     return said.pop() if len(said) == 1 else None
 
 
-def _read(given: Sequence[tuple[str, str, str]], *, region: str | None) -> tuple[Asked, ...]:
+def _read(
+    given: Sequence[tuple[str, str, str]], *, region: str | None
+) -> tuple[ErasureIdentifier, ...]:
     found = []
     for where, kind, written in given:
         one = asked(kind, written, region=region)
@@ -157,7 +167,14 @@ def _read(given: Sequence[tuple[str, str, str]], *, region: str | None) -> tuple
     return tuple(found)
 
 
-def _tell(wish: Wish, found: Traces, letters: Letters, *, done: Done | None, as_json: bool) -> None:
+def _tell(
+    wish: EraseRequest,
+    found: EraseTraces,
+    letters: TagPayloadReader,
+    *,
+    done: EraseResult | None,
+    as_json: bool,
+) -> None:
     if as_json:
         printing.print_json(
             {
@@ -195,7 +212,7 @@ def _tell(wish: Wish, found: Traces, letters: Letters, *, done: Done | None, as_
     printing.say("Not reached: X, backups, files of your own. Keep the list for a restored backup.")
 
 
-def _would(wish: Wish, found: Traces, letters: Letters) -> None:
+def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) -> None:
     total = sum(sum(states.values()) for states in found.states.values())
     printing.say(f"Identifiers: {len(wish.asked)}. They name:")
     printing.say(f"  conversions  {total}")

@@ -9,15 +9,15 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from twite.assembly.containers import SEALED
-from twite.assembly.importing import Draft, Keep, draft, no_more_needed, of_persons, write
-from twite.assembly.vaulting import forget_secrets, keep_secrets, sealing_key
+from twite.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
+from twite.app.stored_secrets import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
+from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.cli.user import who
+from twite.config.containers import SEALED
+from twite.gtm.importer.coverage import Support
+from twite.gtm.importer.lines import ReportLine
 from twite.redaction.secrets import masked
-from twite.sgtm.export.coverage import Fit
-from twite.sgtm.export.lines import Line
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
@@ -26,11 +26,11 @@ PERSONS: Final = (
     "left out."
 )
 _STYLES: Final = {
-    Fit.RUNS: "green",
-    Fit.DIFFERS: "yellow",
-    Fit.RESTS: "dim",
-    Fit.PAUSED: "bold yellow",
-    Fit.LEFT_OUT: "bold red",
+    Support.RUNS: "green",
+    Support.DIFFERS: "yellow",
+    Support.RESTS: "dim",
+    Support.PAUSED: "bold yellow",
+    Support.LEFT_OUT: "bold red",
 }
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, a .json file.")]
@@ -112,7 +112,7 @@ def import_container(
         raise typer.Exit(1)
 
 
-def _print(made: Draft, gone: Sequence[str], *, report: bool) -> None:
+def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     for line in made.found.lines:
         _print_line(line)
     _print_secrets(made, gone)
@@ -126,7 +126,7 @@ def _print(made: Draft, gone: Sequence[str], *, report: bool) -> None:
     if not made.is_first and not made.changes:
         printing.say("Nothing changed since the last import.")
     counted = Counter(line.fit for line in made.found.lines)
-    told = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Fit if counted[fit])
+    told = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
     clear = len(made.found.in_clear)
     more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
     printing.say(f"{made.path}: {told}{more}.")
@@ -137,14 +137,16 @@ def _print(made: Draft, gone: Sequence[str], *, report: bool) -> None:
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
         printing.say(PERSONS)
-    if any(one.kept.startswith("env:") for one in made.found.secrets):
+    if any(secret.kept.startswith("env:") for secret in made.found.secrets):
         printing.say("Set the variables above where the gateway is started.")
 
 
-def _print_secrets(made: Draft, gone: Sequence[str]) -> None:
-    for one in made.found.secrets:
-        printing.say(printing.styled("secret", "bold"), f" {one.kind} “{one.name}” {one.path}")
-        printing.say(f"    kept as {one.kept}")
+def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
+    for secret in made.found.secrets:
+        printing.say(
+            printing.styled("secret", "bold"), f" {secret.kind} “{secret.name}” {secret.path}"
+        )
+        printing.say(f"    kept as {secret.kept}")
     for left in made.found.in_clear:
         named = f" “{left.name}”" if left.name else ""
         printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
@@ -153,14 +155,14 @@ def _print_secrets(made: Draft, gone: Sequence[str]) -> None:
         printing.say(f"forgotten: {name}, which this container names no more")
 
 
-def _print_line(line: Line) -> None:
+def _print_line(line: ReportLine) -> None:
     named = f" “{line.name}”" if line.name else ""
     printing.say(printing.styled(f"{line.fit:8}", _STYLES[line.fit]), f" {line.kind}{named}")
     for note in line.notes:
         printing.say(f"    {note}")
 
 
-def _print_json(made: Draft, gone: Sequence[str]) -> None:
+def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
     printing.print_json(
         {
             "container": str(made.path),
@@ -168,12 +170,12 @@ def _print_json(made: Draft, gone: Sequence[str]) -> None:
             "parts": made.found.lines,
             "secrets": [
                 {
-                    "kind": one.kind,
-                    "name": one.name,
-                    "path": one.path,
-                    "kept": one.kept,
+                    "kind": secret.kind,
+                    "name": secret.name,
+                    "path": secret.path,
+                    "kept": secret.kept,
                 }
-                for one in made.found.secrets
+                for secret in made.found.secrets
             ],
             "in_clear": made.found.in_clear,
             "persons": [
@@ -182,16 +184,16 @@ def _print_json(made: Draft, gone: Sequence[str]) -> None:
             ],
             "forgotten": gone,
             "changes": [
-                msgspec.structs.replace(one, name=masked(one.name)) for one in made.changes
+                msgspec.structs.replace(change, name=masked(change.name)) for change in made.changes
             ],
         }
     )
 
 
 _WORDS: Final = {
-    Fit.RUNS: "run",
-    Fit.DIFFERS: "run with a difference",
-    Fit.RESTS: "rest, as before",
-    Fit.PAUSED: "are paused until you decide",
-    Fit.LEFT_OUT: "are left out",
+    Support.RUNS: "run",
+    Support.DIFFERS: "run with a difference",
+    Support.RESTS: "rest, as before",
+    Support.PAUSED: "are paused until you decide",
+    Support.LEFT_OUT: "are left out",
 }

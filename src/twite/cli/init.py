@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.sealing import KEY_FILE, VARIABLE, new_key
-from twite.assembly.template import rendered
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Json, text
+from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
+from twite.config.template import rendered
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"

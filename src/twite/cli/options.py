@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from twite.assembly import settings
-from twite.assembly.settings import FILE, Settings
 from twite.cli import COMMANDS
-from twite.gateway.tags.rule import PREFIX
+from twite.config import settings
+from twite.config.settings import FILE, Settings
+from twite.gateway.ports.tags import PREFIX
 
 Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -33,7 +33,7 @@ def load(config: Path, *, credentials: bool = True) -> Settings:
 
 def known_pixel(found: Settings, pixel: str | None) -> None:
     """Refuse a pixel that is not configured, as wrong usage."""
-    known = [one.pixel for one in found.destinations()]
+    known = [destination.pixel for destination in found.destinations()]
     known += [] if found.tags is None else [rule.pixel for rule in found.tags.rules.values()]
     # Which tags a container has is not looked up for this.
     is_imported = found.imported is not None and (pixel or "").startswith(PREFIX)
@@ -46,7 +46,7 @@ def known_pixel(found: Settings, pixel: str | None) -> None:
 
 def one_pixel(found: Settings, pixel: str | None) -> str:
     """Return the pixel that is meant: the only one, where none is named."""
-    known = [one.pixel for one in found.destinations()]
+    known = [destination.pixel for destination in found.destinations()]
     if pixel is None and len(known) != 1:
         raise typer.BadParameter(
             f"say for which pixel. There is: {', '.join(known) or 'none'}", param_hint="--pixel"

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.copies import Recovered, recover_store
+from twite.app.copies import Recovered, recover_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 

@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.desk import open_records
-from twite.assembly.settings import Settings
+from twite.app.store_access import open_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.collector.rejections import told_rejection
+from twite.config.settings import Settings
 from twite.domain.fault import CODES, Fault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
+from twite.http.routes.rejections import told_rejection
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"

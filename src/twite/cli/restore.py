@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.assembly.copies import Restored, restore_store
+from twite.app.copies import Restored, restore_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 

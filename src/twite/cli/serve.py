@@ -1,14 +1,16 @@
 """`twite serve`: the gateway."""
 
 import os
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import typer
 
-from twite.assembly.serving import serve as run
-from twite.assembly.settings import Settings
+from twite.app.serving import serve as run
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.config.settings import Settings
+from twite.diagnostics import examine
 from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
@@ -35,7 +37,11 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
     settings = load(config)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
-    landed = run(settings, ready=lambda url: _announce(settings, url, as_json=as_json))
+    landed = run(
+        settings,
+        ready=lambda url: _announce(settings, url, as_json=as_json),
+        examine=partial(examine, settings.path, os.environ),
+    )
     if not landed:
         printing.complain(
             "Some requests to X were cut off; they are resent with the same ids after the next "

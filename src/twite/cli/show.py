@@ -7,16 +7,16 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from twite.assembly.desk import open_records
-from twite.assembly.settings import Settings
+from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.lives import print_life, told
+from twite.cli.history import print_life, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.cli.rejected import print_rejection, read_rejections
-from twite.collector.rejections import told_rejection
-from twite.domain.account import Life
+from twite.config.settings import Settings
+from twite.domain.history import History
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
-from twite.gateway.tags.rule import PREFIX
+from twite.gateway.ports.tags import PREFIX
+from twite.http.routes.rejections import told_rejection
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
@@ -81,11 +81,11 @@ async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
     return [one.why for life in lives for one in life.not_fired if one.tag == tag]
 
 
-async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Life]:
+async def _lives(settings: Settings, name: str, pixel: str | None) -> list[History]:
     """Return all lives under a conversion id, and those of a receipt, the latest first."""
-    lives: dict[int, Life] = {}
+    lives: dict[int, History] = {}
     async with open_records(settings) as records:
-        own = [one.pixel for one in settings.destinations()]
+        own = [destination.pixel for destination in settings.destinations()]
         # Tags, and pixels that are configured no more.
         others = {one.pixel for one in await records.accounts()}.difference(own)
         for lane in (*own, *sorted(others)):

@@ -6,16 +6,16 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 import typer
 
-from twite.assembly.tags import load_template, run_template, verdicts_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
-from twite.sgtm.effects import AnyEffect
-from twite.sgtm.field_rules import remarks_on
-from twite.sgtm.fields import fill
-from twite.sgtm.lint import Warned, lint
-from twite.sgtm.sandbox import Answer, Incoming, Turn
-from twite.sgtm.scenarios import Verdict, junit, placed
-from twite.sgtm.tree import Tree
+from twite.config.templates import load_template, run_template, verdicts_of
+from twite.domain.json_tree import Tree
+from twite.gtm.template.effects import AnyEffect
+from twite.gtm.template.field_rules import remarks_on
+from twite.gtm.template.fields import fill
+from twite.gtm.template.lint import LintWarning, lint
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
+from twite.gtm.template.scenarios import ScenarioResult, junit, placed
 
 Shape = TypeVar("Shape")
 EXAMPLE: Final = "Example: `twite tag test template.tpl`"
@@ -86,7 +86,7 @@ def scenarios(file: File, *, junit_file: Junit = None, as_json: Json = False) ->
         printing.print_json(verdicts)
     else:
         _print_verdicts(template.name or file.name, verdicts)
-    if not verdicts or any(one.failures for one in verdicts):
+    if not verdicts or any(verdict.failures for verdict in verdicts):
         raise typer.Exit(1)
 
 
@@ -120,7 +120,7 @@ def run(
         ),
         answer=None
         if told is None
-        else Answer(
+        else EffectAnswer(
             id=0, status=told.status, headers=told.headers, body=told.body, reason=told.reason
         ),
     )
@@ -152,7 +152,7 @@ def linted(file: File, *, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_verdicts(name: str, verdicts: tuple[Verdict, ...]) -> None:
+def _print_verdicts(name: str, verdicts: tuple[ScenarioResult, ...]) -> None:
     for verdict in verdicts:
         mark = printing.styled("✗", "red") if verdict.failures else printing.styled("✓", "green")
         printing.say(mark, f" {verdict.name}")
@@ -187,7 +187,7 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.say("It waits for answers; --answer gives them.")
 
 
-def _print_findings(file: Path, found: tuple[Warned, ...]) -> None:
+def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:
     for one in found:
         place = f"{file}:{one.line}" if one.line is not None else f"{file}"
         printing.say(f"{place}: {one.message} ", printing.styled(f"[{one.code}]", "dim"))

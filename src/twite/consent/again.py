@@ -6,16 +6,16 @@ from typing import Final
 import msgspec
 
 from twite.consent.evidence import Evidence, read
-from twite.consent.statements import Matter, Statement, Word
+from twite.consent.statements import ConsentStatus, Purpose, Statement
 from twite.consent.verdict import decide, is_strict
-from twite.domain.consent import Action, Policy, Verdict, policy_version
+from twite.domain.consent import ConsentAction, ConsentDecision, ConsentPolicy, policy_version
 
 # What the reading of a string of the IAB depends on the policy for; only its hash is kept.
 _OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 _NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
 
 
-def again(kept: bytes | None, policy: Policy) -> Verdict | None:
+def again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
     """Return what must become of a delivery now, suppress or hold; None where it may stay.
 
     `kept` is the evidence of the first decision, None where nothing was said. Its body is rendered
@@ -24,28 +24,30 @@ def again(kept: bytes | None, policy: Policy) -> Verdict | None:
     try:
         before = _NOTHING if kept is None else read(kept)
     except msgspec.DecodeError:
-        return Verdict(action=Action.HOLD, rule="unclear", reason="consent_unclear: the evidence")
+        return ConsentDecision(
+            action=ConsentAction.HOLD, rule="unclear", reason="consent_unclear: the evidence"
+        )
     if before.policy == policy_version(policy):
         return None
     said = before.said if _reads_alike(before, policy) else _unread(before.said)
     found = decide(said, policy, strict=is_strict(before.signals, policy))
-    if found.action is Action.SUPPRESS:
+    if found.action is ConsentAction.SUPPRESS:
         return found
-    if found.action is Action.HOLD:
-        return None if before.action == Action.HOLD else found
+    if found.action is ConsentAction.HOLD:
+        return None if before.action == ConsentAction.HOLD else found
     if set(found.strip) - set(before.strip) or (found.restricted and not before.restricted):
-        return msgspec.structs.replace(found, action=Action.SUPPRESS)
+        return msgspec.structs.replace(found, action=ConsentAction.SUPPRESS)
     return None
 
 
-def _reads_alike(before: Evidence, policy: Policy) -> bool:
+def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
     return before.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
 
 
 def _unread(said: Sequence[Statement]) -> tuple[Statement, ...]:
     """Return what was said without the strings that cannot be read again: they may be denials."""
     return tuple(
-        Statement(Matter.ANY, Word.UNCLEAR, one.signal, one.signal)
+        Statement(Purpose.ANY, ConsentStatus.UNCLEAR, one.signal, one.signal)
         if one.signal in _OF_THE_IAB
         else one
         for one in said

@@ -12,7 +12,7 @@ _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _LONGEST_CODE: Final = 24
 
 
-class Unreadable(Exception):
+class UnreadableBits(Exception):
     """The text ended, or is none. It does not leave this room."""
 
 
@@ -23,7 +23,7 @@ class Bits:
 
     def __init__(self, text: str) -> None:
         if len(text) > LONGEST or not _BASE64URL.fullmatch(text):
-            raise Unreadable("not base64url")
+            raise UnreadableBits("not base64url")
         self._bytes = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
         self.length = 6 * len(text)
         self._at = 0
@@ -37,7 +37,7 @@ class Bits:
         """Return the next bits as a number."""
         start, end = self._at, self._at + count
         if end > self.length:
-            raise Unreadable("too short")
+            raise UnreadableBits("too short")
         self._at = end
         piece = int.from_bytes(self._bytes[start >> 3 : (end + 7) >> 3])
         return (piece >> (-end & 7)) & ((1 << count) - 1)
@@ -49,7 +49,7 @@ class Bits:
         """Return letters of six bits each."""
         codes = [self.take(6) for _ in range(count)]
         if max(codes) > 25:
-            raise Unreadable("not a letter")
+            raise UnreadableBits("not a letter")
         return "".join(chr(ord("A") + code) for code in codes)
 
     def flags(self, count: int) -> frozenset[int]:
@@ -67,7 +67,7 @@ class Bits:
                 return number
             number += this if bit else 0
             this, following, before = following, this + following, bit
-        raise Unreadable("too large a number")
+        raise UnreadableBits("too large a number")
 
 
 class Ranges:
@@ -87,7 +87,7 @@ class Ranges:
             first = bits.take(16)
             last = bits.take(16) if several else first
             if not 0 < first <= last:
-                raise Unreadable("a range that is none")
+                raise UnreadableBits("a range that is none")
             ranges.append((first, last))
         return cls(tuple(ranges))
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from twite.consent.statements import KNOWN, Signals, Statement
-from twite.domain.consent import Verdict
+from twite.domain.consent import ConsentDecision
 
 # Names with words of a few letters; a longer word under them is none of theirs.
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
@@ -33,7 +33,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def evidence(
-    verdict: Verdict, signals: Signals, said: Sequence[Statement], *, version: str
+    verdict: ConsentDecision, signals: Signals, said: Sequence[Statement], *, version: str
 ) -> bytes:
     """Return it as JSON."""
     return _ENCODER.encode(

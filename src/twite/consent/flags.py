@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 
 _YES: Final = frozenset({"1", "true", "yes"})
 _NO: Final = frozenset({"0", "false", "no"})
 
 
-def decode(word: str | bool) -> bool | Malformed:  # noqa: FBT001  as a submission states it
+def decode(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
     """Read a flag."""
     said = str(word).strip().lower()
     if said in _YES:
         return True
-    return False if said in _NO else Malformed(why="neither yes nor no")
+    return False if said in _NO else MalformedSignal(why="neither yes nor no")

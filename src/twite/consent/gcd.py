@@ -4,13 +4,13 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 
 KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
 _GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
 
 
-class Word(StrEnum):
+class GcdValue(StrEnum):
     """What is said of one kind. Only an act of a person is more than a default."""
 
     UNSET = "unset"
@@ -20,25 +20,25 @@ class Word(StrEnum):
 
 
 _WORDS: Final = {
-    "l": Word.UNSET,
-    "m": Word.DENIED,  # by an update
-    "n": Word.GRANTED,  # by an update
-    "p": Word.DENIED,  # by default
-    "q": Word.DENIED,  # by both
-    "r": Word.GRANTED,  # by an update, after a denial by default
-    "t": Word.GRANTED_BY_DEFAULT,
-    "u": Word.DENIED,  # by an update, after a grant by default
-    "v": Word.GRANTED,  # by both
+    "l": GcdValue.UNSET,
+    "m": GcdValue.DENIED,  # by an update
+    "n": GcdValue.GRANTED,  # by an update
+    "p": GcdValue.DENIED,  # by default
+    "q": GcdValue.DENIED,  # by both
+    "r": GcdValue.GRANTED,  # by an update, after a denial by default
+    "t": GcdValue.GRANTED_BY_DEFAULT,
+    "u": GcdValue.DENIED,  # by an update, after a grant by default
+    "v": GcdValue.GRANTED,  # by both
 }
 
 
-def decode(text: str) -> tuple[Word, Word, Word, Word] | Malformed:
+def decode(text: str) -> tuple[GcdValue, GcdValue, GcdValue, GcdValue] | MalformedSignal:
     """Return what is said of each of KINDS. One letter that means nothing spoils the whole."""
     match = _GCD.fullmatch(text.strip())
     if match is None:
-        return Malformed(why="not of the form 11t1t1t1t5")
+        return MalformedSignal(why="not of the form 11t1t1t1t5")
     words = [_WORDS.get(letter) for letter in match.groups()]
     storage, analytics, user_data, personalization = words
     if storage is None or analytics is None or user_data is None or personalization is None:
-        return Malformed(why="a letter that means nothing")
+        return MalformedSignal(why="a letter that means nothing")
     return storage, analytics, user_data, personalization

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from twite.consent import tcf, tcf_canada, us_sections, usp
-from twite.consent.bits import Bits, Ranges, Unreadable
-from twite.consent.malformed import LONGEST, Malformed
+from twite.consent.bits import Bits, Ranges, UnreadableBits
+from twite.consent.malformed import LONGEST, MalformedSignal
 from twite.consent.tcf import TcString
 from twite.consent.tcf_canada import CanadaString
 from twite.consent.us_sections import UsSection
@@ -22,7 +22,7 @@ _HIGHEST: Final = 4_095
 _SID: Final = re.compile(r"-?[0-9]{1,4}", re.ASCII)
 
 # What one section can be read as; `bool | None` is section 6, opted out or not.
-Section = TcString | CanadaString | UsSection | Malformed | bool | None
+Section = TcString | CanadaString | UsSection | MalformedSignal | bool | None
 
 
 class GppString(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,21 +31,21 @@ class GppString(msgspec.Struct, frozen=True, kw_only=True):
     sections: Mapping[int, Section]
 
 
-def decode(text: str) -> GppString | Malformed:
+def decode(text: str) -> GppString | MalformedSignal:
     """Read a GPP string."""
     if len(text) > LONGEST:
-        return Malformed(why="too long")
+        return MalformedSignal(why="too long")
     header, *parts = text.strip().split("~")
     try:
         ids = _ids(Bits(header))
-    except Unreadable as error:
-        return Malformed(why=f"header: {error}")
+    except UnreadableBits as error:
+        return MalformedSignal(why=f"header: {error}")
     if len(ids) != len(parts):
-        return Malformed(why="as many sections as the header names are not there")
+        return MalformedSignal(why="as many sections as the header names are not there")
     sections: dict[int, Section] = {}
     for id_, part in zip(ids, parts, strict=True):
         if not part:
-            return Malformed(why="an empty section")
+            return MalformedSignal(why="an empty section")
         if id_ == EUROPE:
             sections[id_] = tcf.decode(part)
         elif id_ == CANADA:
@@ -57,18 +57,18 @@ def decode(text: str) -> GppString | Malformed:
     return GppString(sections=sections)
 
 
-def decode_sid(text: str) -> frozenset[int] | Malformed:
+def decode_sid(text: str) -> frozenset[int] | MalformedSignal:
     """Read which sections apply, as in `7`, `2_6` and `2,6`; -1 and 0 are none."""
     words = re.split(r"[\s,_.;\[\]]+", text.strip(" []")) if len(text) <= LONGEST else ["too long"]
     if not all(_SID.fullmatch(word) for word in words):
-        return Malformed(why="not numbers of sections")
+        return MalformedSignal(why="not numbers of sections")
     return frozenset(number for number in map(int, words) if number > 0)
 
 
 def _ids(bits: Bits) -> tuple[int, ...]:
     if bits.take(6) != _TYPE or bits.take(6) != _VERSION:
-        raise Unreadable("not a GPP string of version 1")
+        raise UnreadableBits("not a GPP string of version 1")
     ranges = Ranges.fibonacci(bits)
     if len(ranges) > _HIGHEST:
-        raise Unreadable("more sections than there are")
+        raise UnreadableBits("more sections than there are")
     return tuple(ranges)

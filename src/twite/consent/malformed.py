@@ -8,7 +8,7 @@ import msgspec
 LONGEST: Final = 16_384
 
 
-class Malformed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class MalformedSignal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`why` names the place, never the text."""
 
     why: str

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 
 # Storage of the click id, and sending of user data to an ad platform; and personalized ads.
 DECIDING: Final = ("ad_storage", "ad_user_data", "ad_personalization")
@@ -18,12 +18,12 @@ _GRANTED: Final = frozenset({"granted", "true", "1", "yes"})
 _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 
 
-def decode(word: str | bool) -> bool | Malformed:  # noqa: FBT001  as a submission states it
+def decode(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
     """Return whether it is granted, in small letters or capitals."""
     said = str(word).strip().lower()
     if said in _GRANTED:
         return True
-    return False if said in _DENIED else Malformed(why="neither granted nor denied")
+    return False if said in _DENIED else MalformedSignal(why="neither granted nor denied")
 
 
 def granted(said: Mapping[str, str | bool] | None) -> dict[str, bool]:

@@ -14,18 +14,18 @@ from typing import Final
 import msgspec
 
 from twite.consent import flags, gcd, gcs, gpp, signals, tcf, usp, vendors
-from twite.consent.malformed import Malformed
+from twite.consent.malformed import MalformedSignal
 from twite.consent.tcf import TcString
 from twite.consent.tcf_canada import CanadaString
 from twite.consent.us_sections import UsSection
-from twite.domain.consent import Policy
+from twite.domain.consent import ConsentPolicy
 
 Signals = Mapping[str, str | bool]
 
 _LONGEST_NAME: Final = 24
 
 
-class Matter(StrEnum):
+class Purpose(StrEnum):
     """What a word is about."""
 
     STORAGE = "storage"  # keeping the click id on the device
@@ -35,7 +35,7 @@ class Matter(StrEnum):
     ANY = "any"  # it cannot be known
 
 
-class Word(StrEnum):
+class ConsentStatus(StrEnum):
     GRANTED = "granted"
     BY_DEFAULT = "by_default"  # granted, by no act of a person
     DENIED = "denied"
@@ -45,13 +45,13 @@ class Word(StrEnum):
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`by` is who says so, for a person to read; `signal` is the name it came under."""
 
-    matter: Matter
-    word: Word
+    matter: Purpose
+    word: ConsentStatus
     by: str
     signal: str
 
 
-def statements(given: Signals, policy: Policy, *, now: int) -> tuple[Statement, ...]:
+def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Statement, ...]:
     """Return all that is said. `now` is in milliseconds."""
     named = normal(given)
     said = list(_denials_of_twins(given))
@@ -94,32 +94,32 @@ def is_europe(named: Signals) -> bool | None:
     return read if isinstance(read, bool) else None
 
 
-def _words(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _words(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     granted = signals.decode(named[name])
-    if isinstance(granted, Malformed):
+    if isinstance(granted, MalformedSignal):
         yield _unclear(name)
-    elif granted and _kinds(named).get(name) is gcd.Word.GRANTED_BY_DEFAULT:
+    elif granted and _kinds(named).get(name) is gcd.GcdValue.GRANTED_BY_DEFAULT:
         # The same Consent Mode tells more of it in its long form.
-        yield Statement(_MATTERS[name], Word.BY_DEFAULT, name, name)
+        yield Statement(_MATTERS[name], ConsentStatus.BY_DEFAULT, name, name)
     else:
         yield _said(_MATTERS[name], name, name, granted=granted)
 
 
-def _kinds(named: Signals) -> Mapping[str, gcd.Word]:
+def _kinds(named: Signals) -> Mapping[str, gcd.GcdValue]:
     """Return what Google's long form says of each kind; {} where it is not there or malformed."""
     found = gcd.decode(str(named.get("gcd", "")))
-    return {} if isinstance(found, Malformed) else dict(zip(gcd.KINDS, found, strict=True))
+    return {} if isinstance(found, MalformedSignal) else dict(zip(gcd.KINDS, found, strict=True))
 
 
-def _tcf(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statement]:
+def _tcf(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
     if is_europe(named) is not False:
         yield from _of_tc_string(tcf.decode(str(named[name])), policy, now, "tcf")
 
 
 def _of_tc_string(
-    found: TcString | Malformed, policy: Policy, now: int, by: str
+    found: TcString | MalformedSignal, policy: ConsentPolicy, now: int, by: str
 ) -> Iterator[Statement]:
-    if isinstance(found, Malformed) or tcf.doubt(found, now=now) is not None:
+    if isinstance(found, MalformedSignal) or tcf.doubt(found, now=now) is not None:
         yield _unclear(by)
         return
     vendor = policy.tcf_vendor_id
@@ -130,44 +130,46 @@ def _of_tc_string(
     if vendor is not None:
         told = found.disclosed is None or vendor in found.disclosed
         granted = told and vendor in found.vendors
-        yield _said(Matter.USER_DATA, f"{by} vendor", by, granted=granted)
+        yield _said(Purpose.USER_DATA, f"{by} vendor", by, granted=granted)
 
 
-def _matter(purpose: int, policy: Policy) -> Matter:
+def _matter(purpose: int, policy: ConsentPolicy) -> Purpose:
     if purpose == 1:
-        return Matter.STORAGE
+        return Purpose.STORAGE
     needed = purpose in policy.tcf_purposes
-    return Matter.USER_DATA if needed else Matter.PERSONALIZATION
+    return Purpose.USER_DATA if needed else Purpose.PERSONALIZATION
 
 
-def _additional(name: str, named: Signals, policy: Policy, _now: int) -> Iterator[Statement]:
+def _additional(name: str, named: Signals, policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     if policy.ac_provider_id is None or is_europe(named) is False:
         return
     found = vendors.decode_additional(str(named[name]))
-    if isinstance(found, Malformed):
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
     else:
         granted = policy.ac_provider_id in found.consented
-        yield _said(Matter.USER_DATA, name, name, granted=granted)
+        yield _said(Purpose.USER_DATA, name, name, granted=granted)
 
 
-def _own_vendors(name: str, named: Signals, policy: Policy, _now: int) -> Iterator[Statement]:
+def _own_vendors(
+    name: str, named: Signals, policy: ConsentPolicy, _now: int
+) -> Iterator[Statement]:
     if policy.cmp_vendor is None:
         return
     found = vendors.decode_names(str(named[name]))
-    if isinstance(found, Malformed):
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
     else:
-        yield _said(Matter.USER_DATA, name, name, granted=policy.cmp_vendor in found)
+        yield _said(Purpose.USER_DATA, name, name, granted=policy.cmp_vendor in found)
 
 
-def _gpp(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statement]:
+def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
     found = gpp.decode(str(named[name]))
-    if isinstance(found, Malformed):
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
         return
     applying = gpp.decode_sid(str(named["gpp_sid"])) if "gpp_sid" in named else None
-    if isinstance(applying, Malformed):
+    if isinstance(applying, MalformedSignal):
         yield _unclear("gpp_sid")
         applying = None
     for id_, section in found.sections.items():
@@ -177,78 +179,78 @@ def _gpp(name: str, named: Signals, policy: Policy, now: int) -> Iterator[Statem
 
 
 def _of_section(
-    section: gpp.Section, policy: Policy, now: int, *, applies: bool
+    section: gpp.Section, policy: ConsentPolicy, now: int, *, applies: bool
 ) -> Iterator[Statement]:
     """An opt-out counts wherever it stands; the lack of consent only where that law applies."""
     match section:
         case UsSection():
             if section.opt_out is not None:
                 by = f"gpp {section.name} {section.opt_out}"
-                yield Statement(Matter.SALE, Word.DENIED, by, "gpp")
+                yield Statement(Purpose.SALE, ConsentStatus.DENIED, by, "gpp")
         case TcString():
             if applies:
                 yield from _of_tc_string(section, policy, now, "gpp tcfeu")
         case CanadaString():
             if applies:
                 yield from _of_canada(section, policy)
-        case Malformed():
+        case MalformedSignal():
             yield _unclear("gpp")
         case True:
-            yield Statement(Matter.SALE, Word.DENIED, "gpp uspv1 sale", "gpp")
+            yield Statement(Purpose.SALE, ConsentStatus.DENIED, "gpp uspv1 sale", "gpp")
 
 
-def _of_canada(found: CanadaString, policy: Policy) -> Iterator[Statement]:
+def _of_canada(found: CanadaString, policy: ConsentPolicy) -> Iterator[Statement]:
     for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
         by = f"gpp tcfca purpose {purpose}"
         yield _said(_matter(purpose, policy), by, "gpp", granted=found.allows(purpose))
 
 
-def _usp(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _usp(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     yield from _opt_out(name, found=usp.decode(str(named[name])))
 
 
-def _gpc(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _gpc(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     yield from _opt_out(name, found=flags.decode(named[name]))
 
 
-def _opt_out(name: str, *, found: Malformed | bool | None) -> Iterator[Statement]:
-    if isinstance(found, Malformed):
+def _opt_out(name: str, *, found: MalformedSignal | bool | None) -> Iterator[Statement]:
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
     elif found:
-        yield Statement(Matter.SALE, Word.DENIED, name, name)
+        yield Statement(Purpose.SALE, ConsentStatus.DENIED, name, name)
 
 
-def _gcd(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _gcd(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     found = gcd.decode(str(named[name]))
-    if isinstance(found, Malformed):
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
         return
     for kind, word in zip(gcd.KINDS, found, strict=True):
-        if kind in _MATTERS and word is not gcd.Word.UNSET:
+        if kind in _MATTERS and word is not gcd.GcdValue.UNSET:
             yield Statement(_MATTERS[kind], _OF_GCD[word], f"{name} {kind}", name)
 
 
-def _gcs(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     granted = gcs.decode(str(named[name]))
-    if isinstance(granted, Malformed):
+    if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named):
         # It cannot tell an act from a default or from silence; the long form beside it does.
-        yield Statement(Matter.STORAGE, Word.BY_DEFAULT, name, name)
+        yield Statement(Purpose.STORAGE, ConsentStatus.BY_DEFAULT, name, name)
     elif granted is not None:
-        yield _said(Matter.STORAGE, name, name, granted=granted)
+        yield _said(Purpose.STORAGE, name, name, granted=granted)
 
 
-def _npa(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     found = flags.decode(named[name])
-    if isinstance(found, Malformed):
+    if isinstance(found, MalformedSignal):
         yield _unclear(name)
     elif found:
-        yield Statement(Matter.PERSONALIZATION, Word.DENIED, name, name)
+        yield Statement(Purpose.PERSONALIZATION, ConsentStatus.DENIED, name, name)
 
 
-def _europe(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
-    if isinstance(flags.decode(named[name]), Malformed):
+def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
+    if isinstance(flags.decode(named[name]), MalformedSignal):
         yield _unclear(name)
 
 
@@ -258,21 +260,21 @@ def country_of(region: str | bool | None) -> str | None:  # noqa: FBT001  as a s
     return None if match is None else _ALIASES.get(match[1], match[1])
 
 
-def _region(name: str, named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _region(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     if country_of(named[name]) is None:
         yield _unclear(name)
 
 
-def _nothing(_name: str, _named: Signals, _policy: Policy, _now: int) -> Iterator[Statement]:
+def _nothing(_name: str, _named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     return iter(())
 
 
-def _said(matter: Matter, by: str, signal: str, *, granted: bool) -> Statement:
-    return Statement(matter, Word.GRANTED if granted else Word.DENIED, by, signal)
+def _said(matter: Purpose, by: str, signal: str, *, granted: bool) -> Statement:
+    return Statement(matter, ConsentStatus.GRANTED if granted else ConsentStatus.DENIED, by, signal)
 
 
 def _unclear(signal: str, by: str = "") -> Statement:
-    return Statement(Matter.ANY, Word.UNCLEAR, by or signal, signal)
+    return Statement(Purpose.ANY, ConsentStatus.UNCLEAR, by or signal, signal)
 
 
 _REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
@@ -280,19 +282,19 @@ _REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
 _ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
 _MATTERS: Final = MappingProxyType(
     {
-        "ad_storage": Matter.STORAGE,
-        "ad_user_data": Matter.USER_DATA,
-        "ad_personalization": Matter.PERSONALIZATION,
+        "ad_storage": Purpose.STORAGE,
+        "ad_user_data": Purpose.USER_DATA,
+        "ad_personalization": Purpose.PERSONALIZATION,
     }
 )
 _OF_GCD: Final = MappingProxyType(
     {
-        gcd.Word.DENIED: Word.DENIED,
-        gcd.Word.GRANTED: Word.GRANTED,
-        gcd.Word.GRANTED_BY_DEFAULT: Word.BY_DEFAULT,
+        gcd.GcdValue.DENIED: ConsentStatus.DENIED,
+        gcd.GcdValue.GRANTED: ConsentStatus.GRANTED,
+        gcd.GcdValue.GRANTED_BY_DEFAULT: ConsentStatus.BY_DEFAULT,
     }
 )
-_READERS: Final[Mapping[str, Callable[[str, Signals, Policy, int], Iterator[Statement]]]] = (
+_READERS: Final[Mapping[str, Callable[[str, Signals, ConsentPolicy, int], Iterator[Statement]]]] = (
     MappingProxyType(
         {
             **dict.fromkeys(signals.DECIDING, _words),

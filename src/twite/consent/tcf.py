@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from twite.consent.bits import Bits, Ranges, Unreadable
-from twite.consent.malformed import Malformed
+from twite.consent.bits import Bits, Ranges, UnreadableBits
+from twite.consent.malformed import MalformedSignal
 
 # Milliseconds: from then on, a new string of an older policy than 4 is invalid; and before that,
 # there was no version 2 at all (21 August 2019).
@@ -57,12 +57,14 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
             return False
         # A restriction to consent changes nothing; all others leave no consent to go by.
         return vendor is None or not any(
-            one.purpose == purpose and one.kind != 1 and vendor in one.vendors
-            for one in self.restrictions
+            restriction.purpose == purpose
+            and restriction.kind != 1
+            and vendor in restriction.vendors
+            for restriction in self.restrictions
         )
 
 
-def decode(text: str) -> TcString | Malformed:
+def decode(text: str) -> TcString | MalformedSignal:
     """Read a TC string."""
     core, *others = text.strip().split(".")
     try:
@@ -77,9 +79,9 @@ def decode(text: str) -> TcString | Malformed:
                 case 3:
                     _publisher(bits)
                 case _:
-                    return Malformed(why="a segment of a kind that there is not")
-    except Unreadable as error:
-        return Malformed(why=str(error))
+                    return MalformedSignal(why="a segment of a kind that there is not")
+    except UnreadableBits as error:
+        return MalformedSignal(why=str(error))
     return found
 
 
@@ -104,7 +106,7 @@ def doubt(found: TcString, *, now: int) -> str | None:
 
 def _core(bits: Bits) -> TcString:
     if bits.take(6) != 2:
-        raise Unreadable("not of version 2")
+        raise UnreadableBits("not of version 2")
     return TcString(
         created=bits.take(36) * 100,
         updated=bits.take(36) * 100,

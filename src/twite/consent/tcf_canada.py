@@ -2,8 +2,8 @@
 
 import msgspec
 
-from twite.consent.bits import Bits, Unreadable
-from twite.consent.malformed import Malformed
+from twite.consent.bits import Bits, UnreadableBits
+from twite.consent.malformed import MalformedSignal
 
 
 class CanadaString(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,17 +18,17 @@ class CanadaString(msgspec.Struct, frozen=True, kw_only=True):
         return purpose in self.express or purpose in self.implied
 
 
-def decode(text: str) -> CanadaString | Malformed:
+def decode(text: str) -> CanadaString | MalformedSignal:
     """Read the core's purposes; what follows them names vendors, of which X is none."""
     try:
         bits = Bits(text.partition(".")[0])
         if bits.take(6) != 1:
-            return Malformed(why="tcfca of a version that is not known")
+            return MalformedSignal(why="tcfca of a version that is not known")
         created, updated = bits.take(36) * 100, bits.take(36) * 100
         # CMP, its version, screen, language, vendor list, policy, stacks, special features.
         bits.take(12 + 12 + 6 + 12 + 12 + 6 + 1 + 12)
         return CanadaString(
             created=created, updated=updated, express=bits.flags(24), implied=bits.flags(24)
         )
-    except Unreadable as error:
-        return Malformed(why=f"tcfca: {error}")
+    except UnreadableBits as error:
+        return MalformedSignal(why=f"tcfca: {error}")

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from twite.consent.bits import Bits, Unreadable
-from twite.consent.malformed import Malformed
+from twite.consent.bits import Bits, UnreadableBits
+from twite.consent.malformed import MalformedSignal
 
 
 class _Layout(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +76,7 @@ class UsSection(msgspec.Struct, frozen=True, kw_only=True):
         return "gpc" if self.gpc else None
 
 
-def decode(section: int, text: str) -> UsSection | Malformed:
+def decode(section: int, text: str) -> UsSection | MalformedSignal:
     """Read a section of LAYOUTS."""
     layout = LAYOUTS[section]
     core, *others = text.split(".")
@@ -85,15 +85,15 @@ def decode(section: int, text: str) -> UsSection | Malformed:
             core, *others = others
         version = Bits(core).take(6)
         if not 0 < version <= layout.newest:
-            return Malformed(why=f"{layout.name} of a version that is not known")
+            return MalformedSignal(why=f"{layout.name} of a version that is not known")
         sale, sharing, advertising = (
             _value(core, offset) for offset in (layout.sale, layout.sharing, layout.advertising)
         )
         gpc = _gpc(others) if layout.gpc else None
-    except Unreadable as error:
-        return Malformed(why=f"{layout.name}: {error}")
+    except UnreadableBits as error:
+        return MalformedSignal(why=f"{layout.name}: {error}")
     if sale is None or 3 in (sale, sharing, advertising):
-        return Malformed(why=f"{layout.name}: a value that means nothing")
+        return MalformedSignal(why=f"{layout.name}: a value that means nothing")
     return UsSection(name=layout.name, sale=sale, sharing=sharing, advertising=advertising, gpc=gpc)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.consent.malformed import LONGEST, Malformed
+from twite.consent.malformed import LONGEST, MalformedSignal
 
 _AC: Final = re.compile(r"([12])~([0-9.]*)(?:~dv\.([0-9.]*))?", re.ASCII)
 _BETWEEN: Final = re.compile(r"[\s,;]+")
@@ -18,21 +18,21 @@ class Additional(msgspec.Struct, frozen=True, kw_only=True):
     disclosed: frozenset[int]
 
 
-def decode_additional(text: str) -> Additional | Malformed:
+def decode_additional(text: str) -> Additional | MalformedSignal:
     """Read `2~1.35~dv.9.21`: providers with consent, then those without."""
     match = _AC.fullmatch(text.strip()) if len(text) <= LONGEST else None
     if match is None:
-        return Malformed(why="not of the form 2~1.35~dv.9")
+        return MalformedSignal(why="not of the form 2~1.35~dv.9")
     consented, disclosed = (_ids(part or "") for part in (match[2], match[3]))
     if consented is None or disclosed is None:
-        return Malformed(why="an id that is none")
+        return MalformedSignal(why="an id that is none")
     return Additional(consented=consented, disclosed=disclosed)
 
 
-def decode_names(text: str) -> frozenset[str] | Malformed:
+def decode_names(text: str) -> frozenset[str] | MalformedSignal:
     """Read the names or ids of a CMP's own vendors that have consent, with commas between."""
     if len(text) > LONGEST:
-        return Malformed(why="too long")
+        return MalformedSignal(why="too long")
     return frozenset(name for name in _BETWEEN.split(text.strip()) if name)
 
 

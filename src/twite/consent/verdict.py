@@ -18,10 +18,10 @@ from twite.consent.evidence import evidence, kept
 from twite.consent.signals import DECIDING
 from twite.consent.statements import (
     KNOWN,
-    Matter,
+    ConsentStatus,
+    Purpose,
     Signals,
     Statement,
-    Word,
     country_of,
     is_europe,
     normal,
@@ -30,10 +30,10 @@ from twite.consent.statements import (
 from twite.domain.consent import (
     PLAIN,
     REVOKED,
-    Action,
+    ConsentAction,
+    ConsentDecision,
+    ConsentPolicy,
     Judge,
-    Policy,
-    Verdict,
     policy_version,
     stripped,
 )
@@ -48,43 +48,45 @@ OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
 # is longer.
 _LONGEST_WORD: Final = 32
 
-_STRICTER: Final = {action: rank for rank, action in enumerate(Action)}
+_STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
 
 
 def verdict(
     signals: Signals | None,
     identifiers: Identifiers,
     *,
-    policy: Policy,
+    policy: ConsentPolicy,
     now: int,
     revoked: bool = False,
-) -> Verdict:
+) -> ConsentDecision:
     """Decide. `revoked` is whether the person is on the opt-out list; `now` is in milliseconds."""
     if not signals and not policy.required and not revoked:
         return PLAIN
     given = signals or {}
     if revoked:
-        no = Verdict(action=Action.SUPPRESS, rule="revoked", reason=REVOKED)
+        no = ConsentDecision(action=ConsentAction.SUPPRESS, rule="revoked", reason=REVOKED)
         return _shown(no, given, policy, now)
     if given.keys() <= KNOWN and all(len(str(word)) <= _LONGEST_WORD for word in given.values()):
         found = _of_words(tuple(given.items()), policy)
     else:
         found = _of_all(given, policy, now)
     if found.strip and not stripped(identifiers, found.strip).suffice:
-        bare = Verdict(action=Action.SUPPRESS, rule="nothing_left", reason=found.reason)
+        bare = ConsentDecision(
+            action=ConsentAction.SUPPRESS, rule="nothing_left", reason=found.reason
+        )
         return _shown(bare, given, policy, now)
     return found
 
 
 def judging(
-    *, policy: Policy, now: int, revoked: Callable[[Identifiers, str], bool] | None = None
+    *, policy: ConsentPolicy, now: int, revoked: Callable[[Identifiers, str], bool] | None = None
 ) -> Judge:
     """Return `verdict` for one source and moment.
 
     `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
     """
 
-    def judge(signals: Signals | None, identifiers: Identifiers, pixel: str) -> Verdict:
+    def judge(signals: Signals | None, identifiers: Identifiers, pixel: str) -> ConsentDecision:
         if signals is None and revoked is None and not policy.required:
             return PLAIN
         no = revoked is not None and revoked(identifiers, pixel)
@@ -93,7 +95,7 @@ def judging(
     return judge
 
 
-def is_strict(given: Signals, policy: Policy) -> bool:
+def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
     """Whether consent is needed: of all, or of a person under a law that says so."""
     named = normal(given)
     europe = is_europe(named)
@@ -101,42 +103,44 @@ def is_strict(given: Signals, policy: Policy) -> bool:
     return policy.required or europe is True or country in policy.strict_regions
 
 
-def decide(said: Sequence[Statement], policy: Policy, *, strict: bool) -> Verdict:
+def decide(said: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
     """Decide by what was said alone."""
     found = max(_objections(said, policy), key=_rank, default=None)
     strip = _strip(said, policy)
     restricted = _restricted(said, policy)
-    if (found is None or found.action not in {Action.SUPPRESS, Action.HOLD}) and (
+    if (found is None or found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}) and (
         strict and not _granted(said)
     ):
-        found = Verdict(action=policy.missing, rule="missing", reason="consent_missing")
+        found = ConsentDecision(action=policy.missing, rule="missing", reason="consent_missing")
     if found is None:
-        return Verdict(rule="granted" if _granted(said) else "nothing_denied")
-    if found.action is Action.SUPPRESS:
+        return ConsentDecision(rule="granted" if _granted(said) else "nothing_denied")
+    if found.action is ConsentAction.SUPPRESS:
         return found
     if restricted and not policy.can_restrict:
-        return Verdict(action=Action.SUPPRESS, rule="cannot_restrict", reason=found.reason)
+        return ConsentDecision(
+            action=ConsentAction.SUPPRESS, rule="cannot_restrict", reason=found.reason
+        )
     return msgspec.structs.replace(found, strip=strip, restricted=restricted)
 
 
 @lru_cache(maxsize=4_096)
-def _of_words(given: tuple[tuple[str, str | bool], ...], policy: Policy) -> Verdict:
+def _of_words(given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy) -> ConsentDecision:
     return _of_all(dict(given), policy, now=0)
 
 
-def _of_all(given: Signals, policy: Policy, now: int) -> Verdict:
+def _of_all(given: Signals, policy: ConsentPolicy, now: int) -> ConsentDecision:
     said = statements(given, policy, now=now)
     found = decide(said, policy, strict=is_strict(given, policy))
     return _shown(found, given, policy, now, said)
 
 
 def _shown(
-    found: Verdict,
+    found: ConsentDecision,
     given: Signals,
-    policy: Policy,
+    policy: ConsentPolicy,
     now: int,
     said: Sequence[Statement] | None = None,
-) -> Verdict:
+) -> ConsentDecision:
     """Return it with its evidence."""
     said = statements(given, policy, now=now) if said is None else said
     version = policy_version(policy)
@@ -145,55 +149,62 @@ def _shown(
     )
 
 
-def _objections(said: Sequence[Statement], policy: Policy) -> Iterator[Verdict]:
+def _objections(said: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
     """Yield what each statement that is no grant comes to; the first of the strictest holds."""
     for one in said:
-        if one.word is Word.DENIED:
+        if one.word is ConsentStatus.DENIED:
             action = _of(one.matter, policy)
-            if action is not Action.SEND:
-                yield Verdict(action=action, rule=one.matter.value, reason=_reason(one, action))
-        elif one.word is Word.UNCLEAR and policy.unclear is not None:
-            yield Verdict(
+            if action is not ConsentAction.SEND:
+                yield ConsentDecision(
+                    action=action, rule=one.matter.value, reason=_reason(one, action)
+                )
+        elif one.word is ConsentStatus.UNCLEAR and policy.unclear is not None:
+            yield ConsentDecision(
                 action=policy.unclear, rule="unclear", reason=f"consent_unclear: {one.by}"
             )
 
 
-def _of(matter: Matter, policy: Policy) -> Action:
+def _of(matter: Purpose, policy: ConsentPolicy) -> ConsentAction:
     match matter:
-        case Matter.STORAGE:
+        case Purpose.STORAGE:
             return policy.storage_denied
-        case Matter.USER_DATA:
+        case Purpose.USER_DATA:
             return policy.user_data_denied
-        case Matter.PERSONALIZATION:
+        case Purpose.PERSONALIZATION:
             return policy.personalization_denied
-        case Matter.SALE:
+        case Purpose.SALE:
             return policy.us_opt_out
-        case Matter.ANY:
-            return Action.SUPPRESS
+        case Purpose.ANY:
+            return ConsentAction.SUPPRESS
 
 
-def _reason(one: Statement, action: Action) -> str:
-    code = "consent_limited" if action in {Action.RESTRICT, Action.STRIP} else "consent_denied"
+def _reason(one: Statement, action: ConsentAction) -> str:
+    code = (
+        "consent_limited"
+        if action in {ConsentAction.RESTRICT, ConsentAction.STRIP}
+        else "consent_denied"
+    )
     return f"{code}: {one.by}"
 
 
-def _rank(found: Verdict) -> int:
+def _rank(found: ConsentDecision) -> int:
     return _STRICTER[found.action]
 
 
-def _strip(said: Sequence[Statement], policy: Policy) -> tuple[str, ...]:
-    denied = {one.matter for one in said if one.word is Word.DENIED}
+def _strip(said: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
+    denied = {one.matter for one in said if one.word is ConsentStatus.DENIED}
     return tuple(
         name
-        for matter, names in ((Matter.STORAGE, OF_STORAGE), (Matter.USER_DATA, OF_USER_DATA))
-        if matter in denied and _of(matter, policy) is Action.STRIP
+        for matter, names in ((Purpose.STORAGE, OF_STORAGE), (Purpose.USER_DATA, OF_USER_DATA))
+        if matter in denied and _of(matter, policy) is ConsentAction.STRIP
         for name in names
     )
 
 
-def _restricted(said: Sequence[Statement], policy: Policy) -> bool:
+def _restricted(said: Sequence[Statement], policy: ConsentPolicy) -> bool:
     return any(
-        one.word is Word.DENIED and _of(one.matter, policy) is Action.RESTRICT for one in said
+        one.word is ConsentStatus.DENIED and _of(one.matter, policy) is ConsentAction.RESTRICT
+        for one in said
     )
 
 
@@ -204,13 +215,13 @@ def _granted(said: Sequence[Statement]) -> bool:
     that a site made by default. Of words that are known to be such a grant the next signal may know
     more. A denial of one that only strips leaves the other's grant.
     """
-    about = [one for one in said if one.matter in {Matter.STORAGE, Matter.USER_DATA}]
+    about = [one for one in said if one.matter in {Purpose.STORAGE, Purpose.USER_DATA}]
     for source, group in groupby(about, key=_source):
         words = [one.word for one in group]
         if source == "gcd":
-            return words.count(Word.GRANTED) == 2
-        if set(words) != {Word.BY_DEFAULT}:
-            return Word.GRANTED in words
+            return words.count(ConsentStatus.GRANTED) == 2
+        if set(words) != {ConsentStatus.BY_DEFAULT}:
+            return ConsentStatus.GRANTED in words
     return False
 
 

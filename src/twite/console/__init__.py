@@ -20,7 +20,7 @@ A page is one module here with one class, and one template or more of its own:
         async def _list(self, visit: Visit) -> Response:
             return visit.page("audit.html", title="Audit", entries=...)
 
-It is named in `twite.assembly.console`, and is then in the navigation, in the matrix of roles and
+It is named in `twite.app.console`, and is then in the navigation, in the matrix of roles and
 routes, and in the tests in a browser. What a page must keep to:
 
 - **Who may**: `role` is the least that a route needs. Whatever belongs to a pixel is asked for with

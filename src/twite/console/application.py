@@ -10,11 +10,13 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from twite.console.drawing import STATIC, StaticFile, Templates, static_files
-from twite.console.entrance import (
-    Closed,
-    Entrance,
-    Name,
+from twite.console.accounts_control import AccountsControl
+from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute, form_of
+from twite.console.render import STATIC, PageTemplates, StaticFile, static_files
+from twite.console.request_checks import (
+    AccessDenied,
+    AllowedHost,
+    RequestChecks,
     form_token,
     fresh_token,
     inside,
@@ -24,15 +26,13 @@ from twite.console.entrance import (
     refuse_unmeant,
     theme_of,
 )
-from twite.console.page import Form, Group, Page, Route, Visit, form_of
-from twite.console.people_desk import PeopleDesk
-from twite.domain.errors import PassingError, SignedOut, TwiteError
-from twite.domain.people import AuditAction, Deed, Viewer
+from twite.domain.errors import SignedOut, TransientError, TwiteError
+from twite.domain.people.users import AuditAction, AuditEvent, Viewer
 from twite.domain.times import MINUTE
-from twite.gateway.doorkeeper import Doorkeeper, Inside
-from twite.gateway.notices import Observer, Troubled, TroublePlace
-from twite.gateway.people import Trail
-from twite.gateway.ports import Clock
+from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
+from twite.gateway.ports.directory import AuditLog
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.store import Clock
 
 ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
@@ -66,7 +66,7 @@ HEADERS: Final = {
 _HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
-class Sentence(msgspec.Struct, frozen=True):
+class Notice(msgspec.Struct, frozen=True):
     """What is said on the next page."""
 
     text: str
@@ -80,19 +80,19 @@ class Console:
         self,
         *,
         pages: Sequence[Page],
-        entrance: Entrance,
-        doorkeeper: Doorkeeper,
-        trail: Trail,
+        entrance: RequestChecks,
+        authentication: Authentication,
+        trail: AuditLog,
         clock: Clock,
         observer: Observer,
-        desk: PeopleDesk,
+        desk: AccountsControl,
         known_as: str,
     ) -> None:
         # Every route there is, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
         self._paths = [(compile_path(route.path), route) for route in self.routes]
         self._entrance = entrance
-        self._doorkeeper = doorkeeper
+        self._authentication = authentication
         self._trail = trail
         self._clock = clock
         self._observer = observer
@@ -100,14 +100,14 @@ class Console:
         self._known_as = known_as
         self._static = static_files()
         self._served = {file.name: file for file in self._static.values()}
-        self._templates = Templates(self._static)
-        self._said: OrderedDict[str, list[Sentence]] = OrderedDict()
+        self._templates = PageTemplates(self._static)
+        self._said: OrderedDict[str, list[Notice]] = OrderedDict()
         # When somebody was last noted at a door that is not theirs, monotonic.
         self._refused: dict[tuple[str, str, str], int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        name: Name | None = None
+        name: AllowedHost | None = None
         try:
             if self._desk.is_meant(request):
                 response = await self._desk.answer(request)
@@ -115,16 +115,18 @@ class Console:
                 address = self._entrance.address(scope)
                 name = self._entrance.name(request)
                 response = self._file(request) or await self._answered(request, name, address)
-        except Closed as closed:
+        except AccessDenied as closed:
             response = self._plain(request, closed)
         except ClientDisconnect:
             return
         except SignedOut as error:
             said = f"{str(error)[:1].upper()}{str(error)[1:]}. Sign in again."
-            response = self._plain(request, Closed(401, "Signed out", said))
+            response = self._plain(request, AccessDenied(401, "Signed out", said))
         except TwiteError as error:
-            status, title = (503, "Not now") if isinstance(error, PassingError) else (409, "Not so")
-            response = self._plain(request, Closed(status, title, str(error)))
+            status, title = (
+                (503, "Not now") if isinstance(error, TransientError) else (409, "Not so")
+            )
+            response = self._plain(request, AccessDenied(status, title, str(error)))
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
             self._observer.see(Troubled(where=TroublePlace.CONSOLE, reason=type(fault).__name__))
             response = self._plain(request, _FAULT)
@@ -136,7 +138,7 @@ class Console:
 
     # What pages call; see page.Surroundings.
 
-    def draw(self, visit: Visit, template: str, values: Mapping[str, object]) -> str:
+    def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
         """Return the page in its frame."""
         viewer = visit.inside.viewer if visit.inside is not None else None
         frame = {
@@ -151,21 +153,21 @@ class Console:
         }
         return self._templates.draw(template, frame | dict(values))
 
-    def say(self, visit: Visit, sentence: str, *, bad: bool) -> None:
+    def say(self, visit: PageRequest, sentence: str, *, bad: bool) -> None:
         """Show a sentence on the next page."""
         said = self._said.setdefault(visit.token, [])
-        said.append(Sentence(sentence, bad))
+        said.append(Notice(sentence, bad))
         del said[:-_MOST_AT_ONCE]
         if len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
 
-    async def note(self, deed: Deed) -> None:
+    async def note(self, deed: AuditEvent) -> None:
         """Write into the audit."""
         await self._trail.note(deed)
 
-    async def _answered(self, request: Request, name: Name, address: str) -> Response:
+    async def _answered(self, request: Request, name: AllowedHost, address: str) -> Response:
         route = self._routed(request)
-        if not await self._doorkeeper.is_open():
+        if not await self._authentication.is_open():
             raise _NO_ADMIN
         found = await self._inside(request, name)
         if found is None and route.role is not None:
@@ -179,10 +181,10 @@ class Console:
             request, name.session_cookie if found is not None else name.visitor_cookie
         )
         token = held or fresh_token()
-        form = await self._form(request, name, token) if route.method == "POST" else Form("")
+        form = await self._form(request, name, token) if route.method == "POST" else FormData("")
         if found is not None and route.role is not None and not found.viewer.may(route.role):
             await self._refuse(request, route, found.viewer)
-        visit = Visit(
+        visit = PageRequest(
             request=request,
             route=route,
             inside=found,
@@ -198,14 +200,14 @@ class Console:
             keep_token(response, name.visitor_cookie, token, name=name)
         return response
 
-    async def _refuse(self, request: Request, route: Route, viewer: Viewer) -> None:
+    async def _refuse(self, request: Request, route: PageRoute, viewer: Viewer) -> None:
         """Note who wanted what they may not. Raises Closed."""
         elapsed, door = self._clock.elapsed(), (viewer.name, route.method, route.path)
         noted = self._refused.get(door)
         if noted is None or elapsed - noted >= _NOTED_EVERY:
             self._refused[door] = elapsed
             await self._trail.note(
-                Deed(
+                AuditEvent(
                     at=self._clock.now(),
                     who=viewer.name,
                     what=AuditAction.REFUSED,
@@ -213,34 +215,36 @@ class Console:
                     detail=f"takes {route.role}",
                 )
             )
-        raise Closed(
+        raise AccessDenied(
             403,
             "Not yours to see",
             f"This takes the role “{route.role}”, and yours is “{viewer.role}”. An admin can "
             "change that.",
         )
 
-    async def _form(self, request: Request, name: Name, token: str) -> Form:
+    async def _form(self, request: Request, name: AllowedHost, token: str) -> FormData:
         """Read a form, and refuse one that no page of ours sent."""
         refuse_strangers(request, name)
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > MOST_FORM:
-                raise Closed(413, "Too much", "A form may have 1 MiB. Nothing was done.")
+                raise AccessDenied(413, "Too much", "A form may have 1 MiB. Nothing was done.")
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            raise Closed(400, "Unreadable", "The form is no text. Nothing was done.") from None
+            raise AccessDenied(
+                400, "Unreadable", "The form is no text. Nothing was done."
+            ) from None
         form = form_of(text)
         refuse_unmeant(token, form.one("form_token"))
         return form
 
-    async def _inside(self, request: Request, name: Name) -> Inside | None:
+    async def _inside(self, request: Request, name: AllowedHost) -> AuthenticatedSession | None:
         token = offered_token(request, name.session_cookie)
-        return None if token is None else await self._doorkeeper.inside(token)
+        return None if token is None else await self._authentication.inside(token)
 
-    def _routed(self, request: Request) -> Route:
+    def _routed(self, request: Request) -> PageRoute:
         """Find the route. Raises Closed."""
         path = request.url.path
         path = path.rstrip("/") if len(path) > len(ROOT) else path
@@ -256,10 +260,10 @@ class Console:
                 return route
             allowed = allowed or match is not None
         if allowed:
-            raise Closed(405, "Not so", "This address is not for that kind of request.")
-        raise Closed(404, "Nothing here", "There is no such page in the console.")
+            raise AccessDenied(405, "Not so", "This address is not for that kind of request.")
+        raise AccessDenied(404, "Nothing here", "There is no such page in the console.")
 
-    def _navigation(self, viewer: Viewer | None) -> list[tuple[Group, list[Route]]]:
+    def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
         if viewer is None:
             return []
         shown = [
@@ -269,7 +273,7 @@ class Console:
         ]
         grouped = [
             (group, [route for route in shown if route.place and route.place.group is group])
-            for group in Group
+            for group in NavigationGroup
         ]
         return [(group, routes) for group, routes in grouped if routes]
 
@@ -279,14 +283,14 @@ class Console:
             return None
         file: StaticFile | None = self._served.get(path.removeprefix(STATIC))
         if file is None or request.method not in {"GET", "HEAD"}:
-            raise Closed(404, "Nothing here", "There is no such file in the console.")
+            raise AccessDenied(404, "Nothing here", "There is no such file in the console.")
         return Response(
             file.body,
             media_type=file.kind,
             headers={"cache-control": "public, max-age=31536000, immutable"},
         )
 
-    def _plain(self, request: Request, closed: Closed) -> Response:
+    def _plain(self, request: Request, closed: AccessDenied) -> Response:
         """Say why not, on a page without anything of anybody."""
         values = {
             "title": closed.title,
@@ -304,15 +308,15 @@ def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3F").replace("&", "%26").replace("+", "%2B")
 
 
-_NO_ADMIN: Final = Closed(
+_NO_ADMIN: Final = AccessDenied(
     403,
     "Closed until there is an admin",
     "There is no admin, so nobody signs in, and Twite has no default password. On the machine that "
     "runs it: twite user add NAME --role admin",
 )
-_SIGNED_OUT: Final = Closed(
+_SIGNED_OUT: Final = AccessDenied(
     401, "Signed out", "Your session is over, so nothing was done. Sign in, and send it again."
 )
-_FAULT: Final = Closed(
+_FAULT: Final = AccessDenied(
     500, "A fault of Twite's own", "The log says more. Nothing else is affected by it."
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from twite.console.drawing import shown
+from twite.console.render import shown
 
 # What a spreadsheet takes for the beginning of a formula, in both widths. (OWASP ASVS 1.2.10)
 _FORMULA: Final = frozenset(

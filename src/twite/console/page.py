@@ -9,16 +9,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from twite.console.entrance import Closed, Name, keep_token
-from twite.domain.people import Deed, Role, Viewer
-from twite.gateway.doorkeeper import Doorkeeper, Inside
+from twite.console.request_checks import AccessDenied, AllowedHost, keep_token
+from twite.domain.people.users import AuditEvent, Role, Viewer
+from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
 
 MOST_FIELDS = 2_000
 # In a path with its query; all else, as of an id that X gave, is spelled out.
 _KEPT = "/?&=%:@+,;~"
 
 
-class Group(StrEnum):
+class NavigationGroup(StrEnum):
     """What the navigation is divided into."""
 
     LOOK = "Conversions"
@@ -27,33 +27,33 @@ class Group(StrEnum):
     ACCESS = "Access"
 
 
-class Place(msgspec.Struct, frozen=True):
+class PageLocation(msgspec.Struct, frozen=True):
     """Where a page is found."""
 
     title: str
-    group: Group
+    group: NavigationGroup
 
 
-class Route(msgspec.Struct, frozen=True):
+class PageRoute(msgspec.Struct, frozen=True):
     """A method and a path. `role` is the least that it needs; None: nobody has to be signed in."""
 
     method: str
     path: str
-    answer: "Callable[[Visit], Awaitable[Response]]"
+    answer: "Callable[[PageRequest], Awaitable[Response]]"
     role: Role | None = Role.VIEWER
-    place: Place | None = None
+    place: PageLocation | None = None
 
 
 class Page(Protocol):
     """One subject."""
 
     @property
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[PageRoute]:
         """What it answers."""
         ...
 
 
-class Form:
+class FormData:
     """What came with a POST, or behind a question mark."""
 
     def __init__(self, text: str) -> None:
@@ -82,12 +82,12 @@ def _whole(text: str) -> list[int]:
     return [int(text)] if text.isascii() and text.isdigit() and len(text) <= 15 else []
 
 
-def form_of(text: str) -> Form:
+def form_of(text: str) -> FormData:
     """Read what came. Raises Closed where there are too many fields."""
     try:
-        return Form(text)
+        return FormData(text)
     except ValueError:
-        raise Closed(
+        raise AccessDenied(
             400,
             "Too many fields",
             f"A form or an address of the console has {MOST_FIELDS:,} fields at most. Nothing was "
@@ -95,37 +95,37 @@ def form_of(text: str) -> Form:
         ) from None
 
 
-class Surroundings(Protocol):
+class PageContext(Protocol):
     """What the frame does for a page."""
 
-    def draw(self, visit: "Visit", template: str, values: Mapping[str, object]) -> str:
+    def draw(self, visit: "PageRequest", template: str, values: Mapping[str, object]) -> str:
         """Return the page."""
         ...
 
-    def say(self, visit: "Visit", sentence: str, *, bad: bool) -> None:
+    def say(self, visit: "PageRequest", sentence: str, *, bad: bool) -> None:
         """Show a sentence on the next page."""
         ...
 
-    async def note(self, deed: Deed) -> None:
+    async def note(self, deed: AuditEvent) -> None:
         """Write it into the audit."""
         ...
 
 
-class Visit:
+class PageRequest:
     """One request: who asks, what came with it, and how to answer."""
 
     def __init__(
         self,
         *,
         request: Request,
-        route: Route,
-        inside: Inside | None,
-        form: Form,
+        route: PageRoute,
+        inside: AuthenticatedSession | None,
+        form: FormData,
         now: int,
         address: str,
-        name: Name,
+        name: AllowedHost,
         token: str,
-        surroundings: Surroundings,
+        surroundings: PageContext,
     ) -> None:
         self.request = request
         self.route = route
@@ -144,7 +144,7 @@ class Visit:
         return self.within.viewer
 
     @property
-    def within(self) -> Inside:
+    def within(self) -> AuthenticatedSession:
         """Who asks, with their session."""
         if self.inside is None:
             raise RuntimeError("the route is open to strangers")
@@ -174,13 +174,17 @@ class Visit:
         """Write into the audit what is about to be done."""
         await self._surroundings.note(self.deed(what, subject, detail))
 
-    def deed(self, what: str, subject: str = "", detail: str = "") -> Deed:
+    def deed(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
         """Return what is about to be done, for whoever notes it in the same transaction."""
-        return Deed(at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail)
+        return AuditEvent(
+            at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail
+        )
 
-    async def renewed(self, doorkeeper: Doorkeeper, path: str, *, said: str = "") -> Response:
+    async def renewed(
+        self, authentication: Authentication, path: str, *, said: str = ""
+    ) -> Response:
         """Go on under another token, since what the user knows has changed. Raises SignedOut."""
-        token = (await doorkeeper.renew(self.within)).reveal()
+        token = (await authentication.renew(self.within)).reveal()
         self.token = token
         response = self.back_to(path, said=said)
         keep_token(response, self.name.session_cookie, token, name=self.name)

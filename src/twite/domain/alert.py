@@ -10,7 +10,7 @@ import msgspec
 from twite.domain.times import DAY, MINUTE
 
 
-class Kind(StrEnum):
+class AlertKind(StrEnum):
     """The code of an alert: stable, and the name of its page in docs/how-to/alerts."""
 
     CREDENTIALS_REFUSED = "credentials_refused"  # of a pixel: X answers 401 or 403
@@ -36,17 +36,17 @@ class Kind(StrEnum):
 # Their subject is a pixel's id.
 OF_A_PIXEL: Final = frozenset(
     {
-        Kind.CREDENTIALS_REFUSED,
-        Kind.PIXEL_PAUSED,
-        Kind.EVENT_PAUSED,
-        Kind.DEAD_LETTERS,
-        Kind.CONVERSIONS_HELD,
-        Kind.DEADLINE_RISK,
+        AlertKind.CREDENTIALS_REFUSED,
+        AlertKind.PIXEL_PAUSED,
+        AlertKind.EVENT_PAUSED,
+        AlertKind.DEAD_LETTERS,
+        AlertKind.CONVERSIONS_HELD,
+        AlertKind.DEADLINE_RISK,
     }
 )
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """How an alert of a kind behaves. Times are milliseconds.
 
     `urgent`: conversions are being refused, delayed or at risk now. It opens after `opens_after` of
@@ -59,31 +59,39 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     calm: int = 0
 
 
-RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
+RULES: Final[Mapping[AlertKind, AlertRule]] = MappingProxyType(
     {
-        Kind.CREDENTIALS_REFUSED: Rule(
+        AlertKind.CREDENTIALS_REFUSED: AlertRule(
             title="X refuses the credentials", urgent=True, calm=5 * MINUTE
         ),
-        Kind.PIXEL_PAUSED: Rule(title="the pixel is paused", urgent=True, calm=5 * MINUTE),
-        Kind.EVENT_PAUSED: Rule(
+        AlertKind.PIXEL_PAUSED: AlertRule(
+            title="the pixel is paused", urgent=True, calm=5 * MINUTE
+        ),
+        AlertKind.EVENT_PAUSED: AlertRule(
             title="an event of the pixel is paused", urgent=True, calm=5 * MINUTE
         ),
-        Kind.DEAD_LETTERS: Rule(title="many dead letters"),
-        Kind.CONVERSIONS_HELD: Rule(title="conversions are held"),
-        Kind.DEADLINE_RISK: Rule(
+        AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters"),
+        AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held"),
+        AlertKind.DEADLINE_RISK: AlertRule(
             title="conversions will miss the 48-hour deadline",
             urgent=True,
             opens_after=3 * MINUTE,
             calm=10 * MINUTE,
         ),
-        Kind.SOURCE_SILENT: Rule(title="a source has stopped sending", urgent=True),
-        Kind.BALANCE_RESIDUE: Rule(title="the balance is not 0", urgent=True, calm=5 * MINUTE),
-        Kind.STORE_FAILING: Rule(title="the store cannot commit", urgent=True, calm=5 * MINUTE),
-        Kind.STORE_UNUSABLE: Rule(title="the store cannot be used", urgent=True),
-        Kind.STORE_RESTORED: Rule(title="the store is an older copy"),
-        Kind.DISK_NEARLY_FULL: Rule(title="the disk is nearly full", urgent=True, calm=MINUTE),
-        Kind.TEMPLATE_HUNG: Rule(title="a template hangs", urgent=True),
-        Kind.CLOCK_WRONG: Rule(
+        AlertKind.SOURCE_SILENT: AlertRule(title="a source has stopped sending", urgent=True),
+        AlertKind.BALANCE_RESIDUE: AlertRule(
+            title="the balance is not 0", urgent=True, calm=5 * MINUTE
+        ),
+        AlertKind.STORE_FAILING: AlertRule(
+            title="the store cannot commit", urgent=True, calm=5 * MINUTE
+        ),
+        AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
+        AlertKind.STORE_RESTORED: AlertRule(title="the store is an older copy"),
+        AlertKind.DISK_NEARLY_FULL: AlertRule(
+            title="the disk is nearly full", urgent=True, calm=MINUTE
+        ),
+        AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs", urgent=True),
+        AlertKind.CLOCK_WRONG: AlertRule(
             title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
         ),
     }
@@ -91,7 +99,7 @@ RULES: Final[Mapping[Kind, Rule]] = MappingProxyType(
 REMIND_EVERY: Final = DAY
 
 
-class Phase(StrEnum):
+class AlertPhase(StrEnum):
     OPENED = "opened"
     STILL_OPEN = "still_open"  # once a day
     RESOLVED = "resolved"
@@ -105,15 +113,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Kind
+    kind: AlertKind
     subject: str
     reason: str
     opened_at: int
     said_at: int
-    news: Phase | None = Phase.OPENED
+    news: AlertPhase | None = AlertPhase.OPENED
     resolved_at: int | None = None
 
     @property
-    def key(self) -> tuple[Kind, str]:
+    def key(self) -> tuple[AlertKind, str]:
         """What at most one alert is open for."""
         return self.kind, self.subject

@@ -12,7 +12,7 @@ import msgspec
 from twite.domain.identifiers import Identifiers
 
 
-class Action(StrEnum):
+class ConsentAction(StrEnum):
     """What becomes of a conversion, from the freest to the strictest."""
 
     SEND = "send"  # as it is
@@ -33,7 +33,7 @@ EEA: Final = frozenset(
 STRICT_REGIONS: Final = EEA | {"GB", "CH"}
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a source does about each kind of answer.
 
     `storage_denied`, `user_data_denied` and `personalization_denied` are for a denial of that kind,
@@ -49,12 +49,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     required: bool = False
-    storage_denied: Action = Action.SUPPRESS
-    user_data_denied: Action = Action.SUPPRESS
-    personalization_denied: Action = Action.RESTRICT
-    us_opt_out: Action = Action.SUPPRESS
-    unclear: Action | None = Action.SUPPRESS
-    missing: Action = Action.SUPPRESS
+    storage_denied: ConsentAction = ConsentAction.SUPPRESS
+    user_data_denied: ConsentAction = ConsentAction.SUPPRESS
+    personalization_denied: ConsentAction = ConsentAction.RESTRICT
+    us_opt_out: ConsentAction = ConsentAction.SUPPRESS
+    unclear: ConsentAction | None = ConsentAction.SUPPRESS
+    missing: ConsentAction = ConsentAction.SUPPRESS
     strict_regions: frozenset[str] = STRICT_REGIONS
     tcf_purposes: tuple[int, ...] = (1, 7)
     tcf_optimization_purposes: tuple[int, ...] = (3, 4)
@@ -65,7 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=256)
-def policy_version(policy: Policy) -> str:
+def policy_version(policy: ConsentPolicy) -> str:
     """Return two digests: of all, and of what says how a string of the IAB is read."""
     read = [
         policy.tcf_purposes,
@@ -77,7 +77,7 @@ def policy_version(policy: Policy) -> str:
     return f"{_digest(policy)}.{_digest(read)}"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one conversion, by which rule, and why.
 
     `reason` is there but for `send`; `strip` names the identifiers to take out and `restricted` is
@@ -86,7 +86,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `signals` are those that were given, as they are kept.
     """
 
-    action: Action = Action.SEND
+    action: ConsentAction = ConsentAction.SEND
     rule: str = "nothing_said"
     reason: str | None = None
     strip: tuple[str, ...] = ()
@@ -96,10 +96,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # From signals, identifiers and pixel to what becomes of a conversion.
-Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], Verdict]
+Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDecision]
 
 # Nothing was said, and nothing needs to be.
-PLAIN: Final = Verdict()
+PLAIN: Final = ConsentDecision()
 REVOKED: Final = "consent_revoked"
 # X's word for using a conversion for purposes such as measuring alone. [doc RDU]
 RESTRICTED: Final = "restrict_optimization"

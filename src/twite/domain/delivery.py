@@ -209,7 +209,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         return f"Attempt({self.at}, {self.outcome}, {self.status}, {self.deliveries})"
 
 
-class Fate(msgspec.Struct, frozen=True, kw_only=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of some deliveries of an attempt.
 
     `due_at` goes with POSTPONED and LAPSED; `reason` with HELD and BURIED. LAPSED counts a crash.
@@ -230,5 +230,5 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     lease: int
     attempt: Attempt | None
-    fates: tuple[Fate, ...]
+    fates: tuple[Transition, ...]
     lease_until: int

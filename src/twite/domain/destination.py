@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.consent import Policy
-from twite.domain.cookie import ClickCookie
+from twite.domain.click_cookie import ClickCookie
+from twite.domain.consent import ConsentPolicy
 from twite.domain.secret import Secret
+from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import MINUTE
-from twite.domain.value_guard import Guard
 
 DEFAULT_RATE: Final = 60_000  # conversions in fifteen minutes, X's strictest statement [doc WEB]
 RATE_WINDOW: Final = 15 * MINUTE
@@ -22,7 +22,7 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret
 
 
-class App(msgspec.Struct, frozen=True, kw_only=True):
+class XApp(msgspec.Struct, frozen=True, kw_only=True):
     """The app that somebody registered at X, and that people sign in to."""
 
     consumer_key: str
@@ -38,17 +38,17 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
     token_secret: Secret
 
 
-class NotSignedIn(msgspec.Struct, frozen=True, kw_only=True):
+class MissingCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """Credentials are to come from the vault, and nobody has signed in yet."""
 
 
-Credentials = PixelToken | OAuthKeys | NotSignedIn
+Credentials = PixelToken | OAuthKeys | MissingCredentials
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where deliveries go. `events` maps our names to X's event ids in base 36.
 
-    With a `fallback`, `credentials` are new: see twite.gateway.credentials.
+    With a `fallback`, `credentials` are new: see twite.gateway.delivery.credentials.
     """
 
     pixel: str
@@ -59,7 +59,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     # What X may have already is held for a person instead of being sent again.
     is_cautious: bool = False
     fallback: OAuthKeys | None = None
-    value_guard: Guard = Guard.FLAG
+    value_guard: ValueGuard = ValueGuard.FLAG
 
     @property
     def meter(self) -> str:
@@ -89,14 +89,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
     pixels: frozenset[str]
     origins: tuple[str, ...] = ()
-    consent: Policy = Policy()
+    consent: ConsentPolicy = ConsentPolicy()
     region: str | None = None
     events: Mapping[str, str] = msgspec.field(default_factory=dict)
     cookie: ClickCookie = ClickCookie()
     browser_value_limit: Decimal | None = None
     browser_rate: int | None = None
     twin: str = "use"
-    value_guard: Guard | None = None  # the pixel's, where it says nothing
+    value_guard: ValueGuard | None = None  # the pixel's, where it says nothing
     stape_credentials: str = "configured"
 
     @property

@@ -29,11 +29,11 @@ class TwiteError(Exception):
     """The root: what Twite raises across a border is one of these."""
 
 
-class SenderError(TwiteError):
+class ClientError(TwiteError):
     """The one who submitted must change something."""
 
 
-class Malformed(SenderError):
+class MalformedRequest(ClientError):
     """The bytes are not JSON, or not the shape that the route takes.
 
     `path` names the place as in `conversions[3].email` ("" for the whole), `code` is stable.
@@ -46,11 +46,11 @@ class Malformed(SenderError):
         self.message = message
 
 
-class AnotherByThatName(SenderError):
+class NameTaken(ClientError):
     """Another request, saying something else, went by the same idempotency key."""
 
 
-class SignedOut(SenderError):
+class SignedOut(ClientError):
     """The session by which something was asked ended before it was done."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class StoreUnusable(OperatorError):
         self.cure = cure
 
 
-class Unfit(OperatorError):
+class InvalidAccountChange(OperatorError):
     """A user, a role, a password or a key cannot be as was asked."""
 
 
@@ -133,7 +133,7 @@ class EventRefused(OperatorError):
         self.faults = faults
 
 
-class PassingError(TwiteError):
+class TransientError(TwiteError):
     """Nobody must act: it passes. `retry_after` is in seconds."""
 
     def __init__(self, *, reason: str, retry_after: int) -> None:
@@ -142,15 +142,15 @@ class PassingError(TwiteError):
         self.retry_after = retry_after
 
 
-class LedgerFull(PassingError):
+class LedgerFull(TransientError):
     """More is waiting for the disk than memory may hold: refuse, do not queue."""
 
 
-class LedgerUnavailable(PassingError):
+class LedgerUnavailable(TransientError):
     """The commit failed (disk full, I/O error, closing down); nothing of it was kept."""
 
 
-class TemplatesBusy(PassingError):
+class TemplatesBusy(TransientError):
     """More is in the hands of tag templates than may be: refuse, do not queue."""
 
 
@@ -162,13 +162,13 @@ class TemplateRests(TemplatesBusy):
         self.template = template
 
 
-class XUnanswering(PassingError):
+class XUnanswering(TransientError):
     """X's Ads API gives no answer, or says that it cannot now."""
 
 
-class OurError(TwiteError):
+class InternalError(TwiteError):
     """A fault of Twite's own."""
 
 
-class IllegalTransition(OurError):
+class IllegalTransition(InternalError):
     """A delivery was asked to do what its state does not allow."""

@@ -19,7 +19,7 @@ class AttemptOutcome(StrEnum):
     REJECTED = "rejected"
 
 
-class Scope(StrEnum):
+class RejectionScope(StrEnum):
     """What a rejection is about, from the narrowest to the widest."""
 
     CONVERSION = "conversion"  # one or more conversions of the request: isolate
@@ -29,7 +29,7 @@ class Scope(StrEnum):
     UNCLEAR = "unclear"  # nobody says what: something before X may dislike one, or all
 
 
-class Complaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One of X's errors, in X's own words: hostile text, since X echoes what callers sent."""
 
     code: str
@@ -54,9 +54,9 @@ class Errored(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     kind: ClassVar[AttemptOutcome] = AttemptOutcome.REJECTED
-    scope: Scope
+    scope: RejectionScope
     reason: str
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[XComplaint, ...] = ()
 
 
 Outcome = Delivered | Errored | Rejected

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import MaskedFault
-from twite.domain.submission import Refusal, Submission
+from twite.domain.submission import RejectedConversion, Submission
 from twite.domain.times import DAY
 
 # How long rejections are kept, and how many of each source and pixel: the latest.
@@ -60,7 +60,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def rejection_of(submission: Submission, refusal: Refusal) -> Rejection:
+def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejection:
     """Return what is kept of a refusal."""
     return Rejection(
         at=submission.received_at,

@@ -5,12 +5,12 @@ from enum import StrEnum
 import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
-from twite.domain.match import Flaw
-from twite.domain.sighting import Sighting
-from twite.domain.value_guard import Flag
+from twite.domain.stats.match_keys import Flaw
+from twite.domain.stats.sightings import Sighting
+from twite.domain.stats.value_guard import ValueFlag
 
 
-class Door(StrEnum):
+class Endpoint(StrEnum):
     """Where a submission came in."""
 
     NATIVE = "native"  # POST /v1/conversions
@@ -35,7 +35,7 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Unfired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that heard of an event, and did not fire for it.
 
     `tag` is what its deliveries have in place of a pixel; `bar` a word, `why` what a person reads
@@ -49,13 +49,14 @@ class Unfired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     index: int | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion that will be kept, ready for the ledger.
 
     `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
     `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
     `consent` is what is kept of that decision, as JSON. `index` is its place in the submission.
-    `kit` is which identifiers it carries (twite.domain.match), None where it is not for X to match;
+    `kit` is which identifiers it carries (twite.domain.stats.match_keys), None where it is not
+    for X to match;
     `flag` is a remark on its amount; `called` the id that people know it by, where it is another.
     """
 
@@ -69,14 +70,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held: str | None = None
     consent: bytes | None = None
     kit: int | None = None
-    flag: Flag | None = None
+    flag: ValueFlag | None = None
     called: str | None = None
 
     def __repr__(self) -> str:
         return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
 
 
-class Flawed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A flaw of one conversion of a submission, kept or refused. `pixel` and `event` may be "".
 
     `wins` is whether the conversion would have a second match key without what the code stands for.
@@ -89,7 +90,7 @@ class Flawed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wins: bool = False
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """One conversion of a submission that cannot be kept, and why. `pixel` may be "".
 
     `errors` are for its answer. What else there is is kept: `event` and `conversion_id` as it came
@@ -125,15 +126,15 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     receipt: str
     source: str
-    door: Door
+    door: Endpoint
     received_at: int
     body: bytes
-    entries: tuple[Entry, ...]
-    refusals: tuple[Refusal, ...] = ()
+    entries: tuple[AcceptedConversion, ...]
+    refusals: tuple[RejectedConversion, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     sightings: tuple[Sighting, ...] = ()
-    flaws: tuple[Flawed, ...] = ()
-    unfired: tuple[Unfired, ...] = ()
+    flaws: tuple[FlawedIdentifier, ...] = ()
+    unfired: tuple[UnfiredTags, ...] = ()
     idempotency: Idempotency | None = None
 
     def __repr__(self) -> str:

@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from twite.emulator import oauth
-from twite.emulator.exchange import Answer, Problem, Request, refusal
+from twite.emulator.exchange import Problem, XAnswer, XRequestReceived, refusal
 from twite.emulator.switches import Switches
-from twite.emulator.world import App, Pixel, User, World
+from twite.emulator.world import EmulatedApp, EmulatedPixel, EmulatedUser, World
 from twite.x import spec
 
 PIXEL_TOKEN = "pixel_token"  # noqa: S105 - the name of a way to authenticate
@@ -16,26 +16,26 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Somebody known. A pixel token carries no user and no app."""
 
     auth: str
-    user: User | None = None
-    app: App | None = None
+    user: EmulatedUser | None = None
+    app: EmulatedApp | None = None
 
 
 class Denied(Struct, frozen=True, kw_only=True):
-    answer: Answer
+    answer: XAnswer
     why: str
     auth: str | None = None
 
 
-class Doorman(Struct, frozen=True, kw_only=True):
+class AccessControl(Struct, frozen=True, kw_only=True):
     """All that is needed to tell who is asking. Times are epoch seconds."""
 
     world: World
     switches: Switches
-    nonces: oauth.Nonces
+    nonces: oauth.NonceWindow
     at: float  # for the signature's timestamp, which a skewed clock moves
     started_at: float
 
-    def admit(self, request: Request, pixel_id: str) -> Caller | Denied:
+    def admit(self, request: XRequestReceived, pixel_id: str) -> Caller | Denied:
         """Judge the credentials of a conversions request."""
         if "authorization" in request.headers:
             return self.admit_signed(request)
@@ -50,7 +50,7 @@ class Doorman(Struct, frozen=True, kw_only=True):
             why = "no such pixel token for this pixel, or it has expired"
         return Denied(answer=self._token_refusal(), why=why, auth=PIXEL_TOKEN)
 
-    def admit_signed(self, request: Request) -> Caller | Denied:
+    def admit_signed(self, request: XRequestReceived) -> Caller | Denied:
         """Judge an OAuth signature, then whether the app may use the Ads API."""
         try:
             signed = oauth.verify(
@@ -79,30 +79,30 @@ class Doorman(Struct, frozen=True, kw_only=True):
             if issued.id == pixel.id or (account_wide and issued.account == pixel.account)
         )
 
-    def _is_fresh(self, pixel: Pixel) -> bool:
+    def _is_fresh(self, pixel: EmulatedPixel) -> bool:
         if not self.switches.pixel_token_ttl:
             return True
         issued = self.started_at if pixel.token_issued_at is None else pixel.token_issued_at
         return self.at - issued <= self.switches.pixel_token_ttl
 
-    def _token_refusal(self) -> Answer:
+    def _token_refusal(self) -> XAnswer:
         match self.switches.pixel_token_error:
             case "empty":
-                return Answer(status=401)
+                return XAnswer(status=401)
             case "html":
                 html = (("content-type", "text/html"),)
-                return Answer(status=401, body=b"<html>Unauthorized</html>", headers=html)
+                return XAnswer(status=401, body=b"<html>Unauthorized</html>", headers=html)
             case "generic":
                 return unauthorized()
 
 
-def unauthorized() -> Answer:
+def unauthorized() -> XAnswer:
     return refusal(401, Problem(spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED))
 
 
 def refuse_account(
-    user: User | None, account: str, *, roles: tuple[str, ...] = spec.MANAGING_ROLES
-) -> Answer | None:
+    user: EmulatedUser | None, account: str, *, roles: tuple[str, ...] = spec.MANAGING_ROLES
+) -> XAnswer | None:
     """The 404 for a user who holds none of `roles` on the account; None when one is held."""
     if user is None or any(role in roles for role in user.roles.get(account, ())):
         return None

@@ -4,8 +4,8 @@ import re
 from typing import Final, get_args
 
 from twite.emulator.access import Caller, refuse_account
-from twite.emulator.exchange import Answer, Request, json_answer
-from twite.emulator.world import Account, Permission, World
+from twite.emulator.exchange import XAnswer, XRequestReceived, json_answer
+from twite.emulator.world import EmulatedAccount, Permission, World
 
 ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
 _LIST: Final = re.compile(r"/(?:11|12)/accounts")
@@ -13,7 +13,7 @@ _ONE: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)")
 _ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_access")
 
 
-def answer_accounts(request: Request, caller: Caller, world: World) -> Answer | None:
+def answer_accounts(request: XRequestReceived, caller: Caller, world: World) -> XAnswer | None:
     """None when the request is not one of these."""
     if request.method != "GET" or caller.user is None:
         return None
@@ -35,7 +35,7 @@ def answer_accounts(request: Request, caller: Caller, world: World) -> Answer | 
     return json_answer(200, {"data": _shown(world.accounts[account_id]), "request": params})
 
 
-def _shown(account: Account) -> dict[str, object]:
+def _shown(account: EmulatedAccount) -> dict[str, object]:
     return {
         "name": account.name,
         "business_name": None,

@@ -11,14 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from twite.emulator import words
-from twite.emulator.access import Caller, Denied, Doorman, refuse_account
-from twite.emulator.counting import Ledger
-from twite.emulator.examine import Bench, Finding, examine
+from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
+from twite.emulator.counting import ConversionCounter
+from twite.emulator.examine import ConversionProblem, ExamineContext, examine
 from twite.emulator.exchange import (
-    Answer,
     Problem,
-    Request,
-    Verdict,
+    XAnswer,
+    XRequestReceived,
+    XVerdict,
     debug_id,
     json_answer,
     refusal,
@@ -26,17 +26,17 @@ from twite.emulator.exchange import (
 from twite.emulator.fields import invalid, missing
 from twite.emulator.rate import Allowance, Windows
 from twite.emulator.switches import Switches
-from twite.emulator.world import Pixel
+from twite.emulator.world import EmulatedPixel
 from twite.x import spec
 
 
-class Desk(Struct, frozen=True, kw_only=True):
+class ConversionsContext(Struct, frozen=True, kw_only=True):
     """What the endpoint works with. `at` is the time of receipt in epoch seconds."""
 
-    doorman: Doorman
-    ledger: Ledger
+    doorman: AccessControl
+    ledger: ConversionCounter
     windows: Windows
-    chance: Random
+    randomness: Random
     at: float
 
     @property
@@ -44,47 +44,51 @@ class Desk(Struct, frozen=True, kw_only=True):
         return self.doorman.switches
 
 
-def judge_conversions(request: Request, pixel_id: str, desk: Desk) -> Verdict:
+def judge_conversions(
+    request: XRequestReceived, pixel_id: str, desk: ConversionsContext
+) -> XVerdict:
     caller = desk.doorman.admit(request, pixel_id)
     if isinstance(caller, Denied):
-        return Verdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
+        return XVerdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
     pixel = desk.doorman.world.pixels.get(pixel_id)
     if pixel is None:
         message = words.UNKNOWN_PIXEL.format(value=pixel_id)
         answer = refusal(404, Problem(spec.NOT_FOUND, message, "pixel_id"))
-        return Verdict(answer=answer, pixel=pixel_id, auth=caller.auth, why="unknown pixel")
+        return XVerdict(answer=answer, pixel=pixel_id, auth=caller.auth, why="unknown pixel")
     denied = refuse_account(caller.user, pixel.account)
     if denied is not None:
-        return Verdict(answer=denied, pixel=pixel_id, auth=caller.auth, why="no managing role")
+        return XVerdict(answer=denied, pixel=pixel_id, auth=caller.auth, why="no managing role")
     return _Case(caller, pixel, desk).verdict(request)
 
 
-def judge_unchecked(request: Request, pixel_id: str, ledger: Ledger, chance: Random) -> Verdict:
+def judge_unchecked(
+    request: XRequestReceived, pixel_id: str, ledger: ConversionCounter, randomness: Random
+) -> XVerdict:
     """Count the elements of `conversions` and nothing more: the `checks` switch is off."""
     try:
         number = len(_COUNTER.decode(request.body).conversions)
     except msgspec.MsgspecError:
         problem = Problem(spec.INVALID_PARAMETER, words.NOT_JSON)
-        return Verdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
+        return XVerdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
     ledger.count_unchecked(pixel_id, number)
     document = {
         "request": {"params": {}},
-        "data": {"conversions_processed": number, "debug_id": debug_id(chance)},
+        "data": {"conversions_processed": number, "debug_id": debug_id(randomness)},
     }
-    return Verdict(answer=json_answer(200, document), pixel=pixel_id, conversions=number)
+    return XVerdict(answer=json_answer(200, document), pixel=pixel_id, conversions=number)
 
 
 class _Case:
     """A request whose caller may use the pixel."""
 
-    def __init__(self, caller: Caller, pixel: Pixel, desk: Desk) -> None:
+    def __init__(self, caller: Caller, pixel: EmulatedPixel, desk: ConversionsContext) -> None:
         self._caller = caller
         self._pixel = pixel
         self._desk = desk
         shown = caller.auth == "oauth" or desk.switches.echo_account
         self._params: dict[str, object] = {"account_id": pixel.account} if shown else {}
 
-    def verdict(self, request: Request) -> Verdict:
+    def verdict(self, request: XRequestReceived) -> XVerdict:
         by_request = self._desk.switches.rate_unit == "requests"
         allowance = self._take(1 if by_request else 0)
         if not allowance.granted:
@@ -107,8 +111,8 @@ class _Case:
                 return self._limited(allowance, number)
         return self._taken(good, problems, allowance, number)
 
-    def _examine(self, conversions: list[object]) -> list[Finding]:
-        bench = Bench(
+    def _examine(self, conversions: list[object]) -> list[ConversionProblem]:
+        bench = ExamineContext(
             world=self._desk.doorman.world,
             switches=self._desk.switches,
             pixel=self._pixel,
@@ -119,7 +123,7 @@ class _Case:
         events = {finding.event for finding in findings if finding.event}
         if self._desk.switches.single_event_batch and len(events) > 1:
             mixed = (invalid(words.MIXED_EVENTS, "event_id"),)
-            findings.append(Finding(problems=mixed))
+            findings.append(ConversionProblem(problems=mixed))
         return findings
 
     def _take(self, amount: int) -> Allowance:
@@ -128,8 +132,12 @@ class _Case:
         )
 
     def _taken(
-        self, good: list[Finding], problems: list[Problem], allowance: Allowance, number: int
-    ) -> Verdict:
+        self,
+        good: list[ConversionProblem],
+        problems: list[Problem],
+        allowance: Allowance,
+        number: int,
+    ) -> XVerdict:
         counted = 0
         for finding in good:
             counted += self._desk.ledger.receive(
@@ -144,7 +152,7 @@ class _Case:
             "request": {"params": self._params},
             "data": {
                 "conversions_processed": len(good) if every else counted,
-                "debug_id": debug_id(self._desk.chance),
+                "debug_id": debug_id(self._desk.randomness),
             },
         }
         if problems:
@@ -153,22 +161,22 @@ class _Case:
 
     def _refused(
         self, problems: list[Problem], allowance: Allowance, number: int | None
-    ) -> Verdict:
+    ) -> XVerdict:
         # X files NOT_FOUND beside INVALID_PARAMETER under 404. [doc WEB]
         missed = any(problem.code == spec.NOT_FOUND for problem in problems)
         answer = refusal(404 if missed else 400, *problems, **self._params)
         return self._said(answer, allowance, number, problems[0].message[:200])
 
-    def _limited(self, allowance: Allowance, number: int | None) -> Verdict:
+    def _limited(self, allowance: Allowance, number: int | None) -> XVerdict:
         problem = Problem(spec.TOO_MANY_REQUESTS, words.RATE_LIMITED)
         answer = refusal(429, problem, **self._params)
         return self._said(answer, allowance, number, "rate limit")
 
     def _said(
-        self, answer: Answer, allowance: Allowance, number: int | None, why: str | None
-    ) -> Verdict:
+        self, answer: XAnswer, allowance: Allowance, number: int | None, why: str | None
+    ) -> XVerdict:
         headers = allowance.headers(self._caller.auth, self._desk.switches)
-        return Verdict(
+        return XVerdict(
             answer=answer.with_headers(*headers),
             pixel=self._pixel.id,
             auth=self._caller.auth,

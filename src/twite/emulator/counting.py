@@ -13,7 +13,7 @@ from twite.emulator.switches import Switches
 Channel = Literal["api", "pixel"]
 
 
-class Tally(Struct, gc=False):
+class EventTally(Struct, gc=False):
     """All copies of one (event, conversion id). Kept small: there may be a million of them."""
 
     api: int = 0
@@ -47,12 +47,12 @@ class EventCount(Struct):
         )
 
 
-class Ledger:
+class ConversionCounter:
     """The counts of each (pixel, event), and the tallies beneath them."""
 
     def __init__(self) -> None:
         self.events: dict[tuple[str, str], EventCount] = {}
-        self.tallies: dict[tuple[str, str], dict[str, Tally]] = {}
+        self.tallies: dict[tuple[str, str], dict[str, EventTally]] = {}
         self.unchecked: dict[str, int] = {}  # by pixel, while `checks` is off
 
     def receive(
@@ -81,7 +81,7 @@ class Ledger:
         tallies = self.tallies[event]
         tally = tallies.get(conversion_id)
         if tally is None:
-            tally = tallies[conversion_id] = Tally()
+            tally = tallies[conversion_id] = EventTally()
         if channel == "api" and _within(tally.api_at, at, switches.dedup_window):
             count.api_duplicates += 1
         counts = not _is_copy(tally, channel, at, switches)
@@ -95,11 +95,11 @@ class Ledger:
     def count_unchecked(self, pixel: str, conversions: int) -> None:
         self.unchecked[pixel] = self.unchecked.get(pixel, 0) + conversions
 
-    def ids_of(self, event: tuple[str, str]) -> Iterator[tuple[str, Tally]]:
+    def ids_of(self, event: tuple[str, str]) -> Iterator[tuple[str, EventTally]]:
         return iter(self.tallies.get(event, {}).items())
 
 
-def _is_copy(tally: Tally, channel: Channel, at: float, switches: Switches) -> bool:
+def _is_copy(tally: EventTally, channel: Channel, at: float, switches: Switches) -> bool:
     scope, window = switches.dedup_scope, switches.dedup_window
     if scope == "none":
         return False
@@ -110,7 +110,7 @@ def _is_copy(tally: Tally, channel: Channel, at: float, switches: Switches) -> b
     return by_api or (by_pixel and scope == "all")
 
 
-def _note(tally: Tally, channel: Channel, at: float, *, counts: bool, keep: str) -> None:
+def _note(tally: EventTally, channel: Channel, at: float, *, counts: bool, keep: str) -> None:
     if channel == "api":
         tally.api += 1
         tally.api_at = at

@@ -15,25 +15,25 @@ from msgspec import Struct
 
 from twite.emulator import words
 from twite.emulator.access import Caller, refuse_account
-from twite.emulator.counting import Ledger
-from twite.emulator.exchange import Answer, Problem, Request, json_answer, refusal
+from twite.emulator.counting import ConversionCounter
+from twite.emulator.exchange import Problem, XAnswer, XRequestReceived, json_answer, refusal
 from twite.emulator.switches import Switches
 from twite.emulator.tag_parameters import CURSOR, Listing, listing_of, written_of
-from twite.emulator.world import EventTag, World
+from twite.emulator.world import EmulatedEventTag, World
 from twite.x import spec
 
 _PATH: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/web_event_tags(?:/([^/]+))?")
 
 
 def answer_event_tags(
-    request: Request,
+    request: XRequestReceived,
     caller: Caller,
     *,
     world: World,
-    ledger: Ledger,
+    ledger: ConversionCounter,
     switches: Switches,
     at: float,
-) -> Answer | None:
+) -> XAnswer | None:
     """None when the request is not about web event tags."""
     found = _PATH.fullmatch(request.path)
     if found is None:
@@ -43,7 +43,7 @@ def answer_event_tags(
         return denied
     shelf = _Shelf(world=world, ledger=ledger, switches=switches, at=at, account=found[1])
     pairs = dict(request.query_pairs())
-    verbs: Mapping[str, Callable[[Mapping[str, str]], Answer]]
+    verbs: Mapping[str, Callable[[Mapping[str, str]], XAnswer]]
     if found[2] is None:
         verbs = {"GET": shelf.listed, "POST": shelf.created}
     else:
@@ -62,12 +62,12 @@ class _Shelf(Struct, frozen=True, kw_only=True):
     """The tags of one account at one moment."""
 
     world: World
-    ledger: Ledger
+    ledger: ConversionCounter
     switches: Switches
     at: float
     account: str
 
-    def listed(self, pairs: Mapping[str, str]) -> Answer:
+    def listed(self, pairs: Mapping[str, str]) -> XAnswer:
         listing = listing_of(pairs)
         if isinstance(listing, Problem):
             return refusal(400, listing, account_id=self.account)
@@ -83,13 +83,13 @@ class _Shelf(Struct, frozen=True, kw_only=True):
             document["total_count"] = len(found)
         return json_answer(200, document)
 
-    def read(self, tag_id: str, pairs: Mapping[str, str]) -> Answer:
+    def read(self, tag_id: str, pairs: Mapping[str, str]) -> XAnswer:
         tag = self._own(tag_id)
         if tag is None or (tag.deleted and pairs.get("with_deleted") != "true"):
             return self._missed(tag_id)
         return self._single(tag, {"web_event_tag_id": tag_id})
 
-    def created(self, pairs: Mapping[str, str]) -> Answer:
+    def created(self, pairs: Mapping[str, str]) -> XAnswer:
         written = written_of(pairs, None)
         if isinstance(written, list):
             return refusal(400, *written, account_id=self.account)
@@ -99,7 +99,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         )
         if pixel is None:
             return self._missed("")
-        tag = EventTag(
+        tag = EmulatedEventTag(
             id=self.world.fresh_id(),
             pixel=pixel,
             website_tag_id=self.world.fresh_id(),
@@ -109,7 +109,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         self.world.put_event(tag)
         return self._single(tag, written)
 
-    def updated(self, tag_id: str, pairs: Mapping[str, str]) -> Answer:
+    def updated(self, tag_id: str, pairs: Mapping[str, str]) -> XAnswer:
         tag = self._own(tag_id)
         if tag is None or tag.deleted:
             return self._missed(tag_id)
@@ -120,7 +120,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         self.world.put_event(tag)
         return self._single(tag, {"web_event_tag_id": tag_id, **written})
 
-    def deleted(self, tag_id: str, _: Mapping[str, str]) -> Answer:
+    def deleted(self, tag_id: str, _: Mapping[str, str]) -> XAnswer:
         tag = self._own(tag_id)
         if tag is None or tag.deleted:
             return self._missed(tag_id)
@@ -128,7 +128,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         self.world.put_event(tag)
         return self._single(tag, {"web_event_tag_id": tag_id})
 
-    def _found(self, listing: Listing) -> list[EventTag]:
+    def _found(self, listing: Listing) -> list[EmulatedEventTag]:
         tags = [
             tag
             for tag in self.world.events.values()
@@ -140,20 +140,20 @@ class _Shelf(Struct, frozen=True, kw_only=True):
             tags, key=lambda tag: (getattr(tag, listing.sort_key), tag.id), reverse=listing.reverse
         )
 
-    def _own(self, tag_id: str) -> EventTag | None:
+    def _own(self, tag_id: str) -> EmulatedEventTag | None:
         tag = self.world.events.get(tag_id)
         return tag if tag and self.world.account_of(tag) == self.account else None
 
-    def _missed(self, tag_id: str) -> Answer:
+    def _missed(self, tag_id: str) -> XAnswer:
         message = words.TAG_NOT_FOUND.format(value=tag_id)
         problem = Problem(spec.WEB_EVENT_TAG_NOT_FOUND, message)
         return refusal(404, problem, account_id=self.account)
 
-    def _single(self, tag: EventTag, echo: Mapping[str, object]) -> Answer:
+    def _single(self, tag: EmulatedEventTag, echo: Mapping[str, object]) -> XAnswer:
         params = {**echo, "account_id": self.account}
         return json_answer(200, {"data": self._shown(tag), "request": {"params": params}})
 
-    def _shown(self, tag: EventTag) -> dict[str, object]:
+    def _shown(self, tag: EmulatedEventTag) -> dict[str, object]:
         count = self.ledger.events.get((tag.pixel, tag.id))
         tracked = count is not None and self.at >= count.first_at + self.switches.tracking_delay
         return {
@@ -171,7 +171,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         }
 
 
-def _embed_code(tag: EventTag) -> str:
+def _embed_code(tag: EmulatedEventTag) -> str:
     pid = escape(tag.website_tag_id)
     query = f"txn_id={pid}&amp;p_id=Twitter&amp;tw_sale_amount=0&amp;tw_order_quantity=0"
     image = '<img height="1" width="1" style="display:none;" alt="" src="{}?{}" />'

@@ -21,32 +21,32 @@ from twite.emulator.fields import (
 )
 from twite.emulator.identifiers import identifier_problems
 from twite.emulator.switches import Switches
-from twite.emulator.world import EventTag, Pixel, World
+from twite.emulator.world import EmulatedEventTag, EmulatedPixel, World
 from twite.x import spec
 
 GTM_PREFIX: Final = "gtm_"  # [doc GTM]
 
 
-class Bench(Struct, frozen=True, kw_only=True):
+class ExamineContext(Struct, frozen=True, kw_only=True):
     """What a conversion is judged against. `at` is epoch seconds."""
 
     world: World
     switches: Switches
-    pixel: Pixel
+    pixel: EmulatedPixel
     auth: str
     at: float
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class ConversionProblem(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     home: str = ""  # the pixel the event is counted under
     event: str = ""  # the event id without tw-…, or the event name
     conversion_id: str | None = None
 
 
-def examine(conversion: object, bench: Bench) -> Finding:
+def examine(conversion: object, bench: ExamineContext) -> ConversionProblem:
     if not isinstance(conversion, dict):
-        return Finding(
+        return ConversionProblem(
             problems=(invalid(spec.WRONG_TYPE, "conversions", conversion, type="Object"),)
         )
     home, event, problems = _event(conversion, bench)
@@ -54,7 +54,7 @@ def examine(conversion: object, bench: Bench) -> Finding:
     problems += identifier_problems(conversion.get("identifiers"), bench.switches)
     problems += _field_problems(conversion, bench.switches)
     conversion_id = conversion.get("conversion_id")
-    return Finding(
+    return ConversionProblem(
         problems=tuple(problems),
         home=home,
         event=event,
@@ -62,7 +62,7 @@ def examine(conversion: object, bench: Bench) -> Finding:
     )
 
 
-def find_event(event_id: str, bench: Bench) -> EventTag | None:
+def find_event(event_id: str, bench: ExamineContext) -> EmulatedEventTag | None:
     """The event behind `o8z6k` or `tw-o8z6j-o8z6k`, if it is the pixel's account's."""
     bare, pixel_part = event_id, None
     if event_id.startswith("tw-"):
@@ -77,7 +77,7 @@ def find_event(event_id: str, bench: Bench) -> EventTag | None:
     return tag
 
 
-def tag_by_id(bare: str, world: World, switches: Switches) -> EventTag | None:
+def tag_by_id(bare: str, world: World, switches: Switches) -> EmulatedEventTag | None:
     if switches.tag_id_mode != "website_tag_id" and bare in world.events:
         return world.events[bare]
     if switches.tag_id_mode != "id" and bare in world.website_tags:
@@ -85,7 +85,9 @@ def tag_by_id(bare: str, world: World, switches: Switches) -> EventTag | None:
     return None
 
 
-def _event(conversion: Mapping[str, object], bench: Bench) -> tuple[str, str, list[Problem]]:
+def _event(
+    conversion: Mapping[str, object], bench: ExamineContext
+) -> tuple[str, str, list[Problem]]:
     """(home pixel, event, problems)."""
     event_id = conversion.get("event_id")
     if event_id is None or event_id == "":
@@ -105,7 +107,7 @@ def _event(conversion: Mapping[str, object], bench: Bench) -> tuple[str, str, li
     return "", "", [foreign, not_an_event]
 
 
-def _named_event(name: object, bench: Bench) -> tuple[str, str, list[Problem]]:
+def _named_event(name: object, bench: ExamineContext) -> tuple[str, str, list[Problem]]:
     if name is None or name == "":
         return "", "", [Problem(spec.INVALID_PARAMETER, spec.EVENT_MISSING, "event_id")]
     if not isinstance(name, str):
@@ -120,7 +122,7 @@ def _named_event(name: object, bench: Bench) -> tuple[str, str, list[Problem]]:
     return bench.pixel.id, name, []
 
 
-def _time_problems(conversion: Mapping[str, object], bench: Bench) -> list[Problem]:
+def _time_problems(conversion: Mapping[str, object], bench: ExamineContext) -> list[Problem]:
     written = conversion.get("conversion_time")
     stamp = conversion.get("conversion_timestamp")
     if written is None and stamp is None:

@@ -13,7 +13,7 @@ from twite.x import spec
 JSON_TYPE = "application/json;charset=utf-8"
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class XRequestReceived(Struct, frozen=True, kw_only=True):
     """One request as it arrived. Header names are lower-case; `url` has no query."""
 
     method: str
@@ -34,12 +34,12 @@ class Request(Struct, frozen=True, kw_only=True):
         return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class XAnswer(Struct, frozen=True, kw_only=True):
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
-    def with_headers(self, *headers: tuple[str, str]) -> "Answer":
+    def with_headers(self, *headers: tuple[str, str]) -> "XAnswer":
         return msgspec.structs.replace(self, headers=self.headers + headers)
 
 
@@ -51,33 +51,33 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     parameter: str | None = None
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class XVerdict(Struct, frozen=True, kw_only=True):
     """An answer, and what only the control plane tells: how and why it came to be."""
 
-    answer: Answer
+    answer: XAnswer
     pixel: str | None = None
     auth: str | None = None  # pixel_token, oauth, or None when there was none
     why: str | None = None  # the reason X itself would not give
     conversions: int | None = None  # None when the body was not understood
 
 
-def json_answer(status: int, document: object) -> Answer:
-    return Answer(
+def json_answer(status: int, document: object) -> XAnswer:
+    return XAnswer(
         status=status,
         body=msgspec.json.encode(document),
         headers=(("content-type", JSON_TYPE),),
     )
 
 
-def refusal(status: int, *problems: Problem, **params: object) -> Answer:
+def refusal(status: int, *problems: Problem, **params: object) -> XAnswer:
     """X's error shape. [doc WEB] `params` is what `request.params` holds."""
     return json_answer(status, {"errors": problems, "request": {"params": params}})
 
 
-def no_route() -> Answer:
+def no_route() -> XAnswer:
     return refusal(404, Problem(spec.ROUTE_NOT_FOUND, spec.NO_ROUTE))
 
 
-def debug_id(chance: Random) -> str:
+def debug_id(randomness: Random) -> str:
     """A random UUID (version 4), as X sends for support cases."""
-    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
+    return str(uuid.UUID(int=randomness.getrandbits(128), version=4))

@@ -14,7 +14,7 @@ class FaultError(ValueError):
     """A fault that cannot be armed; the text says why."""
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     STATUS = "status"
     RATE_LIMIT = "rate_limit"
     HTML = "html"
@@ -41,50 +41,53 @@ class Kind(StrEnum):
 
 
 # What each does; "judged" means that X's answer is right and its conversions are counted.
-MEANINGS: Final[Mapping[Kind, str]] = MappingProxyType(
+MEANINGS: Final[Mapping[FaultKind, str]] = MappingProxyType(
     {
-        Kind.STATUS: "answers `status` with `body` and `headers`; not judged",
-        Kind.RATE_LIMIT: "answers 429 with x-rate-limit-reset `seconds` from now; not judged",
-        Kind.HTML: "answers `status` with a page of HTML; not judged",
-        Kind.EMPTY: "answers `status` with an empty body; judged",
-        Kind.RESET: "resets the connection before the body is read; not judged",
-        Kind.STALL: "waits `seconds` before judging; a client that has left is not counted",
-        Kind.SLOW: "judged at once, answered after `seconds`",
-        Kind.DROP_ANSWER: "judged, then the connection is closed without an answer",
-        Kind.CUT_OFF: "judged, the connection is closed after `bytes` of the body (default: half)",
-        Kind.CUT_HEAD: "judged, the connection is closed in the middle of the headers",
-        Kind.STALL_HEAD: "judged, half of the headers, then nothing for `seconds`",
-        Kind.STALL_BODY: "judged, half of the body, then nothing for `seconds`",
-        Kind.SHORT_LENGTH: "judged, Content-Length says half of what the body is",
-        Kind.NOT_HTTP: "judged, answered with what is not HTTP",
-        Kind.TRUNCATED_JSON: "judged, half of the body in a complete answer",
-        Kind.WRONG_PROCESSED: "judged, conversions_processed is `processed` (null: left out)",
-        Kind.WITH_ERRORS: "judged, a success names an error beside it",
-        Kind.TRICKLE: "judged, `bytes` of the body (default: 1) every `seconds`",
-        Kind.OPEN_CHUNKS: "judged, chunked, and closed without the last chunk",
-        Kind.GZIP_LIE: "judged, says Content-Encoding: gzip and is not",
-        Kind.GZIP_BOMB: "judged, a gzip body that unpacks to `bytes` (default: 100 MB)",
-        Kind.HUGE_BODY: "judged, followed by spaces up to `bytes` (default: 100 MB)",
-        Kind.CLOCK_SKEW: "judged with a clock `seconds` off: Date header and OAuth window",
+        FaultKind.STATUS: "answers `status` with `body` and `headers`; not judged",
+        FaultKind.RATE_LIMIT: "answers 429 with x-rate-limit-reset `seconds` from now; not judged",
+        FaultKind.HTML: "answers `status` with a page of HTML; not judged",
+        FaultKind.EMPTY: "answers `status` with an empty body; judged",
+        FaultKind.RESET: "resets the connection before the body is read; not judged",
+        FaultKind.STALL: "waits `seconds` before judging; a client that has left is not counted",
+        FaultKind.SLOW: "judged at once, answered after `seconds`",
+        FaultKind.DROP_ANSWER: "judged, then the connection is closed without an answer",
+        FaultKind.CUT_OFF: "judged, the connection is closed after `bytes` of the body "
+        "(default: half)",
+        FaultKind.CUT_HEAD: "judged, the connection is closed in the middle of the headers",
+        FaultKind.STALL_HEAD: "judged, half of the headers, then nothing for `seconds`",
+        FaultKind.STALL_BODY: "judged, half of the body, then nothing for `seconds`",
+        FaultKind.SHORT_LENGTH: "judged, Content-Length says half of what the body is",
+        FaultKind.NOT_HTTP: "judged, answered with what is not HTTP",
+        FaultKind.TRUNCATED_JSON: "judged, half of the body in a complete answer",
+        FaultKind.WRONG_PROCESSED: "judged, conversions_processed is `processed` (null: left out)",
+        FaultKind.WITH_ERRORS: "judged, a success names an error beside it",
+        FaultKind.TRICKLE: "judged, `bytes` of the body (default: 1) every `seconds`",
+        FaultKind.OPEN_CHUNKS: "judged, chunked, and closed without the last chunk",
+        FaultKind.GZIP_LIE: "judged, says Content-Encoding: gzip and is not",
+        FaultKind.GZIP_BOMB: "judged, a gzip body that unpacks to `bytes` (default: 100 MB)",
+        FaultKind.HUGE_BODY: "judged, followed by spaces up to `bytes` (default: 100 MB)",
+        FaultKind.CLOCK_SKEW: "judged with a clock `seconds` off: Date header and OAuth window",
     }
 )
-DEFAULT_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
+DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = MappingProxyType(
     {
-        Kind.STATUS: 503,
-        Kind.HTML: 502,
-        Kind.EMPTY: 200,
+        FaultKind.STATUS: 503,
+        FaultKind.HTML: 502,
+        FaultKind.EMPTY: 200,
     }
 )
 
 
-class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class InjectedFault(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """`count` requests are hit (0: all, until deleted), after `after` that pass.
 
     With `event`, `holding` or `over` only those with a conversion of that event id, whose body
     holds that text, or is longer than so many bytes: one conversion or event is the poison.
     """
 
-    kind: Kind
+    kind: FaultKind
     count: Annotated[int, Meta(ge=0)] = 1
     after: Annotated[int, Meta(ge=0)] = 0
     pixel: str | None = None
@@ -112,12 +115,12 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 class Armed(Struct, kw_only=True):
     id: int
-    fault: Fault
+    fault: InjectedFault
     to_pass: int
     hits: int = 0
 
 
-class Board:
+class FaultBoard:
     """The armed faults, in the order they were added: the first that is ready hits."""
 
     def __init__(self) -> None:
@@ -128,10 +131,10 @@ class Board:
         """Add one fault or a list of them."""
         try:
             faults = msgspec.convert(
-                document if isinstance(document, list) else [document], list[Fault]
+                document if isinstance(document, list) else [document], list[InjectedFault]
             )
         except msgspec.ValidationError as error:
-            kinds = ", ".join(Kind)
+            kinds = ", ".join(FaultKind)
             raise FaultError(f"This is not a fault: {error}. Kinds are {kinds}") from None
         for fault in faults:
             _check(fault)
@@ -144,7 +147,7 @@ class Board:
         """Whether a fault is armed that only the body decides about."""
         return any(armed.fault.reads_body for armed in self.armed)
 
-    def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> Fault | None:
+    def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> InjectedFault | None:
         """The fault that hits this request, used up by one."""
         for armed in self.armed:
             fault = armed.fault
@@ -167,7 +170,7 @@ class Board:
         self.armed.clear()
 
 
-def _is_meant(fault: Fault, body: bytes) -> bool:
+def _is_meant(fault: InjectedFault, body: bytes) -> bool:
     if fault.holding is not None and fault.holding.encode() not in body:
         return False
     if fault.over is not None and len(body) <= fault.over:
@@ -183,8 +186,8 @@ def _events_of(body: bytes) -> set[object]:
         return set()
 
 
-def _check(fault: Fault) -> None:
-    if fault.seconds < 0 and fault.kind not in (Kind.CLOCK_SKEW, Kind.RATE_LIMIT):
+def _check(fault: InjectedFault) -> None:
+    if fault.seconds < 0 and fault.kind not in (FaultKind.CLOCK_SKEW, FaultKind.RATE_LIMIT):
         raise FaultError(f"The seconds of {fault.kind} cannot be negative")
     texts = [text for pair in fault.headers.items() for text in pair]
     if any(not text.isprintable() for text in texts):

@@ -9,16 +9,16 @@ from random import Random
 from typing import Final
 
 from twite.emulator import pixel_script, words
-from twite.emulator.access import Caller, Denied, Doorman
+from twite.emulator.access import AccessControl, Caller, Denied
 from twite.emulator.accounts import answer_accounts
-from twite.emulator.conversions import Desk, judge_conversions, judge_unchecked
-from twite.emulator.counting import Ledger
+from twite.emulator.conversions import ConversionsContext, judge_conversions, judge_unchecked
+from twite.emulator.counting import ConversionCounter
 from twite.emulator.event_tags import answer_event_tags
-from twite.emulator.exchange import Answer, Problem, Request, Verdict, no_route, refusal
-from twite.emulator.faults import Board
+from twite.emulator.exchange import Problem, XAnswer, XRequestReceived, XVerdict, no_route, refusal
+from twite.emulator.faults import FaultBoard
 from twite.emulator.journal import Journal
-from twite.emulator.oauth import Nonces
-from twite.emulator.oauth_flow import Flow
+from twite.emulator.oauth import NonceWindow
+from twite.emulator.oauth_flow import OAuthFlow
 from twite.emulator.pixel import Hits, take_hit
 from twite.emulator.rate import Windows
 from twite.emulator.switches import Switches
@@ -38,13 +38,13 @@ class Judge:
         *,
         switches: Switches,
         clock: Callable[[], float],
-        chance: Random,
+        randomness: Random,
         world: Mapping[str, object] | None = None,
     ) -> None:
         self._first_switches = switches
         self._first_world = default_document() if world is None else world
         self._clock = clock
-        self._chance = chance
+        self._randomness = randomness
         self.reset()
 
     def reset(self) -> None:
@@ -52,27 +52,27 @@ class Judge:
         self.switches = self._first_switches
         self.world = World(self._first_world)
         self.shift = 0.0
-        self.faults = Board()
+        self.faults = FaultBoard()
         self.forget()
 
     def forget(self) -> None:
         """Drop what was received and counted, and the rate windows; keep the rest."""
-        self.ledger = Ledger()
+        self.ledger = ConversionCounter()
         self.hits = Hits()
         self.windows = Windows()
-        self.nonces = Nonces()
-        self.flow = Flow(self._chance)
+        self.nonces = NonceWindow()
+        self.flow = OAuthFlow(self._randomness)
         self.journal = Journal(requests=self.switches.log_requests, bodies=self.switches.log_bodies)
         self.started_at = self.now()
 
     def now(self) -> float:
         return self._clock() + self.shift
 
-    def answer(self, request: Request, *, skew: float = 0) -> Verdict:
+    def answer(self, request: XRequestReceived, *, skew: float = 0) -> XVerdict:
         """Judge a request; `skew` is how many seconds X's clock is off for it."""
         verdict = self._routed(request, skew)
         headers = ((spec.CURRENT_VERSION_HEADER, spec.VERSION),)
-        return Verdict(
+        return XVerdict(
             answer=verdict.answer.with_headers(*headers),
             pixel=verdict.pixel,
             auth=verdict.auth,
@@ -80,11 +80,11 @@ class Judge:
             conversions=verdict.conversions,
         )
 
-    def _routed(self, request: Request, skew: float) -> Verdict:
+    def _routed(self, request: XRequestReceived, skew: float) -> XVerdict:
         match = CONVERSIONS.fullmatch(request.path)
         if match and (self.switches.sandbox or not _is_sandbox(request)):
             if request.method != "POST":
-                return Verdict(answer=wrong_method(request.method))
+                return XVerdict(answer=wrong_method(request.method))
             return self._conversions(request, match[1], skew)
         if _ADS.fullmatch(request.path):
             return self._ads(request, skew)
@@ -97,9 +97,9 @@ class Judge:
                 switches=self.switches,
                 at=self.now(),
             )
-            return Verdict(answer=hit)
+            return XVerdict(answer=hit)
         if request.path == pixel_script.PATH and request.method == "GET":
-            return Verdict(answer=pixel_script.pixel_script())
+            return XVerdict(answer=pixel_script.pixel_script())
         answer = self.flow.answer(
             request,
             world=self.world,
@@ -107,28 +107,28 @@ class Judge:
             at=self.now() + skew,
             window=self.switches.oauth_window,
         )
-        return Verdict(answer=no_route() if answer is None else answer)
+        return XVerdict(answer=no_route() if answer is None else answer)
 
-    def _conversions(self, request: Request, pixel_id: str, skew: float) -> Verdict:
+    def _conversions(self, request: XRequestReceived, pixel_id: str, skew: float) -> XVerdict:
         if not self.switches.checks:
-            return judge_unchecked(request, pixel_id, self.ledger, self._chance)
-        desk = Desk(
+            return judge_unchecked(request, pixel_id, self.ledger, self._randomness)
+        desk = ConversionsContext(
             doorman=self._doorman(skew),
             ledger=self.ledger,
             windows=self.windows,
-            chance=self._chance,
+            randomness=self._randomness,
             at=self.now(),
         )
         return judge_conversions(request, pixel_id, desk)
 
-    def _ads(self, request: Request, skew: float) -> Verdict:
+    def _ads(self, request: XRequestReceived, skew: float) -> XVerdict:
         caller = self._doorman(skew).admit_signed(request)
         if isinstance(caller, Denied):
-            return Verdict(answer=caller.answer, auth=caller.auth, why=caller.why)
+            return XVerdict(answer=caller.answer, auth=caller.auth, why=caller.why)
         answer = self._ads_answer(request, caller)
-        return Verdict(answer=no_route() if answer is None else answer, auth=caller.auth)
+        return XVerdict(answer=no_route() if answer is None else answer, auth=caller.auth)
 
-    def _ads_answer(self, request: Request, caller: Caller) -> Answer | None:
+    def _ads_answer(self, request: XRequestReceived, caller: Caller) -> XAnswer | None:
         answer = answer_accounts(request, caller, self.world)
         if answer is not None:
             return answer
@@ -141,8 +141,8 @@ class Judge:
             at=self.now(),
         )
 
-    def _doorman(self, skew: float) -> Doorman:
-        return Doorman(
+    def _doorman(self, skew: float) -> AccessControl:
+        return AccessControl(
             world=self.world,
             switches=self.switches,
             nonces=self.nonces,
@@ -151,10 +151,10 @@ class Judge:
         )
 
 
-def wrong_method(method: str) -> Answer:
+def wrong_method(method: str) -> XAnswer:
     message = words.WRONG_METHOD.format(value=method)
     return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, message))
 
 
-def _is_sandbox(request: Request) -> bool:
+def _is_sandbox(request: XRequestReceived) -> bool:
     return request.headers.get("host", "").lower().startswith("ads-api-sandbox.")

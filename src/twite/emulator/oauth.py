@@ -14,8 +14,8 @@ from authlib.oauth1.rfc5849.signature import (
 from authlib.oauth1.rfc5849.util import escape, unescape
 from msgspec import Struct
 
-from twite.emulator.exchange import Request
-from twite.emulator.world import App, Token, User, World
+from twite.emulator.exchange import XRequestReceived
+from twite.emulator.world import EmulatedApp, EmulatedToken, EmulatedUser, World
 from twite.x import spec
 
 SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)
@@ -24,9 +24,9 @@ SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)
 class Signed(Struct, frozen=True, kw_only=True):
     """A request whose signature holds."""
 
-    app: App
-    user: User | None  # None when no token took part
-    token: Token | None
+    app: EmulatedApp
+    user: EmulatedUser | None  # None when no token took part
+    token: EmulatedToken | None
     parameters: Mapping[str, str]
 
 
@@ -39,7 +39,7 @@ class UnsignedError(Exception):
         self.revoked = revoked
 
 
-class Nonces:
+class NonceWindow:
     """Nonces seen within the window; X's replay detector. [doc OA]"""
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Nonces:
 
 
 def verify(
-    request: Request,
+    request: XRequestReceived,
     *,
     world: World,
-    nonces: Nonces,
+    nonces: NonceWindow,
     at: float,
     window: float,
     names: frozenset[str] = SEVEN,
@@ -89,7 +89,7 @@ def verify(
     return Signed(app=found.app, user=user, token=found.token, parameters=parameters)
 
 
-def authorization_parameters(request: Request) -> dict[str, str]:
+def authorization_parameters(request: XRequestReceived) -> dict[str, str]:
     """The Authorization header's parameters, decoded, without `realm`. Raises UnsignedError."""
     header = request.headers.get("authorization", "")
     if not header:
@@ -108,7 +108,7 @@ def authorization_parameters(request: Request) -> dict[str, str]:
     return pairs
 
 
-def base_string(request: Request, parameters: Mapping[str, str]) -> str:
+def base_string(request: XRequestReceived, parameters: Mapping[str, str]) -> str:
     """RFC 5849, section 3.4.1; a JSON body contributes nothing."""
     pairs = [*request.query_pairs(), *request.form_pairs()]
     pairs += [(key, value) for key, value in parameters.items() if key != "oauth_signature"]
@@ -137,8 +137,8 @@ def _fault_of(
 
 
 class _Keys(Struct, frozen=True, kw_only=True):
-    app: App
-    token: Token | None
+    app: EmulatedApp
+    token: EmulatedToken | None
     token_secret: str
 
     def __repr__(self) -> str:
@@ -166,7 +166,7 @@ def _keys_of(
     return _Keys(app=app, token=token, token_secret=token.secret)
 
 
-def _signature_holds(request: Request, parameters: Mapping[str, str], keys: _Keys) -> bool:
+def _signature_holds(request: XRequestReceived, parameters: Mapping[str, str], keys: _Keys) -> bool:
     names = [name for name, _ in request.query_pairs() + request.form_pairs()]
     # X does not accept a key twice. [doc OA]
     if len(set(names)) != len(names):

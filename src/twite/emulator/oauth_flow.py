@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from twite.emulator import words
-from twite.emulator.exchange import Answer, Request, json_answer
-from twite.emulator.oauth import SEVEN, Nonces, Signed, UnsignedError, verify
-from twite.emulator.world import App, Token, World
+from twite.emulator.exchange import XAnswer, XRequestReceived, json_answer
+from twite.emulator.oauth import SEVEN, NonceWindow, Signed, UnsignedError, verify
+from twite.emulator.world import EmulatedApp, EmulatedToken, World
 from twite.x import spec
 
 OUT_OF_BAND: Final = "oob"
@@ -38,16 +38,22 @@ class Pending(Struct, frozen=True, kw_only=True):
         return f"Pending(app={self.app!r}, user={self.user!r})"
 
 
-class Flow:
+class OAuthFlow:
     """The sign-ins under way. A verifier or PIN is good once."""
 
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
+    def __init__(self, randomness: Random) -> None:
+        self._randomness = randomness
         self._pending: dict[str, Pending] = {}
 
     def answer(
-        self, request: Request, *, world: World, nonces: Nonces, at: float, window: float
-    ) -> Answer | None:
+        self,
+        request: XRequestReceived,
+        *,
+        world: World,
+        nonces: NonceWindow,
+        at: float,
+        window: float,
+    ) -> XAnswer | None:
         """None when the request is not a step of the flow."""
         step = (request.method, request.path)
         if request.path in _PAGES and request.method in ("GET", "POST"):
@@ -75,14 +81,14 @@ class Flow:
         except UnsignedError as error:
             return _refused(error)
 
-    def _step(self, request: Request, signed: Signed, world: World) -> Answer:
+    def _step(self, request: XRequestReceived, signed: Signed, world: World) -> XAnswer:
         if request.path == "/oauth/request_token":
             return self._begin(signed)
         if request.path == "/oauth/access_token":
             return self._finish(request, signed, world)
         return _revoke(signed, world)
 
-    def _begin(self, signed: Signed) -> Answer:
+    def _begin(self, signed: Signed) -> XAnswer:
         callback = signed.parameters["oauth_callback"]
         if callback != OUT_OF_BAND and callback not in signed.app.callbacks:
             return _error(403, words.CALLBACK_REFUSED_CODE, words.CALLBACK_REFUSED)
@@ -96,7 +102,7 @@ class Flow:
             }
         )
 
-    def _consent(self, request: Request, world: World) -> Answer:
+    def _consent(self, request: XRequestReceived, world: World) -> XAnswer:
         given = dict(request.query_pairs()) | dict(request.form_pairs())
         token = given.get("oauth_token", "")
         pending = self._pending.get(token)
@@ -111,13 +117,13 @@ class Flow:
         if user not in world.users:
             return _page(400, "<p>There is no such user.</p>")
         pin = pending.callback == OUT_OF_BAND
-        verifier = str(self._chance.randrange(10**6, 10**7)) if pin else self._text(32)
+        verifier = str(self._randomness.randrange(10**6, 10**7)) if pin else self._text(32)
         self._pending[token] = msgspec.structs.replace(pending, user=user, verifier=verifier)
         if pin:
             return _page(200, f"<p>Enter this PIN to finish:</p><code>{verifier}</code>")
         return _sent_back(pending.callback, {"oauth_token": token, "oauth_verifier": verifier})
 
-    def _finish(self, request: Request, signed: Signed, world: World) -> Answer:
+    def _finish(self, request: XRequestReceived, signed: Signed, world: World) -> XAnswer:
         token = signed.parameters["oauth_token"]
         pending = self._pending[token]
         given = dict(request.query_pairs()) | dict(request.form_pairs()) | dict(signed.parameters)
@@ -126,7 +132,7 @@ class Flow:
             raise UnsignedError("wrong verifier")
         del self._pending[token]
         user = world.users[pending.user or ""]
-        access = Token(
+        access = EmulatedToken(
             token=f"{user.id}-{self._text(40)}",
             secret=self._text(45),
             user=user.id,
@@ -143,48 +149,48 @@ class Flow:
         )
 
     def _text(self, length: int) -> str:
-        return "".join(self._chance.choices(_LETTERS, k=length))
+        return "".join(self._randomness.choices(_LETTERS, k=length))
 
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def _revoke(signed: Signed, world: World) -> Answer:
+def _revoke(signed: Signed, world: World) -> XAnswer:
     if signed.token is None:
         raise UnsignedError("no token")
     world.put_token(msgspec.structs.replace(signed.token, revoked=True))
     return json_answer(200, {"access_token": signed.token.token})
 
 
-def _refused(error: UnsignedError) -> Answer:
+def _refused(error: UnsignedError) -> XAnswer:
     if error.revoked:
         return _error(401, spec.INVALID_TOKEN_CODE, spec.INVALID_TOKEN)
     return _error(401, words.COULD_NOT_AUTHENTICATE_CODE, words.COULD_NOT_AUTHENTICATE)
 
 
-def _error(status: int, code: int, message: str) -> Answer:
+def _error(status: int, code: int, message: str) -> XAnswer:
     return json_answer(status, {"errors": [{"code": code, "message": message}]})
 
 
-def _form(pairs: Mapping[str, str]) -> Answer:
+def _form(pairs: Mapping[str, str]) -> XAnswer:
     kind = (("content-type", "application/x-www-form-urlencoded"),)
-    return Answer(status=200, body=urlencode(pairs).encode(), headers=kind)
+    return XAnswer(status=200, body=urlencode(pairs).encode(), headers=kind)
 
 
-def _page(status: int, inner: str) -> Answer:
+def _page(status: int, inner: str) -> XAnswer:
     text = f"<!doctype html><html lang=en><title>X (emulated)</title><body>{inner}</body></html>"
     kind = (("content-type", "text/html; charset=utf-8"),)
-    return Answer(status=status, body=text.encode(), headers=kind)
+    return XAnswer(status=status, body=text.encode(), headers=kind)
 
 
-def _sent_back(callback: str, pairs: Mapping[str, str]) -> Answer:
+def _sent_back(callback: str, pairs: Mapping[str, str]) -> XAnswer:
     if callback == OUT_OF_BAND:
         return _page(200, "<p>You have denied access.</p>")
     joint = "&" if "?" in callback else "?"
-    return Answer(status=302, headers=(("location", f"{callback}{joint}{urlencode(pairs)}"),))
+    return XAnswer(status=302, headers=(("location", f"{callback}{joint}{urlencode(pairs)}"),))
 
 
-def _consent_form(token: str, app: App, world: World) -> str:
+def _consent_form(token: str, app: EmulatedApp, world: World) -> str:
     options = "".join(
         f'<option value="{escape(user.id)}">@{escape(user.screen_name)}</option>'
         for user in world.users.values()
@@ -198,5 +204,5 @@ def _consent_form(token: str, app: App, world: World) -> str:
     )
 
 
-def _header(request: Request) -> str:
+def _header(request: XRequestReceived) -> str:
     return request.headers.get("authorization", "")

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from twite.emulator.counting import Ledger
+from twite.emulator.counting import ConversionCounter
 from twite.emulator.examine import tag_by_id
-from twite.emulator.exchange import Answer, Request
+from twite.emulator.exchange import XAnswer, XRequestReceived
 from twite.emulator.switches import Switches
 from twite.emulator.world import World
 
@@ -55,8 +55,14 @@ class Hits:
 
 
 def take_hit(
-    request: Request, *, world: World, ledger: Ledger, hits: Hits, switches: Switches, at: float
-) -> Answer:
+    request: XRequestReceived,
+    *,
+    world: World,
+    ledger: ConversionCounter,
+    hits: Hits,
+    switches: Switches,
+    at: float,
+) -> XAnswer:
     """Count a hit under (pixel, event, conversion id); whatever it holds, the GIF is the answer."""
     pairs = dict(request.query_pairs())
     where = _where(pairs.get("txn_id", ""), world, switches)
@@ -64,7 +70,7 @@ def take_hit(
         ledger.receive(
             "pixel", event=where, conversion_id=_conversion_id(pairs), at=at, switches=switches
         )
-    return Answer(
+    return XAnswer(
         status=200,
         body=GIF,
         headers=(("content-type", "image/gif"), ("cache-control", "no-cache, no-store")),

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Final
 
-from twite.emulator.exchange import Answer
+from twite.emulator.exchange import XAnswer
 
 PATH: Final = "/uwt.js"
 
@@ -14,5 +14,5 @@ _HEADERS: Final = (
 )
 
 
-def pixel_script() -> Answer:
-    return Answer(status=200, body=_SCRIPT, headers=_HEADERS)
+def pixel_script() -> XAnswer:
+    return XAnswer(status=200, body=_SCRIPT, headers=_HEADERS)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from twite.emulator import words
 from twite.emulator.exchange import Problem
 from twite.emulator.fields import invalid, missing
-from twite.emulator.world import EventTag
+from twite.emulator.world import EmulatedEventTag
 from twite.x import spec
 
 MAX_COUNT: Final = 1000
@@ -101,7 +101,9 @@ _READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = MappingPr
 )
 
 
-def written_of(pairs: Mapping[str, str], tag: EventTag | None) -> dict[str, object] | list[Problem]:
+def written_of(
+    pairs: Mapping[str, str], tag: EmulatedEventTag | None
+) -> dict[str, object] | list[Problem]:
     """The typed parameters of POST (`tag` is None: all are required) or PUT, or every problem."""
     problems = [missing(name) for name in _REQUIRED if tag is None and not pairs.get(name)]
     written: dict[str, object] = {}

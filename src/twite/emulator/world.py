@@ -27,13 +27,13 @@ class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
 
-class Account(_Entry, frozen=True, kw_only=True):
+class EmulatedAccount(_Entry, frozen=True, kw_only=True):
     id: str  # base-36
     name: str = "Example"
     timezone: str = "Europe/London"
 
 
-class Pixel(_Entry, frozen=True, kw_only=True):
+class EmulatedPixel(_Entry, frozen=True, kw_only=True):
     id: str
     account: str
     token: str | None = None
@@ -43,7 +43,7 @@ class Pixel(_Entry, frozen=True, kw_only=True):
         return f"Pixel(id={self.id!r}, account={self.account!r})"
 
 
-class EventTag(_Entry, frozen=True, kw_only=True):
+class EmulatedEventTag(_Entry, frozen=True, kw_only=True):
     """X's web event tag: what the Events Manager calls an event."""
 
     id: str
@@ -58,7 +58,7 @@ class EventTag(_Entry, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-class App(_Entry, frozen=True, kw_only=True):
+class EmulatedApp(_Entry, frozen=True, kw_only=True):
     id: str
     consumer_key: str
     consumer_secret: str
@@ -70,13 +70,13 @@ class App(_Entry, frozen=True, kw_only=True):
         return f"App(id={self.id!r}, access={self.access!r})"
 
 
-class User(_Entry, frozen=True, kw_only=True):
+class EmulatedUser(_Entry, frozen=True, kw_only=True):
     id: str
     screen_name: str = "example"
     roles: Mapping[str, tuple[Permission, ...]] = {}  # by account id
 
 
-class Token(_Entry, frozen=True, kw_only=True):
+class EmulatedToken(_Entry, frozen=True, kw_only=True):
     """An access token of one user for one app."""
 
     token: str
@@ -93,12 +93,12 @@ class World:
     """The entries of each kind, by their key; `events` are found by either of their ids."""
 
     def __init__(self, document: Mapping[str, object] | None = None) -> None:
-        self.accounts: dict[str, Account] = {}
-        self.pixels: dict[str, Pixel] = {}
-        self.events: dict[str, EventTag] = {}
-        self.apps: dict[str, App] = {}
-        self.users: dict[str, User] = {}
-        self.tokens: dict[str, Token] = {}
+        self.accounts: dict[str, EmulatedAccount] = {}
+        self.pixels: dict[str, EmulatedPixel] = {}
+        self.events: dict[str, EmulatedEventTag] = {}
+        self.apps: dict[str, EmulatedApp] = {}
+        self.users: dict[str, EmulatedUser] = {}
+        self.tokens: dict[str, EmulatedToken] = {}
         self.website_tags: dict[str, str] = {}  # website_tag_id → event id
         self._serial = int("o9000", 36)
         self.merge(default_document() if document is None else document)
@@ -121,17 +121,17 @@ class World:
             setattr(self, kind, table)
         self.website_tags = {tag.website_tag_id: tag.id for tag in self.events.values()}
 
-    def put_event(self, tag: EventTag) -> None:
+    def put_event(self, tag: EmulatedEventTag) -> None:
         self.events[tag.id] = tag
         self.website_tags[tag.website_tag_id] = tag.id
 
-    def put_token(self, token: Token) -> None:
+    def put_token(self, token: EmulatedToken) -> None:
         self.tokens[token.token] = token
 
-    def app_by_key(self, consumer_key: str) -> App | None:
+    def app_by_key(self, consumer_key: str) -> EmulatedApp | None:
         return next((app for app in self.apps.values() if app.consumer_key == consumer_key), None)
 
-    def account_of(self, tag: EventTag) -> str:
+    def account_of(self, tag: EmulatedEventTag) -> str:
         return self.pixels[tag.pixel].account
 
     def fresh_id(self) -> str:
@@ -148,12 +148,12 @@ class World:
 
 KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType(
     {
-        "accounts": (Account, "id"),
-        "pixels": (Pixel, "id"),
-        "events": (EventTag, "id"),
-        "apps": (App, "id"),
-        "users": (User, "id"),
-        "tokens": (Token, "token"),
+        "accounts": (EmulatedAccount, "id"),
+        "pixels": (EmulatedPixel, "id"),
+        "events": (EmulatedEventTag, "id"),
+        "apps": (EmulatedApp, "id"),
+        "users": (EmulatedUser, "id"),
+        "tokens": (EmulatedToken, "token"),
     }
 )
 
@@ -174,7 +174,7 @@ def _put(table: dict[str, object], kind: str, entry: object) -> None:
         value = msgspec.convert(known | entry, struct)
     except msgspec.ValidationError as error:
         raise WorldError(f"{kind} {key!r}: {error}") from None
-    if isinstance(value, EventTag) and not value.website_tag_id:
+    if isinstance(value, EmulatedEventTag) and not value.website_tag_id:
         value = msgspec.structs.replace(value, website_tag_id=value.id)
     table[key] = value
 

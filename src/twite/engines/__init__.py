@@ -1,1 +1,1 @@
-"""Engines that run tag templates: a folder each, with the same port (twite.sgtm.sandbox)."""
+"""Engines that run tag templates, each behind the port of twite.gtm.template.sandbox."""

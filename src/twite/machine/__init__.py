@@ -1,6 +1,6 @@
 """The machine's clock and its source of chance."""
 
-from twite.machine.chance import SystemChance
 from twite.machine.clock import SystemClock
+from twite.machine.randomness import SystemRandomness
 
-__all__ = ["SystemChance", "SystemClock"]
+__all__ = ["SystemClock", "SystemRandomness"]

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from twite.gateway.outlook import Space
+from twite.gateway.ports.monitoring import DiskSpace
 
 
 class SystemDisk:
@@ -15,12 +15,12 @@ class SystemDisk:
         self._folder = folder
         self._files = dict(files)
 
-    async def space(self) -> Space:
+    async def space(self) -> DiskSpace:
         """Measure it, off the event loop: a disk may take its time. Raises OSError."""
         return await asyncio.to_thread(self._measured)
 
-    def _measured(self) -> Space:
-        return Space(
+    def _measured(self) -> DiskSpace:
+        return DiskSpace(
             free=shutil.disk_usage(self._folder).free,
             files={name: _size(path) for name, path in self._files.items()},
         )

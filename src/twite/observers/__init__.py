@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twite.gateway.notices import Notice, Observer
+from twite.gateway.ports.events import Notice, Observer
 
 
 class Several:

@@ -10,10 +10,11 @@ from typing import Final
 
 import structlog
 
-from twite.domain.alert import RULES, Phase
+from twite.domain.alert import RULES, AlertPhase
 from twite.domain.outcome import AttemptOutcome
 from twite.domain.times import SECOND
-from twite.gateway.notices import (
+from twite.gateway.alerts.webhook_message import page_of
+from twite.gateway.ports.events import (
     Accepted,
     Alerted,
     Attempted,
@@ -25,12 +26,11 @@ from twite.gateway.notices import (
     Presented,
     Resumed,
     TagSaid,
-    Told,
     Troubled,
     TurnedAway,
+    WebhookTried,
 )
-from twite.gateway.webhook import page_of
-from twite.gateway.wording import plain
+from twite.gateway.ports.messages import plain
 
 # Milliseconds between X's clock and the machine's.
 _TOLERABLE: Final = 30 * SECOND
@@ -135,7 +135,7 @@ class Log:
                 self._to.info("the clock is right, by X's")
             case Alerted() as one:
                 self._see_alerted(one)
-            case Told(refused=str() as reason) as one:
+            case WebhookTried(refused=str() as reason) as one:
                 self._to.warning("webhook failed", alert=one.kind, reason=plain(reason))
             case _:
                 pass
@@ -143,7 +143,7 @@ class Log:
     def _see_alerted(self, one: Alerted) -> None:
         alert = one.alert
         say = self._to.error if RULES[alert.kind].urgent else self._to.warning
-        if one.phase is Phase.RESOLVED:
+        if one.phase is AlertPhase.RESOLVED:
             say = self._to.info
         say(
             f"alert {one.phase.replace('_', ' ')}",

@@ -11,19 +11,18 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from twite.domain.account import Account
-from twite.domain.alert import Phase
-from twite.domain.match import PAIR, Kit, keys_in
-from twite.domain.tally import Counted, Counting
-from twite.gateway.forecast import Forecast
-from twite.gateway.notices import (
+from twite.domain.alert import AlertPhase
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.match_keys import PAIR, MatchKeys, keys_in
+from twite.domain.stats.tally import Counted, Counting
+from twite.gateway.ports.events import (
     Accepted,
     Alerted,
     Attempted,
     IgnoredSome,
     Judged,
-    Looked,
     Misdated,
+    MonitorChecked,
     Moved,
     Notice,
     Paused,
@@ -32,10 +31,11 @@ from twite.gateway.notices import (
     TagFired,
     TagPassed,
     TagSaid,
-    Told,
     Troubled,
     TurnedAway,
+    WebhookTried,
 )
+from twite.gateway.ports.monitoring import Forecast
 from twite.observers.latency import Latency
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
@@ -45,9 +45,9 @@ STATUSES: Final = frozenset(
     | {411, 413, 414, 415, 422, 423, 429, 431, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524}
 )
 _KEY_LABELS: Final[Mapping[int, str]] = {
-    Kit.CLICK: "click_id",
-    Kit.EMAIL: "email",
-    Kit.PHONE: "phone",
+    MatchKeys.CLICK: "click_id",
+    MatchKeys.EMAIL: "email",
+    MatchKeys.PHONE: "phone",
     PAIR: "ip_and_user_agent",
 }
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -301,10 +301,10 @@ class Metrics:
             case Misdated(offset=offset):
                 self._offset.set(offset / 1_000)
             case Alerted(alert=alert, phase=phase):
-                still = phase is not Phase.RESOLVED
+                still = phase is not AlertPhase.RESOLVED
                 self._alert.labels(alert.kind.value, alert.subject).set(still)
                 self._alerts.labels(alert.kind.value, phase.value).inc()
-            case Told(refused=refused):
+            case WebhookTried(refused=refused):
                 self._told.labels("taken" if refused is None else "failed").inc()
             case IgnoredSome(source=source, door=door, reasons=reasons):
                 for reason, times in reasons.items():
@@ -312,7 +312,7 @@ class Metrics:
             case Judged(source=source, verdicts=verdicts):
                 for (action, rule), times in verdicts.items():
                     self._consent.labels(self._source(source), action, rule).inc(times)
-            case Looked() as one:
+            case MonitorChecked() as one:
                 self._see_looked(one)
 
     def committed(self, seconds: float) -> None:
@@ -335,12 +335,12 @@ class Metrics:
                 case Counting.FLAGGED | Counting.HELD:
                     self._amounts.labels(*whose, one.word, one.what.value).inc(one.times)
 
-    def rendered(self, accounts: Iterable[Account]) -> bytes:
+    def rendered(self, accounts: Iterable[ConversionCounts]) -> bytes:
         """Return the page that Prometheus reads, with the balance as it is now."""
         sums: dict[tuple[str, str, str], int] = {}
         for account in accounts:
             whose = self._source(account.source), self._pixel(account.pixel)
-            for state in (*Account.__struct_fields__[2:], "balance"):
+            for state in (*ConversionCounts.__struct_fields__[2:], "balance"):
                 key = (*whose, state)
                 sums[key] = sums.get(key, 0) + getattr(account, state)
         self._accounts.clear()
@@ -378,7 +378,7 @@ class Metrics:
         if one.isolating:
             self._isolating.labels(pixel).inc()
 
-    def _see_looked(self, one: Looked) -> None:
+    def _see_looked(self, one: MonitorChecked) -> None:
         for alert in one.alerts:
             self._alert.labels(alert.kind.value, alert.subject).set(1)
         for forecast in one.forecasts or ():

@@ -8,7 +8,7 @@ from typing import Final
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
 from twite.redaction.shapes import MASK
-from twite.redaction.vocabulary import Among, Kind, kind_of, told_by
+from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, told_by
 
 _SHORTEST: Final = 4  # what is shorter stands in any text
 _LONGEST: Final = 1_000  # what an event says at more length is looked for in pieces
@@ -19,12 +19,12 @@ _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 # In a row of name and value, the name says what the value is.
 _LABELS: Final = ("name", "key", "field", "label", "id")
 _TELLING: Final = frozenset(
-    {Kind.EMAIL, Kind.PHONE, Kind.NAME, Kind.DETAIL, Kind.PEOPLE}
-    | {Kind.TOKEN, Kind.CLICK, Kind.SECRET, Kind.ADDRESS}
+    {FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME, FieldKind.DETAIL, FieldKind.PEOPLE}
+    | {FieldKind.TOKEN, FieldKind.CLICK, FieldKind.SECRET, FieldKind.ADDRESS}
 )
 
 
-class Mask:
+class LineMask:
     """Takes out secrets and persons. A `blind` one takes out everything.
 
     `event` is one whose persons are not to be shown, by the names of its fields; `persons` are
@@ -74,9 +74,9 @@ class Mask:
         return head[: len(head) - longest] if is_cut else head
 
 
-def telling(value: object, among: Among = Among.EVENT) -> Iterator[str]:
+def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator[str]:
     """Yield the texts that stand under names of persons, of what tells them apart, and of keys."""
-    waiting: list[tuple[object, Among, int]] = [(value, among, 0)]
+    waiting: list[tuple[object, FieldContext, int]] = [(value, among, 0)]
     while waiting:
         one, where, depth = waiting.pop()
         if depth > _DEEPEST:
@@ -116,7 +116,7 @@ def texts_in(value: object) -> Iterator[str]:
             waiting += one
 
 
-def _tells(label: str, among: Among) -> bool:
+def _tells(label: str, among: FieldContext) -> bool:
     return told_by(label, among)[0] is not None or kind_of(label) in _TELLING
 
 

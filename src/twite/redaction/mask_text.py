@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from twite.redaction.scrub_text import without_persons
 from twite.redaction.shapes import MASK, holds_a_person
-from twite.redaction.vocabulary import Kind, is_harmless_parameter, kind_of
+from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
 
 HIDDEN: Final = "…"
 
@@ -29,15 +29,15 @@ def masked_text(text: str, *, plain: bool = False) -> str:
             shown.append(_piece(found, plain=plain or at <= plain_until))
             continue
         name = found["name"]
-        kind = Kind.ANY if name.isupper() else kind_of(name)  # so are codes of errors spelled
+        kind = FieldKind.ANY if name.isupper() else kind_of(name)  # so are codes of errors spelled
         shown.append(found["named"])
-        if kind is Kind.ANY:
+        if kind is FieldKind.ANY:
             continue
         value = _value_of(text, at, kind)
-        if kind is Kind.PLAIN:
+        if kind is FieldKind.PLAIN:
             plain_until = value
         elif value > at:
-            shown.append(network(text[at:value]) if kind is Kind.ADDRESS else HIDDEN)
+            shown.append(network(text[at:value]) if kind is FieldKind.ADDRESS else HIDDEN)
             at = value
     shown.append(text[at:])
     return "".join(shown)
@@ -111,16 +111,16 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
     return text if kind == "moment" else _word(text, plain=plain)
 
 
-def _value_of(text: str, at: int, kind: Kind) -> int:
+def _value_of(text: str, at: int, kind: FieldKind) -> int:
     """Return where the value ends that stands behind a name, as in a text that is half JSON."""
-    if kind is Kind.PEOPLE and text[at : at + 1] in {"{", "["}:
+    if kind is FieldKind.PEOPLE and text[at : at + 1] in {"{", "["}:
         return len(text)
     quote = text[at - 1 : at]
     if quote in {'"', "'"}:
         pattern = _QUOTED if quote == '"' else _QUOTED_ONCE
     else:
-        pattern = _LINE if kind in {Kind.SECRET, Kind.COOKIES} else _UNQUOTED
-    most = at + _LONGEST_ID if kind is Kind.PLAIN else len(text)
+        pattern = _LINE if kind in {FieldKind.SECRET, FieldKind.COOKIES} else _UNQUOTED
+    most = at + _LONGEST_ID if kind is FieldKind.PLAIN else len(text)
     found = pattern.match(text, at, most)
     return at if found is None else found.end()
 

@@ -20,7 +20,7 @@ from twite.redaction.mask_text import (
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import (
     PERSONS,
-    Kind,
+    FieldKind,
     is_about_people,
     is_harmless_header,
     is_well_known,
@@ -50,7 +50,7 @@ def masked_words(text: str) -> str:
         read = _read(text[place:])
         if read is not None:
             named = _BEFORE.search(text[max(0, place - _LONGEST_NAME) : place])
-            kind = Kind.ANY if named is None else kind_of(named[1])
+            kind = FieldKind.ANY if named is None else kind_of(named[1])
             told = msgspec.json.encode(_Walk().masked(read, kind, 1)).decode()
             return masked_text(_cut(text[:place])) + told
     return masked_text(_cut(text))
@@ -62,7 +62,7 @@ class _Walk:
     def __init__(self) -> None:
         self.left = MOST_LOOKED_AT
 
-    def masked(self, value: object, kind: Kind, depth: int) -> object:
+    def masked(self, value: object, kind: FieldKind, depth: int) -> object:
         self.left -= _COST
         if depth > _DEEPEST or self.left <= 0:
             return HIDDEN
@@ -75,12 +75,14 @@ class _Walk:
             return self._text(value, kind, depth)
         return value if isinstance(value, bool) or value is None else _number(value, kind)
 
-    def _list(self, value: list[Any], kind: Kind, depth: int) -> list[object]:
-        if kind is Kind.HEADERS and _is_pair(value):
+    def _list(self, value: list[Any], kind: FieldKind, depth: int) -> list[object]:
+        if kind is FieldKind.HEADERS and _is_pair(value):
             return [masked_text(_cut(value[0])), _header(value[0], value[1])]
         return [self.masked(one, kind, depth + 1) for one in value if self.left > 0]
 
-    def _mapping(self, value: Mapping[str, object], kind: Kind, depth: int) -> dict[str, object]:
+    def _mapping(
+        self, value: Mapping[str, object], kind: FieldKind, depth: int
+    ) -> dict[str, object]:
         told: dict[str, object] = {}
         for key, one in value.items():
             if self.left <= 0:
@@ -91,13 +93,13 @@ class _Walk:
             told[shown] = self.masked(one, _below(kind, key, one), depth + 1)
         return told
 
-    def _text(self, text: str, kind: Kind, depth: int) -> str:
+    def _text(self, text: str, kind: FieldKind, depth: int) -> str:
         match kind:
-            case Kind.ANY | Kind.PLAIN if _DIGEST.fullmatch(text):
+            case FieldKind.ANY | FieldKind.PLAIN if _DIGEST.fullmatch(text):
                 return _head(text)
-            case Kind.ANY:
+            case FieldKind.ANY:
                 return self._any(text, depth) or masked_text(_cut(text))
-            case Kind.BODY:
+            case FieldKind.BODY:
                 return self._any(text, depth) or f"{HIDDEN} ({len(text)} characters)"
         return _MASKS[kind](_cut(text))
 
@@ -105,21 +107,25 @@ class _Walk:
         """Return JSON or a form that stands in a text, masked; "" where it is neither."""
         read = _read(text) if text.lstrip()[:1] in {"{", "["} else None
         if read is not None:
-            return msgspec.json.encode(self.masked(read, Kind.ANY, depth + 1)).decode()
+            return msgspec.json.encode(self.masked(read, FieldKind.ANY, depth + 1)).decode()
         cut = _cut(text)
         return masked_query(cut) if _FORM.fullmatch(cut) else ""
 
 
-def _below(kind: Kind, key: str, value: object) -> Kind:
+def _below(kind: FieldKind, key: str, value: object) -> FieldKind:
     """Return what stands under a key of something of a kind."""
-    if kind in {Kind.ANY, Kind.PLAIN, Kind.BODY}:
+    if kind in {FieldKind.ANY, FieldKind.PLAIN, FieldKind.BODY}:
         is_people = isinstance(value, Mapping | list) and is_about_people(key)
-        return Kind.PEOPLE if is_people else kind_of(key)
+        return FieldKind.PEOPLE if is_people else kind_of(key)
     if kind in _OF_PEOPLE:
         own = kind_of(key)
-        return own if own in {Kind.CLICK, Kind.ADDRESS, Kind.AGENT, Kind.SECRET} else kind
-    if kind is Kind.HEADERS:
-        return Kind.PLAIN if is_harmless_header(key) else Kind.SECRET
+        return (
+            own
+            if own in {FieldKind.CLICK, FieldKind.ADDRESS, FieldKind.AGENT, FieldKind.SECRET}
+            else kind
+        )
+    if kind is FieldKind.HEADERS:
+        return FieldKind.PLAIN if is_harmless_header(key) else FieldKind.SECRET
     return kind
 
 
@@ -159,7 +165,7 @@ def _cookies(text: str) -> str:
 def _header(name: str, value: object) -> object:
     if not isinstance(value, str):
         return HIDDEN
-    if kind_of(name) is Kind.COOKIES:
+    if kind_of(name) is FieldKind.COOKIES:
         return _cookies(value)
     return masked_text(_cut(value)) if is_harmless_header(name) else MASK
 
@@ -168,10 +174,10 @@ def _is_pair(value: list[Any]) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str)
 
 
-def _number(value: object, kind: Kind) -> object:
-    if kind in {Kind.ANY, Kind.PLAIN, Kind.BODY}:
+def _number(value: object, kind: FieldKind) -> object:
+    if kind in {FieldKind.ANY, FieldKind.PLAIN, FieldKind.BODY}:
         text = str(value)
-        return value if masked_text(text, plain=kind is Kind.PLAIN) == text else HIDDEN
+        return value if masked_text(text, plain=kind is FieldKind.PLAIN) == text else HIDDEN
     return HIDDEN
 
 
@@ -183,19 +189,19 @@ def _read(text: str) -> object | None:
     return read if isinstance(read, dict | list) else None
 
 
-_OF_PEOPLE: Final = PERSONS | {Kind.DETAIL, Kind.PEOPLE}
-_MASKS: Final[Mapping[Kind, Callable[[str], str]]] = {
+_OF_PEOPLE: Final = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
+_MASKS: Final[Mapping[FieldKind, Callable[[str], str]]] = {
     **dict.fromkeys(_OF_PEOPLE, _person),
-    Kind.CLICK: _head,
-    Kind.TOKEN: lambda text: HIDDEN if text else "",
-    Kind.SECRET: lambda _: MASK,
-    Kind.ADDRESS: _addresses,
-    Kind.AGENT: _agent,
-    Kind.COOKIES: _cookies,
-    Kind.HEADERS: lambda _: MASK,
-    Kind.QUERY: masked_query,
-    Kind.PATH: masked_path,
-    Kind.PLAIN: lambda text: masked_text(text, plain=True),
+    FieldKind.CLICK: _head,
+    FieldKind.TOKEN: lambda text: HIDDEN if text else "",
+    FieldKind.SECRET: lambda _: MASK,
+    FieldKind.ADDRESS: _addresses,
+    FieldKind.AGENT: _agent,
+    FieldKind.COOKIES: _cookies,
+    FieldKind.HEADERS: lambda _: MASK,
+    FieldKind.QUERY: masked_query,
+    FieldKind.PATH: masked_path,
+    FieldKind.PLAIN: lambda text: masked_text(text, plain=True),
 }
 _WHOLE_WORDS: Final = re.compile(r"""[\s\S]*[\s"'<>,;()&=?/{}\[\]|]""")
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)

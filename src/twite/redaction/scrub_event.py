@@ -15,8 +15,8 @@ from twite.domain.fault import Fault
 from twite.redaction.scrub_text import WHETHER, without_persons
 from twite.redaction.shapes import ANY_DIGEST
 from twite.redaction.vocabulary import (
-    Among,
-    Kind,
+    FieldContext,
+    FieldKind,
     is_about_people,
     is_digest_key,
     person_in,
@@ -42,7 +42,7 @@ def scrubbed_event(
     or a number with its country code becomes `***`; of an address, the parameters that hold a
     person are left out.
     """
-    return _Scrubbing(region, phones=phones).table(event, Among.EVENT, None, 0)
+    return _Scrubbing(region, phones=phones).table(event, FieldContext.EVENT, None, 0)
 
 
 class _Scrubbing:
@@ -53,9 +53,9 @@ class _Scrubbing:
         self._phones = phones
 
     def table(
-        self, given: Mapping[str, object], among: Among, kind: Kind | None, depth: int
+        self, given: Mapping[str, object], among: FieldContext, kind: FieldKind | None, depth: int
     ) -> dict[str, object]:
-        label = None if among is Among.THINGS else _label_of(given)
+        label = None if among is FieldContext.THINGS else _label_of(given)
         told = None if label is None else person_in(label, among)
         kept: dict[str, object] = {}
         for key, value in given.items():
@@ -72,13 +72,13 @@ class _Scrubbing:
         return _with_hashes(kept) if depth else kept
 
     def _value(
-        self, name: str, value: object, among: Among, kind: Kind | None, depth: int
+        self, name: str, value: object, among: FieldContext, kind: FieldKind | None, depth: int
     ) -> object:
         if depth > _DEEPEST:
             return _NOTHING
         if isinstance(value, Mapping):
             # Of a place, the street alone is a person's.
-            is_place = kind is Kind.NAME and is_about_people(name)
+            is_place = kind is FieldKind.NAME and is_about_people(name)
             return self.table(value, among, None if is_place else kind, depth)
         if isinstance(value, list):
             ones = [self._value(name, one, among, kind, depth + 1) for one in value]
@@ -90,17 +90,17 @@ class _Scrubbing:
                 return self._read(name, f"{value}".strip(), kind)
         return self._text(value, among, depth) if isinstance(value, str) else value
 
-    def _read(self, name: str, text: str, kind: Kind) -> object:
+    def _read(self, name: str, text: str, kind: FieldKind) -> object:
         if is_digest_key(name) and ANY_DIGEST.fullmatch(text):
             return text
-        if kind is Kind.PHONE:
+        if kind is FieldKind.PHONE:
             if text.lower() in WHETHER:
                 return text
             if not self._phones and not _DIGEST.fullmatch(text):
                 return _NOTHING
         return _READERS[kind](text, self._region)
 
-    def _text(self, text: str, among: Among, depth: int) -> object:
+    def _text(self, text: str, among: FieldContext, depth: int) -> object:
         if text.lstrip()[:1] not in {"{", "["}:
             return without_persons(text)
         twins: list[str] = []
@@ -161,8 +161,8 @@ class _Nothing:
 
 
 _NOTHING: Final = _Nothing()
-_READERS: Final[Mapping[Kind, Callable[[str, str | None], object]]] = {
-    Kind.EMAIL: _email,
-    Kind.PHONE: _phone,
-    Kind.NAME: _name,
+_READERS: Final[Mapping[FieldKind, Callable[[str, str | None], object]]] = {
+    FieldKind.EMAIL: _email,
+    FieldKind.PHONE: _phone,
+    FieldKind.NAME: _name,
 }

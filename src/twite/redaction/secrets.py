@@ -67,10 +67,10 @@ def _in_no_language(code: str) -> bool:
     length = len(signs)
     if length < _SHORTEST or _entropy(signs) < _LEAST_ENTROPY:
         return False
-    figures = sum(one.isdigit() for one in signs)
+    figures = sum(sign.isdigit() for sign in signs)
     if figures > length * _MOST_FIGURES:
         return False
-    kinds = ["0" if one.isdigit() else "A" if one.isupper() else "a" for one in signs]
+    kinds = ["0" if sign.isdigit() else "A" if sign.isupper() else "a" for sign in signs]
     changes = sum(one != other for one, other in pairwise(kinds)) / (length - 1)
     if len({*kinds} - {"0"}) == 1:
         runs = len(re.findall(r"\d+", signs))
@@ -78,14 +78,14 @@ def _in_no_language(code: str) -> bool:
     if not figures and (length < _LONG or not code.isalnum()):
         return False
     words = [one for one in _LIKE_WORDS.findall(code) if _VOWEL.search(one)]
-    in_words = sum(len(one) for one in words) / length
+    in_words = sum(len(word) for word in words) / length
     many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.05
     return in_words < _MOST_IN_WORDS or changes >= many
 
 
 def _entropy(text: str) -> float:
     counts = Counter(text).values()
-    return -sum(one / len(text) * math.log2(one / len(text)) for one in counts)
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)
 
 
 # Names of variables in a text.

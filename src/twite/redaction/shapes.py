@@ -78,9 +78,9 @@ def _in_base64(text: str) -> bool:
 
 
 def _says_a_person(word: str) -> bool:
-    for one in _readings(word):
+    for reading in _readings(word):
         try:
-            said = binascii.a2b_base64(one + "=" * (-len(one) % 4))
+            said = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
         except binascii.Error:
             continue
         # The first one to be no text ends it: so end the words that are no base 64.

@@ -19,7 +19,7 @@ from typing import Final
 from twite.redaction import words
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """What stands under a name."""
 
     EMAIL = "email"
@@ -41,7 +41,7 @@ class Kind(StrEnum):
     ANY = "any"
 
 
-class Among(StrEnum):
+class FieldContext(StrEnum):
     """What a field stands among."""
 
     EVENT = "event"  # at the top of an event
@@ -50,10 +50,12 @@ class Among(StrEnum):
 
 
 # What is hashed, or taken out, where it is kept.
-PERSONS: Final = frozenset({Kind.EMAIL, Kind.PHONE, Kind.NAME})
+PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 
 
-def told_by(name: str, among: Among = Among.EVENT) -> tuple[Kind | None, Among]:
+def told_by(
+    name: str, among: FieldContext = FieldContext.EVENT
+) -> tuple[FieldKind | None, FieldContext]:
     """Return which of PERSONS a field holds, and what that which is below it stands among.
 
     Of a dotted name the last part counts; the others say where it stands.
@@ -61,14 +63,14 @@ def told_by(name: str, among: Among = Among.EVENT) -> tuple[Kind | None, Among]:
     return _told(name[-_LONGEST:], among)
 
 
-def person_in(name: str, among: Among = Among.EVENT) -> Kind | None:
+def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind | None:
     """Return which of PERSONS a field holds."""
     return _told(name[-_LONGEST:], among)[0]
 
 
 def is_about_people(name: str) -> bool:
     """Return whether what a field holds is told of a person, as `user_data`."""
-    return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is Among.PERSON
+    return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is FieldContext.PERSON
 
 
 def is_digest_key(name: str) -> bool:
@@ -76,7 +78,7 @@ def is_digest_key(name: str) -> bool:
     return _HASHED.search(plain(name[-_LONGEST:].rpartition(".")[2])) is not None
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> FieldKind:
     """Return what may stand under a name. A name with dots is that of something deeper."""
     return _kind_of(name[-_LONGEST:])
 
@@ -125,63 +127,66 @@ _HASHED: Final = re.compile(rf"^(?:{'|'.join(words.HASHES)})|(?:{'|'.join(words.
 # What a name tells by a part of it, the worst first.
 _LOOKS: Final = (
     (
-        Kind.SECRET,
+        FieldKind.SECRET,
         re.compile(
             r"secret|passw|passcode|passphrase|pwd|api_?key|auth(?!or)|token|signature|credential"
             r"|bearer"
         ),
     ),
-    (Kind.COOKIES, re.compile(r"cookie")),
-    (Kind.EMAIL, re.compile(r"e_?mail")),
-    (Kind.PHONE, re.compile(r"phone|mobile_number|telef")),
-    (Kind.NAME, re.compile(r"hashed_|sha_?256|_name_of_user")),
-    (Kind.CLICK, re.compile(r"^tw_?clid|^twpid")),
-    (Kind.TOKEN, re.compile(r"clid$|click_id|clickid|client_id|user_id|visitor_id|device_id|uuid")),
-    (Kind.ADDRESS, re.compile(r"ip_addr")),
-    (Kind.AGENT, re.compile(r"user_agent")),
+    (FieldKind.COOKIES, re.compile(r"cookie")),
+    (FieldKind.EMAIL, re.compile(r"e_?mail")),
+    (FieldKind.PHONE, re.compile(r"phone|mobile_number|telef")),
+    (FieldKind.NAME, re.compile(r"hashed_|sha_?256|_name_of_user")),
+    (FieldKind.CLICK, re.compile(r"^tw_?clid|^twpid")),
+    (
+        FieldKind.TOKEN,
+        re.compile(r"clid$|click_id|clickid|client_id|user_id|visitor_id|device_id|uuid"),
+    ),
+    (FieldKind.ADDRESS, re.compile(r"ip_addr")),
+    (FieldKind.AGENT, re.compile(r"user_agent")),
 )
 
 
 @lru_cache(maxsize=8_192)
-def _told(name: str, among: Among) -> tuple[Kind | None, Among]:
+def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContext]:
     *before, last = _STEPS.split(name)
     for step in before:
         among = _within(plain(step), among)
     word = plain(last)
     found, is_short = _person(word)
-    nobodys = is_short and among is Among.THINGS
+    nobodys = is_short and among is FieldContext.THINGS
     return None if nobodys else found, _within(word, among)
 
 
-def _within(word: str, among: Among) -> Among:
+def _within(word: str, among: FieldContext) -> FieldContext:
     told = _place(word)
     if told is not None:
         return told
-    return Among.THINGS if among is Among.EVENT and not word.isdigit() else among
+    return FieldContext.THINGS if among is FieldContext.EVENT and not word.isdigit() else among
 
 
-def _place(word: str) -> Among | None:
+def _place(word: str) -> FieldContext | None:
     if _THINGS.match(word):
-        return Among.THINGS
+        return FieldContext.THINGS
     if word in _EVENTS:
-        return Among.EVENT
+        return FieldContext.EVENT
     if word in _PEOPLE:
-        return Among.PERSON
+        return FieldContext.PERSON
     behind = next((one for one in words.PEOPLE_BEHIND if word.endswith(one)), "")
-    return Among.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
+    return FieldContext.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
 
 
 @lru_cache(maxsize=8_192)
-def _kind_of(name: str) -> Kind:
-    found = Kind.ANY
+def _kind_of(name: str) -> FieldKind:
+    found = FieldKind.ANY
     for part in _STEPS.split(name):
         found = _kind(part)
-        if found is Kind.PEOPLE:
+        if found is FieldKind.PEOPLE:
             return found
     return found
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> FieldKind:
     word = plain(name)
     known = _KNOWN.get(word)
     if known is not None:
@@ -191,17 +196,17 @@ def _kind(name: str) -> Kind:
         return person
     if word.startswith("xga"):
         # What Google's container puts beside an event; few of it says nothing about a browser.
-        return Kind.PLAIN if word in words.PLAIN_OF_GOOGLE else Kind.TOKEN
+        return FieldKind.PLAIN if word in words.PLAIN_OF_GOOGLE else FieldKind.TOKEN
     if promises_secret(name):
-        return Kind.SECRET
+        return FieldKind.SECRET
     spelled = _PARTED.sub("_", _HUMP.sub(r"\1_\2", name)).lower().strip("_")
     for kind, pattern in _LOOKS:
         if pattern.search(spelled):
             return kind
-    return Kind.ANY
+    return FieldKind.ANY
 
 
-def _person(word: str) -> tuple[Kind | None, bool]:
+def _person(word: str) -> tuple[FieldKind | None, bool]:
     """Return which of PERSONS a word says, and whether it does in some places alone."""
     word = _HASHED.sub("", word)
     bare = _without(word, _BEHIND)
@@ -215,7 +220,7 @@ def _person(word: str) -> tuple[Kind | None, bool]:
     return _of_somebody(word), False
 
 
-def _of_somebody(word: str) -> Kind | None:
+def _of_somebody(word: str) -> FieldKind | None:
     behind = _without(word, _WHOSE_BEHIND)
     if behind != word:
         found = _long(behind) or _SHORT.get(behind)
@@ -234,19 +239,19 @@ def _of_somebody(word: str) -> Kind | None:
             return found
 
 
-def _long(word: str) -> Kind | None:
+def _long(word: str) -> FieldKind | None:
     found = _LONG.get(word)
     if found is not None:
         return found
     number = _without(word, _NUMBER)
     if number == word:
         return None
-    is_phone = _LONG.get(number) is Kind.PHONE or _SHORT.get(number) is Kind.PHONE
-    return Kind.PHONE if is_phone else None
+    is_phone = _LONG.get(number) is FieldKind.PHONE or _SHORT.get(number) is FieldKind.PHONE
+    return FieldKind.PHONE if is_phone else None
 
 
 def _without(word: str, endings: tuple[str, ...]) -> str:
-    found = next((one for one in endings if word.endswith(one) and word != one), "")
+    found = next((ending for ending in endings if word.endswith(ending) and word != ending), "")
     return word.removesuffix(found)
 
 
@@ -259,19 +264,19 @@ def _longest_first(several: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(_compared(several), key=lambda one: (-len(one), one)))
 
 
-def _by_word(kinds: Mapping[Kind, frozenset[str]]) -> dict[str, Kind]:
+def _by_word(kinds: Mapping[FieldKind, frozenset[str]]) -> dict[str, FieldKind]:
     return {word: kind for kind, several in kinds.items() for word in _compared(several)}
 
 
 _LONG: Final = _by_word(
-    {Kind.NAME: words.NAMES, Kind.PHONE: words.PHONES, Kind.EMAIL: words.EMAILS}
+    {FieldKind.NAME: words.NAMES, FieldKind.PHONE: words.PHONES, FieldKind.EMAIL: words.EMAILS}
 )
 _OF_THINGS: Final = _compared(words.NAMES_OF_THINGS)
 _SHORT: Final = _by_word(
     {
-        Kind.NAME: words.SHORT_NAMES | words.NAMES_OF_THINGS,
-        Kind.PHONE: words.SHORT_PHONES,
-        Kind.EMAIL: words.SHORT_EMAILS,
+        FieldKind.NAME: words.SHORT_NAMES | words.NAMES_OF_THINGS,
+        FieldKind.PHONE: words.SHORT_PHONES,
+        FieldKind.EMAIL: words.SHORT_EMAILS,
     }
 )
 _WHOSE: Final = _compared(words.WHOSE)
@@ -285,18 +290,18 @@ _PEOPLE: Final = _compared(
 )
 _KNOWN: Final = _by_word(
     {
-        Kind.DETAIL: words.DETAILS,
-        Kind.TOKEN: words.TOKENS,
-        Kind.CLICK: words.CLICKS,
-        Kind.SECRET: words.SECRETS,
-        Kind.ADDRESS: words.ADDRESSES,
-        Kind.AGENT: words.AGENTS,
-        Kind.COOKIES: words.COOKIES,
-        Kind.HEADERS: words.HEADERS,
-        Kind.QUERY: words.QUERIES,
-        Kind.PATH: words.PATHS,
-        Kind.BODY: words.BODIES,
-        Kind.PLAIN: words.PLAIN,
-        Kind.PEOPLE: words.PEOPLE,
+        FieldKind.DETAIL: words.DETAILS,
+        FieldKind.TOKEN: words.TOKENS,
+        FieldKind.CLICK: words.CLICKS,
+        FieldKind.SECRET: words.SECRETS,
+        FieldKind.ADDRESS: words.ADDRESSES,
+        FieldKind.AGENT: words.AGENTS,
+        FieldKind.COOKIES: words.COOKIES,
+        FieldKind.HEADERS: words.HEADERS,
+        FieldKind.QUERY: words.QUERIES,
+        FieldKind.PATH: words.PATHS,
+        FieldKind.BODY: words.BODIES,
+        FieldKind.PLAIN: words.PLAIN,
+        FieldKind.PEOPLE: words.PEOPLE,
     }
 )

@@ -15,8 +15,8 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.google.account import NoToken, Token
-from twite.gateway.google.places import Places
+from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
+from twite.gateway.tags.google.endpoints import GoogleEndpoints
 from twite.senders.google_key import ServiceKey, signer_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class GoogleAccount:
         # Of its own: names are looked up in the loop's, which waiting threads must not fill.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
-    async def token(self, scopes: tuple[str, ...]) -> Token | NoToken:
+    async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
         """Ask for a token."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 
@@ -58,12 +58,12 @@ class GoogleAccount:
         except exceptions.GoogleAuthError as error:
             said = error.args[0] if error.args else ""
             refused = asking.status is not None and 400 <= asking.status < 500
-            return NoToken(reason=_in_short(said, error), refused=refused)
+            return NoGoogleToken(reason=_in_short(said, error), refused=refused)
         except Exception as error:  # noqa: BLE001  whatever it is: there is no token
-            return NoToken(reason=type(error).__name__)
+            return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
-            return NoToken(reason="the answer holds none")
-        return Token(text=Secret(signer.token), life=_life(signer.expiry))
+            return NoGoogleToken(reason="the answer holds none")
+        return GoogleToken(text=Secret(signer.token), life=_life(signer.expiry))
 
     async def project(self) -> str | None:
         """Return the project of the settings, of the key, or of the machine."""
@@ -95,7 +95,7 @@ class _Way:
 
     def __init__(self, api_url: str | None) -> None:
         self._api_url = api_url
-        self._places = Places(api_url)
+        self._places = GoogleEndpoints(api_url)
         self._session: aiohttp.ClientSession | None = None
         self.is_stopped = False
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from twite.gateway.ports import Answer, NoAnswer, Parcel
+from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
 from twite.senders.leaving import Leaving, watching_what_leaves
 
 # Far beyond any answer of X's; what is longer is not one.
@@ -52,32 +52,32 @@ class HttpTransport:
             await self._session.close()
             self._session = None
 
-    async def post(self, parcel: Parcel) -> Answer | NoAnswer:
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
         """Send it. What fails is told apart by whether X may have had all of the request."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
         leaving = Leaving()
         try:
             async with self._session.post(
-                parcel.url,
-                data=parcel.body,
-                headers=parcel.headers,
+                outbound.url,
+                data=outbound.body,
+                headers=outbound.headers,
                 allow_redirects=False,
                 trace_request_ctx=leaving,
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
-                return Answer(status=response.status, headers=headers, body=body, whole=whole)
+                return Response(status=response.status, headers=headers, body=body, whole=whole)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _no_answer(error, left=leaving.began)
 
 
-def _no_answer(error: Exception, *, left: bool) -> NoAnswer:
+def _no_answer(error: Exception, *, left: bool) -> NoResponse:
     if not left:
-        return NoAnswer(reason=f"no connection: {type(error).__name__}", left=False)
+        return NoResponse(reason=f"no connection: {type(error).__name__}", left=False)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-        return NoAnswer(reason="no answer in time", left=True)
-    return NoAnswer(reason=f"connection lost: {type(error).__name__}", left=True)
+        return NoResponse(reason="no answer in time", left=True)
+    return NoResponse(reason=f"connection lost: {type(error).__name__}", left=True)
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

@@ -5,7 +5,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from twite.gateway.ports import Answer, NoAnswer
+from twite.gateway.ports.store import NoResponse, Response
 from twite.x.inquiry import Inquiry
 
 # A thousand events with their embed codes are well below it.
@@ -18,7 +18,7 @@ class HttpInquiries:
     def __init__(self, *, timeout: int) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
 
-    async def ask(self, inquiry: Inquiry) -> Answer | NoAnswer:
+    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
         """Ask on a connection of its own: questions are few."""
         try:
             async with (
@@ -38,18 +38,18 @@ class HttpInquiries:
             ):
                 body = await _read(came)
                 headers = {name.lower(): text for name, text in came.headers.items()}
-                return Answer(
+                return Response(
                     status=came.status,
                     headers=headers,
                     body=body[:_LONGEST_ANSWER],
                     whole=len(body) <= _LONGEST_ANSWER,
                 )
         except aiohttp.ClientConnectorError as failure:
-            return NoAnswer(reason=f"no connection: {type(failure).__name__}", left=False)
+            return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
         except TimeoutError:
-            return NoAnswer(reason="no answer in time", left=True)
+            return NoResponse(reason="no answer in time", left=True)
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            return NoAnswer(reason=f"connection lost: {type(failure).__name__}", left=True)
+            return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)
 
 
 async def _read(came: aiohttp.ClientResponse) -> bytes:

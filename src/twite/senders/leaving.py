@@ -21,10 +21,10 @@ def watching_what_leaves() -> aiohttp.TraceConfig:
 
     async def begins(
         _: aiohttp.ClientSession,
-        watching: SimpleNamespace,
+        monitoring: SimpleNamespace,
         __: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        watching.trace_request_ctx.began = True
+        monitoring.trace_request_ctx.began = True
 
     watch = aiohttp.TraceConfig()
     watch.on_request_headers_sent.append(begins)

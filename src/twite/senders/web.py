@@ -14,8 +14,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from twite.gateway.ports import Answer, NoAnswer
-from twite.gateway.tags.web import Asked
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.web import WebRequest
 from twite.senders.leaving import Leaving, watching_what_leaves
 from twite.senders.public import is_public, is_public_address
 
@@ -53,15 +53,15 @@ class PublicWeb:
             await session.close()
         self._sessions.clear()
 
-    async def ask(self, asked: Asked) -> Answer | NoAnswer:
+    async def ask(self, asked: WebRequest) -> Response | NoResponse:
         """Send it."""
         url = _read_url(asked.url)
         if url is None:
-            return NoAnswer(reason="what it asks for is no address of the web", left=False)
+            return NoResponse(reason="what it asks for is no address of the web", left=False)
         host = url.raw_host or ""
         allow_hosts = _as_connected(asked.allow_hosts)
         if not is_public(host) and host not in allow_hosts:
-            return NoAnswer(reason=f"{host} is not a public address", left=False)
+            return NoResponse(reason=f"{host} is not a public address", left=False)
         seconds = asked.timeout / 1_000
         leaving = Leaving()
         try:
@@ -76,9 +76,9 @@ class PublicWeb:
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 body, whole = await _read(response)
-                return Answer(status=response.status, headers=headers, body=body, whole=whole)
+                return Response(status=response.status, headers=headers, body=body, whole=whole)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return NoAnswer(reason=_why(error, left=leaving.began), left=leaving.began)
+            return NoResponse(reason=_why(error, left=leaving.began), left=leaving.began)
 
     def _session(self, allow_hosts: frozenset[str]) -> aiohttp.ClientSession:
         found = self._sessions.get(allow_hosts)

@@ -5,7 +5,7 @@ from twite.domain.dedup import dedup_key
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
-from twite.domain.submission import Door, Entry, Submission
+from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 from twite.x.encode import conversion_body
 
 NOW = 1_795_600_000_000
@@ -70,10 +70,10 @@ def an_entry(
     suppressed: str | None = None,
     held: str | None = None,
     called: str | None = None,
-) -> Entry:
+) -> AcceptedConversion:
     """Return a conversion as it goes to the ledger."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
-    return Entry(
+    return AcceptedConversion(
         index=index,
         key=dedup_key(pixel, event, conversion_id),
         pixel=pixel,
@@ -87,13 +87,13 @@ def an_entry(
 
 
 def a_submission(
-    *entries: Entry, receipt: str = "r1", source: str = "shop", received_at: int = NOW
+    *entries: AcceptedConversion, receipt: str = "r1", source: str = "shop", received_at: int = NOW
 ) -> Submission:
     """Return a submission of these entries."""
     return Submission(
         receipt=receipt,
         source=source,
-        door=Door.NATIVE,
+        door=Endpoint.NATIVE,
         received_at=received_at,
         body=b"{}",
         entries=entries,

@@ -22,7 +22,7 @@ import msgspec
 
 from twite.testing.emulator import Emulator, running_emulator
 from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess
-from twite.testing.shop import Shop
+from twite.testing.shop import LoadShop
 
 End = Literal["kill", "stop"]
 _COMMAND: Final = "python -m twite.testing.ends"
@@ -56,18 +56,18 @@ pixel = "{_PIXEL}"
 """
 
 
-class Tally(msgspec.Struct, frozen=True):
+class ReceivedTally(msgspec.Struct, frozen=True):
     """How often X received and counted one conversion id."""
 
     api: int
     counted: int
 
 
-Tallies = Mapping[str, Tally]
+Tallies = Mapping[str, ReceivedTally]
 
 
 class _Event(msgspec.Struct):
-    ids: dict[str, Tally]
+    ids: dict[str, ReceivedTally]
 
 
 class _Pixel(msgspec.Struct):
@@ -78,7 +78,7 @@ def _ignore(_: str) -> None:
     """Tell nothing."""
 
 
-class Seen(msgspec.Struct, kw_only=True):
+class SeenConversions(msgspec.Struct, kw_only=True):
     """What was seen from outside. `unexplained` were sent again without an end nobody knew."""
 
     acknowledged: Collection[str]
@@ -91,7 +91,7 @@ class Seen(msgspec.Struct, kw_only=True):
     codes: Collection[int] = (0,)
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a trial. `broken` are the promises that did not hold, in words.
 
     `resent` conversions went to X more than once; `longest` is the longest stop, in seconds.
@@ -106,7 +106,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     broken: tuple[str, ...]
 
 
-def judge(seen: Seen, *, end: End) -> tuple[str, ...]:
+def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     """Return each promise that was broken, in words."""
     lost = set(seen.acknowledged) - seen.tallies.keys()
     twice = [one for one, many in seen.tallies.items() if many.counted != 1]
@@ -148,12 +148,12 @@ def play(
     least: int = 0,
     seed: int = 1,
     tell: Callable[[str], None] = _ignore,
-) -> Ended:
+) -> EndedRun:
     """End a gateway so often, and on until `least` conversions are acknowledged; then judge.
 
     The folder takes the settings, the database and the log. Raises GatewayError, EmulatorError.
     """
-    chance = random.Random(seed)  # noqa: S311 - a trial that can be repeated
+    randomness = random.Random(seed)  # noqa: S311 - a trial that can be repeated
     codes: set[int] = set()
     longest = 0.0
     config = folder / "twite.toml"
@@ -161,10 +161,10 @@ def play(
         config.write_text(SETTINGS.format(x=x.url))
         gateway = GatewayProcess(config, note=folder / "twite.db.gateway", key=_KEY)
         with gateway:
-            with Shop(gateway, repeats=end == "kill") as shop, BalanceWatch(gateway) as watch:
+            with LoadShop(gateway, repeats=end == "kill") as shop, BalanceWatch(gateway) as watch:
                 done = 0
                 while done < ends or len(shop.acknowledged) < least:
-                    time.sleep(chance.uniform(0.02, 0.7))
+                    time.sleep(randomness.uniform(0.02, 0.7))
                     began = time.monotonic()
                     if end == "kill":
                         gateway.kill()
@@ -180,7 +180,7 @@ def play(
             unexplained = [
                 one for one in resent[:_LOOKED_AT] if not _explained(gateway, one, tallies[one])
             ]
-    seen = Seen(
+    seen = SeenConversions(
         acknowledged=shop.acknowledged,
         unanswered=shop.unanswered,
         tallies=tallies,
@@ -190,7 +190,7 @@ def play(
         problems=shop.problems,
         codes=codes,
     )
-    return Ended(
+    return EndedRun(
         ends=done,
         acknowledged=len(shop.acknowledged),
         repeated=shop.repeated,
@@ -201,7 +201,7 @@ def play(
     )
 
 
-def told(ended: Ended, *, end: End) -> str:
+def told(ended: EndedRun, *, end: End) -> str:
     """Say in one line what came of it."""
     words = f"{ended.ends} {'kills' if end == 'kill' else 'restarts'}, "
     words += f"{ended.acknowledged:,} acknowledged, "
@@ -261,11 +261,11 @@ def _tallies(x: Emulator) -> Tallies:
     return pixels[_PIXEL].events[_EVENT].ids if _PIXEL in pixels else {}
 
 
-def _explained(gateway: GatewayProcess, conversion_id: str, tally: Tally) -> bool:
+def _explained(gateway: GatewayProcess, conversion_id: str, tally: ReceivedTally) -> bool:
     """Whether each time beyond the first followed an attempt whose end nobody knew."""
     _, life = gateway.get(f"/v1/conversions/{_PIXEL}/{conversion_id}")
     attempts = msgspec.convert(life["attempts"], list[dict[str, object]])
-    return tally.api <= sum(bool(one["ambiguous"]) for one in attempts) + 1
+    return tally.api <= sum(bool(attempt["ambiguous"]) for attempt in attempts) + 1
 
 
 def _say(line: str) -> None:

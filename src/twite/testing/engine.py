@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable
 
-from twite.sgtm.sandbox import Answer, Call, Outcome, Turn
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
 class ScriptedEngine:
     """Gives the turns in order, then turns that succeed at once; keeps what came.
 
-    See twite.sgtm.sandbox.Engine.
+    See twite.gtm.template.sandbox.Engine.
     """
 
     def __init__(self, turns: Iterable[Turn] = ()) -> None:
         self._turns = list(turns)
         self.started: list[Call] = []
-        self.resumed: list[tuple[int, tuple[Answer, ...], int]] = []
+        self.resumed: list[tuple[int, tuple[EffectAnswer, ...], int]] = []
         self.ended: list[int] = []
 
     def start(self, call: Call) -> Turn:
@@ -22,7 +22,7 @@ class ScriptedEngine:
         self.started.append(call)
         return self._next(len(self.started))
 
-    def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+    def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
         """Keep the answers and give the next turn."""
         self.resumed.append((run, answers, now))
         return self._next(run)
@@ -32,4 +32,4 @@ class ScriptedEngine:
         self.ended.append(run)
 
     def _next(self, run: int) -> Turn:
-        return self._turns.pop(0) if self._turns else Turn(run=run, outcome=Outcome.SUCCESS)
+        return self._turns.pop(0) if self._turns else Turn(run=run, outcome=RunResult.SUCCESS)

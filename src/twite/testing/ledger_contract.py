@@ -15,27 +15,27 @@ from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.copies import CopyLaws
-from twite.testing.laws.desk import DeskLaws
+from twite.testing.laws.directory import DirectoryLaws
 from twite.testing.laws.ignoring import IgnoringLaws
-from twite.testing.laws.insight import InsightLaws
-from twite.testing.laws.letters import LetterLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
-from twite.testing.laws.people import PeopleLaws
+from twite.testing.laws.operations import OperationLaws
+from twite.testing.laws.queries import QueryLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.rejections import RejectionLaws
+from twite.testing.laws.secret_store import SecretRecordLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.laws.sightings import SightingLaws
 from twite.testing.laws.sweeping import SweepLaws
-from twite.testing.laws.vault import VaultLaws
+from twite.testing.laws.tag_payloads import TagPayloadLaws
 
 
 class LedgerContract(
     RecordingLaws,
     IgnoringLaws,
     RejectionLaws,
-    VaultLaws,
-    LetterLaws,
-    PeopleLaws,
+    SecretRecordLaws,
+    TagPayloadLaws,
+    DirectoryLaws,
     ClaimLaws,
     SettlingLaws,
     SweepLaws,
@@ -43,12 +43,12 @@ class LedgerContract(
     CrashLaws,
     DoubtLaws,
     ClockLaws,
-    DeskLaws,
+    OperationLaws,
     BalanceLaws,
     AlarmLaws,
     SightingLaws,
     ConsentLaws,
     CopyLaws,
-    InsightLaws,
+    QueryLaws,
 ):
     """All of it."""

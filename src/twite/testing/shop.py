@@ -17,7 +17,7 @@ POSTERS: Final = 4
 _REPEATS: Final = 8
 
 
-class Shop:
+class LoadShop:
     """Posts orders until the end of its block.
 
     With `repeats`, one request in eight repeats a request that may or may not have been
@@ -48,13 +48,13 @@ class Shop:
             thread.join()
 
     def _post_on(self, number: int) -> None:
-        chance = random.Random(number)  # noqa: S311 - a trial that can be repeated
+        randomness = random.Random(number)  # noqa: S311 - a trial that can be repeated
         made = 0
         past: list[list[str]] = []
         while not self._stopping.is_set():
-            again = self._repeats and bool(past) and chance.random() < 1 / _REPEATS
+            again = self._repeats and bool(past) and randomness.random() < 1 / _REPEATS
             if again:
-                ids = chance.choice(past[-20:])
+                ids = randomness.choice(past[-20:])
             else:
                 ids = [f"k-{number}-{made + i}" for i in range(EACH)]
                 made += EACH

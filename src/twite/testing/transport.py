@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from twite.gateway.ports import Answer, NoAnswer, Parcel
+from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
 
-Reply = Answer | NoAnswer | Callable[[Parcel], Answer | NoAnswer]
+Reply = Response | NoResponse | Callable[[OutboundRequest], Response | NoResponse]
 
 
 class ScriptedTransport:
@@ -14,33 +14,33 @@ class ScriptedTransport:
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
         self._replies = list(replies)
-        self.sent: list[Parcel] = []
+        self.sent: list[OutboundRequest] = []
 
     def reply(self, reply: Reply) -> None:
         """Add a reply to those that are waiting."""
         self._replies.append(reply)
 
-    async def post(self, parcel: Parcel) -> Answer | NoAnswer:
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
         """Keep the parcel and give the next reply."""
-        self.sent.append(parcel)
+        self.sent.append(outbound)
         reply = self._replies.pop(0) if self._replies else taken
-        return reply(parcel) if callable(reply) else reply
+        return reply(outbound) if callable(reply) else reply
 
 
-def conversions_of(parcel: Parcel) -> list[dict[str, object]]:
+def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
     """Return the conversions in a parcel, decoded."""
-    body = msgspec.json.decode(parcel.body, type=dict[str, list[dict[str, object]]])
+    body = msgspec.json.decode(outbound.body, type=dict[str, list[dict[str, object]]])
     return body["conversions"]
 
 
-def taken(parcel: Parcel) -> Answer:
+def taken(outbound: OutboundRequest) -> Response:
     """Answer as X does when it takes everything."""
-    count = len(conversions_of(parcel))
+    count = len(conversions_of(outbound))
     body = {"data": {"conversions_processed": count, "debug_id": "d"}, "request": {"params": {}}}
-    return Answer(status=200, headers={}, body=msgspec.json.encode(body))
+    return Response(status=200, headers={}, body=msgspec.json.encode(body))
 
 
-def refused(*errors: tuple[str, str, str], status: int = 400) -> Answer:
+def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
     """Answer as X does when it refuses: (code, message, parameter) for each error."""
     body = {
         "errors": [
@@ -49,4 +49,4 @@ def refused(*errors: tuple[str, str, str], status: int = 400) -> Answer:
         ],
         "request": {"params": {}},
     }
-    return Answer(status=status, headers={}, body=msgspec.json.encode(body))
+    return Response(status=status, headers={}, body=msgspec.json.encode(body))

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterable
 
-from twite.gateway.ports import Answer, NoAnswer
-from twite.gateway.tags.web import Asked
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.web import WebRequest
 
 
 class ScriptedWeb:
     """Gives the answers in turn, then 200 to everything; keeps what was asked.
 
-    See twite.gateway.tags.web.Web.
+    See twite.gateway.ports.web.Web.
     """
 
-    def __init__(self, answers: Iterable[Answer | NoAnswer] = ()) -> None:
+    def __init__(self, answers: Iterable[Response | NoResponse] = ()) -> None:
         self._answers = list(answers)
-        self.asked: list[Asked] = []
+        self.asked: list[WebRequest] = []
 
-    async def ask(self, asked: Asked) -> Answer | NoAnswer:
+    async def ask(self, asked: WebRequest) -> Response | NoResponse:
         """Keep the request and give the next answer."""
         self.asked.append(asked)
         if self._answers:
             return self._answers.pop(0)
-        return Answer(status=200, headers={}, body=b"{}")
+        return Response(status=200, headers={}, body=b"{}")

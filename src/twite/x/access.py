@@ -15,13 +15,13 @@ import msgspec
 from twite.domain.destination import OAuthKeys, PixelToken
 from twite.x import spec
 from twite.x.encode import conversions_url
-from twite.x.inquiry import Inquiry, Question, Refusal, Why, refusal
+from twite.x.inquiry import Inquiry, InquiryRefusal, Question, RefusalReason, refusal
 from twite.x.oauth1 import sign
 
 _NOTHING: Final = b'{"conversions":[]}'
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class AdsAccountAccess(msgspec.Struct, frozen=True, kw_only=True):
     """An ads account."""
 
     id: str
@@ -42,12 +42,12 @@ def accounts_question(version: str) -> Question:
 def read_roles(body: bytes) -> tuple[str, ...] | None:
     """Read what the user may do, in X's words; None where the answer does not say."""
     try:
-        return tuple(one[:64] for one in _ROLES.decode(body).data.permissions[:50])
+        return tuple(permission[:64] for permission in _ROLES.decode(body).data.permissions[:50])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def read_accounts(body: bytes) -> tuple[Account, ...] | None:
+def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
     """Read accounts; None where the answer is no list of them."""
     try:
         return tuple(_LISTED.decode(body).data)
@@ -83,13 +83,16 @@ def with_nothing(
 
 def read_nothing(
     credentials: OAuthKeys | PixelToken, *, status: int, body: bytes
-) -> Refusal | bool:
+) -> InquiryRefusal | bool:
     """Read the answer: True where X refused nothing but the emptiness."""
     if status in {200, 400}:
         return True
     found = refusal(status, body)
-    if isinstance(credentials, PixelToken) and found.why in {Why.TOKEN_REFUSED, Why.NO_ROLE}:
-        return msgspec.structs.replace(found, why=Why.PIXEL_TOKEN_REFUSED)
+    if isinstance(credentials, PixelToken) and found.why in {
+        RefusalReason.TOKEN_REFUSED,
+        RefusalReason.NO_ROLE,
+    }:
+        return msgspec.structs.replace(found, why=RefusalReason.PIXEL_TOKEN_REFUSED)
     return found
 
 
@@ -102,7 +105,7 @@ class _Roles(msgspec.Struct, frozen=True):
 
 
 class _Listed(msgspec.Struct, frozen=True):
-    data: list[Account]
+    data: list[AdsAccountAccess]
 
 
 _ROLES: Final = msgspec.json.Decoder(_Roles)

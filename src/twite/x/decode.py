@@ -26,7 +26,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.outcome import Complaint, Delivered, Errored, Outcome, Rejected, Scope
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 
@@ -106,26 +106,30 @@ def _success(status: int, read: _Body | None, sent: int) -> Outcome:
     return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
 
 
-def _scope(status: int, complaints: tuple[Complaint, ...]) -> Scope:
-    if status == 413 or any(one.message == spec.TOO_MANY_CONVERSIONS for one in complaints):
-        return Scope.SIZE
+def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
+    if status == 413 or any(
+        complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in complaints
+    ):
+        return RejectionScope.SIZE
     if status == 404 and complaints:
         # X files an unknown event as NOT_FOUND beside INVALID_PARAMETER, both on event_id.
-        about = {one.parameter for one in complaints if one.code == spec.NOT_FOUND}
-        return Scope.EVENT if about == {"event_id"} else Scope.PIXEL
+        about = {
+            complaint.parameter for complaint in complaints if complaint.code == spec.NOT_FOUND
+        }
+        return RejectionScope.EVENT if about == {"event_id"} else RejectionScope.PIXEL
     if status == 400:
-        if any(_is_about_the_event(one) for one in complaints):
+        if any(_is_about_the_event(complaint) for complaint in complaints):
             # All of a request are of one event: nothing is wrong with any of them.
-            return Scope.EVENT
+            return RejectionScope.EVENT
         # Without readable errors too: one conversion may have tripped a filter before X.
-        return Scope.CONVERSION
+        return RejectionScope.CONVERSION
     if status == 401 or complaints:
-        return Scope.PIXEL
+        return RejectionScope.PIXEL
     # A page of HTML, or nothing: it need not be X who says no, and need not mean who asks.
-    return Scope.UNCLEAR
+    return RejectionScope.UNCLEAR
 
 
-def _is_about_the_event(complaint: Complaint) -> bool:
+def _is_about_the_event(complaint: XComplaint) -> bool:
     return complaint.parameter == "event_id" or complaint.message == spec.EVENT_MISSING
 
 
@@ -136,11 +140,11 @@ def _read(body: bytes) -> _Body | None:
         return None
 
 
-def _complaints(read: _Body | None) -> tuple[Complaint, ...]:
+def _complaints(read: _Body | None) -> tuple[XComplaint, ...]:
     if read is None:
         return ()
     return tuple(
-        Complaint(
+        XComplaint(
             code=str("" if error.code is None else error.code)[:64],
             message=(error.message or "")[:_LONGEST_WORDS],
             parameter=(error.parameter or "")[:64],
@@ -149,9 +153,11 @@ def _complaints(read: _Body | None) -> tuple[Complaint, ...]:
     )
 
 
-def _words(status: int, complaints: tuple[Complaint, ...]) -> str:
+def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:
     """X's own words, the first few, with the status before them."""
-    said = "; ".join(dict.fromkeys(f"{one.code}: {one.message}" for one in complaints[:5]))
+    said = "; ".join(
+        dict.fromkeys(f"{complaint.code}: {complaint.message}" for complaint in complaints[:5])
+    )
     return f"{status} {said}".strip()[:_LONGEST_WORDS]
 
 

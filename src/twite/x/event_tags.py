@@ -38,7 +38,7 @@ class EventTag(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class EventTagChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a tag shall be; what is None stays as it is."""
 
     name: str | None = None
@@ -48,14 +48,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     retargeting_enabled: bool | None = None
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class EventTagPage(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of a list, and how to ask for the next."""
 
     tags: tuple[EventTag, ...]
     cursor: str | None
 
 
-class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
     """The tags of one account, as questions."""
 
     version: str
@@ -71,11 +71,11 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
             wanted["cursor"] = cursor
         return Question(method="GET", path=f"{self._path}?{_query(wanted)}")
 
-    def creation(self, change: Change) -> Question:
+    def creation(self, change: EventTagChange) -> Question:
         """Ask for a new one. X wants all five parameters."""
         return Question(method="POST", path=f"{self._path}?{_query(_written(change))}")
 
-    def alteration(self, tag: str, change: Change) -> Question:
+    def alteration(self, tag: str, change: EventTagChange) -> Question:
         """Ask to change one."""
         return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
 
@@ -91,10 +91,10 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self._path}/{_step(tag)}"
 
 
-def faults(change: Change, *, now: EventTag | None = None) -> Iterator[str]:
+def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[str]:
     """Say what X would refuse; `now` is the tag that is to be changed, None for a new one."""
     if now is None:
-        for name in Change.__struct_fields__:
+        for name in EventTagChange.__struct_fields__:
             if getattr(change, name) is None:
                 yield f"{name} is missing: X wants all five of a new event"
     if change.name is not None and not change.name.strip():
@@ -122,10 +122,14 @@ def bare(event: str, *, pixel: str | None = None) -> str:
     return id_ if is_long else event
 
 
-def read_page(body: bytes) -> Page | None:
+def read_page(body: bytes) -> EventTagPage | None:
     """Read a list; None where the answer is not one."""
     read = _decoded(body, _Listed)
-    return None if read is None else Page(tags=tuple(read.data), cursor=read.next_cursor or None)
+    return (
+        None
+        if read is None
+        else EventTagPage(tags=tuple(read.data), cursor=read.next_cursor or None)
+    )
 
 
 def read_tag(body: bytes) -> EventTag | None:
@@ -150,8 +154,8 @@ def _decoded(body: bytes, kind: type[_T]) -> _T | None:
         return None
 
 
-def _written(change: Change) -> Mapping[str, str]:
-    given = {name: getattr(change, name) for name in Change.__struct_fields__}
+def _written(change: EventTagChange) -> Mapping[str, str]:
+    given = {name: getattr(change, name) for name in EventTagChange.__struct_fields__}
     return {name: _spelled(value) for name, value in given.items() if value is not None}
 
 

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain.destination import OAuthKeys
-from twite.domain.outcome import Complaint
+from twite.domain.outcome import XComplaint
 from twite.x import spec
 from twite.x.oauth1 import sign
 
@@ -26,7 +26,7 @@ _LONGEST_WORDS: Final = 512
 _T = TypeVar("_T")
 
 
-class Why(StrEnum):
+class RefusalReason(StrEnum):
     """Why X, or the person, did not do what was asked."""
 
     APP_UNKNOWN = "app_unknown"  # the consumer key or secret is wrong, or the clock
@@ -44,10 +44,10 @@ class Why(StrEnum):
     UNREADABLE = "unreadable"  # the answer is none that X documents
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """`status` is 0 where X was not asked; `said` are X's words, which echo what was sent."""
 
-    why: Why
+    why: RefusalReason
     status: int = 0
     said: str = ""
 
@@ -80,47 +80,52 @@ def signed(
     return Inquiry(method=question.method, url=url, headers={"Authorization": signature})
 
 
-def answered(read: Callable[[bytes], _T | None], *, status: int, body: bytes) -> _T | Refusal:
+def answered(
+    read: Callable[[bytes], _T | None], *, status: int, body: bytes
+) -> _T | InquiryRefusal:
     """Read an answer of the Ads API; `read` gives None for what it cannot read."""
     if not 200 <= status < 300:
         return refusal(status, body)
     found = read(body)
-    return Refusal(why=Why.UNREADABLE, status=status) if found is None else found
+    return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status) if found is None else found
 
 
-def refusal(status: int, body: bytes) -> Refusal:
+def refusal(status: int, body: bytes) -> InquiryRefusal:
     """Read how the Ads API says no."""
-    codes = {one.code for one in complaints(body)}
+    codes = {complaint.code for complaint in complaints(body)}
     if status == 401:
-        why = Why.TOKEN_REFUSED
+        why = RefusalReason.TOKEN_REFUSED
     elif spec.UNAUTHORIZED_CLIENT_APPLICATION in codes:
-        why = Why.APP_UNAPPROVED
+        why = RefusalReason.APP_UNAPPROVED
     elif spec.WEB_EVENT_TAG_NOT_FOUND in codes:
-        why = Why.NO_EVENT
+        why = RefusalReason.NO_EVENT
     elif status in {403, 404}:
         # Two of X's pages file an account that is not there under 403. [conflict, FUND and GH]
-        why = Why.NO_ROLE
+        why = RefusalReason.NO_ROLE
     elif 400 <= status < 500:
-        why = Why.NOT_LIKE_THAT
+        why = RefusalReason.NOT_LIKE_THAT
     else:
-        why = Why.UNREADABLE
-    return Refusal(why=why, status=status, said=words_of(body))
+        why = RefusalReason.UNREADABLE
+    return InquiryRefusal(why=why, status=status, said=words_of(body))
 
 
 def words_of(body: bytes) -> str:
     """Return X's own words of an error: hostile text, a few of them."""
-    said = (": ".join(filter(None, (one.code, one.message))) for one in complaints(body)[:3])
+    said = (
+        ": ".join(filter(None, (complaint.code, complaint.message)))
+        for complaint in complaints(body)[:3]
+    )
     return "; ".join(dict.fromkeys(said))[:_LONGEST_WORDS]
 
 
-def complaints(body: bytes) -> tuple[Complaint, ...]:
+def complaints(body: bytes) -> tuple[XComplaint, ...]:
     """Read X's errors: nothing where it gave none that can be read. [doc FUND]"""
     try:
         errors = _ERRORS.decode(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
     return tuple(
-        Complaint(
+        XComplaint(
             code=str(error.code or "")[:64],
             message=(error.message or "")[:_LONGEST_WORDS],
             parameter=(error.parameter or "")[:64],

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
 from oauthlib.oauth1.rfc5849 import signature
 
-from twite.domain.destination import App, OAuthKeys
+from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.secret import Secret
 from twite.x import spec
 
@@ -38,7 +38,7 @@ def sign_step(
     *,
     method: str,
     url: str,
-    app: App,
+    app: XApp,
     nonce: str,
     timestamp: int,
     requested: tuple[str, Secret] | None = None,

@@ -28,8 +28,12 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     """
     found = _DECODER.decode(body)
     return tuple(
-        Identifiers(click_id=one.twclid, email=one.hashed_email, phone=one.hashed_phone_number)
-        for one in found.identifiers
+        Identifiers(
+            click_id=identifier.twclid,
+            email=identifier.hashed_email,
+            phone=identifier.hashed_phone_number,
+        )
+        for identifier in found.identifiers
     )
 
 

@@ -13,23 +13,23 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from twite.domain.destination import App, OAuthKeys
+from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.secret import Secret
 from twite.x import spec
-from twite.x.inquiry import Inquiry, Refusal, Why, words_of
+from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason, words_of
 from twite.x.oauth1 import sign, sign_step
 
 _LONGEST: Final = 256
 
 
-class Requested(msgspec.Struct, frozen=True, kw_only=True):
+class SignInRequested(msgspec.Struct, frozen=True, kw_only=True):
     """A request token, good for one sign-in. `token` is shown in the address; `secret` is not."""
 
     token: str
     secret: Secret
 
 
-class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+class XCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """Who signed in, and the credentials of theirs."""
 
     keys: OAuthKeys
@@ -37,7 +37,9 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     screen_name: str
 
 
-def begin(app: App, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int) -> Inquiry:
+def begin(
+    app: XApp, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int
+) -> Inquiry:
     """Ask for a request token; without a `callback`, X will show a PIN. `timestamp`: seconds."""
     url = f"{oauth_url}{spec.REQUEST_TOKEN_PATH}"
     signed = sign_step(
@@ -51,36 +53,44 @@ def begin(app: App, *, oauth_url: str, callback: str | None, nonce: str, timesta
     return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
-def begun(*, status: int, body: bytes) -> Requested | Refusal:
+def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
     """Read the answer to `begin`."""
     if status != 200:
-        return _refused(status, body, {401: Why.APP_UNKNOWN, 403: Why.CALLBACK_REFUSED})
+        return _refused(
+            status, body, {401: RefusalReason.APP_UNKNOWN, 403: RefusalReason.CALLBACK_REFUSED}
+        )
     given = _form(body)
     token, secret = given.get("oauth_token"), given.get("oauth_token_secret")
     # X: "Your app should examine … the response to ensure that oauth_callback_confirmed is true".
     if not token or not secret or given.get("oauth_callback_confirmed") != "true":
-        return Refusal(why=Why.UNREADABLE, status=status)
-    return Requested(token=token, secret=Secret(secret))
+        return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status)
+    return SignInRequested(token=token, secret=Secret(secret))
 
 
-def page(requested: Requested, *, oauth_url: str) -> str:
+def page(requested: SignInRequested, *, oauth_url: str) -> str:
     """Return the address where a person signs in and says yes."""
     return f"{oauth_url}{spec.AUTHORIZE_PATH}?{urlencode({'oauth_token': requested.token})}"
 
 
-def sent_back(query: str, requested: Requested) -> str | Refusal:
+def sent_back(query: str, requested: SignInRequested) -> str | InquiryRefusal:
     """Read what the browser brought to the callback; return the verifier."""
     given = dict(parse_qsl(query[: 16 * _LONGEST]))
     if given.get("denied") == requested.token:
-        return Refusal(why=Why.DENIED)
+        return InquiryRefusal(why=RefusalReason.DENIED)
     verifier = given.get("oauth_verifier", "")
     if given.get("oauth_token") != requested.token or not 0 < len(verifier) <= _LONGEST:
-        return Refusal(why=Why.STRANGER)
+        return InquiryRefusal(why=RefusalReason.STRANGER)
     return verifier
 
 
 def finish(
-    app: App, requested: Requested, verifier: str, *, oauth_url: str, nonce: str, timestamp: int
+    app: XApp,
+    requested: SignInRequested,
+    verifier: str,
+    *,
+    oauth_url: str,
+    nonce: str,
+    timestamp: int,
 ) -> Inquiry:
     """Ask for the access token; `verifier` is the PIN, or what the callback brought."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
@@ -96,15 +106,17 @@ def finish(
     return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
-def finished(app: App, *, status: int, body: bytes) -> SignedIn | Refusal:
+def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRefusal:
     """Read the answer to `finish`."""
     if status != 200:
-        return _refused(status, body, {401: Why.VERIFIER_REFUSED, 403: Why.VERIFIER_REFUSED})
+        return _refused(
+            status, body, {401: RefusalReason.VERIFIER_REFUSED, 403: RefusalReason.VERIFIER_REFUSED}
+        )
     given = _form(body)
     token, secret = given.get("oauth_token"), given.get("oauth_token_secret")
     if not token or not secret:
-        return Refusal(why=Why.UNREADABLE, status=status)
-    return SignedIn(
+        return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status)
+    return XCredentials(
         keys=OAuthKeys(
             consumer_key=app.consumer_key,
             consumer_secret=app.consumer_secret,
@@ -123,13 +135,15 @@ def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inqui
     return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
-def ended(*, status: int, body: bytes) -> Refusal | bool:
+def ended(*, status: int, body: bytes) -> InquiryRefusal | bool:
     """Read the answer to `end`: True when the token is revoked."""
-    return True if status == 200 else _refused(status, body, {401: Why.TOKEN_REFUSED})
+    return True if status == 200 else _refused(status, body, {401: RefusalReason.TOKEN_REFUSED})
 
 
-def _refused(status: int, body: bytes, known: dict[int, Why]) -> Refusal:
-    return Refusal(why=known.get(status, Why.UNREADABLE), status=status, said=words_of(body))
+def _refused(status: int, body: bytes, known: dict[int, RefusalReason]) -> InquiryRefusal:
+    return InquiryRefusal(
+        why=known.get(status, RefusalReason.UNREADABLE), status=status, said=words_of(body)
+    )
 
 
 def _form(body: bytes) -> dict[str, str]:

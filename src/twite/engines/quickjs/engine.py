@@ -11,11 +11,11 @@ import quickjs
 
 from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.engines.quickjs.suffixes import suffixes
-from twite.sgtm.allowed import lacking, matches
-from twite.sgtm.permissions import policy
-from twite.sgtm.refused import refused
-from twite.sgtm.sandbox import Answer, Call, Limits, Turn
-from twite.sgtm.template import Template, TemplateUnusable
+from twite.gtm.template.allowed import lacking, matches
+from twite.gtm.template.permissions import policy
+from twite.gtm.template.refused import refused
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
+from twite.gtm.template.template import Template, TemplateUnusable
 
 # Where there is no room for an error either, the engine throws null, or reports that something was
 # thrown and has nothing to show: it does so where a table of property names cannot grow.
@@ -46,7 +46,7 @@ _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 
 
 class QuickJsEngine:
-    """Runs one template; see twite.sgtm.sandbox.Engine.
+    """Runs one template; see twite.gtm.template.sandbox.Engine.
 
     `keys` are what hmacSha256 signs with, by id; `begun` are the runs of whoever it stands in for.
     Raises TemplateUnusable when the code is not
@@ -61,13 +61,13 @@ class QuickJsEngine:
         self,
         template: Template,
         *,
-        limits: Limits | None = None,
+        limits: RunLimits | None = None,
         keys: Mapping[str, str] | None = None,
         testing: bool = False,
         begun: int = 0,
     ) -> None:
         self._template = template
-        self._limits = limits or Limits()
+        self._limits = limits or RunLimits()
         self._lenient = min(_MISJUDGED, 4 * self._limits.time)
         self._policy = policy(template.grants)
         self._testing = testing
@@ -100,7 +100,7 @@ class QuickJsEngine:
         plain = msgspec.structs.replace(call, event=None)
         return self._turn("start", _CALL.encode(plain).decode(), event)
 
-    def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+    def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
         """Go on with a run."""
         told = _CALL.encode({"answers": answers, "now": now}).decode()
         return self._turn("resume", str(run), told)

@@ -7,34 +7,34 @@ import quickjs
 
 from twite.engines.quickjs.engine import QuickJsEngine, limit_passed
 from twite.engines.quickjs.script import SANDBOX_LINE, SCENARIO_LINE
-from twite.sgtm.sandbox import Limits
-from twite.sgtm.scenarios import Failure, Scenario, Scenarios, Verdict
-from twite.sgtm.template import Template
+from twite.gtm.template.sandbox import RunLimits
+from twite.gtm.template.scenarios import Failure, Scenario, ScenarioResult, Scenarios
+from twite.gtm.template.template import Template
 
 # Scenarios are a person's own, run once: they may take longer than a run in the gateway.
-LIMITS: Final = Limits(time=5.0, memory=64 * 1024 * 1024)
+LIMITS: Final = RunLimits(time=5.0, memory=64 * 1024 * 1024)
 
 
 def run_scenarios(
-    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1, limits: Limits = LIMITS
-) -> tuple[Verdict, ...]:
+    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1, limits: RunLimits = LIMITS
+) -> tuple[ScenarioResult, ...]:
     """Run them all. Raises TemplateUnusable when the template's code is not JavaScript."""
     engine = QuickJsEngine(template, limits=limits, testing=True)
     return tuple(
-        _verdict(engine, template, scenarios.setup, one, now=now, seed=seed)
-        for one in scenarios.scenarios
+        _verdict(engine, template, scenarios.setup, scenario, now=now, seed=seed)
+        for scenario in scenarios.scenarios
     )
 
 
 def _verdict(
     engine: QuickJsEngine, template: Template, setup: str, one: Scenario, *, now: int, seed: int
-) -> Verdict:
+) -> ScenarioResult:
     try:
         told = _TOLD.decode(engine.scenario(f"{setup}\n{one.code}", now=now, seed=seed))
     except quickjs.JSException as error:
         told = _Told(failures=(_Failed(message=limit_passed(str(error))),))
     before = setup.count("\n") + 1
-    return Verdict(
+    return ScenarioResult(
         name=one.name,
         failures=tuple(
             _placed(failed, before=before, code_line=template.code.line) for failed in told.failures

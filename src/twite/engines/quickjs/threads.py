@@ -17,12 +17,18 @@ import msgspec
 from twite.domain.errors import TemplateRests, TemplatesBusy
 from twite.domain.times import SECOND
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gateway.notices import Observer, Silent, Troubled
-from twite.gateway.on_trial import OnTrial
-from twite.gateway.ports import Clock
-from twite.gateway.worker import Hung, LeftBehind, Worker, hung_notices, let_behind
-from twite.sgtm.sandbox import Answer, Call, Limits, Turn
-from twite.sgtm.template import Template
+from twite.gateway.ports.events import Observer, SilentObserver, Troubled
+from twite.gateway.ports.store import Clock
+from twite.gateway.tags.runtime.probation import Probation
+from twite.gateway.tags.runtime.thread_worker import (
+    AbandonedThread,
+    HungTurn,
+    ThreadWorker,
+    hung_notices,
+    let_behind,
+)
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
+from twite.gtm.template.template import Template
 
 THREADS: Final = 4
 # Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
@@ -48,12 +54,12 @@ class TemplateThreads:
         *,
         clock: Clock,
         observer: Observer | None = None,
-        limits: Limits | None = None,
+        limits: RunLimits | None = None,
         keys: Mapping[str, str] | None = None,
         threads: int = THREADS,
         waiting: int = MOST_WAITING,
     ) -> None:
-        left = LeftBehind()
+        left = AbandonedThread()
         self._lanes = {
             name: _Lane(
                 name,
@@ -61,7 +67,7 @@ class TemplateThreads:
                 left=left,
                 waiting=waiting,
                 clock=clock,
-                observer=observer or Silent(),
+                observer=observer or SilentObserver(),
             )
             for name, template in templates.items()
         }
@@ -71,7 +77,7 @@ class TemplateThreads:
         return await self._lanes[template].start(call)
 
     async def resume(
-        self, template: str, run: int, answers: tuple[Answer, ...], *, now: int
+        self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
     ) -> Turn:
         """Go on with a run: answers, or only the time that has passed."""
         return await self._lanes[template].resume(run, answers, now=now)
@@ -94,7 +100,7 @@ class _Lane:
         name: str,
         threads: "list[_Thread]",
         *,
-        left: LeftBehind,
+        left: AbandonedThread,
         waiting: int,
         clock: Clock,
         observer: Observer,
@@ -105,7 +111,7 @@ class _Lane:
         self._most = waiting
         self._clock = clock
         self._observer = observer
-        self._on_trial = OnTrial()
+        self._on_trial = Probation()
 
     async def start(self, call: Call) -> Turn:
         if wait := self._on_trial.wait(self._clock.elapsed()):
@@ -119,7 +125,7 @@ class _Lane:
             raise self._rests(turn)
         return turn
 
-    async def resume(self, run: int, answers: tuple[Answer, ...], *, now: int) -> Turn:
+    async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
         own, at = divmod(run, len(self._threads))
         while True:
             if wait := self._on_trial.wait(self._clock.elapsed()):
@@ -131,7 +137,7 @@ class _Lane:
 
     async def end(self, run: int) -> None:
         own, at = divmod(run, len(self._threads))
-        with contextlib.suppress(Hung):
+        with contextlib.suppress(HungTurn):
             await self._threads[at].call(lambda kit: kit.engine().end(own))
 
     def stop(self) -> None:
@@ -164,7 +170,7 @@ class _Lane:
 
         try:
             return await self._threads[at].call(tried)
-        except Hung as hung:
+        except HungTurn as hung:
             is_off = self._on_trial.hang(
                 self._clock.elapsed(), took=hung.took, too_many=self._left.too_many
             )
@@ -195,7 +201,7 @@ class _Kit:
         template: Template,
         former: "_Kit | None",
         *,
-        limits: Limits | None,
+        limits: RunLimits | None,
         keys: Mapping[str, str] | None,
     ) -> None:
         self.at = template
@@ -236,13 +242,13 @@ class _Thread:
         self,
         template: Template,
         *,
-        limits: Limits | None,
+        limits: RunLimits | None,
         keys: Mapping[str, str] | None,
-        left: LeftBehind,
+        left: AbandonedThread,
     ) -> None:
         self.load = 0
-        patience = PATIENCE * (limits or Limits()).time
-        self._worker: Worker[_Kit] = Worker(
+        patience = PATIENCE * (limits or RunLimits()).time
+        self._worker: ThreadWorker[_Kit] = ThreadWorker(
             lambda former: _Kit(template, former, limits=limits, keys=keys),
             name="template",
             patience=patience,

@@ -9,49 +9,58 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
 
-from twite.domain.account import Account, Life
 from twite.domain.alert import Alert
-from twite.domain.backlog import Waiting
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.history import ConversionCounts, History
 from twite.domain.ignored import IgnoredTally
-from twite.domain.people import Deed
+from twite.domain.people.users import AuditEvent
 from twite.domain.rejection import Rejection, RejectionQuery
-from twite.domain.sighting import Overlap, TwoIds
+from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.sightings import DedupReport, TwoIds
+from twite.domain.stats.tally import Counted
+from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import Recorded, Submission
-from twite.domain.tally import Counted
-from twite.domain.traffic import Hour
-from twite.gateway.notices import Moved, Observer, Silent, Troubled, TroublePlace
-from twite.gateway.ports import Claim, Closure, Pause, Sweeping, Swept, Timed
-from twite.stores.sqlite import alarms, desk, limits, outbox
-from twite.stores.sqlite.book import Book, leases_of
-from twite.stores.sqlite.checkpoints import Checkpoints
-from twite.stores.sqlite.connection import connect_writer
-from twite.stores.sqlite.consent_rows import ConsentRows
-from twite.stores.sqlite.damage import final, is_final
-from twite.stores.sqlite.erasing import EraseRows
-from twite.stores.sqlite.insight_rows import InsightRows
-from twite.stores.sqlite.keys import FRESH_KEYS
-from twite.stores.sqlite.letters import SQLiteLetters
-from twite.stores.sqlite.lock import OwnerLock
-from twite.stores.sqlite.mark import MarkKeeper
-from twite.stores.sqlite.opening import Opened, prepare
-from twite.stores.sqlite.people import SQLitePeople
-from twite.stores.sqlite.pruning import Keeping
-from twite.stores.sqlite.reader import SQLiteReader
-from twite.stores.sqlite.reserve import Reserve
-from twite.stores.sqlite.slices import in_slices
-from twite.stores.sqlite.upkeep import Upkeep, counted_on
-from twite.stores.sqlite.vault import SQLiteVault
-from twite.stores.sqlite.writer import DISK_FULL, Writer
+from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
+from twite.gateway.ports.store import (
+    Claim,
+    ClockRecord,
+    Pause,
+    RateLimitWindow,
+    SweepRequest,
+    SweepResult,
+)
+from twite.stores.sql import alerts as alarms
+from twite.stores.sql import limits, outbox
+from twite.stores.sql import operations as desk
+from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql.writer_session import WriterSession, leases_of
+from twite.stores.sqlite.consent_views import ConsentViews
+from twite.stores.sqlite.console_views import ConsoleViews
+from twite.stores.sqlite.directory import SQLiteDirectory
+from twite.stores.sqlite.engine.checkpoints import Checkpoints
+from twite.stores.sqlite.engine.connection import connect_writer
+from twite.stores.sqlite.engine.damage import final, is_final
+from twite.stores.sqlite.engine.lock import OwnerLock
+from twite.stores.sqlite.engine.mark import MarkKeeper
+from twite.stores.sqlite.engine.opening import OpenedStore, prepare
+from twite.stores.sqlite.engine.pruning import Retention
+from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reserve import Reserve
+from twite.stores.sqlite.engine.slices import in_slices
+from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
+from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
+from twite.stores.sqlite.erase import EraseQueries
+from twite.stores.sqlite.secret_store import SQLiteSecretRecords
+from twite.stores.sqlite.tag_payloads import SQLiteTagPayloads
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(ConsentRows, EraseRows, InsightRows):
+class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
     """The owner of a database file: Ledger, Outbox, Records and Desk in one."""
 
     def __init__(
@@ -63,7 +72,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         checkpoints: Checkpoints,
         upkeep: Upkeep,
         mark: MarkKeeper,
-        opened: Opened,
+        opened: OpenedStore,
         observer: Observer,
         failed: asyncio.Future[StoreUnusable],
         opted_out: set[bytes],
@@ -77,9 +86,9 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         self._upkeep = upkeep
         self._mark = mark
         self._observer = observer
-        self.vault = SQLiteVault(writer=writer, reader=reader)
-        self.people = SQLitePeople(writer=writer, reader=reader)
-        self.letters = SQLiteLetters(writer=writer, reader=reader)
+        self.vault = SQLiteSecretRecords(writer=writer, reader=reader)
+        self.people = SQLiteDirectory(writer=writer, reader=reader)
+        self.letters = SQLiteTagPayloads(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What a person must know of the file as it was found.
@@ -97,7 +106,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         queue_bytes: int = 32 * _MIB,
         fresh_keys: int = FRESH_KEYS,
         reserve: int = 0,
-        keeping: Keeping | None = None,
+        keeping: Retention | None = None,
         now: Callable[[], int | None] | None = None,
         observer: Observer | None = None,
         timed: Callable[[float], None] = lambda _seconds: None,
@@ -126,18 +135,18 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
             turn = threading.Lock()
             told: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
             failed = partial(_end, told, path)
-            watching = observer or Silent()
+            monitoring = observer or SilentObserver()
             checkpoints = Checkpoints(
                 path,
                 turn=turn,
                 mark=mark,
                 failed=failed,
-                grown=lambda size: watching.see(
+                grown=lambda size: monitoring.see(
                     Troubled(where=TroublePlace.LOG, reason=_grown(size))
                 ),
             )
 
-            def written(book: Book) -> None:
+            def written(book: WriterSession) -> None:
                 mark.note(turn=book.turn, conversions=book.conversions)
                 counted(book.told())
 
@@ -178,7 +187,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
             keeping=keeping,
             now=now or counted_on(),
             pruned=checkpoints.cut,
-            observer=watching,
+            observer=monitoring,
         )
         if keeping is not None:
             upkeep.start()
@@ -190,7 +199,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
             upkeep=upkeep,
             mark=mark,
             opened=opened,
-            observer=watching,
+            observer=monitoring,
             failed=told,
             opted_out=opted_out,
         )
@@ -216,7 +225,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
 
-        def act(book: Book) -> Batch | None:
+        def act(book: WriterSession) -> Batch | None:
             damaged.clear()
             return outbox.claim(book, claim, damaged=damaged)
 
@@ -243,7 +252,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
                     raise
             await asyncio.sleep(_SETTLE_AGAIN)
 
-    async def sweep(self, sweeping: Sweeping) -> Swept:
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         return await self._writer.submit_act(lambda book: outbox.sweep(book, sweeping))
 
     async def pause(self, pause: Pause) -> None:
@@ -258,13 +267,13 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         return await self._reader.spent(since=since)
 
-    async def close_limits(self, closures: Sequence[Closure]) -> None:
+    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
         await self._writer.submit_act(lambda book: limits.close(book, closures))
 
-    async def closures(self, *, now: int) -> Sequence[Closure]:
+    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
         return await self._reader.closures(now=now)
 
-    async def timed(self) -> Timed:
+    async def timed(self) -> ClockRecord:
         return await self._reader.timed()
 
     async def note_ahead(self, ahead: int) -> None:
@@ -282,13 +291,13 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
 
     async def life(
         self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
-    ) -> Sequence[Life]:
+    ) -> Sequence[History]:
         return await self._reader.life(pixel=pixel, events=events, conversion_id=conversion_id)
 
-    async def submission(self, receipt: str) -> Sequence[Life]:
+    async def submission(self, receipt: str) -> Sequence[History]:
         return await self._reader.submission(receipt)
 
-    async def accounts(self) -> Sequence[Account]:
+    async def accounts(self) -> Sequence[ConversionCounts]:
         return await self._reader.accounts()
 
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
@@ -297,7 +306,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
         return await self._reader.rejections(wanted)
 
-    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[Life]:
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
         return await self._reader.resting(pixel=pixel, limit=limit)
 
     async def replay(
@@ -306,7 +315,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         *,
         now: int,
         sure: Collection[int] = (),
-        deed: Deed | None = None,
+        deed: AuditEvent | None = None,
     ) -> int:
         known = frozenset(sure)
         return sum(
@@ -321,7 +330,7 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
         )
 
     async def discard(
-        self, deliveries: Sequence[int], *, now: int, note: str, deed: Deed | None = None
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
     ) -> int:
         return sum(
             await in_slices(
@@ -334,13 +343,13 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
             )
         )
 
-    async def overlap(self, *, since: int) -> Sequence[Overlap]:
+    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
         return await self._reader.overlap(since=since)
 
     async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
         return await self._reader.pairs(since=since, limit=limit)
 
-    async def backlog(self) -> Sequence[Waiting]:
+    async def backlog(self) -> Sequence[BacklogHour]:
         return await self._reader.backlog()
 
     async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
@@ -352,10 +361,10 @@ class SQLiteStore(ConsentRows, EraseRows, InsightRows):
     async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
         await self._writer.submit_act(lambda book: alarms.keep(book, alerts, gone=gone))
 
-    async def hours(self) -> Sequence[Hour]:
+    async def hours(self) -> Sequence[HourlyTraffic]:
         return await self._reader.hours()
 
-    async def note(self, hours: Sequence[Hour]) -> None:
+    async def note(self, hours: Sequence[HourlyTraffic]) -> None:
         await self._writer.submit_act(lambda book: alarms.note(book, hours))
 
     async def _empty_the_log(self) -> bool:
@@ -370,8 +379,8 @@ def _passes(error: LedgerUnavailable) -> bool:
     return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
 
 
-def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> Book:
-    return Book(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
+def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> WriterSession:
+    return WriterSession(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
 
 
 def _grown(size: int) -> str:

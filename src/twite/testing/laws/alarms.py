@@ -3,15 +3,15 @@
 
 import msgspec
 
-from twite.domain.alert import Alert, Kind, Phase
-from twite.domain.backlog import Waiting
-from twite.domain.delivery import Fate, Settlement, Trigger
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.delivery import Settlement, Transition, Trigger
+from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
-from twite.domain.traffic import KEPT_HOURS, Hour
 from twite.testing.builders import NOW
-from twite.testing.laws.acts import (
+from twite.testing.laws.actions import (
     PIXEL,
-    Store,
+    TestedStore,
     bury,
     claim,
     deliver,
@@ -27,19 +27,19 @@ _HOUR = NOW // HOUR
 
 def _an_alert(id_: str = "a", **more: object) -> Alert:
     alert = Alert(
-        id=id_, kind=Kind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=NOW, said_at=NOW
+        id=id_, kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=NOW, said_at=NOW
     )
     return msgspec.structs.replace(alert, **more)
 
 
-def _an_hour(hour: int, **more: object) -> Hour:
+def _an_hour(hour: int, **more: object) -> HourlyTraffic:
     at = hour * HOUR
-    one = Hour(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
+    one = HourlyTraffic(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
     return msgspec.structs.replace(one, **more)
 
 
 class AlarmLaws:
-    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: Store) -> None:
+    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: TestedStore) -> None:
         begin = _HOUR * HOUR
         await record(store, "one", receipt="r1", at=begin + 7)
         await record(store, "two", receipt="r2", at=begin + 5)
@@ -47,19 +47,19 @@ class AlarmLaws:
         await record(store, "other", receipt="r4", at=begin, pixel="p2")
 
         assert list(await store.backlog()) == [
-            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=2, first=begin + 5, oldest=begin + 5),
-            Waiting(
+            BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=2, first=begin + 5, oldest=begin + 5),
+            BacklogHour(
                 pixel=PIXEL,
                 hour=_HOUR + 2,
                 deliveries=1,
                 first=begin + 2 * HOUR,
                 oldest=begin + 2 * HOUR,
             ),
-            Waiting(pixel="p2", hour=_HOUR, deliveries=1, first=begin, oldest=begin),
+            BacklogHour(pixel="p2", hour=_HOUR, deliveries=1, first=begin, oldest=begin),
         ]
 
     async def test_the_backlog_holds_what_is_sending_and_postponed_and_nothing_at_rest(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await bury(store, "dead")
         await deliver(store, "delivered")
@@ -71,10 +71,12 @@ class AlarmLaws:
         await record(store, "ready", receipt="r3")
 
         assert list(await store.backlog()) == [
-            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
+            BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
         ]
 
-    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(self, store: Store) -> None:
+    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(
+        self, store: TestedStore
+    ) -> None:
         await record(store, "doubtful", receipt="r1")
         batch = await claim(store)
         again = postponed(batch, until=NOW + MINUTE)
@@ -86,18 +88,22 @@ class AlarmLaws:
         ready = list(await store.backlog())
 
         first = NOW + 1 - 8 * HOUR
-        doubtful = Waiting(pixel=PIXEL, hour=first // HOUR, deliveries=1, first=first, oldest=NOW)
+        doubtful = BacklogHour(
+            pixel=PIXEL, hour=first // HOUR, deliveries=1, first=first, oldest=NOW
+        )
         assert postponed_ == [doubtful]
         assert ready == [
             doubtful,
-            Waiting(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
+            BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
 
-    async def test_what_was_claimed_again_is_counted_once(self, store: Store) -> None:
+    async def test_what_was_claimed_again_is_counted_once(self, store: TestedStore) -> None:
         await record(store, "one", receipt="r1")
         await record(store, "two", receipt="r2")
         batch = await claim(store)
-        back = Fate(trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW)
+        back = Transition(
+            trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW
+        )
         await store.settle(
             Settlement(lease=batch.lease, attempt=None, fates=(back,), lease_until=NOW + MINUTE)
         )
@@ -105,13 +111,13 @@ class AlarmLaws:
 
         assert [some.deliveries for some in await store.backlog()] == [2]
 
-    async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:
+    async def test_without_a_backlog_there_is_nothing_to_count(self, store: TestedStore) -> None:
         await deliver(store, "order-1")
 
         assert list(await store.backlog()) == []
 
     async def test_what_x_took_is_told_by_pixel_and_what_it_refused_is_not(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await bury(store, "dead")
         for minute in (0, 2):
@@ -125,7 +131,7 @@ class AlarmLaws:
         assert {pixel: sum(many for _, many in some) for pixel, some in found.items()} == {PIXEL: 1}
         assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])
 
-    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
+    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: TestedStore) -> None:
         await store.keep([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
         told = _an_alert(news=None, reason="403", said_at=NOW + 1)
@@ -133,14 +139,14 @@ class AlarmLaws:
 
         assert list(await store.alerts()) == [told]
 
-    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
-        over = _an_alert(news=Phase.RESOLVED, resolved_at=NOW + 1)
+    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: TestedStore) -> None:
+        over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.keep([over])
 
         assert list(await store.alerts()) == [over]
 
-    async def test_hours_are_kept_and_replaced(self, store: Store) -> None:
+    async def test_hours_are_kept_and_replaced(self, store: TestedStore) -> None:
         await store.note([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
 
         more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
@@ -148,7 +154,9 @@ class AlarmLaws:
 
         assert list(await store.hours()) == [_an_hour(3), more, _an_hour(5, source="till")]
 
-    async def test_hours_long_before_a_source_s_last_are_forgotten(self, store: Store) -> None:
+    async def test_hours_long_before_a_source_s_last_are_forgotten(
+        self, store: TestedStore
+    ) -> None:
         await store.note([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 
         await store.note([_an_hour(2 + KEPT_HOURS)])

@@ -1,23 +1,15 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """Nothing is lost, and it shows."""
 
-from twite.domain.account import Account
 from twite.domain.fault import fault
-from twite.domain.submission import Recorded, Refusal, Submission
+from twite.domain.history import ConversionCounts
+from twite.domain.submission import Recorded, RejectedConversion, Submission
 from twite.testing.builders import a_submission, an_entry
-from twite.testing.laws.acts import (
-    PIXEL,
-    Store,
-    balanced,
-    bury,
-    claim,
-    deliver,
-    record,
-)
+from twite.testing.laws.actions import PIXEL, TestedStore, balanced, bury, claim, deliver, record
 
 
 class BalanceLaws:
-    async def test_every_conversion_is_somewhere(self, store: Store) -> None:
+    async def test_every_conversion_is_somewhere(self, store: TestedStore) -> None:
         await deliver(store, "delivered")
         await bury(store, "dead")
         await record(store, "sending", receipt="r3")
@@ -31,26 +23,26 @@ class BalanceLaws:
             )
         )
 
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=6, delivered=1, duplicate=1, suppressed=1, dead=1,
             pending=2,
         )  # fmt: skip
 
-    async def test_accounts_are_by_source_and_pixel(self, store: Store) -> None:
+    async def test_accounts_are_by_source_and_pixel(self, store: TestedStore) -> None:
         await store.record(a_submission(an_entry("order-1"), source="till"))
         await store.record(a_submission(an_entry("order-2", pixel="p2"), receipt="r2"))
         await store.record(a_submission(an_entry("order-1"), receipt="r3"))
 
         assert list(await store.accounts()) == [
-            Account(source="shop", pixel=PIXEL, received=1, duplicate=1),
-            Account(source="shop", pixel="p2", received=1, pending=1),
-            Account(source="till", pixel=PIXEL, received=1, pending=1),
+            ConversionCounts(source="shop", pixel=PIXEL, received=1, duplicate=1),
+            ConversionCounts(source="shop", pixel="p2", received=1, pending=1),
+            ConversionCounts(source="till", pixel=PIXEL, received=1, pending=1),
         ]
 
-    async def test_what_was_refused_is_received_and_rejected(self, store: Store) -> None:
+    async def test_what_was_refused_is_received_and_rejected(self, store: TestedStore) -> None:
         refusals = (
-            Refusal(index=0, pixel=PIXEL, errors=(fault("value", "not_an_amount"),)),
-            Refusal(index=2, pixel="", errors=(fault("pixel", "pixel_unknown"),)),
+            RejectedConversion(index=0, pixel=PIXEL, errors=(fault("value", "not_an_amount"),)),
+            RejectedConversion(index=2, pixel="", errors=(fault("pixel", "pixel_unknown"),)),
         )
         whole = a_submission(an_entry("order-1", index=1))
         await store.record(
@@ -62,11 +54,11 @@ class BalanceLaws:
         )  # fmt: skip
 
         assert list(await store.accounts()) == [
-            Account(source="shop", pixel="", received=1, rejected=1),
-            Account(source="shop", pixel=PIXEL, received=2, rejected=1, pending=1),
+            ConversionCounts(source="shop", pixel="", received=1, rejected=1),
+            ConversionCounts(source="shop", pixel=PIXEL, received=2, rejected=1, pending=1),
         ]
 
-    async def test_a_submission_of_nothing_is_kept_too(self, store: Store) -> None:
+    async def test_a_submission_of_nothing_is_kept_too(self, store: TestedStore) -> None:
         recorded = await store.record(a_submission())
 
         assert (recorded, list(await store.accounts())) == (Recorded(), [])

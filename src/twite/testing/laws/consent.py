@@ -3,15 +3,15 @@
 
 from typing import Protocol
 
-from twite.domain.account import Account
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
-from twite.domain.submission import Entry, Recorded
-from twite.gateway.consents import Consents, OptOuts, Standing
+from twite.domain.history import ConversionCounts
+from twite.domain.submission import AcceptedConversion, Recorded
+from twite.gateway.ports.consents import Consents, DecidedDelivery, OptOuts
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
-from twite.testing.laws.acts import (
+from twite.testing.laws.actions import (
     PIXEL,
-    Store,
+    TestedStore,
     balanced,
     bury,
     claim,
@@ -25,7 +25,7 @@ from twite.testing.laws.acts import (
 )
 
 
-class ConsentStore(Store, OptOuts, Consents, Protocol):
+class ConsentStore(TestedStore, OptOuts, Consents, Protocol):
     """A store, as those see it who ask about consent."""
 
     salt: bytes
@@ -36,10 +36,10 @@ def keys(store: ConsentStore, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
     return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
 
 
-def held(conversion_id: str, *, consent: bytes | None = None) -> Entry:
+def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConversion:
     """Return a conversion that a person must release."""
     entry = an_entry(conversion_id)
-    return Entry(
+    return AcceptedConversion(
         index=0,
         key=entry.key,
         pixel=entry.pixel,
@@ -79,7 +79,7 @@ class ConsentLaws:
         assert ids(await claim(store, pixel="p2")) == ["order-2"]
         (life,) = await lives(store, "order-1")
         assert (life.state, life.reason) == (State.SUPPRESSED, REVOKED)
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
@@ -132,7 +132,7 @@ class ConsentLaws:
         again = await record(store, "order-1", receipt="r2")
 
         assert again == Recorded(duplicates=(0,))
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
@@ -156,10 +156,10 @@ class ConsentLaws:
         rest = await store.standing(source="shop", after=one.delivery, limit=1)
 
         assert list(all_of_it) == [
-            Standing(delivery=one.delivery, pixel="o8z6j", evidence=b"{}"),
-            Standing(delivery=two.delivery, pixel="o8z6j", evidence=None),
+            DecidedDelivery(delivery=one.delivery, pixel="o8z6j", evidence=b"{}"),
+            DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None),
         ]
-        assert list(rest) == [Standing(delivery=two.delivery, pixel="o8z6j", evidence=None)]
+        assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
     async def test_what_is_taken_back_is_suppressed(self, store: ConsentStore) -> None:
         dead = await bury(store, "order-1")
@@ -175,7 +175,9 @@ class ConsentLaws:
         assert [(life.state, life.reason) for life in found] == [
             (State.SUPPRESSED, "consent_missing")
         ] * 2
-        assert await balanced(store) == Account(source="", pixel="", received=2, suppressed=2)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=2
+        )
 
     async def test_only_what_is_queued_is_held_anew(self, store: ConsentStore) -> None:
         dead = await bury(store, "order-1")
@@ -187,7 +189,9 @@ class ConsentLaws:
         )
 
         assert done == 1
-        assert await balanced(store) == Account(source="", pixel="", received=2, dead=1, held=1)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, dead=1, held=1
+        )
 
     async def test_what_is_being_sent_cannot_be_taken_back(self, store: ConsentStore) -> None:
         await record(store, "order-1")

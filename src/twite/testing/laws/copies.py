@@ -6,17 +6,17 @@ from typing import Final
 import msgspec
 
 from twite.consent.verdict import verdict
-from twite.domain.account import Account, Life
-from twite.domain.consent import Policy, Verdict
+from twite.domain.consent import ConsentDecision, ConsentPolicy
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
-from twite.domain.submission import Entry, Recorded
+from twite.domain.history import ConversionCounts, History
+from twite.domain.submission import AcceptedConversion, Recorded
 from twite.domain.times import HOUR, MINUTE, spelled
-from twite.gateway.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
-from twite.gateway.mend import doubt
+from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
-from twite.testing.laws.acts import (
-    Store,
+from twite.testing.laws.actions import (
+    TestedStore,
     balanced,
     buried,
     bury,
@@ -37,13 +37,13 @@ MISSING: Final = "consent_missing"
 DUPLICATE: Final = Recorded(duplicates=(0,))
 
 
-def corrected(conversion_id: str = "order-1", *, pixel: str = "o8z6j") -> Entry:
+def corrected(conversion_id: str = "order-1", *, pixel: str = "o8z6j") -> AcceptedConversion:
     """Return the same conversion with another body."""
     entry = an_entry(conversion_id, pixel=pixel)
     return msgspec.structs.replace(entry, body=entry.body.replace(b"{", b'{"value":"1.00",', 1))
 
 
-def at_time(ms: int) -> Entry:
+def at_time(ms: int) -> AcceptedConversion:
     """Return the conversion, as of a moment."""
     entry = an_entry("order-1")
     before = spelled(a_conversion("order-1").time).encode()
@@ -51,51 +51,59 @@ def at_time(ms: int) -> Entry:
     return msgspec.structs.replace(entry, body=entry.body.replace(before, spelled(ms).encode()))
 
 
-def denied(conversion_id: str = "order-1", *, index: int = 0, reason: str = DENIED) -> Entry:
+def denied(
+    conversion_id: str = "order-1", *, index: int = 0, reason: str = DENIED
+) -> AcceptedConversion:
     """Return the same conversion, with a denial of consent."""
     return an_entry(conversion_id, suppressed=reason, index=index)
 
 
-def decided(**signals: str) -> Verdict:
+def decided(**signals: str) -> ConsentDecision:
     """Return what is decided about the signals."""
-    return verdict(signals, a_conversion().identifiers, policy=Policy(), now=NOW)
+    return verdict(signals, a_conversion().identifiers, policy=ConsentPolicy(), now=NOW)
 
 
-def restricted(conversion_id: str = "order-1") -> Entry:
+def restricted(conversion_id: str = "order-1") -> AcceptedConversion:
     """Return the same conversion, for measuring alone."""
     return msgspec.structs.replace(
         corrected(conversion_id), consent=decided(ad_personalization="denied").evidence
     )
 
 
-async def again(store: Store, *entries: Entry, at: int = NOW + 1, receipt: str = "r2") -> Recorded:
+async def again(
+    store: TestedStore, *entries: AcceptedConversion, at: int = NOW + 1, receipt: str = "r2"
+) -> Recorded:
     """Submit entries later."""
     return await store.record(a_submission(*entries, receipt=receipt, received_at=at))
 
 
-async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, State, str | None]]:
+async def told(
+    store: TestedStore, conversion_id: str = "order-1"
+) -> list[tuple[str, State, str | None]]:
     """Return of each copy its receipt, its state and why."""
     return [(one.receipt, one.state, one.reason) for one in await lives(store, conversion_id)]
 
 
-async def of_receipt(store: Store, receipt: str) -> Life:
+async def of_receipt(store: TestedStore, receipt: str) -> History:
     """Return the copy that came with a receipt."""
     (life,) = await store.submission(receipt)
     return life
 
 
 class CopyLaws:
-    async def test_what_is_held_keeps_its_key_however_long_it_is_held(self, store: Store) -> None:
+    async def test_what_is_held_keeps_its_key_however_long_it_is_held(
+        self, store: TestedStore
+    ) -> None:
         await store.record(a_submission(an_entry("order-1", held="why")))
 
         later = await again(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
 
         assert later == DUPLICATE
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_another_body_supersedes_what_was_refused(self, store: Store) -> None:
+    async def test_another_body_supersedes_what_was_refused(self, store: TestedStore) -> None:
         dead = await bury(store, "order-1")
 
         recorded = await again(store, corrected())
@@ -105,22 +113,25 @@ class CopyLaws:
         assert (new.state, new.supersedes, new.superseded_by) == (State.QUEUED, (dead,), None)
         assert (old.state, old.reason) == (State.SUPPRESSED, CORRECTED)
         assert (old.delivery, old.superseded_by) == (dead, new.delivery)
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_what_is_superseded_is_never_sent(self, store: Store) -> None:
+    async def test_what_is_superseded_is_never_sent(self, store: TestedStore) -> None:
         dead = await bury(store, "order-1")
         await again(store, corrected())
 
         replayed = await store.replay([dead], now=NOW + 2, sure=[dead])
 
         batch = await claim(store, now=NOW + 2)
-        assert (replayed, [one.body for one in batch.deliveries]) == (0, [corrected().body])
+        assert (replayed, [delivery.body for delivery in batch.deliveries]) == (
+            0,
+            [corrected().body],
+        )
         assert await claim_or_none(store, now=NOW + 2) is None
 
     async def test_the_same_body_again_is_a_duplicate_of_what_was_refused(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await bury(store, "order-1")
 
@@ -128,7 +139,7 @@ class CopyLaws:
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
 
     async def test_what_comes_again_without_a_time_of_its_own_is_no_correction(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await store.record(a_submission(at_time(NOW)))
         batch = await claim(store)
@@ -139,7 +150,7 @@ class CopyLaws:
         # A time that somebody gave corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
-    async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:
+    async def test_a_time_left_out_corrects_one_that_was_given(self, store: TestedStore) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
         await settle(store, batch, "rejected", buried(batch))
@@ -147,7 +158,7 @@ class CopyLaws:
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
     async def test_after_the_window_the_new_copy_takes_the_place_of_the_dead(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         dead = await bury(store, "order-1")
 
@@ -160,7 +171,7 @@ class CopyLaws:
             ("r-order-1", State.SUPPRESSED, RENEWED),
         ]
 
-    async def test_a_correction_of_what_x_may_have_is_held(self, store: Store) -> None:
+    async def test_a_correction_of_what_x_may_have_is_held(self, store: TestedStore) -> None:
         await record(store, "order-1")
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW), ambiguous=True)
@@ -174,19 +185,19 @@ class CopyLaws:
         assert (new.state, new.reason) == (State.HELD, OTHER_BODY)
         assert doubt(new, now=NOW + 2) is not None
         assert await claim_or_none(store, now=NOW + 2) is None
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, suppressed=1, held=1
         )
 
     async def test_what_a_tag_failed_with_is_sent_again_by_a_person_alone(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await bury(store, "order-1", pixel="tag:crm")
 
         assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
 
     async def test_a_correction_is_not_allowed_more_than_what_it_corrects(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
@@ -194,7 +205,7 @@ class CopyLaws:
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
-    async def test_a_denial_withdraws_what_is_queued(self, store: Store) -> None:
+    async def test_a_denial_withdraws_what_is_queued(self, store: TestedStore) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, denied())
@@ -205,9 +216,11 @@ class CopyLaws:
             ("r2", State.SUPPRESSED, DENIED),
             ("r1", State.SUPPRESSED, by_later(DENIED)),
         ]
-        assert await balanced(store) == Account(source="", pixel="", received=2, suppressed=2)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=2
+        )
 
-    async def test_a_denial_withdraws_what_is_held_or_dead(self, store: Store) -> None:
+    async def test_a_denial_withdraws_what_is_held_or_dead(self, store: TestedStore) -> None:
         dead = await bury(store, "order-1")
         await store.record(a_submission(an_entry("order-2", held="why"), receipt="r-held"))
         held = (await of_receipt(store, "r-held")).delivery
@@ -215,9 +228,13 @@ class CopyLaws:
         await again(store, denied("order-1"), denied("order-2", index=1))
 
         assert await store.replay([dead, held], now=NOW + 2, sure=[dead, held]) == 0
-        assert await balanced(store) == Account(source="", pixel="", received=4, suppressed=4)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=4, suppressed=4
+        )
 
-    async def test_after_a_denial_a_copy_without_signals_is_a_duplicate(self, store: Store) -> None:
+    async def test_after_a_denial_a_copy_without_signals_is_a_duplicate(
+        self, store: TestedStore
+    ) -> None:
         await store.record(a_submission(denied()))
 
         second = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
@@ -227,7 +244,9 @@ class CopyLaws:
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
 
-    async def test_in_one_submission_a_denial_counts_in_either_order(self, store: Store) -> None:
+    async def test_in_one_submission_a_denial_counts_in_either_order(
+        self, store: TestedStore
+    ) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -239,11 +258,11 @@ class CopyLaws:
 
         assert recorded == Recorded(duplicates=(3,))
         assert await claim_or_none(store) is None
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=4, duplicate=1, suppressed=3
         )
 
-    async def test_silence_is_no_denial(self, store: Store) -> None:
+    async def test_silence_is_no_denial(self, store: TestedStore) -> None:
         await record(store, "order-1")
         silent = denied(reason=MISSING)
 
@@ -254,25 +273,27 @@ class CopyLaws:
         assert sorted(ids(await claim(store))) == ["order-1", "order-2"]
 
     async def test_what_was_denied_in_flight_and_not_taken_is_not_tried_again(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await again(store, denied())
-        under_way = await told(store)
+        in_progress = await told(store)
 
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
 
-        assert under_way == [("r2", State.SUPPRESSED, DENIED), ("r1", State.SENDING, None)]
+        assert in_progress == [("r2", State.SUPPRESSED, DENIED), ("r1", State.SENDING, None)]
         assert await told(store) == [
             ("r2", State.SUPPRESSED, DENIED),
             ("r1", State.SUPPRESSED, by_later(DENIED)),
         ]
         assert await claim_or_none(store, now=NOW + MINUTE) is None
-        assert await balanced(store) == Account(source="", pixel="", received=2, suppressed=2)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=2
+        )
 
     async def test_what_was_denied_in_flight_and_lapsed_is_not_tried_again(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await record(store, "order-1")
         await claim(store)
@@ -281,10 +302,12 @@ class CopyLaws:
         await sweep(store, now=NOW + 2 * MINUTE)
 
         assert await claim_or_none(store, now=NOW + 2 * MINUTE) is None
-        assert await balanced(store) == Account(source="", pixel="", received=2, suppressed=2)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=2
+        )
 
     async def test_what_x_takes_while_it_is_denied_is_delivered_and_both_are_told(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -299,11 +322,11 @@ class CopyLaws:
         assert (await of_receipt(store, "r1")).superseded_by == (
             await of_receipt(store, "r2")
         ).delivery
-        assert await balanced(store) == Account(
+        assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, delivered=1, suppressed=1
         )
 
-    async def test_a_denial_after_delivery_is_told_beside_it(self, store: Store) -> None:
+    async def test_a_denial_after_delivery_is_told_beside_it(self, store: TestedStore) -> None:
         await deliver(store, "order-1")
 
         await again(store, denied())
@@ -314,7 +337,7 @@ class CopyLaws:
         ]
         assert await record(store, "order-1", receipt="r3", at=NOW + 2) == DUPLICATE
 
-    async def test_what_waits_goes_as_the_strictest_copy_allows(self, store: Store) -> None:
+    async def test_what_waits_goes_as_the_strictest_copy_allows(self, store: TestedStore) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, restricted())
@@ -326,13 +349,13 @@ class CopyLaws:
             ("r1", State.SUPPRESSED, LIMITED),
         ]
 
-    async def test_a_copy_that_allows_more_is_a_duplicate(self, store: Store) -> None:
+    async def test_a_copy_that_allows_more_is_a_duplicate(self, store: TestedStore) -> None:
         await store.record(a_submission(restricted()))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
     async def test_what_x_may_have_is_withdrawn_where_a_copy_allows_less(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -345,7 +368,7 @@ class CopyLaws:
         assert await told(store) == [("r1", State.SUPPRESSED, reason)]
 
     async def test_what_a_person_decides_about_a_copy_they_decide_about_the_first(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await record(store, "order-1")
 

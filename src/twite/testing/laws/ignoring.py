@@ -3,24 +3,31 @@
 
 import msgspec
 
-from twite.domain.account import Account, NotFired
+from twite.domain.history import ConversionCounts, TagNotFired
 from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
-from twite.domain.submission import Door, Entry, Ignored, Recorded, Submission, Unfired
+from twite.domain.submission import (
+    AcceptedConversion,
+    Endpoint,
+    Ignored,
+    Recorded,
+    Submission,
+    UnfiredTags,
+)
 from twite.domain.times import DAY
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.acts import Store
+from twite.testing.laws.actions import TestedStore
 
 _TODAY = NOW // DAY
 _RECEIPT = "019abf0e-0000-7000-8000-000000000001"
 
 
 def _submission(
-    *names: str, receipt: str = "r1", at: int = NOW, entries: tuple[Entry, ...] = ()
+    *names: str, receipt: str = "r1", at: int = NOW, entries: tuple[AcceptedConversion, ...] = ()
 ) -> Submission:
     return Submission(
         receipt=receipt,
         source="shop",
-        door=Door.GA4,
+        door=Endpoint.GA4,
         received_at=at,
         body=b"{}",
         entries=entries,
@@ -36,7 +43,7 @@ def _counted(name: str, times: int, *, day: int = _TODAY) -> IgnoredTally:
 
 class IgnoringLaws:
     async def test_what_is_ignored_is_counted_by_day_source_door_and_name(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await store.record(_submission("scroll", "click", "scroll"))
         await store.record(_submission("scroll", receipt="r2"))
@@ -48,7 +55,9 @@ class IgnoringLaws:
             _counted("scroll", 1, day=_TODAY + 1),
         ]
 
-    async def test_days_before_the_first_that_is_asked_for_are_left_out(self, store: Store) -> None:
+    async def test_days_before_the_first_that_is_asked_for_are_left_out(
+        self, store: TestedStore
+    ) -> None:
         await store.record(_submission("scroll"))
         await store.record(_submission("scroll", receipt="r2", at=NOW + DAY))
 
@@ -57,18 +66,18 @@ class IgnoringLaws:
         ]
 
     async def test_what_is_ignored_beside_a_conversion_is_counted_with_it(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         recorded = await store.record(_submission("scroll", entries=(an_entry("order-1"),)))
 
         assert recorded == Recorded()
         assert list(await store.ignored(since=0)) == [_counted("scroll", 1)]
         assert list(await store.accounts()) == [
-            Account(source="shop", pixel="o8z6j", received=1, pending=1)
+            ConversionCounts(source="shop", pixel="o8z6j", received=1, pending=1)
         ]
 
     async def test_of_what_is_only_ignored_no_submission_and_no_account_is_kept(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         recorded = await store.record(_submission("scroll"))
 
@@ -76,7 +85,9 @@ class IgnoringLaws:
         assert list(await store.submission("r1")) == []
         assert list(await store.accounts()) == []
 
-    async def test_a_day_of_too_many_names_counts_the_rest_under_one(self, store: Store) -> None:
+    async def test_a_day_of_too_many_names_counts_the_rest_under_one(
+        self, store: TestedStore
+    ) -> None:
         names = [f"name-{number:03}" for number in range(MOST_NAMES + 20)]
 
         await store.record(_submission(*names))
@@ -86,13 +97,13 @@ class IgnoringLaws:
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
     async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         entries = (an_entry("order-1", index=0), an_entry("order-2", index=2))
         heard = Submission(
             receipt=_RECEIPT,
             source="shop",
-            door=Door.GA4,
+            door=Endpoint.GA4,
             received_at=NOW,
             body=b"{}",
             entries=entries,
@@ -108,7 +119,7 @@ class IgnoringLaws:
 
         lives = {one.conversion_id: one for one in await store.submission(_RECEIPT)}
         crm, ads = (
-            NotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
+            TagNotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
         )
         assert lives["order-1"].not_fired == (crm,)
         assert lives["order-2"].not_fired == (crm, ads)
@@ -118,7 +129,7 @@ class IgnoringLaws:
         ]
 
     async def test_of_events_that_only_tags_pass_over_no_submission_is_kept(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         heard = msgspec.structs.replace(_submission(), unfired=(_unfired("tag:crm", None),))
 
@@ -128,5 +139,5 @@ class IgnoringLaws:
         assert list(await store.accounts()) == []
 
 
-def _unfired(tag: str, index: int | None) -> Unfired:
-    return Unfired(tag=tag, bar="consent", why="consent ad_storage", index=index)
+def _unfired(tag: str, index: int | None) -> UnfiredTags:
+    return UnfiredTags(tag=tag, bar="consent", why="consent ad_storage", index=index)

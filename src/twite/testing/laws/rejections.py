@@ -3,19 +3,19 @@
 
 import msgspec
 
-from twite.domain.account import Account
 from twite.domain.fault import MaskedFault, fault
+from twite.domain.history import ConversionCounts
 from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery
-from twite.domain.submission import Door, Entry, Refusal, Submission
+from twite.domain.submission import AcceptedConversion, Endpoint, RejectedConversion, Submission
 from twite.domain.times import MINUTE
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.acts import Store
+from twite.testing.laws.actions import TestedStore
 
 _PIXEL = "o8z6j"
 _EVERYTHING = RejectionQuery()
 
 
-def _refusal(conversion_id: str, code: str = "event_unknown", **more: object) -> Refusal:
+def _refusal(conversion_id: str, code: str = "event_unknown", **more: object) -> RejectedConversion:
     values: dict[str, object] = {
         "index": 0,
         "pixel": _PIXEL,
@@ -24,20 +24,20 @@ def _refusal(conversion_id: str, code: str = "event_unknown", **more: object) ->
         "conversion_id": conversion_id,
         "faults": (MaskedFault(path="event", code=code, message="no such event", value="bought"),),
     }
-    return msgspec.convert(values | more, Refusal)
+    return msgspec.convert(values | more, RejectedConversion)
 
 
 def _submission(
-    *refusals: Refusal,
+    *refusals: RejectedConversion,
     receipt: str = "r1",
     source: str = "shop",
     at: int = NOW,
-    entries: tuple[Entry, ...] = (),
+    entries: tuple[AcceptedConversion, ...] = (),
 ) -> Submission:
     return Submission(
         receipt=receipt,
         source=source,
-        door=Door.NATIVE,
+        door=Endpoint.NATIVE,
         received_at=at,
         body=b"{}",
         entries=entries,
@@ -47,7 +47,7 @@ def _submission(
 
 class RejectionLaws:
     async def test_a_rejected_conversion_is_told_with_what_is_wrong_and_what_stood_there(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         entry = an_entry("order-1", index=0)
 
@@ -68,7 +68,7 @@ class RejectionLaws:
         ]
 
     async def test_of_a_request_that_is_rejected_whole_all_are_told_and_counted(
-        self, store: Store
+        self, store: TestedStore
     ) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
@@ -77,10 +77,12 @@ class RejectionLaws:
             "order-1",
         ]
         assert list(await store.accounts()) == [
-            Account(source="shop", pixel=_PIXEL, received=2, rejected=2)
+            ConversionCounts(source="shop", pixel=_PIXEL, received=2, rejected=2)
         ]
 
-    async def test_the_latest_comes_first_and_no_more_than_the_limit(self, store: Store) -> None:
+    async def test_the_latest_comes_first_and_no_more_than_the_limit(
+        self, store: TestedStore
+    ) -> None:
         for number in range(3):
             at = NOW + number * MINUTE
             await store.record(
@@ -91,7 +93,9 @@ class RejectionLaws:
 
         assert [one.conversion_id for one in found] == ["order-2", "order-1"]
 
-    async def test_they_are_found_by_time_code_name_source_and_pixel(self, store: Store) -> None:
+    async def test_they_are_found_by_time_code_name_source_and_pixel(
+        self, store: TestedStore
+    ) -> None:
         later = NOW + MINUTE
         await store.record(_submission(_refusal("order-1")))
         await store.record(
@@ -111,7 +115,9 @@ class RejectionLaws:
         assert await ids(RejectionQuery(pixels=frozenset({_PIXEL}))) == ["order-1"]
         assert await ids(RejectionQuery(name="order-3")) == []
 
-    async def test_of_each_source_and_pixel_only_the_latest_are_kept(self, store: Store) -> None:
+    async def test_of_each_source_and_pixel_only_the_latest_are_kept(
+        self, store: TestedStore
+    ) -> None:
         await store.record(_submission(_refusal("quiet"), source="web"))
         for part in range(MOST_KEPT // 500 + 1):
             ids = [f"order-{part * 500 + number}" for number in range(500)]

@@ -3,20 +3,20 @@
 
 import msgspec
 
-from twite.domain.sighting import (
+from twite.domain.stats.sightings import (
     KEPT_FOR,
     MEETS_WITHIN,
     MOST_TOLD,
-    Overlap,
+    DedupReport,
+    PixelReport,
     Sighting,
-    Told,
+    SightingPath,
     TwoIds,
-    Way,
 )
-from twite.domain.submission import Door, Submission
+from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.acts import EVENT, PIXEL, Store
+from twite.testing.laws.actions import EVENT, PIXEL, TestedStore
 
 _TODAY = NOW // DAY
 _MIDNIGHT = _TODAY * DAY
@@ -24,7 +24,7 @@ _MIDNIGHT = _TODAY * DAY
 
 def _seen(
     conversion_id: str,
-    *ways: Way,
+    *ways: SightingPath,
     at: int = NOW,
     pixel: str = PIXEL,
     event: str = EVENT,
@@ -45,12 +45,12 @@ def _seen(
     )
 
 
-async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> None:
+async def _sight(store: TestedStore, *sightings: Sighting, receipt: str = "r1") -> None:
     await store.record(
         Submission(
             receipt=receipt,
             source="shop",
-            door=Door.BEACON,
+            door=Endpoint.BEACON,
             received_at=NOW,
             body=b"{}",
             entries=(),
@@ -59,51 +59,59 @@ async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> Non
     )
 
 
-def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> Overlap:
-    return Overlap(pixel=PIXEL, event=event, day=day, **counts)
+def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupReport:
+    return DedupReport(pixel=PIXEL, event=event, day=day, **counts)
 
 
 class SightingLaws:
-    async def test_nothing_was_seen(self, store: Store) -> None:
+    async def test_nothing_was_seen(self, store: TestedStore) -> None:
         assert list(await store.overlap(since=0)) == []
 
-    async def test_ids_are_counted_by_the_ways_they_went(self, store: Store) -> None:
+    async def test_ids_are_counted_by_the_ways_they_went(self, store: TestedStore) -> None:
         await _sight(
             store,
-            *_seen("a", Way.PIXEL, Way.PAGE),
-            *_seen("b", Way.PIXEL, Way.SERVER),
-            *_seen("c", Way.PIXEL),
-            *_seen("d", Way.SERVER),
-            *_seen("e", Way.BLOCKED, Way.PAGE),
-            *_seen("f", Way.PIXEL, Way.PAGE, Way.SERVER),
+            *_seen("a", SightingPath.PIXEL, SightingPath.PAGE),
+            *_seen("b", SightingPath.PIXEL, SightingPath.SERVER),
+            *_seen("c", SightingPath.PIXEL),
+            *_seen("d", SightingPath.SERVER),
+            *_seen("e", SightingPath.BLOCKED, SightingPath.PAGE),
+            *_seen("f", SightingPath.PIXEL, SightingPath.PAGE, SightingPath.SERVER),
         )
 
         assert list(await store.overlap(since=_MIDNIGHT)) == [
             _overlap(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
-    async def test_an_id_that_is_seen_again_on_the_same_way_is_one(self, store: Store) -> None:
-        await _sight(store, *_seen("a", Way.PIXEL, Way.PAGE))
-        await _sight(store, *_seen("a", Way.PIXEL, Way.PAGE, at=NOW + 1), receipt="r2")
+    async def test_an_id_that_is_seen_again_on_the_same_way_is_one(
+        self, store: TestedStore
+    ) -> None:
+        await _sight(store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE))
+        await _sight(
+            store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
+        )
 
         assert list(await store.overlap(since=0)) == [_overlap(both=1)]
 
-    async def test_a_duplicate_is_seen_all_the_same(self, store: Store) -> None:
+    async def test_a_duplicate_is_seen_all_the_same(self, store: TestedStore) -> None:
         first = a_submission(an_entry("a"))
         again = a_submission(an_entry("a"), receipt="r2")
         await store.record(
-            msgspec.structs.replace(first, sightings=_seen("a", Way.PIXEL, Way.PAGE))
+            msgspec.structs.replace(
+                first, sightings=_seen("a", SightingPath.PIXEL, SightingPath.PAGE)
+            )
         )
-        await store.record(msgspec.structs.replace(again, sightings=_seen("a", Way.SERVER)))
+        await store.record(
+            msgspec.structs.replace(again, sightings=_seen("a", SightingPath.SERVER))
+        )
 
         assert list(await store.overlap(since=0)) == [_overlap(both=1, page_and_server=1)]
 
-    async def test_events_and_days_are_counted_apart(self, store: Store) -> None:
+    async def test_events_and_days_are_counted_apart(self, store: TestedStore) -> None:
         await _sight(
             store,
-            *_seen("a", Way.SERVER, event="o8z6m"),
-            *_seen("a", Way.SERVER),
-            *_seen("b", Way.SERVER, at=NOW - DAY),
+            *_seen("a", SightingPath.SERVER, event="o8z6m"),
+            *_seen("a", SightingPath.SERVER),
+            *_seen("b", SightingPath.SERVER, at=NOW - DAY),
         )
 
         assert list(await store.overlap(since=0)) == [
@@ -112,35 +120,35 @@ class SightingLaws:
             _overlap(event="o8z6m", server_only=1),
         ]
 
-    async def test_the_day_is_that_of_the_first_sighting(self, store: Store) -> None:
-        await _sight(store, *_seen("a", Way.PIXEL, at=_MIDNIGHT - 1))
-        await _sight(store, *_seen("a", Way.SERVER, at=_MIDNIGHT), receipt="r2")
+    async def test_the_day_is_that_of_the_first_sighting(self, store: TestedStore) -> None:
+        await _sight(store, *_seen("a", SightingPath.PIXEL, at=_MIDNIGHT - 1))
+        await _sight(store, *_seen("a", SightingPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
         assert list(await store.overlap(since=_MIDNIGHT)) == []
         assert list(await store.overlap(since=_MIDNIGHT - DAY)) == [_overlap(_TODAY - 1, both=1)]
 
-    async def test_more_than_48_hours_apart_is_late(self, store: Store) -> None:
+    async def test_more_than_48_hours_apart_is_late(self, store: TestedStore) -> None:
         early = NOW - MEETS_WITHIN
         await _sight(
             store,
-            *_seen("in-time", Way.PIXEL, at=early),
-            *_seen("in-time", Way.SERVER),
-            *_seen("late", Way.PIXEL, at=early - 1),
-            *_seen("late", Way.SERVER),
-            *_seen("fired-again", Way.SERVER, Way.PIXEL, at=early - 1),
-            *_seen("fired-again", Way.PIXEL),
+            *_seen("in-time", SightingPath.PIXEL, at=early),
+            *_seen("in-time", SightingPath.SERVER),
+            *_seen("late", SightingPath.PIXEL, at=early - 1),
+            *_seen("late", SightingPath.SERVER),
+            *_seen("fired-again", SightingPath.SERVER, SightingPath.PIXEL, at=early - 1),
+            *_seen("fired-again", SightingPath.PIXEL),
         )
 
         counted = [(one.both, one.late) for one in await store.overlap(since=0)]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
-    async def test_the_same_order_under_two_ids(self, store: Store) -> None:
+    async def test_the_same_order_under_two_ids(self, store: TestedStore) -> None:
         await _sight(
             store,
-            *_seen("page-1", Way.PIXEL, Way.PAGE, email=-7),
-            *_seen("order-1", Way.SERVER, email=-7),
-            *_seen("page-2", Way.PIXEL, Way.PAGE, email=8, click=9),
-            *_seen("order-2", Way.SERVER, click=9),
+            *_seen("page-1", SightingPath.PIXEL, SightingPath.PAGE, email=-7),
+            *_seen("order-1", SightingPath.SERVER, email=-7),
+            *_seen("page-2", SightingPath.PIXEL, SightingPath.PAGE, email=8, click=9),
+            *_seen("order-2", SightingPath.SERVER, click=9),
         )
 
         assert [one.two_ids for one in await store.overlap(since=0)] == [2]
@@ -151,13 +159,13 @@ class SightingLaws:
         assert len(await store.pairs(since=0, limit=1)) == 1
         assert list(await store.pairs(since=NOW + 1, limit=9)) == []
 
-    async def test_of_several_others_one_is_named(self, store: Store) -> None:
+    async def test_of_several_others_one_is_named(self, store: TestedStore) -> None:
         await _sight(
             store,
-            *_seen("order-1", Way.SERVER, email=1, at=NOW - HOUR),
-            *_seen("order-2", Way.SERVER, email=1, at=NOW + MINUTE),
-            *_seen("order-3", Way.SERVER, email=1, at=NOW + HOUR),
-            *_seen("page-1", Way.PAGE, email=1),
+            *_seen("order-1", SightingPath.SERVER, email=1, at=NOW - HOUR),
+            *_seen("order-2", SightingPath.SERVER, email=1, at=NOW + MINUTE),
+            *_seen("order-3", SightingPath.SERVER, email=1, at=NOW + HOUR),
+            *_seen("page-1", SightingPath.PAGE, email=1),
         )
 
         (pair,) = await store.pairs(since=0, limit=9)
@@ -166,53 +174,57 @@ class SightingLaws:
             True,
         )
 
-    async def test_what_only_looks_like_the_same_order_is_none(self, store: Store) -> None:
+    async def test_what_only_looks_like_the_same_order_is_none(self, store: TestedStore) -> None:
         await _sight(
             store,
             # Two orders of one person, each on both ways.
-            *_seen("order-1", Way.PIXEL, Way.SERVER, email=1),
-            *_seen("order-2", Way.PIXEL, Way.SERVER, email=1),
+            *_seen("order-1", SightingPath.PIXEL, SightingPath.SERVER, email=1),
+            *_seen("order-2", SightingPath.PIXEL, SightingPath.SERVER, email=1),
             # Another identifier of the same number, another event, too long ago.
-            *_seen("page-3", Way.PAGE, email=3),
-            *_seen("order-3", Way.SERVER, click=3),
-            *_seen("page-4", Way.PAGE, email=4),
-            *_seen("order-4", Way.SERVER, email=4, event="o8z6m"),
-            *_seen("page-5", Way.PAGE, email=5, at=NOW - MEETS_WITHIN - 1),
-            *_seen("order-5", Way.SERVER, email=5),
+            *_seen("page-3", SightingPath.PAGE, email=3),
+            *_seen("order-3", SightingPath.SERVER, click=3),
+            *_seen("page-4", SightingPath.PAGE, email=4),
+            *_seen("order-4", SightingPath.SERVER, email=4, event="o8z6m"),
+            *_seen("page-5", SightingPath.PAGE, email=5, at=NOW - MEETS_WITHIN - 1),
+            *_seen("order-5", SightingPath.SERVER, email=5),
             # Two pages, two servers.
-            *_seen("page-6", Way.PAGE, email=6),
-            *_seen("page-7", Way.PAGE, email=6),
-            *_seen("order-8", Way.SERVER, email=8),
-            *_seen("order-9", Way.SERVER, email=8),
+            *_seen("page-6", SightingPath.PAGE, email=6),
+            *_seen("page-7", SightingPath.PAGE, email=6),
+            *_seen("order-8", SightingPath.SERVER, email=8),
+            *_seen("order-9", SightingPath.SERVER, email=8),
         )
 
         assert sum(one.two_ids for one in await store.overlap(since=0)) == 0
         assert list(await store.pairs(since=0, limit=9)) == []
 
-    async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
+    async def test_twins_are_what_pages_told_of_the_same_id(self, store: TestedStore) -> None:
         await _sight(
             store,
-            *_seen("a", Way.PIXEL, at=NOW + 1),
-            *_seen("a", Way.PAGE, Way.SERVER),
-            *_seen("a", Way.BLOCKED, at=NOW - 1),
-            *_seen("a", Way.PIXEL, event="o8z6m"),
-            *_seen("a", Way.PIXEL, pixel="o9a7k"),
-            *_seen("b", Way.PIXEL),
+            *_seen("a", SightingPath.PIXEL, at=NOW + 1),
+            *_seen("a", SightingPath.PAGE, SightingPath.SERVER),
+            *_seen("a", SightingPath.BLOCKED, at=NOW - 1),
+            *_seen("a", SightingPath.PIXEL, event="o8z6m"),
+            *_seen("a", SightingPath.PIXEL, pixel="o9a7k"),
+            *_seen("b", SightingPath.PIXEL),
         )
 
         told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
-        assert list(told) == [Told(at=NOW - 1, blocked=True), Told(at=NOW + 1)]
+        assert list(told) == [PixelReport(at=NOW - 1, blocked=True), PixelReport(at=NOW + 1)]
         assert not await store.twins(pixel=PIXEL, event=EVENT, conversion_id="c")
 
-    async def test_a_page_that_fires_again_and_again_tells_no_more(self, store: Store) -> None:
-        await _sight(store, *(_seen("a", Way.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1)))
+    async def test_a_page_that_fires_again_and_again_tells_no_more(
+        self, store: TestedStore
+    ) -> None:
+        await _sight(
+            store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
+        )
 
         told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
         assert [one.at for one in told] == list(range(NOW, NOW + MOST_TOLD))
 
-    async def test_old_sightings_are_forgotten(self, store: Store) -> None:
-        await _sight(store, *_seen("old", Way.PIXEL, at=NOW - KEPT_FOR - HOUR))
-        await _sight(store, *_seen("new", Way.PIXEL), receipt="r2")
-        await _sight(store, *_seen("newer", Way.PIXEL), receipt="r3")
+    async def test_old_sightings_are_forgotten(self, store: TestedStore) -> None:
+        await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
+        await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
+        await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
 
         assert list(await store.overlap(since=0)) == [_overlap(pixel_only=2)]

@@ -1,18 +1,18 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """What time does."""
 
-from twite.domain.account import PastAttempt
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,
     SENDER_STOPPED,
     WAITED_TOO_LONG,
     State,
 )
-from twite.gateway.ports import Swept
+from twite.domain.history import PastAttempt
+from twite.gateway.ports.store import SweepResult
 from twite.testing.builders import NOW
-from twite.testing.laws.acts import (
+from twite.testing.laws.actions import (
     FAR,
-    Store,
+    TestedStore,
     claim,
     lives,
     postponed,
@@ -23,7 +23,7 @@ from twite.testing.laws.acts import (
 
 
 class SweepLaws:
-    async def test_a_lease_lapses_after_its_end(self, store: Store) -> None:
+    async def test_a_lease_lapses_after_its_end(self, store: TestedStore) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
 
@@ -31,7 +31,7 @@ class SweepLaws:
         after_it = await sweep(store, now=NOW + 11)
 
         (life,) = await lives(store, "order-1")
-        assert (at_the_end, after_it) == (Swept(), Swept(lapsed=1))
+        assert (at_the_end, after_it) == (SweepResult(), SweepResult(lapsed=1))
         assert life.state is State.QUEUED
         assert life.attempts == (
             PastAttempt(
@@ -39,7 +39,7 @@ class SweepLaws:
             ),
         )
 
-    async def test_what_lapsed_is_ambiguous_since_the_claim(self, store: Store) -> None:
+    async def test_what_lapsed_is_ambiguous_since_the_claim(self, store: TestedStore) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -49,7 +49,7 @@ class SweepLaws:
         assert again.deliveries[0].ambiguous_since == NOW
         assert again.deliveries[0].attempts == 1
 
-    async def test_a_sweep_tells_when_the_next_is_due(self, store: Store) -> None:
+    async def test_a_sweep_tells_when_the_next_is_due(self, store: TestedStore) -> None:
         for number, until in enumerate((NOW + 9, NOW + 5)):
             await record(store, f"order-{number}", receipt=f"r{number}")
             batch = await claim(store)
@@ -58,10 +58,10 @@ class SweepLaws:
         first = await sweep(store, now=NOW + 4)
         second = await sweep(store, now=NOW + 5)
 
-        assert first == Swept(next_due=NOW + 5)
-        assert second == Swept(promoted=1, next_due=NOW + 9)
+        assert first == SweepResult(next_due=NOW + 5)
+        assert second == SweepResult(promoted=1, next_due=NOW + 9)
 
-    async def test_what_is_ambiguous_for_too_long_is_held(self, store: Store) -> None:
+    async def test_what_is_ambiguous_for_too_long_is_held(self, store: TestedStore) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -73,7 +73,7 @@ class SweepLaws:
         assert (in_time.held, late.held) == (0, 1)
         assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_what_waits_for_too_long_is_held(self, store: Store) -> None:
+    async def test_what_waits_for_too_long_is_held(self, store: TestedStore) -> None:
         await record(store, "ready")
         await record(store, "postponed", receipt="r2", at=NOW - 1)
         batch = await claim(store, limit=1)
@@ -83,13 +83,13 @@ class SweepLaws:
         late = await sweep(store, now=NOW, waiting_before=NOW + 1)
 
         resting = await store.resting(pixel=None, limit=9)
-        assert (in_time.held, late) == (0, Swept(held=2))
+        assert (in_time.held, late) == (0, SweepResult(held=2))
         assert {(life.state, life.reason) for life in resting} == {(State.HELD, WAITED_TOO_LONG)}
 
-    async def test_what_is_being_sent_is_not_held(self, store: Store) -> None:
+    async def test_what_is_being_sent_is_not_held(self, store: TestedStore) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=FAR)
 
         swept = await sweep(store, now=NOW, ambiguous_before=FAR, waiting_before=FAR)
 
-        assert swept == Swept()
+        assert swept == SweepResult()

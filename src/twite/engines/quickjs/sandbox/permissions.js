@@ -1,4 +1,4 @@
-// The grants, asked at each call as Google does. `policy` is twite.sgtm.permissions.Policy.
+// The grants, asked at each call as Google does. `policy` is twite.gtm.template.permissions.Policy.
 
 function compiledPolicy(policy) {
   const expressions = (list) =>

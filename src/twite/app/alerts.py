@@ -1,0 +1,42 @@
+"""Alerts, for commands: which are open, and whether the webhook takes a message."""
+
+from twite.app.monitoring import WEBHOOK_TIMEOUT
+from twite.app.store_access import open_records
+from twite.config.settings import Settings
+from twite.domain.alert import Alert
+from twite.domain.errors import SettingsError
+from twite.gateway.alerts.notifier import post
+from twite.gateway.alerts.webhook_message import trial
+from twite.gateway.ports.store import NoResponse, Response
+from twite.machine import SystemClock, SystemRandomness
+from twite.senders.http import HttpTransport
+
+
+async def read_alerts(settings: Settings) -> list[Alert]:
+    """Return the open ones, and those that are over and that the webhook has not taken yet.
+
+    Raises StoreUnusable.
+    """
+    async with open_records(settings) as records:
+        return list(await records.alerts())
+
+
+async def send_trial(settings: Settings) -> Response | NoResponse:
+    """Send a message to the webhook and return what came back.
+
+    Raises SettingsError where there is no webhook.
+    """
+    webhook = settings.alerts.webhook
+    if webhook is None:
+        raise SettingsError(
+            place="alerts.webhook",
+            message="is missing, or what it names cannot be read here. Write webhook = "
+            '"https://…" or "env:NAME" under [alerts]',
+        )
+    clock, transport = SystemClock(), HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
+    message = trial(id_=SystemRandomness().receipt(), now=clock.now(), gateway=settings.known_as)
+    await transport.start()
+    try:
+        return await post(webhook, message, transport=transport, clock=clock)
+    finally:
+        await transport.stop()

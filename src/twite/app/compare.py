@@ -1,0 +1,338 @@
+"""A container, run for captured traffic; nothing that it asks for is performed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.app.compare_endpoints import CompareEndpoints, reads_of
+from twite.app.logins import CredentialReader
+from twite.app.store_access import open_records
+from twite.config.containers import load_container, sealed_secrets, secret_reader
+from twite.config.secret_key import seal_of
+from twite.config.settings import Settings, load
+from twite.config.templates import engine_of
+from twite.domain.errors import MalformedRequest, SettingsError
+from twite.domain.json_tree import Tree
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.tags import PersonHandling
+from twite.gateway.tags.run.ingest_turn import asked_at_the_door
+from twite.gateway.tags.run.readable_request import kept, readable
+from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache, call_of, returned
+from twite.gateway.tags.runtime.engine_pool import TemplateEngines
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gtm.compare.capture import CapturedCase, CapturedRequest, CaptureUnusable, read_cases
+from twite.gtm.compare.comparison import STAND_IN, ComparisonResult, TagRequest, compared
+from twite.gtm.compare.summary import ShownDifference
+from twite.gtm.container.parts import Container, ContainerTag
+from twite.gtm.container.plan import FiredTag, FiringPlan, NotFiredReason, client_name, only, plan
+from twite.gtm.container.secrets import opened
+from twite.gtm.container.values import EventContext
+from twite.gtm.template import sandbox
+from twite.gtm.template.effects import HttpEffect
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import Value
+from twite.redaction.scrub_event import scrubbed_event
+
+_MOST_TURNS: Final = 100
+_SEED: Final = 1  # the same capture gives the same result
+
+
+def read_capture(path: Path) -> tuple[CapturedCase, ...]:
+    """Read a capture. Raises SettingsError with file and line."""
+    try:
+        with path.open("rb") as file:
+            return read_cases(file)
+    except OSError as error:
+        message = f"cannot be read ({error.strerror})"
+        raise SettingsError(place=str(path), message=message) from None
+    except CaptureUnusable as error:
+        raise SettingsError(place=f"{path}, line {error.line}", message=error.message) from None
+
+
+async def shadow_of(
+    config: Path, named: Path | None, environ: Mapping[str, str], *, source: str | None = None
+) -> tuple["Comparison", int]:
+    """Return what runs the container, and how many of its secrets are not here.
+
+    `named` is its file, where it is not the settings' own; `source` whose all requests are, where
+    their pages' origins do not say. Raises SettingsError.
+    """
+    settings = _settings(config, environ, needed=named is None)
+    path = named or (settings.container if settings is not None else None)
+    if path is None:
+        raise SettingsError(
+            place="container.file",
+            message="no container is configured. Name it there, or with --container",
+        )
+    container = load_container(path)
+    sealed = {} if settings is None else await sealed_of(settings)
+    lacking = set()
+
+    def secret_at(kept: str) -> str:
+        try:
+            return secret_reader(path, environ, sealed)(kept)
+        except SettingsError:
+            lacking.add(kept)
+            return STAND_IN
+
+    persons = PersonHandling.HASHED
+    if settings is not None and settings.imported is not None:
+        persons = settings.imported.rule.persons
+    shadow = Comparison(
+        opened(container, secret_at),
+        hashed=persons is PersonHandling.HASHED,
+        doors=_doors(settings, source),
+    )
+    return shadow, len(lacking)
+
+
+def _doors(settings: Settings | None, source: str | None) -> CompareEndpoints:
+    sources = () if settings is None else settings.submitters
+    if source is not None and source not in {one.name for one in sources}:
+        there = ", ".join(one.name for one in sources) or "none"
+        raise SettingsError(place="--source", message=f"no source {source!r}. There is: {there}")
+    rule = None if settings is None or settings.imported is None else settings.imported.rule
+    return CompareEndpoints(
+        [one for one in sources if rule is None or rule.hears(one.name)],
+        {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},
+        named=next((one for one in sources if one.name == source), None),
+    )
+
+
+def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Settings | None:
+    if not needed and not config.exists():
+        return None
+    return load(config, environ, credentials=False)
+
+
+async def sealed_of(settings: Settings) -> Mapping[str, str]:
+    """Return the container's secrets in the store; none without a key. Raises NotOpened."""
+    key = settings.server.secret_key
+    seal = seal_of(key or None, settings.server.former_secret_keys)
+    if seal is None or not settings.store.path.exists():
+        return {}
+    async with open_records(settings) as records:
+        return await sealed_secrets(SecretStore(vault=CredentialReader(records), seal=seal))
+
+
+class Comparison:
+    """Runs a container for cases. Each template has one engine; nothing is performed.
+
+    With `hashed`, tags see events and requests as those of a gateway do that keeps no person; what
+    its `doors` keep back, they do not see.
+    """
+
+    def __init__(self, container: Container, *, hashed: bool, doors: CompareEndpoints) -> None:
+        self._container = container
+        self._doors = doors
+        self._hashed = hashed
+        self._engines = TemplateEngines(lambda template, _begun: engine_of(template))
+        self._about = sandbox.ContainerVersion(
+            container_id=container.public_id, version=container.version
+        )
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the names of the container's tags."""
+        return tuple(tag.name for tag in self._container.tags)
+
+    def compare(
+        self, case: CapturedCase, *, ignore: Sequence[str], tags: frozenset[str]
+    ) -> ShownDifference:
+        """Return what the case brought; `tags` are the ones that run, all where it is empty."""
+        asked: list[TagRequest] = []
+        failed: list[tuple[str, str]] = []
+        kept_back: list[str] = []
+        try:
+            events = self._doors.entered(case)
+        except MalformedRequest as error:
+            return ShownDifference(line=case.line, unread=error.message)
+        reads = reads_of(case.request)
+        client = "" if reads is None else client_name(self._container, reads)
+        for entered in events:
+            occasion = EventContext(
+                event=entered.event,
+                now=case.now,
+                request=case.request,
+                consent=entered.granted,
+                client=case.client or client,
+                # Another number than the old system drew; one for an event, as in a gateway.
+                draw=case.line,
+            )
+            at_the_door = _AtTheDoor(self._engines, self._about)
+            planned = plan(self._container, occasion, variables=at_the_door, filled=False)
+            wanted = [one.tag for one in planned.fired if not tags or one.tag.name in tags]
+            if entered.kept_back is not None:
+                # What nobody sends, there or here, is no difference.
+                kept_back += [entered.kept_back] if wanted or case.sent else []
+                continue
+            failed += [
+                (one.tag, one.why)
+                for one in planned.passed
+                if one.bar is NotFiredReason.UNFILLED and (not tags or one.tag in tags)
+            ]
+            for tag in wanted:
+                self._refilled(tag, occasion, case.sent, asked, failed, region=entered.region)
+        nothing_left = bool(events) and all(event.kept_back is not None for event in events)
+        return ShownDifference(
+            line=case.line,
+            compared=ComparisonResult() if nothing_left else compared(asked, case.sent, ignore),
+            failed=tuple(failed),
+            kept_back=tuple(kept_back),
+        )
+
+    def asked_by(self, tag: ContainerTag, occasion: EventContext) -> tuple[HttpEffect, ...]:
+        """Return the requests of a tag that hears an event, whatever its triggers say."""
+        asked: list[TagRequest] = []
+        self._refilled(tag, occasion, (), asked, [], region=None)
+        return tuple(one.request for one in asked)
+
+    def _refilled(
+        self,
+        tag: ContainerTag,
+        occasion: EventContext,
+        sent: Sequence[CapturedRequest],
+        asked: list[TagRequest],
+        failed: list[tuple[str, str]],
+        *,
+        region: str | None,
+    ) -> None:
+        """Run a tag that fires, its fields filled in from what is kept of the event."""
+        if self._hashed:
+            may = readable(self._container, tag)
+            event = scrubbed_event(occasion.event, region=region, phones=False)
+            occasion = msgspec.structs.replace(
+                occasion,
+                event=msgspec.convert(event, dict[str, Tree]),
+                request=kept(occasion.request, may, hashed=True),
+            )
+        planned = self._planned(only(self._container, tag.name), occasion, sent, asked)
+        for fired in planned.fired:
+            self._run(fired, occasion, sent, asked, failed)
+        failed += [(one.tag, one.why) for one in planned.passed if one.tag == tag.name]
+
+    def _run(
+        self,
+        fired: FiredTag,
+        occasion: EventContext,
+        sent: Sequence[CapturedRequest],
+        asked: list[TagRequest],
+        failed: list[tuple[str, str]],
+    ) -> RunResult:
+        """Run a tag with those beside it; add what it asked for, and how it failed."""
+        tag = fired.tag
+        if fired.setup is not None:
+            outcome = self._run(fired.setup, occasion, sent, asked, failed)
+            if tag.setup is not None and tag.setup.needed and outcome is not RunResult.SUCCESS:
+                failed.append((tag.name, f"the tag {tag.setup.tag!r} before it did not succeed"))
+                return RunResult.FAILURE
+        last = self._alone(fired, occasion, sent, asked)
+        if last.error is not None:
+            failed.append((tag.name, _kind_of(last)))
+        succeeded = last.error is None and last.outcome is RunResult.SUCCESS
+        needs = tag.teardown is not None and tag.teardown.needed
+        if fired.teardown is not None and (succeeded or not needs):
+            self._run(fired.teardown, occasion, sent, asked, failed)
+        return RunResult.SUCCESS if succeeded else RunResult.FAILURE
+
+    def _alone(
+        self,
+        fired: FiredTag,
+        occasion: EventContext,
+        sent: Sequence[CapturedRequest],
+        asked: list[TagRequest],
+    ) -> Turn:
+        call = Call(
+            fields=dict(fired.fields),
+            now=occasion.now,
+            seed=_SEED,
+            event=fired.event,
+            request=occasion.request,
+            client=occasion.client,
+            container=self._about,
+        )
+        found: list[HttpEffect] = []
+        turn = self._engines.of(fired.template).start(call)
+        turn = self._to_its_end(fired.template, turn, occasion, sent, found)
+        asked += [TagRequest(tag=fired.tag.name, request=one) for one in found]
+        return turn
+
+    def _planned(
+        self,
+        container: Container,
+        occasion: EventContext,
+        sent: Sequence[CapturedRequest],
+        asked: list[TagRequest],
+    ) -> FiringPlan:
+        """Fill in a tag; what variables ask for is no sending, but what was captured of it is."""
+        known = VariableCache(container=self._about, storage=TemplateStorage())
+        while True:
+            try:
+                return plan(container, occasion, variables=known.on(self._engines))
+            except PendingVariable as awaited:
+                found: list[HttpEffect] = []
+                last = self._to_its_end(awaited.template, awaited.turn, occasion, sent, found)
+                known.put(awaited, returned(last))
+                name = f"variable {awaited.template.name}"
+                captured = {one.url for one in sent}
+                asked += [TagRequest(tag=name, request=one) for one in found if one.url in captured]
+
+    def _to_its_end(
+        self,
+        template: Template,
+        turn: Turn,
+        occasion: EventContext,
+        sent: Sequence[CapturedRequest],
+        found: list[HttpEffect],
+    ) -> Turn:
+        """Answer a run as the other system was answered; add what it asked for to `found`."""
+        engine = self._engines.of(template)
+        outcome, value = turn.outcome, turn.returned
+        for _ in range(_MOST_TURNS):
+            requests = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
+            found += requests
+            if turn.done:
+                break
+            answers = tuple(_answer(one, requests, sent) for one in turn.waiting)
+            # With nothing to answer it waits for time to pass.
+            now = occasion.now if answers else turn.wake_at or occasion.now
+            turn = engine.resume(turn.run, answers, now=now)
+            outcome = turn.outcome if outcome is RunResult.SILENT else outcome
+            value = turn.returned if value is None else value
+        else:
+            engine.end(turn.run)
+        return msgspec.structs.replace(turn, outcome=outcome, returned=value)
+
+
+class _AtTheDoor:
+    """See gateway.tags.at_the_door, of which nothing else matters here."""
+
+    def __init__(self, engines: TemplateEngines, about: sandbox.ContainerVersion) -> None:
+        self._engines = engines
+        self._about = about
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+        call = call_of(template, fields, occasion, about=self._about, storage=TemplateStorage())
+        return returned(asked_at_the_door(self._engines, template, call))
+
+
+def _kind_of(turn: Turn) -> str:
+    """Return what went wrong without what was thrown: that may hold a person."""
+    kind = (turn.error or "").partition(":")[0][:60]
+    return kind if turn.line is None else f"{kind}, line {turn.line} of its code"
+
+
+def _answer(
+    waiting: int, requests: Sequence[HttpEffect], sent: Sequence[CapturedRequest]
+) -> EffectAnswer:
+    """Answer as the other system was answered, where a request is the same; else with success."""
+    request = next((one for one in requests if one.id == waiting), None)
+    if request is None:
+        # A service, or the end of the event.
+        return EffectAnswer(id=waiting, reason="failed", phase="complete")
+    same = next((one for one in sent if one.url == request.url), None)
+    if same is None:
+        return EffectAnswer(id=waiting, status=200, body="{}")
+    return EffectAnswer(id=waiting, status=same.status, body=same.answer)

@@ -1,0 +1,172 @@
+"""What the doors of a gateway would make of captured traffic: what they keep back, and why.
+
+Google's container has no consent gate of its own and turns no robot away: what it sent for them
+goes out here for nobody.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from twite.consent import signals
+from twite.consent.verdict import judging
+from twite.domain.consent import ConsentAction
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import MalformedRequest
+from twite.domain.json_tree import Tree
+from twite.formats.clicks import cookies_of
+from twite.formats.data_tag import read as data_tag
+from twite.formats.event_data.conversions import as_seen, found_of, in_our_words
+from twite.formats.event_data.values import first_text
+from twite.formats.ga4 import read as ga4
+from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.native.conversion import identifiers_of
+from twite.formats.parsed_request import Event, TagEvent
+from twite.formats.visitor import Visitor
+from twite.gateway.ports.tags import policy_for
+from twite.gtm.compare.capture import CapturedCase
+from twite.gtm.container.parts import ReadFields
+from twite.gtm.template.sandbox import Incoming
+from twite.machine import SystemClock
+
+
+class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as tags see it. It holds persons: it does not print.
+
+    `granted` are the signals of consent that were said beside it; `region` is how its source reads
+    a phone number; `kept_back` is why no tag hears of it, None where tags do.
+    """
+
+    event: dict[str, Tree]
+    granted: dict[str, bool]
+    region: str | None
+    kept_back: str | None
+
+    def __repr__(self) -> str:
+        return "Entered(***)"
+
+
+class CompareEndpoints:
+    """The sources that the container's tags hear. `named` is whose all requests are."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        destinations: Mapping[str, Destination],
+        *,
+        named: Source | None = None,
+    ) -> None:
+        self._sources = tuple(sources) if named is None else (named,)
+        self._destinations = destinations
+
+    def entered(self, case: CapturedCase) -> list[EndpointResult]:
+        """Return the events of a case. Raises Malformed."""
+        source = self._source(case.request)
+        return [self._entered(event, case, source) for event in _events(case)]
+
+    def _source(self, request: Incoming) -> Source:
+        """Return whose a request is: by its page's origin; else the first that it may be."""
+        headers = dict(request.headers)
+        origin = headers.get("origin") or _origin(headers.get("referer", ""))
+        of_page = [source for source in self._sources if origin in source.origins]
+        return next(iter([*of_page, *self._sources]), _NOBODYS)
+
+    def _entered(self, event: Event, case: CapturedCase, source: Source) -> EndpointResult:
+        heard = TagEvent(event=event, visitor=_visitor(case, source, event))
+        native = in_our_words(heard)
+        seen = event if case.event is not None else as_seen(heard)
+        return EndpointResult(
+            event=msgspec.convert(dict(seen), dict[str, Tree]),
+            granted=signals.granted(native.consent),
+            region=source.region,
+            kept_back=self._kept_back(heard, case, source),
+        )
+
+    def _kept_back(self, heard: TagEvent, case: CapturedCase, source: Source) -> str | None:
+        found = found_of(
+            [heard.event],
+            source=source,
+            destinations=self._destinations,
+            visitor=heard.visitor,
+        )
+        if not found.heard:
+            return found.ignored[0].reason
+        native = in_our_words(heard)
+        # A moment that nobody captured is now: a TC string is judged by it.
+        judge = judging(policy=policy_for(source.consent), now=case.now or SystemClock().now())
+        identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])
+        verdict = judge(native.consent, identifiers, source.pixel)
+        if verdict.action is ConsentAction.HOLD:
+            return f"{verdict.reason}, held for a person"
+        return None if verdict.action is ConsentAction.SEND else verdict.reason
+
+
+def reads_of(request: Incoming) -> ReadFields | None:
+    """Return what reads a request here, by its path."""
+    return _READS.get(request.path)
+
+
+def _events(case: CapturedCase) -> Iterator[Event]:
+    """Yield the events of a case, read from its request where they are not given."""
+    if case.event is not None:
+        yield case.event
+        return
+    request = case.request
+    reads = reads_of(request)
+    if reads is None:
+        raise MalformedRequest(
+            code="wrong_shape",
+            path="request.path",
+            message=f"nothing here reads {request.path!r}: write the event itself",
+        )
+    yield from _read(reads, request)
+
+
+def _read(reads: ReadFields, request: Incoming) -> Sequence[Event]:
+    body = (request.body or "").encode("utf-8", "surrogatepass")
+    if reads is ReadFields.GA4:
+        return ga4.read(request.query, body).readable
+    if reads is ReadFields.MEASUREMENT_PROTOCOL:
+        return measurement_protocol.read(body, measurement="").readable
+    form = "x-www-form-urlencoded" in dict(request.headers).get("content-type", "")
+    return data_tag.read(request.query, body, form=form).readable
+
+
+def _visitor(case: CapturedCase, source: Source, event: Event) -> Visitor:
+    """Return who sent a request. One that shows a key is a server's: its events are believed."""
+    headers = dict(case.request.headers)
+    keyed = "api_secret" in parse_qs(case.request.query) or "authorization" in headers
+    if keyed:
+        return Visitor(trusted=True, now=case.now)
+    given = case.event is not None
+    said = {name: first_text(event, (name,)) if given else None for name in _SEEN}
+    return Visitor(
+        ip=case.request.remote_address or said["ip_override"],
+        user_agent=headers.get("user-agent") or said["user_agent"],
+        referer=headers.get("referer"),
+        cookies=cookies_of(headers.get("cookie", "")),
+        opted_out=headers.get("sec-gpc") == "1",
+        value_limit=source.browser_value_limit,
+        now=case.now,
+    )
+
+
+def _origin(page: str) -> str:
+    """Return the origin of a page; a page of no origin has that of no source."""
+    try:
+        parts = urlsplit(page)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+_SEEN: Final = ("ip_override", "user_agent")
+# As a deployment without sources has it.
+_NOBODYS: Final = Source(name="", key=None, pixel="", pixels=frozenset())
+_READS: Final[Mapping[str, ReadFields]] = {
+    "/g/collect": ReadFields.GA4,
+    "/mp/collect": ReadFields.MEASUREMENT_PROTOCOL,
+    "/data": ReadFields.DATA_TAG,
+}

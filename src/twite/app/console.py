@@ -1,0 +1,142 @@
+"""The console: which pages there are, on what they stand, and who may come near."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import msgspec
+
+from twite.app.ads import events_desk
+from twite.app.console_pages import insight_pages
+from twite.config.settings import Settings
+from twite.console.accounts_control import AccountsControl
+from twite.console.application import Console
+from twite.console.pages.account import AccountPage
+from twite.console.pages.audit import AuditPage
+from twite.console.pages.codes import CodesPage
+from twite.console.pages.connect import ConnectPage
+from twite.console.pages.diagnostics import DiagnosticsPage
+from twite.console.pages.events import EventsPage
+from twite.console.pages.keys import KeysPage
+from twite.console.pages.pixels import PixelsPage
+from twite.console.pages.sign_in import SignInPage
+from twite.console.pages.test_conversion import TestConversionPage
+from twite.console.pages.users import UsersPage
+from twite.console.reauthentication import Reauthentication
+from twite.console.request_checks import RequestChecks
+from twite.domain.destination import Destination
+from twite.domain.secret import Secret
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.identity.accounts import Accounts
+from twite.gateway.identity.authentication import Authentication, SessionTimes
+from twite.gateway.identity.two_factor import TwoFactor
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Clock
+from twite.gateway.x_account.sign_in import XSignIn
+from twite.http.addresses import Front, front_of
+from twite.stores.sqlite import SQLiteStore
+
+
+class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running gateway is made of, as far as pages show it."""
+
+    store: SQLiteStore
+    run: DeliveryRunner
+    accept: Accept
+    connect: XSignIn
+    destinations: Mapping[str, Destination]
+    secret_store: SecretStore | None
+    passwords: Passwords
+    examine: Callable[[], AsyncIterator[CheckFinding]] | None
+    clock: Clock
+    observer: Observer
+    token: Secret
+
+
+def console(settings: Settings, behind: ConsoleServices) -> Console:
+    """Return it, with every page."""
+    store, secret_store, clock = behind.store, behind.secret_store, behind.clock
+    user_accounts = Accounts(people=store.people, passwords=behind.passwords, clock=clock)
+    authentication = Authentication(
+        people=store.people,
+        passwords=behind.passwords,
+        clock=clock,
+        secret_store=secret_store,
+        times=SessionTimes(idle=settings.console.idle, longest=settings.console.session),
+    )
+    confirming = Reauthentication(authentication)
+    pixels = [destination.pixel for destination in settings.destinations()]
+    destinations, sources = behind.destinations, settings.sources()
+    # In the order of the navigation.
+    pages = (
+        *insight_pages(
+            settings,
+            store=store,
+            destinations=destinations,
+            wake_all=behind.run.wake_all,
+            clock=clock,
+        ),
+        PixelsPage(
+            destinations=destinations,
+            sources=sources,
+            records=store,
+            standing=store,
+            sends=behind.run,
+        ),
+        TestConversionPage(
+            accept=behind.accept, records=store, destinations=destinations, sources=sources
+        ),
+        ConnectPage(
+            connect=behind.connect,
+            destinations=destinations,
+            written=settings.destinations(),
+            confirming=confirming,
+        ),
+        EventsPage(
+            desk=events_desk(settings, destinations, note=store.people.note),
+            destinations=destinations,
+        ),
+        *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),
+        UsersPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
+        KeysPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
+        AuditPage(trail=store.people),
+        AccountPage(
+            user_accounts=user_accounts,
+            sessions=store.people,
+            authentication=authentication,
+            confirming=confirming,
+        ),
+        CodesPage(
+            second_factor=None
+            if secret_store is None
+            else TwoFactor(people=store.people, secret_store=secret_store, clock=clock),
+            authentication=authentication,
+        ),
+        SignInPage(authentication=authentication),
+    )
+    return Console(
+        pages=pages,
+        entrance=RequestChecks(
+            client_of=_front(settings).client,
+            networks=settings.console.networks,
+            url=settings.console.url or settings.server.public_url,
+        ),
+        authentication=authentication,
+        trail=store.people,
+        clock=clock,
+        observer=behind.observer,
+        desk=AccountsControl(people=store.people, token=behind.token),
+        known_as=settings.known_as,
+    )
+
+
+def _front(settings: Settings) -> Front:
+    server = settings.server
+    return front_of(
+        # Browsers may know the console by an address of its own.
+        public_url=server.public_url or settings.console.url,
+        trusted=server.trusted_proxies,
+        local_port=None if server.local_listen is None else server.local_listen.port,
+    )

@@ -1,0 +1,403 @@
+"""Settings → a running gateway."""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from twite.app.console import ConsoleServices, console
+from twite.app.logins import CredentialVault, connect, given, login_desk, safe_of
+from twite.app.monitoring import Monitoring
+from twite.app.resealing import sealed_anew
+from twite.app.tags.client_serving import ServingClients
+from twite.app.tags.credentials import lent_to
+from twite.app.tags.runtime import TagRuntime, accepting, companies_of, hmac_keys_of, to_x_of
+from twite.app.value_guard import ValueGuardSetup
+from twite.config.clients import with_those_of
+from twite.config.google import google_of
+from twite.config.settings import Settings
+from twite.domain.alert import AlertKind
+from twite.domain.destination import Destination
+from twite.domain.errors import StoreUnusable
+from twite.domain.secret import Secret
+from twite.domain.times import SECOND
+from twite.gateway.alerts.checks import STORE
+from twite.gateway.alerts.monitor import EventListener
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.identity.api_keys import ApiKeyLookup
+from twite.gateway.ingest.accept import X_SOURCE, Accept
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ingest.policy_change import PolicyChange
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.operations.replay import WakingOperations
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.tags.run.to_x import ToX
+from twite.gateway.tags.run.workers import TagWorkers
+from twite.http.application import HttpApplication
+from twite.http.limits import HttpLimits
+from twite.http.server import Server
+from twite.machine import SystemClock, SystemRandomness
+from twite.machine.descriptors import room_for_connections
+from twite.machine.passwords import Argon2Passwords
+from twite.observers import Several
+from twite.observers.log import Log, logger
+from twite.observers.metrics import Metrics
+from twite.senders.http import HttpTransport
+from twite.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from twite.console.application import Console
+    from twite.gateway.ingest.tag_credentials import TagCredentials
+    from twite.gateway.x_account.sign_in import XSignIn
+
+# The longest a stop may take: what is in flight then is resent as ambiguous after the next start.
+STOP_WITHIN: Final = 20 * SECOND
+# Seconds that a busy loop keeps the interpreter's lock from the writer, who asks for it some twenty
+# times a commit. Python's own 5 ms made 28 submissions a second of 2,300 beside two connections
+# that asked without a pause; a busy sender's pace is the same with both (docs: performance).
+_TURN: Final = 0.0005
+
+
+class Gateway:
+    """Collector and sender in one process, on one store."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        passwords: Passwords | None = None,
+        examine: Callable[[], AsyncIterator[CheckFinding]] | None = None,
+    ) -> None:
+        """Passwords are hashed by `passwords` (None: Argon2id); `examine` runs the diagnostics.
+
+        Without `examine` the console has no page for them.
+        """
+        self._examine = examine
+        self._settings = settings
+        self._passwords = passwords or Argon2Passwords()
+        self._wall = SystemClock()
+        # Windows, leases and due moments go by this one, which does not jump.
+        self._clock = MonotonicClock(self._wall)
+        self._randomness = SystemRandomness()
+        self._metrics = Metrics(
+            sources=[*(source.name for source in settings.sources()), X_SOURCE],
+            pixels=[pixel.pixel for pixel in settings.destinations()],
+        )
+        self.log = logger(level=settings.log.level, as_json=settings.log.format == "json")
+        self._listener = EventListener(self._clock)
+        self._observer = Several((Log(self.log), self._metrics, self._listener))
+        self._store: SQLiteStore | None = None
+        self._transport = HttpTransport(timeout=settings.x.timeout)
+        self._google = google_of(settings.google, self._clock)
+        self._run: DeliveryRunner | None = None
+        self._server: Server | None = None
+        self._monitoring: Monitoring | None = None
+        self._tag_runtime: TagRuntime | None = None
+        self._tag_credentials: TagCredentials | None = None
+        self._value_guard_setup: ValueGuardSetup | None = None
+        self._clients: ServingClients | None = None
+        self._looking_after: asyncio.Task[None] | None = None
+        self._sealing: asyncio.Task[None] | None = None
+        self._token = Secret("")
+        self.console: Console | None = None
+        # Who signs people in, once it runs.
+        self.connect: XSignIn | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, once it runs."""
+        if self._server is None:
+            raise RuntimeError("the gateway has not been started")
+        return self._server.url
+
+    async def start(self) -> None:
+        """Open the store, listen, and send.
+
+        Raises StoreInUse, StoreUnusable, SettingsError (the address cannot be had).
+        """
+        settings = self._settings
+        store = self._store = await SQLiteStore.open(
+            str(settings.store.path),
+            dedup_window=settings.store.dedup_window,
+            queue_limit=settings.store.queue,
+            reserve=settings.store.reserve,
+            keeping=settings.store.keeping,
+            now=self._clock.vouched,
+            observer=self._observer,
+            timed=self._metrics.committed,
+            counted=self._metrics.counted,
+        )
+        for sentence in store.told:
+            self._observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
+        if store.told:
+            self._observer.see(
+                ConditionChanged(
+                    kind=AlertKind.STORE_RESTORED, subject=STORE, reason="; ".join(store.told)
+                )
+            )
+        try:
+            await self._transport.start()
+            safe = safe_of(settings, store.vault)
+            stored = await given(settings, safe.secret_store if safe else None)
+            tag_runtime = self._tag_runtime = TagRuntime(
+                await companies_of(settings, safe.secret_store if safe else None),
+                settings,
+                store=store,
+                clock=self._clock,
+                randomness=self._randomness,
+                observer=self._observer,
+                google=self._google,
+                seal=safe.seal if safe else None,
+            )
+            tag_runtime.start()
+            self._metrics.know(tag_runtime.names)
+            value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
+                settings, norms=store, clock=self._clock
+            )
+            destinations = {one.pixel: one for one in stored}
+            accept = accepting(
+                settings,
+                store=store,
+                clock=self._clock,
+                wall=self._wall,
+                randomness=self._randomness,
+                observer=self._observer,
+                destinations=destinations,
+                wake=self._wake,
+                fire=tag_runtime.fire(),
+                guards=value_guard_setup.guards,
+            )
+            to_x = to_x_of(
+                accept, settings, salt=store.salt, wall=self._wall, destinations=destinations
+            )
+            run = self._run = self._sender(store, stored, tag_runtime.lanes(to_x))
+            self._serve_clients(accept, destinations, to_x)
+            server = self._server = self._collector(store, run, safe, accept, destinations)
+            monitoring = self._monitoring = Monitoring(
+                settings,
+                store=store,
+                listener=self._listener,
+                clock=self._clock,
+                randomness=self._randomness,
+                observer=self._observer,
+            )
+            await monitoring.start()
+            await PolicyChange(
+                sources=settings.sources(),
+                consents=store,
+                clock=self._clock,
+                observer=self._observer,
+            ).once()
+            await run.start()
+            if self._tag_credentials is not None:
+                await self._tag_credentials.load()
+                self._looking_after = asyncio.create_task(self._tag_credentials.run())
+            if safe is not None and settings.server.former_secret_keys:
+                self._sealing = asyncio.create_task(
+                    sealed_anew(safe, store.letters, observer=self._observer)
+                )
+            await server.start()
+            self._leave_word()
+        except BaseException:
+            await self.stop()
+            raise
+        sys.setswitchinterval(_TURN)
+        _calm_the_collector_of_garbage()
+
+    async def failed(self) -> StoreUnusable:
+        """Wait until the store can do nothing more, and return why."""
+        if self._store is None:
+            raise RuntimeError("the gateway has not been started")
+        return await asyncio.shield(self._store.failed)
+
+    async def stop(self) -> bool:
+        """Stop taking in, let what flies land, close the store; return whether all landed."""
+        landed = True
+        if self._server is not None:
+            await self._server.stop()
+        if self._clients is not None:
+            await self._clients.stop()
+        if self._run is not None:
+            landed = await self._run.stop(within=STOP_WITHIN)
+        for task in (self._looking_after, self._sealing):
+            if task is not None:
+                task.cancel()
+        if self._tag_runtime is not None:
+            await self._tag_runtime.stop()
+        await self._transport.stop()
+        await self._google.stop()
+        if self._monitoring is not None:
+            await self._monitoring.stop()
+        if self._value_guard_setup is not None:
+            await self._value_guard_setup.stop()
+        if self._store is not None:
+            self._settings.store.gateway_file.unlink(missing_ok=True)
+            await self._store.close()
+        self._server = self._run = self._store = self._monitoring = self._value_guard_setup = None
+        return landed
+
+    def _wake(self, pixel: str) -> None:
+        if self._run is not None:
+            self._run.wake(pixel)
+
+    def _sender(
+        self, store: SQLiteStore, destinations: Sequence[Destination], tags: TagWorkers | None
+    ) -> DeliveryRunner:
+        x = self._settings.x
+        post = XClient(
+            transport=self._transport,
+            clock=self._clock,
+            randomness=self._randomness,
+            api_url=x.api_url,
+            version=x.api_version,
+        )
+        return DeliveryRunner(
+            destinations=destinations,
+            outbox=store,
+            post=post,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            # A lease outlasts three of the longest requests, so that none lapses under its sender.
+            worker_config=WorkerConfig(
+                batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)
+            ),
+            tags=tags,
+        )
+
+    def _serve_clients(
+        self, accept: Accept, destinations: dict[str, Destination], to_x: ToX
+    ) -> None:
+        settings = self._settings
+        imported = settings.imported
+        claimants = with_those_of(
+            settings.clients,
+            () if self._tag_runtime is None else self._tag_runtime.containers,
+            source=None if imported is None else imported.client_source,
+            sources=settings.sources(),
+            allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
+        )
+        if claimants:
+            self._clients = ServingClients(
+                claimants,
+                accept=accept,
+                destinations=destinations,
+                clock=self._wall,
+                randomness=self._randomness,
+                observer=self._observer,
+                to_x=to_x,
+                google=self._google,
+                keys=hmac_keys_of(settings),
+                max_body=settings.server.max_body,
+            )
+
+    def _collector(
+        self,
+        store: SQLiteStore,
+        run: DeliveryRunner,
+        safe: CredentialVault | None,
+        accept: Accept,
+        destinations: dict[str, Destination],
+    ) -> Server:
+        settings = self._settings
+        tag_credentials = self._tag_credentials = lent_to(
+            settings,
+            secret_store=safe.secret_store if safe else None,
+            monitoring_store=store,
+            destinations=destinations,
+            run=run,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        logins = login_desk(
+            settings, safe, store=store, accept=accept, destinations=destinations, run=run
+        )
+        self.connect = connect(settings, logins, clock=self._clock)
+        self._token = Secret(self._randomness.nonce() + self._randomness.nonce())
+        self.console = console(
+            settings,
+            ConsoleServices(
+                store=store,
+                run=run,
+                accept=accept,
+                connect=self.connect,
+                destinations=destinations,
+                secret_store=safe.secret_store if safe else None,
+                passwords=self._passwords,
+                examine=self._examine,
+                clock=self._clock,
+                observer=self._observer,
+                token=self._token,
+            ),
+        )
+        limits = HttpLimits(
+            connections=room_for_connections(HttpLimits().connections),
+            body=settings.server.max_body,
+            body_seconds=settings.server.receive_deadline / SECOND,
+        )
+        listen, local = settings.server.listen, settings.server.local_listen
+        collector = HttpApplication(
+            accept=accept,
+            records=store,
+            desk=WakingOperations(desk=store, wake_all=run.wake_all),
+            logins=logins,
+            eraser=store,
+            choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
+            sightings=store,
+            clock=self._clock,
+            sources=settings.sources(),
+            destinations=destinations,
+            ready=lambda: accept.trouble or run.trouble,
+            metrics=self._metrics.rendered,
+            desk_token=self._token,
+            metrics_key=settings.server.metrics_key,
+            public_url=settings.server.public_url,
+            trusted_proxies=settings.server.trusted_proxies,
+            local_port=None if local is None else local.port,
+            browser_rate=settings.server.browser_rate,
+            proxy=StapeProxy(
+                accept=accept,
+                clock=self._wall,
+                salt=store.salt,
+                destinations=destinations,
+                tag_credentials=tag_credentials,
+            ),
+            limits=limits,
+            console=self.console,
+            key_ring=ApiKeyLookup(store.people),
+            clients=None if self._clients is None else self._clients.clients,
+            observer=self._observer,
+        )
+        return Server(
+            collector,
+            host=listen.host,
+            port=listen.port,
+            local=None if local is None else (local.host, local.port),
+            limits=limits,
+        )
+
+    def _leave_word(self) -> None:
+        """Tell commands of this machine, and of this user alone, how to reach us."""
+        word = {"pid": os.getpid(), "url": self.url, "token": self._token.reveal()}
+        path = self._settings.store.gateway_file
+        # Written beside and moved into place, so that nobody ever reads half of it.
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(word, file)
+        draft.replace(path)
+
+
+def _calm_the_collector_of_garbage() -> None:
+    """Spare what lives for ever, and look at the rest less often: it makes hardly any cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -1,0 +1,275 @@
+"""An export → container.toml with its templates beside it, and the secrets in the store.
+
+    # twite import <digest>      the first line of the file: a digest of all that was written
+
+What was changed by hand since is not written over: the digest would not be its own. Files that are
+written are for their owner alone, and so are folders that are made.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from twite.config.containers import SEALED, read_container
+from twite.config.templates import engine_of
+from twite.domain.errors import SettingsError
+from twite.gateway.ports.secret_store import CONTAINER
+from twite.gtm.container.parts import Container, ContainerUnusable, VariableSource
+from twite.gtm.container.reading import TemplateFile
+from twite.gtm.container.writing import written
+from twite.gtm.importer.importing import ImportResult, imported
+from twite.gtm.importer.lines import ReportLine
+from twite.gtm.importer.reading import LARGEST, read_export
+from twite.gtm.importer.secrets_out import nobodys, sealed_name, variable_name
+from twite.redaction.secrets import masked
+from twite.redaction.vocabulary import person_in
+
+Keep = Literal["sealed", "env"]
+FILE: Final = "container.toml"
+_FOLDER: Final = "templates"
+_MARK: Final = "# twite import "
+_REMARKS: Final = "Not in here, and why:"
+
+
+class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is otherwise than in the file before: `what` is added, changed or removed."""
+
+    kind: str
+    name: str
+    what: Literal["added", "changed", "removed"]
+
+
+class PersonVariable(msgspec.Struct, frozen=True, kw_only=True):
+    """A variable that reads what is a person's by its key: hashed, unless persons are sealed."""
+
+    variable: str
+    key: str
+
+
+class ImportDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An import before it is written. `files` by their paths below the folder."""
+
+    folder: Path
+    found: ImportResult
+    files: Mapping[str, str]
+    changes: tuple[ContainerChange, ...]
+    is_first: bool
+    left_behind: tuple[str, ...]  # sealed by the import before; this one names them no more
+
+    @property
+    def path(self) -> Path:
+        """Where container.toml goes."""
+        return self.folder / FILE
+
+
+def draft(
+    export: Path,
+    folder: Path,
+    *,
+    keep: Keep,
+    named: Sequence[str] = (),
+    overwrite: bool = False,
+    near: Path = Path(),
+) -> ImportDraft:
+    """Read an export and make what would be written; `near` is the folder of the settings.
+
+    Raises SettingsError.
+    """
+    found = _imported(export, keep, frozenset(named), within=os.path.relpath(folder, near))
+    files = _files(found)
+    before = _before(folder)
+    if before is not None and not overwrite:
+        _refuse_changed_by_hand(folder, before)
+    return ImportDraft(
+        folder=folder,
+        found=found,
+        files=files,
+        changes=tuple(_changes(folder, found.container)),
+        is_first=before is None,
+        left_behind=tuple(sorted(_sealed_in(before or "") - _sealed_in(files[FILE]))),
+    )
+
+
+def no_more_needed(made: ImportDraft, running: Path | None) -> tuple[str, ...]:
+    """Return the sealed secrets to forget; `running` is the container that the settings name.
+
+    What was moved here from another folder may name what that one still needs.
+    """
+    if running is None or running.resolve() == made.path.resolve():
+        return made.left_behind
+    kept = _sealed_in(_before(running.parent, running.name) or "")
+    return tuple(one for one in made.left_behind if one not in kept)
+
+
+def of_persons(container: Container) -> tuple[PersonVariable, ...]:
+    """Return which variables read an email, a phone number, a name or the like of the event."""
+    return tuple(
+        PersonVariable(variable=variable.name, key=variable.key)
+        for variable in container.variables
+        if variable.type is VariableSource.EVENT_DATA and person_in(variable.key) is not None
+    )
+
+
+def write(made: ImportDraft) -> None:
+    """Write the files: the templates first, then what names them. Raises SettingsError."""
+    for name, text in made.files.items():
+        path = made.folder / name
+        try:
+            _make(path.parent)
+            _put(path, text)
+        except OSError as error:
+            message = f"cannot be written ({error.strerror}). --out names another folder"
+            raise SettingsError(place=str(path), message=message) from None
+
+
+def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -> ImportResult:
+    def place_of(place: str) -> str:
+        if keep == "sealed":
+            return f"{SEALED}{CONTAINER}{sealed_name(place, folder=within)}"
+        return f"env:{variable_name(place)}"
+
+    try:
+        with source.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        export = read_export(content)
+        found = imported(export, named=named, place_of=place_of, try_out=engine_of)
+    except OSError as error:
+        message = f"cannot be read ({error.strerror})"
+        raise SettingsError(place=str(source), message=message) from None
+    except ContainerUnusable as error:
+        place = f"{source}: {error.place}" if error.place else str(source)
+        # What stands in the export may be a secret, wherever it stands.
+        raise SettingsError(place=masked(place), message=masked(error.message)) from None
+    _refuse_nobodys(found, named)
+    return found
+
+
+def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
+    """A name that is misspelled would leave its secret in clear, unsaid."""
+    nobody = nobodys(found.container, named)
+    if nobody:
+        raise SettingsError(
+            place=f"--secret {nobody[0]}",
+            message="of what will run, no field, row or variable is called so. Write a field, "
+            "TAG.FIELD, or a variable, as the tag manager spells it",
+        )
+
+
+def _files(found: ImportResult) -> dict[str, str]:
+    names = dict(_file_names(found.texts))
+    remarks = [_REMARKS, *(_remark(line) for line in found.lines if line.fit == "left out")]
+    text = written(
+        found.container,
+        [TemplateFile(name=name, file=file) for name, file in names.items()],
+        remarks=remarks if len(remarks) > 1 else (),
+    )
+    files = {file: found.texts[name] for name, file in names.items()}
+    return {**files, FILE: f"{_MARK}{_digest(text, files)}\n\n{text}"}
+
+
+def _remark(line: ReportLine) -> str:
+    named = f" {line.name!r}" if line.name else ""
+    return f"- {line.kind}{named} ({line.word}): {'; '.join(line.notes)}"
+
+
+def _file_names(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    used = set()
+    for at, name in enumerate(texts, 1):
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:60].strip("-") or f"template-{at}"
+        # Some disks take two names that differ in capitals for one; these have none.
+        while slug in used:
+            slug = f"{slug}-{at}"
+        used.add(slug)
+        yield name, f"{_FOLDER}/{slug}.tpl"
+
+
+def _digest(text: str, files: Mapping[str, str]) -> str:
+    whole = sha256(text.encode())
+    for name in sorted(files):
+        whole.update(f"\0{name}\0{files[name]}".encode())
+    return whole.hexdigest()[:16]
+
+
+def _sealed_in(text: str) -> set[str]:
+    """Return the names of secrets that an import has sealed, as a container.toml names them."""
+    return set(re.findall(f'"{SEALED}({CONTAINER}[A-Za-z0-9/-]+)"', text))
+
+
+def _before(folder: Path, name: str = FILE) -> str | None:
+    path = folder / name
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            place=str(path),
+            message="stands there and cannot be read as text. --out names another folder",
+        ) from None
+
+
+def _refuse_changed_by_hand(folder: Path, text: str) -> None:
+    head, _, rest = text.partition("\n\n")
+    files = {}
+    for name in re.findall(r'^file = "([^"\n]+\.tpl)"$', rest, re.MULTILINE):
+        try:
+            files[name] = (folder / name).read_bytes().decode()
+        except (OSError, UnicodeDecodeError):
+            files[name] = ""
+    if head != f"{_MARK}{_digest(rest, files)}":
+        raise SettingsError(
+            place=str(folder / FILE),
+            message="it, or a template beside it, was changed since `twite import` wrote it. "
+            "--overwrite writes over it; --out names another folder",
+        )
+
+
+def _changes(folder: Path, new: Container) -> Iterator[ContainerChange]:
+    try:
+        old, _ = read_container(folder / FILE)
+    except SettingsError:
+        old = Container()
+    for kind in ("client", "variable", "trigger", "tag", "transformation"):
+        had = {one.name: one for one in getattr(old, f"{kind}s")}
+        has = {one.name: one for one in getattr(new, f"{kind}s")}
+        yield from _differences(kind, had, has)
+    yield from _differences("template", old.templates, new.templates)
+
+
+def _differences(
+    kind: str, had: Mapping[str, object], has: Mapping[str, object]
+) -> Iterator[ContainerChange]:
+    for name in [*has, *(one for one in had if one not in has)]:
+        if name not in had:
+            yield ContainerChange(kind=kind, name=name, what="added")
+        elif name not in has:
+            yield ContainerChange(kind=kind, name=name, what="removed")
+        elif had[name] != has[name]:
+            yield ContainerChange(kind=kind, name=name, what="changed")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder for its owner alone, and those above it that are not there."""
+    if not folder.exists():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _put(path: Path, text: str) -> None:
+    """Put a text in a file's place, whole or not at all, for its owner alone."""
+    draft_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft_path.replace(path)
+    finally:
+        draft_path.unlink(missing_ok=True)

@@ -1,0 +1,229 @@
+"""The vault: for a running gateway, and for commands beside one or without."""
+
+import os
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from twite.app.ads import ask_x
+from twite.app.store_access import PATIENCE, GatewayOperations, open_records, reachable
+from twite.config.secret_key import seal_of
+from twite.config.settings import Settings, load
+from twite.domain.destination import Destination
+from twite.domain.errors import StoreInUse
+from twite.domain.people.users import AuditEvent
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.secret_store import Seal, SecretRecords, SecretStore, TurnedSeal
+from twite.gateway.ports.store import Clock
+from twite.gateway.x_account.credential_store import (
+    CredentialCommands,
+    CredentialStore,
+    StoredCredentials,
+)
+from twite.gateway.x_account.sign_in import XSignIn
+from twite.machine import SystemClock
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+
+
+class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
+    """A running gateway's vault, and its key, which can be turned."""
+
+    secret_store: SecretStore
+    seal: TurnedSeal
+
+
+def safe_of(settings: Settings, vault: SecretRecords) -> CredentialVault | None:
+    """Return it; None without a key."""
+    seal = vault_seal(settings)
+    if seal is None:
+        return None
+    turned = TurnedSeal(seal)
+    return CredentialVault(secret_store=SecretStore(vault=vault, seal=turned), seal=turned)
+
+
+async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[Destination, ...]:
+    """Return the pixels, with what is stored for them. Raises NotOpened."""
+    written = settings.destinations()
+    if secret_store is None:
+        return written
+    logins = await CredentialStore(secret_store).all()
+    return tuple(logins.get(one.pixel, StoredCredentials()).given_to(one) for one in written)
+
+
+def login_desk(
+    settings: Settings,
+    safe: CredentialVault | None,
+    *,
+    store: SQLiteStore,
+    accept: Accept,
+    destinations: MutableMapping[str, Destination],
+    run: DeliveryRunner,
+) -> CredentialCommands | None:
+    """Return what changes logins while a gateway runs; None without a key."""
+    if safe is None:
+        return None
+    return CredentialCommands(
+        secret_store=safe.secret_store,
+        seal=safe.seal,
+        key=_key_anew(settings),
+        written=settings.destinations(),
+        destinations=destinations,
+        sends=run,
+        letters=store.letters,
+        passed=accept.passed,
+        note=store.people.note,
+    )
+
+
+def connect(
+    settings: Settings,
+    logins: CredentialCommands | CredentialStore | None,
+    *,
+    clock: Clock,
+    noted_as: str | None = None,
+) -> XSignIn:
+    """Return who signs people in; for `noted_as`, see there."""
+    return XSignIn(
+        ask=ask_x(settings),
+        clock=clock,
+        keeper=logins,
+        destinations={destination.pixel: destination for destination in settings.destinations()},
+        noted_as=noted_as,
+    )
+
+
+async def stored(settings: Settings) -> tuple[Destination, ...]:
+    """Return the pixels with what is stored for them, for a command that only looks.
+
+    Raises NotOpened, StoreUnusable.
+    """
+    seal = vault_seal(settings)
+    if seal is None or not settings.store.path.exists():
+        return settings.destinations()
+    async with open_records(settings) as records:
+        return await given(settings, SecretStore(vault=CredentialReader(records), seal=seal))
+
+
+def connect_alone(settings: Settings, *, by: str) -> XSignIn:
+    """Return who signs people in from a command: into the store, or through its gateway.
+
+    `by` is who runs the command.
+
+    What it does then also raises StoreUnusable, and StoreInUse where the store's owner does not say
+    how to reach it.
+    """
+    seal = vault_seal(settings)
+    # Without a key, it says so itself when it is asked to do something.
+    logins = (
+        None if seal is None else CredentialStore(SecretStore(vault=_Shut(settings), seal=seal))
+    )
+    return connect(settings, logins, clock=SystemClock(), noted_as=by)
+
+
+@asynccontextmanager
+async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
+    """Open the vault of the store, or reach it through the gateway that owns it."""
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with (
+            aiohttp.ClientSession(timeout=PATIENCE) as http,
+            open_records(settings) as records,
+        ):
+            yield _Desk(records, GatewayOperations(http, found))
+        return
+    try:
+        yield store.vault
+    finally:
+        await store.close()
+
+
+class _Shut:
+    """A vault that is opened for each act: a person at X's page keeps no store from others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.put(name, sealed, deed=deed)
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.reseal(name, was=was, sealed=sealed)
+
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        async with open_vault(self._settings) as vault:
+            return await vault.sealed(prefix)
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        async with open_vault(self._settings) as vault:
+            await vault.forget(name, deed=deed)
+
+
+class CredentialReader:
+    """A vault that is only looked into: what a former key sealed stays as it is."""
+
+    def __init__(self, records: SQLiteReader) -> None:
+        self._records = records
+
+    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Leave it."""
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
+        """Leave it."""
+
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        return await self._records.sealed(prefix)
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Leave it."""
+
+
+class _Desk(CredentialReader):
+    """The vault of a running gateway. What is written goes through its desk, sealed.
+
+    What a former key sealed, the gateway seals anew when it is told to.
+    """
+
+    def __init__(self, records: SQLiteReader, desk: GatewayOperations) -> None:
+        super().__init__(records)
+        self._desk = desk
+
+    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Raises LedgerUnavailable."""
+        await self._desk.keep(name, sealed, deed=deed)
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Raises LedgerUnavailable."""
+        await self._desk.forget(name, deed=deed)
+
+
+def vault_seal(settings: Settings) -> Seal | None:
+    """Return what seals, with the former keys; None without a key."""
+    server = settings.server
+    return seal_of(server.secret_key, server.former_secret_keys)
+
+
+def _key_anew(settings: Settings) -> Callable[[], Seal]:
+    def read() -> Seal:
+        now = load(settings.path, os.environ).server
+        seal = seal_of(now.secret_key, now.former_secret_keys)
+        return seal if seal is not None else _must(settings)
+
+    return read
+
+
+def _must(settings: Settings) -> Seal:
+    """Go on with the key that there was: somebody took it out of the settings meanwhile."""
+    seal = vault_seal(settings)
+    if seal is None:
+        raise RuntimeError("a vault without a key")
+    return seal

@@ -1,0 +1,78 @@
+"""Everything under the current key: secrets, and what waits for tags. And what is not, counted."""
+
+import aiohttp
+import msgspec
+
+from twite.app.logins import CredentialVault, vault_seal
+from twite.app.store_access import PATIENCE, GatewayOperations, open_records, reachable
+from twite.config.settings import Settings
+from twite.domain.errors import NotOpened, StoreInUse, TransientError
+from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.tags.run.resealing import Resealing, TagPayloadStore, UnsealedCounts, left
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.tag_payloads import heads
+
+
+class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many secrets there are, and how many letters had to be sealed anew."""
+
+    secrets: int = 0
+    letters: int = 0
+
+
+async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> ResealResult:
+    """Seal everything with the current key, here or in the running gateway.
+
+    Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
+    """
+    seal = vault_seal(settings)
+    if seal is None:
+        return ResealResult()
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with aiohttp.ClientSession(timeout=PATIENCE) as http:
+            desk = GatewayOperations(http, found)
+            secrets = await desk.reseal(deed=deed)
+            return ResealResult(secrets=secrets, letters=await desk.reseal_letters())
+    try:
+        if deed is not None:
+            await store.people.note(deed)
+        secrets = len(await SecretStore(vault=store.vault, seal=seal).all(""))
+        return ResealResult(
+            secrets=secrets, letters=await Resealing(letters=store.letters, seal=seal).all()
+        )
+    finally:
+        await store.close()
+
+
+async def sealed_anew(
+    safe: CredentialVault, letters: TagPayloadStore, *, observer: Observer
+) -> None:
+    """Seal everything with the current key while a gateway runs, after its start.
+
+    What stands in the way is told; nothing is lost, and the next start tries again.
+    """
+    try:
+        await safe.secret_store.all("")
+        await Resealing(letters=letters, seal=safe.seal).all()
+    except (NotOpened, TransientError) as error:
+        observer.see(Troubled(where=TroublePlace.VAULT, reason=str(error)))
+
+
+async def still_sealed(settings: Settings) -> UnsealedCounts:
+    """Count what is sealed with other keys than the current one, beside a running gateway.
+
+    Raises StoreUnusable, LedgerUnavailable.
+    """
+    seal = vault_seal(settings)
+    if seal is None or not settings.store.path.exists():
+        return UnsealedCounts()
+    async with open_records(settings) as records:
+        return left(seal, secrets=await records.sealed(""), heads=await records.read(heads))

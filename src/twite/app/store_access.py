@@ -1,0 +1,227 @@
+"""The store, for commands: to read beside a running gateway, or to act on deliveries at rest."""
+
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+import msgspec
+
+from twite.config.settings import Settings
+from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.operations.erase import Eraser, EraseStore
+from twite.gateway.ports.store import Operations
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
+
+PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+_IN_ONE_REQUEST: Final = 10_000
+_OK: Final = 200
+
+
+class StoreOwner(Operations, Eraser, Protocol):
+    """Whoever owns the store."""
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
+    """Read what happened, whether a gateway runs or not. Raises StoreUnusable."""
+    path = settings.store.path
+    if not path.exists():
+        raise StoreUnusable(
+            path=str(path),
+            reason="there is no such database yet",
+            cure="twite serve makes it; or store.url names another file than the gateway's",
+        )
+    reader = await SQLiteReader.open(str(path))
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[StoreOwner]:
+    """Act on deliveries and persons: in the store itself, or through the gateway that owns it.
+
+    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    """
+    path = str(settings.store.path)
+    try:
+        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+    except StoreInUse:
+        found = reachable(settings.store.gateway_file)
+        if found is None:
+            raise
+        async with aiohttp.ClientSession(timeout=PATIENCE) as http:
+            yield GatewayOperations(http, found)
+        return
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Reachable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running gateway writes about itself."""
+
+    pid: int
+    url: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Reachable(pid={self.pid}, url={self.url!r}, token=***)"
+
+
+def reachable(file: Path) -> Reachable | None:
+    """Read it; None where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Reachable)
+    except (OSError, msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def running(file: Path) -> Reachable | None:
+    """Read it, where its process lives: a gateway that was killed leaves its file behind."""
+    found = reachable(file)
+    if found is None:
+        return None
+    try:
+        os.kill(found.pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return found  # another user's
+    return found
+
+
+class GatewayOperations:
+    """A Desk that asks the gateway of this machine. Its clock counts, not ours."""
+
+    def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
+        self._http = http
+        self._url = gateway.url
+        self._token = Secret(gateway.token)
+
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        return await self._ask("replay", deliveries, sure=sure, deed=deed)
+
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
+    ) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        return await self._ask("discard", deliveries, note=note, deed=deed)
+
+    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Put a sealed secret into the vault. Raises LedgerUnavailable."""
+        told = {"name": name, "sealed": b64encode(sealed).decode()}
+        await self._order({"do": "keep", **told, **_of(deed)})
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Take a secret out of the vault. Raises LedgerUnavailable."""
+        await self._order({"do": "forget", "name": name, **_of(deed)})
+
+    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+        """Have all secrets sealed with the key as it is now. Raises LedgerUnavailable."""
+        return (await self._order({"do": "reseal", **_of(deed)})).done
+
+    async def reseal_letters(self) -> int:
+        """Have what waits for tags sealed so, too. Raises LedgerUnavailable."""
+        letters, last = 0, 0
+        while True:
+            some = await self._order({"do": "reseal_letters", "after": last})
+            letters += some.done
+            if some.last is None:
+                return letters
+            last = some.last
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        """Raises LedgerUnavailable where the gateway does not do it."""
+        del now
+        told = {"do": "erase", "erasing": msgspec.to_builtins(erasing)}
+        return (await self._order(told)).done
+
+    async def _ask(
+        self,
+        do: str,
+        deliveries: Sequence[int],
+        *,
+        deed: AuditEvent | None,
+        note: str = "",
+        sure: Collection[int] = (),
+    ) -> int:
+        done = 0
+        known = frozenset(sure)
+        for at in range(0, len(deliveries), _IN_ONE_REQUEST):
+            some = list(deliveries[at : at + _IN_ONE_REQUEST])
+            order: dict[str, object] = {"do": do, "deliveries": some, "note": note}
+            if known:
+                order["sure"] = [one for one in some if one in known]
+            if not at:
+                order |= _of(deed)
+            done += (await self._order(order)).done
+        return done
+
+    async def _order(self, order: dict[str, object]) -> "_Done":
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        try:
+            async with self._http.post(
+                f"{self._url}/-/desk", json=order, headers=headers, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+                if answer.status != _OK:
+                    raise self._refused(_answered(answer.status, body))
+                return msgspec.json.decode(body, type=_Done)
+        except (aiohttp.ClientError, OSError) as failure:
+            raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
+        except msgspec.DecodeError:
+            raise self._refused("answered something else than a gateway does") from None
+
+    def _refused(self, what: str) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            reason=f"the gateway at {self._url} owns the store and {what}. "
+            "Look at its log, or stop it and try again",
+            retry_after=1,
+        )
+
+
+def _answered(status: int, body: bytes) -> str:
+    """Say what it answered: of the vault, also why."""
+    try:
+        errors = msgspec.json.decode(body, type=_Errors).errors
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        errors = []
+    why = [error.message for error in errors[:1] if error.code == "vault_closed"]
+    return f"answered {status}" + (f": {why[0]}" if why else "")
+
+
+def _of(deed: AuditEvent | None) -> dict[str, object]:
+    return {} if deed is None else {"deed": msgspec.to_builtins(deed)}
+
+
+class _Done(msgspec.Struct):
+    done: int
+    last: int | None = None
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error]

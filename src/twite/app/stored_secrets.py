@@ -1,0 +1,62 @@
+"""Secrets that a command puts into the store: itself, or through the gateway that owns it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from twite.app.logins import open_vault
+from twite.config.secret_key import VARIABLE, seal_of
+from twite.config.settings import Settings
+from twite.domain.errors import SettingsError
+from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.ports.secret_store import Seal, SecretStore
+from twite.machine import SystemClock
+
+_KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
+_FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
+
+
+def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
+    """Return what seals. Raises SettingsError where there is no key; `otherwise` is the way out."""
+    key = settings.server.secret_key
+    seal = seal_of(key or None, settings.server.former_secret_keys)
+    if seal is None:
+        raise SettingsError(
+            place="server.secret_key",
+            message="there are secrets to keep, and no key to seal them with. Make one with "
+            f"`openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
+            f'"env:{VARIABLE}" into [server]; {otherwise}',
+        )
+    return seal
+
+
+async def forget_secrets(
+    settings: Settings, names: Sequence[str], *, by: str, container: str
+) -> None:
+    """Take them out of the store. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+
+    The audit has how many of which container, with the first of them; `by` is who asks for it.
+    """
+    async with open_vault(settings) as vault:
+        deed = _deed(_FORGOTTEN, by, container, len(names))
+        for at, name in enumerate(names):
+            await vault.forget(name, deed=None if at else deed)
+
+
+async def keep_secrets(
+    settings: Settings, seal: Seal, secrets: Mapping[str, Secret], *, by: str, container: str
+) -> None:
+    """Put them into the store under their names; the audit has it as with forget_secrets.
+
+    Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+    """
+    async with open_vault(settings) as vault:
+        secret_store = SecretStore(vault=vault, seal=seal)
+        deed = _deed(_KEPT, by, container, len(secrets))
+        for at, (name, secret) in enumerate(secrets.items()):
+            await secret_store.put(name, secret.reveal().encode(), deed=None if at else deed)
+
+
+def _deed(what: str, by: str, container: str, count: int) -> AuditEvent:
+    detail = f"{count} {'secret' if count == 1 else 'secrets'}"
+    return AuditEvent(at=SystemClock().now(), who=by, what=what, subject=container, detail=detail)

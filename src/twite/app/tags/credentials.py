@@ -1,0 +1,37 @@
+"""Whether and how the credentials that tags bring are kept."""
+
+from collections.abc import MutableMapping
+
+from twite.config.settings import Settings
+from twite.domain.destination import Destination
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.tag_credentials import TagCredentials
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.monitoring import MonitoringStore
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Clock
+
+
+def lent_to(
+    settings: Settings,
+    *,
+    secret_store: SecretStore | None,
+    monitoring_store: MonitoringStore,
+    destinations: MutableMapping[str, Destination],
+    run: DeliveryRunner,
+    clock: Clock,
+    observer: Observer,
+) -> TagCredentials | None:
+    """Return who keeps the credentials that tags bring; None where no source lets them."""
+    asked = any(source.stape_credentials != "configured" for source in settings.sources())
+    if secret_store is None or not asked:
+        return None
+    return TagCredentials(
+        secret_store=secret_store,
+        destinations=destinations,
+        rate=settings.x.rate,
+        sends=run,
+        monitoring_store=monitoring_store,
+        clock=clock,
+        observer=observer,
+    )

@@ -1,0 +1,116 @@
+"""`twite audit`: who did what, and whether the audit is whole."""
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.store_access import open_records
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.config.settings import Settings
+from twite.domain.people.users import AuditEntry
+from twite.domain.times import spelled
+from twite.gateway.identity.audit_chain import AuditVerdict, verified
+from twite.redaction.mask_tree import masked_words
+from twite.stores.sqlite.directory import SQLiteDirectoryReader
+
+EXAMPLE: Final = "Example: `twite audit verify`"
+_VERIFY: Final = """Look at every entry; exit 1 if one was changed, removed or put in between.
+
+It ends with the hash of the last entry. Who can write to the file could make the chain anew: keep
+that hash elsewhere, and give it to --head next time, to find that, too.
+
+Example: `twite audit verify --head 4f1c…`"""
+_LONGEST: Final = 120
+
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many.")]
+Head = Annotated[
+    str | None,
+    typer.Option("--head", metavar="HASH", help="A hash that must be in the chain."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    audit = typer.Typer(help=f"{COMMANDS['audit']}\n\n{EXAMPLE}", no_args_is_help=True)
+    audit.command("list", help="List entries, the latest first.\n\nExample: `twite audit list`")(
+        listed
+    )
+    audit.command("verify", help=_VERIFY)(verify)
+    app.add_typer(audit, name="audit")
+
+
+def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json = False) -> None:
+    entries = asyncio.run(_entries(load(config, credentials=False), limit))
+    if as_json:
+        printing.print_json([_told(entry) for entry in entries])
+    elif not entries:
+        printing.say("Nothing has been done yet.")
+    else:
+        printing.print_table(
+            "",
+            ["no.", "at", "who", "what", "to", "more"],
+            [
+                [
+                    entry.number,
+                    spelled(entry.deed.at),
+                    entry.deed.who,
+                    entry.deed.what,
+                    entry.deed.subject,
+                    printing.safe(masked_words(entry.deed.detail), longest=_LONGEST),
+                ]
+                for entry in entries
+            ],
+        )
+
+
+def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json = False) -> None:
+    verdict = asyncio.run(_verdict(load(config, credentials=False), head))
+    if as_json:
+        printing.print_json(
+            {
+                "whole": verdict.is_whole,
+                "entries": verdict.entries,
+                "head": verdict.head.hex(),
+                "wrong": verdict.wrong,
+                "head_known": verdict.knows_head,
+            }
+        )
+    elif verdict.wrong is not None:
+        printing.complain(
+            f"Entry {verdict.wrong} is not as it was written: it was changed, or one before it was "
+            "removed or put in. Compare it with a backup (twite backup)."
+        )
+    elif not verdict.knows_head:
+        printing.complain(
+            f"{head} is not in the chain: entries were removed from its end, or all was made anew."
+        )
+    else:
+        printing.say(f"{verdict.entries} entries, all as they were written.")
+        printing.say(f"head  {verdict.head.hex()}")
+    if not verdict.is_whole:
+        raise typer.Exit(1)
+
+
+def _told(entry: AuditEntry) -> dict[str, object]:
+    deed = entry.deed
+    return {
+        "number": entry.number,
+        "at": spelled(deed.at),
+        "who": deed.who,
+        "what": deed.what,
+        "subject": deed.subject,
+        "detail": masked_words(deed.detail),
+        "hash": entry.hash.hex(),
+    }
+
+
+async def _entries(settings: Settings, limit: int) -> list[AuditEntry]:
+    async with open_records(settings) as records:
+        return list(await SQLiteDirectoryReader(records).entries(before=None, limit=limit))
+
+
+async def _verdict(settings: Settings, head: str | None) -> AuditVerdict:
+    async with open_records(settings) as records:
+        return await verified(SQLiteDirectoryReader(records), head=head)

@@ -1,0 +1,159 @@
+"""`twite login`: sign in to X for a pixel, or store its pixel token."""
+
+import asyncio
+import getpass
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.logins import connect_alone
+from twite.app.store_access import running
+from twite.cli import printing
+from twite.cli.accounts.user import who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text
+from twite.config.settings import Settings
+from twite.domain.destination import PixelToken
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.domain.times import SECOND
+from twite.gateway.delivery.credentials import PIXEL_TOKEN
+from twite.gateway.x_account.sign_in import PATIENCE, SignInCompleted, SignInStarted, XSignIn
+from twite.http.callback import Callback
+
+EXAMPLE: Final = "Example: `twite login --pixel o8z6j`"
+_LONGEST: Final = 4_096
+
+Back = Annotated[
+    str | None,
+    typer.Option(
+        "--callback",
+        metavar="URL",
+        help="Have X send the browser back to this address of this machine, instead of a PIN.",
+        show_default=False,
+    ),
+]
+Pin = Annotated[bool, typer.Option("--pin", help="Ask for the PIN that X shows; the default.")]
+Token = Annotated[
+    bool, typer.Option("--pixel-token", help="Store a pixel token: asked for, or standard input.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("login", help=text("login", login, EXAMPLE))(login)
+
+
+def login(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    pin: Pin = False,
+    callback: Back = None,
+    pixel_token: Token = False,
+    as_json: Json = False,
+) -> None:
+    """What X gives is stored sealed, and a running gateway uses it at once.
+
+    The app is yours: `x.consumer_key` and `x.consumer_secret`. The user needs the role Account
+    administrator or Ad manager. A pixel token is never taken from the command line, which others
+    can read.
+    """
+    if sum((pin, callback is not None, pixel_token)) > 1:
+        raise typer.BadParameter(
+            "choose one of --pin, --callback and --pixel-token", param_hint="--pixel-token"
+        )
+    found = load(config)
+    chosen = one_pixel(found, pixel)
+    connect = connect_alone(found, by=who())
+    if pixel_token:
+        token = PixelToken(token=Secret(_pasted(as_json=as_json)))
+        connected = asyncio.run(connect.paste(chosen, token))
+    elif callback is not None:
+        connected = asyncio.run(_by_callback(connect, chosen, callback, as_json=as_json))
+    else:
+        connected = asyncio.run(_by_pin(connect, chosen, as_json=as_json))
+    _told(found, connected, as_json=as_json)
+
+
+async def _by_pin(connect: XSignIn, pixel: str, *, as_json: bool) -> SignInCompleted:
+    begun = await connect.begin(pixel)
+    _show(begun, "Open this page, press Authorize app, and type the PIN here:", as_json=as_json)
+    # Not in a thread: a person who interrupts this ends it.
+    pin = sys.stdin.readline(_LONGEST)
+    return await connect.finish_by_pin(begun.token, pin)
+
+
+async def _by_callback(
+    connect: XSignIn, pixel: str, address: str, *, as_json: bool
+) -> SignInCompleted:
+    async with Callback(address) as callback:
+        begun = await connect.begin(pixel, callback=address)
+        _show(begun, "Open this page in a browser of this machine:", as_json=as_json)
+        query = await callback.query(begun.token, seconds=PATIENCE / SECOND)
+    if query is None:
+        raise SettingsError(
+            place="--callback", message="nobody came back from X in time. Begin again"
+        )
+    return await connect.finish_by_callback(query)
+
+
+def _show(begun: SignInStarted, sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        printing.print_json_line({"page": begun.page})
+    else:
+        printing.say(sentence)
+        printing.say(begun.page)
+
+
+def _pasted(*, as_json: bool) -> str:
+    """Read a token without showing it."""
+    if sys.stdin.isatty():
+        pasted = getpass.getpass("Pixel token (it is not shown): ")
+    else:
+        pasted = sys.stdin.read(_LONGEST)
+    token = pasted.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        where = (
+            "it is read from standard input" if as_json or not sys.stdin.isatty() else "paste it"
+        )
+        raise SettingsError(
+            place="the pixel token",
+            message=f"is empty, or no token: {where}. Events Manager: the pixel, Install Pixel, "
+            "Manual, Conversion API, Generate access token",
+        )
+    return token
+
+
+def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> None:
+    gateway = running(settings.store.gateway_file)
+    access = connected.access
+    roles = None if access is None else access.roles
+    if as_json:
+        printing.print_json_line(
+            {
+                "pixel": connected.pixel,
+                "kind": connected.kind,
+                "screen_name": connected.screen_name or None,
+                "account": access and access.account,
+                "roles": roles,
+                "asked": access is not None,
+                "gateway": gateway is not None,
+            }
+        )
+        return
+    if connected.kind == PIXEL_TOKEN:
+        printing.say(f"Stored the pixel token of {connected.pixel}, sealed.")
+    else:
+        printing.say(f"Signed in as @{connected.screen_name} for pixel {connected.pixel}.")
+    if access is None:
+        printing.say("X did not answer when it was asked what they may do: twite check asks again.")
+    elif roles is not None:
+        printing.say(f"X says: {', '.join(roles)} on ads account {access.account}.")
+    else:
+        printing.say("X did not refuse them; that it takes them, only a first conversion shows.")
+    printing.say(
+        f"The gateway (process {gateway.pid}) uses them from now on."
+        if gateway
+        else "twite serve uses them."
+    )

@@ -1,0 +1,197 @@
+"""`twite user`: who may sign in to the console."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from twite.app.accounts import open_staff
+from twite.app.store_access import open_records
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.config.settings import Settings
+from twite.domain.errors import InvalidAccountChange
+from twite.domain.people.users import Role, User
+from twite.domain.times import spelled
+from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
+from twite.stores.sqlite.directory import SQLiteDirectoryReader
+
+EXAMPLE: Final = "Example: `twite user add ada --role admin`"
+NO_ADMIN: Final = (
+    "There is no admin yet, and until then the console is closed to everybody: twite user add NAME "
+    "--role admin"
+)
+T = TypeVar("T")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+AsRole = Annotated[Role, typer.Option("--role", help="What they may do.")]
+Pixels = Annotated[
+    list[str] | None,
+    typer.Option("--pixel", metavar="ID", help="Only this pixel is shown to them. Repeats."),
+]
+Stdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
+    user.command("add", help=f"Let somebody sign in; the password is asked for.\n\n{EXAMPLE}")(add)
+    user.command("list", help="List them.\n\nExample: `twite user list --json`")(listed)
+    user.command("role", help=ON_ROLE)(role)
+    user.command("password", help=ON_ANOTHER)(password)
+    user.command("totp", help=ON_TOTP)(totp)
+    user.command(
+        "remove", help="Let somebody sign in no more.\n\nExample: `twite user remove ada`"
+    )(remove)
+    app.add_typer(user, name="user")
+
+
+def add(
+    name: Name,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    as_role: AsRole = Role.VIEWER,
+    pixel: Pixels = None,
+    password_stdin: Stdin = False,
+) -> None:
+    settings = load(config, credentials=False)
+    known_pixels(settings, pixel)
+    typed = _typed(stdin=password_stdin)
+
+    async def added(user_accounts: Accounts) -> bool:
+        await user_accounts.add(name, role=as_role, password=typed, pixels=pixel, by=who())
+        return any(user.is_admin for user in await user_accounts.users())
+
+    has_admin = _user_accounts(settings, added)
+    printing.say(f"{name} may sign in at {settings.console_url} as {as_role}.")
+    if not has_admin:
+        printing.complain(NO_ADMIN)
+
+
+def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    users = asyncio.run(_users(load(config, credentials=False)))
+    if users and not any(user.is_admin for user in users):
+        printing.complain(NO_ADMIN)
+    if as_json:
+        printing.print_json([_told(user) for user in users])
+    elif not users:
+        printing.say("There is nobody yet: twite user add NAME --role admin")
+    else:
+        printing.print_table(
+            "",
+            ["name", "role", "sees", "code", "since"],
+            [
+                [
+                    user.name,
+                    user.role.value,
+                    seen(user.pixels),
+                    "no" if user.code_since is None else "yes",
+                    spelled(user.created_at),
+                ]
+                for user in users
+            ],
+        )
+
+
+def role(
+    name: Name, *, as_role: AsRole, config: Config = DEFAULT_CONFIG, pixel: Pixels = None
+) -> None:
+    settings = load(config, credentials=False)
+    known_pixels(settings, pixel)
+    sees = _user_accounts(
+        settings,
+        lambda user_accounts: user_accounts.allow(name, role=as_role, pixels=pixel, by=who()),
+    )
+    printing.say(f"{name} is {as_role} now, and sees {seen(sees)}.")
+
+
+def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Stdin = False) -> None:
+    settings = load(config, credentials=False)
+    typed = _typed(stdin=password_stdin)
+    _user_accounts(
+        settings, lambda user_accounts: user_accounts.give_password(name, typed, by=who())
+    )
+    printing.say(f"{name} has another password, and was signed out everywhere.")
+
+
+def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+    _user_accounts(
+        load(config, credentials=False),
+        lambda user_accounts: user_accounts.drop_codes(name, by=who()),
+    )
+    printing.say(f"{name} signs in without a code now, and can set one up anew in the console.")
+
+
+def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+    _user_accounts(
+        load(config, credentials=False), lambda user_accounts: user_accounts.remove(name, by=who())
+    )
+    printing.say(f"{name} was removed, and signed out everywhere.")
+
+
+def who() -> str:
+    """Return who asks, for the audit: somebody at the machine itself."""
+    try:
+        return f"{getpass.getuser()} (command)"
+    except (OSError, KeyError):
+        return "(command)"
+
+
+def _typed(*, stdin: bool) -> str:
+    if stdin:
+        return sys.stdin.readline().rstrip("\n")
+    printing.complain(f"At least {SHORTEST} characters, better 15: a sentence does well.")
+    typed = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != typed:
+        raise InvalidAccountChange("the two are not the same. Nothing was changed")
+    return typed
+
+
+def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
+    """Refuse a pixel that is not configured, as wrong usage."""
+    known = {destination.pixel for destination in settings.destinations()}
+    for pixel in pixels or ():
+        if pixel not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise typer.BadParameter(
+                f"no pixel {pixel!r} in {settings.path}. There is: {there}", param_hint="--pixel"
+            )
+
+
+def _told(user: User) -> dict[str, object]:
+    return {
+        "name": user.name,
+        "role": user.role.value,
+        "pixels": user.pixels,
+        "code": user.code_since is not None,
+        "created_at": spelled(user.created_at),
+    }
+
+
+def _user_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_staff(settings) as user_accounts:
+            return await act(user_accounts)
+
+    return asyncio.run(run())
+
+
+async def _users(settings: Settings) -> list[User]:
+    async with open_records(settings) as records:
+        return list(await SQLiteDirectoryReader(records).users())
+
+
+ON_ROLE: Final = """Change what somebody may do and see; they are signed out.
+
+Example: `twite user role ada --role operator --pixel o8z6j`"""
+ON_ANOTHER: Final = """Give somebody another password; they are signed out.
+
+Example: `twite user password ada`"""
+ON_TOTP: Final = """Ask somebody for no code any more, where their device was lost.
+
+Example: `twite user totp ada`"""

@@ -1,0 +1,120 @@
+"""`twite shadow`: what a container here would send, beside what another system did send."""
+
+import asyncio
+import os
+from pathlib import Path
+from secrets import token_bytes
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from twite.app.compare import read_capture, shadow_of
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.gtm.compare.comparison import VOLATILE
+from twite.gtm.compare.summary import ComparisonSummary, summed
+from twite.redaction.mask_difference import masked
+
+EXAMPLE: Final = "Example: `twite shadow capture.jsonl --ignore '*.external_id'`"
+ABOUT: Final = """Runs the container for captured traffic and compares; nothing is sent.
+
+A line of a capture holds what came in (`event`, or `request`) and what the other system sent for
+it (`sent`), or either with a `trace` that joins them. What may be a person or a key is shown as a
+mark. What the gateway keeps back (consent, robots) is told with the reason. Exits 1 when anything
+differs."""
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines.")]
+Which = Annotated[
+    Path | None,
+    typer.Option("--container", metavar="FILE", help="container.toml; default: twite.toml's."),
+]
+Whose = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Whose all requests are; default: by origin."),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="PATTERN", help="Places not to compare, as '*.event_id'."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Compare times and chance, too.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME", help="Only this tag.")]
+ShowField = Annotated[
+    list[str] | None,
+    typer.Option("--show", metavar="FIELD", help="A field whose values may be shown as they are."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("shadow", help=f"{COMMANDS['shadow']}\n\n{ABOUT}\n\n{EXAMPLE}")(shadow)
+
+
+def shadow(
+    files: Files,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    container: Which = None,
+    source: Whose = None,
+    ignore: Ignore = None,
+    strict: Strict = False,
+    tags: Tags = None,
+    show: ShowField = None,
+    as_json: Json = False,
+) -> None:
+    runs, stand_ins = asyncio.run(shadow_of(config, container, os.environ, source=source))
+    known = runs.tags()
+    for name in tags or ():
+        if name not in known:
+            there = ", ".join(known)
+            raise typer.BadParameter(f"no tag {name!r}. There is: {there}", param_hint="--tag")
+    ignored = (*(() if strict else VOLATILE), *(ignore or ()))
+    chosen, trusted, salt = frozenset(tags or ()), frozenset(show or ()), token_bytes(16)
+    cases = (case for file in files for case in read_capture(file))
+    result = summed(
+        (runs.compare(case, ignore=ignored, tags=chosen) for case in cases),
+        lambda path, value: masked(path, value, shown=trusted, salt=salt),
+    )
+    if as_json:
+        printing.print_json({**msgspec.structs.asdict(result), "secrets_not_here": stand_ins})
+    else:
+        _print(result)
+        if stand_ins:
+            printing.say(
+                f"{stand_ins} secrets are not here (no key, or not set): where they stand, "
+                "nothing is compared."
+            )
+    if not result.cases:
+        printing.complain("no case in the captures: nothing was compared")
+    if not (result.cases and result.is_alike):
+        raise typer.Exit(1)
+
+
+def _print(result: ComparisonSummary) -> None:
+    for difference in result.differences:
+        printing.say(
+            printing.styled("different", "yellow"),
+            f" {difference.path} of “{difference.tag}”, {difference.times} times",
+        )
+        printing.say(f"    {difference.url}")
+        printing.say(
+            f"    there {difference.there}, here {difference.here} (line {difference.line})"
+        )
+    for word, counted in (
+        ("missing", result.missing),
+        ("extra", result.extra),
+        ("failed", result.failed),
+        ("unread", result.unread),
+        ("kept back", result.kept_back),
+    ):
+        for what, times in counted.items():
+            printing.say(printing.styled(word, "bold red"), f" {what}, {times} times")
+    for path, times in result.ignored.items():
+        printing.say(printing.styled(f"ignored {path}, {times} times", "dim"))
+    lost, more = sum(result.missing.values()), sum(result.extra.values())
+    kept = sum(result.kept_back.values())
+    printing.say(
+        f"{result.cases} cases: {result.matched} requests are alike, {result.different} differ, "
+        f"{lost} are missing here, {more} are sent here alone"
+        f"{f'; {kept} events are kept back here' if kept else ''}."
+    )

@@ -1,0 +1,95 @@
+"""`twite overlap`: do the page's pixel and the gateway name conversions alike?"""
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.store_access import open_records
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
+from twite.config.settings import Settings
+from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, DedupReport, TwoIds
+from twite.gateway.operations.dedup_report import (
+    COUNTS,
+    DEFAULT_DAYS,
+    PathCountsBy,
+    first_moment,
+    ways_by,
+)
+from twite.machine import SystemClock
+
+EXAMPLE: Final = "Example: `twite overlap --days 14`"
+
+Days = Annotated[
+    int, typer.Option("--days", min=1, max=MOST_DAYS, help="How many days, today the last.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("overlap", help=text("overlap", overlap, EXAMPLE))(overlap)
+
+
+def overlap(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    days: Days = DEFAULT_DAYS,
+    pixel: Pixel = None,
+    as_json: Json = False,
+) -> None:
+    """Counts conversion ids by event and day of UTC, for pixels whose source has origins."""
+    found = load(config, credentials=False)
+    known_pixel(found, pixel)
+    since = first_moment(SystemClock().now(), days)
+    all_, pairs = asyncio.run(_read(found, since))
+    overlaps = [one for one in all_ if pixel in {None, one.pixel}]
+    destinations = {destination.pixel: destination for destination in found.destinations()}
+    told = ways_by(
+        overlaps,
+        destinations,
+        since=since,
+        pairs=[pair for pair in pairs if pixel in {None, pair.pixel}],
+    )
+    if as_json:
+        printing.print_json(told)
+    else:
+        print_overlap(told)
+
+
+def print_overlap(told: PathCountsBy) -> None:
+    """Print the table, and a sentence on each count that is not zero."""
+    if not told.by:
+        printing.say(
+            f"Nothing was seen since {told.since}. Conversions are seen of pixels whose source "
+            "has origins; put the script into the page."
+        )
+        return
+    rows: list[list[str | int]] = [
+        [one.day, one.pixel, one.name or one.event, *(getattr(one, name) for name in COUNTS)]
+        for one in told.by
+    ]
+    if len(rows) > 1:
+        rows.append(["all", "", "", *(getattr(told, name) for name in COUNTS)])
+    names = [name.replace("_", " ") for name in COUNTS]
+    printing.print_table("", ["day", "pixel", "event", *names], rows)
+    for name, sentence in told.advice.items():
+        many = getattr(told, name)
+        printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
+    if told.pairs:
+        printing.print_table(
+            "Orders under two ids",
+            ["day", "pixel", "event", "the page's id", "the server's id"],
+            [
+                [pair.day, pair.pixel, pair.name or pair.event, pair.page_id, pair.server_id]
+                for pair in told.pairs
+            ],
+        )
+
+
+async def _read(settings: Settings, since: int) -> tuple[list[DedupReport], list[TwoIds]]:
+    async with open_records(settings) as records:
+        overlaps = list(await records.overlap(since=since))
+        if not any(one.two_ids for one in overlaps):
+            return overlaps, []
+        return overlaps, list(await records.pairs(since=since, limit=MOST_PAIRS))

@@ -1,0 +1,184 @@
+"""Who plays in the demo: X's emulator and a gateway, each a process of its own, and a shop."""
+
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlencode, urlsplit
+
+import typer
+
+from twite.cli.demo.shop import DemoShop
+from twite.testing.emulator import Emulator, running_emulator
+
+KEY: Final = "demo-source-key-demo-source-key"
+PIXEL: Final = "o8z6j"
+TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  the emulator's own, made up
+
+# The demo is small, so its batches are: there is more to see.
+_SETTINGS: Final = """\
+[server]
+listen = "127.0.0.1:{port}"
+[store]
+url = "sqlite:twite.db"
+[x]
+api_url = "{x}"
+batch = 100
+[log]
+level = "error"
+[[pixel]]
+id = "{pixel}"
+account = "18ce54d4x5t"
+auth = {{ pixel_token = "env:DEMO_PIXEL_TOKEN" }}
+events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
+[[source]]
+name = "shop"
+key = "env:DEMO_SHOP_KEY"
+origins = ["{shop}"]
+pixel = "{pixel}"
+twin = "load"
+"""
+_ENVIRONMENT: Final = {
+    **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
+    "DEMO_PIXEL_TOKEN": TOKEN,
+    "DEMO_SHOP_KEY": KEY,
+}
+_READY_SECONDS: Final = 30
+
+
+class DemoProcesses:
+    """All of them, from `with` to its end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "twite.toml"
+        self.gateway_url = ""
+        self.shop = DemoShop()
+        self._ends = ExitStack()  # what is to be ended, and how
+        self._gateway: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as ends:
+            # X documents that it drops a twin between pixel and API. That it does so between two
+            # API requests is likely and not documented: this switch assumes it.
+            self.x: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
+            ends.enter_context(self.shop)
+            settings = _SETTINGS.format(
+                x=self.x.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
+            )
+            self.config.write_text(settings, encoding="utf-8")
+            self.config.chmod(0o600)
+            self._gateway = self._start("serve", "--json")
+            self.shop.open(gateway=self.gateway_url, x=self.x.url, key=KEY)
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._gateway is not None:
+            self._gateway.terminate()
+            self._gateway.communicate(timeout=_READY_SECONDS)
+        self._ends.close()
+
+    def twite(
+        self, *arguments: str, quiet: bool = False, said: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command with the demo's settings, as a person would."""
+        return subprocess.run(  # noqa: S603  our own command under the running interpreter
+            [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
+            text=True,
+            capture_output=quiet,
+            input=said,
+            check=False,
+            env=_ENVIRONMENT,
+        )
+
+    def add_user(self) -> tuple[str, str]:
+        """Add an admin of the console, for as long as the demo runs; return name and password."""
+        name, password = "demo", secrets.token_urlsafe(12)
+        added = self.twite(
+            "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, said=password
+        )
+        if added.returncode:
+            sys.stderr.write(added.stderr)
+            raise typer.Exit(1)
+        return name, password
+
+    def ask_gateway(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
+        """Send a request to the gateway and return its answer."""
+        sent = {"Content-Type": "application/json"} | dict(
+            headers or {"Authorization": f"Bearer {KEY}"}
+        )
+        address = urlsplit(self.gateway_url).netloc
+        with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+            connection.request(method, path, json.dumps(body) if body else None, sent)
+            answer: dict[str, object] = json.loads(connection.getresponse().read())
+        return answer
+
+    def fire_pixel(self, event: str, conversion_ids: Sequence[str]) -> None:
+        """Do what X's pixel does in the buyer's browser: one hit for each conversion."""
+        address = urlsplit(self.x.url).netloc
+        with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+            for one in conversion_ids:
+                connection.request("GET", pixel_hit(event, one))
+                connection.getresponse().read()
+
+    def overlap(self) -> dict[str, int]:
+        """Return how many conversion ids went which way today."""
+        found = self.twite("overlap", "--days", "1", "--json", quiet=True)
+        told: dict[str, int] = json.loads(found.stdout)
+        return told
+
+    def balance(self) -> dict[str, int]:
+        """Return the balance of the gateway's source `shop`."""
+        found = self.twite("accounting", "--json", quiet=True)
+        balance: dict[str, int] = json.loads(found.stdout)
+        return balance
+
+    def wait(self) -> None:
+        """Wait until the gateway ends, which it does not do by itself."""
+        if self._gateway is not None:
+            self._gateway.wait()
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603  as above
+            [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
+            text=True,
+            stdout=subprocess.PIPE,
+            env=_ENVIRONMENT,
+        )
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            process.wait(_READY_SECONDS)
+            raise typer.Exit(1)
+        self.gateway_url = json.loads(line)["url"]
+        return process
+
+
+def pixel_hit(event: str, conversion_id: str) -> str:
+    """Return the address of a pixel's hit, as browsers request it. [seen 3P]"""
+    said = json.dumps({"conversion_id": conversion_id})
+    return "/1/i/adsct?" + urlencode(
+        {"txn_id": event, "p_id": "Twitter", "p_user_id": 0, "event": said, "version": "2.4.11"}
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port

@@ -1,0 +1,240 @@
+"""`twite events`: X's web event tags, which its Events Manager shows as events."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.ads import events_desk
+from twite.app.logins import stored
+from twite.cli import COMMANDS, printing
+from twite.cli.accounts.user import who
+from twite.cli.events import output as events_shown
+from twite.cli.events import snippet as events_snippet
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
+from twite.config.settings import Settings
+from twite.domain.errors import EventRefused
+from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
+from twite.x.event_tags import EventTag, EventTagChange
+
+EXAMPLE: Final = "Example: `twite events list`, then `twite events create Purchase --as purchase`"
+LIST: Final = """List the events of the pixel's ads account, and what they are called here.
+
+Example: `twite events list --deleted`"""
+CREATE: Final = """Make one, and map a name of ours to it.
+
+The view window may not be longer than the click window. X calls SIGN_UP “Lead” and SITE_VISIT “Page
+view”.
+
+Example: `twite events create "Newsletter" --type SIGN_UP --as newsletter`"""
+UPDATE: Final = """Change one; what is not named stays.
+
+Example: `twite events update purchase --click-window 30 --view-window 7`"""
+DELETE: Final = """Delete one: X takes no conversion of it any more.
+
+Example: `twite events delete o8z6q --yes`"""
+
+Event = Annotated[str, typer.Argument(metavar="EVENT", help="Our name for it, or X's id.")]
+Title = Annotated[str, typer.Argument(metavar="NAME", help="What X shows it as.")]
+Type = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help="X's type.", show_default=False)
+]
+Click = Annotated[
+    int | None, typer.Option("--click-window", metavar="DAYS", help="1, 7, 14 or 30.")
+]
+View = Annotated[
+    int | None, typer.Option("--view-window", metavar="DAYS", help="0, 1, 7, 14 or 30.")
+]
+Retargeting = Annotated[
+    bool | None,
+    typer.Option("--retargeting/--no-retargeting", help="Whether X may build audiences of it."),
+]
+NewName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Another name.", show_default=False)
+]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="OURS", help="Our name for it, to write into the settings."),
+]
+Which = Annotated[
+    str,
+    typer.Option(
+        "--id", metavar="WHICH", help="Which of X's two ids conversions name: id, website_tag_id."
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ServerOnly = Annotated[
+    bool, typer.Option("--server-only", help="No page calls it: only servers tell of it.")
+]
+Deleted = Annotated[bool, typer.Option("--deleted", help="Those that were deleted, too.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and what it can do."""
+    events = typer.Typer(help=f"{COMMANDS['events']}\n\n{EXAMPLE}", no_args_is_help=True)
+    events.command("list", help=LIST)(listed)
+    events.command("create", help=CREATE)(create)
+    events.command("update", help=UPDATE)(update)
+    events.command("delete", help=DELETE)(delete)
+    events.command("snippet", help=events_snippet.HELP)(events_snippet.snippet)
+    app.add_typer(events, name="events")
+
+
+def listed(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    deleted: Deleted = False,
+    as_json: Json = False,
+) -> None:
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    known = asyncio.run(desk.events(chosen, with_deleted=deleted))
+    rows = [(one, desk.names(chosen, one)) for one in known]
+    if as_json:
+        printing.print_json([events_shown.told(*row) for row in rows])
+    elif not known:
+        printing.say("The ads account has no events.")
+    else:
+        events_shown.print_events(rows)
+
+
+def create(
+    name: Title,
+    *,
+    kind: Type = "PURCHASE",
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    click_window: Click = 30,
+    view_window: View = 1,
+    retargeting: Retargeting = True,
+    ours: As = None,
+    which: Which = "id",
+    server_only: ServerOnly = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    if which not in {"id", "website_tag_id"}:
+        raise typer.BadParameter("is id or website_tag_id", param_hint="--id")
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    change = EventTagChange(
+        name=name,
+        type=kind and kind.upper(),
+        click_window=click_window,
+        view_through_window=view_window,
+        retargeting_enabled=retargeting,
+    )
+    if ours is not None:
+        # What the settings do not take is known before X has an event of it.
+        desk.draft(chosen, ours, "o8z6k")
+    made = _done(desk.create(chosen, change, by=who()))
+    if not as_json:
+        printing.say(f"Made {made.name}: {events_shown.both(chosen, made.id)}.")
+    written = False
+    if ours is not None:
+        event = made.id if which == "id" else made.website_tag_id or made.id
+        written = _write(desk, desk.draft(chosen, ours, event), yes=yes, quiet=as_json)
+        if not as_json and not server_only:
+            printing.say(f"Calls for it: twite events snippet {ours}")
+        elif not as_json:
+            printing.say(f"Calls for it: twite events snippet {ours} --server-only")
+    if as_json:
+        printing.print_json(events_shown.told(made, ()) | {"ours": ours, "written": written})
+
+
+def update(
+    event: Event,
+    *,
+    name: NewName = None,
+    kind: Type = None,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    click_window: Click = None,
+    view_window: View = None,
+    retargeting: Retargeting = None,
+    as_json: Json = False,
+) -> None:
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    change = EventTagChange(
+        name=name,
+        type=kind and kind.upper(),
+        click_window=click_window,
+        view_through_window=view_window,
+        retargeting_enabled=retargeting,
+    )
+    if change == EventTagChange():
+        raise typer.BadParameter("say what to change", param_hint="--name")
+    changed = _done(desk.update(chosen, event, change, by=who()))
+    names = desk.names(chosen, changed)
+    if as_json:
+        printing.print_json(events_shown.told(changed, names))
+    else:
+        events_shown.print_events([(changed, names)])
+
+
+def delete(
+    event: Event,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    found, chosen = _chosen(config, pixel)
+    desk = desk_of(found)
+    tag = asyncio.run(desk.one(chosen, event))
+    names = desk.names(chosen, tag)
+    if not yes:
+        printing.complain(f"{tag.name}: {events_shown.both(chosen, tag.id)}")
+        for ours in names:
+            printing.complain(f"The settings call it {ours}: its conversions would be refused.")
+        if not typer.confirm("Delete it at X?", err=True):
+            raise typer.Exit(1)
+    gone = asyncio.run(desk.delete(chosen, tag.id, by=who()))
+    if as_json:
+        printing.print_json(events_shown.told(gone, names))
+        return
+    printing.say(f"Deleted {gone.name}. X keeps it, marked: twite events list --deleted.")
+    for ours in names:
+        printing.say(f"Take {ours} out of {found.path}: X refuses its conversions from now on.")
+
+
+def desk_of(found: Settings) -> EventTagManager:
+    """Return the Events Manager, with what is stored of credentials."""
+    return events_desk(found, {one.pixel: one for one in asyncio.run(stored(found))})
+
+
+def _chosen(config: Config, pixel: str | None) -> tuple[Settings, str]:
+    found = load(config)
+    return found, one_pixel(found, pixel)
+
+
+def _done(asked: Coroutine[None, None, EventTag]) -> EventTag:
+    """Have it done; what X would refuse is wrong usage."""
+    try:
+        return asyncio.run(asked)
+    except EventRefused as wrong:
+        raise typer.BadParameter(str(wrong)) from None
+
+
+def _write(desk: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
+    """Show what would change in the settings, and write it if that is wanted."""
+    if not draft.is_changed:
+        return True
+    if not quiet:
+        for line in draft.diff():
+            printing.say(line)
+    if not yes:
+        if not sys.stdin.isatty():
+            printing.complain("Not written: add --yes, or the line by hand.")
+            return False
+        if not typer.confirm("Write this into the settings?", err=True):
+            return False
+    asyncio.run(desk.write(draft, by=who()))
+    if not quiet:
+        printing.say("Written. A running gateway knows it after a restart.")
+    return True

@@ -1,0 +1,55 @@
+"""`twite events snippet`: calls for an event, ready to be copied."""
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.ads import events_desk
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
+from twite.gateway.x_account.snippets import MAKERS
+
+HELP: Final = """Print calls for an event: from a page, from a server, from Google's tag.
+
+With `--for`, only the text of one, to be put into a file.
+
+Example: `twite events snippet purchase --for python`"""
+
+Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Our name for it.")]
+For = Annotated[
+    str | None,
+    typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}.", show_default=False),
+]
+ServerOnly = Annotated[
+    bool, typer.Option("--server-only", help="Without those of a page: only servers tell of it.")
+]
+
+
+def snippet(
+    event: Ours,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    kind: For = None,
+    server_only: ServerOnly = False,
+    as_json: Json = False,
+) -> None:
+    if kind is not None and kind not in MAKERS:
+        raise typer.BadParameter(f"there is {', '.join(MAKERS)}", param_hint="--for")
+    found = load(config, credentials=False)
+    pixels = {destination.pixel: destination for destination in found.destinations()}
+    desk = events_desk(found, pixels)
+    made = desk.snippets(one_pixel(found, pixel), event, server_only=server_only)
+    shown = [one for one in made if kind in {None, one.kind}]
+    if as_json:
+        printing.print_json(shown)
+    elif kind is not None:
+        # To the letter: it is to be run, and holds nothing that came from outside.
+        sys.stdout.write("".join(one.text for one in shown))
+    else:
+        for one in shown:
+            printing.say(printing.styled(f"{one.title}: ", "bold"), one.says)
+            for line in one.text.splitlines():
+                printing.say(f"    {line}")
+            printing.say("")

@@ -1,0 +1,215 @@
+"""Rows → the gateway, request by request, however long it takes.
+
+429, 503, no answer   wait, longer each time, and send the same again: every row has an id, so that
+                      what arrived the first time is a duplicate the second
+400, 413              halve the request, until the row that is at fault is alone
+401, 404, …           stop: no other try would end differently
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import aiohttp
+import msgspec
+
+from twite.cli.send.results import RowResult, SendFieldError, SendReceipt, SendRejected, judge
+from twite.domain.errors import OperatorError
+from twite.domain.retry import backoff
+from twite.domain.secret import Secret
+from twite.formats.files.findings import ERRORS, FileRow
+
+T = TypeVar("T")
+
+MAX_ROWS: Final = 500
+MAX_BYTES: Final = 900_000
+LONGEST_WAIT: Final = 30.0  # seconds
+TIMEOUT: Final = 60.0  # seconds
+PATH: Final = "/v1/conversions"
+
+_OPEN: Final = b'{"conversions":['
+_CLOSE: Final = b"]}"
+_RECEIPTED: Final = frozenset({202, 422})
+_TOO_LARGE: Final = 413
+_DIVISIBLE: Final = frozenset({400, _TOO_LARGE})
+_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class SendStopped(OperatorError):
+    """No further row can be sent as things are."""
+
+
+class SendResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`retry_after` is in seconds."""
+
+    status: int
+    body: bytes
+    retry_after: float = 0.0
+
+
+class SendNoResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`lost` is whether the request may have arrived all the same."""
+
+    reason: str
+    lost: bool
+
+
+class SendClient(Protocol):
+    """One request to the gateway, with one answer at most."""
+
+    async def __call__(self, body: bytes) -> SendResponse | SendNoResponse: ...
+
+
+class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
+    """How to wait: `patience` is how many seconds in a row the gateway may take nothing."""
+
+    patience: float
+    elapsed: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    randomness: Callable[[], float]
+    say: Callable[[str], None]
+
+
+class Submitter:
+    """Sends rows and says what became of each."""
+
+    def __init__(self, *, post: SendClient, waiting: RetryPatience) -> None:
+        self._post = post
+        self._waiting = waiting
+
+    async def submit(self, rows: Sequence[FileRow], *, lost: bool = False) -> list[RowResult]:
+        """Send rows that have a body, at most what one request may hold.
+
+        `lost` is whether they may have been sent before. Raises Stopped.
+        """
+        bodies = [row.body for row in rows if row.body is not None]
+        answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
+        if answer.status in _RECEIPTED:
+            receipted = decoded(answer.body, SendReceipt)
+            if receipted is not None and receipted.within(len(rows)):
+                return judge(rows, receipted, lost=lost)
+        if answer.status not in _DIVISIBLE:
+            raise SendStopped(_why_stopped(answer))
+        if len(rows) == 1:
+            errors = _too_large() if answer.status == _TOO_LARGE else _wrong(answer.body)
+            return judge(rows, SendReceipt(rejected=(SendRejected(index=0, errors=errors),)))
+        middle = len(rows) // 2
+        first = await self.submit(rows[:middle], lost=lost)
+        return first + await self.submit(rows[middle:], lost=lost)
+
+    async def _answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
+        """Send until there is an answer that does not pass by itself."""
+        attempts, since = 0, self._waiting.elapsed()
+        while True:
+            answer = await self._post(body)
+            if isinstance(answer, SendResponse) and answer.status not in _PASSING:
+                if attempts:
+                    self._waiting.say("the gateway takes conversions again: going on")
+                return answer, lost
+            attempts += 1
+            lost = lost or _may_have_arrived(answer)
+            reason = _reason(answer)
+            if self._waiting.elapsed() - since >= self._waiting.patience:
+                raise SendStopped(f"{reason}; waited {self._waiting.patience:.0f} s, and gave up")
+            asked = answer.retry_after if isinstance(answer, SendResponse) else 0.0
+            ours = backoff(attempts=attempts, randomness=self._waiting.randomness()) / 1_000
+            if attempts == 1:
+                self._waiting.say(f"{reason}: waiting, then going on (Ctrl-C stops)")
+            await self._waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
+
+
+def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClient:
+    """Return what posts to a gateway, with a source's key."""
+    headers = {
+        "Authorization": f"Bearer {key.reveal()}",
+        "Content-Type": "application/json",
+    }
+
+    async def post(body: bytes) -> SendResponse | SendNoResponse:
+        try:
+            async with session.post(
+                url + PATH, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return SendResponse(
+                    status=response.status,
+                    body=await response.read(),
+                    retry_after=_seconds(response.headers.get("Retry-After", "")),
+                )
+        except aiohttp.ClientConnectorError as error:
+            # The system's own word, not the library's, which repeats the address.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            return SendNoResponse(reason=f"no gateway answers at {url} ({reason})", lost=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = f"the gateway at {url} gave no answer ({type(error).__name__})"
+            return SendNoResponse(reason=reason, lost=True)
+
+    return post
+
+
+def fits(rows: int, size: int) -> bool:
+    """Whether a request may hold so many rows, of so many bytes together."""
+    return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
+
+
+class _Errors(msgspec.Struct, frozen=True):
+    errors: tuple[SendFieldError, ...] = ()
+
+
+def decoded(body: bytes, shape: type[T]) -> T | None:
+    """Decode an answer; None where it is not of this shape."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _wrong(body: bytes) -> tuple[SendFieldError, ...]:
+    found = decoded(body, _Errors)
+    if found is None or not found.errors:
+        return (SendFieldError(path="", code="not_sent", message=ERRORS["not_sent"]),)
+    # In a request of one, the place is the row's own.
+    return tuple(
+        SendFieldError(
+            path=error.path.removeprefix("conversions[0]").lstrip("."),
+            code=error.code,
+            message=error.message,
+        )
+        for error in found.errors
+    )
+
+
+def _too_large() -> tuple[SendFieldError, ...]:
+    return (SendFieldError(path="", code="too_large", message=ERRORS["too_large"]),)
+
+
+def _why_stopped(answer: SendResponse) -> str:
+    causes = {
+        401: "the gateway does not know this key: is the source's key the one it was started with?",
+        403: "the gateway does not let this key submit",
+        404: f"there is no gateway at this address: POST {PATH} answers 404",
+        405: f"there is no gateway at this address: POST {PATH} answers 405",
+    }
+    if answer.status in causes:
+        return causes[answer.status]
+    found = decoded(answer.body, _Errors)
+    said = f" ({found.errors[0].message})" if found is not None and found.errors else ""
+    return f"the gateway answered {answer.status}, which is no answer to conversions{said}"
+
+
+def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
+    """A proxy's own 502 or 504 does not say what became of the request behind it."""
+    if isinstance(answer, SendNoResponse):
+        return answer.lost
+    return answer.status in {500, 502, 504}
+
+
+def _reason(answer: SendResponse | SendNoResponse) -> str:
+    if isinstance(answer, SendNoResponse):
+        return answer.reason
+    found = decoded(answer.body, _Errors)
+    said = f", {found.errors[0].message}" if found is not None and found.errors else ""
+    return f"the gateway answers {answer.status}{said}"
+
+
+def _seconds(text: str) -> float:
+    return float(min(int(text), 3_600)) if text.isascii() and text.isdecimal() else 0.0

@@ -1,0 +1,227 @@
+"""`twite send`: conversions from files."""
+
+from datetime import tzinfo
+from pathlib import Path
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+import typer
+
+from twite.cli import COMMANDS, printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.send import summary as send_summary
+from twite.cli.send.files import OpenedFile, examine
+from twite.cli.send.job import SendOptions, perform
+from twite.cli.send.report import options_digest
+from twite.cli.send.results import RowResultKind
+from twite.cli.send.target import target
+from twite.domain.fault import Fault
+from twite.domain.money import currency as known_currency
+from twite.formats.files.amounts import Decimal
+from twite.formats.files.columns import NAMES, UnknownColumn
+from twite.formats.files.rows import RowOptions
+
+EXAMPLE: Final = "Example: `twite send orders.csv --event purchase --timezone Europe/London`"
+_PATIENCE: Final = 600  # seconds
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("send", help=f"{COMMANDS['send']}\n\n{EXAMPLE}")(send)
+
+
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="JSON, JSON Lines, CSV or Parquet; .gz and .zst too.",
+            show_default=False,
+        ),
+    ],
+    *,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OURS=COLUMN",
+            help="Take a column for one of our fields; OURS= takes none.",
+            show_default=False,
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="The event of rows that name none."),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE", show_default=False, help="The currency of amounts that name none."
+        ),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None,
+        typer.Option(
+            show_default=False, help="What stands before decimals, where 1,234 could be two things."
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHAR",
+            show_default=False,
+            help="What separates the cells of a CSV, as in ';' or tab; by default told from it.",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            show_default=False,
+            help="The zone of times that name none, as in Europe/London.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="As which source of the settings."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="The gateway; by default where the settings say it listens.",
+        ),
+    ] = None,
+    key_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            show_default=False,
+            help="With --to, instead of settings: env:NAME or file:PATH of the source's key.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Judge every row, send nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Where the verdicts go; by default FILE.report.csv.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin at the first row, whatever an earlier run did.")
+    ] = False,
+    wait: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long the gateway may take nothing before giving up."
+        ),
+    ] = _PATIENCE,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Exits 1 when a row was rejected or could not be sent; the report says which and why."""
+    _require_sense(files, report, key_from, dry=dry_run)
+    if currency is not None and isinstance(known_currency(currency, path=""), Fault):
+        raise typer.BadParameter(
+            "no currency code of ISO 4217: write it as in EUR", param_hint="--currency"
+        )
+    chosen = dict(_mapped(pair) for pair in mapping or ())
+    aim = target(config, to=to, source=source, key_from=key_from)
+    wish = SendOptions(
+        reading=RowOptions(event=event, currency=currency, decimal=decimal, zone=_zone(timezone)),
+        options=options_digest(
+            [aim.url, aim.name, event, currency, decimal, timezone, chosen]
+            # Left out where it is not said: a run that an older version began can go on.
+            + ([] if delimiter is None else [delimiter])
+        ),
+        dry=dry_run,
+        restart=restart,
+        agreed=yes,
+        patience=wait,
+        quiet=as_json,
+        report=report,
+    )
+    # All of them first: nothing is sent while one cannot be read.
+    separator = None if delimiter is None else _separator(delimiter)
+    opened = [_examined(file, chosen, event, separator) for file in files]
+    done = [perform(one, wish, aim) for one in opened]
+    if as_json:
+        told = [send_summary.as_json(one.opened, one.tally, one.report) for one in done]
+        printing.print_json({"dry_run": dry_run, "files": told})
+    if any(
+        one.tally.of(RowResultKind.REJECTED) or one.tally.rows < one.opened.rows for one in done
+    ):
+        raise typer.Exit(1)
+
+
+def _require_sense(
+    files: list[Path], report: Path | None, key_from: str | None, *, dry: bool
+) -> None:
+    if report is not None and len(files) > 1:
+        raise typer.BadParameter("goes with one file", param_hint="--report")
+    if dry and key_from is not None:
+        raise typer.BadParameter(
+            "judges by the settings: leave --key-from out", param_hint="--dry-run"
+        )
+
+
+def _mapped(pair: str) -> tuple[str, str]:
+    field, equals, column = pair.partition("=")
+    if not equals or not field.strip():
+        raise typer.BadParameter(
+            f"write it as in email=Contact: our field ({', '.join(NAMES)}), then the column",
+            param_hint="--map",
+        )
+    return field.strip(), column.strip()
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise typer.BadParameter(
+            "no such time zone: write it as in Europe/London, or UTC", param_hint="--timezone"
+        ) from None
+
+
+def _separator(said: str) -> str:
+    mark = {"tab": "\t", "\\t": "\t"}.get(said.lower(), said)
+    if len(mark) != 1 or mark in '"\r\n' or mark.isalnum():
+        raise typer.BadParameter(
+            "one character that separates cells: write it as in ';', '|' or tab",
+            param_hint="--delimiter",
+        )
+    return mark
+
+
+def _examined(
+    file: Path, chosen: dict[str, str], event: str | None, delimiter: str | None
+) -> OpenedFile:
+    try:
+        opened = examine(file, chosen, delimiter=delimiter)
+    except UnknownColumn as error:
+        raise typer.BadParameter(f"{file.name}: {error.message}", param_hint="--map") from None
+    if delimiter is not None and opened.kind != "csv":
+        raise typer.BadParameter(
+            f"{file.name} is no CSV: there are no cells to separate", param_hint="--delimiter"
+        )
+    if opened.columns is None and chosen:
+        raise typer.BadParameter(
+            f"{file.name} is JSON of our own format: there are no columns to map",
+            param_hint="--map",
+        )
+    if opened.columns is not None and "event" not in opened.columns.taken and event is None:
+        raise typer.BadParameter(
+            f"{file.name} has no column for the event: say which it is, as in --event purchase, "
+            "or where it stands, as in --map event=COLUMN",
+            param_hint="--event",
+        )
+    return opened

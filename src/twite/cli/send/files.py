@@ -1,0 +1,199 @@
+"""Files on the disk: what they are, and their rows."""
+
+import codecs
+import csv
+import gzip
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import msgspec
+import zstandard
+
+from twite.cli.send.parquet import ParquetTable, open_table
+from twite.domain.errors import ClientError
+from twite.formats.files.columns import ColumnMapping, recognise
+from twite.formats.files.findings import FileRow
+from twite.formats.files.json_rows import Conversions, elements
+from twite.formats.files.rows import RowOptions, Rows
+from twite.formats.files.text import (
+    MAX_CELL,
+    SAMPLE,
+    Kind,
+    Separated,
+    UnreadableFile,
+    cells,
+    encoding_of,
+    kind_of,
+    not_text,
+    row_id,
+    separator_of,
+)
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_PARQUET: Final = b"PAR1"
+_PIECE: Final = 1 << 20
+
+
+class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file, examined whole: it can be read to its end.
+
+    `size` and `digest` (SHA-256) are of its content, decompressed; `rows` counts what is not blank.
+    `columns` is None for JSON.
+    """
+
+    path: Path
+    kind: Kind
+    size: int
+    digest: bytes
+    encoding: str = "utf-8"
+    separated: Separated = Separated(by=",")
+    columns: ColumnMapping | None = None
+    rows: int = 0
+    table: ParquetTable | None = None
+
+
+def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = None) -> OpenedFile:
+    """Look through a whole file before anything of it is sent.
+
+    `chosen` is `--map`: our field → column; `delimiter` separates the cells of a CSV, None to tell
+    it from the file. Raises SenderError where it cannot be read, and
+    UnknownColumn.
+    """
+    csv.field_size_limit(MAX_CELL)
+    try:
+        return _examined(path, chosen, delimiter)
+    except UnreadableFile as error:
+        raise ClientError(f"{path}: {error}") from None
+    except (OSError, EOFError, zstandard.ZstdError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ClientError(f"{path}: cannot be read: {reason or error}") from None
+
+
+def read_rows(opened: OpenedFile, reading: RowOptions) -> Iterator[FileRow]:
+    """Yield the rows that are not blank, in order."""
+    name_row = partial(row_id, opened.digest)
+    if opened.columns is not None:
+        rows = Rows(opened.columns, reading, name_row=name_row)
+        table = opened.table.rows() if opened.table else _cells(opened)
+        for number, row in table:
+            yield rows.read(number, row)
+    else:
+        conversions = Conversions(reading, name_row=name_row)
+        for number, written in _written(opened):
+            yield conversions.read(number, written)
+
+
+def _examined(path: Path, chosen: Mapping[str, str], delimiter: str | None) -> OpenedFile:
+    with _decompressed(path) as stream:
+        start = stream.read(SAMPLE)
+        size, digest = _measured(start, stream)
+    if not start.strip():
+        raise UnreadableFile("the file is empty")
+    kind = kind_of(path.name, start)
+    opened = OpenedFile(path=path, kind=kind, size=size, digest=digest)
+    if kind == "parquet":
+        with path.open("rb") as raw:
+            if raw.read(len(_PARQUET)) != _PARQUET:
+                raise UnreadableFile("Parquet is compressed inside: unpack the file")
+        table = open_table(path)
+        return msgspec.structs.replace(
+            opened, table=table, rows=table.height, columns=recognise(table.header, chosen)
+        )
+    opened = msgspec.structs.replace(opened, encoding=encoding_of(start))
+    _require_text(opened)
+    if kind == "csv":
+        return _with_columns(opened, start, chosen, delimiter)
+    if kind == "json" and elements(_whole(opened)) is None:
+        opened = msgspec.structs.replace(opened, kind="jsonl")
+    return msgspec.structs.replace(opened, rows=sum(1 for _ in _written(opened)))
+
+
+def _with_columns(
+    opened: OpenedFile, start: bytes, chosen: Mapping[str, str], delimiter: str | None
+) -> OpenedFile:
+    decoder = codecs.getincrementaldecoder(opened.encoding)()
+    separated = separator_of(decoder.decode(start), chosen=delimiter)
+    opened = msgspec.structs.replace(opened, separated=separated)
+    # The header is the first row that is not blank.
+    everything = _cells(opened, header=True)
+    _, header = next(everything)
+    columns = recognise(header, chosen)
+    rows = sum(1 for _ in everything)
+    return msgspec.structs.replace(opened, columns=columns, rows=rows)
+
+
+def _cells(opened: OpenedFile, *, header: bool = False) -> Iterator[tuple[int, list[str]]]:
+    with _text(opened) as lines:
+        rows = cells(lines, opened.separated)
+        if not header:
+            next(rows, None)
+        yield from rows
+
+
+def _written(opened: OpenedFile) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, JSON): the line of JSON Lines, the place in an array from 1."""
+    if opened.kind == "json":
+        found = elements(_whole(opened)) or []
+        yield from ((number, bytes(raw)) for number, raw in enumerate(found, 1))
+        return
+    with _text(opened) as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.lstrip("\ufeff").strip()
+            if text:
+                yield number, text.encode()
+
+
+def _whole(opened: OpenedFile) -> bytes:
+    with _text(opened) as text:
+        return text.read().encode()
+
+
+def _text(opened: OpenedFile) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        _decompressed(opened.path),
+        encoding=opened.encoding,
+        newline="" if opened.kind == "csv" else None,
+    )
+
+
+def _decompressed(path: Path) -> BinaryIO:
+    """Open for reading; gzip and zstd are told by their first bytes, whatever the name says."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_GZIP):
+        return cast("BinaryIO", gzip.open(path))
+    if start == _ZSTD:
+        stream = zstandard.ZstdDecompressor().stream_reader(
+            path.open("rb"), read_across_frames=True, closefd=True
+        )
+        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream)))
+    return path.open("rb")
+
+
+def _measured(start: bytes, stream: BinaryIO) -> tuple[int, bytes]:
+    digest, size = hashlib.sha256(start), len(start)
+    while piece := stream.read(_PIECE):
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.digest()
+
+
+def _require_text(opened: OpenedFile) -> None:
+    """Raise Unreadable, with the line, unless all of the file is in its encoding."""
+    decoder = codecs.getincrementaldecoder(opened.encoding)()
+    line = 1
+    with _decompressed(opened.path) as stream:
+        while True:
+            piece = stream.read(_PIECE)
+            try:
+                line += decoder.decode(piece, final=not piece).count("\n")
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                raise not_text(opened.encoding, line) from None
+            if not piece:
+                return

@@ -1,0 +1,178 @@
+"""What became of each row, and all of them counted. No I/O."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.formats.files.findings import NOTES, FileRow, RowFinding
+
+_REPEATS: Final = frozenset({"same_as_earlier", "differs_from_earlier"})
+_LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lost"])
+
+
+class RowResultKind(StrEnum):
+    READY = "ready"  # nothing was sent, on request; it would be accepted
+    ACCEPTED = "accepted"
+    ACCEPTED_WITH_NOTES = "accepted_with_notes"
+    DUPLICATE = "duplicate"
+    SUPPRESSED = "suppressed"
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+class RowResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`errors` are why it was rejected; `notes` what else is to be said about the row."""
+
+    number: int
+    order: str
+    kind: RowResultKind
+    errors: tuple[RowFinding, ...] = ()
+    notes: tuple[RowFinding, ...] = ()
+
+
+class SendFieldError(msgspec.Struct, frozen=True):
+    """One error or warning of the gateway's answer."""
+
+    path: str
+    code: str
+    message: str
+
+    def finding(self) -> RowFinding:
+        return RowFinding(field=self.path, code=self.code, message=self.message)
+
+
+class SendRejected(msgspec.Struct, frozen=True):
+    index: int
+    errors: tuple[SendFieldError, ...] = ()
+
+
+class SendWarning(msgspec.Struct, frozen=True):
+    index: int
+    warnings: tuple[SendFieldError, ...] = ()
+
+
+class SendSuppressed(msgspec.Struct, frozen=True):
+    index: int
+    reason: str = ""
+
+
+class SendReceipt(msgspec.Struct, frozen=True):
+    """The gateway's answer to a submission. An index is a row's place in the request."""
+
+    rejected: tuple[SendRejected, ...]
+    warnings: tuple[SendWarning, ...] = ()
+    duplicate_indexes: tuple[int, ...] = ()
+    suppressed_indexes: tuple[int, ...] = ()
+    held_indexes: tuple[int, ...] = ()
+    suppressed_reasons: tuple[SendSuppressed, ...] = ()
+
+    def within(self, rows: int) -> bool:
+        """Whether it speaks of a request of so many rows."""
+        indexes = [one.index for one in self.rejected]
+        indexes += [warning.index for warning in self.warnings]
+        indexes += [*self.duplicate_indexes, *self.suppressed_indexes, *self.held_indexes]
+        return all(0 <= index < rows for index in indexes)
+
+
+def refused(row: FileRow) -> RowResult:
+    """Judge a row that was not sent, by what reading it found."""
+    return RowResult(
+        number=row.number,
+        order=row.order,
+        kind=RowResultKind.REJECTED,
+        errors=row.errors,
+        notes=row.notes,
+    )
+
+
+def judge(
+    rows: Sequence[FileRow], answer: SendReceipt, *, lost: bool = False, dry: bool = False
+) -> list[RowResult]:
+    """Judge the rows of one request by its answer.
+
+    `lost` is whether an earlier answer to the same rows may have been lost; `dry` whether they were
+    only looked at.
+    """
+    errors = {one.index: one.errors for one in answer.rejected}
+    warnings = {warning.index: warning.warnings for warning in answer.warnings}
+    reasons = {
+        suppressed_reason.index: suppressed_reason.reason
+        for suppressed_reason in answer.suppressed_reasons
+        if suppressed_reason.reason
+    }
+    kinds = _kinds(rows, answer)
+    verdicts = []
+    for index, row in enumerate(rows):
+        kind = kinds[index]
+        notes = [*row.notes, *(one.finding() for one in warnings.get(index, ()))]
+        if index in reasons:
+            notes.append(RowFinding(field="consent", code="suppressed", message=reasons[index]))
+        if lost and kind is RowResultKind.DUPLICATE and not _repeats(row):
+            notes.append(_LOST)
+        if kind is RowResultKind.ACCEPTED:
+            kind = (
+                RowResultKind.READY if dry else RowResultKind.ACCEPTED_WITH_NOTES if notes else kind
+            )
+        verdicts.append(
+            RowResult(
+                number=row.number,
+                order=row.order,
+                kind=kind,
+                errors=tuple(one.finding() for one in errors.get(index, ())),
+                notes=tuple(notes),
+            )
+        )
+    return verdicts
+
+
+def _kinds(rows: Sequence[FileRow], answer: SendReceipt) -> list[RowResultKind]:
+    kinds = [RowResultKind.ACCEPTED] * len(rows)
+    for kind, indexes in (
+        (RowResultKind.REJECTED, [one.index for one in answer.rejected]),
+        (RowResultKind.DUPLICATE, answer.duplicate_indexes),
+        (RowResultKind.SUPPRESSED, answer.suppressed_indexes),
+        (RowResultKind.HELD, answer.held_indexes),
+    ):
+        for index in indexes:
+            kinds[index] = kind
+    return kinds
+
+
+def _repeats(row: FileRow) -> bool:
+    return any(note.code in _REPEATS for note in row.notes)
+
+
+class ResultReason(msgspec.Struct):
+    """How often a code came, the first row it came in, and what was said there."""
+
+    count: int
+    row: int
+    message: str
+
+
+class ResultTally(msgspec.Struct, kw_only=True):
+    """All verdicts so far. One row counts under each of its codes once."""
+
+    rows: int = 0
+    kinds: dict[str, int] = msgspec.field(default_factory=dict)
+    errors: dict[str, ResultReason] = msgspec.field(default_factory=dict)
+    notes: dict[str, ResultReason] = msgspec.field(default_factory=dict)
+
+    def add(self, verdict: RowResult) -> None:
+        self.rows += 1
+        self.kinds[verdict.kind] = self.of(verdict.kind) + 1
+        for counted, findings in ((self.errors, verdict.errors), (self.notes, verdict.notes)):
+            for code, message in {_code(finding): finding.message for finding in findings}.items():
+                first = ResultReason(count=0, row=verdict.number, message=message)
+                counted.setdefault(code, first).count += 1
+
+    def of(self, *kinds: RowResultKind) -> int:
+        """Return how many rows were one of these."""
+        return sum(self.kinds.get(kind, 0) for kind in kinds)
+
+
+def _code(finding: RowFinding) -> str:
+    """Placeholders are told apart by the field they stand in."""
+    return f"{finding.code} ({finding.field})" if finding.code == "placeholder" else finding.code

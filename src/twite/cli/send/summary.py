@@ -1,0 +1,203 @@
+"""What `twite send` says: before, on the way, and at the end."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from twite.cli import printing
+from twite.cli.send.files import OpenedFile
+from twite.cli.send.results import ResultReason, ResultTally, RowResultKind
+
+_STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
+# What a column of amounts may be called, in the languages that exports are often in.
+_AMOUNT: Final = re.compile(
+    r"amount|betrag|umsatz|preis|summe|wert|total|price|value|revenue|turnover|montant|prix"
+    r"|importe|precio|importo|prezzo|bedrag|prijs|(?<![a-z])(sum|net|gross|paid)(?![a-z])",
+    re.IGNORECASE,
+)
+_EVERY: Final = 2.0  # seconds between plain lines of progress
+_WORDS: Final = {
+    RowResultKind.ACCEPTED: "accepted",
+    RowResultKind.ACCEPTED_WITH_NOTES: "accepted, with notes",
+    RowResultKind.READY: "would be accepted",
+    RowResultKind.DUPLICATE: "duplicates",
+    RowResultKind.SUPPRESSED: "suppressed (no consent)",
+    RowResultKind.HELD: "held (a person decides)",
+    RowResultKind.REJECTED: "rejected",
+}
+_KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
+_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+
+
+class ProgressReporter(Protocol):
+    """Tells how far a run is, and what happens on the way."""
+
+    def advance(self, done: int) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+
+def announce(opened: OpenedFile) -> None:
+    """Say what the file is, which column is taken for what, and what is missing."""
+    details = [_KINDS[opened.kind], f"{opened.rows:,} rows"]
+    if opened.kind == "csv":
+        by = _SEPARATORS.get(opened.separated.by, repr(opened.separated.by))
+        details.append(f"separated by {by}")
+    if opened.kind != "parquet":
+        details.append(opened.encoding.upper().removesuffix("-SIG"))
+    printing.complain(f"{opened.path.name}: {', '.join(details)}")
+    if opened.columns is None:
+        return
+    named = opened.columns.named()
+    width = max((len(name) for _, name in named), default=0)
+    for field, name in named:
+        printing.complain(f"  {name:<{width}}  → {field}")
+    if opened.columns.ignored:
+        printing.complain(
+            f"  ignored: {', '.join(name or '(no name)' for name in opened.columns.ignored)}"
+        )
+    for warning in doubts(opened):
+        printing.complain(f"  note: {warning}")
+
+
+def doubts(opened: OpenedFile) -> Iterator[str]:
+    """Yield what a person should know of the columns before anything is sent."""
+    taken = opened.columns.taken if opened.columns is not None else {}
+    if not taken:
+        return
+    if "time" not in taken:
+        yield "no column for the time: every row counts as happening now (--map time=COLUMN)"
+    if "conversion_id" not in taken:
+        yield (
+            "no column for an order id: X cannot tell these from what its pixel saw "
+            "(--map conversion_id=COLUMN)"
+        )
+    if "value" not in taken:
+        yield _no_amount(() if opened.columns is None else opened.columns.ignored)
+    if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
+        yield "no column to match a person by: every row will be rejected (--map email=COLUMN)"
+
+
+def _no_amount(ignored: Sequence[str]) -> str:
+    """Say that conversions go without a value, and which columns may hold it by their name."""
+    likely = [f'"{name}"' for name in ignored if _AMOUNT.search(name)]
+    meant = f": is it {' or '.join(likely[:3])}?" if likely else ""
+    return f"no column for the amount: conversions go without a value (--map value=COLUMN){meant}"
+
+
+@contextmanager
+def telling(name: str, rows: int) -> Iterator[ProgressReporter]:
+    """Show progress: a bar on a terminal, now and then a line elsewhere; on standard error."""
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(name, rows)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        yield _Bar(bar, printing.safe(name), rows)
+
+
+def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool) -> None:
+    """Print the verdicts counted, the reasons and the notes, each with a row to look at."""
+    rows: list[list[str | int]] = [
+        [_WORDS[kind], tally.of(kind)] for kind in RowResultKind if tally.of(kind)
+    ]
+    if tally.rows < opened.rows:
+        rows.append(["not sent yet", opened.rows - tally.rows])
+    rows.append(["all rows", opened.rows])
+    if dry:
+        printing.say(
+            "A dry run: nothing was sent, and duplicates were looked for in the file alone."
+        )
+    printing.print_table("", [opened.path.name, "rows"], rows)
+    _reasons("rejected because", tally.errors)
+    _reasons("notes", tally.notes)
+    printing.say(f"Every row and its verdict: {report}")
+
+
+def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, object]:
+    """Return the same for programs."""
+    columns = opened.columns
+    return {
+        "file": str(opened.path),
+        "format": opened.kind,
+        "rows": opened.rows,
+        "accepted": tally.of(
+            RowResultKind.ACCEPTED, RowResultKind.ACCEPTED_WITH_NOTES, RowResultKind.READY
+        ),
+        "duplicates": tally.of(RowResultKind.DUPLICATE),
+        "suppressed": tally.of(RowResultKind.SUPPRESSED),
+        "held": tally.of(RowResultKind.HELD),
+        "rejected": tally.of(RowResultKind.REJECTED),
+        "not_sent": opened.rows - tally.rows,
+        "rejected_by": _listed(tally.errors),
+        "notes": _listed(tally.notes),
+        "columns": {} if columns is None else dict(columns.named()),
+        "ignored": [] if columns is None else list(columns.ignored),
+        "column_notes": list(doubts(opened)),
+        "report": str(report),
+    }
+
+
+class _Lines:
+    def __init__(self, name: str, rows: int) -> None:
+        self._name = name
+        self._rows = rows
+        self._said = time.monotonic()
+
+    def advance(self, done: int) -> None:
+        if time.monotonic() - self._said >= _EVERY and done < self._rows:
+            self._said = time.monotonic()
+            self.say(f"{done:,} of {self._rows:,} rows")
+
+    def say(self, sentence: str) -> None:
+        printing.complain(f"{self._name}: {sentence}")
+
+
+class _Bar:
+    def __init__(self, bar: Progress, name: str, rows: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task(name, total=rows)
+
+    def advance(self, done: int) -> None:
+        self._bar.update(self._task, completed=done)
+
+    def say(self, sentence: str) -> None:
+        self._bar.console.print(printing.safe(sentence), soft_wrap=True)
+
+
+def _reasons(title: str, reasons: dict[str, ResultReason]) -> None:
+    if not reasons:
+        return
+    ordered = sorted(reasons.items(), key=lambda item: -item[1].count)
+    printing.print_table(
+        "",
+        [title, "rows", "such as row", "where"],
+        [[code, one.count, one.row, one.message] for code, one in ordered],
+    )
+
+
+def _listed(reasons: dict[str, ResultReason]) -> list[dict[str, object]]:
+    return [
+        {"code": code, "count": one.count, "row": one.row, "message": one.message}
+        for code, one in sorted(reasons.items(), key=lambda item: -item[1].count)
+    ]
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,246 @@
+"""`events` of a pixel, written into the settings file: comments and all else stay as they are."""
+
+import contextlib
+import difflib
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import InlineTable, String
+
+from twite.config import toml, values
+from twite.config.blocks import TomlBlock, blocks
+from twite.domain.errors import SettingsError
+
+_ELSEWHERE: Final = ("env:", "file:")
+# Keys of the settings whose values nobody may read over a shoulder.
+_SECRET: Final = frozenset(
+    {
+        "key",
+        "pixel_token",
+        "consumer_key",
+        "consumer_secret",
+        "token",
+        "token_secret",
+        "metrics_key",
+        "secret_key",
+        "former_secret_keys",
+        "hmac_keys",
+        "webhook",
+        "secret",
+        "credentials",
+    }
+)
+_CONTEXT: Final = 2
+_OF_THIS_RUN: Final = secrets.token_bytes(32)
+_LONE: Final = re.compile(r"(?<!\r)\n")
+
+
+class SettingsFileDraft:
+    """The settings file, before and after. `text` is what would be written."""
+
+    def __init__(self, path: Path, *, pixel: str, name: str, event: str) -> None:
+        """Map our name to a pixel's event. Raises SettingsError where that cannot be written."""
+        values.name(name, "--as", "an event")
+        self.pixel, self.name, self.event = pixel, name, event
+        self._path = path
+        self._before, self._bom = _read(path)
+        found = _blocks(path, self._before)
+        self._secrets = sorted(_secrets_of(found), key=len, reverse=True)
+        self.text = self._mapped(found)
+
+    @property
+    def mark(self) -> str:
+        """What tells it from a draft of another file, or of another change, while this runs."""
+        # With a key of the moment: of the file, which holds secrets, the mark tells nothing.
+        told = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
+        for text in (self._before, self.text):
+            told.update(blake2b(text.encode(), key=_OF_THIS_RUN).digest())
+        return told.hexdigest()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.text != self._before
+
+    def diff(self) -> list[str]:
+        """Return what would change, as `diff -u` shows it; secrets in it are masked."""
+        lines = difflib.unified_diff(
+            self._before.splitlines(),
+            self.text.splitlines(),
+            fromfile=str(self._path),
+            tofile=f"{self._path} (new)",
+            lineterm="",
+            n=_CONTEXT,
+        )
+        return [self._masked(line) for line in lines]
+
+    def write(self) -> None:
+        """Put it in the file's place, whole or not at all, for the same eyes as before.
+
+        Raises SettingsError where that cannot be, or where the file was changed since it was read.
+        """
+        if _read(self._path) != (self._before, self._bom):
+            raise SettingsError(
+                place=str(self._path),
+                message="was changed meanwhile, so nothing was written. Look at the change again",
+            )
+        path = self._path.resolve()
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            mode = path.stat().st_mode & 0o777
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._bom + self.text.encode())
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as failure:
+            draft.unlink(missing_ok=True)
+            raise SettingsError(
+                place=str(self._path),
+                message=f"cannot be written ({failure.strerror}). Add the line by hand",
+            ) from None
+
+    def _mapped(self, found: Sequence[TomlBlock]) -> str:
+        """Return the text with the mapping in it. Raises SettingsError where there is no place."""
+        place = _place_of_events(found, self.pixel)
+        if place is None:
+            raise SettingsError(
+                place=str(self._path),
+                message=f"the pixel {self.pixel!r} is not written out there (is it set by the "
+                "environment?). Add the event where the pixel is set",
+            )
+        wanted = tomllib.loads(self._before)
+        events = _events_of(wanted, self.pixel)
+        if events is None or events.get(self.name) == self.event:
+            return self._before
+        events[self.name] = self.event
+        texts = [block.text for block in found]
+        try:
+            texts[place] = _changed(found[place], self.pixel, self.name, self.event)
+            after = "".join(texts)
+            if "\n" in self._before and not _LONE.search(self._before):
+                after = _LONE.sub("\r\n", after)
+            if tomllib.loads(after) == wanted:
+                return after
+        except (TOMLKitError, tomllib.TOMLDecodeError):
+            pass
+        raise SettingsError(
+            place=str(self._path),
+            message=f"the events of {self.pixel} are written in a way that Twite does not change. "
+            f"Add {self.name} to them by hand, with the id {self.event}",
+        )
+
+    def _masked(self, line: str) -> str:
+        for text in self._secrets:
+            line = line.replace(text, "***")
+        return line
+
+
+def _read(path: Path) -> tuple[str, bytes]:
+    """Return the text, with the line ends that it has, and its byte order mark."""
+    try:
+        held = path.read_bytes()
+        bom = b"\xef\xbb\xbf"
+        marked = held.startswith(bom)
+        return held.removeprefix(bom).decode(), bom if marked else b""
+    except (OSError, UnicodeDecodeError) as failure:
+        why = getattr(failure, "strerror", None) or "not UTF-8 text"
+        raise SettingsError(place=str(path), message=f"cannot be read ({why})") from None
+
+
+def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
+    try:
+        return blocks(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise toml.not_toml(path, failure) from None
+    except (ValueError, RecursionError):
+        raise SettingsError(
+            place=str(path), message="cannot be read (twite check says where)"
+        ) from None
+
+
+def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:
+    """Return which block says the events of a pixel."""
+    is_ours = False
+    for place, block in enumerate(found):
+        written = block.tree.get("pixel")
+        if isinstance(written, list):
+            is_ours = any(_is(one, pixel) for one in written)
+            if _events_of(block.tree, pixel) is not None:
+                return place
+        elif is_ours and isinstance(written, dict) and isinstance(written.get("events"), dict):
+            return place
+    return None
+
+
+def _events_of(tree: Mapping[str, object], pixel: str) -> dict[str, object] | None:
+    """Return the events of a pixel, or of the only one where the block stands below its header."""
+    written = tree.get("pixel")
+    if isinstance(written, dict):
+        return _table(written.get("events"))
+    for one in written if isinstance(written, list) else ():
+        if _is(one, pixel):
+            return _table(one.get("events"))
+    return None
+
+
+def _table(found: object) -> dict[str, object] | None:
+    return found if isinstance(found, dict) else None
+
+
+def _is(one: object, pixel: str) -> bool:
+    return isinstance(one, dict) and one.get("id") == pixel
+
+
+def _changed(block: TomlBlock, pixel: str, name: str, event: str) -> str:
+    """Return the text of a block with an event in it. Raises TOMLKitError."""
+    upper, below = block.parted()
+    document = tomlkit.parse(upper)
+    events = _events_of(document, pixel)
+    if events is not None:
+        _put(events, name, event)
+    return tomlkit.dumps(document) + below
+
+
+def _put(events: dict[str, object], name: str, event: str) -> None:
+    written = tomlkit.string(event)
+    if isinstance(events, InlineTable):
+        # What stands before the last brace stays there.
+        spelled = events.as_string().removesuffix("}")
+        written.trivia.trail = spelled[len(spelled.rstrip()) :] if events else " "
+    events[name] = written
+
+
+def _secrets_of(found: Sequence[TomlBlock]) -> set[str]:
+    """Return the texts that are secrets in clear."""
+    kept: set[str] = set()
+    for block in found:
+        read: Mapping[str, object] = block.tree
+        with contextlib.suppress(TOMLKitError):
+            read = tomlkit.parse(block.text)
+        kept.update(_secrets_in(read))
+    return kept
+
+
+def _secrets_in(node: object, *, below: bool = False) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _secrets_in(value, below=below or key in _SECRET)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _secrets_in(value, below=below)
+    elif below and isinstance(node, str) and node and not node.startswith(_ELSEWHERE):
+        yield str(node)
+        if isinstance(node, String):
+            # In the file it may stand with escapes, and on several lines.
+            spelled = (line.strip() for line in node.as_string().strip("\"'").splitlines())
+            yield from filter(None, spelled)

@@ -1,0 +1,89 @@
+"""`[[pixel]]`: from what is written to destinations."""
+
+from twite.config import shape, values
+from twite.domain.destination import (
+    Credentials,
+    Destination,
+    MissingCredentials,
+    OAuthKeys,
+    PixelToken,
+)
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.domain.stats.value_guard import ValueGuard
+
+
+def destinations(written: tuple[shape.PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
+    """Check every pixel. `rate` is conversions in fifteen minutes."""
+    made = tuple(
+        _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
+    )
+    values.differ([one.pixel for one in made], "pixel[{}].id", "pixel")
+    return made
+
+
+def _destination(written: shape.PixelTable, place: str, rate: int) -> Destination:
+    pixel = values.x_id(written.id, f"{place}.id", "a pixel id")
+    if not written.events:
+        raise SettingsError(
+            place=f"{place}.events",
+            message='names no event. Write your name for it and X\'s id: { purchase = "o8z6k" }',
+        )
+    for name in written.events:
+        values.name(name, f"{place}.events", "an event")
+    account = written.account
+    first, fallback = _credentials(written.auth, f"{place}.auth")
+    return Destination(
+        pixel=pixel,
+        credentials=first,
+        fallback=fallback,
+        events={
+            name: values.event_id(event, f"{place}.events.{name}", pixel=pixel)
+            for name, event in written.events.items()
+        },
+        account=None if account is None else values.x_id(account, f"{place}.account", "an account"),
+        rate=rate,
+        is_cautious=written.on_ambiguous == "hold",
+        value_guard=ValueGuard(written.value_guard),
+    )
+
+
+def _credentials(
+    written: shape.AuthTable | None, place: str
+) -> tuple[Credentials, OAuthKeys | None]:
+    """Return what goes first, and what else there is. Without any, they are stored ones."""
+    if written is None:
+        return MissingCredentials(), None
+    keys = _oauth_keys(written, place)
+    if written.pixel_token is not None:
+        return PixelToken(token=written.pixel_token), keys
+    if keys is None:
+        raise SettingsError(
+            place=place,
+            message="holds no credentials. "
+            'Write { pixel_token = "env:X_PIXEL_TOKEN" }, or the four parts of OAuth 1.0a; or '
+            "leave auth out and sign in with twite login",
+        )
+    return keys, None
+
+
+def _oauth_keys(written: shape.AuthTable, place: str) -> OAuthKeys | None:
+    parts = {
+        "consumer_key": written.consumer_key,
+        "consumer_secret": written.consumer_secret,
+        "token": written.token,
+        "token_secret": written.token_secret,
+    }
+    missing = [name for name, part in parts.items() if part is None]
+    if len(missing) == len(parts):
+        return None
+    if missing:
+        raise SettingsError(
+            place=f"{place}.{missing[0]}", message="is missing: OAuth 1.0a needs all four parts"
+        )
+    return OAuthKeys(
+        consumer_key=written.consumer_key or "",
+        consumer_secret=written.consumer_secret or Secret(""),
+        token=written.token or "",
+        token_secret=written.token_secret or Secret(""),
+    )

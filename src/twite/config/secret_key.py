@@ -1,0 +1,122 @@
+"""The key that seals what must be kept secret, and who needs one."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.config import shape
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.machine.seal import AesSeal
+
+VARIABLE: Final = "TWITE_SECRET_KEY"
+KEY_FILE: Final = "twite.secret"  # what twite init makes, beside the settings
+_FILE: Final = "file:"
+_SHORTEST: Final = 16
+
+
+def with_secret_key(written: shape.SettingsFile, environ: Mapping[str, str]) -> shape.SettingsFile:
+    """Take the key from the environment where the file names none."""
+    server = written.server
+    text = environ.get(VARIABLE, "").strip()
+    if server.secret_key is not None or not text:
+        return written
+    keyed = msgspec.structs.replace(server, secret_key=Secret(text))
+    return msgspec.structs.replace(written, server=keyed)
+
+
+def with_persons(written: shape.SettingsFile) -> shape.SettingsFile:
+    """Say how persons wait for tags where the file does not: sealed wherever there is a key."""
+    default: shape.Persons = "hashed" if written.server.secret_key is None else "sealed"
+    container = written.container
+    return msgspec.structs.replace(
+        written,
+        tag=tuple(
+            msgspec.structs.replace(one, persons=one.persons or default) for one in written.tag
+        ),
+        container=msgspec.structs.replace(container, persons=container.persons or default),
+    )
+
+
+def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
+    """Return the file that the key is read from; None where it is written or read elsewhere."""
+    server = tree.get("server")
+    written = server.get("secret_key") if isinstance(server, Mapping) else None
+    if not isinstance(written, str) or not written.startswith(_FILE):
+        return None
+    return folder / written.removeprefix(_FILE)
+
+
+def former_key_file(file: Path) -> Path:
+    """Return where the key is kept that a file held before, until nothing is sealed with it."""
+    return file.with_name(f"{file.name}.former")
+
+
+def with_former_key(written: shape.SettingsFile, file: Path | None) -> shape.SettingsFile:
+    """Take the key that is being rotated out, where there is one. Raises SettingsError."""
+    former = None if file is None else former_key_file(file)
+    if former is None or not former.exists():
+        return written
+    try:
+        key = Secret(former.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            place=str(former), message="cannot be read. Check who may read it"
+        ) from None
+    server = written.server
+    known = (*server.former_secret_keys, key)
+    return msgspec.structs.replace(
+        written, server=msgspec.structs.replace(server, former_secret_keys=known)
+    )
+
+
+def refuse_unsealed(written: shape.SettingsFile) -> None:
+    """Raise SettingsError where something is to be kept secret and there is no good key for it."""
+    server = written.server
+    keys = [(server.secret_key, "server.secret_key")] + [
+        (key, f"server.former_secret_keys[{index}]")
+        for index, key in enumerate(server.former_secret_keys)
+    ]
+    for key, place in keys:
+        if key is not None and len(key.reveal()) < _SHORTEST:
+            raise SettingsError(
+                place=place,
+                message=f"must have {_SHORTEST} characters or more, or it could be guessed. "
+                "`openssl rand -base64 32` makes a good one",
+            )
+    sealed = [(one.persons, f"tag[{index}]") for index, one in enumerate(written.tag)]
+    for persons, place in (*sealed, (written.container.persons, "container")):
+        if persons == "sealed" and server.secret_key is None:
+            raise SettingsError(
+                place=f"{place}.persons",
+                message="persons are kept sealed, and there is no key. "
+                f'Write server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
+            )
+    for index, source in enumerate(written.source):
+        if source.stape_credentials != "configured" and server.secret_key is None:
+            raise SettingsError(
+                place=f"source[{index}].stape_credentials",
+                message="credentials are kept sealed, and there is no key. "
+                f'Write server.secret_key = "env:{VARIABLE}"',
+            )
+    for index, pixel in enumerate(written.pixel):
+        if pixel.auth is None and server.secret_key is None:
+            raise SettingsError(
+                place=f"pixel[{index}].auth",
+                message="is missing, and there is no key that credentials could be stored with. "
+                'Write { pixel_token = "env:X_PIXEL_TOKEN" }; or give server.secret_key, and sign '
+                "in with twite login",
+            )
+
+
+def seal_of(key: Secret | None, former: tuple[Secret, ...]) -> AesSeal | None:
+    """Return what seals; None without a key, and then nothing secret is kept."""
+    return None if key is None else AesSeal(key, former)
+
+
+def new_key() -> str:
+    """Return a key that nobody will guess."""
+    return secrets.token_urlsafe(32)

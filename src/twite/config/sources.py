@@ -1,0 +1,134 @@
+"""`[[source]]`: from what is written to sources."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from twite.config import shape, toml, values
+from twite.config.consent_policy import policy
+from twite.domain.click_cookie import ClickCookie
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+from twite.domain.stats.value_guard import ValueGuard
+from twite.formats.event_data.names import IGNORE
+
+# What is posted to the X-shaped route is booked under this name.
+_RESERVED: Final = frozenset({"x-api"})
+_SHORTEST_KEY: Final = 16
+
+
+Pixels = Mapping[str, Collection[str]]
+
+
+def sources(
+    written: tuple[shape.SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
+) -> tuple[Source, ...]:
+    """Check every source against the pixels there are, and the names of their events.
+
+    `can_restrict` is whether X is told to restrict its use of a conversion.
+    """
+    made = tuple(
+        _source(source, f"source[{index}]", pixels, can_restrict=can_restrict)
+        for index, source in enumerate(written)
+    )
+    values.differ([one.name for one in made], "source[{}].name", "source")
+    _differ_in_key(made)
+    return made
+
+
+def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
+    """Yield a warning for each key that could be guessed."""
+    for index, source in enumerate(made):
+        if source.key and len(source.key.reveal()) < _SHORTEST_KEY:
+            yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
+
+
+def _source(
+    written: shape.SourceTable, place: str, pixels: Pixels, *, can_restrict: bool
+) -> Source:
+    name = values.name(written.name, f"{place}.name", "a source")
+    if name in _RESERVED:
+        raise SettingsError(
+            place=f"{place}.name",
+            message=f"{name!r} is how the X-shaped route is booked. Choose another name",
+        )
+    if written.key is None and not written.origins:
+        raise SettingsError(
+            place=place,
+            message="has neither a key nor origins, so nobody could submit. "
+            'Write key = "env:NAME" for servers, or origins for browsers',
+        )
+    if written.key is not None and not written.key.reveal().isascii():
+        raise SettingsError(
+            place=f"{place}.key", message="must be ASCII, to fit into an HTTP header"
+        )
+    named = {"pixel": written.pixel} | {
+        f"pixels[{index}]": pixel for index, pixel in enumerate(written.pixels)
+    }
+    for key, pixel in named.items():
+        if pixel not in pixels:
+            known = (
+                toml.nearest(pixel, list(pixels))
+                if pixels
+                else "There is no [[pixel]] yet: write one"
+            )
+            raise SettingsError(
+                place=f"{place}.{key}", message=f"{pixel!r} is the id of no [[pixel]]. {known}"
+            )
+    return Source(
+        name=name,
+        key=written.key,
+        pixel=written.pixel,
+        pixels=frozenset(named.values()),
+        origins=tuple(
+            values.origin(one, f"{place}.origins[{index}]")
+            for index, one in enumerate(written.origins)
+        ),
+        consent=policy(written, f"{place}.consent_policy", can_restrict=can_restrict),
+        region=(
+            None if written.region is None else values.region(written.region, f"{place}.region")
+        ),
+        events=_events(written.events, f"{place}.events", pixels[written.pixel]),
+        cookie=_cookie(written.cookie, f"{place}.cookie"),
+        browser_value_limit=(
+            None
+            if written.browser_value_limit is None
+            else values.worth(written.browser_value_limit, f"{place}.browser_value_limit")
+        ),
+        browser_rate=written.browser_rate,
+        twin=written.twin,
+        value_guard=None if written.value_guard is None else ValueGuard(written.value_guard),
+        stape_credentials=written.stape_credentials,
+    )
+
+
+def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> dict[str, str]:
+    """Check what tags' events become; their names are compared in small letters."""
+    for name, target in written.items():
+        if target != IGNORE and target not in known:
+            raise SettingsError(
+                place=f"{place}.{name}",
+                message=f"{target!r} is no event of the source's pixel. "
+                + toml.nearest(target, [*known, IGNORE]),
+            )
+    return {name.strip().lower(): target for name, target in written.items()}
+
+
+def _cookie(written: shape.CookieTable, place: str) -> ClickCookie:
+    values.differ(list(written.names), f"{place}.names[{{}}]", "name")
+    return ClickCookie(
+        names=written.names,
+        days=written.days,
+        http_only=written.http_only,
+        client_id=written.client_id,
+    )
+
+
+def _differ_in_key(sources: tuple[Source, ...]) -> None:
+    """One key must mean one source. Keys that could not be read are not compared."""
+    for index, source in enumerate(sources):
+        for other in sources[:index]:
+            if source.key and source.key == other.key:
+                raise SettingsError(
+                    place=f"source[{index}].key",
+                    message=f"the same key as the source {other.name!r}. Give each its own",
+                )

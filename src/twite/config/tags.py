@@ -1,0 +1,218 @@
+"""`[[tag]]`, and the tags of `[container]`: from what is written to companies of tags."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.config import shape, toml, values
+from twite.config.containers import load_container, sealed_secrets, with_secrets
+from twite.config.templates import checked_template, load_template
+from twite.consent.signals import DECIDING, OTHERS
+from twite.domain.errors import SettingsError
+from twite.domain.json_tree import Tree
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.tags import ContainerConfig, PersonHandling, RepeatPolicy, TagRule
+from twite.gtm.container import parts
+from twite.gtm.container.secrets import hidden
+from twite.gtm.template.field_rules import remarks_on
+from twite.gtm.template.fields import flat
+from twite.gtm.template.references import names_in
+from twite.gtm.template.template import Template, TemplateKind
+
+_SIGNALS: Final = (*DECIDING, *OTHERS)
+_EVENT: Final = "{{" + parts.EVENT + "}}"
+
+
+class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A container's file, how its tags are run, and whose the events of its clients are."""
+
+    path: Path
+    rule: TagRule
+    client_source: str | None = None
+
+
+def container_config(
+    written: tuple[shape.TagTable, ...],
+    *,
+    folder: Path,
+    sources: Sequence[str],
+    hidden: Iterable[str] = (),
+    whole: bool = True,
+) -> tuple[ContainerConfig | None, tuple[str, ...]]:
+    """Return the tags of `twite.toml`, and warnings; None where there are none.
+
+    `hidden` are texts that were read from elsewhere. Without `whole`, secrets may be empty, and
+    neither code nor fields are looked at. Raises SettingsError.
+    """
+    if not written:
+        return None, ()
+    values.differ([one.name for one in written], "tag[{}].name", "tag")
+    secrets = tuple(Secret(text) for text in sorted(hidden))
+    warnings: list[str] = []
+    templates: dict[str, Template] = {}
+    triggers: list[parts.ContainerTrigger] = []
+    tags: list[parts.ContainerTag] = []
+    rules: dict[str, TagRule] = {}
+    for index, one in enumerate(written):
+        place = f"tag[{index}]"
+        values.name(one.name, f"{place}.name", "a tag")
+        if one.template not in templates:
+            templates[one.template] = _template(
+                folder / one.template, f"{place}.template", whole=whole
+            )
+        if whole:
+            warnings += _fitting(templates[one.template], one.fields, f"{place}.fields")
+        own = tuple(_triggers(one, place))
+        triggers += own
+        tags.append(
+            parts.ContainerTag(
+                name=one.name,
+                template=one.template,
+                triggers=tuple(trigger.name for trigger in own),
+                fields=one.fields,
+                consent=tuple(_signal(name, f"{place}.consent") for name in one.consent),
+            )
+        )
+        rules[one.name] = msgspec.structs.replace(
+            _rule(one, place, sources), name=one.name, rate=one.rate, secrets=secrets
+        )
+    container = parts.Container(
+        name="twite.toml",
+        tags=tuple(tags),
+        triggers=tuple(triggers),
+        variables=tuple(_variables(tags, triggers)),
+        templates=templates,
+    )
+    return ContainerConfig(container=container, rules=rules), tuple(warnings)
+
+
+def imported(
+    written: shape.ContainerTable, *, folder: Path, sources: Sequence[str]
+) -> ImportedContainer | None:
+    """Return what the settings say of a container; None where they name none."""
+    if written.file is None:
+        return None
+    return ImportedContainer(
+        path=folder / written.file,
+        rule=_rule(written, "container", sources),
+        client_source=written.client_source,
+    )
+
+
+async def company_of(
+    found: ImportedContainer,
+    *,
+    environ: Mapping[str, str],
+    secret_store: SecretStore | None,
+    taken: Iterable[str] = (),
+) -> ContainerConfig:
+    """Return a container's tags, its secrets put in. `taken` are names that other tags have.
+
+    Raises SettingsError, NotOpened.
+    """
+    closed = load_container(found.path)
+    sealed = await sealed_secrets(secret_store)
+    container = with_secrets(closed, path=found.path, environ=environ, sealed=sealed)
+    secrets = tuple(Secret(text) for text in sorted(set(hidden(container))))
+    both = {tag.name for tag in container.tags} & set(taken)
+    if both:
+        raise SettingsError(
+            place=str(found.path),
+            message=f"a [[tag]] and a tag of the container are both called {min(both)!r}. "
+            "Rename one: each name is a destination",
+        )
+    rules = {
+        tag.name: msgspec.structs.replace(found.rule, name=tag.name, secrets=secrets)
+        for tag in container.tags
+        if tag.triggers
+    }
+    return ContainerConfig(container=container, rules=rules)
+
+
+def _template(path: Path, place: str, *, whole: bool) -> Template:
+    template = checked_template(path) if whole else load_template(path)
+    if template.kind is not TemplateKind.TAG:
+        raise SettingsError(
+            place=place,
+            message=f"{path.name} is no tag template: its INFO says {template.kind.value}. "
+            "Only a TAG can be a destination",
+        )
+    return template
+
+
+def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Iterator[str]:
+    """Yield warnings of what may not be as the template wants it. Raises SettingsError."""
+    known = sorted({field.name for field in flat(template.fields)})
+    for remark in remarks_on(template.fields, given):
+        where = f"{place}.{remark.field}: {remark.message}"
+        if remark.field not in known:
+            yield f"{where}. {toml.nearest(remark.field, known) if known else 'It has none'}"
+        elif remark.doubt:
+            yield f"{where}. A variable may say something else, a text should not"
+        else:
+            raise SettingsError(
+                place=f"{place}.{remark.field}",
+                message=f"{remark.message}. {template.name or 'The template'} wants it so",
+            )
+
+
+def _triggers(tag: shape.TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
+    """Yield one for each event; any of them makes the tag fire, if all conditions hold."""
+    when = tuple(
+        parts.Condition(
+            left="{{" + one.field + "}}",
+            operator=parts.Operator(one.operator),
+            right=one.value,
+            negate=one.negate,
+            ignore_case=one.ignore_case,
+        )
+        for one in tag.when
+    )
+    if not tag.events:
+        yield parts.ContainerTrigger(name=place, when=when)
+    for number, name in enumerate(tag.events):
+        named = parts.Condition(left=_EVENT, operator=parts.Operator.EQUALS, right=name)
+        yield parts.ContainerTrigger(name=f"{place}.events[{number}]", when=(named, *when))
+
+
+def _variables(
+    tags: Iterable[parts.ContainerTag], triggers: Iterable[parts.ContainerTrigger]
+) -> Iterator[parts.Variable]:
+    """Yield one for each name in the fields and conditions: it is a place in the event data."""
+    names = {name for tag in tags for name in names_in(dict(tag.fields))}
+    names |= {name for trigger in triggers for cond in trigger.when for name in names_in(cond.left)}
+    for name in sorted(names - {parts.EVENT}):
+        yield parts.Variable(name=name, type=parts.VariableSource.EVENT_DATA, key=name)
+
+
+def _rule(
+    written: shape.TagTable | shape.ContainerTable, place: str, sources: Sequence[str]
+) -> TagRule:
+    for index, name in enumerate(written.sources):
+        if name not in sources:
+            known = toml.nearest(name, list(sources)) if sources else "There is no [[source]] yet"
+            raise SettingsError(
+                place=f"{place}.sources[{index}]", message=f"{name!r} is no source. {known}"
+            )
+    return TagRule(
+        name="",
+        sources=frozenset(written.sources) if written.sources else None,
+        repeat=RepeatPolicy(written.repeat),
+        persons=PersonHandling(written.persons or PersonHandling.HASHED),
+        timeout=values.duration(written.timeout, f"{place}.timeout", least=SECOND, most=MINUTE),
+        in_flight=written.in_flight,
+        allow_hosts=values.hosts(written.allow_hosts),
+    )
+
+
+def _signal(name: str, place: str) -> str:
+    if name in _SIGNALS:
+        return name
+    raise SettingsError(
+        place=place,
+        message=f"{name!r} is no signal of consent. {toml.nearest(name, list(_SIGNALS))}",
+    )

@@ -1,0 +1,102 @@
+"""Tag templates from files, and the engine that runs them."""
+
+import secrets
+import time
+from pathlib import Path
+
+from twite.domain.errors import SettingsError
+from twite.domain.json_tree import Tree
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.quickjs.scenarios import run_scenarios
+from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
+from twite.gtm.template.scenarios import ScenarioResult, read_scenarios
+from twite.gtm.template.template import Template, TemplateUnusable, read_template
+
+_MOST_TURNS = 100
+
+
+def load_template(path: Path) -> Template:
+    """Read a template. Raises SettingsError, whose place is the file and line."""
+    try:
+        return read_template(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(place=str(path), message=f"cannot be read ({error.strerror})") from None
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+
+
+def engine_of(template: Template) -> Engine:
+    """Return an engine for it. Raises TemplateUnusable for code that cannot be read."""
+    return QuickJsEngine(template)
+
+
+def checked_template(path: Path) -> Template:
+    """Read a template whose code is JavaScript. Raises SettingsError."""
+    template = load_template(path)
+    try:
+        QuickJsEngine(template)
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+    return template
+
+
+def placed(path: Path, error: TemplateUnusable) -> SettingsError:
+    """Return the error as a person looks for it: file, line and section."""
+    message = f"{error.section}: {error.message}" if error.section else error.message
+    return SettingsError(place=f"{path}, line {error.line}", message=message)
+
+
+def verdicts_of(path: Path, template: Template) -> tuple[ScenarioResult, ...]:
+    """Run the template's own tests. Raises SettingsError for code or tests that cannot be read."""
+    try:
+        return run_scenarios(template, read_scenarios(template.tests), now=_now())
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+
+
+def run_template(
+    path: Path,
+    template: Template,
+    *,
+    fields: dict[str, Tree],
+    event: dict[str, Tree] | None,
+    request: Incoming,
+    answer: EffectAnswer | None,
+) -> tuple[Turn, ...]:
+    """Run it once and perform nothing. `answer`, where given, is what every effect is told.
+
+    Where it waits for time alone, as for a promise that runs out, that passes at once.
+    Raises SettingsError for code that cannot be read.
+    """
+    try:
+        engine = QuickJsEngine(template)
+    except TemplateUnusable as error:
+        raise placed(path, error) from None
+    now = _now()
+    call = Call(fields=fields, event=event, request=request, now=now, seed=secrets.randbits(48))
+    turns = [engine.start(call)]
+    while not turns[-1].done and len(turns) < _MOST_TURNS:
+        last = turns[-1]
+        if last.waiting and answer is None:
+            break
+        answers = tuple(_to(one, answer) for one in last.waiting) if answer is not None else ()
+        if not answers and last.wake_at is not None:
+            now = last.wake_at
+        turns.append(engine.resume(last.run, answers, now=now))
+    return tuple(turns)
+
+
+def _to(effect: int, answer: EffectAnswer) -> EffectAnswer:
+    return EffectAnswer(
+        id=effect,
+        status=answer.status,
+        headers=answer.headers,
+        body=answer.body,
+        reason=answer.reason,
+        value=answer.value,
+        phase="complete",
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

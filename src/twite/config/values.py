@@ -1,0 +1,303 @@
+"""What a text of the settings means: addresses, durations, sizes, ids.
+
+Each function takes the place it reads for, and raises SettingsError with what is wrong there and
+what to write.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from twite.domain.errors import SettingsError
+from twite.domain.money import amount
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_UNITS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_DURATION: Final = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)", re.ASCII)
+_SIZE: Final = re.compile(r"([0-9]{1,12}) ?(|B|KIB|MIB|GIB)", re.ASCII | re.IGNORECASE)
+_X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
+_LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
+_NAMED_EVENT: Final = re.compile(r"gtm_[0-9a-z_]{1,96}", re.ASCII)
+_LONGEST_NAME: Final = 64
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_LAST_PORT: Final = 65_535
+_HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?", re.ASCII)
+
+
+class HostPort(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to listen. Port 0 is any that is free; `host` has no brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def hosts(written: Iterable[str]) -> frozenset[str]:
+    """Return hosts as they are compared."""
+    return frozenset(one.strip("[]").lower() for one in written)
+
+
+def address(text: str, place: str) -> HostPort:
+    """Read `host:port`, IPv6 in brackets."""
+    host, colon, port = text.rpartition(":")
+    cure = 'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+    if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+        raise SettingsError(place=place, message=f"{text!r} has no port that can be used. {cure}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        good = _is_ip(host)
+    else:
+        good = _HOST.fullmatch(host) is not None
+    if not good:
+        raise SettingsError(place=place, message=f"{text!r} names no host. {cure}")
+    return HostPort(host=host, port=int(port))
+
+
+def duration(text: str, place: str, *, least: int, most: int) -> int:
+    """Read "500ms", "15s", "10m", "48h" or "7d" into milliseconds between two bounds."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise SettingsError(
+            place=place,
+            message=f'{text!r} is not a duration. Write a whole number and ms, s, m, h or d: "15s"',
+        )
+    ms = int(match[1]) * _UNITS[match[2]]
+    if not least <= ms <= most:
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is out of range. "
+            f"Write {duration_text(least)} to {duration_text(most)}",
+        )
+    return ms
+
+
+def duration_text(ms: int) -> str:
+    """Spell milliseconds in the largest unit that holds them whole."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNITS[unit] == 0)
+    return f"{ms // _UNITS[unit]}{unit}"
+
+
+def size(text: str, place: str, *, least: int, most: int) -> int:
+    """Read "65536", "512KiB" or "1MiB" into bytes between two bounds."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise SettingsError(
+            place=place,
+            message=f'{text!r} is not a size. Write a whole number and B, KiB or MiB: "1MiB"',
+        )
+    amount = int(match[1]) * _SIZES[match[2].upper()]
+    if not least <= amount <= most:
+        raise SettingsError(
+            place=place, message=f"{text!r} is out of range. Write {least}B to {most}B"
+        )
+    return amount
+
+
+def url(text: str, place: str) -> str:
+    """Read an http or https address of a place, without query; the last slash is cut off."""
+    cure = 'Write one as in "https://t.shop.example"'
+    parts = _split(text)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(place=place, message=f"not an http or https address. {cure}")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(
+            place=place, message=f"an address with a user name or password in it. {cure}"
+        )
+    if parts.query or parts.fragment:
+        raise SettingsError(
+            place=place, message=f"{text!r} has a query or a fragment. Cut it off at the path"
+        )
+    return text.rstrip("/")
+
+
+def webhook(secret: Secret, place: str) -> None:
+    """Check the address of a webhook without showing it: who knows it can write there."""
+    text = secret.reveal()
+    parts = _split(text)
+    cure = 'Write the whole address, as in "https://hooks.chat.example/T0/B0/x"'
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(place=place, message=f"not an http or https address. {cure}")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise SettingsError(
+            place=place, message=f"an address with a user name, password or fragment. {cure}"
+        )
+
+
+def unprotected(address_of_x: str) -> bool:
+    """Whether credentials would leave this machine unencrypted."""
+    parts = urlsplit(address_of_x)
+    host = parts.hostname or ""
+    return (
+        parts.scheme == "http"
+        and host != "localhost"
+        and not (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    )
+
+
+def origin(text: str, place: str) -> str:
+    """Read an origin as browsers send it: scheme, host, a port that is not the scheme's own."""
+    if text == "*":
+        raise SettingsError(
+            place=place,
+            message="'*' would let any page on the web post. Name each origin, "
+            'as in "https://shop.example"',
+        )
+    parts = _split(text)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(
+            place=place,
+            message=f'{text!r} is not an origin. Write scheme and host: "https://shop.example"',
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    own_port = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in {None, own_port} else f":{parts.port}"
+    sent = f"{parts.scheme}://{host}{port}"
+    if text != sent:
+        raise SettingsError(
+            place=place, message=f"{text!r} is not how a browser sends it. Write {sent!r}"
+        )
+    return sent
+
+
+def network(text: str, place: str) -> Network:
+    """Read a CIDR, or one address."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not a network. Write an address and a prefix length, "
+            'as in "10.0.0.0/8" or "127.0.0.1/32"',
+        ) from None
+    raise SettingsError(
+        place=place,
+        message=f"{text!r} has bits beyond its prefix. Write {str(meant)!r} for the network, "
+        f"or {text.partition('/')[0]!r} for the one address",
+    )
+
+
+def x_id(text: str, place: str, what: str) -> str:
+    """Read an id as X writes them: digits and lower-case letters."""
+    if _X_ID.fullmatch(text) is None:
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not {what}. X's ids are digits and lower-case letters, "
+            'as in "o8z6j"; copy it from the Events Manager',
+        )
+    return text
+
+
+def event_id(text: str, place: str, *, pixel: str) -> str:
+    """Read an event id in either spelling into base 36, or a name that begins with `gtm_`."""
+    if _NAMED_EVENT.fullmatch(text) is not None:
+        return text
+    found = text
+    long = _LONG_EVENT.fullmatch(text)
+    if long is not None:
+        if long[1] != pixel:
+            raise SettingsError(
+                place=place,
+                message=f"{text!r} is an event of the pixel {long[1]!r}, not of {pixel!r}. "
+                "Copy the event id from this pixel's events in the Events Manager",
+            )
+        found = long[2]
+    if _X_ID.fullmatch(found) is None:
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not an event id. Write it as the Events Manager shows it: "
+            f'"o8z6k" or "tw-{pixel}-o8z6k"',
+        )
+    if found == pixel:
+        # X: "event_id (…) is not a single event tag (SET)". [doc WEB]
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is the pixel's own id, which X refuses as an event. "
+            "Copy the id of the event from the Events Manager",
+        )
+    return found
+
+
+def region(text: str, place: str) -> str:
+    """Read a region of ISO 3166 that has telephone numbers."""
+    # Imported where it is needed: it costs as much as the rest of a short command.
+    from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415  # see above
+
+    if text in SUPPORTED_REGIONS:
+        return text
+    meant = {"UK": "GB", "EN": "GB", "USA": "US", "EL": "GR"}.get(text.upper(), text.upper())
+    cure = (
+        f"Write {meant!r}"
+        if meant in SUPPORTED_REGIONS
+        else "Write two capital letters of ISO 3166, as in 'GB'"
+    )
+    raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")
+
+
+def worth(text: str, place: str) -> Decimal:
+    """Read an amount of money, as in "500" or "499.90"."""
+    read = amount(text, path=place)
+    if not isinstance(read, str):
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not an amount. Write it as a text with a point, as in "
+            '"500" or "499.90", in the currency of the conversion',
+        )
+    return Decimal(read)
+
+
+def name(text: str, place: str, what: str) -> str:
+    """Check a name that people give."""
+    if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
+        raise SettingsError(
+            place=place,
+            message=f"{text[:_LONGEST_NAME]!r} cannot name {what}. "
+            f"Write 1 to {_LONGEST_NAME} printable characters, without spaces around them",
+        )
+    return text
+
+
+def differ(names: list[str], place: str, what: str) -> None:
+    """Refuse a name that is there twice. `place` has {} where the index goes."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise SettingsError(
+                place=place.format(index),
+                message=f"{name!r} is already the {what} at {place.format(names.index(name))}. "
+                "Remove or rename one",
+            )
+
+
+def _split(text: str) -> SplitResult | None:
+    """Split a URL; None where it is none, or its host holds what no host may."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    fits = _HOST.fullmatch(host) is not None or (":" in host and _is_ip(host))
+    return parts if fits and not re.search(r"[\s\\]", text) else None
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""What is a user's own: the password, and where they are signed in."""
+
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from twite.console.page import PageRequest, PageRoute
+from twite.console.reauthentication import Reauthentication
+from twite.domain.errors import InvalidAccountChange
+from twite.gateway.identity.accounts import SHORTEST, Accounts
+from twite.gateway.identity.authentication import Authentication
+from twite.gateway.ports.directory import Sessions
+
+_PATH = "/console/account"
+
+
+class AccountPage:
+    """One's own account. Nothing of it is about anybody else."""
+
+    def __init__(
+        self,
+        *,
+        user_accounts: Accounts,
+        sessions: Sessions,
+        authentication: Authentication,
+        confirming: Reauthentication,
+    ) -> None:
+        self._confirming = confirming
+        self._user_accounts = user_accounts
+        self._sessions = sessions
+        self._authentication = authentication
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("GET", _PATH, self._shown),
+            PageRoute("POST", f"{_PATH}/password", self._change),
+            PageRoute("POST", f"{_PATH}/elsewhere", self._leave_elsewhere),
+        )
+
+    async def _shown(self, visit: PageRequest) -> Response:
+        inside = visit.within
+        return visit.page(
+            "account.html",
+            title="Your account",
+            user=inside.user,
+            own=inside.session.digest,
+            sessions=await self._sessions.sessions(inside.user.name),
+            shortest=SHORTEST,
+        )
+
+    async def _change(self, visit: PageRequest) -> Response:
+        inside, form = visit.within, visit.form
+        new = form.one("new")
+        if new != form.one("again"):
+            return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
+        right = await self._authentication.confirms(inside, form.one("password"), visit.address)
+        if not right:
+            said = "The present password is not right, or was wrong too often."
+            return visit.back_to(_PATH, said=said, bad=True)
+        try:
+            await self._user_accounts.give_password(
+                inside.user.name,
+                new,
+                by=inside.user.name,
+                was=inside.user.password,
+                but=visit.warrant,
+                warrant=visit.warrant,
+            )
+        except InvalidAccountChange as wrong:
+            return visit.back_to(_PATH, said=f"Not changed: {wrong}.", bad=True)
+        return await visit.renewed(self._authentication, _PATH, said="The password was changed.")
+
+    async def _leave_elsewhere(self, visit: PageRequest) -> Response:
+        if not await self._confirming.knows(visit):
+            said = "The password is not right, or was wrong too often. Nothing was ended."
+            return visit.back_to(_PATH, said=said, bad=True)
+        ended = await self._authentication.leave_everywhere(visit.within)
+        return visit.back_to(_PATH, said=f"{ended} other sessions were ended.")

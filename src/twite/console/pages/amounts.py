@@ -1,0 +1,92 @@
+"""Value guards: amounts far from what their events are usually worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.scope import TONES, EventNames, asked_again, look_of
+from twite.domain.destination import Destination
+from twite.domain.stats.value_guard import (
+    LEAST_SEEN,
+    MEANING,
+    UnusualAmount,
+    UsualAmount,
+    ValueGuard,
+)
+from twite.gateway.ingest.value_guard import UsualAmounts
+from twite.gateway.ports.queries import ConsoleQueries
+
+PATH: Final = "/console/value-guards"
+FILTERS: Final = ("pixel", "reason")
+_ON_A_PAGE: Final = 50
+_MOST_NORMS: Final = 200
+
+
+class AmountsPage:
+    """Remarks on amounts, and what is usual."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        guards: Mapping[str, ValueGuard | None],
+        glances: ConsoleQueries,
+        norms: UsualAmounts,
+    ) -> None:
+        """`guards` are what sources say of their own, by name."""
+        self._destinations = destinations
+        self._guards = guards
+        self._glances = glances
+        self._norms = norms
+        self._name = EventNames(destinations)
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute(
+                "GET", PATH, self._show, place=PageLocation("Value guards", NavigationGroup.MEND)
+            ),
+        )
+
+    async def _show(self, visit: PageRequest) -> Response:
+        look = look_of(visit, visit.query, limit=_ON_A_PAGE)
+        sight = await self._glances.flagged(look)
+        seen = [one for one in await self._norms.norms() if look.scope.shows(one.pixel)]
+        seen.sort(key=lambda norm: -norm.seen)
+        return visit.page(
+            "amounts.html",
+            title="Value guards",
+            lines=[
+                (glimpse, self._name(glimpse.pixel, glimpse.event)) for glimpse in sight.glimpses
+            ],
+            tones=TONES,
+            meaning={kind.value: said for kind, said in MEANING.items()},
+            kinds=[kind.value for kind in UnusualAmount],
+            chosen={name: visit.query.one(name) for name in FILTERS},
+            query=asked_again(visit.query, FILTERS),
+            back_to=sight.back_to,
+            is_first=look.before is None,
+            norms=[(one, self._name(one.pixel, one.event), _range(one)) for one in seen][
+                :_MOST_NORMS
+            ],
+            least=LEAST_SEEN,
+            guards=[
+                (pixel, self._destinations[pixel].value_guard.value)
+                for pixel in visit.viewer.of(self._destinations)
+            ],
+            sources=[(name, guard.value) for name, guard in self._guards.items() if guard]
+            if visit.viewer.pixels is None
+            else [],
+            pixels=visit.viewer.of(self._destinations),
+        )
+
+
+def _range(norm: UsualAmount) -> str:
+    """Return between what half of the amounts lie."""
+    if not norm.known:
+        return ""
+    places = len(norm.usual.partition(".")[2])
+    low, high = 10 ** (norm.center - norm.spread), 10 ** (norm.center + norm.spread)
+    return f"{low:.{places}f} to {high:.{places}f}"

@@ -1,0 +1,160 @@
+"""Connect: signing in to X for a pixel, or pasting the token that X's Events Manager shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.pixels import kinds_of, known_pixel
+from twite.console.reauthentication import Reauthentication
+from twite.domain.destination import Destination, PixelToken
+from twite.domain.errors import TwiteError
+from twite.domain.people.users import AuditAction, Role
+from twite.domain.secret import Secret
+from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.x_account.sign_in import DONE, FORGOTTEN, SignInCompleted, SignInStarted
+
+_PATH: Final = "/console/connect"
+_ADMIN: Final = Role.ADMIN
+_NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
+
+
+class Connects(Protocol):
+    """Signs in: see gateway.connect.Connect. Each raises TwiteError."""
+
+    async def begin(
+        self, pixel: str, *, callback: str | None = None, by: str = ""
+    ) -> SignInStarted: ...
+    async def finish_by_callback(self, query: str, *, by: str = "") -> SignInCompleted: ...
+    async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted: ...
+    async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted: ...
+    async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool: ...
+
+
+class ConnectPage:
+    """What is begun in a session must be finished in it."""
+
+    def __init__(
+        self,
+        *,
+        connect: Connects,
+        destinations: Mapping[str, Destination],
+        written: Sequence[Destination],
+        confirming: Reauthentication,
+    ) -> None:
+        """`destinations` are as they are in use, `written` as the settings have them."""
+        self._named = {one.pixel: kinds_of(one)[0] for one in written}
+        self._connect = connect
+        self._destinations = destinations
+        self._confirming = confirming
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Connect to X", NavigationGroup.SET_UP)
+        return (
+            PageRoute("GET", _PATH, self._list, role=_ADMIN, place=place),
+            PageRoute("GET", f"{_PATH}/callback", self._called_back, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/pin", self._pin, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{pixel}}/begin", self._begin, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{pixel}}/paste", self._paste, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{pixel}}/forget", self._forget, role=_ADMIN),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        pixels = [
+            (pixel, one, kinds_of(one), self._named.get(pixel, "none yet"))
+            for pixel, one in self._destinations.items()
+            if visit.viewer.sees(pixel)
+        ]
+        return visit.page(
+            "connect.html", title="Connect to X", pixels=pixels, callback=_callback(visit)
+        )
+
+    async def _begin(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        by_pin = visit.form.one("way") == "pin"
+        callback = None if by_pin else _callback(visit)
+        await visit.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
+        try:
+            begun = await self._connect.begin(pixel, callback=callback, by=_session(visit))
+        except TwiteError as error:
+            return visit.back_to(_PATH, said=str(error), bad=True)
+        return visit.page(
+            "connect_begun.html",
+            title=f"Sign in at X for {pixel}",
+            pixel=pixel,
+            begun=begun,
+            by_pin=by_pin,
+        )
+
+    async def _called_back(self, visit: PageRequest) -> Response:
+        """X sends the browser here; the session's own request token is what it is bound to."""
+        query = visit.request.url.query
+        try:
+            connected = await self._connect.finish_by_callback(query, by=_session(visit))
+        except TwiteError as error:
+            return visit.back_to(_PATH, said=str(error), bad=True)
+        return await self._connected(visit, connected)
+
+    async def _pin(self, visit: PageRequest) -> Response:
+        form = visit.form
+        try:
+            connected = await self._connect.finish_by_pin(
+                form.one("token"), form.one("pin"), by=_session(visit)
+            )
+        except TwiteError as error:
+            return visit.back_to(_PATH, said=str(error), bad=True)
+        return await self._connected(visit, connected)
+
+    async def _paste(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        token = visit.form.one("token").strip()
+        if not token:
+            return visit.back_to(_PATH, said="Paste the token first.", bad=True)
+        await visit.note(AuditAction.CONNECT_PASTE, pixel)
+        try:
+            connected = await self._connect.paste(pixel, PixelToken(token=Secret(token)))
+        except TwiteError as error:
+            return visit.back_to(_PATH, said=str(error), bad=True)
+        return await self._connected(visit, connected)
+
+    async def _forget(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        kind = visit.form.one("kind")
+        if kind not in _NAMES:
+            return visit.back_to(_PATH, said="Choose what is to be forgotten.", bad=True)
+        if not await self._confirming.knows(visit):
+            said = "Your own password is not right, or was wrong too often. Nothing was changed."
+            return visit.back_to(_PATH, said=said, bad=True)
+        await visit.note(FORGOTTEN, pixel, _NAMES[kind])
+        try:
+            revoke = bool(visit.form.one("revoke"))
+            was_there = await self._connect.forget(pixel, kind, revoke=revoke)
+        except TwiteError as error:
+            return visit.back_to(_PATH, said=str(error), bad=True)
+        said = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "There were none."
+        return visit.back_to(_PATH, said=said)
+
+    async def _connected(self, visit: PageRequest, connected: SignInCompleted) -> Response:
+        await visit.note(DONE, connected.pixel, connected.kind)
+        who = f" as {connected.screen_name}" if connected.screen_name else ""
+        access = connected.access
+        if access is None:
+            said = "X did not answer whether it takes them; sending will tell."
+        elif access.roles:
+            said = f"X says: {', '.join(access.roles)} of account {access.account}."
+        else:
+            said = "X did not refuse them."
+        return visit.back_to(
+            _PATH, said=f"{connected.pixel} is connected{who}, and in use from now on. {said}"
+        )
+
+
+def _callback(visit: PageRequest) -> str:
+    """Return where X is to send the browser back to: the app must name it to the letter."""
+    return f"{visit.name.origin}{_PATH}/callback"
+
+
+def _session(visit: PageRequest) -> str:
+    return visit.within.session.digest.hex()

@@ -1,0 +1,52 @@
+"""The doctor: the same findings as `twite check`, on a page."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
+
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.domain.people.users import AuditAction, Role
+
+_PATH: Final = "/console/doctor"
+_ORDER: Final = {"red": 0, "amber": 1, "green": 2}
+
+
+class ShownFinding(Protocol):
+    """A finding: see assembly.doctor."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def light(self) -> str: ...
+    @property
+    def found(self) -> str: ...
+    @property
+    def meaning(self) -> str: ...
+    @property
+    def cure(self) -> str: ...
+
+
+class DiagnosticsPage:
+    """Examines when it is asked to. It tells of every pixel: an admin's page."""
+
+    def __init__(self, *, examine: Callable[[], AsyncIterator[ShownFinding]]) -> None:
+        self._examine = examine
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Doctor", NavigationGroup.SET_UP)
+        return (
+            PageRoute("GET", _PATH, self._asked, role=Role.ADMIN, place=place),
+            PageRoute("POST", _PATH, self._examined, role=Role.ADMIN),
+        )
+
+    async def _asked(self, visit: PageRequest) -> Response:
+        return visit.page("diagnostics.html", title="Doctor", findings=None)
+
+    async def _examined(self, visit: PageRequest) -> Response:
+        await visit.note(AuditAction.DOCTOR)
+        found = [finding async for finding in self._examine()]
+        found.sort(key=lambda one: _ORDER.get(str(one.light), 0))
+        counts = {light: sum(one.light == light for one in found) for light in _ORDER}
+        return visit.page("diagnostics.html", title="Doctor", findings=found, counts=counts)

@@ -1,0 +1,185 @@
+"""The Events Manager: X's events of a pixel's account, made, changed, deleted and mapped.
+
+Nothing is kept here: every page asks X. What X says ends up in words that a person can act on.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.pixels import known_pixel
+from twite.domain.destination import Destination
+from twite.domain.errors import TwiteError
+from twite.domain.people.users import Role
+from twite.gateway.x_account.event_tags import EventTagManager, oauth_keys
+from twite.x import spec
+from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
+
+_PATH: Final = "/console/events"
+_ONE: Final = f"{_PATH}/{{pixel}}/{{event}}"
+_ADMIN: Final = Role.ADMIN
+_KINDS: Final = [
+    (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
+    for kind in spec.EVENT_TAG_TYPES
+]
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event, and what the settings call it."""
+
+    tag: EventTag
+    names: tuple[str, ...]
+
+
+class EventsPage:
+    """X's events of the pixels that are signed in for."""
+
+    def __init__(self, *, desk: EventTagManager, destinations: Mapping[str, Destination]) -> None:
+        self._desk = desk
+        self._destinations = destinations
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Events Manager", NavigationGroup.SET_UP)
+        return (
+            PageRoute("GET", _PATH, self._choose, role=_ADMIN, place=place),
+            PageRoute("GET", f"{_PATH}/{{pixel}}", self._list, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{pixel}}", self._create, role=_ADMIN),
+            PageRoute("GET", _ONE, self._one, role=_ADMIN),
+            PageRoute("POST", f"{_ONE}/update", self._update, role=_ADMIN),
+            PageRoute("POST", f"{_ONE}/delete", self._delete, role=_ADMIN),
+            PageRoute("POST", f"{_ONE}/map", self._map, role=_ADMIN),
+        )
+
+    async def _choose(self, visit: PageRequest) -> Response:
+        pixels = [
+            (pixel, one, oauth_keys(one) is not None and one.account is not None)
+            for pixel, one in self._destinations.items()
+            if visit.viewer.sees(pixel)
+        ]
+        return visit.page("events_choose.html", title="Events Manager", pixels=pixels)
+
+    async def _list(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        deleted = bool(visit.query.one("deleted"))
+        wrong, rows = "", []
+        try:
+            known = await self._desk.events(pixel, with_deleted=deleted)
+            rows = [EventRow(tag=tag, names=self._desk.names(pixel, tag)) for tag in known]
+        except TwiteError as error:
+            wrong = str(error)
+        return visit.page(
+            "events.html",
+            title=f"Events of {pixel}",
+            pixel=pixel,
+            account=self._destinations[pixel].account,
+            rows=rows,
+            wrong=wrong,
+            deleted=deleted,
+            kinds=_KINDS,
+            clicks=spec.CLICK_WINDOWS,
+            views=spec.VIEW_WINDOWS,
+        )
+
+    async def _create(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        back, change = f"{_PATH}/{pixel}", _change(visit.form)
+        try:
+            made = await self._desk.create(pixel, change, by=visit.viewer.name)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        said = f"X made {made.name}, as {made.id}. Map a name of yours to it, below."
+        return visit.back_to(f"{back}/{made.id}", said=said)
+
+    async def _one(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        names = self._desk.names(pixel, tag)
+        for_servers = visit.query.one("for") == "servers"
+        calls = [
+            call
+            for name in names[:1]
+            for call in self._desk.snippets(pixel, name, server_only=for_servers)
+        ]
+        return visit.page(
+            "event.html",
+            title=tag.name or tag.id,
+            pixel=pixel,
+            tag=tag,
+            names=names,
+            snippets=calls,
+            for_servers=for_servers,
+            kinds=_KINDS,
+            clicks=spec.CLICK_WINDOWS,
+            views=spec.VIEW_WINDOWS,
+        )
+
+    async def _update(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
+        try:
+            await self._desk.update(pixel, tag.id, change, by=visit.viewer.name)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        return visit.back_to(back, said="X has changed it.")
+
+    async def _delete(self, visit: PageRequest) -> Response:
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        names = self._desk.names(pixel, tag)
+        if visit.form.one("name") != tag.name:
+            said = "Nothing was deleted: the name that you typed is not the event's."
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
+        try:
+            await self._desk.delete(pixel, tag.id, by=visit.viewer.name)
+        except TwiteError as error:
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=str(error), bad=True)
+        rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
+        return visit.back_to(f"{_PATH}/{pixel}", said=f"X has deleted {tag.name}.{rest}")
+
+    async def _map(self, visit: PageRequest) -> Response:
+        """Show what would be written into twite.toml; write it where just that was seen."""
+        pixel = known_pixel(visit, self._destinations)
+        tag = await self._tag(pixel, visit)
+        back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
+        name = form.one("ours").strip()
+        event = tag.website_tag_id if form.one("which") == "website_tag_id" else tag.id
+        seen = form.one("seen")
+        try:
+            draft = self._desk.draft(pixel, name, event or tag.id)
+            if not draft.is_changed:
+                return visit.back_to(back, said="twite.toml says so already.")
+            if seen == draft.mark:
+                await self._desk.write(draft, by=visit.viewer.name)
+                said = f"{name} is written into twite.toml. It counts after the next start."
+                return visit.back_to(back, said=said)
+        except TwiteError as error:
+            return visit.back_to(back, said=str(error), bad=True)
+        return visit.page(
+            "event_map.html",
+            title=f"Map {name}",
+            pixel=pixel,
+            tag=tag,
+            name=name,
+            which=form.one("which"),
+            diff=draft.diff(),
+            mark=draft.mark,
+            is_another=bool(seen),
+        )
+
+    async def _tag(self, pixel: str, visit: PageRequest) -> EventTag:
+        return await self._desk.one(pixel, visit.part("event"))
+
+
+def _change(form: FormData) -> EventTagChange:
+    return EventTagChange(
+        name=form.one("name").strip(),
+        type=form.one("type"),
+        click_window=form.number("click_window"),
+        view_through_window=form.number("view_window"),
+        retargeting_enabled=bool(form.one("retargeting")),
+    )

@@ -1,0 +1,248 @@
+"""Conversions as they arrive, and each one's life."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from twite.console.export import table
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.rejected import PATH as REJECTED
+from twite.console.pages.rejected import rejections_seen
+from twite.console.render import masked as masked_reason
+from twite.console.render import moment, shown
+from twite.console.request_checks import AccessDenied
+from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
+from twite.console.streams import Streams
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.history import History
+from twite.domain.people.users import AuditAction, Role
+from twite.domain.stats.sightings import KEPT_FOR
+from twite.domain.times import MINUTE
+from twite.domain.times import moment as read_moment
+from twite.gateway.ingest.sightings import Sightings
+from twite.gateway.operations.explain import masked, own_part, steps
+from twite.gateway.ports.queries import ConsoleQueries, ConversionSummary, ListQuery, QueryScope
+from twite.gateway.ports.store import Clock, Records
+from twite.redaction.mask_tree import masked_words
+
+PATH: Final = "/console/live"
+FILTERS: Final = ("pixel", "source", "event", "state", "reason")
+_ON_A_PAGE: Final = 50
+_EXPORTED: Final = 10_000
+# A stream ends by itself and the browser comes again: a stop of the gateway waits for none.
+_STREAM: Final = 8_000
+_EVERY: Final = 1_000
+# For how long, in milliseconds, a browser waits whose stream made way for another.
+_MADE_WAY: Final = b"retry: 15000\n\n"
+
+
+class LivePage:
+    """The newest, by what they are looked for; and new ones as they come."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[str],
+        glances: ConsoleQueries,
+        sightings: Sightings,
+        watched: frozenset[str],
+        records: Records,
+        clock: Clock,
+    ) -> None:
+        self._destinations = destinations
+        self._sources = tuple(sources)
+        self._glances = glances
+        self._sightings = sightings
+        self._watched = watched
+        self._records = records
+        self._clock = clock
+        self._name = EventNames(destinations)
+        self._streams = Streams()
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("GET", PATH, self._list, place=PageLocation("Live", NavigationGroup.LOOK)),
+            PageRoute("GET", f"{PATH}/new", self._new),
+            PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
+            PageRoute("GET", f"{PATH}/{{delivery}}", self._life),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        query = visit.query
+        named = query.one("id").strip()
+        if named:
+            return await self._found(visit, named)
+        look = look_of(visit, query, limit=_ON_A_PAGE)
+        at = read_moment(f"{query.one('at')}Z", now=visit.now, path="at") if query.one("at") else 0
+        if look.before is None and isinstance(at, int) and at:
+            before = await self._glances.number_at(at)
+            look = msgspec.structs.replace(look, before=before)
+        sight = await self._glances.newest(look)
+        return visit.page(
+            "live.html",
+            title="Live",
+            lines=[self._line(glimpse) for glimpse in sight.glimpses],
+            back_to=sight.back_to,
+            # Not the latest of all: that would tell when others' come.
+            latest=max((glimpse.delivery for glimpse in sight.glimpses), default=0),
+            is_first=look.before is None,
+            query=asked_again(query, FILTERS),
+            chosen={name: query.one(name) for name in FILTERS},
+            pixels=visit.viewer.of(self._destinations),
+            sources=self._sources if visit.viewer.pixels is None else (),
+            events=self._name.all(visit),
+            states=[state.value for state in State],
+        )
+
+    async def _found(self, visit: PageRequest, named: str) -> Response:
+        """Go to the conversion of an id; to the latest, where events share it.
+
+        It is looked for under all that a pixel ever had: what `events` maps may have changed since.
+        So may the pixels: what is of none that is configured is looked for where there is no other.
+        """
+        own = visit.viewer.of(self._destinations)
+        lives = await self._lives(own, named) or await self._lives(
+            visit.viewer.of(await self._others()), named
+        )
+        if not lives and await self._records.rejections(
+            rejections_seen(visit, name=named, limit=1)
+        ):
+            return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
+        if not lives:
+            sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
+            return visit.back_to(PATH, said=sentence, bad=True)
+        latest = max(lives, key=lambda life: life.received_at)
+        return visit.back_to(f"{PATH}/{latest.delivery}")
+
+    async def _lives(self, pixels: Iterable[str], named: str) -> list[History]:
+        return [
+            life
+            for pixel in pixels
+            for life in await self._records.life(pixel=pixel, events=None, conversion_id=named)
+        ]
+
+    async def _others(self) -> list[str]:
+        """Return the tags, and the pixels that are configured no more."""
+        came = {one.pixel for one in await self._records.accounts()}
+        return sorted(came - self._destinations.keys())
+
+    async def _new(self, visit: PageRequest) -> Response:
+        """Stream new ones, as server-sent events."""
+        look = look_of(visit, visit.query, limit=_ON_A_PAGE)
+        sent = visit.request.headers.get("last-event-id", "")
+        after = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 16 else None
+        if after is None:
+            after = visit.query.number("after") or 0
+        look = msgspec.structs.replace(look, before=None, after=after)
+        # Who does not ask for a stream gets what there is.
+        lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
+        return StreamingResponse(
+            self._events(look, lasting, visit.viewer.name),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    async def _events(self, look: ListQuery, lasting: int, who: str) -> AsyncIterator[bytes]:
+        stream = self._streams.open(who)
+        try:
+            yield b"retry: 1000\n\n"
+            until = self._clock.elapsed() + lasting
+            while True:
+                sight = await self._glances.newest(look)
+                if sight.glimpses:
+                    number = sight.glimpses[0].delivery
+                    lines = [self._line(glimpse) for glimpse in reversed(sight.glimpses)]
+                    yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
+                look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
+                if self._clock.elapsed() >= until:
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stream.ended.wait(), _EVERY / 1_000)
+                if stream.ended.is_set():
+                    yield _MADE_WAY
+                    return
+        finally:
+            self._streams.close(stream)
+
+    async def _export(self, visit: PageRequest) -> Response:
+        form = visit.form
+        await visit.note(AuditAction.EXPORT, "live", asked_again(form, FILTERS))
+        found: list[ConversionSummary] = []
+        look = look_of(visit, form, limit=1_000)
+        while len(found) < _EXPORTED:
+            sight = await self._glances.newest(look)
+            found += sight.glimpses
+            if sight.back_to is None:
+                break
+            look = msgspec.structs.replace(look, before=sight.back_to)
+        head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
+        return table(
+            "conversions",
+            (*head, "door", "state", "reason", "value"),
+            [
+                (
+                    str(one.delivery), moment(one.received_at), one.pixel, one.event,
+                    self._name(one.pixel, one.event), one.conversion_id, one.source, one.door,
+                    one.state.value, masked_words(one.reason or ""), worth_of(one.body),
+                )
+                for one in found
+            ],
+        )  # fmt: skip
+
+    async def _life(self, visit: PageRequest) -> Response:
+        part = visit.part("delivery")
+        scope = QueryScope(pixels=visit.viewer.pixels)
+        origin = None
+        if part.isascii() and part.isdigit() and len(part) < 16:
+            origin = await self._glances.origin(int(part), scope)
+        if origin is None:
+            raise AccessDenied(
+                404, "Nothing here", "No such conversion, or it is not kept any more."
+            )
+        life = origin.life
+        told = await self._sightings.twins(
+            pixel=life.pixel, event=life.event, conversion_id=life.conversion_id
+        )
+        return visit.page(
+            "history.html",
+            title=life.conversion_id,
+            life=life,
+            origin=origin,
+            name=self._name(life.pixel, life.event),
+            tone=TONES[life.state],
+            worth=worth_of(life.sent),
+            steps=steps(origin),
+            twins=[(one, one.after(life.received_at), one.meets(life.received_at)) for one in told],
+            watched=life.pixel in self._watched,
+            not_fired=[one for one in life.not_fired if scope.shows(one.tag)],
+            forgotten=visit.now - life.received_at > KEPT_FOR,
+            came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
+            sent=masked(life.sent),
+            consent=masked(life.consent or b""),
+            rests=life.state in {State.DEAD, State.HELD},
+            soon=MINUTE,
+        )
+
+    def _line(self, one: ConversionSummary) -> dict[str, str]:
+        """Return one conversion as text, each part fit to be shown."""
+        return {
+            "number": str(one.delivery),
+            "at": moment(one.received_at)[5:],
+            "pixel": shown(one.pixel, 40),
+            "event": shown(self._name(one.pixel, one.event) or one.event, 40),
+            "id": shown(one.conversion_id, 60),
+            "source": shown(one.source, 40),
+            "state": one.state.value,
+            "tone": TONES[one.state],
+            "reason": masked_reason(one.reason or "", 90),
+            "worth": shown(worth_of(one.body), 40),
+            "flag": "" if one.flag is None else one.flag.kind.replace("_", " "),
+        }

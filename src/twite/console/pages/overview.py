@@ -1,0 +1,261 @@
+"""The first page: what needs a person, the balance as a flow, and how fast it goes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.bar_chart import columns
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.render import number
+from twite.console.scope import ENDS, clock_of, day_of, scope_of, seen_accounts
+from twite.domain.alert import OF_A_PIXEL, RULES, Alert
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.history import ConversionCounts, total
+from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
+from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
+from twite.gateway.ports.queries import ErrorGroup, ErrorGroups, QueryScope, TallyQueries
+from twite.gateway.ports.store import Outbox, Records
+
+PATH: Final = "/console"
+
+
+class TimeSpan(msgspec.Struct, frozen=True):
+    """What can be looked at: so long, one bar for `each` span that is counted."""
+
+    name: str
+    title: str
+    length: int
+    each: int
+
+
+SPANS: Final = (
+    TimeSpan("hour", "Last hour", HOUR, MINUTE),
+    TimeSpan("day", "Last 24 hours", DAY, HOUR),
+    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER),
+    TimeSpan("month", "Last 30 days", 30 * DAY, DAY),
+)
+
+
+class ActionNeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person has to see to."""
+
+    tone: str
+    title: str
+    sentence: str
+    path: str
+    since: int | None = None
+
+
+class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
+    """One bar of the chart, and what it is read aloud as."""
+
+    at: int
+    name: str
+    flow: FlowCounts
+    p50: int | None
+    p99: int | None
+
+
+class OverviewPage:
+    """Everything at a glance."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Mapping[str, Destination],
+        records: Records,
+        tallies: TallyQueries,
+        heaps: ErrorGroups,
+        monitoring_store: MonitoringStore,
+        alarms: AlertRecords,
+        outbox: Outbox,
+    ) -> None:
+        self._destinations = destinations
+        self._records = records
+        self._tallies = tallies
+        self._heaps = heaps
+        self._monitoring_store = monitoring_store
+        self._alarms = alarms
+        self._outbox = outbox
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute(
+                "GET", PATH, self._show, place=PageLocation("Overview", NavigationGroup.LOOK)
+            ),
+        )
+
+    async def _show(self, visit: PageRequest) -> Response:
+        scope = scope_of(visit)
+        chosen = visit.query.one("span", "day")
+        span = next((one for one in SPANS if one.name == chosen), SPANS[1])
+        accounts = seen_accounts(list(await self._records.accounts()), scope)
+        expected = await self._expected(scope, visit.now)
+        flows, waits = await self._counted(scope, span, visit.now)
+        slots = together(waits)
+        bars = _bars(flows, waits, span, visit.now)
+        whole = total(accounts)
+        return visit.page(
+            "overview.html",
+            title="Overview",
+            needs=await self._needs(scope, accounts, expected),
+            whole=whole,
+            ends=[(name, getattr(whole, name), tone) for name, tone in ENDS],
+            accounts=accounts,
+            bars=bars,
+            chart=columns([_step(bar) for bar in bars]),
+            span=span,
+            spans=SPANS,
+            delivered=sum(flow.delivered for flow in flows),
+            received=sum(flow.received for flow in flows),
+            rate=await self._rate(scope, visit.now),
+            p50=quantile(slots, 0.5),
+            p99=quantile(slots, 0.99),
+            expected=[one for one in expected if one.pending],
+            pixels=visit.viewer.of(self._destinations),
+            scope=scope,
+        )
+
+    async def _rate(self, scope: QueryScope, now: int) -> float:
+        """Return conversions that X took each minute, of late."""
+        since = now // MINUTE * MINUTE - 5 * MINUTE
+        flows = await self._tallies.flows(scope, span=MINUTE, since=since)
+        return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
+
+    async def _counted(
+        self, scope: QueryScope, span: TimeSpan, now: int
+    ) -> tuple[Sequence[FlowCounts], Sequence[DeliveryTimes]]:
+        since = _first(span, now)
+        return (
+            await self._tallies.flows(scope, span=span.each, since=since),
+            await self._tallies.waits(scope, span=span.each, since=since),
+        )
+
+    async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
+        return forecasts(
+            [
+                destination
+                for destination in self._destinations.values()
+                if scope.shows(destination.pixel)
+            ],
+            [one for one in await self._monitoring_store.backlog() if scope.shows(one.pixel)],
+            await self._monitoring_store.delivered(since=now - LOOK_BACK),
+            now=now,
+            paused=[one.pixel for one in await self._outbox.pauses() if not one.event],
+        )
+
+    async def _needs(
+        self, scope: QueryScope, accounts: Sequence[ConversionCounts], expected: Sequence[Forecast]
+    ) -> list[ActionNeeded]:
+        alerts = [
+            one
+            for one in await self._alarms.alerts()
+            if one.resolved_at is None and _concerns(one, scope)
+        ]
+        found = [_of_alert(alert) for alert in alerts]
+        residue = total(accounts).balance
+        if residue:
+            found.append(
+                ActionNeeded(
+                    tone="bad",
+                    title=f"{residue} conversions are nowhere",
+                    sentence="A fault of Twite's own: trust no number until it is explained.",
+                    path=PATH,
+                )
+            )
+        found += [
+            ActionNeeded(
+                tone="bad",
+                title=f"{one.misses} conversions of {one.pixel} will be late",
+                sentence="At the rate they go now they reach X after its 48 hours.",
+                path=f"/console/live?state=queued&pixel={one.pixel}",
+            )
+            for one in expected
+            if one.misses
+        ]
+        found += [_of_heap(one) for one in await self._heaps.heaps(scope)]
+        return sorted(found, key=lambda need: need.tone != "bad")
+
+
+def _concerns(alert: Alert, scope: QueryScope) -> bool:
+    """Return whether an alert is of what the viewer sees: others' pixels are not named."""
+    # By its kind: a source may bear the name of a pixel.
+    return scope.shows(alert.subject) if alert.kind in OF_A_PIXEL else scope.seen is None
+
+
+def _of_alert(alert: Alert) -> ActionNeeded:
+    rule = RULES[alert.kind]
+    title = f"{rule.title}: {alert.subject}"
+    return ActionNeeded(
+        tone="bad" if rule.urgent else "warn",
+        title=title[:1].upper() + title[1:],
+        sentence=alert.reason,
+        path="/console/dead" if alert.kind.value in {"dead_letters", "conversions_held"} else "",
+        since=alert.opened_at,
+    )
+
+
+def _of_heap(heap: ErrorGroup) -> ActionNeeded:
+    dead = heap.state is State.DEAD
+    return ActionNeeded(
+        tone="bad" if dead else "warn",
+        title=f"{heap.deliveries} {'refused by X' if dead else 'held'}: {heap.pixel}",
+        sentence=heap.reason,
+        path="/console/dead",
+        since=heap.first_at,
+    )
+
+
+def _first(span: TimeSpan, now: int) -> int:
+    """Return where the first bar begins; the last is the one that is not over yet."""
+    return now // span.each * span.each - span.length + span.each
+
+
+def _bars(
+    flows: Sequence[FlowCounts], waits: Sequence[DeliveryTimes], span: TimeSpan, now: int
+) -> list[BalanceBar]:
+    """Return what was counted as bars, those in which nothing came among them."""
+    by_flow = {flow.at: flow for flow in flows}
+    by_waits = {wait.at: wait.slots for wait in waits}
+    made = []
+    for at in range(_first(span, now), now + 1, span.each):
+        took = by_waits.get(at, {})
+        made.append(
+            BalanceBar(
+                at=at,
+                name=clock_of(at) if span.each < DAY // 4 else _spelled(at, span),
+                flow=by_flow.get(at, FlowCounts(at=at)),
+                p50=quantile(took, 0.5),
+                p99=quantile(took, 0.99),
+            )
+        )
+    return made
+
+
+def _step(bar: BalanceBar) -> tuple[str, str, list[tuple[str, int]]]:
+    """Return a bar with its words and its parts, from below."""
+    flow = bar.flow
+    idle = flow.duplicate + flow.suppressed
+    refused = flow.rejected + flow.buried
+    parts = [
+        ("ok", flow.delivered),
+        ("wait", flow.received - flow.delivered - refused - idle),
+        ("bad", refused),
+        ("soft", idle),
+    ]
+    words = (
+        f"{bar.name}: {number(flow.received)} received, {number(flow.delivered)} delivered, "
+        f"{number(refused)} refused, {number(idle)} duplicate or suppressed"
+    )
+    return bar.name, words, parts
+
+
+def _spelled(at: int, span: TimeSpan) -> str:
+    day = day_of(at // DAY)
+    return day if span.each == DAY else f"{day} {clock_of(at)}"

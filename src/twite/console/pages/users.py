@@ -1,0 +1,139 @@
+"""Users: who may sign in, what they may do, and what they see."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.responses import Response
+
+from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.reauthentication import Reauthentication
+from twite.console.request_checks import AccessDenied
+from twite.domain.errors import InvalidAccountChange
+from twite.domain.people.users import NAME, Role, User
+from twite.gateway.identity.accounts import SHORTEST, Accounts
+
+_PATH: Final = "/console/users"
+_ADMIN: Final = Role.ADMIN
+
+
+class UsersPage:
+    """All users. Every change takes the admin's own password."""
+
+    def __init__(
+        self, *, user_accounts: Accounts, confirming: Reauthentication, pixels: Sequence[str]
+    ) -> None:
+        self._user_accounts = user_accounts
+        self._confirming = confirming
+        self._pixels = tuple(pixels)
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Users", NavigationGroup.ACCESS)
+        return (
+            PageRoute("GET", _PATH, self._list, role=_ADMIN, place=place),
+            PageRoute("POST", _PATH, self._add, role=_ADMIN),
+            PageRoute("GET", f"{_PATH}/{{name}}", self._one, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{name}}/role", self._allow, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{name}}/password", self._password, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{name}}/codes", self._codes, role=_ADMIN),
+            PageRoute("POST", f"{_PATH}/{{name}}/remove", self._remove, role=_ADMIN),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        return visit.page(
+            "users.html",
+            title="Users",
+            users=await self._user_accounts.users(),
+            pixels=self._pixels,
+            shortest=SHORTEST,
+        )
+
+    async def _one(self, visit: PageRequest) -> Response:
+        user = await self._known(visit)
+        return visit.page(
+            "user.html", title=user.name, user=user, pixels=self._pixels, shortest=SHORTEST
+        )
+
+    async def _add(self, visit: PageRequest) -> Response:
+        form = visit.form
+        name = form.one("name").strip().lower()
+
+        async def act() -> None:
+            await self._user_accounts.add(
+                name,
+                role=_role(form),
+                password=form.one("new"),
+                pixels=self._seen(form),
+                by=visit.viewer.name,
+                warrant=visit.warrant,
+            )
+
+        return await self._confirming.done(visit, _PATH, act, said=f"{name} may sign in.")
+
+    async def _allow(self, visit: PageRequest) -> Response:
+        user, form = await self._known(visit), visit.form
+
+        async def act() -> None:
+            await self._user_accounts.allow(
+                user.name,
+                role=_role(form),
+                pixels=self._seen(form),
+                by=visit.viewer.name,
+                warrant=visit.warrant,
+            )
+
+        said = f"{user.name} has another role, and was signed out."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+
+    async def _password(self, visit: PageRequest) -> Response:
+        user = await self._known(visit)
+
+        async def act() -> None:
+            await self._user_accounts.give_password(
+                user.name, visit.form.one("new"), by=visit.viewer.name, warrant=visit.warrant
+            )
+
+        said = f"{user.name} has another password, and was signed out."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+
+    async def _codes(self, visit: PageRequest) -> Response:
+        user = await self._known(visit)
+
+        async def act() -> None:
+            await self._user_accounts.drop_codes(
+                user.name, by=visit.viewer.name, warrant=visit.warrant
+            )
+
+        said = f"{user.name} signs in without a code now."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+
+    async def _remove(self, visit: PageRequest) -> Response:
+        user = await self._known(visit)
+
+        async def act() -> None:
+            await self._user_accounts.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
+
+        return await self._confirming.done(visit, _PATH, act, said=f"{user.name} was removed.")
+
+    async def _known(self, visit: PageRequest) -> User:
+        name = visit.part("name")
+        found = [user for user in await self._user_accounts.users() if user.name == name]
+        if not (NAME.fullmatch(name) and found):
+            raise AccessDenied(404, "Nobody", "There is no user of that name.")
+        return found[0]
+
+    def _seen(self, form: FormData) -> list[str] | None:
+        """Return the pixels that were ticked; None for all."""
+        if form.one("sees") != "some":
+            return None
+        chosen = form.all("pixel")
+        if not set(chosen) <= set(self._pixels):
+            raise InvalidAccountChange("a pixel that is not configured was chosen")
+        return chosen
+
+
+def _role(form: FormData) -> Role:
+    try:
+        return Role(form.one("role"))
+    except ValueError:
+        raise InvalidAccountChange("choose a role: viewer, operator or admin") from None

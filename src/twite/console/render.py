@@ -1,0 +1,150 @@
+"""Templates: what they may call, and the files that go with them."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from twite.console import line_chart as figures
+from twite.domain.people.users import Role
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
+from twite.redaction.mask_tree import masked_words
+
+STATIC: Final = "/console/static/"
+_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_LONGEST: Final = 200
+_NOTHING: Final = "\N{EN DASH}"
+_HASH_LENGTH: Final = 16
+
+
+class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file whose name changes with what is in it, so that browsers may keep it for ever."""
+
+    name: str
+    body: bytes
+    kind: str
+
+
+def static_files() -> dict[str, StaticFile]:
+    """Return the files by the names that templates know them by."""
+    found = {}
+    for entry in files("twite.console").joinpath("static").iterdir():
+        stem, _, ending = entry.name.rpartition(".")
+        if ending in _TYPES:
+            body = entry.read_bytes()
+            digest = hashlib.sha256(body).hexdigest()[:_HASH_LENGTH]
+            found[entry.name] = StaticFile(
+                name=f"{stem}.{digest}.{ending}", body=body, kind=_TYPES[ending]
+            )
+    return found
+
+
+class PageTemplates:
+    """Renders them. What is not marked as markup is escaped; what is not given is an error."""
+
+    def __init__(self, static: Mapping[str, StaticFile]) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("twite.console", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters |= {
+            "moment": moment,
+            "shown": shown,
+            "lines": lines,
+            "masked": masked,
+            "masked_lines": masked_lines,
+            "number": number,
+            "ago": ago,
+            "lasting": lasting,
+            "percent": percent,
+        }
+        self._environment.globals |= {
+            "static": {name: STATIC + file.name for name, file in static.items()},
+            "Role": Role,
+            "figures": figures,
+        }
+
+    def draw(self, template: str, values: Mapping[str, object]) -> str:
+        """Return the page."""
+        return self._environment.get_template(template).render(values)
+
+
+def moment(ms: int | None) -> str:
+    """Spell a moment to the second, in UTC; nothing is a dash."""
+    return _NOTHING if ms is None else spelled(ms)[:19].replace("T", " ")
+
+
+def shown(text: object, longest: int = _LONGEST) -> str:
+    """Show foreign text: what is invisible or turns text around is spelled out; it is cut."""
+    held = str(text)
+    cut = held[:longest]
+    visible = "".join(c if c.isprintable() else _spelled_out(c) for c in cut)
+    return visible if len(held) <= longest else f"{visible}…"
+
+
+def lines(text: str, most: int = 400) -> str:
+    """Show foreign text of several lines, each as `shown` does."""
+    held = text.split("\n")
+    kept = [shown(line, 2_000) for line in held[:most]]
+    return "\n".join(kept if len(held) <= most else [*kept, "…"])
+
+
+def masked(text: str, longest: int = _LONGEST) -> str:
+    """Show foreign text that may hold a person or a key: what looks like one is masked."""
+    return shown(masked_words(text), longest)
+
+
+def masked_lines(text: str) -> str:
+    """Show foreign text of several lines, masked."""
+    return lines(masked_words(text))
+
+
+def number(value: float | None) -> str:
+    """Spell a number with thin spaces between thousands; nothing is a dash."""
+    if value is None:
+        return _NOTHING
+    whole = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    return whole.replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def percent(part: float, whole: float) -> str:
+    """Spell a share, as in `12.5 %`."""
+    if not whole:
+        return _NOTHING
+    return f"{100 * part / whole:.1f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def ago(ms: int | None, now: int) -> str:
+    """Say how long ago a moment was."""
+    if ms is None:
+        return "never"
+    return "just now" if abs(now - ms) < SECOND else f"{lasting(abs(now - ms))} ago"
+
+
+def lasting(ms: int) -> str:
+    """Spell a length of time by its two largest units, as in `2 d 3 h`."""
+    if ms < SECOND:
+        return f"{ms} ms"
+    left, parts = ms, []
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
+        count, left = divmod(left, unit)
+        if count:
+            parts.append(f"{count}\N{NO-BREAK SPACE}{name}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def _spelled_out(c: str) -> str:
+    if c in "\n\t":
+        return " "
+    if "\ud800" <= c <= "\udfff":
+        return "\N{REPLACEMENT CHARACTER}"
+    return f"⟨U+{ord(c):04X}⟩"

@@ -1,0 +1,185 @@
+"""Before anything is answered: from where, to which name, and by whose will a request came."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from twite.domain.loopback import is_own_name
+
+Network = IPv4Network | IPv6Network
+Themes: Final = ("auto", "light", "dark")
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+# No part of the path leads upward, however it is spelled.
+_INSIDE: Final = re.compile(
+    r"/console(?:/(?!(?:\.|%2[eE]){1,2}(?:[/?]|$))[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?",
+    re.ASCII,
+)
+_YEAR_SECONDS: Final = 365 * 86_400
+
+
+class AccessDenied(Exception):
+    """The request goes no further; the sentence says why."""
+
+    def __init__(self, status: int, title: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.title = title
+        self.sentence = sentence
+
+
+class AllowedHost(msgspec.Struct, frozen=True, kw_only=True):
+    """The name that the console was asked under."""
+
+    origin: str
+    is_secure: bool
+
+    @property
+    def session_cookie(self) -> str:
+        return "__Host-twite" if self.is_secure else "twite"
+
+    @property
+    def visitor_cookie(self) -> str:
+        return "__Host-twite-visitor" if self.is_secure else "twite-visitor"
+
+
+class RequestChecks:
+    """Who may come near.
+
+    `client_of` returns the address of the client, None where it cannot be told; `url` is the public
+    address, which counts where it is https. This machine's own names always count.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_of: Callable[[Scope], str | None],
+        networks: Sequence[Network],
+        url: str | None,
+    ) -> None:
+        self._client_of = client_of
+        self._networks = tuple(networks)
+        public = urlsplit(url or "")
+        self._public = public.netloc.lower() if public.scheme == "https" else None
+
+    def address(self, scope: Scope) -> str:
+        """Return the client's address. Raises Closed where it is outside the networks."""
+        address = self._client_of(scope)
+        if address is not None:
+            there = ip_address(address)
+            if any(
+                there in network for network in self._networks if network.version == there.version
+            ):
+                return address
+        raise AccessDenied(
+            403,
+            "Not from here",
+            f"The console is not open to {address}. "
+            "Whoever runs Twite can add your network to console.networks in twite.toml."
+            if address
+            else "A proxy may stand before Twite that does not say whom it asks for, so the "
+            "console is closed. The proxy must set X-Forwarded-For and stand in "
+            "server.trusted_proxies. On the machine itself, open it at server.local_listen.",
+        )
+
+    def name(self, request: Request) -> AllowedHost:
+        """Return the name asked under. Raises Closed where it is none of ours (DNS rebinding)."""
+        host = request.headers.get("host", "").lower()
+        if host == self._public:
+            return AllowedHost(origin=f"https://{host}", is_secure=True)
+        if is_own_name(host):
+            return AllowedHost(origin=f"http://{host}", is_secure=False)
+        there = f"https://{self._public}/console" if self._public else "http://127.0.0.1/console"
+        raise AccessDenied(
+            421,
+            "Not under this name",
+            f"The console answers under {there} and, on its own machine, as localhost; over https "
+            "everywhere else. console.url in twite.toml says which name is its own.",
+        )
+
+
+def refuse_strangers(request: Request, name: AllowedHost) -> None:
+    """Raise Closed where another site's page sent a form here. A browser says so itself."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site not in {None, "same-origin"} or origin != name.origin:
+        raise AccessDenied(
+            403,
+            "From another site",
+            "This form was not sent by a page of the console, so nothing was done. Where a proxy "
+            "stands before Twite, it must pass the Host header on as it came.",
+        )
+
+
+def refuse_unmeant(token: str, offered: str) -> None:
+    """Raise Closed where a form has not the token that its page was given."""
+    if not hmac.compare_digest(form_token(token).encode(), offered.encode("utf-8", "replace")):
+        raise AccessDenied(
+            403,
+            "Too old",
+            "This form was made before you signed in, or was not ours. Go back, load the page "
+            "again, and send it once more. Nothing was done.",
+        )
+
+
+def form_token(token: str) -> str:
+    """Return what every form of a session carries: it tells nothing of the session's token."""
+    return hmac.new(token.encode(), b"twite form", hashlib.sha256).hexdigest()
+
+
+def fresh_token() -> str:
+    """Return 256 bits of chance."""
+    return secrets.token_urlsafe(32)
+
+
+def offered_token(request: Request, cookie: str) -> str | None:
+    """Return a token from a cookie, if it looks like one."""
+    held = request.cookies.get(cookie, "")
+    return held if _TOKEN.fullmatch(held) else None
+
+
+def keep_token(response: Response, cookie: str, token: str, *, name: AllowedHost) -> None:
+    """Give a browser a token, for as long as it stays open."""
+    response.set_cookie(
+        cookie, token, path="/", secure=name.is_secure, httponly=True, samesite="lax"
+    )
+
+
+def forget_token(response: Response, cookie: str, *, name: AllowedHost) -> None:
+    """Take it back."""
+    response.delete_cookie(cookie, path="/", secure=name.is_secure, httponly=True, samesite="lax")
+
+
+def theme_of(request: Request) -> str:
+    """Return what somebody chose: auto, light or dark."""
+    held = request.cookies.get("twite-theme", "")
+    return held if held in Themes else "auto"
+
+
+def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
+    """Remember it for a year."""
+    response.set_cookie(
+        "twite-theme",
+        theme if theme in Themes else "auto",
+        path="/console",
+        max_age=_YEAR_SECONDS,
+        secure=name.is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def inside(path: str) -> str:
+    """Return a path of the console, or the console itself where it is anything else."""
+    fits = len(path) <= 2_000 and _INSIDE.fullmatch(path)
+    return path if fits else "/console"

@@ -1,0 +1,131 @@
+"""What the pages about conversions have in common: which pixels, under which names."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from twite.console.page import FormData, PageRequest
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.history import ConversionCounts
+from twite.domain.times import SECOND
+from twite.gateway.ports.queries import ListQuery, QueryScope
+
+TONES: Final[Mapping[State, str]] = {
+    State.QUEUED: "wait",
+    State.SENDING: "wait",
+    State.DELIVERED: "ok",
+    State.HELD: "warn",
+    State.DEAD: "bad",
+    State.SUPPRESSED: "none",
+}
+# The ends of a flow, in the order in which they are drawn.
+ENDS: Final = (
+    ("delivered", "ok"),
+    ("pending", "wait"),
+    ("held", "warn"),
+    ("dead", "bad"),
+    ("rejected", "bad"),
+    ("duplicate", "soft"),
+    ("suppressed", "none"),
+)
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """What a conversion is worth, of all that X is sent."""
+
+    value: str | None = None
+    price_currency: str | None = None
+
+
+_WORTH: Final = msgspec.json.Decoder(Worth)
+
+
+def worth_of(body: bytes) -> str:
+    """Return an amount with its currency; "" where there is none."""
+    try:
+        worth = _WORTH.decode(body) if body else Worth()
+    except msgspec.DecodeError:
+        return ""
+    return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""
+
+
+def scope_of(visit: PageRequest) -> QueryScope:
+    """Return what is asked about: of all pixels, those that the viewer sees."""
+    query = visit.query
+    return QueryScope(
+        pixels=visit.viewer.pixels,
+        pixel=query.one("pixel") or None,
+        source=query.one("source") or None,
+    )
+
+
+def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
+    """Return which conversions are wanted. What is no state or number is passed over."""
+    state = form.one("state")
+    return ListQuery(
+        scope=QueryScope(
+            pixels=visit.viewer.pixels,
+            pixel=form.one("pixel") or None,
+            source=form.one("source") or None,
+        ),
+        event=form.one("event") or None,
+        state=State(state) if state in set(State) else None,
+        reason=form.one("reason") or None,
+        before=form.number("before"),
+        limit=limit,
+    )
+
+
+def asked_again(form: FormData, names: tuple[str, ...]) -> str:
+    """Return what stands behind the question mark, without what is empty."""
+    return urlencode([(name, form.one(name)) for name in names if form.one(name)])
+
+
+def day_of(day: int) -> str:
+    """Spell a day, as in 25 Nov."""
+    return f"{datetime.fromtimestamp(day * 86_400, UTC):%-d %b}"
+
+
+def clock_of(at: int) -> str:
+    """Spell a moment as hours and minutes, in UTC."""
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%H:%M}"
+
+
+def seen_accounts(accounts: list[ConversionCounts], scope: QueryScope) -> list[ConversionCounts]:
+    """Return those of pixels that may be seen."""
+    return [
+        account
+        for account in accounts
+        if scope.shows(account.pixel) and scope.source in (None, account.source)
+    ]
+
+
+class EventNames:
+    """Our names of X's event ids."""
+
+    def __init__(self, destinations: Mapping[str, Destination]) -> None:
+        self._destinations = destinations
+
+    def __call__(self, pixel: str, event: str) -> str:
+        """Return our name of an event; "" where it has none."""
+        destination = self._destinations.get(pixel)
+        events = {} if destination is None else destination.events
+        return next((name for name, id_ in events.items() if id_ == event), "")
+
+    def of(self, pixel: str) -> Mapping[str, str]:
+        """Return a pixel's events, by our names."""
+        destination = self._destinations.get(pixel)
+        return {} if destination is None else destination.events
+
+    def all(self, visit: PageRequest) -> list[tuple[str, str]]:
+        """Return (id, label) of the events of all pixels that the viewer sees."""
+        several = len(self._destinations) > 1
+        return [
+            (id_, f"{name} ({pixel})" if several else name)
+            for pixel in visit.viewer.of(self._destinations)
+            for name, id_ in self._destinations[pixel].events.items()
+        ]

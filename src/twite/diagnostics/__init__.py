@@ -1,0 +1,75 @@
+"""The doctor: is everything in place for conversions to reach X? It changes nothing."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from twite.config.position import position
+from twite.config.settings import Settings, load
+from twite.diagnostics.access import access
+from twite.diagnostics.alerts import alerts
+from twite.diagnostics.canary import TestConversion, canary
+from twite.diagnostics.configuration import configuration, pixels, sources
+from twite.diagnostics.container import container
+from twite.diagnostics.endpoint import way_in
+from twite.diagnostics.google import google
+from twite.diagnostics.key import key
+from twite.diagnostics.network import OF_X, way_to_x
+from twite.diagnostics.pages import pages
+from twite.diagnostics.store import store
+from twite.diagnostics.tags import tags
+from twite.domain.errors import SettingsError
+from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
+
+__all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
+
+
+async def examine(
+    path: Path, environ: Mapping[str, str], *, sing: TestConversion | None = None
+) -> AsyncIterator[CheckFinding]:
+    """Yield findings as they are made; `sing` is a conversion that X shall have.
+
+    What does not depend on a missing credential is looked at all the same; after any other wrong
+    setting there is nothing left to look at.
+    """
+    try:
+        settings = load(path, environ)
+        for finding in configuration(settings):
+            yield finding
+    except SettingsError as error:
+        yield _wrong(path, error)
+        try:
+            settings = load(path, environ, credentials=False)
+        except SettingsError:
+            return
+    for part in (pixels, sources, tags, pages):
+        for finding in part(settings):
+            yield finding
+    async for finding in _looked(settings):
+        yield finding
+    if sing is not None:
+        async for finding in canary(settings, sing):
+            yield finding
+
+
+async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
+    reached = True
+    for look in (container, google, alerts, store, key, way_to_x):
+        async for finding in look(settings):
+            reached = reached and not (finding.topic in OF_X and finding.light is CheckStatus.RED)
+            yield finding
+    # Where X is not, there is nobody to ask about credentials.
+    for look in (access, way_in) if reached else (way_in,):
+        async for finding in look(settings):
+            yield finding
+
+
+def _wrong(path: Path, error: SettingsError) -> CheckFinding:
+    found, _, cure = str(error).partition(". ")
+    cure = cure or "Mend it in the settings file"
+    end = "" if cure.endswith("?") else "."
+    line, column = position(path, error.place) or (0, 0)
+    where = f"{path}, line {line}, column {column}, " if line else ""
+    told = red("settings", f"{where}{found}", "The gateway would not start.", f"{cure}{end}")
+    return msgspec.structs.replace(told, line=line, column=column)

@@ -1,0 +1,222 @@
+"""The doctor at X: what X says of each pixel's credentials, of the user, and of each event."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.app.ads import ask_x
+from twite.app.logins import stored
+from twite.config.settings import Settings
+from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering
+from twite.gateway.ports.findings import CheckFinding, CheckStatus, amber, green, red
+from twite.gateway.x_account.access_check import AccessCheck, accounts_of, check_access
+from twite.gateway.x_account.event_tags import account_of, oauth_keys
+from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
+from twite.x.inquiry import RefusalReason
+
+_NAMES: Final = {PixelToken: "the pixel token", OAuthKeys: "the OAuth credentials"}
+_SHORTEST_PART: Final = 16  # what X's OAuth keys are never shorter than; a cut-off paste is
+# X names no event of its own making. [doc GTM]
+_OF_X: Final = "gtm_"
+
+
+async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Ask X about each pixel, as the gateway would; nothing is counted there."""
+    try:
+        pixels = await stored(settings)
+    except NotOpened as error:
+        yield red(
+            "credentials",
+            str(error),
+            "What is stored of credentials cannot be opened: the gateway would not start.",
+            "Put the key back that sealed it, as server.secret_key or among "
+            "server.former_secret_keys.",
+        )
+        return
+    except TwiteError:
+        return  # the look at the store says why
+    for pixel in pixels:
+        wrong = False
+        for one in (pixel.credentials, pixel.fallback):
+            async for finding in _credentials(settings, pixel, one):
+                wrong = wrong or finding.light is CheckStatus.RED
+                yield finding
+        if not wrong:
+            async for finding in _events(settings, pixel):
+                yield finding
+
+
+async def _credentials(
+    settings: Settings, pixel: Destination, held: PixelToken | OAuthKeys | MissingCredentials | None
+) -> AsyncIterator[CheckFinding]:
+    if held is None:
+        return
+    if isinstance(held, MissingCredentials):
+        yield red(
+            "credentials",
+            f"pixel {pixel.pixel}: nobody has signed in",
+            "Its conversions wait in the store.",
+            f"Run twite login --pixel {pixel.pixel}; or paste a pixel token, with --pixel-token.",
+        )
+        return
+    if not _is_whole(held):
+        return  # what could not be read was told
+    for finding in _cut_short(pixel, held):
+        yield finding
+    name = f"pixel {pixel.pixel}: {_NAMES[type(held)]}"
+    try:
+        found = await check_access(ask_x(settings), pixel, held)
+    except RefusedByX as refused:
+        spare = pixel.fallback is not None and held == pixel.credentials
+        light = amber if spare else red
+        meaning = (
+            "Each request is made twice: with these, and with the others."
+            if spare
+            else "X would refuse its conversions, too: they would wait in the store."
+        )
+        yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.cure}.")
+    except XUnanswering as error:
+        yield amber(
+            "credentials",
+            f"{name} could not be tried: {error.reason}",
+            "Whether X takes them is not known.",
+            "Run this again.",
+        )
+    else:
+        yield green("credentials", f"{name}: {_told(found)}")
+        if isinstance(held, OAuthKeys) and pixel.account is None:
+            yield await _no_account(settings, pixel, held)
+
+
+def _told(found: AccessCheck) -> str:
+    if found.roles is not None:
+        return f"the user is {', '.join(found.roles)} on ads account {found.account}"
+    return "X does not refuse them; that it takes them cannot be known before the first conversion"
+
+
+async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -> CheckFinding:
+    """Say which accounts there are, so that one can be written down."""
+    try:
+        seen = await accounts_of(ask_x(settings), keys)
+    except (RefusedByX, XUnanswering):
+        seen = ()
+    which = ", ".join(f"{one.id} ({one.name[:40]})" for one in seen[:10])
+    return amber(
+        "credentials",
+        f"pixel {pixel.pixel} names no account" + (f"; its user sees {which}" if which else ""),
+        "Neither the user's role nor its events can be looked up, and the limit of the account is "
+        "not shared with its other pixels.",
+        'Write account = "…" with the pixel\'s ads account.',
+    )
+
+
+async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[CheckFinding]:
+    for finding in _twice(pixel):
+        yield finding
+    keys = oauth_keys(pixel)
+    if keys is None or pixel.account is None or not _is_whole(keys):
+        named = ", ".join(_both(pixel, name, event) for name, event in pixel.events.items())
+        yield green("events", f"pixel {pixel.pixel}: {named}; X lets only OAuth look them up")
+        return
+    try:
+        known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
+    except RefusedByX as refused:
+        if refused.why != RefusalReason.TOKEN_REFUSED:
+            # An app for conversions alone may send and not look.
+            yield amber(
+                "events",
+                f"pixel {pixel.pixel}: {refused.reason}",
+                "Whether its events are there cannot be looked up.",
+                f"{refused.cure}.",
+            )
+        return
+    except XUnanswering as error:
+        yield amber(
+            "events",
+            f"pixel {pixel.pixel}: {error.reason}",
+            "Whether its events are there cannot be looked up.",
+            "Run this again.",
+        )
+        return
+    for name, event in pixel.events.items():
+        yield _on_event(pixel, name, event, known)
+
+
+def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTag]) -> CheckFinding:
+    shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
+    if event.startswith(_OF_X):
+        return green("events", f"{shown}: X makes it by itself, at the first conversion")
+    # Which of its two ids a conversion names, X does not say. [unknown]
+    tag = next((one for one in known if event in {one.id, one.website_tag_id}), None)
+    if tag is None:
+        return red(
+            "events",
+            f"{shown}: ads account {pixel.account} has no such event",
+            "X answers 404 to each conversion of it.",
+            "See twite events list, and mend the id; or make it with twite events create.",
+        )
+    if tag.deleted:
+        return red(
+            "events",
+            f"{shown}: “{tag.name}” was deleted at X",
+            "X answers 404 to each conversion of it.",
+            "Make another with twite events create, and write down its id.",
+        )
+    days = f"{tag.click_window} days after a click, {tag.view_through_window} after a view"
+    what = f"{shown}: “{tag.name}”, {tag.type}, {days}"
+    if tag.status == TRACKING:
+        return green("events", f"{what}; tracking, last at {tag.last_tracked_at or 'no time'}")
+    if tag.status == UNVERIFIED:
+        # A day at most, after the first one. [doc WEB]
+        return green("events", f"{what}; X has tracked none of it yet")
+    return amber(
+        "events",
+        f"{what}; its status is {tag.status[:40]!r}",
+        "That is no status that X documents.",
+        "Look at the event in X's Events Manager.",
+    )
+
+
+def _twice(pixel: Destination) -> Iterator[CheckFinding]:
+    """Say which names are one event: in whichever of its spellings."""
+    ids = list(pixel.events.values())
+    for event in sorted({one for one in ids if ids.count(one) > 1}):
+        names = " and ".join(name for name, id_ in pixel.events.items() if id_ == event)
+        yield amber(
+            "events",
+            f"pixel {pixel.pixel}: {names} are the same event, {event}",
+            "X counts them together, and drops one of two that have the same conversion id.",
+            "Give each an event of its own, unless that is meant.",
+        )
+
+
+def _both(pixel: Destination, name: str, event: str) -> str:
+    """Show an event in both spellings: what we send, and what X's pixel is called with."""
+    long = "" if event.startswith(_OF_X) else f" (tw-{pixel.pixel}-{event})"
+    return f"{name} → {event}{long}"
+
+
+def _parts(held: PixelToken | OAuthKeys) -> dict[str, str]:
+    if isinstance(held, PixelToken):
+        return {"pixel_token": held.token.reveal()}
+    shown = {name: getattr(held, name) for name in msgspec.structs.asdict(held)}
+    return {name: part if isinstance(part, str) else part.reveal() for name, part in shown.items()}
+
+
+def _is_whole(held: PixelToken | OAuthKeys) -> bool:
+    return all(_parts(held).values())
+
+
+def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
+    if isinstance(held, PixelToken):
+        return  # X says nothing of how long they are
+    short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
+    if short:
+        yield amber(
+            "credentials",
+            f"pixel {pixel.pixel}: {' and '.join(short)} shorter than X's keys are",
+            "A key that was cut off while it was copied makes X answer 401.",
+            "Copy it again from X's developer portal.",
+        )

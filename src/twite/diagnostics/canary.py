@@ -1,0 +1,186 @@
+"""The canary: one conversion through the running gateway to X, and what X said.
+
+It is a real one, which X counts for the event; the person in it is a reserved address, which is
+nobody's, so that it is attributed to no ad.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from twite.app.store_access import Reachable, running
+from twite.config.settings import Settings
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+
+_PATIENCE: Final = aiohttp.ClientTimeout(total=15)
+_ACCEPTED: Final = 202
+_OK: Final = 200
+_WAIT: Final = 30.0  # seconds for X's answer
+_LOOK: Final = 0.1
+_WORDS: Final = 200
+
+
+class TestConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send: an event by our name, and for which pixel; None where there is but one."""
+
+    event: str
+    pixel: str | None = None
+
+
+async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[CheckFinding]:
+    """Send one and wait for its end. Raises SettingsError for what the settings do not have."""
+    source, pixel = _sender(settings, sing)
+    gateway = running(settings.store.gateway_file)
+    if gateway is None:
+        yield red(
+            "canary",
+            "no gateway runs that could take it",
+            "Nothing was sent.",
+            "Start twite serve, and run this again.",
+        )
+        return
+    number = f"twite-canary-{time.time_ns() // 1_000_000}"
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+            said = await _post(http, gateway, source, _conversion(sing.event, pixel, number))
+            if said is not None:
+                yield red(
+                    "canary",
+                    f"the gateway does not take it: {said}",
+                    "Nothing was sent.",
+                    "Mend what it names, and run this again.",
+                )
+                return
+            life = await _ended(http, gateway, source, f"{pixel}/{number}")
+    except (aiohttp.ClientError, OSError) as failure:
+        yield red(
+            "canary",
+            f"the gateway at {gateway.url} cannot be reached ({type(failure).__name__})",
+            "Nothing was sent.",
+            "Look at its log, and run this again.",
+        )
+        return
+    yield _told(life, number)
+
+
+def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
+    """Return a source that may send it, and the pixel."""
+    known = [
+        destination
+        for destination in settings.destinations()
+        if sing.pixel in {None, destination.pixel}
+    ]
+    if len(known) != 1:
+        there = ", ".join(destination.pixel for destination in settings.destinations())
+        raise SettingsError(place="--pixel", message=f"say for which pixel. There is: {there}")
+    pixel = known[0]
+    if sing.event not in pixel.events:
+        raise SettingsError(
+            place="--canary",
+            message=f"pixel {pixel.pixel} has no event {sing.event!r}. There is: "
+            f"{', '.join(pixel.events)}",
+        )
+    for source in settings.sources():
+        if source.key is not None and pixel.pixel in source.pixels:
+            return source, pixel.pixel
+    raise SettingsError(
+        place="--canary",
+        message=f"no source with a key may submit to pixel {pixel.pixel}. Give one to a [[source]]",
+    )
+
+
+def _conversion(event: str, pixel: str, number: str) -> dict[str, object]:
+    return {
+        "event": event,
+        "pixel": pixel,
+        "conversion_id": number,
+        "email": "canary@twite.example",
+        "description": "twite check --canary",
+        "consent": {"ad_storage": "granted", "ad_user_data": "granted"},
+    }
+
+
+async def _post(
+    http: aiohttp.ClientSession,
+    gateway: Reachable,
+    source: Source,
+    conversion: Mapping[str, object],
+) -> str | None:
+    """Submit it; return what the gateway says against it."""
+    async with http.post(
+        f"{gateway.url}/v1/conversions", json=conversion, headers=_signed(source)
+    ) as answer:
+        body = await answer.read()
+        if answer.status != _ACCEPTED:
+            return f"{answer.status} {body[:_WORDS].decode('utf-8', 'replace')}"
+        receipt = msgspec.json.decode(body, type=_Receipt)
+    if receipt.accepted:
+        return None
+    return "it was suppressed, for want of consent" if receipt.suppressed else "it is a duplicate"
+
+
+async def _ended(
+    http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
+) -> "_Life":
+    """Ask for its life until it has ended, or long enough."""
+    life = _Life(state="queued")
+    end = time.monotonic() + _WAIT
+    while time.monotonic() < end:
+        url = f"{gateway.url}/v1/conversions/{which}"
+        async with http.get(url, headers=_signed(source)) as answer:
+            if answer.status == _OK:
+                life = msgspec.json.decode(await answer.read(), type=_Life)
+        refused = life.state == "queued" and any(
+            attempt.outcome == "rejected" for attempt in life.attempts
+        )
+        if refused or life.state not in {"queued", "sending"}:
+            break
+        await asyncio.sleep(_LOOK)
+    return life
+
+
+def _told(life: "_Life", number: str) -> CheckFinding:
+    last = life.attempts[-1] if life.attempts else _Attempt(outcome="")
+    said = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or life.reason
+    if life.state == "delivered":
+        return green("canary", f"X has taken {number}: {said}")
+    if last.outcome == "rejected" or life.state in {"dead", "held"}:
+        return red(
+            "canary",
+            f"X has not taken {number}, which is {life.state}: {said or 'no answer'}",
+            "Others of this event would end like it.",
+            f"See twite show {number}, and what is red above.",
+        )
+    return amber(
+        "canary",
+        f"{number} is {life.state}: {said or 'X has not answered yet'}",
+        "It waits in the store, and is tried again.",
+        f"See twite show {number} in a while.",
+    )
+
+
+def _signed(source: Source) -> dict[str, str]:
+    return {"Authorization": f"Bearer {source.key.reveal() if source.key else ''}"}
+
+
+class _Receipt(msgspec.Struct):
+    accepted: int = 0
+    suppressed: int = 0
+
+
+class _Attempt(msgspec.Struct):
+    outcome: str
+    status: int | None = None
+    answer: str | None = None
+
+
+class _Life(msgspec.Struct):
+    state: str
+    attempts: list[_Attempt] = []
+    reason: str | None = None

@@ -1,0 +1,80 @@
+"""The doctor on the settings: the file, the credentials, the events, the sources."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+from twite.config.settings import Settings
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+
+_OTHERS: Final = 0o077
+
+
+def configuration(settings: Settings) -> Iterator[CheckFinding]:
+    """Look at the file itself, and at what loading it warned of."""
+    if not settings.warnings:
+        yield green("settings", f"{settings.path} is well formed")
+    for warning in settings.warnings:
+        found, _, cure = warning.partition(". ")
+        yield amber("settings", found, "It works, but it is not safe.", f"{cure.rstrip('.')}.")
+    clear = any("clear text" in warning for warning in settings.warnings)
+    if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
+        yield amber(
+            "settings",
+            f"{settings.path} holds secrets and can be read by others",
+            "Whoever has an account on this machine can read them.",
+            f"Run chmod 600 {settings.path}.",
+        )
+
+
+def pixels(settings: Settings) -> Iterator[CheckFinding]:
+    """Look at whether there are pixels, and at the key that their credentials are stored with."""
+    if not settings.pixels:
+        yield red(
+            "pixels",
+            "there is no [[pixel]]",
+            "There is nothing that conversions could be sent to.",
+            f"Write one into {settings.path}; twite init shows how.",
+        )
+    yield from _key(settings)
+
+
+def _key(settings: Settings) -> Iterator[CheckFinding]:
+    server = settings.server
+    if server.secret_key is None:
+        yield green("key", "there is none: credentials are not stored, only read from the settings")
+        return
+    file = server.secret_key_file
+    if file is not None and file.is_file() and file.stat().st_mode & _OTHERS:
+        yield amber(
+            "key",
+            f"{file} can be read by others",
+            "Whoever reads it and the store can use the credentials that are stored there.",
+            f"Run chmod 600 {file}, and then twite rotate-key.",
+        )
+        return
+    yield green("key", f"stored credentials are sealed with the key in {file or 'the environment'}")
+
+
+def sources(settings: Settings) -> Iterator[CheckFinding]:
+    """Look at who may submit, and at pixels that nobody submits to."""
+    if not settings.submitters:
+        yield amber(
+            "sources",
+            "there is no [[source]]",
+            "Only the X-shaped route takes conversions, with a pixel's own credentials.",
+            f"Write one into {settings.path} to open /v1/conversions.",
+        )
+    for source in settings.submitters:
+        ways = ["servers with its key"] if source.key is not None else []
+        ways += [f"browsers on {', '.join(source.origins)}"] if source.origins else []
+        yield green("sources", f"{source.name}: {' and '.join(ways)} → pixel {source.pixel}")
+    fed = set(chain.from_iterable(source.pixels for source in settings.submitters))
+    for pixel in settings.pixels:
+        if settings.submitters and pixel.pixel not in fed:
+            yield amber(
+                "sources",
+                f"no source may submit to pixel {pixel.pixel}",
+                "Only the X-shaped route reaches it.",
+                f'Add it to a source: pixels = ["{pixel.pixel}"].',
+            )

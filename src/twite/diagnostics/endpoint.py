@@ -1,0 +1,119 @@
+"""The doctor on the way in: the address listened on, the public one, and the script there."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from twite.app.store_access import running
+from twite.config.settings import Settings
+from twite.diagnostics.connection import reach
+from twite.diagnostics.public_routes import closed
+from twite.domain.loopback import is_own_name
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.http.cookies import host_of
+
+_SCRIPT: Final = "/twite.js"
+# Asks whoever comes without a key for one, by our name.
+_OURS: Final = "/v1/accounting"
+_REALM: Final = 'realm="twite"'
+_OK: Final = 200
+
+
+async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Look at the addresses that servers and browsers see, as somebody outside the process."""
+    yield _listening(settings)
+    public = settings.server.public_url
+    reached = [source for source in settings.submitters if source.origins]
+    origins = [origin for source in reached for origin in source.origins]
+    if public is None:
+        if origins:
+            yield amber(
+                "public address",
+                "server.public_url is not set, and browsers are meant to post",
+                "Nobody can tell them where to.",
+                "Set server.public_url to the first-party address of the gateway.",
+            )
+        return
+    for finding in _first_party(public, origins):
+        yield finding
+    answer = await reach(public)
+    if isinstance(answer, str):
+        yield amber(
+            "public address",
+            f"{public} cannot be reached from here: {answer}",
+            "The gateway or its proxy is not running yet, or the name does not lead here.",
+            "Start twite serve and the proxy, and run this again.",
+        )
+        return
+    yield green("public address", f"{public} answers")
+    if not is_own_name(host_of(public) or ""):
+        async for finding in closed(public.rstrip("/"), settings):
+            yield finding
+    for source in reached:
+        # As pages ask for it: without a source there is none.
+        yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
+    if not reached:
+        yield await _servers(f"{public.rstrip('/')}{_OURS}")
+
+
+async def _servers(url: str) -> CheckFinding:
+    """Look whether it is a gateway that answers there. Of pages, the script tells."""
+    answer = await reach(url, method="GET")
+    if not isinstance(answer, str) and _REALM in answer.challenge:
+        return green("public address", f"{url} asks servers for their key")
+    why = answer if isinstance(answer, str) else f"the answer is {answer.status}"
+    return amber(
+        "public address",
+        f"{url} does not ask for a key: {why}",
+        "Servers that submit there reach somebody else, or a proxy that keeps them out.",
+        "Let the proxy pass /v1 on to the gateway, unless servers reach it by another address.",
+    )
+
+
+async def _script(url: str) -> CheckFinding:
+    answer = await reach(url, method="GET")
+    if isinstance(answer, str):
+        why = answer
+    elif answer.status != _OK:
+        why = f"the answer is {answer.status}"
+    elif "javascript" not in answer.kind or b"twite" not in answer.body:
+        why = f"what is there is no script of Twite's ({answer.kind[:40] or 'no content type'})"
+    else:
+        return green("script", f"{url} is there, {len(answer.body) / 1024:.1f} KiB")
+    return red(
+        "script",
+        f"{url}: {why}",
+        "Pages load nothing: no click is kept, and no conversion of a browser comes in.",
+        "Let the proxy pass /twite.js and /t on to the gateway.",
+    )
+
+
+def _listening(settings: Settings) -> CheckFinding:
+    """Try whether the address can be had; a gateway that runs has it already."""
+    where = settings.server.listen
+    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+    try:
+        socket.create_server((where.host, where.port), family=family).close()
+    except OSError as failure:
+        if running(settings.store.gateway_file) is not None:
+            return green("address", f"{where} is in use, and a gateway says it runs")
+        return red(
+            "address",
+            f"{where} cannot be listened on ({os.strerror(failure.errno or 0).lower()})",
+            "twite serve would not start.",
+            "End what uses it, or choose another server.listen.",
+        )
+    return green("address", f"{where} is free to listen on")
+
+
+def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
+    ours = urlsplit(public)
+    if ours.scheme == "http" and any(origin.startswith("https:") for origin in origins):
+        yield red(
+            "public address",
+            f"{public} is http, and pages are https",
+            "Browsers block such requests.",
+            "Put a proxy with a certificate before the gateway and write https.",
+        )

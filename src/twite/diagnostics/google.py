@@ -1,0 +1,70 @@
+"""The doctor on Google: whether there are credentials, for templates that call its services."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+
+from twite.config.settings import Settings
+from twite.gateway.ports.findings import CheckFinding, amber, green
+from twite.gateway.ports.google_account import NoGoogleToken
+from twite.gtm.google_requests.bigquery import SCOPE
+from twite.gtm.template.template import Template
+
+_NEEDING = ("getGoogleAuth", "BigQuery", "Firestore")
+_LONGEST = 160
+
+
+async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Look at `[google]`: ask for a token, which changes nothing; and at who would want one."""
+    if not settings.google.is_set:
+        for finding in _unset(settings):
+            yield finding
+        return
+    account = settings.google.account()
+    if account is None:
+        return
+    try:
+        project, token = await account.project(), await account.token((SCOPE,))
+    finally:
+        await account.stop()
+    key = settings.google.key
+    whose = "the account of this machine" if key is None else f"the key of {key.email}"
+    if isinstance(token, NoGoogleToken):
+        yield amber(
+            "google",
+            f"there is no token for {whose}: {token.reason[:_LONGEST]}",
+            "Templates that call BigQuery or Firestore, or ask for Google's credentials, are told "
+            "that they failed; a tag's deliveries are tried again later.",
+            "See that the account and its key are still there at Google, that this machine's clock "
+            "is right, and that it reaches oauth2.googleapis.com.",
+        )
+    else:
+        yield green("google", f"{whose} gets tokens; the project is {project or 'not known'}")
+    if project is None:
+        yield amber(
+            "google",
+            "there is no project",
+            "What a template calls without naming a project fails.",
+            "Set google.project.",
+        )
+
+
+def without_google(settings: Settings, name: str, template: Template) -> Iterator[CheckFinding]:
+    """Say of a template that it calls what needs credentials, where there are none."""
+    code = template.code.text
+    wanted = [one for one in _NEEDING if re.search(rf"""require\(['"]{one}['"]\)""", code)]
+    if wanted and not settings.google.is_set:
+        yield amber(
+            "google",
+            f"{name} calls {', '.join(wanted)}, and [google] is not set",
+            "The template is told that it failed: not_configured.",
+            'Give the gateway an account: [google] with credentials = "file:service-account.json".',
+        )
+
+
+def _unset(settings: Settings) -> Iterator[CheckFinding]:
+    if settings.tags is not None:
+        container = settings.tags.container
+        for tag in container.tags:
+            yield from without_google(settings, tag.name, container.templates[tag.template])
+    for client in settings.clients:
+        yield from without_google(settings, f"the client {client.name}", client.template)

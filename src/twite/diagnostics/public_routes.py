@@ -1,0 +1,53 @@
+"""Check that strangers who come through the proxy reach neither the metrics nor the console."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from twite.config.settings import Settings
+from twite.diagnostics.connection import reach
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+
+_OK: Final = 200
+_WRONG: Final = 400
+
+
+async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Ask both at the public address, which has no slash at its end."""
+    yield await _metrics_closed(f"{public}/metrics")
+    yield await _console_closed(f"{public}/console/sign-in", settings)
+
+
+async def _metrics_closed(url: str) -> CheckFinding:
+    """Look whether strangers read the metrics. They need a key, or an address no proxy knows."""
+    answer = await reach(url, method="GET")
+    if isinstance(answer, str) or answer.status != _OK or b"twite_" not in answer.body:
+        return green("public address", f"{url} is closed")
+    return red(
+        "public address",
+        f"{url} answers without a key",
+        "Anyone can read the metrics, which tell of every source.",
+        "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, restart twite "
+        "serve, and let it add no key of its own.",
+    )
+
+
+async def _console_closed(url: str, settings: Settings) -> CheckFinding:
+    """Look whether the console answers here, as somebody who comes through the proxy."""
+    answer = await reach(url, method="GET")
+    if isinstance(answer, str) or answer.status >= _WRONG or b"Twite" not in answer.body:
+        return green("public address", f"{url} is closed")
+    if all(network.is_loopback for network in settings.console.networks):
+        return red(
+            "public address",
+            f"{url} answers, although console.networks names this machine alone",
+            "Anyone can try passwords there: the proxy does not say whom it asks for.",
+            "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
+            "twite serve.",
+        )
+    return amber(
+        "public address",
+        f"{url} answers to this machine",
+        "That is right where this machine is in console.networks. Otherwise the console is open "
+        "to anyone.",
+        "Open it from a network that is not in console.networks: it must answer 403.",
+    )

@@ -1,0 +1,147 @@
+"""The doctor on the store: the file, SQLite, the balance, what rests and what is paused."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
+
+from twite.app.store_access import Reachable, open_records, running
+from twite.config.settings import Settings
+from twite.diagnostics.disk import disk
+from twite.domain.errors import StoreUnusable, TransientError
+from twite.domain.history import ConversionCounts, total
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.store import Pause
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.opening import older_copy
+from twite.stores.sqlite.engine.stray_log import stray_log
+
+_FIRST_WORDS = 200
+
+
+async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Look at the store without owning it: a gateway may be running."""
+    path = settings.store.path
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield red(
+            "store",
+            f"the folder {folder} is not there, or this user may not write in it",
+            "The gateway would not start.",
+            "Create it, or give it to the user that runs twite serve.",
+        )
+        return
+    for finding in disk(folder):
+        yield finding
+    yield green("store", f"SQLite {sqlite3.sqlite_version}")
+    if not path.exists():
+        yield green("store", f"{path} is not there yet; twite serve makes it")
+        return
+    if not os.access(path, os.R_OK | os.W_OK):
+        yield red(
+            "store",
+            f"this user may not read and write {path}",
+            "The gateway would not start.",
+            "Run this as the user that runs twite serve, or mend the file's owner.",
+        )
+        return
+    gateway = running(settings.store.gateway_file)
+    stray = None if gateway else await asyncio.to_thread(stray_log, str(path))
+    if stray is not None:
+        yield amber(
+            "store",
+            stray,
+            "The next start sets the log aside, and holds what may have been sent.",
+            "Start the gateway, and look at twite dead list; twite restore puts a backup in place.",
+        )
+        return
+    try:
+        await asyncio.to_thread(examine, str(path), seconds=None, owned=gateway is not None)
+        older = None if gateway else await asyncio.to_thread(older_copy, str(path))
+    except (StoreUnusable, sqlite3.Error) as error:
+        yield _unusable(error)
+        return
+    if older is not None:
+        yield amber(
+            "store",
+            older,
+            "At the next start all that is pending is held: it may have been sent.",
+            "Put the newest copy in its place, or look at twite dead list after the start.",
+        )
+    async for finding in _contents(settings):
+        yield finding
+
+
+async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
+    try:
+        async with open_records(settings) as records:
+            accounts = await records.accounts()
+            pauses = await records.pauses()
+    except StoreUnusable as error:
+        yield _unusable(error)
+        return
+    except TransientError as error:
+        yield red(
+            "store",
+            error.reason,
+            "The gateway could not use it either.",
+            "Look at the disk, and run this again.",
+        )
+        return
+    owner = _owner(running(settings.store.gateway_file))
+    yield green("store", f"{settings.store.path} can be read{owner}")
+    for finding in _balance(accounts):
+        yield finding
+    for finding in _pauses(pauses):
+        yield finding
+
+
+def _unusable(error: StoreUnusable | sqlite3.Error) -> CheckFinding:
+    found, cure = str(error), "Look at the disk, and run this again"
+    if isinstance(error, StoreUnusable):
+        found, cure = f"{error.path}: {error.reason}", error.cure
+    return red("store", found, "The gateway could not use it either.", f"{cure}.")
+
+
+def _owner(gateway: Reachable | None) -> str:
+    return f"; a gateway runs as process {gateway.pid}" if gateway else ""
+
+
+def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
+    everything = total(accounts)
+    residue = [account for account in accounts if account.balance]
+    if residue:
+        where = ", ".join(
+            f"{one.source}/{one.pixel or 'no pixel'}: {one.balance:+d}" for one in residue
+        )
+        yield red(
+            "balance",
+            f"it is not 0 ({where})",
+            "Conversions were received of which nothing else is known.",
+            "Keep the database file as it is, and report this.",
+        )
+    else:
+        yield green("balance", f"0: {everything.received} received, {everything.pending} pending")
+    if everything.dead or everything.held:
+        yield amber(
+            "dead letters",
+            f"{everything.dead} dead, {everything.held} held",
+            "They are not sent until a person decides.",
+            "Look at them with twite dead, then replay or discard them.",
+        )
+
+
+def _place(pause: Pause) -> str:
+    return f"event {pause.event} of pixel {pause.pixel}" if pause.event else f"pixel {pause.pixel}"
+
+
+def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
+    for pause in pauses:
+        since = datetime.fromtimestamp(pause.since / 1_000, UTC)
+        yield red(
+            "paused",
+            f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
+            "Its conversions wait in the store; one a minute is tried.",
+            "Mend the pixel's credentials, access or events; sending goes on by itself.",
+        )

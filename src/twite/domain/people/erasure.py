@@ -1,0 +1,158 @@
+"""Whom an erasure means: identifiers as people write them → what to look for in what is kept.
+
+    email: ada@shop.example        or its SHA-256
+    phone: +44 20 7946 0958        or its SHA-256
+    click: 23opevjt88psuo13lu8d020qkn
+    conversion_id: order-1001
+
+An IP address and a user agent are none: many people share them. They go with what they came with.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from twite.domain import normalize
+from twite.domain.fault import Fault, fault
+from twite.domain.identifiers import Identifiers
+
+EMAIL: Final = "email"
+PHONE: Final = "phone"
+CLICK: Final = "click"
+CONVERSION_ID: Final = "conversion_id"
+KINDS: Final = (EMAIL, PHONE, CLICK, CONVERSION_ID)
+# What every request of X's own format and of ours may hold in an id.
+LONGEST_ID: Final = 512
+# Shorter ones would be found in other people's words.
+SHORTEST_CLICK: Final = 12
+
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+_WORD: Final = re.compile(rb"[0-9A-Za-z_-]{8,}")
+_RUN_OF_HEX: Final = re.compile(rb"[0-9a-fA-F]{64,}")
+# A letter that JSON or an address spells otherwise ends a word.
+_SPELLED: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)|%[0-9a-fA-F]{2}")
+_ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&?/\\|#]+")
+
+
+class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
+    """One identifier of somebody to be erased. It does not print.
+
+    `words` are what it is kept as, and what others may have made of it; `texts` are emails as
+    somebody would read them, lower-case; `person` is for the list of those who revoked.
+    """
+
+    kind: str
+    words: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    person: Identifiers | None = None
+    conversion_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Asked({self.kind}=***)"
+
+
+class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is looked for. It does not print."""
+
+    words: frozenset[bytes]
+    texts: frozenset[bytes]
+    persons: tuple[Identifiers, ...]
+    conversion_ids: frozenset[str]
+
+    def __repr__(self) -> str:
+        return "Whom(***)"
+
+    def named_in(self, kept: bytes) -> bool:
+        """Return whether something of ours names them: digests and click ids stand apart there."""
+        return bool(self.words) and not self.words.isdisjoint(_WORD.findall(kept))
+
+    def named_in_any(self, text: bytes) -> bool:
+        """Return whether a text that others have written names them, in clear or not."""
+        if not self.words and not self.texts:
+            return False
+        apart = _SPELLED.sub(b" ", text)
+        if self.named_in(apart) or self.named_in(apart.lower()):
+            return True
+        for run in _RUN_OF_HEX.findall(text):
+            low = run.lower()
+            if any(low[at : at + 64] in self.words for at in range(len(low) - 63)):
+                return True
+        return bool(self.texts) and any(
+            one.lower().strip(b".-") in self.texts for one in _ADDRESS.findall(text)
+        )
+
+
+def asked(kind: str, text: str, *, region: str | None) -> ErasureIdentifier | Fault:
+    """Read one identifier. The fault does not repeat it."""
+    plain = text.strip()
+    if kind == EMAIL:
+        return _email(plain)
+    if kind == PHONE:
+        return _phone(plain, region)
+    if kind == CLICK:
+        return _click(plain)
+    if not 0 < len(plain) <= LONGEST_ID:
+        return fault(CONVERSION_ID, "text_too_long", "empty, or longer than an id may be")
+    return ErasureIdentifier(kind=CONVERSION_ID, conversion_id=plain)
+
+
+def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
+    """Put together what is looked for."""
+    found: Sequence[ErasureIdentifier] = tuple(identifiers)
+    return ErasureSubject(
+        words=frozenset(word.encode() for one in found for word in one.words),
+        texts=frozenset(text.encode() for one in found for text in one.texts),
+        persons=tuple(one.person for one in found if one.person is not None),
+        conversion_ids=frozenset(
+            one.conversion_id for one in found if one.conversion_id is not None
+        ),
+    )
+
+
+def _email(text: str) -> ErasureIdentifier | Fault:
+    digest = normalize.email_digest(text, path=EMAIL)
+    if isinstance(digest, Fault):
+        return digest
+    person = Identifiers(email=digest)
+    if _DIGEST.fullmatch(text):
+        return ErasureIdentifier(kind=EMAIL, words=(digest, _sha256(digest)), person=person)
+    low = text.lower()
+    return ErasureIdentifier(
+        kind=EMAIL,
+        # Sources that hash by themselves do not all lower-case first, or hash twice.
+        words=(digest, _sha256(digest), _sha256(text)),
+        texts=(low, quote(low).lower(), quote(low, safe="@").lower()),
+        person=person,
+    )
+
+
+def _phone(text: str, region: str | None) -> ErasureIdentifier | Fault:
+    digest = normalize.phone_digest(text, region=region, path=PHONE)
+    if isinstance(digest, Fault):
+        return digest
+    person = Identifiers(phone=digest)
+    if _DIGEST.fullmatch(text):
+        return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), person=person)
+    number = normalize.e164(text, region)
+    digits = number.removeprefix("+")
+    # Others hash the digits alone; tags may have the number as it is.
+    return ErasureIdentifier(
+        kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), person=person
+    )
+
+
+def _click(text: str) -> ErasureIdentifier | Fault:
+    found = normalize.click_id(text, path=CLICK)
+    if isinstance(found, Fault):
+        return found
+    if len(found) < SHORTEST_CLICK:
+        return fault(CLICK, "twclid_unusable", "too short to be told from other words")
+    return ErasureIdentifier(kind=CLICK, words=(found,), person=Identifiers(click_id=found))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,365 @@
+"""What a conversion can be matched by, and what spoils it: counted, never kept in the raw."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from enum import IntFlag
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.fault import CODES
+from twite.domain.identifiers import Identifiers
+from twite.domain.normalize import PLACEHOLDERS
+from twite.domain.times import DAY
+
+# X's longest window after a click. [doc WEB, web_event_tags]
+STALE_AFTER: Final = 30 * DAY
+# The longest example that is kept, of shapes alone.
+LONGEST_SHAPE: Final = 48
+_DIGEST_DIGITS: Final = 64
+
+
+class MatchKeys(IntFlag):
+    """The identifiers that a conversion carries."""
+
+    CLICK = 1
+    EMAIL = 2
+    PHONE = 4
+    IP = 8
+    AGENT = 16
+    BROWSER = 32
+
+
+PAIR: Final = MatchKeys.IP | MatchKeys.AGENT
+# What X can match by alone: IP and user agent only together. [doc WEB]
+KEYS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
+    {
+        "click id": MatchKeys.CLICK,
+        "email": MatchKeys.EMAIL,
+        "phone": MatchKeys.PHONE,
+        "IP and user agent": PAIR,
+    }
+)
+
+# What a field of an identifier holds, by the names that doors have for it.
+_FIELDS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
+    {
+        "twclid": MatchKeys.CLICK,
+        "email": MatchKeys.EMAIL,
+        "email_sha256": MatchKeys.EMAIL,
+        "hashed_email": MatchKeys.EMAIL,
+        "phone": MatchKeys.PHONE,
+        "phone_sha256": MatchKeys.PHONE,
+        "hashed_phone_number": MatchKeys.PHONE,
+        "ip": MatchKeys.IP,
+        "user_agent": MatchKeys.AGENT,
+    }
+)
+
+DOUBLE: Final = "double_hash"
+PLACEHOLDER: Final = "email_placeholder"
+# X takes these hashes and matches nobody by them: they are no match key.
+_OF_NOBODY: Final = frozenset({DOUBLE, PLACEHOLDER})
+# Whoever mends one of these submits a key that was not there. The cure of the others leaves
+# something out, concerns no key, or Twite has mended it.
+MENDABLE: Final = frozenset(
+    {
+        DOUBLE, "email_unusable", "ip_private", "ip_unusable", "not_sha256",
+        "phone_needs_region", "phone_unusable", "twclid_unusable", "user_agent_unusable",
+    }
+)  # fmt: skip
+
+# What spoils a match key beyond the faults that keep one from being read: what it means, and what
+# to do about it.
+FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "click_stale": (
+            "the click is older than 30 days, X's longest window",
+            "nothing: X does not attribute it to that click, but an email or phone may match",
+        ),
+        DOUBLE: (
+            "the value was probably hashed twice: it matches nobody",
+            "hash once, or send the unhashed address as email and let Twite hash it",
+        ),
+        PLACEHOLDER: (
+            "a placeholder address, such as noreply@ or one at example.com",
+            "leave email out if the buyer gave none",
+        ),
+        "email_unusable": (
+            CODES["email_unusable"],
+            "check the form it comes from: let the browser validate it (type=email)",
+        ),
+        "hash_of_nothing": (
+            CODES["hash_of_nothing"],
+            "leave out an empty field instead of hashing it",
+        ),
+        "identifier_missing": (
+            CODES["identifier_missing"],
+            "send the buyer's email or phone number with the order",
+        ),
+        "ip_private": (
+            CODES["ip_private"],
+            "add your proxy to server.trusted_proxies, or send the buyer's own address as ip",
+        ),
+        "ip_unusable": (CODES["ip_unusable"], "send one address, without port, as ip"),
+        "not_sha256": (
+            CODES["not_sha256"],
+            "send SHA-256 as 64 hexadecimal digits, or the unhashed address as email",
+        ),
+        "phone_needs_region": (
+            CODES["phone_needs_region"],
+            'set a region for the source, such as region = "GB", or send + and the country code',
+        ),
+        "phone_unusable": (
+            CODES["phone_unusable"],
+            "check the form it comes from; a number needs a country code or the source's region",
+        ),
+        "twclid_unusable": (
+            CODES["twclid_unusable"],
+            "send the value of twclid from the landing page's address, unhashed",
+        ),
+        "twpid_unusable": (CODES["twpid_unusable"], "send the cookie _twpid unchanged"),
+        "upper_case_hash": (
+            "a hash in upper case: X documents lower case. Twite converts it",
+            "write hashes in lower case, for recipients other than Twite",
+        ),
+        "user_agent_unusable": (
+            CODES["user_agent_unusable"],
+            "send the browser's User-Agent, not your server's",
+        ),
+    }
+)
+
+_NOBODY: Final = frozenset(
+    {
+        "admin", "anonymous", "anon", "customer", "donotreply", "do-not-reply", "dummy", "fake",
+        "guest", "invalid", "no-reply", "no_reply", "nobody", "noemail", "nomail", "noreply",
+        "none", "null", "na", "test", "tester", "testing", "undefined", "unknown", "user",
+    }
+)  # fmt: skip
+# RFC 2606: no mail is ever delivered there.
+_RESERVED: Final = frozenset({"example", "test", "invalid", "localhost"})
+_RESERVED_ENDS: Final = (
+    *(f".{name}" for name in sorted(_RESERVED)),
+    *(f".example.{name}" for name in ("com", "net", "org", "edu")),
+)
+_KEPT_SIGNS: Final = "@.+()-_ "
+
+
+def _drawn(c: str) -> str:
+    """Return what stands for a character in a shape."""
+    if c.isalpha():
+        return "X" if c.isupper() else "x"
+    return "9" if c.isdigit() else c if c in _KEPT_SIGNS else "?"
+
+
+# For text in ASCII, which nearly all is: a twentieth of the cost of what follows its rules.
+_TABLE: Final = "".join(_drawn(chr(code)) for code in range(128)).ljust(256, "?").encode()
+
+
+class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One match key that is spoilt. `shape` is how it is written, with no character of it kept."""
+
+    code: str
+    path: str
+    shape: str = ""
+
+
+def kit_of(identifiers: Identifiers) -> int:
+    """Return the Kit of identifiers, as a number. The hash of nothing, or of nobody, is none."""
+    email, phone = identifiers.email, identifiers.phone
+    return (
+        (identifiers.click_id is not None)
+        | (email is not None and email not in _EMAILS_OF_NOBODY) << 1
+        | (phone is not None and phone not in _PHONES_OF_NOBODY) << 2
+        | (identifiers.ip is not None) << 3
+        | (identifiers.user_agent is not None) << 4
+        | (identifiers.browser_id is not None) << 5
+    )
+
+
+def without_nobody(kit: int, flaws: Iterable[Flaw]) -> int:
+    """Return a kit without the hashes that are of nobody, as flaws found on the way tell."""
+    for flaw in flaws:
+        if flaw.code in _OF_NOBODY:
+            kit &= ~int(_FIELDS.get(flaw.path, 0))
+    return kit
+
+
+def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
+    """Return the codes each of which, were it mended, gives a conversion its second key.
+
+    `kit` is without what is of nobody. Where the key is there all the same, from another field,
+    there is nothing to win.
+    """
+    mended: dict[str, int] = {}
+    for flaw in flaws:
+        if flaw.code in MENDABLE:
+            mended[flaw.code] = mended.get(flaw.code, kit) | int(_FIELDS.get(flaw.path, 0))
+    if keys_in(kit) > 1:
+        return frozenset()
+    return frozenset(code for code, whole in mended.items() if keys_in(whole) > 1)
+
+
+@cache
+def keys_in(kit: int) -> int:
+    """Count what X can match by in a kit: of four."""
+    return sum(_has(kit))
+
+
+@cache
+def _has(kit: int) -> tuple[bool, ...]:
+    """Return which of KEYS a kit holds."""
+    return tuple(kit & int(needed) == needed for needed in KEYS.values())
+
+
+def shape_of(text: str) -> str:
+    """Show how something is written: letters as x, capitals as X, digits as 9, what is odd as ?."""
+    cut = text[:LONGEST_SHAPE]
+    plain = cut.isascii()
+    shape = cut.encode().translate(_TABLE).decode() if plain else "".join(map(_drawn, cut))
+    return f"{shape}…" if len(text) > LONGEST_SHAPE else shape
+
+
+def is_placeholder(email: str) -> bool:
+    """Return whether an address stands for no person."""
+    local, at, host = email.strip().lower().rpartition("@")
+    if not at:
+        return email.strip().lower() in PLACEHOLDERS
+    if host in _RESERVED or f".{host}".endswith(_RESERVED_ENDS):
+        return True
+    return local in _NOBODY or ("+" in local and local.partition("+")[0] in _NOBODY)
+
+
+def is_digest(text: str) -> bool:
+    """Return whether a text has the length of a SHA-256 digest, and no sign of an address."""
+    if len(text) < _DIGEST_DIGITS:
+        return False
+    plain = text.strip()
+    return len(plain) == _DIGEST_DIGITS and plain.isalnum()
+
+
+def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
+    """Return what spoils a digest that was submitted as one.
+
+    `raw` is what it should be of, as its canonical form, where that was submitted too.
+    """
+    plain = text.strip()
+    lower = plain.lower()
+    if lower in _DOUBLE_OF_NOTHING or (raw is not None and lower == _twice(raw)):
+        return Flaw(code=DOUBLE, path=path, shape=shape_of(plain))
+    if "email" in path and lower in _OF_PLACEHOLDERS:
+        return Flaw(code=PLACEHOLDER, path=path, shape=shape_of(plain))
+    if plain != lower:
+        return Flaw(code="upper_case_hash", path=path, shape=shape_of(plain))
+    return None
+
+
+def doubles_of(digest: str) -> tuple[bytes, bytes, bytes]:
+    """Return the digests that hashing a digest again makes of it, as programs go about it.
+
+    Of its digits in small letters, in capitals, and of its 32 bytes.
+    """
+    sha256 = hashlib.sha256
+    return (
+        sha256(digest.encode()).digest(),
+        sha256(digest.upper().encode()).digest(),
+        sha256(bytes.fromhex(digest)).digest(),
+    )
+
+
+def stale(clicked_at: int, *, now: int) -> bool:
+    """Return whether a click is beyond X's longest window."""
+    return 0 < clicked_at < now - STALE_AFTER
+
+
+def _twice(text: str) -> str:
+    once = hashlib.sha256(text.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(once.encode()).hexdigest()
+
+
+_DOUBLE_OF_NOTHING: Final = frozenset(map(_twice, PLACEHOLDERS))
+# What stands for nobody can be told from its hash, where it is one of the usual spellings.
+_USUAL_HOSTS: Final = ("example.com", "example.org", "example.net", "test.com", "localhost")
+_OF_PLACEHOLDERS: Final = frozenset(
+    hashlib.sha256(text.encode()).hexdigest()
+    for text in (
+        *(word for word in PLACEHOLDERS if word),
+        *(f"{name}@{host}" for name in _NOBODY for host in _USUAL_HOSTS),
+    )
+)
+
+_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
+_PHONES_OF_NOBODY: Final = _DOUBLE_OF_NOTHING | {_OF_NOTHING}
+_EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
+
+
+class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a flaw came, with the shape and the delivery of the latest.
+
+    `event` is "" where the conversion named none that is known; `delivery` is None where it was
+    refused. `wins` is how many conversions would have a second key without it.
+    """
+
+    pixel: str
+    event: str
+    code: str
+    times: int
+    shape: str
+    delivery: int | None
+    wins: int = 0
+
+
+class Matching(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions of an event have which keys: of `conversions`."""
+
+    conversions: int = 0
+    click: int = 0
+    email: int = 0
+    phone: int = 0
+    pair: int = 0
+    two: int = 0
+    one_short: int = 0  # those with exactly one key
+
+    @property
+    def share(self) -> float:
+        """The part that has two keys or more, from 0 to 1."""
+        return self.two / self.conversions if self.conversions else 0.0
+
+
+class Matched(msgspec.Struct, frozen=True, kw_only=True):
+    """The match keys of an event's conversions of a day (whole days since 1970)."""
+
+    pixel: str
+    event: str
+    day: int
+    keys: Matching
+
+
+@cache
+def sums_of(kit: int) -> tuple[int, ...]:
+    """Return what a conversion of a kit adds to each sum of a Matching, in their order."""
+    held = _has(kit)
+    keys = sum(held)
+    return 1, *map(int, held), int(keys > 1), int(keys == 1)
+
+
+def matching(kits: Mapping[int, int]) -> Matching:
+    """Add up how many conversions there are of each kit."""
+    return Matching(
+        **{
+            name: sum(many * sums_of(kit)[place] for kit, many in kits.items())
+            for place, name in enumerate(Matching.__struct_fields__)
+        }
+    )
+
+
+def added(several: Iterable[Matching]) -> Matching:
+    """Add up what was added up for each day, or for each event."""
+    sums = dict.fromkeys(Matching.__struct_fields__, 0)
+    for one in several:
+        for name in sums:
+            sums[name] += getattr(one, name)
+    return Matching(**sums)

@@ -1,0 +1,197 @@
+"""Amounts that are not what an event's amounts usually are.
+
+Pure. What is usual is learnt from the amounts themselves, by event and currency, in a handful of
+numbers: the median of the amounts' logarithms, and the median of how far they are from it. Both
+are followed by small steps, up or down, so that no single amount, however large, moves them far.
+"""
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from statistics import median
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+# Before so many amounts were seen, nothing is said about one.
+LEAST_SEEN: Final = 20
+# How far the medians move with each amount, as a part of the spread.
+_STEP: Final = 0.05
+# Amounts that hardly differ must not make the slightest difference remarkable: 4 %.
+_LEAST_SPREAD: Final = math.log10(1.04)
+# An outlier is so many spreads away, and in any case more than ten times, or a tenth of, the usual.
+_SPREADS: Final = 8
+_LEAST_DISTANCE: Final = 1.0
+_LARGEST: Final = 300.0  # beyond it a float has no room
+# How near an amount must lie to a hundred times the usual, to be taken for minor units.
+_NEAR_SPREADS: Final = 3
+_NEAR_LEAST: Final = math.log10(1.5)
+# An event whose amounts are above zero this often does not usually come without one.
+_RARELY_ZERO: Final = 0.02
+# A currency that an event has so rarely is not one of its own.
+_RARELY_SEEN: Final = 0.02
+_NEW_CURRENCY: Final = 5
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
+# ISO 4217: how many minor units make one, where it is not a hundred.
+_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        **dict.fromkeys(_WHOLE.split(), 0),
+        **dict.fromkeys(_THOUSANDTHS.split(), 3),
+    }
+)
+
+
+class ValueGuard(StrEnum):
+    """What becomes of a conversion whose amount is remarkable."""
+
+    OFF = "off"  # nothing is said, and nothing learnt
+    FLAG = "flag"  # it is sent, and shown
+    HOLD = "hold"  # a person decides
+
+
+class UnusualAmount(StrEnum):
+    """What is remarkable about an amount."""
+
+    ZERO = "zero"
+    MINOR_UNITS = "minor_units"
+    OUTLIER = "outlier"
+    CURRENCY = "currency"
+
+
+MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = MappingProxyType(
+    {
+        UnusualAmount.ZERO: (
+            "worth nothing, where the event is usually worth something",
+            "look for an order that is sent before its total is known",
+        ),
+        UnusualAmount.MINOR_UNITS: (
+            "a hundred times the usual: minor units, such as cents, sent as major ones",
+            "divide by the currency's minor units before you send, as in 49.90 for 4990",
+        ),
+        UnusualAmount.OUTLIER: (
+            "far from what the event is usually worth",
+            "look at the order: a test, a bulk order, or a wrong decimal point",
+        ),
+        UnusualAmount.CURRENCY: (
+            "in another currency than the event's amounts usually are",
+            "if the shop has begun to sell in it, nothing is to be done: it is learnt soon",
+        ),
+    }
+)
+
+
+class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A remark on one amount. `usual` is what the event is usually worth, as an amount."""
+
+    kind: str
+    value: str
+    currency: str
+    usual: str
+
+
+class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is usual of one event in one currency.
+
+    `center` and `spread` are medians of decimal logarithms; `first` are the logarithms of the first
+    amounts, until there are enough; `zeros` of `seen` were zero.
+    """
+
+    pixel: str
+    event: str
+    currency: str
+    seen: int = 0
+    zeros: int = 0
+    center: float = 0.0
+    spread: float = 0.0
+    first: tuple[float, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether enough was seen to call anything unusual."""
+        return self.seen - self.zeros >= LEAST_SEEN
+
+    @property
+    def usual(self) -> str:
+        """What it is usually worth, as an amount with the currency's decimals."""
+        return f"{10**self.center:.{_EXPONENTS.get(self.currency, 2)}f}" if self.known else ""
+
+
+Norms = Mapping[str, UsualAmount]
+
+
+def remarkable(norms: Norms, *, value: str, currency: str) -> ValueFlag | None:
+    """Return what is remarkable about an amount; `norms` are the event's own, by currency."""
+    norm = norms.get(currency)
+    kind: UnusualAmount | None = None
+    usual = ""
+    leading = max(norms.values(), key=lambda one: one.seen, default=None)
+    if (
+        leading is not None
+        and leading.currency != currency
+        and leading.known
+        and (norm is None or norm.seen < max(_NEW_CURRENCY, leading.seen * _RARELY_SEEN))
+    ):
+        kind, usual = UnusualAmount.CURRENCY, f"{leading.usual} {leading.currency}"
+    elif norm is not None and norm.known:
+        kind, usual = _kind(norm, value), f"{norm.usual} {currency}"
+    if kind is None:
+        return None
+    return ValueFlag(kind=kind.value, value=value, currency=currency, usual=usual)
+
+
+def reach_of(norm: UsualAmount) -> tuple[float, float] | None:
+    """Return between which amounts nothing is remarkable of an event with one currency, if known.
+
+    That is the usual case, and quick to tell: within ten times of the usual nothing is an outlier.
+    """
+    if not norm.known:
+        return None
+    least, most = norm.center - _LEAST_DISTANCE, norm.center + _LEAST_DISTANCE
+    return 10.0**least, 10.0 ** min(most, _LARGEST)
+
+
+def learnt(norm: UsualAmount, value: str) -> UsualAmount:
+    """Return what is usual once this amount was seen too."""
+    amount = float(value)
+    if amount <= 0:
+        return msgspec.structs.replace(norm, seen=norm.seen + 1, zeros=norm.zeros + 1)
+    log = math.log10(amount)
+    if norm.seen - norm.zeros < LEAST_SEEN:
+        first = (*norm.first, log)
+        seen = norm.seen + 1
+        if len(first) < LEAST_SEEN:
+            return msgspec.structs.replace(norm, seen=seen, first=first)
+        center = median(first)
+        spread = max(_LEAST_SPREAD, median([abs(one - center) for one in first]))
+        return msgspec.structs.replace(norm, seen=seen, first=(), center=center, spread=spread)
+    distance = log - norm.center
+    far = abs(distance)
+    step = _STEP * norm.spread
+    moved = min(step, far)
+    spread = norm.spread + (step if far >= norm.spread else -step)
+    return UsualAmount(
+        pixel=norm.pixel,
+        event=norm.event,
+        currency=norm.currency,
+        seen=norm.seen + 1,
+        zeros=norm.zeros,
+        center=norm.center + (moved if distance >= 0 else -moved),
+        spread=max(_LEAST_SPREAD, spread),
+    )
+
+
+def _kind(norm: UsualAmount, value: str) -> UnusualAmount | None:
+    amount = float(value)
+    if not amount:
+        return UnusualAmount.ZERO if norm.zeros <= norm.seen * _RARELY_ZERO else None
+    distance = math.log10(amount) - norm.center
+    exponent = _EXPONENTS.get(norm.currency, 2)
+    near = max(_NEAR_LEAST, _NEAR_SPREADS * norm.spread)
+    # Minor units are whole; and where amounts vary a hundredfold, nothing can be told from them.
+    if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:
+        return UnusualAmount.MINOR_UNITS
+    if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * norm.spread):
+        return UnusualAmount.OUTLIER
+    return None

@@ -1,0 +1,133 @@
+"""The ASGI application: the emulated X, and beside it the control plane under /_emulator."""
+
+from twite.domain.loopback import is_from_here
+from twite.emulator import words
+from twite.emulator.exchange import Problem, XRequestReceived, XVerdict, no_route, refusal
+from twite.emulator.faults import FaultKind, InjectedFault
+from twite.emulator.journal import Received
+from twite.emulator.judge import CONVERSIONS, Judge
+from twite.emulator.server.control import PREFIX, answer_control
+from twite.emulator.server.mischief import UNANSWERED, UNJUDGED, dated, judged, say_with, spoiled
+from twite.emulator.server.wire import Receive, Scope, Send, Wire
+from twite.x import spec
+
+
+class EmulatorApp:
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        wire = Wire(scope, receive, send)
+        if scope["path"].startswith(PREFIX):
+            await self._control(scope, wire)
+        else:
+            await self._emulated(scope, wire)
+
+    async def _control(self, scope: Scope, wire: Wire) -> None:
+        body = await wire.body()
+        client = scope["client"]
+        if client is None or not is_from_here(client[0], scope["headers"]):
+            await wire.say(no_route())
+        elif body is not None:
+            await wire.say(answer_control(_request(scope, body), self._judge))
+
+    async def _emulated(self, scope: Scope, wire: Wire) -> None:
+        match = CONVERSIONS.fullmatch(scope["path"])
+        pixel = match[1] if match else None
+        body: bytes | None = None
+        if self._judge.faults.reads_body:
+            body = await wire.body()
+            if body is None:
+                await self._unread(scope, wire, pixel)
+                return
+        endpoint = "conversions" if match else "other"
+        fault = self._judge.faults.draw(endpoint=endpoint, pixel=pixel, body=body or b"")
+        if fault and fault.kind is FaultKind.RESET:
+            if match:
+                self._note(scope, pixel, None, fault, None)
+            await wire.end(hard=True)
+            return
+        body = await wire.body() if body is None else body
+        if body is None:
+            await self._unread(scope, wire, pixel)
+            return
+        request = _request(scope, body)
+        if fault is None:
+            verdict: XVerdict | None = self._judge.answer(request)
+        else:
+            verdict = await judged(request, fault, self._judge, wire)
+        if match:
+            self._note(scope, pixel, verdict, fault, body)
+        if verdict is not None:
+            await self._say(verdict, fault, wire)
+
+    async def _say(self, verdict: XVerdict, fault: InjectedFault | None, wire: Wire) -> None:
+        if fault is None:
+            await wire.say(dated(verdict.answer, self._judge.now()))
+            return
+        if fault.kind is FaultKind.SLOW and not await wire.wait(fault.seconds):
+            return
+        skew = fault.seconds if fault.kind is FaultKind.CLOCK_SKEW else 0
+        answer = dated(spoiled(verdict.answer, fault), self._judge.now() + skew)
+        await say_with(fault, answer, wire)
+
+    async def _unread(self, scope: Scope, wire: Wire, pixel: str | None) -> None:
+        """The client left, or sent too much: nothing is judged, and the connection ends."""
+        verdict: XVerdict | None = None
+        if wire.overflowed:
+            problem = Problem(spec.INVALID_PARAMETER, words.BODY_TOO_LARGE)
+            answer = refusal(413, problem).with_headers(("connection", "close"))
+            verdict = XVerdict(answer=answer, why="the body is too large")
+        if pixel is not None:
+            self._note(scope, pixel, verdict, None, None)
+        if verdict is not None:
+            await wire.say(verdict.answer)
+
+    def _note(
+        self,
+        scope: Scope,
+        pixel: str | None,
+        verdict: XVerdict | None,
+        fault: InjectedFault | None,
+        body: bytes | None,
+    ) -> None:
+        """Enter a conversions request in the journal."""
+        journal = self._judge.journal
+        answered = verdict is not None and (fault is None or fault.kind not in UNANSWERED)
+        judged_ = verdict is not None and (fault is None or fault.kind not in UNJUDGED)
+        status = verdict.answer.status if verdict else None
+        conversions = verdict.conversions if verdict else None
+        if not self._judge.switches.checks and fault is None:
+            journal.count(status, conversions)
+            return
+        journal.add(
+            Received(
+                at=self._judge.now(),
+                method=scope["method"],
+                path=scope["path"],
+                pixel=pixel,
+                auth=verdict.auth if verdict else None,
+                judged=status if judged_ else None,
+                status=status if answered else None,
+                fault=str(fault.kind) if fault else None,
+                conversions=conversions,
+                why=verdict.why if verdict else None,
+                body=body,
+            )
+        )
+
+
+def _request(scope: Scope, body: bytes) -> XRequestReceived:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    host = headers.get("host", "")
+    return XRequestReceived(
+        method=scope["method"],
+        # What the client signed: the path as it was sent, percent signs and all.
+        url=f"{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}",
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+    )

@@ -1,0 +1,95 @@
+"""The parts of a beacon, each read by itself: what cannot be read spoils nothing beside it."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault, fault
+from twite.formats.beacon.shape import BeaconClick, BeaconConversion, BeaconIgnored, Number
+from twite.formats.each_by_itself import as_fault
+from twite.formats.strict_json import decode
+
+T = TypeVar("T")
+
+# Stands for a signal of consent that is no word: whoever judges it takes it for a possible denial.
+UNREADABLE: Final = "unreadable"
+
+_ONE: Final = msgspec.json.Decoder(BeaconConversion)
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BY_FIELD: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    field.name: msgspec.json.Decoder(field.type)
+    for field in msgspec.structs.fields(BeaconConversion)
+}
+_NUMBER: Final[msgspec.json.Decoder[Number | None]] = msgspec.json.Decoder(Number | None)
+_CLICK: Final[msgspec.json.Decoder[BeaconClick | None]] = msgspec.json.Decoder(BeaconClick | None)
+_LIST: Final[msgspec.json.Decoder[list[msgspec.Raw] | None]] = msgspec.json.Decoder(
+    list[msgspec.Raw] | None
+)
+_IGNORED: Final = msgspec.json.Decoder(BeaconIgnored)
+_CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.Decoder(
+    dict[str, object] | None
+)
+
+
+def conversion_of(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]]:
+    """Read one conversion; what cannot be read is left out, and named in a fault for each field."""
+    faults: list[Fault] = []
+    whole = _typed(_ONE, raw, "", [])
+    if whole is not None:
+        return whole, ()
+    fields = _typed(_FIELDS, raw, "", faults) or {}
+    read = {
+        name: _typed(_BY_FIELD[name], value, name, faults)
+        for name, value in fields.items()
+        if name in _BY_FIELD
+    }
+    good = {name: value for name, value in read.items() if value is not None}
+    return BeaconConversion(**good), tuple(faults)
+
+
+def number_of(raw: msgspec.Raw) -> Number | None:
+    """Return a number, None for what is none."""
+    return _typed(_NUMBER, raw, "", [])
+
+
+def click_of(raw: msgspec.Raw) -> BeaconClick | None:
+    """Return the click, None for what is none."""
+    return _typed(_CLICK, raw, "", [])
+
+
+def ignored_of(raw: msgspec.Raw) -> list[BeaconIgnored]:
+    """Return what was ignored; what is badly typed has neither name nor reason."""
+    given = _typed(_LIST, raw, "", []) or []
+    return [_typed(_IGNORED, one, "", []) or BeaconIgnored() for one in given]
+
+
+def consent_of(raw: msgspec.Raw) -> Mapping[str, str | bool]:
+    """Return the signals as they were said; a number counts as its text, null as nothing."""
+    faults: list[Fault] = []
+    said = _typed(_CONSENT, raw, "consent", faults) or {}
+    if faults:
+        return {"consent": UNREADABLE}
+    return {name: _word(word) for name, word in said.items() if word is not None}
+
+
+def _word(said: object) -> str | bool:
+    if isinstance(said, str | bool):
+        return said
+    return str(said) if isinstance(said, int | float) else UNREADABLE
+
+
+def _typed(
+    decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, path: str, faults: list[Fault]
+) -> T | None:
+    try:
+        return decode(decoder, bytes(raw))
+    except MalformedRequest as wrong:
+        if wrong.code != "wrong_shape":
+            faults.append(as_fault(wrong, path or wrong.path))
+            return None
+        inside = f".{wrong.path}" if wrong.path and not wrong.path.startswith("[") else wrong.path
+        place = f"{path}{inside}" if path else wrong.path
+        faults.append(fault(place, "wrong_type", wrong.message))
+        return None

@@ -1,0 +1,268 @@
+"""`/t`: what the first-party script says → conversions in our own words, twins, and the click."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault, fault
+from twite.domain.submission import Ignored
+from twite.domain.times import DAY, spelled
+from twite.formats.beacon.parts import click_of, consent_of, conversion_of, ignored_of, number_of
+from twite.formats.beacon.shape import (
+    BeaconClick,
+    BeaconContent,
+    BeaconConversion,
+    BeaconMessage,
+    BeaconTwin,
+    Number,
+)
+from twite.formats.clicks import BROWSER_ID, Click, clicks_of, in_full, newest_of, read_click
+from twite.formats.event_data.items import MAX_ITEMS_IN_ALL
+from twite.formats.native.amounts import is_more
+from twite.formats.native_shape import Native, NativeContent
+from twite.formats.parsed_request import ParsedRequest
+from twite.formats.robots import is_robot
+from twite.formats.strict_json import decode, mended
+from twite.redaction.scrub_text import free_text
+
+MAX_CONVERSIONS: Final = 20
+# What a tab that was asleep, or a telephone that was off line, may bring home. Older is a clock.
+LONGEST_WAIT: Final = 7 * DAY
+
+# Why something was ignored, and what that means. The reference page lists them.
+REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bot": "a robot's visit, or a browser that a program drives",
+        "prerender": "called on a page that nobody had looked at yet",
+        "value_limit": "worth more than the source's `browser_value_limit`: a server must say so",
+        "unsaid": "the script did not send it, and gave no reason that is known here",
+    }
+)
+
+_DECODER: Final = msgspec.json.Decoder(BeaconMessage)
+_NULL: Final = msgspec.Raw(b"null")
+_LONGEST_NAME: Final = 64
+
+
+class BeaconContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request itself says: the address that proxies vouch for, headers, cookies.
+
+    `opted_out` is `Sec-GPC: 1`. It does not print.
+    """
+
+    now: int
+    ip: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    cookies: Mapping[str, str] = msgspec.field(default_factory=dict)
+    opted_out: bool = False
+    value_limit: Decimal | None = None
+
+    def __repr__(self) -> str:
+        return "Circumstances(***)"
+
+
+class Beacon(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, and for each conversion what became of its twin, and its place.
+
+    `click` is the newest that page and cookies know of; `consent` holds for all of it. A place is
+    that in the message, where some may have been ignored.
+    """
+
+    found: ParsedRequest
+    twins: tuple[BeaconTwin, ...]
+    places: tuple[int, ...]
+    click: Click | None
+    consent: Mapping[str, str | bool]
+
+
+def read(body: bytes, seen: BeaconContext) -> Beacon:
+    """Read a message of the script. Raises Malformed when it is none, or holds too many.
+
+    What is wrong with one of its conversions is said of that one.
+    """
+    message = decode(_DECODER, mended(body), frame=True)
+    given, ignored = message.conversions or [], ignored_of(message.ignored)
+    if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
+        raise MalformedRequest(
+            code="too_many",
+            path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
+            message=f"a beacon may hold {MAX_CONVERSIONS}",
+        )
+    said = _bounded([conversion_of(raw) for raw in given])
+    # The two clocks may differ by years; how long ago something was is the same on both.
+    sent = number_of(message.sent)
+    ahead = None if sent is None else seen.now - _whole(sent)
+    clicks = _clicks(click_of(message.click), ahead, seen)
+    click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
+    consent = _consent(consent_of(message.consent), seen)
+    left_out = [Ignored(name=_name(one.name), reason=_reason(one.reason)) for one in ignored]
+    return _sorted(said, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
+
+
+def read_image(query: Mapping[str, str], seen: BeaconContext) -> Beacon:
+    """Read the image of a page without JavaScript: one conversion, from the parameters."""
+    page = query.get("url") or seen.referer
+    landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
+    click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
+    value = query.get("value")
+    given = BeaconConversion(
+        event=query.get("event"),
+        conversion_id=query.get("conversion_id"),
+        value=_NULL if value is None else msgspec.Raw(msgspec.json.encode(value)),
+        currency=query.get("currency"),
+        url=page,
+    )
+    consent = _consent({}, seen)
+    return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
+
+
+def _bounded(
+    said: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
+) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
+    """Leave out the basket with which a message has more lines than are read of one."""
+    left = MAX_ITEMS_IN_ALL
+    for one, wrong in said:
+        lines = len(one.contents or ())
+        if lines > left:
+            much = fault("contents", "too_many", f"more lines in a message than {MAX_ITEMS_IN_ALL}")
+            yield msgspec.structs.replace(one, contents=None), (*wrong, much)
+            continue
+        left -= lines
+        yield one, wrong
+
+
+def _sorted(
+    given: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
+    ignored: list[Ignored],
+    *,
+    seen: BeaconContext,
+    ahead: int | None,
+    click: Click | None,
+    consent: Mapping[str, str | bool],
+) -> Beacon:
+    robot = seen.user_agent is not None and is_robot(seen.user_agent)
+    conversions: list[Native] = []
+    twins: list[BeaconTwin] = []
+    faults: list[tuple[Fault, ...]] = []
+    places: list[int] = []
+    for place, (one, wrong) in enumerate(given):
+        reason = _reason_to_ignore(one, robot=robot, limit=seen.value_limit)
+        if reason is not None:
+            ignored.append(Ignored(name=_name(one.event), reason=reason))
+            continue
+        conversions.append(_native(one, seen=seen, ahead=ahead, click=click, consent=consent))
+        twins.append(_twin(one.twin))
+        faults.append(wrong)
+        places.append(place)
+    hit = msgspec.json.encode({"twins": twins}) if twins else None
+    return Beacon(
+        found=ParsedRequest(
+            conversions=tuple(conversions),
+            ignored=tuple(ignored),
+            hit=None if hit is None else msgspec.Raw(hit),
+            faults=tuple(faults) if any(faults) else (),
+        ),
+        twins=tuple(twins),
+        places=tuple(places),
+        click=None if robot else click,
+        consent=consent,
+    )
+
+
+def _native(
+    one: BeaconConversion,
+    *,
+    seen: BeaconContext,
+    ahead: int | None,
+    click: Click | None,
+    consent: Mapping[str, str | bool],
+) -> Native:
+    return Native(
+        event=one.event,
+        conversion_id=one.conversion_id,
+        time=_time(one.at, ahead, seen.now),
+        value=one.value,
+        currency=one.currency,
+        email=one.email,
+        email_sha256=one.email_sha256,
+        phone=one.phone,
+        phone_sha256=one.phone_sha256,
+        twclid=one.twclid or (in_full(click) if click else None),
+        twpid=one.twpid or seen.cookies.get(BROWSER_ID),
+        ip=seen.ip,
+        user_agent=seen.user_agent,
+        url=one.url or seen.referer,
+        contents=[_content(content) for content in one.contents] if one.contents else None,
+        description=one.description,
+        search=one.search,
+        consent=dict(consent) or None,
+    )
+
+
+def _content(one: BeaconContent) -> NativeContent:
+    whole = one.quantity is not None and one.quantity == _whole(one.quantity)
+    return NativeContent(
+        id=one.id,
+        name=one.name,
+        price=one.price,
+        quantity=_whole(one.quantity) if one.quantity is not None and whole else None,
+        group=one.group,
+        type=one.type,
+    )
+
+
+def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
+    """Return when it was, by our clock; None where the browser's clock cannot tell."""
+    if at is None or ahead is None:
+        return None
+    moment = _whole(at) + ahead
+    return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
+
+
+def _clicks(said: BeaconClick | None, ahead: int | None, seen: BeaconContext) -> list[Click]:
+    if said is None or said.id is None:
+        return []
+    at = _whole(said.at or 0)
+    if at and ahead is not None:
+        at = min(at + ahead, seen.now)
+    click = read_click(said.id, max(0, at))
+    return [] if click is None else [click]
+
+
+def _consent(said: Mapping[str, str | bool], seen: BeaconContext) -> Mapping[str, str | bool]:
+    return {**said, "gpc": True} if seen.opted_out else said
+
+
+def _reason_to_ignore(one: BeaconConversion, *, robot: bool, limit: Decimal | None) -> str | None:
+    if robot:
+        return "bot"
+    return "value_limit" if limit is not None and is_more(one.value, limit) else None
+
+
+def _twin(said: str | None) -> BeaconTwin:
+    return BeaconTwin(said) if said in set(BeaconTwin) else BeaconTwin.ABSENT
+
+
+def _reason(said: str | None) -> str:
+    return said if said is not None and said in REASONS else "unsaid"
+
+
+def _name(name: str | None) -> str:
+    """Return a name that can be shown: one line, no person."""
+    line = "".join(letter if letter.isprintable() else " " for letter in (name or "")[:256])
+    return (free_text(line) or "")[:_LONGEST_NAME]
+
+
+def _query_of(address: str | None) -> str:
+    """Return a page's address where a click id may stand in its query, else nothing."""
+    return address if address and "twclid=" in address else ""
+
+
+def _whole(number: Number) -> int:
+    """Return a whole number; 0 for one that no clock shows."""
+    return int(number) if abs(number) < 1 << 53 else 0

@@ -1,0 +1,82 @@
+"""`POST /v1/consent`: what a person chose, and the identifiers by which they are known."""
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain import normalize
+from twite.domain.fault import Fault, fault
+from twite.domain.identifiers import Identifiers
+from twite.formats.strict_json import decode
+
+T = TypeVar("T")
+
+
+class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """As it is submitted. It holds a person: it does not print."""
+
+    consent: dict[str, str | bool]
+    email: str | None = None
+    email_sha256: str | None = None
+    phone: str | None = None
+    phone_sha256: str | None = None
+    twclid: str | None = None
+
+    def __repr__(self) -> str:
+        return "Choice(***)"
+
+
+class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):
+    """The choice, read. Where there are `faults`, nothing may be done."""
+
+    consent: dict[str, str | bool]
+    identifiers: Identifiers
+    faults: tuple[Fault, ...]
+
+
+def read(body: bytes, *, region: str | None) -> ChoiceRead:
+    """Read a choice. Raises Malformed when it is not JSON or not this shape.
+
+    What cannot be read is a fault, in a conversion as here: a person must not be passed over.
+    """
+    given = decode(_DECODER, body)
+    faults: list[Fault] = []
+    email = _email(given, faults)
+    phone = _phone(given, region, faults)
+    click = None
+    if given.twclid is not None:
+        click = _kept(normalize.click_id(given.twclid, path="twclid"), faults)
+    if not faults and not (email or phone or click):
+        told = "an email, a phone number or a click id: by whom is nothing to be sent?"
+        faults.append(fault("", "identifier_missing", told))
+    return ChoiceRead(
+        consent=given.consent,
+        identifiers=Identifiers(email=email, phone=phone, click_id=click),
+        faults=tuple(faults),
+    )
+
+
+def _email(given: ConsentChoice, faults: list[Fault]) -> str | None:
+    if given.email_sha256 is not None:
+        return _kept(normalize.digest(given.email_sha256, path="email_sha256"), faults)
+    if given.email is not None:
+        return _kept(normalize.email_digest(given.email, path="email"), faults)
+    return None
+
+
+def _phone(given: ConsentChoice, region: str | None, faults: list[Fault]) -> str | None:
+    if given.phone_sha256 is not None:
+        return _kept(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
+    if given.phone is not None:
+        return _kept(normalize.phone_digest(given.phone, region=region, path="phone"), faults)
+    return None
+
+
+def _kept(found: T | Fault, faults: list[Fault]) -> T | None:
+    if isinstance(found, Fault):
+        faults.append(found)
+        return None
+    return found
+
+
+_DECODER: Final = msgspec.json.Decoder(ConsentChoice)

@@ -1,0 +1,183 @@
+"""`/data`: what Stape's Data Tag sends → event data. [seen DC, DT]
+
+GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or the keys themselves
+POST    ?v=2&event=NAME and a body: JSON, whatever its type says (text/plain spares a preflight), a
+        list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are places in it
+
+Of a name that stands in both, the body's counts. Of a list each event is read by itself.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault
+from twite.formats.data_tag import client_ids
+from twite.formats.data_tag.event import event_of
+from twite.formats.each_by_itself import each_by_itself
+from twite.formats.event_data.conversions import Tagged
+from twite.formats.event_data.values import first_text
+from twite.formats.strict_json import decode, mended
+
+MAX_EVENTS: Final = 100
+MAX_PARAMETERS: Final = 2_000
+MAX_ASKED: Final = 500  # of a query, which stands for each event of a list
+_DEEPEST: Final = 8
+_LONGEST_LIST: Final = 1_000
+
+_DECODER: Final = msgspec.json.Decoder(object)
+_EACH: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
+_NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
+_REPEATED: Final = (
+    "x-ga-measurement_id", "client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count",
+)  # fmt: skip
+
+
+def read(
+    query: str,
+    body: bytes,
+    *,
+    form: bool,
+    cookies: Mapping[str, str] = _NO_COOKIES,
+    otherwise: str = "",
+) -> Tagged:
+    """Read one request. `form` is whether its body says that it is one.
+
+    `cookies` are the browser's; `otherwise` is the client id of a browser that has none. Raises
+    Malformed for a body that is neither a form nor JSON.
+    """
+    given, listed, unread = given_of(query, body, form=form)
+    client = client_ids.said_in(given, cookies)
+    events = [
+        {} if place in unread else event_of(one, client=client) for place, one in enumerate(given)
+    ]
+    # Not by an id made here: who sends again without our cookie has another the next time.
+    repeated = [_repeated(event, place) for place, event in enumerate(events)]
+    if otherwise and not client:
+        events = [{**event, "client_id": otherwise} for event in events]
+    return Tagged(
+        events=tuple(events),
+        repeated=tuple(repeated),
+        listed=listed,
+        client=client or otherwise,
+        unread=unread,
+    )
+
+
+def given_of(
+    query: str, body: bytes, *, form: bool
+) -> tuple[list[dict[str, object]], bool, Mapping[int, Fault]]:
+    """Return what was sent, one table for each event, and whether it was a list.
+
+    And of a list, what of it could not be read, by place.
+    """
+    if not body.strip():
+        return [_asked(query)], False, _ALL_READ
+    asked: dict[str, object] = dict(reversed(_pairs(query, most=MAX_ASKED)))
+    if form:
+        return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False, _ALL_READ
+    body = mended(body)
+    if not body.lstrip().startswith(b"["):
+        sent = decode(_DECODER, body)
+        if not isinstance(sent, Mapping):
+            raise _wrong("", "the body must be an event, or a list of events, in JSON")
+        return [{**asked, **sent}], False, _ALL_READ
+    given = decode(_EACH, body, frame=True)
+    if not given:
+        raise _wrong("", "the body must be an event, or a list of events, in JSON")
+    if len(given) > MAX_EVENTS:
+        raise MalformedRequest(
+            code="too_many",
+            path="",
+            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
+        )
+
+    def read_one(one: msgspec.Raw) -> dict[str, object]:
+        return {**asked, **_table(decode(_DECODER, bytes(one)), "")}
+
+    events, unread = each_by_itself(given, read_one, within="[{}]")
+    return events, True, unread
+
+
+def _asked(query: str) -> dict[str, object]:
+    """Read a query that is the event; where it holds JSON, that goes before its own keys."""
+    asked: dict[str, object] = dict(reversed(_pairs(query)))
+    packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
+    if isinstance(packed, str):
+        return {**asked, **_table(_unpacked(packed), "dtdc")}
+    if isinstance(plain, str):
+        return {**asked, **_table(decode(_DECODER, mended(plain.encode())), "dtcd")}
+    return asked
+
+
+def _unpacked(text: str) -> object:
+    """Undo base 64, of either alphabet; a plus sign may have become a space on its way."""
+    plain = text.strip().replace(" ", "+").translate(_ONE_ALPHABET).rstrip("=")
+    try:
+        packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise _wrong("dtdc", "dtdc is not base64") from None
+    return decode(_DECODER, mended(packed))
+
+
+def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=most)
+    except ValueError:
+        raise MalformedRequest(
+            code="too_many", path="", message=f"at most {most} keys in one request"
+        ) from None
+
+
+def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:
+    """Build the tables and lists that dotted keys name: a number names a place in a list.
+
+    Lists are made as tables whose keys are numbers, and made lists at the end.
+    """
+    root: dict[str, object] = {}
+    for key, text in pairs:
+        *way, last = key.split(".")[:_DEEPEST]
+        inside = root
+        for step in way:
+            deeper = inside.setdefault(step, {})
+            if not isinstance(deeper, dict):
+                deeper = inside[step] = {}
+            inside = deeper
+        inside[last] = text
+    return {name: _listed(value) for name, value in root.items()}
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    inside = {name: _listed(one) for name, one in value.items()}
+    if all(name.isascii() and name.isdigit() for name in inside) and len(inside) <= _LONGEST_LIST:
+        return [inside[name] for name in sorted(inside, key=lambda name: (len(name), name))]
+    return inside
+
+
+def _table(value: object, path: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise _wrong(path, "an event must be an object")
+    return value
+
+
+def _repeated(event: Mapping[str, object], place: int) -> str | None:
+    """Return what a tag that adds GA4's own fields says again when it sends a request again."""
+    if first_text(event, ("x-ga-page_id",)) is None or not event.get("x-ga-request_count"):
+        return None
+    return "\0".join(("DT", *(first_text(event, (key,)) or "" for key in _REPEATED), str(place)))
+
+
+def _wrong(path: str, message: str) -> MalformedRequest:
+    return MalformedRequest(code="wrong_shape", path=path, message=message)
+
+
+_ONE_ALPHABET: Final = str.maketrans("-_", "+/")

@@ -1,0 +1,123 @@
+"""Every signal of consent that an event carries, raw, by its name."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from twite.formats.event_data.values import text_of, value_at
+from twite.formats.parsed_request import Event
+
+# Strings of the IAB, and what goes with them, where tags pass them on.
+_PASSED_ON: Final = (
+    ("gdpr_consent", "tcf"),
+    ("tc_string", "tcf"),
+    ("gpp", "gpp"),
+    ("gpp_string", "gpp"),
+    ("gpp_sid", "gpp_sid"),
+    ("us_privacy", "usp"),
+    ("gpc", "gpc"),
+    ("gdpr", "gdpr_applies"),
+    ("gdpr_applies", "gdpr_applies"),
+    ("addtl_consent", "ac"),
+)
+# A parameter of a GA4 hit itself, beside the event's own (`ep.`), has this prefix in event data.
+_OF_THE_HIT: Final = "x-ga-mp2-"
+# Google's Consent Mode in a hit, and in the Measurement Protocol [doc].
+_SIGNALS: Final = (
+    ("x-ga-gcs", "gcs"),
+    ("x-ga-gcd", "gcd"),
+    ("x-ga-npa", "npa"),
+    ("non_personalized_ads", "npa"),
+    *_PASSED_ON,
+    *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
+)
+# Of two values of one signal, the one that matches here counts: an opt-out, or a law that applies.
+_FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
+_STRICT: Final = {
+    "usp": re.compile(r"1[YN-]Y[YN-]", re.IGNORECASE),
+    "gpc": _FLAG,
+    "npa": _FLAG,
+    "gdpr_applies": _FLAG,
+}
+# What two different strings of one signal come to: it cannot be read, and may be a denial.
+_UNREADABLE: Final = "unreadable"
+# Where the person is, as Google and hosts of server containers tell it; ISO 3166.
+_REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
+_REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
+# Stands among Google's signals, and is none.
+_NO_SIGNALS: Final = frozenset({"wait_for_update"})
+_YES: Final = frozenset({"granted", "true", "1", "yes"})
+_LONGEST: Final = 8_192
+
+
+def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
+    """Return them; `opted_out` is whether the browser said `Sec-GPC: 1`.
+
+    Google's names come from the tables `consent_state` (Stape's Data Tag: true and false, or words)
+    and `consent` (the Measurement Protocol: words).
+    """
+    found: dict[str, str | bool] = {}
+    for place, name in _SIGNALS:
+        said = _word(value_at(event, place))
+        if said:
+            found[name] = _stricter(name, str(found[name]), said) if name in found else said
+    for name, value in strictest(event.get("consent_state"), event.get("consent")).items():
+        if name in found:
+            found[name] = _stricter(name, str(found[name]), str(value))
+        else:
+            found[name] = value
+    for place in _REGIONS:
+        text = text_of(value_at(event, place))
+        if text and _REGION.fullmatch(text):
+            found.setdefault("region", text)
+    if opted_out:
+        found["gpc"] = "1"
+    return found
+
+
+def strictest(*tables: object) -> dict[str, str | bool]:
+    """Lay tables of signals over each other; where two differ, the one that does not grant counts.
+
+    What is neither true, false nor a text is passed on as a text that grants nothing.
+    """
+    found: dict[str, str | bool] = {}
+    for table in tables:
+        if not isinstance(table, Mapping):
+            continue
+        for name, value in table.items():
+            signal = (text_of(name) or "").lower()
+            said = _said(value)
+            if said is None or signal in _NO_SIGNALS:
+                continue
+            if signal not in found or str(found[signal]).lower() in _YES:
+                found[signal] = said
+    return found
+
+
+def _word(value: object) -> str | None:
+    """Return a signal as text; None where nothing is said."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if value is None:
+        return None
+    text = text_of(value)
+    return _UNREADABLE if text is None else text[:_LONGEST]
+
+
+def _stricter(name: str, first: str, second: str) -> str:
+    """Return which of two values of one signal counts."""
+    if first == second:
+        return second
+    strict = _STRICT.get(name)
+    if strict is not None:
+        found = next((one for one in (first, second) if strict.fullmatch(one)), None)
+        if found is not None:
+            return found
+    return _UNREADABLE
+
+
+def _said(value: object) -> str | bool | None:
+    if isinstance(value, bool | None):
+        return value
+    text = text_of(value)
+    return _UNREADABLE if text is None else text[:_LONGEST] or None

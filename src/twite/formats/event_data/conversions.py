@@ -1,0 +1,252 @@
+"""Events as tag managers describe them → conversions in our own words.
+
+Google's common event data [doc GDOC common-event-data], the names that Stape's tag reads beside it
+[seen TW, DC], and the spellings of hand-made tags. Written once for every door that is fed by tags:
+each of them turns its own wire format into this, and no more.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.fault import Fault
+from twite.domain.normalize import click_id_of_url
+from twite.domain.submission import Ignored
+from twite.domain.times import LATEST, spelled
+from twite.formats.clicks import (
+    BROWSER_ID,
+    Click,
+    clicks_of,
+    in_full,
+    newest,
+    newest_of,
+    read_click,
+)
+from twite.formats.event_data.consent import signals_of
+from twite.formats.event_data.items import (
+    content_of,
+    items_of,
+    refuse_too_many,
+    worth_more,
+    worth_of,
+)
+from twite.formats.event_data.names import UNKNOWN_TO_X, ignored_as, our_name
+from twite.formats.event_data.persons import email_of, phone_of
+from twite.formats.event_data.trace import trace_of
+from twite.formats.event_data.values import first_text
+from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Event, ParsedRequest, TagEvent
+from twite.formats.robots import is_robot
+from twite.formats.visitor import Visitor
+
+# Where Google's tag assistant shows a page inside its own. [seen TW, DT]
+PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
+
+_IDS: Final = (
+    "conversion_id", "transaction_id", "ecommerce.transaction_id", "order_id", "orderId",
+    "subscription_id", "lead_id", "event_id", "eventId", "unique_event_id",
+)  # fmt: skip
+_TIMES: Final = (
+    "conversion_time", "conversionTime", "dateISO", "conversion_timestamp", "timestamp_micros",
+)  # fmt: skip
+_PAGES: Final = ("page_location", "pageLocation", "url", "href")
+_SEARCHES: Final = ("search_term", "search_string", "searchTerm")
+_CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
+_ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
+_AGENTS: Final = ("user_agent", "userAgent")
+# Seconds, milliseconds or microseconds since the epoch, by how many digits there are.
+_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
+_STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
+
+
+class Tagged(msgspec.Struct, frozen=True, kw_only=True):
+    """What tags said in one request, as event data. It holds persons: it does not print.
+
+    `repeated` has, for each event, what its client says again when it sends the event again, None
+    where nothing does; `listed` is whether the events came as a list. `client` is whose they are
+    by Stape's Data Tag, "" where nobody says. `unread` says by place which of them could not be
+    read, and why; such an event is empty.
+    """
+
+    events: tuple[Event, ...]
+    repeated: tuple[str | None, ...]
+    listed: bool = False
+    client: str = ""
+    unread: Mapping[int, Fault] = msgspec.field(default_factory=dict)
+
+    @property
+    def readable(self) -> list[Event]:
+        """Those that could be read."""
+        return [event for place, event in enumerate(self.events) if place not in self.unread]
+
+    def __repr__(self) -> str:
+        return f"Tagged({len(self.events)} events)"
+
+
+def found_of(
+    events: Sequence[Event],
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    visitor: Visitor,
+    repeated: Sequence[str | None] = (),
+    pixel: str | None = None,
+    unread: Mapping[int, Fault] = _ALL_READ,
+) -> ParsedRequest:
+    """Sort events into conversions and what is ignored; `unread` are refused, as conversions.
+
+    An event is what JSON decodes into, in the shape of common event data; a dotted name, as in
+    `user_data.email_address`, may be nested or one key. `repeated` holds, for each event, what its
+    client says again when it sends the event again (see Found). `pixel` is the one meant, where it
+    is not the source's own. Raises Malformed where there are too many items in all.
+    """
+    destination = destinations.get(source.pixel if pixel is None else pixel)
+    known = tuple(destination.events) if destination is not None else ()
+    refuse_too_many(sum(len(items_of(event)) for event in events), path="")
+    conversions: list[Native] = []
+    again: list[str | None] = []
+    traces: list[dict[str, object]] = []
+    ignored: list[Ignored] = []
+    heard: list[TagEvent] = []
+    faults: dict[int, tuple[Fault, ...]] = {}
+    for place, event in enumerate(events):
+        if place in unread:
+            faults[len(conversions)] = (unread[place],)
+            conversions.append(Native(pixel=pixel))
+            again.append(None)
+            traces.append({})
+            continue
+        said_again = repeated[place] if place < len(repeated) else None
+        name = _named(event, source=source, known=known, visitor=visitor)
+        if isinstance(name, Ignored):
+            ignored.append(name)
+            if name.reason in UNKNOWN_TO_X:
+                heard.append(TagEvent(event=event, visitor=visitor, repeated=said_again))
+            continue
+        place_of = len(conversions)
+        heard.append(
+            TagEvent(event=event, visitor=visitor, repeated=said_again, conversion=place_of)
+        )
+        conversions.append(_conversion(event, name, visitor, pixel))
+        again.append(said_again)
+        traces.append(trace_of(event))
+    return ParsedRequest(
+        conversions=tuple(conversions),
+        ignored=tuple(ignored),
+        hit=msgspec.Raw(msgspec.json.encode(traces)) if traces else None,
+        repeated=tuple(again),
+        heard=tuple(heard),
+        faults=tuple([faults.get(n, ()) for n in range(len(conversions))]) if faults else (),
+    )
+
+
+def as_seen(heard: TagEvent) -> Event:
+    """Return the event with what the request says of a browser's visitor in place of its claims."""
+    event, visitor = heard.event, heard.visitor
+    if visitor.trusted:
+        return event
+    claimed = {*_ADDRESSES, *_AGENTS}
+    seen = {name: value for name, value in event.items() if name not in claimed}
+    said = {"ip_override": visitor.ip, "user_agent": visitor.user_agent}
+    if first_text(event, _PAGES) is None:
+        said["page_location"] = visitor.referer
+    return seen | {name: text for name, text in said.items() if text is not None}
+
+
+def in_our_words(heard: TagEvent) -> Native:
+    """Return the event as a conversion of ours, under the name that it has itself."""
+    name = first_text(heard.event, ("event_name",)) or ""
+    return _conversion(heard.event, name, heard.visitor, None)
+
+
+def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:
+    """Return the newest click that the pages of a request and the browser's cookies know of.
+
+    A page's address holds its click for as long as the page is open: where a hit is not the first
+    of its page (GA4 counts them), its click may be older than any other.
+    """
+    seen = (
+        read_click(found, 0 if _is_later(event) else visitor.now)
+        for event in events
+        if (found := click_id_of_url(first_text(event, _PAGES) or "")) is not None
+    )
+    landed = [click for click in seen if click is not None]
+    return newest_of(landed, clicks_of(visitor.cookies, now=visitor.now))
+
+
+def _is_later(event: Event) -> bool:
+    count = first_text(event, ("x-ga-request_count",))
+    return count is not None and count != "1"
+
+
+def _named(
+    event: Event, *, source: Source, known: Iterable[str], visitor: Visitor
+) -> str | Ignored:
+    name = first_text(event, ("event_name",)) or ""
+    if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
+        return ignored_as(name, "preview")
+    found = our_name(name, chosen=source.events, known=known)
+    # What X is not told of is for tags: they hear of it as X would.
+    for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
+    if for_nobody or visitor.trusted:
+        return found
+    if visitor.user_agent is not None and is_robot(visitor.user_agent):
+        return ignored_as(name, "bot")
+    if visitor.value_limit is not None and worth_more(event, visitor.value_limit):
+        return ignored_as(name, "value_limit")
+    return found
+
+
+def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) -> Native:
+    items = items_of(event)
+    value, money = worth_of(event, items)
+    page = first_text(event, _PAGES) or visitor.referer
+    return Native(
+        event=name,
+        conversion_id=first_text(event, _IDS),
+        time=_time(event),
+        value=value,
+        currency=money,
+        email=email_of(event),
+        phone=phone_of(event),
+        twclid=_click(event, page, visitor),
+        ip=first_text(event, _ADDRESSES) if visitor.trusted else visitor.ip,
+        user_agent=first_text(event, _AGENTS) if visitor.trusted else visitor.user_agent,
+        url=page,
+        contents=[content_of(item) for item in items] or None,
+        description=first_text(event, ("description",)),
+        search=first_text(event, _SEARCHES),
+        consent=signals_of(event, opted_out=visitor.opted_out) or None,
+        twpid=first_text(event, (BROWSER_ID,)) or visitor.cookies.get(BROWSER_ID),
+        pixel=pixel,
+    )
+
+
+def _time(event: Event) -> str | None:
+    """Return when it was, as stated; a number of seconds, or parts of them, is spelled."""
+    stated = first_text(event, _TIMES)
+    if stated is None or not _STAMP.fullmatch(stated):
+        return stated
+    at = int(stated.ljust(13, "0")[:13])
+    return spelled(at) if at <= LATEST else stated
+
+
+def _click(event: Event, page: str | None, visitor: Visitor) -> str | None:
+    """Return the click id: of the page's address, else a field, a cookie, the page before.
+
+    A field that holds none is passed on: our own format leaves it out with a note.
+    """
+    landed = click_id_of_url(page) if page else None
+    if landed is not None:
+        return landed
+    fields = [text for place in _CLICKS if (text := first_text(event, (place,))) is not None]
+    said = next((click for text in fields if (click := read_click(text)) is not None), None)
+    known = said or newest(clicks_of(visitor.cookies, now=visitor.now))
+    if known is not None:
+        return in_full(known)
+    before = first_text(event, ("page_referrer", "pageReferrer"))
+    return (click_id_of_url(before) if before else None) or next(iter(fields), None)

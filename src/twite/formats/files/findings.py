@@ -1,0 +1,95 @@
+"""What is to be said about a row of a file: a stable code, a place, a sentence."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.redaction.shapes import holds_a_person
+
+# Codes that only files have; every other code of a row is the gateway's (domain.fault.CODES, and
+# those of a submission that is not of our shape).
+ERRORS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "amount_ambiguous": "a separator that may stand before decimals or thousands",
+        "cells_missing": "the row has fewer cells than the header",
+        "cells_too_many": "the row has more cells than the header",
+        "consent_unreadable": "neither a yes nor a no",
+        "currency_conflict": "the amount names another currency than its column does",
+        "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
+        "id_shared": "the order and event of an earlier row, with another person, time or value",
+        "time_missing": "the row has no time, and others have",
+        "too_large": "a row that no request can hold",
+        "not_sent": "the gateway took none of it, and gave no reason that another try would mend",
+    }
+)
+NOTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "answer_lost": "an answer was lost on the way: what was sent again may be its duplicate",
+        "amount_read": "an amount with separators, read as a person would",
+        "clock_change": "a local time that the clock showed twice, or never",
+        "currency_read": "the currency stood with the amount",
+        "differs_from_earlier": "the order and event of an earlier row, with other content",
+        "items_unread": "the items could not be read: the conversion goes without them",
+        "placeholder": "a cell that says nothing was known: taken as empty",
+        "same_as_earlier": "the order and event of an earlier row",
+        "suppressed": "why the gateway will not send it",
+        "time_of_day_missing": "a date without a time of day, taken as noon",
+    }
+)
+
+
+class RowFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing to say about one row.
+
+    `field` is ours, as in `value` or `contents[0].price`, "" for the row; `message` never repeats
+    an email, a phone number or another identifier.
+    """
+
+    field: str
+    code: str
+    message: str
+
+
+class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row, read.
+
+    `number` is where a person finds it; `order` is the conversion id, or what the file gives for
+    one. `body` is a conversion of our own format as JSON, None when `errors` keep it from being
+    one. It holds a person: it does not print.
+    """
+
+    number: int
+    order: str
+    body: bytes | None
+    errors: tuple[RowFinding, ...] = ()
+    notes: tuple[RowFinding, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Row(number={self.number}, errors={self.errors}, notes={self.notes})"
+
+
+# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows.
+_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
+
+
+def rounded(order: str) -> RowFinding | None:
+    """Return what is wrong with an order id in scientific notation: many orders share it."""
+    if not _ROUNDED.fullmatch(order.strip()):
+        return None
+    return RowFinding(
+        field="conversion_id",
+        code="id_rounded",
+        message=f"{shown(order)} is a rounded number: a spreadsheet cut off its last digits, and "
+        "different orders share it. Export the file again with this column formatted as text",
+    )
+
+
+def shown(text: str) -> str:
+    """Quote what a cell holds, short and without anything that could move a terminal or a page."""
+    if holds_a_person(text):
+        return '"…"'  # a person in the wrong column is still one
+    kept = "".join(c if c.isprintable() else "?" for c in text[:24])
+    return f'"{kept}{"…" if len(text) > 24 else ""}"'

@@ -1,0 +1,114 @@
+"""JSON in a file: conversions of our own format, passed on as they are written."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.formats.files.findings import ERRORS, FileRow, RowFinding, rounded
+from twite.formats.files.repeats import Repeats
+from twite.formats.files.rows import RowOptions
+from twite.formats.files.text import UnreadableFile
+from twite.formats.native.fields import OF_ONE, field_by_field
+from twite.formats.native_shape import Native
+from twite.formats.strict_json import decode
+
+_NATIVE: Final = msgspec.json.Decoder(Native)
+_RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def elements(body: bytes) -> list[msgspec.Raw] | None:
+    """Part a JSON file into its conversions: one, an array, or {"conversions": […]}.
+
+    None where it is JSON Lines under another name. Raises Unreadable where it is not JSON.
+    """
+    text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+    try:
+        if text.startswith(b"["):
+            return _RAWS.decode(text)
+        whole = _WRAPPED.decode(text)
+        inner = whole.get("conversions")
+        if inner is not None and len(whole) > 1:
+            raise UnreadableFile('beside "conversions", the object holds other keys: take them out')
+        return [msgspec.Raw(text)] if inner is None else _RAWS.decode(inner)
+    except RecursionError:
+        raise UnreadableFile("the JSON is nested deeper than any conversion is") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        lines = text.splitlines()
+        if len(lines) > 1 and _is_object(lines[0]):
+            return None
+        raise UnreadableFile(f"not JSON: {error}") from None
+
+
+class Conversions:
+    """Reads conversions of our own format: passed on as they are, once their shape is right.
+
+    What is missing is put in: the event and currency a person named, and an id from `name_row`.
+    """
+
+    def __init__(self, reading: RowOptions, *, name_row: Callable[[int], str]) -> None:
+        self._reading = reading
+        self._name_row = name_row
+        self._repeats = Repeats()
+
+    def read(self, number: int, written: bytes) -> FileRow:
+        """Read one. What is wrong with it is in the result."""
+        text = written.strip()
+        if not text.startswith(b"{"):
+            return _refused(number, "wrong_type", "", "not a JSON object")
+        try:
+            native = decode(_NATIVE, text)
+        except MalformedRequest as error:
+            if error.code in OF_ONE:
+                wrong = tuple(
+                    RowFinding(field=one.path, code=one.code, message=one.message)
+                    for one in field_by_field(text)[1]
+                )
+                return FileRow(number=number, order="", body=None, errors=wrong)
+            return _refused(number, error.code, error.path, error.message)
+        added = self._added(native, number)
+        order = str(added.get("conversion_id") or native.conversion_id)
+        spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
+        spelled["value"] = bytes(native.value)
+        found = rounded(order) or self._repeats.see(number, spelled)
+        said = () if found is None else (found,)
+        if found is not None and found.code in ERRORS:
+            return FileRow(number=number, order=order, body=None, errors=said)
+        return FileRow(number=number, order=order, body=_with(added, text), notes=said)
+
+    def _added(self, native: Native, number: int) -> dict[str, str]:
+        added = {}
+        if native.conversion_id is None or not str(native.conversion_id).strip():
+            added["conversion_id"] = self._name_row(number)
+        if not native.event and self._reading.event is not None:
+            added["event"] = self._reading.event
+        priced = bytes(native.value) != b"null"
+        if priced and native.currency is None and self._reading.currency is not None:
+            added["currency"] = self._reading.currency
+        return added
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        _WRAPPED.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _refused(number: int, code: str, path: str, message: str) -> FileRow:
+    error = RowFinding(field=path, code=code, message=message)
+    return FileRow(number=number, order="", body=None, errors=(error,))
+
+
+def _with(added: dict[str, str], text: bytes) -> bytes:
+    """Put fields in front, and leave all else as it is written: numbers keep their digits.
+
+    A field that is there but empty gives way, since no object may name a key twice.
+    """
+    if not added:
+        return text
+    given = {field: raw for field, raw in _WRAPPED.decode(text).items() if field not in added}
+    return msgspec.json.encode(added | given)

@@ -1,0 +1,248 @@
+"""One row of a table → a conversion of our own format, with what is to be said about it.
+
+What a person would read, is read; what could mean two things is refused, with what settles it.
+Whether an identifier can be used is left to the gateway, which says so in its answer.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from typing import Final
+
+import msgspec
+
+from twite.domain.money import currency
+from twite.domain.normalize import PLACEHOLDERS
+from twite.formats.files.amounts import Amount, Decimal, read_amount
+from twite.formats.files.columns import ColumnMapping
+from twite.formats.files.findings import ERRORS, NOTES, FileRow, RowFinding, rounded
+from twite.formats.files.items import read_items
+from twite.formats.files.repeats import Repeats
+from twite.formats.files.times import Moment, read_moment
+
+# "0" and "false" say nothing of a person, but something of money and consent.
+_EMPTY: Final = PLACEHOLDERS - {"0", "false"}
+_ID: Final = "conversion_id"
+_IDENTIFYING: Final = frozenset(
+    {_ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
+)
+_LITERAL: Final = frozenset({"description", "search", "consent"})
+_YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
+_NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a person said the file is to be read, for what its rows leave open."""
+
+    event: str | None = None
+    currency: str | None = None
+    decimal: Decimal | None = None
+    zone: tzinfo | None = None
+
+
+class Rows:
+    """Reads the rows of one table, in order. `name_row` gives a row without an order id one.
+
+    The id must depend on the file's bytes and the row's place alone: sent again, it is the same.
+    """
+
+    def __init__(
+        self, columns: ColumnMapping, reading: RowOptions, *, name_row: Callable[[int], str]
+    ) -> None:
+        self._columns = columns
+        self._reading = reading
+        self._name_row = name_row
+        self._repeats = Repeats()
+
+    def read(self, number: int, cells: Sequence[str]) -> FileRow:
+        """Read one row that is not blank. What is wrong with it is in the result."""
+        wrong = _wrong_width(len(cells), len(self._columns.header))
+        if wrong is not None:
+            return FileRow(number=number, order="", body=None, errors=(wrong,))
+        draft = _Draft()
+        self._fill(draft, cells)
+        order = draft.given.get(_ID) or self._name_row(number)
+        draft.conversion["conversion_id"] = order
+        _read_event(draft, self._reading)
+        self._read_time(draft)
+        _read_money(draft, self._reading)
+        _read_consent(draft)
+        draft.conversion.update(
+            (field, draft.given[field]) for field in _COPIED if field in draft.given
+        )
+        wrong_id = rounded(order)
+        if wrong_id is not None:
+            draft.errors.append(wrong_id)
+        if not draft.errors:
+            repeat = self._repeats.see(number, draft.conversion)
+            if repeat is not None:
+                (draft.errors if repeat.code in ERRORS else draft.notes).append(repeat)
+        return FileRow(
+            number=number,
+            order=order,
+            body=None if draft.errors else _ENCODER.encode(draft.conversion),
+            errors=tuple(draft.errors),
+            notes=tuple(draft.notes),
+        )
+
+    def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
+        """Keep the cells that say something, by our field."""
+        for field, place in self._columns.taken.items():
+            text = cells[place].strip()
+            if not text:
+                continue
+            empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
+            if text.lower() in empty and field not in _LITERAL:
+                message = f'"{text}" says that nothing was known: taken as empty'
+                draft.notes.append(RowFinding(field=field, code="placeholder", message=message))
+            else:
+                draft.given[field] = text
+
+    def _read_time(self, draft: "_Draft") -> None:
+        if "time" not in draft.given:
+            if "time" in self._columns.taken:
+                draft.errors.append(_TIME_MISSING)
+            return
+        at = read_moment(draft.given["time"], zone=self._reading.zone)
+        if not isinstance(at, Moment):
+            draft.errors.append(at)
+            return
+        draft.conversion["time"] = at.text
+        if at.note is not None:
+            draft.notes.append(at.note)
+
+
+class _Draft:
+    """A row while it is read."""
+
+    __slots__ = ("conversion", "errors", "given", "notes")
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+        self.conversion: dict[str, object] = {}
+        self.errors: list[RowFinding] = []
+        self.notes: list[RowFinding] = []
+
+
+def _read_event(draft: _Draft, reading: RowOptions) -> None:
+    event = draft.given.get("event") or reading.event
+    if event is None:
+        draft.errors.append(_EVENT_MISSING)
+    else:
+        draft.conversion["event"] = event
+
+
+def _read_money(draft: _Draft, reading: RowOptions) -> None:
+    code = _read_amount(draft, reading)
+    priced = False
+    if "contents" in draft.given:
+        contents = read_items(draft.given["contents"], currency=code, decimal=reading.decimal)
+        if contents is None:
+            draft.notes.append(_ITEMS_UNREAD)
+        else:
+            draft.conversion["contents"] = contents
+            priced = any("price" in content for content in contents)
+    # Without an amount there is nothing for a currency to be of.
+    if code is not None and ("value" in draft.given or priced):
+        draft.conversion["currency"] = code
+
+
+def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
+    """Return the currency."""
+    code, wrong = _currency(draft.given.get("currency"))
+    # What stands in the column is not replaced by what was said for rows that name none.
+    otherwise = None if wrong else reading.currency
+    if "value" not in draft.given:
+        return code or otherwise
+    amount = read_amount(draft.given["value"], currency=code, decimal=reading.decimal)
+    if not isinstance(amount, Amount):
+        draft.errors.extend(one for one in (amount, wrong) if one is not None)
+        return code
+    draft.notes.extend(_amount_notes(draft.given["value"], amount, code))
+    draft.conversion["value"] = amount.text
+    code = code or amount.currency or otherwise
+    if code is None:
+        draft.errors.append(wrong or _CURRENCY_MISSING)
+    return code
+
+
+def _read_consent(draft: _Draft) -> None:
+    said = draft.given.get("consent", "").lower()
+    if said in _YES or said in _NO:
+        draft.conversion["consent"] = {"ad_storage": "granted" if said in _YES else "denied"}
+    elif said not in PLACEHOLDERS:
+        draft.errors.append(_CONSENT_UNREADABLE)
+
+
+_COPIED: Final = (
+    "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
+    "description", "search", "pixel",
+)  # fmt: skip
+_ITEMS_UNREAD: Final = RowFinding(
+    field="contents", code="items_unread", message=NOTES["items_unread"]
+)
+_EVENT_MISSING: Final = RowFinding(
+    field="event",
+    code="event_missing",
+    message="the row names no event: say --event NAME for such rows",
+)
+_TIME_MISSING: Final = RowFinding(
+    field="time",
+    code="time_missing",
+    message="the row has no time: it would count as happening now",
+)
+_CONSENT_UNREADABLE: Final = RowFinding(
+    field="consent",
+    code="consent_unreadable",
+    message='neither a yes nor a no: write "granted" or "denied"',
+)
+_CURRENCY_MISSING: Final = RowFinding(
+    field="currency",
+    code="currency_missing",
+    message="an amount without a currency would be counted in US dollars: say --currency, as in "
+    "--currency EUR, for such rows",
+)
+
+
+def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:
+    """Return the code, or what is wrong with it."""
+    if cell is None:
+        return None, None
+    code = currency(cell, path="currency")
+    if isinstance(code, str):
+        return code, None
+    return None, RowFinding(field="currency", code=code.code, message=code.message)
+
+
+def _wrong_width(cells: int, header: int) -> RowFinding | None:
+    if cells == header:
+        return None
+    if cells < header:
+        return RowFinding(
+            field="",
+            code="cells_missing",
+            message=f"the row has {cells} of {header} cells: is the file cut off?",
+        )
+    return RowFinding(
+        field="",
+        code="cells_too_many",
+        message=f"the row has {cells} cells, the header {header}: is a cell with a separator not "
+        "in quotes?",
+    )
+
+
+def _amount_notes(cell: str, amount: Amount, code: str | None) -> list[RowFinding]:
+    notes = []
+    if amount.currency is not None and code is None:
+        notes.append(
+            RowFinding(
+                field="currency",
+                code="currency_read",
+                message=f'"{cell}" read as {amount.text} {amount.currency}',
+            )
+        )
+    elif amount.reread:
+        notes.append(
+            RowFinding(field="value", code="amount_read", message=f'"{cell}" read as {amount.text}')
+        )
+    return notes

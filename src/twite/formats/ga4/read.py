@@ -1,0 +1,201 @@
+"""`/g/collect`: hits of GA4 tags → event data.
+
+The URL's query is shared by all events of a request. A body has one event a line, each a query
+string that goes before what is shared, and each read by itself; without a body the query is the one
+event.
+[seen D8A, GA4ADV]
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault
+from twite.formats.each_by_itself import each_by_itself
+from twite.formats.event_data.conversions import Tagged
+from twite.formats.ga4.items import item_of, number_of
+
+MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its tags send fewer
+MAX_PARAMETERS: Final = 500  # 200 items [doc], and what is said beside them
+
+# What Google names otherwise in event data. [doc GDOC, seen D8A]
+NAMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "v": "x-ga-protocol_version",
+        "tid": "x-ga-measurement_id",
+        "gtm": "x-ga-gtm_version",
+        "_p": "x-ga-page_id",
+        "_s": "x-ga-request_count",
+        "en": "event_name",
+        "cid": "client_id",
+        "uid": "user_id",
+        "sid": "ga_session_id",
+        "sct": "ga_session_number",
+        "seg": "x-ga-mp2-seg",
+        "_et": "engagement_time_msec",
+        "dl": "page_location",
+        "dr": "page_referrer",
+        "dt": "page_title",
+        "ul": "language",
+        "sr": "screen_resolution",
+        "cu": "currency",
+        # How a server that forwards hits says who the visitor is.
+        "uip": "ip_override",
+        "_uip": "ip_override",
+        "ua": "user_agent",
+    }
+)
+_NUMBERS: Final = frozenset({"_p", "_s", "_et", "sct"})
+SAME: Final = frozenset(
+    {
+        "gcs", "gcd", "gcu", "npa", "dma", "dma_cps", "did", "gdid", "edid", "ecid", "em", "tfd",
+        "lps", "are", "pscdl", "ur",
+    }
+)  # fmt: skip
+SYSTEM: Final = frozenset({"_c", "_dbg", "_ss", "_fv", "_ee", "_eu", "_z", "_tu"})
+HINTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "uaa": "architecture",
+        "uab": "bitness",
+        "uafvl": "full_version_list",
+        "uamb": "mobile",
+        "uam": "model",
+        "uap": "platform",
+        "uapv": "platform_version",
+        "uaw": "wow64",
+    }
+)
+_OWN: Final = "the tag's own"
+_GOOGLES: Final = "Google's"
+_PREFIXES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ep": _OWN,
+        "epn": _OWN,
+        "up": "x-ga-mp2-user_properties",
+        "upn": "x-ga-mp2-user_properties",
+        "sst": "x-sst-system_properties",
+    }
+)
+_ITEM: Final = re.compile(r"pr([1-9][0-9]{0,2})", re.ASCII)
+# Hashes of persons in base 64, `tv.1~em.<43 letters>~pn.<43 letters>` [guess]; another form is not
+# read.
+_HASHED: Final = re.compile(r"(?:^|~)(em|pn)[0-9]*\.([A-Za-z0-9_-]{43})=?(?=~|$)", re.ASCII)
+_REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
+
+
+def read(query: str, body: bytes) -> Tagged:
+    """Read the hits of one request. Raises Malformed for what is no GA4 hit, or too many."""
+    hits, unread = hits_of(query, body)
+    return Tagged(
+        events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event
+        repeated=tuple([_repeated(hit, place) for place, hit in enumerate(hits)]),
+        unread=unread,
+    )
+
+
+def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
+    """Return the parameters of each hit, and by place why it is none. Raises Malformed.
+
+    Of a parameter that stands twice in one query string, the first counts.
+    """
+    shared = _parameters(query)
+    # Split as bytes: a text has other ends of lines too, U+2028 among them.
+    lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
+    if len(lines) > MAX_EVENTS:
+        raise MalformedRequest(
+            code="too_many",
+            path="",
+            message=f"{len(lines)} events in one request; at most {MAX_EVENTS}",
+        )
+    # Items are those of one event: a long query must not come back a hundred times.
+    for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
+
+    def read_one(line: str) -> dict[str, str]:
+        return _claimed({**for_lines, **_parameters(line.strip())})
+
+    return each_by_itself(lines, read_one, within="") if lines else ([_claimed(shared)], {})
+
+
+def _claimed(hit: dict[str, str]) -> dict[str, str]:
+    """Return a hit that Google's own client would claim [seen]. Raises Malformed for another."""
+    if hit.get("v") != "2" or not hit.get("tid"):
+        raise MalformedRequest(
+            code="wrong_shape",
+            path="v",
+            message="a GA4 hit says v=2 and a measurement id (tid)",
+        )
+    return hit
+
+
+def event_of(hit: Mapping[str, str]) -> dict[str, object]:
+    """Return a hit as event data. What Google names goes before a tag's own parameter (`ep.`)."""
+    groups: dict[str, dict[str, object]] = {}
+    items: dict[int, dict[str, object]] = {}
+    for key, text in hit.items():
+        item = _ITEM.fullmatch(key)
+        if item is not None:
+            items[int(item[1])] = item_of(text)
+            continue
+        group, name, value = _placed(key, text)
+        groups.setdefault(group, {})[name] = value
+    event = {**groups.pop(_OWN, {}), **groups.pop(_GOOGLES, {}), **groups}
+    if items:
+        event["items"] = [items[place] for place in sorted(items)]
+    persons = _persons(hit.get("em", ""))
+    if persons:
+        event.setdefault("user_data", persons)
+    return event
+
+
+def _placed(key: str, text: str) -> tuple[str, str, object]:
+    """Return the group of a parameter, its name there, and its value."""
+    if key in NAMED:
+        return _GOOGLES, NAMED[key], number_of(text) if key in _NUMBERS else text
+    if key in SAME:
+        return _GOOGLES, f"x-ga-{key}", text
+    if key in SYSTEM:
+        return "x-ga-system_properties", key[1:], text
+    if key in HINTS:
+        return "client_hints", HINTS[key], _versions(text) if key == "uafvl" else text
+    prefix, _, name = key.partition(".")
+    if name and prefix in _PREFIXES:
+        return _PREFIXES[prefix], name, number_of(text) if prefix.endswith("n") else text
+    return _OWN, f"x-ga-mp2-{key}", text
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            query,
+            keep_blank_values=True,
+            errors="replace",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError:
+        raise MalformedRequest(
+            code="too_many",
+            path="",
+            message=f"an event has at most {MAX_PARAMETERS} parameters",
+        ) from None
+    return dict(reversed(pairs))
+
+
+def _versions(text: str) -> list[dict[str, str]]:
+    """Read `brand;version|brand;version`, each part percent-encoded once more."""
+    pairs = (part.partition(";") for part in text.split("|")[:16] if part)
+    return [{"brand": unquote(brand), "version": unquote(version)} for brand, _, version in pairs]
+
+
+def _persons(text: str) -> dict[str, str]:
+    names = {"em": "sha256_email_address", "pn": "sha256_phone_number"}
+    return {names[kind]: digest for kind, digest in reversed(_HASHED.findall(text))}
+
+
+def _repeated(hit: Mapping[str, str], place: int) -> str | None:
+    """Return what a tag says again when it sends a request again: the page, and the count on it."""
+    if not all(hit.get(key) for key in ("cid", "_p", "_s")):
+        return None
+    return "\0".join(("GA4", *(hit.get(key, "") for key in _REPEATED), str(place)))

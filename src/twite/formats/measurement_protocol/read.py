@@ -1,0 +1,118 @@
+"""`POST /mp/collect`: the JSON of Google's Measurement Protocol → event data.
+
+Each event is read by itself. How Google itself flattens it is not known [unknown]: here the
+parameters of an event go before what the whole request says.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault
+from twite.formats.each_by_itself import each_by_itself
+from twite.formats.event_data.consent import strictest
+from twite.formats.event_data.conversions import Tagged
+from twite.formats.event_data.values import first_text
+from twite.formats.strict_json import decode, mended
+
+MAX_EVENTS: Final = 100  # Google takes 25 [doc]
+
+_SHARED: Final = (
+    "client_id", "user_id", "timestamp_micros", "user_data", "ip_override", "user_agent",
+    "user_location", "device", "validation_behavior", "non_personalized_ads",
+)  # fmt: skip
+_FRAME: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_DECODER: Final = msgspec.json.Decoder(object)
+_NOTHING: Final = msgspec.Raw(b"null")
+
+
+def read(body: bytes, *, measurement: str) -> Tagged:
+    """Read one request. `measurement` is its measurement id, which tells streams apart.
+
+    Raises Malformed for what is no JSON, or not of this shape.
+    """
+    events, unread = events_of(body)
+    return Tagged(
+        events=tuple(events),
+        repeated=tuple(
+            [_repeated(event, place, measurement) for place, event in enumerate(events)]
+        ),
+        unread=unread,
+    )
+
+
+def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
+    """Return each event as event data, and by place why it cannot be read. Raises Malformed."""
+    frame = decode(_FRAME, mended(body), frame=True)
+    given = _each(frame.pop("events", _NOTHING))
+    if not given:
+        raise _wrong("events", "events must be a list of events")
+    if len(given) > MAX_EVENTS:
+        raise MalformedRequest(
+            code="too_many",
+            path="events",
+            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
+        )
+    request = {key: decode(_DECODER, bytes(raw)) for key, raw in frame.items()}
+    shared = {key: request[key] for key in _SHARED if request.get(key) is not None}
+    people = _properties(request.get("user_properties"))
+    if people:
+        shared["x-ga-mp2-user_properties"] = people
+
+    def read_one(one: msgspec.Raw) -> dict[str, object]:
+        return _event(decode(_DECODER, bytes(one)), request, shared)
+
+    return each_by_itself(given, read_one, within="events[{}]")
+
+
+def _each(events: msgspec.Raw) -> list[msgspec.Raw]:
+    plain = bytes(events)
+    return decode(_LIST, plain, frame=True) if plain.lstrip().startswith(b"[") else []
+
+
+def _event(
+    given: object, request: Mapping[str, object], shared: Mapping[str, object]
+) -> dict[str, object]:
+    if not isinstance(given, Mapping):
+        raise _wrong("", "an event must be an object with a name")
+    name, params = given.get("name"), given.get("params")
+    if not isinstance(name, str):
+        raise _wrong("name", "an event must have a name, a text")
+    if not isinstance(params, Mapping | None):
+        raise _wrong("params", "the parameters of an event must be an object")
+    event = {**shared, **(params or {}), "event_name": name}
+    if given.get("timestamp_micros") is not None:
+        event["timestamp_micros"] = given["timestamp_micros"]
+    if request.get("non_personalized_ads") not in (None, False):
+        # A parameter of the event's own must not hide what the whole request says.
+        event["non_personalized_ads"] = request["non_personalized_ads"]
+    consent = strictest(request.get("consent"), event.get("consent"))
+    if consent:
+        event["consent"] = consent
+    return event
+
+
+def _properties(given: object) -> dict[str, object]:
+    """Take the values out of `{"plan": {"value": "gold"}}`."""
+    if not isinstance(given, Mapping):
+        return {}
+    return {
+        str(name): held.get("value") if isinstance(held, Mapping) else held
+        for name, held in given.items()
+    }
+
+
+def _repeated(event: Mapping[str, object], place: int, measurement: str) -> str | None:
+    """Return what a program says again when it sends a request again: who, and the microsecond."""
+    whose = first_text(event, ("client_id", "user_id"))
+    stamp = first_text(event, ("timestamp_micros",))
+    if whose is None or stamp is None:
+        return None
+    return "\0".join(("MP", measurement, whose, stamp, str(place)))
+
+
+def _wrong(path: str, message: str) -> MalformedRequest:
+    return MalformedRequest(code="wrong_shape", path=path, message=message)

@@ -1,0 +1,229 @@
+"""`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from twite.domain.consent import Judge
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import MalformedRequest
+from twite.domain.fault import Fault
+from twite.domain.submission import Idempotency
+from twite.formats.native.conversion import (
+    ReadContext,
+    ReadConversion,
+    read_one,
+    tell_repeats_apart,
+)
+from twite.formats.native.fields import OF_ONE, field_by_field
+from twite.formats.native.texts import MAX_TEXT
+from twite.formats.native_shape import Frame, Many, Native
+from twite.formats.parsed_request import ParsedRequest
+from twite.formats.strict_json import decode, may_hold_control_characters
+from twite.redaction.scrub_text import scrubbed_json
+
+MAX_CONVERSIONS: Final = 1_000
+
+_ONE: Final = msgspec.json.Decoder(Native)
+_MANY: Final = msgspec.json.Decoder(Many)
+_FRAME: Final = msgspec.json.Decoder(Frame)
+_KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER: Final = msgspec.json.Encoder()
+_BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
+_NO_FAULTS: Final[tuple[Fault, ...]] = ()
+# What is said to be missing, and the fields that say it: one that could not be read is not missing.
+_MISSING: Final[Mapping[str, frozenset[str]]] = {
+    "event_missing": frozenset({"event"}),
+    "currency_missing": frozenset({"currency"}),
+    "identifier_missing": frozenset(
+        {"email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
+    ),
+}
+
+
+class ParsedNative(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission, read: one result for each conversion, in order.
+
+    `body` is the submission as JSON with email, phone and page address scrubbed; `given` are the
+    conversions as they came.
+    """
+
+    results: tuple[ReadConversion, ...]
+    body: bytes
+    given: tuple[Native, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Reading(results={self.results!r}, body=<{len(self.body)} bytes>)"
+
+
+def read(
+    body: bytes,
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    now: int,
+    salt: bytes,
+    idempotency_key: str | None,
+    consent: Judge,
+) -> ParsedNative:
+    """Read a submission. Raises Malformed when it is not JSON, or has no conversions.
+
+    A conversion that is not of the shape is rejected alone: its faults are in its result.
+    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without
+    one; `consent` says what becomes of a conversion with such signals and identifiers.
+    """
+    single = not _is_batch(body)
+    given, wrong = _decoded(body, single=single)
+    context = ReadContext(
+        source=source,
+        destinations=destinations,
+        now=now,
+        salt=salt,
+        idempotency_key=idempotency_key,
+        consent=consent,
+        careful=may_hold_control_characters(body),
+        lengthy=len(body) > MAX_TEXT,
+    )
+    if wrong is None:
+        results = [read_one(one, index, context) for index, one in enumerate(given)]
+    else:
+        results = [
+            _misshapen(one, index, context, faults)
+            for index, (one, faults) in enumerate(zip(given, wrong, strict=True))
+        ]
+    if idempotency_key is None:
+        tell_repeats_apart(results, given, salt=salt)
+    scrubbed = [result.scrubbed for result in results]
+    kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
+    body = _without_persons(kept, results)
+    return ParsedNative(results=tuple(results), body=body, given=tuple(given))
+
+
+def judge(
+    found: ParsedRequest,
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    now: int,
+    salt: bytes,
+    consent: Judge,
+) -> ParsedNative:
+    """Judge what another door found in a request, by the rules of our own format.
+
+    See `read` for the arguments.
+    """
+    context = ReadContext(
+        source=source,
+        destinations=destinations,
+        now=now,
+        salt=salt,
+        idempotency_key=None,
+        consent=consent,
+        careful=True,
+        lengthy=True,
+    )
+    again = found.repeated or (None,) * len(found.conversions)
+    wrong = found.faults or ((),) * len(found.conversions)
+    each = zip(found.conversions, again, wrong, strict=True)
+    results = [
+        read_one(one, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
+        for index, (one, repeated, faults) in enumerate(each)
+    ]
+    tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
+    kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
+    body = _without_persons(kept, results)
+    if found.hit is not None:
+        body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(found.hit), thoroughly=True))
+    return ParsedNative(results=tuple(results), body=body, given=found.conversions)
+
+
+def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
+    """Return the name of a request that could be read, and what it says under it.
+
+    The order of keys in an object, and white space, say nothing.
+    """
+    try:
+        said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    except msgspec.DecodeError:  # a number of hundreds of digits, say
+        said = body
+    return Idempotency(
+        key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
+        said=blake2b(said, key=salt, digest_size=16).digest(),
+    )
+
+
+def _decoded(
+    body: bytes, *, single: bool
+) -> tuple[Sequence[Native], Sequence[tuple[Fault, ...]] | None]:
+    """Decode all at once; each by itself, and with its faults, where that fails."""
+    try:
+        given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
+    except MalformedRequest as wrong:
+        if wrong.code not in OF_ONE or (single and not body.lstrip().startswith(b"{")):
+            raise
+    else:
+        _require_count(len(given))
+        return given, None
+    parts = (
+        [body]
+        if single
+        else [bytes(conversion) for conversion in decode(_FRAME, body, frame=True).conversions]
+    )
+    _require_count(len(parts))
+    each = [_by_itself(part) for part in parts]
+    return [one for one, _ in each], [faults for _, faults in each]
+
+
+def _by_itself(part: bytes) -> tuple[Native, tuple[Fault, ...]]:
+    try:
+        return decode(_ONE, part), _NO_FAULTS
+    except MalformedRequest:
+        return field_by_field(part)
+
+
+def _misshapen(
+    given: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
+) -> ReadConversion:
+    """Read a conversion that may not be of the shape, without faults that only echo that."""
+    if not faults:
+        return read_one(given, index, context)
+    result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
+    unread = {re.split(r"[.\[]", fault.path)[0] for fault in faults}
+    echoes = {code for code, fields in _MISSING.items() if "" in unread or unread & fields}
+    kept = tuple(fault for fault in result.faults if fault.code not in echoes)
+    return msgspec.structs.replace(result, faults=kept)
+
+
+def _require_count(count: int) -> None:
+    if not count:
+        raise MalformedRequest(
+            code="empty", path="conversions", message="there is no conversion in it"
+        )
+    if count > MAX_CONVERSIONS:
+        raise MalformedRequest(
+            code="too_many",
+            path="conversions",
+            message=f"{count} conversions in one request; at most {MAX_CONVERSIONS}",
+        )
+
+
+def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:
+    """Return what is kept; what is no conversion may hold anything anywhere."""
+    for result in results:
+        if result.conversion is None:
+            return scrubbed_json(kept, thoroughly=True)
+    return scrubbed_json(kept)
+
+
+def _is_batch(body: bytes) -> bool:
+    if b'"conversions"' not in body:
+        return False
+    if _BATCH.match(body):
+        return True
+    try:
+        return "conversions" in _KEYS_ONLY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -1,0 +1,59 @@
+"""`POST /v1/sgtm`: what our own tag in a server container sends → event data.
+
+    {"version": "1.0.0", "event": {…event data, persons as hashes…}, "pixel": "o8z6j"}
+
+`pixel` only where the tag names one. The tag is `sgtm/twite-tag.tpl`; see its function `send`.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+from twite.formats.event_data.conversions import Tagged
+from twite.formats.event_data.values import first_text
+from twite.formats.strict_json import decode, mended
+
+# What a browser says again when its hit is sent again, and the container runs again for it.
+REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
+_LONGEST_PIXEL: Final = 64
+
+
+class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tag said, and the pixel that it named. It holds persons: it does not print."""
+
+    tagged: Tagged
+    pixel: str | None = None
+
+    def __repr__(self) -> str:
+        return "Sent(***)"
+
+
+def read(body: bytes) -> SgtmTagRequest:
+    """Read one request. Raises Malformed for what is no JSON, or not of this shape."""
+    request = decode(_DECODER, mended(body))
+    event = request.get("event")
+    if not isinstance(event, Mapping):
+        raise _wrong("event", "event must be an object of event data")
+    pixel = request.get("pixel")
+    if not isinstance(pixel, str | None) or (pixel is not None and len(pixel) > _LONGEST_PIXEL):
+        raise _wrong("pixel", "pixel must be the id of a pixel, a text")
+    return SgtmTagRequest(
+        tagged=Tagged(events=(event,), repeated=(_repeated(event),)), pixel=pixel or None
+    )
+
+
+def _repeated(event: Mapping[str, object]) -> str | None:
+    said = [first_text(event, (name,)) for name in REPEATED]
+    if said[0] is None or None in said[2:]:
+        return None
+    name = first_text(event, ("event_name",)) or ""
+    return "\0".join(("SGTM", name, *(text or "" for text in said)))
+
+
+def _wrong(path: str, message: str) -> MalformedRequest:
+    return MalformedRequest(code="wrong_shape", path=path, message=message)
+
+
+_DECODER: Final = msgspec.json.Decoder(dict[str, object])

@@ -1,0 +1,223 @@
+"""What a JSON decoder lets pass and a gateway must not.
+
+msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and cuts deep
+nesting off with a RecursionError. It keeps the last of duplicate keys, silently: a way past a
+signature or a consent check, so they are refused here. What pages and tags send is mended before it
+is decoded: a name cut within an emoji holds half a character, and must not cost an order.
+"""
+
+import json
+import re
+from collections import Counter
+from difflib import get_close_matches
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest
+
+T = TypeVar("T")
+
+_ENCODER: Final = msgspec.json.Encoder()
+_A_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# Escape by escape, so that none is looked for within another: two halves, which are a character;
+# half of one; any other.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UNKNOWN: Final = re.compile(r"unknown field `(.*?)`")
+_PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
+_EXPECTED: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`", re.DOTALL)
+_MISSING: Final = re.compile(r"missing required field `(.*?)`")
+_WORDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_KINDS: Final = {
+    b'"': "text",
+    b"{": "an object",
+    b"[": "a list",
+    b"t": "a boolean",
+    b"f": "a boolean",
+    b"n": "null",
+}
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
+    """Decode, strictly. Raises Malformed with the place and the cure.
+
+    Of a `frame` the parts are left raw, to be decoded each by itself: whether one of them names a
+    key twice is not looked at here.
+    The decoder's structs must leave out defaults when they are written (omit_defaults).
+    """
+    try:
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _refuse_shape(error, decoder.type)
+    except RecursionError:
+        raise MalformedRequest(
+            code="too_deep", path="", message="the JSON is nested deeper than any submission is"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(
+            code="not_json", path="", message=_why_not_json(error, body)
+        ) from None
+    _refuse_duplicate_keys(body, value, within=not frame)
+    return value
+
+
+def mended(body: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of half a character, and of bytes that are not UTF-8."""
+    if not body.isascii() and not body.startswith(_UTF_16):
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            body = body.decode("utf-8", "replace").encode()
+    return _ESCAPE.sub(_whole, body) if _A_HALF.search(body) else body
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["half"] else escape[0]
+
+
+def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
+    """Raise Malformed when an object of the JSON names a key twice; `within` the topmost, too.
+
+    A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So where what it
+    read, written again, holds as many texts as came in, no key was dropped. The costly look is for
+    the rest.
+    """
+    texts = _texts(body)
+    if texts is not None and texts == _texts(_ENCODER.encode(value)):
+        return
+    try:
+        # Numbers stay text: one of 5,000 digits is not this function's to refuse.
+        hook = _unique if within else _Pairs
+        read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise MalformedRequest(
+            code="too_deep", path="", message="the JSON is nested deeper than any submission is"
+        ) from None
+    if isinstance(read, _Pairs):
+        _unique(read)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object as it was written."""
+
+
+def may_hold_control_characters(body: bytes) -> bool:
+    """Return whether a text in this JSON could hold one: only an escape or DEL can bring it in."""
+    return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
+
+
+def _texts(body: bytes) -> int | None:
+    """Count the quotes that open or close a text in valid JSON; None where that takes a parser."""
+    if b"\\" not in body:
+        return body.count(b'"')
+    if b"\\\\" in body or b"\\u005" in body:
+        return None
+    return body.count(b'"') - body.count(b'\\"')
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name in found if counts[name] > 1)
+        raise MalformedRequest(
+            code="duplicate_key",
+            path=_shown(twice),
+            message=f'"{_shown(twice)}" stands twice in one object: which of the two is meant?',
+        )
+    return found
+
+
+def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
+    text = str(error)
+    place = _PLACE.search(text)
+    path = _shown(place.group(1).replace("[...]", "[]")) if place else ""
+    sentence = text[: place.start()] if place else text
+    unknown = _UNKNOWN.search(sentence)
+    if unknown is None:
+        raise MalformedRequest(
+            code="wrong_shape", path=path, message=_in_our_words(sentence)
+        ) from None
+    name = unknown.group(1)
+    near = get_close_matches(name[:64], sorted(_field_names(shape)), n=1, cutoff=0.5)
+    meant = f'; did you mean "{near[0]}"?' if near else ""
+    raise MalformedRequest(
+        code="unknown_field",
+        path=f"{path}.{_shown(name)}" if path else _shown(name),
+        message=f'"{_shown(name)}" is not a field of a submission{meant}',
+    ) from None
+
+
+def kind_of(raw: bytes) -> str:
+    """Name what a JSON value is, as in "a list", from its text."""
+    return _KINDS.get(raw.lstrip()[:1], "a number")
+
+
+def _in_our_words(sentence: str) -> str:
+    """Say what the decoder expected, without its names of types. It never quotes the input."""
+    expected = _EXPECTED.search(sentence)
+    if expected is not None:
+        wanted, got = (_typed_words(types) for types in expected.groups())
+        return f"must be {wanted}, not {got}"
+    missing = _MISSING.search(sentence)
+    if missing is not None:
+        return f'"{_shown(missing[1])}" is missing'
+    return "must be of another type: see the reference for this field"
+
+
+def _typed_words(types: str) -> str:
+    """Return `str | int | null` as "text, a whole number or null"."""
+    words = [_WORDS.get(one, one) for one in types.split(" | ")]
+    if "a whole number" in words and "a number" in words:
+        words.remove("a whole number")
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _field_names(shape: object) -> set[str]:
+    """Return the names of all fields that the shape has at any depth."""
+    names: set[str] = set()
+    waiting, seen = [msgspec.inspect.type_info(shape)], set[int]()
+    while waiting:
+        kind = waiting.pop()
+        if id(kind) in seen:
+            continue
+        seen.add(id(kind))
+        if isinstance(kind, msgspec.inspect.StructType):
+            names.update(field.encode_name for field in kind.fields)
+            waiting.extend(field.type for field in kind.fields)
+        waiting.extend(getattr(kind, "types", ()))
+        inner = getattr(kind, "item_type", None)
+        if isinstance(inner, msgspec.inspect.Type):
+            waiting.append(inner)
+    return names
+
+
+def _shown(text: str) -> str:
+    kept = "".join(c if c.isprintable() else "?" for c in text[:64])
+    return kept + ("…" if len(text) > 64 else "")
+
+
+def _why_not_json(error: Exception, body: bytes) -> str:
+    """Say it in a sentence. The decoder's own names a byte offset and never quotes the input."""
+    if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "not JSON: it begins with a byte-order mark; send plain UTF-8"
+    half = next((one for one in _ESCAPE.finditer(body) if one["half"]), None)
+    if half is not None:
+        escape = r"an escape such as \ud800 is but half a character"
+        return f"not JSON: {escape} (byte {half.start()})"
+    if b"NaN" in body or b"Infinity" in body:
+        return "not JSON: NaN and Infinity are no numbers there"
+    return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"

@@ -1,0 +1,155 @@
+"""Readings: what the facts say of each pixel, source and store. Pure.
+
+A reading has room between bad and good, so that what wavers around a limit does not come and go.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.alert import AlertKind
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.traffic import Silence
+from twite.domain.times import HOUR, MINUTE, SECOND, spelled
+from twite.gateway.alerts.alert_store import CheckResult
+from twite.gateway.ports.messages import plain
+from twite.gateway.ports.monitoring import DiskSpace, Forecast
+
+STORE: Final = "store"
+CLOCK: Final = "clock"
+# As `twite check` sees it. Requests are signed with X's time meanwhile; what comes in is not dated.
+CLOCK_OFF: Final = 30 * SECOND
+# Of 48 hours, so many are left when somebody is told that nothing of a pixel is delivered.
+DEADLINE_NEAR: Final = 12 * HOUR
+# The status that X answers with where it knows nobody, or forbids them.
+_NOBODY: Final = frozenset({"401", "403"})
+_MIB: Final = 1 << 20
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """From how many dead letters of a pixel on, and below how many free bytes, somebody is told."""
+
+    dead_letters: int = 10
+    disk_free: int = 1 << 30
+
+
+def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Read which pixels are paused, with the reason."""
+    for pixel in pixels:
+        reason = paused.get(pixel)
+        refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
+        words = "" if reason is None else plain(reason)
+        for kind, bad, text in (
+            (AlertKind.CREDENTIALS_REFUSED, refused, f"X answers {words}"),
+            (AlertKind.PIXEL_PAUSED, reason is not None and not refused, f"The reason: {words}"),
+        ):
+            yield CheckResult(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
+
+
+def of_event_pauses(
+    pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
+) -> Iterator[CheckResult]:
+    """Read of which pixels an event is paused, with the reasons."""
+    for pixel in pixels:
+        reasons = [
+            f"{event}: {plain(reason)}"
+            for (of, event), reason in sorted(paused.items())
+            if of == pixel
+        ]
+        yield CheckResult(
+            kind=AlertKind.EVENT_PAUSED, subject=pixel, bad=bool(reasons), reason="; ".join(reasons)
+        )
+
+
+def of_accounts(
+    accounts: Collection[ConversionCounts], pixels: Iterable[str], thresholds: Thresholds
+) -> Iterator[CheckResult]:
+    """Read what is dead, what is held, and whether the balance is 0."""
+    for pixel in pixels:
+        mine = [account for account in accounts if account.pixel == pixel]
+        dead, held = sum(one.dead for one in mine), sum(one.held for one in mine)
+        many = dead >= thresholds.dead_letters
+        yield CheckResult(
+            kind=AlertKind.DEAD_LETTERS,
+            subject=pixel,
+            bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
+            reason=f"{dead} conversions are dead: X refused them by themselves",
+        )
+        yield CheckResult(
+            kind=AlertKind.CONVERSIONS_HELD,
+            subject=pixel,
+            bad=held > 0,
+            reason=f"{held} conversions are held: sending them could be wrong",
+        )
+    for account in accounts:
+        yield CheckResult(
+            kind=AlertKind.BALANCE_RESIDUE,
+            subject=f"{account.source}/{account.pixel or 'none'}",
+            bad=account.balance != 0,
+            reason=f"{account.balance} of {account.received} conversions are nowhere",
+        )
+
+
+def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckResult]:
+    """Read whose deadlines are at risk."""
+    for forecast in forecasts:
+        near = forecast.next_deadline is not None and forecast.next_deadline - now < DEADLINE_NEAR
+        stuck = forecast.stalled and near
+        reason = f"{forecast.misses} of {forecast.pending} pending conversions miss their 48 hours"
+        if forecast.late:
+            reason += f", {forecast.late} have already"
+        if stuck and forecast.next_deadline is not None:
+            reason += (
+                f"; nothing is delivered, and a deadline is at {spelled(forecast.next_deadline)}"
+            )
+        yield CheckResult(
+            kind=AlertKind.DEADLINE_RISK,
+            subject=forecast.pixel,
+            bad=forecast.misses > 0 or stuck,
+            reason=reason,
+        )
+
+
+def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
+    """Read whether there is room."""
+    bad = space.free < thresholds.disk_free
+    return CheckResult(
+        kind=AlertKind.DISK_NEARLY_FULL,
+        subject=STORE,
+        bad=True if bad else False if space.free >= thresholds.disk_free * 5 // 4 else None,
+        reason=f"{space.free // _MIB} MiB are free where the store lies",
+    )
+
+
+def of_clock(offset: int) -> CheckResult:
+    """Read how far X's clock is ahead of this machine's, in milliseconds."""
+    apart = abs(offset)
+    way = "behind" if offset > 0 else "ahead of"
+    return CheckResult(
+        kind=AlertKind.CLOCK_WRONG,
+        subject=CLOCK,
+        bad=True if apart >= CLOCK_OFF else False if apart < CLOCK_OFF // 2 else None,
+        reason=f"This machine's clock is {apart // SECOND} s {way} X's",
+    )
+
+
+def of_silences(
+    silences: Iterable[Silence | None], sources: Iterable[str]
+) -> Iterator[CheckResult]:
+    """Read which sources are silent unusually long. Of one that is little known, nothing."""
+    for source, one in zip(sources, silences, strict=True):
+        if one is None:
+            yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)
+            continue
+        reason = f"Nothing for {_length(one.lasts)}; up to {_length(one.usual)} would be usual"
+        if one.expected:
+            reason += f". A week ago, {one.expected} conversions came in the same hours"
+        yield CheckResult(
+            kind=AlertKind.SOURCE_SILENT, subject=source, bad=one.unusual, reason=reason
+        )
+
+
+def _length(ms: int) -> str:
+    hours, minutes = divmod(ms // MINUTE, HOUR // MINUTE)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,292 @@
+"""Lookout: looks at all once a minute, hears of trouble at once, and lets alerts open and end.
+
+To look must never stop what it looks at: each part that cannot be had is left out until the next.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
+
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.destination import Destination
+from twite.domain.errors import TwiteError
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, noted, silence
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.alerts.alert_store import AlertStore, CheckResult
+from twite.gateway.alerts.checks import (
+    STORE,
+    Thresholds,
+    of_accounts,
+    of_clock,
+    of_event_pauses,
+    of_forecasts,
+    of_pauses,
+    of_silences,
+    of_space,
+)
+from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
+from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.ports.events import (
+    Alerted,
+    ConditionChanged,
+    Misdated,
+    MonitorChecked,
+    Notice,
+    Observer,
+    Paused,
+    Resumed,
+    Troubled,
+    TroublePlace,
+)
+from twite.gateway.ports.monitoring import AlertRecords, Disk, DiskSpace, Forecast, MonitoringStore
+from twite.gateway.ports.store import Clock, Outbox
+
+EVERY: Final = MINUTE
+# A commit that failed so long ago says nothing of the next.
+STORE_FAILED_FOR: Final = 15 * SECOND
+# Who says that it could not write.
+_WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePlace.SWEEP})
+
+
+class EventListener:
+    """Hears what the gateway tells, and keeps what deserves an alert. An Observer."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failed: tuple[int, str] | None = None
+        self._offset = 0
+        self.paused: dict[str, str] = {}
+        # By (pixel, event): the pixel's other events are sent to.
+        self.paused_events: dict[tuple[str, str], str] = {}
+        self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
+        self.news = asyncio.Event()
+
+    def see(self, notice: Notice) -> None:
+        """Note it, and wake the lookout where it matters."""
+        if type(notice) not in _HEARD_OF:
+            # Most are not: one comes with every submission.
+            return
+        match notice:
+            case Paused(pixel=pixel, reason=reason, event=""):
+                self.paused[pixel] = reason
+            case Paused(pixel=pixel, reason=reason, event=event):
+                self.paused_events[pixel, event] = reason
+            case Resumed(pixel=pixel, event=""):
+                self.paused.pop(pixel, None)
+            case Resumed(pixel=pixel, event=event):
+                self.paused_events.pop((pixel, event), None)
+            case Troubled(where=where, reason=reason) if where in _WRITERS:
+                self._failed = (self._clock.elapsed(), reason)
+            case Misdated(offset=offset):
+                self._offset = offset
+            case ConditionChanged() as one:
+                self.warned[one.kind, one.subject] = one
+            case _:
+                return
+        self.news.set()
+
+    def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
+        """Return what was heard of, as it is now."""
+        return [
+            *of_pauses(pixels, self.paused),
+            *of_event_pauses(pixels, self.paused_events),
+            self._of_commits(),
+            of_clock(self._offset),
+            *(
+                CheckResult(kind=one.kind, subject=one.subject, bad=one.holds, reason=one.reason)
+                for one in self.warned.values()
+            ),
+        ]
+
+    def _of_commits(self) -> CheckResult:
+        """Whether a commit failed a moment ago."""
+        failed = self._failed
+        if failed is None or self._clock.elapsed() - failed[0] > STORE_FAILED_FOR:
+            return CheckResult(kind=AlertKind.STORE_FAILING, subject=STORE, bad=False)
+        reason = f"A commit failed ({failed[1]}); submissions are answered 503 meanwhile"
+        return CheckResult(kind=AlertKind.STORE_FAILING, subject=STORE, bad=True, reason=reason)
+
+
+class Monitor:
+    """Runs from `start` on; `register` holds what it found. `told` is called when there is news."""
+
+    def __init__(
+        self,
+        *,
+        listener: EventListener,
+        audit: BalanceCheck,
+        monitoring_store: MonitoringStore,
+        alarms: AlertRecords,
+        outbox: Outbox,
+        disk: Disk,
+        clock: Clock,
+        observer: Observer,
+        destinations: Sequence[Destination],
+        sources: Collection[str],
+        thresholds: Thresholds,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._listener = listener
+        self._audit = audit
+        self._monitoring_store = monitoring_store
+        self._alarms = alarms
+        self._outbox = outbox
+        self._disk = disk
+        self._clock = clock
+        self._observer = observer
+        self._destinations = tuple(destinations)
+        self._pixels = tuple(destination.pixel for destination in destinations)
+        self._sources = tuple(sources)
+        self._thresholds = thresholds
+        self._began = clock.now()
+        self._hours: dict[str, list[HourlyTraffic]] | None = None
+        self.told: Callable[[], None] = lambda: None
+        self.register = AlertStore(alarms=alarms, clock=clock, new_id=new_id, said=self._said)
+
+    async def start(self) -> None:
+        """Take up what the last process left, and look."""
+        try:
+            await self.register.load()
+            pauses = await self._outbox.pauses()
+        except TwiteError as error:
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
+            pauses = ()
+        for pause in pauses:
+            if pause.pixel in self._pixels:
+                self._observer.see(
+                    Paused(pixel=pause.pixel, event=pause.event, reason=pause.reason)
+                )
+        await self._safely(self.look)
+        if self.register.news():
+            self.told()
+
+    async def run(self) -> None:
+        """Look every minute, and hear of trouble in between, until cancelled."""
+        due = self._clock.elapsed() + EVERY
+        while True:
+            rest = due - self._clock.elapsed()
+            if rest <= 0:
+                due = self._clock.elapsed() + EVERY
+                await self._safely(self.look)
+            else:
+                await self._wait(rest)
+                await self._safely(self.hear)
+
+    async def hear(self) -> None:
+        """Judge what needs no look."""
+        self._listener.news.clear()
+        self.register.take(self._listener.readings(self._pixels), whole=_HEARD)
+        await self.register.save()
+
+    async def look(self) -> None:
+        """Look at everything."""
+        now = self._clock.now()
+        accounts = await self._audit.once()
+        expected, space = await self._forecasts(now), await self._space()
+        if accounts is not None:
+            self.register.take(
+                of_accounts(accounts, self._pixels, self._thresholds), whole=_COUNTED
+            )
+            silences = await self._silences(accounts, now)
+            if silences is not None:
+                self.register.take(silences, whole={AlertKind.SOURCE_SILENT})
+        if expected is not None:
+            self.register.take(of_forecasts(expected, now=now), whole={AlertKind.DEADLINE_RISK})
+        if space is not None:
+            self.register.take([of_space(space, self._thresholds)])
+        await self.hear()
+        self._observer.see(
+            MonitorChecked(
+                at=now,
+                alerts=tuple(self.register.alerts()),
+                forecasts=None if expected is None else tuple(expected),
+                space=space,
+            )
+        )
+
+    async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await act()
+        except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=type(fault).__name__))
+
+    async def _forecasts(self, now: int) -> list[Forecast] | None:
+        try:
+            backlog = await self._monitoring_store.backlog()
+            delivered = await self._monitoring_store.delivered(since=now - LOOK_BACK)
+        except TwiteError as error:
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
+            return None
+        return forecasts(
+            self._destinations, backlog, delivered, now=now, paused=self._listener.paused
+        )
+
+    async def _space(self) -> DiskSpace | None:
+        try:
+            return await self._disk.space()
+        except OSError as error:
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error.strerror)))
+            return None
+
+    async def _silences(
+        self, accounts: Sequence[ConversionCounts], now: int
+    ) -> list[CheckResult] | None:
+        """Note what came since the last look, and judge the silence of each source."""
+        received: dict[str, int] = {}
+        for account in accounts:
+            received[account.source] = received.get(account.source, 0) + account.received
+        try:
+            hours = await self._known_hours()
+            latest = {source: some[-1] for source, some in hours.items()}
+            changed = noted(latest, received, now=now)
+            if changed:
+                await self._alarms.note(changed)
+        except TwiteError as error:
+            self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
+            return None
+        for one in changed:
+            some = hours.setdefault(one.source, [])
+            some[:] = [old for old in some if one.hour - KEPT_HOURS <= old.hour < one.hour]
+            some.append(one)
+        judged = [silence(hours.get(one, ()), now=now, since=self._began) for one in self._sources]
+        return list(of_silences(judged, self._sources))
+
+    async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
+        if self._hours is None:
+            known: dict[str, list[HourlyTraffic]] = {}
+            for one in await self._alarms.hours():
+                known.setdefault(one.source, []).append(one)
+            self._hours = known
+        return self._hours
+
+    async def _wait(self, ms: int) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(ms))
+        news = asyncio.ensure_future(self._listener.news.wait())
+        try:
+            await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            news.cancel()
+
+    def _said(self, alert: Alert, phase: AlertPhase) -> None:
+        self._observer.see(Alerted(alert=alert, phase=phase))
+        self.told()
+
+
+_HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
+_HEARD: Final = frozenset(
+    {
+        AlertKind.CREDENTIALS_REFUSED,
+        AlertKind.PIXEL_PAUSED,
+        AlertKind.EVENT_PAUSED,
+        AlertKind.STORE_FAILING,
+        AlertKind.STORE_UNUSABLE,
+        AlertKind.STORE_RESTORED,
+        AlertKind.CLOCK_WRONG,
+        AlertKind.TEMPLATE_HUNG,
+    }
+)
+_COUNTED: Final = frozenset(
+    {AlertKind.DEAD_LETTERS, AlertKind.CONVERSIONS_HELD, AlertKind.BALANCE_RESIDUE}
+)

@@ -1,0 +1,110 @@
+"""Burial: what X refused by itself is given up, held in doubt, or called back from there.
+
+Not every conversion that X refuses is to blame. Where many of an event were refused alike, one
+after the other, and none taken, it may be the event or its mapping: the event is paused, they are
+held, and go again, each once, as soon as X takes one.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from twite.domain.delivery import Batch, Delivery, Transition, Trigger
+from twite.domain.errors import TransientError
+from twite.domain.outcome import Rejected
+from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
+from twite.gateway.delivery.rejection_stats import RejectionStats
+from twite.gateway.delivery.settlement import Settler
+from twite.gateway.ports.events import Moved, Observer
+from twite.gateway.ports.store import Clock, DeliveryStore
+
+Found = Sequence[tuple[Delivery, Rejected]]
+
+
+class Rejections:
+    """One pixel's. `reputes` are those of its events."""
+
+    def __init__(
+        self,
+        *,
+        delivery_store: DeliveryStore,
+        settling: Settler,
+        pauses: EventPauses,
+        rejection_stats_by_event: Mapping[str, RejectionStats],
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._delivery_store = delivery_store
+        self._settler = settling
+        self._pauses = pauses
+        self._rejection_stats_by_event = rejection_stats_by_event
+        self._clock = clock
+        self._observer = observer
+
+    async def bury(self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]) -> None:
+        """Give them up, with X's words, and no other's; or hold them in doubt.
+
+        `at_fault` are the ids of those of which X took others of the same batch.
+        """
+        if found and batch.event in self._pauses.paused():
+            await self.blame_the_event(batch, found)
+            return
+        rejection_stats = self._rejection_stats_by_event[batch.event]
+        doubted_before = rejection_stats.doubts
+        for delivery, refusal in found:
+            if delivery.id not in at_fault:
+                rejection_stats.refused(delivery, refusal)
+        doubtful = set(rejection_stats.run()) if rejection_stats.doubts else set()
+        for delivery, refusal in found:
+            held = delivery.id in doubtful and delivery.id not in at_fault
+            fate = Transition(
+                trigger=Trigger.HELD if held else Trigger.BURIED,
+                deliveries=(delivery.id,),
+                reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
+            )
+            await self._settler.settle(batch, None, (fate,))
+        if rejection_stats.doubts and not doubted_before:
+            await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
+
+    async def blame_the_event(self, batch: Batch, found: Found) -> None:
+        """Hold them: many were refused alike and none was taken, so it is not their fault."""
+        reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
+        for delivery, refusal in found:
+            self._rejection_stats_by_event[batch.event].refused(delivery, refusal)
+        ids = tuple(delivery.id for delivery, _ in found)
+        held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
+        await self._settler.settle(batch, None, (held,))
+        await self._pauses.trip(batch.event, reason)
+
+    async def recall(self, batch: Batch) -> None:
+        """X took some of this event: it is sent on, and what was held in doubt goes again."""
+        await self._pauses.passed(batch.event)
+        rejection_stats = self._rejection_stats_by_event[batch.event]
+        if not rejection_stats.took():
+            return
+        try:
+            many = await self._delivery_store.recall(
+                pixel=batch.pixel,
+                event=batch.event,
+                reason=REFUSED_ALIKE,
+                now=self._clock.now(),
+            )
+        except TransientError:
+            # Not now: then with the next that X takes.
+            rejection_stats.forget()
+            raise
+        if many:
+            self._observer.see(Moved(pixel=batch.pixel, trigger=Trigger.RECALLED, deliveries=many))
+
+    async def _begin_to_doubt(
+        self, batch: Batch, rejection_stats: RejectionStats, refusal: str
+    ) -> None:
+        """Hold what was given up since the run began, too."""
+        reason = f"{REFUSED_ALIKE}: {refusal}"
+        held = await self._delivery_store.doubt(
+            rejection_stats.run(), reason=reason, now=self._clock.now()
+        )
+        if held:
+            self._observer.see(
+                Moved(pixel=batch.pixel, trigger=Trigger.HELD, deliveries=held, reason=reason)
+            )
+        await self._pauses.trip(batch.event, reason)

@@ -1,0 +1,233 @@
+"""Run: the sending half of the gateway, from start to a graceful stop."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from twite.domain.destination import RATE_WINDOW, Destination
+from twite.gateway.delivery.batch_sender import BatchSender
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.sweeper import Sweeper
+from twite.gateway.delivery.worker import Worker, WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
+from twite.gateway.ports.tags import TagRule
+
+
+class TagWorkerFactory(Protocol):
+    """Makes a worker for each tag: see gateway.tags.run.workers."""
+
+    holding: set[int]
+    rules: tuple[TagRule, ...]
+
+    def lane(
+        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
+    ) -> Worker:
+        """Return a tag's worker. `past` is what it has run before this start."""
+        ...
+
+
+class DeliveryRunner:
+    """Lanes for all pixels and tags, and the sweep."""
+
+    def __init__(
+        self,
+        *,
+        destinations: Iterable[Destination],
+        outbox: DeliveryStore,
+        post: XClient,
+        clock: MonotonicClock,
+        randomness: Randomness,
+        observer: Observer,
+        worker_config: WorkerConfig,
+        tags: TagWorkerFactory | None = None,
+    ) -> None:
+        self._tags = tags
+        self._destinations = tuple(destinations)
+        self._outbox = outbox
+        self._post = post
+        self._clock = clock
+        self._randomness = randomness
+        self._observer = observer
+        self._worker_config = worker_config
+        self._lanes: dict[str, Worker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        # The leases of what flies here: nothing but its end ends them.
+        self._holding: set[int] = set() if tags is None else tags.holding
+        self._sweep = Sweeper(
+            outbox=outbox,
+            clock=clock,
+            observer=observer,
+            wake_all=self.wake_all,
+            lease=worker_config.lease,
+            holding=self._holding,
+            cautious=frozenset(
+                [destination.pixel for destination in self._destinations if destination.is_cautious]
+                + [rule.pixel for rule in self._rules() if rule.is_cautious]
+            ),
+        )
+
+    def wake(self, pixel: str) -> None:
+        """Hear that a pixel has something due. An unknown pixel is nobody's."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            lane.wake()
+
+    def wake_all(self) -> None:
+        """Hear that any pixel may have something due."""
+        for lane in self._lanes.values():
+            lane.wake()
+
+    def send_to(self, destination: Destination) -> None:
+        """Send to a further pixel from now on, or with other credentials to one that is known."""
+        lane = self._lanes.get(destination.pixel)
+        if lane is not None:
+            lane.use(destination)
+        elif not self._stopping.is_set():
+            rate_limit = RateLimit(
+                limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
+            )
+            lane = self._lanes[destination.pixel] = self._lane(destination, rate_limit, ())
+            task = asyncio.create_task(lane.run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def leave(self, pixel: str) -> None:
+        """Send to a pixel no more. What flies lands; what is pending waits."""
+        lane = self._lanes.pop(pixel, None)
+        if lane is not None:
+            lane.stop()
+
+    async def hold(self, pixel: str, *, who: str) -> bool:
+        """Pause a pixel by hand; return whether it is sent to at all. Raises LedgerUnavailable."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            await lane.hold(who)
+        return lane is not None
+
+    async def release(self, pixel: str) -> bool:
+        """End any pause of a pixel; return whether it is sent to at all."""
+        lane = self._lanes.get(pixel)
+        if lane is not None:
+            await lane.release()
+        return lane is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store cannot be written to, or None when it could be a moment ago."""
+        return self._sweep.trouble
+
+    async def start(self) -> None:
+        """Take up where the last process left off. Raises LedgerUnavailable."""
+        timed = await self._outbox.timed()
+        self._clock.resume(latest=timed.latest, ahead=timed.ahead)
+        await self._sweep.once()
+        pauses = list(await self._outbox.pauses())
+        rate_limits = await self._rate_limits(timed.last)
+        for destination in self._destinations:
+            self._lanes[destination.pixel] = self._lane(
+                destination, rate_limits[destination.meter], pauses
+            )
+        if self._tags is not None:
+            past = await self._outbox.spent(since=self._clock.now() - RATE_WINDOW)
+            for rule in self._tags.rules:
+                self._lanes[rule.pixel] = self._tags.lane(
+                    rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
+                )
+        for lane in self._lanes.values():
+            self._tasks.add(asyncio.create_task(lane.run()))
+        self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
+
+    async def stop(self, *, within: int) -> bool:
+        """Claim no more and let what flies land; return whether all did within the deadline (ms).
+
+        What did not is sending in the ledger, and is resent as ambiguous after the next start.
+        """
+        self._stopping.set()
+        for lane in self._lanes.values():
+            lane.stop()
+        if not self._tasks:
+            return True
+        _, flying = await asyncio.wait(self._tasks, timeout=within / 1_000)
+        for task in flying:
+            task.cancel()
+        if flying:
+            await asyncio.wait(flying)
+        return not flying
+
+    def _rules(self) -> tuple[TagRule, ...]:
+        return () if self._tags is None else self._tags.rules
+
+    async def _rate_limits(self, last: int) -> Mapping[str, RateLimit]:
+        """One quota for each account, filled with what was sent before this start.
+
+        As if no time had gone by since the `last` moment on record: how long it was in truth, a
+        clock that was moved meanwhile does not tell, and too early is worse than a little late.
+        """
+        now = self._clock.now()
+        away = max(0, now - last) if last else 0
+        since = now - away - RATE_WINDOW
+        spent = await self._outbox.spent(since=since)
+        past: dict[str, list[tuple[int, int]]] = {}
+        limits: dict[str, int] = {}
+        for destination in self._destinations:
+            past.setdefault(destination.meter, []).extend(
+                (at + away, many) for at, many in spent.get(destination.pixel, ())
+            )
+            limits[destination.meter] = destination.rate
+        closed = {one.pixel: one.until + away for one in await self._outbox.closures(now=since)}
+        rate_limits = {}
+        for name, sent in past.items():
+            pixels = [one.pixel for one in self._destinations if one.meter == name]
+            rate_limit = RateLimit(limit=limits[name], clock=self._clock, past=sent, pixels=pixels)
+            until = max((closed.get(pixel, 0) for pixel in pixels), default=0)
+            if until:
+                rate_limit.obey(left=0, reset=until)
+                rate_limit.noted(until)
+            rate_limits[name] = rate_limit
+        return rate_limits
+
+    def _lane(
+        self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
+    ) -> Worker:
+        circuit_breaker = CircuitBreaker(
+            pixel=destination.pixel,
+            outbox=self._outbox,
+            clock=self._clock,
+            observer=self._observer,
+            pause=_whole(pauses, destination.pixel),
+        )
+        flight = BatchSender(
+            destination=destination,
+            delivery_store=self._outbox,
+            post=self._post,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            lease=self._worker_config.lease,
+            in_flight=self._worker_config.in_flight,
+            pauses=[pause for pause in pauses if pause.pixel == destination.pixel and pause.event],
+        )
+        return Worker(
+            pixel=destination.pixel,
+            outbox=self._outbox,
+            flight=flight,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
+            clock=self._clock,
+            observer=self._observer,
+            worker_config=self._worker_config,
+            holding=self._holding,
+            cautious=destination.is_cautious,
+        )
+
+
+def _whole(pauses: Iterable[Pause], pixel: str) -> Pause | None:
+    """Return the pause of a pixel itself, not of an event of it."""
+    return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)

@@ -1,0 +1,107 @@
+"""Sweep: what time alone does to deliveries."""
+
+import asyncio
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Trigger
+from twite.domain.errors import TransientError
+from twite.domain.retry import LAST_CEILING
+from twite.domain.times import SECOND
+from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
+from twite.gateway.ports.events import Misdated, Moved, Observer, Troubled, TroublePlace
+from twite.gateway.ports.store import DeliveryStore, SweepRequest
+
+LONGEST_REST: Final = 5 * SECOND
+SHORTEST_REST: Final = SECOND // 10
+_SLACK: Final = 10 * SECOND
+
+
+class Sweeper:
+    """Lapses leases, brings back what is due, and holds what has waited too long."""
+
+    def __init__(
+        self,
+        *,
+        outbox: DeliveryStore,
+        clock: MonotonicClock,
+        observer: Observer,
+        wake_all: Callable[[], None],
+        lease: int,
+        holding: AbstractSet[int],
+        cautious: frozenset[str],
+    ) -> None:
+        """`holding` are the leases of the flights that run; it changes as they come and go."""
+        self._outbox = outbox
+        self._holding = holding
+        self._cautious = cautious
+        self._offset_told = 0
+        self._noted: int | None = None
+        self._furthest = max(LAST_CEILING, lease) + _SLACK
+        self._clock = clock
+        self._observer = observer
+        self._wake_all = wake_all
+        # Why the store could not be written to at the last sweep, or None.
+        self.trouble: str | None = None
+
+    async def once(self) -> int:
+        """Sweep, and return milliseconds until it is worth doing again."""
+        now = self._clock.now()
+        # A clock that nobody vouches for gives nothing up; who claims asks it all the same.
+        ages = self._clock.is_trusted
+        swept = await self._outbox.sweep(
+            SweepRequest(
+                now=now,
+                ambiguous_before=now - AMBIGUITY_WINDOW if ages else 0,
+                waiting_before=now - PATIENCE if ages else 0,
+                furthest=now + self._furthest,
+                holding=frozenset(self._holding),
+                cautious=self._cautious,
+            )
+        )
+        self._tell_offset()
+        ahead = self._clock.ahead
+        if ahead is not None and (self._noted is None or abs(ahead - self._noted) >= NOTICEABLE):
+            await self._outbox.note_ahead(ahead)
+            self._noted = ahead
+        for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
+            if many:
+                self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))
+        if swept.lapsed or swept.promoted:
+            self._wake_all()
+        if swept.next_due is None:
+            return LONGEST_REST
+        return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
+
+    def _tell_offset(self) -> None:
+        """Tell how far off the machine's clock is, by X's, whenever that changes."""
+        offset = self._clock.offset
+        if abs(offset - self._offset_told) >= NOTICEABLE:
+            self._offset_told = offset
+            self._observer.see(Misdated(offset=offset))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Sweep until told to stop."""
+        while not stopping.is_set():
+            try:
+                rest = await self.once()
+                self.trouble = None
+            except TransientError as error:
+                self.trouble = error.reason
+                self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=error.reason))
+                rest = LONGEST_REST
+            except Exception as fault:  # noqa: BLE001  without a sweep nothing postponed ever goes
+                self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
+                rest = LONGEST_REST
+            await _until(stopping, self._clock, rest)
+
+
+async def _until(stopping: asyncio.Event, clock: MonotonicClock, ms: int) -> None:
+    timer = asyncio.ensure_future(clock.sleep(ms))
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({timer, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        stop.cancel()

@@ -1,0 +1,302 @@
+"""Who may sign in and which programs may ask: made, changed and removed.
+
+Each is done and written into the audit in one transaction, or neither. The last admin stays one: a
+console without any would be closed for good. An admin sees all pixels: one who makes users and keys
+could lift any limit of their own.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.errors import InvalidAccountChange, SignedOut
+from twite.domain.people.account_changes import (
+    Change,
+    KeyMade,
+    KeyRevoked,
+    PasswordSet,
+    Result,
+    TwoFactorDisabled,
+    UserAdded,
+    UserAllowed,
+    UserRemoved,
+)
+from twite.domain.people.users import NAME, ApiKey, AuditAction, AuditEvent, KeyScope, Role, User
+from twite.domain.secret import Secret
+from twite.gateway.identity.authentication import digest_of
+from twite.gateway.identity.password_strength import LEAST, weight
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.store import Clock
+
+SHORTEST: Final = 12
+LONGEST: Final = 1_024
+KEY_PREFIX: Final = "twk_"
+_KEY_NAME: Final = re.compile(r"[\w .@-]{1,64}")
+# What each change is called in the audit.
+_WORDS: Final[Mapping[type[Change], str]] = {
+    UserAdded: AuditAction.USER_ADD,
+    UserAllowed: AuditAction.USER_ROLE,
+    PasswordSet: AuditAction.USER_PASSWORD,
+    TwoFactorDisabled: AuditAction.USER_CODES_OFF,
+    UserRemoved: AuditAction.USER_REMOVE,
+    KeyMade: AuditAction.KEY_ADD,
+    KeyRevoked: AuditAction.KEY_REVOKE,
+}
+_ID_BYTES: Final = 5
+_KEY_BYTES: Final = 32
+
+
+class AccountStore(Protocol):
+    """What of twite.gateway.ports.directory it stands on."""
+
+    async def user(self, name: str) -> User | None: ...
+    async def users(self) -> Sequence[User]: ...
+    async def api_keys(self) -> Sequence[ApiKey]: ...
+    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result: ...
+
+
+class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A program's key. `text` is shown once and kept nowhere."""
+
+    key: ApiKey
+    text: Secret
+
+
+class Accounts:
+    """Every method takes `by`, who asks for it, and raises Unfit and LedgerUnavailable.
+
+    `warrant` is the digest of the session by which it is asked: where that is over by the time of
+    the change, since somebody else's change ended it, SignedOut is raised and nothing is done.
+    """
+
+    def __init__(self, *, people: AccountStore, passwords: Passwords, clock: Clock) -> None:
+        self._people = people
+        self._passwords = passwords
+        self._clock = clock
+
+    async def add(
+        self,
+        name: str,
+        *,
+        role: Role,
+        password: str,
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
+    ) -> User:
+        """Let somebody sign in."""
+        refuse_limited(role, pixels)
+        if not NAME.fullmatch(name):
+            raise InvalidAccountChange(
+                f"{name[:64]!r} is no name for a user: 1 to 64 small letters, digits and ._-@+, "
+                "a letter or digit first"
+            )
+        if await self._people.user(name) is not None:
+            raise InvalidAccountChange(_taken(name))
+        refuse_weak(password, name=name)
+        now = self._clock.now()
+        user = User(
+            name=name,
+            role=role,
+            password=Secret(await self._passwords.hash(password)),
+            created_at=now,
+            password_at=now,
+            pixels=_sorted(pixels),
+        )
+        detail = f"{role}, {seen(user.pixels)}"
+        await self._change(UserAdded(user=user), name, by=by, detail=detail, warrant=warrant)
+        return user
+
+    async def allow(
+        self,
+        name: str,
+        *,
+        role: Role,
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
+    ) -> tuple[str, ...] | None:
+        """Change what somebody may do and see. They are signed out, and sign in anew.
+
+        Return which pixels they see now.
+        """
+        refuse_limited(role, pixels)
+        change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))
+        detail = f"{role}, {seen(change.pixels)}"
+        await self._change(change, name, by=by, detail=detail, warrant=warrant)
+        return change.pixels
+
+    async def give_password(
+        self,
+        name: str,
+        password: str,
+        *,
+        by: str,
+        was: Secret | None = None,
+        but: bytes = b"",
+        warrant: bytes = b"",
+    ) -> None:
+        """Replace a password, or the one that `was`. All sessions end but one."""
+        await self._there(name)
+        refuse_weak(password, name=name)
+        change = PasswordSet(
+            name=name,
+            password=Secret(await self._passwords.hash(password)),
+            at=self._clock.now(),
+            was=was,
+            but=but,
+        )
+        await self._change(change, name, by=by, warrant=warrant)
+
+    async def drop_codes(self, name: str, *, by: str, warrant: bytes = b"") -> None:
+        """Ask for no code any more, where a device was lost."""
+        await self._change(TwoFactorDisabled(name=name), name, by=by, warrant=warrant)
+
+    async def remove(self, name: str, *, by: str, warrant: bytes = b"") -> None:
+        """Let somebody sign in no more."""
+        await self._change(UserRemoved(name=name), name, by=by, warrant=warrant)
+
+    async def make_key(
+        self,
+        name: str,
+        *,
+        scopes: Iterable[KeyScope],
+        pixels: Iterable[str] | None,
+        by: str,
+        warrant: bytes = b"",
+    ) -> CreatedKey:
+        """Let a program ask."""
+        chosen = frozenset(scopes)
+        if not _KEY_NAME.fullmatch(name):
+            raise InvalidAccountChange(
+                "a key needs a name that says whose it is, of 1 to 64 letters and digits"
+            )
+        if not chosen:
+            raise InvalidAccountChange("a key without a scope opens nothing: choose at least one")
+        if KeyScope.METRICS in chosen and pixels is not None:
+            raise InvalidAccountChange(
+                "/metrics tells of every pixel: a key for it cannot be for some pixels"
+            )
+        id_ = secrets.token_hex(_ID_BYTES)
+        text = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(_KEY_BYTES)}"
+        key = ApiKey(
+            id=id_,
+            name=name,
+            digest=digest_of(text),
+            scopes=chosen,
+            created_at=self._clock.now(),
+            made_by=by,
+            pixels=_sorted(pixels),
+        )
+        detail = f"{name}: {', '.join(sorted(chosen))}, {seen(key.pixels)}"
+        await self._change(KeyMade(key=key), id_, by=by, detail=detail, warrant=warrant)
+        return CreatedKey(key=key, text=Secret(text))
+
+    async def revoke_key(self, id_: str, *, by: str, warrant: bytes = b"") -> None:
+        """Let a key open nothing any more."""
+        if not any(key.id == id_ for key in await self.keys()):
+            raise InvalidAccountChange(
+                f"there is no key {id_[:32]!r}; twite key list shows which there are"
+            )
+        change = KeyRevoked(id=id_, at=self._clock.now())
+        await self._change(change, id_, by=by, warrant=warrant)
+
+    async def users(self) -> Sequence[User]:
+        """Return who may sign in."""
+        return await self._people.users()
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """Return the programs' keys, revoked ones too."""
+        return await self._people.api_keys()
+
+    async def _there(self, name: str) -> User:
+        user = await self._people.user(name)
+        if user is None:
+            raise InvalidAccountChange(_nobody(name))
+        return user
+
+    async def _change(
+        self, change: Change, subject: str, *, by: str, warrant: bytes, detail: str = ""
+    ) -> None:
+        """Make a change and write it down, or say why not."""
+        deed = AuditEvent(
+            at=self._clock.now(),
+            who=by,
+            what=_WORDS[type(change)],
+            subject=subject[:64],
+            detail=detail,
+        )
+        result = await self._people.change(change, deed=deed, warrant=warrant)
+        match result:
+            case Result.DONE:
+                return
+            case Result.OVER:
+                raise SignedOut
+            case Result.LAST:
+                raise InvalidAccountChange(
+                    f"{subject} is the only admin: make somebody else one first"
+                )
+            case Result.TAKEN:
+                raise InvalidAccountChange(_taken(subject))
+            case Result.GONE if isinstance(change, KeyRevoked):
+                raise InvalidAccountChange("the key opens nothing any more: it was revoked before")
+            case Result.GONE:
+                raise InvalidAccountChange(_nobody(subject))
+            case Result.OTHERWISE:
+                raise InvalidAccountChange("somebody else changed it meanwhile: look again")
+
+
+def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
+    """Raise Unfit for an admin of some pixels: an admin could lift any limit."""
+    if role is Role.ADMIN and pixels is not None:
+        raise InvalidAccountChange(
+            "an admin sees all pixels, since an admin could lift any limit: let them see all, or "
+            "make them an operator of some"
+        )
+
+
+def refuse_weak(password: str, *, name: str) -> None:
+    """Raise Unfit for a password that is short, known to everybody, or says the name.
+
+    Length counts, not what it is made of. [ASVS 5.0 6.2.1, 6.2.4, 6.2.5]
+    """
+    if len(password) < SHORTEST:
+        raise InvalidAccountChange(
+            f"a password needs {SHORTEST} characters at least, and 15 or more are better: "
+            "a sentence does well"
+        )
+    if len(password) > LONGEST:
+        raise InvalidAccountChange(f"a password may have {LONGEST:,} characters")
+    plain = password.lower()
+    if name.lower() in plain and len(plain) - len(name) < SHORTEST:
+        raise InvalidAccountChange(
+            "the password is little more than the user's name: choose another"
+        )
+    if "twite" in plain and len(plain.replace("twite", "")) < SHORTEST:
+        raise InvalidAccountChange(
+            "the password is little more than the product's name: choose another"
+        )
+    if weight(password) < LEAST:
+        raise InvalidAccountChange(
+            "the password is made of words and rows that everybody tries first: choose another"
+        )
+
+
+def seen(pixels: Sequence[str] | None) -> str:
+    """Say which pixels are seen."""
+    return "all pixels" if pixels is None else f"pixels: {', '.join(pixels) or 'none'}"
+
+
+def _taken(name: str) -> str:
+    return f"{name} is there already"
+
+
+def _nobody(name: str) -> str:
+    return f"there is no user {name[:64]!r}; twite user list shows who there is"
+
+
+def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if pixels is None else tuple(sorted(set(pixels)))

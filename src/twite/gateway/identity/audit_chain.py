@@ -1,0 +1,46 @@
+"""Is the audit whole?"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
+
+_AT_ONCE: Final = 1_000
+
+
+class Chained(Protocol):
+    """Has the entries; see people.Trail."""
+
+    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return the entries behind a number, in their order."""
+        ...
+
+
+class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found. `wrong` is the first entry that is not as it was written."""
+
+    entries: int
+    head: bytes
+    wrong: int | None
+    knows_head: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was found."""
+        return self.wrong is None and self.knows_head
+
+
+async def verified(trail: Chained, *, head: str | None = None) -> AuditVerdict:
+    """Walk the whole chain; `head` is a hash (hexadecimal) that must be in it."""
+    before, seen = NO_HASH, 0
+    sought = None if head is None else head.strip().lower()
+    knows = sought is None or sought == before.hex()
+    while entries := await trail.chain(after=seen, limit=_AT_ONCE):
+        wrong = first_wrong(entries, before=before, number=seen + 1)
+        if wrong is not None:
+            return AuditVerdict(entries=wrong - 1, head=before, wrong=wrong, knows_head=knows)
+        knows = knows or any(entry.hash.hex() == sought for entry in entries)
+        before, seen = entries[-1].hash, entries[-1].number
+    return AuditVerdict(entries=seen, head=before, wrong=None, knows_head=knows)

@@ -1,0 +1,309 @@
+"""Signing in, staying signed in, and leaving.
+
+A wrong name, a wrong password and a wrong code are answered alike and take alike long. What is
+limited is the guessing: from an address (of IPv6, its /64), for a name from an address, and for a
+name from anywhere.
+"""
+
+import hashlib
+import secrets
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import SignedOut
+from twite.domain.people.users import NAME, AuditAction, AuditEvent, Role, Session, User, Viewer
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.identity import totp as codes
+from twite.gateway.identity.throttle import LoginThrottle
+from twite.gateway.ports.directory import Directory, Passwords
+from twite.gateway.ports.secret_store import CODES, SecretStore
+from twite.gateway.ports.store import Clock
+
+_LONGEST_PASSWORD: Final = 1_024
+_BYTES: Final = 32  # 256 bits
+_SEEN_EVERY: Final = MINUTE
+
+
+class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a session lasts unused, and at most, in milliseconds."""
+
+    idle: int = 30 * MINUTE
+    longest: int = 12 * HOUR
+
+
+class LoginAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody typed, and from where. It does not print."""
+
+    name: str
+    password: str
+    code: str = ""
+    address: str = ""
+    agent: str = ""
+
+    def __repr__(self) -> str:
+        return f"Offer({self.address})"
+
+
+class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """It worked: what the browser is to keep."""
+
+    token: Secret
+    viewer: Viewer
+
+
+class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """It did not. `wait` is how many seconds to wait before another try, 0 for none."""
+
+    wait: int = 0
+
+
+class AuthenticatedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is signed in."""
+
+    viewer: Viewer
+    session: Session
+    user: User
+
+
+class Authentication:
+    """Knows who is signed in."""
+
+    def __init__(
+        self,
+        *,
+        people: Directory,
+        passwords: Passwords,
+        clock: Clock,
+        secret_store: SecretStore | None,
+        times: SessionTimes | None = None,
+    ) -> None:
+        """Without a strongroom, nobody can have a second factor."""
+        self._people = people
+        self._passwords = passwords
+        self._clock = clock
+        self._secret_store = secret_store
+        self._times = times or SessionTimes()
+        self._nobodys: str | None = None
+        self._is_open = False
+        self._by_address = LoginThrottle(free=20)
+        self._by_both = LoginThrottle(free=5)
+        self._by_name = LoginThrottle(free=50)
+
+    async def is_open(self) -> bool:
+        """Return whether there is an admin: without one nobody could let anybody in or out."""
+        # Once open, it stays so while this runs: the last admin cannot go. [staffing.Upshot.LAST]
+        if not self._is_open:
+            self._is_open = any(user.is_admin for user in await self._people.users())
+        return self._is_open
+
+    async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
+        """Let somebody in, under a new token."""
+        wait = self._wait(offer)
+        if wait:
+            return LoginFailed(wait=-(-wait // SECOND))
+        # Counted before it is known, or many at once would all be looked at.
+        self._failed(offer)
+        user = await self._known(offer)
+        now = self._clock.now()
+        if user is None:
+            await self._refused(offer, at=now)
+            return LoginFailed()
+        user = await self._rehashed(user, offer.password)
+        token = secrets.token_urlsafe(_BYTES)
+        session = Session(
+            digest=digest_of(token),
+            user=user.name,
+            begun_at=now,
+            seen_at=now,
+            address=offer.address,
+            agent=offer.agent[:200],
+        )
+        begun = await self._people.begin(
+            session,
+            known=user,
+            begun_before=now - self._times.longest,
+            seen_before=now - self._times.idle,
+        )
+        if not begun:
+            # Who is removed, or given another password, while a hash is computed stays outside.
+            await self._refused(offer, at=now)
+            return LoginFailed()
+        self._passed(offer)
+        await self._people.note(
+            AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=offer.address)
+        )
+        return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
+
+    async def inside(self, token: str) -> AuthenticatedSession | None:
+        """Return who has a token, unless the session is over."""
+        session = await self._people.session(digest_of(token))
+        if session is None:
+            return None
+        now = self._clock.now()
+        times = self._times
+        user = await self._people.user(session.user)
+        over = now - session.begun_at >= times.longest or now - session.seen_at >= times.idle
+        if over or user is None:
+            await self._people.end(session.digest)
+            return None
+        if now - session.seen_at >= min(_SEEN_EVERY, times.idle // 2):
+            await self._people.seen(session.digest, at=now)
+        return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
+
+    async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
+        """Return whether somebody who is inside knows their password: before what matters most.
+
+        What is not right is noted, as at the door. Raises SignedOut where the session was ended, or
+        the password replaced, meanwhile.
+        """
+        user = inside.user
+        offer = LoginAttempt(name=user.name, password=password, address=address)
+        if not password:
+            return False
+        if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
+            return False
+        self._failed(offer)
+        right = await self._passwords.verify(user.password.reveal(), password)
+        if right:
+            self._passed(offer)
+            now = await self._people.user(user.name)
+            still = await self._people.session(inside.session.digest)
+            if now is None or now.password != user.password or still is None:
+                raise SignedOut
+        else:
+            await self._refused(offer, at=self._clock.now(), what=AuditAction.CONFIRM_REFUSED)
+        return right
+
+    async def renew(self, inside: AuthenticatedSession) -> Secret:
+        """Give a session another token, since what its user knows has changed.
+
+        Raises SignedOut where the session is over.
+        """
+        token = secrets.token_urlsafe(_BYTES)
+        if not await self._people.move(inside.session.digest, to=digest_of(token)):
+            raise SignedOut
+        return Secret(token)
+
+    async def leave(self, inside: AuthenticatedSession) -> None:
+        """End a session."""
+        await self._people.end(inside.session.digest)
+        await self._people.note(
+            AuditEvent(at=self._clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
+        )
+
+    async def leave_everywhere(self, inside: AuthenticatedSession) -> int:
+        """End the other sessions of a user; return how many there were."""
+        ended = await self._people.end_all(inside.user.name, but=inside.session.digest)
+        await self._people.note(
+            AuditEvent(
+                at=self._clock.now(),
+                who=inside.user.name,
+                what=AuditAction.SIGN_OUT_ELSEWHERE,
+                detail=f"{ended} sessions",
+            )
+        )
+        return ended
+
+    async def _known(self, offer: LoginAttempt) -> User | None:
+        """Return whose password, and code, these are."""
+        fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
+        user = await self._people.user(offer.name) if fits else None
+        # Made for those who are there too: else the first stranger would take longer.
+        nobodys = await self._nobody()
+        hash_ = nobodys if user is None else user.password.reveal()
+        right = await self._passwords.verify(hash_, offer.password if fits else "")
+        if user is None or not right or not await self._second(user, offer.code):
+            return None
+        return user
+
+    async def _second(self, user: User, code: str) -> bool:
+        """Return whether the code is good, once; or none is asked for."""
+        if user.code_since is None:
+            return True
+        if self._secret_store is not None:
+            for name, plain in await self._secret_store.all(CODES + user.name):
+                if name == CODES + user.name:
+                    step = codes.step_of(Secret(plain.decode()), code, now=self._clock.now())
+                    if step is not None:
+                        return await self._people.take_step(user.name, step)
+        return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
+
+    async def _refused(
+        self, offer: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
+    ) -> None:
+        await self._people.note(
+            AuditEvent(at=at, who=_name(offer), what=what, detail=offer.address)
+        )
+
+    async def _rehashed(self, user: User, password: str) -> User:
+        """Hash anew what was hashed at another cost; return the user as they are then."""
+        if self._passwords.is_current(user.password.reveal()):
+            return user
+        hash_ = Secret(await self._passwords.hash(password))
+        if not await self._people.rehash(user.name, was=user.password, now=hash_):
+            return user
+        return msgspec.structs.replace(user, password=hash_)
+
+    async def _nobody(self) -> str:
+        """Return the hash of a password that nobody knows."""
+        if self._nobodys is None:
+            self._nobodys = await self._passwords.hash(secrets.token_urlsafe(_BYTES))
+        return self._nobodys
+
+    def _wait(self, offer: LoginAttempt) -> int:
+        now = self._clock.elapsed()
+        return max(
+            self._by_address.wait(_network(offer), now=now),
+            self._by_both.wait(_both(offer), now=now),
+            self._by_name.wait(_name(offer), now=now),
+        )
+
+    def _failed(self, offer: LoginAttempt) -> None:
+        now = self._clock.elapsed()
+        self._by_address.failed(_network(offer), now=now)
+        self._by_both.failed(_both(offer), now=now)
+        self._by_name.failed(_name(offer), now=now)
+
+    def _passed(self, offer: LoginAttempt) -> None:
+        self._by_address.took_back(_network(offer))
+        self._by_both.forget(_both(offer))
+        self._by_name.took_back(_name(offer))
+
+
+def digest_of(token: str) -> bytes:
+    """Return what is kept of a token, or of a program's key: chance needs no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def viewer_of(user: User) -> Viewer:
+    """Return what a user may see and do.
+
+    An admin sees all pixels. Who is kept as one of some, from before that was refused, is an
+    operator of those.
+    """
+    pixels = None if user.pixels is None else frozenset(user.pixels)
+    limited = user.role is Role.ADMIN and not user.is_admin
+    return Viewer(name=user.name, role=Role.OPERATOR if limited else user.role, pixels=pixels)
+
+
+def _name(offer: LoginAttempt) -> str:
+    """Return the name; what is none may be anything, even a password in the wrong field."""
+    return offer.name if NAME.fullmatch(offer.name) else "(no name)"
+
+
+def _both(offer: LoginAttempt) -> str:
+    return f"{_name(offer)} {_network(offer)}"
+
+
+def _network(offer: LoginAttempt) -> str:
+    """Return the address; of IPv6 its /64, since whoever has one address there has all of it."""
+    try:
+        there = ip_address(offer.address)
+    except ValueError:
+        return offer.address
+    if isinstance(there, IPv6Address):
+        return str(IPv6Network((int(there) >> 64 << 64, 64)))
+    return offer.address

@@ -1,0 +1,316 @@
+"""What was read → what the ledger keeps of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.consent import REVOKED
+from twite.domain.conversion import Conversion
+from twite.domain.dedup import dedup_key
+from twite.domain.fault import Fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.stats.match_keys import DOUBLE, Flaw, kit_of, winning, without_nobody
+from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.submission import (
+    AcceptedConversion,
+    FlawedIdentifier,
+    RejectedConversion,
+    Submission,
+)
+from twite.formats.event_data.conversions import as_seen, in_our_words
+from twite.formats.event_data.of_native import event_of
+from twite.formats.native.conversion import ReadConversion
+from twite.formats.native.flaws import digests_of
+from twite.formats.native.read import ParsedNative
+from twite.formats.parsed_request import ParsedRequest
+from twite.gateway.ingest.rejections import refusal_of
+from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
+from twite.gateway.ports.tags import PREFIX, Fate, TagOutcome, TagRemark
+from twite.x.encode import batch_body, conversion_body
+
+
+class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifiers that were left out of an accepted conversion, and why."""
+
+    index: int
+    warnings: tuple[Fault, ...]
+
+
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a conversion is kept and not sent: its place in the request, and the reason."""
+
+    index: int
+    reason: str
+
+
+# What is remarkable about a conversion's amount, and why it is held for it, where it is.
+Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
+
+
+def sorted_out(
+    reading: ParsedNative, *, look: Look, salt: bytes
+) -> tuple[
+    tuple[AcceptedConversion, ...], tuple[RejectedConversion, ...], tuple[IdentifierWarning, ...]
+]:
+    """Return the entries, what is refused, and the remarks on what is not.
+
+    `salt` goes into the marks of what is refused.
+    """
+    entries: list[AcceptedConversion] = []
+    refusals: list[RejectedConversion] = []
+    remarks: list[IdentifierWarning] = []
+    for given, result in zip(reading.given, reading.results, strict=True):
+        conversion = result.conversion
+        if conversion is None:
+            refusals.append(refusal_of(given, result, salt=salt))
+            continue
+        entries.append(_entry(conversion, result, *look(conversion)))
+        if result.faults:
+            remarks.append(IdentifierWarning(index=result.index, warnings=result.faults))
+    return tuple(entries), tuple(refusals), tuple(remarks)
+
+
+def of_x(
+    conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes, look: Look
+) -> tuple[tuple[AcceptedConversion, ...], bytes]:
+    """Return the entries of a request in X's format, and what is kept of the request.
+
+    X has no signals of consent; whoever revoked at the pixel is not sent, whatever the door.
+    """
+    entries = tuple(
+        _x_entry(conversion, index, *look(conversion), revoked=no)
+        for index, (conversion, no) in enumerate(zip(conversions, revoked, strict=True))
+    )
+    return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
+
+
+def said_in(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
+    """Return the events of a submission, for the tags that may fire for them.
+
+    A door for tags has heard events; the others have conversions, and what they refuse is none.
+    """
+    if found is not None and found.heard:
+        return tuple(
+            TagRemark(
+                event=as_seen(one),
+                native=in_our_words(one),
+                conversion_id=_id_at(reading, one.conversion),
+                repeated=one.repeated,
+                index=None if one.conversion is None else reading.results[one.conversion].index,
+            )
+            for one in found.heard
+        )
+    return tuple(
+        TagRemark(
+            event=event_of(given),
+            native=given,
+            conversion_id=result.conversion.conversion_id,
+            index=result.index,
+        )
+        for given, result in zip(reading.given, reading.results, strict=True)
+        if result.conversion is not None
+    )
+
+
+def fates_of(
+    fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
+) -> tuple[TagOutcome, ...]:
+    """Return what became of the tags' entries, once they are on disk."""
+    return tuple(
+        TagOutcome(tag=one.pixel.removeprefix(PREFIX), fate=_fate(one, duplicates)) for one in fired
+    )
+
+
+def _fate(entry: AcceptedConversion, duplicates: Sequence[int]) -> Fate:
+    if entry.index in duplicates:
+        return "duplicate"
+    if entry.suppressed is not None:
+        return "suppressed"
+    return "queued" if entry.held is None else "held"
+
+
+def told_of(
+    submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
+) -> Iterator[Notice]:
+    """Yield what there is to say of a submission that is on disk; `fired` are the tags' entries."""
+    tags = {entry.index for entry in fired}
+    own = [entry for entry in submission.entries if entry.index not in tags]
+    suppressed = sum(entry.suppressed is not None for entry in own)
+    again = sum(index not in tags for index in duplicates)
+    yield Accepted(
+        source=submission.source,
+        accepted=len(own) - suppressed - again,
+        duplicates=again,
+        suppressed=suppressed,
+        rejected=len(submission.refusals),
+        door=submission.door.value,
+        codes=Counter(refusal.errors[0].code for refusal in submission.refusals),
+    )
+    for entry in fired:
+        verdict = "suppressed" if entry.suppressed is not None else "accepted"
+        verdict = "duplicates" if entry.index in duplicates else verdict
+        yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
+    unfired = Counter((one.tag, one.bar) for one in submission.unfired)
+    for (tag, bar), times in unfired.items():
+        yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
+    if verdicts := judged(own):
+        yield Judged(source=submission.source, verdicts=verdicts)
+    if submission.ignored:
+        yield IgnoredSome(
+            source=submission.source,
+            door=submission.door.value,
+            reasons=Counter(one.reason for one in submission.ignored),
+        )
+
+
+def _id_at(reading: ParsedNative, place: int | None) -> str | None:
+    conversion = None if place is None else reading.results[place].conversion
+    return None if conversion is None else conversion.conversion_id
+
+
+def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
+    """Return what spoils the match keys of what was read, kept or refused."""
+    return tuple(
+        FlawedIdentifier(index=read.index, pixel=read.pixel, event=read.event, flaw=flaw)
+        for read in results
+        for flaw in read.flaws
+    )
+
+
+def to_match(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
+    """Return what X may match, with whether its email and its phone were submitted as digests."""
+    return [
+        (read.index, read.conversion, *digests_of(given))
+        for given, read in zip(reading.given, reading.results, strict=True)
+        if read.conversion is not None
+        and read.suppressed is None
+        and not (read.flaws and any(flaw.code == DOUBLE for flaw in read.flaws))
+    ]
+
+
+def to_match_x(
+    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
+) -> list[tuple[int, Conversion, bool, bool]]:
+    """Return the same of a request in X's format, where all are digests."""
+    told = {index for index, flaw in flaws if flaw.code == DOUBLE}
+    return [
+        (index, one, True, True)
+        for index, (one, no) in enumerate(zip(conversions, revoked, strict=True))
+        if not no and index not in told
+    ]
+
+
+def flawed_x(
+    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
+) -> tuple[FlawedIdentifier, ...]:
+    """Return the same of a request in X's format, of what will be sent."""
+    return tuple(
+        FlawedIdentifier(
+            index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
+        )
+        for index, flaw in flaws
+        if not revoked[index]
+    )
+
+
+def weighed(
+    entries: tuple[AcceptedConversion, ...],
+    flaws: tuple[FlawedIdentifier, ...],
+    *,
+    of_nobody: Sequence[FlawedIdentifier],
+) -> tuple[tuple[AcceptedConversion, ...], tuple[FlawedIdentifier, ...]]:
+    """Return entries with the keys that can match somebody, and flaws with what they cost.
+
+    `of_nobody` are the flaws that tell of a kit more than its identifiers do.
+    """
+    if not flaws:
+        return entries, flaws
+    told, all_of = _by_index(of_nobody), _by_index(flaws)
+    kits = {
+        entry.index: without_nobody(entry.kit, told.get(entry.index, ()))
+        for entry in entries
+        if entry.index in all_of and entry.kit is not None
+    }
+    wins = {(index, code) for index, kit in kits.items() for code in winning(kit, all_of[index])}
+    weighted = []
+    for flaw in flaws:
+        # A code counts once for a conversion, however many of its fields it spoils.
+        key = flaw.index, flaw.flaw.code
+        weighted.append(msgspec.structs.replace(flaw, wins=True) if key in wins else flaw)
+        wins.discard(key)
+    return (
+        tuple(
+            msgspec.structs.replace(entry, kit=kits[entry.index]) if entry.index in kits else entry
+            for entry in entries
+        ),
+        tuple(weighted),
+    )
+
+
+def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
+    found: dict[int, list[Flaw]] = {}
+    for flaw in flaws:
+        found.setdefault(flaw.index, []).append(flaw.flaw)
+    return found
+
+
+def judged(entries: Sequence[AcceptedConversion]) -> Mapping[tuple[str, str], int]:
+    """Return how often consent came to which action by which rule, where it was looked at."""
+    kept = [entry.consent for entry in entries if entry.consent is not None]
+    if not kept:
+        return {}
+    decided = [_DECIDED.decode(evidence) for evidence in kept]
+    return Counter((one.action, one.rule) for one in decided)
+
+
+def _entry(
+    conversion: Conversion, read: ReadConversion, flag: ValueFlag | None, held: str | None
+) -> AcceptedConversion:
+    return AcceptedConversion(
+        index=read.index,
+        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
+        pixel=conversion.pixel,
+        event=conversion.event,
+        conversion_id=conversion.conversion_id,
+        body=conversion_body(conversion),
+        suppressed=read.suppressed,
+        # What is not sent needs no second reason, and its amount is nobody's concern.
+        held=None if read.suppressed is not None else read.held or held,
+        consent=read.evidence,
+        kit=kit_of(conversion.identifiers),
+        flag=None if read.suppressed is not None else flag,
+    )
+
+
+def _x_entry(
+    conversion: Conversion,
+    index: int,
+    flag: ValueFlag | None,
+    held: str | None,
+    *,
+    revoked: bool,
+) -> AcceptedConversion:
+    if revoked:
+        conversion = msgspec.structs.replace(conversion, identifiers=Identifiers())
+    return AcceptedConversion(
+        index=index,
+        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
+        pixel=conversion.pixel,
+        event=conversion.event,
+        conversion_id=conversion.conversion_id,
+        body=conversion_body(conversion),
+        suppressed=REVOKED if revoked else None,
+        held=None if revoked else held,
+        kit=kit_of(conversion.identifiers),
+        flag=None if revoked else flag,
+    )
+
+
+class _Decided(msgspec.Struct, frozen=True):
+    action: str
+    rule: str
+
+
+_DECIDED: Final = msgspec.json.Decoder(_Decided)

@@ -1,0 +1,72 @@
+"""Reconsider: what waits is decided again when a source's policy has changed since it was taken."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from twite.consent.again import again
+from twite.domain.consent import ConsentAction, policy_version
+from twite.domain.destination import Source
+from twite.gateway.ports.consents import Consents, DecidedDelivery
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.store import Clock
+from twite.gateway.ports.tags import PREFIX, policy_for
+
+_AT_ONCE: Final = 1_000
+
+
+class PolicyChange:
+    """Runs before anything is sent. What the new policy would not send is suppressed or held."""
+
+    def __init__(
+        self, *, sources: Iterable[Source], consents: Consents, clock: Clock, observer: Observer
+    ) -> None:
+        self._sources = tuple(sources)
+        self._consents = consents
+        self._clock = clock
+        self._observer = observer
+
+    async def once(self) -> int:
+        """Return how many deliveries were taken back. Raises LedgerUnavailable.
+
+        A policy is noted when all is done: a start that dies on the way begins again.
+        """
+        noted = await self._consents.policies()
+        taken = 0
+        for source in self._sources:
+            version = policy_version(source.consent)
+            if noted.get(source.name) == version:
+                continue
+            if source.name in noted:
+                taken += await self._of(source)
+            await self._consents.note_policy(source=source.name, version=version)
+        return taken
+
+    async def _of(self, source: Source) -> int:
+        after = taken = 0
+        for_tags = policy_for(source.consent)
+        while True:
+            standing = await self._consents.standing(
+                source=source.name, after=after, limit=_AT_ONCE
+            )
+            if not standing:
+                break
+            after = standing[-1].delivery
+            fates: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
+            for one in standing:
+                found = again(one.evidence, for_tags if _is_tags(one) else source.consent)
+                if found is not None:
+                    hold = found.action is ConsentAction.HOLD
+                    fates[found.reason or found.rule, hold].append(one.delivery)
+            for (reason, hold), deliveries in fates.items():
+                taken += await self._consents.take_back(
+                    deliveries, reason=reason, now=self._clock.now(), hold=hold
+                )
+        if taken:
+            told = f"the policy of source {source.name} has changed: {taken} are not sent"
+            self._observer.see(Troubled(where=TroublePlace.CONSENT, reason=told))
+        return taken
+
+
+def _is_tags(one: DecidedDelivery) -> bool:
+    return one.pixel.startswith(PREFIX)

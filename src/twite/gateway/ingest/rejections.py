@@ -1,0 +1,131 @@
+"""What is kept of a conversion that is refused: masked, and marked for whoever is erased.
+
+`masked_value` is the one place that decides what may be kept of a refused value.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from twite.domain.fault import Fault, MaskedFault
+from twite.domain.rejection import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS
+from twite.domain.stats.match_keys import shape_of
+from twite.domain.submission import RejectedConversion
+from twite.formats.native.conversion import ReadConversion
+from twite.formats.native_shape import Native
+from twite.redaction.mask_text import masked_text
+
+# What may be a person, however it is written: only its shape is kept, as in `xxxx@xxxx`.
+_PERSONS: Final = frozenset(
+    {
+        "email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent",
+    }
+)  # fmt: skip
+# What people wrote: how long it is tells enough.
+_WRITTEN: Final = frozenset({"url", "description", "search"})
+_STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
+# Money and single words: the masks, which take their time, would leave them.
+_HARMLESS: Final = re.compile(
+    r"-?[0-9]{1,7}(?:[.,][0-9]{1,4})?|[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}"
+)
+_DIGIT: Final = re.compile(r"\d")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
+
+
+def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
+    """Return what the ledger keeps of a conversion that was read and is refused."""
+    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+    if any(fault.path == "conversion_id" for fault in read.faults):
+        identity = masked_value("conversion_id", identity)
+    kept = read.scrubbed
+    return RejectedConversion(
+        index=read.index,
+        pixel=read.pixel,
+        errors=read.faults,
+        event=masked_value("event", given.event or ""),
+        conversion_id=identity[:LONGEST_TEXT],
+        faults=tuple(_masked(fault, given) for fault in read.faults[:MOST_FAULTS]),
+        marks=marks((kept.email_sha256, kept.phone_sha256, kept.twclid), salt=salt),
+    )
+
+
+def _masked(one: Fault, given: Native) -> MaskedFault:
+    # Names of fields that nobody knows stand in paths and messages as they came.
+    return MaskedFault(
+        path=_masked_words(one.path[:LONGEST_VALUE]),
+        code=one.code,
+        message=_masked_words(one.message[:LONGEST_TEXT]),
+        value=masked_value(one.path, _at(given, one.path)),
+    )
+
+
+def masked_value(path: str, value: object) -> str:
+    """Return what is kept of a value, in LONGEST_VALUE characters at most; "" for none.
+
+    Of a person, the shape; of other texts, what the masks leave.
+    """
+    if value is None or value == "":
+        return ""
+    text = _as_text(value)
+    steps = _STEP.findall(path)
+    name = steps[-1][0] if steps else ""
+    if name in _WRITTEN:
+        return f"… ({len(text)} characters)"
+    text = text[:_MOST_LOOKED_AT]
+    mixed_up = name in {"value", "price", "currency"} and _holds_more(text)
+    if name not in _PERSONS and not mixed_up and _HARMLESS.fullmatch(text):
+        return text
+    if name in _PERSONS or mixed_up:
+        shown = shape_of(text)
+    elif name == "time":
+        # Masks take a date for a telephone number. What its signs are tells what is wrong.
+        shown = _LETTER.sub("x", _DIGIT.sub("9", text))
+    else:
+        shown = masked_text(text)
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 1]}…"
+
+
+@lru_cache(maxsize=1_024)
+def _masked_words(text: str) -> str:
+    """Mask what a fault says: few sentences, in every conversion of a flood."""
+    return masked_text(text)
+
+
+def marks(words: Iterable[str | None], *, salt: bytes) -> tuple[str, ...]:
+    """Return what tells whose it is: 64 bits of a keyed digest of each identifier, as kept."""
+    return tuple(
+        blake2b(word.encode(), key=salt[:64], digest_size=8).hexdigest() for word in words if word
+    )
+
+
+def _at(given: Native, path: str) -> object:
+    """Return what stands at a path, as in `contents[0].price`; None where nothing does."""
+    here: object = given
+    for name, place in _STEP.findall(path):
+        here = getattr(here, name, None)
+        if place:
+            several = here if isinstance(here, list) else []
+            here = several[int(place)] if int(place) < len(several) else None
+    return None if here is given else here
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        raw = bytes(value)
+        if not raw.startswith(b'"'):
+            return "" if raw == b"null" else raw.decode("utf-8", "replace")  # as it was written
+        try:
+            return msgspec.json.decode(raw, type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return raw.decode("utf-8", "replace")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _holds_more(text: str) -> bool:
+    """Return whether more than money may stand there, as where columns were mixed up."""
+    return len(text) > 24 or sum(c.isalpha() for c in text) > 4 or "@" in text or "+" in text

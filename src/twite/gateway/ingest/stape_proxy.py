@@ -1,0 +1,77 @@
+"""Stape's auth proxy, on our side: whose pixel, mended, accepted in X's format."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import MalformedRequest
+from twite.domain.outcome import XComplaint
+from twite.domain.submission import Endpoint
+from twite.formats.stape import read as stape
+from twite.formats.stape.read import Proxied
+from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.tag_credentials import PASSING, STORED, TagCredentials, TooManyPixels
+from twite.gateway.ports.store import Clock
+from twite.x import spec
+
+_NO_MORE: Final = "The gateway keeps the credentials of no further pixel"
+
+
+class StapeProxy:
+    """Takes what Stape's X tag posts. Without `lent`, credentials in a body are never used."""
+
+    def __init__(
+        self,
+        *,
+        accept: Accept,
+        clock: Clock,
+        salt: bytes,
+        destinations: Mapping[str, Destination],
+        tag_credentials: TagCredentials | None = None,
+    ) -> None:
+        self._accept = accept
+        self._clock = clock
+        self._salt = salt
+        self._destinations = destinations
+        self._tag_credentials = tag_credentials
+
+    async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
+        """Accept a request; return the receipt, and the account that X would name.
+
+        Raises XRefused in X's words, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        """
+        try:
+            proxied = stape.read(body, now=self._clock.now(), salt=self._salt)
+        except MalformedRequest as wrong:
+            said = f"Invalid request body: {wrong.message}"
+            raise _refused(400, spec.INVALID_PARAMETER, said, wrong.path) from None
+        destination = await self._destination(source, proxied)
+        receipt = await self._accept.from_x(
+            destination=destination, body=proxied.body, source=source.name, door=Endpoint.STAPE
+        )
+        return receipt, destination.account
+
+    async def _destination(self, source: Source, proxied: Proxied) -> Destination:
+        pixel = proxied.pixel
+        if source.stape_credentials in {STORED, PASSING} and self._tag_credentials is not None:
+            try:
+                found = await self._tag_credentials.destination(
+                    pixel, source=source, brought=proxied.keys
+                )
+            except TooManyPixels:
+                raise _refused(400, spec.INVALID_PARAMETER, _NO_MORE, "pixel_id") from None
+        else:
+            found = self._destinations.get(pixel) if pixel in source.pixels else None
+        if found is None:
+            said = f"pixel_id ({_shown(pixel)}) was not found"
+            raise _refused(404, spec.NOT_FOUND, said, "pixel_id")
+        return found
+
+
+def _refused(status: int, code: str, message: str, parameter: str = "") -> XAcceptRefusal:
+    complaint = XComplaint(code=code, message=message, parameter=parameter)
+    return XAcceptRefusal(status=status, complaints=(complaint,))
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:64])

@@ -1,0 +1,206 @@
+"""Credentials that tags bring along, for pixels that the settings do not know.
+
+They are kept sealed, under the source that brought them first: no other source can use or change
+them. Those that are only passing are forgotten once nothing of their pixel is left to be sent.
+"""
+
+import re
+from collections.abc import MutableMapping
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination, OAuthKeys, Source
+from twite.domain.errors import LedgerUnavailable, TransientError
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.monitoring import MonitoringStore
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Clock
+
+PREFIX: Final = "stape/"
+STORED: Final = "stored"
+PASSING: Final = "passing"
+# How often passing credentials are looked at; one that was used since is left alone.
+LOOK: Final = MINUTE
+# One pixel is one lane that looks for work: whoever brings credentials must not make any number.
+MOST_PIXELS: Final = 1_000
+
+
+# As X's ids are; it becomes part of an address.
+_PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
+
+
+class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sealed. It holds secrets: it does not print."""
+
+    source: str
+    consumer_key: str
+    consumer_secret: str
+    token: str
+    token_secret: str
+    passing: bool = False
+
+    def __repr__(self) -> str:
+        return f"Kept({self.source})"
+
+
+class SendsForPixel(Protocol):
+    """Who sends: see gateway.run.Run."""
+
+    def send_to(self, destination: Destination) -> None:
+        """Send to a further pixel, or with other credentials, from now on."""
+        ...
+
+    def leave(self, pixel: str) -> None:
+        """Send to a pixel no more."""
+        ...
+
+
+class TooManyPixels(Exception):
+    """Credentials of a further pixel are not taken."""
+
+
+class TagCredentials:
+    """Who brought which credentials. `destinations` are those that the gateway accepts for."""
+
+    def __init__(
+        self,
+        *,
+        secret_store: SecretStore,
+        destinations: MutableMapping[str, Destination],
+        rate: int,
+        sends: SendsForPixel,
+        monitoring_store: MonitoringStore,
+        clock: Clock,
+        observer: Observer,
+        most: int = MOST_PIXELS,
+    ) -> None:
+        self._secret_store = secret_store
+        self._destinations = destinations
+        self._rate = rate
+        self._sends = sends
+        self._monitoring_store = monitoring_store
+        self._clock = clock
+        self._observer = observer
+        self._most = most
+        self._owners: dict[str, str] = {}
+        # Of passing credentials, when they were used last (monotonic).
+        self._used: dict[str, int] = {}
+
+    async def load(self) -> None:
+        """Take up the destinations that were lent before. Raises NotOpened."""
+        for name, plain in await self._secret_store.all(PREFIX):
+            pixel = name.removeprefix(PREFIX)
+            if pixel in self._destinations:
+                # Configured since: what the settings say goes, and nothing else is kept.
+                await self._secret_store.forget(name)
+                continue
+            kept = msgspec.json.decode(plain, type=SealedCredentials)
+            self._owners[pixel] = kept.source
+            if kept.passing:
+                self._used[pixel] = self._clock.elapsed()
+            self._take_up(pixel, _keys_of(kept))
+
+    async def destination(
+        self, pixel: str, *, source: Source, brought: OAuthKeys | None
+    ) -> Destination | None:
+        """Return where a pixel's conversions go; None where this source has no credentials for it.
+
+        Raises TooManyPixels, and LedgerUnavailable where they cannot be kept.
+        """
+        known = self._destinations.get(pixel)
+        owner = self._owners.get(pixel)
+        if known is not None and owner is None:
+            return known if pixel in source.pixels else None
+        passing = source.stape_credentials == PASSING
+        if owner not in {None, source.name} or (brought is None and (known is None or passing)):
+            return None
+        same = known is not None and brought in {None, known.credentials}
+        if same and (pixel in self._used) == passing:
+            self._note_use(pixel, passing=passing)
+            return known
+        if brought is None or _PIXEL.fullmatch(pixel) is None:
+            return known
+        if known is None and len(self._owners) >= self._most:
+            raise TooManyPixels
+        return await self._keep(pixel, brought, source=source, passing=passing)
+
+    async def run(self) -> None:
+        """Look after passing credentials until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK)
+            try:
+                await self.forget_settled()
+            except TransientError as trouble:
+                self._observer.see(
+                    Troubled(where=TroublePlace.LENT_CREDENTIALS, reason=trouble.reason)
+                )
+
+    async def forget_settled(self) -> None:
+        """Forget passing credentials of pixels that have nothing left to be sent.
+
+        Those used within the last look are left: what they came with may be on its way to the disk.
+        """
+        before = self._clock.elapsed() - LOOK
+        idle = [pixel for pixel, used in self._used.items() if used < before]
+        if not idle:
+            return
+        pending = {waiting.pixel for waiting in await self._monitoring_store.backlog()}
+        for pixel in idle:
+            # Looked at anew: it may have been used while the backlog was read.
+            if pixel in pending or self._used.get(pixel, before) >= before:
+                continue
+            del self._used[pixel], self._owners[pixel]
+            self._destinations.pop(pixel, None)
+            self._sends.leave(pixel)
+            await self._secret_store.forget(f"{PREFIX}{pixel}")
+
+    async def _keep(
+        self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
+    ) -> Destination:
+        # Taken before anything is waited for: another source may bring the same pixel meanwhile.
+        self._owners[pixel] = source.name
+        self._note_use(pixel, passing=passing)
+        try:
+            plain = msgspec.json.encode(_kept(source.name, brought, passing=passing))
+            await self._secret_store.put(f"{PREFIX}{pixel}", plain)
+        except LedgerUnavailable:
+            if pixel not in self._destinations:
+                self._owners.pop(pixel, None)
+                self._used.pop(pixel, None)
+            raise
+        return self._take_up(pixel, brought)
+
+    def _note_use(self, pixel: str, *, passing: bool) -> None:
+        if passing:
+            self._used[pixel] = self._clock.elapsed()
+        else:
+            self._used.pop(pixel, None)
+
+    def _take_up(self, pixel: str, keys: OAuthKeys) -> Destination:
+        destination = Destination(pixel=pixel, credentials=keys, events={}, rate=self._rate)
+        self._destinations[pixel] = destination
+        self._sends.send_to(destination)
+        return destination
+
+
+def _kept(source: str, keys: OAuthKeys, *, passing: bool) -> SealedCredentials:
+    return SealedCredentials(
+        source=source,
+        consumer_key=keys.consumer_key,
+        consumer_secret=keys.consumer_secret.reveal(),
+        token=keys.token,
+        token_secret=keys.token_secret.reveal(),
+        passing=passing,
+    )
+
+
+def _keys_of(kept: SealedCredentials) -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=kept.consumer_key,
+        consumer_secret=Secret(kept.consumer_secret),
+        token=kept.token,
+        token_secret=Secret(kept.token_secret),
+    )

@@ -1,0 +1,161 @@
+"""Guards: what an event is usually worth, and what becomes of an amount that is far from it.
+
+Deciding is pure and in memory: it never waits, and never keeps anything out. What was learnt is
+written down now and then; what a crash takes with it is learnt again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from twite.domain.conversion import Conversion
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.stats.value_guard import (
+    MEANING,
+    UnusualAmount,
+    UsualAmount,
+    ValueFlag,
+    ValueGuard,
+    learnt,
+    reach_of,
+    remarkable,
+)
+from twite.domain.times import SECOND
+from twite.gateway.ingest.entries import Look
+from twite.gateway.ports.store import Clock
+
+KEEP_EVERY: Final = 30 * SECOND
+# Whoever posts to the X-shaped route may name any event: what is remembered must have an end.
+MOST_NORMS: Final = 10_000
+HELD_FOR: Final = "value guard"
+# What is well known is learnt from one amount of so many.
+WELL_KNOWN: Final = 500
+OF_SO_MANY: Final = 4
+
+
+class UsualAmounts(Protocol):
+    """What the ledger remembers of what events are usually worth."""
+
+    async def norms(self) -> Sequence[UsualAmount]:
+        """Return all of them."""
+        ...
+
+    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
+        """Write some down, each in the place of what was known."""
+        ...
+
+
+class ValueGuards:
+    """Looks at amounts. `sources` and `pixels` say what becomes of remarkable ones.
+
+    A source's own word goes before its pixel's; without either, they are flagged.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, ValueGuard | None] | None = None,
+        pixels: Mapping[str, ValueGuard] | None = None,
+        norms: Iterable[UsualAmount] = (),
+    ) -> None:
+        self._sources = sources or {}
+        self._pixels = pixels or {}
+        self._norms: dict[tuple[str, str], dict[str, UsualAmount]] = {}
+        self._many = 0
+        self._turn = 0
+        self._changed: set[tuple[str, str, str]] = set()
+        # Of events with one currency: it, and the least and most that are not looked at closely.
+        self._usual: dict[tuple[str, str], tuple[str, float, float]] = {}
+        for norm in norms:
+            self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
+            self._many += 1
+        for own in self._norms.values():
+            self._note(own)
+
+    def look(self, source: str) -> Look:
+        """Return what looks at the conversions of a source."""
+        said = self._sources.get(source)
+        norms, pixels, quick = self._norms, self._pixels, self._usual
+
+        def look(conversion: Conversion) -> tuple[ValueFlag | None, str | None]:
+            if conversion.value is None or conversion.currency is None:
+                return _NOTHING
+            which = conversion.pixel, conversion.event
+            usual = quick.get(which)
+            if (
+                usual is not None
+                and usual[0] == conversion.currency
+                and usual[1] < float(conversion.value) < usual[2]
+            ):
+                return _NOTHING
+            own = norms.get(which)
+            if own is None:
+                return _NOTHING
+            guard = said or pixels.get(conversion.pixel, ValueGuard.FLAG)
+            if guard is ValueGuard.OFF:
+                return _NOTHING
+            flag = remarkable(own, value=conversion.value, currency=conversion.currency)
+            if flag is None or guard is not ValueGuard.HOLD:
+                return flag, None
+            return flag, f"{HELD_FOR}: {MEANING[UnusualAmount(flag.kind)][0]}"
+
+        return look
+
+    def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
+        """Learn from what was kept."""
+        said = self._sources.get(source)
+        for conversion in conversions:
+            if conversion is None or conversion.value is None or conversion.currency is None:
+                continue
+            which = conversion.pixel, conversion.event
+            own = self._norms.get(which, {})
+            norm = own.get(conversion.currency)
+            if norm is not None and norm.seen > WELL_KNOWN:
+                self._turn += 1
+                if self._turn % OF_SO_MANY:
+                    continue
+            if (said or self._pixels.get(conversion.pixel, ValueGuard.FLAG)) is ValueGuard.OFF:
+                continue
+            if norm is None:
+                if self._many >= MOST_NORMS:
+                    continue
+                self._many += 1
+                self._norms[which] = own
+                norm = UsualAmount(
+                    pixel=conversion.pixel, event=conversion.event, currency=conversion.currency
+                )
+            own[conversion.currency] = learnt(norm, conversion.value)
+            self._note(own)
+            self._changed.add((conversion.pixel, conversion.event, conversion.currency))
+
+    def _note(self, own: Mapping[str, UsualAmount]) -> None:
+        """Keep what an event is usually worth at hand; with two currencies nothing is usual."""
+        (norm, *others) = own.values()
+        which = norm.pixel, norm.event
+        reach = None if others else reach_of(norm)
+        if reach is None:
+            self._usual.pop(which, None)
+        else:
+            self._usual[which] = norm.currency, *reach
+
+    async def keep(self, norms: UsualAmounts) -> None:
+        """Write down what has changed. What cannot be written now is with the next."""
+        changed, self._changed = self._changed, set()
+        try:
+            await norms.keep_norms(
+                [self._norms[pixel, event][currency] for pixel, event, currency in sorted(changed)]
+            )
+        except LedgerUnavailable:
+            self._changed |= changed
+            raise
+
+    async def run(self, norms: UsualAmounts, clock: Clock) -> None:
+        """Write down what has changed, again and again, until cancelled."""
+        while True:
+            await clock.sleep(KEEP_EVERY)
+            if self._changed:
+                with suppress(LedgerUnavailable):
+                    await self.keep(norms)
+
+
+_NOTHING: Final = (None, None)

@@ -1,0 +1,114 @@
+"""Overlaps as they are told: added up, named, with what to do about them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination
+from twite.domain.stats.sightings import ADVICE, DedupReport, TwoIds, total
+from twite.domain.times import DAY, SECOND
+
+DEFAULT_DAYS: Final = 7
+COUNTS: Final = tuple(ADVICE)
+
+
+class PathCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversion ids went which way. The first three are apart, the rest is of them."""
+
+    both: int
+    pixel_only: int
+    server_only: int
+    blocked: int
+    page_and_server: int
+    two_ids: int
+    late: int
+
+
+class EventPathCounts(PathCounts, frozen=True, kw_only=True):
+    """`event` is X's event id, `name` ours where there is one; `day` is one of UTC."""
+
+    pixel: str
+    event: str
+    name: str | None
+    day: str
+
+
+class PairOf(msgspec.Struct, frozen=True, kw_only=True):
+    """One order under two ids: the page's, and one that a server brought within 48 hours."""
+
+    pixel: str
+    event: str
+    name: str | None
+    day: str
+    page_id: str
+    server_id: str
+
+
+class PathCountsBy(PathCounts, frozen=True, kw_only=True, omit_defaults=True):
+    """The sum since a day, its parts, and what to do about each count that is not zero.
+
+    `pairs` names the latest MOST_PAIRS of what `two_ids` counts.
+    """
+
+    since: str
+    by: tuple[EventPathCounts, ...]
+    advice: dict[str, str]
+    pairs: tuple[PairOf, ...] = ()
+
+
+def first_moment(now: int, days: int) -> int:
+    """Return the midnight (UTC) at which the first of so many days begins; today is the last."""
+    return (now // DAY - days + 1) * DAY
+
+
+def ways_by(
+    overlaps: Sequence[DedupReport],
+    destinations: Mapping[str, Destination],
+    *,
+    since: int,
+    pairs: Sequence[TwoIds] = (),
+) -> PathCountsBy:
+    """Add overlaps up, and keep them beside the sum."""
+    sums = _counts(total(overlaps))
+    return PathCountsBy(
+        **sums,
+        since=day_of(since // DAY),
+        by=tuple(
+            EventPathCounts(
+                **_counts(overlap),
+                pixel=overlap.pixel,
+                event=overlap.event,
+                name=_name(destinations.get(overlap.pixel), overlap.event),
+                day=day_of(overlap.day),
+            )
+            for overlap in overlaps
+        ),
+        advice={name: ADVICE[name] for name, count in sums.items() if count},
+        pairs=tuple(
+            PairOf(
+                pixel=pair.pixel,
+                event=pair.event,
+                name=_name(destinations.get(pair.pixel), pair.event),
+                day=day_of(pair.at // DAY),
+                page_id=pair.page_id,
+                server_id=pair.server_id,
+            )
+            for pair in pairs
+        ),
+    )
+
+
+def day_of(day: int) -> str:
+    """Spell a day, as in 2026-11-25."""
+    return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()
+
+
+def _counts(overlap: DedupReport) -> dict[str, int]:
+    return {name: getattr(overlap, name) for name in COUNTS}
+
+
+def _name(destination: Destination | None, event: str) -> str | None:
+    events = {} if destination is None else destination.events
+    return next((name for name, id_ in events.items() if id_ == event), None)

@@ -1,0 +1,174 @@
+"""How a conversion became what X is sent: field by field, with no identifier shown whole."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.gateway.ports.queries import ConversionOrigin
+from twite.redaction.mask_tree import masked_tree
+
+# What is longer than this is not shown whole.
+LONGEST: Final = 64 * 1024
+_LONGEST_VALUE: Final = 200
+
+# From our own format to X's, and what happens on the way.
+_NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
+    ("event", "event_id", "looked up among the pixel's events"),
+    ("conversion_id", "conversion_id", "as it is"),
+    ("time", "conversion_time", "in UTC, to the millisecond"),
+    ("value", "value", "as a decimal with two places at least"),
+    ("currency", "price_currency", "as it is, in capitals"),
+    ("email_sha256", "hashed_email", "trimmed, in small letters, hashed before it was kept"),
+    ("phone_sha256", "hashed_phone_number", "as E.164 with its plus, hashed before it was kept"),
+    ("twclid", "twclid", "as it is, never hashed"),
+    ("ip", "ip_address", "as it is"),
+    ("user_agent", "user_agent", "as it is"),
+    ("twpid", "twpid", "as it is"),
+    ("url", "event_source_url", "without the parts that may hold a person or a secret"),
+    ("contents", "contents", "each line in X's words"),
+    ("description", "description", "without emails and phone numbers"),
+    ("search", "search_string", "without emails and phone numbers"),
+)
+_ABSENT: Final[Mapping[str, str]] = {
+    "conversion_id": "none was given: derived from what a client repeats when it retries",
+    "conversion_time": "none was given: the moment it was received",
+}
+_LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a person"
+_MENDED: Final = "put there by a person, see below"
+
+
+class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One field on its way. `came` and `sent` are "" where there was nothing."""
+
+    field: str
+    came: str
+    becomes: str
+    sent: str
+    note: str
+
+
+def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
+    """Return the way of each field; empty where the bodies are not kept any more."""
+    came, sent = _given(origin), flat(origin.life.sent)
+    if not came or not sent:
+        return ()
+    # X's own format has X's own words.
+    table = _NATIVE if came.keys() & _OURS else tuple((name, name, "as it is") for name in sent)
+    found = [
+        ExplainStep(
+            field=name,
+            came=_shown(name, came.get(name)),
+            becomes=becomes,
+            sent=_shown(becomes, sent.get(becomes)),
+            note=_note(becomes, note, given=name in came, sent=becomes in sent),
+        )
+        for name, becomes, note in table
+        if name in came or becomes in sent
+    ]
+    return tuple(found)
+
+
+def masked(body: bytes) -> str:
+    """Return JSON for people, its identifiers masked, cut at LONGEST; "" where there is none."""
+    if not body:
+        return ""
+    try:
+        told = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return "it cannot be read as JSON any more"
+    text = _visible(msgspec.json.format(told, indent=2).decode())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
+
+
+def compact(body: bytes) -> bytes:
+    """Return JSON for programs, its identifiers masked; what cannot be read is null."""
+    try:
+        return msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return b"null"
+
+
+def _visible(text: str) -> str:
+    """Escape what is invisible or turns text around, as JSON does; lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    return msgspec.json.encode(c).decode()[1:-1] if ord(c) < 0x20 else f"\\u{ord(c):04x}"
+
+
+def flat(body: bytes) -> dict[str, object]:
+    """Return the fields of a conversion as X is sent it, those of its identifiers among them."""
+    if not body:
+        return {}
+    try:
+        sent = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    if "event_name" in sent:
+        sent["event_id"] = sent.pop("event_name")
+    found = {}
+    for name, value in sent.items():
+        if name == "identifiers" and isinstance(value, list):
+            for element in value:
+                found.update(element if isinstance(element, dict) else {})
+        else:
+            found[name] = value
+    return found
+
+
+def own_part(origin: ConversionOrigin) -> bytes:
+    """Return what of a submission is this conversion's alone; nothing where that is not known.
+
+    Its neighbours in one request may be of pixels that the viewer must not see.
+    """
+    try:
+        body = msgspec.json.decode(origin.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return b""
+    several = body.get("conversions") if isinstance(body, dict) else None
+    if isinstance(several, list):
+        return msgspec.json.encode(several[origin.place : origin.place + 1])
+    return origin.body if isinstance(body, dict) and origin.door == "native" else b""
+
+
+def _given(origin: ConversionOrigin) -> dict[str, object]:
+    """Return the conversion's own part of its submission."""
+    if not origin.body:
+        return {}
+    try:
+        body = msgspec.json.decode(origin.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}
+    if isinstance(body, dict) and isinstance(body.get("conversions"), list):
+        several = body["conversions"]
+        body = several[origin.place] if origin.place < len(several) else {}
+    if not isinstance(body, dict):
+        return {}
+    return flat(msgspec.json.encode(body))
+
+
+def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
+    if given and not sent:
+        return _LEFT_OUT
+    if not given:
+        return _ABSENT.get(becomes, _MENDED)
+    return note
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    told = masked_tree(value, name)
+    text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _names(table: Iterable[tuple[str, str, str]]) -> frozenset[str]:
+    return frozenset(name for name, becomes, _ in table if name != becomes)
+
+
+_OURS: Final = _names(_NATIVE)

@@ -1,0 +1,164 @@
+"""Copies: what becomes of a conversion that comes again while another holds its dedup key.
+
+Pure. Both stores ask it inside the transaction that records the copy.
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.consent import evidence
+from twite.domain.consent import is_denial
+from twite.domain.delivery import MAYBE_ARRIVED, State
+from twite.domain.fault import Fault
+from twite.domain.submission import AcceptedConversion
+from twite.domain.times import MINUTE, moment
+from twite.gateway.ports.tags import PREFIX
+
+CORRECTED: Final = "superseded: the same conversion came again with another body"
+RENEWED: Final = "superseded: the same conversion came again after the dedup window"
+LIMITED: Final = "superseded: a later copy allows less"
+OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the copy before it, which had another body"
+_RESTRICTED: Final = "restricted"
+# Where a conversion comes without a time, its body has that of its receipt; the clocks differ by
+# less than this.
+_AT_RECEIPT: Final = MINUTE
+_TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds the key. `state` is SUPPRESSED where it is not sent and DELIVERED where X has it.
+
+    `is_live` is whether it holds the key by the dedup window or since it may still be sent;
+    `is_ambiguous` whether X may have it without our knowing.
+    """
+
+    state: State
+    is_live: bool
+    received_at: int
+    body: bytes = b""
+    evidence: bytes | None = None
+    reason: str | None = None
+    is_ambiguous: bool = False
+
+
+class CopyOutcome(StrEnum):
+    """What becomes of the holder."""
+
+    STAYS = "stays"
+    WITHDRAWN = "withdrawn"  # it is not sent; what is in flight is not tried again
+    HELD = "held"
+
+
+class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """`takes` is whether the copy is kept and takes the key, else it is a duplicate.
+
+    `fate` is the holder's, with `reason`; `held` is why the copy is held, where the store decides.
+    """
+
+    takes: bool
+    fate: CopyOutcome = CopyOutcome.STAYS
+    reason: str = ""
+    held: str | None = None
+
+
+_DUPLICATE: Final = CopyDecision(takes=False)
+_NEW: Final = CopyDecision(takes=True)
+
+
+def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
+    """Decide about a copy, received at `at`, of a conversion that was recorded before."""
+    if copy.suppressed is not None:
+        return CopyDecision(
+            takes=True, fate=CopyOutcome.WITHDRAWN, reason=by_later(copy.suppressed)
+        )
+    if not holder.is_live:
+        is_dead = holder.state is State.DEAD
+        return (
+            CopyDecision(takes=True, fate=CopyOutcome.WITHDRAWN, reason=RENEWED)
+            if is_dead
+            else _NEW
+        )
+    if holder.state in {State.DELIVERED, State.SUPPRESSED}:
+        return _DUPLICATE
+    return _corrected(copy, holder, at=at) or _allowing_less(copy, holder) or _DUPLICATE
+
+
+def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision | None:
+    """What X refused is superseded by another body, unless that one is allowed more."""
+    if holder.state is not State.DEAD:
+        return None
+    if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
+        return None
+    # A tag's vendor may have had a part of it: only a person sends that again.
+    if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
+        return None
+    # What X may have goes again under its id only as it was.
+    held = OTHER_BODY if holder.is_ambiguous else None
+    return CopyDecision(takes=True, fate=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
+
+
+def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
+    """What may still be sent goes as the copy allows, or not at all."""
+    mine, theirs = limits_of(copy.consent), limits_of(holder.evidence)
+    if not mine <= theirs:
+        is_waiting = holder.state in {State.QUEUED, State.HELD}
+        if is_waiting and mine >= theirs and not holder.is_ambiguous:
+            return CopyDecision(
+                takes=True, fate=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
+            )
+        return CopyDecision(
+            takes=False, fate=CopyOutcome.WITHDRAWN, reason=by_later(_limited(copy.consent))
+        )
+    if holder.state is State.QUEUED and copy.held is not None and copy.held.startswith("consent_"):
+        return CopyDecision(takes=False, fate=CopyOutcome.HELD, reason=by_later(copy.held))
+    return None
+
+
+def said(body: bytes, *, at: int) -> bytes:
+    """Return what a body says: a time that is only that of its receipt (`at`) is not in it.
+
+    Or whoever repeats a conversion without a time would correct it.
+    """
+    found = _TIME.match(body)
+    if found is None:
+        return body
+    time = moment(found.group(1).decode("utf-8", "replace"), now=at, path="")
+    if isinstance(time, Fault) or abs(time - at) > _AT_RECEIPT:
+        return body
+    return body[: found.start(1)] + body[found.end(1) :]
+
+
+def asks(copy: AcceptedConversion) -> bool:
+    """Return whether a suppressed conversion takes the key: silence is no denial."""
+    return copy.suppressed is None or is_denial(copy.suppressed)
+
+
+def is_plain(copy: AcceptedConversion) -> bool:
+    """Return whether a copy has no say about what is queued under its key."""
+    return copy.suppressed is None and copy.consent is None and copy.held is None
+
+
+def by_later(reason: str) -> str:
+    """Say that the reason came with a later copy."""
+    return f"{reason}, said by a later copy"
+
+
+def limits_of(kept: bytes | None) -> frozenset[str]:
+    """Return what consent took out of a conversion, from what is kept of the decision."""
+    if kept is None:
+        return frozenset()
+    try:
+        decided = evidence.read(kept)
+    except msgspec.DecodeError:
+        return frozenset()
+    return frozenset((*decided.strip, *((_RESTRICTED,) if decided.restricted else ())))
+
+
+def _limited(kept: bytes | None) -> str:
+    try:
+        return (kept and evidence.read(kept).reason) or "consent_limited"
+    except msgspec.DecodeError:
+        return "consent_limited"

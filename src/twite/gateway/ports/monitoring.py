@@ -1,0 +1,91 @@
+"""What forecasts and alerts need of the outside: ports, as in `ports`.
+
+Outlook and Alarms are views of the store; Disk is the machine's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twite.domain.alert import Alert
+from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.traffic import HourlyTraffic
+
+
+class MonitoringStore(Protocol):
+    """What a forecast is made of. Reading never delays a commit."""
+
+    async def backlog(self) -> Sequence[BacklogHour]:
+        """Return what is pending, by pixel and hour of rank, in one consistent view."""
+        ...
+
+    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by pixel, (moment, conversions) of the requests that X took since a moment.
+
+        Those of one minute may be told as one, at the minute's end.
+        """
+        ...
+
+
+class AlertRecords(Protocol):
+    """What alerts must remember across a restart."""
+
+    async def alerts(self) -> Sequence[Alert]:
+        """Return those that are open, and those that are over and not told yet; oldest first."""
+        ...
+
+    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
+        """Write alerts down, each in the place of what was kept under its id; forget those ids."""
+        ...
+
+    async def hours(self) -> Sequence[HourlyTraffic]:
+        """Return what is known of when something came from each source, in order of the hours."""
+        ...
+
+    async def note(self, hours: Sequence[HourlyTraffic]) -> None:
+        """Write hours down, each in the place of what was known of it.
+
+        What lies more than KEPT_HOURS before a source's last is forgotten.
+        """
+        ...
+
+
+class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
+    """Room, in bytes: what is free where the store lies, and what its files take, by name."""
+
+    free: int
+    files: Mapping[str, int]
+
+
+class Disk(Protocol):
+    """The disk below the store."""
+
+    async def space(self) -> DiskSpace:
+        """Measure it. Raises OSError."""
+        ...
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be expected of one pixel's backlog.
+
+    `rate` is in conversions an hour. `drained_at` (ms) is None where nothing was delivered of late
+    though something was pending. `late` have missed their deadline already; `misses` is how many
+    will have when they are sent, those included. Where nothing is delivered, it is told for the
+    case that sending goes on now at the rate of the limit. `next_deadline` (ms) is the first that
+    is not yet missed.
+    """
+
+    pixel: str
+    pending: int = 0
+    oldest: int | None = None
+    rate: int = 0
+    drained_at: int | None = None
+    late: int = 0
+    misses: int = 0
+    next_deadline: int | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether something is pending and nothing is delivered."""
+        return self.pending > 0 and self.drained_at is None

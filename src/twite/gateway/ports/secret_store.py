@@ -1,0 +1,128 @@
+"""Secrets that come in over the network and must outlive the process: sealed, by name.
+
+The store keeps what it cannot read (Vault); who holds the key opens it (Seal). A sealed text is
+bound to its name: put under another, it does not open.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from twite.domain.people.users import AuditEvent
+
+# What the names of a server container's secrets begin with, and those of users' codes.
+CONTAINER: Final = "container/"
+CODES: Final = "totp/"
+
+
+class SecretRecords(Protocol):
+    """Keeps sealed secrets by name. A deed is noted in the same transaction, or neither is done."""
+
+    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Keep it, durably, in place of any other of that name. Raises LedgerUnavailable."""
+        ...
+
+    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
+        """Keep it in place of what it `was`; nothing where that is not there any more."""
+        ...
+
+    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        """Return (name, sealed) of all whose name begins so, in the order of the names."""
+        ...
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Keep it no more."""
+        ...
+
+
+class Seal(Protocol):
+    """Holds the key."""
+
+    def close(self, name: str, plain: bytes) -> bytes:
+        """Seal a secret under a name, with the current key."""
+        ...
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """Return the secret. Raises NotOpened."""
+        ...
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with the current key; its first 5 bytes say so."""
+        ...
+
+    def is_former(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with another key that is here; as is_current."""
+        ...
+
+    def key_of(self, sealed: bytes) -> str:
+        """Return the name of the key that it was sealed with; as is_current."""
+        ...
+
+
+class TurnedSeal:
+    """A Seal that can be given other keys while it is in use."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    def turn(self, seal: Seal) -> None:
+        """Seal with another key from now on."""
+        self._seal = seal
+
+    def close(self, name: str, plain: bytes) -> bytes:
+        """Seal a secret under a name, with the current key."""
+        return self._seal.close(name, plain)
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """Return the secret. Raises NotOpened."""
+        return self._seal.open(name, sealed)
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with the current key."""
+        return self._seal.is_current(sealed)
+
+    def is_former(self, sealed: bytes) -> bool:
+        """Return whether it was sealed with another key that is here."""
+        return self._seal.is_former(sealed)
+
+    def key_of(self, sealed: bytes) -> str:
+        """Return the name of the key that it was sealed with."""
+        return self._seal.key_of(sealed)
+
+
+class SecretStore:
+    """A vault with its seal: what is put in comes out, also after the key was changed."""
+
+    def __init__(self, *, vault: SecretRecords, seal: Seal) -> None:
+        self._vault = vault
+        self._seal = seal
+        # What is sealed anew must not be put over what came meanwhile.
+        self._turn = asyncio.Lock()
+
+    async def put(self, name: str, plain: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Keep a secret. Raises LedgerUnavailable."""
+        async with self._turn:
+            await self._vault.put(name, self._seal.close(name, plain), deed=deed)
+
+    async def put_sealed(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
+        await self.put(name, self._seal.open(name, sealed), deed=deed)
+
+    async def all(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return (name, secret) of all whose name begins so; seal anew what a former key sealed.
+
+        Raises NotOpened.
+        """
+        found = []
+        async with self._turn:
+            for name, sealed in await self._vault.sealed(prefix):
+                plain = self._seal.open(name, sealed)
+                found.append((name, plain))
+                if not self._seal.is_current(sealed):
+                    await self._vault.reseal(name, was=sealed, sealed=self._seal.close(name, plain))
+        return found
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Keep a secret no more."""
+        async with self._turn:
+            await self._vault.forget(name, deed=deed)

@@ -1,0 +1,292 @@
+"""Clients: templates that claim a request, run the container, and answer.
+
+Each is asked in the order of priority; the first that claims the request has it. What it runs the
+container for is on disk before its answer leaves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Source
+from twite.domain.errors import MalformedRequest, TemplateRests, TemplatesBusy
+from twite.domain.json_tree import Tree
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE, SECOND
+from twite.formats.ga4 import read as ga4
+from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
+from twite.gateway.ports.store import Clock, Randomness
+from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.templates import KeepsItems, RunsTemplates
+from twite.gateway.tags.clients.conversation import (
+    ClientConversation,
+    ClientFailed,
+    Performs,
+    in_short,
+)
+from twite.gateway.tags.runtime.tag_log import TagLogLine
+from twite.gateway.tags.runtime.waiting_log import ClientLines, RunLines
+from twite.gtm.container import parts
+from twite.gtm.container.values import EventContext, Unfilled, Values, given_fields
+from twite.gtm.template.effects import ClaimEffect, Forget, HttpEffect, Keep, LogEffect, Service
+from twite.gtm.template.fields import fill
+from twite.gtm.template.response import ClientResponse
+from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, Incoming, Turn
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import UNDEFINED, Value
+
+WITHIN: Final = 20 * SECOND
+MOST_TALKS: Final = 200
+AGAIN: Final = MINUTE
+MOST_SENTENCES: Final = 1_000
+
+
+class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client: a template with its fields; `source` is whose its events are.
+
+    Fields of a client in a `container` may hold names of its variables; with `defaults`, what is
+    not there is filled in. `secrets` never show in what is logged; `allow_hosts` names hosts that
+    may have private addresses.
+    """
+
+    name: str
+    template: Template
+    source: Source
+    fields: Mapping[str, Tree] = {}
+    priority: int = 0
+    container: parts.Container | None = None
+    defaults: bool = True
+    secrets: tuple[Secret, ...] = ()
+    allow_hosts: frozenset[str] = frozenset()
+
+    def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
+        """Return the fields with values in place of names; `draw` is chance. Raises Unfilled."""
+        if self.container is None:
+            return dict(self.fields)
+        occasion = EventContext(event={}, now=now, request=request, client=self.name, draw=draw)
+        values = Values(self.container, occasion, _NoTemplates())
+        given = given_fields(self.fields, values.filled)
+        if not self.defaults:
+            return given
+        return fill(self.template.fields, given, written=self.fields)
+
+    def __repr__(self) -> str:
+        return f"Client({self.name})"
+
+
+class RunsContainer(Protocol):
+    """Takes an event of a client in: its conversions, and the tags that fire for it."""
+
+    async def run(
+        self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
+    ) -> tuple[TagOutcome, ...]:
+        """Return the tags that fired, once all of it is on disk.
+
+        Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        """
+        ...
+
+
+class ClientEffects(Protocol):
+    """Performs what leaves the gateway for a client. `says` is told what its author should know."""
+
+    async def fetch(
+        self, request: HttpEffect, *, client: TemplateClient, says: Callable[[str], None]
+    ) -> EffectAnswer:
+        """Send an HTTP request; return the answer, or why there is none."""
+        ...
+
+    def calls(
+        self, *, says: Callable[[str], None], mark: bytes
+    ) -> Callable[[Service], Awaitable[EffectAnswer]]:
+        """Return what performs the calls of Google's services in one run; no other has the mark."""
+        ...
+
+
+class Clients:
+    """Asks who claims a request. Templates are known to `runs` by their client's name.
+
+    `way_out` performs what leaves for a client, `registrable` finds the registrable domain of a
+    host; a client that has not answered `within` milliseconds is given up.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[TemplateClient],
+        *,
+        runs: RunsTemplates,
+        container: RunsContainer,
+        way_out: ClientEffects,
+        storage: KeepsItems,
+        registrable: Callable[[str], str | None],
+        clock: Clock,
+        randomness: Randomness,
+        about: ContainerVersion | None = None,
+        within: int = WITHIN,
+        most: int = MOST_TALKS,
+        observer: Observer | None = None,
+    ) -> None:
+        self._clients = sorted(clients, key=lambda one: -one.priority)
+        self._runs = runs
+        self._container = container
+        self._way_out = way_out
+        self._storage = storage
+        self._registrable = registrable
+        self._clock = clock
+        self._randomness = randomness
+        self._about = about or ContainerVersion()
+        self._within = within
+        self._most = most
+        self._observer = observer or SilentObserver()
+        self._lines = ClientLines(self._write, elapsed=clock.elapsed)
+        self._asking = 0
+        self._talks: set[asyncio.Task[None]] = set()
+        self._said: dict[tuple[str, str], int] = {}
+
+    @property
+    def some(self) -> bool:
+        """Whether there is any to ask."""
+        return bool(self._clients)
+
+    async def answer(self, request: Incoming) -> ClientResponse | None:
+        """Return what the client that claims the request answers; None where none claims it.
+
+        Raises ClientFailed, TemplatesBusy, and what RunsContainer does.
+        """
+        if self._asking + len(self._talks) >= self._most:
+            raise TemplatesBusy(reason="clients have more in hand than they may", retry_after=1)
+        self._asking += 1
+        try:
+            return await self._asked(request)
+        finally:
+            self._asking -= 1
+
+    async def _asked(self, request: Incoming) -> ClientResponse | None:
+        broken: TemplateRests | ClientFailed | None = None
+        for client in self._clients:
+            try:
+                call = self._call(client, request)
+            except Unfilled as unfilled:
+                self._say(client, f"its fields cannot be filled in: {unfilled}")
+                continue
+            try:
+                turn = await self._runs.start(client.name, call)
+            except TemplateRests as rests:
+                broken = broken or rests
+                continue
+            lines = self._lines.of(client.name, request, client.secrets)
+            if any(isinstance(effect, ClaimEffect) for effect in turn.effects):
+                return await self._claimed(client, request, turn, lines)
+            lines.hear(turn)
+            await self._passed(client, turn)
+            if turn.spent:
+                broken = broken or ClientFailed(client=client.name)
+        if broken is not None:
+            # Perhaps the request was its own: nobody is to take silence for "no such route".
+            raise broken
+        return None
+
+    async def stop(self) -> None:
+        """Give up what clients still do after their answers."""
+        talks = tuple(self._talks)
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+    def _call(self, client: TemplateClient, request: Incoming) -> Call:
+        now, seed = self._clock.now(), int(self._randomness.fraction() * (1 << 48))
+        return Call(
+            fields=client.fields_for(request, now=now, draw=seed),
+            now=now,
+            seed=seed,
+            request=request,
+            container=self._about,
+            client=client.name,
+            storage=self._storage.of(client.template),
+            extracted=extracted(request) if "extractEvents" in client.template.code.text else None,
+        )
+
+    async def _passed(self, client: TemplateClient, turn: Turn) -> None:
+        """Note what a client that claims nothing has to say; the rest it asks for is not done."""
+        for effect in turn.effects:
+            if isinstance(effect, Keep | Forget):
+                self._storage.change(client.template, effect)
+            elif isinstance(effect, LogEffect) and effect.denied is not None:
+                self._say(client, f"it has no permission {effect.denied}")
+        if turn.error is not None:
+            self._say(client, in_short(turn))
+        if not turn.done or turn.listening:
+            await self._runs.end(client.name, turn.run)
+
+    def _write(self, client: str, line: TagLogLine) -> None:
+        self._observer.see(ClientSaid(client=client, text=line.text, own=line.own))
+
+    def _say(self, client: TemplateClient, sentence: str) -> None:
+        """Tell of a template's fault, but not for each request that meets it."""
+        now, key = self._clock.elapsed(), (client.name, sentence)
+        if now - self._said.get(key, -AGAIN) >= AGAIN:
+            if len(self._said) >= MOST_SENTENCES:
+                self._said.clear()
+            self._said[key] = now
+            self._observer.see(Troubled(where=f"client {client.name}", reason=sentence))
+
+    async def _claimed(
+        self, client: TemplateClient, request: Incoming, turn: Turn, lines: RunLines
+    ) -> ClientResponse:
+        def says(sentence: str) -> None:
+            self._say(client, sentence)
+
+        performs = Performs(
+            run_container=lambda event: self._container.run(event, request=request, client=client),
+            fetch=lambda asked: self._way_out.fetch(asked, client=client, says=says),
+            call=self._way_out.calls(says=says, mark=self._randomness.nonce().encode()),
+            change=lambda effect: self._storage.change(client.template, effect),
+            registrable=self._registrable,
+        )
+        talk = ClientConversation(
+            client.name,
+            runs=self._runs,
+            performs=performs,
+            host=host_of(request),
+            clock=self._clock,
+            says=says,
+            hears=lines.hear,
+        )
+        # What a client does after its answer goes on without whoever asked.
+        task = asyncio.create_task(talk.go_on(turn, within=self._within))
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
+        self._asking -= 1  # counted among the talks from here on
+        try:
+            return await asyncio.shield(talk.answered)
+        finally:
+            self._asking += 1
+
+
+class _NoTemplates:
+    """Variables that are templates have no value in a client's fields."""
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+        del template, fields, occasion
+        return UNDEFINED
+
+
+def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
+    """Return the events of a GA4 hit as Google's client makes them; None where it is none."""
+    try:
+        hits = ga4.read(request.query, (request.body or "").encode("utf-8", "replace"))
+    except MalformedRequest:
+        return None
+    seen: dict[str, object] = {"ip_override": request.remote_address}
+    agent = dict(request.headers).get("user-agent")
+    if agent is not None:
+        seen["user_agent"] = agent
+    return msgspec.convert([seen | dict(event) for event in hits.readable], list[dict[str, Any]])
+
+
+def host_of(request: Incoming) -> str:
+    """Return the name that the request was sent to, without its port; "" where it says none."""
+    named = dict(request.headers).get("host", "")
+    return named.rpartition("]")[0] + "]" if named.startswith("[") else named.partition(":")[0]

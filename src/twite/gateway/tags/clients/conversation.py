@@ -1,0 +1,220 @@
+"""A client's way from the request it claimed to its answer, turn by turn.
+
+    claimed ─▶ effects performed ─▶ resumed with the answers ─▶ … ─▶ returnResponse ─▶ answered
+                  │                                                       │
+                  └─ runContainer: on disk before anything is answered ───┘
+
+What the template does after its answer is done too, until the time is over.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.json_tree import Tree
+from twite.gateway.ports.store import Clock
+from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.templates import RunsTemplates
+from twite.gtm.template.effects import (
+    AfterEvent,
+    AnyEffect,
+    Forget,
+    HttpEffect,
+    Keep,
+    LogEffect,
+    Respond,
+    RunContainer,
+    Service,
+)
+from twite.gtm.template.response import ClientResponse, InvalidResponse, added
+from twite.gtm.template.sandbox import EffectAnswer, Turn
+
+_NO_ROOM: Final = "what it keeps is more than there is room for"
+
+Says = Callable[[str], None]
+Hears = Callable[[Turn], None]
+Asked = asyncio.Task[tuple[EffectAnswer, ...]]
+Kept = asyncio.Future[tuple[TagOutcome, ...]]
+
+
+class ClientFailed(OperatorError):
+    """A client claimed the request and did not answer it. `late`: its time was over."""
+
+    def __init__(self, *, client: str, late: bool = False) -> None:
+        why = "did not answer in time" if late else "ended without an answer"
+        super().__init__(f"the client {client} {why}")
+        self.client = client
+        self.late = late
+
+
+class Performs(msgspec.Struct, frozen=True, kw_only=True):
+    """Who performs effects. `change` returns False where there is no more room for it."""
+
+    run_container: Callable[[Mapping[str, Tree]], Awaitable[tuple[TagOutcome, ...]]]
+    fetch: Callable[[HttpEffect], Awaitable[EffectAnswer]]
+    call: Callable[[Service], Awaitable[EffectAnswer]]
+    change: Callable[[Keep | Forget], bool]
+    registrable: Callable[[str], str | None]
+
+
+class ClientConversation:
+    """One claimed request. `answered` becomes the answer, or why there is none.
+
+    `says` is told what whoever wrote the template should know; `hears` writes down what it logs.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        *,
+        runs: RunsTemplates,
+        performs: Performs,
+        host: str,
+        clock: Clock,
+        says: Says,
+        hears: Hears,
+    ) -> None:
+        self.answered: asyncio.Future[ClientResponse] = asyncio.get_running_loop().create_future()
+        # Where nobody asks any more, nobody is to be told that it failed.
+        self.answered.add_done_callback(lambda told: told.cancelled() or told.exception())
+        self._client = client
+        self._runs = runs
+        self._performs = performs
+        self._host = host
+        self._clock = clock
+        self._says = says
+        self._hears = hears
+        self._response = ClientResponse()
+        self._responds = False
+        self._asked: set[Asked] = set()  # what answers are awaited from
+        self._kept: list[tuple[int, Kept]] = []  # what is on its way to the disk, by its effect
+
+    async def go_on(self, turn: Turn, *, within: int) -> None:
+        """Go from turn to turn until the run is over, or the milliseconds are."""
+        work = asyncio.create_task(self._turns(turn))
+        limit = asyncio.create_task(self._clock.sleep(within))
+        late = False
+        try:
+            await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
+            late = not work.done()
+            if late:
+                self._says("it was given up: its time was over")
+            else:
+                work.result()
+        except Exception as fault:  # noqa: BLE001  whoever asked is told of it
+            self._fail(fault)
+        finally:
+            for task in (work, limit, *self._asked):
+                task.cancel()
+            for _, kept in self._kept:
+                kept.cancel()
+            await self._runs.end(self._client, turn.run)
+            self._fail(ClientFailed(client=self._client, late=late))
+
+    async def _turns(self, turn: Turn) -> None:
+        while True:
+            self._hears(turn)
+            now = [answer for effect in turn.effects for answer in self._perform(effect)]
+            if turn.error is not None:
+                self._says(in_short(turn))
+            await self._answer()
+            if turn.error is not None or (turn.done and not self._asked and not now):
+                break
+            answers = tuple(now) or await self._come(turn)
+            turn = await self._runs.resume(self._client, turn.run, answers, now=self._clock.now())
+        # What is on its way to the disk gets there, whatever became of the run.
+        await self._on_disk()
+
+    def _perform(self, effect: AnyEffect) -> tuple[EffectAnswer, ...]:
+        """Perform an effect, or begin to; return what it is answered at once."""
+        match effect:
+            case RunContainer():
+                return self._run_container(effect)
+            case HttpEffect():
+                self._asked.add(asyncio.create_task(_alone(self._performs.fetch(effect))))
+            case AfterEvent():
+                self._asked.add(asyncio.create_task(self._after_event(effect)))
+            case Service():
+                self._asked.add(asyncio.create_task(_alone(self._performs.call(effect))))
+            case Respond():
+                self._responds = True
+            case Keep() | Forget():
+                if not self._performs.change(effect):
+                    self._says(_NO_ROOM)
+            case LogEffect(denied=str() as permission):
+                self._says(f"it has no permission {permission}")
+            case _ if not self._responds:
+                self._add(effect)
+        return ()
+
+    def _run_container(self, effect: RunContainer) -> tuple[EffectAnswer, ...]:
+        kept = asyncio.ensure_future(self._performs.run_container(effect.event))
+        self._kept.append((effect.id, kept))
+        if effect.on_complete:
+            self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
+        return (EffectAnswer(id=effect.id, phase="start"),) if effect.on_start else ()
+
+    async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
+        """Tell of the tags that fired. None has run: that it waits is all that is certain."""
+        fates = await self._on_disk(effect.event)
+        tags: list[Tree] = [
+            {"id": fate.tag, "status": fate.fate, "executionTime": 0} for fate in fates
+        ]
+        return (EffectAnswer(id=effect.id, value={"tags": tags}),)
+
+    async def _on_disk(self, event: int = 0) -> list[TagOutcome]:
+        """Wait for what the container was run for, or for that of one effect alone."""
+        kept = [one for number, one in self._kept if event in {0, number}]
+        return [fate for fates in await asyncio.gather(*kept) for fate in fates]
+
+    def _add(self, effect: AnyEffect) -> None:
+        try:
+            self._response = added(
+                self._response, effect, host=self._host, registrable=self._performs.registrable
+            )
+        except InvalidResponse as unfit:
+            self._says(str(unfit))
+
+    async def _answer(self) -> None:
+        """Answer, once all that the container was run for is on disk. Raises why it is not."""
+        if not self._responds or self.answered.done():
+            return
+        await self._on_disk()
+        self.answered.set_result(self._response)
+
+    async def _come(self, turn: Turn) -> tuple[EffectAnswer, ...]:
+        """Wait for answers, or for the time at which the template wants to be woken."""
+        waiting: set[asyncio.Task[tuple[EffectAnswer, ...]]] = set(self._asked)
+        if turn.wake_at is not None:
+            waiting.add(asyncio.create_task(self._woken(turn.wake_at)))
+        done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in others - self._asked:
+            task.cancel()
+        self._asked -= done
+        return tuple(answer for task in done for answer in task.result())
+
+    async def _woken(self, at: int) -> tuple[EffectAnswer, ...]:
+        await self._clock.sleep(max(0, at - self._clock.now()))
+        return ()
+
+    def _fail(self, why: Exception) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(why)
+
+
+async def _alone(answering: Awaitable[EffectAnswer]) -> tuple[EffectAnswer, ...]:
+    return (await answering,)
+
+
+async def _completed(number: int, kept: Kept) -> tuple[EffectAnswer, ...]:
+    await kept
+    return (EffectAnswer(id=number, phase="complete"),)
+
+
+def in_short(turn: Turn) -> str:
+    """Say what was thrown without its words, which could hold a person."""
+    kind = (turn.error or "").partition(":")[0]
+    return f"{kind} in line {turn.line} of its code" if turn.line is not None else kind

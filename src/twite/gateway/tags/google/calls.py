@@ -1,0 +1,221 @@
+"""The calls of Google's services that a template makes: each performed, and answered.
+
+A refusal is told to the template as Google's reference says; `says` is told what whoever wrote the
+template, or the settings, should know.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from twite.domain.json_tree import Tree
+from twite.formats.ga4.write import hit_of
+from twite.gateway.ports.store import NoResponse
+from twite.gateway.ports.store import Response as HttpAnswer
+from twite.gateway.tags.google.insert_ids import InsertIds
+from twite.gateway.tags.google.requests import UNSET, GoogleClient, GoogleRequestDenied
+from twite.gateway.tags.google.transactions import Transactions
+from twite.gtm.google_requests import bigquery, firestore, scripts
+from twite.gtm.google_requests.request import FAILED, GoogleRequest, GoogleResult, RequestNotSent
+from twite.gtm.template.allowed import OWN_PROJECT
+from twite.gtm.template.effects import Service
+from twite.gtm.template.sandbox import EffectAnswer
+
+NOT_CONFIGURED: Final = "not_configured"
+_TIMED_OUT: Final = "timed_out"
+
+Came = HttpAnswer | NoResponse | GoogleRequestDenied
+Sends = Callable[[GoogleRequest], Awaitable[Came]]
+Says = Callable[[str], None]
+
+
+class GoogleCalls:
+    """Those of one run. `sends` is how a request leaves."""
+
+    def __init__(self, google: GoogleClient, *, sends: Sends, says: Says, marks: InsertIds) -> None:
+        self._google = google
+        self._sends = sends
+        self._says = says
+        self._marks = marks
+        self._transactions = Transactions(self._ask)
+
+    async def perform(self, service: Service) -> EffectAnswer:
+        """Do what was asked for. Raises nothing but CancelledError."""
+        try:
+            told = await self._act(service)(self, _Given(service.arguments))
+        except RequestNotSent as wrong:
+            self._says(f"{service.name}: {wrong.words}")
+            told = GoogleResult(reason=wrong.reason)
+        except RecursionError:
+            self._says(f"{service.name}: what it is called with is nested too deeply")
+            told = GoogleResult(reason=FAILED)
+        if told.reason is not None and service.name == _INSERT and told.value is None:
+            told = bigquery.refused(told.reason)
+        return EffectAnswer(id=service.id, value=told.value, reason=told.reason)
+
+    def _act(self, service: Service) -> "_Act":
+        """Return what performs a call. Raises NotAsked where nothing does."""
+        act = _ACTS.get(service.name)
+        if act is None:
+            raise RequestNotSent("is no service of Google's", reason=FAILED)
+        if service.name not in _OPEN and not self._google.is_set:
+            raise RequestNotSent(UNSET, reason=NOT_CONFIGURED)
+        return act
+
+    async def insert(self, given: "_Given") -> GoogleResult:
+        """Add rows to a table of BigQuery's."""
+        connection, rows = given.mapping(0), given.at(1)
+        names = [connection.get(key) for key in ("projectId", "datasetId", "tableId")]
+        project, dataset, table = (str(name or "") for name in names)
+        place = (await self._project(project), dataset, table)
+        where = ".".join(place)
+        asking = bigquery.insert(
+            place, rows, given.at(2), id_of=lambda row: self._marks.row(where, row)
+        )
+        return await self._ask(asking, lambda status, body: bigquery.told(status, body, rows))
+
+    async def read(self, given: "_Given") -> GoogleResult:
+        """Read a document of Firestore's."""
+        options = given.mapping(1)
+        project, transaction = await self._project(options.get("projectId")), _transaction(options)
+        if transaction is not None:
+            self._transactions.check(transaction, project)
+        asking = firestore.read(project, given.text(0), transaction=transaction)
+        return await self._ask(asking, firestore.read_told)
+
+    async def query(self, given: "_Given") -> GoogleResult:
+        """Look for documents in a collection of Firestore's."""
+        options = given.mapping(2)
+        project, transaction = await self._project(options.get("projectId")), _transaction(options)
+        if transaction is not None:
+            self._transactions.check(transaction, project)
+        asking = firestore.query(
+            project,
+            given.text(0),
+            given.at(1),
+            limit=options.get("limit"),
+            transaction=transaction,
+        )
+        return await self._ask(asking, firestore.query_told)
+
+    async def write(self, given: "_Given") -> GoogleResult:
+        """Write a document of Firestore's; in a transaction it is kept until the commit."""
+        path, said, options = given.text(0), given.at(1), given.mapping(2)
+        project = await self._project(options.get("projectId"))
+        write = firestore.write(
+            project,
+            path,
+            said,
+            merge=options.get("merge") is True,
+            new_id=self._marks.document(f"{project}/{path}", said),
+        )
+        transaction = _transaction(options)
+        if transaction is not None:
+            self._transactions.keep(transaction, project, write)
+            return GoogleResult()
+        told = await self._ask(firestore.commit(project, (write,)), firestore.done)
+        return told if told.reason is not None else GoogleResult(value=write.id)
+
+    async def begin(self, given: "_Given") -> GoogleResult:
+        """Begin a transaction."""
+        options = given.mapping(0)
+        project = await self._project(options.get("projectId"))
+        return await self._transactions.begin(project, former=options.get("retry"))
+
+    async def commit(self, given: "_Given") -> GoogleResult:
+        """Write what a transaction kept, all or nothing."""
+        return await self._transactions.commit(given.text(0))
+
+    async def rollback(self, given: "_Given") -> GoogleResult:
+        """End a transaction with nothing written."""
+        return await self._transactions.rollback(given.text(0))
+
+    async def script(self, given: "_Given") -> GoogleResult:
+        """Fetch a script of Google's."""
+        asking = scripts.script(given.at(0), given.at(1))
+        came = await self._sends(asking)
+        if not isinstance(came, HttpAnswer) or not came.whole:
+            return _without(came)
+        return scripts.script_told(came.status, came.headers, came.body)
+
+    async def event(self, given: "_Given") -> GoogleResult:
+        """Send an event to Google Analytics."""
+        event = given.mapping(0)
+        try:
+            query, body = hit_of(event)
+        except ValueError as wrong:
+            raise RequestNotSent(str(wrong), reason=FAILED) from None
+        headers = {"Content-Type": "text/plain;charset=UTF-8"}
+        agent = event.get("user_agent")
+        if isinstance(agent, str) and agent.isprintable() and agent.isascii():
+            headers["User-Agent"] = agent
+        url = f"{scripts.ANALYTICS}?{query}"
+        came = await self._sends(GoogleRequest(url=url, headers=headers, body=body.encode()))
+        if not isinstance(came, HttpAnswer):
+            return _without(came)
+        return scripts.analytics_told(came.status, came.headers)
+
+    async def _ask(
+        self, asking: GoogleRequest, read: Callable[[int, bytes], GoogleResult]
+    ) -> GoogleResult:
+        came = await self._sends(asking)
+        if not isinstance(came, HttpAnswer) or not came.whole:
+            return _without(came)
+        return read(came.status, came.body)
+
+    async def _project(self, named: Tree) -> str:
+        """Return the project that is meant. Raises NotAsked where nobody says."""
+        if isinstance(named, str) and named not in {"", OWN_PROJECT}:
+            return named
+        own = await self._google.project()
+        if own is None:
+            raise RequestNotSent("no project is named, neither here nor by google.project")
+        return own
+
+
+class _Given:
+    """The arguments of a call, read as what they should be."""
+
+    def __init__(self, arguments: list[Tree]) -> None:
+        self._arguments = arguments
+
+    def at(self, place: int) -> Tree:
+        return self._arguments[place] if place < len(self._arguments) else None
+
+    def text(self, place: int) -> str:
+        found = self.at(place)
+        if not isinstance(found, str):
+            raise RequestNotSent("was called with something else in place of a text")
+        return found
+
+    def mapping(self, place: int) -> Mapping[str, Tree]:
+        found = self.at(place)
+        return found if isinstance(found, dict) else {}
+
+
+def _transaction(options: Mapping[str, Tree]) -> str | None:
+    found = options.get("transaction")
+    return found if isinstance(found, str) and found else None
+
+
+def _without(came: Came) -> GoogleResult:
+    """Return what a template is told that has no answer, or not all of it."""
+    if isinstance(came, GoogleRequestDenied):
+        return GoogleResult(reason=NOT_CONFIGURED)
+    late = isinstance(came, NoResponse) and came.reason == "no answer in time"
+    return GoogleResult(reason=_TIMED_OUT if late else FAILED)
+
+
+_INSERT: Final = "BigQuery.insert"
+_OPEN: Final = frozenset({"getGoogleScript", "sendEventToGoogleAnalytics"})
+_Act = Callable[[GoogleCalls, _Given], Awaitable[GoogleResult]]
+_ACTS: Final[Mapping[str, _Act]] = {
+    _INSERT: GoogleCalls.insert,
+    "Firestore.read": GoogleCalls.read,
+    "Firestore.query": GoogleCalls.query,
+    "Firestore.write": GoogleCalls.write,
+    "Firestore.begin": GoogleCalls.begin,
+    "Firestore.commit": GoogleCalls.commit,
+    "Firestore.rollback": GoogleCalls.rollback,
+    "getGoogleScript": GoogleCalls.script,
+    "sendEventToGoogleAnalytics": GoogleCalls.event,
+}

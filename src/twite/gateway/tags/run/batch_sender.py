@@ -1,0 +1,227 @@
+"""The flight of a tag's batch: its deliveries run side by side, each settled when it is done."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Transition, Trigger
+from twite.domain.destination import Destination
+from twite.domain.errors import NotOpened, TransientError
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.settlement import Settler, fault
+from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.store import DeliveryStore, Randomness
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, fate_of
+from twite.gateway.tags.run.payload import read
+from twite.gateway.tags.run.tag_run import TagRun
+
+_GIVING_BACK: Final = 1  # seconds
+_SEED_BITS: Final = 48
+
+
+class TagBatchSender:
+    """Takes one tag's batches to their end: see gateway.dispatch.Flies."""
+
+    def __init__(
+        self,
+        *,
+        container_config: ContainerConfig,
+        rule: TagRule,
+        run_context: RunContext,
+        delivery_store: DeliveryStore,
+        circuit_breaker: CircuitBreaker,
+        clock: MonotonicClock,
+        randomness: Randomness,
+        observer: Observer,
+        lease: int,
+        seal: Seal | None,
+    ) -> None:
+        self._container_config = container_config
+        self._rule = rule
+        self._run_context = run_context
+        self._delivery_store = delivery_store
+        self._circuit_breaker = circuit_breaker
+        self._clock = clock
+        self._randomness = randomness
+        self._observer = observer
+        self._seal = seal
+        self._settler = Settler(
+            delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
+        )
+        self._slots = asyncio.Semaphore(rule.in_flight)
+        self.stopping = False
+        self._trials = run_context.engine_pool.trials
+        self._whose = f"tag {rule.name}"
+        # Few at first, and one batch at a time: whoever hangs hangs alone.
+        self.most = 1
+        self.most_bytes = MOST_BYTES
+        self.failed: dict[int, str] = {}
+        circuit_breaker.slow_down(0)
+
+    def use(self, destination: Destination) -> None:
+        """A tag has no credentials of a pixel's."""
+
+    def limits(self) -> Mapping[str, int]:
+        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        return {}
+
+    def passing_events(self) -> frozenset[str]:
+        """Return the events of which nothing is claimed now: a tag passes over none."""
+        return frozenset()
+
+    def claimed(self, batch: Batch) -> None:
+        """Hear that a batch is about to be taken."""
+
+    async def release(self) -> None:
+        """A tag has no paused events."""
+
+    async def take(self, batch: Batch) -> None:
+        """Run a batch and settle every delivery of it.
+
+        Trouble with the store leaves what was run as sending in the ledger: its lease lapses.
+        """
+        flying = [asyncio.create_task(self._one(batch, delivery)) for delivery in batch.deliveries]
+        try:
+            await asyncio.wait(flying)
+        except asyncio.CancelledError:
+            for task in flying:
+                task.cancel()
+            await asyncio.gather(*flying, return_exceptions=True)
+            raise
+
+    async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
+        """Let others send what has not left: nothing is in doubt, and no try is counted."""
+        if not deliveries:
+            return
+        due = self._clock.now() + wait
+        back = Transition(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
+        await self._settler.settle(batch, None, (back,))
+
+    async def _one(self, batch: Batch, delivery: Delivery) -> None:
+        tag_run: TagRun | str = ""
+        at = self._clock.now()
+        try:
+            async with self._slots:
+                if self.stopping:
+                    await self.give_back(batch, [delivery.id])
+                    return
+                if rest := self._trials.begin(self._whose):
+                    # It was claimed before the one beside it passed a limit.
+                    self._circuit_breaker.slow_down(rest)
+                    await self.give_back(batch, [delivery.id], wait=rest)
+                    return
+                at = self._clock.now()
+                began = self._clock.elapsed()
+                ran = RunOutcome()
+                try:
+                    tag_run = self._tag_run(delivery)
+                    ran = (
+                        RunOutcome(barred=tag_run)
+                        if isinstance(tag_run, str)
+                        else await tag_run.run()
+                    )
+                finally:
+                    self._end(tag_run, ran)
+            await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
+        except TransientError as error:
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+        except asyncio.CancelledError:
+            # The stop waits no longer. What may have left is in doubt, and stays as it is.
+            if not (isinstance(tag_run, TagRun) and tag_run.left):
+                with suppress(TimeoutError, TransientError):
+                    async with asyncio.timeout(_GIVING_BACK):
+                        await self.give_back(batch, [delivery.id])
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
+            self._observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
+            await self._count_fault(batch, delivery, error, tag_run, at=at)
+
+    def _end(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
+        """Hear what a run cost; what passed a limit is slowed down: others keep their pace."""
+        if not isinstance(tag_run, str) and tag_run.hung is not None:
+            self._trials.hang(self._whose, tag_run.hung)
+        else:
+            burned = 0.0 if isinstance(tag_run, str) else tag_run.burned
+            spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
+            self._trials.end(self._whose, took=burned, spent=spent)
+        self._trials.tell()
+        self._circuit_breaker.slow_down(self._trials.rest(self._whose))
+
+    def _tag_run(self, delivery: Delivery) -> TagRun | str:
+        """Return the errand, or why there is none."""
+        try:
+            letter = read(delivery.body, name=self._rule.pixel, seal=self._seal)
+        except NotOpened as unopened:
+            return str(unopened)
+        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+            return f"what waits cannot be read: {wrong}"
+        # The same for every run of this delivery, and told to nobody.
+        seed = blake2b(f"{self._rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
+        return TagRun(
+            self._run_context,
+            container_config=self._container_config,
+            rule=self._rule,
+            letter=letter,
+            seed=int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
+        )
+
+    async def _settle(
+        self, batch: Batch, delivery: Delivery, ran: RunOutcome, *, at: int, took: int
+    ) -> None:
+        tried = attempt_of(ran, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
+        fate = fate_of(
+            ran,
+            delivery.id,
+            rule=self._rule,
+            tries=delivery.attempts + 1,
+            now=self._clock.now(),
+            randomness=self._randomness.fraction(),
+        )
+        await self._settler.settle(batch, None if ran.barred is not None else tried, (fate,))
+        self._observer.see(
+            Attempted(
+                pixel=batch.pixel,
+                event=batch.event,
+                outcome=tried.outcome,
+                status=tried.status,
+                conversions=1,
+                took=took,
+                reason="" if ran.succeeded else ran.barred or ran.reason,
+                ambiguous=tried.ambiguous,
+                again=int(delivery.ambiguous_since is not None),
+            )
+        )
+        self._run_context.engine_pool.hear(self._rule.pixel, is_spent=ran.is_spent)
+        self.most = 1 if ran.passed_a_limit else min(self._rule.in_flight, self.most * 2)
+        if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
+            self._circuit_breaker.record_response()
+        else:
+            # Others would fare alike: one that hangs must not cost its limits for each of them.
+            self._circuit_breaker.record_failure(randomness=self._randomness.fraction())
+
+    async def _count_fault(
+        self,
+        batch: Batch,
+        delivery: Delivery,
+        error: Exception,
+        tag_run: TagRun | str,
+        *,
+        at: int,
+    ) -> None:
+        left = isinstance(tag_run, TagRun) and tag_run.left
+        tried = fault(
+            (delivery,), error, pixel=batch.pixel, event=batch.event, at=at, ambiguous=left
+        )
+        blamed = Transition(
+            trigger=Trigger.LAPSED, deliveries=(delivery.id,), due_at=self._clock.now()
+        )
+        with suppress(TransientError):
+            await self._settler.settle(batch, tried, (blamed,))

@@ -1,0 +1,313 @@
+"""Fire: for an event that came in, the deliveries of the tags that hear it.
+
+Decided in memory, on the event as it came; what waits on the disk is a letter (see there). The
+fields of a tag are filled in when it runs: its keys are never written down, and what was wrong with
+them is mended for what waits, too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from twite.consent import signals
+from twite.consent.verdict import judging
+from twite.domain.consent import ConsentAction, ConsentDecision, person_keys
+from twite.domain.dedup import dedup_key, derived_id
+from twite.domain.destination import Source
+from twite.domain.identifiers import Identifiers
+from twite.domain.submission import AcceptedConversion, UnfiredTags
+from twite.domain.times import DAY
+from twite.formats.event_data.names import SPELLINGS
+from twite.formats.native.conversion import MAX_ID, identifiers_of
+from twite.formats.native_shape import Native
+from twite.gateway.ports.consents import OptOutEntry
+from twite.gateway.ports.events import Observer, SilentObserver
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.tags import (
+    ContainerConfig,
+    FiringResult,
+    PersonHandling,
+    TagRemark,
+    TagRule,
+    policy_for,
+)
+from twite.gateway.ports.templates import KeepsItems
+from twite.gateway.tags.run.ingest_turn import IngestEvaluation
+from twite.gateway.tags.run.payload import TagPayload, person_of, written
+from twite.gateway.tags.run.readable_request import ReadableRequest, kept, readable
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gtm.container import parts
+from twite.gtm.container.plan import FiredTag, FiringPlan, plan
+from twite.gtm.container.values import EventContext
+from twite.gtm.template.sandbox import Incoming
+from twite.redaction.scrub_event import scrubbed_event
+from twite.redaction.scrub_text import without_persons
+from twite.redaction.shapes import holds_a_person
+
+# Names that come from outside must have an end: each has a place of its own in the store.
+OTHER: Final = "other"
+_KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
+
+
+class TagDispatcher:
+    """Which tags fire. `seal` is for those that want persons as they came."""
+
+    def __init__(
+        self,
+        container_configs: Sequence[ContainerConfig],
+        *,
+        engine_pool: EnginePool,
+        salt: bytes,
+        opt_outs: OptOutEntry,
+        seal: Seal | None = None,
+        known: Iterable[str] = (),
+        storage: KeepsItems | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """`known` are the names of events that are counted under their own."""
+        self._container_configs = tuple(container_configs)
+        self._door = IngestEvaluation(
+            engine_pool, storage=storage or TemplateStorage(), observer=observer or SilentObserver()
+        )
+        self._salt = salt
+        self._opt_outs = opt_outs
+        self._seal = seal
+        self._known = _KNOWN | frozenset(known)
+        self._draws = any(
+            variable.type in {parts.VariableSource.RANDOM, parts.VariableSource.TEMPLATE}
+            for container_config in self._container_configs
+            for variable in container_config.container.variables
+        )
+        self._readable: dict[str, ReadableRequest] = {
+            rule.pixel: readable(container_config.container, tag)
+            for container_config in self._container_configs
+            for tag in container_config.container.tags
+            if (rule := container_config.rules.get(tag.name)) is not None
+        }
+
+    def hears(self, source: str) -> bool:
+        """Return whether any tag hears a source."""
+        return any(
+            rule.hears(source)
+            for container_config in self._container_configs
+            for rule in container_config.rules.values()
+        )
+
+    async def heard(
+        self,
+        said: Sequence[TagRemark],
+        *,
+        source: Source,
+        request: Incoming,
+        client: str,
+        now: int,
+        first: int,
+        held: Mapping[int, str],
+    ) -> FiringResult:
+        """Return an entry for each tag that fires for each event; their indexes are from `first`.
+
+        `held` is why conversions are held, by their indexes: then so is what tags are told of them.
+        Of each tag that hears the source and does not fire, why.
+        """
+        found: list[AcceptedConversion] = []
+        unfired: list[UnfiredTags] = []
+        revoked = self._revoked if self._opt_outs.some() else None
+        for one in said:
+            occasion = EventContext(
+                event=one.event,  # type: ignore[arg-type]  # what JSON decoded into
+                now=now,
+                request=request,
+                client=client,
+                consent=signals.granted(one.native.consent),
+            )
+            telling = _Telling(one, source=source, occasion=occasion, revoked=revoked)
+            if self._draws:
+                occasion = telling.occasion = structs.replace(occasion, draw=self._draw(telling))
+            for container_config in self._container_configs:
+                planned = await self._planned(container_config, occasion, source.name)
+                unfired += _without_fire(planned, container_config, source.name, index=one.index)
+                for fired, rule in _with_rules(planned, container_config, source.name):
+                    entry = self._entry(telling, fired, rule, index=first + len(found))
+                    found.append(_held_with(entry, held, one.index))
+        return FiringResult(fired=tuple(found), unfired=tuple(unfired))
+
+    async def _planned(
+        self, container_config: ContainerConfig, occasion: EventContext, source: str
+    ) -> FiringPlan:
+        if not any(rule.hears(source) for rule in container_config.rules.values()):
+            return FiringPlan()
+        runs = any(
+            variable.type is parts.VariableSource.TEMPLATE
+            for variable in container_config.container.variables
+        )
+        if runs:
+            return await self._door.planned(container_config, occasion)
+        return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
+
+    def _entry(
+        self, telling: "_Telling", fired: FiredTag, rule: TagRule, *, index: int
+    ) -> AcceptedConversion:
+        verdict, name = telling.verdict, telling.name
+        event = name if name in self._known else OTHER
+        called = identity = telling.said.conversion_id or self._identity(telling, rule.pixel)
+        # What the key is made of is all that is kept: it must tell apart what is apart.
+        if event == OTHER:
+            identity = f"{name}/{identity}"
+        if fired.tag.firing is parts.Firing.EACH_TRIGGER:
+            identity = f"{identity}/{fired.trigger}"
+        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
+        sent = verdict.action in {ConsentAction.SEND, ConsentAction.HOLD}
+        letter = self._letter(telling, rule) if sent else _bare(name, telling.source)
+        seal = self._seal if rule.persons is PersonHandling.SEALED and sent else None
+        return AcceptedConversion(
+            index=index,
+            key=dedup_key(rule.pixel, event, identity),
+            pixel=rule.pixel,
+            event=event,
+            conversion_id=identity,
+            body=written(letter, name=rule.pixel, seal=seal),
+            suppressed=None if sent else verdict.reason,
+            held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
+            consent=verdict.evidence,
+            called=None if identity == called else called,
+        )
+
+    def _letter(self, telling: "_Telling", rule: TagRule) -> TagPayload:
+        hashed = rule.persons is PersonHandling.HASHED
+        occasion = telling.occasion
+        return TagPayload(
+            pixel=telling.source.pixel,
+            at=occasion.now,
+            identifiers=person_of(telling.identifiers),
+            event=telling.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
+            request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
+            client=occasion.client,
+            granted=dict(occasion.consent),
+            draw=occasion.draw,
+        )
+
+    def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
+        return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
+
+    def _draw(self, telling: "_Telling") -> int:
+        """Return the event's chance: what its client sends again draws the same."""
+        identity = telling.said.conversion_id or self._identity(telling, "")
+        seed = f"{telling.source.name}\0{telling.name}\0{identity}"
+        whole = blake2b(seed.encode("utf-8", "replace"), key=self._salt[:64], digest_size=6)
+        return int.from_bytes(whole.digest()) or 1
+
+    def _identity(self, telling: "_Telling", place: str) -> str:
+        """Return the id that the event brings, or one made of what its client says again."""
+        said = telling.said
+        given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
+        if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
+            return given
+        scope = f"{place}\0{telling.name}"
+        if said.repeated is not None:
+            repeated = f"{telling.source.name}\0{said.repeated}".encode("utf-8", "replace")
+            return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
+        day = str(telling.occasion.now // DAY).encode() if said.native.time is None else b""
+        whole = _ENCODER.encode(telling.scrubbed)
+        return derived_id(salt=self._salt, scope=f"content\0{scope}", repeated=day + whole)
+
+
+class _Telling:
+    """What all tags have in common that are told of one event: read once, where one of them fires.
+
+    `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
+    """
+
+    def __init__(
+        self,
+        said: TagRemark,
+        *,
+        source: Source,
+        occasion: EventContext,
+        revoked: Callable[[Identifiers, str], bool] | None,
+    ) -> None:
+        self.said = said
+        self.source = source
+        self.occasion = occasion
+        self._revoked = revoked
+
+    @cached_property
+    def name(self) -> str:
+        return _name(self.said.native)
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        return identifiers_of(self.said.native, region=self.source.region, faults=[], notes=[])
+
+    @cached_property
+    def verdict(self) -> ConsentDecision:
+        policy = policy_for(self.source.consent)
+        judge = judging(policy=policy, now=self.occasion.now, revoked=self._revoked)
+        return judge(self.said.native.consent, self.identifiers, self.source.pixel)
+
+    @cached_property
+    def scrubbed(self) -> dict[str, object]:
+        """What a derived id is made of: with phone numbers, so that they tell people apart."""
+        return scrubbed_event(self.said.event, region=self.source.region)
+
+    @cached_property
+    def hashed(self) -> dict[str, object]:
+        """What tags with hashed persons get."""
+        return scrubbed_event(self.said.event, region=self.source.region, phones=False)
+
+
+def _held_with(
+    entry: AcceptedConversion, held: Mapping[int, str], index: int | None
+) -> AcceptedConversion:
+    reason = None if index is None else held.get(index)
+    if reason is None or entry.suppressed is not None or entry.held is not None:
+        return entry
+    return structs.replace(entry, held=reason)
+
+
+class _NoTemplates:
+    """For containers whose variables run no code."""
+
+    def value(self, template: object, fields: object, occasion: object) -> None:
+        raise AssertionError(f"{template}, {fields}, {occasion}: no variable has a template")
+
+
+def _with_rules(
+    planned: FiringPlan, container_config: ContainerConfig, source: str
+) -> list[tuple[FiredTag, TagRule]]:
+    found = []
+    for fired in planned.fired:
+        rule = container_config.rules.get(fired.tag.name)
+        if rule is not None and rule.hears(source):
+            found.append((fired, rule))
+    return found
+
+
+def _without_fire(
+    planned: FiringPlan, container_config: ContainerConfig, source: str, *, index: int | None
+) -> list[UnfiredTags]:
+    found = []
+    for passed in planned.passed:
+        rule = container_config.rules.get(passed.tag)
+        if rule is not None and rule.hears(source):
+            found.append(
+                UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
+            )
+    return found
+
+
+def _name(native: Native) -> str:
+    name = without_persons((native.event or "").strip())[:64]
+    return "".join(letter for letter in name if letter.isprintable()) or OTHER
+
+
+def _bare(name: str, source: Source) -> TagPayload:
+    """Return what is kept of what is not sent: no person, and nothing that one did."""
+    return TagPayload(pixel=source.pixel, at=0, event={"event_name": name})
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")

@@ -1,0 +1,162 @@
+"""Variables where it is decided which tags fire: whoever submits waits for them."""
+
+import time
+
+from msgspec import structs
+
+from twite.domain.json_tree import Tree
+from twite.gateway.ports.events import Observer, TagSaid
+from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.ports.templates import KeepsItems
+from twite.gateway.tags.run.variable_cache import call_of, returned
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateEngines
+from twite.gateway.tags.runtime.probations import Probations
+from twite.gateway.tags.runtime.tag_log import TagLogLine
+from twite.gateway.tags.runtime.thread_worker import HungTurn
+from twite.gateway.tags.runtime.waiting_log import ClientLines
+from twite.gtm.container.plan import FiringPlan, plan
+from twite.gtm.container.values import EventContext, Unfilled
+from twite.gtm.template.allowed import lacking
+from twite.gtm.template.effects import Forget, Keep, LogEffect
+from twite.gtm.template.sandbox import Call, ContainerVersion, Turn
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import Value
+
+Ran = list[tuple[Template, Turn]]
+
+
+class IngestEvaluation:
+    """Plans without filling in. What variables keep is kept, and what they log is written down."""
+
+    def __init__(self, engine_pool: EnginePool, *, storage: KeepsItems, observer: Observer) -> None:
+        self._engine_pool = engine_pool
+        self._storage = storage
+        self._observer = observer
+        self._lines = ClientLines(self._write, elapsed=engine_pool.elapsed)
+
+    async def planned(
+        self, container_config: ContainerConfig, occasion: EventContext
+    ) -> FiringPlan:
+        """Return which tags fire. Code of templates runs elsewhere: here, all would wait for it."""
+        while True:
+            ran: Ran = []
+            try:
+                planned = await self._planned(container_config, occasion, ran)
+            except HungTurn as hung:
+                # Again: the variable rests now, so that nobody waits for it.
+                self._engine_pool.trials.hang(name_of(hung.template), hung)
+            else:
+                self._hear(ran, container_config, occasion)
+                return planned
+            finally:
+                self._engine_pool.trials.tell()
+
+    async def _planned(
+        self, container_config: ContainerConfig, occasion: EventContext, ran: Ran
+    ) -> FiringPlan:
+        container = container_config.container
+        about = ContainerVersion(container_id=container.public_id, version=container.version)
+
+        def with_engines(engines: TemplateEngines) -> FiringPlan:
+            variables = IngestTurn(
+                engines, self._engine_pool.trials, about=about, storage=self._storage, ran=ran
+            )
+            return plan(container, occasion, variables=variables, filled=False)
+
+        return await self._engine_pool.door.do("plan", with_engines)
+
+    def _hear(self, ran: Ran, container_config: ContainerConfig, occasion: EventContext) -> None:
+        for template, turn in ran:
+            if turn.error is None and not turn.effects:
+                continue
+            secrets = [
+                secret for rule in container_config.rules.values() for secret in rule.secrets
+            ]
+            lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
+            policy = self._engine_pool.policy(template)
+            # Whoever performs what is asked for looks at the permissions once more.
+            allowed = tuple(one for one in turn.effects if lacking(one, policy) is None)
+            lines.hear(structs.replace(turn, effects=allowed))
+            for effect in allowed:
+                if isinstance(effect, LogEffect) and effect.denied is not None:
+                    lines.say(f"it has no permission {effect.denied}")
+                elif isinstance(effect, Keep | Forget) and not self._storage.change(
+                    template, effect
+                ):
+                    lines.say("templateDataStorage is full: nothing was kept")
+            if turn.error is not None:
+                kind = turn.error.partition(":")[0]
+                place = "" if turn.line is None else f" in line {turn.line} of its code"
+                lines.say(f"it failed: {kind}{place}")
+
+    def _write(self, whose: str, line: TagLogLine) -> None:
+        self._observer.see(TagSaid(tag=whose, text=line.text, own=line.own))
+
+
+class IngestTurn:
+    """See sgtm.container.values.Variables. A template that passed a limit rests, or is slow.
+
+    What needs its value meanwhile does not fire, and says why: else each submission would wait for
+    as long as a limit is, those that no tag hears of too. Of good runs that are quick none is
+    slowed down. `ran` is given what ran.
+    """
+
+    def __init__(
+        self,
+        engines: TemplateEngines,
+        trials: Probations,
+        *,
+        about: ContainerVersion,
+        storage: KeepsItems,
+        ran: Ran,
+    ) -> None:
+        self._engines = engines
+        self._trials = trials
+        self._about = about
+        self._storage = storage
+        self._ran = ran
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+        """Return what the template returned. Raises Unfilled while it rests."""
+        whose = name_of(template)
+        share = self._trials.share(whose)
+        if not share.is_left:
+            raise Unfilled(f"the variable template {template.name!r} rests: {_SLOW}")
+        if self._trials.begin(whose):
+            off = self._trials.is_off(whose)
+            why = "is switched off: it hung" if off else "rests: it passed a limit"
+            raise Unfilled(f"the variable template {template.name!r} {why}")
+        call = call_of(template, fields, occasion, about=self._about, storage=self._storage)
+        began, making = time.thread_time(), self._engines.making
+        self._engines.passed_a_limit()  # whoever ran before
+        spent = False
+        try:
+            turn = asked_at_the_door(self._engines, template, call)
+            spent = self._engines.passed_a_limit()
+        finally:
+            # Of a thread that was left behind all has been told.
+            if not self._engines.is_left:
+                took = time.thread_time() - began
+                self._trials.end(whose, took=took if spent else 0.0, spent=spent)
+                share.take(took - (self._engines.making - making))
+        self._ran.append((template, turn))
+        return returned(turn)
+
+
+def asked_at_the_door(engines: TemplateEngines, template: Template, call: Call) -> Turn:
+    """Return the turn of a variable's template. Raises Unfilled where it asks others first."""
+    turn = engines.ask(template, call)
+    if not turn.done:
+        engines.end(template, turn.run)
+        if turn.returned is None:
+            raise Unfilled(f"the variable template {template.name!r} {_WAITS}")
+    return turn
+
+
+def name_of(template: Template | None) -> str:
+    """Return what a variable's template is called where it is told of."""
+    return f"variable {'' if template is None else template.name}"
+
+
+_WAITS = "asks others for its value: nobody who submits can wait for that"
+_SLOW = "it takes longer than whoever submits can wait for so often"

@@ -1,0 +1,195 @@
+"""What leaves for one errand: its requests, and the calls of Google's services that it makes.
+
+Each is bounded, and counted as tried: what may have left decides whether a run may be repeated.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from twite.gateway.ports.store import NoResponse
+from twite.gateway.ports.store import Response as HttpAnswer
+from twite.gateway.ports.tags import TagRule
+from twite.gateway.ports.web import WebRequest
+from twite.gateway.tags.google.calls import GoogleCalls
+from twite.gateway.tags.google.insert_ids import InsertIds
+from twite.gateway.tags.google.requests import GoogleRequestDenied, Sends
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.outcome import RequestOutcome
+from twite.gateway.tags.run.template_run import told
+from twite.gateway.tags.runtime.tag_log import TagLog
+from twite.gtm.google_requests.request import GoogleRequest
+from twite.gtm.template.effects import HttpEffect, Service
+from twite.gtm.template.sandbox import EffectAnswer, Turn
+from twite.redaction.mask_line import LineMask
+
+T = TypeVar("T")
+MOST_REQUESTS: Final = 100  # of one delivery
+AT_ONCE: Final = 6
+_LONGEST: Final = 15_000  # milliseconds, as of a request that says nothing
+_LONGEST_WORDS: Final = 1_500
+
+
+class TagOutbound:
+    """The way out of one errand. `tried` is what became of all that went this way."""
+
+    def __init__(
+        self,
+        run_context: RunContext,
+        *,
+        rule: TagRule,
+        mask: LineMask,
+        lines: TagLog,
+        marks: Callable[[], InsertIds],
+    ) -> None:
+        self._run_context = run_context
+        self._rule = rule
+        self._mask = mask
+        self._lines = lines
+        self._marks = marks
+        self._calls: GoogleCalls | None = None
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._in_progress = 0
+        self._asked = 0
+        self._looks_up = False
+        self.tried: list[RequestOutcome] = []
+
+    @property
+    def left(self) -> bool:
+        """Whether anything has gone out, or may have."""
+        return self._in_progress > 0 or any(one.left for one in self.tried)
+
+    @contextmanager
+    def looking_up(self) -> Iterator[None]:
+        """What begins meanwhile only asks for a value: it may be asked again, and counts as unsent.
+
+        Google's container, too, asks for a variable's value as often as it needs it.
+        """
+        self._looks_up = True
+        try:
+            yield
+        finally:
+            self._looks_up = False
+
+    def is_too_much(self, turn: Turn) -> bool:
+        """Count what a turn asks for; say whether it is more than a run may make."""
+        self._asked += sum(isinstance(effect, HttpEffect | Service) for effect in turn.effects)
+        return self._asked > MOST_REQUESTS
+
+    async def request(self, effect: HttpEffect) -> EffectAnswer:
+        """Send a template's own request."""
+        asked = WebRequest(
+            url=effect.url,
+            method=effect.method,
+            headers=effect.headers,
+            body=(effect.body or "").encode("utf-8", "replace"),
+            timeout=max(1, min(effect.timeout, self._rule.timeout)),
+            allow_hosts=self._rule.allow_hosts,
+        )
+
+        async def send(leaving: "_Leaving") -> HttpAnswer | NoResponse | GoogleRequestDenied:
+            if effect.authorization is None:
+                to_x = self._run_context.to_x.take(effect, source=self._rule.pixel)
+                taken = await leaving.out(to_x)
+                if taken is not None:
+                    return taken
+            return await self._run_context.google.send(
+                asked, scopes=effect.authorization, by=self._by(leaving)
+            )
+
+        came = await self._out(send)
+        if isinstance(came, GoogleRequestDenied):
+            self._lines.say(f"getGoogleAuth: {came.why}")
+            return EffectAnswer(id=effect.id, reason="failed")
+        return told(effect.id, came)
+
+    async def call(self, effect: Service) -> EffectAnswer:
+        """Perform a call of a service of Google's."""
+        if self._calls is None:
+            self._calls = GoogleCalls(
+                self._run_context.google,
+                sends=self._ask,
+                says=self._lines.say,
+                marks=self._marks(),
+            )
+        return await self._calls.perform(effect)
+
+    async def _ask(self, asking: GoogleRequest) -> HttpAnswer | NoResponse | GoogleRequestDenied:
+        asked = WebRequest(
+            url=asking.url,
+            method=asking.method,
+            headers=asking.headers,
+            body=asking.body,
+            timeout=max(1, min(asking.timeout or _LONGEST, self._rule.timeout)),
+        )
+        return await self._out(
+            lambda leaving: self._run_context.google.send(
+                asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
+            ),
+            asking=asking,
+        )
+
+    async def _out(
+        self,
+        send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoResponse | GoogleRequestDenied]],
+        *,
+        asking: GoogleRequest | None = None,
+    ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
+        counts = not self._looks_up
+        async with self._slots:
+            leaving = _Leaving(self._count if counts else _uncounted)
+            try:
+                came = await send(leaving)
+            except asyncio.CancelledError:
+                left = counts and leaving.began
+                self.tried.append(RequestOutcome(status=None, words="no answer in time", left=left))
+                raise
+            # What was barred is no try: the same would be barred again.
+            if not isinstance(came, GoogleRequestDenied):
+                self.tried.append(self._trial(came, asking, counts=counts))
+            return came
+
+    def _by(self, leaving: "_Leaving") -> Sends:
+        return lambda asked: leaving.out(self._run_context.web.ask(asked))
+
+    def _count(self, more: int) -> None:
+        self._in_progress += more
+
+    def _trial(
+        self, came: HttpAnswer | NoResponse, asking: GoogleRequest | None, *, counts: bool
+    ) -> RequestOutcome:
+        if isinstance(came, NoResponse):
+            words = self._mask.over(came.reason, most=_LONGEST_WORDS)
+            return RequestOutcome(status=None, words=words, left=counts and came.left)
+        quiet = asking is not None and not asking.is_told and came.status < 400
+        text = "" if quiet else came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
+        named = came.headers.get("retry-after", "")
+        return RequestOutcome(
+            status=came.status,
+            words=self._mask.over(text, most=_LONGEST_WORDS),
+            left=counts,
+            passing=asking is not None and came.status in asking.passing,
+            retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
+        )
+
+
+def _uncounted(_more: int) -> None:
+    """What only asks for a value is not under way, as far as a repetition goes."""
+
+
+class _Leaving:
+    """One try: nothing has left while a token is waited for. `began` says whether anything may."""
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+        self.began = False
+
+    async def out(self, going: Awaitable[T]) -> T:
+        """Wait for what goes out, and count it as under way."""
+        self.began = True
+        self._count(1)
+        try:
+            return await going
+        finally:
+            self._count(-1)

@@ -1,0 +1,165 @@
+"""What a run of a tag came to, and what becomes of its delivery: a pure decision.
+
+| the template | its requests | at least once | at most once |
+|---|---|---|---|
+| gtmOnSuccess | whatever they came to | delivered | delivered |
+| a turn that did not end | whatever they came to | held | held |
+| anything else | none left | tried again | tried again |
+| anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | tried again | held |
+| anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
+| anything else | all answered otherwise | tried again MOST_TRIES times, dead | held |
+"""
+
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    MAYBE_ARRIVED,
+    NO_REQUEST,
+    Attempt,
+    Transition,
+    Trigger,
+)
+from twite.domain.outcome import AttemptOutcome
+from twite.domain.retry import LAST_CEILING, backoff
+from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from twite.gtm.template.sandbox import RunResult
+
+# What a vendor refuses, or a template throws, will hardly pass: so often it is tried.
+MOST_TRIES: Final = 5
+TOO_LONG: Final = "it took longer than"
+# How an error begins that tells of CPU or memory, and of any other limit: nothing was thrown.
+_SPENT: Final = ("the run ",)
+_LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
+AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of a run. `words` are what came back, masked; `left` whether any of it went out.
+
+    `retry_after` is in milliseconds, where the answer names it. `passing`: this answer may be
+    another one later, whatever its status says by itself.
+    """
+
+    status: int | None
+    words: str
+    left: bool
+    retry_after: int | None = None
+    passing: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same may be answered otherwise later."""
+        return self.passing or self.status is None or self.status in _PASSING or self.status >= 500
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was refused for what it is."""
+        return self.status is not None and 400 <= self.status < 500 and not self.may_pass
+
+
+class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended. `error` says what was thrown, or which limit was passed.
+
+    `barred` is why it did not run at all: a person must look. `hung`: a turn of it did not end.
+    """
+
+    outcome: RunResult = RunResult.SILENT
+    error: str | None = None
+    tried: tuple[RequestOutcome, ...] = ()
+    barred: str | None = None
+    hung: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the template said so, and nothing was thrown."""
+        return self.outcome is RunResult.SUCCESS and self.error is None
+
+    @property
+    def left(self) -> bool:
+        """Whether anything went out."""
+        return any(one.left for one in self.tried)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a request is to blame that may be answered otherwise later."""
+        return any(one.may_pass for one in self.tried)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether CPU or memory gave out: such a run costs far more than others."""
+        return self.hung or (self.error is not None and self.error.startswith(_SPENT))
+
+    @property
+    def passed_a_limit(self) -> bool:
+        """Whether it was ended by any limit."""
+        return self.hung or (self.error is not None and self.error.startswith(_LIMIT))
+
+    @property
+    def reason(self) -> str:
+        """Why it is no success, for a person."""
+        if self.error is not None:
+            return f"the template failed: {self.error}"
+        said = "reported failure" if self.outcome is RunResult.FAILURE else "reported neither"
+        last = next((one for one in reversed(self.tried) if one.status != 200), None)
+        if last is None:
+            return f"the template {said}"
+        answered = "no answer" if last.status is None else f"{last.status}"
+        return f"the template {said} ({answered})"
+
+
+def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
+    """Return the record of a run."""
+    last = next((one for one in reversed(ran.tried) if one.is_refused or one.may_pass), None)
+    last = last or (ran.tried[-1] if ran.tried else None)
+    words = [] if ran.tried else [NO_REQUEST]
+    words += [] if ran.succeeded else [ran.reason]
+    words += [last.words] if last is not None and last.words else []
+    outcome = _outcome_of(ran)
+    return Attempt(
+        at=at,
+        pixel=pixel,
+        event=event,
+        outcome=outcome,
+        deliveries=(delivery,),
+        status=None if last is None else last.status,
+        answer=": ".join(words)[:ANSWER_LIMIT],
+        ambiguous=outcome is AttemptOutcome.ERRORED and ran.left,
+    )
+
+
+def fate_of(
+    ran: RunOutcome, delivery: int, *, rule: TagRule, tries: int, now: int, randomness: float
+) -> Transition:
+    """Return what becomes of a delivery that has been tried `tries` times, this one included."""
+    ids = (delivery,)
+    if ran.barred is not None or ran.hung:
+        # What hung would cost a thread again, and the tag.
+        return Transition(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
+    if ran.succeeded:
+        return Transition(trigger=Trigger.DELIVERED, deliveries=ids)
+    if rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left:
+        if _is_refused(ran):
+            return Transition(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+        reason = f"{AT_MOST_ONCE}: {ran.reason}"
+        return Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
+    if tries >= MOST_TRIES and not ran.may_pass:
+        return Transition(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+    wait = backoff(attempts=tries, randomness=randomness)
+    named = max((one.retry_after or 0 for one in ran.tried), default=0)
+    due = now + max(wait, min(named, LAST_CEILING))
+    return Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
+
+
+def _outcome_of(ran: RunOutcome) -> AttemptOutcome:
+    if ran.succeeded:
+        return AttemptOutcome.DELIVERED
+    return AttemptOutcome.REJECTED if _is_refused(ran) else AttemptOutcome.ERRORED
+
+
+def _is_refused(ran: RunOutcome) -> bool:
+    """Whether all that went out was answered, and something of it refused."""
+    return ran.error is None and not ran.may_pass and any(one.is_refused for one in ran.tried)

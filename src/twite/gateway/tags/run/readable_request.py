@@ -1,0 +1,170 @@
+"""Of a request, what the templates of a tag may read: nothing else of it waits on the disk."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from twite.gtm.container.parts import Container, ContainerTag, Variable, VariableSource
+from twite.gtm.template.allowed import matches
+from twite.gtm.template.permissions import ALL, EVERYTHING, PermissionPolicy, policy
+from twite.gtm.template.references import names_in
+from twite.gtm.template.sandbox import Incoming
+from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
+from twite.redaction.vocabulary import person_in
+
+# Keys of ours and of others: no template has a use for them.
+_NEVER: Final = frozenset(
+    {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
+)
+_ANY_NAME: Final = frozenset({EVERYTHING, r"[\s\S]*"})
+_PLAIN: Final = ("content-type", "host", "origin", "user-agent")
+_SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
+
+
+class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Expressions of names, as in a Policy. Those that match any name grant all there is."""
+
+    headers: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    parts: frozenset[str] = frozenset()
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """What it may read of by any name: of `cookies`, `headers`."""
+        granted = {"cookies": self.cookies, "headers": self.headers}
+        return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
+
+
+def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
+    """Return what a tag, those beside it and the variables in their fields may read."""
+    tags = {one.name: one for one in container.tags}
+    chain: list[ContainerTag] = []
+    waiting = [tag]
+    while waiting:
+        one = waiting.pop()
+        if one not in chain:
+            chain.append(one)
+            waiting += [
+                tags[beside.tag]
+                for beside in (one.setup, one.teardown)
+                if beside is not None and beside.tag in tags
+            ]
+    variables = list(_variables(container, chain))
+    named = {one.template for one in chain} | {variable.template for variable in variables}
+    policies = [
+        policy(template.grants) for name, template in container.templates.items() if name in named
+    ]
+    return _joined(policies, variables)
+
+
+def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
+    """Return what is kept of a request; `hashed`, nothing in it that names a person.
+
+    What it holds waits in clear then: a cookie or header that nobody named is not kept, though the
+    template may read any.
+    """
+    may_cookies = _named(may.cookies) if hashed else may.cookies
+    may_headers = (*_named(may.headers), *_plain_of(may)) if hashed else may.headers
+    cookies = [
+        cooky for cooky in _cookies(request) if matches(may_cookies, cooky.partition("=")[0])
+    ]
+    headers = [
+        (name, value)
+        for name, value in request.headers
+        if name not in _NEVER and name != "cookie" and matches(may_headers, name)
+    ]
+    query = "&".join(
+        one
+        for one in request.query.split("&")
+        if one and _parameter(one) not in _SECRET_PARAMETERS and matches(may.query, _parameter(one))
+    )
+    if hashed:
+        cookies = [cooky for cooky in cookies if not names_a_person(cooky)]
+        headers = [
+            (name, without_persons(value))
+            for name, value in headers
+            if person_in(name.removeprefix("x-")) is None
+        ]
+        query = scrubbed_address(f"?{query}")[1:] if query else ""
+    if cookies:
+        headers.append(("cookie", "; ".join(cookies)))
+    path = scrubbed_address(request.path) if hashed else request.path
+    return Incoming(
+        method=request.method,
+        path=path if "path" in may.parts else "/",
+        query=query,
+        headers=tuple(headers),
+        # A body may hold anybody, anywhere in it.
+        body=request.body if "body" in may.parts and not hashed else None,
+        remote_address=request.remote_address if "remote_address" in may.parts else "",
+    )
+
+
+def _named(expressions: Iterable[str]) -> tuple[str, ...]:
+    return tuple(expression for expression in expressions if expression not in _ANY_NAME)
+
+
+def _plain_of(may: ReadableRequest) -> tuple[str, ...]:
+    """Return the headers that are kept of any: what they say is in the event, or of nobody."""
+    return _PLAIN if "headers" in may.unnamed else ()
+
+
+def _variables(container: Container, tags: Iterable[ContainerTag]) -> Iterable[Variable]:
+    known = {one.name: one for one in container.variables}
+    found: dict[str, Variable] = {}
+    waiting = [name for tag in tags for name in names_in(dict(tag.fields))]
+    for change in container.transformations:
+        waiting += names_in(dict(change.set))
+        waiting += names_in([text for one in change.when for text in (one.left, one.right)])
+    while waiting:
+        variable = known.get(waiting.pop())
+        if variable is not None and variable.name not in found:
+            found[variable.name] = variable
+            waiting += _named_in(variable)
+    return found.values()
+
+
+def _named_in(variable: Variable) -> list[str]:
+    trees = [variable.value, variable.key, variable.input, variable.default, dict(variable.fields)]
+    trees += [tree for row in variable.rows for tree in (row.key, row.value)]
+    return [name for tree in trees for name in names_in(tree)]
+
+
+def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable]) -> ReadableRequest:
+    headers: list[str] = []
+    cookies: list[str] = []
+    query: list[str] = []
+    parts: set[str] = set()
+    for one in policies:
+        headers += one.headers
+        cookies += one.read_cookies
+        query += one.query
+        parts.update(one.request)
+    for variable in variables:
+        # A name that is itself made of variables may be any.
+        is_plain = "{{" not in variable.key
+        match variable.type:
+            case VariableSource.REQUEST_HEADER:
+                headers.append(re.escape(variable.key.lower()) if is_plain else ALL[0])
+            case VariableSource.COOKIE:
+                cookies.append(re.escape(variable.key) if is_plain else ALL[0])
+            case VariableSource.QUERY_STRING:
+                query += ALL
+            case VariableSource.REQUEST_PATH:
+                parts.add("path")
+    return ReadableRequest(
+        headers=tuple(headers), cookies=tuple(cookies), query=tuple(query), parts=frozenset(parts)
+    )
+
+
+def _cookies(request: Incoming) -> Iterable[str]:
+    for name, value in request.headers:
+        if name == "cookie":
+            yield from (one.strip() for one in value.split(";") if "=" in one)
+
+
+def _parameter(pair: str) -> str:
+    return pair.partition("=")[0]

@@ -1,0 +1,384 @@
+"""An errand: one delivery of a tag, from the first turn of its template to the last.
+
+    plan ─▶ setup ─▶ tag ─▶ teardown ─▶ what waits for the end of the event
+             each: start ─▶ effects ─▶ checked, performed ─▶ answers ─▶ resume ─▶ …
+
+The clock of a run begins when the event came, and its chance is that of the delivery: a run that is
+repeated says the same again, so that the other side can drop the twin.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gateway.ports.events import TagSaid
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.google.insert_ids import InsertIds
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.outbound import MOST_REQUESTS, TagOutbound
+from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.template_run import TemplateRun
+from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache
+from twite.gateway.tags.runtime.engine_pool import TemplateEngines
+from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
+from twite.gateway.tags.runtime.thread_worker import HungTurn, ThreadWorker
+from twite.gtm.container.plan import FiredTag, client_name, only, plan
+from twite.gtm.container.values import EventContext
+from twite.gtm.template.allowed import lacking
+from twite.gtm.template.effects import (
+    AfterEvent,
+    AnyEffect,
+    Forget,
+    HttpEffect,
+    Keep,
+    LogEffect,
+    MessageEffect,
+    RunContainer,
+    Service,
+)
+from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, RunResult, Turn
+from twite.gtm.template.template import Template, TemplateUnusable
+from twite.gtm.template.texts import UNDEFINED, Value
+from twite.redaction.mask_line import LineMask
+
+T = TypeVar("T")
+_HITS: Final = "/g/collect"
+
+
+class TagRun:
+    """`seed` is the chance of the delivery. To be run once.
+
+    `burned` is how many seconds of CPU its turns took, `spent` whether a variable passed a limit,
+    `hung` tells of a turn that did not end.
+    """
+
+    def __init__(
+        self,
+        run_context: RunContext,
+        *,
+        container_config: ContainerConfig,
+        rule: TagRule,
+        letter: TagPayload,
+        seed: int,
+    ) -> None:
+        self._run_context = run_context
+        self._container_config = container_config
+        self._rule = rule
+        self._letter = letter
+        self._seed = seed
+        self._about = ContainerVersion(
+            container_id=container_config.container.public_id,
+            version=container_config.container.version,
+        )
+        self._worker: ThreadWorker[TemplateEngines] = run_context.engine_pool.worker(rule.pixel)
+        self._began = run_context.clock.elapsed()
+        self.burned = 0.0
+        self.spent = False
+        self.hung: HungTurn | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._runs: list[TemplateRun] = []
+        self._mask = LineMask((secret.reveal() for secret in rule.secrets), letter.event)
+        self._lines = TagLog(lambda: self._mask, self._told)
+        self._way_out = TagOutbound(
+            run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
+        )
+
+    @property
+    def left(self) -> bool:
+        """Whether anything has gone out, or may have."""
+        return self._way_out.left
+
+    async def run(self) -> RunOutcome:
+        """Do it all, within the tag's time. Raises nothing but CancelledError.
+
+        That is the time of its own turns, and of its requests: others may have the thread before.
+        """
+        outcome = RunResult.SILENT
+        error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rule.timeout / 1_000) as self._limit:
+                    planned = await self._planned()
+                    if isinstance(planned, str):
+                        return RunOutcome(barred=planned)
+                    outcome, error = await self._run(planned)
+        except TemplateUnusable as unusable:
+            return RunOutcome(barred=f"the template cannot be run: {unusable}")
+        except HungTurn as hung:
+            self.hung, error = hung, str(hung)
+            self.burned += hung.took
+        finally:
+            self._limit = None
+            # What is cut off here counts among what was tried.
+            await self._forget()
+        return RunOutcome(
+            outcome=outcome,
+            error=error,
+            tried=tuple(self._way_out.tried),
+            hung=self.hung is not None,
+        )
+
+    async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
+        outcome, error = await self._with_beside(planned)
+        for run in self._runs:
+            # What asked to be told when all tags have run.
+            self._tell_the_end(run, planned, outcome)
+        while any(not run.is_over for run in self._runs):
+            await self._step()
+        # What was asked for before something was thrown stands.
+        await asyncio.gather(*(task for run in self._runs for task in run.tasks))
+        return outcome, error
+
+    async def _planned(self) -> FiredTag | str:
+        """Fill in the fields of the tag; what its variables ask others for is waited for."""
+        known = VariableCache(container=self._about, storage=self._run_context.storage)
+        planned: FiredTag | str | None = None
+        while planned is None:
+            try:
+                planned = await self._do(lambda engines: self._plan(engines, known))
+            except PendingVariable as awaited:
+                known.put(awaited, await self._asked_for(awaited))
+        for template, turn in known.ran:
+            self._tell_of(await self._variable(template, turn))
+        return planned
+
+    async def _asked_for(self, awaited: PendingVariable) -> Value:
+        """Perform what a variable's template asks for, until it has returned its value."""
+        with self._way_out.looking_up():
+            run = await self._variable(awaited.template, awaited.turn)
+            while not run.is_over:
+                await self._step()
+        self._tell_of(run)
+        return UNDEFINED if run.error is not None or run.returned is None else run.returned
+
+    async def _variable(self, template: Template, turn: Turn) -> TemplateRun:
+        run = TemplateRun(template, began=self._run_context.clock.elapsed())
+        self._runs.append(run)
+        await self._follow(run, turn)
+        return run
+
+    def _tell_of(self, run: TemplateRun) -> None:
+        """Tell of a variable that failed: its tag runs without the value."""
+        if run.error is not None:
+            self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
+
+    def _plan(self, engines: TemplateEngines, known: VariableCache) -> FiredTag | str:
+        """Fill in the fields of the tag, as the settings have it now. Raises Awaited."""
+        occasion = EventContext(
+            event=self._letter.event,
+            now=self._letter.at,
+            request=self._letter.request,
+            client=self._letter.client,
+            consent=self._letter.granted,
+            draw=self._letter.draw or self._seed,
+        )
+        engines.passed_a_limit()  # whoever ran before in this thread
+        container = only(self._container_config.container, self._rule.name)
+        try:
+            planned = plan(container, occasion, variables=known.on(engines))
+        finally:
+            self.spent = engines.passed_a_limit() or self.spent
+        if planned.fired:
+            return planned.fired[0]
+        why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
+        return f"the tag does not run: {why}"
+
+    async def _with_beside(self, fired: FiredTag) -> tuple[RunResult, str | None]:
+        if fired.setup is not None:
+            outcome, error = await self._with_beside(fired.setup)
+            needed = fired.tag.setup is not None and fired.tag.setup.needed
+            if needed and (outcome is not RunResult.SUCCESS or error is not None):
+                why = error or f"the setup tag {fired.setup.tag.name!r} did not succeed"
+                return RunResult.FAILURE, why
+        outcome, error = await self._one(fired)
+        if fired.teardown is not None:
+            needed = fired.tag.teardown is not None and fired.tag.teardown.needed
+            if not needed or (outcome is RunResult.SUCCESS and error is None):
+                await self._with_beside(fired.teardown)
+        return outcome, error
+
+    async def _one(self, fired: FiredTag) -> tuple[RunResult, str | None]:
+        """Run one template until it waits for nothing but the end of the event."""
+        run = TemplateRun(fired.template, began=self._run_context.clock.elapsed())
+        self._runs.append(run)
+        call = Call(
+            fields=fired.fields,
+            now=self._letter.at,
+            seed=self._seed,
+            event=fired.event,
+            request=self._letter.request,
+            container=self._about,
+            client=client_name(self._container_config.container, self._letter.client),
+            storage=self._run_context.storage.of(fired.template),
+            extracted=self._extracted(fired),
+            listened=tuple({kind for one in self._runs for kind in one.listening}),
+        )
+        turn = await self._do(lambda engines: engines.of(fired.template).start(call))
+        await self._follow(run, turn)
+        while not run.is_over:
+            await self._step()
+        return run.outcome, run.error
+
+    def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
+        """Return what the template finds in a hit: this event, which is all that waited."""
+        is_hit = self._letter.request.path == _HITS
+        return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
+
+    async def _step(self) -> None:
+        """Wait for an answer to any run, or for time to pass, and go on with that run."""
+        tasks = {task for run in self._runs if run.error is None for task in run.tasks}
+        waits = [
+            run.wake_at - self._now(run)
+            for run in self._runs
+            if run.wake_at is not None and run.error is None
+        ]
+        wait = max(0, min(waits)) / 1_000 if waits else None
+        if not tasks:
+            await asyncio.sleep(wait or 0)
+        else:
+            await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        for run in list(self._runs):
+            done = [task for task in run.tasks if task.done()]
+            is_due = run.wake_at is not None and run.wake_at <= self._now(run)
+            if run.error is None and (done or is_due):
+                run.tasks.difference_update(done)
+                await self._resume(run, tuple(task.result() for task in done))
+
+    async def _resume(self, run: TemplateRun, answers: tuple[EffectAnswer, ...]) -> None:
+        now = self._now(run)
+        turn = await self._do(
+            lambda engines: engines.of(run.template).resume(run.id, answers, now=now)
+        )
+        await self._follow(run, turn)
+
+    async def _follow(self, run: TemplateRun, turn: Turn) -> None:
+        """Take note of a turn, and perform what it asks for."""
+        run.id = turn.run or run.id
+        run.wake_at, run.listening = turn.wake_at, turn.listening
+        run.returned = turn.returned if run.returned is None else run.returned
+        if turn.outcome is not RunResult.SILENT:
+            run.outcome = turn.outcome
+        if self._way_out.is_too_much(turn):
+            # As with every limit, nothing is performed of the turn that passed it.
+            run.error = f"it made more than {MOST_REQUESTS} requests"
+            return
+        policy = self._run_context.engine_pool.policy(run.template)
+        for effect in turn.effects:
+            lacked = lacking(effect, policy)
+            if lacked is not None:
+                run.error = f"it asked for what {lacked} does not allow"
+                return
+            await self._perform(effect, run)
+        if turn.error is not None:
+            place = "" if turn.line is None else f" (line {turn.line})"
+            run.error = self._mask.over(f"{turn.error}{place}", most=LONGEST_LINE)
+
+    async def _perform(self, effect: AnyEffect, run: TemplateRun) -> None:
+        match effect:
+            case HttpEffect():
+                run.tasks.add(asyncio.create_task(self._way_out.request(effect)))
+            case Service():
+                run.tasks.add(asyncio.create_task(self._way_out.call(effect)))
+            case LogEffect(text=text, own=own):
+                self._lines.write(text, own=own)
+            case Keep() | Forget():
+                if not self._run_context.storage.change(run.template, effect):
+                    self._lines.say("templateDataStorage is full: nothing was kept")
+            case MessageEffect(type=kind, content=content):
+                await self._deliver(kind, content, by=run)
+            case AfterEvent(id=id_):
+                run.after.append(id_)
+            case RunContainer():
+                self._lines.say_once("not performed: runContainer: a tag cannot run the container")
+            case _:
+                kind = type(effect).__name__
+                self._lines.say_once(
+                    f"not performed: {kind}: the visitor has been answered before the tag runs"
+                )
+
+    async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
+        """Hand a message to the runs of this errand that listen."""
+        for run in self._runs:
+            if run is not by and kind in run.listening and run.error is None:
+                await self._resume(run, (EffectAnswer(id=0, type=kind, value=content),))
+
+    def _tell_the_end(self, run: TemplateRun, fired: FiredTag, outcome: RunResult) -> None:
+        tag: dict[str, Tree] = {
+            "id": fired.tag.name,
+            "status": "success" if outcome is RunResult.SUCCESS else "failure",
+            "executionTime": self._run_context.clock.elapsed() - self._began,
+        }
+        for id_ in run.after:
+            told = EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
+            run.tasks.add(asyncio.create_task(_answered(told)))
+        run.after = []
+
+    def _marks(self) -> InsertIds:
+        """Return what knows this delivery from all others, also from those of another gateway."""
+        told = (self._rule.pixel, self._seed, self._letter.at, self._letter.event)
+        return InsertIds(msgspec.json.encode(told, order="sorted"), at=self._letter.at)
+
+    def _told(self, line: TagLogLine) -> None:
+        self._run_context.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))
+
+    def _now(self, run: TemplateRun) -> int:
+        return self._letter.at + self._run_context.clock.elapsed() - run.began
+
+    async def _do(self, act: Callable[[TemplateEngines], T]) -> T:
+        took = own = 0.0
+
+        def timed(engines: TemplateEngines) -> T:
+            nonlocal took, own
+            began, making = time.thread_time(), engines.making
+            try:
+                return act(engines)
+            finally:
+                took = time.thread_time() - began
+                own = took - (engines.making - making)
+
+        limit, asked_at = self._limit, self._run_context.clock.elapsed()
+        left = 0.0 if limit is None else self._stop_the_clock(limit)
+        try:
+            return await self._worker.do(self._rule.pixel, timed)
+        finally:
+            self.burned += took
+            for run in self._runs:
+                # Nor does its template's clock go on: what it waits for has not had the time.
+                run.began += self._run_context.clock.elapsed() - asked_at
+            self._run_context.engine_pool.took(self._rule.pixel, own)
+            if limit is not None and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - own))
+
+    def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
+        """Let the time not run out while others have the thread; return what is left of it."""
+        when = limit.when()
+        if when is None or limit.expired():
+            return 0.0
+        limit.reschedule(None)
+        return when - asyncio.get_running_loop().time()
+
+    async def _forget(self) -> None:
+        """End what is still under way, and let the engine forget the runs."""
+        tasks = [task for run in self._runs for task in run.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._runs:
+            return
+        ended = [(run.template, run.id) for run in self._runs if run.id]
+
+        def forget(engines: TemplateEngines) -> None:
+            for template, run in ended:
+                engines.end(template, run)
+
+        await self._do(forget)
+
+
+async def _answered(answer: EffectAnswer) -> EffectAnswer:
+    return answer

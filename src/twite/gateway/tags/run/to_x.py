@@ -1,0 +1,127 @@
+"""What templates send to X, or to Stape's proxy for X, goes through our own delivery to X.
+
+The template is answered as X would, once its conversions are on disk: from then on they have
+batches, dedup keys, retries and the pixel's own credentials, whatever the template brought.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import LedgerFull, TransientError
+from twite.domain.outcome import XComplaint
+from twite.domain.submission import Endpoint
+from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ports.store import Response
+from twite.gtm.template.effects import HttpEffect
+from twite.x import spec
+
+_HOSTS: Final = frozenset({"ads-api.x.com", "ads-api.twitter.com"})
+_CONVERSIONS: Final = re.compile(
+    r"/[0-9]{1,3}/measurement/conversions/([0-9a-z]{1,32})/?", re.ASCII
+)
+_STAPE: Final = re.compile(r"[a-z0-9.-]+\.stape\.(?:io|net)", re.ASCII)
+_PROXY: Final = re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy/?")
+
+
+class ToX:
+    """`api_url` is the X of the settings, which may be another than X's own."""
+
+    def __init__(
+        self,
+        *,
+        accept: Accept,
+        proxy: StapeProxy,
+        destinations: Mapping[str, Destination],
+        api_url: str,
+    ) -> None:
+        self._accept = accept
+        self._proxy = proxy
+        self._destinations = destinations
+        self._api = urlsplit(api_url).netloc
+
+    async def take(
+        self, request: HttpEffect, *, source: str, door: Endpoint = Endpoint.TAG
+    ) -> Response | None:
+        """Accept what is meant for a pixel of ours; None for all else.
+
+        `source` is under which name it is counted, `door` what it came by.
+        """
+        if request.method != "POST":
+            return None
+        parts = urlsplit(request.url)
+        body = (request.body or "").encode("utf-8", "replace")
+        found = _CONVERSIONS.fullmatch(parts.path)
+        if found is not None and (parts.hostname in _HOSTS or parts.netloc == self._api):
+            destination = self._destinations.get(found[1])
+            if destination is None:
+                return None
+            return await self._to(destination, body, source=source, door=door)
+        is_proxy = _STAPE.fullmatch(parts.hostname or "") and _PROXY.fullmatch(parts.path)
+        if is_proxy and self._destinations:
+            return await self._by_proxy(body, source)
+        return None
+
+    async def _to(
+        self, destination: Destination, body: bytes, *, source: str, door: Endpoint
+    ) -> Response:
+        try:
+            receipt = await self._accept.from_x(
+                destination=destination, body=body, source=source, door=door
+            )
+        except XAcceptRefusal as refused:
+            return _refused(refused.status, refused.complaints)
+        except TransientError as passing:
+            return _passing(passing)
+        return _taken(receipt, destination.account)
+
+    async def _by_proxy(self, body: bytes, source: str) -> Response:
+        pixels = frozenset(self._destinations)
+        # The credentials in the body stay unused: the pixel has its own.
+        asking = Source(name=source, key=None, pixel=min(pixels), pixels=pixels)
+        try:
+            receipt, account = await self._proxy.take(source=asking, body=body)
+        except XAcceptRefusal as refused:
+            return _refused(refused.status, refused.complaints)
+        except TransientError as passing:
+            return _passing(passing)
+        return _taken(receipt, account)
+
+
+def _taken(receipt: XAcceptReceipt, account: str | None) -> Response:
+    return _answer(
+        200,
+        {
+            "request": {"params": {"account_id": account}},
+            "data": {"conversions_processed": receipt.processed, "debug_id": receipt.receipt},
+        },
+    )
+
+
+def _refused(status: int, complaints: tuple[XComplaint, ...]) -> Response:
+    errors = [
+        {"code": complaint.code, "message": complaint.message, "parameter": complaint.parameter}
+        for complaint in complaints
+    ]
+    return _answer(status, {"errors": errors, "request": {"params": {}}})
+
+
+def _passing(passing: TransientError) -> Response:
+    if isinstance(passing, LedgerFull):
+        status, code, said = 429, spec.TOO_MANY_REQUESTS, "Too many requests"
+    else:
+        status, code, said = 503, spec.SERVICE_UNAVAILABLE, "The conversions could not be stored"
+    return _refused(status, (XComplaint(code=code, message=said),))
+
+
+def _answer(status: int, body: Mapping[str, object]) -> Response:
+    return Response(
+        status=status,
+        headers={"content-type": "application/json"},
+        body=msgspec.json.encode(body),
+    )

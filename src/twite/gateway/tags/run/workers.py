@@ -1,0 +1,95 @@
+"""A lane for each tag: see gateway.dispatch."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from twite.domain.times import SECOND
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.worker import Worker, WorkerConfig
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.run.batch_sender import TagBatchSender
+from twite.gateway.tags.run.context import RunContext
+
+# A run is claimed alone or with a few: company is not worth waiting for.
+_LINGER: Final = 20
+_SHORTEST_LEASE: Final = 60 * SECOND
+
+
+class TagWorkers:
+    """`holding` takes in the leases of what runs, for the sweep."""
+
+    def __init__(
+        self,
+        container_configs: Sequence[ContainerConfig],
+        *,
+        run_context: RunContext,
+        delivery_store: DeliveryStore,
+        clock: MonotonicClock,
+        randomness: Randomness,
+        observer: Observer,
+        seal: Seal | None,
+    ) -> None:
+        self._of = {
+            rule.pixel: container_config
+            for container_config in container_configs
+            for rule in container_config.rules.values()
+        }
+        self._run_context = run_context
+        self._delivery_store = delivery_store
+        self._clock = clock
+        self._randomness = randomness
+        self._observer = observer
+        self._seal = seal
+        self.holding: set[int] = set()
+        self.rules: tuple[TagRule, ...] = tuple(
+            rule
+            for container_config in container_configs
+            for rule in container_config.rules.values()
+        )
+
+    def lane(
+        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
+    ) -> Worker:
+        """Return a tag's lane. `past` is what it has run before this start."""
+        circuit_breaker = CircuitBreaker(
+            pixel=rule.pixel,
+            outbox=self._delivery_store,
+            clock=self._clock,
+            observer=self._observer,
+            pause=pause,
+        )
+        # A lease outlasts the longest run by far.
+        lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
+        flight = TagBatchSender(
+            container_config=self._of[rule.pixel],
+            rule=rule,
+            run_context=self._run_context,
+            delivery_store=self._delivery_store,
+            circuit_breaker=circuit_breaker,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            lease=lease,
+            seal=self._seal,
+        )
+        return Worker(
+            pixel=rule.pixel,
+            outbox=self._delivery_store,
+            flight=flight,
+            rate_limit=RateLimit(
+                limit=rule.rate, clock=self._clock, past=past, pixels=[rule.pixel]
+            ),
+            circuit_breaker=circuit_breaker,
+            clock=self._clock,
+            observer=self._observer,
+            worker_config=WorkerConfig(
+                batch=rule.in_flight, in_flight=2, linger=_LINGER, lease=lease
+            ),
+            holding=self.holding,
+            cautious=rule.is_cautious,
+        )

@@ -1,0 +1,32 @@
+"""What one slow variable may take of the time at the door, where whoever submits waits."""
+
+from collections.abc import Callable
+from typing import Final
+
+from twite.domain.times import SECOND
+
+SLOW: Final = 0.005  # seconds of CPU a run: who takes less is never held back
+A_SECOND: Final = 0.25  # seconds of CPU in each second that passes
+MOST: Final = 0.25  # that may be saved
+
+
+class CpuBudget:
+    """One variable's. `elapsed` tells milliseconds that never jump."""
+
+    def __init__(self, *, elapsed: Callable[[], int]) -> None:
+        self._elapsed = elapsed
+        self._left = MOST
+        self._at = elapsed()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is any for one more run."""
+        now = self._elapsed()
+        self._left = min(MOST, self._left + (now - self._at) / SECOND * A_SECOND)
+        self._at = now
+        return self._left > 0
+
+    def take(self, took: float) -> None:
+        """Count a run of so many seconds of CPU."""
+        if took > SLOW:
+            self._left -= took

@@ -1,0 +1,238 @@
+"""The threads that run templates: each has an engine of its own for each template."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.gateway.ports.events import Observer, SilentObserver
+from twite.gateway.tags.runtime.probations import Probations
+from twite.gateway.tags.runtime.thread_worker import AbandonedThread, ThreadWorker
+from twite.gtm.template.permissions import PermissionPolicy, policy
+from twite.gtm.template.sandbox import Call, Engine, RunLimits, Turn
+from twite.gtm.template.template import Template
+
+PROVEN: Final = 20  # runs in a row within the limits
+# Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
+PATIENCE: Final = 12
+# Seconds of CPU that a turn takes on average: whoever takes more leaves the thread that others
+# share, and comes back below the half of it.
+SLOW: Final = 0.005
+_WEIGHT: Final = 0.2  # of the last turn in the average
+_WIDER: Final = 4.0  # twice what a run on trial burns, if it is tried again
+
+
+class EngineFactory(Protocol):
+    """Makes the engine of a template, which has had so many runs. Raises TemplateUnusable."""
+
+    def __call__(self, template: Template, *, limits: RunLimits, begun: int) -> Engine: ...
+
+
+class EngineAbandoned(Exception):
+    """The thread was left behind: nothing more is to begin in it."""
+
+
+class TemplateEngines:
+    """The engines of one thread, made when they are first needed. It is used by that thread alone.
+
+    `make` is given a template, and how many runs it has had. Making one raises TemplateUnusable,
+    for code that is not JavaScript. Those of a thread that was left behind are taken over, but for
+    the one whose turn does not end. See gateway.worker.Kit.
+    """
+
+    def __init__(
+        self, make: Callable[[Template, int], Engine], former: "TemplateEngines | None" = None
+    ) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._passed_a_limit = False
+        self._left = False
+        self.beats = 0
+        self.at: Template | None = None
+        self.making = 0.0  # seconds of CPU that went to making engines
+        self._made: dict[int, tuple[Template, Engine]] = {}
+        # Of engines that were lost, how many runs they had had.
+        self._begun: dict[int, int] = {}
+        if former is not None:
+            self._made, self._begun = former.handed_over()
+            for _, engine in self._made.values():
+                engine.adopt()
+
+    def of(self, template: Template) -> Engine:
+        """Return the engine of a template, for a turn of it."""
+        with self._lock:
+            if self._left:
+                raise EngineAbandoned
+            self.beats += 1
+            self.at = template
+        # By its place in memory, which the second part of the value keeps from being used again.
+        found = self._made.get(id(template))
+        if found is None:
+            began = time.thread_time()
+            engine = self._make(template, self._begun.get(id(template), 0))
+            found = self._made[id(template)] = template, engine
+            self.making += time.thread_time() - began
+        return found[1]
+
+    def end(self, template: Template, run: int) -> None:
+        """Let the engine of a template forget a run, if there is one."""
+        if id(template) in self._made:
+            self.of(template).end(run)
+
+    def relieve(self) -> None:
+        """See gateway.worker.Kit."""
+        found = self._made.get(id(self.at))
+        if found is not None:
+            found[1].relieve()
+
+    def leave(self, beats: int) -> bool:
+        """See gateway.worker.Kit."""
+        with self._lock:
+            self._left = self.beats == beats
+            return self._left
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the thread was left behind."""
+        return self._left
+
+    def handed_over(self) -> tuple[dict[int, tuple[Template, Engine]], dict[int, int]]:
+        """Return what is sound of it: for the thread that comes after one that was left behind."""
+        sound, begun = {}, dict(self._begun)
+        for key, (template, engine) in self._made.items():
+            if template is self.at:
+                begun[key] = engine.begun
+            else:
+                sound[key] = template, engine
+        return sound, begun
+
+    def ask(self, template: Template, call: Call) -> Turn:
+        """Begin the run of a variable's template."""
+        turn = self.of(template).start(call)
+        self._passed_a_limit = self._passed_a_limit or turn.spent
+        return turn
+
+    def passed_a_limit(self) -> bool:
+        """Return whether a variable has passed a limit since this was last asked."""
+        passed, self._passed_a_limit = self._passed_a_limit, False
+        return passed
+
+
+class _Pace:
+    """How long the turns of a tag take."""
+
+    def __init__(self) -> None:
+        self.is_slow = False
+        self._mean = 0.0  # seconds
+
+    def hear(self, took: float) -> None:
+        self._mean += (took - self._mean) * _WEIGHT
+        self.is_slow = self._mean > (SLOW / 2 if self.is_slow else SLOW)
+
+
+class EnginePool:
+    """A thread for tags that are proven, one for the door, and one for each of the others.
+
+    At the door it is decided which tags fire, and whoever submits waits for that: variables have a
+    thread there that no tag holds up.
+
+    What hangs, or takes long, does so alone. Its limits are the narrower ones: an engine's clock is
+    the whole process's, and what one thread burns must not run out the time of the proven. `make`
+    makes the engine of a template, in the thread that will run it. Whoever passed a limit rests
+    after its runs: `trials` say for how long. A turn that does not end costs its thread: see
+    gateway.worker.
+    """
+
+    def __init__(
+        self,
+        make: EngineFactory,
+        *,
+        elapsed: Callable[[], int],
+        limits: RunLimits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._make = make
+        self._left = AbandonedThread()
+        self.elapsed = elapsed
+        self.trials = Probations(
+            elapsed=elapsed, observer=observer or SilentObserver(), left=self._left
+        )
+        self._narrow = limits or RunLimits()
+        self._patience = PATIENCE * self._narrow.time
+        self._steady: ThreadWorker[TemplateEngines] | None = None
+        self._door: ThreadWorker[TemplateEngines] | None = None
+        # Of tags that are not proven, or were not at some time; made when they are first needed.
+        self._own: dict[str, ThreadWorker[TemplateEngines]] = {}
+        # How many runs of a tag have ended well since one passed a limit.
+        self._ended_well: dict[str, int] = {}
+        self._paces: dict[str, _Pace] = {}
+        self._policies: dict[int, tuple[Template, PermissionPolicy]] = {}
+
+    def start(self) -> None:
+        """Take turns from now on."""
+        wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
+        self._door = self._worker("twite-tags-door", self._narrow)
+        self._steady = self._worker("twite-tags", wide)
+
+    async def stop(self) -> None:
+        """End the threads; a turn that runs is waited for, unless it does not end."""
+        found = (self._steady, self._door, *self._own.values())
+        workers = [one for one in found if one is not None]
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            await asyncio.to_thread(worker.join, self._patience)
+        self._steady = self._door = None
+        self._own.clear()
+
+    @property
+    def door(self) -> ThreadWorker[TemplateEngines]:
+        """Who decides which tags fire. Raises RuntimeError where nothing was started."""
+        if self._door is None:
+            raise RuntimeError("the crew has not been started")
+        return self._door
+
+    def worker(self, tag: str) -> ThreadWorker[TemplateEngines]:
+        """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
+        if self._steady is None:
+            raise RuntimeError("the crew has not been started")
+        if self._ended_well.get(tag, 0) >= PROVEN and not self._worker_config(tag).is_slow:
+            return self._steady
+        if tag not in self._own:
+            self._own[tag] = self._worker(f"twite-{tag}", self._narrow)
+        return self._own[tag]
+
+    def hear(self, tag: str, *, is_spent: bool) -> None:
+        """Hear how a run of a tag ended: within its limits, or not."""
+        self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
+
+    def took(self, tag: str, seconds: float) -> None:
+        """Hear how much CPU a turn of a tag took."""
+        self._worker_config(tag).hear(seconds)
+
+    def policy(self, template: Template) -> PermissionPolicy:
+        """Return what a template may do."""
+        found = self._policies.get(id(template))
+        if found is None:
+            found = self._policies[id(template)] = template, policy(template.grants)
+        return found[1]
+
+    def _worker_config(self, tag: str) -> _Pace:
+        found = self._paces.get(tag)
+        if found is None:
+            found = self._paces[tag] = _Pace()
+        return found
+
+    def _worker(self, name: str, limits: RunLimits) -> ThreadWorker[TemplateEngines]:
+        def engine(template: Template, begun: int) -> Engine:
+            return self._make(template, limits=limits, begun=begun)
+
+        return ThreadWorker(
+            lambda former: TemplateEngines(engine, former),
+            name=name,
+            patience=self._patience,
+            left=self._left,
+        )

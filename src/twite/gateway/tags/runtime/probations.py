@@ -1,0 +1,69 @@
+"""Which tags, and which templates of variables, are on trial: see gateway.on_trial."""
+
+from collections import deque
+from collections.abc import Callable
+
+from twite.gateway.ports.events import Observer, Troubled
+from twite.gateway.tags.runtime.cpu_budget import CpuBudget
+from twite.gateway.tags.runtime.probation import Probation
+from twite.gateway.tags.runtime.thread_worker import AbandonedThread, HungTurn, hung_notices
+
+
+class Probations:
+    """One trial for each name. `elapsed` tells milliseconds that never jump.
+
+    It may be asked from any thread; the observer is told in the loop alone, by `tell`.
+    """
+
+    def __init__(
+        self, *, elapsed: Callable[[], int], observer: Observer, left: AbandonedThread
+    ) -> None:
+        self._elapsed = elapsed
+        self._observer = observer
+        self._left = left
+        self._of: dict[str, Probation] = {}
+        self._shares: dict[str, CpuBudget] = {}
+        self._news: deque[tuple[str, bool]] = deque()
+
+    def share(self, whose: str) -> CpuBudget:
+        """Return what a variable may still take at the door. In the thread of the door alone."""
+        found = self._shares.get(whose)
+        if found is None:
+            found = self._shares[whose] = CpuBudget(elapsed=self._elapsed)
+        return found
+
+    def begin(self, whose: str) -> int:
+        """Begin a turn, or return how many milliseconds there are to wait."""
+        return self._of.setdefault(whose, Probation()).begin(self._elapsed())
+
+    def end(self, whose: str, *, took: float, spent: bool) -> None:
+        """Hear how a run ended that had been begun. `took` are seconds of CPU."""
+        changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=True)
+        if changed is not None:
+            self._news.append((whose, changed))
+
+    def hang(self, whose: str, hung: HungTurn) -> None:
+        """Hear that a turn that had been begun did not end. In the loop alone."""
+        trial = self._of.setdefault(whose, Probation())
+        is_off = trial.hang(self._elapsed(), took=hung.took, too_many=self._left.too_many)
+        for notice in hung_notices(whose, is_off=is_off):
+            self._observer.see(notice)
+
+    def is_off(self, whose: str) -> bool:
+        """Whether it does not run any more, until the process begins anew."""
+        trial = self._of.get(whose)
+        return trial is not None and trial.is_off
+
+    def tell(self) -> None:
+        """Tell who has come on trial, or off it, since this was last called."""
+        while self._news:
+            whose, is_on = self._news.popleft()
+            reason = "passed a limit: it is on trial, and rests between its runs"
+            if not is_on:
+                reason = "ran well so often that it is on trial no more"
+            self._observer.see(Troubled(where=whose, reason=reason))
+
+    def rest(self, whose: str) -> int | None:
+        """Return how long it rests from now on; None where it is not on trial."""
+        trial = self._of.get(whose)
+        return trial.wait(self._elapsed()) if trial is not None and trial.is_on else None

@@ -1,0 +1,71 @@
+"""An ads account at X: its events. Each method raises RefusedByX and XUnanswering."""
+
+from typing import Final
+
+from twite.domain.destination import OAuthKeys
+from twite.gateway.x_account.inquiries import XInquiries
+from twite.x.event_tags import (
+    MOST_LISTED,
+    EventTag,
+    EventTagChange,
+    EventTagPage,
+    EventTagShelf,
+    read_page,
+    read_tag,
+)
+
+# A list that goes on beyond this turns in circles: X allows an account far fewer events.
+_MOST_PAGES: Final = 100
+
+
+class AdsAccount:
+    """The events of one account, as one user sees them."""
+
+    def __init__(
+        self, *, ask: XInquiries, keys: OAuthKeys, account: str, page: int = MOST_LISTED
+    ) -> None:
+        """`page` is how many are asked for at once."""
+        self._ask = ask
+        self._keys = keys
+        self.account = account
+        self._shelf = EventTagShelf(version=ask.address.version, account=account, page=page)
+
+    async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
+        """Return all of them, however many pages they fill."""
+        found: dict[str, EventTag] = {}
+        cursor = None
+        for _ in range(_MOST_PAGES):
+            page = await self._page(with_deleted=with_deleted, cursor=cursor)
+            found |= {tag.id: tag for tag in page.tags}
+            if page.cursor is None or page.cursor == cursor:
+                break
+            cursor = page.cursor
+        return list(found.values())
+
+    async def one(self, event: str) -> EventTag | None:
+        """Return one by either of its ids; None where the account has none of that id."""
+        known = await self.events(with_deleted=True)
+        return next((one for one in known if event in {one.id, one.website_tag_id}), None)
+
+    async def create(self, change: EventTagChange) -> EventTag:
+        """Make one; it must be without `faults`."""
+        question = self._shelf.creation(change)
+        return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
+
+    async def update(self, event: str, change: EventTagChange) -> EventTag:
+        """Change one."""
+        question = self._shelf.alteration(event, change)
+        return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
+
+    async def delete(self, event: str) -> EventTag:
+        """Delete one: X takes no conversion of it any more."""
+        question = self._shelf.deletion(event)
+        return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
+
+    @property
+    def _named(self) -> str:
+        return f"ads account {self.account}"
+
+    async def _page(self, *, with_deleted: bool, cursor: str | None) -> EventTagPage:
+        question = self._shelf.listing(with_deleted=with_deleted, cursor=cursor)
+        return await self._ask.ask_as(self._keys, question, read_page, about=self._named)

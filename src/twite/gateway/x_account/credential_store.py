@@ -1,0 +1,230 @@
+"""Logins: the credentials of pixels that somebody signed in for, sealed in the vault.
+
+    login/<pixel>/oauth           what signing in at X brought
+    login/<pixel>/pixel_token     what was pasted
+
+Each has a name of its own, so that one is put in or forgotten without a look at the other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
+from twite.gateway.tags.run.resealing import Resealing, RewrittenPayloads, TagPayloadStore
+
+PREFIX: Final = "login/"
+KINDS: Final = (OAUTH, PIXEL_TOKEN)
+
+
+class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored for a pixel. `screen_name` is whose the OAuth keys are, "" where unknown."""
+
+    oauth: OAuthKeys | None = None
+    screen_name: str = ""
+    pixel_token: PixelToken | None = None
+
+    def given_to(self, written: Destination) -> Destination:
+        """Return a destination as the settings have it, with what is stored beside that.
+
+        Of each kind, what the settings name goes. Of two kinds, the pixel token is the new one.
+        """
+        own = (written.credentials, written.fallback)
+        token = next((one for one in own if isinstance(one, PixelToken)), self.pixel_token)
+        oauth = next((one for one in own if isinstance(one, OAuthKeys)), self.oauth)
+        fallback = oauth if token is not None else None
+        return msgspec.structs.replace(
+            written, credentials=token or oauth or MissingCredentials(), fallback=fallback
+        )
+
+
+class CredentialStore:
+    """Reads and writes them. A `deed` is noted in the same transaction."""
+
+    def __init__(self, secret_store: SecretStore) -> None:
+        self._secret_store = secret_store
+
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+    ) -> None:
+        """Keep what signing in brought, in place of what it brought before.
+
+        Raises LedgerUnavailable, and NotOpened where a gateway runs that has another key.
+        """
+        kept = _OAuth(
+            consumer_key=keys.consumer_key,
+            consumer_secret=keys.consumer_secret.reveal(),
+            token=keys.token,
+            token_secret=keys.token_secret.reveal(),
+            screen_name=screen_name,
+        )
+        await self._secret_store.put(_name(pixel, OAUTH), msgspec.json.encode(kept), deed=deed)
+
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+    ) -> None:
+        """Keep a pixel token in place of another. Raises as keep_oauth does."""
+        plain = token.token.reveal().encode()
+        await self._secret_store.put(_name(pixel, PIXEL_TOKEN), plain, deed=deed)
+
+    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+        """Keep one of KINDS no more."""
+        await self._secret_store.forget(_name(pixel, kind), deed=deed)
+
+    async def all(self) -> Mapping[str, StoredCredentials]:
+        """Return what is stored, by pixel. Raises NotOpened."""
+        found: dict[str, StoredCredentials] = {}
+        for name, plain in await self._secret_store.all(PREFIX):
+            pixel, _, kind = name.removeprefix(PREFIX).partition("/")
+            login = found.get(pixel, StoredCredentials())
+            if kind == OAUTH:
+                kept = msgspec.json.decode(plain, type=_OAuth)
+                login = msgspec.structs.replace(
+                    login, oauth=_keys_of(kept), screen_name=kept.screen_name
+                )
+            elif kind == PIXEL_TOKEN:
+                token = PixelToken(token=Secret(plain.decode()))
+                login = msgspec.structs.replace(login, pixel_token=token)
+            found[pixel] = login
+        return found
+
+
+class SendsWithCredentials(Protocol):
+    """Who sends: see gateway.run.Run."""
+
+    def send_to(self, destination: Destination) -> None:
+        """Send with other credentials from now on."""
+        ...
+
+
+class CredentialCommands:
+    """The vault of a running gateway: what is stored or forgotten is in use before the answer.
+
+    Commands of the same machine seal what they bring with the key that both have: no secret travels
+    in clear.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret_store: SecretStore,
+        seal: TurnedSeal,
+        key: Callable[[], Seal],
+        written: Sequence[Destination],
+        destinations: MutableMapping[str, Destination],
+        sends: SendsWithCredentials,
+        letters: TagPayloadStore,
+        passed: Callable[[], Awaitable[None]],
+        note: Callable[[AuditEvent], Awaitable[None]],
+    ) -> None:
+        """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
+
+        `destinations` are those that are accepted for; `letters` what waits for tags; `passed`
+        waits until what is being accepted now is on disk; `note` writes into the audit.
+        """
+        self._secret_store = secret_store
+        self._logins = CredentialStore(secret_store)
+        self._seal = seal
+        self._key = key
+        self._written = tuple(written)
+        self._destinations = destinations
+        self._sends = sends
+        self._resealing = Resealing(letters=letters, seal=seal)
+        self._passed = passed
+        self._note = note
+        self._turn = asyncio.Lock()
+
+    async def take_up(self) -> None:
+        """Use what is stored. Raises NotOpened."""
+        # One after the other: what was read earlier must not be used later.
+        async with self._turn:
+            logins = await self._logins.all()
+            for written in self._written:
+                now = logins.get(written.pixel, StoredCredentials()).given_to(written)
+                if now != self._destinations.get(written.pixel):
+                    self._destinations[written.pixel] = now
+                    self._sends.send_to(now)
+
+    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""
+        await self._secret_store.put_sealed(name, sealed, deed=deed)
+        await self.take_up()
+
+    async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Take a login out of the vault."""
+        await self._secret_store.forget(name, deed=deed)
+        await self.take_up()
+
+    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+        """Read the key anew and seal all secrets with it; return how many there are.
+
+        No letter is sealed with another from then on; those that are, `reseal_letters` seals anew.
+        Raises NotOpened, SettingsError, LedgerUnavailable.
+        """
+        key = self._key()
+        if deed is not None:
+            await self._note(deed)
+        self._seal.turn(key)
+        secrets = await self._secret_store.all("")
+        # What was sealed a moment ago must lie where it can be found.
+        await self._passed()
+        return len(secrets)
+
+    async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
+        """Seal some letters anew, behind a delivery. Raises LedgerUnavailable."""
+        return await self._resealing.some(after=after)
+
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+    ) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name, deed=deed)
+        await self.take_up()
+
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+    ) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        await self._logins.keep_pixel_token(pixel, token, deed=deed)
+        await self.take_up()
+
+    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+        """Raises LedgerUnavailable, NotOpened."""
+        await self._logins.forget(pixel, kind, deed=deed)
+        await self.take_up()
+
+    async def all(self) -> Mapping[str, StoredCredentials]:
+        """Raises NotOpened."""
+        return await self._logins.all()
+
+
+class _OAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sealed. It holds secrets: it does not print."""
+
+    consumer_key: str
+    consumer_secret: str
+    token: str
+    token_secret: str
+    screen_name: str = ""
+
+    def __repr__(self) -> str:
+        return f"_OAuth({self.screen_name!r})"
+
+
+def _name(pixel: str, kind: str) -> str:
+    return f"{PREFIX}{pixel}/{kind}"
+
+
+def _keys_of(kept: _OAuth) -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=kept.consumer_key,
+        consumer_secret=Secret(kept.consumer_secret),
+        token=kept.token,
+        token_secret=Secret(kept.token_secret),
+    )

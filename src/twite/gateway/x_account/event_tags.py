@@ -1,0 +1,213 @@
+"""The Events Manager: X's events of each pixel, our names for them, and the calls for each.
+
+Whoever asks X is the user that the pixel's OAuth credentials are of, written or stored.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination, OAuthKeys, Source
+from twite.domain.errors import EventRefused, SettingsError
+from twite.domain.people.users import AuditAction, AuditEvent
+from twite.gateway.ports.store import Clock
+from twite.gateway.x_account.ads_account import AdsAccount
+from twite.gateway.x_account.inquiries import XInquiries
+from twite.gateway.x_account.snippets import Snippet, SnippetCall, snippets
+from twite.x.event_tags import EventTag, EventTagChange, bare, faults
+
+
+class SettingsDraft(Protocol):
+    """The settings file as it would be; see assembly.mapping.Draft."""
+
+    @property
+    def pixel(self) -> str:
+        """Whose events they are."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Our name."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """X's id."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """What tells it from a draft of another file, or of another change."""
+        ...
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to write."""
+        ...
+
+    def diff(self) -> list[str]:
+        """Return what would change, as `diff -u` shows it; secrets in it are masked."""
+        ...
+
+    def write(self) -> None:
+        """Put it in the file's place. Raises SettingsError."""
+        ...
+
+
+Drafts = Callable[[str, str, str], SettingsDraft]
+Note = Callable[[AuditEvent], Awaitable[None]]
+
+
+class EventTagManager:
+    """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too.
+
+    What changes something takes `by`, who wants it, and is in the audit before it is done; it
+    raises what a store does where that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        ask: XInquiries,
+        destinations: Mapping[str, Destination],
+        sources: Sequence[Source],
+        url: str,
+        drafts: Drafts,
+        note: Note,
+        clock: Clock,
+    ) -> None:
+        """`destinations` have their credentials; `drafts` makes one of (pixel, our name, event id).
+
+        `url` is where servers reach the gateway; `note` writes into the audit.
+        """
+        self._ask = ask
+        self._destinations = destinations
+        self._sources = tuple(sources)
+        self._url = url
+        self._drafts = drafts
+        self._note = note
+        self._clock = clock
+
+    async def events(self, pixel: str, *, with_deleted: bool = False) -> list[EventTag]:
+        """Return all events of the pixel's account. Raises SettingsError."""
+        return await self._account(pixel).events(with_deleted=with_deleted)
+
+    def names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
+        """Return what the settings call an event; X does not say which of its ids is meant."""
+        ids = {tag.id, tag.website_tag_id}
+        return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
+
+    async def create(self, pixel: str, change: EventTagChange, *, by: str) -> EventTag:
+        """Make one. Raises SettingsError; EventRefused, for what X would refuse."""
+        _refuse(faults(change))
+        account = self._account(pixel)
+        await self._noted(AuditAction.EVENT_CREATE, pixel, _told(change), by=by)
+        return await account.create(change)
+
+    async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
+        """Change one, by our name or X's id. Raises as create does."""
+        tag = await self.one(pixel, event)
+        _refuse(faults(change, now=tag))
+        await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _told(change), by=by)
+        return await self._account(pixel).update(tag.id, change)
+
+    async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
+        """Delete one: X takes no conversion of it any more. Raises SettingsError."""
+        tag = await self.one(pixel, event)
+        await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
+        return await self._account(pixel).delete(tag.id)
+
+    async def one(self, pixel: str, event: str) -> EventTag:
+        """Return one that is there. Raises SettingsError where it is not, or was deleted."""
+        id_ = bare(self._known(pixel).events.get(event, event), pixel=pixel)
+        tag = await self._account(pixel).one(id_)
+        if tag is None or tag.deleted:
+            why = "was deleted" if tag is not None else "is not among the account's"
+            raise SettingsError(
+                place=event,
+                message=f"the event {id_} {why}. twite events list shows which there are",
+            )
+        return tag
+
+    def draft(self, pixel: str, name: str, event: str) -> SettingsDraft:
+        """Return the settings with a name mapped to an event. Raises SettingsError."""
+        return self._drafts(self._known(pixel).pixel, name, event)
+
+    async def write(self, draft: SettingsDraft, *, by: str) -> None:
+        """Put a draft in the settings' place. Raises SettingsError."""
+        await self._noted(AuditAction.EVENT_MAP, f"{draft.pixel} {draft.event}", draft.name, by=by)
+        draft.write()
+
+    def snippets(self, pixel: str, name: str, *, server_only: bool = False) -> tuple[Snippet, ...]:
+        """Return calls for an event, by our name of it. Raises SettingsError."""
+        known = self._known(pixel)
+        if name not in known.events:
+            raise SettingsError(
+                place=name,
+                message=f"is no event of pixel {pixel} in the settings. There is: "
+                f"{', '.join(known.events)}",
+            )
+        feeds = (
+            source for source in self._sources if pixel in source.pixels and source.key is not None
+        )
+        first = next(feeds, None)
+        called = SnippetCall(
+            name=name,
+            event=known.events[name],
+            pixel=pixel,
+            url=self._url,
+            names_pixel=first is not None and first.pixel != pixel,
+        )
+        return snippets(called, server_only=server_only)
+
+    async def _noted(self, what: str, subject: str, detail: str, *, by: str) -> None:
+        deed = AuditEvent(at=self._clock.now(), who=by, what=what, subject=subject, detail=detail)
+        await self._note(deed)
+
+    def _account(self, pixel: str) -> AdsAccount:
+        return account_of(self._ask, self._known(pixel))
+
+    def _known(self, pixel: str) -> Destination:
+        found = self._destinations.get(pixel)
+        if found is None:
+            raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+        return found
+
+
+def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
+    """Return the ads account of a pixel. Raises SettingsError where it cannot be asked for."""
+    pixel = destination.pixel
+    keys = oauth_keys(destination)
+    if keys is None:
+        raise SettingsError(
+            place=f"the auth of pixel {pixel}",
+            message="X's Events Manager takes OAuth 1.0a alone, not a pixel token. Sign in with "
+            f"twite login --pixel {pixel}, or look at its events in X's own Events Manager",
+        )
+    if destination.account is None:
+        raise SettingsError(
+            place=f"the account of pixel {pixel}",
+            message="is missing: X files events under the ads account. Write account = "
+            '"18ce54d4x5t" with the account\'s id; twite check shows which there are',
+        )
+    return AdsAccount(ask=ask, keys=keys, account=destination.account)
+
+
+def oauth_keys(destination: Destination) -> OAuthKeys | None:
+    """Return the keys that X's Ads API takes; a pixel token is none."""
+    if isinstance(destination.credentials, OAuthKeys):
+        return destination.credentials
+    return destination.fallback
+
+
+def _told(change: EventTagChange) -> str:
+    """Say what shall be, as the audit has it."""
+    named = msgspec.structs.asdict(change).items()
+    return ", ".join(f"{key}: {value}" for key, value in named if value is not None)
+
+
+def _refuse(found: Iterator[str]) -> None:
+    wrong = list(found)
+    if wrong:
+        raise EventRefused(wrong)

@@ -1,0 +1,129 @@
+"""To ask X something beside conversions: one question, and its answer or an error.
+
+What X answers is cut by who must act: RefusedByX where a person must change something, XUnanswering
+where it passes. What may have been changed all the same is to be looked at first.
+"""
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from twite.domain.destination import OAuthKeys, XApp
+from twite.domain.errors import RefusedByX, XUnanswering
+from twite.domain.times import SECOND
+from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.ports.store import Clock, NoResponse, Randomness, Response
+from twite.x.decode import limit_of
+from twite.x.inquiry import Inquiry, InquiryRefusal, Question, answered, signed, words_of
+
+_LONGEST_WAIT: Final = 900  # seconds: X's windows are no longer [doc FUND]
+_T = TypeVar("_T")
+
+
+class Inquiries(Protocol):
+    """The way to X for questions: one request, one answer, no retries, no redirects."""
+
+    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
+        """Ask. Raises nothing but CancelledError: what fails is a NoAnswer."""
+        ...
+
+
+class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where X is, and what we are there: without an `app`, nobody can sign in."""
+
+    api_url: str
+    oauth_url: str
+    version: str
+    app: XApp | None = None
+
+
+class XInquiries:
+    """Asks. Each method raises RefusedByX and XUnanswering."""
+
+    def __init__(
+        self,
+        *,
+        inquiries: Inquiries,
+        clock: Clock,
+        randomness: Randomness,
+        address: XInquiryAddress,
+    ) -> None:
+        self._inquiries = inquiries
+        self._clock = clock
+        self._randomness = randomness
+        self.address = address
+
+    async def ask(
+        self,
+        make: Callable[[str, int], Inquiry],
+        read: Callable[[int, bytes], _T | InquiryRefusal],
+        *,
+        about: str = "",
+    ) -> _T:
+        """Ask what `make` makes of a nonce and a moment (seconds): X takes a nonce once.
+
+        `read` is given status and body; `about` is what the error should name: an account, a pixel.
+        """
+        inquiry = make(self._randomness.nonce(), self._clock.now() // SECOND)
+        came = await self._inquiries.ask(inquiry)
+        if isinstance(came, NoResponse):
+            raise _unanswered(inquiry, came.reason, left=came.left)
+        passing = _passing(inquiry, came, now=self._clock.now())
+        if passing is not None:
+            raise passing
+        if not came.whole:
+            raise _unanswered(inquiry, "its answer was cut off", left=True)
+        found = read(came.status, came.body)
+        if not isinstance(found, InquiryRefusal):
+            return found
+        reason, cure = in_words(found, about=about, off=_off(came, self._clock.now()))
+        raise RefusedByX(why=found.why, status=found.status, reason=reason, cure=cure)
+
+    async def ask_as(
+        self,
+        keys: OAuthKeys,
+        question: Question,
+        read: Callable[[bytes], _T | None],
+        *,
+        about: str = "",
+    ) -> _T:
+        """Ask the Ads API as a user."""
+
+        def make(nonce: str, timestamp: int) -> Inquiry:
+            api_url = self.address.api_url
+            return signed(question, keys, api_url=api_url, nonce=nonce, timestamp=timestamp)
+
+        def said(status: int, body: bytes) -> _T | InquiryRefusal:
+            return answered(read, status=status, body=body)
+
+        return await self.ask(make, said, about=about)
+
+
+def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
+    """Return what is to be waited for, if it is that."""
+    if came.status >= 500 or came.status in {408, 423}:
+        said = f"{came.status} {words_of(came.body)}".strip()
+        return _unanswered(inquiry, said, left=True)
+    if came.status == 429:
+        limit = limit_of(came.headers)
+        wait = 60 if limit is None else max(1, min(_LONGEST_WAIT, (limit[1] - now) // SECOND))
+        reason = f"X's limit of requests is spent. Try again in {wait} s"
+        return XUnanswering(reason=reason, retry_after=wait)
+    return None
+
+
+def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
+    again = "Try again later"
+    if left and inquiry.method != "GET":
+        again = "It may have been done all the same: look before you try again"
+    return XUnanswering(reason=f"X does not answer: {reason}. {again}", retry_after=60)
+
+
+def _off(came: Response, now: int) -> int:
+    """Return by how many seconds X's clock is ahead, as its Date header says; 0 without one."""
+    try:
+        return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return 0

@@ -1,0 +1,280 @@
+"""Connect: signing in to X for a pixel, from the first word to the stored credentials.
+
+    begin    X gives a request token      → where a person goes, to say yes
+    finish   by what the callback brought, or by the PIN → checked, stored, in use
+    paste    a pixel token                → checked, stored, in use
+    forget   what is stored, and, if so wished, revoked at X
+
+Nothing is stored that X refuses. The sign-ins under way are kept in memory: a restart ends them.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, XApp
+from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
+from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.times import MINUTE
+from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.ports.store import Clock
+from twite.gateway.x_account.access_check import AccessCheck, check_access
+from twite.gateway.x_account.credential_store import StoredCredentials
+from twite.gateway.x_account.inquiries import XInquiries
+from twite.x import sign_in
+from twite.x.inquiry import InquiryRefusal, RefusalReason
+
+# How long a person may take at X, and how many may be there at once.
+PATIENCE: Final = 15 * MINUTE
+MOST_UNDER_WAY: Final = 100
+# What is done here is called in the audit.
+DONE: Final = AuditAction.CONNECT_DONE
+FORGOTTEN: Final = AuditAction.CONNECT_FORGET
+_LONGEST_PIN: Final = 64
+_NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
+
+
+class KeepsCredentials(Protocol):
+    """Who stores credentials: see gateway.logins.Logins."""
+
+    async def keep_oauth(
+        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+    ) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        ...
+
+    async def keep_pixel_token(
+        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+    ) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        ...
+
+    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+        """Raises LedgerUnavailable."""
+        ...
+
+    async def all(self) -> Mapping[str, StoredCredentials]:
+        """Raises NotOpened."""
+        ...
+
+
+class SignInStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign-in under way: `page` is where a person goes; `token` names it, and is no secret."""
+
+    page: str
+    token: str
+
+
+class SignInCompleted(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials that are stored. `access` is None where X did not answer when it was asked."""
+
+    pixel: str
+    kind: str
+    screen_name: str = ""
+    access: AccessCheck | None = None
+
+
+class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    requested: sign_in.SignInRequested
+    pixel: str
+    by: str
+    began: int
+
+
+class XSignIn:
+    """Signs in. Without a vault (no secret key) nothing is begun, since nothing could be stored."""
+
+    def __init__(
+        self,
+        *,
+        ask: XInquiries,
+        clock: Clock,
+        keeper: KeepsCredentials | None,
+        destinations: Mapping[str, Destination],
+        noted_as: str | None = None,
+    ) -> None:
+        """`destinations` are those that the settings name.
+
+        `noted_as` is who does what is done here, for the audit; None where the caller notes it.
+        """
+        self._ask = ask
+        self._clock = clock
+        self._noted_as = noted_as
+        self._keeper = keeper
+        self._destinations = destinations
+        self._in_progress: dict[str, _UnderWay] = {}
+
+    async def begin(
+        self, pixel: str, *, callback: str | None = None, by: str = ""
+    ) -> SignInStarted:
+        """Begin; without a `callback`, X shows a PIN. `by` is who must finish it: a session's name.
+
+        Raises RefusedByX, XUnanswering; SettingsError where there is no app, key or such pixel.
+        """
+        self._must_keep()
+        self._must_be_used(pixel, OAUTH)
+        app, oauth_url = self._app(), self._ask.address.oauth_url
+        make = partial(sign_in.begin, app, oauth_url=oauth_url, callback=callback)
+        requested = await self._ask.ask(
+            lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
+            lambda status, body: sign_in.begun(status=status, body=body),
+            about=callback or "",
+        )
+        now = self._clock.elapsed()
+        self._forget_late(now)
+        self._in_progress[requested.token] = _UnderWay(
+            requested=requested, pixel=pixel, by=by, began=now
+        )
+        page = sign_in.page(requested, oauth_url=oauth_url)
+        return SignInStarted(page=page, token=requested.token)
+
+    async def finish_by_callback(self, query: str, *, by: str = "") -> SignInCompleted:
+        """Finish with the query that the browser brought to the callback.
+
+        Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
+        """
+        given = parse_qs(query[:4_096])
+        token = (given.get("oauth_token") or given.get("denied") or [""])[0]
+        began = self._begun(token, by)
+        verifier = sign_in.sent_back(query, began.requested)
+        if isinstance(verifier, InquiryRefusal):
+            raise _refused(verifier)
+        return await self._finish(began, verifier)
+
+    async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted:
+        """Finish with the PIN that X showed; `token` is Begun's. Raises as finish_by_callback."""
+        began = self._begun(token, by)
+        digits = "".join(pin.split())
+        if not digits.isalnum() or not digits.isascii() or len(digits) > _LONGEST_PIN:
+            raise _refused(InquiryRefusal(why=RefusalReason.VERIFIER_REFUSED))
+        return await self._finish(began, digits)
+
+    async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted:
+        """Store a pixel token, unless X refuses it. Raises as finish_by_callback does."""
+        keeper = self._must_keep()
+        access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
+        await keeper.keep_pixel_token(pixel, token, deed=self._deed(DONE, pixel, PIXEL_TOKEN))
+        return SignInCompleted(pixel=pixel, kind=PIXEL_TOKEN, access=access)
+
+    async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
+        """Keep credentials of one kind no more; return whether there were any.
+
+        To `revoke` OAuth ends the token at X, for whatever else uses it too; one that X no longer
+        knows is just forgotten. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
+        """
+        keeper = self._must_keep()
+        login = (await keeper.all()).get(pixel, StoredCredentials())
+        held = login.oauth if kind == OAUTH else login.pixel_token
+        if held is None:
+            return False
+        detail = kind
+        if revoke and isinstance(held, OAuthKeys):
+            await self._revoke(held)
+            detail = f"{kind}, revoked at X"
+        await keeper.forget(pixel, kind, deed=self._deed(FORGOTTEN, pixel, detail))
+        return True
+
+    def _deed(self, what: str, pixel: str, detail: str) -> AuditEvent | None:
+        if self._noted_as is None:
+            return None
+        now = self._clock.now()
+        return AuditEvent(at=now, who=self._noted_as, what=what, subject=pixel, detail=detail)
+
+    async def _revoke(self, keys: OAuthKeys) -> None:
+        make = partial(sign_in.end, keys, oauth_url=self._ask.address.oauth_url)
+        try:
+            await self._ask.ask(
+                lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
+                lambda status, body: sign_in.ended(status=status, body=body),
+            )
+        except RefusedByX as refused:
+            if refused.why != RefusalReason.TOKEN_REFUSED:
+                raise
+
+    async def _finish(self, began: _UnderWay, verifier: str) -> SignInCompleted:
+        keeper, app = self._must_keep(), self._app()
+        # Good once, whatever becomes of it.
+        del self._in_progress[began.requested.token]
+        oauth_url = self._ask.address.oauth_url
+        make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
+        who = await self._ask.ask(
+            lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
+            lambda status, body: sign_in.finished(app, status=status, body=body),
+        )
+        # What X refuses is not stored, and not revoked either: we assume that X gives a user one
+        # token for an app (it does not say), so it may be in use elsewhere.
+        access = await self._checked(self._known(began.pixel), who.keys)
+        deed = self._deed(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
+        await keeper.keep_oauth(began.pixel, who.keys, screen_name=who.screen_name, deed=deed)
+        return SignInCompleted(
+            pixel=began.pixel, kind=OAUTH, screen_name=who.screen_name, access=access
+        )
+
+    async def _checked(
+        self, destination: Destination, credentials: OAuthKeys | PixelToken
+    ) -> AccessCheck | None:
+        try:
+            return await check_access(self._ask, destination, credentials)
+        except XUnanswering:
+            # A sign-in is not to be done again because X was slow: sending will tell.
+            return None
+
+    def _begun(self, token: str, by: str) -> _UnderWay:
+        """Return the sign-in of that token, if this one began it, and not too long ago."""
+        began = self._in_progress.get(token)
+        now = self._clock.elapsed()
+        if began is None or began.by != by or now - began.began > PATIENCE:
+            raise _refused(InquiryRefusal(why=RefusalReason.STRANGER))
+        return began
+
+    def _forget_late(self, now: int) -> None:
+        for token, one in list(self._in_progress.items()):
+            if now - one.began > PATIENCE or len(self._in_progress) >= MOST_UNDER_WAY:
+                del self._in_progress[token]
+
+    def _known(self, pixel: str) -> Destination:
+        found = self._destinations.get(pixel)
+        if found is None:
+            raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+        return found
+
+    def _must_be_used(self, pixel: str, kind: str) -> Destination:
+        """Return the pixel, unless the settings name credentials of that kind, which go first."""
+        found = self._known(pixel)
+        sort = OAuthKeys if kind == OAUTH else PixelToken
+        if any(isinstance(one, sort) for one in (found.credentials, found.fallback)):
+            raise SettingsError(
+                place=f"the auth of pixel {pixel}",
+                message=f"names {_NAMES[kind]} itself, which goes before what is stored. Take it "
+                "out of the settings, restart the gateway, and try again",
+            )
+        return found
+
+    def _app(self) -> XApp:
+        app = self._ask.address.app
+        if app is None:
+            raise SettingsError(
+                place="x.consumer_key",
+                message="is missing: people sign in to an app of yours. Write x.consumer_key and "
+                "x.consumer_secret, as X's developer console shows them",
+            )
+        return app
+
+    def _must_keep(self) -> KeepsCredentials:
+        if self._keeper is None:
+            raise SettingsError(
+                place="server.secret_key",
+                message="is missing: credentials are stored sealed, and without a key nothing is "
+                'stored. Write server.secret_key = "file:twite.secret" (twite init makes one), or '
+                "set TWITE_SECRET_KEY",
+            )
+        return self._keeper
+
+
+def _refused(refusal: InquiryRefusal) -> RefusedByX:
+    reason, cure = in_words(refusal)
+    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)

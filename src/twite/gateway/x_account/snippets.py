@@ -1,0 +1,210 @@
+"""Ready-made calls for an event: from a page, from a server in four languages, from Google's tag.
+
+The server's calls read the key of the source from the environment (KEY), where it belongs.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+KEY: Final = "TWITE_KEY"
+SAMPLE: Final = MappingProxyType(
+    {
+        "conversion_id": "order-1001",
+        "value": "49.90",
+        "currency": "EUR",
+        "email": "shopper@shop.example",
+    }
+)
+
+
+class Snippet(msgspec.Struct, frozen=True, kw_only=True):
+    """Text to be copied. `says` is what to know of it; `suffix` is what such files end in."""
+
+    kind: str
+    title: str
+    says: str
+    text: str
+    suffix: str
+
+
+class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
+    """What is called: our name of an event, X's id of it, its pixel, and where the gateway is.
+
+    `names_pixel` is for a source that may submit to several pixels.
+    """
+
+    name: str
+    event: str
+    pixel: str
+    url: str
+    names_pixel: bool = False
+
+    @property
+    def body(self) -> dict[str, str]:
+        """A conversion of it, as a server submits one."""
+        own = {"pixel": self.pixel} if self.names_pixel else {}
+        return {"event": self.name, **own, **SAMPLE}
+
+
+def snippets(called: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
+    """Return them all; without those of a page for an event that only servers tell of."""
+    return tuple(
+        make(called)
+        for kind, make in MAKERS.items()
+        if not (server_only and kind in {"pixel", "script"})
+    )
+
+
+def _pixel(called: SnippetCall) -> Snippet:
+    event = f"tw-{called.pixel}-{called.event}"
+    text = f"""twq('event', {_js(event)}, {{
+  value: 49.90,
+  currency: 'EUR',
+  conversion_id: 'order-1001', // the id that your server sends, too: X drops the twin by it
+  email_address: 'shopper@shop.example',
+}});
+"""
+    says = "In the page, behind X's base code (Events Manager, Install Pixel)."
+    return Snippet(kind="pixel", title="X's pixel", says=says, text=text, suffix="js")
+
+
+def _script(called: SnippetCall) -> Snippet:
+    text = f"""twite({_js(called.name)}, {{
+  order_id: 'order-1001',
+  value: 49.90,
+  currency: 'EUR',
+  email: 'shopper@shop.example',
+}});
+"""
+    says = "In the page, instead of X's call: it tells X's pixel and the gateway, with one id."
+    return Snippet(kind="script", title="our script", says=says, text=text, suffix="js")
+
+
+def _curl(called: SnippetCall) -> Snippet:
+    body = _shell(json.dumps(called.body))
+    text = f"""curl --fail-with-body --silent --show-error {_shell(_address(called))} \\
+  --header "Authorization: Bearer ${KEY}" \\
+  --header 'Content-Type: application/json' \\
+  --data {body}
+"""
+    return Snippet(kind="curl", title="curl", says=_SERVER, text=text, suffix="sh")
+
+
+def _python(called: SnippetCall) -> Snippet:
+    rows = "".join(f"    {json.dumps(k)}: {json.dumps(v)},\n" for k, v in called.body.items())
+    text = f"""import json
+import os
+import urllib.request
+
+conversion = {{
+{rows}}}
+request = urllib.request.Request(
+    {json.dumps(_address(called))},
+    data=json.dumps(conversion).encode(),
+    headers={{
+        "Authorization": f"Bearer {{os.environ['{KEY}']}}",
+        "Content-Type": "application/json",
+    }},
+)
+with urllib.request.urlopen(request, timeout=10) as answer:
+    print(answer.read().decode())
+"""
+    return Snippet(kind="python", title="Python", says=_SERVER, text=text, suffix="py")
+
+
+def _node(called: SnippetCall) -> Snippet:
+    rows = "".join(f"  {k}: {_js(v)},\n" for k, v in called.body.items())
+    text = f"""const conversion = {{
+{rows}}};
+const answer = await fetch({_js(_address(called))}, {{
+  method: 'POST',
+  headers: {{
+    'Authorization': `Bearer ${{process.env.{KEY}}}`,
+    'Content-Type': 'application/json',
+  }},
+  body: JSON.stringify(conversion),
+  signal: AbortSignal.timeout(10_000),
+}});
+if (!answer.ok) throw new Error(`${{answer.status}} ${{await answer.text()}}`);
+console.log(await answer.text());
+"""
+    says = f"{_SERVER} Node 18 or newer."
+    return Snippet(kind="node", title="Node", says=says, text=text, suffix="mjs")
+
+
+def _php(called: SnippetCall) -> Snippet:
+    rows = "".join(f"    {_php_text(k)} => {_php_text(v)},\n" for k, v in called.body.items())
+    text = f"""<?php
+$conversion = [
+{rows}];
+$stream = fopen({_php_text(_address(called))}, 'r', false, stream_context_create([
+    'http' => [
+        'method' => 'POST',
+        'header' => [
+            'Authorization: Bearer ' . getenv('{KEY}'),
+            'Content-Type: application/json',
+        ],
+        'content' => json_encode($conversion),
+        'timeout' => 10,
+        'ignore_errors' => true,
+    ],
+]));
+if ($stream === false) throw new Exception('no answer');
+$answer = stream_get_contents($stream);
+$status = stream_get_meta_data($stream)['wrapper_data'][0];
+if (!preg_match('/ 2\\d\\d /', "$status ")) throw new Exception("$status $answer");
+echo $answer, PHP_EOL;
+"""
+    return Snippet(kind="php", title="PHP", says=_SERVER, text=text, suffix="php")
+
+
+def _sgtm(called: SnippetCall) -> Snippet:
+    rows = {
+        "Gateway address": called.url,
+        "Source key": f"the key of the source, the value of {KEY} above",
+        "Pixel": called.pixel if called.names_pixel else "(empty)",
+        "Which event is it?": "Always the same",
+        "Event": called.name,
+    }
+    width = max(map(len, rows))
+    text = "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
+    says = "Fields of the tag twite-tag.tpl in Google's server container; the rest may stay."
+    return Snippet(kind="sgtm", title="Google's server tag", says=says, text=text, suffix="txt")
+
+
+_SERVER: Final = f"On a server, with the key of the source in {KEY}; 202 means that it is on disk."
+MAKERS: Final[Mapping[str, Callable[[SnippetCall], Snippet]]] = MappingProxyType(
+    {
+        "pixel": _pixel,
+        "script": _script,
+        "curl": _curl,
+        "python": _python,
+        "node": _node,
+        "php": _php,
+        "sgtm": _sgtm,
+    }
+)
+
+
+def _address(called: SnippetCall) -> str:
+    return f"{called.url.rstrip('/')}/v1/conversions"
+
+
+def _js(text: str) -> str:
+    """Spell a text of JavaScript, also within a page: `<` ends no script there."""
+    inner = json.dumps(text)[1:-1].replace('\\"', '"').replace("'", "\\'").replace("<", "\\u003c")
+    return f"'{inner}'"
+
+
+def _shell(text: str) -> str:
+    quoted = text.replace("'", "'\\''")
+    return f"'{quoted}'"
+
+
+def _php_text(text: str) -> str:
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{quoted}'"

@@ -1,0 +1,230 @@
+"""Lines of captured traffic → cases.
+
+A line is an object of JSON and has one of three shapes, which may be mixed:
+
+    {"event": {…} or "request": {…}, "sent": [{…}, …]}    a whole case
+    {"trace": "…", "event" or "request": …}                what came in
+    {"trace": "…", "sent": …}                              what was sent for it
+    {"TraceId": "…", "Type": "Request", "RequestUrl": …}   the same, as Stape's tags log it
+
+Lines of one trace make one case; without a trace, a line stands for itself. A request's header
+`trace-id` is its trace, as in Stape's logs. [seen: facts on preview and logs]
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.json_tree import Tree
+from twite.gtm.template.sandbox import Incoming
+
+
+class CaptureUnusable(OperatorError):
+    """A line of a capture cannot be read. `line` counts from 1."""
+
+    def __init__(self, *, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+        self.message = message
+
+
+class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was sent. `headers` is None where nobody captured them.
+
+    `status` and `answer` are what came back, where it is known. It holds persons and keys.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] | None = None
+    body: str | None = None
+    status: int = 200
+    answer: str = "{}"
+
+    def __repr__(self) -> str:
+        return f"Sent({self.method})"
+
+
+class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
+    """What came in, and what was sent for it. `line` is the first of its lines.
+
+    Without an `event` it is to be read from the request; `now` is in milliseconds, 0 where unknown.
+    """
+
+    line: int
+    event: Mapping[str, Tree] | None
+    request: Incoming
+    client: str
+    now: int
+    sent: tuple[CapturedRequest, ...]
+
+    def __repr__(self) -> str:
+        return f"Case(line {self.line})"
+
+
+def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
+    """Read a capture. Raises CaptureUnusable."""
+    cases: dict[str, _Gathered] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        read = _read(line, number)
+        trace = read.trace or _trace_of(read) or f"line {number}"
+        found = cases.setdefault(trace, _Gathered(line=number))
+        if read.event is not None or read.request is not None:
+            if found.came is not None:
+                raise CaptureUnusable(line=number, message=f"the trace {trace!r} comes in twice")
+            found.came = read
+        found.sent += read.sent
+    return tuple(_case(case) for case in cases.values())
+
+
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    method: str = "GET"
+    path: str = "/"
+    query: str = ""
+    headers: dict[str, str] = {}
+    body: str | None = None
+    remote_address: str = ""
+
+
+class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str
+    method: str = "GET"
+    headers: dict[str, str] | None = None
+    body: Tree = None
+    status: int = 200
+    answer: Tree = "{}"
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    trace: str = ""
+    event: dict[str, Tree] | None = None
+    request: _Request | None = None
+    client: str = ""
+    time: str | int = 0
+    sent: tuple[_Sent, ...] | _Sent = ()
+
+
+class _Logged(msgspec.Struct, frozen=True, rename="pascal"):
+    """What Stape's tags log. Other keys may stand there too."""
+
+    trace_id: str
+    type: str
+    request_method: str = "GET"
+    request_url: str = ""
+    request_body: Tree = None
+
+
+class _Read(msgspec.Struct, kw_only=True):
+    trace: str
+    event: Mapping[str, Tree] | None = None
+    request: Incoming | None = None
+    client: str = ""
+    now: int = 0
+    sent: tuple[CapturedRequest, ...] = ()
+
+
+class _Gathered(msgspec.Struct, kw_only=True):
+    line: int
+    came: _Read | None = None
+    sent: tuple[CapturedRequest, ...] = ()
+
+
+def _read(line: bytes, number: int) -> _Read:
+    try:
+        tree = msgspec.json.decode(line)
+        if isinstance(tree, dict) and "TraceId" in tree:
+            return _of_log(msgspec.convert(tree, _Logged))
+        read = msgspec.convert(tree, _Line)
+    except RecursionError:
+        raise CaptureUnusable(line=number, message="is nested too deep") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CaptureUnusable(line=number, message=str(error)) from None
+    if read.event is None and read.request is None and not read.trace:
+        message = (
+            "says neither what came in (event, request) nor for which trace something went out"
+        )
+        raise CaptureUnusable(line=number, message=message)
+    sent = read.sent if isinstance(read.sent, tuple) else (read.sent,)
+    return _Read(
+        trace=read.trace,
+        event=read.event,
+        request=None if read.request is None else _incoming(read.request),
+        client=read.client,
+        now=_moment(read.time, number),
+        sent=tuple(_sent(one) for one in sent),
+    )
+
+
+def _of_log(logged: _Logged) -> _Read:
+    if logged.type != "Request" or not logged.request_url:
+        return _Read(trace=logged.trace_id)
+    sent = CapturedRequest(
+        url=logged.request_url,
+        method=logged.request_method.upper(),
+        body=_text(logged.request_body),
+    )
+    return _Read(trace=logged.trace_id, sent=(sent,))
+
+
+def _sent(sent: _Sent) -> CapturedRequest:
+    return CapturedRequest(
+        url=sent.url,
+        method=sent.method.upper(),
+        headers=None
+        if sent.headers is None
+        else {name.lower(): value for name, value in sent.headers.items()},
+        body=_text(sent.body),
+        status=sent.status,
+        answer=_text(sent.answer) or "",
+    )
+
+
+def _text(tree: Tree) -> str | None:
+    """Return a body: a text as it is, anything else as JSON."""
+    return tree if tree is None or isinstance(tree, str) else msgspec.json.encode(tree).decode()
+
+
+def _incoming(request: _Request) -> Incoming:
+    return Incoming(
+        method=request.method.upper(),
+        path=request.path,
+        query=request.query.removeprefix("?"),
+        headers=tuple((name.lower(), value) for name, value in request.headers.items()),
+        body=request.body,
+        remote_address=request.remote_address,
+    )
+
+
+def _trace_of(read: _Read) -> str:
+    headers = dict(read.request.headers) if read.request is not None else {}
+    return headers.get("trace-id", "")
+
+
+def _moment(time: str | int, number: int) -> int:
+    if isinstance(time, int):
+        return time * 1000 if time < _LEAST_MILLISECONDS else time
+    try:
+        return int(datetime.fromisoformat(time).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        message = f"the time {time!r} is neither ISO 8601 nor a number"
+        raise CaptureUnusable(line=number, message=message) from None
+
+
+def _case(found: _Gathered) -> CapturedCase:
+    came = found.came or _Read(trace="")
+    return CapturedCase(
+        line=found.line,
+        event=came.event,
+        request=came.request or Incoming(),
+        client=came.client,
+        now=came.now,
+        sent=found.sent,
+    )
+
+
+_LEAST_MILLISECONDS: Final = 100_000_000_000  # as seconds: the year 5138

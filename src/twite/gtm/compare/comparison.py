@@ -1,0 +1,206 @@
+"""Requests that tags here ask for, against those that were sent: which are alike, and where not.
+
+Two requests are about the same where method, host and path are. Of several, those with the fewest
+differences are paired. Bodies are compared as JSON or as a form, where they are one; of headers,
+those that a template here sets.
+"""
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.compare.capture import CapturedRequest
+from twite.gtm.template.effects import HttpEffect
+from twite.redaction.secrets import is_confidential
+
+# Differ from run to run by their nature: what they hold is not compared, and is counted.
+VOLATILE: Final = (
+    "*.conversion_timestamp",
+    "*.event_time",
+    "*.timestamp",
+    "*.timestamp_micros",
+    "*.unique_event_id",
+    "*.sent_at",
+    "headers.x-request-id",
+)
+STAND_IN: Final = "(a secret that is not here)"  # what stands for one is not compared
+ABSENT: Final = "(absent)"
+_MOST_DEEP: Final = 40
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One place that is not alike, as `body.conversions.0.value`; what is not there is ABSENT."""
+
+    path: str
+    there: Tree
+    here: Tree
+
+
+class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A request there and the same here. `ignored` are the places that were not compared."""
+
+    url: str
+    tag: str
+    differences: tuple[Difference, ...]
+    ignored: tuple[str, ...]
+
+
+class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that a tag here asked for."""
+
+    tag: str
+    request: HttpEffect
+
+
+class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One case. `missing` was sent there and not here, `extra` the other way round: addresses."""
+
+    pairs: tuple[ComparedPair, ...] = ()
+    missing: tuple[str, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()  # (tag, address)
+
+
+def compared(
+    asked: Sequence[TagRequest], sent: Sequence[CapturedRequest], ignore: Sequence[str]
+) -> ComparisonResult:
+    """Compare what one case brought."""
+    there = [_parts(one.method, one.url, one.headers, one.body) for one in sent]
+    here = [
+        _parts(one.request.method, one.request.url, one.request.headers, one.request.body)
+        for one in asked
+    ]
+    candidates = sorted(
+        (
+            (len(found.differences), at, mine, found)
+            for at, other in enumerate(there)
+            for mine, own in enumerate(here)
+            if other.about == own.about
+            for found in (_pair(other, own, asked[mine].tag, ignore),)
+        ),
+        key=lambda one: one[:3],
+    )
+    pairs: dict[int, ComparedPair] = {}
+    taken: set[int] = set()
+    for _, at, mine, found in candidates:
+        if at not in pairs and mine not in taken:
+            pairs[at] = found
+            taken.add(mine)
+    return ComparisonResult(
+        pairs=tuple(pairs[at] for at in sorted(pairs)),
+        missing=tuple(one.place for at, one in enumerate(there) if at not in pairs),
+        extra=tuple((asked[at].tag, one.place) for at, one in enumerate(here) if at not in taken),
+    )
+
+
+class _Parts(msgspec.Struct, frozen=True, kw_only=True):
+    about: str  # method and address without the query
+    place: str  # the same, without what may be a key in it
+    query: Tree
+    headers: dict[str, str] | None
+    body: Tree
+
+
+def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
+    try:
+        split = urlsplit(url)
+        host = f"{method} {split.scheme}://{_host(split)}"
+        path, query = unquote(split.path) or "/", _form(split.query)
+    except ValueError:
+        host, path, query = f"{method} (no address)", "", {}
+    named = {k.lower(): v for k, v in headers.items()} if isinstance(headers, dict) else None
+    return _Parts(
+        about=host + path,
+        place=host + _shown_path(path),
+        query=query,
+        headers=named,
+        body=_body(body),
+    )
+
+
+def _host(address: SplitResult) -> str:
+    """Return host and port as a connection has them: one capture spells them out, another does not.
+
+    Raises ValueError.
+    """
+    host = (address.hostname or "").encode("idna").decode()
+    usual = {"http": 80, "https": 443}.get(address.scheme)
+    return host if address.port in {None, usual} else f"{host}:{address.port}"
+
+
+def _shown_path(path: str) -> str:
+    """Return a path with `***` for steps that look like keys, as in `/stape-api/KEY/v1`."""
+    steps = path.split("/")
+    return "/".join(
+        "***" if is_confidential(step) or steps[at - 1] == "stape-api" else step
+        for at, step in enumerate(steps)
+    )
+
+
+def _body(text: str | None) -> Tree:
+    if text is None or text == "":
+        return None
+    try:
+        tree: Tree = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        form = _form(text)
+        return form if form and "=" in text and not text.lstrip().startswith(("<", "{")) else text
+    return tree
+
+
+def _form(text: str) -> dict[str, Tree]:
+    try:
+        pairs = parse_qs(text, keep_blank_values=True, max_num_fields=10_000)
+    except ValueError:
+        return {"": text}
+    return {key: found[0] if len(found) == 1 else [*found] for key, found in pairs.items()}
+
+
+def _is_ignored(found: Difference, ignore: Sequence[str]) -> bool:
+    if isinstance(found.here, str) and STAND_IN in found.here:
+        return True
+    return any(fnmatchcase(found.path, wanted) for wanted in ignore)
+
+
+def _pair(there: _Parts, here: _Parts, tag: str, ignore: Sequence[str]) -> ComparedPair:
+    found = [
+        *_differences(there.query, here.query, "query"),
+        *_headers(there.headers, here.headers),
+        *_differences(there.body, here.body, "body"),
+    ]
+    ignored = [one for one in found if _is_ignored(one, ignore)]
+    return ComparedPair(
+        url=there.place,
+        tag=tag,
+        differences=tuple(one for one in found if one not in ignored),
+        ignored=tuple(one.path for one in ignored),
+    )
+
+
+def _headers(there: dict[str, str] | None, here: dict[str, str] | None) -> Iterator[Difference]:
+    """Compare what a template sets; what else the other side sent is of its own client."""
+    if there is None:
+        return
+    for name, value in (here or {}).items():
+        if there.get(name) != value:
+            yield Difference(path=f"headers.{name}", there=there.get(name, ABSENT), here=value)
+
+
+def _differences(there: Tree, here: Tree, path: str, deep: int = 0) -> Iterator[Difference]:
+    theirs, ours = _children(there), _children(here)
+    if theirs is None or ours is None or type(there) is not type(here) or deep > _MOST_DEEP:
+        if there != here or isinstance(there, bool) is not isinstance(here, bool):
+            yield Difference(path=path, there=there, here=here)
+        return
+    for key in [*theirs, *(our for our in ours if our not in theirs)]:
+        below = f"{path}.{key}"
+        yield from _differences(theirs.get(key, ABSENT), ours.get(key, ABSENT), below, deep + 1)
+
+
+def _children(tree: Tree) -> dict[str, Tree] | None:
+    if isinstance(tree, list):
+        return {str(at): one for at, one in enumerate(tree)}
+    return tree if isinstance(tree, dict) else None

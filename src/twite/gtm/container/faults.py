@@ -1,0 +1,232 @@
+"""What is wrong with a container: names that are nobody's, rings, expressions that are none."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from twite.domain.json_tree import Tree
+from twite.gtm.container import expressions
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    EVENT,
+    Condition,
+    Container,
+    ContainerClient,
+    ContainerTag,
+    ContainerUnusable,
+    Operator,
+    Transformation,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.template.references import DEEPEST, literal, names_in
+from twite.gtm.template.template import TemplateKind
+from twite.gtm.template.texts import number_of
+
+
+def faults(container: Container) -> Iterator[ContainerUnusable]:
+    """Yield everything that is wrong, as the container stands written."""
+    yield from _twice("tag", container.tags)
+    yield from _twice("trigger", container.triggers)
+    yield from _twice("variable", container.variables)
+    yield from _twice("client", container.clients)
+    yield from _twice("transformation", container.transformations)
+    look = _Look(container)
+    for at, trigger in enumerate(container.triggers):
+        yield from look.at_conditions(trigger.when, f"trigger[{at}].when")
+    for at, variable in enumerate(container.variables):
+        yield from look.at_variable(variable, f"variable[{at}]")
+    for at, tag in enumerate(container.tags):
+        yield from look.at_tag(tag, f"tag[{at}]")
+    for at, client in enumerate(container.clients):
+        if client.template:
+            yield from look.at_template(client, TemplateKind.CLIENT, f"client[{at}]")
+    for at, change in enumerate(container.transformations):
+        yield from look.at_transformation(change, f"transformation[{at}]")
+    yield from _rings({one.name: needed_by(one) for one in container.variables}, "variable")
+    yield from _rings({one.name: _beside(one) for one in container.tags}, "tag")
+
+
+def needed_by(variable: Variable) -> tuple[str, ...]:
+    """Return the names of the variables that a variable needs."""
+    form = dict(variable.format.instead) if variable.format else {}
+    trees: list[Tree] = [
+        variable.value if isinstance(variable.value, str) else None,
+        variable.key,
+        variable.input,
+        variable.least,
+        variable.most,
+        [one for row in variable.rows for one in (row.key, row.value)],
+        variable.default,
+        dict(variable.fields),
+        form,
+    ]
+    return tuple(dict.fromkeys(names_in(trees)))
+
+
+class _Look:
+    def __init__(self, container: Container) -> None:
+        self._variables = {EVENT, *(variable.name for variable in container.variables)}
+        self._triggers = {ALL_EVENTS, *(trigger.name for trigger in container.triggers)}
+        self._tags = {tag.name for tag in container.tags}
+        self._kinds = {name: one.kind for name, one in container.templates.items()}
+
+    def at_conditions(self, when: Sequence[Condition], place: str) -> Iterator[ContainerUnusable]:
+        for at, one in enumerate(when):
+            yield from self._at_names([one.left, one.right], f"{place}[{at}]")
+            if one.operator is Operator.MATCHES and literal(one.right) == one.right:
+                yield from _at_pattern(one.right, f"{place}[{at}].right")
+
+    def at_variable(self, variable: Variable, place: str) -> Iterator[ContainerUnusable]:
+        yield from self._at_names(list(needed_by(variable)), place, plain=True)
+        needed = _NEEDED.get(variable.type)
+        if needed is not None and not getattr(variable, needed):
+            message = f"is missing: what a variable of the type {variable.type.value!r} reads"
+            yield ContainerUnusable(place=f"{place}.{needed}", message=message)
+        if variable.type is VariableSource.TEMPLATE:
+            yield from self.at_template(variable, TemplateKind.VARIABLE, place)
+        if variable.type is VariableSource.RANDOM:
+            yield from _at_bounds(variable, place)
+        if variable.type is VariableSource.REGEX_LOOKUP:
+            for at, row in enumerate(variable.rows):
+                if literal(row.key) == row.key:
+                    yield from _at_pattern(row.key, f"{place}.rows[{at}].key")
+        if variable.format is not None:
+            yield from _at_format(variable.format.case, variable.format.instead, place)
+
+    def at_tag(self, tag: ContainerTag, place: str) -> Iterator[ContainerUnusable]:
+        yield from self.at_template(tag, TemplateKind.TAG, place)
+        for key, names in (("triggers", tag.triggers), ("unless", tag.unless)):
+            for at, name in enumerate(names):
+                if name not in self._triggers:
+                    yield _nobody(f"{place}.{key}[{at}]", "trigger", name, self._triggers)
+        for key, beside in (("setup", tag.setup), ("teardown", tag.teardown)):
+            if beside is not None and beside.tag not in self._tags:
+                yield _nobody(f"{place}.{key}", "tag", beside.tag, self._tags)
+
+    def at_template(
+        self, part: ContainerTag | Variable | ContainerClient, kind: TemplateKind, place: str
+    ) -> Iterator[ContainerUnusable]:
+        found = self._kinds.get(part.template)
+        if found is None:
+            yield _nobody(f"{place}.template", "template", part.template, self._kinds)
+        elif found is not kind:
+            message = f"{part.template!r} is a template of the kind {found}; {kind} is needed"
+            yield ContainerUnusable(place=f"{place}.template", message=message)
+        yield from self._at_names(dict(part.fields), f"{place}.fields")
+
+    def at_transformation(self, change: Transformation, place: str) -> Iterator[ContainerUnusable]:
+        yield from self.at_conditions(change.when, f"{place}.when")
+        yield from self._at_names(dict(change.set), f"{place}.set")
+        if sum(map(bool, (change.exclude, change.allow, change.set))) != 1:
+            message = "must have one of exclude, allow and set"
+            yield ContainerUnusable(place=place, message=message)
+        for key, names, known in (
+            ("tags", change.tags, self._tags),
+            ("templates", change.templates, self._kinds),
+        ):
+            for at, name in enumerate(names):
+                if name not in known:
+                    yield _nobody(f"{place}.{key}[{at}]", key[:-1], name, known)
+
+    def _at_names(
+        self, tree: Tree, place: str, *, plain: bool = False
+    ) -> Iterator[ContainerUnusable]:
+        names = tree if plain and isinstance(tree, list) else list(names_in(tree))
+        for name in dict.fromkeys(str(one) for one in names):
+            if name not in self._variables:
+                yield _nobody(place, "variable", name, self._variables)
+
+
+def _twice(what: str, parts: Sequence[object]) -> Iterator[ContainerUnusable]:
+    for name, times in Counter(str(getattr(part, "name", "")) for part in parts).items():
+        if times > 1:
+            message = f"{times} are called {name!r}. Give each a name of its own"
+            yield ContainerUnusable(place=what, message=message)
+
+
+def _nobody(
+    place: str, what: str, name: str, known: Mapping[str, object] | set[str]
+) -> ContainerUnusable:
+    there = ", ".join(sorted(known)[:_SHOWN]) or "none"
+    more = ", …" if len(known) > _SHOWN else ""
+    return ContainerUnusable(
+        place=place, message=f"there is no {what} {name!r}. There is: {there}{more}"
+    )
+
+
+def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
+    wrong = expressions.wrong_with(pattern)
+    if wrong is not None:
+        message = f"no regular expression of RE2: {wrong}"
+        yield ContainerUnusable(place=place, message=message)
+
+
+def _at_bounds(variable: Variable, place: str) -> Iterator[ContainerUnusable]:
+    for key, bound in (("least", variable.least), ("most", variable.most)):
+        if isinstance(bound, str) and literal(bound) == bound and math.isnan(number_of(bound)):
+            yield ContainerUnusable(place=f"{place}.{key}", message=f"{bound!r} is no number")
+
+
+def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[ContainerUnusable]:
+    if case not in {"", "lower", "upper"}:
+        message = f"{case!r} is not known. Write lower or upper"
+        yield ContainerUnusable(place=f"{place}.format.case", message=message)
+    for key in instead:
+        if key not in {"null", "undefined", "true", "false"}:
+            message = "is not known. Known here: null, undefined, true, false"
+            yield ContainerUnusable(place=f"{place}.format.instead.{key}", message=message)
+
+
+def _beside(tag: ContainerTag) -> tuple[str, ...]:
+    return tuple(one.tag for one in (tag.setup, tag.teardown) if one is not None)
+
+
+def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerUnusable]:
+    """Yield each ring once, and chains that are too long."""
+    depth: dict[str, int] = {}
+    for first in needs:
+        path: list[str] = []
+        todo: list[tuple[str, Iterator[str]]] = []
+        _enter(first, needs, depth, path, todo)
+        while todo:
+            name, rest = todo[-1]
+            below = next(rest, None)
+            if below is None:
+                todo.pop()
+                path.pop()
+                depth[name] = 1 + max((depth.get(need, 0) for need in needs[name]), default=0)
+                if depth[name] == DEEPEST + 1:
+                    message = f"more than {DEEPEST} need one another, from {name!r} on"
+                    yield ContainerUnusable(place=what, message=message)
+            elif below in path:
+                ring = " → ".join([*path[path.index(below) :], below])
+                yield ContainerUnusable(
+                    place=what, message=f"they need each other in a ring: {ring}"
+                )
+            else:
+                _enter(below, needs, depth, path, todo)
+
+
+def _enter(
+    name: str,
+    needs: Mapping[str, Sequence[str]],
+    depth: dict[str, int],
+    path: list[str],
+    todo: list[tuple[str, Iterator[str]]],
+) -> None:
+    if name in needs and name not in depth:
+        path.append(name)
+        todo.append((name, iter(needs[name])))
+
+
+_SHOWN: Final = 20
+_NEEDED: Final[Mapping[VariableSource, str]] = {
+    VariableSource.EVENT_DATA: "key",
+    VariableSource.REQUEST_HEADER: "key",
+    VariableSource.COOKIE: "key",
+    VariableSource.LOOKUP: "input",
+    VariableSource.REGEX_LOOKUP: "input",
+    VariableSource.TEMPLATE: "template",
+}

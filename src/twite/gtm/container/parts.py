@@ -1,0 +1,237 @@
+"""What a container is made of.
+
+Texts in fields, tables and conditions may hold `{{names}}` of variables: see `references`. Names
+are unique among tags, among triggers, and among variables.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.json_tree import Tree
+from twite.gtm.template.template import Template
+
+ALL_EVENTS: Final = "All Events"  # the trigger that every container has, and that fires always
+EVENT: Final = "_event"  # the variable that every container has: the event's name
+
+
+class ContainerUnusable(OperatorError):
+    """A container cannot be read. `place` is a path as in `tag[0].triggers[1]`, or ""."""
+
+    def __init__(self, *, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.message = message
+
+
+class ContainerPart(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """The root of all parts: a key that is none of theirs is refused."""
+
+
+class Operator(StrEnum):
+    """How a condition compares; the value is how it is written."""
+
+    EQUALS = "equals"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    MATCHES = "matches"  # a regular expression of RE2, anywhere in the text
+    GREATER = "greater"
+    GREATER_OR_EQUAL = "greater_or_equal"
+    LESS = "less"
+    LESS_OR_EQUAL = "less_or_equal"
+
+
+class Condition(ContainerPart, frozen=True, kw_only=True):
+    """What must hold, or must not where `negate` is set."""
+
+    left: str
+    operator: Operator
+    right: str
+    negate: bool = False
+    ignore_case: bool = False
+
+
+class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
+    """Fires where all of its conditions hold; without any, always."""
+
+    name: str
+    when: tuple[Condition, ...] = ()
+
+
+class Firing(StrEnum):
+    """How often a tag fires for an event whatever number of its triggers match."""
+
+    ONCE = "once"
+    EACH_TRIGGER = "each_trigger"
+
+
+class SequencedTag(ContainerPart, frozen=True, kw_only=True):
+    """A tag before (setup) or after (teardown) another.
+
+    `needed` means: where it fails, what would come next does not run.
+    """
+
+    tag: str
+    needed: bool = False
+
+
+class ContainerTag(ContainerPart, frozen=True, kw_only=True):
+    """A template with its fields, and when it fires.
+
+    `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
+    `secrets` are parts of `fields` by path, as `rows.0.value`, each with where it is kept.
+    `consent` are the signals that must be granted. `starts_at` and `ends_at` are milliseconds since
+    1970; from the one on, and before the other, it fires.
+    """
+
+    name: str
+    template: str
+    triggers: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    firing: Firing = Firing.ONCE
+    priority: int = 0
+    paused: bool = False
+    starts_at: int | None = None
+    ends_at: int | None = None
+    setup: SequencedTag | None = None
+    teardown: SequencedTag | None = None
+    consent: tuple[str, ...] = ()
+
+
+class VariableSource(StrEnum):
+    """Where a variable's value comes from."""
+
+    CONSTANT = "constant"
+    EVENT_DATA = "event_data"
+    REQUEST_HEADER = "request_header"
+    COOKIE = "cookie"
+    LOOKUP = "lookup"
+    REGEX_LOOKUP = "regex_lookup"
+    RANDOM = "random"
+    TEMPLATE = "template"
+    EVENT_NAME = "event_name"
+    CLIENT_NAME = "client_name"
+    REQUEST_PATH = "request_path"
+    REQUEST_METHOD = "request_method"
+    QUERY_STRING = "query_string"
+    PAGE_URL = "page_url"
+    PAGE_PATH = "page_path"
+    PAGE_HOSTNAME = "page_hostname"
+    VISITOR_REGION = "visitor_region"
+    CLIENT_ID = "client_id"
+    SESSION_ID = "session_id"
+    SESSION_NUMBER = "session_number"
+    CONTAINER_ID = "container_id"
+    CONTAINER_VERSION = "container_version"
+    DEBUG_MODE = "debug_mode"
+
+
+class LookupRow(ContainerPart, frozen=True, kw_only=True):
+    """A line of a lookup table: a text, or a regular expression, and what it stands for."""
+
+    key: str
+    value: Tree = None
+
+
+class ValueFormat(ContainerPart, frozen=True, kw_only=True):
+    """What becomes of a variable's value: capitals, and what stands for some values.
+
+    `instead` has the keys `null`, `undefined`, `true` and `false`.
+    """
+
+    case: str = ""  # "lower", "upper"
+    instead: Mapping[str, Tree] = {}
+
+
+class Variable(ContainerPart, frozen=True, kw_only=True):
+    """A named value.
+
+    `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
+    percent-encoded; `least` and `most` bound a random number, and may be texts with names;
+    `input`, `rows` of a table, where `whole` patterns must fit the whole input and `captures` puts
+    `$1` … into what a pattern stands for; `template`, `fields` of a template. `default` stands for
+    what is not there; None is no default. `secrets` as in Tag; a secret constant has the path
+    `value`.
+    """
+
+    name: str
+    type: VariableSource
+    value: Tree = None
+    key: str = ""
+    decode: bool = False
+    input: str = ""
+    rows: tuple[LookupRow, ...] = ()
+    ignore_case: bool = False
+    whole: bool = False
+    captures: bool = False
+    least: int | float | str | None = None
+    most: int | float | str | None = None
+    default: Tree = None
+    template: str = ""
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    format: ValueFormat | None = None
+
+
+class ReadFields(StrEnum):
+    """Which of Twite's own readings a client without a template stands for."""
+
+    GA4 = "ga4"  # /g/collect
+    MEASUREMENT_PROTOCOL = "measurement_protocol"  # /mp/collect
+    DATA_TAG = "data_tag"  # /data
+
+
+class ContainerClient(ContainerPart, frozen=True, kw_only=True):
+    """Who claims a request; the highest priority is asked first.
+
+    Without a template it stands for one of Twite's own readings, under this name.
+    """
+
+    name: str
+    template: str = ""
+    reads: ReadFields = ReadFields.GA4
+    fields: Mapping[str, Tree] = {}
+    secrets: Mapping[str, str] = {}
+    defaults: bool = True
+    priority: int = 0
+
+
+class Transformation(ContainerPart, frozen=True, kw_only=True):
+    """A change of the event as tags see it; their conditions see it as it came.
+
+    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags`
+    and `templates` say for whom, or with `others` for whom not; neither is all.
+    """
+
+    name: str
+    when: tuple[Condition, ...] = ()
+    exclude: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    set: Mapping[str, Tree] = {}
+    tags: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    others: bool = False
+
+
+class Container(ContainerPart, frozen=True, kw_only=True):
+    """A container. `templates` are known by the name under which parts speak of them."""
+
+    name: str = ""
+    public_id: str = "GTM-TWITE"
+    version: str = "1"
+    tags: tuple[ContainerTag, ...] = ()
+    triggers: tuple[ContainerTrigger, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    clients: tuple[ContainerClient, ...] = ()
+    transformations: tuple[Transformation, ...] = ()
+    templates: Mapping[str, Template] = {}

@@ -1,0 +1,309 @@
+"""Which tags fire on an occasion, with which fields, and which do not, with the reason.
+
+Triggers see the event as it came; a tag, and the variables in its fields, see it as the
+transformations leave it: first what is allowed, then what is set, then what is excluded.
+
+    tags ─ paused? ─ a trigger fits? ─ an exception fits? ─ consent? ─▶ Fired, by priority
+              └─────────────┴─────────────────┴────────────────┴─────▶ Passed, with the reason
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.domain.times import spelled
+from twite.gtm.container import paths
+from twite.gtm.container.conditions import holds
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    ContainerTag,
+    Firing,
+    SequencedTag,
+    Transformation,
+)
+from twite.gtm.container.values import EventContext, Unfilled, Values, Variables, given_fields
+from twite.gtm.template.fields import fill
+from twite.gtm.template.references import DEEPEST, TooLong
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import UNDEFINED, text_of
+
+
+class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that fires. `fields` is the template's `data`, `event` what it sees of the event.
+
+    `fields` may hold secrets: they are for running, not for keeping. `trigger` is the one that
+    fitted, "" for a tag that runs beside another. `setup` runs before, `teardown` after; whether
+    they are `needed` stands in `tag`. `consent` are the signals that were found granted.
+    """
+
+    tag: ContainerTag
+    template: Template
+    fields: dict[str, Tree]
+    event: dict[str, Tree]
+    trigger: str = ""
+    setup: "FiredTag | None" = None
+    teardown: "FiredTag | None" = None
+    consent: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Fired({self.tag.name})"
+
+
+class NotFiredReason(StrEnum):
+    """What kept a tag from firing."""
+
+    PAUSED = "paused"  # by the container or a person, or its span of time is not now
+    CONSENT = "consent"  # a signal that it asks for is not granted
+    TRIGGER = "trigger"  # it is for other events, or its conditions do not hold
+    EXCEPTION = "exception"  # an exception fits
+    BESIDE = "beside"  # a tag that it needs beside it does not run
+    UNFILLED = "unfilled"  # its fields, or a condition, cannot be filled in
+
+
+class SkippedTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that does not fire, and why."""
+
+    tag: str
+    why: str
+    bar: NotFiredReason
+
+
+class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container does on an occasion: `fired` in the order in which they run."""
+
+    fired: tuple[FiredTag, ...] = ()
+    passed: tuple[SkippedTag, ...] = ()
+
+
+def plan(
+    container: Container, occasion: EventContext, *, variables: Variables, filled: bool = True
+) -> FiringPlan:
+    """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why.
+
+    Where it is not to be `filled`, only whether it fires is decided: `fields` and `event` are
+    empty, and no variable runs that no trigger asks for.
+    """
+    client = client_name(container, occasion.client)
+    if client != occasion.client:
+        occasion = msgspec.structs.replace(occasion, client=client)
+    decide = _Planner(container, occasion, variables, filled=filled)
+    fired: list[FiredTag] = []
+    passed: list[SkippedTag] = []
+    for tag in sorted(container.tags, key=lambda one: -one.priority):
+        try:
+            fired += decide.fired(tag)
+        except _Passes as passes:
+            passed.append(SkippedTag(tag=tag.name, why=str(passes), bar=passes.bar))
+        except Unfilled as why:
+            passed.append(SkippedTag(tag=tag.name, why=str(why), bar=NotFiredReason.UNFILLED))
+        except TooLong:
+            why_not = "a text in a condition grows too long"
+            passed.append(SkippedTag(tag=tag.name, why=why_not, bar=NotFiredReason.UNFILLED))
+    return FiringPlan(fired=tuple(fired), passed=tuple(passed))
+
+
+def only(container: Container, tag: str) -> Container:
+    """Return the container with one tag that fires always, for running it as it was decided."""
+    tags = tuple(
+        msgspec.structs.replace(one, triggers=(ALL_EVENTS,) if one.name == tag else (), unless=())
+        for one in container.tags
+    )
+    return msgspec.structs.replace(container, tags=tags)
+
+
+def client_name(container: Container, client: str) -> str:
+    """Return what the container calls a client: a reading of Twite's own may have a name there."""
+    for one in container.clients:
+        if not one.template and one.reads == client:
+            return one.name
+    return client
+
+
+class _Passes(Exception):
+    """The tag does not fire; the text says why."""
+
+    def __init__(self, why: str, bar: NotFiredReason) -> None:
+        super().__init__(why)
+        self.bar = bar
+
+
+class _Planner:
+    def __init__(
+        self, container: Container, occasion: EventContext, variables: Variables, *, filled: bool
+    ) -> None:
+        self._fills = filled
+        self._container = container
+        self._occasion = occasion
+        self._variables = variables
+        self._values = Values(container, occasion, variables)
+        self._tags = {tag.name: tag for tag in container.tags}
+        self._triggers = {trigger.name: trigger.when for trigger in container.triggers}
+        self._fitting: dict[str, bool] = {ALL_EVENTS: True}
+        self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
+
+    def fired(self, tag: ContainerTag) -> list[FiredTag]:
+        """Return the tag as often as it fires. Raises _Passes, Unfilled, TooLong."""
+        rests = self._rests(tag)
+        if rests is not None:
+            raise rests
+        fitting = [name for name in tag.triggers if self._fits(name)]
+        if not fitting:
+            why = "no trigger of it fits" if tag.triggers else "it has no trigger"
+            raise _Passes(why, NotFiredReason.TRIGGER)
+        blocking = next((name for name in tag.unless if self._fits(name)), None)
+        if blocking is not None:
+            raise _Passes(f"the exception {blocking!r} fits", NotFiredReason.EXCEPTION)
+        # Last: of a tag that is for other events, consent is not what kept it from firing.
+        kept_back = self._kept_back(tag)
+        if kept_back is not None:
+            raise kept_back
+        times = fitting if tag.firing is Firing.EACH_TRIGGER else fitting[:1]
+        return [self._filled(tag, trigger, beside=()) for trigger in times]
+
+    def _kept_back(self, tag: ContainerTag) -> _Passes | None:
+        rests = self._rests(tag)
+        if rests is not None:
+            return rests
+        if not tag.consent:
+            return None
+        missing = [one for one in tag.consent if not self._granted(one)]
+        return _Passes(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
+
+    def _rests(self, tag: ContainerTag) -> _Passes | None:
+        """Return why a tag does not fire for anything at this moment."""
+        if tag.paused:
+            return _Passes("it is paused", NotFiredReason.PAUSED)
+        if tag.starts_at is not None and self._occasion.now < tag.starts_at:
+            return _Passes(f"it fires from {spelled(tag.starts_at)} on", NotFiredReason.PAUSED)
+        if tag.ends_at is not None and self._occasion.now >= tag.ends_at:
+            return _Passes(f"it fired until {spelled(tag.ends_at)}", NotFiredReason.PAUSED)
+        return None
+
+    def _fits(self, name: str) -> bool:
+        if name not in self._fitting:
+            when = self._triggers.get(name)
+            # A trigger that is not there fits nothing.
+            self._fitting[name] = when is not None and self._all_hold(when)
+        return self._fitting[name]
+
+    def _all_hold(self, when: tuple[Condition, ...]) -> bool:
+        return all(holds(one, self._values.of) for one in when)
+
+    def _filled(self, tag: ContainerTag, trigger: str, *, beside: tuple[str, ...]) -> FiredTag:
+        template = self._container.templates.get(tag.template)
+        if template is None:
+            why = f"its template {tag.template!r} is not in the container"
+            raise _Passes(why, NotFiredReason.UNFILLED)
+        chain = (*beside, tag.name)
+        event: dict[str, Tree] = {}
+        fields: dict[str, Tree] = {}
+        if self._fills:
+            event, values = self._as_seen_by(tag)
+            given = given_fields(tag.fields, values.filled)
+            fields = given
+            if tag.defaults:
+                fields = fill(template.fields, given, written=tag.fields)
+        return FiredTag(
+            tag=tag,
+            template=template,
+            fields=fields,
+            event=event,
+            trigger=trigger,
+            setup=self._beside(tag.setup, chain),
+            teardown=self._beside(tag.teardown, chain, stops=False),
+            consent=tag.consent,
+        )
+
+    def _beside(
+        self, beside: SequencedTag | None, chain: tuple[str, ...], *, stops: bool = True
+    ) -> FiredTag | None:
+        """Return a tag that runs beside another: without its own triggers and exceptions.
+
+        One that is needed and does not run `stops` the other, but for what would come after it.
+        """
+        if beside is None:
+            return None
+        tag = self._tags.get(beside.tag)
+        if tag is None or beside.tag in chain or len(chain) > DEEPEST:
+            raise _Passes(f"the tag {beside.tag!r} cannot run beside it", NotFiredReason.BESIDE)
+        kept_back = self._kept_back(tag)
+        if kept_back is None:
+            return self._filled(tag, "", beside=chain)
+        if stops and beside.needed:
+            why = f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}"
+            raise _Passes(why, NotFiredReason.BESIDE)
+        return None
+
+    def _as_seen_by(self, tag: ContainerTag) -> tuple[dict[str, Tree], Values]:
+        changes = [
+            transformation
+            for transformation in self._container.transformations
+            if _is_for(transformation, tag) and self._all_hold(transformation.when)
+        ]
+        key = tuple(one.name for one in changes)
+        if key not in self._seen:
+            event = dict(self._occasion.event)
+            for change in sorted(changes, key=_order):
+                event = self._changed(event, change)
+            occasion = msgspec.structs.replace(self._occasion, event=event)
+            values = Values(self._container, occasion, self._variables) if key else self._values
+            self._seen[key] = event, values
+        return self._seen[key]
+
+    def _changed(self, event: dict[str, Tree], change: Transformation) -> dict[str, Tree]:
+        if change.allow:
+            return paths.only(event, change.allow)
+        for path, tree in change.set.items():
+            value = self._values.filled(tree)
+            event = _without_hash(event, path) if _hash_of(path) not in change.set else event
+            event = (
+                paths.without(event, path) if value is UNDEFINED else paths.put(event, path, value)
+            )
+        for path in change.exclude:
+            event = paths.without(_without_hash(event, path), path)
+        return event
+
+    def _granted(self, signal: str) -> bool:
+        """Say whether a signal is granted: by what is known, the event's consent_state or gcs."""
+        if signal in self._occasion.consent:
+            return self._occasion.consent[signal]
+        stated = paths.at(self._occasion.event, f"consent_state.{signal}")
+        if stated is not UNDEFINED:
+            return text_of(stated).lower() in _GRANTED
+        place = _IN_GCS.get(signal)
+        gcs = text_of(paths.at(self._occasion.event, "x-ga-gcs"))
+        return place is not None and gcs.startswith("G1") and gcs[place : place + 1] == "1"
+
+
+def _is_for(change: Transformation, tag: ContainerTag) -> bool:
+    if not change.tags and not change.templates:
+        return True
+    named = tag.name in change.tags or tag.template in change.templates
+    return named is not change.others
+
+
+def _hash_of(path: str) -> str:
+    before, dot, name = path.rpartition(".")
+    return f"{before}{dot}sha256_{name}" if name in _HASHED else ""
+
+
+def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
+    """Take away the hash beside a person's field: it says what the field said."""
+    hashed = _hash_of(path)
+    return paths.without(event, hashed) if hashed else event
+
+
+def _order(change: Transformation) -> int:
+    return 0 if change.allow else 1 if change.set else 2
+
+
+# Google's names for hashes of what stands beside them. (sgtm.md of the facts, user_data)
+_HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
+_GRANTED: Final = frozenset({"true", "granted", "1"})
+# G1<ad_storage><analytics_storage> (guarantees.md of the facts; STD GTMS-2)
+_IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}

@@ -1,0 +1,149 @@
+r"""Secrets of a container: kept elsewhere, and put in before it runs.
+
+A secret is a text in `fields` (of a tag, client or variable template), or in what another variable
+holds: `value`, `default`, `rows`. The part's `secrets` names it by its path, as `rows.0.value`, and
+says where it is kept. A dot in a step is written `\.`. `{{names}}` in a secret are filled like in
+any other text.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from twite.domain.json_tree import Tree, as_mapping
+from twite.gtm.container.parts import (
+    Container,
+    ContainerClient,
+    ContainerTag,
+    ContainerUnusable,
+    LookupRow,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.template.references import literals
+
+Part = TypeVar("Part", bound=ContainerTag | Variable | ContainerClient)
+
+
+def places(container: Container) -> Iterator[str]:
+    """Yield where the container's secrets are kept."""
+    parts: tuple[ContainerTag | Variable | ContainerClient, ...]
+    parts = (*container.tags, *container.variables, *container.clients)
+    for part in parts:
+        yield from part.secrets.values()
+
+
+def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
+    """Return the container with its secrets in it. `secret_at` reads the place where one is kept.
+
+    Raises ContainerUnusable for a path that leads nowhere, and what `secret_at` raises.
+    """
+    return msgspec.structs.replace(
+        container,
+        tags=_all(container.tags, "tag", secret_at),
+        variables=_all(container.variables, "variable", secret_at),
+        clients=_all(container.clients, "client", secret_at),
+    )
+
+
+def hidden(container: Container) -> Iterator[str]:
+    """Yield what must not be shown of an opened container's secrets: all but the names in them."""
+    parts: tuple[ContainerTag | Variable | ContainerClient, ...]
+    parts = (*container.tags, *container.variables, *container.clients)
+    for part in parts:
+        held = _held(part) if _is_plain(part) else dict(part.fields)
+        for path in part.secrets:
+            found = _at(held, steps(path))
+            yield from literals(found) if isinstance(found, str) else ()
+
+
+def steps(path: str) -> list[str]:
+    """Return the steps of a path."""
+    return [one.replace("\\.", ".") for one in re.split(r"(?<!\\)\.", path)]
+
+
+def as_step(name: str) -> str:
+    """Spell a name as one step of a path."""
+    return name.replace(".", "\\.")
+
+
+def put(tree: Tree, path: list[str], text: str) -> Tree:
+    """Return the tree with a text there. Raises KeyError for a path that leads nowhere."""
+    if not path:
+        return text
+    step, *rest = path
+    if isinstance(tree, dict):
+        # The last step makes its key: the secret is what stands there, and nothing else did.
+        return {**tree, step: put(tree[step] if rest else tree.get(step), rest, text)}
+    if isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+        at = int(step)
+        return [*tree[:at], put(tree[at], rest, text), *tree[at + 1 :]]
+    raise KeyError(step)
+
+
+def _all(parts: tuple[Part, ...], what: str, secret_at: Callable[[str], str]) -> tuple[Part, ...]:
+    return tuple(
+        _opened(one, f"{what}[{at}]", secret_at) if one.secrets else one
+        for at, one in enumerate(parts)
+    )
+
+
+def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
+    if isinstance(part, Variable) and _is_plain(part):
+        held = _held(part)
+        for path in part.secrets:
+            if steps(path)[0] not in held:
+                raise _nowhere(place, path)
+        held = _filled(held, part.secrets, place, secret_at)
+        return msgspec.structs.replace(
+            part,
+            value=held["value"],
+            default=held["default"],
+            rows=msgspec.convert(held["rows"], tuple[LookupRow, ...]),
+        )
+    fields = _filled(part.fields, part.secrets, f"{place}.fields", secret_at)
+    return msgspec.structs.replace(part, fields=fields)
+
+
+def _is_plain(part: ContainerTag | Variable | ContainerClient) -> bool:
+    return isinstance(part, Variable) and part.type is not VariableSource.TEMPLATE
+
+
+def _held(part: ContainerTag | Variable | ContainerClient) -> dict[str, Tree]:
+    if not isinstance(part, Variable):
+        return {}
+    rows: list[Tree] = [{"key": row.key, "value": row.value} for row in part.rows]
+    return {"value": part.value, "default": part.default, "rows": rows}
+
+
+def _at(tree: Tree, path: list[str]) -> Tree:
+    for step in path:
+        if isinstance(tree, dict):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return None
+    return tree
+
+
+def _filled(
+    tree: Mapping[str, Tree],
+    secrets: Mapping[str, str],
+    place: str,
+    secret_at: Callable[[str], str],
+) -> dict[str, Tree]:
+    filled: Tree = dict(tree)
+    for path, kept in secrets.items():
+        try:
+            filled = put(filled, steps(path), secret_at(kept))
+        except KeyError:
+            raise _nowhere(place, path) from None
+    return dict(as_mapping(filled))
+
+
+def _nowhere(place: str, path: str) -> ContainerUnusable:
+    message = f"there is no {path!r} to put a secret into"
+    return ContainerUnusable(place=place, message=message)

@@ -1,0 +1,274 @@
+"""What the variables of a container are worth on an occasion."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Final, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.container import expressions, paths
+from twite.gtm.container.parts import EVENT, Container, ValueFormat, Variable, VariableSource
+from twite.gtm.template.fields import fill
+from twite.gtm.template.references import DEEPEST, TooLong, filled
+from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import UNDEFINED, Value, number_of, text_of
+
+
+class EventContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container is run for: an event, and the request that brought it.
+
+    `now` is in milliseconds; `region` where the visitor is, as `GB` or `US-CA`; `consent` what is
+    known of signals beside the event's own, which it overrules; `draw` is the chance of the event,
+    which decides random numbers.
+    """
+
+    event: Mapping[str, Tree]
+    now: int
+    request: Incoming = Incoming()
+    client: str = ""
+    region: str = ""
+    debug: bool = False
+    consent: Mapping[str, bool] = {}
+    draw: int = 0
+
+    def __repr__(self) -> str:
+        return f"Occasion({self.client})"
+
+
+class Variables(Protocol):
+    """Whoever runs variable templates."""
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+        """Return what the template returned; UNDEFINED where it returned nothing or failed.
+
+        The occasion's `draw` is the variable's own.
+        """
+
+
+class Unfilled(Exception):
+    """A value cannot be had; the text says why. It does not leave this room."""
+
+
+class Values:
+    """Reads variables by name, each once."""
+
+    def __init__(self, container: Container, occasion: EventContext, variables: Variables) -> None:
+        self._container = container
+        self._known = {variable.name: variable for variable in container.variables}
+        self._occasion = occasion
+        self._variables = variables
+        self._had: dict[str, Value] = {}
+        self._open: list[str] = []
+
+    def filled(self, tree: Tree) -> Value:
+        """Return the tree with values in place of names. Raises Unfilled."""
+        try:
+            return filled(tree, self.of)
+        except TooLong:
+            raise Unfilled("a text with variables in it grows too long") from None
+
+    def of(self, name: str) -> Value:
+        """Return the variable's value; UNDEFINED for a name that is none's. Raises Unfilled."""
+        if name in self._had:
+            return self._had[name]
+        if name in self._open:
+            ring = " → ".join([*self._open[self._open.index(name) :], name])
+            raise Unfilled(f"variables need each other in a ring: {ring}")
+        if len(self._open) >= DEEPEST:
+            raise Unfilled(f"more than {DEEPEST} variables need one another")
+        self._open.append(name)
+        try:
+            value = self._read(name)
+        finally:
+            self._open.pop()
+        self._had[name] = value
+        return value
+
+    def _read(self, name: str) -> Value:
+        variable = self._known.get(name)
+        if variable is None:
+            return paths.at(self._occasion.event, "event_name") if name == EVENT else UNDEFINED
+        value = self._raw(variable)
+        if value is UNDEFINED and variable.default is not None:
+            value = self.filled(variable.default)
+        return value if variable.format is None else self._formatted(variable.format, value)
+
+    def _raw(self, variable: Variable) -> Value:
+        match variable.type:
+            case VariableSource.CONSTANT:
+                return self._constant(variable.value)
+            case VariableSource.EVENT_DATA | VariableSource.REQUEST_HEADER | VariableSource.COOKIE:
+                return self._brought(variable, text_of(self.filled(variable.key)))
+            case VariableSource.LOOKUP | VariableSource.REGEX_LOOKUP:
+                is_plain = variable.type is VariableSource.LOOKUP
+                return self._looked_up(variable) if is_plain else self._matched(variable)
+            case VariableSource.RANDOM:
+                return self._drawn(variable)
+            case VariableSource.TEMPLATE:
+                return self._run(variable)
+        return _BUILT_IN[variable.type](self._occasion, self._container)
+
+    def _constant(self, value: Tree) -> Value:
+        if value is None:  # TOML has no null: what is not written is undefined
+            return UNDEFINED
+        # Only a text can hold names; what else is written there stands as it is.
+        return self.filled(value) if isinstance(value, str) else value
+
+    def _brought(self, variable: Variable, key: str) -> Value:
+        if variable.type is VariableSource.EVENT_DATA:
+            return paths.at(self._occasion.event, key)
+        if variable.type is VariableSource.REQUEST_HEADER:
+            return _header(self._occasion.request, key)
+        return _cookie(self._occasion.request, key, decode=variable.decode)
+
+    def _looked_up(self, variable: Variable) -> Value:
+        sought = text_of(self.filled(variable.input))
+        for row in variable.rows:
+            if text_of(self.filled(row.key)) == sought:
+                return self.filled(row.value)
+        return UNDEFINED
+
+    def _matched(self, variable: Variable) -> Value:
+        sought = text_of(self.filled(variable.input))
+        for row in variable.rows:
+            found = expressions.found(
+                text_of(self.filled(row.key)),
+                sought,
+                ignore_case=variable.ignore_case,
+                whole=variable.whole,
+            )
+            if found is not None:
+                value = self.filled(row.value)
+                puts = variable.captures and isinstance(value, str)
+                return _put(found, text_of(value)) if puts else value
+        return UNDEFINED
+
+    def _drawn(self, variable: Variable) -> Value:
+        """Draw as Google does: between two numbers, or from the whole where they are none."""
+        least, most = (_finite(self.filled(one)) for one in (variable.least, variable.most))
+        if least is None or most is None or least > most:
+            least, most = 0, _MOST_DRAWN
+        share = self._draw(variable) / (1 << 48)
+        return math.floor(share * (most - least + 1) + least)
+
+    def _draw(self, variable: Variable) -> int:
+        """Draw one for a name and an event, so that what is asked or tried again finds the same."""
+        seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
+        return int.from_bytes(blake2b(seed, digest_size=6).digest())
+
+    def _run(self, variable: Variable) -> Value:
+        template = self._container.templates.get(variable.template)
+        if template is None:
+            return UNDEFINED
+        given = given_fields(variable.fields, self.filled)
+        fields = (
+            fill(template.fields, given, written=variable.fields) if variable.defaults else given
+        )
+        occasion = msgspec.structs.replace(self._occasion, draw=self._draw(variable))
+        return self._variables.value(template, fields, occasion)
+
+    def _formatted(self, form: ValueFormat, value: Value) -> Value:
+        is_word = value is UNDEFINED or value is None or isinstance(value, bool)
+        word = text_of(value) if is_word else ""
+        if word in form.instead:
+            return self.filled(form.instead[word])
+        if isinstance(value, str) and form.case:
+            return value.lower() if form.case == "lower" else value.upper()
+        return value
+
+
+def given_fields(fields: Mapping[str, Tree], fill_in: Callable[[Tree], Value]) -> dict[str, Tree]:
+    """Return fields with values in them; without what is undefined, and without empty tables."""
+    values = {name: fill_in(value) for name, value in fields.items()}
+    return {name: value for name, value in values.items() if value is not UNDEFINED and value != []}
+
+
+def _finite(value: Value) -> float | None:
+    """Return a number, or what a text says of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        return None
+    number = number_of(value)
+    return number if abs(number) <= _SAFE else None
+
+
+def _header(request: Incoming, name: str) -> Value:
+    found = [value for key, value in request.headers if key == name.lower()]
+    return ", ".join(found) if found else UNDEFINED
+
+
+def _cookie(request: Incoming, name: str, *, decode: bool) -> Value:
+    for key, header in request.headers:
+        for pair in header.split(";") if key == "cookie" else ():
+            called, is_pair, value = pair.partition("=")
+            if is_pair and called.strip() == name:
+                text = re.sub(r'^"(.*)"$', r"\1", value.strip())
+                return unquote(text) if decode else text
+    return UNDEFINED
+
+
+def _put(found: expressions.Match, text: str) -> str:
+    groups = found.groups()
+
+    def group(sign: re.Match[str]) -> str:
+        which = int(sign[1])
+        return (found.group(which) or "") if which <= len(groups) else sign[0]
+
+    return re.sub(r"\$(\d{1,2})", group, text)
+
+
+def _page(occasion: EventContext) -> SplitResult | None:
+    url = paths.at(occasion.event, "page_location")
+    try:
+        return urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return None
+
+
+def _page_path(occasion: EventContext, _: Container) -> Value:
+    page = _page(occasion)
+    return UNDEFINED if page is None else page.path or "/"
+
+
+def _page_hostname(occasion: EventContext, _: Container) -> Value:
+    page = _page(occasion)
+    return UNDEFINED if page is None or page.hostname is None else page.hostname
+
+
+def _region(occasion: EventContext, _: Container) -> Value:
+    if occasion.region:
+        return occasion.region
+    country = paths.at(occasion.event, "event_location.country")
+    region = paths.at(occasion.event, "event_location.region")
+    if not isinstance(country, str):
+        return UNDEFINED
+    return f"{country}-{region}" if isinstance(region, str) and region else country
+
+
+def _of_event(path: str) -> Callable[[EventContext, Container], Value]:
+    return lambda occasion, _: paths.at(occasion.event, path)
+
+
+_MOST_DRAWN: Final = 2_147_483_647
+_SAFE: Final = 1 << 53  # beyond, JavaScript's numbers are not whole any more
+_BUILT_IN: Final[Mapping[VariableSource, Callable[[EventContext, Container], Value]]] = {
+    VariableSource.EVENT_NAME: _of_event("event_name"),
+    VariableSource.CLIENT_NAME: lambda occasion, _: occasion.client,
+    VariableSource.REQUEST_PATH: lambda occasion, _: occasion.request.path,
+    VariableSource.REQUEST_METHOD: lambda occasion, _: occasion.request.method,
+    VariableSource.QUERY_STRING: lambda occasion, _: occasion.request.query,
+    VariableSource.PAGE_URL: _of_event("page_location"),
+    VariableSource.PAGE_PATH: _page_path,
+    VariableSource.PAGE_HOSTNAME: _page_hostname,
+    VariableSource.VISITOR_REGION: _region,
+    VariableSource.CLIENT_ID: _of_event("client_id"),
+    VariableSource.SESSION_ID: _of_event("ga_session_id"),
+    VariableSource.SESSION_NUMBER: _of_event("ga_session_number"),
+    VariableSource.CONTAINER_ID: lambda _, container: container.public_id,
+    VariableSource.CONTAINER_VERSION: lambda _, container: container.version,
+    VariableSource.DEBUG_MODE: lambda occasion, _: occasion.debug,
+}

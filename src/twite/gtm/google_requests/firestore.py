@@ -1,0 +1,214 @@
+"""Firestore over REST, version 1: documents are read and queried, and written by commits.
+
+Paths go into bodies wherever that can be; those in an address have each part encoded. A part `..`
+is refused: it would be another document than the one that was permitted.
+Source: cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents [doc]
+"""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.google_requests.firestore_values import (
+    fields_of,
+    leaves_of,
+    tree_of_fields,
+    value_of,
+)
+from twite.gtm.google_requests.request import (
+    FAILED,
+    GoogleRequest,
+    GoogleResult,
+    RequestNotSent,
+    error_of,
+    posted,
+    reason_of,
+    tree_of,
+)
+
+SCOPE: Final = "https://www.googleapis.com/auth/datastore"
+NOT_FOUND: Final = "not_found"
+_CONFLICT: Final = frozenset({409})
+DEFAULT_LIMIT: Final = 5
+_MOST: Final = 10_000
+_ROOT: Final = "https://firestore.googleapis.com/v1/"
+_PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,127}", re.ASCII)
+_PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_OPERATORS: Final = {
+    "<": "LESS_THAN",
+    "<=": "LESS_THAN_OR_EQUAL",
+    "==": "EQUAL",
+    "!=": "NOT_EQUAL",
+    ">": "GREATER_THAN",
+    ">=": "GREATER_THAN_OR_EQUAL",
+    "array-contains": "ARRAY_CONTAINS",
+    "array-contains-any": "ARRAY_CONTAINS_ANY",
+    "in": "IN",
+    "not-in": "NOT_IN",
+}
+_OF_NULL: Final = {"==": "IS_NULL", "!=": "IS_NOT_NULL"}
+
+
+class FirestoreWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """One document to be written. It holds persons: it does not print."""
+
+    id: str
+    body: dict[str, Tree]
+
+    def __repr__(self) -> str:
+        return "Write(***)"
+
+
+def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
+    """Return the request for one document. Raises NotAsked."""
+    parts = _parts(path)
+    if len(parts) % 2:
+        raise RequestNotSent("a document is read by the path of a collection and its own id")
+    body: dict[str, Tree] = {"documents": [_name(project, parts)]}
+    return _asking(project, ":batchGet", body, transaction)
+
+
+def read_told(status: int, body: bytes) -> GoogleResult:
+    """Return the document; it fails where there is none."""
+    answer = tree_of(body)
+    if status != 200 or error_of(answer):
+        return GoogleResult(reason=reason_of(answer))
+    for one in answer if isinstance(answer, list) else ():
+        match one:
+            case {"found": dict() as found}:
+                return GoogleResult(value=_document(found))
+            case {"missing": _}:
+                return GoogleResult(reason=NOT_FOUND)
+    return GoogleResult(reason=FAILED)
+
+
+def query(
+    project: str, collection: str, conditions: Tree, *, limit: Tree, transaction: str | None
+) -> GoogleRequest:
+    """Return the request for the documents that fit all conditions. Raises NotAsked."""
+    parts = _parts(collection)
+    if len(parts) % 2 == 0:
+        raise RequestNotSent("what is queried is a collection")
+    asked: dict[str, Tree] = {"from": [{"collectionId": parts[-1]}], "limit": _limit(limit)}
+    filters = _filters(conditions)
+    if filters:
+        asked["where"] = {"compositeFilter": {"op": "AND", "filters": filters}}
+    parent = "".join(f"/{quote(part, safe='')}" for part in parts[:-1])
+    return _asking(project, f"{parent}:runQuery", {"structuredQuery": asked}, transaction)
+
+
+def query_told(status: int, body: bytes) -> GoogleResult:
+    """Return the documents."""
+    answer = tree_of(body)
+    if status != 200 or error_of(answer) or not isinstance(answer, list):
+        return GoogleResult(reason=reason_of(answer))
+    found = [one.get("document") for one in answer if isinstance(one, dict)]
+    return GoogleResult(value=[_document(one) for one in found if isinstance(one, dict)])
+
+
+def write(project: str, path: str, given: Tree, *, merge: bool, new_id: str) -> FirestoreWrite:
+    """Return what is written: a document, or one of `new_id` in a collection. Raises NotAsked."""
+    parts = _parts(path)
+    if len(parts) % 2:
+        parts = (*parts, new_id)
+    body: dict[str, Tree] = {"update": {"name": _name(project, parts), "fields": fields_of(given)}}
+    if merge and isinstance(given, dict):
+        body["updateMask"] = {"fieldPaths": [_field(place) for place in leaves_of(given)]}
+    return FirestoreWrite(id=parts[-1], body=body)
+
+
+def commit(
+    project: str, writes: tuple[FirestoreWrite, ...], *, transaction: str | None = None
+) -> GoogleRequest:
+    """Return the request that writes all of them, or none. Raises NotAsked."""
+    body: dict[str, Tree] = {"writes": [one.body for one in writes]}
+    return _asking(project, ":commit", body, transaction)
+
+
+def begin(project: str, *, former: str | None) -> GoogleRequest:
+    """Return the request for a transaction, one that follows a `former` where there was one."""
+    again: dict[str, Tree] = {} if former is None else {"retryTransaction": former}
+    return _asking(project, ":beginTransaction", {"options": {"readWrite": again}}, None)
+
+
+def begun(status: int, body: bytes) -> GoogleResult:
+    """Return the transaction's id."""
+    answer = tree_of(body)
+    if status == 200 and isinstance(answer, dict) and isinstance(answer.get("transaction"), str):
+        return GoogleResult(value=answer["transaction"])
+    return GoogleResult(reason=reason_of(answer))
+
+
+def rollback(project: str, transaction: str) -> GoogleRequest:
+    """Return the request that ends a transaction with nothing written."""
+    return _asking(project, ":rollback", {}, transaction)
+
+
+def done(status: int, body: bytes) -> GoogleResult:
+    """Return whether it was done."""
+    return GoogleResult() if status == 200 else GoogleResult(reason=reason_of(tree_of(body)))
+
+
+def _asking(
+    project: str, act: str, body: dict[str, Tree], transaction: str | None
+) -> GoogleRequest:
+    said = body if transaction is None else body | {"transaction": transaction}
+    url = f"{_ROOT}{_documents(project)}{act}"
+    return posted(url, said, scope=SCOPE, passing=_CONFLICT)
+
+
+def _documents(project: str) -> str:
+    if _PROJECT.fullmatch(project) is None:
+        raise RequestNotSent("what it calls a project is no id of one")
+    return f"projects/{project}/databases/(default)/documents"
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    parts = tuple(path.split("/"))
+    if any(part in {"", ".", ".."} for part in parts):
+        raise RequestNotSent("a path has names between its slashes, none of them '.' or '..'")
+    return parts
+
+
+def _name(project: str, parts: tuple[str, ...]) -> str:
+    return f"{_documents(project)}/{'/'.join(parts)}"
+
+
+def _document(found: dict[str, Tree]) -> dict[str, Tree]:
+    name = found.get("name")
+    last = name.rpartition("/")[2] if isinstance(name, str) else ""
+    return {"id": last, "data": tree_of_fields(found.get("fields"))}
+
+
+def _limit(limit: Tree) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 1:
+        return DEFAULT_LIMIT
+    return int(min(limit, _MOST))
+
+
+def _filters(conditions: Tree) -> list[Tree]:
+    found: list[Tree] = []
+    for one in conditions if isinstance(conditions, list) else ():
+        match one:
+            case [str() as name, str() as operator, wanted] if operator in _OPERATORS:
+                field: Tree = {"fieldPath": _field(tuple(name.split(".")))}
+            case _:
+                raise RequestNotSent("a condition is a list of a field, an operator and a value")
+        if wanted is None and operator in _OF_NULL:
+            found.append({"unaryFilter": {"op": _OF_NULL[operator], "field": field}})
+            continue
+        said: dict[str, Tree] = {"field": field, "op": _OPERATORS[operator]}
+        found.append({"fieldFilter": said | {"value": value_of(wanted)}})
+    return found
+
+
+def _field(place: tuple[str, ...]) -> str:
+    return ".".join(name if _PLAIN_FIELD.fullmatch(name) else _quoted(name) for name in place)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"

@@ -1,0 +1,55 @@
+"""The scripts of `getGoogleScript`, and what is told of how they may be kept.
+
+Source: developers.google.com/tag-platform/tag-manager/server-side/api#getgooglescript [doc];
+which address a debug version has is not said there for gtag.js and gtm.js: theirs are the usual.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+from twite.domain.json_tree import Tree
+from twite.gtm.google_requests.request import FAILED, GoogleRequest, GoogleResult, RequestNotSent
+
+ANALYTICS: Final = "https://www.google-analytics.com/g/collect"
+# By name; the sandbox has the same.
+PLACES: Final[Mapping[str, str]] = {
+    "ANALYTICS": "https://www.google-analytics.com/analytics.js",
+    "GTAG": "https://www.googletagmanager.com/gtag/js",
+    "GTM": "https://www.googletagmanager.com/gtm.js",
+}
+_DEBUG: Final = "https://www.google-analytics.com/analytics_debug.js"
+_OF_KEEPING: Final = ("cache-control", "expires", "last-modified")
+_LONGEST: Final = 15_000
+
+
+def script(name: Tree, options: Tree) -> GoogleRequest:
+    """Return the request for a script. Raises NotAsked."""
+    if not isinstance(name, str) or name not in PLACES:
+        raise RequestNotSent(f"the scripts are {', '.join(PLACES)}")
+    said = options if isinstance(options, dict) else {}
+    known_by, timeout = said.get("id"), said.get("timeout")
+    url = _DEBUG if name == "ANALYTICS" and said.get("debug") else PLACES[name]
+    if name != "ANALYTICS" and isinstance(known_by, str) and known_by:
+        url += "?" + urlencode({"id": known_by})
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
+    return GoogleRequest(
+        url=url,
+        method="GET",
+        timeout=int(min(timeout, _LONGEST)) if is_number else None,  # type: ignore[type-var,arg-type]  # a number
+    )
+
+
+def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleResult:
+    """Return the script, and what its answer said of keeping it."""
+    if not 200 <= status < 300:
+        return GoogleResult(reason=FAILED)
+    kept: dict[str, Tree] = {name: headers[name] for name in _OF_KEEPING if name in headers}
+    return GoogleResult(value={"script": body.decode("utf-8", "replace"), "metadata": kept})
+
+
+def analytics_told(status: int, headers: Mapping[str, str]) -> GoogleResult:
+    """Return where Google sends on to, if anywhere."""
+    if not 200 <= status < 400:
+        return GoogleResult(reason=FAILED)
+    return GoogleResult(value={"location": headers["location"]} if "location" in headers else {})

@@ -1,0 +1,217 @@
+"""What becomes of each kind of part: the words of the export, and what they are here.
+
+Sources: facts on container exports (one real export, two generators whose output Google took), and
+the Tag Manager API's reference. A word that is not in these tables is reported as unknown.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from twite.gtm.container.parts import Operator, VariableSource
+
+
+class Support(StrEnum):
+    """What becomes of a part."""
+
+    RUNS = "runs"  # as in Google's container
+    DIFFERS = "differs"  # it runs, and the note says what is otherwise
+    RESTS = "rests"  # it was paused there, and is paused here
+    PAUSED = "paused"  # it is there, and does not run until a person has decided
+    LEFT_OUT = "left out"  # it cannot run here; the note says what to use instead
+
+
+class KnownPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One word of the export: what people know it by, what becomes of it, and why."""
+
+    shown: str
+    fit: Support = Support.RUNS
+    note: str = ""
+    source: VariableSource | None = None
+
+
+def _left_out(shown: str, note: str) -> KnownPart:
+    return KnownPart(shown=shown, fit=Support.LEFT_OUT, note=note)
+
+
+def _differs(shown: str, note: str, source: VariableSource | None = None) -> KnownPart:
+    return KnownPart(shown=shown, fit=Support.DIFFERS, note=note, source=source)
+
+
+_IN_GOOGLES: Final = (
+    "it is Google's own and its code is not in the export: keep it in Google's container"
+)
+_DRAWN: Final = "one number for an event: its tags, and each try of them, find the same"
+_OF_WEB: Final = "it belongs to web containers"
+
+TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "cvt_": KnownPart(shown="tag of a template"),
+        "sgtmgaaw": _left_out(
+            "Google Analytics 4",
+            f"{_IN_GOOGLES}, or send GA4 hits from the page and let Twite read the same ones",
+        ),
+        "sgtmadsct": _left_out(
+            "Google Ads conversion", f"{_IN_GOOGLES}, or use a template for Google's Ads API"
+        ),
+        "sgtmadsremarket": _left_out("Google Ads remarketing", _IN_GOOGLES),
+        "sgtmawud": _left_out("Google Ads user-provided data", _IN_GOOGLES),
+        "sgtmadscl": _left_out(
+            "Conversion linker", f"{_IN_GOOGLES}; for X's click id, /twite.js sets the cookie"
+        ),
+        "sgtmflc": _left_out("Floodlight counter", _IN_GOOGLES),
+        "sgtmfls": _left_out("Floodlight sales", _IN_GOOGLES),
+        "html": _left_out("Custom HTML", _OF_WEB),
+        "img": _left_out("Custom image", _OF_WEB),
+        "gaawe": _left_out("Google Analytics 4 event", _OF_WEB),
+        "googtag": _left_out("Google tag", _OF_WEB),
+        "awct": _left_out("Google Ads conversion (web)", _OF_WEB),
+        "gclidw": _left_out("Conversion linker (web)", _OF_WEB),
+    }
+)
+TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "ALWAYS": KnownPart(shown="Custom, without a filter on the event's name"),
+        "CUSTOM_EVENT": KnownPart(shown="Custom"),
+        "SERVER_PAGEVIEW": _differs("Page view", "it fires where event_name is page_view"),
+        "TRIGGER_GROUP": _left_out(
+            "Trigger group",
+            "an event is over when the next begins: put the conditions into one trigger",
+        ),
+        **{
+            word: _left_out(word.replace("_", " ").capitalize(), _OF_WEB)
+            for word in (
+                "CLICK",
+                "CONSENT_INIT",
+                "DOM_READY",
+                "ELEMENT_VISIBILITY",
+                "FORM_SUBMISSION",
+                "HISTORY_CHANGE",
+                "INIT",
+                "JS_ERROR",
+                "LINK_CLICK",
+                "PAGEVIEW",
+                "SCROLL_DEPTH",
+                "TIMER",
+                "WINDOW_LOADED",
+                "YOU_TUBE_VIDEO",
+            )
+        },
+    }
+)
+ALL_EVENTS_ID: Final = "2147479574"  # the trigger that every container has, and none lists
+OPERATORS: Final[Mapping[str, Operator | None]] = MappingProxyType(
+    {
+        "EQUALS": Operator.EQUALS,
+        "CONTAINS": Operator.CONTAINS,
+        "STARTS_WITH": Operator.STARTS_WITH,
+        "ENDS_WITH": Operator.ENDS_WITH,
+        "MATCH_REGEX": Operator.MATCHES,
+        "GREATER": Operator.GREATER,
+        "GREATER_OR_EQUALS": Operator.GREATER_OR_EQUAL,
+        "LESS": Operator.LESS,
+        "LESS_OR_EQUALS": Operator.LESS_OR_EQUAL,
+        # Of web containers, where there is a page to look at.
+        "CSS_SELECTOR": None,
+        "URL_MATCHES": None,
+    }
+)
+VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "cvt_": KnownPart(shown="variable of a template", source=VariableSource.TEMPLATE),
+        "c": KnownPart(shown="Constant", source=VariableSource.CONSTANT),
+        "ed": KnownPart(shown="Event data", source=VariableSource.EVENT_DATA),
+        "rh": KnownPart(shown="Request header", source=VariableSource.REQUEST_HEADER),
+        "k": KnownPart(shown="Cookie value", source=VariableSource.COOKIE),
+        "smm": KnownPart(shown="Lookup table", source=VariableSource.LOOKUP),
+        "remm": KnownPart(shown="Regex table", source=VariableSource.REGEX_LOOKUP),
+        "vr": _differs(
+            "Visitor region",
+            "it is read from the event's event_location, or from what the gateway knows",
+            VariableSource.VISITOR_REGION,
+        ),
+        "ctv": KnownPart(shown="Container version", source=VariableSource.CONTAINER_VERSION),
+        "cid": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
+        "dbg": _differs("Debug mode", "it is always false here", VariableSource.DEBUG_MODE),
+        "r": _differs("Random number", _DRAWN, VariableSource.RANDOM),
+        "uv": KnownPart(shown="Undefined value", source=VariableSource.CONSTANT),
+        "jsm": _left_out("Custom JavaScript", _OF_WEB),
+        "v": _left_out("Data layer variable", _OF_WEB),
+        "u": _left_out("URL", _OF_WEB),
+        "d": _left_out("DOM element", _OF_WEB),
+        "j": _left_out("JavaScript variable", _OF_WEB),
+        "f": _left_out("HTTP referrer", _OF_WEB),
+        "aev": _left_out("Auto-event variable", _OF_WEB),
+    }
+)
+BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "EVENT_NAME": KnownPart(shown="Event Name", source=VariableSource.EVENT_NAME),
+        "CLIENT_NAME": KnownPart(shown="Client Name", source=VariableSource.CLIENT_NAME),
+        "REQUEST_PATH": KnownPart(shown="Request Path", source=VariableSource.REQUEST_PATH),
+        "REQUEST_METHOD": KnownPart(shown="Request Method", source=VariableSource.REQUEST_METHOD),
+        "QUERY_STRING": KnownPart(shown="Query String", source=VariableSource.QUERY_STRING),
+        "SERVER_PAGE_LOCATION_URL": KnownPart(shown="Page URL", source=VariableSource.PAGE_URL),
+        "SERVER_PAGE_LOCATION_PATH": KnownPart(shown="Page Path", source=VariableSource.PAGE_PATH),
+        "SERVER_PAGE_LOCATION_HOSTNAME": KnownPart(
+            shown="Page Hostname", source=VariableSource.PAGE_HOSTNAME
+        ),
+        "VISITOR_REGION": _differs(
+            "Visitor Region",
+            "it is read from the event's event_location, or from what the gateway knows",
+            VariableSource.VISITOR_REGION,
+        ),
+        "ANALYTICS_CLIENT_ID": KnownPart(
+            shown="Analytics Client ID", source=VariableSource.CLIENT_ID
+        ),
+        "ANALYTICS_SESSION_ID": KnownPart(
+            shown="Analytics Session ID", source=VariableSource.SESSION_ID
+        ),
+        "ANALYTICS_SESSION_NUMBER": KnownPart(
+            shown="Analytics Session Number", source=VariableSource.SESSION_NUMBER
+        ),
+        "CONTAINER_ID": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
+        "CONTAINER_VERSION": KnownPart(
+            shown="Container Version", source=VariableSource.CONTAINER_VERSION
+        ),
+        "DEBUG_MODE": _differs("Debug Mode", "it is always false here", VariableSource.DEBUG_MODE),
+        "ENVIRONMENT_NAME": _left_out(
+            "Environment Name", "a gateway has no environments: use a constant"
+        ),
+        "RANDOM_NUMBER": _differs("Random Number", _DRAWN, VariableSource.RANDOM),
+    }
+)
+CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "cvt_": KnownPart(shown="client of a template"),
+        "gaaw_client": _differs(
+            "GA4",
+            "Twite reads GA4 hits itself, at /g/collect; cookies that Google's client manages "
+            "(FPID) are not set",
+        ),
+        "mpaw_client": _differs(
+            "Measurement Protocol (GA4)", "Twite reads it itself, at /mp/collect"
+        ),
+        "gtm_client": _left_out(
+            "Google Tag Manager: Web Container",
+            "serve gtm.js from Google, or through your own proxy; Twite serves /twite.js",
+        ),
+        "uaw_client": _left_out("Universal Analytics", "Universal Analytics has ended"),
+        "adsct_client": _left_out("Google Ads", _IN_GOOGLES),
+    }
+)
+TRANSFORMATIONS: Final[Mapping[str, KnownPart]] = MappingProxyType(
+    {
+        "tf_exclude_params": KnownPart(shown="Exclude parameters"),
+        "tf_allow_params": KnownPart(shown="Allow parameters"),
+        "tf_augment_event": KnownPart(shown="Augment event"),
+    }
+)
+
+
+def known(table: Mapping[str, KnownPart], word: str) -> KnownPart | None:
+    """Return what a table says of a word; every `cvt_…` is one."""
+    return table.get("cvt_" if word.startswith("cvt_") else word)

@@ -1,0 +1,287 @@
+"""What becomes of each key of each part: the whole of what Google documents, and nothing unsaid.
+
+Source: the resources of the Tag Manager API, version 2, which exports spell in capitals
+(developers.google.com/tag-platform/tag-manager/api/v2/reference, and its discovery document);
+`transformation`, `galleryTemplateId` and `templateDeveloperId` from the pages alone. Some keys
+(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are in the one and no longer in the other.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class KeyTreatment(StrEnum):
+    """What becomes of what stands under a key."""
+
+    DONE = "done"  # what it says holds here too
+    NOTED = "noted"  # it is not kept, and the line of the part says so
+    PAUSED = "paused"  # it narrows when a tag fires, and is not kept: the tag is paused
+    LEFT_OUT = "left out"  # it would change when or what: the part is left out
+    IDLE = "nothing to do"  # it says nothing of what runs
+
+
+class DocumentedKey(msgspec.Struct, frozen=True):
+    """One key of a resource: what becomes of it, and how or why."""
+
+    fate: KeyTreatment
+    how: str = ""
+
+
+def _done(how: str = "") -> DocumentedKey:
+    return DocumentedKey(KeyTreatment.DONE, how)
+
+
+def _keys(*names: str, fate: KeyTreatment, how: str = "") -> dict[str, DocumentedKey]:
+    return dict.fromkeys(names, DocumentedKey(fate, how))
+
+
+_WEB: Final = "it belongs to web pages"
+_APPS: Final = "it belongs to mobile apps"
+_WHERE: Final = _keys(
+    "path",
+    "accountId",
+    "containerId",
+    "workspaceId",
+    "fingerprint",
+    "tagManagerUrl",
+    fate=KeyTreatment.IDLE,
+    how="where the part stands at Google",
+)
+_PEOPLE: Final = {
+    "notes": DocumentedKey(KeyTreatment.IDLE, "for people: counted in one line, not kept")
+} | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders put parts in order for people")}
+_PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of kinds below")}
+
+_TAG: Final = {
+    **_PART,
+    "tagId": DocumentedKey(KeyTreatment.IDLE, "other parts name a tag by its name"),
+    "parameter": _done("the template's fields"),
+    "firingTriggerId": _done("`triggers`; a tag without one never fires, and the line says so"),
+    "blockingTriggerId": _done("`unless`; with one that is left out, the tag is left out"),
+    "priority": _done("`priority`; what is no whole number counts as 0, and is noted"),
+    "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
+    "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
+    "tagFiringOption": _done(
+        "`firing`; once per page load is once per event, and once per event does not count what "
+        "runs beside another tag"
+    ),
+    "paused": _done("`paused`"),
+    "consentSettings": _done("`consent`"),
+    "liveOnly": _done("a gateway is always live"),
+    "scheduleStartMs": _done("`starts_at`; with what is no moment the tag is paused"),
+    "scheduleEndMs": _done("`ends_at`; with what is no moment the tag is paused"),
+    "monitoringMetadata": DocumentedKey(
+        KeyTreatment.NOTED, "addEventCallback tells no metadata here"
+    ),
+    "monitoringMetadataTagNameKey": DocumentedKey(
+        KeyTreatment.NOTED, "addEventCallback tells no metadata here"
+    ),
+    "firingRuleId": DocumentedKey(
+        KeyTreatment.LEFT_OUT, "rules are of the API's first version; exports have none"
+    ),
+    "blockingRuleId": DocumentedKey(
+        KeyTreatment.LEFT_OUT, "rules are of the API's first version; exports have none"
+    ),
+    **_PEOPLE,
+    **_WHERE,
+}
+_TRIGGER: Final = {
+    **_PART,
+    "triggerId": _done("tags name a trigger by it"),
+    "customEventFilter": _done("`when`"),
+    "filter": _done("`when`"),
+    **_keys(
+        "autoEventFilter",
+        "checkValidation",
+        "continuousTimeMinMilliseconds",
+        "eventName",
+        "horizontalScrollPercentageList",
+        "interval",
+        "intervalSeconds",
+        "limit",
+        "maxTimerLengthSeconds",
+        "selector",
+        "totalTimeMinMilliseconds",
+        "uniqueTriggerId",
+        "verticalScrollPercentageList",
+        "visibilitySelector",
+        "visiblePercentageMax",
+        "visiblePercentageMin",
+        "waitForTags",
+        "waitForTagsTimeout",
+        fate=KeyTreatment.LEFT_OUT,
+        how=_WEB,
+    ),
+    "parameter": DocumentedKey(
+        KeyTreatment.LEFT_OUT, "only triggers of web pages, and groups, have parameters"
+    ),
+    **_PEOPLE,
+    **_WHERE,
+}
+_VARIABLE: Final = {
+    **_PART,
+    "variableId": DocumentedKey(KeyTreatment.IDLE, "other parts name a variable by its name"),
+    "parameter": _done("by the type"),
+    "formatValue": _done("`format`"),
+    "scheduleStartMs": DocumentedKey(
+        KeyTreatment.LEFT_OUT, "it has a value in a span of time alone"
+    ),
+    "scheduleEndMs": DocumentedKey(KeyTreatment.LEFT_OUT, "it has a value in a span of time alone"),
+    "enablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
+    "disablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
+    **_PEOPLE,
+    **_WHERE,
+}
+RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
+    {
+        "export": {
+            "exportFormatVersion": _done("2 alone is known"),
+            "containerVersion": _done("what is below"),
+            "exportTime": DocumentedKey(KeyTreatment.IDLE, "when it was exported"),
+        },
+        "containerVersion": {
+            **_keys(
+                "container",
+                "customTemplate",
+                "builtInVariable",
+                "variable",
+                "trigger",
+                "tag",
+                "client",
+                "transformation",
+                fate=KeyTreatment.DONE,
+                how="what is below",
+            ),
+            "containerVersionId": _done("`version`"),
+            "name": _done("`name`, where the container has none"),
+            "folder": DocumentedKey(
+                KeyTreatment.NOTED, "folders only put parts in order for people"
+            ),
+            "zone": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
+            "gtagConfig": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
+            "description": DocumentedKey(KeyTreatment.IDLE, "for people"),
+            "deleted": DocumentedKey(KeyTreatment.NOTED, "this version was deleted at Google"),
+            **_WHERE,
+        },
+        "container": {
+            **_WHERE,
+            "containerId": _done("types of templates are named by it"),
+            "name": _done("`name`"),
+            "publicId": _done("`public_id`"),
+            "usageContext": _done("SERVER alone is taken"),
+            "taggingServerUrls": DocumentedKey(
+                KeyTreatment.NOTED, "the old addresses; Twite's own is server.public_url"
+            ),
+            "domainName": DocumentedKey(
+                KeyTreatment.NOTED, "who may post stands in origins of a [[source]]"
+            ),
+            "notes": DocumentedKey(KeyTreatment.IDLE, "for people"),
+            "tagIds": DocumentedKey(KeyTreatment.IDLE, "the ids of the container itself"),
+            "features": DocumentedKey(KeyTreatment.IDLE, "what Google's pages offer for it"),
+        },
+        "customTemplate": {
+            "templateId": _done("types of parts are named by it"),
+            "name": _done("names are kept"),
+            "templateData": _done("a `.tpl` file, as it stands"),
+            "galleryReference": _done("types of parts are named by it"),
+            **_WHERE,
+        },
+        "galleryReference": {
+            "galleryTemplateId": _done("types of parts are named by it"),
+            "isModified": _done("a gallery's own text is public, and not searched for secrets"),
+            **_keys(
+                "host",
+                "owner",
+                "repository",
+                "version",
+                "signature",
+                "templateDeveloperId",
+                fate=KeyTreatment.IDLE,
+                how="where the template came from",
+            ),
+        },
+        "builtInVariable": {**_PART, **_WHERE},
+        "variable": _VARIABLE,
+        "formatValue": {
+            "caseConversionType": _done("`case`"),
+            "convertNullToValue": _done("`instead`"),
+            "convertUndefinedToValue": _done("`instead`"),
+            "convertTrueToValue": _done("`instead`"),
+            "convertFalseToValue": _done("`instead`"),
+        },
+        "trigger": _TRIGGER,
+        "condition": {
+            "type": _done("by the table of operators"),
+            "parameter": _done(
+                "`arg0`, `arg1`, `negate`, `ignore_case`; with others it is left out"
+            ),
+        },
+        "tag": _TAG,
+        "setupTag": {"tagName": _done(), "stopOnSetupFailure": _done("`needed`")},
+        "teardownTag": {"tagName": _done(), "stopTeardownOnFailure": _done("`needed`")},
+        "consentSettings": {
+            "consentStatus": _done("NEEDED asks for consent; others do not"),
+            "consentType": _done("the signals that must be granted"),
+        },
+        "client": {
+            **_PART,
+            "clientId": DocumentedKey(KeyTreatment.IDLE, "nothing names a client by it"),
+            "parameter": _done("the template's fields; of Google's own clients noted"),
+            "priority": _done("`priority`"),
+            **_PEOPLE,
+            **_WHERE,
+        },
+        "transformation": {
+            **_PART,
+            "transformationId": DocumentedKey(
+                KeyTreatment.IDLE, "nothing names a transformation by it"
+            ),
+            "parameter": _done("by the type; with others than its own it is left out"),
+            **_PEOPLE,
+            **_WHERE,
+        },
+        "parameter": {
+            "type": _done(),
+            "key": _done(),
+            "value": _done(),
+            "list": _done(),
+            "map": _done(),
+            "isWeakReference": DocumentedKey(
+                KeyTreatment.IDLE, "what Google's pages do when the named part goes"
+            ),
+        },
+        "folder": {
+            "folderId": DocumentedKey(KeyTreatment.IDLE, "folders put parts in order for people"),
+            "name": _done("its line has it"),
+            "notes": _PEOPLE["notes"],
+            **_WHERE,
+        },
+        "zone": {
+            "name": _done("its line has it"),
+            **_keys(
+                "zoneId",
+                "boundary",
+                "childContainer",
+                "typeRestriction",
+                fate=KeyTreatment.LEFT_OUT,
+                how="with the whole zone",
+            ),
+            "notes": _PEOPLE["notes"],
+            **_WHERE,
+        },
+        "gtagConfig": {
+            **_keys(
+                "gtagConfigId",
+                "type",
+                "parameter",
+                fate=KeyTreatment.LEFT_OUT,
+                how="with the whole of it",
+            ),
+            **_WHERE,
+        },
+    }
+)

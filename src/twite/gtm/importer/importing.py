@@ -1,0 +1,250 @@
+"""An export → a container of ours, with a line for every part.
+
+What cannot run is left out, and with it what needs it: a tag without its variable, a trigger
+without its condition. Where leaving something out would send more than before (an exception, a
+transformation that takes data away), the tags that it held back are paused.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from twite.gtm.container.faults import faults, needed_by
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    EVENT,
+    Container,
+    ContainerClient,
+    ContainerTrigger,
+    ContainerUnusable,
+    Transformation,
+    Variable,
+)
+from twite.gtm.importer import simple_parts
+from twite.gtm.importer.asking_variables import AskingVariables
+from twite.gtm.importer.coverage import BUILT_INS, Support
+from twite.gtm.importer.in_clear import PlaintextSecret, left_in_clear
+from twite.gtm.importer.left_out import lines_of_the_rest
+from twite.gtm.importer.lines import ImportReport, LeftOut, ReportLine
+from twite.gtm.importer.reading import Export, ExportPart
+from twite.gtm.importer.secrets_out import ExtractedSecrets, without_secrets
+from twite.gtm.importer.tags import ImportContext, ImportedTag, read_tags, told_of
+from twite.gtm.importer.templates import ExportTemplates
+from twite.gtm.importer.transformations import concerned, transformation
+from twite.gtm.template.references import names_in
+from twite.gtm.template.template import Template, TemplateKind
+
+
+class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import brings. `texts` are the templates as they stand in the export, by name."""
+
+    container: Container
+    texts: Mapping[str, str]
+    lines: tuple[ReportLine, ...]
+    secrets: tuple[ExtractedSecrets, ...]
+    in_clear: tuple[PlaintextSecret, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that the export holds will run."""
+        return all(line.fit not in {Support.PAUSED, Support.LEFT_OUT} for line in self.lines)
+
+
+def imported(
+    export: Export,
+    *,
+    named: frozenset[str] = frozenset(),
+    place_of: Callable[[str], str],
+    try_out: Callable[[Template], object] = str,
+) -> ImportResult:
+    """Import. `named` are names whose values are secrets; `place_of` says where one is kept.
+
+    `try_out` raises TemplateUnusable for a template whose code cannot be run.
+
+    Raises ContainerUnusable for what no tag manager would have exported.
+    """
+    return _Import(export, try_out).whole(named, place_of)
+
+
+class _Import:
+    def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
+        self._export = export
+        self._report = ImportReport()
+        # Ours are always there, and mean what they mean.
+        self._names: dict[str, set[str]] = {"trigger": {ALL_EVENTS}, "variable": {EVENT}}
+        self._templates = ExportTemplates(export, try_out)
+
+    def whole(self, named: frozenset[str], place_of: Callable[[str], str]) -> ImportResult:
+        self._templates.read(self._report, self._name)
+        variables = self._read_variables()
+        known = frozenset({EVENT, *variables})
+        asking = AskingVariables(variables, self._templates.by_name)
+        triggers, missing_triggers = self._read_triggers(known, asking)
+        here = ImportContext(
+            variables=known,
+            triggers=triggers,
+            missing_triggers=missing_triggers,
+            template_of=self._templates.named_by,
+        )
+        pieces = [
+            (self._name("tag", piece.text("name") or "tag"), piece)
+            for piece in self._export.parts["tag"]
+        ]
+        tags = read_tags(pieces, here, self._report)
+        changes, missed = self._read_transformations(known, tags)
+        clients = self._read_clients(known, asking)
+        self._report.extend(lines_of_the_rest(self._export))
+        container = Container(
+            name=self._export.name,
+            public_id=self._export.public_id or "GTM-TWITE",
+            version=self._export.version,
+            tags=told_of(tags, missed, self._report),
+            triggers=tuple(triggers.values()),
+            variables=tuple(variables.values()),
+            clients=tuple(clients),
+            transformations=tuple(changes),
+            templates=self._templates.by_name,
+        )
+        wrong = next(faults(container), None)
+        if wrong is not None:
+            raise ContainerUnusable(
+                place=wrong.place, message=f"{wrong.message} (counted as parts are kept)"
+            )
+        container, taken, left = without_secrets(container, named=named, place_of=place_of)
+        texts, public = self._templates.texts, frozenset(self._templates.public)
+        return ImportResult(
+            container=container,
+            texts=texts,
+            lines=self._report.lines(),
+            secrets=taken,
+            in_clear=(*left, *left_in_clear(container, texts, public=public, besides=left)),
+        )
+
+    def _read_variables(self) -> dict[str, Variable]:
+        read: dict[str, tuple[Variable, str, list[str]]] = {}
+        out: dict[str, tuple[str, str]] = {}
+        for kind in ("builtInVariable", "variable"):
+            for piece in self._export.parts[kind]:
+                shown = BUILT_INS.get(piece.word)
+                called = piece.text("name") or (shown.shown if shown else piece.word)
+                name = self._name("variable", called)
+                try:
+                    _refuse_second(f"variable called {called!r}", there=name != called)
+                    made, notes = self._variable(kind, piece, name)
+                    read[name] = made, piece.word, notes
+                except LeftOut as why:
+                    out[name] = piece.word, str(why)
+        while True:
+            lacking = {
+                name: needed
+                for name, (made, _, _) in read.items()
+                for needed in needed_by(made)
+                if needed not in read and needed != EVENT
+            }
+            for name, needed in lacking.items():
+                out[name] = read.pop(name)[1], _lacks(needed)
+            if not lacking:
+                break
+        for name, (_, word, notes) in read.items():
+            self._report.add("variable", name, word, notes=notes)
+        for name, (word, told) in out.items():
+            self._report.left_out("variable", name, word, told)
+        return {name: made for name, (made, _, _) in read.items()}
+
+    def _variable(self, kind: str, piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
+        if kind == "builtInVariable":
+            return simple_parts.built_in(piece, name)
+        template = self._templates.named_by(piece.word, TemplateKind.VARIABLE)
+        return simple_parts.variable(piece, name, template)
+
+    def _read_triggers(
+        self, variables: frozenset[str], asking: AskingVariables
+    ) -> tuple[dict[str, ContainerTrigger], dict[str, str]]:
+        """Return the triggers by id, and the names of those that are left out, by id."""
+        triggers: dict[str, ContainerTrigger] = {}
+        missing: dict[str, str] = {}
+        for piece in self._export.parts["trigger"]:
+            name = self._name("trigger", piece.text("name") or "trigger")
+            id_ = piece.text("triggerId") or f"(none, {piece.place})"
+            try:
+                _refuse_second(f"trigger with its id ({id_})", there=id_ in {*triggers, *missing})
+                made, notes = simple_parts.trigger(piece, name)
+                sides = [side for one in made.when for side in (one.left, one.right)]
+                named = list(names_in(list(sides)))
+                _refuse_unknown(named, variables)
+            except LeftOut as why:
+                missing.setdefault(id_, name)
+                self._report.left_out("trigger", name, piece.word, str(why))
+            else:
+                triggers[id_] = made
+                notes = [*notes, *asking.notes_of_trigger(named)]
+                self._report.add("trigger", name, piece.word, notes=notes)
+        return triggers, missing
+
+    def _read_transformations(
+        self, variables: frozenset[str], tags: Mapping[str, ImportedTag]
+    ) -> tuple[list[Transformation], dict[str, str]]:
+        """Return them, and the tags that one that is left out was for, with its name."""
+        changes = []
+        missed: dict[str, str] = {}
+        for piece in self._export.parts["transformation"]:
+            name = self._name("transformation", piece.text("name") or "transformation")
+            templates = self._templates.by_word
+            try:
+                made, notes = transformation(
+                    piece, name, tags={tag: tag for tag in tags}, templates=templates
+                )
+                sides = [side for one in made.when for side in (one.left, one.right)]
+                _refuse_unknown(names_in([*sides, dict(made.set)]), variables)
+            except LeftOut as why:
+                self._report.left_out("transformation", name, piece.word, str(why))
+                used_by = {name: one.tag.template for name, one in tags.items()}
+                missed |= dict.fromkeys(concerned(piece, tags=used_by, templates=templates), name)
+            else:
+                changes.append(made)
+                self._report.add("transformation", name, piece.word, notes=notes)
+        return changes, missed
+
+    def _read_clients(
+        self, variables: frozenset[str], asking: AskingVariables
+    ) -> list[ContainerClient]:
+        clients = []
+        for piece in self._export.parts["client"]:
+            name = self._name("client", piece.text("name") or "client")
+            try:
+                template = self._templates.named_by(piece.word, TemplateKind.CLIENT)
+                made, notes = simple_parts.client(piece, name, template)
+                named = list(names_in(dict(made.fields)))
+                _refuse_unknown(named, variables)
+            except LeftOut as why:
+                self._report.left_out("client", name, piece.word, str(why))
+            else:
+                clients.append(made)
+                notes = [*notes, *asking.notes_of_client(named)]
+                self._report.add("client", name, piece.word, notes=notes)
+        return clients
+
+    def _name(self, kind: str, name: str) -> str:
+        """Return the name, or one like it where another has it already."""
+        used = self._names.setdefault(kind, set())
+        free, times = name, 1
+        while free in used:
+            times += 1
+            free = f"{name} ({times})"
+        used.add(free)
+        return free
+
+
+def _refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:
+    for name in names:
+        if name not in variables:
+            raise LeftOut(_lacks(name))
+
+
+def _lacks(name: str) -> str:
+    return f"it needs the variable {name!r}, which is not here"
+
+
+def _refuse_second(what: str, *, there: bool) -> None:
+    if there:
+        raise LeftOut(f"there is a {what} already, and nobody can say which one is meant")

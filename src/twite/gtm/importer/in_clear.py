@@ -1,0 +1,178 @@
+"""What looks like a secret, and stands in the files that are written: where, and what helps.
+
+Names, conditions, transformations and the code of templates have no other place to be kept in.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.container.parts import Container
+from twite.gtm.container.secrets import as_step
+from twite.gtm.importer.secret_signs import is_secret, suspected
+from twite.gtm.template.fields import Field, flat
+from twite.gtm.template.references import literals, names_in
+from twite.gtm.template.template import Template
+from twite.redaction.secrets import looks_secret, masked
+from twite.redaction.vocabulary import promises_secret
+
+
+class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that looks like a secret and is written in clear: where, and what helps.
+
+    `path` leads into the part, as `when.0.right`, or says the lines of a template.
+    """
+
+    kind: str
+    name: str
+    path: str
+    cure: str
+
+
+def left_in_clear(
+    container: Container,
+    texts: Mapping[str, str],
+    *,
+    public: frozenset[str],
+    besides: Sequence[PlaintextSecret] = (),
+) -> tuple[PlaintextSecret, ...]:
+    """Return what is left in a container without its secrets, and in its templates' texts.
+
+    `public` are templates whose text anybody can read, `besides` what is told already.
+    """
+    told = {(beside.kind, beside.name, beside.path) for beside in besides}
+    found = [
+        in_part
+        for in_part in _in_parts(container)
+        if (in_part.kind, in_part.name, in_part.path.removeprefix("fields.")) not in told
+    ]
+    for name, text in texts.items():
+        if name not in public:
+            found += _in_template(name, text, container.templates[name])
+    return tuple(found)
+
+
+def _in_parts(container: Container) -> Iterator[PlaintextSecret]:
+    for key in ("name", "public_id", "version"):
+        if looks_secret(getattr(container, key)):
+            yield PlaintextSecret(kind="container", name="", path=key, cure=_RENAME)
+    for name in container.templates:
+        if looks_secret(name):
+            yield PlaintextSecret(kind="template", name=masked(name), path="name", cure=_RENAME)
+    for kind in ("client", "variable", "trigger", "tag", "transformation"):
+        for part in getattr(container, f"{kind}s"):
+            tree = msgspec.json.decode(msgspec.json.encode(part), type=dict[str, Tree])
+            # Where secrets are kept is named by their places, which stand in the part as well.
+            kept = tree.pop("secrets", None)
+            paths: dict[str, Tree] = dict.fromkeys(kept) if isinstance(kept, dict) else {}
+            for path, cure in _in_part(kind, {**tree, "secrets": paths}):
+                shown = masked(part.name)
+                yield PlaintextSecret(kind=kind, name=shown, path=masked(path), cure=cure)
+
+
+def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
+    for path, is_key, text in _texts(tree, ""):
+        if looks_secret(text):
+            named = is_key or path in _NAMES
+            yield path, _RENAME if named else _CURES.get(kind, _SAY)
+    held = tree.get("set")
+    if isinstance(held, dict):
+        for path, text, suspect in suspected(held, (), frozenset()):
+            if suspect and is_secret(text, suspect=True) and not looks_secret(text):
+                yield f"set.{path}", _CURES[kind]
+    when = tree.get("when")
+    for at, one in enumerate(when if isinstance(when, list) else []):
+        if isinstance(one, dict) and _compares_secret(one):
+            yield f"when.{at}.right", _CURES[kind]
+
+
+def _compares_secret(condition: dict[str, Tree]) -> bool:
+    right = condition.get("right")
+    told = any(promises_secret(one) for one in names_in(condition.get("left")))
+    return (
+        told
+        and isinstance(right, str)
+        and is_secret(right, suspect=True)
+        and not looks_secret(right)
+    )
+
+
+def _texts(tree: Tree, path: str) -> Iterator[tuple[str, bool, str]]:
+    """Yield (path, whether it is a key, text) of all texts below."""
+    if isinstance(tree, str):
+        yield path, False, tree
+    elif isinstance(tree, list):
+        for at, one in enumerate(tree):
+            yield from _texts(one, f"{path}.{at}" if path else str(at))
+    elif isinstance(tree, dict):
+        for key, one in tree.items():
+            below = f"{path}.{as_step(key)}" if path else as_step(key)
+            yield below, True, key
+            yield from _texts(one, below)
+
+
+def _in_template(name: str, text: str, template: Template) -> Iterator[PlaintextSecret]:
+    lines = [
+        at for at, line in enumerate(text.split("\n"), 1) if _line_holds_secret(_unescaped(line))
+    ]
+    if lines:
+        shown = ", ".join(str(one) for one in lines[:_MOST_LINES])
+        more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+        path = f"line{'s' * (len(lines) > 1)} {shown}{more}"
+        yield PlaintextSecret(kind="template", name=masked(name), path=path, cure=_INTO_FIELD)
+    for field in flat(template.fields):
+        if _has_secret_default(field):
+            path = f"the default of its field {masked(field.name)}"
+            yield PlaintextSecret(
+                kind="template", name=masked(name), path=path, cure=_EMPTY_DEFAULT
+            )
+
+
+def _has_secret_default(field: Field) -> bool:
+    told = promises_secret(f"{field.name} {field.shown} {field.hint}")
+    plain = isinstance(field.default, str) and not looks_secret(field.default)
+    return told and plain and bool(literals(str(field.default))) and field.type == "TEXT"
+
+
+def _line_holds_secret(line: str) -> bool:
+    if looks_secret(line):
+        return True
+    return any(
+        promises_secret(found[1]) and not _OF_SECRETS.search(found[1])
+        for found in _ASSIGNED.finditer(line)
+    )
+
+
+def _unescaped(line: str) -> str:
+    """Undo what JSON and JavaScript write for signs: a secret may stand behind one."""
+    return _BREAK.sub(" ", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line))
+
+
+_NAMES: Final = frozenset({"name"})
+_MOST_LINES: Final = 20
+_ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_BREAK: Final = re.compile(r"\\+[nrt]")
+# `apiKey = "sesame-1"`: a text of some length, given to what is called like a secret.
+_ASSIGNED: Final = re.compile(
+    r"""["']?([A-Za-z_$][\w$-]*)["']?\s*[:=]\s*(?P<q>["'])(?!(?P=q))[^\s"']{8,}(?P=q)"""
+)
+_OF_SECRETS: Final = re.compile(
+    r"(?:name|type|url|uri|path|field|param|parameter|header|cookie|id|label|endpoint|method|mode"
+    r"|source|prefix|text|title|key_?path)s?$",
+    re.IGNORECASE,
+)
+_RENAME: Final = "give it another name in the tag manager, and import again"
+_SAY: Final = "put it into a variable of the kind Constant in the tag manager, and import again"
+_INTO_FIELD: Final = (
+    "make it a field of the template in the tag manager, filled in by its tag, and import again"
+)
+_EMPTY_DEFAULT: Final = "take the default away in the template, and fill it in in its tag"
+_CURES: Final[Mapping[str, str]] = {
+    "trigger": "put it into a variable of the kind Constant in the tag manager, compare with "
+    "{{that variable}}, and import again: a Constant is kept sealed",
+    "transformation": "put it into a variable of the kind Constant in the tag manager, name it "
+    "here as {{that variable}}, and import again: a Constant is kept sealed",
+}

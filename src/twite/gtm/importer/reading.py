@@ -1,0 +1,160 @@
+"""The export's JSON → its parts, as they stand there. What is misshapen is refused by its place."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
+from twite.gtm.container.parts import ContainerUnusable
+
+LARGEST: Final = 32 * 1024 * 1024  # bytes; the largest containers that Google takes are far below
+MOST: Final = 10_000  # parts of a kind
+DEEPEST: Final = 60
+_VERSION: Final = 2
+KINDS: Final = (
+    "customTemplate",
+    "builtInVariable",
+    "variable",
+    "trigger",
+    "tag",
+    "client",
+    "transformation",
+)
+
+
+class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part as it stands in the export, and where, as in `tag[3]`."""
+
+    place: str
+    tree: Mapping[str, Tree]
+
+    def text(self, key: str) -> str:
+        """Return a text. Raises ContainerUnusable."""
+        try:
+            return as_text(self.tree.get(key))
+        except WrongShape as error:
+            raise ContainerUnusable(place=f"{self.place}.{key}", message=str(error)) from None
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of texts. Raises ContainerUnusable."""
+        try:
+            return [as_text(one) for one in as_list(self.tree.get(key))]
+        except WrongShape as error:
+            raise ContainerUnusable(place=f"{self.place}.{key}", message=str(error)) from None
+
+    def pieces(self, key: str) -> list["ExportPart"]:
+        """Return a list of objects. Raises ContainerUnusable."""
+        return _pieces(self.tree.get(key), f"{self.place}.{key}")
+
+    @property
+    def word(self) -> str:
+        """The word for its kind, in the spelling of exports."""
+        text = self.text("type")
+        return text if text.startswith("cvt_") else text.strip()
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole. `parts` by their key; `about` is its container.
+
+    `beside` is what else stands beside the parts, by its key, and `outside` beside the version.
+    """
+
+    name: str
+    public_id: str
+    container_id: str
+    version: str
+    parts: Mapping[str, tuple[ExportPart, ...]]
+    about: ExportPart
+    beside: Mapping[str, Tree]
+    outside: Mapping[str, Tree]
+
+
+def read_export(content: bytes) -> Export:
+    """Read an export. Raises ContainerUnusable."""
+    if len(content) > LARGEST:
+        message = f"is larger than {LARGEST >> 20} MiB, which no container is"
+        raise ContainerUnusable(place="", message=message)
+    try:
+        tree = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
+    except RecursionError:
+        raise ContainerUnusable(place="", message="is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"not JSON: {error}. Export the container once more"
+        raise ContainerUnusable(place="", message=message) from None
+    _refuse_depth(tree)
+    whole = _mapping(tree, "")
+    if "containerVersion" not in whole:
+        message = "is no export of a container: it has no containerVersion. In the tag manager: "
+        raise ContainerUnusable(place="", message=f"{message}Admin, Export container")
+    if whole.get("exportFormatVersion") != _VERSION:
+        message = f"only the version {_VERSION} is known. Export the container once more"
+        raise ContainerUnusable(place="exportFormatVersion", message=message)
+    version = ExportPart(place="", tree=_mapping(whole["containerVersion"], "containerVersion"))
+    return _export(version, whole)
+
+
+def spelled(word: str) -> str:
+    """Return the word as exports spell it: `customEvent` of the API is CUSTOM_EVENT there."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).upper()
+
+
+def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
+    about = ExportPart(
+        place="container", tree=_mapping(version.tree.get("container", {}), "container")
+    )
+    contexts = about.texts("usageContext")
+    if contexts and "SERVER" not in [spelled(context) for context in contexts]:
+        raise ContainerUnusable(
+            place="container.usageContext",
+            message=f"this is a container for {', '.join(contexts)}; Twite runs server containers",
+        )
+    return Export(
+        name=about.text("name") or version.text("name"),
+        public_id=about.text("publicId"),
+        container_id=version.text("containerId"),
+        version=version.text("containerVersionId") or "1",
+        parts={key: tuple(_pieces(version.tree.get(key), key)) for key in KINDS},
+        about=about,
+        beside={
+            key: held for key, held in version.tree.items() if key not in {*KINDS, "container"}
+        },
+        outside={key: held for key, held in whole.items() if key != "containerVersion"},
+    )
+
+
+def _pieces(tree: Tree, place: str) -> list[ExportPart]:
+    try:
+        held = as_list(tree)
+    except WrongShape as error:
+        raise ContainerUnusable(place=place, message=str(error)) from None
+    if len(held) > MOST:
+        message = f"has {len(held)} parts; {MOST} are the most"
+        raise ContainerUnusable(place=place, message=message)
+    return [
+        ExportPart(place=f"{place}[{at}]", tree=_mapping(one, f"{place}[{at}]"))
+        for at, one in enumerate(held)
+    ]
+
+
+def _mapping(tree: Tree, place: str) -> Mapping[str, Tree]:
+    try:
+        return as_mapping(tree)
+    except WrongShape as error:
+        raise ContainerUnusable(place=place, message=str(error)) from None
+
+
+def _refuse_depth(tree: Tree) -> None:
+    level, deep = [tree], 0
+    while level:
+        deep += 1
+        if deep > DEEPEST:
+            raise ContainerUnusable(place="", message="is nested too deep")
+        below: list[Tree] = []
+        for one in level:
+            if isinstance(one, dict):
+                below.extend(one.values())
+            elif isinstance(one, list):
+                below.extend(one)
+        level = below

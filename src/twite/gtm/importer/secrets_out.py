@@ -1,0 +1,226 @@
+"""Takes secrets out of a container: what looks like one, and the constants that feed such."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
+from twite.domain.secret import Secret
+from twite.gtm.container.parts import (
+    Container,
+    ContainerClient,
+    ContainerTag,
+    LookupRow,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.container.secrets import put, steps
+from twite.gtm.importer.in_clear import PlaintextSecret
+from twite.gtm.importer.secret_signs import LABELS, is_secret, secret_paths, suspected
+from twite.gtm.template.fields import Field
+from twite.gtm.template.references import names_in
+from twite.gtm.template.template import Template
+from twite.redaction.secrets import masked
+from twite.redaction.vocabulary import promises_secret
+
+Part = TypeVar("Part", bound=ContainerTag | ContainerClient | Variable)
+
+
+class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that was taken out: of which part, where it stood, and where it is kept now.
+
+    It is printed: where a name or path holds a secret itself, that is not in it.
+    """
+
+    kind: str
+    name: str
+    path: str
+    kept: str
+    secret: Secret
+
+
+def without_secrets(
+    container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
+) -> tuple[Container, tuple[ExtractedSecrets, ...], tuple[PlaintextSecret, ...]]:
+    """Return the container without them, what was taken, and what is too long to be kept elsewhere.
+
+    `place_of` says where one of a name is kept.
+    """
+    taking = _Taking(container, named, place_of)
+    clean = msgspec.structs.replace(
+        container,
+        variables=tuple(taking.of_variable(variable) for variable in container.variables),
+        tags=tuple(taking.of_fields("tag", tag) for tag in container.tags),
+        clients=tuple(taking.of_fields("client", client) for client in container.clients),
+    )
+    return clean, tuple(taking.taken), tuple(taking.left)
+
+
+class _Taking:
+    def __init__(
+        self, container: Container, named: frozenset[str], place_of: Callable[[str], str]
+    ) -> None:
+        self._templates = container.templates
+        self._named = named
+        self._place_of = place_of
+        self._feeding = frozenset(_feeding(container))
+        self.taken: list[ExtractedSecrets] = []
+        self.left: list[PlaintextSecret] = []
+
+    def of_fields(self, kind: str, part: Part) -> Part:
+        forms = _forms(self._templates, part.template)
+        named = self._named | {
+            path.partition(".")[2] for path in self._named if path.startswith(f"{part.name}.")
+        }
+        found = list(secret_paths(part.fields, forms, frozenset(named)))
+        secrets, tree = self._take(kind, part.name, dict(part.fields), found)
+        return msgspec.structs.replace(part, fields=tree, secrets=secrets)
+
+    def of_variable(self, variable: Variable) -> Variable:
+        if variable.type is VariableSource.TEMPLATE:
+            return self.of_fields("variable", variable)
+        told = (
+            variable.name in self._named
+            or variable.name in self._feeding
+            or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
+        )
+        # What is compared with a secret is one.
+        told_keys = any(promises_secret(one) for one in names_in(variable.input))
+        rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
+        held = {"value": variable.value, "default": variable.default, "rows": rows}
+        texts = [("value", variable.value, told), ("default", variable.default, told)]
+        for at, row in enumerate(variable.rows):
+            texts += [(f"rows.{at}.key", row.key, told_keys), (f"rows.{at}.value", row.value, told)]
+        found = [
+            (path, text)
+            for path, text, suspect in texts
+            if isinstance(text, str) and is_secret(text, suspect=suspect)
+        ]
+        secrets, tree = self._take("variable", variable.name, held, found)
+        return msgspec.structs.replace(
+            variable,
+            secrets=secrets,
+            value=tree.get("value"),
+            default=tree.get("default"),
+            rows=tuple(_row(one) for one in as_list(tree["rows"])),
+        )
+
+    def _take(
+        self, kind: str, name: str, tree: dict[str, Tree], found: list[tuple[str, str]]
+    ) -> tuple[dict[str, str], dict[str, Tree]]:
+        secrets = {}
+        for path, text in found:
+            shown = {"name": masked(name), "path": masked(path)}
+            if len(text.encode()) > _LONGEST:
+                self.left.append(PlaintextSecret(kind=kind, cure=_TOO_LONG, **shown))
+                continue
+            kept = self._place_of(f"{kind}/{name}/{path}")
+            secrets[path] = kept
+            tree = dict(as_mapping(_cleared(tree, steps(path))))
+            self.taken.append(ExtractedSecrets(kind=kind, kept=kept, secret=Secret(text), **shown))
+        return secrets, tree
+
+
+def nobodys(container: Container, named: frozenset[str]) -> list[str]:
+    """Return the names that a person gave, and that nothing in the container has."""
+    known = {variable.name for variable in container.variables}
+    parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
+    for part in [*parts, *container.variables]:
+        words = {step for path in part.secrets for step in steps(path)}
+        words.update(_words_in(dict(part.fields)))
+        known |= words | {f"{part.name}.{word}" for word in words}
+    return sorted(named - known)
+
+
+def _words_in(tree: Tree) -> Iterator[str]:
+    """Yield the keys below, and what rows are called."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _words_in(one)
+    elif isinstance(tree, dict):
+        yield from tree
+        for key, one in tree.items():
+            if key in LABELS and isinstance(one, str):
+                yield one
+            yield from _words_in(one)
+
+
+def sealed_name(place: str, *, folder: str) -> str:
+    """Return a name for the vault: readable as far as it goes, and one for each place and folder.
+
+    Two containers of one shop name the same, and each keeps its own.
+    """
+    readable = _PLAIN.sub("-", masked(place))[:_READABLE].strip("-")
+    return f"{readable}-{_digest(f'{folder}/{place}')}"
+
+
+def variable_name(place: str) -> str:
+    """Return a name for the environment."""
+    shown = _WORDS.sub("_", masked(place).partition("/")[2])[:_READABLE].strip("_")
+    return f"SGTM_{shown}_{_digest(place)[:4]}".upper()
+
+
+def _feeding(container: Container) -> Iterator[str]:
+    """Yield the names of variables that feed fields which hold secrets, through others too."""
+    known = {variable.name: variable for variable in container.variables}
+    todo: list[str] = []
+    parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
+    parts += [
+        variable for variable in container.variables if variable.type is VariableSource.TEMPLATE
+    ]
+    for part in parts:
+        forms = _forms(container.templates, part.template)
+        for _, text, suspect in suspected(part.fields, forms, frozenset()):
+            if suspect:
+                todo += names_in(text)
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in known and name not in seen:
+            seen.add(name)
+            yield name
+            one = known[name]
+            todo += names_in([one.value, one.default, *(row.value for row in one.rows)])
+
+
+def _forms(templates: Mapping[str, Template], name: str) -> tuple[Field, ...]:
+    template = templates.get(name)
+    return () if template is None else template.fields
+
+
+def _row(tree: Tree) -> LookupRow:
+    held = as_mapping(tree)
+    return LookupRow(key=as_text(held.get("key")), value=held.get("value"))
+
+
+def _cleared(tree: Tree, path: list[str]) -> Tree:
+    """Return the tree with nothing there: no key, or an empty text in a list."""
+    step, *rest = path
+    if isinstance(tree, dict) and not rest:
+        return {key: one for key, one in tree.items() if key != step}
+    if isinstance(tree, dict):
+        return {**tree, step: _cleared(tree[step], rest)}
+    return put(tree, path, "") if not rest else _cleared_item(tree, step, rest)
+
+
+def _cleared_item(tree: Tree, step: str, rest: list[str]) -> Tree:
+    if not isinstance(tree, list):
+        return tree
+    at = int(step)
+    return [*tree[:at], _cleared(tree[at], rest), *tree[at + 1 :]]
+
+
+def _digest(place: str) -> str:
+    return sha256(place.encode()).hexdigest()[:8]
+
+
+_PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
+_WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
+_READABLE: Final = 80
+_LONGEST: Final = 12_000  # bytes: sealed, a running gateway takes 16 KiB
+_TOO_LONG: Final = (
+    "it is too long to be sealed: put it into a file, and name that in `secrets` as file:PATH"
+)

@@ -1,0 +1,276 @@
+"""Conditions, triggers, variables and clients of the export → ours.
+
+Each function returns the part and notes on what differs, or raises LeftOut.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.container import expressions
+from twite.gtm.container.parts import (
+    Condition,
+    ContainerClient,
+    ContainerTrigger,
+    LookupRow,
+    Operator,
+    ReadFields,
+    ValueFormat,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.importer.coverage import (
+    BUILT_INS,
+    CLIENTS,
+    OPERATORS,
+    TRIGGERS,
+    VARIABLES,
+    KnownPart,
+    Support,
+    known,
+)
+from twite.gtm.importer.lines import LeftOut
+from twite.gtm.importer.parameters import flag_in, rows_in, text_in, value, values
+from twite.gtm.importer.reading import ExportPart, spelled
+from twite.gtm.importer.unread import holds, strangers, unread
+from twite.gtm.template.references import literal
+from twite.gtm.template.texts import number_of
+
+
+def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
+    """Return what the table says. Raises LeftOut for what it leaves out, or does not know."""
+    found = known(table, word)
+    if found is None:
+        raise LeftOut(f"the type {word!r} is not known to Twite")
+    if found.fit is Support.LEFT_OUT:
+        raise LeftOut(f"{found.shown}: {found.note}")
+    return found
+
+
+def condition(piece: ExportPart) -> Condition:
+    """Read one. Raises LeftOut for an operator that is none here, and for what is not known."""
+    held = values(piece.pieces("parameter"))
+    unread("condition", piece, narrows=True)
+    others = sorted(key for key in set(held) - _OF_CONDITIONS if holds(held[key]))
+    if others:
+        raise LeftOut(f"a condition has a parameter {others[0]!r}, which is not known to Twite")
+    return compared(
+        spelled(piece.word),
+        text_in(held, "arg0"),
+        text_in(held, "arg1"),
+        negate=flag_in(held, "negate"),
+        ignore_case=flag_in(held, "ignore_case"),
+    )
+
+
+def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
+    """Read one: the filter on the event's name, and the others."""
+    word = spelled(piece.word)
+    found = known_or_left_out(TRIGGERS, word)
+    when = [condition(one) for key in _FILTERS for one in piece.pieces(key)]
+    if word == "SERVER_PAGEVIEW":
+        page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
+        when = [page, *when]
+    if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
+        raise LeftOut("it does not say for which events, and would fire for all")
+    notes = unread("trigger", piece, narrows=True)
+    return ContainerTrigger(name=name, when=tuple(when)), _with(found.note, notes)
+
+
+def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
+    """Read one; `template` is the name of its template, where it has one."""
+    found = known_or_left_out(VARIABLES, piece.word)
+    held = values(piece.pieces("parameter"))
+    made = _variable(found.source or VariableSource.CONSTANT, name, held, template)
+    form = _format(piece)
+    if form is not None:
+        made = msgspec.structs.replace(made, format=form)
+    notes = unread("variable", piece)
+    if not template:
+        notes += _strange(held, _OF_VARIABLES.get(made.type, frozenset()))
+        notes += [
+            f"in its table the column {key!r} is not known to Twite, and is not kept"
+            for key in sorted({key for row in rows_in(held, "map") for key in row} - _OF_ROWS)
+        ]
+    return made, _with(found.note, notes)
+
+
+def built_in(piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
+    """Read a built-in variable that is switched on."""
+    word = spelled(piece.word)
+    found = known_or_left_out(BUILT_INS, word)
+    made = Variable(name=name, type=found.source or VariableSource.CONSTANT)
+    return made, _with(found.note, unread("builtInVariable", piece))
+
+
+def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient, list[str]]:
+    """Read one."""
+    found = known_or_left_out(CLIENTS, piece.word)
+    held = values(piece.pieces("parameter"))
+    reads = ReadFields.MEASUREMENT_PROTOCOL if piece.word == "mpaw_client" else ReadFields.GA4
+    rank, notes = priority(piece)
+    notes += unread("client", piece, narrows=True)
+    made = ContainerClient(name=name, reads=reads, priority=rank)
+    if template:
+        made = msgspec.structs.replace(made, template=template, fields=held, defaults=False)
+    elif held:
+        notes.append(f"its settings are for Google's client, and are not kept: {', '.join(held)}")
+    return made, _with(found.note, notes)
+
+
+def priority(piece: ExportPart) -> tuple[int, list[str]]:
+    """Return a priority, a parameter or a plain number, and a note where it is neither."""
+    held = piece.tree.get("priority")
+    told = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
+    if isinstance(told, str) and _WHOLE.fullmatch(told.strip()):
+        return int(told), []
+    if isinstance(told, int) and not isinstance(told, bool) and abs(told) < _HIGHEST:
+        return told, []
+    return 0, ["its priority is no whole number, and counts as 0"] if holds(held) else []
+
+
+def _with(note: str, notes: list[str]) -> list[str]:
+    return [note, *notes] if note else notes
+
+
+def _strange(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[str]:
+    return [
+        f"its parameter {key!r} is not known to Twite, and is not kept"
+        for key, one in held.items()
+        if key not in known_here and holds(one)
+    ]
+
+
+def _inner(piece: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
+    return ExportPart(place=f"{piece.place}.{key}", tree=tree)
+
+
+def compared(
+    word: str, left: str, right: str, *, negate: bool = False, ignore_case: bool = False
+) -> Condition:
+    """Return a condition of the export's operator. Raises LeftOut for one that is none here."""
+    operator = OPERATORS.get(word)
+    if operator is None:
+        raise LeftOut(f"a condition compares by {word}, which servers do not do")
+    if operator is Operator.MATCHES and literal(right) == right:
+        _refuse_no_pattern(right)
+    return Condition(
+        left=left, operator=operator, right=right, negate=negate, ignore_case=ignore_case
+    )
+
+
+def _refuse_no_pattern(pattern: str) -> None:
+    wrong = expressions.wrong_with(pattern)
+    if wrong is not None:
+        raise LeftOut(f"{pattern!r} is no regular expression of RE2 ({wrong})")
+
+
+def _variable(source: VariableSource, name: str, held: dict[str, Tree], template: str) -> Variable:
+    default = held.get("defaultValue", "") if flag_in(held, "setDefaultValue") else None
+    match source:
+        case VariableSource.CONSTANT:
+            return Variable(name=name, type=source, value=held.get("value"))
+        case VariableSource.EVENT_DATA:
+            key = text_in(held, "keyPath")
+        case VariableSource.REQUEST_HEADER:
+            key = text_in(held, "headerName")
+        case VariableSource.COOKIE:
+            decode = flag_in(held, "decodeCookie")
+            key = text_in(held, "name") or text_in(held, "cookieName")
+            return Variable(name=name, type=source, key=_there(key), decode=decode, default=default)
+        case VariableSource.LOOKUP | VariableSource.REGEX_LOOKUP:
+            return _table(source, name, held, default)
+        case VariableSource.TEMPLATE:
+            return Variable(name=name, type=source, template=template, fields=held, defaults=False)
+        case _:
+            bounds = held if source is VariableSource.RANDOM else {}
+            least, most = _bound(bounds.get("min")), _bound(bounds.get("max"))
+            return Variable(name=name, type=source, least=least, most=most)
+    return Variable(name=name, type=source, key=_there(key), default=default)
+
+
+def _bound(said: Tree) -> int | float | str | None:
+    """Return a bound: a number, or a text of one or of names. What is neither is none at Google."""
+    if isinstance(said, str):
+        is_number = literal(said) != said or not math.isnan(number_of(said))
+        return said.strip() or None if is_number else None
+    return None if isinstance(said, bool) or not isinstance(said, int | float) else said
+
+
+def _there(key: str) -> str:
+    if not key:
+        raise LeftOut("it does not say what it reads")
+    return key
+
+
+def _table(source: VariableSource, name: str, held: dict[str, Tree], default: Tree) -> Variable:
+    rows = tuple(
+        LookupRow(key=text_in(row, "key"), value=row.get("value", ""))
+        for row in rows_in(held, "map")
+    )
+    if source is VariableSource.LOOKUP:
+        return Variable(
+            name=name, type=source, input=_there(text_in(held, "input")), rows=rows, default=default
+        )
+    for row in rows:
+        if literal(row.key) == row.key:
+            _refuse_no_pattern(row.key)
+    return Variable(
+        name=name,
+        type=source,
+        input=_there(text_in(held, "input")),
+        rows=rows,
+        default=default,
+        # As the form shows them where nothing was saved. [guess]
+        ignore_case=flag_in(held, "ignoreCase"),
+        whole=flag_in(held, "fullMatch"),
+        captures=flag_in(held, "replaceAfterMatch"),
+    )
+
+
+def _format(piece: ExportPart) -> ValueFormat | None:
+    tree = piece.tree.get("formatValue")
+    if not holds(tree):
+        return None
+    strange = strangers("formatValue", tree) if isinstance(tree, dict) else ["no object"]
+    if not isinstance(tree, dict) or strange:
+        raise LeftOut(f"it formats its value in a way that is not known ({', '.join(strange)})")
+    instead = {}
+    for key, word in _INSTEAD.items():
+        held = tree.get(key)
+        if isinstance(held, dict):
+            # Without a value: undefined is put, which is no value here.
+            put = value(_inner(piece, f"formatValue.{key}", held))
+            instead[word] = put if isinstance(put, str | int | float | bool) else ""
+    word = spelled(str(tree.get("caseConversionType") or "NONE"))
+    if word not in _CASES:
+        raise LeftOut(f"it formats its value in a way that is not known ({word})")
+    return ValueFormat(case=_CASES[word], instead=instead) if _CASES[word] or instead else None
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_HIGHEST = 10**15
+_OF_CONDITIONS = frozenset({"arg0", "arg1", "negate", "ignore_case"})
+_DEFAULT = frozenset({"setDefaultValue", "defaultValue"})
+_OF_VARIABLES: Mapping[VariableSource, frozenset[str]] = {
+    VariableSource.CONSTANT: frozenset({"value"}),
+    VariableSource.EVENT_DATA: _DEFAULT | {"keyPath"},
+    VariableSource.REQUEST_HEADER: _DEFAULT | {"headerName"},
+    VariableSource.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
+    VariableSource.RANDOM: frozenset({"min", "max"}),
+    VariableSource.LOOKUP: _DEFAULT | {"input", "map"},
+    VariableSource.REGEX_LOOKUP: _DEFAULT
+    | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
+}
+_OF_ROWS = frozenset({"key", "value"})
+_FILTERS = ("customEventFilter", "filter")
+_CASES = {"NONE": "", "LOWERCASE": "lower", "UPPERCASE": "upper"}
+_INSTEAD = {
+    "convertNullToValue": "null",
+    "convertUndefinedToValue": "undefined",
+    "convertTrueToValue": "true",
+    "convertFalseToValue": "false",
+}

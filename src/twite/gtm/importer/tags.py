@@ -1,0 +1,290 @@
+"""A tag of the export → ours."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    ContainerTag,
+    ContainerTrigger,
+    Firing,
+    SequencedTag,
+)
+from twite.gtm.importer.coverage import ALL_EVENTS_ID, TAGS, Support
+from twite.gtm.importer.lines import ImportReport, LeftOut
+from twite.gtm.importer.parameters import is_set, value, values
+from twite.gtm.importer.reading import ExportPart, spelled
+from twite.gtm.importer.simple_parts import known_or_left_out, priority
+from twite.gtm.importer.unread import held_back, holds, unread
+from twite.gtm.template.references import names_in
+from twite.gtm.template.template import TemplateKind
+
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tag can speak of. Triggers are known by id; those left out have their names."""
+
+    variables: frozenset[str]
+    triggers: Mapping[str, ContainerTrigger]
+    missing_triggers: Mapping[str, str]
+    template_of: Callable[[str, TemplateKind], str]
+
+
+class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag as it was read. `notes` say what differs, `held` why it is not to fire yet."""
+
+    tag: ContainerTag
+    word: str
+    notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
+    """Return the tag, and what differs. Raises LeftOut."""
+    known_or_left_out(TAGS, piece.word)
+    template = here.template_of(piece.word, TemplateKind.TAG)
+    fields = values(piece.pieces("parameter"))
+    for needed in names_in(dict(fields)):
+        if needed not in here.variables:
+            raise LeftOut(f"it needs the variable {needed!r}, which is not here")
+    notes = unread("tag", piece)
+    triggers = _triggers(piece, here, notes)
+    firing, differs = _firing(piece)
+    rank, no_rank = priority(piece)
+    paused = holds(piece.tree.get("paused"))
+    starts_at, no_start = _moment(piece, "scheduleStartMs")
+    ends_at, no_end = _moment(piece, "scheduleEndMs")
+    tag = ContainerTag(
+        name=name,
+        template=template,
+        triggers=triggers,
+        unless=_exceptions(piece, here),
+        fields=fields,
+        defaults=False,
+        firing=firing,
+        priority=rank,
+        paused=paused,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        setup=_beside(piece, "setupTag", "stopOnSetupFailure"),
+        teardown=_beside(piece, "teardownTag", "stopTeardownOnFailure"),
+        consent=_consent(piece),
+    )
+    notes += [*differs, *no_rank]
+    return ImportedTag(
+        tag=tag, word=piece.word, notes=tuple(notes), held=(*held_back(piece), *no_start, *no_end)
+    )
+
+
+def read_tags(
+    pieces: Sequence[tuple[str, ExportPart]], here: ImportContext, report: ImportReport
+) -> dict[str, ImportedTag]:
+    """Return those that can be here, by their names; tell of the others."""
+    read: dict[str, ImportedTag] = {}
+    for name, piece in pieces:
+        try:
+            read[name] = _renamed(read_tag(piece, name, here), piece.text("name"))
+        except LeftOut as why:
+            report.left_out("tag", name, piece.word, str(why))
+    while True:
+        lacking = [name for name, one in read.items() if _not_here(one.tag, read)]
+        for name in lacking:
+            one = read[name]
+            gone = _not_here(one.tag, read)
+            needs = one.tag.setup if one.tag.setup in gone else None
+            if needs is not None and needs.needed:
+                del read[name]
+                needed = f"it needs the tag {needs.tag!r}, which is left out"
+                report.left_out("tag", name, one.word, needed)
+            else:
+                notes = [f"the tag {beside.tag!r} beside it is left out" for beside in gone]
+                read[name] = _without_beside(one, gone, notes)
+        if not lacking:
+            return read
+
+
+def told_of(
+    read: Mapping[str, ImportedTag], missed: Mapping[str, str], report: ImportReport
+) -> tuple[ContainerTag, ...]:
+    """Tell of the tags; return them, paused where they would see or send more than they should.
+
+    `missed` are the names of those for whom a transformation is left out, and its name.
+    """
+    beside = _beside_others(read)
+    tags = []
+    for name, one in read.items():
+        held = list(one.held)
+        if name in missed:
+            held.append(
+                f"the transformation {missed[name]!r}, which is left out, may be for it: "
+                "decide, and unpause it"
+            )
+        tags.append(msgspec.structs.replace(one.tag, paused=one.tag.paused or bool(held)))
+        notes = [*one.notes, *held, *_sequence_notes(one.tag, beside.get(name, []))]
+        stopped_by = _stopped_by(one.tag, read, missed, seen=(name,))
+        notes += [
+            f"the tag {other.tag!r} beside it is paused, and does not run with it"
+            for other in (one.tag.setup, one.tag.teardown)
+            if other is not None and other.tag != stopped_by and _is_held(read[other.tag], missed)
+        ]
+        fit = Support.PAUSED if held else Support.RESTS if one.tag.paused else Support.RUNS
+        if fit is Support.RUNS and stopped_by:
+            fit = Support.RESTS
+            notes.append(f"it needs the tag {stopped_by!r}: it fires when that is unpaused")
+        if fit is Support.RUNS and not one.tag.triggers and name not in beside:
+            fit = Support.RESTS
+            notes.append("it has no trigger: it never fires, there or here")
+        report.add("tag", name, one.word, fit=fit, notes=notes)
+    return tuple(tags)
+
+
+def _is_held(one: ImportedTag, missed: Mapping[str, str]) -> bool:
+    return one.tag.paused or bool(one.held) or one.tag.name in missed
+
+
+def _stopped_by(
+    tag: ContainerTag,
+    read: Mapping[str, ImportedTag],
+    missed: Mapping[str, str],
+    *,
+    seen: tuple[str, ...],
+) -> str:
+    """Return the paused tag without which it does not fire; "" where there is none."""
+    for beside in (tag.setup, tag.teardown):
+        if beside is None or beside.tag in seen:
+            continue
+        other = read[beside.tag]
+        if not _is_held(other, missed):
+            stopped_by = _stopped_by(other.tag, read, missed, seen=(*seen, beside.tag))
+            if stopped_by:
+                return stopped_by
+        elif beside.needed and beside is tag.setup:
+            return beside.tag
+    return ""
+
+
+def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
+    """Return, of each tag that runs beside others, whom it runs with."""
+    found: dict[str, list[str]] = {}
+    for name, one in read.items():
+        for beside in (one.tag.setup, one.tag.teardown):
+            if beside is not None:
+                found.setdefault(beside.tag, []).append(name)
+    return found
+
+
+def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
+    """Say where a tag runs more than once for an event that it fires once for at Google."""
+    if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
+        return []
+    own = " and once by its own trigger" if tag.triggers else ""
+    named = ", ".join(map(repr, others))
+    return [f"it runs with each tag that names it ({named}){own}: at Google once for an event"]
+
+
+def _renamed(one: ImportedTag, name: str) -> ImportedTag:
+    if one.tag.name == name or not name:
+        return one
+    why = f"another tag is called {name!r} as well, and others may mean this one"
+    return msgspec.structs.replace(one, held=(*one.held, f"{why}: decide, and unpause it"))
+
+
+def _not_here(tag: ContainerTag, read: Mapping[str, ImportedTag]) -> list[SequencedTag]:
+    return [one for one in (tag.setup, tag.teardown) if one is not None and one.tag not in read]
+
+
+def _without_beside(
+    one: ImportedTag, gone: Sequence[SequencedTag], notes: Sequence[str]
+) -> ImportedTag:
+    setup, teardown = one.tag.setup, one.tag.teardown
+    tag = msgspec.structs.replace(
+        one.tag,
+        setup=None if setup in gone else setup,
+        teardown=None if teardown in gone else teardown,
+    )
+    return msgspec.structs.replace(one, tag=tag, notes=(*one.notes, *notes))
+
+
+def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple[str, ...]:
+    names, missing = [], []
+    for id_ in piece.texts("firingTriggerId"):
+        if id_ == ALL_EVENTS_ID:
+            names.append(ALL_EVENTS)
+        elif id_ in here.triggers:
+            names.append(here.triggers[id_].name)
+        else:
+            missing.append(here.missing_triggers.get(id_, id_))
+    if missing and not names:
+        raise LeftOut(f"its trigger {missing[0]!r} is left out")
+    notes += [f"it does not fire on the trigger {one!r}, which is left out" for one in missing]
+    return tuple(names)
+
+
+def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
+    names = []
+    for id_ in piece.texts("blockingTriggerId"):
+        if id_ == ALL_EVENTS_ID:
+            names.append(ALL_EVENTS)
+        elif id_ in here.triggers:
+            names.append(here.triggers[id_].name)
+        else:
+            missing = here.missing_triggers.get(id_, id_)
+            # Without it the tag would fire where it must not.
+            raise LeftOut(f"its exception {missing!r} is left out, and it would fire there")
+    return tuple(names)
+
+
+def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
+    word = spelled(piece.text("tagFiringOption"))
+    if word == "UNLIMITED":
+        return Firing.EACH_TRIGGER, []
+    if word in {"", "ONCE_PER_EVENT", "TAG_FIRING_OPTION_UNSPECIFIED"}:
+        return Firing.ONCE, []
+    if word == "ONCE_PER_LOAD":
+        return Firing.ONCE, ["once per page load is once per event here: a server has no pages"]
+    raise LeftOut(f"its firing option {word!r} is not known to Twite")
+
+
+def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
+    """Return a moment in milliseconds, and why the tag is held where it is none."""
+    held = piece.tree.get(key)
+    if not holds(held):
+        return None, []
+    text = str(held).strip() if isinstance(held, str | int) else ""
+    if _MILLISECONDS.fullmatch(text):
+        return int(text), []
+    return None, [f"its {key} is no moment: decide, and unpause it"]
+
+
+def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:
+    found = piece.pieces(key)
+    if not found:
+        return None
+    if len(found) > 1:
+        raise LeftOut(f"it has more than one {key}")
+    name = found[0].text("tagName")
+    return SequencedTag(tag=name, needed=is_set(found[0].tree.get(needed)))
+
+
+def _consent(piece: ExportPart) -> tuple[str, ...]:
+    settings = piece.tree.get("consentSettings")
+    if not isinstance(settings, dict):
+        if holds(settings):
+            raise LeftOut("its consentSettings are no object")
+        return ()
+    status = spelled(str(settings.get("consentStatus", "")))
+    if status in {"", "NOT_SET", "NOT_NEEDED"}:
+        return ()
+    if status != "NEEDED":
+        raise LeftOut(f"its consent status {status!r} is not known to Twite")
+    held = settings.get("consentType")
+    place = f"{piece.place}.consentSettings.consentType"
+    wanted = value(ExportPart(place=place, tree=held)) if isinstance(held, dict) else []
+    listed = wanted if isinstance(wanted, list) else []
+    names = [one for one in listed if isinstance(one, str) and one]
+    if not names or len(names) < len(listed):
+        raise LeftOut("it needs consent, and does not say to what")
+    return tuple(names)

@@ -1,0 +1,93 @@
+"""The templates of an export: their texts, and by which types of parts they are named."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from twite.gtm.importer.lines import ImportReport, LeftOut
+from twite.gtm.importer.reading import Export, ExportPart
+from twite.gtm.importer.unread import holds, strangers, unread
+from twite.gtm.template.apis import APIS, ApiSupport
+from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable, read_template
+
+
+class ExportTemplates:
+    """Reads them, and tells of each; then answers by the type of a part."""
+
+    def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
+        self._export = export
+        self._try_out = try_out
+        self.by_name: dict[str, Template] = {}
+        self.texts: dict[str, str] = {}
+        self.by_word: dict[str, str] = {}  # a part's type → the name of its template
+        self.public: set[str] = set()  # the names of those that stand in the gallery as they are
+        self._broken: dict[str, str] = {}  # a part's type → why its template cannot be used
+
+    def read(self, report: ImportReport, name_for: Callable[[str, str], str]) -> None:
+        """Read all of them."""
+        for piece in self._export.parts["customTemplate"]:
+            words = list(self._words_of(piece))
+            name = name_for("template", piece.text("name") or words[0])
+            notes = _unread(piece)
+            try:
+                template = read_template(piece.text("templateData").encode())
+                self._try_out(template)
+            except TemplateUnusable as error:
+                self._broken |= dict.fromkeys(words, f"its template {name!r} cannot be used")
+                report.left_out("template", name, words[0], str(error))
+                continue
+            if template.id.startswith("cvt_") and template.id != "cvt_temp_public_id":
+                words.append(template.id)
+            if words[0] in self.by_word:
+                notes.append(f"parts of the type {words[0]} use {self.by_word[words[0]]!r} instead")
+            self.by_name[name] = template
+            self.texts[name] = piece.text("templateData")
+            for word in words:
+                self.by_word.setdefault(word, name)
+            gallery = piece.tree.get("galleryReference")
+            if isinstance(gallery, dict) and gallery and not holds(gallery.get("isModified")):
+                self.public.add(name)
+            report.add("template", name, words[0], notes=[*notes, *_apis_of(template)])
+
+    def named_by(self, word: str, kind: TemplateKind) -> str:
+        """Return the name of a part's template, "" for a part that has none. Raises LeftOut."""
+        if not word.startswith("cvt_"):
+            return ""
+        if word in self._broken:
+            raise LeftOut(self._broken[word])
+        name = self.by_word.get(word)
+        if name is None:
+            raise LeftOut(f"its template ({word}) is not in the export")
+        if self.by_name[name].kind is not kind:
+            raise LeftOut(f"its template {name!r} is one for a {self.by_name[name].kind}")
+        return name
+
+    def _words_of(self, piece: ExportPart) -> Iterator[str]:
+        """Yield the types by which parts speak of a template."""
+        yield f"cvt_{self._export.container_id}_{piece.text('templateId')}"
+        gallery = piece.tree.get("galleryReference")
+        if isinstance(gallery, dict) and isinstance(gallery.get("galleryTemplateId"), str):
+            yield f"cvt_{gallery['galleryTemplateId']}"
+
+
+def _unread(piece: ExportPart) -> list[str]:
+    notes = unread("customTemplate", piece)
+    gallery = piece.tree.get("galleryReference")
+    if isinstance(gallery, dict):
+        notes += [
+            f"its key 'galleryReference.{key}' is not known to Twite, and is not kept"
+            for key in strangers("galleryReference", gallery)
+        ]
+    return notes
+
+
+def _apis_of(template: Template) -> Iterator[str]:
+    for name, api in APIS.items():
+        asked = f"require('{name}')", f'require("{name}")'
+        if any(one in template.code.text for one in asked):
+            if api.state is ApiSupport.REFUSED:
+                yield f"it calls {name}, which is refused here: {api.note}"
+            elif name in _CONFIGURED:
+                yield f"it calls {name}, which needs credentials: [google] in twite.toml"
+
+
+_CONFIGURED: Final = frozenset({"BigQuery", "Firestore", "getGoogleAuth"})

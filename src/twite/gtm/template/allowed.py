@@ -1,0 +1,158 @@
+"""Is what a template asks for allowed by its grants? Whoever performs an effect asks here first."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from twite.gtm.google_requests.scripts import ANALYTICS, PLACES
+from twite.gtm.template.effects import (
+    AfterEvent,
+    AnyEffect,
+    Body,
+    BrowserPixel,
+    Effect,
+    Forget,
+    Header,
+    HttpEffect,
+    Keep,
+    LogEffect,
+    MessageEffect,
+    PixelBody,
+    Respond,
+    RunContainer,
+    Service,
+    SetCookie,
+    Status,
+)
+from twite.gtm.template.permissions import EVERYTHING, CookieGrant, PermissionPolicy
+
+
+def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
+    """Return the permission that an effect needs and the template has not, or None."""
+    match effect:
+        case HttpEffect():
+            needed, held = _request_allowed(effect, allowed)
+        case BrowserPixel():
+            needed, held = "send_pixel_from_browser", matches(allowed.pixels, effect.url)
+        case SetCookie():
+            needed, held = "set_cookies", _cookie_allowed(effect, allowed)
+        case Status() | Body() | Header() | PixelBody():
+            needed, held = "access_response", _response_allowed(effect, allowed)
+        case MessageEffect():
+            types = tuple(kind for kind, action in allowed.messages if action != "listen")
+            needed, held = "use_message", matches(types, effect.type)
+        case LogEffect():
+            needed, held = "logging", bool(allowed.logging or effect.denied or effect.own)
+        case Service():
+            needed, held = _service_allowed(effect, allowed)
+        case _:
+            needed = _PLAIN.get(type(effect), "")
+            held = not needed or needed in allowed.plain
+    return None if held else needed
+
+
+def matches(patterns: tuple[str, ...], text: str) -> bool:
+    """Say whether one of the expressions is the whole of the text."""
+    return any(_matches(pattern, text) for pattern in patterns)
+
+
+def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> bool:
+    """Say whether each part of a place is a text that the same row's expression fits."""
+    return any(
+        all(isinstance(one, str) and _matches(row[at], one) for at, one in enumerate(place))
+        for row in rows
+    )
+
+
+def cookie_allowed(
+    rules: tuple[CookieGrant, ...],
+    *,
+    name: str,
+    domain: str,
+    path: str,
+    secure: bool,
+    session: bool,
+) -> bool:
+    """Say whether such a cookie may be set."""
+    return any(
+        _matches(rule.name, name)
+        and _matches(rule.domain, domain)
+        and _matches(rule.path, path)
+        and rule.secure in {None, secure}
+        and rule.session in {None, session}
+        for rule in rules
+    )
+
+
+def _request_allowed(request: HttpEffect, allowed: PermissionPolicy) -> tuple[str, bool]:
+    scopes = request.authorization or ()
+    if not all(matches(allowed.scopes, scope) for scope in scopes):
+        return "use_google_credentials", False
+    return "send_http", matches(allowed.urls, request.url)
+
+
+def _response_allowed(part: Status | Body | Header | PixelBody, allowed: PermissionPolicy) -> bool:
+    match part:
+        case Status():
+            return "status" in allowed.response
+        case Body():
+            return "body" in allowed.response
+        case Header():
+            return matches(allowed.response_headers, part.name)
+    return {"status", "body"} <= set(allowed.response) and bool(allowed.response_headers)
+
+
+def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
+    return cookie_allowed(
+        allowed.set_cookies,
+        name=cookie.name,
+        domain=cookie.domain or "",
+        path=cookie.path or "",
+        secure=cookie.secure,
+        session=cookie.expires is None and cookie.max_age is None,
+    )
+
+
+def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, bool]:
+    """Return the permission that a call needs, and whether it is there. Unknown calls are not."""
+    first = service.arguments[0] if service.arguments else None
+    match service.name, first:
+        case "BigQuery.insert", {
+            "projectId": str() as project,
+            "datasetId": str() as dataset,
+            "tableId": str() as table,
+        }:
+            whole = (project or OWN_PROJECT, dataset, table, "write")
+            return "access_bigquery", row_allowed(allowed.tables, whole)
+        case (("Firestore.read" | "Firestore.query" | "Firestore.write"), str() as path):
+            operation = "write" if service.name == "Firestore.write" else "read"
+            place = (_project(service), path, operation)
+            return "access_firestore", row_allowed(allowed.documents, place)
+        case (("Firestore.begin" | "Firestore.commit" | "Firestore.rollback"), _):
+            return "access_firestore", bool(allowed.documents)
+        case "getGoogleScript", str() as script:
+            return "send_http", matches(allowed.urls, PLACES.get(script, PLACES["GTM"]))
+        case "sendEventToGoogleAnalytics", _:
+            return "send_http", matches(allowed.urls, ANALYTICS)
+    return service.name, False
+
+
+def _project(service: Service) -> object:
+    """Return the project of a call of Firestore's, by the options that it will be performed by."""
+    at = 1 if service.name == "Firestore.read" else 2
+    options = service.arguments[at] if at < len(service.arguments) else None
+    return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT
+
+
+OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"  # what permissions call the container's own project
+_PLAIN: Final[dict[type[Effect], str]] = {
+    Respond: "return_response",
+    RunContainer: "run_container",
+    AfterEvent: "read_event_metadata",
+    Keep: "access_template_storage",
+    Forget: "access_template_storage",
+}
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return pattern == EVERYTHING or re.fullmatch(pattern, text) is not None

@@ -1,0 +1,145 @@
+"""Every server-side API that a template may `require`, and what of it there is here.
+
+Source: developers.google.com/tag-platform/tag-manager/server-side/api. The reference page
+`templates` says the same in a table, and a test compares the two.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class ApiSupport(StrEnum):
+    """How far an API goes here."""
+
+    DONE = "done"
+    DIFFERS = "differs"
+    REFUSED = "refused"
+
+
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """One API: the permission that a call needs, and what is to be said of it."""
+
+    permission: str | None = None
+    state: ApiSupport = ApiSupport.DONE
+    note: str = ""
+
+
+_NONE: Final = Api()
+
+
+def _needs(permission: str, note: str = "") -> Api:
+    state = ApiSupport.DIFFERS if note else ApiSupport.DONE
+    return Api(permission=permission, state=state, note=note)
+
+
+def _differs(note: str) -> Api:
+    return Api(state=ApiSupport.DIFFERS, note=note)
+
+
+_SET: Final = "a gateway performs it with the credentials of `[google]`, and refuses it without"
+APIS: Final = MappingProxyType(
+    {
+        "BigQuery": _needs(
+            "access_bigquery", f"{_SET}; a row has an insertId of its delivery, so that it is one"
+        ),
+        "Firestore": _needs(
+            "access_firestore",
+            f"{_SET}; nothing is cached; times, bytes and references are read as text",
+        ),
+        "JSON": _NONE,
+        "Math": _NONE,
+        "Object": _NONE,
+        "Promise": _NONE,
+        "addEventCallback": _needs(
+            "read_event_metadata",
+            "tags run after the answer: a client is told of those that fired, each `queued`, "
+            "`held`, `suppressed` or `duplicate`; a tag is told of itself alone; ids are names",
+        ),
+        "addMessageListener": _needs("use_message"),
+        "callLater": _NONE,
+        "claimRequest": _NONE,
+        "computeEffectiveTldPlusOne": _differs(
+            "the list is the one installed with Twite; private suffixes count"
+        ),
+        "createRegex": _differs(
+            "RE2's language on a backtracking engine: what RE2 refuses is refused, time is bounded "
+            "by the run's limit; flags inside the pattern but at its start are refused"
+        ),
+        "decodeUri": _NONE,
+        "decodeUriComponent": _NONE,
+        "encodeUri": _NONE,
+        "encodeUriComponent": _NONE,
+        "extractEventsFromMpv1": Api(
+            permission="read_request",
+            state=ApiSupport.REFUSED,
+            note="throws: Universal Analytics has ended",
+        ),
+        "extractEventsFromMpv2": _needs(
+            "read_request", "to a client all events of the hit; to a tag the one that it runs for"
+        ),
+        "fromBase64": _NONE,
+        "generateRandom": _differs("drawn from the run's seed: the same run draws the same"),
+        "getAllEventData": _needs("read_event_data"),
+        "getClientName": _needs("read_container_data"),
+        "getContainerVersion": _needs("read_container_data"),
+        "getCookieValues": _needs("get_cookies"),
+        "getEventData": _needs("read_event_data"),
+        "getGoogleAuth": _needs(
+            "use_google_credentials", f"{_SET}; the token goes to https://*.googleapis.com alone"
+        ),
+        "getGoogleScript": _needs("send_http", "`debug` changes the script of ANALYTICS alone"),
+        "getRemoteAddress": _needs(
+            "read_request", "the address that Twite found by its trusted proxies"
+        ),
+        "getRequestBody": _needs("read_request"),
+        "getRequestHeader": _needs("read_request"),
+        "getRequestMethod": _NONE,
+        "getRequestPath": _needs("read_request"),
+        "getRequestQueryParameter": _needs("read_request"),
+        "getRequestQueryParameters": _needs("read_request"),
+        "getRequestQueryString": _needs("read_request"),
+        "getTimestamp": _differs("one time a turn: it does not advance while code runs"),
+        "getTimestampMillis": _differs("one time a turn: it does not advance while code runs"),
+        "getType": _NONE,
+        "hasMessageListener": _needs("use_message"),
+        "hmacSha256": _needs("use_custom_private_keys", "the keys are those of server.hmac_keys"),
+        "isRequestMpv1": _needs("read_request"),
+        "isRequestMpv2": _needs("read_request"),
+        "logToConsole": _needs("logging", "objects are written as JSON"),
+        "makeInteger": _differs("cuts off towards zero; Google does not say how it rounds"),
+        "makeNumber": _NONE,
+        "makeString": _NONE,
+        "makeTableMap": _NONE,
+        "parseUrl": _differs(
+            "by the WHATWG's standard; of UTS 46, which names beyond ASCII go by, the rules for "
+            "directions of writing are kept for letters alone"
+        ),
+        "queryPermission": _NONE,
+        "returnResponse": _needs("return_response"),
+        "runContainer": _needs("run_container"),
+        "sendEventToGoogleAnalytics": _needs(
+            "send_http", "GA4 alone; of `user_data` nothing is sent, nor lists and objects"
+        ),
+        "sendHttpGet": _needs("send_http"),
+        "sendHttpRequest": _needs(
+            "send_http", "both forms, promise and callback; the address is sent normalised"
+        ),
+        "sendMessage": _needs("use_message"),
+        "sendPixelFromBrowser": _needs(
+            "send_pixel_from_browser", "false in a gateway: no browser waits for its answer"
+        ),
+        "setCookie": _needs("set_cookies", "option names in any case"),
+        "setPixelResponse": _needs("access_response"),
+        "setResponseBody": _needs("access_response"),
+        "setResponseHeader": _needs("access_response"),
+        "setResponseStatus": _needs("access_response"),
+        "sha256": _NONE,
+        "sha256Sync": _NONE,
+        "templateDataStorage": _needs("access_template_storage", "copies are JSON: no functions"),
+        "testRegex": _NONE,
+        "toBase64": _NONE,
+    }
+)

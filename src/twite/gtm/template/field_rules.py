@@ -1,0 +1,225 @@
+"""What is wrong with what a person gave for a template's fields, by the rules of its form.
+
+Only what can be known is judged: nothing that a variable's value decides, and no field that is not
+shown. Where Google does not say how a rule reads a value, the value passes: decimals where a number
+is asked for, and an empty text wherever it is not forbidden to be empty.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.template.fields import (
+    CHOICES,
+    TABLES,
+    Field,
+    Validator,
+    flat,
+    hold,
+    shown,
+    values_of,
+)
+from twite.gtm.template.references import names_in
+from twite.gtm.template.texts import text_of
+
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_MOST_CHOICES: Final = 12
+
+
+class FieldRemark(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a value that was given for a field; in `doubt`, perhaps nothing is."""
+
+    field: str
+    message: str
+    doubt: bool = False
+
+
+class _Scope(msgspec.Struct, frozen=True):
+    """The values that conditions are about; those whose names are `unknown` a variable decides."""
+
+    values: Mapping[str, Tree]
+    unknown: frozenset[str]
+
+    def within(self, row: Mapping[str, Tree]) -> "_Scope":
+        """Return the scope of a table's row."""
+        return _Scope({**self.values, **row}, (self.unknown - set(row)) | _open(row))
+
+
+def remarks_on(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> tuple[FieldRemark, ...]:
+    """Return what is wrong with what was given, and with what was not."""
+    return tuple(_remarks(fields, given))
+
+
+def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[FieldRemark]:
+    every = {field.name: field for field in flat(fields)}
+    for name in given:
+        if name not in every:
+            message = "is no field of this template"
+            yield FieldRemark(field=name, message=message, doubt=True)
+    scope = _Scope(values_of(fields, given), _open(given))
+    seen = shown(fields, scope.values, unknown=scope.unknown)
+    for name, field in every.items():
+        if name not in seen:
+            continue
+        value = scope.values.get(name)
+        for message in _wrong(field, value, scope):
+            yield FieldRemark(field=name, message=message)
+        if name in given and _is_no_choice(field, value):
+            message = f"is none of its choices: {_listed(field)}"
+            yield FieldRemark(field=name, message=message, doubt=field.from_variables)
+
+
+def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
+    if isinstance(value, str) and any(names_in(value)):
+        return  # what an event will say is not known yet
+    if field.type == "CHECKBOX" and value is not None and not isinstance(value, bool):
+        yield "takes true or false"
+    if field.type in TABLES and value is not None:
+        if not isinstance(value, list):
+            yield "takes a list of rows"
+            return
+        yield from _wrong_rows(field, value, scope)
+    for rule in field.validators:
+        if hold(rule.conditions, scope.values, unknown=scope.unknown) and not _keeps(rule, value):
+            yield rule.message or _said(rule)
+
+
+def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
+    columns = {column.name: column for column in table.columns}
+    first: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            if not any(names_in(row)):
+                yield f"row {number} is no row: it takes {', '.join(columns)}"
+            continue
+        for name in row:
+            if name not in columns and not any(names_in(name)):
+                yield f"row {number} has {name!r}, which is no column: {', '.join(columns)}"
+        yield from _wrong_cells(table.columns, number, row, scope.within(row))
+        for name, column in columns.items():
+            cell = row.get(name)
+            if not column.unique or cell in (None, "") or any(names_in(cell)):
+                continue
+            before = first.setdefault((name, str(cell)), number)
+            if before != number:
+                yield f"row {number}, {name}: stands in row {before} already, and must not repeat"
+
+
+def _wrong_cells(
+    columns: tuple[Field, ...], number: int, row: Mapping[str, Tree], scope: _Scope
+) -> Iterator[str]:
+    seen = shown(columns, scope.values, unknown=scope.unknown)
+    for column in columns:
+        if column.name not in seen:
+            continue
+        cell = row.get(column.name)
+        for message in _wrong(column, cell, scope):
+            yield f"row {number}, {column.name}: {message}"
+        if _is_no_choice(column, cell) and not column.from_variables:
+            yield f"row {number}, {column.name}: is none of its choices: {_listed(column)}"
+
+
+def _open(values: Mapping[str, Tree]) -> frozenset[str]:
+    """Return the names of the values that variables decide."""
+    return frozenset(name for name, value in values.items() if any(names_in(value)))
+
+
+def _is_no_choice(field: Field, value: Tree) -> bool:
+    if (
+        field.type not in CHOICES
+        or not field.choices
+        or value in (None, "")
+        or any(names_in(value))
+    ):
+        return False
+    return not any(_same(value, choice.value) for choice in field.choices)
+
+
+def _same(one: Tree, other: Tree) -> bool:
+    return one == other and isinstance(one, bool) is isinstance(other, bool)
+
+
+def _listed(field: Field) -> str:
+    found = [msgspec.json.encode(choice.value).decode() for choice in field.choices]
+    more = ", …" if len(found) > _MOST_CHOICES else ""
+    return ", ".join(found[:_MOST_CHOICES]) + more
+
+
+def _keeps(rule: Validator, value: Tree) -> bool:
+    if value in (None, "", []):
+        return rule.type != "NON_EMPTY"
+    match rule.type:
+        case "REGEX" if rule.arguments and not isinstance(value, list):
+            try:
+                return re.fullmatch(rule.arguments[0], text_of(value)) is not None
+            except re.error:  # a pattern of RE2's that Python does not know
+                return True
+        case "STRING_LENGTH" if isinstance(value, str):
+            return _is_within(len(value), rule)
+        case "TABLE_ROW_COUNT" if isinstance(value, list):
+            return _is_within(len(value), rule)
+    return rule.type not in _RANGES or _is_number(value, rule)
+
+
+def _is_number(value: Tree, rule: Validator) -> bool:
+    if isinstance(value, str):
+        number = float(value) if _NUMBER.fullmatch(value) else None
+    else:
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    least, most = _RANGES[rule.type]
+    return (
+        number is not None
+        and (least is None or number >= least)
+        and (most is None or number <= most)
+        and not (rule.type == "POSITIVE_NUMBER" and number == 0)
+    )
+
+
+def _is_within(count: int, rule: Validator) -> bool:
+    least, most = _bounds(rule)
+    return (least is None or count >= least) and (most is None or count <= most)
+
+
+def _bounds(rule: Validator) -> tuple[int | None, int | None]:
+    numbers = [int(argument) if argument.isdecimal() else None for argument in rule.arguments[:2]]
+    least, most = (*numbers, None, None)[:2]
+    return least, most
+
+
+def _said(rule: Validator) -> str:
+    """Return what the rule wants, for whoever has not kept it."""
+    match rule.type:
+        case "REGEX":
+            return f"does not have the right form: all of it must match {rule.arguments[0]}"
+        case "STRING_LENGTH":
+            return f"takes {_span(rule)} characters"
+        case "TABLE_ROW_COUNT":
+            return f"takes {_span(rule)} rows"
+    return _SAID[rule.type]
+
+
+def _span(rule: Validator) -> str:
+    least, most = _bounds(rule)
+    if most is None:
+        return f"at least {least}"
+    return f"{least or 0} to {most}" if least != most else f"{most}"
+
+
+_RANGES: Final[Mapping[str, tuple[int | None, int | None]]] = {
+    "NUMBER": (None, None),
+    "DECIMAL": (None, None),
+    "NON_NEGATIVE_NUMBER": (0, None),
+    "POSITIVE_NUMBER": (0, None),
+    "PERCENTAGE": (0, 100),
+}
+_SAID: Final[Mapping[str, str]] = {
+    "NON_EMPTY": "must not be empty",
+    "NUMBER": "takes a number",
+    "DECIMAL": "takes a number",
+    "NON_NEGATIVE_NUMBER": "takes a number that is not below 0",
+    "POSITIVE_NUMBER": "takes a number above 0",
+    "PERCENTAGE": "takes a number from 0 to 100, without a sign for per cent",
+}

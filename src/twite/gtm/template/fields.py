@@ -1,0 +1,259 @@
+"""The fields of a template: what a person fills in, and what of it the code sees as `data`.
+
+Groups and labels hold nothing themselves; nested fields are flat keys. A field whose enabling
+conditions do not hold is absent from `data`, an empty table likewise, and an empty text where the
+template does not allow for one.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
+
+HOLDS_NOTHING: Final = frozenset({"GROUP", "LABEL"})
+TABLES: Final = frozenset({"SIMPLE_TABLE", "PARAM_TABLE"})
+CHOICES: Final = frozenset({"SELECT", "RADIO"})
+
+
+class EnablingCondition(msgspec.Struct, frozen=True, kw_only=True):
+    """One enabling condition; of several, one is enough.
+
+    `type` is EQUALS, NOT_EQUALS or PRESENT.
+    """
+
+    field: str
+    type: str
+    value: Tree = None
+
+
+class FieldChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of a SELECT or RADIO field; `value` keeps its JSON type."""
+
+    value: Tree
+    shown: str
+    fields: "tuple[Field, ...]" = ()
+
+
+class Validator(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule for what a field holds, as NON_EMPTY or REGEX; it counts while a condition holds."""
+
+    type: str
+    arguments: tuple[str, ...] = ()
+    message: str = ""
+    conditions: tuple[EnablingCondition, ...] = ()
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field. `columns` are those of a table, `fields` those shown below it.
+
+    `unset` is a choice of none, `from_variables` a choice that a variable may make; a text may be
+    `empty`, and a column `unique`.
+    """
+
+    type: str
+    name: str
+    shown: str = ""
+    help: str = ""
+    hint: str = ""
+    default: Tree = None
+    style: str = ""
+    choices: tuple[FieldChoice, ...] = ()
+    columns: "tuple[Field, ...]" = ()
+    fields: "tuple[Field, ...]" = ()
+    conditions: tuple[EnablingCondition, ...] = ()
+    validators: tuple[Validator, ...] = ()
+    unset: bool = False
+    from_variables: bool = False
+    empty: bool = False
+    unique: bool = False
+
+
+def read_fields(tree: Tree) -> tuple[Field, ...]:
+    """Read TEMPLATE_PARAMETERS. Raises WrongShape."""
+    return tuple(_field(as_mapping(one)) for one in as_list(tree))
+
+
+def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
+    """Yield every field that may stand in `data`, nested ones too."""
+    for field in fields:
+        if field.type not in HOLDS_NOTHING:
+            yield field
+        yield from flat(field.fields)
+        for choice in field.choices:
+            yield from flat(choice.fields)
+
+
+def fill(
+    fields: tuple[Field, ...],
+    given: Mapping[str, Tree],
+    *,
+    written: Mapping[str, Tree] | None = None,
+) -> dict[str, Tree]:
+    """Return `data` for what a person gave, with the defaults of what they left as it was.
+
+    `written` is what they wrote, with names of variables where `given` has values: what a variable
+    has no value for is absent, and what it has an empty text for is there. A name that is no field
+    of the template is kept: templates read such keys too.
+    """
+    values = values_of(fields, given, written=written)
+    seen = shown(fields, values)
+    data = {name: value for name, value in values.items() if name in seen}
+    known = {field.name for field in flat(fields)}
+    return {**data, **{name: value for name, value in given.items() if name not in known}}
+
+
+def values_of(
+    fields: tuple[Field, ...],
+    given: Mapping[str, Tree],
+    *,
+    written: Mapping[str, Tree] | None = None,
+) -> dict[str, Tree]:
+    """Return what each field holds, whether or not it is shown."""
+    touched = given if written is None else written
+    values: dict[str, Tree] = {}
+    for field in flat(fields):
+        if field.name not in touched:
+            value = _default(field)
+        elif field.name not in given or _is_emptied(field, touched[field.name]):
+            continue
+        else:
+            value = given[field.name]
+        if value is not None and not (field.type in TABLES and value == []):
+            values[field.name] = value
+    return values
+
+
+def shown(
+    fields: tuple[Field, ...],
+    values: Mapping[str, Tree],
+    *,
+    unknown: frozenset[str] = frozenset(),
+) -> frozenset[str]:
+    """Return the names of those that are shown; what hangs on `unknown` values alone is not."""
+    return frozenset(_shown(fields, values, unknown))
+
+
+def hold(
+    conditions: tuple[EnablingCondition, ...],
+    values: Mapping[str, Tree],
+    *,
+    unknown: frozenset[str] = frozenset(),
+) -> bool:
+    """Say whether one of the conditions holds; where there are none, nothing stands against it."""
+    return not conditions or any(
+        condition.field not in unknown and _met(condition, values.get(condition.field))
+        for condition in conditions
+    )
+
+
+def _field(tree: Mapping[str, Tree]) -> Field:
+    return Field(
+        type=as_text(tree.get("type")),
+        name=as_text(tree.get("name")),
+        shown=as_text(tree.get("displayName")) or as_text(tree.get("checkboxText")),
+        help=as_text(tree.get("help")),
+        hint=as_text(tree.get("valueHint")),
+        default=tree.get("defaultValue"),
+        style=as_text(tree.get("groupStyle")),
+        choices=tuple(
+            _choice(one)
+            for key in ("selectItems", "radioItems")
+            for one in map(as_mapping, as_list(tree.get(key)))
+        ),
+        columns=_columns(tree),
+        fields=read_fields(tree.get("subParams")),
+        conditions=_conditions(tree),
+        validators=tuple(
+            Validator(
+                type=as_text(one.get("type")),
+                arguments=tuple(map(str, as_list(one.get("args")))),
+                message=as_text(one.get("errorMessage")),
+                conditions=_conditions(one),
+            )
+            for one in map(as_mapping, as_list(tree.get("valueValidators")))
+        ),
+        unset=tree.get("notSetText") is not None,
+        from_variables=tree.get("macrosInSelect") is True,
+        empty=tree.get("canBeEmptyString") is True,
+        unique=tree.get("isUnique") is True,
+    )
+
+
+def _conditions(tree: Mapping[str, Tree]) -> tuple[EnablingCondition, ...]:
+    return tuple(
+        EnablingCondition(
+            field=as_text(one.get("paramName")),
+            type=as_text(one.get("type")),
+            value=one.get("paramValue"),
+        )
+        for one in map(as_mapping, as_list(tree.get("enablingConditions")))
+    )
+
+
+def _choice(tree: Mapping[str, Tree]) -> FieldChoice:
+    return FieldChoice(
+        value=tree.get("value"),
+        shown=as_text(tree.get("displayValue")),
+        fields=read_fields(tree.get("subParams")),
+    )
+
+
+def _columns(tree: Mapping[str, Tree]) -> tuple[Field, ...]:
+    simple = [as_mapping(one) for one in as_list(tree.get("simpleTableColumns"))]
+    wrapped = [
+        {**as_mapping(one.get("param")), "isUnique": one.get("isUnique")}
+        for one in map(as_mapping, as_list(tree.get("paramTableColumns")))
+    ]
+    return tuple(_field(one) for one in (*simple, *wrapped))
+
+
+def _default(field: Field) -> Tree:
+    """Return what an untouched field holds: what the form shows before anybody fills it in."""
+    if field.default is not None and not _is_emptied(field, field.default):
+        return field.default
+    match field.type:
+        case "CHECKBOX":
+            return False
+        case "TEXT" if field.empty:
+            return ""
+        case "SELECT" if field.unset:
+            return ""
+        case "SELECT" | "RADIO" if field.choices:
+            return field.choices[0].value
+    return None
+
+
+def _is_emptied(field: Field, value: Tree) -> bool:
+    """Say whether a text was left empty that is undefined then, as in Google's editor."""
+    return field.type == "TEXT" and value == "" and not field.empty
+
+
+def _shown(
+    fields: tuple[Field, ...], values: Mapping[str, Tree], unknown: frozenset[str]
+) -> Iterator[str]:
+    for field in fields:
+        if not hold(field.conditions, values, unknown=unknown):
+            continue
+        yield field.name
+        yield from _shown(field.fields, values, unknown)
+        for choice in field.choices:
+            if values.get(field.name) == choice.value:
+                yield from _shown(choice.fields, values, unknown)
+
+
+def _met(condition: EnablingCondition, value: Tree) -> bool:
+    match condition.type:
+        case "EQUALS":
+            return _or_empty(value) == _or_empty(condition.value)
+        case "NOT_EQUALS":
+            return _or_empty(value) != _or_empty(condition.value)
+        case "PRESENT":
+            return value not in (None, "", False)
+    return True
+
+
+def _or_empty(value: Tree) -> Tree:
+    """An absent text and an empty one are the same to a condition."""
+    return "" if value is None else value

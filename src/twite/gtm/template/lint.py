@@ -1,0 +1,233 @@
+"""What Google's compiler would refuse in a template, and permissions that do not fit the code.
+
+It looks at words, not at meaning: it warns a person, and is never a reason not to run.
+Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
+…/standard-library; of what those pages leave open, it is said that they do.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import as_list, as_mapping, as_text
+from twite.gtm.template.allowed import matches
+from twite.gtm.template.apis import APIS
+from twite.gtm.template.fields import flat
+from twite.gtm.template.permissions import Grant, policy
+from twite.gtm.template.template import Template
+from twite.gtm.template.tokens import JsToken, TokenKind, tokens
+
+
+class LintWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding. `line` is of the file, None where it is about no line; `code` is stable."""
+
+    code: str
+    message: str
+    line: int | None = None
+
+
+def lint(template: Template) -> tuple[LintWarning, ...]:
+    """Return the findings, those about lines first and in order."""
+    all_tokens = list(tokens(template.code.text))
+    first = template.code.line - 1
+    found = [
+        msgspec.structs.replace(one, line=one.line + first)
+        for one in (*_language(all_tokens), *_calls(template, all_tokens))
+        if one.line is not None
+    ]
+    required = {name for name, _ in _required(all_tokens)}
+    found.sort(key=lambda one: (one.line or 0, one.code))
+    return (*found, *_missing(template, required), *_unused(template, required, all_tokens))
+
+
+def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
+    declared = _declared(found)
+    for at, token in enumerate(found):
+        before = found[at - 1] if at else None
+        member = before is not None and before.text in {".", "?."}
+        after = found[at + 1].text if at + 1 < len(found) else ""
+        if token.sort is TokenKind.WORD and not member and after != ":":
+            yield from _word(token, declared)
+        elif token.sort is TokenKind.WORD and member and after == "(" and token.text in _UNLISTED:
+            yield LintWarning(
+                code="method_unlisted",
+                message=f"Google does not list the method {token.text}",
+                line=token.line,
+            )
+        elif token.sort is TokenKind.REGEX:
+            yield LintWarning(
+                code="regex_literal",
+                message="a regular expression is no literal there: use createRegex",
+                line=token.line,
+            )
+        elif token.sort is TokenKind.NUMBER and token.text.endswith("n") and "x" not in token.text:
+            yield LintWarning(code="language", message="there is no BigInt", line=token.line)
+        elif token.sort is TokenKind.TEMPLATE or token.text in _UNKNOWN_SIGNS:
+            what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
+            yield LintWarning(
+                code="language_unsure",
+                message=f"Google does not say whether it takes {what}",
+                line=token.line,
+            )
+
+
+def _word(token: JsToken, declared: frozenset[str]) -> Iterator[LintWarning]:
+    if token.text in _REFUSED_WORDS:
+        yield LintWarning(
+            code="language", message=f"Google's sandbox has no `{token.text}`", line=token.line
+        )
+    elif token.text in _UNSURE_WORDS:
+        yield LintWarning(
+            code="language_unsure",
+            message=f"Google does not say whether it takes `{token.text}`",
+            line=token.line,
+        )
+    elif token.text in _GLOBALS and token.text not in declared:
+        yield LintWarning(
+            code="global",
+            message=f"there is no global `{token.text}`: what there is comes from require",
+            line=token.line,
+        )
+
+
+def _required(found: Sequence[JsToken]) -> Iterator[tuple[str, int]]:
+    for at, token in enumerate(found):
+        if token.text == "require" and at + 2 < len(found) and found[at + 1].text == "(":
+            named = found[at + 2]
+            yield (named.text[1:-1] if named.sort is TokenKind.TEXT else "", named.line)
+
+
+def _calls(template: Template, found: Sequence[JsToken]) -> Iterator[LintWarning]:
+    """Look at calls with a written-out first argument: is it what the permission covers?"""
+    allowed = policy(template.grants)
+    for name, line in _required(found):
+        if name not in APIS:
+            word = f"no API `{name}`" if name else "an API whose name is not written out"
+            yield LintWarning(code="api_unknown", message=f"require of {word}", line=line)
+    covers = {
+        "getRequestHeader": (allowed.headers, "read_request"),
+        "getCookieValues": (allowed.read_cookies, "get_cookies"),
+        "setCookie": (tuple(set_cooky.name for set_cooky in allowed.set_cookies), "set_cookies"),
+        "getEventData": (allowed.event, "read_event_data"),
+        "getRequestQueryParameter": (allowed.query, "read_request"),
+    }
+    for name, text, line in _literal_calls(found):
+        if name in covers:
+            patterns, permission = covers[name]
+            if not matches(patterns, text.lower() if name == "getRequestHeader" else text):
+                yield LintWarning(
+                    code="permission_missing",
+                    message=f"{name}('{text}') is not covered by {permission}",
+                    line=line,
+                )
+
+
+def _literal_calls(found: Sequence[JsToken]) -> Iterator[tuple[str, str, int]]:
+    for name, bracket, argument, end in zip(found, found[1:], found[2:], found[3:], strict=False):
+        whole = bracket.text == "(" and argument.sort is TokenKind.TEXT and end.text in {",", ")"}
+        if name.sort is TokenKind.WORD and whole:
+            yield name.text, argument.text[1:-1], name.line
+
+
+def _missing(template: Template, required: set[str]) -> Iterator[LintWarning]:
+    declared = {grant.permission for grant in template.grants}
+    for name in sorted(required & set(APIS)):
+        permission = APIS[name].permission
+        if permission is not None and permission not in declared:
+            yield LintWarning(
+                code="permission_missing",
+                message=f"{name} needs {permission}, which is not declared",
+            )
+
+
+def _unused(
+    template: Template, required: set[str], found: Sequence[JsToken]
+) -> Iterator[LintWarning]:
+    needed = {APIS[name].permission for name in required & set(APIS)}
+    texts = {token.text[1:-1] for token in found if token.sort is TokenKind.TEXT}
+    texts |= {field.default for field in flat(template.fields) if isinstance(field.default, str)}
+    for grant in template.grants:
+        if grant.permission not in needed:
+            yield LintWarning(
+                code="permission_unused",
+                message=f"{grant.permission} is declared, and no API of the code needs it",
+            )
+            continue
+        for what, name in _named(grant):
+            if "*" not in name and name not in texts and name.lower() not in texts:
+                yield LintWarning(
+                    code="permission_unused",
+                    message=f"{grant.permission} names the {what} {name}, and the code does not",
+                )
+
+
+def _named(grant: Grant) -> Iterator[tuple[str, str]]:
+    """Yield the headers, cookies and event keys that a grant names one by one."""
+    rows = {
+        "read_request": ("header", "headerWhitelist", "headerName"),
+        "set_cookies": ("cookie", "allowedCookies", "name"),
+    }
+    lists = {
+        "get_cookies": ("cookie", "cookieNames"),
+        "read_event_data": ("event key", "keyPatterns"),
+    }
+    if grant.permission in lists:
+        what, key = lists[grant.permission]
+        for one in as_list(grant.parameters.get(key)):
+            yield what, as_text(one)
+    elif grant.permission in rows:
+        what, key, column = rows[grant.permission]
+        for row in as_list(grant.parameters.get(key)):
+            yield what, as_text(as_mapping(row).get(column))
+
+
+def _declared(found: Sequence[JsToken]) -> frozenset[str]:
+    """Return every name that the code itself gives: by a declaration or as a parameter."""
+    names = set()
+    for at, token in enumerate(found):
+        if token.text in {"const", "let", "var", "function"} and at + 1 < len(found):
+            names.add(found[at + 1].text)
+        if token.text == "=>" and at:
+            names |= _in_brackets(found, at - 1, step=-1)
+        elif token.text == "function":
+            names |= _in_brackets(found, at + (1 if found[at + 1].text == "(" else 2), step=1)
+    return frozenset(names)
+
+
+def _in_brackets(found: Sequence[JsToken], at: int, *, step: int) -> set[str]:
+    """Return the words between a bracket and its other one, or the one word that stands there."""
+    names: set[str] = set()
+    depth = 0
+    while 0 <= at < len(found):
+        token = found[at]
+        depth += {"(": step, ")": -step}.get(token.text, 0)
+        if token.sort is TokenKind.WORD:
+            names.add(token.text)
+        if depth <= 0:
+            break
+        at += step
+    return names
+
+
+_REFUSED_WORDS: Final = frozenset(
+    {"new", "this", "class", "super", "async", "await", "yield", "with"}
+)
+_UNSURE_WORDS: Final = frozenset({"try", "throw", "instanceof"})
+_UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
+_GLOBALS: Final = frozenset(
+    {
+        "Array", "Boolean", "Date", "Error", "JSON", "Map", "Math", "Number", "Object", "Promise",
+        "RegExp", "Set", "String", "Symbol", "URL", "atob", "btoa", "console", "decodeURIComponent",
+        "document", "encodeURIComponent", "eval", "fetch", "globalThis", "isNaN", "parseFloat",
+        "parseInt", "process", "setTimeout", "window",
+    }
+)  # fmt: skip
+_UNLISTED: Final = frozenset(
+    {
+        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex",
+        "flat", "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd",
+        "padStart", "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd",
+        "trimStart",
+    }
+)  # fmt: skip

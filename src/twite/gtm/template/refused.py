@@ -1,0 +1,122 @@
+"""Code that is refused before it runs, because no limit of an engine would hold what it does.
+
+Whether a slash divides, or begins a regular expression, depends on what only a whole parser knows,
+and a text or a comment may be hidden behind that. Where it is in doubt the words are looked for
+everywhere, in texts and comments as well: nobody is to write code that one reads here as a comment.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.gtm.template.tokens import JsToken, TokenKind, tokens
+
+
+class RefusedCode(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the code that is not to run, and where; lines count from 1."""
+
+    line: int
+    message: str
+
+
+def refused(code: str) -> RefusedCode | None:
+    """Return the first such thing.
+
+    One operation on a BigInt may take minutes. Of a function that is `async`, as of an `import`,
+    the rest stays in the engine's queue, out of the sandbox's reach, until the engine is freed.
+    """
+    found = tuple(tokens(code))
+    spans = [(1, code)] if _is_doubtful(code, found) else _sure(found)
+    for line, text in spans:
+        for pattern, message in _WORDS:
+            word = pattern.search(text)
+            if word is not None:
+                return RefusedCode(line=line + text.count("\n", 0, word.start()), message=message)
+    return None
+
+
+def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
+    """Yield what may be refused with its surroundings, which tell a word from a name."""
+    for at, token in enumerate(found):
+        near = "".join(one.text for one in found[max(0, at - 1) : at])
+        if token.sort is TokenKind.NUMBER:
+            yield token.line, token.text
+        elif token.text in {"async", "import"} and near[-3:] not in {".", "?."}:
+            after = found[at + 1].text if at + 1 < len(found) else ""
+            yield token.line, f"{token.text} {after}"
+
+
+def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
+    if "<!--" in code or "-->" in code:  # begin a comment as well
+        return True
+    heads: list[bool] = []  # of the brackets that are open: whether a statement follows them
+    statement_follows = False
+    for at, token in enumerate(found):
+        before = found[at - 1] if at else None
+        member = at > 1 and found[at - 2].text in {".", "?."}
+        if token.text == "(":
+            heads.append(before is not None and before.text in _HEADS and not member)
+        elif token.text == ")":
+            if not heads:
+                return True
+            statement_follows = heads.pop()
+        elif token.text in {"'", '"', "`", "\\"} or (
+            token.sort is TokenKind.TEMPLATE and "${" in token.text
+        ):
+            return True
+        elif token.sort is TokenKind.REGEX or token.text == "/":
+            divides = _divides(found[:at][-2:], after_head=statement_follows, member=member)
+            if divides is not (token.text == "/"):
+                return True
+    return False
+
+
+def _divides(before: Sequence[JsToken], *, after_head: bool, member: bool) -> bool | None:
+    """Say whether a slash after these tokens divides; None where that is in doubt."""
+    if not before:
+        return False
+    last = before[-1]
+    if last.sort is TokenKind.SIGN:
+        return _divides_after_sign(before, after_head=after_head)
+    if last.text in _BEFORE_REGEX:
+        return None if member else False
+    return None if last.text in _DOUBTFUL else True
+
+
+def _divides_after_sign(before: Sequence[JsToken], *, after_head: bool) -> bool | None:
+    last = before[-1].text
+    if last == ")":
+        return not after_head
+    if last == "]":
+        return True
+    if last in {"+", "-"} and before[0] is not before[-1] and before[0].text == last:
+        return None
+    return False if last in _BEFORE_OPERAND else None
+
+
+_HEADS: Final = frozenset({"if", "while", "for", "with"})
+_BEFORE_REGEX: Final = frozenset(
+    {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
+)
+# After these a regular expression may stand, or they are names.
+_DOUBTFUL: Final = frozenset(
+    {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
+)
+_BEFORE_OPERAND: Final = frozenset("([{,;:?!~=+-*/%&|^<>") | {
+    *("...", "=>", "??", "==", "!=", "===", "!==", "&&", "||", "**")
+}
+# A property of that name, and what stands where a name may.
+_NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
+_WORDS: Final = (
+    (
+        re.compile(r"(?<![\w$\\])(?:0[xX][\da-fA-F_]+|0[oObB][\d_]+|\d[\d_]*)n(?![\w$])"),
+        "there is no BigInt",
+    ),
+    (
+        re.compile(_NO_MEMBER + r"async(?![\w$])\s*(?![\s:=,;)\]}.?&|!<>%^+-]|$)"),
+        "there are no async functions",
+    ),
+    (re.compile(_NO_MEMBER + r"import(?![\w$])\s*(?![\s:=,;)\]}?]|$)"), "there is no import"),
+)

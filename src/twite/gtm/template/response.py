@@ -1,0 +1,163 @@
+"""What a client template answers its request with, put together from its effects.
+
+Source: developers.google.com/tag-platform/tag-manager/server-side/api (setResponse…, setCookie,
+setPixelResponse, returnResponse).
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from twite.gtm.template.effects import AnyEffect, Body, Header, PixelBody, SetCookie, Status
+
+AUTO: Final = "auto"  # a cookie's domain: the registrable one of the host that was asked
+GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_COOKIE: Final = re.compile(r'[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e"]*')  # RFC 6265, 4.1.1
+_ATTRIBUTE: Final = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
+# What the connection itself says; a template has no say in it.
+_OWN: Final = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding",
+     "upgrade"}
+)  # fmt: skip
+_PIXEL: Final = (
+    ("content-type", "image/gif"),
+    ("cache-control", "no-cache, no-store, must-revalidate"),
+    ("expires", "Mon, 01 Jan 1990 00:00:00 GMT"),
+    ("pragma", "no-cache"),
+)
+_LEAST, _MOST = 200, 599  # an answer, and no word on the way to one
+
+
+class ClientResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to be. Header names are in lower case; `cookies` are values of Set-Cookie."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[str, ...] = ()
+    body: bytes = b""
+
+
+class InvalidResponse(Exception):
+    """An effect that HTTP has no way to say; the sentence is for whoever wrote the template."""
+
+
+def added(
+    response: ClientResponse,
+    effect: AnyEffect,
+    *,
+    host: str,
+    registrable: Callable[[str], str | None],
+) -> ClientResponse:
+    """Return the response with what the effect says of it; other effects say nothing.
+
+    `host` is the name that was asked, `registrable` finds its registrable domain. Raises Unfit.
+    """
+    match effect:
+        case Status(code=code):
+            if not _LEAST <= code <= _MOST:
+                raise InvalidResponse(f"{code} is no status of an answer")
+            return msgspec.structs.replace(response, status=code)
+        case Header(name=name, value=value):
+            return _with_header(response, name, value)
+        case Body(text=text, encoding=encoding):
+            return msgspec.structs.replace(response, body=in_bytes(text, encoding))
+        case PixelBody():
+            kept = tuple(header for header in response.headers if header[0] not in dict(_PIXEL))
+            return msgspec.structs.replace(response, status=200, body=GIF, headers=(*kept, *_PIXEL))
+        case SetCookie():
+            return _with_cookie(response, effect, host, registrable)
+    return response
+
+
+def in_bytes(text: str, encoding: str) -> bytes:
+    """Return the bytes that Node would make of a text in one of its encodings."""
+    match encoding.lower():
+        case "ascii" | "latin1" | "binary":
+            return bytes(ord(letter) & 0xFF for letter in text)
+        case "utf16le" | "utf-16le" | "ucs2" | "ucs-2":
+            return text.encode("utf-16-le", "surrogatepass")
+        case "base64" | "base64url":
+            return _of_base64(text)
+        case "hex":
+            digits = re.match(r"(?:[0-9a-fA-F]{2})*", text)
+            return bytes.fromhex(digits[0] if digits else "")
+    return text.encode("utf-8", "replace")
+
+
+def _of_base64(text: str) -> bytes:
+    plain = re.sub(r"[^A-Za-z0-9+/]", "", text.translate({45: 43, 95: 47}))
+    whole = plain if len(plain) % 4 != 1 else plain[:-1]
+    try:
+        return base64.b64decode(whole + "=" * (-len(whole) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _with_header(response: ClientResponse, name: str, value: str | None) -> ClientResponse:
+    if not _TOKEN.fullmatch(name) or name in _OWN:
+        raise InvalidResponse(
+            "a header that it sets has no name, or one that is the connection's own"
+        )
+    kept = tuple(header for header in response.headers if header[0] != name)
+    if value is None:
+        return msgspec.structs.replace(response, headers=kept)
+    if _CONTROL.search(value):
+        raise InvalidResponse(f"the header {name} would hold a control character")
+    return msgspec.structs.replace(response, headers=(*kept, (name, value)))
+
+
+def _with_cookie(
+    response: ClientResponse,
+    cookie: SetCookie,
+    host: str,
+    registrable: Callable[[str], str | None],
+) -> ClientResponse:
+    if not _TOKEN.fullmatch(cookie.name):
+        raise InvalidResponse("a cookie that it sets has a name that cookies cannot have")
+    if not _COOKIE.fullmatch(cookie.value):
+        raise InvalidResponse(
+            f"the cookie {cookie.name} would hold a character that cookies have not"
+        )
+    written = f"{cookie.name}={cookie.value}" + "".join(
+        f"; {attribute}" for attribute in _attributes(cookie, host, registrable)
+    )
+    # Of two cookies that a browser would keep in one place, the later is the one it keeps.
+    kept = tuple(cooky for cooky in response.cookies if _place(cooky) != _place(written))
+    return msgspec.structs.replace(response, cookies=(*kept, written))
+
+
+def _attributes(
+    cookie: SetCookie, host: str, registrable: Callable[[str], str | None]
+) -> list[str]:
+    domain = cookie.domain
+    if domain == AUTO:
+        domain = registrable(host) or cookie.fallback_domain
+    found = [f"Domain={domain}"] if domain else []
+    found.append(f"Path={cookie.path or '/'}")
+    if cookie.max_age is not None:
+        found.append(f"Max-Age={cookie.max_age}")
+    elif cookie.expires:
+        found.append(f"Expires={cookie.expires}")
+    found += [
+        word for word, said in (("Secure", cookie.secure), ("HttpOnly", cookie.http_only)) if said
+    ]
+    if cookie.same_site:
+        found.append(f"SameSite={cookie.same_site.capitalize()}")
+    if not all(_ATTRIBUTE.fullmatch(one) for one in found):
+        raise InvalidResponse(f"the cookie {cookie.name} has an attribute that cannot be written")
+    return found
+
+
+def _place(cookie: str) -> tuple[str, frozenset[str]]:
+    pair, *attributes = cookie.split("; ")
+    name = pair.partition("=")[0]
+    return name, frozenset(
+        attribute for attribute in attributes if attribute.startswith(("Domain=", "Path="))
+    )

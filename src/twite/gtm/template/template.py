@@ -1,0 +1,185 @@
+"""The text of a `.tpl` file → a value.
+
+A file is sections, each begun by a line `___NAME___`; their order is free and most may be missing.
+Text inside the JSON sections is escaped as JavaScript does it, which JSON undoes.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
+from twite.gtm.template.fields import Field, read_fields
+from twite.gtm.template.permissions import Grant, read_grants
+
+Value = TypeVar("Value")
+
+
+class TemplateKind(StrEnum):
+    """What a template is; the value is INFO's word for it."""
+
+    TAG = "TAG"
+    VARIABLE = "MACRO"
+    CLIENT = "CLIENT"
+
+
+class TemplateUnusable(OperatorError):
+    """A template cannot be read or run. `section` may be ""; `line` counts from 1 in the file."""
+
+    def __init__(self, *, section: str, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {f'{section}: ' if section else ''}{message}")
+        self.section = section
+        self.line = line
+        self.message = message
+
+
+class TemplatePart(msgspec.Struct, frozen=True, kw_only=True):
+    """A section's text, and the line of the file on which the text begins."""
+
+    text: str
+    line: int
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """A server-side template. `code` is a function body with `require` and `data` in scope."""
+
+    kind: TemplateKind
+    id: str
+    name: str
+    description: str
+    fields: tuple[Field, ...]
+    code: TemplatePart
+    grants: tuple[Grant, ...]
+    tests: TemplatePart | None
+    notes: str
+
+
+def read_template(content: bytes) -> Template:
+    """Read a file's bytes. Raises TemplateUnusable."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise TemplateUnusable(section="", line=line, message="the file is not UTF-8") from None
+    parts = split(text)
+    refuse_web(parts)
+    about = _about(parts)
+    return Template(
+        kind=_kind(about, parts["INFO"]),
+        id=str(about.get("id", "")),
+        name=str(about.get("displayName", "")),
+        description=str(about.get("description", "")),
+        fields=_read(parts, "TEMPLATE_PARAMETERS", read_fields),
+        code=_code(parts),
+        grants=_read(parts, "SERVER_PERMISSIONS", read_grants),
+        tests=parts.get("TESTS"),
+        notes=parts["NOTES"].text.strip() if "NOTES" in parts else "",
+    )
+
+
+def split(text: str) -> Mapping[str, TemplatePart]:
+    """Return the sections by name. Raises TemplateUnusable when one stands twice, or none does."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    heads = [(at, found[1]) for at, line in enumerate(lines) if (found := _HEAD.match(line))]
+    if not heads:
+        raise TemplateUnusable(
+            section="", line=1, message="no section: this is not a tag template (.tpl)"
+        )
+    parts: dict[str, TemplatePart] = {}
+    for (at, name), end in zip(heads, [*(at for at, _ in heads[1:]), len(lines)], strict=True):
+        if name in parts and name != _TERMS:
+            raise TemplateUnusable(section=name, line=at + 1, message="the section stands twice")
+        parts[name] = TemplatePart(text="\n".join(lines[at + 1 : end]), line=at + 2)
+    return parts
+
+
+def refuse_web(parts: Mapping[str, TemplatePart]) -> None:
+    """Raise TemplateUnusable for a template that is made for browsers."""
+    for name in ("SANDBOXED_JS_FOR_WEB_TEMPLATE", "WEB_PERMISSIONS"):
+        if name in parts:
+            raise TemplateUnusable(
+                section=name,
+                line=parts[name].line - 1,
+                message=f"{_called(parts)} is a web template: it runs in a browser, "
+                "not in a server container",
+            )
+
+
+def _called(parts: Mapping[str, TemplatePart]) -> str:
+    try:
+        return f"“{_about(parts).get('displayName')}”"
+    except TemplateUnusable:
+        return "this"
+
+
+def _about(parts: Mapping[str, TemplatePart]) -> Mapping[str, Tree]:
+    if "INFO" not in parts:
+        raise TemplateUnusable(section="INFO", line=1, message="the section is missing")
+    return _read(parts, "INFO", as_mapping)
+
+
+def _kind(about: Mapping[str, Tree], part: TemplatePart) -> TemplateKind:
+    contexts = about.get("containerContexts")
+    try:
+        if contexts is not None and "SERVER" not in map(as_text, as_list(contexts)):
+            raise TemplateUnusable(
+                section="INFO",
+                line=part.line,
+                message=f"“{about.get('displayName')}” is a web template: it runs in a browser, "
+                "not in a server container",
+            )
+        return TemplateKind(as_text(about.get("type")))
+    except (ValueError, WrongShape):
+        raise TemplateUnusable(
+            section="INFO",
+            line=part.line,
+            message=f"type must be one of {', '.join(TemplateKind)}",
+        ) from None
+
+
+def _code(parts: Mapping[str, TemplatePart]) -> TemplatePart:
+    part = parts.get("SANDBOXED_JS_FOR_SERVER")
+    if part is None:
+        raise TemplateUnusable(
+            section="SANDBOXED_JS_FOR_SERVER", line=1, message="the section is missing"
+        )
+    return part
+
+
+def _read(parts: Mapping[str, TemplatePart], name: str, read: Callable[[Tree], Value]) -> Value:
+    part = parts.get(name)
+    if part is None or not part.text.strip():
+        return read([])
+    try:
+        return read(_decoded(part.text))
+    except msgspec.DecodeError as error:
+        found = _BYTE.search(str(error))
+        at = part.text.encode()[: int(found[1])].count(b"\n") if found else 0
+        message = f"not JSON: {_BYTE.sub('', str(error)).strip()}"
+        raise TemplateUnusable(section=name, line=part.line + at, message=message) from None
+    except WrongShape as error:
+        raise TemplateUnusable(section=name, line=part.line, message=str(error)) from None
+
+
+def _decoded(text: str) -> Tree:
+    """Read JSON; commas after the last item are let pass, as in templates of the public gallery.
+
+    Raises msgspec.DecodeError.
+    """
+    try:
+        decoded: Tree = msgspec.json.decode(text.encode())
+    except msgspec.DecodeError:
+        # What is left out is as long as what stands for it, so that places stay true.
+        without = _LAST_COMMA.sub(lambda found: found[1] or " ", text)
+        decoded = msgspec.json.decode(without.encode())
+    return decoded
+
+
+_TERMS: Final = "TERMS_OF_SERVICE"  # says nothing of the template, and stands twice in some
+_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
+_HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
+_BYTE: Final = re.compile(r" ?\(byte (\d+)\)")

@@ -1,0 +1,116 @@
+"""Find the client's address behind proxies, and tell this machine from a proxy on it."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+import msgspec
+from starlette.types import Scope
+
+from twite.domain.loopback import is_from_here, is_loopback, is_own_name, is_passed_on
+from twite.http.cookies import host_of
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Network]) -> str | None:
+    """Return the address of the nearest hop that is not a trusted proxy.
+
+    `peer` is the other end of the connection; `forwarded` are the values of X-Forwarded-For in the
+    order of the request. They are walked from the right, and only as far as each address that
+    vouches for the next is in `trusted`: what stands further left is the client's own invention. An
+    entry that is no address ends the walk at the proxy that wrote it. None where `peer` is none.
+    """
+    here = _address(peer)
+    if here is None:
+        return None
+    networks = tuple(trusted)
+    if networks:
+        for entry in reversed(b",".join(forwarded).split(b",")):
+            if not _within(here, networks):
+                break
+            before = _address(entry.decode("latin-1").strip())
+            if before is None:
+                break
+            here = before
+    return str(here)
+
+
+def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
+    """Return the address of whoever sent a request, as `client_address` finds it."""
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return client_address(_peer(scope), forwarded, trusted)
+
+
+def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
+    """Return whether the other end of the connection is one of the networks."""
+    here = _address(_peer(scope))
+    return here is not None and _within(here, trusted)
+
+
+class Front(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands before the gateway.
+
+    `is_proxied` is whether a proxy does. nginx's `proxy_pass` sets no forwarding header and asks by
+    the upstream's name, so a request without such a header is not this machine's then, except at
+    `local_port`, which no proxy is pointed to.
+    """
+
+    trusted: tuple[Network, ...] = ()
+    is_proxied: bool = False
+    local_port: int | None = None
+
+    def is_machine(self, scope: Scope) -> bool:
+        """Return whether this machine itself asks, by its own name and through no proxy."""
+        peer = _peer(scope)
+        return is_from_here(peer, scope["headers"]) and not self._may_hide(scope, peer)
+
+    def client(self, scope: Scope) -> str | None:
+        """Return the client's address; None where a proxy does not say whom it asks for."""
+        address = address_of(scope, self.trusted)
+        peer = client_address(_peer(scope), [], ())
+        hidden = is_passed_on(scope["headers"]) or (
+            peer is not None and self._may_hide(scope, peer)
+        )
+        return None if hidden and address == peer else address
+
+    def _may_hide(self, scope: Scope, peer: str) -> bool:
+        """Return whether a proxy may have sent a request that no forwarding header came with."""
+        here = _address(peer)
+        is_trusted = here is not None and _within(here, self.trusted)
+        is_local = scope.get("server", ("", None))[1] == self.local_port is not None
+        return self.is_proxied and (is_trusted or is_loopback(peer)) and not is_local
+
+
+def front_of(
+    *, public_url: str | None, trusted: Iterable[Network], local_port: int | None = None
+) -> Front:
+    """Return it. A public address that names this machine to itself stands for no proxy."""
+    trusted = tuple(trusted)
+    is_public = public_url is not None and not is_own_name(host_of(public_url) or "")
+    return Front(trusted=trusted, is_proxied=is_public or bool(trusted), local_port=local_port)
+
+
+def _peer(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _address(text: str) -> Address | None:
+    """Read an address, with or without port and brackets; IPv4 inside IPv6 is IPv4."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            address = IPv6Address(int(address))
+        return address.ipv4_mapped or address
+    return address
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)

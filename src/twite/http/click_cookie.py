@@ -1,0 +1,98 @@
+"""Whether and how our answer keeps a click in the browser."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from twite.consent.verdict import verdict
+from twite.domain.consent import ConsentAction, ConsentPolicy
+from twite.domain.identifiers import Identifiers
+from twite.formats.clicks import Click
+from twite.formats.data_tag import client_ids
+from twite.http.cookies import cookie_domain, drop_cookies, host_of, named_cookie, set_cookies
+from twite.http.origins import PageVisit
+
+Signals = Mapping[str, str | bool]
+
+# Whatever is kept on the device is kept as a click is, or not at all.
+_SOME_CLICK: Final = Click(id="click")
+# The rules of a verdict by which nobody has said no.
+_UNDECIDED: Final = frozenset({"missing", "unclear"})
+
+
+def keeping(
+    click: Click | None,
+    *,
+    said: Iterable[Signals],
+    visit: PageVisit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    now: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that keep a click, where the person allows it and the page is of our site.
+
+    Where the person says no, what was kept before is taken away. `said` holds the signals of
+    consent that came with the request: each must allow it. `hosts` are the names that we may have
+    been called by, the likeliest first; `cookies` are the browser's.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    if click is None or not ours:
+        return ()
+    wanted = visit.source.cookie
+    answers = {_allowed(click, one, visit.source.consent, now) for one in said}
+    if answers <= {True}:
+        return set_cookies(click, wanted=wanted, domain=domain, now=now)
+    kept = [name for name in wanted.names if name in cookies]
+    return drop_cookies(kept, domain=domain) if False in answers else ()
+
+
+def keeping_client(
+    client: str,
+    *,
+    said: Iterable[Signals],
+    visit: PageVisit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    now: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that keeps the client id of Stape's Data Tag, by the rules of a click.
+
+    Stape's client sets it for pages of other sites, too (`SameSite=None`): ours follows nobody from
+    site to site.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    wanted = visit.source.cookie
+    if not ours or not wanted.client_id:
+        return ()
+    answers = {_allowed(_SOME_CLICK, one, visit.source.consent, now) for one in said}
+    value = client_ids.written(client)
+    if answers <= {True} and value is not None:
+        return (
+            named_cookie(
+                client_ids.COOKIE,
+                value,
+                seconds=client_ids.SECONDS,
+                domain=domain,
+                http_only=wanted.http_only,
+            ),
+        )
+    known = client_ids.COOKIE in cookies and False in answers
+    return drop_cookies([client_ids.COOKIE], domain=domain) if known else ()
+
+
+def called(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the host that the request names."""
+    return host_of(headers.get(b"host", b"").decode("latin-1"))
+
+
+def _allowed(click: Click, said: Signals, policy: ConsentPolicy, now: int) -> bool | None:
+    """Return whether consent lets us keep a click on the person's device, as it lets us send it.
+
+    None: nobody has said no, and nobody yes where that is needed.
+    """
+    found = verdict(dict(said) or None, Identifiers(click_id=click.id), policy=policy, now=now)
+    if (
+        found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}
+        and "click_id" not in found.strip
+    ):
+        return True
+    return None if found.rule in _UNDECIDED else False

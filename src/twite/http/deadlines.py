@@ -1,0 +1,413 @@
+"""uvicorn's protocol with an end to everything that a client may draw out.
+
+uvicorn has no deadline for receiving a request, no limit on headers, and asks for a timer for each
+idle connection. Here each connection holds one number, when it is due to be closed, and one sweep
+for all of them twice a second looks at it: a request costs an assignment, not a timer.
+"""
+
+from typing import Final, Never
+
+import httptools
+import uvicorn
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+from twite.http.limits import HttpLimits
+from twite.http.responses import HttpResponse, again, error
+from twite.http.write_response import EXTENSION
+
+_NEVER: Final = float("inf")
+# How much is parsed at once, unless a body of a known length goes on: what stands in one piece of
+# input may be thousands of requests, and each becomes objects of many times its size.
+_SLICE: Final = 1_024
+_CHUNK_LINE: Final = 12  # of a chunk beside its data: up to 8 digits of its size, and two line ends
+
+
+class Config(uvicorn.Config):
+    """uvicorn's settings, and our limits."""
+
+    limits: HttpLimits = HttpLimits()
+    crowd: "Crowd"
+
+
+class Crowd:
+    """How many connections had to make way for others, and how many were refused, since asked."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.refused = 0
+
+    def told(self) -> str | None:
+        """Return a sentence of what happened since the last one, None where nothing did."""
+        closed, refused = self.closed, self.refused
+        self.closed = self.refused = 0
+        if not closed and not refused:
+            return None
+        return (
+            f"as many connections are open as may be: {closed} idle ones were closed, "
+            f"{refused} new ones were answered 503"
+        )
+
+
+class _Flow(FlowControl):
+    """uvicorn's, that reads no more while input is held, whoever asks for it."""
+
+    holds = False
+
+    def resume_reading(self) -> None:
+        if not self.holds:
+            super().resume_reading()
+
+
+class DeadlineProtocol(HttpToolsProtocol):
+    """One connection.
+
+    `active` is the request that runs or ran last, `cycle` the one that came last: they differ while
+    requests are sent ahead. `due` is when it will be closed (loop time) unless something happens
+    before: headers complete, the body arrives, the next request begins. `read_by` is when the
+    client must have read some of what waits for it. `last` is that no request will follow this one.
+    `held` is input that is not parsed yet, since requests before it are not answered. Trailers are
+    dropped: no route reads them, and as headers they would be believed.
+    """
+
+    flow: _Flow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: object = None,
+    ) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state)
+        self.limits = config.limits
+        self.crowd = config.crowd
+        self.due = self.read_by = _NEVER
+        self.since = 0.0  # when it was opened, or answered last (loop time)
+        self.in_headers = False
+        self.in_body = False
+        self.active: RequestResponseCycle | None = None
+        self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
+        self.closing = False
+        self.last = False
+        self.head_size = 0  # of the head that is parsed, by its names and values
+        self.unfinished = 0  # of input, while it is a head's: the parser keeps what has no end
+        self.body_bytes = 0
+        self.beside = 0  # of a body in chunks: extensions and trailers
+        self.discarded = 0
+        self.held = b""
+
+    # --- what the transport says -----------------------------------------------------------------
+
+    def connection_made(self, transport: object) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
+        self.flow = _Flow(self.transport)
+        self.due = self.loop.time() + self.limits.headers_seconds
+        self.since = self.loop.time()
+        if len(self.connections) > self.limits.connections and not self._make_room():
+            self.crowd.refused += 1
+            self._write(_TOO_MANY)
+            self.end()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse it slice by slice, and no further than to a request that has to wait."""
+        if self.held:
+            self.held += data
+            return
+        at = 0
+        while at < len(data) and not self.closing:
+            if self.pipeline:
+                self._hold(data[at:])
+                return
+            until = at + max(_SLICE, self._rest_of_body())
+            if not self._parse(data[at:until]):
+                return
+            at = until
+
+    def _parse(self, data: bytes) -> bool:
+        """Parse a slice; return whether more may follow."""
+        if self.in_headers:
+            self.unfinished += len(data)
+        body_of = self.cycle if self.in_body else None
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # No other protocol is spoken here: answer in this one, and end the connection, since
+            # what follows may be in another.
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+            return False
+        except httptools.HttpParserError:
+            if not self.closing:
+                self.refuse(error(400, "http_malformed"))
+            return False
+        if self.closing:
+            return False
+        if self.in_headers and self.unfinished > self.limits.headers:
+            self.refuse(_HEADERS_TOO_LARGE)
+        elif self.in_body:
+            if self.cycle is body_of:
+                self._count_beside(len(data))
+            self._wait_for_rest(len(data))
+        return True
+
+    def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
+        """A client may say no more and still wait for its answer; returns whether it does."""
+        if self.closing or self.in_headers or self.in_body or not self._is_answering():
+            return None
+        self.cycle.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        self.read_by = self.loop.time() + self.limits.body_seconds
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.read_by = _NEVER
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the request that came last, which is not the one that runs when several
+        # were sent ahead.
+        if self.active is not None:
+            self.active.disconnected = True
+            self.active.message_event.set()
+        self.pipeline.clear()
+        self.held = b""
+        super().connection_lost(exc)
+
+    # --- what the parser says --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.in_headers = True
+        self.head_size = self.unfinished = 0
+        self.due = self.loop.time() + self.limits.headers_seconds
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._has_room(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_body and self._has_room(len(name) + len(value) + 4):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self.in_headers = False
+        if self.closing:
+            return
+        self.in_body = True
+        self.discarded = self.body_bytes = self.beside = 0
+        self.due = self.loop.time() + self.limits.body_seconds
+        super().on_headers_complete()
+        # The application runs in the loop's next turn: it finds this there. A request that holds
+        # itself would have to be collected as garbage, so what it holds is the connection.
+        self.scope["extensions"] = self.extensions
+
+    def on_chunk_header(self) -> None:
+        """A chunk may have a line of its own, beside its data."""
+        self.beside -= _CHUNK_LINE
+
+    def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
+        self.beside -= len(body)
+        if not self.closing:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.closing:
+            return
+        self.in_body = False
+        if self.last:
+            self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.due = self.loop.time() + self.limits.idle_seconds
+        else:
+            self.due = _NEVER
+        super().on_message_complete()
+
+    # --- what the answer's cycle says ------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self.since = self.loop.time()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            self.end()
+            return
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.in_body and (self.last or self.expect_100_continue):
+            # Refused before its body came; or before it was told to go on, and whether the body
+            # follows is the client's choice then.
+            self._linger()
+        elif not self.in_body and not self.in_headers:
+            self.due = self.loop.time() + self.limits.idle_seconds
+        if self.held and not self.pipeline:
+            # In the loop's next turn, so that other connections have theirs.
+            self.loop.call_soon(self._go_on)
+        elif not self.pipeline:
+            self.flow.resume_reading()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep input for later, and read no more until then."""
+        self.held = data
+        self.flow.pause_reading()
+        self.flow.holds = True
+
+    def _go_on(self) -> None:
+        """Parse what was held, now that the requests before it are answered."""
+        held = self._let_go()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.data_received(held)
+
+    def _let_go(self) -> bytes:
+        held, self.held = self.held, b""
+        self.flow.holds = False
+        return held
+
+    # --- ends ------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """End the connection if it is overdue."""
+        if now >= self.read_by:
+            self.transport.abort()
+            return
+        if now < self.due:
+            return
+        if self.closing or self.transport.is_closing():
+            # It was told to close, and the client neither reads what is left for it nor leaves.
+            self.transport.abort()
+        elif self.flow.read_paused:
+            # It is us who do not read.
+            self.due = now + self.limits.body_seconds
+        elif self.in_headers or (self.in_body and not self.cycle.response_started):
+            self.refuse(_TOO_SLOW)
+        else:
+            self.end()
+
+    def refuse(self, answer: HttpResponse) -> None:
+        """Answer without the application, and close once the client has had time to read it."""
+        # What was read of a head is of no more use, and may be much.
+        if self.in_headers:
+            self.headers.clear()
+        if self.active is not None:
+            self.active.disconnected = True
+            self.active.message_event.set()
+        self._write(answer)
+        self._linger()
+
+    def end(self) -> None:
+        """Close when all is written, and for certain after a while."""
+        self.closing = True
+        self._let_go()
+        self.due = self.loop.time() + self.limits.closing_seconds
+        self.transport.close()
+
+    def _write(self, answer: HttpResponse) -> None:
+        head = [STATUS_LINE[answer.status]]
+        for name, value in (
+            *answer.headers,
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"connection", b"close"),
+        ):
+            head += (name, b": ", value, b"\r\n")
+        self.transport.write(b"".join((*head, b"\r\n", answer.body)))
+
+    def _linger(self) -> None:
+        """Say no more, but listen until the client has left, or for a while.
+
+        To close while the client still sends would reset the connection, and the answer with it.
+        """
+        self.closing = True
+        self._let_go()
+        self.due = self.loop.time() + self.limits.closing_seconds
+        self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def _wait_for_rest(self, length: int) -> None:
+        """A body comes in pieces, and may have been answered already."""
+        if self.cycle.response_complete:
+            self.discarded += length
+            if self.discarded > self.limits.discarded:
+                self.end()
+        elif not self.cycle.keep_alive:
+            # uvicorn would close, and so reset, as soon as it has answered: we do it in our way.
+            self.cycle.keep_alive = self.last = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer on it, and no body is on its way."""
+        return not (self.closing or self.in_body or self._is_answering())
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest; return whether there was one."""
+        idle = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, DeadlineProtocol)
+            and connection.is_idle
+            and connection is not self
+        ]
+        if not idle:
+            return False
+        self.crowd.closed += 1
+        longest = min(idle, key=lambda one: one.since)
+        # At once: its descriptor is needed. One that is told to close may take its time.
+        longest.closing = True
+        longest.transport.abort()
+        return True
+
+    def _is_answering(self) -> bool:
+        return self.active is not None and not self.active.response_complete
+
+    def _has_room(self, length: int) -> bool:
+        """Count what is read of a head; refuse the request, and return False, at the limit."""
+        if self.closing:
+            return False
+        self.head_size += length
+        if self.head_size > self.limits.headers:
+            self.refuse(_HEADERS_TOO_LARGE)
+            return False
+        return True
+
+    def _count_beside(self, length: int) -> None:
+        """Count what came of a body, less its data: a client may draw the rest out as it likes."""
+        # What is left of the chunks' own lines is not saved up.
+        self.beside = max(0, self.beside + length)
+        if self.beside <= self.limits.headers:
+            return
+        if self.cycle.response_started:
+            self.end()
+        else:
+            self.refuse(_HEADERS_TOO_LARGE)
+
+    def _rest_of_body(self) -> int:
+        """Return how much of a body is still to come, 0 where that is not known."""
+        if not self.in_body:
+            return 0
+        lengths = (int(value) for name, value in self.headers if name == b"content-length")
+        return next(lengths, 0) - self.body_bytes
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Uvicorn's own timer is never set."""
+
+    def timeout_keep_alive_handler(self) -> Never:
+        """Uvicorn's own timer is never set."""
+        raise NotImplementedError
+
+
+_HEADERS_TOO_LARGE: Final = error(431, "headers_too_large")
+_TOO_MANY: Final = again(503, "too_many_connections")
+_TOO_SLOW: Final = error(408, "too_slow")

@@ -1,0 +1,71 @@
+"""What an exception is answered with: none crosses the border as it is."""
+
+import traceback
+from typing import Final
+
+from twite.domain.errors import (
+    LedgerFull,
+    LedgerUnavailable,
+    MalformedRequest,
+    NameTaken,
+    TemplateRests,
+    TemplatesBusy,
+)
+from twite.domain.submission import Endpoint
+from twite.gateway.ports.events import Observer, Troubled, TurnedAway
+from twite.gateway.tags.clients.conversation import ClientFailed
+from twite.http.responses import HttpRefusal, HttpResponse, again, error
+
+# Whoever sends hears the same the next time, and does well to forget what it sent.
+FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
+
+
+def at_a_door(
+    fault: Exception, *, source: str, door: Endpoint, where: str, observer: Observer
+) -> HttpResponse:
+    """Return the answer to a request of a source; what is refused for good is told of."""
+    answer = answer_to(fault, where=where, observer=observer)
+    tell_of(answer, source=source, door=door, observer=observer)
+    return answer
+
+
+def tell_of(answer: HttpResponse, *, source: str, door: Endpoint, observer: Observer) -> None:
+    """Tell of a request that is refused as a whole, for good: nothing else is left of it."""
+    if answer.status in FOR_GOOD:
+        observer.see(TurnedAway(source=source, door=door.value, code=answer.code))
+
+
+def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpResponse:
+    """Return the answer. `where` names the route; the unexpected is told to the observer, once.
+
+    Of the unexpected, only its kind and place are told: its words could hold a person.
+    """
+    match fault:
+        case HttpRefusal():
+            answer = fault.answer
+        case MalformedRequest(code=code, message=message, path=path):
+            answer = error(413 if code == "too_many" else 400, code, message, path=path)
+        case NameTaken():
+            answer = error(409, "idempotency_key_reused")
+        case LedgerFull(retry_after=seconds):
+            answer = again(429, "ledger_full", seconds)
+        case LedgerUnavailable(retry_after=seconds):
+            answer = again(503, "ledger_unavailable", seconds)
+        case TemplateRests(template=name, retry_after=seconds):
+            answer = again(503, "template_rests", seconds, of=name)
+        case TemplatesBusy(retry_after=seconds):
+            answer = again(429, "too_busy", seconds)
+        case ClientFailed(late=late):
+            answer = error(504, "client_late") if late else error(502, "client_failed")
+        case RecursionError() | UnicodeError():
+            answer = error(400, "body_unreadable")
+        case _:
+            answer = _unexpected(fault, where, observer)
+    return answer
+
+
+def _unexpected(fault: Exception, where: str, observer: Observer) -> HttpResponse:
+    frames = traceback.extract_tb(fault.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    observer.see(Troubled(where=where, reason=f"{type(fault).__name__}{place}"))
+    return error(500, "unexpected")

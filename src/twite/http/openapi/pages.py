@@ -1,0 +1,206 @@
+"""The documents of the routes that pages use, and of what they brought."""
+
+from typing import Final
+
+from twite.domain.fault import CODES
+from twite.domain.stats.sightings import MOST_DAYS
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS, PathCountsBy
+from twite.http.openapi.bodies import Json
+from twite.http.openapi.parts import KEYS, errors, json_answer, ref
+from twite.http.routes.rejections import MOST_TOLD, RejectionList
+
+_SOURCE: Final[Json] = {
+    "name": "s",
+    "in": "query",
+    "description": "The name of the source; needed where several have the page's origin.",
+    "schema": {"type": "string"},
+}
+_SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
+_VERDICT: Final[Json] = {
+    "Twite-Verdict": {
+        "description": "`final`: the gateway's own answer, and another try would have the same. "
+        "Answers of 400, 413 and 415 have it, too.",
+        "schema": {"type": "string"},
+    }
+}
+_NO_MORE: Final[Json] = {}
+_FOR_THE_IMAGE: Final = {
+    "event": "Our name of the event.",
+    "conversion_id": "What lets X drop the twin.",
+    "value": "What was paid.",
+    "currency": "ISO 4217.",
+    "twclid": "X's click id.",
+    "url": "The page; else it is that of `Referer`.",
+}
+
+
+def paths() -> Json:
+    """Return the routes."""
+    return {
+        "/t": {"post": _beacon(), "get": _image(), "options": _preflight()},
+        "/twite.js": {"get": _script_of_source()},
+        "/twite.{hash}.js": {"get": _script_alone()},
+        "/v1/overlap": {"get": _overlap()},
+        "/v1/rejections": {"get": _rejections()},
+    }
+
+
+def _beacon() -> Json:
+    return {
+        "operationId": "beacon",
+        "summary": "What the first-party script sends. Answered once it is on disk.",
+        "description": "A message as JSON, sent as text so that no browser asks for permission "
+        "first. `Origin` must be one of the source's.",
+        "parameters": [_SOURCE],
+        "requestBody": {
+            "required": True,
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        "responses": {
+            "200": _kept(
+                "On disk, but for the conversions that are named.",
+                {"application/json": {"schema": ref("SomeRejected")}},
+                headers=_VERDICT,
+            ),
+            "204": _kept("On disk, where there was anything to keep.", headers=_VERDICT),
+            **errors("400", "403", "408", "413", "415", "429", "431", "500", "503"),
+        },
+    }
+
+
+def _image() -> Json:
+    return {
+        "operationId": "image",
+        "summary": "The image of a page without JavaScript: one conversion.",
+        "parameters": [
+            _SOURCE,
+            *(
+                {"name": name, "in": "query", "description": said, "schema": {"type": "string"}}
+                for name, said in _FOR_THE_IMAGE.items()
+            ),
+        ],
+        "responses": {
+            "200": _kept("A GIF of one dot.", {"image/gif": {"schema": {"type": "string"}}}),
+            **errors("403", "408", "429", "431", "500", "503"),
+        },
+    }
+
+
+def _preflight() -> Json:
+    return {
+        "operationId": "preflight",
+        "summary": "What a browser asks before a request that is not simple.",
+        "parameters": [_SOURCE],
+        "responses": {
+            "204": {"description": "Pages of this origin may post."},
+            **errors("403", "408", "431", "500"),
+        },
+    }
+
+
+def _script_of_source() -> Json:
+    return {
+        "operationId": "script",
+        "summary": "The first-party script with the settings of a source.",
+        "parameters": [_SOURCE | {"required": True}],
+        "responses": {
+            "200": {"description": "The script.", "content": _SCRIPT},
+            "304": {"description": "The browser has it already."},
+            **errors("404", "408", "431", "500"),
+        },
+    }
+
+
+def _script_alone() -> Json:
+    return {
+        "operationId": "script_alone",
+        "summary": "The first-party script alone, under an address that never changes its content.",
+        "parameters": [
+            {
+                "name": "hash",
+                "in": "path",
+                "required": True,
+                "description": "16 hexadecimal digits of its SHA-256.",
+                "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            }
+        ],
+        "responses": {
+            "200": {"description": "The script.", "content": _SCRIPT},
+            "304": {"description": "The browser has it already."},
+            **errors("404", "408", "431", "500"),
+        },
+    }
+
+
+def _overlap() -> Json:
+    return {
+        "operationId": "overlap",
+        "summary": "Which way conversion ids went to X: by its pixel, by the gateway, by both.",
+        "description": "Of the pixels that this source may submit for, by event and day of UTC.",
+        "security": KEYS,
+        "parameters": [
+            {
+                "name": "days",
+                "in": "query",
+                "description": "How many days, today the last.",
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MOST_DAYS,
+                    "default": DEFAULT_DAYS,
+                },
+            }
+        ],
+        "responses": {
+            "200": json_answer("The counts, and what to do about each.", PathCountsBy),
+            **errors("400", "401", "403", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _rejections() -> Json:
+    return {
+        "operationId": "rejections",
+        "summary": "What was refused at intake in the last seven days: what is wrong with it.",
+        "description": "A source sees what it sent, a program what was for its key's pixels; the "
+        f"latest first, at most {MOST_TOLD:,}.",
+        "security": KEYS,
+        "parameters": [
+            {
+                "name": "since",
+                "in": "query",
+                "description": "From this moment on.",
+                "schema": {"type": "string", "format": "date-time"},
+            },
+            {
+                "name": "code",
+                "in": "query",
+                "description": "With this code among the errors.",
+                "schema": {"type": "string", "enum": sorted(CODES)},
+            },
+            {
+                "name": "conversion_id",
+                "in": "query",
+                "description": "Of this conversion id, or of the request with this receipt.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "responses": {
+            "200": json_answer("The rejected conversions.", RejectionList),
+            **errors("400", "401", "403", "408", "431", "500", "503"),
+        },
+    }
+
+
+def _kept(description: str, content: Json | None = None, headers: Json = _NO_MORE) -> Json:
+    answer: Json = {
+        "description": description,
+        "headers": {
+            "Set-Cookie": {
+                "description": "Keeps the click, where the person allows it.",
+                "schema": {"type": "string"},
+            },
+            **headers,
+        },
+    }
+    return answer if content is None else answer | {"content": content}

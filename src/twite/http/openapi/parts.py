@@ -1,0 +1,70 @@
+"""What the documents of several routes are put together from."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.http.openapi.bodies import Json
+from twite.http.openapi.shapes import COMPONENT, NAMES
+from twite.http.responses import ErrorBody
+
+KEYS: Final[list[Json]] = [{"source key": []}]
+
+_WHY: Final = {
+    "400": "Not JSON, or not this shape; or a body that its Content-Encoding belies.",
+    "403": "Not a page of one of the source's origins, or a key that is for something else.",
+    "401": "No key, or not one of the configuration's.",
+    "404": "There is no such thing, or it is not this source's to see.",
+    "408": "The request did not arrive in time. The connection is closed.",
+    "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
+    "415": "Not declared as JSON, or in an encoding that is not read here.",
+    "409": "Another request, saying something else, had this Idempotency-Key.",
+    "422": "Of the right shape, and of no use: the codes say why.",
+    "429": "Too fast: more is waiting for the disk, or in hand, than may be.",
+    "431": "The headers are too large. The connection is closed.",
+    "500": "A fault of Twite's own.",
+    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was kept.",
+}
+_RETRY: Final = frozenset({"429", "503"})
+
+
+def errors(*statuses: str) -> Json:
+    """Return the answers of these statuses, in the one shape that errors have."""
+    return {
+        status: json_answer(_WHY[status], ErrorBody, headers=retry_header(status))
+        for status in statuses
+    }
+
+
+def json_answer(
+    description: str, shape: type[msgspec.Struct], headers: Mapping[str, object] | None = None
+) -> Json:
+    answer: Json = {
+        "description": description,
+        "content": {"application/json": {"schema": ref(NAMES[shape])}},
+    }
+    if headers:
+        answer["headers"] = dict(headers)
+    return answer
+
+
+def json_body(schema: Json, example: Json | None = None) -> Json:
+    content: Json = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"required": True, "content": {"application/json": content}}
+
+
+def in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def retry_header(status: str) -> Json:
+    if status not in _RETRY:
+        return {}
+    return {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": COMPONENT.format(name=name)}

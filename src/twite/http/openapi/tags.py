@@ -1,0 +1,225 @@
+"""The documents of the doors for tags: GA4, Measurement Protocol, Stape's Data Tag and proxy."""
+
+from typing import Final
+
+from twite.http.openapi.bodies import Json
+from twite.http.openapi.parts import errors, in_path, json_answer, json_body, retry_header
+from twite.http.routes.x_api import XErrors, XSuccess
+from twite.x import spec
+
+_REFUSALS: Final = ("400", "401", "403", "408", "413", "415", "422", "429", "431", "500", "503")
+_X_REFUSALS: Final = {
+    "400": "What X would refuse, in X's own words.",
+    "401": "The key is not that of a source.",
+    "404": "The pixel is not the source's, or the event not the pixel's.",
+    "408": "The request did not arrive in time. The connection is closed.",
+    "413": "A body larger than 1 MiB.",
+    "415": "An encoding that is not read here.",
+    "429": "Too fast.",
+    "431": "The headers are too large. The connection is closed.",
+    "500": "A fault of Twite's own.",
+    "503": "Cannot commit; nothing of it was kept.",
+}
+# These come before the route is known, in the shape of all others.
+_BEFORE: Final = ("408", "431")
+_VERSION: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
+_COOKIE: Final[Json] = {
+    "Set-Cookie": {
+        "description": "Keeps the click, where the person allows it.",
+        "schema": {"type": "string"},
+    }
+}
+_WHOSE: Final[list[Json]] = [
+    {
+        "name": "s",
+        "in": "query",
+        "description": "The name of the source; needed where several have the page's origin.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "api_secret",
+        "in": "query",
+        "description": "The key of a source, from servers; pages are known by their origin.",
+        "schema": {"type": "string"},
+    },
+]
+_NAMED: Final[Json] = {
+    "type": "object",
+    "properties": {"timestamp": {"type": "integer"}, "unique_event_id": {"type": "string"}},
+    "required": ["timestamp", "unique_event_id"],
+}
+_MESSAGES: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "validationMessages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    name: {"type": "string"}
+                    for name in ("fieldPath", "description", "validationCode")
+                },
+            },
+        }
+    },
+    "required": ["validationMessages"],
+}
+# What a tag of any age may send: the rest is mended, or told in X's words.
+_PROXIED: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "pixel_id": {"type": "string", "minLength": 1},
+        "conversions": {"type": "array"},
+        "auth": {"description": "OAuth 1.0a credentials; see `stape_credentials`."},
+    },
+    "required": ["pixel_id", "conversions"],
+}
+
+
+def paths() -> Json:
+    """Return the routes."""
+    return {
+        "/g/collect": {
+            "post": _ga4("post", "One event a line, each a query string.", body="text/plain"),
+            "get": _ga4("get", "The query is the event."),
+            "options": _preflight("ga4"),
+        },
+        "/mp/collect": {"post": _measurement_protocol(), "options": _preflight("mp")},
+        "/debug/mp/collect": {"post": _debug(), "options": _preflight("debug")},
+        "/data": {
+            "post": _data_tag("post"),
+            "get": _data_tag("get"),
+            "options": _preflight("data"),
+        },
+        "/stape-api/{source_key}/v1/twitter/auth-proxy": {"post": _proxy()},
+    }
+
+
+def _ga4(method: str, description: str, *, body: str | None = None) -> Json:
+    known = [
+        _in_query("v", "The protocol's version.", required=True, enum=["2"]),
+        _in_query("tid", "The measurement id.", required=True, minLength=1),
+        _in_query("en", "The event's name."),
+        *_WHOSE,
+    ]
+    route: Json = {
+        "operationId": f"ga4_{method}",
+        "summary": "Hits of GA4 tags.",
+        "description": description + " What the URL holds is shared by all events.",
+        "parameters": known,
+        "responses": {
+            "200": {
+                "description": "On disk, or counted as ignored.",
+                "headers": _COOKIE,
+                "content": {"text/plain": {"schema": {"type": "string", "maxLength": 0}}},
+            },
+            **errors(*_REFUSALS),
+        },
+    }
+    return route | {"requestBody": _any_body(body)} if body else route
+
+
+def _measurement_protocol() -> Json:
+    return {
+        "operationId": "measurement_protocol",
+        "summary": "Events in the JSON of Google's Measurement Protocol.",
+        "parameters": [
+            _in_query("measurement_id", "Which stream they are of."),
+            *_WHOSE,
+        ],
+        "requestBody": _any_body("application/json"),
+        "responses": {
+            "204": {"description": "On disk, or counted as ignored.", "headers": _COOKIE},
+            **errors(*_REFUSALS),
+        },
+    }
+
+
+def _debug() -> Json:
+    return {
+        "operationId": "measurement_protocol_debug",
+        "summary": "What would become of events of the Measurement Protocol. Nothing is kept.",
+        "parameters": _WHOSE,
+        "requestBody": _any_body("application/json"),
+        "responses": {
+            "200": {
+                "description": "What is wrong with it, and what would be ignored or not be sent.",
+                "content": {"application/json": {"schema": _MESSAGES}},
+            },
+            **errors("401", "403", "408", "413", "415", "429", "431", "500", "503"),
+        },
+    }
+
+
+def _data_tag(method: str) -> Json:
+    posts = method == "post"
+    told: Json = {"anyOf": [_NAMED, {"type": "array", "items": _NAMED}]}
+    answer = "application/json" if posts else "image/gif"
+    route: Json = {
+        "operationId": f"data_tag_{method}",
+        "summary": "Events of Stape's Data Tag.",
+        "description": "The name is `event` in the query, or in the body, which goes first.",
+        "parameters": [_in_query("event", "The event's name."), *_WHOSE],
+        "responses": {
+            "200": {
+                "description": "On disk, or counted as ignored.",
+                "headers": _COOKIE,
+                "content": {answer: {"schema": told if posts else {"type": "string"}}},
+            },
+            **errors(*_REFUSALS),
+        },
+    }
+    return route | {"requestBody": _any_body("text/plain")} if posts else route
+
+
+def _proxy() -> Json:
+    refusals = {
+        status: json_answer(why, XErrors, headers=_VERSION | retry_header(status))
+        for status, why in _X_REFUSALS.items()
+        if status not in _BEFORE
+    }
+    return {
+        "operationId": "stape_auth_proxy",
+        "summary": "What Stape's X tag posts in its OAuth mode, answered as X answers.",
+        "parameters": [
+            in_path("source_key"),
+            {
+                "name": "x-twitter-api-version",
+                "in": "header",
+                "description": "11 or 12; without it, 12.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "requestBody": json_body(_PROXIED),
+        "responses": {
+            "200": json_answer("On disk.", XSuccess, headers=_VERSION),
+            **refusals,
+            **errors(*_BEFORE),
+        },
+    }
+
+
+def _preflight(name: str) -> Json:
+    return {
+        "operationId": f"{name}_preflight",
+        "summary": "What a browser asks before a request that is not simple.",
+        "parameters": [_WHOSE[0]],
+        "responses": {
+            "204": {"description": "Pages of this origin may post."},
+            **errors("403", "408", "431", "500"),
+        },
+    }
+
+
+def _any_body(kind: str) -> Json:
+    return {"required": False, "content": {kind: {"schema": {}}}}
+
+
+def _in_query(name: str, description: str, *, required: bool = False, **schema: object) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "required": required,
+        "schema": {"type": "string", **schema},
+    }

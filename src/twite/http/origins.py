@@ -1,0 +1,182 @@
+"""Whose page is it that asks? Browsers carry no secret: their origin says it, and CORS answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.types import Scope
+
+from twite.domain.destination import Source
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.ports.store import Clock
+from twite.http.addresses import Network, address_of
+from twite.http.rate_limiter import RateLimiter
+from twite.http.responses import CODES, HttpRefusal, HttpResponse, again, error
+
+_PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium remembers an answer
+_METHODS: Final = b"GET, POST, OPTIONS"
+_HEADERS: Final = b"content-type"
+_OWN_PORTS: Final = {"http": 80, "https": 443}
+
+
+class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser's request whose page may post to a source.
+
+    `address` is the visitor's, as far as trusted proxies vouch for it; None where nobody knows it.
+    """
+
+    source: Source
+    origin: str
+    address: str | None
+
+    def answered(self, answer: HttpResponse) -> HttpResponse:
+        """Return the answer, readable by the page that asked."""
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *allowing(self.origin)))
+
+
+class Origins:
+    """The sources by the origins of their pages.
+
+    A source without origins is out of reach here: it has a key. `rate` is how many requests one
+    address may make in a minute, whatever it claims to be; a source may have a rate for all.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        clock: Clock,
+        rate: int,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self._named = {source.name: source for source in sources if source.origins}
+        self._by_origin: dict[str, list[Source]] = {}
+        for source in self._named.values():
+            for origin in source.origins:
+                self._by_origin.setdefault(origin, []).append(source)
+        self._clock = clock
+        # All of it may come at once: a page that comes back online sends what it kept.
+        self._addresses = RateLimiter(size=rate, per=MINUTE)
+        self._sources = {
+            source.name: RateLimiter(size=source.browser_rate, per=HOUR)
+            for source in self._named.values()
+            if source.browser_rate is not None
+        }
+        self.trusted = tuple(trusted_proxies)
+
+    def named(self, name: str) -> Source | None:
+        """Return the source of this name, where browsers may reach it."""
+        return self._named.get(name)
+
+    def visit(self, scope: Scope, name: str | None = None) -> PageVisit:
+        """Return whose page asks, and from where. Raises Refused (403, 429).
+
+        `name` is the source that the request names; without it the origin must mean one source.
+        """
+        headers = dict(scope["headers"])
+        origin = page_origin(headers)
+        if origin is None:
+            raise HttpRefusal(_NO_ORIGIN)
+        source = self._source(origin, name)
+        address = address_of(scope, self.trusted)
+        visit = PageVisit(source=source, origin=origin, address=address)
+        wait = self._wait(source, address)
+        if wait:
+            raise HttpRefusal(visit.answered(again(429, "too_fast", -(-wait // SECOND))))
+        return visit
+
+    def preflight(
+        self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
+    ) -> HttpResponse:
+        """Answer `OPTIONS`: what a page of these origins may send. Raises Refused (403).
+
+        `reads` names the request headers beside the simple ones, as in `content-type`.
+        """
+        origin = page_origin(headers)
+        if origin is None:
+            raise HttpRefusal(_NO_ORIGIN)
+        if name is not None or origin not in self._by_origin:
+            self._source(origin, name)
+        said = (
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", reads),
+            (b"access-control-max-age", b"%d" % _PREFLIGHT_SECONDS),
+        )
+        return HttpResponse(status=204, body=b"", headers=(*allowing(origin), *said))
+
+    def _source(self, origin: str, name: str | None) -> Source:
+        if name is None:
+            found = self._by_origin.get(origin, [])
+            if len(found) > 1:
+                raise HttpRefusal(_SHARED)
+            if not found:
+                raise HttpRefusal(_wrong(origin))
+            return found[0]
+        source = self._named.get(name)
+        if source is None:
+            raise HttpRefusal(_NO_SUCH_SOURCE)
+        if origin not in source.origins:
+            raise HttpRefusal(_wrong(origin))
+        return source
+
+    def _wait(self, source: Source, address: str | None) -> int:
+        """Return how long (milliseconds) until this address and this source may come again."""
+        now = self._clock.elapsed()
+        wait = self._addresses.spend(address or "", now=now)
+        whole = self._sources.get(source.name)
+        # Who is held up by its own limit spends nothing of what all share.
+        return wait if wait or whole is None else whole.spend(source.name, now=now)
+
+
+def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the origin of the page: `Origin`, or else that of `Referer`; None where neither is.
+
+    An image and a script of the page's own site come without `Origin`; a page that hides its
+    address says `null`.
+    """
+    given = headers.get(b"origin", b"").decode("latin-1")
+    if given and given != "null":
+        return given
+    return _origin_of(headers.get(b"referer", b"").decode("latin-1"))
+
+
+def allowing(origin: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that let one origin, and with its cookies, read an answer."""
+    return (
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    )
+
+
+def _origin_of(address: str) -> str | None:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _OWN_PORTS or not parts.hostname:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    own = port in {None, _OWN_PORTS[parts.scheme]}
+    return f"{parts.scheme}://{host}{'' if own else f':{port}'}"
+
+
+def _wrong(origin: str) -> HttpResponse:
+    shown = origin if len(origin) <= 255 and origin.isascii() and origin.isprintable() else "this"
+    return error(
+        403,
+        "origin_wrong",
+        f"pages of {shown} may not post to this source: name the origin in the source's origins, "
+        "exactly as the browser sends it",
+    )
+
+
+_NO_ORIGIN: Final = error(
+    403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
+)
+_NO_SUCH_SOURCE: Final = error(403, "source_unclear", "s names no source that has origins")
+_SHARED: Final = error(
+    403, "source_unclear", "several sources have this origin: name one of them with ?s=<source>"
+)

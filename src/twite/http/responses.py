@@ -1,0 +1,144 @@
+"""Answers, and the shape of our errors: `{"errors": [{"path", "code", "message"}]}`."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from starlette.types import Scope, Send
+
+from twite.http.write_response import cycle_of, write_whole
+
+# Every code that an error of the whole request can carry, beside those of Malformed. The reference
+# page lists them, and a test fails when it lags.
+CODES: Final[dict[str, str]] = {
+    "body_unreadable": "the body cannot be read as JSON in UTF-8",
+    "body_too_large": "the body is larger than a submission may be",
+    "client_failed": "the client template that claimed the request ended without an answer",
+    "client_late": "the client template that claimed the request did not answer in time",
+    "code": "not a code of those that conversions are rejected with",
+    "consent_unclear": "the signals are neither a person's no nor a yes",
+    "content_type": "the body is not declared to be JSON",
+    "conversion_unknown": "no conversion of this id is known, or it is not this source's to see",
+    "days": "not a number of days that can be looked at",
+    "encoding_malformed": "the body is not what its Content-Encoding says",
+    "encoding_unknown": "a Content-Encoding that is not read here",
+    "headers_too_large": "the request's headers are larger than they may be",
+    "http_malformed": "the bytes are not an HTTP/1.1 request",
+    "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
+    "idempotency_key_reused": "another request, saying something else, had this Idempotency-Key",
+    "key_missing": "the request carries no key",
+    "key_scope": "the key is good, and not for this route",
+    "key_wrong": "the key is not one of the configuration's",
+    "ledger_full": "more is waiting for the disk than memory may hold",
+    "ledger_unavailable": "the commit failed; nothing of the request was kept",
+    "method": "the route does not take this method",
+    "not_ready": "the gateway cannot take submissions now",
+    "origin_missing": "the request does not say of which page it is",
+    "origin_wrong": "pages of this origin may not post to this source",
+    "route": "there is no such route",
+    "since": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
+    "source_unclear": "the request names no source, or one that browsers cannot reach",
+    "template_rests": "the template passed a limit, and rests between its runs",
+    "too_busy": "more requests are in hand than may be",
+    "too_fast": "more requests came from this address, or from pages of this source, than may",
+    "too_many_connections": "more connections are open than may be",
+    "too_slow": "the request did not arrive in time",
+    "unexpected": "a fault of Twite's own; nothing of the request was kept",
+    "vault_closed": "there is no key, or another one, to open the vault with",
+}
+
+JSON: Final = (b"content-type", b"application/json")
+JSON_ALONE: Final = (JSON,)
+AGAIN_SECONDS: Final = 1
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing wrong with a request. `path` is the place in the body, "" for the whole."""
+
+    path: str
+    code: str
+    message: str
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer of 400 and above is, except on the routes that are X-shaped."""
+
+    errors: tuple[ErrorDetail, ...]
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. `headers` come on top of its length and type; `code` is its error's."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = JSON_ALONE
+    code: str = ""
+
+
+class HttpRefusal(Exception):
+    """The request goes no further; `answer` says why."""
+
+    def __init__(self, answer: HttpResponse) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole: there is nobody to answer."""
+
+
+def error(
+    status: int,
+    code: str,
+    message: str | None = None,
+    *,
+    path: str = "",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> HttpResponse:
+    """Build an answer with one error; the message defaults to what the code means."""
+    wrong = ErrorDetail(path=path, code=code, message=message or CODES[code])
+    return HttpResponse(
+        status=status,
+        body=_ENCODER.encode(ErrorBody(errors=(wrong,))),
+        headers=(JSON, *headers),
+        code=code,
+    )
+
+
+def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "") -> HttpResponse:
+    """Build an answer that asks to come again after some seconds. `of` names what is meant."""
+    named = f"{of}: " if of else ""
+    return error(
+        status,
+        code,
+        f"{named}{CODES[code]}: try again in {seconds} s",
+        headers=((b"retry-after", b"%d" % seconds),),
+    )
+
+
+async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
+    """Send it, with its length."""
+    cycle = cycle_of(scope)
+    body = answer.body
+    if (
+        cycle is not None
+        and answer.headers is JSON_ALONE
+        and write_whole(cycle, answer.status, body)
+    ):
+        return
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, *_length(answer)],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
+    """RFC 9110, 8.6: an answer that cannot have a body says nothing of its length."""
+    return () if answer.status in {204, 304} else ((b"content-length", b"%d" % len(answer.body)),)
+
+
+_ENCODER: Final = msgspec.json.Encoder()

@@ -1,0 +1,120 @@
+"""What is none of our own routes, and the doors for tags, by client templates: who claims it?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from starlette.types import Message, Receive, Scope
+
+from twite.domain.errors import TemplateRests
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports.store import Clock
+from twite.gtm.template.response import ClientResponse
+from twite.gtm.template.sandbox import Incoming
+from twite.http.addresses import Network, address_of
+from twite.http.admission import AdmissionGate
+from twite.http.bodies import inflate, read_body
+from twite.http.incoming import incoming_of
+from twite.http.rate_limiter import RateLimiter
+from twite.http.responses import HttpRefusal, HttpResponse, again
+from twite.http.source_keys import SourceKeys
+
+_MOST_HELD: Final = 10
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class AnswersRequests(Protocol):
+    """What this route needs of the gateway: see gateway.clients.Clients."""
+
+    async def answer(self, request: Incoming) -> ClientResponse | None: ...
+
+
+class ClientRoute:
+    """How fast, read, ask the clients, answer as they say.
+
+    `rate` is how many requests one address may make in a minute.
+    """
+
+    def __init__(
+        self,
+        clients: AnswersRequests,
+        *,
+        clock: Clock,
+        gate: AdmissionGate,
+        rate: int,
+        body_limit: int,
+        trusted_proxies: Sequence[Network] = (),
+        keys: SourceKeys | None = None,
+    ) -> None:
+        self._clients = clients
+        self._keys = keys or SourceKeys(())
+        self._clock = clock
+        self._gate = gate
+        self._rates = RateLimiter(size=rate, per=MINUTE)
+        self._body_limit = body_limit
+        self._trusted = tuple(trusted_proxies)
+        self._held = 0
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
+        """Return what the client that claims the request answers, or None and the request anew.
+
+        Raises Refused (413, 415, 429), Gone, and what Clients.answer does.
+        """
+        headers = dict(scope["headers"])
+        address = address_of(scope, self._trusted) or ""
+        wait = self._rates.spend(address, now=self._clock.elapsed())
+        if wait:
+            raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND)))
+        weight = self._gate.enter(headers)
+        try:
+            body = await self._body(scope, headers, receive)
+            encoding = headers.get(b"content-encoding")
+            plain = inflate(body, encoding, self._body_limit) if body and encoding else body
+            seen = self._keys.removed(scope)
+            found = await self._asked(
+                incoming_of(seen, plain, address=address, trusted=self._trusted)
+            )
+        finally:
+            self._gate.leave(weight)
+        return (None, _again(body, receive)) if found is None else (_answer(found), receive)
+
+    async def _asked(self, request: Incoming) -> ClientResponse | None:
+        try:
+            return await self._clients.answer(request)
+        except TemplateRests:
+            # Whoever asks without a pause shall not do so faster for being refused.
+            if self._held < _MOST_HELD:
+                self._held += 1
+                try:
+                    await self._clock.sleep(SECOND)
+                finally:
+                    self._held -= 1
+            raise
+
+    async def _body(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        if scope["method"] in _BODILESS and b"content-length" not in headers:
+            return b""
+        as_sent = {name: value for name, value in headers.items() if name != b"content-encoding"}
+        return await read_body(as_sent, receive, self._body_limit)
+
+
+def _answer(response: ClientResponse) -> HttpResponse:
+    headers = [(name, value) for name, value in response.headers]
+    headers += [("set-cookie", cookie) for cookie in response.cookies]
+    return HttpResponse(
+        status=response.status,
+        # RFC 9110, 15.3.5 and 15.4.5: these have no body.
+        body=b"" if response.status in {204, 304} else response.body,
+        headers=tuple(
+            (name.encode("ascii"), value.encode("utf-8", "replace")) for name, value in headers
+        ),
+    )
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return the request's body as it came, for whoever is asked next."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again

@@ -1,0 +1,232 @@
+"""What a source may see: the lives of conversions, and the balance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.history import ConversionCounts, History, total, waiting
+from twite.domain.times import DAY, spelled
+from twite.gateway.ports.store import Clock, Records
+from twite.gateway.ports.tags import PREFIX
+from twite.http.authorization import Requester
+from twite.http.responses import HttpRefusal, HttpResponse, error
+
+IGNORED_DAYS: Final = 7
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt. `status` is X's HTTP status, null where no answer came.
+
+    So it is where a tag asked nobody: then `answer` begins with "it made no request".
+    """
+
+    at: str
+    outcome: str
+    status: int | None
+    answer: str
+    ambiguous: bool
+
+
+class TagView(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that heard of the conversion and did not fire for it, and why."""
+
+    tag: str
+    reason: str
+
+
+class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The life of one conversion. Times are RFC 3339 in UTC.
+
+    `sent` is the conversion as X is sent it, identifiers as hashes; `reason` says why it is held,
+    dead or suppressed; `due_at` is when the next try is due,
+    `waiting` why a queued one is not sent now; `duplicates` counts how often the same
+    came again; `consent` is what was decided about it, where anything was said or needed;
+    `not_fired` are the tags that were not told of it;
+    `others` are its other copies, and the lives of other events under the same id.
+    """
+
+    pixel: str
+    event: str
+    conversion_id: str
+    state: State
+    source: str
+    receipt: str
+    received_at: str
+    deadline_at: str
+    sent: msgspec.Raw
+    attempts: tuple[AttemptView, ...]
+    duplicates: int
+    reason: str | None = None
+    due_at: str | None = None
+    waiting: str | None = None
+    consent: msgspec.Raw | None = None
+    not_fired: tuple[TagView, ...] = ()
+    others: tuple["HistoryView", ...] = ()
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the conversions are. `balance` is what was received and is nowhere: 0."""
+
+    received: int
+    delivered: int
+    duplicate: int
+    suppressed: int
+    rejected: int
+    dead: int
+    held: int
+    pending: int
+    balance: int
+
+
+class BalanceOf(Balance, frozen=True, kw_only=True):
+    source: str
+    pixel: str
+
+
+class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often something came in at a door on one day (UTC) and is no conversion, and why."""
+
+    day: str
+    door: str
+    name: str
+    reason: str
+    times: int
+
+
+class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
+    """The sum, and its parts by source and pixel. `pixel` is "" where none was known.
+
+    `ignored` is what came in beside it in the last seven days and is no conversion.
+    """
+
+    by: tuple[BalanceOf, ...]
+    ignored: tuple[IgnoredBy, ...] = ()
+
+
+class ConversionRoutes:
+    """Answers about what may be seen: by a source its own, by a program what its key is for."""
+
+    def __init__(
+        self, *, records: Records, destinations: Mapping[str, Destination], clock: Clock
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._destinations = destinations
+
+    async def life(
+        self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
+    ) -> HttpResponse:
+        """Answer with the latest life under this id, the others beside it. Raises Refused (404).
+
+        `event` narrows it to one event: our name of it, or X's id.
+        """
+        if pixel.startswith(PREFIX):
+            return await self._life_of_tag(
+                asker, pixel=pixel, conversion_id=conversion_id, event=event
+            )
+        destination = self._destinations.get(pixel)
+        if destination is None or not asker.sees(pixel):
+            raise HttpRefusal(_UNKNOWN)
+        # Without an event, all that the pixel ever had: what maps to it may have changed since.
+        events = None if event is None else (destination.events.get(event, event),)
+        lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+        return self._shown(lives, asker)
+
+    async def _life_of_tag(
+        self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
+    ) -> HttpResponse:
+        """Answer with what a tag had of it: a source sees what it brought itself."""
+        if asker.source is None and not asker.sees(pixel):
+            raise HttpRefusal(_UNKNOWN)
+        lives = await self._records.life(
+            pixel=pixel, events=None if event is None else (event,), conversion_id=conversion_id
+        )
+        return self._shown([live for live in lives if asker.source in {None, live.source}], asker)
+
+    def _shown(self, lives: Sequence[History], asker: Requester) -> HttpResponse:
+        if not lives:
+            raise HttpRefusal(_UNKNOWN)
+        now = self._clock.now()
+        latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
+        found: HistoryView = msgspec.structs.replace(
+            _told(latest, now, asker), others=tuple(_told(other, now, asker) for other in others)
+        )
+        return HttpResponse(status=200, body=_ENCODER.encode(found))
+
+    async def balance(self, asker: Requester) -> HttpResponse:
+        """Answer with the balance that may be seen: a source's own, or that of pixels."""
+        accounts = [one for one in await self._records.accounts() if asker.counts(one)]
+        since = self._clock.now() // DAY - IGNORED_DAYS + 1
+        ignored = tuple(
+            IgnoredBy(
+                day=spelled(one.day * DAY)[:10],
+                door=one.door,
+                name=one.name,
+                reason=one.reason,
+                times=one.times,
+            )
+            for one in await self._records.ignored(since=since)
+            # What was ignored has a source and no pixel.
+            if (asker.source or one.source) == one.source and (asker.source or asker.pixels is None)
+        )
+        return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
+
+
+def balance_of(
+    accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
+) -> BalanceBy:
+    """Add accounts up, and keep them beside the sum."""
+    return BalanceBy(
+        **_sums(total(accounts)),
+        ignored=ignored,
+        by=tuple(
+            BalanceOf(source=account.source, pixel=account.pixel, **_sums(account))
+            for account in accounts
+        ),
+    )
+
+
+def _sums(account: ConversionCounts) -> dict[str, int]:
+    return {name: getattr(account, name) for name in Balance.__struct_fields__}
+
+
+def _told(life: History, now: int, asker: Requester) -> HistoryView:
+    return HistoryView(
+        pixel=life.pixel,
+        event=life.event,
+        conversion_id=life.conversion_id,
+        state=life.state,
+        source=life.source,
+        receipt=life.receipt,
+        received_at=spelled(life.received_at),
+        deadline_at=spelled(life.deadline_at),
+        sent=msgspec.Raw(life.sent or b"null"),
+        attempts=tuple(
+            AttemptView(
+                at=spelled(attempt.at),
+                outcome=attempt.outcome,
+                status=attempt.status,
+                answer=attempt.answer,
+                ambiguous=attempt.ambiguous,
+            )
+            for attempt in life.attempts
+        ),
+        duplicates=life.duplicates,
+        reason=life.reason,
+        due_at=None if life.due_at is None else spelled(life.due_at),
+        consent=None if life.consent is None else msgspec.Raw(life.consent),
+        waiting=waiting(life, now=now),
+        not_fired=tuple(
+            TagView(tag=one.tag, reason=one.why)
+            for one in life.not_fired
+            # A source is told of what it brought, a program's key of what it is for.
+            if asker.source == life.source or asker.sees(one.tag)
+        ),
+    )
+
+
+_UNKNOWN: Final = error(404, "conversion_unknown")
+_ENCODER: Final = msgspec.json.Encoder()

@@ -1,0 +1,82 @@
+"""`POST /debug/mp/collect`: what would become of events of the Measurement Protocol; none is kept.
+
+Answers in the shape of Google's own route of that name. [doc]
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.consent.verdict import judging
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import MalformedRequest
+from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.names import REASONS
+from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.native import read as native
+from twite.formats.visitor import Visitor
+from twite.http.responses import HttpResponse
+
+DEBUG_PATH: Final = "/debug/mp/collect"
+
+
+class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is to be said of one place. `validation_code` is a code of ours."""
+
+    field_path: str
+    description: str
+    validation_code: str
+
+
+class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """None where all of it would be taken."""
+
+    validation_messages: tuple[DebugMessage, ...]
+
+
+def judged(
+    body: bytes, *, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
+) -> HttpResponse:
+    """Return what is wrong with a request, and what of it would be ignored or not be sent."""
+    try:
+        said = tuple(_said(body, source, destinations, visitor))
+    except MalformedRequest as wrong:
+        said = (_message(wrong.path, wrong.message, wrong.code),)
+    return HttpResponse(status=200, body=_ENCODER.encode(DebugMessages(validation_messages=said)))
+
+
+def _said(
+    body: bytes, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
+) -> Iterator[DebugMessage]:
+    tagged = measurement_protocol.read(body, measurement="")
+    for place, event in enumerate(tagged.events):
+        path = f"events[{place}]"
+        wrong = tagged.unread.get(place)
+        if wrong is not None:
+            yield _message(wrong.path, wrong.message, wrong.code)
+            continue
+        found = found_of([event], source=source, destinations=destinations, visitor=visitor)
+        for one in found.ignored:
+            yield _message(f"{path}.name", f"ignored: {REASONS[one.reason]}", one.reason)
+        reading = native.judge(
+            found,
+            source=source,
+            destinations=destinations,
+            now=visitor.now,
+            salt=b"",
+            consent=judging(policy=source.consent, now=visitor.now),
+        )
+        for result in reading.results:
+            for fault in result.faults:
+                where = f"{path}.{fault.path}" if fault.path else path
+                yield _message(where, fault.message, fault.code)
+            if result.suppressed is not None:
+                yield _message(path, f"it would not be sent: {result.suppressed}", "suppressed")
+
+
+def _message(path: str, description: str, code: str) -> DebugMessage:
+    return DebugMessage(field_path=path, description=description, validation_code=code)
+
+
+_ENCODER: Final = msgspec.json.Encoder()

@@ -1,0 +1,152 @@
+"""The first-party script: written to be read, served as short as it gets without a build step."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from importlib.resources import files
+from itertools import islice, product
+from string import ascii_letters
+from typing import Final
+
+import rjsmin
+
+# Strings, and regular expressions where one may stand: what is in them stays as it is.
+_LITERAL: Final = (
+    r"'[^'\n]*'|\"[^\"\n]*\""
+    r"|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
+)
+_DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)\)=>")
+# The name of a property in an object; and a word that names a variable, if it names anything.
+_WORD: Final = re.compile(rf"{_LITERAL}|(?<=[{{,])\w+:|(?<!\w)(?<!(?<!\.\.)\.)\w+")
+_CONSTANT: Final = re.compile(rf"(const ([A-Z]+)=(\d[\de]*|{_LITERAL});)")
+_OUTERMOST: Final = re.compile(r"(?:const|let) (\w+)")
+# What opens and closes, and where a statement may end.
+_END: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|[;\n]")
+# A declaration, a truth, what stands before a block's end or after it, an arrow's only parameter.
+_LOOSE: Final = re.compile(
+    rf"({_LITERAL})|\b(?:const|true|false|undefined)\b|;(?=\}})|(?<=\}})\n|(?<!\w)\((\w+)\)(?==>)"
+)
+_SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
+# What opens and closes, and where a declaration begins or another statement may.
+_STEP: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|;?\blet |;")
+_KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
+
+
+def script() -> str:
+    """Return the script as browsers get it: without comments and spaces, its own names short."""
+    written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
+    plain = str(rjsmin.jsmin(written)).strip()
+    plain = inlined(plain)
+    # All of it stands in one function, whose parameters are short as they are.
+    start, end = plain.index("{") + 1, plain.rindex("}")
+    short = f"{plain[:start]}{shortened(plain[start:end])}{plain[end:]}"
+    return joined(tightened(short)) + "\n"
+
+
+def shortened(text: str) -> str:
+    """Give variables and parameters short names.
+
+    `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. A name
+    that a statement of its outermost level declares, one each, becomes one other everywhere, those
+    used most the shortest; what hides it stays the same. All other names are a statement's own, and
+    every statement takes the same few in the order it needs them: what repeats itself compresses
+    best. New names are made of the letters that stay most often.
+    """
+    statements = _statements(text)
+    shared = {found[1] for found in map(_OUTERMOST.match, statements) if found}
+    own = [_own_names(statement, shared) for statement in statements]
+    uses = Counter(_WORD.findall(text))
+    declared = shared.union(*own)
+    stays = _WORD.sub(lambda match: "" if match[0] in declared else match[0], text)
+    letters = "".join(sorted(ascii_letters, key=lambda letter: (-stays.count(letter), letter)))
+    names = _short_names(letters, uses.keys() - declared)
+    few = list(islice(names, max(map(len, own))))
+    order = sorted(shared & uses.keys(), key=lambda name: (-uses[name], name))
+    short = dict(zip(order, names, strict=False))
+    return "".join(
+        _renamed(statement, {**short, **dict(zip(mine, few, strict=False))})
+        for statement, mine in zip(statements, own, strict=True)
+    )
+
+
+def inlined(text: str) -> str:
+    """Put constants in capitals where they are used: numbers, and what is used once."""
+    for declaration, name, value in _CONSTANT.findall(text):
+        rest = text.replace(declaration, "")
+        uses = re.compile(rf"\b{name}\b")
+        if value[0].isdigit() or len(uses.findall(rest)) == 1:
+            text = uses.sub(value.replace("\\", r"\\"), rest)
+    return text
+
+
+def tightened(text: str) -> str:
+    """Leave out what means nothing, and say the rest shorter.
+
+    No constant is assigned to, no statement is empty, and each ends with a semicolon or a block.
+    One kind of quotation mark compresses best: the one that the settings have.
+    """
+
+    def shorter(match: re.Match[str]) -> str:
+        literal = match[1]
+        if literal and literal[0] == "'" and '"' not in literal:
+            return f'"{literal[1:-1]}"'
+        return literal or match[2] or _SHORTER.get(match[0], "")
+
+    return _LOOSE.sub(shorter, text)
+
+
+def joined(text: str) -> str:
+    """Make one declaration of those that follow each other: `let a=1;let b=2;`, `let a=1,b=2;`."""
+    declaring = [False]
+
+    def step(match: re.Match[str]) -> str:
+        sign = match[0]
+        if sign in "([{":
+            declaring.append(False)
+        elif sign in ")]}":
+            declaring.pop()
+        elif sign == ";":
+            declaring[-1] = False
+        elif sign.endswith("let "):
+            sign = "," if sign[0] == ";" and declaring[-1] else sign
+            declaring[-1] = True
+        return sign
+
+    return _STEP.sub(step, text)
+
+
+def _statements(text: str) -> list[str]:
+    """Cut where a statement of the outermost level ends."""
+    found, depth, start = list[str](), 0, 0
+    for sign in _END.finditer(text):
+        if sign[0] in "([{":
+            depth += 1
+        elif sign[0] in ")]}":
+            depth -= 1
+        elif sign[0] in ";\n" and not depth:
+            found.append(text[start : sign.end()])
+            start = sign.end()
+    return [*found, text[start:]]
+
+
+def _own_names(statement: str, shared: AbstractSet[str]) -> list[str]:
+    """Return the names that a statement has for itself, in the order in which they are used."""
+    code = re.sub(_LITERAL, "''", statement)
+    declared = {
+        name for found in _DECLARED.findall(code) for name in re.findall(r"\w+", " ".join(found))
+    }
+    used = dict.fromkeys(_WORD.findall(statement))
+    return [name for name in used if name in declared - shared]
+
+
+def _renamed(statement: str, short: Mapping[str, str]) -> str:
+    return _WORD.sub(lambda match: short.get(match[0], match[0]), statement)
+
+
+def _short_names(letters: str, taken: set[str]) -> Iterator[str]:
+    for length in (1, 2):
+        for chosen in product(letters, repeat=length):
+            name = "".join(chosen)
+            if name not in taken and name not in _KEYWORDS:
+                yield name

@@ -1,0 +1,151 @@
+"""The server: uvicorn in the event loop of whoever starts it, without its signals and exits."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Final
+
+import uvicorn
+
+from twite.domain.errors import SettingsError
+from twite.http.application import HttpApplication
+from twite.http.deadlines import Config, Crowd, DeadlineProtocol
+from twite.http.limits import HttpLimits
+
+_BACKLOG: Final = 2_048
+_POLL_SECONDS: Final = 0.01
+_LAST_SECONDS: Final = 1.0
+
+
+class Server:
+    """Listens, and answers with the collector.
+
+    `port` may be 0: the system chooses, and `port` says which after the start. `local` is a second
+    address, of this machine alone.
+    """
+
+    def __init__(
+        self,
+        collector: HttpApplication,
+        *,
+        host: str,
+        port: int,
+        local: tuple[str, int] | None = None,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._local = local
+        self._collector = collector
+        self._limits = limits or HttpLimits()
+        self._crowd = Crowd()
+        self._uvicorn: uvicorn.Server | None = None
+        self._beat: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as in `http://127.0.0.1:8080`. Any address is shown as loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises SettingsError where the address cannot be had."""
+        listeners = [_listener("server.listen", self.host, self.port)]
+        if self._local is not None:
+            try:
+                listeners.append(_listener("server.local_listen", *self._local))
+            except SettingsError:
+                listeners[0].close()
+                raise
+        self.port = listeners[0].getsockname()[1]
+        config = Config(
+            self._collector,
+            http=DeadlineProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+        )
+        config.limits, config.crowd = self._limits, self._crowd
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.on_tick(0)
+        await server.startup(sockets=listeners)
+        self._uvicorn = server
+        self._collector.opened()
+        self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
+
+    async def stop(self) -> None:
+        """Stop accepting, let running requests finish, within the limit; then cut off the rest."""
+        server, self._uvicorn = self._uvicorn, None
+        if server is None:
+            return
+        self._collector.closing()
+        for listening in server.servers:
+            listening.close()
+        state = server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        await _emptied(state, self._limits.stop_seconds)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await _emptied(state, _LAST_SECONDS)
+        for task in list(state.tasks):
+            task.cancel()
+        if self._beat is not None:
+            self._beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beat
+
+    async def _keep_time(self, server: uvicorn.Server) -> None:
+        """Renew the Date header, and end the connections that are overdue."""
+        loop = asyncio.get_running_loop()
+        told_at = -self._limits.tell_seconds
+        while True:
+            await asyncio.sleep(self._limits.sweep_seconds)
+            if loop.time() - told_at >= self._limits.tell_seconds:
+                crowded = self._crowd.told()
+                if crowded is not None:
+                    told_at = loop.time()
+                    self._collector.crowded(crowded)
+            await server.on_tick(0)
+            now = loop.time()
+            for connection in list(server.server_state.connections):
+                if isinstance(connection, DeadlineProtocol):
+                    connection.sweep(now)
+
+
+def _listener(place: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(
+            place=place,
+            message=f"cannot listen on {host}:{port} ({_reason(error)}). "
+            "Stop what listens there, or choose another address",
+        ) from None
+    # Accepted sockets inherit it. asyncio's own loop leaves it out for a listener of ours, and
+    # the second answer of a connection then waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:
+    """Wait until no connection and no request is left, but no longer."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    # Looked at again and again, since uvicorn's sets tell nobody when they are empty.
+    while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    """Return what the system calls it; asyncio and socket add the address once more."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number > 0 else str(error)

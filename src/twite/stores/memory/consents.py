@@ -1,0 +1,91 @@
+"""What a store knows of consent, in memory."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from twite.domain.consent import REVOKED, person_keys
+from twite.domain.delivery import State, Trigger
+from twite.gateway.ports.consents import DecidedDelivery
+from twite.stores.memory.row import MemoryRow, rest
+from twite.x.persons import persons_of, pixel_of
+
+
+class MemoryConsents:
+    """The opt-out list, and the policies that decided."""
+
+    salt: bytes
+    _rows: dict[int, MemoryRow]
+    _counted: dict[tuple[str, str], dict[str, int]]
+
+    def __init__(self) -> None:
+        self._opted_out: set[bytes] = set()
+        self._policies: dict[str, str] = {}
+
+    def some(self) -> bool:
+        return bool(self._opted_out)
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        return not self._opted_out.isdisjoint(keys)
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        del now
+        self._opted_out.update(keys)
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        self._opted_out.difference_update(keys)
+
+    async def policies(self) -> Mapping[str, str]:
+        return dict(self._policies)
+
+    async def note_policy(self, *, source: str, version: str) -> None:
+        self._policies[source] = version
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
+        found = [
+            row
+            for row in self._rows.values()
+            if row.source == source
+            and row.id > after
+            and row.state in {State.QUEUED, State.HELD, State.DEAD}
+        ]
+        return [
+            DecidedDelivery(delivery=row.id, pixel=row.entry.pixel, evidence=row.entry.consent)
+            for row in sorted(found, key=lambda row: row.id)[:limit]
+        ]
+
+    async def take_back(
+        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+    ) -> int:
+        rows = [self._rows[id_] for id_ in set(deliveries) if id_ in self._rows]
+        if hold:
+            queued = [row for row in rows if row.state is State.QUEUED]
+            for row in queued:
+                rest(row, Trigger.HELD, reason=reason, at=now)
+            return len(queued)
+        return self._withdraw(rows, reason=reason, now=now)
+
+    def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
+        """Suppress those whose person is listed, and return the others."""
+        rows = list(rows)
+        listed = [row for row in rows if self.lists(self._keys_of(row))] if self.some() else []
+        self._withdraw(listed, reason=REVOKED, now=now)
+        return [row for row in rows if row.state is State.QUEUED]
+
+    def _keys_of(self, row: MemoryRow) -> list[bytes]:
+        pixel = pixel_of(row.entry.body, otherwise=row.entry.pixel)
+        return [
+            key
+            for person in persons_of(row.entry.body)
+            for key in person_keys(person, pixel=pixel, salt=self.salt)
+        ]
+
+    def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
+        withdrawn = 0
+        for row in rows:
+            if row.state not in {State.QUEUED, State.HELD, State.DEAD}:
+                continue
+            queued = row.state is State.QUEUED
+            trigger = Trigger.WITHDRAWN if queued else Trigger.DISCARDED
+            rest(row, trigger, reason=reason, at=now)
+            self._counted[row.source, row.entry.pixel]["suppressed"] += 1
+            withdrawn += 1
+        return withdrawn

@@ -1,0 +1,199 @@
+"""Who works with the gateway, in memory."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from twite.domain.people.account_changes import (
+    Change,
+    ChangeOfOne,
+    KeyMade,
+    KeyRevoked,
+    PasswordSet,
+    Result,
+    TwoFactorDisabled,
+    TwoFactorEnabled,
+    UserAdded,
+    UserAllowed,
+    UserRemoved,
+    ends_admin,
+    spared,
+)
+from twite.domain.people.users import (
+    NO_HASH,
+    ApiKey,
+    AuditEntry,
+    AuditEvent,
+    Session,
+    User,
+    chained,
+    written,
+)
+from twite.domain.secret import Secret
+from twite.gateway.ports.secret_store import CODES
+from twite.stores.memory.secret_store import MemorySecretRecords
+
+_FOREVER = 1 << 62
+
+
+class MemoryDirectory:
+    """The people of a store, beside its vault."""
+
+    def __init__(self, vault: MemorySecretRecords) -> None:
+        self._vault = vault
+        self._users: dict[str, User] = {}
+        self._sessions: dict[bytes, Session] = {}
+        self._api_keys: dict[str, ApiKey] = {}
+        self._entries: list[AuditEntry] = []
+
+    async def user(self, name: str) -> User | None:
+        return self._users.get(name)
+
+    async def users(self) -> Sequence[User]:
+        return [self._users[name] for name in sorted(self._users)]
+
+    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+        if warrant and warrant not in self._sessions:
+            return Result.OVER
+        result = self._made(change)
+        if result is Result.DONE:
+            if isinstance(change, TwoFactorDisabled | UserRemoved):
+                await self._vault.forget(CODES + change.name)
+            await self.note(deed)
+        return result
+
+    async def take_step(self, name: str, step: int) -> bool:
+        user = self._users.get(name)
+        if user is None or user.code_step >= step:
+            return False
+        self._users[name] = msgspec.structs.replace(user, code_step=step)
+        return True
+
+    async def take_recovery(self, name: str, code: str) -> bool:
+        user = self._users.get(name)
+        if user is None or code not in user.recovery:
+            return False
+        left = tuple(one for one in user.recovery if one != code)
+        self._users[name] = msgspec.structs.replace(user, recovery=left)
+        return True
+
+    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
+        user = self._users.get(name)
+        if user is None or user.password != was:
+            return False
+        self._users[name] = msgspec.structs.replace(user, password=now)
+        return True
+
+    async def begin(
+        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
+    ) -> bool:
+        for one in list(self._sessions.values()):
+            if one.begun_at < begun_before or one.seen_at < seen_before:
+                del self._sessions[one.digest]
+        user = self._users.get(session.user)
+        if user is None or (user.password, user.code_since) != (known.password, known.code_since):
+            return False
+        self._sessions[session.digest] = session
+        return True
+
+    async def move(self, digest: bytes, *, to: bytes) -> bool:
+        moved = self._sessions.pop(digest, None)
+        if moved is None:
+            return False
+        self._sessions[to] = msgspec.structs.replace(moved, digest=to)
+        return True
+
+    async def session(self, digest: bytes) -> Session | None:
+        return self._sessions.get(digest)
+
+    async def sessions(self, user: str) -> Sequence[Session]:
+        found = [session for session in self._sessions.values() if session.user == user]
+        return sorted(found, key=lambda one: one.begun_at, reverse=True)
+
+    async def seen(self, digest: bytes, *, at: int) -> None:
+        if digest in self._sessions:
+            self._sessions[digest] = msgspec.structs.replace(self._sessions[digest], seen_at=at)
+
+    async def end(self, digest: bytes) -> None:
+        self._sessions.pop(digest, None)
+
+    async def end_all(self, user: str, *, but: bytes = b"") -> int:
+        ended = [one.digest for one in await self.sessions(user) if one.digest != but]
+        for digest in ended:
+            del self._sessions[digest]
+        return len(ended)
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        return sorted(self._api_keys.values(), key=lambda key: (-key.created_at, key.id))
+
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        return next((key for key in self._api_keys.values() if key.digest == digest), None)
+
+    async def note(self, deed: AuditEvent) -> None:
+        before = self._entries[-1].hash if self._entries else NO_HASH
+        number, kept = len(self._entries) + 1, written(deed)
+        entry = AuditEntry(number=number, deed=kept, hash=chained(before, number, kept))
+        self._entries.append(entry)
+
+    async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+        until = _FOREVER if before is None else before
+        return [entry for entry in reversed(self._entries) if entry.number < until][:limit]
+
+    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
+        return [entry for entry in self._entries if entry.number > after][:limit]
+
+    def _made(self, change: Change) -> Result:
+        match change:
+            case UserAdded(user=user) if user.name in self._users:
+                return Result.TAKEN
+            case UserAdded(user=user):
+                self._users[user.name] = user
+            case KeyMade(key=key):
+                self._api_keys[key.id] = key
+            case KeyRevoked(id=id_, at=at):
+                known = self._api_keys.get(id_)
+                if known is None or known.revoked_at is not None:
+                    return Result.GONE
+                self._api_keys[id_] = msgspec.structs.replace(known, revoked_at=at)
+            case _:
+                return self._of_one(change)
+        return Result.DONE
+
+    def _of_one(self, change: ChangeOfOne) -> Result:
+        user = self._users.get(change.name)
+        if user is None:
+            return Result.GONE
+        others = any(one.is_admin for one in self._users.values() if one.name != user.name)
+        if user.is_admin and ends_admin(change) and not others:
+            return Result.LAST
+        changed = _changed(user, change)
+        if changed is None:
+            return Result.OTHERWISE
+        self._users[user.name] = changed
+        if isinstance(change, UserRemoved):
+            del self._users[user.name]
+        for session in list(self._sessions.values()):
+            if session.user == user.name and session.digest != spared(change):
+                del self._sessions[session.digest]
+        return Result.DONE
+
+
+def _changed(user: User, change: ChangeOfOne) -> User | None:
+    """Return the user as changed; None where they are not as the change takes them to be."""
+    replace = msgspec.structs.replace
+    match change:
+        case UserRemoved():
+            return user
+        case UserAllowed():
+            return replace(user, role=change.role, pixels=change.pixels)
+        case PasswordSet():
+            fits = change.was in {None, user.password}
+            return replace(user, password=change.password, password_at=change.at) if fits else None
+        case TwoFactorEnabled():
+            if user.code_since is not None:
+                return None
+            return replace(
+                user, code_since=change.since, code_step=change.step, recovery=change.recovery
+            )
+        case TwoFactorDisabled():
+            return replace(user, code_since=None, code_step=0, recovery=())

@@ -1,0 +1,16 @@
+"""An owner that is told what to erase, and remembers what it was told."""
+
+from twite.gateway.operations.erase import EraseStore
+
+
+class MemoryEraser:
+    """`told` are the slices, in their order; the log is always empty."""
+
+    def __init__(self) -> None:
+        self.told: list[EraseStore] = []
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        """Remember a slice; see the port."""
+        del now
+        self.told.append(erasing)
+        return 1 if erasing.ends else len(erasing.conversions)

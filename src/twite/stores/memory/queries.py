@@ -1,0 +1,293 @@
+"""What the console looks at, and what a person mends there, in memory."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import State
+from twite.domain.history import History
+from twite.domain.people.users import AuditEvent
+from twite.domain.stats.match_keys import FlawCount, Matched, matching
+from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
+from twite.domain.stats.value_guard import UsualAmount
+from twite.domain.submission import Submission
+from twite.domain.times import DAY
+from twite.gateway.ports.queries import (
+    COUNTED,
+    LOOKED_THROUGH,
+    ConversionOrigin,
+    ConversionSummary,
+    EditedBody,
+    ErrorGroup,
+    KeptSubmission,
+    ListQuery,
+    QueryScope,
+    SummaryPage,
+)
+from twite.stores.memory.directory import MemoryDirectory
+from twite.stores.memory.row import MemoryRow, bring_back
+
+_RESTING = (State.DEAD, State.HELD)
+
+
+class MemoryQueries:
+    """Counts as it goes, and keeps what came. Rows are the store's own."""
+
+    people: MemoryDirectory
+    _rows: dict[int, MemoryRow]
+    _keys: dict[bytes, tuple[int, int]]
+
+    def __init__(self) -> None:
+        # By (span, at, source, pixel).
+        self._flows: dict[tuple[int, int, str, str], Counter[str]] = {}
+        self._waits: dict[tuple[int, int, str, str], Counter[int]] = {}
+        self._kits: Counter[tuple[str, str, str, int, int]] = Counter()
+        # By (source, pixel, event, day, code): how often, the latest shape and delivery.
+        self._flaws: dict[tuple[str, str, str, int, str], tuple[int, int, str, int | None]] = {}
+        self._norms: dict[tuple[str, str, str], UsualAmount] = {}
+        self._submissions: dict[str, Submission] = {}
+        self._amended: dict[int, list[tuple[int, str]]] = {}
+
+    def _life(self, row: MemoryRow) -> History:
+        raise NotImplementedError
+
+    async def flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
+        sums: dict[int, Counter[str]] = {}
+        for (its, at, source, pixel), counts in self._flows.items():
+            if its == span and at >= since and _meant(scope, source, pixel):
+                sums.setdefault(at, Counter()).update(counts)
+        return [FlowCounts(at=at, **counts) for at, counts in sorted(sums.items())]
+
+    async def waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
+        sums: dict[int, Counter[int]] = {}
+        for (its, at, source, pixel), slots in self._waits.items():
+            if its == span and at >= since and _meant(scope, source, pixel):
+                sums.setdefault(at, Counter()).update(slots)
+        return [DeliveryTimes(at=at, slots=dict(slots)) for at, slots in sorted(sums.items())]
+
+    async def matched(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
+        sums: dict[tuple[str, str, int], Counter[int]] = {}
+        for (source, pixel, event, day, kit), many in self._kits.items():
+            if day >= since and _meant(scope, source, pixel):
+                sums.setdefault((pixel, event, day), Counter())[kit] += many
+        return [
+            Matched(pixel=pixel, event=event, day=day, keys=matching(kits))
+            for (pixel, event, day), kits in sorted(sums.items())
+        ]
+
+    async def flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
+        sums: dict[tuple[str, str, str], tuple[int, int, str, int | None]] = {}
+        for (source, pixel, event, day, code), (times, wins, shape, delivery) in sorted(
+            self._flaws.items(), key=lambda item: item[0][3]
+        ):
+            if day >= since and _meant(scope, source, pixel):
+                before, won, *_ = sums.get((pixel, event, code), (0, 0))
+                sums[pixel, event, code] = before + times, won + wins, shape, delivery
+        found = [
+            FlawCount(
+                pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,
+                wins=wins,
+            )
+            for (pixel, event, code), (times, wins, shape, delivery) in sums.items()
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: (-one.times, one.pixel, one.event, one.code))
+
+    async def newest(self, look: ListQuery) -> SummaryPage:
+        return self._seen_of(look, self._rows.values())
+
+    async def flagged(self, look: ListQuery) -> SummaryPage:
+        rows = [row for row in self._rows.values() if row.entry.flag is not None]
+        kinds = [
+            row
+            for row in rows
+            if look.reason is None or (row.entry.flag and row.entry.flag.kind == look.reason)
+        ]
+        return self._seen_of(msgspec.structs.replace(look, reason=None, state=None), kinds)
+
+    async def number_at(self, at: int) -> int:
+        later = [row.id for row in self._rows.values() if row.received_at >= at]
+        return min(later, default=max(self._rows, default=0) + 1)
+
+    async def origin(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
+        row = self._rows.get(delivery)
+        if row is None or not scope.shows(row.entry.pixel):
+            return None
+        submission = self._submissions[row.receipt]
+        return ConversionOrigin(
+            life=self._life(row),
+            door=submission.door.value,
+            body=submission.body,
+            place=row.entry.index,
+            flag=row.entry.flag,
+            amended=tuple(self._amended.get(delivery, ())),
+        )
+
+    async def kept(self, deliveries: Sequence[int], scope: QueryScope) -> Sequence[KeptSubmission]:
+        rows = [self._rows[id_] for id_ in sorted(set(deliveries)) if id_ in self._rows]
+        return [
+            KeptSubmission(
+                delivery=row.id, body=self._submissions[row.receipt].body, place=row.entry.index
+            )
+            for row in rows
+            if scope.shows(row.entry.pixel)
+        ]
+
+    async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
+        found: dict[tuple[str, str, State, str], list[MemoryRow]] = {}
+        for row in self._rows.values():
+            if row.state in _RESTING and scope.shows(row.entry.pixel):
+                key = row.entry.pixel, row.entry.event, row.state, row.reason or ""
+                found.setdefault(key, []).append(row)
+        heaps = [
+            ErrorGroup(
+                pixel=pixel,
+                event=event,
+                state=state,
+                reason=reason,
+                deliveries=min(len(rows), COUNTED),
+                first_at=min(row.rested_at for row in rows),
+                last_at=max(row.rested_at for row in rows),
+                ambiguous=any(row.ambiguous_since is not None for row in rows),
+            )
+            for (pixel, event, state, reason), rows in found.items()
+        ]
+        heaps.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
+        return heaps
+
+    async def heap(
+        self, scope: QueryScope, heap: ErrorGroup, *, after: int = 0, limit: int = 100
+    ) -> Sequence[History]:
+        meant = heap.pixel, heap.event, heap.state, heap.reason
+        rows = [
+            row
+            for row in self._rows.values()
+            if (row.entry.pixel, row.entry.event, row.state, row.reason or "") == meant
+            and row.id > after
+            and scope.shows(row.entry.pixel)
+        ]
+        return [self._life(row) for row in rows[:limit]]
+
+    async def resting_among(
+        self, scope: QueryScope, deliveries: Sequence[int]
+    ) -> Sequence[History]:
+        return [
+            self._life(row)
+            for row in self._rows.values()
+            if row.id in deliveries and row.state in _RESTING and scope.shows(row.entry.pixel)
+        ]
+
+    async def amend(
+        self,
+        amendments: Sequence[EditedBody],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> Mapping[int, str]:
+        if deed is not None:
+            await self.people.note(deed)
+        refused: dict[int, str] = {}
+        for amendment in amendments:
+            row = self._rows.get(amendment.delivery)
+            if row is None or row.state not in _RESTING:
+                refused[amendment.delivery] = "it is neither dead nor held any more"
+                continue
+            key = dedup_key(row.entry.pixel, amendment.event, row.entry.conversion_id)
+            holder = self._keys.get(key, (row.id, 0))[0]
+            is_other = amendment.event != row.entry.event
+            if (is_other and holder != row.id) or (
+                not is_other and row.id not in sure and self._life(row).rival is not None
+            ):
+                refused[amendment.delivery] = (
+                    "another conversion has this event and conversion id already"
+                )
+                continue
+            if is_other:
+                self._keys[key] = row.id, now
+            row.entry = msgspec.structs.replace(
+                row.entry, event=amendment.event, body=amendment.body, key=key
+            )
+            bring_back(row, now=now, is_sure=row.id in sure)
+            self._amended.setdefault(row.id, []).append((now, note))
+        return refused
+
+    async def norms(self) -> Sequence[UsualAmount]:
+        return list(self._norms.values())
+
+    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
+        for norm in norms:
+            self._norms[norm.pixel, norm.event, norm.currency] = norm
+
+    def _seen_of(self, look: ListQuery, rows: Iterable[MemoryRow]) -> SummaryPage:
+        last = max(self._rows, default=0)
+        before = last + 1 if look.before is None else look.before
+        begin = max(look.after + 1, before - LOOKED_THROUGH, min(self._rows, default=1))
+        wanted = [
+            row
+            for row in sorted(rows, key=lambda row: -row.id)
+            if begin <= row.id < before and _wanted(look, row)
+        ][: look.limit]
+        ended = begin == max(look.after + 1, min(self._rows, default=1))
+        back_to = wanted[-1].id if len(wanted) == look.limit else None if ended else begin
+        return SummaryPage(
+            glimpses=tuple(self._glimpse(row) for row in wanted), back_to=back_to, latest=last
+        )
+
+    def _glimpse(self, row: MemoryRow) -> ConversionSummary:
+        return ConversionSummary(
+            delivery=row.id,
+            received_at=row.received_at,
+            pixel=row.entry.pixel,
+            event=row.entry.event,
+            conversion_id=row.entry.conversion_id,
+            source=row.source,
+            door=self._submissions[row.receipt].door.value,
+            state=row.state,
+            reason=row.reason,
+            body=row.entry.body,
+            flag=row.entry.flag,
+        )
+
+    def _count(self, at: int, source: str, pixel: str, **counts: int) -> None:
+        for span in KEPT:
+            sums = self._flows.setdefault((span, at // span * span, source, pixel), Counter())
+            sums.update(counts)
+
+    def _count_taken(self, at: int, row: MemoryRow) -> None:
+        self._count(at, row.source, row.entry.pixel, delivered=1)
+        for span in KEPT:
+            key = span, at // span * span, row.source, row.entry.pixel
+            self._waits.setdefault(key, Counter())[slot_of(at - row.received_at)] += 1
+
+    def _count_kit(self, row: MemoryRow, kit: int) -> None:
+        entry = row.entry
+        day = row.received_at // DAY
+        self._kits[row.source, entry.pixel, entry.event, day, kit] += 1
+
+    def _count_flaws(
+        self, submission: Submission, rows: Mapping[int, int], duplicates: Sequence[int]
+    ) -> None:
+        day = submission.received_at // DAY
+        for flaw in submission.flaws:
+            if flaw.index in duplicates:
+                continue
+            key = submission.source, flaw.pixel, flaw.event, day, flaw.flaw.code
+            times, wins, *_ = self._flaws.get(key, (0, 0))
+            place = rows.get(flaw.index)
+            self._flaws[key] = times + 1, wins + flaw.wins, flaw.flaw.shape, place
+
+
+def _meant(scope: QueryScope, source: str, pixel: str) -> bool:
+    return scope.shows(pixel) and scope.source in (None, source)
+
+
+def _wanted(look: ListQuery, row: MemoryRow) -> bool:
+    return (
+        _meant(look.scope, row.source, row.entry.pixel)
+        and look.event in (None, row.entry.event)
+        and look.state in (None, row.state)
+        and look.reason in (None, row.reason)
+    )

@@ -1,0 +1,141 @@
+"""One conversion of the store in memory, and what can be said of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from twite.domain.delivery import (
+    MAY_COUNT_TWICE,
+    MAYBE_SENT,
+    PROMISED_WITHIN,
+    WAITED_TOO_LONG,
+    Delivery,
+    State,
+    Trigger,
+    after,
+    rank,
+)
+from twite.domain.history import History, PastAttempt, TagNotFired
+from twite.domain.submission import AcceptedConversion
+from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.gateway.ports.store import Pause, RateLimitWindow
+
+
+@dataclass(kw_only=True)
+class MemoryRow:
+    """One conversion and its delivery."""
+
+    id: int
+    entry: AcceptedConversion
+    source: str
+    receipt: str
+    received_at: int
+    state: State
+    reason: str | None = None
+    due_at: int | None = None
+    lease: int | None = None
+    ambiguous_since: int | None = None
+    replayed_at: int | None = None
+    rested_at: int = 0
+    duplicates: int = 0
+    tries: int = 0
+    crashes: int = 0
+    not_fired: tuple[TagNotFired, ...] = ()
+    # The later copy that has its key, and why it is not to be tried again once it lands.
+    superseded_by: int | None = None
+    denied: str | None = None
+    attempts: list[PastAttempt] = field(default_factory=list)
+
+
+def rank_of(row: MemoryRow) -> int:
+    """Return what it is sent in the order of."""
+    return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
+
+
+def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> str | None:
+    """Return why a queued one must be held, if it must."""
+    if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
+        return MAY_COUNT_TWICE
+    replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
+    if max(row.received_at, replayed_at) < waiting_before:
+        return WAITED_TOO_LONG
+    return None
+
+
+def rest(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> None:
+    """Bring it to rest."""
+    row.state = after(row.state, trigger)
+    row.reason = reason
+    row.rested_at = at
+    row.due_at = None
+
+
+def bring_back(row: MemoryRow, *, now: int, is_sure: bool) -> None:
+    """Queue it again, as a person decided."""
+    since = row.ambiguous_since
+    if since is None and row.reason in MAYBE_SENT:
+        since = row.received_at
+    row.state = after(row.state, Trigger.REPLAYED)
+    row.reason = row.due_at = None
+    row.ambiguous_since = None if is_sure else since
+    row.replayed_at = now
+
+
+def delivery_of(row: MemoryRow) -> Delivery:
+    """Return it as a sender claims it."""
+    return Delivery(
+        id=row.id,
+        conversion_id=row.entry.conversion_id,
+        body=row.entry.body,
+        received_at=row.received_at,
+        attempts=row.tries,
+        ambiguous_since=row.ambiguous_since,
+        crashes=row.crashes,
+    )
+
+
+def life_of(
+    row: MemoryRow, pauses: Mapping[tuple[str, str], Pause], closures: Mapping[str, RateLimitWindow]
+) -> History:
+    """Return it as it is shown."""
+    waits = row.state is State.QUEUED
+    places = [(row.entry.pixel, ""), (row.entry.pixel, row.entry.event)] if waits else []
+    pause = next((pauses[place] for place in places if place in pauses), None)
+    closure = closures.get(row.entry.pixel) if waits else None
+    return History(
+        delivery=row.id,
+        pixel=row.entry.pixel,
+        event=row.entry.event,
+        conversion_id=row.entry.conversion_id,
+        state=row.state,
+        source=row.source,
+        receipt=row.receipt,
+        received_at=row.received_at,
+        deadline_at=row.received_at + PROMISED_WITHIN,
+        sent=row.entry.body,
+        attempts=tuple(row.attempts),
+        duplicates=row.duplicates,
+        reason=row.reason,
+        due_at=row.due_at,
+        paused=None if pause is None else pause.reason,
+        spent=None if closure is None else closure.reason,
+        spent_until=0 if closure is None else closure.until,
+        consent=row.entry.consent,
+        not_fired=row.not_fired,
+        ambiguous_since=row.ambiguous_since,
+        called=row.entry.called,
+        superseded_by=row.superseded_by,
+    )
+
+
+def meant(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow]:
+    """Return some rows, and what is held together with any of them."""
+    held = [row for row in rows.values() if row.state is State.HELD]
+    container_config = set(deliveries)
+    for receipt in {row.receipt for row in held if row.id in deliveries}:
+        its = [row for row in held if row.receipt == receipt]
+        container_config |= set(alike(deliveries, [_held(row) for row in its]))
+    return [rows[id_] for id_ in container_config if id_ in rows]
+
+
+def _held(row: MemoryRow) -> HeldGroup:
+    return HeldGroup(row.id, row.entry.pixel, row.entry.conversion_id, row.reason or "")

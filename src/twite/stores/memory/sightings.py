@@ -1,0 +1,114 @@
+"""Which conversion ids were seen on which way, in memory."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from twite.domain.stats.sightings import (
+    KEPT_FOR,
+    MEETS_WITHIN,
+    MOST_TOLD,
+    DedupReport,
+    PixelReport,
+    Sighting,
+    SightingPath,
+    TwoIds,
+)
+from twite.domain.times import DAY
+
+_GATEWAY = {SightingPath.PAGE, SightingPath.SERVER}
+
+
+class MemorySightings:
+    """Keeps them in a list, and counts when it is asked."""
+
+    def __init__(self) -> None:
+        self._seen: list[Sighting] = []
+
+    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
+        ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
+        for one in self._seen:
+            if one.at >= since - MEETS_WITHIN:
+                ids[one.pixel, one.event, one.conversion_id].append(one)
+        by_server = [one for one in ids.values() if _ways(one) == {SightingPath.SERVER}]
+        counted: dict[tuple[str, str, int], dict[str, int]] = {}
+        for (pixel, event, _), seen in ids.items():
+            first = _first(seen)
+            if first < since:
+                continue
+            counts = counted.setdefault((pixel, event, first // DAY), defaultdict(int))
+            for name, holds in _judged(seen, by_server).items():
+                counts[name] += holds
+        return [
+            DedupReport(pixel=pixel, event=event, day=day, **counts)
+            for (pixel, event, day), counts in sorted(counted.items())
+        ]
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
+        for one in self._seen:
+            if one.at >= since - MEETS_WITHIN:
+                ids[one.pixel, one.event, one.conversion_id].append(one)
+        by_server = [one for one in ids.values() if _ways(one) == {SightingPath.SERVER}]
+        found = []
+        for (pixel, event, page_id), seen in ids.items():
+            at = _first(seen)
+            others = [one for one in by_server if _same(seen, one)]
+            if at >= since and SightingPath.SERVER not in _ways(seen) and others:
+                other = others[0][0].conversion_id
+                found.append(
+                    TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=other, at=at)
+                )
+        return sorted(found, key=lambda one: (-one.at, one.page_id))[:limit]
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
+        told = [
+            PixelReport(at=one.at, blocked=one.way is SightingPath.BLOCKED)
+            for one in self._seen
+            if (one.pixel, one.event, one.conversion_id) == (pixel, event, conversion_id)
+            and one.way not in _GATEWAY
+        ]
+        return sorted(told, key=lambda one: one.at)[:MOST_TOLD]
+
+    def _sight(self, seen: Sequence[Sighting]) -> None:
+        if seen:
+            before = max(one.at for one in seen) - KEPT_FOR
+            self._seen = [one for one in self._seen if one.at >= before] + list(seen)
+
+
+def _judged(seen: Sequence[Sighting], by_server: Sequence[Sequence[Sighting]]) -> dict[str, bool]:
+    ways = _ways(seen)
+    pixel = [one.at for one in seen if one.way is SightingPath.PIXEL]
+    gateway = [one.at for one in seen if one.way in _GATEWAY]
+    return {
+        "both": bool(pixel and gateway),
+        "pixel_only": bool(pixel and not gateway),
+        "server_only": bool(gateway and not pixel),
+        "blocked": SightingPath.BLOCKED in ways,
+        "page_and_server": ways >= _GATEWAY,
+        "two_ids": SightingPath.SERVER not in ways
+        and any(_same(seen, other) for other in by_server),
+        "late": bool(pixel and gateway)
+        and max(max(pixel) - min(gateway), min(gateway) - min(pixel)) > MEETS_WITHIN,
+    }
+
+
+def _same(ours: Sequence[Sighting], theirs: Sequence[Sighting]) -> bool:
+    near = abs(_first(ours) - _first(theirs)) <= MEETS_WITHIN
+    return near and bool(_marks(ours) & _marks(theirs))
+
+
+def _marks(seen: Iterable[Sighting]) -> set[tuple[str, str, str, int]]:
+    return {
+        (one.pixel, one.event, kind, mark)
+        for one in seen
+        for kind in ("email_mark", "phone_mark", "click_mark")
+        if (mark := getattr(one, kind)) is not None
+    }
+
+
+def _ways(seen: Iterable[Sighting]) -> set[SightingPath]:
+    return {one.way for one in seen}
+
+
+def _first(seen: Iterable[Sighting]) -> int:
+    return min(one.at for one in seen)

@@ -1,0 +1,475 @@
+"""The ledger, outbox, records and desk in memory: the fake that ships.
+
+Nothing survives it. Every method is one step: no other runs between its first line and its last.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import msgspec
+
+from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
+    SENDER_STOPPED,
+    SUSPECT,
+    Attempt,
+    Batch,
+    Settlement,
+    State,
+    Transition,
+    Trigger,
+    after,
+    crashed,
+    fitting,
+    together,
+)
+from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
+from twite.domain.outcome import AttemptOutcome
+from twite.domain.submission import AcceptedConversion, Recorded, Submission
+from twite.gateway.ports import copies
+from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
+from twite.gateway.ports.store import Claim, Pause, SweepRequest, SweepResult
+from twite.stores.memory.alerts import MemoryAlerts
+from twite.stores.memory.consents import MemoryConsents
+from twite.stores.memory.directory import MemoryDirectory
+from twite.stores.memory.ignored import MemoryIgnored
+from twite.stores.memory.limits import MemoryLimits
+from twite.stores.memory.operations import MemoryOperations
+from twite.stores.memory.queries import MemoryQueries
+from twite.stores.memory.rejections import MemoryRejections
+from twite.stores.memory.row import MemoryRow, delivery_of, life_of, overdue, rank_of, rest
+from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.sightings import MemorySightings
+from twite.stores.memory.tag_payloads import MemoryTagPayloads
+
+_RESTING = (State.DEAD, State.HELD)
+_PENDING = (State.QUEUED, State.SENDING)
+_MOST_LIVES = 1_000
+_FOREVER = 1 << 62
+
+
+@dataclass(kw_only=True)
+class _Lease:
+    claimed_at: int
+    until: int
+
+
+class MemoryStore(
+    MemoryAlerts,
+    MemoryIgnored,
+    MemorySightings,
+    MemoryConsents,
+    MemoryLimits,
+    MemoryQueries,
+    MemoryOperations,
+    MemoryRejections,
+):
+    """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
+
+    def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
+        """`dedup_window` is in milliseconds."""
+        MemoryAlerts.__init__(self)
+        MemoryIgnored.__init__(self)
+        MemorySightings.__init__(self)
+        MemoryConsents.__init__(self)
+        MemoryLimits.__init__(self)
+        MemoryQueries.__init__(self)
+        MemoryRejections.__init__(self)
+        self.vault = MemorySecretRecords()
+        self.people = MemoryDirectory(self.vault)
+        self.letters = MemoryTagPayloads(self._rows)
+        self.vault.note = self.people.note
+        self.salt = salt
+        self.epoch = 1
+        self.refuse: LedgerFull | LedgerUnavailable | None = None
+        self._window = dedup_window
+        self._names: dict[bytes, tuple[bytes, int]] = {}
+        self._keys: dict[bytes, tuple[int, int]] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._pauses: dict[tuple[str, str], Pause] = {}
+        self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._last_lease = 0
+
+    async def close(self) -> None:
+        """Refuse from now on."""
+        self.refuse = LedgerUnavailable(reason="the store is closed", retry_after=1)
+
+    async def restart(self) -> None:
+        """Be as a store whose owner died and was started again: what was being sent lapses."""
+        self.epoch += 1
+        self._lapse(_FOREVER, died=True)
+
+    async def record(self, submission: Submission) -> Recorded:
+        if self.refuse is not None:
+            raise self.refuse
+        if self._other_by_that_name(submission):
+            return Recorded(conflict=True)
+        self._note(submission)
+        self._reject(submission)
+        self._sight(submission.sightings)
+        duplicates = []
+        held = []
+        rows = {}
+        self._submissions[submission.receipt] = submission
+        at, source = submission.received_at, submission.source
+        for entry in submission.entries:
+            self._count(at, source, entry.pixel, received=1)
+            counted = self._counted[submission.source, entry.pixel]
+            counted["received"] += 1
+            ruling, original = self._ruled(entry, submission.received_at)
+            if original is not None and not ruling.takes:
+                self._meet_copy(original, ruling, at=at)
+                original.duplicates += 1
+                counted["duplicate"] += 1
+                self._count(at, source, entry.pixel, duplicate=1)
+                duplicates.append(entry.index)
+                continue
+            if ruling.held is not None and entry.suppressed is None:
+                held.append(entry.index)
+                entry = msgspec.structs.replace(entry, held=ruling.held)  # noqa: PLW2901
+            row = self._add(submission, entry)
+            if original is not None:
+                original.superseded_by = row.id
+                self._meet_copy(original, ruling, at=at)
+            rows[entry.index] = row.id
+            if entry.suppressed is not None:
+                counted["suppressed"] += 1
+                self._count(at, source, entry.pixel, suppressed=1)
+            elif entry.kit is not None:
+                self._count_kit(row, entry.kit)
+        for refusal in submission.refusals:
+            counted = self._counted[submission.source, refusal.pixel]
+            counted["received"] += 1
+            counted["rejected"] += 1
+            self._count(at, source, refusal.pixel, received=1, rejected=1)
+        self._count_flaws(submission, rows, duplicates)
+        return Recorded(duplicates=tuple(duplicates), held=tuple(held))
+
+    def _other_by_that_name(self, submission: Submission) -> bool:
+        name = submission.idempotency
+        if name is None:
+            return False
+        said, at = self._names.get(name.key, (name.said, submission.received_at))
+        if at < submission.received_at - self._window:
+            said = name.said
+        if said == name.said:
+            self._names[name.key] = name.said, submission.received_at
+        return said != name.said
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        due = sorted(
+            self._without_the_listed(
+                (
+                    row
+                    for row in self._rows.values()
+                    if row.state is State.QUEUED
+                    and row.entry.pixel == claim.pixel
+                    and row.entry.event not in claim.passing_events
+                    and row.id not in claim.passing
+                    and (row.due_at is None or row.due_at <= claim.now)
+                    and (claim.suspects or row.crashes < SUSPECT)
+                    and (
+                        row.ambiguous_since is None or row.ambiguous_since >= claim.ambiguous_after
+                    )
+                ),
+                now=claim.now,
+            ),
+            key=lambda row: (rank_of(row), row.id),
+        )
+        if not due:
+            return None
+        event = due[0].entry.event
+        limit = min(claim.limit, claim.limits.get(event, claim.limit))
+        found = [row for row in due if row.entry.event == event][:limit]
+        found = found[: fitting((len(row.entry.body) for row in found), claim.most_bytes)]
+        claimed = found[: len(together([delivery_of(row) for row in found]))]
+        self._last_lease += 1
+        self._leases[self._last_lease] = _Lease(claimed_at=claim.now, until=claim.lease_until)
+        for row in claimed:
+            row.state = after(row.state, Trigger.CLAIMED)
+            row.lease = self._last_lease
+            row.due_at = None
+        return Batch(
+            lease=self._last_lease,
+            pixel=claim.pixel,
+            event=event,
+            deliveries=tuple(map(delivery_of, claimed)),
+        )
+
+    async def settle(self, settlement: Settlement) -> int:
+        for fate in settlement.fates:
+            after(State.SENDING, fate.trigger)
+        attempt = settlement.attempt
+        lease = self._leases.get(settlement.lease)
+        at = lease.claimed_at if lease else 0
+        if attempt is not None:
+            at = attempt.at
+            survived = all(fate.trigger is not Trigger.LAPSED for fate in settlement.fates)
+            self._try(attempt, lease=settlement.lease, survived=survived)
+        late = sum(len(fate.deliveries) for fate in settlement.fates)
+        for fate in settlement.fates:
+            for row in self._named(fate.deliveries):
+                if row.state is State.SENDING and row.lease == settlement.lease:
+                    if fate.trigger is Trigger.LAPSED:
+                        row.crashes = crashed(row.crashes, alone=len(fate.deliveries) == 1)
+                    self._meet(row, fate, at=at)
+                    late -= 1
+        if lease is not None:
+            lease.until = settlement.lease_until
+        self._withdraw_denied()
+        return late
+
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+        now = sweeping.now
+        lapsed = self._lapse(now, furthest=sweeping.furthest, holding=sweeping.holding)
+        promoted = held = 0
+        for row in self._in(State.QUEUED):
+            if row.due_at is not None and not now < row.due_at <= sweeping.furthest:
+                row.due_at = None
+                promoted += 1
+            reason = overdue(row, sweeping.ambiguous_before, sweeping.waiting_before)
+            if row.ambiguous_since is not None and row.entry.pixel in sweeping.cautious:
+                reason = MAY_COUNT_TWICE
+            if reason is not None:
+                rest(row, Trigger.HELD, reason=reason, at=now)
+                held += 1
+        due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
+        return SweepResult(
+            lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None)
+        )
+
+    async def pause(self, pause: Pause) -> None:
+        self._pauses[pause.pixel, pause.event] = pause
+
+    async def resume(self, pixel: str, event: str = "") -> None:
+        self._pauses.pop((pixel, event), None)
+
+    async def pauses(self) -> Sequence[Pause]:
+        return [self._pauses[place] for place in sorted(self._pauses)]
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        by_pixel: dict[str, list[tuple[int, int]]] = {}
+        for pixel, at, size in sorted(self._tried, key=lambda tried: tried[1]):
+            if at >= since:
+                by_pixel.setdefault(pixel, []).append((at, size))
+        return by_pixel
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
+    ) -> Sequence[History]:
+        found = []
+        if events is None:
+            own = [row.entry.event for row in self._rows.values() if row.entry.pixel == pixel]
+            events = tuple(dict.fromkeys(own))
+        called = [
+            row.entry.key
+            for row in reversed(self._rows.values())
+            if (row.entry.pixel, row.entry.called) == (pixel, conversion_id)
+            and row.entry.event in events
+        ]
+        keys = [dedup_key(pixel, event, conversion_id) for event in events]
+        for key in dict.fromkeys([*keys, *called]):
+            same = [row.id for row in self._rows.values() if row.entry.key == key]
+            holder = self._keys[key][0] if key in self._keys else 0
+            found += [id_ for id_ in same if id_ == holder]
+            found += [id_ for id_ in reversed(same) if id_ != holder]
+        return [self._life(self._rows[id_]) for id_ in found]
+
+    async def submission(self, receipt: str) -> Sequence[History]:
+        brought = [row for row in self._rows.values() if row.receipt == receipt]
+        return [self._life(row) for row in brought[:_MOST_LIVES]]
+
+    async def accounts(self) -> Sequence[ConversionCounts]:
+        accounts = []
+        for (source, pixel), counted in sorted(self._counted.items()):
+            mine = [
+                row.state
+                for row in self._rows.values()
+                if (row.source, row.entry.pixel) == (source, pixel)
+            ]
+            accounts.append(
+                ConversionCounts(
+                    source=source,
+                    pixel=pixel,
+                    dead=mine.count(State.DEAD),
+                    held=mine.count(State.HELD),
+                    pending=sum(map(mine.count, _PENDING)),
+                    **counted,
+                )
+            )
+        return accounts
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
+        found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
+        found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
+        return [self._life(row) for row in found[:limit]]
+
+    def _ruled(self, entry: AcceptedConversion, at: int) -> tuple[CopyDecision, MemoryRow | None]:
+        """Return what becomes of a copy, and who has its key now."""
+        if entry.key not in self._keys or not asks(entry):
+            return CopyDecision(takes=True), None
+        id_, seen_at = self._keys[entry.key]
+        row = self._rows[id_]
+        is_pending = row.state in _PENDING or row.state is State.HELD
+        holder = Holder(
+            state=row.state,
+            is_live=is_pending or seen_at >= at - self._window,
+            received_at=row.received_at,
+            body=row.entry.body,
+            evidence=row.entry.consent,
+            reason=row.reason,
+            is_ambiguous=row.ambiguous_since is not None,
+        )
+        return rule(entry, holder, at=at), row
+
+    def _meet_copy(self, row: MemoryRow, ruling: CopyDecision, *, at: int) -> None:
+        """Bring about what a copy means for who had the key."""
+        if ruling.fate is copies.CopyOutcome.HELD and row.state is State.QUEUED:
+            rest(row, Trigger.HELD, reason=ruling.reason, at=at)
+        elif ruling.fate is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
+            row.denied = row.denied or ruling.reason
+        elif ruling.fate is copies.CopyOutcome.WITHDRAWN:
+            self._withdraw([row], reason=ruling.reason, now=at)
+
+    def _withdraw_denied(self) -> None:
+        """Suppress what was denied in flight and is in flight no more."""
+        for row in self._in(State.QUEUED, *_RESTING):
+            if row.denied is not None:
+                self._withdraw([row], reason=row.denied, now=row.received_at)
+
+    def _add(self, submission: Submission, entry: AcceptedConversion) -> MemoryRow:
+        self._last_id += 1
+        if asks(entry):
+            self._keys[entry.key] = (self._last_id, submission.received_at)
+        state = State.QUEUED if entry.suppressed is None else State.SUPPRESSED
+        held = entry.held is not None
+        self._rows[self._last_id] = MemoryRow(
+            id=self._last_id,
+            entry=entry,
+            source=submission.source,
+            receipt=submission.receipt,
+            received_at=submission.received_at,
+            state=State.HELD if held else state,
+            reason=entry.held or entry.suppressed,
+            rested_at=submission.received_at if held else 0,
+            not_fired=tuple(
+                TagNotFired(tag=one.tag, why=one.why)
+                for one in submission.unfired
+                if one.index == entry.index
+            ),
+        )
+        return self._rows[self._last_id]
+
+    def _in(self, *states: State) -> list[MemoryRow]:
+        return [row for row in self._rows.values() if row.state in states]
+
+    def _named(self, deliveries: Iterable[int]) -> list[MemoryRow]:
+        return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
+
+    def _try(self, attempt: Attempt, *, lease: int, survived: bool = True) -> None:
+        """Put an attempt on record for all it held, late or not."""
+        self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
+        if attempt.outcome == AttemptOutcome.DELIVERED:
+            self._taken.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
+        past = PastAttempt(
+            at=attempt.at,
+            outcome=attempt.outcome,
+            status=attempt.status,
+            answer=attempt.answer[:ANSWER_LIMIT],
+            ambiguous=attempt.ambiguous,
+        )
+        for row in self._named(attempt.deliveries):
+            row.attempts.append(past)
+            if row.state is not State.SENDING or row.lease != lease:
+                continue
+            row.tries += 1
+            row.crashes = 0 if survived else row.crashes
+            if attempt.ambiguous and row.ambiguous_since is None:
+                row.ambiguous_since = attempt.at
+
+    def _meet(self, row: MemoryRow, fate: Transition, *, at: int) -> None:
+        row.lease = None
+        if fate.trigger is Trigger.DELIVERED:
+            row.state = after(row.state, fate.trigger)
+            self._counted[row.source, row.entry.pixel]["delivered"] += 1
+            self._count_taken(at, row)
+        elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:
+            if fate.trigger is Trigger.BURIED:
+                self._count(at, row.source, row.entry.pixel, buried=1)
+            rest(row, fate.trigger, reason=fate.reason, at=at)
+        else:
+            row.state = after(row.state, fate.trigger)
+            row.due_at = fate.due_at
+            self._quarantine(row, at=at)
+
+    def _life(self, row: MemoryRow) -> History:
+        others = [one for one in self._rows.values() if one.entry.key == row.entry.key]
+        return msgspec.structs.replace(
+            life_of(row, self._pauses, self._closures),
+            supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
+            rival=self._rival(row),
+        )
+
+    def _rival(self, row: MemoryRow) -> Rival | None:
+        """Return which other copy was sent or may yet be, or has the key."""
+        if row.state not in _RESTING:
+            return None
+        for one in sorted(self._rows.values(), key=lambda one: -one.id):
+            if one.id == row.id or one.entry.key != row.entry.key:
+                continue
+            sent_at = max((past.at for past in one.attempts), default=0)
+            has_key = self._keys.get(row.entry.key, (0, 0))[0] == one.id
+            later = one.id > row.id or sent_at >= row.received_at
+            was_sent = one.state is State.DELIVERED and later
+            is_dead = one.state is State.DEAD and has_key
+            if was_sent or is_dead or one.state in {*_PENDING, State.HELD}:
+                return Rival(delivery=one.id, state=one.state)
+        return None
+
+    def _quarantine(self, row: MemoryRow, *, at: int) -> None:
+        """Give up what the sender has failed with too often."""
+        if row.crashes >= QUARANTINED:
+            row.state, row.lease = State.SENDING, None
+            rest(row, Trigger.BURIED, reason=SENDER_DIED_OF_IT, at=at)
+
+    def _lapse(
+        self,
+        now: int,
+        *,
+        furthest: int = _FOREVER,
+        holding: AbstractSet[int] = frozenset(),
+        died: bool = False,
+    ) -> int:
+        lapsed = 0
+        for number, lease in list(self._leases.items()):
+            if number in holding or now <= lease.until <= furthest:
+                continue
+            del self._leases[number]
+            freed = [row for row in self._in(State.SENDING) if row.lease == number]
+            if freed:
+                attempt = Attempt(
+                    at=lease.claimed_at,
+                    pixel=freed[0].entry.pixel,
+                    event=freed[0].entry.event,
+                    outcome=AttemptOutcome.ERRORED,
+                    deliveries=tuple(row.id for row in freed),
+                    answer=SENDER_STOPPED,
+                    ambiguous=True,
+                )
+                self._try(attempt, lease=number, survived=not died)
+            for row in freed:
+                row.state = after(row.state, Trigger.LAPSED)
+                row.lease = None
+                if died:
+                    row.crashes = crashed(row.crashes, alone=len(freed) == 1)
+                    self._quarantine(row, at=lease.claimed_at)
+            lapsed += len(freed)
+        self._withdraw_denied()
+        return lapsed

@@ -1,0 +1,130 @@
+"""What is ready in a lane, each looked at before it may be sent."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import Delivery, fitting
+from twite.stores.sql.checksum import checksum
+from twite.stores.sql.writer_session import WriterSession
+
+Row = tuple[int, str, int, int, int, int | None, int, int | None]
+_Rows: Final = msgspec.json.Decoder(list[Row])
+_Sizes: Final = msgspec.json.Decoder(list[int])
+_STATEMENT: Final = 1  # SQLITE_ERROR
+# What a damaged row does to the statement that reads many at once.
+_UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeError, TypeError)
+
+
+def claimable(
+    book: WriterSession,
+    *,
+    lane: int,
+    ambiguous_after: int,
+    crashes: int,
+    passing: str,
+    limit: int,
+    most_bytes: int,
+) -> tuple[list[Delivery], list[int]]:
+    """Return the ready deliveries of a lane in their order, and the ids of damaged ones.
+
+    Those with which the sender has failed `crashes` times or more, and those in `passing` (JSON),
+    are left for later. More bytes than `most_bytes` are not read: what counts is looked at before.
+    Damaged is what does not add up, and what has no conversion any more.
+    """
+    wish = {
+        "lane": lane,
+        "ambiguous_after": ambiguous_after,
+        "crashes": crashes,
+        "passing": passing,
+        "limit": limit,
+    }
+    try:
+        sizes = _Sizes.decode(book.run("ready_sizes", **wish).fetchone()[0])
+        wish["limit"] = fitting(sizes, most_bytes)
+        rows, bodies = book.run("claimable", **wish).fetchone()
+        found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
+    except _UNREADABLE as error:
+        # What a damaged value does is an error in the statement; others are the disk's.
+        if getattr(error, "sqlite_errorcode", _STATEMENT) != _STATEMENT:
+            raise
+        found = None
+    if found:
+        return found, []
+    # Nothing at all means that there is no conversion to what is ready.
+    return _one_by_one(book, [id_ for (id_,) in book.run("ready_ids", **wish)], lane)
+
+
+def _at_once(
+    seed: int, rows: Sequence[Row], bodies: bytes, *, unsummed: int
+) -> list[Delivery] | None:
+    """Read the one row that holds a batch; None when anything in it does not add up."""
+    found = []
+    start = 0
+    for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:
+        body = bodies[start : start + size]
+        start += size
+        if total is None:
+            if id_ > unsummed:
+                return None
+        elif total != checksum(
+            seed,
+            delivery=id_,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=body,
+        ):
+            return None
+        found.append(
+            Delivery(
+                id=id_,
+                conversion_id=conversion_id,
+                body=body,
+                received_at=received_at,
+                attempts=attempts,
+                ambiguous_since=ambiguous_since,
+                crashes=crashes,
+            )
+        )
+    return found
+
+
+def _one_by_one(
+    book: WriterSession, deliveries: Sequence[int], lane: int
+) -> tuple[list[Delivery], list[int]]:
+    """Read each for itself: one that is damaged must not take others with it."""
+    sound = []
+    damaged = []
+    for id_ in deliveries:
+        row = book.run("ready_one", delivery=id_).fetchone()
+        found = None if row is None else _one(book.seeds[lane], id_, row, book.unsummed)
+        if found is None:
+            damaged.append(id_)
+        else:
+            sound.append(found)
+    return sound, damaged
+
+
+def _one(seed: int, id_: int, row: Sequence[object], unsummed: int) -> Delivery | None:
+    conversion_id, body, received_at, attempts, ambiguous_since, crashes, total = row
+    match conversion_id, body, received_at, attempts, ambiguous_since, crashes:
+        case bytes(), bytes(), int(), int(), int() | None, int():
+            pass
+        case _:
+            return None
+    adds_up = checksum(
+        seed, delivery=id_, received_at=received_at, conversion_id=conversion_id, body=body
+    )
+    if total != adds_up and not (total is None and id_ <= unsummed):
+        return None
+    return Delivery(
+        id=id_,
+        conversion_id=conversion_id.decode("utf-8", "replace"),
+        body=body,
+        received_at=received_at,
+        attempts=attempts,
+        ambiguous_since=ambiguous_since,
+        crashes=crashes,
+    )

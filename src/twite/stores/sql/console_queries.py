@@ -1,0 +1,268 @@
+"""Conversions one by one, and heaps of what rests: read, without a walk through what is settled."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.history import History
+from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.submission import RejectedConversion
+from twite.gateway.ports.queries import (
+    COUNTED,
+    LOOKED_THROUGH,
+    ConversionOrigin,
+    ConversionSummary,
+    ErrorGroup,
+    KeptSubmission,
+    ListQuery,
+    QueryScope,
+    SummaryPage,
+)
+from twite.stores.sql.named import query
+from twite.stores.sql.records import lives, view
+
+_UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
+_Refusals = msgspec.json.Decoder(list[RejectedConversion])
+
+
+def newest(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+    """Return what is wanted of the conversions before a number, the newest first."""
+    with view(connection):
+        last, first = connection.execute(query("latest")).fetchone()
+        before = last + 1 if look.before is None else min(look.before, last + 1)
+        floor = max(first, look.after + 1)
+        values = _wanted(look) | {"before": before}
+        if look.state in _UNSETTLED:
+            rest = {"before": before, "floor": floor, "limit": LOOKED_THROUGH}
+            many, begin = connection.execute(query("unsettled_before"), rest).fetchone()
+            ended = many < LOOKED_THROUGH
+            found = connection.execute(
+                query("newest_unsettled"), values | {"floor": begin or before}
+            )
+        else:
+            begin = max(floor, before - LOOKED_THROUGH)
+            ended = begin == floor
+            found = connection.execute(query("newest"), values | {"floor": begin})
+        ids = [id_ for (id_,) in found]
+        return SummaryPage(
+            glimpses=tuple(_glimpses(connection, ids)),
+            back_to=_back_to(ids, look, begin=begin, ended=ended),
+            latest=last,
+        )
+
+
+def flagged(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+    """Return those whose amounts are remarkable, in the same way."""
+    with view(connection):
+        last, _ = connection.execute(query("latest")).fetchone()
+        before = last + 1 if look.before is None else look.before
+        rest = {"before": before, "floor": look.after + 1, "limit": LOOKED_THROUGH}
+        many, begin = connection.execute(query("flagged_before"), rest).fetchone()
+        values = _wanted(look) | {"before": before, "floor": begin or before}
+        ids = [id_ for (id_,) in connection.execute(query("newest_flagged"), values)]
+        return SummaryPage(
+            glimpses=tuple(_glimpses(connection, ids)),
+            back_to=_back_to(ids, look, begin=begin, ended=many < LOOKED_THROUGH),
+            latest=last,
+        )
+
+
+def number_at(connection: sqlite3.Connection, *, at: int) -> int:
+    """Return where the conversions begin that were received at a moment or later.
+
+    Submissions are numbered as they come, so halving finds it; a clock put back makes it a guess.
+    """
+    with view(connection):
+        low, high = 1, connection.execute(query("last_submission")).fetchone()[0] + 1
+        first = connection.execute(query("latest")).fetchone()[0] + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = connection.execute(query("submission_from"), {"number": middle}).fetchone()
+            if row is None or row[1] >= at:
+                high = middle
+                first = first if row is None else row[2]
+            else:
+                low = row[0] + 1
+        return int(first)
+
+
+def origin(
+    connection: sqlite3.Connection, *, delivery: int, scope: QueryScope
+) -> ConversionOrigin | None:
+    """Return where a conversion came from, if it may be seen."""
+    with view(connection):
+        found = lives(connection, [delivery])
+        row = connection.execute(query("origin"), {"delivery": delivery}).fetchone()
+        if not found or row is None or not scope.shows(found[0].pixel):
+            return None
+        door, body, refusals, nth, *flag = row
+        return ConversionOrigin(
+            life=found[0],
+            door=door,
+            body=body,
+            place=_place(nth, refusals),
+            flag=_flag(flag),
+            amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
+        )
+
+
+def kept(
+    connection: sqlite3.Connection, *, deliveries: Sequence[int], scope: QueryScope
+) -> list[KeptSubmission]:
+    """Return the submissions of conversions: each is read once, however many share it."""
+    with view(connection):
+        places = connection.execute(query("places"), {"deliveries": _json(deliveries)}).fetchall()
+        seen = [
+            (id_, submission, nth) for id_, submission, pixel, nth in places if scope.shows(pixel)
+        ]
+        wanted = sorted({submission for _, submission, _ in seen})
+        found = connection.execute(query("kept"), {"submissions": _json(wanted)})
+        bodies = {id_: (body, refusals) for id_, body, refusals in found}
+    return [
+        KeptSubmission(
+            delivery=id_, body=bodies[submission][0], place=_place(nth, bodies[submission][1])
+        )
+        for id_, submission, nth in seen
+    ]
+
+
+def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGroup]:
+    """Return what rests by state, event and reason: from reason to reason along an index."""
+    found: list[ErrorGroup] = []
+    with view(connection):
+        lanes = connection.execute(query("lanes")).fetchall()
+        for lane, pixel, event in lanes:
+            if not scope.shows(pixel):
+                continue
+            for state in (State.DEAD, State.HELD):
+                for reason in _reasons(connection, state=state, lane=lane):
+                    values = {"state": state.value, "lane": lane, "reason": reason}
+                    many, first_at, last_at, ambiguous = connection.execute(
+                        query("measure_heap"), values | {"limit": COUNTED}
+                    ).fetchone()
+                    found.append(
+                        ErrorGroup(
+                            pixel=pixel,
+                            event=event,
+                            state=state,
+                            reason=reason,
+                            deliveries=many,
+                            first_at=first_at,
+                            last_at=last_at,
+                            ambiguous=bool(ambiguous),
+                        )
+                    )
+    found.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
+    return found
+
+
+def heap(
+    connection: sqlite3.Connection, *, scope: QueryScope, which: ErrorGroup, after: int, limit: int
+) -> list[History]:
+    """Return deliveries of a heap."""
+    with view(connection):
+        lane = next(
+            (
+                id_
+                for id_, pixel, event in connection.execute(query("lanes")).fetchall()
+                if (pixel, event) == (which.pixel, which.event) and scope.shows(pixel)
+            ),
+            None,
+        )
+        values = {
+            "state": which.state.value,
+            "lane": lane,
+            "reason": which.reason,
+            "after": after,
+            "limit": limit,
+        }
+        return lives(connection, [id_ for (id_,) in connection.execute(query("heap"), values)])
+
+
+def resting_among(
+    connection: sqlite3.Connection, *, scope: QueryScope, deliveries: Sequence[int]
+) -> list[History]:
+    """Return those that rest and may be seen."""
+    with view(connection):
+        values = _pixels(scope) | {"deliveries": msgspec.json.encode(deliveries).decode()}
+        found = connection.execute(query("resting_among"), values).fetchall()
+        return lives(connection, [id_ for (id_,) in found])
+
+
+def _reasons(connection: sqlite3.Connection, *, state: State, lane: int) -> Iterator[str]:
+    reason = ""
+    values = {"state": state.value, "lane": lane}
+    while True:
+        row = connection.execute(query("next_heap"), values | {"after": reason}).fetchone()
+        if row is None:
+            return
+        reason = row[0]
+        yield reason
+
+
+def _glimpses(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
+    values = {"deliveries": msgspec.json.encode(ids).decode()}
+    for row in connection.execute(query("glimpses"), values):
+        (delivery, received_at, pixel, event, conversion_id, source, door, state, reason, body,
+         *flag) = row  # fmt: skip
+        yield ConversionSummary(
+            delivery=delivery,
+            received_at=received_at,
+            pixel=pixel,
+            event=event,
+            conversion_id=conversion_id,
+            source=source,
+            door=door,
+            state=State(state),
+            reason=reason,
+            body=body,
+            flag=_flag(flag),
+        )
+
+
+def _flag(row: Sequence[str | None]) -> ValueFlag | None:
+    kind, value, currency, usual = row
+    if kind is None:
+        return None
+    return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
+
+
+def _back_to(ids: Sequence[int], look: ListQuery, *, begin: int | None, ended: bool) -> int | None:
+    """Return before which number to go on looking."""
+    if len(ids) == look.limit:
+        return ids[-1]
+    return None if ended else begin
+
+
+def _place(nth: int, refusals: bytes | str | None) -> int:
+    """Return the place in its submission of the nth conversion that was not refused."""
+    if not refusals:
+        return nth
+    refused = {one.index for one in _Refusals.decode(refusals)}
+    place = -1
+    for _ in range(nth + 1):
+        place += 1
+        while place in refused:
+            place += 1
+    return place
+
+
+def _wanted(look: ListQuery) -> dict[str, object]:
+    return _pixels(look.scope) | {
+        "event": look.event,
+        "source": look.scope.source,
+        "state": None if look.state is None else look.state.value,
+        "reason": look.reason,
+        "limit": look.limit,
+    }
+
+
+def _pixels(scope: QueryScope) -> dict[str, object]:
+    seen = scope.seen
+    return {"pixels": None if seen is None else msgspec.json.encode(sorted(seen)).decode()}
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()

@@ -1,0 +1,280 @@
+"""Which delivery holds each dedup key.
+
+A table of random keys rewrites a page for each of them, so that a store of five million took in 0.7
+of what an empty one does. Here keys go to the end of a log, and into memory; from there they go
+into the table in the order of the keys, a 256th of the key space at a time, where several share a
+page.
+
+Invariants. A key is in the table, or in the log and in memory, or in all three; where they differ,
+memory is right. The log holds every key that the table lacks, so memory can be built from it. What
+a transaction did to memory is undone when it is rolled back.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.delivery import State
+
+_BUCKETS: Final = 256
+# A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
+FRESH_KEYS: Final = 192 * 1024
+# What was merged in the last round is forgotten over the first eighth of the next.
+_FORGET_SPEED: Final = 8
+
+_Ids: Final = msgspec.json.Decoder(list[int])
+_Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
+
+
+class RunsStatements(Protocol):
+    """Runs a named statement."""
+
+    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+
+
+class WantedKey(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that asks for a key at a moment (milliseconds)."""
+
+    key: bytes
+    delivery: int
+    at: int
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a delivery holds a key. `state` is what the outbox says, None where it has none of it.
+
+    `is_live` is whether it holds the key still; `is_ambiguous` whether X may have it.
+    """
+
+    is_live: bool
+    state: State | None = None
+    is_ambiguous: bool = False
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    delivery: int
+    taken_at: int
+    state: State | None
+    is_ambiguous: int
+
+
+_Rows: Final = msgspec.json.Decoder(list[_Row])
+# A delivery of the same transaction: its entry says what becomes of it.
+AT_ONCE: Final = Holding(is_live=True)
+_GONE: Final = Holding(is_live=False)
+# A person may still send what is held, so that nothing else is sent under its key.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+
+
+class _Round(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a walk through the key space has come.
+
+    Deliveries before `began` are in the table once their bucket is passed; those before `high` are
+    all there, and the log has none before `low` left when the walk has gone an eighth.
+    """
+
+    bucket: int = 0
+    began: int = 0
+    low: int = 0
+    high: int = 0
+
+    def past(self, key: bytes, delivery: int) -> bool:
+        """Return whether a key of the log is in the table."""
+        passed = key[0] < self.bucket or self.bucket == 0
+        return delivery < self.high or (delivery < self.began and passed)
+
+
+class DedupKeys:
+    """Used by the writer's thread alone. Ids grow from call to call."""
+
+    def __init__(self, run: RunsStatements, *, window: int, fresh: int) -> None:
+        """`window` is the dedup window in milliseconds; `fresh` is how many keys memory keeps."""
+        self._run = run
+        self.window = window
+        self._fresh = fresh
+        self._buckets: list[dict[bytes, int]] = [{} for _ in range(_BUCKETS)]
+        self._round = self._round_before = _Round(
+            **dict(zip(_Round.__struct_fields__, run("merge_round").fetchone(), strict=True))
+        )
+        for key, delivery in run("fresh_keys"):
+            if not self._round.past(key, delivery):
+                self._buckets[key[0]][key] = delivery
+        self._count = sum(map(len, self._buckets))
+        # How many keys may be merged for those that were taken.
+        self._owed = 0
+        # What the running transaction did to memory.
+        self._before: dict[bytes, int | None] = {}
+        self._merged: list[tuple[int, dict[bytes, int]]] = []
+
+    def take(
+        self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
+    ) -> dict[int, int]:
+        """Give each key to who asks for it; return those who came too late, with who holds it.
+
+        A key is held for the dedup window, and for as long as its delivery may still be sent.
+        `contest` is asked whether a delivery takes a key that another has had before.
+        """
+        candidates = self._candidates(wanted)
+        holdings = self._holdings(candidates)
+        first = wanted[0].delivery
+        late: dict[int, int] = {}
+        logged: list[WantedKey] = []
+        for wish in wanted:
+            bucket = self._buckets[wish.key[0]]
+            present = bucket.get(wish.key)
+            holder = candidates.get(wish.delivery)
+            if present is not None and present >= first:
+                holder, holding = present, AT_ONCE
+            else:
+                holding = AT_ONCE if holder is None else holdings(holder, wish.at)
+            if holder is not None and not contest(wish, holder, holding):
+                late[wish.delivery] = holder
+                continue
+            self._put(wish.key, wish.delivery, present)
+            logged.append(wish)
+        self._run(
+            "log_keys",
+            keys=b"".join([wish.key for wish in logged]),
+            deliveries=_json([wish.delivery for wish in logged]),
+        )
+        self._merge(taken=len(logged))
+        return late
+
+    def holders(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """Return who has each of these keys, in force or not."""
+        wanted = [WantedKey(key, place, 0) for place, key in enumerate(keys)]
+        return {keys[place]: holder for place, holder in self._candidates(wanted).items()}
+
+    def take_over(self, wish: WantedKey) -> int | None:
+        """Give a key to a delivery that was recorded long ago; return who holds it, if anyone.
+
+        The key goes into the table at once: the log is for new deliveries alone.
+        """
+        candidates = self._candidates([wish])
+        holder = candidates.get(wish.delivery)
+        if holder is not None and holder != wish.delivery:
+            if self._holdings(candidates)(holder, wish.at).is_live:
+                return holder
+            self._run("forget_logged_key", delivery=holder)
+        self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
+        present = self._buckets[wish.key[0]].get(wish.key)
+        if present is not None:
+            self._put(wish.key, wish.delivery, present)
+        return None
+
+    def committed(self) -> None:
+        """Keep what the transaction did."""
+        self._before.clear()
+        self._merged.clear()
+        self._round_before = self._round
+
+    def rolled_back(self) -> None:
+        """Undo what the transaction did."""
+        for place, bucket in self._merged:
+            self._buckets[place] = bucket
+            self._count += len(bucket)
+        for key, holder in self._before.items():
+            if holder is not None:
+                self._buckets[key[0]][key] = holder
+            else:
+                del self._buckets[key[0]][key]
+                self._count -= 1
+        self._round = self._round_before
+        self.committed()
+
+    def forget(self, part: int, before: int) -> int:
+        """Forget keys of old deliveries in a 256th of the key space; return how many it was.
+
+        They hold nothing any more, so that nothing need be undone should the transaction fail.
+        """
+        bucket = self._buckets[part]
+        old = {delivery: key for key, delivery in bucket.items() if delivery < before}
+        if not old:
+            return 0
+        found = self._run("unsettled", deliveries=_json(list(old))).fetchone()[0]
+        for delivery in old.keys() - set(_Ids.decode(found)):
+            del bucket[old[delivery]]
+            self._count -= 1
+        return len(old)
+
+    def _put(self, key: bytes, delivery: int, present: int | None) -> None:
+        self._before.setdefault(key, present)
+        if present is None:
+            self._count += 1
+        self._buckets[key[0]][key] = delivery
+
+    def _candidates(self, wanted: Sequence[WantedKey]) -> Mapping[int, int]:
+        """Return, by who asks, who had the key before."""
+        candidates: dict[int, int] = {}
+        unknown: list[WantedKey] = []
+        buckets = self._buckets
+        for wish in wanted:
+            holder = buckets[wish.key[0]].get(wish.key)
+            if holder is None:
+                unknown.append(wish)
+            else:
+                candidates[wish.delivery] = holder
+        if unknown:
+            found = self._run(
+                "holders",
+                keys=b"".join([wish.key for wish in unknown]),
+                deliveries=_json([wish.delivery for wish in unknown]),
+            ).fetchone()[0]
+            candidates.update(_Pairs.decode(found))
+        return candidates
+
+    def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], Holding]:
+        """Return how a holder holds its key at a moment."""
+        if not candidates:
+            return lambda _holder, _at: _GONE
+        found = self._run("holdings", deliveries=_json(list(set(candidates.values()))))
+        holdings = {one.delivery: one for one in _Rows.decode(found.fetchone()[0])}
+
+        def holding(holder: int, at: int) -> Holding:
+            row = holdings.get(holder)
+            if row is None:
+                return _GONE
+            is_pending = row.state in _PENDING
+            return Holding(
+                is_live=is_pending or row.taken_at >= at - self.window,
+                state=row.state,
+                is_ambiguous=bool(row.is_ambiguous),
+            )
+
+        return holding
+
+    def _merge(self, *, taken: int) -> None:
+        """Bring memory back to its size, at twice the pace of what comes in."""
+        if self._count <= self._fresh:
+            return
+        self._owed += 2 * taken
+        while self._owed > 0 and self._count > self._fresh:
+            self._owed -= self._merge_bucket()
+        self._owed = min(self._owed, 0)
+
+    def _merge_bucket(self) -> int:
+        """Move the next 256th of the key space into the table; return how many keys it was."""
+        now = self._round
+        if now.bucket == 0:
+            began = 1 + max((max(bucket.values()) for bucket in self._buckets if bucket), default=0)
+            now = _Round(began=began, low=now.high, high=now.began)
+        bucket = self._buckets[now.bucket]
+        if bucket:
+            keys = sorted(bucket)
+            merged = _json([bucket[key] for key in keys])
+            self._run("merge_keys", keys=b"".join(keys), deliveries=merged)
+        part = (now.bucket + 1) * _FORGET_SPEED
+        if now.high > now.low and part <= _BUCKETS:
+            self._run("forget_log", before=now.low + (now.high - now.low) * part // _BUCKETS)
+        self._merged.append((now.bucket, bucket))
+        self._buckets[now.bucket] = {}
+        self._count -= len(bucket)
+        self._round = msgspec.structs.replace(now, bucket=(now.bucket + 1) % _BUCKETS)
+        self._run("note_merge_round", **msgspec.structs.asdict(self._round))
+        return len(bucket)
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()

@@ -1,0 +1,162 @@
+"""Users, sessions, keys of programs and the audit, as rows."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from twite.domain.people.users import (
+    NO_HASH,
+    ApiKey,
+    AuditEntry,
+    AuditEvent,
+    KeyScope,
+    Role,
+    Session,
+    User,
+    chained,
+    written,
+)
+from twite.domain.secret import Secret
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+
+_FOREVER: Final = 1 << 62
+
+
+def user(connection: sqlite3.Connection, *, name: str) -> User | None:
+    """Return one who may sign in."""
+    row = connection.execute(query("user"), {"user": name}).fetchone()
+    return None if row is None else _user(row)
+
+
+def users(connection: sqlite3.Connection) -> list[User]:
+    """Return all who may sign in."""
+    return [_user(row) for row in connection.execute(query("users"))]
+
+
+def take_recovery(book: WriterSession, name: str, code: str) -> bool:
+    """Strike a code off."""
+    found = user(book.connection, name=name)
+    if found is None or code not in found.recovery:
+        return False
+    left = tuple(one for one in found.recovery if one != code)
+    book.run("set_recovery", user=name, recovery=listed(left))
+    return True
+
+
+def begin(
+    book: WriterSession, begun: Session, *, known: User, begun_before: int, seen_before: int
+) -> bool:
+    """Keep a session of whom is still as known, and forget those that are over."""
+    book.run("end_old_sessions", begun_before=begun_before, seen_before=seen_before)
+    kept = book.run(
+        "begin_session",
+        password=known.password.reveal(),
+        code_since=known.code_since,
+        **msgspec.structs.asdict(begun),
+    )
+    return kept.rowcount > 0
+
+
+def session(connection: sqlite3.Connection, *, digest: bytes) -> Session | None:
+    """Return a session."""
+    row = connection.execute(query("session"), {"digest": digest}).fetchone()
+    return None if row is None else _session(row)
+
+
+def sessions(connection: sqlite3.Connection, *, name: str) -> list[Session]:
+    """Return those of a user."""
+    return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
+
+
+def api_keys(connection: sqlite3.Connection) -> list[ApiKey]:
+    """Return all, revoked ones too."""
+    return [_api_key(row) for row in connection.execute(query("api_keys"))]
+
+
+def api_key(connection: sqlite3.Connection, *, digest: bytes) -> ApiKey | None:
+    """Return the one with this digest."""
+    row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
+    return None if row is None else _api_key(row)
+
+
+def note(book: WriterSession, deed: AuditEvent) -> None:
+    """Append to the audit."""
+    kept = written(deed)
+    last = book.run("last_deed").fetchone()
+    number, before = (0, NO_HASH) if last is None else last
+    book.run(
+        "add_deed",
+        number=number + 1,
+        hash=chained(before, number + 1, kept),
+        **msgspec.structs.asdict(kept),
+    )
+
+
+def entries(connection: sqlite3.Connection, *, before: int | None, limit: int) -> list[AuditEntry]:
+    """Return the latest, the latest first."""
+    values = {"before": _FOREVER if before is None else before, "limit": limit}
+    return [_entry(row) for row in connection.execute(query("deeds_before"), values)]
+
+
+def chain(connection: sqlite3.Connection, *, after: int, limit: int) -> list[AuditEntry]:
+    """Return them in their order."""
+    values = {"after": after, "limit": limit}
+    return [_entry(row) for row in connection.execute(query("deeds_after"), values)]
+
+
+def _user(row: tuple[str, str, str | None, str, int, int, int | None, int, str]) -> User:
+    name, role, pixels, password, created_at, password_at, code_since, code_step, recovery = row
+    return User(
+        name=name,
+        role=Role(role),
+        password=Secret(password),
+        created_at=created_at,
+        password_at=password_at,
+        pixels=_names(pixels),
+        code_since=code_since,
+        code_step=code_step,
+        recovery=_names(recovery) or (),
+    )
+
+
+def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
+    digest, name, begun_at, seen_at, address, agent = row
+    return Session(
+        digest=digest, user=name, begun_at=begun_at, seen_at=seen_at, address=address, agent=agent
+    )
+
+
+def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None]) -> ApiKey:
+    """A scope that only another version knows opens nothing here."""
+    id_, name, digest, scopes, pixels, created_at, made_by, revoked_at = row
+    return ApiKey(
+        id=id_,
+        name=name,
+        digest=digest,
+        scopes=frozenset(KeyScope(one) for one in msgspec.json.decode(scopes) if one in _SCOPES),
+        created_at=created_at,
+        made_by=made_by,
+        pixels=_names(pixels),
+        revoked_at=revoked_at,
+    )
+
+
+def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> AuditEntry:
+    number, at, who, what, subject, detail, hash_ = row
+    deed = AuditEvent(at=at, who=who, what=what, subject=subject, detail=detail)
+    return AuditEntry(number=number, deed=deed, hash=hash_)
+
+
+def listed(names: Iterable[str] | None) -> str | None:
+    """Spell names as they are kept."""
+    return None if names is None else msgspec.json.encode(list(names)).decode()
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+
+
+_SCOPES: Final = frozenset(scope.value for scope in KeyScope)

@@ -1,0 +1,132 @@
+"""Changes of users and keys: one statement for what each changes, and the audit, or nothing.
+
+The writer makes one after the other, each in one transaction: what is asked here is still so when
+it is written.
+"""
+
+import sqlite3
+
+from twite.domain.people.account_changes import (
+    Change,
+    ChangeOfOne,
+    KeyMade,
+    KeyRevoked,
+    PasswordSet,
+    Result,
+    TwoFactorDisabled,
+    TwoFactorEnabled,
+    UserAdded,
+    UserAllowed,
+    UserRemoved,
+    ends_admin,
+    spared,
+)
+from twite.domain.people.users import ApiKey, AuditEvent, User
+from twite.gateway.ports.secret_store import CODES
+from twite.stores.sql import sealed as sealed_rows
+from twite.stores.sql.directory import listed, note, session, user
+from twite.stores.sql.writer_session import WriterSession
+
+
+def changed(book: WriterSession, change: Change, *, deed: AuditEvent, warrant: bytes) -> Result:
+    """Make a change and note it, or do neither."""
+    if warrant and session(book.connection, digest=warrant) is None:
+        return Result.OVER
+    result = _made(book, change)
+    if result is Result.DONE:
+        note(book, deed)
+    return result
+
+
+def _made(book: WriterSession, change: Change) -> Result:
+    match change:
+        case UserAdded():
+            return Result.DONE if _add(book, change.user) else Result.TAKEN
+        case KeyMade():
+            _keep_key(book, change.key)
+            return Result.DONE
+        case KeyRevoked():
+            revoked = book.run("revoke_api_key", id=change.id, at=change.at).rowcount > 0
+            return Result.DONE if revoked else Result.GONE
+        case _:
+            return _of_one(book, change)
+
+
+def _of_one(book: WriterSession, change: ChangeOfOne) -> Result:
+    """Change one who is there, and end their sessions."""
+    found = user(book.connection, name=change.name)
+    if found is None:
+        return Result.GONE
+    if found.is_admin and ends_admin(change) and not _another_admin(book, change.name):
+        return Result.LAST
+    if not _run(book, change).rowcount:
+        return Result.OTHERWISE
+    book.run("end_sessions", user=change.name, but=spared(change))
+    if isinstance(change, TwoFactorDisabled | UserRemoved):
+        sealed_rows.forget(book, CODES + change.name)
+    return Result.DONE
+
+
+def _run(book: WriterSession, change: ChangeOfOne) -> sqlite3.Cursor:
+    match change:
+        case UserRemoved():
+            return book.run("remove_user", user=change.name)
+        case UserAllowed():
+            return book.run(
+                "set_role",
+                user=change.name,
+                role=change.role.value,
+                pixels=listed(change.pixels),
+            )
+        case PasswordSet():
+            return book.run(
+                "set_password",
+                user=change.name,
+                password=change.password.reveal(),
+                at=change.at,
+                was=None if change.was is None else change.was.reveal(),
+            )
+        case TwoFactorEnabled():
+            return book.run(
+                "begin_codes",
+                user=change.name,
+                since=change.since,
+                step=change.step,
+                recovery=listed(change.recovery),
+            )
+        case TwoFactorDisabled():
+            return book.run("end_codes", user=change.name)
+
+
+def _another_admin(book: WriterSession, name: str) -> bool:
+    return bool(book.run("other_admin", user=name).fetchone()[0])
+
+
+def _add(book: WriterSession, added: User) -> bool:
+    row = book.run(
+        "add_user",
+        user=added.name,
+        role=added.role.value,
+        pixels=listed(added.pixels),
+        password=added.password.reveal(),
+        created_at=added.created_at,
+        password_at=added.password_at,
+        code_since=added.code_since,
+        code_step=added.code_step,
+        recovery=listed(added.recovery),
+    )
+    return row.rowcount > 0
+
+
+def _keep_key(book: WriterSession, key: ApiKey) -> None:
+    book.run(
+        "keep_api_key",
+        id=key.id,
+        called=key.name,
+        digest=key.digest,
+        scopes=listed(sorted(key.scopes)),
+        created_at=key.created_at,
+        made_by=key.made_by,
+        pixels=listed(key.pixels),
+        revoked_at=key.revoked_at,
+    )

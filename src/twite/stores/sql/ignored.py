@@ -1,0 +1,47 @@
+"""What was ignored, counted inside the running transaction."""
+
+import sqlite3
+from collections import Counter
+from typing import Final
+
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
+from twite.domain.submission import Submission
+from twite.domain.times import DAY
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+
+# Day, source, door, name, reason.
+Tally = Counter[tuple[int, str, str, str, str]]
+
+_NAMES: Final = ("day", "source", "door", "name", "reason")
+
+
+def note(tally: Tally, submission: Submission) -> None:
+    """Count what a submission ignored."""
+    day = submission.received_at // DAY
+    for name, reason in named(submission):
+        tally[day, submission.source, submission.door.value, name, reason] += 1
+
+
+def add(book: WriterSession, tally: Tally) -> None:
+    """Add to what was counted before. The latest names go under OTHER where there are too many."""
+    for (day, source, door, name, reason), times in tally.items():
+        book.run(
+            "count_ignored",
+            day=day,
+            source=source,
+            door=door,
+            called=name,
+            reason=reason,
+            times=times,
+            most=MOST_NAMES,
+            other=OTHER,
+        )
+
+
+def ignored(connection: sqlite3.Connection, *, since: int) -> list[IgnoredTally]:
+    """Return what was counted from a day on."""
+    return [
+        IgnoredTally(**dict(zip(_NAMES, row[:-1], strict=True)), times=row[-1])
+        for row in connection.execute(query("ignored"), {"since": since}).fetchall()
+    ]

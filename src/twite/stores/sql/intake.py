@@ -1,0 +1,240 @@
+"""Taking submissions in: all that are waiting, in a handful of statements."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.stats.tally import Counting
+from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
+from twite.domain.times import DAY
+from twite.gateway.ports.copies import asks
+from twite.stores.sql import idempotency, ignored, rejections, sightings
+from twite.stores.sql import tags_not_fired as unfired
+from twite.stores.sql.checksum import checksum
+from twite.stores.sql.copies import KeyContest
+from twite.stores.sql.dedup_keys import WantedKey
+from twite.stores.sql.writer_session import WriterSession
+
+_RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
+_NEW: Final = Recorded()
+_CONFLICT: Final = Recorded(conflict=True)
+
+
+def record(book: WriterSession, submissions: Sequence[Submission]) -> list[Recorded]:
+    """Write submissions inside the running transaction; return what became of each, in order.
+
+    Keys go first: what another delivery holds is a duplicate, and neither a conversion nor a
+    delivery is written for it.
+    """
+    page = _Page(book)
+    for submission in submissions:
+        page.add(submission)
+    return page.write()
+
+
+class _Page:
+    """The rows of one group of submissions, flattened, ready for statements of many rows."""
+
+    def __init__(self, book: WriterSession) -> None:
+        self._book = book
+        self._submissions: list[object] = []
+        self._wanted: list[WantedKey] = []
+        self._suppressions: list[object] = []
+        # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
+        self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
+        self._tally: dict[int, list[int]] = {}
+        self._ignored = ignored.Tally()
+        self._sightings = sightings.Seen()
+        self._rejected: rejections.Rejected = {}
+        # What spoils match keys, with the id of the first entry of its submission.
+        self._flawed: list[tuple[int, Submission]] = []
+        self._at = 0  # the latest moment at which any of them was received
+        # Where each submission's ids begin, and the places of its entries.
+        self._firsts: list[int] = []
+        self._taken: list[Submission] = []
+        # Places in `_taken` of those that are not: another request has their name.
+        self._conflicts: set[int] = set()
+
+    def add(self, submission: Submission) -> None:
+        book = self._book
+        if submission.idempotency is not None and idempotency.conflicts(book, submission):
+            self._conflicts.add(len(self._taken))
+            self._firsts.append(0)
+            self._taken.append(submission)
+            return
+        entries = submission.entries
+        self._sightings += submission.sightings
+        if submission.ignored or submission.unfired:
+            ignored.note(self._ignored, submission)
+        if not entries and not submission.refusals:
+            # There is nothing to ask about later.
+            self._firsts.append(0)
+            self._taken.append(submission)
+            return
+        first = book.next_conversions(len(entries))
+        at = submission.received_at
+        self._at = max(self._at, at)
+        if submission.flaws:
+            self._flawed.append((first, submission))
+        for refusal in submission.refusals:
+            account = book.account(submission.source, refusal.pixel)
+            counts = self._counts(account)
+            counts[_RECEIVED] += 1
+            counts[_REJECTED] += 1
+            self._rejected.setdefault(account, []).append((submission, refusal))
+        # Of a request that was rejected whole, the rejections are kept and nothing else: whoever
+        # sends nothing good writes no more than their ring holds.
+        number = book.next_submission() if entries else 0
+        if entries:
+            self._submissions += (
+                number, submission.receipt, submission.source, submission.door.value, at, first,
+                len(entries), submission.body, _places_of(submission.refusals),
+                unfired.kept(submission),
+            )  # fmt: skip
+        for id_, entry in enumerate(entries, first):
+            account = book.account(submission.source, entry.pixel)
+            lane = book.lane(entry.pixel, entry.event)
+            counts = self._counts(account)
+            counts[_RECEIVED] += 1
+            if asks(entry):
+                self._wanted.append(WantedKey(entry.key, id_, at))
+            if entry.suppressed is not None:
+                counts[_SUPPRESSED] += 1
+                self._suppressions += (entry.key, id_)
+            self._conversions.append((id_, number, lane, entry, account, at))
+        self._firsts.append(first)
+        self._taken.append(submission)
+
+    def write(self) -> list[Recorded]:
+        book = self._book
+        book.add_rows("add_submissions", self._submissions, 10)
+        contest = KeyContest(book, {id_: entry for id_, _, _, entry, _, _ in self._conversions})
+        duplicates = self._take_keys(contest)
+        conversions: list[object] = []
+        deliveries: list[object] = []
+        held: list[object] = []
+        consents: list[object] = []
+        flagged: list[object] = []
+        called: list[object] = []
+        kits = book.tally.kits
+        for id_, number, lane, entry, account, at in self._conversions:
+            if id_ in duplicates:
+                self._tally[account][_DUPLICATE] += 1
+                continue
+            conversions += (
+                id_, number, lane, entry.conversion_id, entry.body, entry.suppressed,
+                checksum(
+                    book.seeds[lane], delivery=id_, received_at=at,
+                    conversion_id=entry.conversion_id.encode(), body=entry.body,
+                ),
+            )  # fmt: skip
+            why_held = contest.held.get(id_, entry.held)
+            if why_held is not None:
+                held += (id_, lane, account, at, at, why_held)
+            elif entry.suppressed is None:
+                deliveries += (id_, lane, account, at)
+            if entry.consent is not None:
+                consents += (id_, entry.consent)
+            if entry.called is not None:
+                called += (id_, entry.called)
+            if entry.flag is not None:
+                flag = entry.flag
+                flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
+                fate = Counting.FLAGGED if entry.held is None else Counting.HELD
+                book.tally.amounts[account, fate, flag.kind] += 1
+            if entry.suppressed is None and entry.kit is not None:
+                kits[at // DAY, account, lane, entry.kit] += 1
+        book.add_rows("add_conversions", conversions, 7)
+        book.add_rows("add_deliveries", deliveries, 4)
+        book.add_rows("add_held", held, 6)
+        book.add_rows("add_consents", consents, 2)
+        book.add_rows("add_flagged", flagged, 5)
+        book.add_rows("add_called", called, 2)
+        book.add_rows("add_suppressions", self._suppressions, 2)
+        contest.settle()
+        self._count()
+        self._add_no_conversions()
+        self._tally_flaws(duplicates)
+        return self._recorded(duplicates, contest.held)
+
+    def _add_no_conversions(self) -> None:
+        """Write what came in beside them."""
+        if self._ignored:
+            ignored.add(self._book, self._ignored)
+        if self._sightings:
+            sightings.add(self._book, self._sightings)
+        if self._rejected:
+            rejections.add(self._book, self._rejected)
+
+    def _count(self) -> None:
+        """Add to what accounts have received, and to what came in this while."""
+        book = self._book
+        for account, counts in self._tally.items():
+            book.run(
+                "count_received",
+                account=account,
+                received=counts[_RECEIVED],
+                duplicate=counts[_DUPLICATE],
+                suppressed=counts[_SUPPRESSED],
+                rejected=counts[_REJECTED],
+            )
+            book.tally.flow(self._at, account, counts)
+
+    def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
+        """Count what spoils the match keys of what is new or refused."""
+        book = self._book
+        for first, submission in self._flawed:
+            ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
+            day = submission.received_at // DAY
+            for flaw in submission.flaws:
+                delivery = ids.get(flaw.index)
+                if delivery in duplicates:
+                    continue
+                account = book.account(submission.source, flaw.pixel)
+                lane = book.lane(flaw.pixel, flaw.event) if flaw.event else 0
+                book.tally.flaw(day, account, lane, flaw, delivery)
+
+    def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
+        """Take the keys; return the ids of those that another delivery holds."""
+        if not self._wanted:
+            return {}
+        late = self._book.keys.take(self._wanted, contest)
+        if late:
+            originals = msgspec.json.encode(list(late.values())).decode()
+            self._book.run("count_repeats", deliveries=originals)
+        return late
+
+    def _recorded(self, duplicates: Mapping[int, int], held: Mapping[int, str]) -> list[Recorded]:
+        if not duplicates and not held and not self._conflicts:
+            return [_NEW] * len(self._taken)
+        return [
+            _CONFLICT
+            if place in self._conflicts
+            else Recorded(
+                duplicates=tuple(
+                    entry.index
+                    for id_, entry in enumerate(submission.entries, first)
+                    if id_ in duplicates
+                ),
+                held=tuple(
+                    entry.index
+                    for id_, entry in enumerate(submission.entries, first)
+                    if id_ in held
+                ),
+            )
+            for place, (first, submission) in enumerate(zip(self._firsts, self._taken, strict=True))
+        ]
+
+    def _counts(self, account: int) -> list[int]:
+        counts = self._tally.get(account)
+        if counts is None:
+            counts = self._tally[account] = [0, 0, 0, 0]
+        return counts
+
+
+def _places_of(refusals: Sequence[RejectedConversion]) -> bytes | None:
+    """Return the places of what was refused: those of the kept ones are counted around them."""
+    if not refusals:
+        return None
+    return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])

@@ -1,0 +1,27 @@
+"""Spent limits and doubts, inside the running transaction."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from twite.gateway.ports.store import RateLimitWindow
+from twite.stores.sql.writer_session import WriterSession
+
+
+def close(book: WriterSession, closures: Sequence[RateLimitWindow]) -> None:
+    """Note until when pixels take nothing more."""
+    rows: list[object] = []
+    for closure in closures:
+        rows += (closure.pixel, closure.until, closure.reason)
+    book.add_rows("add_closures", rows, 3)
+
+
+def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+    """Hold what was given up; return how many it was."""
+    ids = msgspec.json.encode(deliveries).decode()
+    return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
+
+
+def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
+    """Queue again what is held for a reason of ours, each once; return how many it was."""
+    return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount

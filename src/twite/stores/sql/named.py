@@ -1,0 +1,61 @@
+"""The named statements of queries.sql, loaded once."""
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+_NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_ROW: Final = re.compile(r"VALUES (\([^()]+\))")
+
+# A statement of 256 rows costs SQLite little more a row than one of a thousand. Each statement
+# gives the interpreter's lock away and has to get it back, so the usual group, of up to 64, is one
+# whatever its size; beyond, powers of two keep the number of different statements small.
+MOST_ROWS: Final = 256
+_ANY_SIZE: Final = 64
+
+
+def named(text: str) -> dict[str, str]:
+    """Read `-- name: x` sections. A name that comes twice is a ValueError."""
+    parts = _NAME.split(text)
+    names = parts[1::2]
+    if len(set(names)) != len(names):
+        raise ValueError("a query's name comes twice")
+    return {name: _bare(body) for name, body in zip(names, parts[2::2], strict=True)}
+
+
+def query(name: str) -> str:
+    """Return the statement of that name."""
+    return QUERIES[name]
+
+
+@cache
+def rows(name: str, count: int) -> str:
+    """Return the statement of that name with its one VALUES row repeated `count` times."""
+    statement, found = _ROW.subn(
+        lambda match: "VALUES " + ", ".join([match[1]] * count), QUERIES[name]
+    )
+    if found != 1:
+        raise ValueError(f"{name} has no VALUES row to repeat")
+    return statement
+
+
+def slices(count: int) -> list[tuple[int, int]]:
+    """Cut a number of rows into few (start, size), each of a size whose statement is kept."""
+    cut = []
+    start = 0
+    while start < count:
+        left = count - start
+        size = left if left <= _ANY_SIZE else min(MOST_ROWS, 1 << (left.bit_length() - 1))
+        cut.append((start, size))
+        start += size
+    return cut
+
+
+def _bare(body: str) -> str:
+    """Drop the sentence above the statement and the semicolon below it."""
+    lines = [line for line in body.strip().splitlines() if not line.startswith("--")]
+    return "\n".join(lines).rstrip(";")
+
+
+QUERIES: Final = named(files("twite.stores.sql").joinpath("queries.sql").read_text("utf-8"))

@@ -1,0 +1,61 @@
+"""What a person does to dead and held deliveries, inside the running transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from twite.domain.delivery import MAYBE_SENT
+from twite.domain.history import Rival
+from twite.gateway.ingest.value_guard import HELD_FOR
+from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.stores.sql import copies
+from twite.stores.sql.writer_session import WriterSession
+
+
+def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]:
+    """Return the deliveries, and what is held together with any of them."""
+    chosen = set(deliveries)
+    found = list(deliveries)
+    for first, end in book.run(
+        "remarked", deliveries=_json(deliveries), reason=HELD_FOR
+    ).fetchall():
+        held = [HeldGroup(*row) for row in book.run("held_of_submission", first=first, end=end)]
+        found += [one for one in alike(chosen, held) if one not in chosen]
+    return found
+
+
+def replay(
+    book: WriterSession, deliveries: Sequence[int], *, now: int, sure: Collection[int]
+) -> int:
+    """Queue them again, but for copies of what was sent; return how many it was."""
+    known = frozenset(sure)
+    rivals = rivals_of(book, [delivery for delivery in deliveries if delivery not in known])
+    deliveries = [delivery for delivery in deliveries if delivery not in rivals]
+    return book.run(
+        "replay",
+        deliveries=_json(deliveries),
+        now=now,
+        sure=_json([delivery for delivery in deliveries if delivery in known]),
+        maybe_sent=_MAYBE_SENT,
+    ).rowcount
+
+
+def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
+    """Return, of deliveries at rest, which other copy of the conversion was sent or may yet be."""
+    resting = copies.named(book.run, deliveries)
+    return copies.rivals(book.run, resting, book.keys.holders([one.key for one in resting]))
+
+
+def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    """Give them up, as suppressed; return how many it was."""
+    ids = _json(deliveries)
+    book.run("count_discarded", deliveries=ids)
+    book.run("note_discarded", deliveries=ids, now=now, note=note)
+    return book.run("remove_discarded", deliveries=ids).rowcount
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()
+
+
+_MAYBE_SENT = msgspec.json.encode(sorted(MAYBE_SENT)).decode()

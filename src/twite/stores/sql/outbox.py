@@ -1,0 +1,344 @@
+"""What is to be sent: claim, settle, sweep, each inside the running transaction."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    DAMAGED,
+    MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
+    SENDER_STOPPED,
+    SUSPECT,
+    WAITED_TOO_LONG,
+    Attempt,
+    Batch,
+    Settlement,
+    State,
+    Transition,
+    Trigger,
+    after,
+    together,
+)
+from twite.domain.outcome import AttemptOutcome
+from twite.gateway.ports.store import Claim, Pause, SweepRequest, SweepResult
+from twite.stores.sql.claimable import claimable
+from twite.stores.sql.opt_outs import withdraw
+from twite.stores.sql.tallies import BURIED
+from twite.stores.sql.writer_session import WriterSession
+
+# What one transaction moves at most when time comes for many at once: commits go on meanwhile.
+MOST_MOVED: Final = 10_000
+
+_Ids: Final = msgspec.json.Decoder(list[int])
+
+
+def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
+    """Lease the ready deliveries of the lane that holds the pixel's oldest.
+
+    What is damaged in the store is given up, and its id put into `damaged`. Whoever revoked consent
+    is not sent.
+    """
+    book.run("promote", now=wish.now, limit=MOST_MOVED)
+    crashes = QUARANTINED if wish.suspects else SUSPECT
+    passing = _json(sorted(wish.passing))
+    passing_events = msgspec.json.encode(sorted(wish.passing_events)).decode()
+    while True:
+        first = book.run(
+            "lane_to_claim",
+            pixel=wish.pixel,
+            ambiguous_after=wish.ambiguous_after,
+            crashes=crashes,
+            passing=passing,
+            passing_events=passing_events,
+        ).fetchone()
+        if first is None:
+            return None
+        lane, event = first
+        sound, unsound = claimable(
+            book,
+            lane=lane,
+            ambiguous_after=wish.ambiguous_after,
+            crashes=crashes,
+            passing=passing,
+            limit=min(wish.limit, wish.limits.get(event, wish.limit)),
+            most_bytes=wish.most_bytes,
+        )
+        if unsound:
+            _give_up(book, unsound, now=wish.now)
+            damaged += unsound
+        revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
+        if revoked:
+            withdraw(book.run, list(revoked), now=wish.now)
+            sound = [one for one in sound if one.id not in revoked]
+        if sound:
+            return _leased(
+                book,
+                wish,
+                lane,
+                Batch(
+                    lease=book.next_lease(),
+                    pixel=wish.pixel,
+                    event=event,
+                    deliveries=tuple(together(sound)),
+                ),
+            )
+
+
+def check(settlement: Settlement) -> None:
+    """Raise IllegalTransition for a fate that a delivery being sent cannot have."""
+    for fate in settlement.fates:
+        after(State.SENDING, fate.trigger)
+
+
+def settle(book: WriterSession, settlement: Settlement) -> int:
+    """Write the attempt and the next states; return how many fates came too late."""
+    lease = settlement.lease
+    settled = 0
+    told_at = _told_at(book, settlement)
+    for fate in settlement.fates:
+        if fate.trigger is Trigger.DELIVERED:
+            ids = _json(fate.deliveries)
+            _count_delivered(book, ids, lease=lease, at=told_at)
+            settled += book.run("remove_delivered", lease=lease, deliveries=ids).rowcount
+    if settlement.attempt is not None:
+        _write_attempt(book, settlement.attempt, lease=lease, fates=settlement.fates)
+    at = None if settlement.attempt is None else settlement.attempt.at
+    for fate in settlement.fates:
+        if fate.trigger is not Trigger.DELIVERED:
+            if fate.trigger is Trigger.BURIED:
+                ids = _json(fate.deliveries)
+                for account, many in book.run("leased_by", lease=lease, deliveries=ids).fetchall():
+                    book.tally.flow(told_at, account, (many,), first=BURIED)
+            settled += _move(book, fate, lease=lease, at=at)
+    book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
+    book.run("end_lease", lease=lease)
+    withdraw_denied(book)
+    book.moved()
+    return sum(len(fate.deliveries) for fate in settlement.fates) - settled
+
+
+def sweep(book: WriterSession, time: SweepRequest) -> SweepResult:
+    """Bring time's effects about, at most MOST_MOVED of each kind."""
+    now = time.now
+    lapsed = lapse(book, now=now, furthest=time.furthest, holding=time.holding)
+    promoted = book.run("promote", now=now, limit=MOST_MOVED).rowcount
+    promoted += book.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
+    doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
+    held = book.run("hold_ambiguous", before=time.ambiguous_before, **doubtful).rowcount
+    if time.cautious:
+        pixels = msgspec.json.encode(sorted(time.cautious)).decode()
+        held += book.run("hold_cautious", pixels=pixels, **doubtful).rowcount
+    waited = {
+        "before": time.waiting_before,
+        "now": now,
+        "reason": WAITED_TOO_LONG,
+        "limit": MOST_MOVED,
+    }
+    held += book.run("hold_waiting", **waited).rowcount
+    for lane in book.lanes():
+        held += book.run("hold_ready", lane=lane, **waited).rowcount
+    return SweepResult(
+        lapsed=lapsed, held=held, promoted=promoted, next_due=book.run("next_due").fetchone()[0]
+    )
+
+
+def lapse(
+    book: WriterSession,
+    *,
+    now: int,
+    furthest: int,
+    holding: AbstractSet[int] = frozenset(),
+    died: bool = False,
+) -> int:
+    """End the leases that were to end before a moment; return how many deliveries it freed.
+
+    `died`: their holder ended without a word, perhaps of one of them.
+    """
+    freed = 0
+    lapsed = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
+    for lease, lane, claimed_at, claimed in lapsed:
+        if lease in holding:
+            continue
+        left, count = book.run("still_under", lease=lease, deliveries=claimed).fetchone()
+        attempt = Attempt(
+            at=claimed_at,
+            pixel="",
+            event="",
+            outcome=AttemptOutcome.ERRORED,
+            deliveries=tuple(_Ids.decode(left)),
+            answer=SENDER_STOPPED,
+            ambiguous=True,
+        )
+        if count:
+            _add_attempt(book, attempt, lane=lane, deliveries=left)
+            book.run(
+                "mark_attempted",
+                lease=lease,
+                deliveries=left,
+                at=claimed_at,
+                ambiguous=True,
+                survived=not died,
+            )
+            if died:
+                _count_crashes(book, lease=lease, deliveries=left, alone=count == 1, at=claimed_at)
+            book.run("postpone", lease=lease, deliveries=left, due_at=None)
+        book.run("drop_lease", lease=lease)
+        freed += count
+    withdraw_denied(book)
+    return freed
+
+
+def withdraw_denied(book: WriterSession) -> None:
+    """Suppress what was denied in flight and is in flight no more, unless X took it."""
+    if not book.denied:
+        return
+    rows = book.run("denied_at_rest", deliveries=_json(sorted(book.denied))).fetchall()
+    for delivery, at, reason in rows:
+        withdraw(book.run, [delivery], now=at, reason=reason)
+    book.denied = book.denied.intersection(id_ for (id_,) in book.run("denied"))
+
+
+def pause(book: WriterSession, pause_: Pause) -> None:
+    book.run(
+        "add_pause",
+        pixel=pause_.pixel,
+        event=pause_.event,
+        since=pause_.since,
+        reason=pause_.reason,
+    )
+
+
+def resume(book: WriterSession, pixel: str, event: str) -> None:
+    book.run("remove_pause", pixel=pixel, event=event)
+
+
+def _told_at(book: WriterSession, settlement: Settlement) -> int:
+    """Return when its deliveries were tried; without an attempt, when they were claimed."""
+    if settlement.attempt is not None:
+        return settlement.attempt.at
+    row = book.run("claimed_at", lease=settlement.lease).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
+    """Add deliveries under the lease to what their accounts have delivered."""
+    for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
+        received = _Ids.decode(taken)
+        book.run("count_delivered", account=account, deliveries=len(received))
+        book.tally.delivered(at, account, received)
+
+
+def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
+    ids = _json([delivery.id for delivery in batch.deliveries])
+    book.run("mark_sending", lease=batch.lease, deliveries=ids)
+    book.run(
+        "add_lease",
+        lease=batch.lease,
+        lane=lane,
+        claimed_at=wish.now,
+        until=wish.lease_until,
+        open=len(batch.deliveries),
+        deliveries=ids,
+    )
+    book.moved()
+    return batch
+
+
+def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
+    """Claim and bury what can never be sent."""
+    lease, ids = book.next_lease(), _json(damaged)
+    book.run("mark_sending", lease=lease, deliveries=ids)
+    state = after(State.SENDING, Trigger.BURIED).value
+    book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
+
+
+def _add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
+    number = book.next_attempt()
+    book.run(
+        "add_attempt",
+        attempt=number,
+        at=attempt.at,
+        lane=lane,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        answer=attempt.answer[:ANSWER_LIMIT],
+        ambiguous=attempt.ambiguous,
+        size=len(attempt.deliveries),
+    )
+    book.run("add_attempted", attempt=number, deliveries=deliveries)
+
+
+def _write_attempt(
+    book: WriterSession, attempt: Attempt, *, lease: int, fates: Sequence[Transition]
+) -> None:
+    """Write what was tried, and mark those of its deliveries that are not delivered."""
+    sent = _json(attempt.deliveries)
+    _add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
+    delivered = {
+        delivery
+        for fate in fates
+        if fate.trigger is Trigger.DELIVERED
+        for delivery in fate.deliveries
+    }
+    if not delivered.issuperset(attempt.deliveries):
+        book.run(
+            "mark_attempted",
+            lease=lease,
+            deliveries=sent,
+            at=attempt.at,
+            ambiguous=attempt.ambiguous,
+            survived=all(fate.trigger is not Trigger.LAPSED for fate in fates),
+        )
+
+
+def _move(book: WriterSession, fate: Transition, *, lease: int, at: int | None) -> int:
+    """Bring a fate other than DELIVERED about; return how many deliveries it reached."""
+    ids = _json(fate.deliveries)
+    state = after(State.SENDING, fate.trigger)
+    if state is State.QUEUED:
+        given_up = 0
+        if fate.trigger is Trigger.LAPSED:
+            alone = len(fate.deliveries) == 1
+            given_up = _count_crashes(book, lease=lease, deliveries=ids, alone=alone, at=at)
+        postponed = book.run("postpone", lease=lease, deliveries=ids, due_at=fate.due_at).rowcount
+        return given_up + postponed
+    return book.run(
+        "rest",
+        lease=lease,
+        deliveries=ids,
+        state=state.value,
+        reason=fate.reason or "",
+        at=at,
+    ).rowcount
+
+
+def _count_crashes(
+    book: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
+) -> int:
+    """Note that the sender failed with them, and give up those of which it is to blame no more.
+
+    Returns how many were given up.
+    """
+    book.run("count_crashes", lease=lease, deliveries=deliveries, alone=alone)
+    found, count = book.run(
+        "quarantined", lease=lease, deliveries=deliveries, limit=QUARANTINED
+    ).fetchone()
+    if count:
+        book.run(
+            "rest",
+            lease=lease,
+            deliveries=found,
+            state=State.DEAD.value,
+            reason=SENDER_DIED_OF_IT,
+            at=at,
+        )
+    return int(count)
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()

@@ -1,0 +1,195 @@
+"""What happened, read from one consistent view on a connection that cannot write."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import PROMISED_WITHIN, State
+from twite.domain.history import ConversionCounts, History, PastAttempt, Rival
+from twite.gateway.ports.store import ClockRecord, Pause, RateLimitWindow
+from twite.stores.sql import copies
+from twite.stores.sql import tags_not_fired as unfired
+from twite.stores.sql.checksum import checksum, seed_of
+from twite.stores.sql.named import query
+
+MOST_LIVES: Final = 1_000
+
+
+def life(
+    connection: sqlite3.Connection,
+    *,
+    pixel: str,
+    events: Sequence[str] | None,
+    conversion_id: str,
+) -> list[History]:
+    """Return the lives under a conversion id, found by the dedup key of each event.
+
+    So are those of a tag whose id is made of it.
+    """
+    with view(connection):
+        if events is None:
+            found = connection.execute(query("events_of"), {"pixel": pixel}).fetchall()
+            events = [event for (event,) in found]
+        called = connection.execute(
+            query("ids_of_called"), {"name": conversion_id, "pixel": pixel, "limit": MOST_LIVES}
+        ).fetchall()
+        ids = [(event, conversion_id) for event in events]
+        ids += [fromkey for fromkey in dict.fromkeys(called) if fromkey[0] in events]
+        keys = b"".join([dedup_key(pixel, *one) for one in ids])
+        places = msgspec.json.encode(list(range(len(ids)))).decode()
+        held = connection.execute(
+            query("deliveries_of_keys"), {"keys": keys, "places": places}
+        ).fetchall()
+        others = connection.execute(
+            query("copies_of_keys"), {"keys": keys, "places": places, "limit": MOST_LIVES}
+        ).fetchall()
+        # Of each key, who has it; then the other copies, the latest first.
+        found = [(place, delivery) for place, delivery in held if delivery is not None]
+        ordered = sorted([*found, *others], key=lambda one: one[0])
+        return lives(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
+
+
+def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
+    """Return the lives of what a submission brought."""
+    with view(connection):
+        found = connection.execute(
+            query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
+        ).fetchall()
+        return lives(connection, [delivery for (delivery,) in found])
+
+
+def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) -> list[History]:
+    """Return dead and held deliveries, the latest first."""
+    with view(connection):
+        found = connection.execute(
+            query("resting_deliveries"), {"pixel": pixel, "limit": limit}
+        ).fetchall()
+        return lives(connection, [delivery for (delivery,) in found])
+
+
+def accounts(connection: sqlite3.Connection) -> list[ConversionCounts]:
+    """Return the accounts by source and pixel."""
+    names = ConversionCounts.__struct_fields__
+    return [
+        ConversionCounts(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("accounts")).fetchall()
+    ]
+
+
+def pauses(connection: sqlite3.Connection) -> list[Pause]:
+    """Return the pauses in force."""
+    return [
+        Pause(pixel=pixel, event=event, since=since, reason=reason)
+        for pixel, event, since, reason in connection.execute(query("pauses")).fetchall()
+    ]
+
+
+def closures(connection: sqlite3.Connection, *, now: int) -> list[RateLimitWindow]:
+    """Return the limits that are spent at a moment."""
+    return [
+        RateLimitWindow(pixel=pixel, until=until, reason=reason)
+        for pixel, until, reason in connection.execute(query("closures"), {"now": now}).fetchall()
+    ]
+
+
+def timed(connection: sqlite3.Connection) -> ClockRecord:
+    """Return what is on record of time."""
+    latest, last, ahead = connection.execute(query("timed")).fetchone()
+    return ClockRecord(latest=latest, last=last, ahead=ahead)
+
+
+def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
+    """Return (moment, conversions) of each attempt since a moment, by pixel."""
+    by_pixel: dict[str, list[tuple[int, int]]] = {}
+    for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
+        by_pixel.setdefault(pixel, []).append((at, size))
+    return by_pixel
+
+
+@contextmanager
+def view(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read in one consistent view."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[History]:
+    """Return lives in the order of the ids; what is damaged is shown without its body."""
+    ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
+    attempts = _attempts(connection, ids)
+    rivals = _rivals(connection, deliveries)
+    supersedes: dict[int, tuple[int, ...]] = {}
+    for by, delivery in connection.execute(query("superseded_by"), ids):
+        supersedes[by] = (*supersedes.get(by, ()), delivery)
+    lives = {}
+    for row in connection.execute(query("lives"), ids).fetchall():
+        (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
+         reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
+         called, by, total) = row  # fmt: skip
+        name = conversion_id.encode()
+        if total is not None and total != checksum(
+            seed_of(pixel, event), delivery=delivery, received_at=received_at,
+            conversion_id=name, body=body,
+        ):  # fmt: skip
+            body = b""
+        lives[delivery] = History(
+            delivery=delivery,
+            pixel=pixel,
+            event=event,
+            conversion_id=conversion_id,
+            state=State(state),
+            source=source,
+            receipt=receipt,
+            received_at=received_at,
+            deadline_at=received_at + PROMISED_WITHIN,
+            sent=body,
+            attempts=tuple(attempts.get(delivery, ())),
+            duplicates=times,
+            reason=reason,
+            due_at=due_at,
+            paused=paused,
+            spent=spent,
+            spent_until=spent_until,
+            consent=None if evidence is None else bytes(evidence),
+            not_fired=unfired.told(passed, place),
+            ambiguous_since=since,
+            called=called,
+            superseded_by=by,
+            supersedes=supersedes.get(delivery, ()),
+            rival=rivals.get(delivery),
+        )
+    return [lives[delivery] for delivery in deliveries if delivery in lives]
+
+
+def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[int, Rival]:
+    """Return the rivals of those that are dead or held."""
+
+    def run(name: str, **values: object) -> sqlite3.Cursor:
+        return connection.execute(query(name), values)
+
+    resting = copies.named(run, deliveries)
+    if not resting:
+        return {}
+    keys = list(dict.fromkeys(one.key for one in resting))
+    return copies.rivals(run, resting, copies.holders_in(connection, keys))
+
+
+def _attempts(
+    connection: sqlite3.Connection, ids: Mapping[str, str]
+) -> dict[int, list[PastAttempt]]:
+    attempts: dict[int, list[PastAttempt]] = {}
+    for row in connection.execute(query("attempts_of"), ids).fetchall():
+        delivery, at, outcome, status, answer, ambiguous = row
+        attempts.setdefault(delivery, []).append(
+            PastAttempt(
+                at=at, outcome=outcome, status=status, answer=answer, ambiguous=bool(ambiguous)
+            )
+        )
+    return attempts

@@ -1,0 +1,138 @@
+"""Rejected conversions: written with the counts of their submission, the latest of each account.
+
+A row's id is its account and its place in the account's ring: what is one too many overwrites the
+oldest, so that no flood of bad requests makes the table larger, and no other source's go for it.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import msgspec
+
+from twite.domain.fault import MaskedFault
+from twite.domain.rejection import (
+    MOST_KEPT,
+    Rejection,
+    RejectionQuery,
+    rejection_of,
+)
+from twite.domain.submission import RejectedConversion, Submission
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+
+_RING: Final = 1 << 16
+
+# By account, in the order in which they came.
+Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
+
+
+class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a row tells beside its columns."""
+
+    door: str
+    receipt: str
+    index: int
+    event: str = ""
+    conversion_id: str = ""
+    faults: tuple[MaskedFault, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+class KeptRejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as an erasure looks at it. `key` names it; `text` is all that it tells."""
+
+    key: str
+    source: str
+    pixel: str
+    conversion_id: str
+    marks: tuple[str, ...]
+    text: bytes
+
+
+def add(book: WriterSession, rejected: Rejected) -> None:
+    """Write them inside the running transaction, once their accounts have counted them."""
+    rows: list[object] = []
+    for account, some in rejected.items():
+        counted = int(book.run("rejected_so_far", account=account).fetchone()[0])
+        latest = some[-MOST_KEPT:]
+        for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
+            one = rejection_of(submission, refusal)
+            told = _Told(
+                door=one.door,
+                receipt=one.receipt,
+                index=one.index,
+                event=one.event,
+                conversion_id=one.conversion_id,
+                faults=one.faults,
+                marks=refusal.marks,
+            )
+            rows += (
+                account * _RING + place % MOST_KEPT, one.at, place, account, _ENCODER.encode(told),
+            )  # fmt: skip
+    book.add_rows("add_rejections", rows, 5)
+
+
+def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> list[Rejection]:
+    """Return those that are wanted, the latest first."""
+    found: list[Rejection] = []
+    values = {"since": wanted.since, "source": wanted.source}
+    for at, source, pixel, told in connection.execute(query("rejections"), values):
+        one = _read(told)
+        if one is None:
+            continue
+        rejection = Rejection(
+            at=at,
+            source=source,
+            pixel=pixel,
+            door=one.door,
+            receipt=one.receipt,
+            index=one.index,
+            event=one.event,
+            conversion_id=one.conversion_id,
+            faults=one.faults,
+        )
+        if wanted.wants(rejection):
+            found.append(rejection)
+            if len(found) >= wanted.limit:
+                break
+    return found
+
+
+def kept_rejections(connection: sqlite3.Connection) -> Iterator[KeptRejection]:
+    """Yield all of them, for an erasure."""
+    for id_, at, source, pixel, told in connection.execute(query("kept_rejections")):
+        one = _read(told)
+        yield KeptRejection(
+            key=_key(id_, at),
+            source=source,
+            pixel=pixel,
+            conversion_id="" if one is None else one.conversion_id,
+            marks=() if one is None else one.marks,
+            text=told,
+        )
+
+
+def drop(book: WriterSession, keys: Collection[str]) -> None:
+    """Take rows out. The rest is written anew: pages were split, and hold copies of what goes."""
+    rows = [
+        row for row in book.run("all_rejections").fetchall() if _key(row[0], row[1]) not in keys
+    ]
+    book.run("forget_all_rejections")
+    book.add_rows("add_rejections", [value for row in rows for value in row], 5)
+
+
+def _key(id_: int, at: int) -> str:
+    """Name a row so that another which takes its place has another name."""
+    return f"{id_}@{at}"
+
+
+def _read(told: bytes) -> _Told | None:
+    try:
+        return _DECODER.decode(told)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(_Told)

@@ -1,0 +1,72 @@
+"""Which conversion ids were seen on which way: written with the submission, read as counts."""
+
+import sqlite3
+from typing import Final
+
+from twite.domain.stats.sightings import (
+    KEPT_FOR,
+    MEETS_WITHIN,
+    MOST_TOLD,
+    DedupReport,
+    PixelReport,
+    Sighting,
+    SightingPath,
+    TwoIds,
+)
+from twite.domain.times import DAY
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+
+Seen = list[Sighting]
+
+# So many old ones go for each new one: the table shrinks to what it should hold by and by.
+_FORGOTTEN_FOR_EACH: Final = 4
+
+
+def add(book: WriterSession, seen: Seen) -> None:
+    """Write sightings inside the running transaction, and forget the oldest."""
+    rows: list[object] = []
+    for one in seen:
+        lane = book.lane(one.pixel, one.event)
+        rows += (
+            one.at, lane, one.way.value, one.conversion_id,
+            one.email_mark, one.phone_mark, one.click_mark,
+        )  # fmt: skip
+    book.add_rows("add_sightings", rows, 7)
+    latest = max(one.at for one in seen)
+    book.run("forget_sightings", before=latest - KEPT_FOR, limit=_FORGOTTEN_FOR_EACH * len(seen))
+
+
+def twins(
+    connection: sqlite3.Connection, *, pixel: str, event: str, conversion_id: str
+) -> list[PixelReport]:
+    """Return what pages told X's pixel of a conversion id, the first of it."""
+    values = {
+        "pixel": pixel,
+        "event": event,
+        "conversion_id": conversion_id,
+        "limit": MOST_TOLD,
+    }
+    found = connection.execute(query("twins_told"), values).fetchall()
+    return [
+        PixelReport(at=at, blocked=SightingPath(way) is SightingPath.BLOCKED) for at, way in found
+    ]
+
+
+def overlap(connection: sqlite3.Connection, *, since: int) -> list[DedupReport]:
+    """Return what went which way, from a moment on."""
+    names = DedupReport.__struct_fields__
+    values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
+    return [
+        DedupReport(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("overlap"), values).fetchall()
+    ]
+
+
+def pairs(connection: sqlite3.Connection, *, since: int, limit: int) -> list[TwoIds]:
+    """Return orders under two ids, the latest first."""
+    values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
+    return [
+        TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)
+        for pixel, event, page_id, server_id, at in connection.execute(query("pairs"), values)
+    ]

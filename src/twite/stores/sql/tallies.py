@@ -1,0 +1,213 @@
+"""What is counted while it happens: in memory for one transaction, then in a few statements."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from operator import add
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.stats.match_keys import FlawCount, Matched, Matching, sums_of
+from twite.domain.stats.tally import (
+    KEPT,
+    KEPT_DAYS,
+    Counted,
+    Counting,
+    DeliveryTimes,
+    FlowCounts,
+    slot_of,
+)
+from twite.domain.submission import FlawedIdentifier
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.queries import QueryScope
+from twite.stores.sql.named import query
+
+RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, BURIED = range(6)
+_NONE: Final = (0,) * 6
+
+
+class RunsTallyStatements(Protocol):
+    """Runs a named statement."""
+
+    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+
+
+class AddRows(Protocol):
+    """Writes flattened rows."""
+
+    def __call__(self, name: str, rows: Sequence[object], width: int) -> None: ...
+
+
+class TallyWriter:
+    """Used by the writer's thread alone, inside one transaction after the other."""
+
+    def __init__(self, *, run: RunsTallyStatements, add_rows: AddRows) -> None:
+        self._run = run
+        self._add_rows = add_rows
+        # By (minute, account); (minute, account, slot); (day, account, lane, kit or code).
+        self._flows: dict[tuple[int, int], list[int]] = {}
+        self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
+        self.kits: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        self._flaws: dict[tuple[int, int, int, str], tuple[int, int, str, int | None]] = {}
+        # By (account, what, word): remarks on amounts, what a commit shall tell, what one has.
+        self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._told: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._cleared = 0  # the hour in which old ones were last forgotten
+
+    def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
+        """Count at a moment; `counts` are those from `first` on."""
+        key = at // MINUTE, account
+        sums = self._flows.get(key)
+        if sums is None:
+            sums = self._flows[key] = list(_NONE)
+        for place, many in enumerate(counts, first):
+            sums[place] += many
+
+    def delivered(self, at: int, account: int, received: Sequence[int]) -> None:
+        """Count deliveries that X took, by when they were received."""
+        self.flow(at, account, (len(received),), first=DELIVERED)
+        minute = at // MINUTE
+        for one in received:
+            self._waits[minute, account, slot_of(at - one)] += 1
+
+    def flaw(
+        self, day: int, account: int, lane: int, one: FlawedIdentifier, delivery: int | None
+    ) -> None:
+        """Count a flaw."""
+        key = day, account, lane, one.flaw.code
+        times, wins, *_ = self._flaws.get(key, (0, 0))
+        self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, delivery
+
+    def write(self) -> None:
+        """Write what was counted; the commit comes next."""
+        if self._flows:
+            self._write_flows()
+        if self._waits:
+            rows: list[object] = []
+            for (minute, account, slot), many in self._waits.items():
+                for span in KEPT:
+                    rows += (span, minute * MINUTE // span * span, account, slot, many)
+            self._add_rows("count_waited", rows, 5)
+        telling = self._telling
+        if self.kits:
+            keys: dict[tuple[int, int, int], list[int]] = {}
+            for (day, account, lane, kit), many in self.kits.items():
+                counts = [many * part for part in sums_of(kit)]
+                known = keys.get((day, account, lane))
+                keys[day, account, lane] = (
+                    counts if known is None else list(map(add, known, counts))
+                )
+                telling[account, Counting.KIT, str(kit)] += many
+            flat = [part for key, counts in keys.items() for part in (*key, *counts)]
+            self._add_rows("count_matched", flat, 10)
+        if self._flaws:
+            parts: list[object] = []
+            for one, flawed in self._flaws.items():
+                parts += (*one, *flawed)
+                telling[one[1], Counting.FLAW, one[3]] += flawed[0]
+            self._add_rows("count_flaws", parts, 8)
+        for amount, many in self.amounts.items():
+            telling[amount] += many
+        self._forget()
+
+    def clear(self) -> None:
+        """Forget what the transaction counted."""
+        self._forget()
+        self._telling.clear()
+
+    def committed(self) -> None:
+        """Keep what the transaction counted, for whoever watches."""
+        for key, many in self._telling.items():
+            self._told[key] += many
+        self._telling.clear()
+
+    def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
+        """Return what was counted since the last time; `whose` says which account is whose."""
+        told = [
+            Counted(source=source, pixel=pixel, what=what, word=word, times=times)
+            for (account, what, word), times in self._told.items()
+            for source, pixel in (whose[account],)
+        ]
+        self._told.clear()
+        return told
+
+    def _forget(self) -> None:
+        self._flows.clear()
+        self._waits.clear()
+        self.kits.clear()
+        self._flaws.clear()
+        self.amounts.clear()
+
+    def _write_flows(self) -> None:
+        rows: list[object] = []
+        for (minute, account), counts in self._flows.items():
+            for span in KEPT:
+                rows += (span, minute * MINUTE // span * span, account, *counts)
+        self._add_rows("count_flow", rows, 9)
+        hour = max(minute for minute, _ in self._flows) * MINUTE // HOUR
+        if hour > self._cleared:
+            self._cleared = hour
+            for span, kept in KEPT.items():
+                self._run("forget_flow", span=span, before=hour * HOUR - kept)
+                self._run("forget_waited", span=span, before=hour * HOUR - kept)
+            oldest = hour * HOUR // DAY - KEPT_DAYS
+            self._run("forget_matched", before=oldest)
+            self._run("forget_flaws", before=oldest)
+
+
+def flows(
+    connection: sqlite3.Connection, *, scope: QueryScope, span: int, since: int
+) -> list[FlowCounts]:
+    """Return what came and went, span by span."""
+    names = FlowCounts.__struct_fields__
+    values = _scoped(scope) | {"span": span, "since": since}
+    return [
+        FlowCounts(**dict(zip(names, row, strict=True)))
+        for row in connection.execute(query("flows"), values)
+    ]
+
+
+def waits(
+    connection: sqlite3.Connection, *, scope: QueryScope, span: int, since: int
+) -> list[DeliveryTimes]:
+    """Return how long deliveries took, span by span."""
+    values = _scoped(scope) | {"span": span, "since": since}
+    found: dict[int, dict[int, int]] = {}
+    for at, slot, many in connection.execute(query("waits"), values):
+        found.setdefault(at, {})[slot] = many
+    return [DeliveryTimes(at=at, slots=slots) for at, slots in found.items()]
+
+
+def matched(connection: sqlite3.Connection, *, scope: QueryScope, since: int) -> list[Matched]:
+    """Return the match keys by event and day, from a day on."""
+    sums: dict[tuple[str, str, int], list[int]] = {}
+    values = _scoped(scope) | {"since": since}
+    for pixel, event, day, *counts in connection.execute(query("matched"), values):
+        known = sums.get((pixel, event, day))
+        sums[pixel, event, day] = counts if known is None else list(map(add, known, counts))
+    names = Matching.__struct_fields__
+    return [
+        Matched(pixel=pixel, event=event, day=day, keys=keys)
+        for (pixel, event, day), counts in sorted(sums.items())
+        for keys in (Matching(**dict(zip(names, counts, strict=True))),)
+    ]
+
+
+def flaws(connection: sqlite3.Connection, *, scope: QueryScope, since: int) -> list[FlawCount]:
+    """Return what spoilt match keys, from a day on, the commonest first."""
+    return [
+        FlawCount(
+            pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,
+            wins=wins,
+        )
+        for pixel, event, code, times, wins, shape, delivery, _ in connection.execute(
+            query("flaws"), _scoped(scope) | {"since": since}
+        )
+    ]  # fmt: skip
+
+
+def _scoped(scope: QueryScope) -> dict[str, object]:
+    pixels = None if scope.seen is None else msgspec.json.encode(sorted(scope.seen)).decode()
+    return {"pixels": pixels, "source": scope.source}

@@ -1,0 +1,51 @@
+"""The part of a store that consent needs: who revoked, and what was decided by which policy."""
+
+from collections.abc import Mapping, Sequence
+
+from twite.gateway.ports.consents import DecidedDelivery
+from twite.stores.sql import consents
+from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.writer import Writer
+
+
+class ConsentViews:
+    """For a store to inherit; see twite.gateway.ports.consents.
+
+    `_opted_out` is the list as the event loop knows it, beside the writer's own.
+    """
+
+    _writer: Writer
+    _reader: SQLiteReader
+    _opted_out: set[bytes]
+
+    def some(self) -> bool:
+        return bool(self._opted_out)
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        return not self._opted_out.isdisjoint(keys)
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        await self._writer.submit_act(lambda book: book.opt_outs.revoke(keys, now=now))
+        self._opted_out.update(keys)
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        await self._writer.submit_act(lambda book: book.opt_outs.restore(keys))
+        self._opted_out.difference_update(keys)
+
+    async def policies(self) -> Mapping[str, str]:
+        return await self._reader.policies()
+
+    async def note_policy(self, *, source: str, version: str) -> None:
+        await self._writer.submit_act(
+            lambda book: consents.note_policy(book, source=source, version=version)
+        )
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
+        return await self._reader.standing(source=source, after=after, limit=limit)
+
+    async def take_back(
+        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+    ) -> int:
+        return await self._writer.submit_act(
+            lambda book: consents.take_back(book, deliveries, reason=reason, now=now, hold=hold)
+        )

@@ -1,0 +1,197 @@
+"""The part of a store that the console looks at, and what a person mends there."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from twite.domain.dedup import dedup_key
+from twite.domain.history import History
+from twite.domain.people.users import AuditEvent
+from twite.domain.stats.match_keys import FlawCount, Matched
+from twite.domain.stats.sightings import PixelReport
+from twite.domain.stats.tally import DeliveryTimes, FlowCounts
+from twite.domain.stats.value_guard import UsualAmount
+from twite.gateway.ports.queries import (
+    ConversionOrigin,
+    EditedBody,
+    ErrorGroup,
+    KeptSubmission,
+    ListQuery,
+    QueryScope,
+    SummaryPage,
+)
+from twite.stores.sql import console_queries as glances
+from twite.stores.sql import operations as desk
+from twite.stores.sql import sightings, tallies
+from twite.stores.sql.checksum import checksum
+from twite.stores.sql.dedup_keys import WantedKey
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.slices import in_slices
+from twite.stores.sqlite.engine.writer import Writer
+
+HAS_ANOTHER = "another conversion has this event and conversion id already"
+NOT_AT_REST = "it is neither dead nor held any more"
+# Each takes half a dozen statements.
+_SLICE: Final = 50
+
+
+class ConsoleViews:
+    """For a store to inherit; see twite.gateway.ports.queries, .guards and .sightings."""
+
+    _writer: Writer
+    _reader: SQLiteReader
+
+    async def flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
+        return await self._reader.read(partial(tallies.flows, scope=scope, span=span, since=since))
+
+    async def waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
+        return await self._reader.read(partial(tallies.waits, scope=scope, span=span, since=since))
+
+    async def matched(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
+        return await self._reader.read(partial(tallies.matched, scope=scope, since=since))
+
+    async def flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
+        return await self._reader.read(partial(tallies.flaws, scope=scope, since=since))
+
+    async def newest(self, look: ListQuery) -> SummaryPage:
+        return await self._reader.read(partial(glances.newest, look=look))
+
+    async def flagged(self, look: ListQuery) -> SummaryPage:
+        return await self._reader.read(partial(glances.flagged, look=look))
+
+    async def number_at(self, at: int) -> int:
+        return await self._reader.read(partial(glances.number_at, at=at))
+
+    async def origin(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
+        return await self._reader.read(partial(glances.origin, delivery=delivery, scope=scope))
+
+    async def kept(self, deliveries: Sequence[int], scope: QueryScope) -> Sequence[KeptSubmission]:
+        return await self._reader.read(partial(glances.kept, deliveries=deliveries, scope=scope))
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
+        return await self._reader.read(
+            partial(sightings.twins, pixel=pixel, event=event, conversion_id=conversion_id)
+        )
+
+    async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
+        return await self._reader.read(partial(glances.heaps, scope=scope))
+
+    async def heap(
+        self, scope: QueryScope, heap: ErrorGroup, *, after: int = 0, limit: int = 100
+    ) -> Sequence[History]:
+        return await self._reader.read(
+            partial(glances.heap, scope=scope, which=heap, after=after, limit=limit)
+        )
+
+    async def resting_among(
+        self, scope: QueryScope, deliveries: Sequence[int]
+    ) -> Sequence[History]:
+        return await self._reader.read(
+            partial(glances.resting_among, scope=scope, deliveries=deliveries)
+        )
+
+    async def amend(
+        self,
+        amendments: Sequence[EditedBody],
+        *,
+        now: int,
+        note: str,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> Mapping[int, str]:
+        known = frozenset(sure)
+        refused = await in_slices(
+            self._writer,
+            amendments,
+            lambda book, some: _amend(book, some, now=now, note=note, sure=known),
+            deed=deed,
+            size=_SLICE,
+        )
+        return {delivery: why for one in refused for delivery, why in one.items()}
+
+    async def norms(self) -> Sequence[UsualAmount]:
+        return await self._reader.read(
+            lambda connection: [
+                UsualAmount(
+                    pixel=pixel,
+                    event=event,
+                    currency=currency,
+                    seen=seen,
+                    zeros=zeros,
+                    center=center,
+                    spread=spread,
+                    first=tuple(msgspec.json.decode(first, type=list[float])),
+                )
+                for pixel, event, currency, seen, zeros, center, spread, first in (
+                    connection.execute(query("norms"))
+                )
+            ]
+        )
+
+    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
+        def act(book: WriterSession) -> None:
+            for norm in norms:
+                values = msgspec.structs.asdict(norm)
+                book.run(
+                    "keep_norm",
+                    **values | {"first": msgspec.json.encode(norm.first).decode()},
+                )
+
+        await self._writer.submit_act(act)
+
+
+def _amend(
+    book: WriterSession,
+    amendments: Sequence[EditedBody],
+    *,
+    now: int,
+    note: str,
+    sure: Collection[int],
+) -> dict[int, str]:
+    """Put bodies in the place of others, and queue their deliveries; return what could not be."""
+    refused: dict[int, str] = {}
+    done: list[int] = []
+    for amendment in amendments:
+        why = _amended(book, amendment, now=now, note=note, is_sure=amendment.delivery in sure)
+        if why is None:
+            done.append(amendment.delivery)
+        else:
+            refused[amendment.delivery] = why
+    desk.replay(book, done, now=now, sure=sure)
+    return refused
+
+
+def _amended(
+    book: WriterSession, one: EditedBody, *, now: int, note: str, is_sure: bool
+) -> str | None:
+    row = book.run("to_amend", delivery=one.delivery).fetchone()
+    if row is None:
+        return NOT_AT_REST
+    before, pixel, event, conversion_id, received_at, body = row
+    if one.event != event:
+        key = dedup_key(pixel, one.event, conversion_id)
+        if book.keys.take_over(WantedKey(key, one.delivery, now)) is not None:
+            return HAS_ANOTHER
+    elif not is_sure and desk.rivals_of(book, [one.delivery]):
+        return HAS_ANOTHER
+    lane = book.lane(pixel, one.event)
+    book.run("note_amended", delivery=one.delivery, at=now, lane=before, body=body, note=note)
+    book.run(
+        "amend_conversion",
+        delivery=one.delivery,
+        lane=lane,
+        body=one.body,
+        checksum=checksum(
+            book.seeds[lane],
+            delivery=one.delivery,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=one.body,
+        ),
+    )
+    book.run("amend_delivery", delivery=one.delivery, lane=lane)
+    return None

@@ -1,0 +1,153 @@
+"""Moves the write-ahead log into the database, on its own thread and connection.
+
+A commit waits for a checkpoint only when the log has grown past its limit.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from twite.stores.sqlite.engine.connection import connect_checkpointer
+from twite.stores.sqlite.engine.damage import is_final
+from twite.stores.sqlite.engine.mark import MarkKeeper
+
+_EVERY: Final = 0.25  # seconds
+_LOG_LIMIT: Final = 32 * 1024 * 1024
+_TOLD_FROM: Final = 8
+_PASSES: Final = 4
+_UNNOTICED: Final = 0.01  # seconds that a commit may wait
+
+
+class Checkpoints:
+    """Runs from `start` to `close`; `wake` may be called from any thread."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        turn: threading.Lock,
+        log_limit: int = _LOG_LIMIT,
+        mark: MarkKeeper | None = None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+        grown: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        """`turn` is the writer's; it is taken when the log must be cut to size (in bytes).
+
+        `mark` is synced a few times a second while something is written, and told how far the
+        database file has come. On the event loop's thread, `failed` is told when the file or the
+        disk is not to be trusted any more, and `grown` how large the log is (bytes) each time that
+        it has doubled since it should have started over: a reader that does not end keeps it.
+        """
+        self._mark = mark
+        self._failed = failed
+        self._grown = grown
+        self._told_of = _TOLD_FROM * log_limit
+        self._loop = asyncio.get_running_loop()
+        self._cutting = False
+        # How often the log was empty after a checkpoint.
+        self._emptied = 0
+        self._path = path
+        self._log = Path(f"{path}-wal")
+        self._turn = turn
+        self._log_limit = log_limit
+        self._written = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="twite-checkpoints", daemon=True)
+
+    def start(self) -> None:
+        """Open the connection and begin; raises what opening raises."""
+        self._connection = connect_checkpointer(self._path)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something was committed."""
+        self._written.set()
+
+    def cut(self) -> None:
+        """Ask for the log to be emptied: what was pruned is still to be read in it."""
+        self._cutting = True
+        self._written.set()
+
+    async def emptied(self, *, patience: float) -> bool:
+        """Wait until the log has been empty once since now; False when a reader is in the way."""
+        before, until = self._emptied, time.monotonic() + patience
+        while self._emptied == before:
+            if time.monotonic() >= until:
+                return False
+            self.cut()
+            await asyncio.sleep(_EVERY)
+        return True
+
+    def close(self) -> None:
+        """Move everything over, and stop."""
+        self._stop.set()
+        self._written.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with closing(self._connection) as connection:
+            while not self._stop.is_set():
+                self._written.wait()
+                self._stop.wait(_EVERY)
+                self._written.clear()
+                self._move(connection)
+                if self._mark is not None:
+                    self._mark.sync()
+            self._checkpoint(connection, "TRUNCATE")
+
+    def _move(self, connection: sqlite3.Connection) -> None:
+        """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
+
+        While commits go on, each pass leaves what was written during it. Passes are repeated while
+        they get shorter, and only the last makes the writer wait.
+        """
+        took = self._checkpoint(connection, "PASSIVE")
+        if self._size() < self._log_limit and not self._cutting:
+            return
+        for _ in range(_PASSES):
+            if took < _UNNOTICED:
+                break
+            took = self._checkpoint(connection, "PASSIVE")
+        kind = "TRUNCATE" if self._cutting else "PASSIVE"
+        self._cutting = False
+        with self._turn:
+            self._checkpoint(connection, kind)
+        self._mind_the_size()
+
+    def _mind_the_size(self) -> None:
+        size = self._size()
+        if size < self._log_limit * _TOLD_FROM:
+            self._told_of = self._log_limit * _TOLD_FROM
+        elif size >= self._told_of:
+            self._told_of = 2 * size
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._grown, size)
+
+    def _size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+    def _checkpoint(self, connection: sqlite3.Connection, kind: str) -> float:
+        """Return how long it took, in seconds."""
+        start = time.monotonic()
+        turn = 0 if self._mark is None else self._mark.turn
+        try:
+            busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+            if self._mark is not None and not busy and logged == moved:
+                self._mark.moved(turn)
+            self._emptied += kind == "TRUNCATE" and not busy
+        except sqlite3.Error as error:
+            # The disk is full or a reader is in the way: the log keeps everything until the next
+            # time. What is not confirmed is another matter.
+            if is_final(error):
+                with suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._failed, error)
+        return time.monotonic() - start

@@ -1,0 +1,151 @@
+"""Connections to the database file, with the settings that the guarantees rest on."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from twite.domain.errors import StoreUnusable
+from twite.stores.sqlite.engine.damage import damaged, is_damage, is_full
+
+# UPSERT with several rows, RETURNING, UPDATE FROM, JSON functions built in on Debian and Python.
+LEAST_SQLITE: Final = (3, 35, 0)
+_BUSY_MS: Final = 10_000
+# Pages of the dedup table that stay in memory; the rest is in the system's file cache.
+_WRITER_CACHE_KIB: Final = 32 * 1024
+_LOG_KEPT: Final = 64 * 1024 * 1024
+_READER_CACHE_KIB: Final = 4 * 1024
+# Every size of every repeated statement, and all others.
+_STATEMENTS: Final = 256
+
+WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
+    # What is asked, and what the database must answer.
+    "journal_mode": ("WAL", "wal"),
+    # A commit survives power loss; NORMAL lost acknowledged rows in 70 of 100 simulated cuts.
+    "synchronous": ("FULL", 2),
+    # Where a plain fsync leaves data in the disk's cache (macOS); elsewhere it is the same.
+    "fullfsync": ("ON", 1),
+    "checkpoint_fullfsync": ("ON", 1),
+    # A log that a reader has made grow is cut when it starts over.
+    "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
+    # What was deleted is overwritten: identifiers must not linger in free pages.
+    "secure_delete": ("ON", 1),
+    # Checkpoints run on their own thread: they would delay commits.
+    "wal_autocheckpoint": (0, 0),
+    "foreign_keys": ("OFF", 0),
+    "cache_size": (-_WRITER_CACHE_KIB, -_WRITER_CACHE_KIB),
+}
+
+
+def create(path: str) -> None:
+    """Make the file if it is not there, for its owner's eyes only, and its name durable."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreUnusable(
+            path=path,
+            reason=f"it cannot be opened ({error.strerror})",
+            cure="The folder must exist and be writable",
+        ) from error
+
+
+def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection:
+    """Open the one connection that writes. Raises StoreUnusable when a setting does not take.
+
+    `patience` is how long it waits for another's lock, in milliseconds.
+    """
+    refuse_old_sqlite(path, sqlite3.sqlite_version_info)
+    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=rw", patience)
+    try:
+        for name, (asked, expected) in WRITER_SETTINGS.items():
+            connection.execute(f"PRAGMA {name} = {asked}")
+            _refuse_other(path, name, expected, connection.execute(f"PRAGMA {name}").fetchone()[0])
+    except (sqlite3.Error, UnicodeError) as error:
+        connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise StoreUnusable(
+            path=path, reason=str(error), cure="Look at the file and its folder, or name another"
+        ) from error
+    except StoreUnusable:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_checkpointer(path: str) -> sqlite3.Connection:
+    """Open the connection that moves the write-ahead log into the database."""
+    connection = connect_writer(path)
+    connection.execute("PRAGMA cache_size = -256")
+    return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """Open a connection that only reads."""
+    connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=ro", _BUSY_MS)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+        connection.execute("PRAGMA query_only = ON")
+        # One damaged text must not hide all others.
+        connection.text_factory = _text
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except (sqlite3.Error, UnicodeError) as error:
+        connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
+        if is_full(error):
+            raise StoreUnusable(
+                path=path, reason="the disk is full", cure="Make room on it, and try again"
+            ) from error
+        raise StoreUnusable(
+            path=path,
+            reason=str(error),
+            cure="Name a database of Twite's; if it is one, twite recover saves what is sound",
+        ) from error
+    return connection
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def refuse_old_sqlite(path: str, version: tuple[int, int, int]) -> None:
+    """Raise StoreUnusable when SQLite is older than 3.35."""
+    if version < LEAST_SQLITE:
+        raise StoreUnusable(
+            path=path,
+            reason=f"SQLite {'.'.join(map(str, version))} is too old",
+            cure="Use a Python built with SQLite 3.35 or newer",
+        )
+
+
+def _refuse_other(path: str, name: str, expected: str | int, answer: str | int) -> None:
+    if answer != expected:
+        raise StoreUnusable(
+            path=path,
+            reason=f"SQLite keeps {name} at {answer} where {expected} is needed",
+            cure="Use a file on a local disk",
+        )
+
+
+def _connect(path: str, uri: str, patience: int) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=patience / 1_000,
+            isolation_level=None,
+            # Each connection is used by one thread at a time; it may be closed by another.
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+        )
+    except sqlite3.Error as error:
+        raise StoreUnusable(
+            path=path, reason=str(error), cure="The file must exist and be readable"
+        ) from error

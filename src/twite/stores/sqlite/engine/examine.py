@@ -1,0 +1,117 @@
+"""Is a database sound? Looked at before anything is written into it, within bounded time."""
+
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from twite.stores.sql.named import query
+from twite.stores.sqlite.engine.connection import connect_reader
+from twite.stores.sqlite.engine.damage import damaged
+from twite.stores.sqlite.engine.log_file import log_of
+
+# What is sent, and what the balance is made of, is looked at before all else.
+_FIRST: Final = ("deployment", "lane", "account", "lease", "pause", "outbox")
+_INTERRUPTED: Final = 9
+# Where the log's index says how many frames SQLite takes to be valid. [sqlite.org/walformat.html]
+_VALID_FRAMES: Final = 16
+# After a power cut, what was being written may be cut short: that is one transaction at most.
+_CUT_BY_POWER: Final = 1
+
+
+def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
+    """Look for damage; return whether there was time for all of it.
+
+    Where an owner is at work (`owned`), its log is not looked at: it changes under the look.
+
+    Raises StoreUnusable with the cure when the file is damaged, or its log is.
+    """
+    if Path(path).stat().st_size == 0:
+        if log_of(path) is not None:
+            # SQLite would delete the log.
+            raise damaged(path, "it is empty, and the log beside it is not")
+        return True
+    with closing(connect_reader(path)) as connection, _within(connection, seconds):
+        try:
+            if not owned:
+                _refuse_a_cut_log(connection, path)
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+            for table in _FIRST:
+                if table in tables:
+                    _refuse(path, connection.execute(f"PRAGMA quick_check({table})").fetchone()[0])
+            _refuse(path, connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            if "conversion" in tables:
+                _refuse_what_is_adrift(path, connection)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == _INTERRUPTED:
+                return False
+            raise
+        except (sqlite3.DatabaseError, UnicodeError) as error:
+            raise damaged(path, error) from error
+    return True
+
+
+@contextmanager
+def _within(connection: sqlite3.Connection, seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _refuse(path: str, problem: str) -> None:
+    if problem != "ok":
+        raise damaged(path, problem.replace("\n", ": "))
+
+
+def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
+    """A number that was altered is a number still: the file is sound, and a row belongs nowhere."""
+    found = connection.execute(query("adrift")).fetchone()
+    if found is not None:
+        raise damaged(
+            path, f"conversion {found[0]} belongs to no submission, or no pixel, that there is"
+        )
+
+
+def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
+    """SQLite drops what follows a damaged frame of the log without a word; here it is said."""
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    dropped = dropped_commits(path)
+    if dropped > _CUT_BY_POWER:
+        raise damaged(path, f"its log breaks off before {dropped} commits that were made")
+
+
+def dropped_commits(path: str) -> int:
+    """Return how many whole commits lie in the log behind what SQLite takes to be its end.
+
+    A connection must have read the database already, since that makes the log's index.
+    """
+    log = log_of(path)
+    if log is None:
+        return 0
+    try:
+        with Path(f"{path}-shm").open("rb") as index:
+            index.seek(_VALID_FRAMES)
+            valid = int.from_bytes(index.read(4), sys.byteorder)
+    except FileNotFoundError:
+        return 0
+    left = log.headers(after=valid)
+    commits = sum(1 for frame in left if frame.pages)
+    if log.begins_well or not commits:
+        return commits
+    # What is in the database already is no loss.
+    with Path(path).open("rb") as file:
+        for frame in {frame.page: frame for frame in left}.values():
+            file.seek((frame.page - 1) * log.page_size)
+            if file.read(log.page_size) != log.page(frame):
+                return commits
+    return 0

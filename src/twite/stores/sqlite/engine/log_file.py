@@ -1,0 +1,116 @@
+"""The write-ahead log as a file, read without SQLite. [sqlite.org/walformat.html]"""
+
+import os
+import struct
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PAGE_SIZE: Final = 4096
+_HEADER: Final = struct.Struct(">8I")
+_FRAME: Final = struct.Struct(">6I")
+_MAGIC: Final = 0x377F0682
+_MASK: Final = 0xFFFFFFFF
+# So many frames of another log in a row are the end of this one; fewer are damage.
+_STRANGERS: Final = 3
+
+
+class LogFrame(NamedTuple):
+    """One page in the log. `pages` is the size of the database when it ends a commit, else 0."""
+
+    place: int
+    page: int
+    pages: int
+    sums: tuple[int, int]
+
+
+class LogFile:
+    """A log that has a header and at least one frame."""
+
+    def __init__(self, content: bytes | mmap) -> None:
+        self._content = content
+        magic, _, page_size, _, *rest = _HEADER.unpack_from(content)
+        self.begins_well = magic & ~1 == _MAGIC and page_size == PAGE_SIZE
+        self._order = "big" if magic & 1 else "little"
+        self.page_size = PAGE_SIZE
+        self._sums = (0, 0)
+        if self.begins_well:
+            self._sums = self._add((0, 0), content[: _HEADER.size - 8])
+            self.begins_well = self._sums == (rest[2], rest[3])
+        self.salts = (rest[0], rest[1])
+        if not self.begins_well:
+            # The header is what is damaged: all frames of a log have the same salts.
+            self._order = "little"
+            self.salts = _FRAME.unpack_from(content, _HEADER.size)[2:4]
+
+    def headers(self, *, after: int = 0) -> list[LogFrame]:
+        """Return the frames of this log behind a number of them, whether they are sound or not."""
+        return list(self._frames(after))
+
+    def page(self, frame: LogFrame) -> bytes:
+        """Return what a frame holds."""
+        start = self._at(frame.place) + _FRAME.size
+        return self._content[start : start + self.page_size]
+
+    def sound(self) -> tuple[dict[int, bytes], bool]:
+        """Return the newest sound version of each page that was committed, and whether any was not.
+
+        Each frame is added up from the sums of the one before it, so that one damaged frame does
+        not condemn what follows.
+        """
+        pages: dict[int, bytes] = {}
+        pending: dict[int, bytes] = {}
+        whole = True
+        before: tuple[int, int] | None = self._sums if self.begins_well else None
+        place = 0
+        for frame in self._frames(0):
+            if frame.place != place:
+                before, whole = None, False
+            place = frame.place + 1
+            content = self.page(frame)
+            header = self._content[self._at(frame.place) : self._at(frame.place) + 8]
+            if before is not None and self._add(before, header + content) == frame.sums:
+                pending[frame.page] = content
+            else:
+                whole = False
+            before = frame.sums
+            if frame.pages:
+                pages |= pending
+                pending = {}
+        return pages, whole
+
+    def _frames(self, after: int) -> Iterator[LogFrame]:
+        place, strange = after, 0
+        while self._at(place + 1) <= len(self._content) and strange < _STRANGERS:
+            page, pages, *rest = _FRAME.unpack_from(self._content, self._at(place))
+            if (rest[0], rest[1]) == self.salts:
+                strange = 0
+                yield LogFrame(place, page, pages, (rest[2], rest[3]))
+            else:
+                strange += 1
+            place += 1
+
+    def _at(self, place: int) -> int:
+        return _HEADER.size + place * (_FRAME.size + self.page_size)
+
+    def _add(self, sums: tuple[int, int], content: bytes) -> tuple[int, int]:
+        one, other = sums
+        mark = ">" if self._order == "big" else "<"
+        words = iter(struct.unpack(f"{mark}{len(content) // 4}I", content))
+        for first, second in zip(words, words, strict=True):
+            one = (one + first + other) & _MASK
+            other = (other + second + one) & _MASK
+        return one, other
+
+
+def log_of(database: str) -> LogFile | None:
+    """Read the log of a database; None where there is none, or nothing in it."""
+    try:
+        with Path(f"{database}-wal").open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < _HEADER.size + _FRAME.size + PAGE_SIZE:
+                return None
+            return LogFile(mmap(file.fileno(), size, access=ACCESS_READ))
+    except FileNotFoundError:
+        return None

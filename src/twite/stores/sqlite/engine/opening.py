@@ -1,0 +1,176 @@
+"""What an owner does first: look whether the file is sound, and no older copy of itself."""
+
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
+from twite.domain.errors import StoreUnusable
+from twite.stores.sql.named import query
+from twite.stores.sqlite.engine.connection import connect_reader, connect_writer, create
+from twite.stores.sqlite.engine.damage import damaged, is_damage, is_full
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.mark import (
+    StoreMark,
+    deployment_of,
+    mark_path,
+    read_mark,
+    write_mark,
+)
+from twite.stores.sqlite.engine.reserve import Reserve
+from twite.stores.sqlite.engine.schema import (
+    migrate,
+    newest_schema,
+    newest_version,
+    schema_of,
+    version_of,
+)
+from twite.stores.sqlite.engine.stray_log import set_stray_log_aside
+
+# A file of about two gigabytes is looked through in this time. A larger one is no error: what is
+# sent is looked at first, and `twite check` looks at all of it.
+CHECKED_FOR: Final = 5.0
+# Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
+_A_START: Final = 256 * 1024
+
+
+class OpenedStore(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this deployment is; `told` says what a person must know of the file as it was found."""
+
+    salt: bytes
+    mark: StoreMark
+    told: tuple[str, ...] = ()
+
+
+class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """Why what is pending may have been sent already: `reason` for it, `found` for a person."""
+
+    reason: str
+    found: str
+
+
+def prepare(path: str, reserve: Reserve) -> OpenedStore:
+    """Make the file ready for its owner. Raises StoreUnusable.
+
+    On a full disk the reserve is given up for it, and for what else a start has to write.
+    """
+    try:
+        stray = set_stray_log_aside(path)
+        try:
+            opened = _prepared(path, stray)
+        except (sqlite3.Error, OSError, StoreUnusable) as error:
+            if not (is_full(error) and reserve.give_up()):
+                raise
+            return _prepared(path, stray)
+        if reserve.there and shutil.disk_usage(reserve.path.parent).free < _A_START:
+            reserve.give_up()
+    except (sqlite3.Error, UnicodeError, OSError) as error:
+        raise _unusable(path, error) from error
+    except StoreUnusable as error:
+        if is_full(error):
+            raise _unusable(path, error) from error
+        raise
+    return opened
+
+
+def _unusable(path: str, error: Exception) -> StoreUnusable:
+    if is_full(error):
+        return StoreUnusable(
+            path=path, reason="the disk is full", cure="Make room on it, and start again"
+        )
+    if is_damage(error):
+        return damaged(path, error)
+    return StoreUnusable(
+        path=path,
+        reason=f"it cannot be opened ({error})",
+        cure="Look at the disk, and start again",
+    )
+
+
+def _prepared(path: str, stray: str | None) -> OpenedStore:
+    create(path)
+    examine(path, seconds=CHECKED_FOR)
+    return _opened(path, stray)
+
+
+def older_copy(path: str) -> str | None:
+    """Say why what is pending would be held at the next start, or None. Changes nothing.
+
+    A stray log must have been looked for before.
+    """
+    with closing(connect_reader(path)) as connection:
+        if version_of(connection) < newest_version():
+            return None
+        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+    here = StoreMark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=0)
+    doubt = _doubt(path, here, read_mark(path)) if marked else None
+    return None if doubt is None else doubt.found
+
+
+def _opened(path: str, stray: str | None) -> OpenedStore:
+    with closing(connect_writer(path)) as connection:
+        migrate(connection, path)
+        if not set(newest_schema()) <= set(schema_of(connection)):
+            raise damaged(path, "its schema is not the one that was made")
+        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+        conversions = connection.execute(query("last_ids")).fetchone()[1]
+        here = StoreMark(
+            deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=conversions
+        )
+        left = read_mark(path)
+        doubt = _doubt(path, here, left) if marked else None
+        known = left if left is not None and left.deployment == here.deployment else here
+        begun = StoreMark(
+            deployment=here.deployment,
+            epoch=max(epoch, known.epoch) + 1,
+            turn=max(turn, known.turn) + (doubt is not None),
+            conversions=conversions,
+            # What is doubted has not come as far as another copy had.
+            moved=0 if doubt is not None or stray is not None else known.moved,
+        )
+        if not marked:
+            # Before the database says that there is one: else a stop here would look like a loss.
+            write_mark(path, here)
+        connection.execute("BEGIN IMMEDIATE")
+        restored = [] if stray is None else [stray]
+        if doubt is not None:
+            held = _hold(connection, doubt.reason)
+            restored.append(f"{doubt.found}: {held} pending deliveries are held")
+        connection.execute(query("opened"), {"epoch": begun.epoch, "turn": begun.turn})
+        connection.execute("COMMIT")
+        if marked and known.conversions > conversions:
+            restored.append(
+                f"{known.conversions - conversions} conversions that were received after what the "
+                "database holds are not in it"
+            )
+        write_mark(path, begun)
+    return OpenedStore(salt=salt, mark=begun, told=tuple(restored))
+
+
+def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:
+    name = mark_path(path).name
+    if left is None:
+        return _Doubt(
+            reason=UNKNOWN_COPY,
+            found=f"{name} is not there, or makes no sense, so nobody knows what was sent since",
+        )
+    if left.deployment != here.deployment:
+        return _Doubt(reason=UNKNOWN_COPY, found=f"{name} is that of another store")
+    if left.turn > here.turn:
+        missing = left.turn - here.turn
+        return _Doubt(
+            reason=OLDER_COPY,
+            found=f"the database is an older copy of itself, by {missing} requests to X or more",
+        )
+    return None
+
+
+def _hold(connection: sqlite3.Connection, reason: str) -> int:
+    now = time.time_ns() // 1_000_000
+    held = connection.execute(query("hold_pending"), {"reason": reason, "now": now}).rowcount
+    connection.execute(query("drop_leases"))
+    return held

@@ -1,0 +1,82 @@
+"""The schema's versions: numbered files, each applied in one transaction."""
+
+import re
+import sqlite3
+from contextlib import closing
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from twite.domain.errors import StoreUnusable
+
+_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (version, statements), in order."""
+    folder = files("twite.stores.sqlite.engine").joinpath("migrations")
+    found = sorted(
+        (int(match[1]), entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := _NUMBERED.fullmatch(entry.name))
+    )
+    if len({version for version, _ in found}) != len(found):
+        raise ValueError("two migrations have one number")
+    return found
+
+
+def newest_version() -> int:
+    """Return the version that this code brings a database to."""
+    return migrations()[-1][0]
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the database; 0 when it is new."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
+    present = version_of(connection)
+    refuse_newer(present, path)
+    for version, statements in migrations():
+        if version <= present:
+            continue
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {version};\nCOMMIT;"
+            )
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise StoreUnusable(
+                path=path,
+                reason=f"migration {version} failed ({error})",
+                cure="Nothing was changed: make room or restore the file, then start again",
+            ) from error
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """Return all that the database says of its tables and indexes."""
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    ).fetchall()
+
+
+@cache
+def newest_schema() -> list[tuple[object, ...]]:
+    """Return what a database of the newest version says of them: one flipped bit would show."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh, ":memory:")
+        return schema_of(fresh)
+
+
+def refuse_newer(present: int, path: str) -> None:
+    """Raise StoreUnusable when a database is of a version that this code does not know."""
+    newest = newest_version()
+    if present > newest:
+        raise StoreUnusable(
+            path=path,
+            reason=f"it was written by a newer Twite (schema {present}, known here: {newest})",
+            cure="Start the newer version, or restore a backup made by this one",
+        )

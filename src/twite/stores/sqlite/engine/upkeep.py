@@ -1,0 +1,130 @@
+"""What an owner does by itself, now and then: make room again on the disk, and prune."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from twite.domain.errors import LedgerUnavailable
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.stores.sqlite.engine.pruning import Pruner, Retention
+from twite.stores.sqlite.engine.reserve import Reserve
+from twite.stores.sqlite.engine.writer import Writer
+
+# How soon after there is room again submissions are taken again, in seconds.
+_LOOK_FOR_ROOM: Final = 0.5
+# One that could not be made at the start is tried again each so many looks.
+_LOOK_FOR_MORE: Final = 40
+_LOOK_FOR_OLD: Final = 5.0
+# A slice of pruning is to take so long, and the writer is free four times as long after it.
+_SLICE: Final = 0.004
+_SHARE: Final = 4
+_LEAST: Final = 16
+_MOST: Final = 1_000
+
+
+class Upkeep:
+    """Runs from `start` to `close`, on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        reserve: Reserve,
+        keeping: Retention | None,
+        now: Callable[[], int | None],
+        pruned: Callable[[], None],
+        observer: Observer,
+    ) -> None:
+        """Without `keeping`, nothing is pruned; `pruned` is called when there is no more to.
+
+        `now` says by what moment things are old (ms), and None while nobody vouches for the clock:
+        a machine that starts in 1970 or in 2100 must not make its past old.
+        """
+        self._writer = writer
+        self._reserve = reserve
+        self._pruner = None if keeping is None else Pruner(keeping)
+        self._now = now
+        self._pruned = pruned
+        self._observer = observer
+        self._tasks: list[asyncio.Task[None]] = []
+        self._size = 128
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._mind_the_room()),
+            asyncio.create_task(self._prune()),
+        ]
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _mind_the_room(self) -> None:
+        """Keep the reserve, and let submissions in again once it is there again."""
+        for turn in count():
+            looks = self._writer.refusing is not None or not turn % _LOOK_FOR_MORE
+            # Without one there is nothing to wait for but that the next try goes well.
+            if looks and (await asyncio.to_thread(self._made) or not self._reserve.given_up):
+                self._writer.refusing = None
+            await asyncio.sleep(_LOOK_FOR_ROOM)
+
+    def _made(self) -> bool:
+        try:
+            return self._reserve.make()
+        except OSError:
+            # A folder that takes no change now may take one later: whoever ends here refuses for
+            # ever.
+            return False
+
+    async def _prune(self) -> None:
+        pruner = self._pruner
+        if pruner is None:
+            return
+        something = False
+        while True:
+            done, took = await self._slice(pruner)
+            if not done:
+                if something:
+                    self._pruned()
+                something = False
+                await asyncio.sleep(_LOOK_FOR_OLD)
+                continue
+            something = True
+            if took > _SLICE:
+                self._size = max(_LEAST, self._size * 3 // 4)
+            elif took < _SLICE / 2:
+                self._size = min(_MOST, self._size * 5 // 4)
+            await asyncio.sleep(max(_SLICE, took) * _SHARE)
+
+    async def _slice(self, pruner: Pruner) -> tuple[int, float]:
+        """Prune a slice; return how much it was, and how many seconds it took."""
+        now = self._now()
+        if now is None:
+            return 0, 0.0
+        try:
+            return await self._writer.submit_act(
+                lambda book: _timed(lambda: pruner.slice(book, now=now, most=self._size))
+            )
+        except LedgerUnavailable:
+            # Whoever submits or sends tells of it.
+            return 0, 0.0
+        except Exception as fault:  # noqa: BLE001  what ends here is a store that grows for ever
+            self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
+            return 0, 0.0
+
+
+def counted_on() -> Callable[[], int]:
+    """Return a clock that was right when it was made: whoever moves the wall clock ages nothing."""
+    wall, monotonic = time.time_ns() // 1_000_000, time.monotonic()
+    return lambda: wall + int((time.monotonic() - monotonic) * 1_000)
+
+
+def _timed(act: Callable[[], int]) -> tuple[int, float]:
+    began = time.perf_counter()
+    return act(), time.perf_counter() - began

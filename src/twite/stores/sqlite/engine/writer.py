@@ -1,0 +1,297 @@
+"""The one writer: a thread that commits whatever is waiting, together.
+
+Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails
+is rolled back whole, and its operations are then tried one by one, so that a bad one fails alone.
+What fails leaves nothing behind.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
+from twite.domain.submission import Recorded, Submission
+from twite.stores.sql.intake import record
+from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sqlite.engine.damage import is_final, is_full
+from twite.stores.sqlite.engine.handover import Handover
+
+T = TypeVar("T")
+
+_RETRY_AFTER: Final = 1
+_RETRY_AFTER_FAILURE: Final = 5
+# A commit of more than this gains nothing and makes everyone wait.
+_MOST_TOGETHER: Final = 2_000
+# Why nothing new is taken in while what is there is sent and settled.
+DISK_FULL: Final = "the disk is full"
+# The result code after which a connection's view of the file is not to be trusted.
+# sqlite.org/rescode.html#ioerr
+_IOERR: Final = 10
+
+
+class Recording:
+    """A submission on its way to the disk."""
+
+    __slots__ = ("future", "size", "submission")
+
+    def __init__(self, submission: Submission, future: asyncio.Future[Recorded], size: int) -> None:
+        self.submission = submission
+        self.future = future
+        self.size = size
+
+
+class Acting(Generic[T]):
+    """Any other change."""
+
+    __slots__ = ("act", "future")
+
+    def __init__(self, act: Callable[[WriterSession], T], future: asyncio.Future[T]) -> None:
+        self.act = act
+        self.future = future
+
+
+class Closing:
+    """The last of all."""
+
+
+Operation = Recording | Acting[object]
+_Outcome = tuple[asyncio.Future[object], object, Exception | None]
+
+
+class Writer:
+    """Runs on its own thread from `start` to `close`; `submit…` are for the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        open_book: Callable[[], WriterSession],
+        committed: Callable[[], None],
+        turn: threading.Lock,
+        most_conversions: int,
+        most_bytes: int,
+        written: Callable[[WriterSession], None] = lambda _book: None,
+        full: Callable[[], object] | None = None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+        timed: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`turn` is held while a group is written; `committed` is called after each.
+
+        `open_book` opens the connection, at the start and again after an I/O error. On the writer's
+        thread, `written` is told of each commit before anybody else is, and `full` when the disk
+        takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on
+        the event loop's thread, when to go on would be to guess: nothing is done any more. `timed`
+        hears on the writer's thread how many seconds a group took.
+        """
+        self._open_book = open_book
+        self._committed = committed
+        self._written = written
+        self._full = full
+        self._failed = failed
+        self._timed = timed
+        # Why submissions are refused while all else goes on, or None.
+        self.refusing: str | None = None
+        # Why nothing is done any more.
+        self._final: Exception | None = None
+        self._turn = turn
+        self._most_conversions = most_conversions
+        self._most_bytes = most_bytes
+        self._loop = asyncio.get_running_loop()
+        self._queue: Handover[Operation | Closing] = Handover(self._loop)
+        self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
+        self._book: WriterSession | None = None
+        # Both are touched by the event loop's thread alone.
+        self._waiting_conversions = 0
+        self._waiting_bytes = 0
+        self._closing = False
+
+    def start(self) -> None:
+        """Open the connection and begin; raises what opening raises."""
+        self._book = self._open_book()
+        self._thread.start()
+
+    async def submit(self, submission: Submission) -> Recorded:
+        """Commit a submission with whatever else is waiting."""
+        size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
+        count = max(1, len(submission.entries))
+        self._refuse_when_closing()
+        if self.refusing is not None:
+            raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
+        # One that is larger than the limit still passes when nothing else waits.
+        if self._waiting_conversions and (
+            self._waiting_conversions + count > self._most_conversions
+            or self._waiting_bytes + size > self._most_bytes
+        ):
+            raise LedgerFull(reason="too much is waiting for the disk", retry_after=_RETRY_AFTER)
+        self._waiting_conversions += count
+        self._waiting_bytes += size
+        future: asyncio.Future[Recorded] = self._loop.create_future()
+        self._queue.put(Recording(submission, future, size))
+        return await future
+
+    async def submit_act(self, act: Callable[[WriterSession], T]) -> T:
+        """Commit another change with whatever else is waiting."""
+        self._refuse_when_closing()
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(Acting(act, future))  # type: ignore[arg-type]  # T goes to its own future only
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is waiting, and stop."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(Closing())
+        await asyncio.to_thread(self._thread.join)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group, going = self._gather()
+            if group:
+                with self._turn:
+                    outcomes = self._outcomes(group)
+                self._committed()
+                if self._book is not None:
+                    self._written(self._book)
+                self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
+            # Otherwise the last group's values would live until the next.
+            del group
+        if self._book is not None:
+            self._book.connection.close()
+
+    def _gather(self) -> tuple[list[Operation], bool]:
+        """Wait for one operation, then take all that are there, up to a limit."""
+        group: list[Operation] = []
+        together = 0
+        self._queue.wait()
+        while together < _MOST_TOGETHER:
+            operation = self._queue.take()
+            if isinstance(operation, Closing):
+                return group, False
+            if operation is None:
+                break
+            group.append(operation)
+            if isinstance(operation, Recording):
+                together += len(operation.submission.entries)
+        return group, True
+
+    def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
+        """Commit; whatever goes wrong, somebody is told and the writer goes on.
+
+        Should even undoing fail, the connection is given up. What of the group was committed by
+        itself before is then told as failed: who sends it again is told that it is a duplicate.
+        """
+        try:
+            return self._commit(group)
+        except Exception as error:  # noqa: BLE001 - a writer that ends lets everyone wait for ever
+            self._book = None
+            told = LedgerUnavailable(
+                reason=f"the store failed ({type(error).__name__})",
+                retry_after=_RETRY_AFTER_FAILURE,
+            )
+            told.__cause__ = error
+            return [(operation.future, None, told) for operation in group]  # type: ignore[misc]  # as above
+
+    def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
+        if self._final is not None:
+            return self._refused(group, self._final)
+        try:
+            return self._transact(group)
+        except Exception as error:  # noqa: BLE001 - it must reach its caller, not end the writer
+            self._undo(error)
+            if is_final(error):
+                self._end(error)
+                return self._refused(group, error)
+            recordings = [one for one in group if isinstance(one, Recording)]
+            if self._full is not None and is_full(error) and (self._make_room() or recordings):
+                rest = [one for one in group if not isinstance(one, Recording)]
+                return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
+            if len(group) == 1:
+                return [(group[0].future, None, _told(error))]  # type: ignore[list-item]  # as above
+            return [outcome for operation in group for outcome in self._commit([operation])]
+
+    def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
+        return [(operation.future, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
+
+    def _make_room(self) -> bool:
+        """Take in no more, so that what is there can be sent and settled; False when it is so."""
+        if self.refusing is not None or self._full is None:
+            return False
+        self.refusing = DISK_FULL
+        self._full()
+        return True
+
+    def _end(self, error: Exception) -> None:
+        if self._final is None:
+            self._final = error
+            self._loop.call_soon_threadsafe(self._failed, error)
+
+    def _transact(self, group: Sequence[Operation]) -> list[_Outcome]:
+        if self._book is None:
+            self._book = self._open_book()
+        book = self._book
+        recordings = [operation for operation in group if isinstance(operation, Recording)]
+        began = time.perf_counter()
+        book.connection.execute("BEGIN IMMEDIATE")
+        outcomes: list[_Outcome] = []
+        if recordings:
+            recorded = record(book, [operation.submission for operation in recordings])
+            outcomes += [
+                (operation.future, result, None)  # type: ignore[misc]  # as above
+                for operation, result in zip(recordings, recorded, strict=True)
+            ]
+        outcomes += [
+            (operation.future, operation.act(book), None)
+            for operation in group
+            if isinstance(operation, Acting)
+        ]
+        book.finish()
+        book.connection.execute("COMMIT")
+        self._timed(time.perf_counter() - began)
+        book.committed()
+        return outcomes
+
+    def _undo(self, error: Exception) -> None:
+        """Forget the transaction; after an I/O error, the connection too."""
+        book = self._book
+        if book is None:
+            return
+        try:
+            if book.connection.in_transaction:
+                book.connection.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != _IOERR:
+                book.rolled_back()
+                return
+        except sqlite3.Error:
+            pass
+        self._book = None
+        book.connection.close()
+
+    def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
+        """Hand results over, on the event loop's thread."""
+        for operation in group:
+            if isinstance(operation, Recording):
+                self._waiting_conversions -= max(1, len(operation.submission.entries))
+                self._waiting_bytes -= operation.size
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+
+def _told(error: Exception) -> Exception:
+    """Turn what passes into LedgerUnavailable; a fault of ours stays what it is."""
+    if not isinstance(error, sqlite3.Error | StoreUnusable):
+        return error
+    unavailable = LedgerUnavailable(reason=str(error), retry_after=_RETRY_AFTER_FAILURE)
+    unavailable.__cause__ = error
+    return unavailable

@@ -1,0 +1,182 @@
+"""What names somebody goes, by numbers, inside the running transaction.
+
+The rows stay, and what they are counted as: a conversion without its body and under a digest of its
+id, a submission without some of its conversions. The dedup key stays, so that what comes again is a
+duplicate still.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import State
+from twite.gateway.operations.erase import (
+    ERASED,
+    GONE,
+    PREFIX,
+    ErasedText,
+    EraseStore,
+    Place,
+    SearchText,
+    cut,
+)
+from twite.stores.sql import directory as people_rows
+from twite.stores.sql import rejections
+from twite.stores.sql.checksum import checksum
+from twite.stores.sql.opt_outs import withdraw
+from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sqlite.engine.writer import Writer
+
+_DIGITS: Final = 24
+_EMPTIED: Final[Mapping[Place, str]] = {
+    "answer": "empty_answer",
+    "reason": "empty_reason",
+    "note": "empty_note",
+    "amended": "empty_amended_text",
+    "pause": "empty_pause",
+    "closure": "empty_closure",
+}
+
+
+def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
+    """Do one slice; return how many conversions were erased."""
+    if erasing.deed is not None:
+        people_rows.note(book, erasing.deed)
+    if erasing.keys:
+        book.opt_outs.revoke(erasing.keys, now=now)
+    done = _conversions(book, erasing, now=now) if erasing.conversions else 0
+    for one in erasing.cuts:
+        _cut(book, one)
+    salt = bytes(book.run("opening").fetchone()[0])
+    for sighting in erasing.sightings:
+        row = book.run("sighted", sighting=sighting).fetchone()
+        if row is not None and not row[0].startswith(PREFIX):
+            book.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
+    for text in erasing.texts:
+        _empty(book, text)
+    gone = {one.of for one in erasing.texts if one.place == "ignored"}
+    if gone:
+        _unname(book, lambda name: digest_of(name, salt=salt) in gone)
+    rejected = {str(one.of) for one in erasing.texts if one.place == "rejection"}
+    if rejected:
+        rejections.drop(book, rejected)
+    if erasing.anew:
+        # Its pages were split as ids came in: copies may lie where nothing is any more.
+        book.run("index_anew")
+    return done
+
+
+def digest_of(conversion_id: str, *, salt: bytes) -> str:
+    """Return what stands in the place of a conversion id: the same for the same, here alone."""
+    found = hmac.digest(salt, f"{PREFIX}\0{conversion_id}".encode(), "sha256")
+    return f"{PREFIX}{found.hex()[:_DIGITS]}"
+
+
+def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
+    deliveries = msgspec.json.encode(erasing.conversions).decode()
+    rows = [
+        row for row in book.run("to_erase", deliveries=deliveries).fetchall()
+        # A sender has it in memory: what comes of it is looked at again.
+        if row[-1] != State.SENDING
+    ]  # fmt: skip
+    withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
+    salt = bytes(book.run("opening").fetchone()[0])
+    for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
+        # Pruning would look for it under the name that goes.
+        book.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
+        named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
+        body = _filled(b"", size and size + len(name.encode()) - len(named))
+        sum_ = checksum(
+            book.seeds[lane], delivery=id_, received_at=received_at,
+            conversion_id=named.encode(), body=body,
+        )  # fmt: skip
+        book.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
+        book.run("empty_amended_text", of=id_, gone=GONE)
+        one = {"first": id_, "end": id_ + 1}
+        book.run("forget_flagged", **one)
+        book.run("forget_called", **one)
+    if rows:
+        book.moved()
+    return len(rows)
+
+
+def _cut(book: WriterSession, one: ErasedText) -> None:
+    row = book.run("to_cut", submission=one.submission).fetchone()
+    if row is None:
+        return
+    body, refusals, unfired = row
+    # Without places, it is what was said beside the body.
+    left = body if one.places == () else _filled(cut(body, one.places), len(body))
+    book.run(
+        "cut_submission",
+        submission=one.submission,
+        body=left,
+        refusals=_without(refusals, one.places),
+        unfired=unfired if one.places else None,
+    )
+
+
+def _filled(left: bytes, size: int) -> bytes:
+    """Return what is left as long as it was before: an empty object, or JSON with spaces after it.
+
+    A row that stays as long is overwritten where it lies. One that shrinks makes SQLite move its
+    neighbours together, and leave copies of them in the unused part of pages.
+    """
+    return (left or b"{}").ljust(size) if size > 0 else b""
+
+
+def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | None:
+    """Return refusals without what was said of some conversions, or of all: the codes stay."""
+    if refusals is None:
+        return None
+    told = msgspec.json.decode(refusals)
+    for refusal in told:
+        if not places or refusal["index"] in places:
+            for fault in refusal.get(
+                "errors", ()
+            ):  # those of before a rejection was kept by itself
+                fault["message"] = GONE
+    return msgspec.json.encode(told)
+
+
+def _empty(book: WriterSession, text: SearchText) -> None:
+    if text.place in _EMPTIED:
+        book.run(_EMPTIED[text.place], of=text.of, gone=GONE)
+
+
+def _unname(book: WriterSession, goes: Callable[[str], bool]) -> None:
+    """Count what was ignored under names that go under another.
+
+    The table is written anew: its pages were split as names came in, and hold copies of them.
+    """
+    rows = book.run("ignored", since=0).fetchall()
+    book.run("forget_all_ignored")
+    for day, source, door, name, reason, times in rows:
+        called = GONE if goes(name) else name
+        book.run(
+            "put_ignored",
+            day=day, source=source, door=door, called=called, reason=reason, times=times,
+        )  # fmt: skip
+
+
+class EraseQueries:
+    """For a store to inherit; see twite.gateway.operations.erase.
+
+    `_opted_out` is the list as the event loop knows it, beside the writer's own.
+    """
+
+    _writer: Writer
+    _opted_out: set[bytes]
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        done = await self._writer.submit_act(lambda book: erase(book, erasing, now=now))
+        self._opted_out.update(erasing.keys)
+        if erasing.ends:
+            return int(await self._empty_the_log())
+        return done
+
+    async def _empty_the_log(self) -> bool:
+        raise NotImplementedError

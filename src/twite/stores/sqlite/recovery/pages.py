@@ -1,0 +1,241 @@
+"""A database file read page by page, without SQLite: what is sound can be had of any file.
+
+SQLite reaches a row from the root of its table; one damaged page above hides all that is below it.
+Here each page is read for itself. [sqlite.org/fileformat2.html]
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from twite.stores.sqlite.engine.log_file import PAGE_SIZE, log_of
+
+Value = int | float | str | bytes | None
+
+TABLE_LEAF: Final = 0x0D
+INDEX_LEAF: Final = 0x0A
+_TABLE_INNER: Final = 0x05
+_INDEX_INNER: Final = 0x02
+_KINDS: Final = (TABLE_LEAF, INDEX_LEAF, _TABLE_INNER, _INDEX_INNER)
+_FILE_HEADER: Final = 100
+_FIRST_FREE: Final = 32
+# What of a payload lies in its own page at most, in tables and in indexes.
+_MOST_HERE: Final = {TABLE_LEAF: PAGE_SIZE - 35, INDEX_LEAF: (PAGE_SIZE - 12) * 64 // 255 - 23}
+_LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
+_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+_FLOAT: Final = 7
+_FIRST_BLOB: Final = 12
+
+
+class PageRow(NamedTuple):
+    """One record: its rowid (0 in an index) and its values as they are stored."""
+
+    rowid: int
+    values: tuple[Value, ...]
+
+
+class LeafPage(NamedTuple):
+    """The rows of one page that can be read, and whether that is all of them."""
+
+    rows: list[PageRow]
+    whole: bool
+
+
+class PageTree(NamedTuple):
+    """The pages below a root that hold rows, and whether the way to all of them was sound."""
+
+    pages: list[int]
+    whole: bool
+
+
+class DamagedPage(Exception):
+    """A page makes no sense here."""
+
+
+class Pages:
+    """The newest sound version of each page: from the log, or else from the file."""
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(path).read_bytes()
+        log = log_of(path)
+        self._logged, self.log_is_whole = ({}, True) if log is None else log.sound()
+        if log is not None and not log.begins_well:
+            self.log_is_whole = False
+        self.count = max(len(self._file) // PAGE_SIZE, max(self._logged, default=0))
+
+    def page(self, number: int) -> bytes:
+        """Raises Damaged for a number that is none."""
+        if not 1 <= number <= self.count:
+            raise DamagedPage
+        found = self._logged.get(number)
+        if found is None:
+            found = self._file[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+        if len(found) < PAGE_SIZE:
+            raise DamagedPage
+        return found
+
+    def kind(self, number: int) -> int:
+        """Return the kind of a page, 0 for none of a table or index."""
+        try:
+            found = self.page(number)[_start(number)]
+        except DamagedPage:
+            return 0
+        return found if found in _KINDS else 0
+
+    def tree(self, root: int) -> PageTree:
+        """Walk from a root to all pages that hold rows."""
+        pages: list[int] = []
+        whole = True
+        ahead, seen = [root], set()
+        while ahead:
+            number = ahead.pop()
+            if number in seen:
+                whole = False
+                continue
+            seen.add(number)
+            kind = self.kind(number)
+            if kind in {TABLE_LEAF, INDEX_LEAF, _INDEX_INNER}:
+                pages.append(number)
+            if kind in {_TABLE_INNER, _INDEX_INNER}:
+                try:
+                    ahead += self._children(number)
+                except (DamagedPage, struct.error, IndexError):
+                    whole = False
+            elif kind == 0:
+                whole = False
+        return PageTree(pages, whole)
+
+    def free(self) -> set[int]:
+        """Return the pages that are in no use, as far as their list is sound."""
+        found: set[int] = set()
+        try:
+            trunk = struct.unpack_from(">I", self.page(1), _FIRST_FREE)[0]
+            while trunk and trunk not in found:
+                page = self.page(trunk)
+                found.add(trunk)
+                trunk, many = struct.unpack_from(">II", page)
+                found.update(struct.unpack_from(f">{min(many, PAGE_SIZE // 4 - 2)}I", page, 8))
+        except (DamagedPage, struct.error):
+            pass
+        return found
+
+    def leaf(self, number: int) -> LeafPage:
+        """Read the rows of a page."""
+        rows: list[PageRow] = []
+        whole = True
+        kind = self.kind(number)
+        try:
+            cells = self._cells(number)
+        except (DamagedPage, struct.error, IndexError):
+            return LeafPage([], whole=False)
+        last = None
+        for place in cells:
+            try:
+                row = self._row(number, kind, place)
+            except (DamagedPage, struct.error, IndexError, UnicodeDecodeError, ValueError):
+                whole = False
+                continue
+            if kind == TABLE_LEAF:
+                if last is not None and row.rowid <= last:
+                    whole = False
+                last = row.rowid
+            rows.append(row)
+        return LeafPage(rows, whole)
+
+    def _cells(self, number: int) -> Sequence[int]:
+        page, start = self.page(number), _start(number)
+        many = struct.unpack_from(">H", page, start + 3)[0]
+        head = 12 if page[start] in {_TABLE_INNER, _INDEX_INNER} else 8
+        if start + head + 2 * many > PAGE_SIZE:
+            raise DamagedPage
+        return struct.unpack_from(f">{many}H", page, start + head)
+
+    def _children(self, number: int) -> Iterator[int]:
+        page = self.page(number)
+        for place in self._cells(number):
+            yield struct.unpack_from(">I", page, place)[0]
+        yield struct.unpack_from(">I", page, _start(number) + 8)[0]
+
+    def _row(self, number: int, kind: int, place: int) -> PageRow:
+        page = self.page(number)
+        if place < 8:
+            raise DamagedPage
+        if kind == _INDEX_INNER:
+            place += 4
+        size, place = _varint(page, place)
+        rowid = 0
+        if kind == TABLE_LEAF:
+            rowid, place = _varint(page, place)
+        family = TABLE_LEAF if kind == TABLE_LEAF else INDEX_LEAF
+        return PageRow(rowid, _values(self._payload(page, place, size, _MOST_HERE[family])))
+
+    def _payload(self, page: bytes, place: int, size: int, most: int) -> bytes:
+        if size <= most:
+            found = page[place : place + size]
+        else:
+            if size > self.count * PAGE_SIZE:
+                raise DamagedPage
+            here = _LEAST_HERE + (size - _LEAST_HERE) % (PAGE_SIZE - 4)
+            here = here if here <= most else _LEAST_HERE
+            parts = [page[place : place + here]]
+            following = struct.unpack_from(">I", page, place + here)[0]
+            left = size - here
+            while left > 0:
+                page = self.page(following)
+                following = struct.unpack_from(">I", page)[0]
+                parts.append(page[4 : 4 + min(left, PAGE_SIZE - 4)])
+                left -= PAGE_SIZE - 4
+            found = b"".join(parts)
+        if len(found) != size:
+            raise DamagedPage
+        return found
+
+
+def _start(number: int) -> int:
+    return _FILE_HEADER if number == 1 else 0
+
+
+def _varint(page: bytes, place: int) -> tuple[int, int]:
+    found = 0
+    for _ in range(8):
+        byte = page[place]
+        place += 1
+        found = found << 7 | byte & 0x7F
+        if byte < 0x80:
+            return found, place
+    found = found << 8 | page[place]
+    return (found - (1 << 64) if found >= 1 << 63 else found), place + 1
+
+
+def _values(record: bytes) -> tuple[Value, ...]:
+    size, place = _varint(record, 0)
+    kinds = []
+    while place < size:
+        kind, place = _varint(record, place)
+        kinds.append(kind)
+    if place != size:
+        raise DamagedPage
+    found: list[Value] = []
+    for kind in kinds:
+        width = _SIZES[kind] if kind < len(_SIZES) else (kind - _FIRST_BLOB) // 2
+        part = record[place : place + width]
+        if kind in {10, 11} or len(part) != width:
+            raise DamagedPage
+        found.append(_value(kind, part))
+        place += width
+    if place != len(record):
+        raise DamagedPage
+    return tuple(found)
+
+
+def _value(kind: int, part: bytes) -> Value:
+    if kind == 0:
+        return None
+    if kind in {8, 9}:
+        return kind - 8
+    if kind == _FLOAT:
+        return float(struct.unpack(">d", part)[0])
+    if kind < _FIRST_BLOB:
+        return int.from_bytes(part, "big", signed=True)
+    return part.decode() if kind % 2 else part

@@ -1,0 +1,85 @@
+"""A new database from what is sound of a damaged one, with the balance made whole."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from twite.domain.errors import StoreUnusable
+from twite.stores.sql.named import query
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.lock import OwnerLock
+from twite.stores.sqlite.engine.mark import StoreMark, deployment_of, mark_path, write_mark
+from twite.stores.sqlite.engine.schema import migrate
+from twite.stores.sqlite.engine.stray_log import set_aside, set_stray_log_aside, sync_folder
+from twite.stores.sqlite.recovery.pages import Pages
+from twite.stores.sqlite.recovery.rebuild import Rebuild, Recovered
+
+__all__ = ["Recovered", "recover"]
+
+
+def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:
+    """Save what is sound into a new file, and put the damaged one aside.
+
+    Without `to`, the new one takes its place. `known` are (pixel, event) by which conversions are
+    recognised whose lane is lost. Raises StoreInUse, StoreUnusable.
+    """
+    path = os.path.realpath(path)
+    target = to or f"{path}.recovered"
+    for there in (target, f"{target}-wal"):
+        if Path(there).exists():
+            raise StoreUnusable(path=there, reason="it is there already", cure="Name a new file")
+    if not Path(path).is_file():
+        raise StoreUnusable(path=path, reason="there is no such file", cure="Name the database")
+    lock = OwnerLock.take(path)
+    try:
+        set_stray_log_aside(path)
+        done = _saved(path, target, known)
+        # Nobody must send from the damaged one.
+        aside = set_aside(path, "damaged")
+        if to is None:
+            Path(target).replace(path)
+            mark_path(target).replace(mark_path(path))
+        sync_folder(path)
+        sync_folder(target)
+    finally:
+        lock.release()
+    return msgspec.structs.replace(done, to=to or path, quarantined=aside)
+
+
+def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovered:
+    """Make the new file; leave nothing of it where that fails."""
+    try:
+        create(target)
+        with closing(connect_writer(target)) as new:
+            migrate(new, target)
+            new.execute("BEGIN IMMEDIATE")
+            done = Rebuild(path, Pages(path), new, known).run()
+            new.execute("COMMIT")
+            _refuse(target, new.execute("PRAGMA quick_check(1)").fetchone()[0])
+            new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            mark = _mark(new)
+        write_mark(target, mark)
+    except BaseException:
+        for suffix in ("", "-wal", "-shm", ".epoch"):
+            Path(f"{target}{suffix}").unlink(missing_ok=True)
+        raise
+    return done
+
+
+def _refuse(target: str, problem: str) -> None:
+    if problem != "ok":
+        raise StoreUnusable(path=target, reason=problem, cure="Look at the disk it is on")
+
+
+def _mark(new: sqlite3.Connection) -> StoreMark:
+    salt, epoch, _, turn, _ = new.execute(query("opening")).fetchone()
+    return StoreMark(
+        deployment=deployment_of(salt),
+        epoch=epoch,
+        turn=turn,
+        conversions=new.execute(query("last_ids")).fetchone()[1],
+    )

@@ -1,0 +1,191 @@
+"""The sound rows of a damaged database, by table."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from twite.domain.delivery import State
+from twite.domain.outcome import AttemptOutcome
+from twite.stores.sqlite.recovery.pages import (
+    INDEX_LEAF,
+    TABLE_LEAF,
+    LeafPage,
+    PageRow,
+    Pages,
+    Value,
+)
+
+_STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
+_OUTCOMES: Final = frozenset(AttemptOutcome)
+_RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+# Numbers of deliveries are below, moments in milliseconds above.
+_MOMENTS: Final = 1_000_000_000_000
+_SCHEMA_COLUMNS: Final = 5
+
+
+class SalvagedRow(NamedTuple):
+    """A row by the names of its columns. `sure`: it was reached from its table's root."""
+
+    values: Mapping[str, Value]
+    sure: bool
+
+
+class Salvage:
+    """Reads the tables that a new database has out of a damaged one."""
+
+    def __init__(self, pages: Pages, new: sqlite3.Connection) -> None:
+        """`new` has the newest schema, and is only asked for it."""
+        self._pages = pages
+        self._columns = {
+            name: _stored(new, name)
+            for (name,) in new.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+        self._trees = {}
+        reached = {1} | pages.free()
+        for name, root in roots(pages).items():
+            tree = pages.tree(root)
+            reached.update(tree.pages)
+            self._trees[name] = tree
+        self._strays = [
+            number
+            for number in range(2, pages.count + 1)
+            if number not in reached and pages.kind(number) in {TABLE_LEAF, INDEX_LEAF}
+        ]
+        # What could not be read: pages that hold rows, and have some that make no sense.
+        self.damaged_pages: set[int] = set()
+
+    def whole(self, table: str) -> bool:
+        """Whether every row of a table can be read; known once its rows were."""
+        tree = self._trees.get(table)
+        return (
+            tree is not None
+            and tree.whole
+            and self._pages.log_is_whole
+            and not self.damaged_pages.intersection(tree.pages)
+        )
+
+    def rows(self, table: str) -> Iterator[SalvagedRow]:
+        """Yield what is found of a table; the same row may come twice."""
+        columns = self._columns[table]
+        tree = self._trees.get(table)
+        for number in () if tree is None else tree.pages:
+            for row in self._read(number).rows:
+                named = _named(columns, row)
+                if named is not None:
+                    yield SalvagedRow(named, sure=tree.whole if tree else False)
+        looks = LOOKS.get(table)
+        if looks is None:
+            return
+        for number in self._strays:
+            for row in self._pages.leaf(number).rows:
+                named = _named(columns, row) if looks(row.values) else None
+                if named is not None:
+                    yield SalvagedRow(named, sure=False)
+
+    def _read(self, number: int) -> LeafPage:
+        leaf = self._pages.leaf(number)
+        if not leaf.whole:
+            self.damaged_pages.add(number)
+        return leaf
+
+
+def roots(pages: Pages) -> dict[str, int]:
+    """Return the root of each table, as far as the schema can be read."""
+    roots = {}
+    for number in pages.tree(1).pages:
+        for row in pages.leaf(number).rows:
+            match row.values:
+                case ("table", str(name), _, int(root), str()) if root > 1:
+                    roots[name] = root
+    return roots
+
+
+class _Columns(NamedTuple):
+    """The columns as they are stored, and the one that is the rowid itself."""
+
+    names: tuple[str, ...]
+    rowid: str | None
+
+
+def _stored(new: sqlite3.Connection, table: str) -> _Columns:
+    columns = new.execute(f"PRAGMA table_xinfo({table})").fetchall()
+    kept: list[tuple[str, str, int]] = [
+        (name, kind, key) for _, name, kind, _, _, key, hidden in columns if not hidden
+    ]
+    sql = new.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
+    if "WITHOUT ROWID" in sql:
+        keys = [name for _, name in sorted((key, name) for name, _, key in kept if key)]
+        return _Columns((*keys, *(name for name, _, key in kept if not key)), None)
+    rowids = [name for name, kind, key in kept if key and kind == "INTEGER"]
+    return _Columns(tuple(name for name, _, _ in kept), rowids[0] if len(rowids) == 1 else None)
+
+
+def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
+    """Name the values; columns that were added later have none. None when there are too many."""
+    if len(row.values) > len(columns.names):
+        return None
+    named = dict(zip(columns.names, row.values, strict=False))
+    if columns.rowid is not None:
+        named[columns.rowid] = row.rowid
+    return named
+
+
+def _is(*kinds: type | tuple[type, ...]) -> Callable[[Sequence[Value]], bool]:
+    none = type(None)
+
+    def looks(values: Sequence[Value]) -> bool:
+        return len(values) >= len(kinds) and all(
+            isinstance(value, none if kind is none else kind)
+            for value, kind in zip(values, kinds, strict=False)
+        )
+
+    return looks
+
+
+_NONE: Final = type(None)
+
+
+def _submission(values: Sequence[Value]) -> bool:
+    looks = _is(_NONE, str, str, str, int, int, int, bytes)
+    return len(values) >= 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))
+
+
+def _conversion(values: Sequence[Value]) -> bool:
+    return len(values) >= 6 and _is(_NONE, int, int, str, bytes)(values)
+
+
+def _outbox(values: Sequence[Value]) -> bool:
+    return len(values) >= 12 and _is(_NONE, int, int, int, str)(values) and values[4] in _STATES
+
+
+def _attempt(values: Sequence[Value]) -> bool:
+    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in _OUTCOMES
+
+
+def _attempted(values: Sequence[Value]) -> bool:
+    match values:
+        case (int(delivery), int(attempt)):
+            return 0 < delivery < _MOMENTS and 0 < attempt < _MOMENTS
+    return False
+
+
+def _account(values: Sequence[Value]) -> bool:
+    return len(values) >= 8 and _is(_NONE, str, str, int, int, int, int, int)(values)
+
+
+def _lane(values: Sequence[Value]) -> bool:
+    return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
+
+
+# How the rows of a page look that no root leads to. Others are not guessed. A look asks for the
+# columns that a table began with: later ones may follow, and `_named` refuses what is too many.
+LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
+    "submission": _submission,
+    "conversion": _conversion,
+    "outbox": _outbox,
+    "attempt": _attempt,
+    "attempted": _attempted,
+    "account": _account,
+    "lane": _lane,
+}

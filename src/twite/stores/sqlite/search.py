@@ -1,0 +1,279 @@
+"""Looks through all that is kept for what names somebody, a page at a time.
+
+Each page is a statement of its own: a view that stays open would keep the log from starting over.
+"""
+
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.people.erasure import ErasureSubject
+from twite.gateway.ingest.rejections import marks
+from twite.gateway.operations.erase import (
+    GONE,
+    PREFIX,
+    ErasedText,
+    EraseTraces,
+    Place,
+    SearchText,
+    named_places,
+)
+from twite.gateway.ports.tags import PREFIX as TAG
+from twite.stores.sql.named import query
+from twite.stores.sql.rejections import kept_rejections
+from twite.stores.sqlite.erase import digest_of
+
+_PAGE: Final = 1_000
+_BODIES: Final = 250
+_IDS: Final = re.compile(rb'"conversion_id":\s*"?((?:[^",}\\]|\\.)*)')
+# What a letter of a tag holds, opened where there is a key: (tag, body) → text.
+Opened = Callable[[str, bytes], bytes]
+# Texts that are looked through for themselves: (place, statement).
+_TEXTS: Final[tuple[tuple[Place, str], ...]] = (
+    ("answer", "answers_after"),
+    ("reason", "reasons_after"),
+    ("note", "notes_after"),
+    ("amended", "amended_after"),
+)
+_FEW: Final[tuple[tuple[Place, str], ...]] = (
+    ("pause", "pause_texts"),
+    ("closure", "closure_texts"),
+)
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    """A conversion that goes."""
+
+    id: int
+    submission: int
+    pixel: str
+    conversion_id: str
+    state: str
+    source: str
+    called: str | None = None
+
+
+class Search:
+    """One look. Used by one thread; `pixel` narrows named conversion ids to one pixel's."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        whom: ErasureSubject,
+        *,
+        pixel: str | None,
+        opened: Opened,
+        pursued: AbstractSet[int] = frozenset(),
+    ) -> None:
+        """`pursued` are conversions that go, whatever is left of what named them."""
+        self._connection = connection
+        self._whom = whom
+        self._pixel = pixel
+        self._opened = opened
+        self._pursued = pursued
+        self._hits: dict[int, _Hit] = {}
+        self._in_progress: set[int] = set()
+        # Of each source, and of each pixel, the conversion ids that go.
+        self._of_source: dict[str, set[str]] = defaultdict(set)
+        self._of_pixel: dict[str, set[str]] = defaultdict(set)
+        self._cuts: dict[int, ErasedText] = {}
+
+    def run(self) -> EraseTraces:
+        """Look through everything; again where what was found names more."""
+        for source, at in self._connection.execute(query("account_sources")):
+            if self._pixel in {None, at}:
+                self._of_source[source] |= self._whom.conversion_ids
+        for hit, body in self._conversions():
+            if self._is_meant(hit, body):
+                self._take(hit)
+        known = -1
+        while known != len(self._hits):
+            known = len(self._hits)
+            self._submissions()
+            self._companions()
+        traces = EraseTraces(
+            conversions=sorted(self._hits.keys() - self._in_progress),
+            cuts=list(self._cuts.values()),
+            sightings=list(self._sightings()),
+            texts=[*self._texts(), *self._rejections()],
+            in_progress=sorted(self._in_progress),
+            deeds=sum(1 for _ in self._deeds()),
+            letters=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
+        )
+        for hit in self._hits.values():
+            states = traces.states.setdefault(hit.pixel, {})
+            states[hit.state] = states.get(hit.state, 0) + 1
+        return traces
+
+    def _conversions(self) -> Iterator[tuple[_Hit, bytes]]:
+        for row in self._pages("conversions_after", size=_PAGE):
+            *named, body = row
+            yield _Hit(*named), body
+
+    def _is_meant(self, hit: _Hit, body: bytes) -> bool:
+        if hit.conversion_id.startswith(PREFIX) and not self._whom.named_in(body):
+            return False
+        if hit.id in self._pursued:
+            return True
+        named = self._whom.conversion_ids
+        is_named = hit.conversion_id in named or hit.called in named
+        if is_named and self._pixel in {None, hit.pixel}:
+            return True
+        if hit.pixel.startswith(TAG):
+            return self._whom.named_in_any(self._opened(hit.pixel, body))
+        return self._whom.named_in(body)
+
+    def _take(self, hit: _Hit) -> None:
+        self._hits[hit.id] = hit
+        if hit.state == State.SENDING:
+            self._in_progress.add(hit.id)
+        if hit.conversion_id.startswith(PREFIX) or hit.pixel.startswith(TAG):
+            # The one has no name any more, the other's is made of those of its conversion.
+            return
+        self._of_source[hit.source].add(hit.conversion_id)
+        self._of_pixel[hit.pixel].add(hit.conversion_id)
+
+    def _submissions(self) -> None:
+        """Find what of submissions goes, and the conversions that it became."""
+        spelled = {
+            source: frozenset(_spelled(one) for one in ids)
+            for source, ids in self._of_source.items()
+        }
+        ids = {source: frozenset(found) for source, found in self._of_source.items()}
+        taken = {hit.submission for hit in self._hits.values()}
+        nobody: frozenset[bytes] = frozenset()
+        for row in self._pages("submissions_after", size=_BODIES):
+            id_, first, entries, source, body, refusals, unfired = row
+            beside = (refusals or b"") + (unfired or b"")
+            names = (
+                self._whom.named_in(body)
+                or not spelled.get(source, nobody).isdisjoint(_IDS.findall(body))
+                or (bool(beside) and self._whom.named_in_any(beside))
+            )
+            if not names and id_ not in taken:
+                continue
+            if not body and not beside:
+                continue
+            found = named_places(body, self._whom, ids.get(source, frozenset()))
+            if found is None and (id_ not in taken or b'"' + GONE.encode() + b'":true' in body):
+                if names and beside:
+                    self._cuts[id_] = ErasedText(submission=id_, places=())
+                continue
+            places, named = found or (None, [])
+            self._cuts[id_] = ErasedText(submission=id_, places=places)
+            self._became(first, entries, named, alone=places is None)
+
+    def _became(self, first: int, entries: int, named: Sequence[str], *, alone: bool) -> None:
+        """Take the conversions that the cut places of a submission became."""
+        for row in self._connection.execute(
+            query("conversions_between"), {"first": first, "end": first + entries}
+        ):
+            hit = _Hit(*row)
+            is_own = hit.conversion_id in named or alone
+            if is_own and hit.id not in self._hits and not hit.conversion_id.startswith(PREFIX):
+                self._take(hit)
+
+    def _companions(self) -> None:
+        """Take what tags were to be told of conversions that go: their ids are made of these."""
+        named: dict[int, set[str]] = defaultdict(set)
+        for hit in self._hits.values():
+            named[hit.submission].add(hit.conversion_id)
+        for number, ids in named.items():
+            for row in self._connection.execute(query("tags_of"), {"number": number, "tag": TAG}):
+                hit = _Hit(*row)
+                parts = {hit.conversion_id, hit.called, *hit.conversion_id.split("/")}
+                if hit.id not in self._hits and not ids.isdisjoint(parts):
+                    self._take(hit)
+
+    def _sightings(self) -> Iterator[int]:
+        for id_, pixel, name in self._pages("sightings_after", size=_PAGE):
+            is_named = name in self._whom.conversion_ids and self._pixel in {None, pixel}
+            if is_named or name in self._of_pixel.get(pixel, ()):
+                yield id_
+
+    def _texts(self) -> Iterator[SearchText]:
+        seen: set[tuple[Place, int | str]] = set()
+        for place, of, text in self._all_texts():
+            if (place, of) not in seen and self._whom.named_in_any(text):
+                seen.add((place, of))
+                yield SearchText(place=place, of=of)
+        for start in range(0, len(self._hits), _BODIES):
+            some = list(self._hits)[start : start + _BODIES]
+            rows = self._connection.execute(
+                query("answers_of"), {"deliveries": msgspec.json.encode(some).decode()}
+            )
+            for delivery, attempt, answer in rows:
+                name = self._hits[delivery].conversion_id.encode()
+                if name in answer and ("answer", attempt) not in seen:
+                    seen.add(("answer", attempt))
+                    yield SearchText(place="answer", of=attempt)
+
+    def _rejections(self) -> Iterator[SearchText]:
+        """Find what was rejected: of these identifiers, under an id that goes, or in its words."""
+        salt, _ = known(self._connection)
+        own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
+        for kept_rejection in kept_rejections(self._connection):
+            if (
+                not own.isdisjoint(kept_rejection.marks)
+                or kept_rejection.conversion_id in self._of_source.get(kept_rejection.source, ())
+                or self._whom.named_in_any(kept_rejection.text)
+            ):
+                yield SearchText(place="rejection", of=kept_rejection.key)
+
+    def _all_texts(self) -> Iterator[tuple[Place, int | str, bytes]]:
+        for place, statement in _TEXTS:
+            for of, text in self._pages(statement, size=_PAGE):
+                yield place, of, text
+        for place, statement in _FEW:
+            for of, text in self._connection.execute(query(statement)):
+                yield place, of, text
+        salt, _ = known(self._connection)
+        for (name,) in self._connection.execute(query("ignored_names")):
+            yield "ignored", digest_of(name, salt=salt), name.encode()
+
+    def _deeds(self) -> Iterator[int]:
+        for number, text in self._pages("deed_texts_after", size=_PAGE):
+            if self._whom.named_in_any(text):
+                yield number
+
+    def _pages(self, statement: str, *, size: int) -> Iterator[tuple]:  # type: ignore[type-arg]  # rows of any shape
+        """Yield a table's rows in the order of their first column."""
+        after = 0
+        while True:
+            rows = self._connection.execute(
+                query(statement), {"after": after, "limit": size}
+            ).fetchall()
+            yield from rows
+            if len(rows) < size:
+                return
+            after = rows[-1][0]
+
+
+def search(
+    connection: sqlite3.Connection,
+    whom: ErasureSubject,
+    *,
+    pixel: str | None,
+    opened: Opened,
+    pursued: AbstractSet[int] = frozenset(),
+) -> EraseTraces:
+    """Return what names somebody."""
+    return Search(connection, whom, pixel=pixel, opened=opened, pursued=pursued).run()
+
+
+def known(connection: sqlite3.Connection) -> tuple[bytes, list[str]]:
+    """Return the deployment's salt, and the pixels that anything came for."""
+    salt = bytes(connection.execute(query("opening")).fetchone()[0])
+    pixels = {pixel for _, pixel in connection.execute(query("account_sources"))}
+    return salt, sorted(one for one in pixels if one and not one.startswith(TAG))
+
+
+def _spelled(id_: str) -> bytes:
+    """Return a conversion id as JSON has it."""
+    return msgspec.json.encode(id_)[1:-1]

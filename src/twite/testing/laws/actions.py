@@ -1,0 +1,227 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What the laws do to a store, and what they find there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
+from twite.domain.history import ConversionCounts, History, total
+from twite.domain.submission import Recorded
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ingest.sightings import Sightings
+from twite.gateway.ingest.value_guard import UsualAmounts
+from twite.gateway.ports.directory import Directory
+from twite.gateway.ports.monitoring import AlertRecords, MonitoringStore
+from twite.gateway.ports.queries import ConsoleQueries, Editor, ErrorGroups, TallyQueries
+from twite.gateway.ports.secret_store import SecretRecords
+from twite.gateway.ports.store import (
+    Claim,
+    DeliveryStore,
+    Intake,
+    Operations,
+    Records,
+    SweepRequest,
+    SweepResult,
+)
+from twite.gateway.tags.run.resealing import TagPayloadStore
+from twite.testing.builders import NOW, a_submission, an_entry
+
+PIXEL: Final = "o8z6j"
+EVENT: Final = "o8z6k"
+FAR: Final = NOW + 1_000 * HOUR
+
+
+class TestedStore(
+    Intake,
+    DeliveryStore,
+    Records,
+    Operations,
+    MonitoringStore,
+    AlertRecords,
+    Sightings,
+    TallyQueries,
+    ConsoleQueries,
+    ErrorGroups,
+    Editor,
+    UsualAmounts,
+    Protocol,
+):
+    """What a store is: four views of one thing, a vault, letters, and people."""
+
+    @property
+    def vault(self) -> SecretRecords:
+        """Where sealed secrets are kept."""
+        ...
+
+    @property
+    def letters(self) -> TagPayloadStore:
+        """What waits for tags."""
+        ...
+
+    @property
+    def people(self) -> Directory:
+        """Who works with the gateway."""
+        ...
+
+
+def ids(batch: Batch) -> list[str]:
+    """Return the conversion ids of a batch."""
+    return [delivery.conversion_id for delivery in batch.deliveries]
+
+
+def delivered(batch: Batch) -> Transition:
+    """Return the fate that X took them all."""
+    return Transition(trigger=Trigger.DELIVERED, deliveries=_all(batch))
+
+
+def buried(batch: Batch) -> Transition:
+    """Return the fate that all are given up."""
+    return Transition(trigger=Trigger.BURIED, deliveries=_all(batch), reason="refused")
+
+
+def postponed(batch: Batch, *, until: int) -> Transition:
+    """Return the fate that all are tried again."""
+    return Transition(trigger=Trigger.POSTPONED, deliveries=_all(batch), due_at=until)
+
+
+async def record(
+    store: TestedStore,
+    conversion_id: str,
+    *,
+    receipt: str = "r1",
+    at: int = NOW,
+    pixel: str = PIXEL,
+) -> Recorded:
+    """Submit one conversion."""
+    entry = an_entry(conversion_id, pixel=pixel)
+    return await store.record(a_submission(entry, receipt=receipt, received_at=at))
+
+
+async def claim_or_none(
+    store: TestedStore,
+    *,
+    now: int = NOW,
+    pixel: str = PIXEL,
+    limit: int = 500,
+    lease_until: int = NOW + MINUTE,
+    ambiguous_after: int = 0,
+    limits: Mapping[str, int] | None = None,
+    suspects: bool = True,
+) -> Batch | None:
+    """Claim what is due."""
+    return await store.claim(
+        Claim(
+            pixel=pixel,
+            now=now,
+            lease_until=lease_until,
+            limit=limit,
+            ambiguous_after=ambiguous_after,
+            limits=limits or {},
+            suspects=suspects,
+        )
+    )
+
+
+async def claim(
+    store: TestedStore,
+    *,
+    now: int = NOW,
+    pixel: str = PIXEL,
+    limit: int = 500,
+    lease_until: int = NOW + MINUTE,
+    ambiguous_after: int = 0,
+    limits: Mapping[str, int] | None = None,
+) -> Batch:
+    """Claim what is due; there must be some."""
+    batch = await claim_or_none(
+        store,
+        now=now,
+        pixel=pixel,
+        limit=limit,
+        lease_until=lease_until,
+        ambiguous_after=ambiguous_after,
+        limits=limits,
+    )
+    assert batch is not None
+    return batch
+
+
+async def settle(
+    store: TestedStore,
+    batch: Batch,
+    outcome: str,
+    *fates: Transition,
+    at: int = NOW,
+    status: int | None = 200,
+    answer: str = "{}",
+    ambiguous: bool = False,
+    lease_until: int = NOW + MINUTE,
+) -> int:
+    """Settle a batch after an attempt that held all of it."""
+    attempt = Attempt(
+        at=at,
+        pixel=batch.pixel,
+        event=batch.event,
+        outcome=outcome,
+        deliveries=_all(batch),
+        status=status,
+        answer=answer,
+        ambiguous=ambiguous,
+    )
+    return await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=lease_until)
+    )
+
+
+async def sweep(
+    store: TestedStore,
+    *,
+    now: int,
+    ambiguous_before: int = 0,
+    waiting_before: int = 0,
+    furthest: int = 1 << 62,
+    holding: Iterable[int] = (),
+    cautious: Iterable[str] = (),
+) -> SweepResult:
+    """Bring time's effects about."""
+    return await store.sweep(
+        SweepRequest(
+            now=now,
+            ambiguous_before=ambiguous_before,
+            waiting_before=waiting_before,
+            furthest=furthest,
+            holding=frozenset(holding),
+            cautious=frozenset(cautious),
+        )
+    )
+
+
+async def deliver(store: TestedStore, conversion_id: str) -> None:
+    """Submit one conversion and deliver it."""
+    await record(store, conversion_id, receipt=f"r-{conversion_id}")
+    batch = await claim(store)
+    await settle(store, batch, "delivered", delivered(batch))
+
+
+async def bury(store: TestedStore, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW) -> int:
+    """Submit one conversion and bury it; return the delivery."""
+    await record(store, conversion_id, receipt=f"r-{conversion_id}", pixel=pixel)
+    batch = await claim(store, pixel=pixel)
+    await settle(store, batch, "rejected", buried(batch), at=at)
+    return batch.deliveries[0].id
+
+
+async def lives(store: TestedStore, conversion_id: str) -> list[History]:
+    """Return what is known of a conversion."""
+    return list(await store.life(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
+
+
+async def balanced(store: TestedStore) -> ConversionCounts:
+    """Return the whole account; it must balance."""
+    whole = total(await store.accounts())
+    assert whole.balance == 0
+    return whole
+
+
+def _all(batch: Batch) -> tuple[int, ...]:
+    return tuple(delivery.id for delivery in batch.deliveries)

@@ -1,0 +1,374 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""Users, sessions and keys are kept as they are; the audit is appended to and nothing else."""
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from twite.domain.people.account_changes import (
+    ChangeOfOne,
+    KeyMade,
+    KeyRevoked,
+    PasswordSet,
+    Result,
+    TwoFactorDisabled,
+    TwoFactorEnabled,
+    UserAdded,
+    UserAllowed,
+    UserRemoved,
+)
+from twite.domain.people.users import ApiKey, AuditEvent, KeyScope, Role, Session, User, first_wrong
+from twite.domain.secret import Secret
+from twite.gateway.ports.secret_store import CODES
+from twite.testing.builders import NOW
+from twite.testing.laws.actions import TestedStore
+
+
+def somebody(name: str = "ada") -> User:
+    """Return a user with everything that one may have."""
+    return User(
+        name=name,
+        role=Role.OPERATOR,
+        password=Secret("$argon2id$…"),
+        created_at=NOW,
+        password_at=NOW + 1,
+        pixels=("o8z6j", "o8z7k"),
+        code_since=NOW + 2,
+        code_step=7,
+        recovery=("first", "second"),
+    )
+
+
+def a_session(digest: bytes = b"1", *, user: str = "ada", begun_at: int = NOW) -> Session:
+    """Return a session."""
+    return Session(
+        digest=digest,
+        user=user,
+        begun_at=begun_at,
+        seen_at=begun_at,
+        address="203.0.113.7",
+        agent="Mozilla/5.0",
+    )
+
+
+def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
+    """Return a program's key."""
+    return ApiKey(
+        id=id_,
+        name="reports",
+        digest=id_.encode(),
+        scopes=frozenset({KeyScope.LIVES, KeyScope.ACCOUNTING}),
+        created_at=at,
+        made_by="ada",
+        pixels=("o8z6j",),
+    )
+
+
+DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
+
+
+async def join(store: TestedStore, user: User) -> None:
+    """Let somebody sign in."""
+    assert await store.people.change(UserAdded(user=user), deed=DEED) is Result.DONE
+
+
+async def enter(store: TestedStore, session: Session) -> None:
+    """Sign somebody in, who is there as `somebody` is."""
+    assert await store.people.begin(session, known=somebody(session.user))
+
+
+class DirectoryLaws:
+    async def test_a_user_comes_back_as_added_and_no_name_is_given_twice(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+        other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
+
+        again = await store.people.change(UserAdded(user=other), deed=DEED)
+
+        assert again is Result.TAKEN
+        assert await store.people.user("ada") == somebody()
+        assert list(await store.people.users()) == [somebody()]
+
+    @pytest.mark.parametrize(
+        ("change", "makes"),
+        [
+            (
+                UserAllowed(name="ada", role=Role.VIEWER, pixels=None),
+                {"role": Role.VIEWER, "pixels": None},
+            ),
+            (
+                PasswordSet(name="ada", password=Secret("$new"), at=NOW + 9),
+                {"password": Secret("$new"), "password_at": NOW + 9},
+            ),
+            (TwoFactorDisabled(name="ada"), {"code_since": None, "code_step": 0, "recovery": ()}),
+        ],
+    )
+    async def test_a_change_is_of_what_it_names_alone(
+        self, store: TestedStore, change: ChangeOfOne, makes: Mapping[str, object]
+    ) -> None:
+        await join(store, somebody())
+
+        result = await store.people.change(change, deed=DEED)
+
+        assert result is Result.DONE
+        assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
+
+    async def test_codes_begin_where_there_are_none(self, store: TestedStore) -> None:
+        await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
+        begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
+
+        upshots = [await store.people.change(begun, deed=DEED) for _ in range(2)]
+
+        assert upshots == [Result.DONE, Result.OTHERWISE]
+        assert await store.people.user("ada") == somebody()
+
+    @pytest.mark.parametrize(
+        "change", [TwoFactorDisabled(name="ada"), UserRemoved(name="ada")], ids=repr
+    )
+    async def test_the_secret_of_ones_codes_goes_with_them(
+        self, store: TestedStore, change: ChangeOfOne
+    ) -> None:
+        await join(store, somebody())
+        await join(store, somebody("adam"))
+        for name in ("ada", "adam"):
+            await store.vault.put(CODES + name, b"sealed")
+
+        await store.people.change(change, deed=DEED)
+
+        assert [name for name, _ in await store.vault.sealed(CODES)] == [f"{CODES}adam"]
+
+    async def test_a_secret_of_codes_outlives_any_other_change(self, store: TestedStore) -> None:
+        await join(store, somebody())
+        await store.vault.put(f"{CODES}ada", b"sealed")
+
+        for change in (
+            UserAllowed(name="ada", role=Role.VIEWER, pixels=None),
+            PasswordSet(name="ada", password=Secret("$new"), at=NOW),
+        ):
+            await store.people.change(change, deed=DEED)
+
+        assert len(await store.vault.sealed(CODES)) == 1
+
+    async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+        given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
+
+        assert await store.people.change(given, deed=DEED) is Result.OTHERWISE
+        assert not await store.people.rehash("ada", was=Secret("$0"), now=Secret("$2"))
+        assert await store.people.user("ada") == somebody()
+        assert await store.people.rehash("ada", was=somebody().password, now=Secret("$2"))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            UserAllowed(name="ada", role=Role.ADMIN, pixels=None),
+            PasswordSet(name="ada", password=Secret("$new"), at=NOW),
+            TwoFactorEnabled(name="ada", since=NOW, step=7, recovery=()),
+            TwoFactorDisabled(name="ada"),
+            UserRemoved(name="ada"),
+        ],
+    )
+    async def test_no_change_brings_back_who_was_removed(
+        self, store: TestedStore, change: ChangeOfOne
+    ) -> None:
+        await join(store, somebody())
+        await store.people.change(UserRemoved(name="ada"), deed=DEED)
+
+        assert await store.people.change(change, deed=DEED) is Result.GONE
+        assert await store.people.user("ada") is None
+
+    @pytest.mark.parametrize(
+        ("change", "left"),
+        [
+            (UserRemoved(name="ada"), []),
+            (UserAllowed(name="ada", role=Role.VIEWER, pixels=None), []),
+            (PasswordSet(name="ada", password=Secret("$new"), at=NOW, but=b"2"), [b"2"]),
+            (TwoFactorDisabled(name="ada", but=b"2"), [b"2"]),
+        ],
+    )
+    async def test_a_change_ends_sessions_with_it(
+        self, store: TestedStore, change: ChangeOfOne, left: list[bytes]
+    ) -> None:
+        await join(store, somebody())
+        for digest in (b"1", b"2"):
+            await enter(store, a_session(digest))
+
+        await store.people.change(change, deed=DEED)
+
+        assert [one.digest for one in await store.people.sessions("ada")] == left
+
+    async def test_nothing_is_done_by_a_session_that_is_over(self, store: TestedStore) -> None:
+        await join(store, somebody())
+        await join(store, somebody("grace"))
+        await enter(store, a_session(b"1", user="grace"))
+        await store.people.change(
+            UserAllowed(name="grace", role=Role.VIEWER, pixels=None), deed=DEED
+        )
+
+        result = await store.people.change(UserRemoved(name="ada"), deed=DEED, warrant=b"1")
+
+        assert result is Result.OVER
+        assert await store.people.user("ada") == somebody()
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            UserRemoved(name="ada"),
+            UserAllowed(name="ada", role=Role.OPERATOR, pixels=None),
+            UserAllowed(name="ada", role=Role.ADMIN, pixels=("o8z6j",)),
+        ],
+    )
+    async def test_the_last_who_is_an_admin_of_all_stays_one(
+        self, store: TestedStore, end: ChangeOfOne
+    ) -> None:
+        admin = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
+        await join(store, admin)
+        await join(store, msgspec.structs.replace(somebody("eve"), role=Role.ADMIN))
+        grace = msgspec.structs.replace(admin, name="grace")
+
+        alone = await store.people.change(end, deed=DEED)
+        await join(store, grace)
+        with_another = await store.people.change(end, deed=DEED)
+
+        assert (alone, with_another) == (Result.LAST, Result.DONE)
+
+    async def test_what_was_done_is_in_the_audit_and_what_was_not_is_not(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+
+        for _ in range(2):
+            deed = msgspec.structs.replace(DEED, what="user.remove")
+            await store.people.change(UserRemoved(name="ada"), deed=deed)
+
+        chain = await store.people.chain(after=0, limit=9)
+        assert [entry.deed.what for entry in chain] == ["user.test", "user.remove"]
+
+    async def test_the_code_of_a_step_is_taken_once_and_none_before_it(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+
+        taken = [await store.people.take_step("ada", step) for step in (8, 8, 7, 9)]
+
+        assert taken == [True, False, False, True]
+        assert not await store.people.take_step("nobody", 8)
+
+    async def test_a_recovery_code_is_taken_once(self, store: TestedStore) -> None:
+        await join(store, somebody())
+
+        taken = [await store.people.take_recovery("ada", "first") for _ in range(2)]
+
+        assert taken == [True, False]
+        kept = await store.people.user("ada")
+        assert kept is not None
+        assert kept.recovery == ("second",)
+
+    async def test_sessions_are_found_by_digest_and_by_user(self, store: TestedStore) -> None:
+        await join(store, somebody())
+        await join(store, somebody("grace"))
+        await enter(store, a_session(b"1"))
+        await enter(store, a_session(b"2", begun_at=NOW + 1))
+        await enter(store, a_session(b"3", user="grace"))
+        await store.people.seen(b"1", at=NOW + 5)
+
+        seen = msgspec.structs.replace(a_session(b"1"), seen_at=NOW + 5)
+        assert await store.people.session(b"1") == seen
+        found = await store.people.sessions("ada")
+        assert [one.digest for one in found] == [b"2", b"1"]
+
+    @pytest.mark.parametrize(
+        "known",
+        [
+            msgspec.structs.replace(somebody(), password=Secret("$0")),
+            msgspec.structs.replace(somebody(), code_since=None),
+            somebody("grace"),
+        ],
+    )
+    async def test_no_session_begins_with_what_a_user_has_no_more(
+        self, store: TestedStore, known: User
+    ) -> None:
+        await join(store, somebody())
+
+        begun = await store.people.begin(a_session(b"1", user=known.name), known=known)
+
+        assert not begun
+        assert await store.people.session(b"1") is None
+
+    async def test_a_session_goes_on_under_another_digest_unless_it_is_over(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+        await enter(store, a_session(b"1"))
+
+        moved = [await store.people.move(b"1", to=to) for to in (b"2", b"3")]
+
+        assert moved == [True, False]
+        assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
+
+    async def test_sessions_end_one_by_one_and_all_but_one(self, store: TestedStore) -> None:
+        await join(store, somebody())
+        for digest in (b"1", b"2", b"3", b"4"):
+            await enter(store, a_session(digest))
+        await store.people.end(b"1")
+
+        assert await store.people.end_all("ada", but=b"2") == 2
+        assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
+
+    async def test_sessions_that_are_over_are_forgotten_when_one_begins(
+        self, store: TestedStore
+    ) -> None:
+        await join(store, somebody())
+        await enter(store, a_session(b"1", begun_at=NOW - 100))
+        await enter(store, a_session(b"2", begun_at=NOW - 10))
+
+        await store.people.begin(
+            a_session(b"3"), known=somebody(), begun_before=NOW - 50, seen_before=NOW - 5
+        )
+
+        assert [one.digest for one in await store.people.sessions("ada")] == [b"3"]
+
+    async def test_keys_of_programs_are_kept_and_revoked_once(self, store: TestedStore) -> None:
+        for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
+            await store.people.change(KeyMade(key=key), deed=DEED)
+
+        revoked = [
+            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), deed=DEED) for _ in range(2)
+        ]
+
+        assert revoked == [Result.DONE, Result.GONE]
+        assert await store.people.api_key(b"k2") == a_key("k2", at=NOW + 1)
+        assert await store.people.api_key(b"k3") is None
+        assert list(await store.people.api_keys()) == [
+            a_key("k2", at=NOW + 1),
+            msgspec.structs.replace(a_key("k1"), revoked_at=NOW + 9),
+        ]
+
+    async def test_the_audit_is_a_chain_in_the_order_of_what_was_done(
+        self, store: TestedStore
+    ) -> None:
+        for at in range(5):
+            await store.people.note(
+                AuditEvent(at=NOW + at, who="ada", what="replay", subject=str(at))
+            )
+
+        chain = await store.people.chain(after=0, limit=10)
+        latest = await store.people.entries(before=5, limit=2)
+
+        assert [entry.deed.subject for entry in chain] == ["0", "1", "2", "3", "4"]
+        assert first_wrong(chain) is None
+        assert [entry.number for entry in latest] == [4, 3]
+
+    async def test_any_change_of_an_entry_breaks_the_chain_there(self, store: TestedStore) -> None:
+        for at in range(3):
+            await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
+        chain = list(await store.people.chain(after=0, limit=10))
+
+        deed = msgspec.structs.replace(chain[1].deed, who="eve")
+        chain[1] = msgspec.structs.replace(chain[1], deed=deed)
+
+        assert first_wrong(chain) == 2

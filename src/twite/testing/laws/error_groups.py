@@ -1,0 +1,178 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What rests in heaps, and what a person mends there."""
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.people.users import AuditEvent
+from twite.domain.times import HOUR
+from twite.gateway.ports.queries import EditedBody, ErrorGroup, QueryScope
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import (
+    EVENT,
+    PIXEL,
+    TestedStore,
+    balanced,
+    buried,
+    bury,
+    claim,
+    deliver,
+    delivered,
+    ids,
+    lives,
+    record,
+    settle,
+    sweep,
+)
+
+EVERYTHING = QueryScope()
+OTHERS = QueryScope(pixels=frozenset({"p2"}))
+
+
+class ErrorGroupLaws:
+    async def test_what_rests_is_in_heaps_by_its_reason(self, store: TestedStore) -> None:
+        await bury(store, "order-1", at=NOW + 1)
+        await bury(store, "order-2", at=NOW + 2)
+        await _hold(store, "order-3")
+
+        heaps = list(await store.heaps(EVERYTHING))
+
+        assert [(heap.state, heap.deliveries, heap.ambiguous) for heap in heaps] == [
+            (State.DEAD, 2, False),
+            (State.HELD, 1, True),
+        ]
+        assert heaps[0] == ErrorGroup(
+            pixel=PIXEL,
+            event=EVENT,
+            state=State.DEAD,
+            reason="refused",
+            deliveries=2,
+            first_at=NOW + 1,
+            last_at=NOW + 2,
+        )
+        assert list(await store.heaps(OTHERS)) == []
+
+    async def test_no_heap_is_left_out_however_many_there_are(self, store: TestedStore) -> None:
+        strays = [
+            an_entry(f"stray-{number}", index=number, held=f"reason {number}")
+            for number in range(230)
+        ]
+        many = [
+            an_entry(f"order-{number}", index=230 + number, event="o8z6z", held="the great one")
+            for number in range(5)
+        ]
+        await store.record(a_submission(*strays, *many))
+
+        heaps = list(await store.heaps(EVERYTHING))
+
+        assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
+        assert len(heaps) == 231
+
+    async def test_a_heap_is_told_page_by_page(self, store: TestedStore) -> None:
+        dead = [await bury(store, f"order-{number}") for number in range(3)]
+        (heap,) = await store.heaps(EVERYTHING)
+
+        first = await store.heap(EVERYTHING, heap, limit=2)
+        rest = await store.heap(EVERYTHING, heap, after=first[-1].delivery)
+
+        assert [life.delivery for life in (*first, *rest)] == dead
+        assert list(await store.heap(OTHERS, heap)) == []
+
+    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: TestedStore) -> None:
+        dead = await bury(store, "order-1")
+        await deliver(store, "order-2")
+        (done,) = await lives(store, "order-2")
+
+        which = [dead, done.delivery, 999]
+
+        assert [one.delivery for one in await store.resting_among(EVERYTHING, which)] == [dead]
+        assert list(await store.resting_among(OTHERS, which)) == []
+
+    async def test_an_amended_delivery_is_sent_as_amended(self, store: TestedStore) -> None:
+        dead = await bury(store, "order-1")
+        amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
+
+        refused = await store.amend([amendment], now=NOW + 5, note="another event")
+
+        batch = await claim(store, now=NOW + 5)
+        assert refused == {}
+        assert (batch.event, ids(batch)) == ("o8z6m", ["order-1"])
+        assert batch.deliveries[0].body == amendment.body
+        origin = await store.origin(dead, EVERYTHING)
+        assert origin is not None
+        assert origin.amended == ((NOW + 5, "another event"),)
+        await settle(store, batch, "delivered", delivered(batch))
+        await balanced(store)
+
+    async def test_an_amended_delivery_is_in_doubt_until_a_person_is_sure(
+        self, store: TestedStore
+    ) -> None:
+        await _hold(store, "order-1")
+        (life,) = await store.resting(pixel=None, limit=9)
+        amendment = EditedBody(delivery=life.delivery, event=EVENT, body=b"{}")
+
+        await store.amend([amendment], now=NOW + 20, note="")
+        in_doubt = await claim(store, now=NOW + 20)
+        await settle(store, in_doubt, "rejected", buried(in_doubt))
+        await store.amend([amendment], now=NOW + 30, note="", sure=[life.delivery])
+        sure = await claim(store, now=NOW + 30)
+
+        assert in_doubt.deliveries[0].ambiguous_since == NOW
+        assert sure.deliveries[0].ambiguous_since is None
+
+    async def test_many_are_amended_and_the_deed_is_noted_once(self, store: TestedStore) -> None:
+        entries = [an_entry(f"order-{number}", index=number) for number in range(120)]
+        held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
+        await store.record(a_submission(*held, receipt="r-many"))
+        ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
+        said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
+        amendments = [EditedBody(delivery=one, event="o8z6m", body=b"{}") for one in (*ids_, 999)]
+
+        refused = await store.amend(amendments, now=NOW + 5, note="another event", deed=said)
+
+        batch = await claim(store, now=NOW + 5)
+        assert list(refused) == [999]
+        assert len(batch.deliveries) == 120
+        assert [one.deed for one in await store.people.chain(after=0, limit=9)] == [said]
+
+    async def test_an_amended_conversion_takes_the_key_of_its_new_event(
+        self, store: TestedStore
+    ) -> None:
+        dead = await bury(store, "order-1")
+        amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
+        await store.amend([amendment], now=NOW, note="another event")
+
+        again = await store.record(a_submission(an_entry("order-1", event="o8z6m"), receipt="r2"))
+
+        assert again.duplicates == (0,)
+
+    async def test_two_conversions_never_have_one_key(self, store: TestedStore) -> None:
+        other = an_entry("order-1", event="o8z6m")
+        await store.record(a_submission(other, receipt="r0"))
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch))
+        dead = await bury(store, "order-1")
+
+        refused = await store.amend(
+            [EditedBody(delivery=dead, event="o8z6m", body=b"{}")], now=NOW, note="another event"
+        )
+
+        assert list(refused) == [dead]
+        (still,) = await store.resting_among(EVERYTHING, [dead])
+        assert still.state is State.DEAD
+
+    async def test_only_what_rests_is_amended(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        (queued,) = await lives(store, "order-1")
+
+        refused = await store.amend(
+            [EditedBody(delivery=queued.delivery, event=EVENT, body=b"{}")], now=NOW, note=""
+        )
+
+        assert list(refused) == [queued.delivery]
+
+
+async def _hold(store: TestedStore, conversion_id: str) -> None:
+    await record(store, conversion_id, receipt=f"r-{conversion_id}")
+    await claim(store, lease_until=NOW + 10)
+    await sweep(store, now=NOW + 11, ambiguous_before=NOW + HOUR)

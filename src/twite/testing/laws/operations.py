@@ -1,0 +1,194 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What a person does."""
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import MAY_COUNT_TWICE, State
+from twite.domain.history import ConversionCounts
+from twite.domain.people.users import AuditEvent
+from twite.domain.submission import Recorded
+from twite.domain.times import HOUR
+from twite.gateway.ports.store import Pause, SweepResult
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import (
+    FAR,
+    PIXEL,
+    TestedStore,
+    balanced,
+    bury,
+    claim,
+    claim_or_none,
+    deliver,
+    ids,
+    lives,
+    record,
+    sweep,
+)
+
+
+class OperationLaws:
+    async def test_resting_shows_the_latest_first(self, store: TestedStore) -> None:
+        for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
+            await bury(store, f"order-{number}", pixel=pixel, at=NOW + number)
+
+        everywhere = await store.resting(pixel=None, limit=2)
+        here = await store.resting(pixel=PIXEL, limit=9)
+
+        assert [life.conversion_id for life in everywhere] == ["order-2", "order-1"]
+        assert [life.conversion_id for life in here] == ["order-2", "order-0"]
+
+    async def test_a_replayed_delivery_is_sent_as_it_was(self, store: TestedStore) -> None:
+        dead = await bury(store, "order-1")
+
+        replayed = await store.replay([dead], now=NOW + 5)
+
+        batch = await claim(store, now=NOW + 5)
+        assert replayed == 1
+        assert (ids(batch), batch.deliveries[0].body) == (["order-1"], an_entry("order-1").body)
+
+    async def test_a_replay_that_a_person_is_sure_of_forgets_ambiguity_and_gives_patience_anew(
+        self, store: TestedStore
+    ) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20, sure=[held])
+
+        swept = await sweep(store, now=NOW + 21, ambiguous_before=NOW + 15, waiting_before=NOW + 20)
+        batch = await claim(store, now=NOW + 21)
+
+        assert swept == SweepResult()
+        assert batch.deliveries[0].ambiguous_since is None
+
+    async def test_of_what_rests_is_known_since_when_it_may_be_there(
+        self, store: TestedStore
+    ) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        dead = await bury(store, "order-2")
+
+        rests = {life.delivery: life for life in await store.resting(pixel=None, limit=9)}
+
+        assert rests[held].ambiguous_since == NOW
+        assert rests[dead].ambiguous_since is None
+
+    async def test_without_it_x_may_still_have_had_it_since_then(self, store: TestedStore) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20)
+
+        batch = await claim(store, now=NOW + 21, ambiguous_after=NOW)
+
+        assert batch.deliveries[0].ambiguous_since == NOW
+
+    async def test_what_is_replayed_is_held_again_once_its_hours_are_over(
+        self, store: TestedStore
+    ) -> None:
+        held = await _held_in_doubt(store, "order-1")
+        await store.replay([held], now=NOW + 20)
+
+        late = await claim_or_none(store, now=NOW + 41 * HOUR, ambiguous_after=NOW + HOUR)
+        swept = await sweep(store, now=NOW + 41 * HOUR, ambiguous_before=NOW + HOUR)
+
+        (life,) = await store.resting(pixel=None, limit=9)
+        assert late is None
+        assert swept == SweepResult(held=1)
+        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
+
+    async def test_an_order_for_many_is_done_to_all_and_noted_once(
+        self, store: TestedStore
+    ) -> None:
+        dead = await bury(store, "order-1")
+        entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
+        held = [msgspec.structs.replace(one, held="consent") for one in entries]
+        await store.record(a_submission(*held, receipt="r-many"))
+        ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
+        said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
+        given_up = AuditEvent(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
+
+        replayed = await store.replay(ids_, now=NOW + 5, deed=said)
+        again = await bury(store, "order-2")
+        discarded = await store.discard([again], now=NOW + 6, note="no", deed=given_up)
+
+        noted = await store.people.chain(after=0, limit=9)
+        assert dead in ids_
+        assert (replayed, discarded) == (601, 1)
+        assert [entry.deed for entry in noted] == [said, given_up]
+
+    async def test_a_discarded_delivery_is_suppressed_with_the_note(
+        self, store: TestedStore
+    ) -> None:
+        dead = await bury(store, "order-1")
+
+        discarded = await store.discard([dead], now=NOW + 5, note="a test order")
+
+        (life,) = await lives(store, "order-1")
+        assert (discarded, life.state, life.reason) == (1, State.SUPPRESSED, "a test order")
+        assert len(life.attempts) == 1
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=1, suppressed=1
+        )
+
+    async def test_a_discarded_conversion_keeps_its_key(self, store: TestedStore) -> None:
+        await store.discard([await bury(store, "order-1")], now=NOW, note="a test order")
+
+        again = await record(store, "order-1", receipt="r2")
+
+        assert again == Recorded(duplicates=(0,))
+
+    async def test_only_what_rests_is_replayed_or_discarded(self, store: TestedStore) -> None:
+        await deliver(store, "order-1")
+        (done,) = await lives(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        (queued,) = await lives(store, "order-2")
+
+        which = [done.delivery, queued.delivery, 999_999]
+
+        assert await store.replay(which, now=NOW) == 0
+        assert await store.discard(which, now=NOW, note="no") == 0
+
+    @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
+    @pytest.mark.parametrize("do", ["replay", "discard"])
+    async def test_what_is_held_for_an_amount_goes_with_what_tags_were_to_hear_of_it(
+        self, store: TestedStore, chosen: str, do: str
+    ) -> None:
+        held = await self._held_for_its_amount(store)
+
+        if do == "replay":
+            done = await store.replay([held[chosen]], now=NOW + 5)
+        else:
+            done = await store.discard([held[chosen]], now=NOW + 5, note="no")
+
+        left = await store.resting(pixel=None, limit=9)
+        assert done == 3
+        assert {life.conversion_id for life in left} == {"order-11", "other/order-11", "apart"}
+
+    async def _held_for_its_amount(self, store: TestedStore) -> dict[str, int]:
+        """Return, by their ids, deliveries of two orders and their tags, and of one held else."""
+        reason = "value guard: 100 times the usual"
+        named = (
+            (PIXEL, "order-1"), (PIXEL, "order-11"), ("tag:crm", "order-1"),
+            ("tag:ads", "purchase/order-1/click"), ("tag:crm", "other/order-11"),
+        )  # fmt: skip
+        entries = [
+            msgspec.structs.replace(an_entry(name, pixel=pixel, index=index), held=reason)
+            for index, (pixel, name) in enumerate(named)
+        ]
+        apart = msgspec.structs.replace(an_entry("apart", index=5), held="consent")
+        await store.record(a_submission(*entries, apart))
+        rest = await store.resting(pixel=None, limit=9)
+        return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
+
+    async def test_pauses_are_kept_until_they_are_lifted(self, store: TestedStore) -> None:
+        await store.pause(Pause(pixel="p2", since=NOW, reason="401"))
+        await store.pause(Pause(pixel=PIXEL, since=NOW, reason="401"))
+        await store.pause(Pause(pixel=PIXEL, since=NOW + 1, reason="403"))
+        await store.resume("p2")
+
+        assert list(await store.pauses()) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+
+
+async def _held_in_doubt(store: TestedStore, conversion_id: str) -> int:
+    """Hold one that X may have since NOW; return the delivery."""
+    await record(store, conversion_id)
+    await claim(store, lease_until=NOW + 10)
+    await sweep(store, now=NOW + 11, ambiguous_before=FAR)
+    (held,) = await store.resting(pixel=None, limit=9)
+    return held.delivery

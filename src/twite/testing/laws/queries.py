@@ -1,0 +1,243 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What the console looks at, and what a person mends."""
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import State
+from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, matching
+from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
+from twite.domain.stats.value_guard import UsualAmount, ValueFlag
+from twite.domain.submission import FlawedIdentifier
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.queries import ConversionSummary, ListQuery, QueryScope
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import (
+    EVENT,
+    PIXEL,
+    TestedStore,
+    bury,
+    claim,
+    deliver,
+    delivered,
+    lives,
+    record,
+    settle,
+)
+from twite.testing.laws.error_groups import ErrorGroupLaws
+
+EVERYTHING = QueryScope()
+OTHERS = QueryScope(pixels=frozenset({"p2"}))
+MINUTE_OF_NOW = NOW // MINUTE * MINUTE
+SPOILT = Flaw(code="phone_unusable", path="phone", shape="999")
+REMARK = ValueFlag(kind="outlier", value="4990.00", currency="EUR", usual="49.90 EUR")
+
+
+class TallyLaws:
+    async def test_what_comes_and_goes_is_counted_by_spans_of_each_length(
+        self, store: TestedStore
+    ) -> None:
+        await deliver(store, "order-1")
+        await record(store, "order-1", receipt="r2", at=NOW + 1)
+        await bury(store, "order-2")
+
+        flow = FlowCounts(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, buried=1)
+        assert list(await store.flows(EVERYTHING, span=MINUTE, since=0)) == [flow]
+        for span in KEPT:
+            longer = msgspec.structs.replace(flow, at=NOW // span * span)
+            assert list(await store.flows(EVERYTHING, span=span, since=0)) == [longer]
+
+    async def test_a_longer_span_adds_up_what_came_in_it(self, store: TestedStore) -> None:
+        day = NOW // DAY * DAY
+        await record(store, "order-1", at=day + 4 * HOUR)
+        await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
+
+        found = [list(await store.flows(EVERYTHING, span=span, since=day)) for span in KEPT]
+
+        assert found[-1] == [FlowCounts(at=day, received=2)]
+        assert [len(flows) for flows in found] == [2, 2, 1, 1]
+
+    async def test_flows_of_other_pixels_are_not_told(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2", pixel="p2")
+
+        (flow,) = await store.flows(OTHERS, span=MINUTE, since=0)
+
+        assert flow.received == 1
+
+    async def test_how_long_a_delivery_took_is_counted(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
+
+        for span in KEPT:
+            waits = list(await store.waits(EVERYTHING, span=span, since=0))
+            assert waits == [
+                DeliveryTimes(at=(NOW + 1_500) // span * span, slots={slot_of(1_500): 1})
+            ]
+
+    async def test_match_keys_are_counted_by_day(self, store: TestedStore) -> None:
+        kit = int(MatchKeys.CLICK | MatchKeys.EMAIL)
+        entry = msgspec.structs.replace(an_entry("order-1"), kit=kit)
+        await store.record(a_submission(entry))
+        await store.record(a_submission(entry, receipt="r2"))
+
+        (matched,) = await store.matched(EVERYTHING, since=0)
+
+        keys = Matching(conversions=1, click=1, email=1, two=1)
+        assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
+
+    async def test_match_keys_of_every_kit_and_source_add_up(self, store: TestedStore) -> None:
+        for source, kits in (("shop", range(64)), ("page", range(0, 64, 3))):
+            entries = [
+                msgspec.structs.replace(an_entry(f"{source}-{kit}", index=index), kit=kit)
+                for index, kit in enumerate(kits)
+            ]
+            await store.record(a_submission(*entries, receipt=source, source=source))
+
+        (matched,) = await store.matched(EVERYTHING, since=0)
+        (of_one,) = await store.matched(QueryScope(source="page"), since=0)
+
+        assert matched.keys == matching({kit: 1 + (kit % 3 == 0) for kit in range(64)})
+        assert of_one.keys == matching(dict.fromkeys(range(0, 64, 3), 1))
+        assert list(await store.matched(OTHERS, since=0)) == []
+        assert list(await store.matched(EVERYTHING, since=NOW // DAY + 1)) == []
+
+    async def test_flaws_are_counted_with_the_latest_example(self, store: TestedStore) -> None:
+        flaws = (
+            FlawedIdentifier(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT, wins=True),
+            FlawedIdentifier(index=1, pixel=PIXEL, event="", flaw=SPOILT),
+        )
+        submission = a_submission(an_entry("order-1"), receipt="r1")
+        await store.record(msgspec.structs.replace(submission, flaws=flaws))
+        (life,) = await lives(store, "order-1")
+
+        found = list(await store.flaws(EVERYTHING, since=0))
+
+        told = FlawCount(
+            pixel=PIXEL, event="", code=SPOILT.code, times=1, shape=SPOILT.shape, delivery=None
+        )
+        assert found == [
+            told,
+            msgspec.structs.replace(told, event=EVENT, delivery=life.delivery, wins=1),
+        ]
+        assert list(await store.flaws(OTHERS, since=0)) == []
+
+
+class ConsoleQueryLaws:
+    async def test_the_newest_come_first_and_the_next_page_goes_on(
+        self, store: TestedStore
+    ) -> None:
+        for number in range(5):
+            await record(store, f"order-{number}", receipt=f"r{number}")
+
+        first = await store.newest(ListQuery(limit=3))
+        second = await store.newest(ListQuery(limit=3, before=first.back_to))
+
+        assert _named(first.glimpses) == ["order-4", "order-3", "order-2"]
+        assert _named(second.glimpses) == ["order-1", "order-0"]
+        assert second.back_to is None
+
+    @pytest.mark.parametrize(
+        ("look", "found"),
+        [
+            (ListQuery(scope=QueryScope(pixel="p2")), ["elsewhere"]),
+            (ListQuery(scope=OTHERS), ["elsewhere"]),
+            (ListQuery(scope=QueryScope(pixel=PIXEL, pixels=frozenset({"p2"}))), []),
+            (ListQuery(scope=QueryScope(source="nobody")), []),
+            (ListQuery(event="other"), []),
+            (ListQuery(state=State.DELIVERED), ["done"]),
+            (ListQuery(state=State.DEAD, reason="refused"), ["dead"]),
+            (ListQuery(state=State.QUEUED), ["elsewhere"]),
+            (ListQuery(reason="no consent"), ["not sent"]),
+        ],
+    )
+    async def test_what_is_wanted_is_found(
+        self, store: TestedStore, look: ListQuery, found: list[str]
+    ) -> None:
+        await deliver(store, "done")
+        await bury(store, "dead")
+        await record(store, "elsewhere", receipt="r3", pixel="p2")
+        suppressed = an_entry("not sent", suppressed="no consent")
+        await store.record(a_submission(suppressed, receipt="r4"))
+
+        sight = await store.newest(look)
+
+        assert _named(sight.glimpses) == found
+
+    async def test_what_has_come_since_is_told(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        latest = (await store.newest(ListQuery())).latest
+        await record(store, "order-2", receipt="r2")
+
+        sight = await store.newest(ListQuery(after=latest))
+
+        assert _named(sight.glimpses) == ["order-2"]
+
+    async def test_a_moment_has_its_number(self, store: TestedStore) -> None:
+        for number in range(8):
+            await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+
+        before = await store.number_at(NOW + 3)
+
+        sight = await store.newest(ListQuery(before=before, limit=1))
+        assert _named(sight.glimpses) == ["order-2"]
+
+    async def test_a_conversion_has_its_origin(self, store: TestedStore) -> None:
+        submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
+        await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
+        (life,) = await lives(store, "order-1")
+
+        origin = await store.origin(life.delivery, EVERYTHING)
+
+        assert origin is not None
+        assert (origin.life, origin.door, origin.place) == (life, "native", 1)
+        assert origin.body == b'{"conversions":[]}'
+        assert await store.origin(life.delivery, OTHERS) is None
+
+    async def test_what_is_kept_of_many_comes_together_and_once(self, store: TestedStore) -> None:
+        both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
+        await store.record(msgspec.structs.replace(both, body=b'{"conversions":[]}'))
+        alone = a_submission(an_entry("order-2"), receipt="r2")
+        await store.record(msgspec.structs.replace(alone, body=b'{"event":"purchase"}'))
+        found = {
+            name: (await lives(store, name))[0].delivery
+            for name in ("order-0", "order-1", "order-2")
+        }
+
+        kept = await store.kept([*found.values(), 999], EVERYTHING)
+
+        assert [(one.delivery, one.body, one.place) for one in kept] == [
+            (found["order-0"], b'{"conversions":[]}', 0),
+            (found["order-1"], b'{"conversions":[]}', 1),
+            (found["order-2"], b'{"event":"purchase"}', 0),
+        ]
+        assert kept[0].body is kept[1].body
+        assert list(await store.kept(list(found.values()), OTHERS)) == []
+
+    async def test_remarkable_amounts_are_found(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
+        await store.record(a_submission(entry, receipt="r2"))
+
+        (glimpse,) = (await store.flagged(ListQuery())).glimpses
+
+        assert (glimpse.conversion_id, glimpse.flag) == ("order-2", REMARK)
+        assert (await store.flagged(ListQuery(scope=OTHERS))).glimpses == ()
+        assert (await store.flagged(ListQuery(reason="zero"))).glimpses == ()
+
+    async def test_what_is_usual_is_kept(self, store: TestedStore) -> None:
+        norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
+        await store.keep_norms([norm])
+        learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())
+        await store.keep_norms([learnt])
+
+        assert list(await store.norms()) == [learnt]
+
+
+class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):
+    """All of it."""
+
+
+def _named(glimpses: tuple[ConversionSummary, ...]) -> list[str]:
+    return [glimpse.conversion_id for glimpse in glimpses]

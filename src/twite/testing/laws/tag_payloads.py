@@ -1,0 +1,126 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""What waits for a tag can be sealed with another key, and nothing else of it changes."""
+
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import NotOpened
+from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.tags.run.payload import TagPayload, read, written
+from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import TestedStore, buried, claim, delivered, record, settle
+
+TAG: Final = "tag:crm"
+
+
+class PayloadSeal:
+    """A seal for what need not be secret. Its keys are one byte each."""
+
+    def __init__(self, key: bytes, *former: bytes) -> None:
+        self._key = key
+        self._former = former
+
+    def close(self, name: str, plain: bytes) -> bytes:
+        return self._key * 6 + name.encode() + plain
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        if not self.is_current(sealed) and not self.is_former(sealed):
+            raise NotOpened(name, key_id=self.key_of(sealed))
+        return sealed[6:].removeprefix(name.encode())
+
+    def is_current(self, sealed: bytes) -> bool:
+        return sealed[:1] == self._key
+
+    def is_former(self, sealed: bytes) -> bool:
+        return sealed[:1] in self._former
+
+    def key_of(self, sealed: bytes) -> str:
+        return sealed[:1].decode()
+
+
+def a_letter(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedConversion:
+    """Return what waits for a tag."""
+    letter = TagPayload(pixel="o8z6j", at=NOW, event={"number": number})
+    body = written(letter, name=TAG, seal=seal)
+    return msgspec.structs.replace(
+        an_entry(f"order-{number}", pixel=TAG, event="purchase", index=index), body=body
+    )
+
+
+async def post(store: TestedStore, *entries: AcceptedConversion) -> None:
+    """Let letters wait."""
+    await store.record(a_submission(*entries, receipt=f"r-{entries[0].conversion_id}"))
+
+
+async def opened(store: TestedStore, *, seal: Seal) -> list[object]:
+    """Claim what waits, open it, and return the numbers in their order."""
+    batch = await claim(store, pixel=TAG)
+    return [
+        read(delivery.body, name=TAG, seal=seal).event["number"] for delivery in batch.deliveries
+    ]
+
+
+class TagPayloadLaws:
+    async def test_what_waits_is_sealed_anew_and_sent_as_it_was(self, store: TestedStore) -> None:
+        await post(store, a_letter(1, seal=PayloadSeal(b"1")))
+        await post(store, a_letter(2, seal=PayloadSeal(b"1")))
+        await post(store, a_letter(3, seal=None))
+        await record(store, "order-of-a-pixel")
+
+        done = await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all()
+
+        assert done == 2
+        assert await store.letters.heads() == [(b"222222", 2)]
+        assert await opened(store, seal=PayloadSeal(b"2")) == [1, 2, 3]
+
+    async def test_what_rests_is_sealed_anew_too(self, store: TestedStore) -> None:
+        await post(store, a_letter(seal=PayloadSeal(b"1")))
+        batch = await claim(store, pixel=TAG)
+        await settle(store, batch, "rejected", buried(batch))
+
+        done = await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all()
+
+        await store.replay([batch.deliveries[0].id], now=NOW)
+        assert done == 1
+        assert await opened(store, seal=PayloadSeal(b"2")) == [1]
+
+    async def test_what_was_delivered_needs_no_key(self, store: TestedStore) -> None:
+        await post(store, a_letter(seal=PayloadSeal(b"1")))
+        batch = await claim(store, pixel=TAG)
+
+        await settle(store, batch, "delivered", delivered(batch))
+
+        assert await store.letters.heads() == []
+        assert await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all() == 0
+
+    async def test_a_few_at_a_time_are_looked_at_and_none_is_passed_over(
+        self, store: TestedStore
+    ) -> None:
+        sealed = [a_letter(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
+        others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
+        await post(store, *sealed[:3], *others, *sealed[3:])
+        resealing = Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1"))
+        turns = []
+
+        last: int | None = 0
+        while last is not None:
+            turn = await store.letters.rewrite(resealing.anew, after=last, limit=2)
+            turns.append(turn.letters)
+            last = turn.last
+
+        assert turns == [2, 1, 0, 1, 1]
+
+    async def test_what_no_key_here_opens_stays_and_is_told(self, store: TestedStore) -> None:
+        for number in range(3):
+            await post(store, a_letter(number, seal=PayloadSeal(str(number).encode())))
+        seal = PayloadSeal(b"2", b"1")
+        before = left(seal, secrets=(), heads=await store.letters.heads())
+
+        done = await Resealing(letters=store.letters, seal=seal).all()
+
+        after = left(seal, secrets=(), heads=await store.letters.heads())
+        assert (before, done) == (UnsealedCounts(letters=1, strange={"0": 1}), 1)
+        assert after == UnsealedCounts(strange={"0": 1})

@@ -1,0 +1,186 @@
+"""How commands reach the store: by themselves, or through the gateway that owns it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from twite.app.store_access import Reachable, open_desk, open_records, reachable, running
+from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.people.users import AuditEvent
+from twite.stores.sqlite import SQLiteStore
+from written import read
+
+Answer = Callable[[web.Request], object]
+
+
+@asynccontextmanager
+async def a_gateway(answer: Answer) -> AsyncIterator[str]:
+    """Serve `POST /-/desk` on loopback."""
+    app = web.Application()
+    app.router.add_post("/-/desk", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def settings(tmp_path):
+    """Settings whose store another owns."""
+    read_ones = read(tmp_path)
+    owned = await SQLiteStore.open(str(read_ones.store.path))
+    yield read_ones
+    await owned.close()
+
+
+def leave_word(settings, url: str) -> None:
+    word = {"pid": 1, "url": url, "token": "the-token"}
+    settings.store.gateway_file.write_text(json.dumps(word))
+
+
+async def test_the_owner_is_asked_with_its_token(settings):
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((request.headers["Authorization"], await request.json()))
+        return web.json_response({"done": 2})
+
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        async with open_desk(settings) as desk:
+            done = await desk.discard([1, 2], now=0, note="test orders")
+
+    assert done == 2
+    assert asked == [
+        (
+            "Bearer the-token",
+            {"do": "discard", "deliveries": [1, 2], "note": "test orders"},
+        )
+    ]
+
+
+async def test_many_deliveries_are_named_in_several_requests(settings):
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"done": len((await request.json())["deliveries"])})
+
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        async with open_desk(settings) as desk:
+            done = await desk.replay(range(25_000), now=0)
+
+    assert done == 25_000
+
+
+async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_of(settings):
+    asked = []
+    deed = AuditEvent(at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000")
+
+    async def answer(request: web.Request) -> web.Response:
+        order = await request.json()
+        asked.append((order.get("deed"), order["sure"]))
+        return web.json_response({"done": len(order["deliveries"])})
+
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        async with open_desk(settings) as desk:
+            await desk.replay(range(25_000), now=0, sure=[3, 20_003], deed=deed)
+
+    assert asked == [(msgspec.to_builtins(deed), [3]), (None, []), (None, [20_003])]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (404, "{}", "answered 404"),
+        (503, "{}", "answered 503"),
+        (302, "{}", "answered 302"),
+        (200, "<html>", "answered something else than a gateway does"),
+    ],
+)
+async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=body, headers={"Location": "/elsewhere"})
+
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        with pytest.raises(LedgerUnavailable) as told:
+            async with open_desk(settings) as desk:
+                await desk.replay([1], now=0)
+
+    assert told.value.reason == (
+        f"the gateway at {url} owns the store and {why}. Look at its log, or stop it and try again"
+    )
+
+
+async def test_an_owner_that_is_gone_from_its_address_is_told(settings):
+    leave_word(settings, "http://127.0.0.1:1")
+
+    with pytest.raises(LedgerUnavailable, match="cannot be reached"):
+        async with open_desk(settings) as desk:
+            await desk.replay([1], now=0)
+
+
+@pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
+async def test_an_owner_that_left_no_word_is_in_the_way(settings, word):
+    if word is not None:
+        settings.store.gateway_file.write_bytes(word.encode("utf-8", "surrogateescape"))
+
+    with pytest.raises(StoreInUse):
+        async with open_desk(settings):
+            pass
+
+
+async def test_a_word_of_a_gateway_that_ended_badly_is_not_followed(tmp_path):
+    settings = read(tmp_path)
+    leave_word(settings, "http://127.0.0.1:1")
+
+    async with open_desk(settings) as desk:
+        assert await desk.replay([1], now=0) == 0
+
+
+def test_the_token_does_not_print(tmp_path):
+    settings = read(tmp_path)
+    leave_word(settings, "http://127.0.0.1:1")
+
+    found = reachable(settings.store.gateway_file)
+
+    assert found == Reachable(pid=1, url="http://127.0.0.1:1", token="the-token")
+    assert "the-token" not in repr(found)
+
+
+async def test_records_of_a_store_that_is_not_there_are_refused_and_none_is_made(tmp_path):
+    settings = read(tmp_path)
+
+    with pytest.raises(StoreUnusable):
+        async with open_records(settings):
+            pass
+
+    assert not settings.store.path.exists()
+
+
+def test_a_gateway_that_was_killed_is_not_taken_for_one_that_runs(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    note = tmp_path / "twite.db.gateway"
+    alive, dead = [
+        json.dumps({"pid": pid, "url": "http://127.0.0.1:1", "token": "t"})
+        for pid in (os.getpid(), ended.pid)
+    ]
+
+    found = []
+    for word in (alive, dead, "{"):
+        note.write_text(word)
+        found.append(running(note))
+
+    assert found == [Reachable(pid=os.getpid(), url="http://127.0.0.1:1", token="t"), None, None]

@@ -1,0 +1,341 @@
+"""`twite shadow`."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+SHOP = Path(__file__).parents[1] / "containers/shop.json"
+URL = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
+EMAIL = "shopper@example.com"
+TOKEN = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"
+PURCHASE = {
+    "event_name": "purchase",
+    "transaction_id": "order-1",
+    "value": 49.9,
+    "currency": "GBP",
+    "user_data": {"email_address": EMAIL},
+}
+
+
+@pytest.fixture
+def container(command, tmp_path, monkeypatch):
+    """The container of the shop, its secrets in the environment."""
+    _, said, _ = command("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--json")
+    for load in json.loads(said)["secrets"]:
+        if load["name"] == "X access":
+            monkeypatch.setenv(load["kept"].removeprefix("env:"), TOKEN)
+    return str(tmp_path / "container.toml")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings that let tags see persons as they came."""
+    path = tmp_path / "sealed.toml"
+    path.write_text('[container]\nfile = "container.toml"\npersons = "sealed"\n')
+    return str(path)
+
+
+def body(**more):
+    conversion = {
+        "conversion_time": "2026-11-25T10:00:00Z",
+        "event_id": "o8z6k",
+        "conversion_id": "order-1",
+        "identifiers": [{"hashed_email": sha256(EMAIL.encode()).hexdigest()}],
+        "value": "49.9",
+        "price_currency": "GBP",
+        **more,
+    }
+    return {"conversions": [conversion]}
+
+
+def captured(folder, *cases):
+    path = folder / "capture.jsonl"
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in cases))
+    return str(path)
+
+
+def case(event=PURCHASE, sent=None, **more):
+    headers = {"Content-Type": "application/json", "X-Pixel-Token": TOKEN, "User-Agent": "other"}
+    said = {"url": URL, "method": "POST", "headers": headers, "body": sent or body()}
+    return {"event": event, "sent": [said], **more}
+
+
+def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, tmp_path):
+    capture = captured(tmp_path, case(), case())
+
+    found = command("shadow", capture, "--config", settings, "--tag", "X purchase")
+
+    assert found == (
+        0,
+        (
+            "2 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n"
+            "2 secrets are not here (no key, or not set): where they stand, nothing is compared.\n"
+        ),
+        "",
+    )
+
+
+def test_what_differs_is_told_by_its_place_and_without_persons(
+    command, container, settings, tmp_path
+):
+    other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
+    capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
+
+    code, out, _ = command("shadow", capture, "--config", settings, "--tag", "X purchase")
+
+    assert code == 1
+    assert "different body.conversions.0.value of “X purchase”, 2 times" in out
+    assert 'there "50.00", here "49.9" (line 1)' in out
+    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 times" in out
+    assert "2 cases: 0 requests are alike, 2 differ" in out
+    assert [one for one in (EMAIL, "0" * 64, TOKEN) if one in out] == []
+
+
+def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, container, tmp_path):
+    capture = captured(tmp_path, case())
+
+    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert code == 1
+    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”" in out
+
+
+def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp_path):
+    capture = captured(tmp_path, case(sent=body(value="50.00")))
+
+    code, out, _ = command(
+        "shadow", capture, "--config", settings, "--tag", "X purchase", "--ignore", "*.value"
+    )
+
+    assert (code, "ignored body.conversions.0.value, 1 times" in out) == (0, True)
+
+
+def test_events_are_read_from_requests_and_joined_by_their_trace(command, container, tmp_path):
+    query = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
+    came = {"trace": "t", "request": {"method": "GET", "path": "/g/collect", "query": query}}
+    sent = {"trace": "t", "sent": case()["sent"]}
+    sent["sent"][0]["body"] = body(identifiers=[])
+    capture = captured(tmp_path, came, sent)
+
+    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+
+    assert code == 0, out
+
+
+def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, tmp_path):
+    capture = captured(tmp_path, {"request": {"path": "/odd"}})
+
+    code, out, _ = command("shadow", capture, "--container", container)
+
+    assert (code, "unread nothing here reads '/odd'" in out) == (1, True)
+
+
+def test_programs_read_json(command, container, settings, tmp_path):
+    capture = captured(tmp_path, case(sent=body(value="50.00")))
+
+    _, out, _ = command("shadow", capture, "--config", settings, "--json")
+
+    told = json.loads(out)
+    assert (told["cases"], told["different"]) == (1, 1)
+    assert told["differences"][0]["path"] == "body.conversions.0.value"
+    assert "Large orders twice: GET https://warehouse.example/large" in told["extra"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tag", "Nobody"), "no tag 'Nobody'"),
+        (("--container", "nowhere.toml"), "nowhere.toml: cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_named(command, container, tmp_path, arguments, said):
+    capture = captured(tmp_path, case())
+
+    code, _, err = command("shadow", capture, "--container", container, *arguments)
+
+    assert (code in {1, 2}, said in err) == (True, True)
+
+
+def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+
+    code, _, err = command("shadow", str(empty), "--container", container)
+
+    assert (code, err) == (1, "no case in the captures: nothing was compared\n")
+
+
+def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):
+    capture = tmp_path / "capture.jsonl"
+    capture.write_text('{"event": {}}\n{"sent": 1}\n')
+
+    code, _, err = command("shadow", str(capture), "--container", container)
+
+    assert (code, err.startswith(f"Error: {capture}, line 2: ")) == (1, True)
+
+
+ASKS = """___INFO___
+{"type": "%s", "id": "cvt_temp_public_id", "displayName": "T", "containerContexts": ["SERVER"]}
+___TEMPLATE_PARAMETERS___
+[{"type": "TEXT", "name": "segment"}]
+___SANDBOXED_JS_FOR_SERVER___
+%s
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "send_http", "versionId": "1"},
+  "param": [{"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+
+
+def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_path):
+    send = "const send = require('sendHttpRequest');\n"
+    lookup = f"{send}return send('https://lookup.example/').then((answer) => answer.body);"
+    tag = f"{send}send('https://vendor.example/' + data.segment).then(data.gtmOnSuccess);"
+    version = {
+        "containerId": "1",
+        "container": {"publicId": "GTM-TEST", "usageContext": ["SERVER"]},
+        "customTemplate": [
+            {"templateId": "1", "name": "Lookup", "templateData": ASKS % ("MACRO", lookup)},
+            {"templateId": "2", "name": "Main", "templateData": ASKS % ("TAG", tag)},
+        ],
+        "variable": [{"variableId": "3", "name": "segment", "type": "cvt_1_1"}],
+        "tag": [
+            {
+                "tagId": "4",
+                "name": "CRM",
+                "type": "cvt_1_2",
+                "parameter": [{"type": "TEMPLATE", "key": "segment", "value": "{{segment}}"}],
+                "firingTriggerId": ["2147479574"],
+            }
+        ],
+    }
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps({"exportFormatVersion": 2, "containerVersion": version}))
+    command("import", str(export), "--out", str(tmp_path), "--secrets", "env")
+    sent = [
+        {"url": "https://lookup.example/", "method": "GET", "status": 200, "answer": "gold"},
+        {"url": "https://vendor.example/gold", "method": "GET"},
+    ]
+    capture = captured(tmp_path, {"event": PURCHASE, "sent": sent})
+
+    code, out, _ = command("shadow", capture, "--container", str(tmp_path / "container.toml"))
+
+    assert (code, out) == (
+        0,
+        "1 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n",
+    )
+
+
+HIT = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
+ROBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+SOURCES = """
+[[pixel]]
+id = "o8z6j"
+auth = { pixel_token = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5" }
+events = { purchase = "o8z6k" }
+
+[[source]]
+name = "shop"
+origins = ["https://shop.example"]
+pixel = "o8z6j"
+browser_value_limit = "100"
+
+[[source]]
+name = "strict"
+origins = ["https://strict.example"]
+pixel = "o8z6j"
+consent = "required"
+
+[container]
+file = "container.toml"
+persons = "sealed"
+"""
+
+
+@pytest.fixture
+def at_doors(command, container, tmp_path):
+    """Runs it for one case, where one source needs a yes and the other does not."""
+    path = tmp_path / "doors.toml"
+    path.write_text(SOURCES)
+
+    def compare(came, *arguments):
+        capture = captured(tmp_path, came)
+        options = ("--config", str(path), "--tag", "X purchase", "--ignore", "*.identifiers*")
+        return command("shadow", capture, *options, *arguments)
+
+    return compare
+
+
+def hit(query="", *, event=None, headers=None):
+    request = {
+        "method": "GET",
+        "path": "/g/collect",
+        "query": HIT + query,
+        "headers": headers or {},
+    }
+    came = {"request": request} if event is None else {"event": event}
+    return {**came, "sent": case(sent=body(identifiers=[]))["sent"]}
+
+
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (hit("&gcs=G100"), "consent_denied: gcs"),
+        (hit("&npa=1"), "consent_limited: npa"),
+        (hit(headers={"User-Agent": ROBOT}), "bot"),
+        (hit(headers={"Sec-GPC": "1"}), "consent_denied: gpc"),
+        (hit("&dl=https%3A%2F%2Fgtm-msr.appspot.com%2F"), "preview"),
+        (hit(event={**PURCHASE, "value": 1000}), "value_limit"),
+        (hit(headers={"Origin": "https://strict.example"}), "consent_missing"),
+        (hit(headers={"Referer": "https://strict.example/x"}), "consent_missing"),
+        (hit(event={**PURCHASE, "user_agent": ROBOT}), "bot"),
+        (hit(event={**PURCHASE, "x-ga-gcs": "G100"}), "consent_denied: gcs"),
+    ],
+)
+def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came, reason):
+    code, out, _ = at_doors(came)
+    _, told, _ = at_doors(came, "--json")
+
+    assert code == 1
+    assert f"kept back {reason}, 1 times" in out
+    assert out.splitlines()[-2].endswith(
+        "1 cases: 0 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone; "
+        "1 events are kept back here."
+    )
+    assert json.loads(told)["kept_back"] == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        hit("&gcs=G111"),
+        hit("&gcs=G111", headers={"Origin": "https://strict.example"}),
+        hit(headers={"Authorization": "Bearer k", "User-Agent": ROBOT}),
+        {"event": {"event_name": "page_view", "user_agent": ROBOT}},
+    ],
+)
+def test_what_it_lets_in_or_nobody_sent_is_alike(at_doors, came):
+    code, out, err = at_doors(came)
+
+    assert (code, err, "kept back" in out) == (0, "", False), out
+
+
+def test_a_tag_that_needs_a_signal_finds_it_beside_the_event(at_doors, container):
+    path = Path(container)
+    tag = 'name = "X purchase"\n'
+    path.write_text(path.read_text().replace(tag, f'{tag}consent = ["ad_storage"]\n'))
+
+    silent = at_doors(case())
+    granted = at_doors(case({**PURCHASE, "consent": {"ad_storage": "GRANTED"}}))
+
+    assert (silent[0], "missing POST" in silent[1]) == (1, True)
+    assert granted[0] == 0, granted
+
+
+def test_whose_requests_they_are_can_be_said(at_doors):
+    strict = at_doors(case(), "--source", "strict")
+    nobodys = at_doors(case(), "--source", "nobody")
+
+    assert (strict[0], "kept back consent_missing, 1 times" in strict[1]) == (1, True)
+    assert (nobodys[0], "no source 'nobody'. There is: shop, strict" in nobodys[2]) == (1, True)

@@ -1,0 +1,111 @@
+import asyncio
+import json
+
+import msgspec
+import pytest
+from command_stage import settings_in
+
+from twite.domain.stats.sightings import ADVICE, Sighting, SightingPath
+from twite.domain.times import DAY
+from twite.gateway.operations.dedup_report import COUNTS, day_of
+from twite.machine import SystemClock
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import a_submission
+
+WAYS = {
+    "a": [SightingPath.PIXEL, SightingPath.PAGE],
+    "b": [SightingPath.BLOCKED, SightingPath.PAGE],
+    "c": [SightingPath.PIXEL],
+}
+
+
+@pytest.fixture
+def seen(tmp_path):
+    """Return the settings of a store that saw three conversion ids, and the day."""
+    at = SystemClock().now()
+    asyncio.run(_seen(str(tmp_path / "twite.db"), at))
+    return settings_in(tmp_path), day_of(at // DAY)
+
+
+async def _seen(path, at):
+    store = await SQLiteStore.open(path)
+    sightings = tuple(
+        Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at)
+        for name, ways in WAYS.items()
+        for way in ways
+        for pixel in ("o8z6j", "other")
+    )
+    await store.record(msgspec.structs.replace(a_submission(), sightings=sightings))
+    await store.close()
+
+
+def test_the_overlap_is_a_table_with_what_to_do(command, seen):
+    settings, day = seen
+
+    code, out, err = command("overlap", "--config", str(settings), "--pixel", "o8z6j")
+
+    assert (code, err) == (0, "")
+    lines = [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"]
+    assert lines == [[day, "o8z6j", "purchase", "1", "1", "1", "1", "0", "0", "0"]]
+    assert f"1 blocked: {ADVICE['blocked']}." in out
+
+
+def test_the_overlap_is_json_in_the_shape_of_the_http_answer(command, seen):
+    settings, day = seen
+
+    code, out, _ = command("overlap", "--config", str(settings), "--json")
+
+    told = json.loads(out)
+    each = dict.fromkeys(COUNTS, 0) | dict.fromkeys(
+        ["both", "pixel_only", "server_only", "blocked"], 1
+    )
+    assert code == 0
+    assert told["by"] == [
+        each | {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": day},
+        each | {"pixel": "other", "event": "o8z6k", "name": None, "day": day},
+    ]
+    assert (told["both"], told["blocked"]) == (2, 2)
+
+
+def test_where_nothing_was_seen_it_says_what_to_do(command, shop):
+    code, out, _ = command("overlap", "--config", str(shop))
+
+    assert code == 0
+    assert "put the script into the page" in out
+
+
+def test_days_beyond_what_is_kept_are_wrong_usage(command, shop):
+    code, _, err = command("overlap", "--config", str(shop), "--days", "15")
+
+    assert code == 2
+    assert "--days" in err
+
+
+async def _seen_twice(path, at):
+    store = await SQLiteStore.open(path)
+    sightings = tuple(
+        Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+        for name, way in (("page-1", SightingPath.PAGE), ("order-1", SightingPath.SERVER))
+        for pixel in ("o8z6j", "other")
+    )
+    await store.record(msgspec.structs.replace(a_submission(), sightings=sightings))
+    await store.close()
+
+
+def test_orders_under_two_ids_are_named(command, tmp_path):
+    at = SystemClock().now()
+    asyncio.run(_seen_twice(str(tmp_path / "twite.db"), at))
+    asked = ("overlap", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
+
+    _, table, _ = command(*asked)
+    told = json.loads(command(*asked, "--json")[1])
+
+    day = day_of(at // DAY)
+    assert "Orders under two ids" in table
+    assert [day, "o8z6j", "purchase", "page-1", "order-1"] in [
+        line.replace("│", " ").split() for line in table.splitlines()
+    ]
+    assert told["pairs"] == [
+        {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": day,
+         "page_id": "page-1", "server_id": "order-1"}
+    ]  # fmt: skip

@@ -1,0 +1,144 @@
+"""`[[client]]` in twite.toml."""
+
+from pathlib import Path
+
+import pytest
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.ports.store import NoResponse
+from twite.gateway.tags.clients.outbound import ClientOutbound
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gtm.template.effects import ClaimEffect, HttpEffect
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming
+from twite.testing.clock import MovingClock
+from twite.testing.web import ScriptedWeb
+from written import GOOD, complaint, read
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
+SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
+
+
+def test_a_client_has_its_templates_name_and_defaults_and_the_only_source(tmp_path):
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+
+    assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
+    assert client.fields == {"path": "/hooks/orders"}
+
+
+def test_a_text_that_nobody_filled_in_is_undefined_to_the_template(tmp_path):
+    text = (TEMPLATES / "client_orders.tpl").read_text()
+    code = "___SANDBOXED_JS_FOR_SERVER___\n"
+    assert code in text
+    asks = "if (data.secret !== undefined) return;\n"
+    (tmp_path / "own.tpl").write_text(text.replace(code, f"{code}\n{asks}"))
+    [client] = read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients
+    asked = Incoming(method="POST", path="/hooks/orders", body="{}")
+
+    turn = QuickJsEngine(client.template).start(
+        Call(fields=client.fields_for(asked, now=0), request=asked, now=0, seed=1)
+    )
+
+    assert ClaimEffect() in turn.effects
+
+
+def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
+    (tmp_path / "secret").write_text("kept in a file\n")
+    written = (
+        'name = "orders"\nsource = "lab"\npriority = -5\n'
+        '[client.fields]\npath = "/in"\nsecret = "file:secret"\n'
+    )
+
+    [client] = read(tmp_path, f"{GOOD}{SECOND}\n{ORDERS}{written}").clients
+
+    assert (client.name, client.source.name, client.priority) == ("orders", "lab", -5)
+    assert client.fields == {"path": "/in", "secret": "kept in a file"}
+    assert "kept in a file" in {secret.reveal() for secret in client.secrets}
+
+
+def test_hosts_of_ones_own_network_are_opened_by_name(tmp_path):
+    written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
+
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}{written}").clients
+
+    assert client.allow_hosts == {"stock.internal", "::1"}
+
+
+class NobodyAtX:
+    async def take(self, _request, **_source):
+        return None
+
+
+def way_out(web):
+    return ClientOutbound(web, NobodyAtX(), GoogleClient(clock=MovingClock()))
+
+
+async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
+    [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
+    web = ScriptedWeb()
+
+    await way_out(web).fetch(
+        HttpEffect(id=1, url="http://stock.internal/", method="GET"), client=client, says=print
+    )
+
+    assert [one.allow_hosts for one in web.asked] == [{"stock.internal"}]
+
+
+async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
+    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+    web = ScriptedWeb([NoResponse(reason="the answer (200) could not be read whole", left=True)])
+
+    told = await way_out(web).fetch(
+        HttpEffect(id=1, url="https://a.example/", method="GET"), client=client, says=print
+    )
+
+    assert told == EffectAnswer(id=1, reason="failed")
+
+
+def test_a_template_beside_the_settings_is_found(tmp_path):
+    (tmp_path / "own.tpl").write_bytes((TEMPLATES / "client_orders.tpl").read_bytes())
+
+    assert len(read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients) == 1
+
+
+def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path):
+    settings = read(tmp_path, f"{GOOD}\n{ORDERS}fields = {{ pth = 5 }}\n")
+
+    assert settings.clients[0].fields["pth"] == 5
+    assert [warning for warning in settings.warnings if warning.startswith("client[0]")] == [
+        "client[0].fields.pth: is no field of this template"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "words"),
+    [
+        ('[[client]]\ntemplate = "no.tpl"', "no.tpl", "cannot be read"),
+        (
+            f'[[client]]\ntemplate = "{TEMPLATES}/ads_promise.tpl"',
+            "client[0].template",
+            "is no client template: its INFO says TAG",
+        ),
+        (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is no source"),
+        (f"{ORDERS}{ORDERS}", "client[1].name", "is another client's name"),
+        (f'{ORDERS}fields = {{ path = "" }}', "client[0].fields.path", "must not be empty"),
+        (f"{ORDERS}fields = {{ path = 2026-01-01 }}", "client[0].fields.path", "date or time"),
+        (f'{ORDERS}fields = {{ secret = "env:NOT_SET" }}', "client[0].fields.secret", "NOT_SET"),
+        (f'{ORDERS}prioritty = "1"', "client[0].prioritty", "Did you mean 'priority'"),
+        (f"{SECOND}\n{ORDERS}", "client[0].source", "Name the one whose events these are: shop"),
+    ],
+)
+def test_what_is_wrong_with_a_client_is_said_with_its_place(tmp_path, written, place, words):
+    said = complaint(tmp_path, f"{GOOD}\n{written}\n")
+
+    assert place in said
+    assert words in said
+
+
+def test_a_template_whose_code_is_no_javascript_is_named_with_its_line(tmp_path):
+    text = '___INFO___\n{"type": "CLIENT"}\n___SANDBOXED_JS_FOR_SERVER___\n\nlet = ;\n'
+    (tmp_path / "broken.tpl").write_text(text)
+
+    said = complaint(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "broken.tpl"\n')
+
+    assert "broken.tpl, line 5" in said

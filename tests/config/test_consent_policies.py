@@ -1,0 +1,88 @@
+import pytest
+
+from twite.domain.consent import EEA, ConsentAction, ConsentPolicy, policy_version
+from twite.domain.errors import SettingsError
+from written import GOOD, read
+
+
+def policy(tmp_path, *lines):
+    # The one source of the file stands at its end.
+    return read(tmp_path, GOOD + "\n[source.consent_policy]\n" + "\n".join(lines))
+
+
+def test_what_is_not_written_is_the_default_policy(tmp_path):
+    found = read(tmp_path)
+
+    assert found.sources()[0].consent == ConsentPolicy()
+
+
+def test_a_policy_is_read_whole(tmp_path):
+    found = policy(
+        tmp_path,
+        'storage_denied = "strip"',
+        'user_data_denied = "strip"',
+        'personalization_denied = "send"',
+        'us_opt_out = "restrict"',
+        'unclear = "ignore"',
+        'missing = "hold"',
+        'strict_regions = ["EEA", "BR"]',
+        "tcf_purposes = [1, 2, 7]",
+        "tcf_optimization_purposes = [4]",
+        "tcf_vendor_id = 999",
+        "ac_provider_id = 35",
+        'cmp_vendor = "x-twitter"',
+    )
+
+    assert found.sources()[0].consent == ConsentPolicy(
+        storage_denied=ConsentAction.STRIP,
+        user_data_denied=ConsentAction.STRIP,
+        personalization_denied=ConsentAction.SEND,
+        us_opt_out=ConsentAction.RESTRICT,
+        unclear=None,
+        missing=ConsentAction.HOLD,
+        strict_regions=EEA | {"BR"},
+        tcf_purposes=(1, 2, 7),
+        tcf_optimization_purposes=(4,),
+        tcf_vendor_id=999,
+        ac_provider_id=35,
+        cmp_vendor="x-twitter",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('storage_denied = "restrict"', "storage_denied"),
+        ('unclear = "strip"', "unclear"),
+        ('strict_regions = ["Germany"]', "strict_regions[0]"),
+        ("tcf_purposes = []", "tcf_purposes"),
+        ("tcf_purposes = [1, 1]", "tcf_purposes[1]"),
+        ("tcf_purposes = [25]", "tcf_purposes[0]"),
+        ("tcf_vendor_id = 0", "tcf_vendor_id"),
+        ('colour = "red"', "colour"),
+    ],
+)
+def test_a_wrong_policy_is_told_with_its_place(tmp_path, line, place):
+    with pytest.raises(SettingsError) as wrong:
+        policy(tmp_path, line)
+
+    assert wrong.value.place == f"source[0].consent_policy.{place}"
+
+
+def test_the_version_of_a_policy_tells_what_has_changed():
+    first, strict, other_reading = (
+        ConsentPolicy(), ConsentPolicy(required=True), ConsentPolicy(tcf_purposes=(1, 2)),
+    )  # fmt: skip
+
+    (one, read_one), (two, read_two), (three, read_three) = (
+        policy_version(policy).split(".") for policy in (first, strict, other_reading)
+    )
+
+    assert len({one, two, three}) == 3
+    assert read_one == read_two != read_three
+
+
+def test_what_x_cannot_restrict_is_said_once_for_all(tmp_path):
+    found = read(tmp_path, environ={"TWITE_X__RESTRICTED_DATA_USE": "unsupported"})
+
+    assert not found.sources()[0].consent.can_restrict

@@ -1,0 +1,107 @@
+"""A server container from its files."""
+
+import pytest
+
+from twite.config.containers import load_container, with_secrets
+from twite.domain.errors import SettingsError
+
+TEMPLATE = """___INFO___
+
+{"type": "TAG", "id": "cvt_1", "displayName": "Poster", "containerContexts": ["SERVER"]}
+
+___SANDBOXED_JS_FOR_SERVER___
+
+data.gtmOnSuccess();
+"""
+CONTAINER = """
+[[template]]
+name = "Poster"
+file = "poster.tpl"
+
+[[tag]]
+name = "Post"
+template = "Poster"
+triggers = ["All Events"]
+[tag.secrets]
+token = "%s"
+"""
+
+
+def put(folder, kept="env:TOKEN", template=TEMPLATE):
+    (folder / "poster.tpl").write_text(template)
+    file = folder / "container.toml"
+    file.write_text(CONTAINER % kept)
+    return file
+
+
+def test_a_container_comes_with_the_templates_beside_it(tmp_path):
+    container = load_container(put(tmp_path))
+
+    assert {name: one.name for name, one in container.templates.items()} == {"Poster": "Poster"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "secret"),
+    [("env:TOKEN", "of the environment"), ("file:token", "of a file"), ("sealed:t", "sealed")],
+)
+def test_a_secret_is_read_from_where_it_is_kept(tmp_path, kept, secret):
+    (tmp_path / "token").write_text("of a file\n")
+    file = put(tmp_path, kept)
+
+    whole = with_secrets(
+        load_container(file),
+        path=file,
+        environ={"TOKEN": "of the environment"},
+        sealed={"t": "sealed"},
+    )
+
+    assert whole.tags[0].fields == {"token": secret}
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("env:NONE", "the environment variable 'NONE' is not set"),
+        ("file:none", "the file 'none' cannot be read"),
+        ("sealed:none", "the store holds no 'none'"),
+        ("s3cret", "a secret is named by where it is kept"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_named_and_not_shown(tmp_path, kept, said):
+    file = put(tmp_path, kept)
+
+    with pytest.raises(SettingsError, match=said) as refused:
+        with_secrets(load_container(file), path=file, environ={}, sealed={})
+
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_wrong_container_names_its_file_and_place(tmp_path):
+    file = put(tmp_path)
+    file.write_text(file.read_text().replace("All Events", "Some"))
+
+    with pytest.raises(SettingsError, match=r"container.toml: tag\[0\].triggers\[0\]: there is no"):
+        load_container(file)
+
+
+def test_a_template_that_cannot_be_read_names_its_own_file(tmp_path):
+    with pytest.raises(SettingsError, match=r"poster.tpl, line 1"):
+        load_container(put(tmp_path, template="nothing"))
+
+
+def test_a_container_that_is_not_there_says_what_writes_one(tmp_path):
+    with pytest.raises(SettingsError, match="twite import"):
+        load_container(tmp_path / "container.toml")
+
+
+def test_names_in_a_secret_are_looked_at_when_it_is_put_in_and_it_is_not_shown(tmp_path):
+    file = put(tmp_path)
+
+    with pytest.raises(
+        SettingsError, match=r"tag\[0\].fields: a secret .* no variable's"
+    ) as refused:
+        with_secrets(
+            load_container(file), path=file, environ={"TOKEN": "s3cret {{Nobody}}"}, sealed={}
+        )
+
+    assert "Nobody" not in str(refused.value)

@@ -1,0 +1,196 @@
+"""`[google]`: a key is read whole and never shown; and what the doctor says of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from google_double import EMAIL, PROJECT, GoogleDouble, key_file
+from twite.config.event_mapping import SettingsFileDraft
+from twite.config.google import GoogleSettings, google_of
+from twite.diagnostics import CheckStatus
+from twite.diagnostics.google import google
+from twite.testing.clock import MovingClock
+from written import GOOD, complaint, read
+
+KEY = '[google]\ncredentials = "file:service-account.json"\n'
+CALLS = """___INFO___
+{"type": "%s", "displayName": "Writes"}
+___SANDBOXED_JS_FOR_SERVER___
+const BigQuery = require('BigQuery');
+const auth = require("getGoogleAuth");
+require('getGoogleScript');
+___SERVER_PERMISSIONS___
+[]
+"""
+
+
+def written(folder, key=None, more=""):
+    (folder / "service-account.json").write_text(key_file() if key is None else key)
+    return f"{GOOD}\n{KEY}{more}"
+
+
+def test_a_key_of_several_lines_is_read_from_its_file(tmp_path):
+    settings = read(tmp_path, written(tmp_path))
+
+    assert settings.google.key.email == EMAIL
+    assert settings.google.is_set
+    assert settings.warnings == ()
+    assert "PRIVATE KEY" not in repr(settings)
+
+
+def test_a_key_may_stand_in_the_environment(tmp_path):
+    text = GOOD + '\n[google]\ncredentials = "env:KEY"\nproject = "shop-2"\n'
+    environ = {
+        "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
+        "TWITE_SHOP_KEY": "a-key-that-nobody-will-guess",
+        "KEY": key_file(),
+    }
+
+    settings = read(tmp_path, text, environ)
+
+    assert (settings.google.key.email, settings.google.project) == (EMAIL, "shop-2")
+
+
+def test_the_whole_table_may_come_from_the_environment(tmp_path):
+    environ = {
+        "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
+        "TWITE_SHOP_KEY": "a-key-that-nobody-will-guess",
+        "TWITE_GOOGLE__CREDENTIALS": "metadata",
+    }
+
+    assert read(tmp_path, GOOD, environ).google == GoogleSettings(is_machine=True)
+
+
+def test_a_key_in_clear_text_is_read_and_warned_about(tmp_path):
+    text = f"{GOOD}\n[google]\ncredentials = '''{key_file()}'''\n"
+
+    settings = read(tmp_path, text)
+
+    assert settings.google.key.email == EMAIL
+    [warning] = settings.warnings
+    assert warning.startswith("google.credentials: a secret in clear text")
+
+
+def test_without_the_table_there_is_no_account(tmp_path):
+    settings = read(tmp_path)
+
+    assert settings.google == GoogleSettings()
+    assert google_of(settings.google, MovingClock()).is_set is False
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("no json", "is no JSON"),
+        (key_file(private_key="gone"), 'has a "private_key" that cannot be used'),
+        (json.dumps({"type": "authorized_user"}), "is no key of a service account"),
+    ],
+)
+def test_what_is_no_key_is_an_error_that_names_the_cure(tmp_path, key, why):
+    said = complaint(tmp_path, written(tmp_path, key))
+
+    assert said.startswith(f"google.credentials: {why}")
+    assert 'Write "file:service-account.json"' in said
+
+
+def test_a_project_without_an_account_is_an_error(tmp_path):
+    said = complaint(tmp_path, f'{GOOD}\n[google]\nproject = "shop-1"\n')
+
+    assert said.startswith("google.credentials: is missing. Write")
+
+
+def test_a_key_that_is_not_there_is_none_for_whoever_only_looks(tmp_path):
+    settings = read(tmp_path, f"{GOOD}\n{KEY}", credentials=False)
+
+    assert settings.google.is_set is False
+
+
+def test_tokens_that_would_travel_unencrypted_are_warned_about(tmp_path):
+    far = written(tmp_path, more='api_url = "http://emulator.example:9099"\n')
+    near = far.replace("emulator.example", "127.0.0.1")
+
+    assert read(tmp_path, far).warnings == (
+        "google.api_url: tokens would travel unencrypted. Use https",
+    )
+    assert read(tmp_path, near).warnings == ()
+
+
+def test_a_key_in_clear_text_does_not_show_where_a_change_is_shown(tmp_path):
+    path = tmp_path / "twite.toml"
+    path.write_text(
+        '[[pixel]]\nid = "o8z6j"\nevents = { a = "o9000" }\n[google]\ncredentials = "clear-text"\n'
+    )
+
+    shown = "\n".join(SettingsFileDraft(path, pixel="o8z6j", name="news", event="o9001").diff())
+
+    assert "news" in shown
+    assert "clear-text" not in shown
+
+
+async def found(settings):
+    return [(one.light, one.found) async for one in google(settings)]
+
+
+async def test_the_doctor_asks_for_a_token_and_says_whose_account_it_is(tmp_path):
+    with GoogleDouble() as double:
+        settings = read(tmp_path, written(tmp_path, more=f'api_url = "{double.url}"\n'))
+
+        assert await found(settings) == [
+            (CheckStatus.GREEN, f"the key of {EMAIL} gets tokens; the project is {PROJECT}")
+        ]
+        assert double.asked == []
+
+
+async def test_the_doctor_says_why_there_is_no_token(tmp_path):
+    with GoogleDouble(lambda _path, _before: 403) as double:
+        settings = read(
+            tmp_path, written(tmp_path, key_file(project_id=""), f'api_url = "{double.url}"\n')
+        )
+
+        assert await found(settings) == [
+            (CheckStatus.AMBER, f"there is no token for the key of {EMAIL}: denied: as played"),
+            (CheckStatus.AMBER, "there is no project"),
+        ]
+
+
+async def test_the_doctor_asks_the_machine(tmp_path):
+    with GoogleDouble() as double:
+        table = f'[google]\ncredentials = "metadata"\napi_url = "{double.url}"\n'
+
+        assert await found(read(tmp_path, f"{GOOD}\n{table}")) == [
+            (
+                CheckStatus.GREEN,
+                f"the account of this machine gets tokens; the project is {PROJECT}",
+            )
+        ]
+
+
+@pytest.mark.parametrize("kind", ["TAG", "CLIENT"])
+async def test_the_doctor_names_who_calls_google_where_there_is_no_account(tmp_path, kind):
+    (tmp_path / "writes.tpl").write_text(CALLS % kind)
+    table = f'[[{kind.lower()}]]\nname = "rows"\ntemplate = "writes.tpl"\n'
+
+    said = await found(read(tmp_path, f"{GOOD}\n{table}"))
+    with_account = read(
+        tmp_path, written(tmp_path, more=f'api_url = "http://127.0.0.1:1"\n{table}')
+    )
+
+    who = "rows" if kind == "TAG" else "the client rows"
+    calls = f"{who} calls getGoogleAuth, BigQuery, and [google] is not set"
+    assert said == [(CheckStatus.AMBER, calls)]
+    assert not any("is not set" in one for _, one in await found(with_account))
+
+
+def test_commands_that_have_nothing_to_do_with_google_do_not_wait_for_its_library(tmp_path):
+    code = (
+        "import sys, twite.app.gateway, twite.config.settings as s, pathlib, os;"
+        f"s.load(pathlib.Path({str(tmp_path / 'twite.toml')!r}), os.environ);"
+        "sys.exit('google.auth' in sys.modules)"
+    )
+    (tmp_path / "twite.toml").write_text(
+        GOOD.replace("env:X_PIXEL_TOKEN", "t").replace("env:TWITE_SHOP_KEY", "k")
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

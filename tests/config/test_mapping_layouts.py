@@ -1,0 +1,88 @@
+"""However the events of a pixel are spelled: a mapping changes just that, and counts."""
+
+import re
+import tomllib
+from itertools import takewhile
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from toml_layouts import NAMES, PIXEL, layouts
+from twite.config.event_mapping import SettingsFileDraft
+
+EVENT = "o9001"
+
+
+def written(folder, layout, name):
+    """Map a name, and return the file before and after."""
+    path = folder / "twite.toml"
+    path.write_bytes(layout.text.encode())
+    SettingsFileDraft(path, pixel=PIXEL, name=name, event=EVENT).write()
+    return layout.text, path.read_bytes().decode()
+
+
+def wanted(layout, name):
+    tree = tomllib.loads(layout.text)
+    events = next(one for one in tree["pixel"] if one["id"] == PIXEL)["events"]
+    events[name] = EVENT
+    return tree
+
+
+def alike(one, other):
+    """Return how many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def parted(before, after):
+    """Return what was taken out between what both begin and end with, and what was put in."""
+    begin = alike(before, after)
+    end = alike(before[begin:][::-1], after[begin:][::-1])
+    return before[begin : len(before) - end], after[begin : len(after) - end]
+
+
+@given(layouts(), NAMES)
+def test_a_new_name_is_put_in_and_nothing_is_taken_out(tmp_path_factory, layout, name):
+    assume(name not in layout.events)
+
+    before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
+
+    gone, come = parted(before, after)
+    assert tomllib.loads(after) == wanted(layout, name)
+    assert gone == ""
+    assert "#" not in come.replace(name, "")
+    assert after.count("\n") - before.count("\n") <= 2
+    assert ("\r\n" in before) <= (after.count("\n") == after.count("\r\n"))
+
+
+@given(layouts(), st.data())
+def test_of_a_name_that_is_there_the_id_alone_is_replaced(tmp_path_factory, layout, data):
+    name = data.draw(st.sampled_from(sorted(layout.events)))
+
+    before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
+
+    gone, come = parted(before, after)
+    assert tomllib.loads(after) == wanted(layout, name)
+    assert re.fullmatch(r"""["']*(\r?\n)?[\w\\]*["']*""", gone)
+    assert re.fullmatch(r"""["']*\w*["']*""", come)
+
+
+@given(layouts(), st.data())
+def test_what_is_so_already_is_left_as_it_is(tmp_path_factory, layout, data):
+    path = tmp_path_factory.mktemp("layout") / "twite.toml"
+    path.write_bytes(layout.text.encode())
+    name = data.draw(st.sampled_from(sorted(layout.events)))
+
+    draft = SettingsFileDraft(path, pixel=PIXEL, name=name, event=layout.events[name])
+
+    assert not draft.is_changed
+
+
+@given(layouts(), NAMES)
+def test_no_secret_is_in_what_is_shown(tmp_path_factory, layout, name):
+    path = tmp_path_factory.mktemp("layout") / "twite.toml"
+    path.write_bytes(layout.text.encode())
+
+    shown = "\n".join(SettingsFileDraft(path, pixel=PIXEL, name=name, event=EVENT).diff())
+
+    assert "-in-clear" not in shown
+    assert "no remark" not in shown

@@ -1,0 +1,118 @@
+"""Another key in the place of the one that seals: ended anywhere, nothing is lost."""
+
+import pytest
+
+from twite.app.rotation import rotate
+from twite.config.settings import load
+from twite.domain.destination import PixelToken
+from twite.domain.errors import NotOpened, SettingsError
+from twite.domain.secret import Secret
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.x_account.credential_store import CredentialStore
+from twite.machine.seal import AesSeal
+from twite.stores.sqlite import SQLiteStore
+from written import ENVIRONMENT, GOOD, read, write
+
+FIRST, SECOND = "the-first-key-that-seals", "the-second-key-that-seals"
+TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
+IN_A_FILE = GOOD.replace("[server]", '[server]\nsecret_key = "file:twite.secret"')
+
+
+async def stored(settings, *keys: str) -> PixelToken | None:
+    """Return the token that these keys open; with one key, nothing is sealed anew."""
+    store = await SQLiteStore.open(str(settings.store.path))
+    try:
+        seal = AesSeal(Secret(keys[0]), [Secret(key) for key in keys[1:]])
+        logins = CredentialStore(SecretStore(vault=store.vault, seal=seal))
+        found = (await logins.all()).get("o8z6j")
+        return None if found is None else found.pixel_token
+    finally:
+        await store.close()
+
+
+async def seal_with(settings, key: str) -> None:
+    store = await SQLiteStore.open(str(settings.store.path))
+    try:
+        room = SecretStore(vault=store.vault, seal=AesSeal(Secret(key)))
+        await CredentialStore(room).keep_pixel_token("o8z6j", TOKEN)
+    finally:
+        await store.close()
+
+
+async def a_house(folder):
+    (folder / "twite.secret").write_text(f"{FIRST}\n")
+    settings = read(folder, IN_A_FILE)
+    await seal_with(settings, FIRST)
+    return settings
+
+
+async def test_the_new_key_alone_opens_what_the_old_one_sealed(tmp_path):
+    settings = await a_house(tmp_path)
+
+    done = await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+    new = (tmp_path / "twite.secret").read_text().strip()
+    assert (done.secrets, done.file) == (1, tmp_path / "twite.secret")
+    assert await stored(settings, new) == TOKEN
+    assert not (tmp_path / "twite.secret.former").exists()
+    with pytest.raises(NotOpened):
+        await stored(settings, FIRST)
+
+
+async def test_keys_are_for_their_owner_alone(tmp_path):
+    settings = await a_house(tmp_path)
+
+    await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+    assert (tmp_path / "twite.secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("key", "former"), [(FIRST, FIRST), (SECOND, FIRST)], ids=["before", "after"]
+)
+async def test_ended_between_its_steps_it_goes_on_when_it_is_run_again(tmp_path, key, former):
+    await a_house(tmp_path)
+    (tmp_path / "twite.secret").write_text(key)
+    (tmp_path / "twite.secret.former").write_text(former)
+    settings = load(tmp_path / "twite.toml", ENVIRONMENT)
+
+    await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+    new = (tmp_path / "twite.secret").read_text().strip()
+    assert new not in {FIRST, SECOND}
+    assert await stored(settings, new) == TOKEN
+
+
+async def test_a_key_in_the_environment_is_changed_by_whoever_set_it(tmp_path):
+    settings = read(tmp_path, GOOD, {"TWITE_SECRET_KEY": FIRST})
+
+    with pytest.raises(SettingsError, match="no command can change it there"):
+        await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+
+async def test_with_the_former_key_named_everything_is_sealed_with_the_new_one(tmp_path):
+    text = GOOD.replace("[server]", f'[server]\nformer_secret_keys = ["{FIRST}"]')
+    settings = read(tmp_path, text, {"TWITE_SECRET_KEY": SECOND})
+    await seal_with(settings, FIRST)
+
+    done = await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+    assert (done.secrets, done.file) == (1, None)
+    assert await stored(settings, SECOND) == TOKEN
+
+
+async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
+    await a_house(tmp_path)
+    (tmp_path / "twite.secret").write_text(SECOND)
+    settings = load(write(tmp_path, IN_A_FILE), ENVIRONMENT)
+
+    with pytest.raises(NotOpened):
+        await rotate(settings, ENVIRONMENT, by="ada (command)")
+
+    assert (tmp_path / "twite.secret.former").read_text().strip() == SECOND
+    assert await stored(settings, FIRST) == TOKEN
+
+
+async def test_without_a_key_there_is_nothing_to_rotate(tmp_path):
+    with pytest.raises(SettingsError, match="nothing is to be sealed anew"):
+        await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

@@ -1,0 +1,64 @@
+"""The key that seals, from the file or the environment."""
+
+import pytest
+
+from twite.config.secret_key import seal_of
+from twite.domain.secret import Secret
+from written import GOOD, complaint, read
+
+KEY = "a-key-to-seal-with-it"
+STORED = GOOD.replace('region = "GB"', 'region = "GB"\nstape_credentials = "stored"')
+TOO_SHORT = (
+    "must have 16 characters or more, or it could be guessed. "
+    "`openssl rand -base64 32` makes a good one"
+)
+
+
+def test_the_key_is_the_environments_where_the_file_names_none(tmp_path):
+    settings = read(tmp_path, STORED, {"TWITE_SECRET_KEY": f" {KEY}\n"})
+
+    assert settings.server.secret_key == Secret(KEY)
+    assert settings.sources()[0].stape_credentials == "stored"
+
+
+def test_what_the_file_says_goes_before_the_environment(tmp_path):
+    text = GOOD.replace("[server]", '[server]\nsecret_key = "env:OTHER"')
+
+    settings = read(tmp_path, text, {"TWITE_SECRET_KEY": "x" * 20, "OTHER": KEY})
+
+    assert settings.server.secret_key == Secret(KEY)
+
+
+def test_a_former_key_is_named_beside_it(tmp_path):
+    text = GOOD.replace("[server]", '[server]\nformer_secret_keys = ["env:FORMER"]')
+
+    settings = read(tmp_path, text, {"TWITE_SECRET_KEY": KEY, "FORMER": "a-former-key-of-ours"})
+
+    assert settings.server.former_secret_keys == (Secret("a-former-key-of-ours"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "environ", "place"),
+    [
+        ('secret_key = "env:SHORT"', {"SHORT": "fifteen-letters"}, "server.secret_key"),
+        (
+            'former_secret_keys = ["env:SHORT"]',
+            {"SHORT": "fifteen-letters"},
+            "server.former_secret_keys[0]",
+        ),
+        ("", {"TWITE_SECRET_KEY": "fifteen-letters"}, "server.secret_key"),
+    ],
+)
+def test_a_key_that_could_be_guessed_is_an_error(tmp_path, written, environ, place):
+    text = GOOD.replace("[server]", f"[server]\n{written}")
+
+    assert complaint(tmp_path, text, environ) == f"{place}: {TOO_SHORT}"
+
+
+def test_a_command_that_only_looks_needs_no_key(tmp_path):
+    assert read(tmp_path, STORED, credentials=False).server.secret_key is None
+
+
+def test_without_a_key_there_is_no_seal():
+    assert seal_of(None, ()) is None
+    assert seal_of(Secret(KEY), ()) is not None

@@ -1,0 +1,185 @@
+from ipaddress import ip_network
+
+from twite.config.settings import (
+    AlertSettings,
+    ServerSettings,
+    Settings,
+    StoreSettings,
+    XSettings,
+    load,
+)
+from twite.config.shape import LogTable
+from twite.config.values import HostPort
+from twite.domain.consent import ConsentPolicy
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, SECOND
+from twite.gateway.alerts.checks import Thresholds
+from written import GOOD, read, write
+
+
+def test_the_file_of_the_design_becomes_values(tmp_path):
+    settings = read(tmp_path)
+
+    assert settings == Settings(
+        path=tmp_path / "twite.toml",
+        server=ServerSettings(
+            listen=HostPort(host="127.0.0.1", port=8080),
+            public_url="https://t.shop.example",
+            trusted_proxies=(ip_network("127.0.0.1/32"),),
+            max_body=1 << 20,
+            receive_deadline=30 * SECOND,
+        ),
+        store=StoreSettings(path=tmp_path / "twite.db", dedup_window=7 * DAY, queue=20_000),
+        x=XSettings(
+            api_url="https://ads-api.x.com",
+            oauth_url="https://api.x.com",
+            api_version="12",
+            rate=60_000,
+            timeout=15 * SECOND,
+            batch=500,
+            in_flight=4,
+        ),
+        alerts=AlertSettings(
+            webhook=None, thresholds=Thresholds(dead_letters=10, disk_free=1 << 30)
+        ),
+        log=LogTable(level="info", format="text"),
+        pixels=(
+            Destination(
+                pixel="o8z6j",
+                credentials=PixelToken(token=Secret("emulator-pixel-token-o8z6j")),
+                events={"purchase": "o8z6k", "sign_up": "o8z6m"},
+                account="18ce54d4x5t",
+                rate=60_000,
+            ),
+        ),
+        submitters=(
+            Source(
+                name="shop",
+                key=Secret("a-key-that-nobody-will-guess"),
+                pixel="o8z6j",
+                pixels=frozenset({"o8z6j"}),
+                origins=("https://shop.example",),
+                consent=ConsentPolicy(),
+                region="GB",
+            ),
+        ),
+        warnings=(),
+    )
+
+
+def test_an_empty_file_is_all_defaults(tmp_path):
+    settings = load(write(tmp_path, ""), {})
+
+    assert settings.server.public_url is None
+    assert settings.x.api_url == "https://ads-api.x.com"
+    assert (settings.destinations(), settings.sources()) == ((), ())
+
+
+def test_oauth_has_four_parts_of_which_two_are_secret(tmp_path):
+    auth = (
+        'auth = { consumer_key = "ck", consumer_secret = "env:CS", '
+        'token = "tk", token_secret = "env:TS" }'
+    )
+    text = GOOD.replace('auth = { pixel_token = "env:X_PIXEL_TOKEN" }', auth)
+
+    settings = read(tmp_path, text, {"CS": "one", "TS": "two"})
+
+    assert settings.destinations()[0].credentials == OAuthKeys(
+        consumer_key="ck", consumer_secret=Secret("one"), token="tk", token_secret=Secret("two")
+    )
+    assert settings.warnings == ()
+
+
+def test_no_secret_is_in_the_repr(tmp_path):
+    shown = repr(read(tmp_path))
+
+    assert "emulator-pixel-token" not in shown
+    assert "nobody-will-guess" not in shown
+
+
+def test_a_secret_in_clear_text_works_and_is_warned_about_without_being_shown(tmp_path):
+    text = GOOD.replace("env:TWITE_SHOP_KEY", "clear-text-for-everyone")
+
+    settings = read(tmp_path, text)
+
+    assert settings.sources()[0].key == Secret("clear-text-for-everyone")
+    assert settings.warnings == (
+        (
+            "source[0].key: a secret in clear text. Put it into the environment or a file, and "
+            'write "env:NAME" or "file:PATH"'
+        ),
+    )
+
+
+def test_a_value_is_read_from_a_file_beside_the_settings(tmp_path):
+    (tmp_path / "shop.key").write_text("a-key-in-a-file-of-its-own\n")
+    text = GOOD.replace("env:TWITE_SHOP_KEY", "file:shop.key")
+
+    settings = read(tmp_path, text)
+
+    assert settings.sources()[0].key == Secret("a-key-in-a-file-of-its-own")
+
+
+def test_any_value_may_come_from_the_environment_a_number_too(tmp_path):
+    text = GOOD.replace("[x]", '[x]\nrate = "env:X_RATE"')
+
+    assert read(tmp_path, text, {"X_RATE": "1200"}).x.rate == 1_200
+
+
+def test_a_command_that_only_looks_needs_no_secret(tmp_path):
+    settings = load(write(tmp_path), {}, credentials=False)
+
+    assert settings.destinations()[0].credentials == PixelToken(token=Secret(""))
+
+
+def test_a_source_may_name_its_own_pixel_and_further_ones(tmp_path):
+    other = (
+        '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
+        'events = { purchase = "gtm_purchase" }\n'
+    )
+    text = GOOD + 'pixels = ["o8z7a"]\n' + other
+
+    settings = read(tmp_path, text)
+
+    assert settings.sources()[0].pixels == frozenset({"o8z6j", "o8z7a"})
+    assert settings.destinations()[1].events == {"purchase": "gtm_purchase"}
+
+
+def test_the_store_lies_beside_the_settings_whatever_the_working_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    write(folder)
+    monkeypatch.chdir(tmp_path)
+
+    settings = load((folder / "twite.toml").relative_to(tmp_path), {}, credentials=False)
+
+    assert settings.store.path == folder / "twite.db"
+    assert settings.store.gateway_file == folder / "twite.db.gateway"
+
+
+def test_an_absolute_path_of_the_store_is_taken_in_both_spellings(tmp_path):
+    for url in ("sqlite:/var/lib/twite.db", "sqlite:///var/lib/twite.db"):
+        settings = read(tmp_path, GOOD.replace("sqlite:twite.db", url))
+
+        assert str(settings.store.path) == "/var/lib/twite.db"
+
+
+def test_what_works_but_is_unsafe_is_warned_about(tmp_path):
+    text = GOOD.replace("127.0.0.1/32", "0.0.0.0/0").replace("https://ads-api", "http://ads-api")
+
+    assert read(tmp_path, text, {"TWITE_SHOP_KEY": "short"}).warnings == (
+        (
+            "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
+            "Name your proxy's own network"
+        ),
+        "x.api_url: credentials would travel unencrypted. Use https",
+        "source[0].key: short enough to guess. `twite init` writes a good one",
+    )
+
+
+def test_the_byte_order_mark_of_some_editors_is_no_error(tmp_path):
+    path = tmp_path / "twite.toml"
+    path.write_bytes(b"\xef\xbb\xbf[x]\nrate = 7\n")
+
+    assert load(path, {}).x.rate == 7

@@ -1,0 +1,130 @@
+"""`[[tag]]`: what is wrong names the place and the cure; what is right becomes tags with rules."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from twite.config.settings import load
+from twite.domain.errors import SettingsError
+from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+BASE = """
+[[pixel]]
+id = "o8z6j"
+auth = { pixel_token = "env:TOKEN" }
+events = { purchase = "o8z6k" }
+[[source]]
+name = "shop"
+key = "env:TOKEN"
+pixel = "o8z6j"
+[[tag]]
+name = "crm"
+"""
+GOOD = 'template = "crm_post.tpl"\nfields = { endpoint = "https://crm.example/in" }\n'
+
+
+def settings(folder: Path, text: str):
+    shutil.copy(TEMPLATES / "crm_post.tpl", folder)
+    shutil.copy(TEMPLATES / "client_json.tpl", folder)
+    path = folder / "twite.toml"
+    path.write_text(BASE + text)
+    return load(path, {"TOKEN": "a-token-of-sixteen-or-more", "CRM": "the-key-of-the-crm"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('template = "none.tpl"\n', "none.tpl: cannot be read"),
+        ('template = "client_json.tpl"\n', "tag[0].template: client_json.tpl is no tag template"),
+        ('template = "crm_post.tpl"\n', "tag[0].fields.endpoint: must not be empty"),
+        (GOOD + 'sources = ["shops"]\n', "tag[0].sources[0]: 'shops' is no source. Did you mean"),
+        (GOOD + 'consent = ["ad_storge"]\n', "tag[0].consent: 'ad_storge' is no signal"),
+        (GOOD + 'timeout = "5m"\n', "tag[0].timeout: '5m' is out of range"),
+        (GOOD + 'persons = "sealed"\n', "tag[0].persons: persons are kept sealed, and there is no"),
+        (GOOD + 'repeat = "once"\n', "tag[0].repeat: 'once' is not known"),
+        (GOOD + "[[tag]]\nname = 'crm'\n" + GOOD, "tag[1].name: 'crm' is already the tag at"),
+    ],
+)  # fmt: skip
+def test_a_wrong_tag_is_an_error_that_names_the_place(tmp_path, text, said):
+    with pytest.raises(SettingsError) as wrong:
+        settings(tmp_path, text)
+
+    assert said in str(wrong.value)
+
+
+def test_code_that_is_no_javascript_is_named_with_its_line(tmp_path):
+    shutil.copy(TEMPLATES / "crm_post.tpl", tmp_path / "broken.tpl")
+    text = (tmp_path / "broken.tpl").read_text().replace("const body =", "const body == ")
+    (tmp_path / "broken.tpl").write_text(text)
+
+    with pytest.raises(SettingsError, match=r"broken\.tpl, line \d+: SANDBOXED_JS_FOR_SERVER"):
+        settings(tmp_path, 'template = "broken.tpl"\nfields = { endpoint = "https://a.example" }\n')
+
+
+def test_a_field_that_the_template_does_not_know_is_a_warning(tmp_path):
+    text = GOOD.replace("{ ", '{ enpoint = "x", ')
+
+    found = settings(tmp_path, text)
+
+    assert any("tag[0].fields.enpoint: is no field" in warning for warning in found.warnings)
+
+
+def with_choice(folder: Path, given: str, **said: object):
+    """Load a tag whose template has one field more: a choice of a or b."""
+    items = [{"value": "a", "displayValue": "A"}, {"value": "b", "displayValue": "B"}]
+    more = {"type": "SELECT", "name": "mode", "selectItems": items, **said}
+    text = (TEMPLATES / "crm_post.tpl").read_text()
+    start = "___TEMPLATE_PARAMETERS___\n\n["
+    assert start in text
+    (folder / "own.tpl").write_text(text.replace(start, f"{start}{json.dumps(more)}, "))
+    return settings(folder, GOOD.replace("crm_post", "own").replace("{ ", f'{{ mode = "{given}", '))
+
+
+def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_path):
+    with pytest.raises(SettingsError) as wrong:
+        with_choice(tmp_path, "c")
+    found = with_choice(tmp_path, "c", macrosInSelect=True)
+
+    said = 'tag[0].fields.mode: is none of its choices: "a", "b". '
+    assert said in str(wrong.value)
+    assert f"{said}A variable may say something else, a text should not" in found.warnings
+    assert with_choice(tmp_path, "{{mode}}").tags is not None
+
+
+def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
+    text = GOOD.replace("{ ", '{ key = "env:CRM", ') + 'repeat = "at_most_once"\n'
+
+    found = settings(tmp_path, text).tags
+
+    assert found is not None
+    rule = found.rules["crm"]
+    assert (rule.pixel, rule.repeat, rule.persons) == (
+        "tag:crm", RepeatPolicy.AT_MOST_ONCE, PersonHandling.HASHED
+    )  # fmt: skip
+    assert "the-key-of-the-crm" in {secret.reveal() for secret in rule.secrets}
+    assert "the-key-of-the-crm" not in repr(rule)
+    assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
+
+
+def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container_s_tags(tmp_path):
+    cautious = GOOD + 'repeat = "at_most_once"\n[[tag]]\nname = "mail"\n' + GOOD
+    imported = '[container]\nfile = "container.json"\nrepeat = "at_most_once"\n'
+
+    own = settings(tmp_path, cautious)
+    both = settings(tmp_path, cautious + imported)
+
+    asked = ("o8z6j", "tag:crm", "tag:mail", "tag:of the container", "of nobody")
+    assert [own.is_cautious(one) for one in asked] == [False, True, False, False, False]
+    assert [both.is_cautious(one) for one in asked] == [False, True, False, True, False]
+
+
+def test_a_pixel_that_holds_what_is_ambiguous_is_cautious(tmp_path):
+    path = tmp_path / "twite.toml"
+    path.write_text(
+        BASE.replace("[[source]]", 'on_ambiguous = "hold"\n[[source]]').partition("[[tag]]")[0]
+    )
+
+    assert load(path, {"TOKEN": "a-token-of-sixteen-or-more"}).is_cautious("o8z6j")

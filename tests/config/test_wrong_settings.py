@@ -1,0 +1,241 @@
+"""Each wrong setting is told with its place, what is wrong there, and the cure."""
+
+import pytest
+
+from twite.config.settings import load
+from twite.domain.errors import SettingsError
+from written import GOOD, complaint
+
+CHANGES = [
+    # a name that is not known
+    ("listen =", "lissten =", "server.lissten: unknown key. Did you mean 'listen'?"),
+    (
+        "[server]",
+        "[servr]",
+        "servr: unknown key. Did you mean 'server'?",
+    ),
+    (
+        "account =",
+        "colour =",
+        (
+            "pixel[0].colour: unknown key. "
+            "Known here: id, events, auth, account, on_ambiguous, value_guard"
+        ),
+    ),
+    (
+        "pixel_token =",
+        "pixel_tokn =",
+        "pixel[0].auth.pixel_tokn: unknown key. Did you mean 'pixel_token'?",
+    ),
+    # a wrong type
+    (
+        'api_version = "12"',
+        "api_version = 12",
+        'x.api_version: must be a text, not a whole number. Write it as "…"',
+    ),
+    (
+        'origins = ["https://shop.example"]',
+        'origins = "https://shop.example"',
+        'source[0].origins: must be a list of texts, not a text. Write it as ["…"]',
+    ),
+    (
+        "[x]",
+        '[x]\nrate = "many"',
+        "x.rate: must be a whole number, not a text. Write it as 60",
+    ),
+    (
+        "[x]",
+        "[x]\nrate = true",
+        "x.rate: must be a whole number, not true or false. Write it as 60",
+    ),
+    (
+        'events = { purchase = "o8z6k", sign_up = "tw-o8z6j-o8z6m" }',
+        "events = 7",
+        "pixel[0].events: must be a table, not a whole number. Write it as { … }",
+    ),
+    (
+        "[[source]]",
+        "[source]",
+        "source: must be a list of tables, not a table. Write it as [[…]]",
+    ),
+    # a value that cannot be
+    (
+        "[x]",
+        "[x]\nbatch = 501",
+        "x.batch: 501 is out of range. Write a number from 1 to 500",
+    ),
+    (
+        'api_version = "12"',
+        'api_version = "13"',
+        "x.api_version: '13' is not known. Known here: 11, 12",
+    ),
+    (
+        'consent = "optional"',
+        'consent = "require"',
+        "source[0].consent: 'require' is not known. Did you mean 'required'?",
+    ),
+    (
+        "127.0.0.1:8080",
+        "127.0.0.1",
+        (
+            "server.listen: '127.0.0.1' has no port that can be used. "
+            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+        ),
+    ),
+    (
+        "127.0.0.1:8080",
+        "127.0.0.1:65536",
+        (
+            "server.listen: '127.0.0.1:65536' has no port that can be used. "
+            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+        ),
+    ),
+    (
+        "listen =",
+        'local_listen = "0.0.0.0:8081"\nlisten =',
+        (
+            "server.local_listen: must be an address of this machine alone, with a port of its own"
+            ': write one as in "127.0.0.1:8081"'
+        ),
+    ),
+    (
+        "127.0.0.1:8080",
+        "::1:8080",
+        (
+            "server.listen: '::1:8080' names no host. "
+            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+        ),
+    ),
+    (
+        "https://t.shop.example",
+        "t.shop.example",
+        'server.public_url: not an http or https address. Write one as in "https://t.shop.example"',
+    ),
+    (
+        "https://t.shop.example",
+        "https://t.shop.example/?a=b",
+        (
+            "server.public_url: 'https://t.shop.example/?a=b' has a query or a fragment. "
+            "Cut it off at the path"
+        ),
+    ),
+    (
+        "https://ads-api.x.com",
+        "https://me:secret@ads-api.x.com",
+        (
+            "x.api_url: an address with a user name or password in it. "
+            'Write one as in "https://t.shop.example"'
+        ),
+    ),
+    (
+        "127.0.0.1/32",
+        "10.0.0.1/8",
+        (
+            "server.trusted_proxies[0]: '10.0.0.1/8' has bits beyond its prefix. "
+            "Write '10.0.0.0/8' for the network, or '10.0.0.1' for the one address"
+        ),
+    ),
+    (
+        "127.0.0.1/32",
+        "*",
+        (
+            "server.trusted_proxies[0]: '*' is not a network. Write an address and a prefix "
+            'length, as in "10.0.0.0/8" or "127.0.0.1/32"'
+        ),
+    ),
+    (
+        "sqlite:twite.db",
+        "postgres:twite",
+        (
+            "store.url: not a store that Twite has. Write sqlite: and a path: "
+            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"'
+        ),
+    ),
+    (
+        "sqlite:twite.db",
+        "sqlite::memory:",
+        "store.url: a store in memory would lose what was acknowledged. Write the path of a file",
+    ),
+    (
+        "[store]",
+        '[store]\ndedup_window = "47h"',
+        "store.dedup_window: '47h' is out of range. Write 2d to 365d",
+    ),
+    (
+        "[x]",
+        '[x]\ntimeout = "soon"',
+        "x.timeout: 'soon' is not a duration. Write a whole number and ms, s, m, h or d: \"15s\"",
+    ),
+    (
+        "[server]",
+        '[server]\nmax_body = "1 megabyte"',
+        (
+            "server.max_body: '1 megabyte' is not a size. "
+            'Write a whole number and B, KiB or MiB: "1MiB"'
+        ),
+    ),
+    (
+        "[server]",
+        '[server]\nmax_body = "10B"',
+        "server.max_body: '10B' is out of range. Write 1024B to 67108864B",
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "sentence"), CHANGES)
+def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
+    assert GOOD.count(right) >= 1
+
+    assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            b"[server]\nlisten = 127.0.0.1:8080\n",
+            (
+                "{path}, line 2, column 15: not TOML: expected newline or end of document after a "
+                "statement. Texts stand in quotes, tables in [brackets]"
+            ),
+        ),
+        (
+            b"[server]\nlisten = ",
+            "{path}, the end: not TOML: invalid value. Texts stand in quotes, tables in [brackets]",
+        ),
+        (
+            b"[x]\nrate = 1\nrate = 2\n",
+            (
+                "{path}, line 3, column 9: not TOML: cannot overwrite a value. "
+                "Texts stand in quotes, tables in [brackets]"
+            ),
+        ),
+        (
+            b"[x]\nrate = " + b"9" * 5_000,
+            "{path}: holds a number that is too long. Write it shorter",
+        ),
+        (b"# \xff\n", "{path}, line 1: not UTF-8 text. Save the file as UTF-8"),
+        (
+            b"a = " + b"[" * 100_000,
+            "{path}: nested too deep to be settings. Write the tables out flat",
+        ),
+    ],
+)
+def test_what_is_not_toml_is_told_with_its_line(tmp_path, text, sentence):
+    path = tmp_path / "twite.toml"
+    path.write_bytes(text)
+
+    with pytest.raises(SettingsError) as told:
+        load(path, {})
+
+    assert str(told.value) == sentence.format(path=path)
+
+
+def test_a_missing_file_is_told_with_the_cure(tmp_path):
+    with pytest.raises(SettingsError) as told:
+        load(tmp_path / "twite.toml", {})
+
+    assert str(told.value) == (
+        f"{tmp_path}/twite.toml: there is no such file. "
+        "`twite init` writes one; --config names another"
+    )

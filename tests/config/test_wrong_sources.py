@@ -1,0 +1,130 @@
+"""What is wrong with a source is told with its place and the cure."""
+
+import pytest
+
+from written import GOOD, complaint
+
+SOURCE = '[[source]]\nname = "shop"\norigins = ["https://shop.example"]\npixel = "o8z6j"\n'
+
+CHANGES = [
+    (
+        "[[source]]",
+        f"{SOURCE}[[source]]",
+        "source[1].name: 'shop' is already the source at source[0].name. Remove or rename one",
+    ),
+    (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6i"',
+        "source[0].pixel: 'o8z6i' is the id of no [[pixel]]. Did you mean 'o8z6j'?",
+    ),
+    (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6j"\npixels = ["zzz"]',
+        "source[0].pixels[0]: 'zzz' is the id of no [[pixel]]. Known here: o8z6j",
+    ),
+    (
+        'name = "shop"',
+        'name = "x-api"',
+        "source[0].name: 'x-api' is how the X-shaped route is booked. Choose another name",
+    ),
+    (
+        'name = "shop"',
+        'name = " shop"',
+        (
+            "source[0].name: ' shop' cannot name a source. "
+            "Write 1 to 64 printable characters, without spaces around them"
+        ),
+    ),
+    (
+        'key = "env:TWITE_SHOP_KEY"\norigins = ["https://shop.example"]',
+        "",
+        (
+            "source[0]: has neither a key nor origins, so nobody could submit. "
+            'Write key = "env:NAME" for servers, or origins for browsers'
+        ),
+    ),
+    (
+        "env:TWITE_SHOP_KEY",
+        "clé-clé-clé-clé-clé",
+        "source[0].key: must be ASCII, to fit into an HTTP header",
+    ),
+    (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6j"\nevents = { generate_lead = "sign-up" }',
+        (
+            "source[0].events.generate_lead: 'sign-up' is no event of the source's pixel. "
+            "Did you mean 'sign_up'?"
+        ),
+    ),
+    (
+        'pixel = "o8z6j"',
+        'pixel = "o8z6j"\nstape_credentials = "stored"',
+        (
+            "source[0].stape_credentials: credentials are kept sealed, and there is no key. "
+            'Write server.secret_key = "env:TWITE_SECRET_KEY"'
+        ),
+    ),
+    (
+        '["https://shop.example"]',
+        '["https://Shop.example/"]',
+        (
+            "source[0].origins[0]: 'https://Shop.example/' is not how a browser sends it. "
+            "Write 'https://shop.example'"
+        ),
+    ),
+    (
+        '["https://shop.example"]',
+        '["*"]',
+        (
+            "source[0].origins[0]: '*' would let any page on the web post. "
+            'Name each origin, as in "https://shop.example"'
+        ),
+    ),
+    (
+        '["https://shop.example"]',
+        '["shop.example"]',
+        (
+            "source[0].origins[0]: 'shop.example' is not an origin. "
+            'Write scheme and host: "https://shop.example"'
+        ),
+    ),
+    ('"GB"', '"UK"', "source[0].region: 'UK' is not a region. Write 'GB'"),
+    (
+        '"GB"',
+        '"Narnia"',
+        (
+            "source[0].region: 'Narnia' is not a region. "
+            "Write two capital letters of ISO 3166, as in 'GB'"
+        ),
+    ),
+    (
+        'name = "shop"',
+        "",
+        'source[0].name: is missing. Write name = "…"',
+    ),
+    (
+        '"GB"',
+        '""',
+        "source[0].region: is empty. Write a value, or leave the key out",
+    ),
+    (
+        '"GB"',
+        '"G\\nB"',
+        "source[0].region: holds a control character or a line break. Write it on one line",
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "sentence"), CHANGES)
+def test_a_wrong_source_is_told(tmp_path, right, wrong, sentence):
+    assert GOOD.count(right) >= 1
+
+    assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
+
+
+def test_two_sources_with_one_key_are_an_error(tmp_path):
+    other = '[[source]]\nname = "till"\nkey = "env:TWITE_SHOP_KEY"\npixel = "o8z6j"\n'
+
+    assert complaint(tmp_path, GOOD + other) == (
+        "source[1].key: the same key as the source 'shop'. Give each its own"
+    )

@@ -1,0 +1,139 @@
+"""What the doctor makes of what it finds. `tests/cli/test_check.py` has it run as a whole."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from twite.diagnostics import CheckFinding, CheckStatus
+from twite.diagnostics.configuration import pixels, sources
+from twite.diagnostics.disk import disk, on_room, on_sync
+from twite.diagnostics.store import store
+from twite.gateway.ports.store import Pause
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW, a_submission, an_entry
+from written import GOOD, read
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("took", "light"),
+    [
+        (0.04, CheckStatus.AMBER),
+        (0.05, CheckStatus.GREEN),
+        (5.0, CheckStatus.GREEN),
+        (5.1, CheckStatus.AMBER),
+    ],
+)
+def test_a_sync_is_judged_by_what_disks_can_do(took, light):
+    assert on_sync(took).light is light
+
+
+@pytest.mark.parametrize(
+    ("free", "light"),
+    [(2 * GIB, CheckStatus.GREEN), (GIB // 2, CheckStatus.AMBER), (GIB // 32, CheckStatus.RED)],
+)
+def test_room_is_judged_by_what_is_left(free, light):
+    assert on_room(free, Path("/var/lib")).light is light
+
+
+def test_the_probe_leaves_nothing_behind(tmp_path):
+    list(disk(tmp_path))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_folder_that_is_not_there_is_red(tmp_path):
+    settings = read(tmp_path, GOOD.replace("sqlite:twite.db", "sqlite:none/twite.db"))
+
+    findings = [finding async for finding in store(settings)]
+
+    assert findings == [
+        CheckFinding(
+            topic="store",
+            light=CheckStatus.RED,
+            found=f"the folder {tmp_path}/none is not there, or this user may not write in it",
+            meaning="The gateway would not start.",
+            cure="Create it, or give it to the user that runs twite serve.",
+        )
+    ]
+
+
+async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
+    settings = read(tmp_path)
+    owned = await SQLiteStore.open(str(settings.store.path))
+    await owned.pause(Pause(pixel="o8z6j", since=NOW, reason="401 UNAUTHORIZED_ACCESS"))
+    await owned.close()
+
+    findings = [finding async for finding in store(settings)]
+
+    assert findings[-1] == CheckFinding(
+        topic="paused",
+        light=CheckStatus.RED,
+        found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
+        meaning="Its conversions wait in the store; one a minute is tried.",
+        cure="Mend the pixel's credentials, access or events; sending goes on by itself.",
+    )
+
+
+async def test_a_residue_is_red_and_says_where(tmp_path):
+    settings = read(tmp_path)
+    owned = await SQLiteStore.open(str(settings.store.path))
+    await owned.record(a_submission(an_entry()))
+    await owned.close()
+    with sqlite3.connect(settings.store.path) as connection:
+        connection.execute("UPDATE account SET received = received + 2")
+    connection.close()
+
+    findings = [finding async for finding in store(settings)]
+
+    assert [one.found for one in findings if one.light is CheckStatus.RED] == [
+        "it is not 0 (shop/o8z6j: +2)"
+    ]
+
+
+async def test_a_gateway_that_owns_the_store_does_not_keep_the_doctor_out(tmp_path):
+    settings = read(tmp_path)
+    owned = await SQLiteStore.open(str(settings.store.path))
+    try:
+        findings = [finding async for finding in store(settings)]
+    finally:
+        await owned.close()
+
+    assert [one.found for one in findings if one.topic == "balance"] == ["0: 0 received, 0 pending"]
+
+
+def test_no_pixel_is_red_and_no_source_amber(tmp_path):
+    settings = read(tmp_path, "")
+
+    assert [pixel.light for pixel in pixels(settings) if pixel.topic == "pixels"] == [
+        CheckStatus.RED
+    ]
+    assert [source.light for source in sources(settings)] == [CheckStatus.AMBER]
+
+
+def test_a_pixel_that_no_source_reaches_is_amber(tmp_path):
+    text = GOOD + (
+        '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
+        'events = { purchase = "o8z7b" }\n'
+    )
+
+    findings = list(sources(read(tmp_path, text)))
+
+    assert [finding.found for finding in findings if finding.light is CheckStatus.AMBER] == [
+        "no source may submit to pixel o8z7a"
+    ]
+
+
+def test_a_key_that_others_can_read_is_amber(tmp_path):
+    key = tmp_path / "twite.secret"
+    key.write_text("a-key-that-nobody-will-guess")
+    key.chmod(0o640)
+    text = GOOD.replace("[server]", '[server]\nsecret_key = "file:twite.secret"')
+
+    findings = [pixel for pixel in pixels(read(tmp_path, text)) if pixel.topic == "key"]
+
+    assert [(finding.light, finding.found) for finding in findings] == [
+        (CheckStatus.AMBER, f"{key} can be read by others")
+    ]

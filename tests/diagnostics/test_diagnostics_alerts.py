@@ -1,0 +1,58 @@
+import msgspec
+
+from twite.diagnostics.alerts import alerts
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.gateway.ports.findings import CheckFinding, CheckStatus
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW
+from written import GOOD, read
+
+PAUSED = Alert(
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
+)
+HELD = msgspec.structs.replace(PAUSED, id="b", kind=AlertKind.CONVERSIONS_HELD, reason="3 are held")
+OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolved_at=NOW)
+
+
+async def test_without_a_webhook_nobody_hears_of_anything(tmp_path):
+    [finding] = [alert async for alert in alerts(read(tmp_path))]
+
+    assert (finding.light, finding.found) == (CheckStatus.AMBER, "there is no webhook")
+
+
+async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
+    settings = read(tmp_path, f'{GOOD}\n[alerts]\nwebhook = "env:HOOK"\n', {"HOOK": "https://a.b"})
+    store = await SQLiteStore.open(str(settings.store.path))
+    await store.keep([PAUSED, HELD, OVER])
+    await store.close()
+
+    findings = [alert async for alert in alerts(settings)]
+
+    assert findings == [
+        CheckFinding(
+            topic="alerts",
+            light=CheckStatus.GREEN,
+            found="they go to a webhook; twite alerts test tries it",
+        ),
+        CheckFinding(
+            topic="alerts",
+            light=CheckStatus.RED,
+            found="pixel_paused of o8z6j is open: 404",
+            meaning="The pixel is paused.",
+            cure="See docs/how-to/alerts/pixel_paused.md.",
+        ),
+        CheckFinding(
+            topic="alerts",
+            light=CheckStatus.AMBER,
+            found="conversions_held of o8z6j is open: 3 are held",
+            meaning="Conversions are held.",
+            cure="See docs/how-to/alerts/conversions_held.md.",
+        ),
+    ]
+
+
+async def test_a_store_that_cannot_be_read_is_told_elsewhere(tmp_path):
+    settings = read(tmp_path)
+    settings.store.path.write_bytes(b"no database " * 500)
+
+    assert [alert.found async for alert in alerts(settings)] == ["there is no webhook"]

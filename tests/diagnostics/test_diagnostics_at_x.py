@@ -1,0 +1,189 @@
+"""What the doctor makes of what X says, over real sockets, against the emulator."""
+
+import json
+
+import pytest
+
+from twite.diagnostics import CheckStatus
+from twite.diagnostics.access import access
+from twite.diagnostics.endpoint import way_in
+from twite.diagnostics.network import way_to_x
+from written import GOOD, read
+from x_page import CONSUMER_KEY, CONSUMER_SECRET
+
+OAUTH = (
+    f'auth = {{ consumer_key = "{CONSUMER_KEY}", consumer_secret = "{CONSUMER_SECRET}", '
+    'token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", '
+    'token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }'
+)
+TOKEN = 'auth = { pixel_token = "env:X_PIXEL_TOKEN" }'
+USER = "370773112"
+ACCOUNT = "18ce54d4x5t"
+
+
+async def found(folder, url, text=GOOD, *, auth=OAUTH, environ=None):
+    written = text.replace("https://ads-api.x.com", url).replace(TOKEN, auth)
+    findings = [one async for one in access(read(folder, written, environ))]
+    return [(finding.light, finding.topic, finding.found) for finding in findings]
+
+
+async def test_roles_and_events_are_looked_up_with_oauth(tmp_path, x_emulator):
+    assert await found(tmp_path, x_emulator.url) == [
+        (
+            CheckStatus.GREEN,
+            "credentials",
+            (
+                "pixel o8z6j: the OAuth credentials: the user is ACCOUNT_ADMIN, TWEET_COMPOSER on "
+                "ads account 18ce54d4x5t"
+            ),
+        ),
+        (
+            CheckStatus.GREEN,
+            "events",
+            (
+                "pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k): “purchase”, PURCHASE, 30 days "
+                "after a click, 1 after a view; X has tracked none of it yet"
+            ),
+        ),
+        (
+            CheckStatus.GREEN,
+            "events",
+            (
+                "pixel o8z6j: sign_up → o8z6m (tw-o8z6j-o8z6m): “sign_up”, SIGN_UP, 30 days after "
+                "a click, 1 after a view; X has tracked none of it yet"
+            ),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        (
+            {"users": [{"id": USER, "roles": {ACCOUNT: ["ANALYST"]}}]},
+            "the user's roles for ads account 18ce54d4x5t are not enough (ANALYST)",
+        ),
+        (
+            {"apps": [{"id": "3213", "access": "none"}]},
+            "X has not approved the app for its Ads API (403",
+        ),
+        (
+            {
+                "tokens": [
+                    {
+                        "token": OAUTH.split('token = "')[1].split('"', maxsplit=1)[0],
+                        "revoked": True,
+                    }
+                ]
+            },
+            "X does not take the credentials for ads account 18ce54d4x5t (401",
+        ),
+    ],
+)
+async def test_credentials_that_x_would_refuse_are_red(tmp_path, x_emulator, world, told):
+    x_emulator.add(**world)
+
+    findings = await found(tmp_path, x_emulator.url)
+
+    assert [light for light, *_ in findings] == [CheckStatus.RED]
+    assert told in findings[0][2]
+
+
+async def test_a_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
+    environ = {"X_PIXEL_TOKEN": "emulator-pixel-token-o6dkt"}
+
+    findings = await found(tmp_path, x_emulator.url, auth=TOKEN, environ=environ)
+
+    assert findings[0][0] is CheckStatus.RED
+    assert "X does not take this pixel token for pixel o8z6j (401" in findings[0][2]
+
+
+async def test_of_two_credentials_the_one_that_x_refuses_is_amber(tmp_path, x_emulator):
+    both = OAUTH.replace("auth = {", 'auth = { pixel_token = "no-token-of-this-pixel",')
+
+    findings = await found(tmp_path, x_emulator.url, auth=both)
+
+    assert [light for light, topic, _ in findings if topic == "credentials"] == [
+        CheckStatus.AMBER,
+        CheckStatus.GREEN,
+    ]
+
+
+async def test_without_an_account_the_accounts_that_there_are_are_named(tmp_path, x_emulator):
+    text = GOOD.replace('account = "18ce54d4x5t"\n', "")
+
+    findings = await found(tmp_path, x_emulator.url, text)
+
+    assert (
+        CheckStatus.AMBER,
+        "credentials",
+        "pixel o8z6j names no account; its user sees 18ce54d4x5t (Example Shop)",
+    ) in findings
+
+
+async def test_an_event_that_the_account_does_not_have_is_red(tmp_path, x_emulator):
+    findings = await found(tmp_path, x_emulator.url, GOOD.replace('"o8z6k"', '"o6dkv"'))
+
+    assert (
+        CheckStatus.RED,
+        "events",
+        "pixel o8z6j: purchase → o6dkv (tw-o8z6j-o6dkv): ads account 18ce54d4x5t has no such event",
+    ) in findings
+
+
+async def test_a_deleted_event_is_red_and_a_tracked_one_says_when(tmp_path, x_emulator):
+    x_emulator.add(events=[{"id": "o8z6k", "deleted": True}])
+    x_emulator.switch(tracking_delay=0)
+    text = GOOD.replace("sign_up =", 'lead = "o8z6m", sign_up =')
+
+    findings = await found(tmp_path, x_emulator.url, text)
+
+    told = [finding[2] for finding in findings if finding[1] == "events"]
+    assert told[0] == "pixel o8z6j: lead and sign_up are the same event, o8z6m"
+    assert told[1].endswith("“purchase” was deleted at X")
+
+
+async def test_a_canary_key_shorter_than_xs_is_amber_and_not_shown(tmp_path, x_emulator):
+    auth = OAUTH.replace(CONSUMER_SECRET, "cut-off")
+
+    findings = await found(tmp_path, x_emulator.url, auth=auth)
+
+    assert findings[0] == (
+        CheckStatus.AMBER,
+        "credentials",
+        "pixel o8z6j: consumer_secret shorter than X's keys are",
+    )
+    assert "cut-off" not in json.dumps(findings)
+
+
+async def test_a_name_that_nobody_knows_is_told_apart_from_an_x_that_is_down(tmp_path):
+    nowhere = read(tmp_path, GOOD.replace("https://ads-api.x.com", "https://ads-api.x.invalid"))
+
+    findings = [one async for one in way_to_x(nowhere)]
+
+    assert [(finding.topic, finding.light) for finding in findings] == [("DNS", CheckStatus.RED)]
+    assert findings[0].found == "https://ads-api.x.invalid: no name server knows it"
+
+
+async def test_an_address_that_speaks_no_tls_is_red(tmp_path, x_emulator):
+    plain = read(
+        tmp_path,
+        GOOD.replace("https://ads-api.x.com", x_emulator.url.replace("http:", "https:")),
+    )
+
+    findings = [one async for one in way_to_x(plain)]
+
+    assert [(finding.topic, finding.light) for finding in findings] == [
+        ("DNS", CheckStatus.GREEN),
+        ("TLS", CheckStatus.RED),
+    ]
+
+
+async def test_a_public_address_without_the_script_is_red(tmp_path, x_emulator):
+    text = GOOD.replace("https://t.shop.example", x_emulator.url)
+
+    findings = [one async for one in way_in(read(tmp_path, text)) if one.topic == "script"]
+
+    assert [(finding.light, finding.found) for finding in findings] == [
+        (CheckStatus.RED, f"{x_emulator.url}/twite.js?s=shop: the answer is 404")
+    ]

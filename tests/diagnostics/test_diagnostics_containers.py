@@ -1,0 +1,91 @@
+"""What the doctor says of a server container."""
+
+import pytest
+from test_containers import CONTAINER, TEMPLATE
+
+from twite.config.settings import load
+from twite.diagnostics.container import container
+
+ANY_COOKIE = """[{"instance": {"key": {"publicId": "get_cookies", "versionId": "1"}, "param": [
+  {"key": "cookieAccess", "value": {"type": 1, "string": "any"}}]}}]"""
+SETTINGS = '[container]\nfile = "container.toml"\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN", "there")
+    (tmp_path / "twite.toml").write_text(SETTINGS)
+    (tmp_path / "poster.tpl").write_text(TEMPLATE)
+    (tmp_path / "container.toml").write_text(CONTAINER % "env:TOKEN")
+    return tmp_path
+
+
+async def findings(folder):
+    settings = load(folder / "twite.toml", {}, credentials=False)
+    return [(str(one.light), one.found) async for one in container(settings)]
+
+
+async def test_a_sound_container_is_counted(folder):
+    assert await findings(folder) == [
+        ("green", "container.toml: 1 tags can fire, 1 secrets are there"),
+        ("green", "Post: it sends nothing for a sample, hashed or not"),
+    ]
+
+
+async def test_paused_tags_are_named(folder):
+    file = folder / "container.toml"
+    file.write_text(file.read_text().replace('name = "Post"\n', 'name = "Post"\npaused = true\n'))
+
+    assert ("amber", "paused: Post") in await findings(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "is_", "said"),
+    [
+        ("container.toml", "env:TOKEN", "env:NOBODY", "variable 'NOBODY' is not set"),
+        ("container.toml", "env:TOKEN", "sealed:x", "the store holds no 'x'"),
+        ("container.toml", "All Events", "Some", "there is no trigger 'Some'"),
+        ("poster.tpl", "data.gtmOnSuccess();", "data.(", "template 'Poster'"),
+        ("poster.tpl", "___INFO___", "nothing", "the section is missing"),
+    ],
+)
+async def test_what_would_keep_the_gateway_from_starting_is_red(folder, name, was, is_, said):
+    file = folder / name
+    file.write_text(file.read_text().replace(was, is_))
+
+    [(light, found)] = await findings(folder)
+
+    assert (light, said in found) == ("red", True), found
+
+
+async def test_without_a_container_there_is_nothing_to_say(folder):
+    (folder / "twite.toml").write_text("")
+
+    assert await findings(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("persons", "lights"), [("hashed", ["green", "amber", "green"]), ("sealed", ["green"])]
+)
+async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_clear(
+    folder, persons, lights
+):
+    (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
+    key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
+    (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
+
+    found = await findings(folder)
+
+    assert [light for light, _ in found] == lights
+    assert ("amber", "Post: it may read any cookie, and persons are hashed") in found or (
+        persons == "sealed"
+    )
+
+
+async def test_a_secret_whose_names_are_nobodys_is_red_and_not_shown(folder, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
+
+    [(light, found)] = await findings(folder)
+
+    assert (light, "a name in {{ }} that is no variable's" in found) == ("red", True), found
+    assert "s3cret" not in found

@@ -1,0 +1,51 @@
+"""What the doctor makes of sources that pages may post to."""
+
+from twite.diagnostics import CheckStatus
+from twite.diagnostics.pages import pages
+from written import GOOD, read
+
+PROXIES = 'trusted_proxies = ["127.0.0.1/32"]\n'
+PUBLIC = 'public_url = "https://t.shop.example"\n'
+
+
+def found(folder, text=GOOD):
+    return [(page.light, page.found) for page in pages(read(folder, text))]
+
+
+def test_a_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
+    assert found(tmp_path) == [
+        (CheckStatus.GREEN, "shop: clicks of https://shop.example are kept on shop.example")
+    ]
+
+
+def test_a_gateway_on_another_site_keeps_none(tmp_path):
+    elsewhere = GOOD.replace("https://t.shop.example", "https://twite.example")
+
+    assert found(tmp_path, elsewhere) == [
+        (
+            CheckStatus.AMBER,
+            "shop: https://shop.example is of another site than https://twite.example",
+        )
+    ]
+
+
+def test_without_a_trusted_proxy_the_visitors_addresses_may_be_lost(tmp_path):
+    (first, *_) = found(tmp_path, GOOD.replace(PROXIES, ""))
+
+    assert first == (CheckStatus.AMBER, "server.trusted_proxies names no proxy")
+
+
+def test_without_a_public_address_it_asks_for_one(tmp_path):
+    assert found(tmp_path, GOOD.replace(PUBLIC, "")) == [
+        (CheckStatus.AMBER, "server.public_url is not set")
+    ]
+
+
+def test_an_address_without_https_is_told_of(tmp_path):
+    plain = GOOD.replace("https://t.shop.example", "http://t.shop.example")
+
+    assert found(tmp_path, plain)[0][0] is CheckStatus.AMBER
+
+
+def test_a_source_for_servers_needs_none_of_it(tmp_path):
+    assert found(tmp_path, GOOD.replace('origins = ["https://shop.example"]\n', "")) == []

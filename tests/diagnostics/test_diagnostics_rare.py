@@ -1,0 +1,245 @@
+"""What the doctor makes of what happens seldom: an odd X, a lost key, an older copy, a bad disk."""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from test_diagnostics_at_x import OAUTH, TOKEN
+from test_rotation import FIRST, IN_A_FILE, a_house
+
+from twite.diagnostics import CheckStatus
+from twite.diagnostics.access import access
+from twite.diagnostics.disk import disk
+from twite.diagnostics.endpoint import way_in
+from twite.diagnostics.key import key
+from twite.diagnostics.network import way_to_x
+from twite.diagnostics.store import store
+from twite.stores.sqlite import SQLiteStore
+from written import GOOD, read
+
+PROC = Path("/proc")
+APP = (
+    'oauth_url = "{oauth}"\nconsumer_key = "a-key-of-some-length"\n'
+    'consumer_secret = "a-secret-of-some-length"'
+)
+ROLES = {"data": {"user_id": "1", "permissions": ["ACCOUNT_ADMIN"]}}
+TAG = {
+    "id": "o8z6k",
+    "name": "Purchase",
+    "type": "PURCHASE",
+    "click_window": 30,
+    "view_through_window": 1,
+}
+FORBIDDEN = {"errors": [{"code": "UNAUTHORIZED_CLIENT_APPLICATION", "message": "not approved"}]}
+
+
+@contextlib.asynccontextmanager
+async def an_odd_x(answers):
+    """Listen, and answer what a path ends in with (status, body), all else with 503. No Date."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                path = head.split()[1].partition("?")[0]
+                found = [told for end, told in answers.items() if path.endswith(end)]
+                status, document = found[0] if found else (503, {})
+                body = json.dumps(document).encode() if not head.startswith("HEAD") else b""
+                line = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(line.encode() + body)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def at(url, *, auth=OAUTH):
+    return GOOD.replace("https://ads-api.x.com", url).replace(TOKEN, auth)
+
+
+async def told_by(look, settings, topic):
+    found = [one async for one in look(settings) if one.topic == topic]
+    return [(one.light, one.found, one.meaning) for one in found]
+
+
+async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):
+    async with an_odd_x({}) as url:
+        settings = read(tmp_path, at(url))
+
+        assert await told_by(way_to_x, settings, "clock") == [
+            (
+                CheckStatus.AMBER,
+                "X's answer had no Date header",
+                "The clocks could not be compared.",
+            )
+        ]
+
+
+async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
+    async with an_odd_x({}) as url:
+        ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
+
+    assert (light, meaning) == (CheckStatus.AMBER, "Whether X takes them is not known.")
+    assert found.startswith("pixel o8z6j: the OAuth credentials could not be tried: ")
+
+
+@pytest.mark.parametrize(("status", "document"), [(403, FORBIDDEN), (503, {})])
+async def test_events_that_x_does_not_show_are_amber(tmp_path, status, document):
+    answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
+    async with an_odd_x(answers) as url:
+        ((light, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
+
+    assert (light, meaning) == (
+        CheckStatus.AMBER,
+        "Whether its events are there cannot be looked up.",
+    )
+
+
+async def test_a_status_that_x_does_not_document_is_amber(tmp_path):
+    listed = {"data": [{**TAG, "status": "RESTING"}], "next_cursor": None}
+    text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
+    answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (200, listed)}
+    async with an_odd_x(answers) as url:
+        settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
+
+        ((light, found, meaning),) = await told_by(access, settings, "events")
+
+    assert (light, meaning) == (CheckStatus.AMBER, "That is no status that X documents.")
+    assert found.endswith("its status is 'RESTING'")
+
+
+async def test_the_last_time_that_x_tracked_an_event_is_told(tmp_path):
+    tag = {**TAG, "status": "TRACKING", "last_tracked_at": "2026-11-25T09:46:40Z"}
+    text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
+    answers = {
+        "authenticated_user_access": (200, ROLES),
+        "web_event_tags": (200, {"data": [tag], "next_cursor": None}),
+    }
+    async with an_odd_x(answers) as url:
+        settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
+
+        ((light, found, _),) = await told_by(access, settings, "events")
+
+    assert light is CheckStatus.GREEN
+    assert found.endswith("tracking, last at 2026-11-25T09:46:40Z")
+
+
+@pytest.mark.parametrize(
+    ("oauth", "topic"), [("https://api.x.invalid", "DNS"), ("https://127.0.0.1:9", "TLS")]
+)
+async def test_where_only_signing_in_would_fail_it_is_amber(tmp_path, x_emulator, oauth, topic):
+    text = at(x_emulator.url, auth=TOKEN).replace(
+        'oauth_url = "https://api.x.com"', APP.format(oauth=oauth)
+    )
+
+    found = await told_by(way_to_x, read(tmp_path, text), topic)
+
+    light, words, meaning = found[-1]
+    assert (light, meaning) == (CheckStatus.AMBER, "Nobody can sign in.")
+    assert words.startswith(f"{oauth}: ")
+
+
+async def test_credentials_that_no_key_opens_are_red(tmp_path):
+    await a_house(tmp_path)
+    (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
+    text = IN_A_FILE.replace(f"{TOKEN}\n", "")
+
+    ((light, _, meaning),) = await told_by(access, read(tmp_path, text), "credentials")
+
+    assert (light, meaning) == (
+        CheckStatus.RED,
+        "What is stored of credentials cannot be opened: the gateway would not start.",
+    )
+
+
+async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it(tmp_path):
+    await a_house(tmp_path)
+    former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
+    needless = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
+    (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
+    former = f'[server]\nformer_secret_keys = ["{FIRST}"]'
+
+    needed = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
+
+    assert needless == [
+        (
+            CheckStatus.AMBER,
+            "former keys that are still taken: 1; nothing is sealed with one any more",
+            "A key that leaked goes on opening what it sealed, until it is taken out.",
+        )
+    ]
+    assert needed == [
+        (
+            CheckStatus.AMBER,
+            "still sealed with a former key: 1 secret",
+            "Without that key they could not be opened.",
+        )
+    ]
+
+
+async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
+    await a_house(tmp_path)
+    (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
+
+    ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
+
+    assert light is CheckStatus.AMBER
+    assert found == "a rotation was ended in the middle: the former key is still there"
+
+
+async def test_where_nothing_is_sealed_otherwise_the_doctor_says_nothing_of_it(tmp_path):
+    await a_house(tmp_path)
+
+    assert await told_by(key, read(tmp_path, IN_A_FILE), "key") == []
+
+
+async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
+    settings = read(tmp_path)
+    path = settings.store.path
+    await (await SQLiteStore.open(str(path))).close()
+    path.with_name(f"{path.name}.epoch").unlink()
+
+    found = await told_by(store, settings, "store")
+
+    assert [meaning for light, _, meaning in found if light is CheckStatus.AMBER] == [
+        "At the next start all that is pending is held: it may have been sent."
+    ]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="there is no /proc, which takes no file"
+)
+def test_a_folder_that_takes_no_file_is_red():
+    (*_, last) = disk(PROC)
+
+    assert (last.light, last.meaning) == (CheckStatus.RED, "The store cannot be written.")
+
+
+async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
+    text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
+
+    assert await told_by(way_in, read(tmp_path, text), "public address") == [
+        (
+            CheckStatus.AMBER,
+            "server.public_url is not set, and browsers are meant to post",
+            "Nobody can tell them where to.",
+        )
+    ]
+
+
+async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
+    for_servers = GOOD.replace('origins = ["https://shop.example"]\n', "")
+    async with an_odd_x({"": (200, {"hello": "world"})}) as url:
+        text = for_servers.replace("https://t.shop.example", url)
+
+        found = await told_by(way_in, read(tmp_path, text), "public address")
+
+    assert found[-1] == (
+        CheckStatus.AMBER,
+        f"{url}/v1/accounting does not ask for a key: the answer is 200",
+        "Servers that submit there reach somebody else, or a proxy that keeps them out.",
+    )

@@ -1,0 +1,104 @@
+"""What the doctor says of tags that get hashed persons: is what they send the same?"""
+
+import pytest
+from test_containers import CONTAINER, TEMPLATE
+
+from twite.config.settings import load
+from twite.diagnostics.container import container
+from twite.diagnostics.tags import tags
+
+# As public templates of vendors do: 64 hexadecimal digits are taken for a hash, all else is hashed,
+# a phone number without its plus.
+VENDOR = """
+const all = require('getAllEventData')(), user = all.user_data || {}, JSON = require('JSON');
+const address = user.address && user.address[0] || user.address || {};
+const isHash = (text) => require('testRegex')(require('createRegex')('^[0-9a-f]{64}$'), text);
+const hashed = (text) => !text || isHash(text) ? text
+  : require('sha256Sync')(text.toLowerCase(), {outputEncoding: 'hex'});
+const bare = (text) => (text ? text.replace('+', '') : text);
+const sent = {};
+data.fields.split(' ').forEach((name) => {
+  if (name === 'em') sent.em = hashed(user.email_address || all.email);
+  if (name === 'ph') sent.ph = hashed(bare(user.phone_number || all.phone));
+  if (name === 'fn') sent.fn = hashed(address.first_name || user.first_name);
+  if (name === 'raw') sent.raw = user.email_address;
+});
+require('sendHttpRequest')('https://vendor.example/', {method: 'POST'}, JSON.stringify(sent));
+data.gtmOnSuccess();
+"""
+GRANTS = """
+___SERVER_PERMISSIONS___
+
+[{"instance": {"key": {"publicId": "read_event_data", "versionId": "1"}, "param": [
+  {"key": "eventDataAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "send_http", "versionId": "1"}, "param": [
+  {"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+TAG = """
+[[tag]]
+name = "ads"
+template = "poster.tpl"
+events = ["lead"]
+fields = { fields = "%s" }
+%s
+"""
+KEY = '[server]\nsecret_key = "a-key-that-seals-things"\n'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "poster.tpl").write_text(TEMPLATE.replace("data.gtmOnSuccess();", VENDOR) + GRANTS)
+    return tmp_path
+
+
+def ambers(folder, written):
+    (folder / "twite.toml").write_text(written)
+    settings = load(folder / "twite.toml", {}, credentials=False)
+    return [tag.found for tag in tags(settings) if str(tag.light) == "amber"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "differs"),
+    [
+        ("em", None),
+        ("em fn", None),
+        ("ph", "phone number"),
+        ("em ph", "phone number"),
+        ("raw", "email"),
+        ("raw ph", "email, phone number"),
+    ],
+)
+def test_a_tag_is_named_with_the_persons_that_it_sends_otherwise_when_they_are_hashed(
+    folder, sent, differs
+):
+    found = ambers(folder, TAG % (sent, 'persons = "hashed"'))
+
+    said = [] if differs is None else [f"ads: hashed, it does not send the same {differs}"]
+    assert found == said
+
+
+def test_without_a_key_persons_are_hashed_and_the_tag_is_named(folder):
+    assert ambers(folder, TAG % ("ph", "")) != []
+
+
+def test_with_a_key_persons_are_sealed_and_there_is_nothing_to_say(folder):
+    assert ambers(folder, KEY + TAG % ("ph raw", "")) == []
+
+
+def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
+    (folder / "poster.tpl").write_text(TEMPLATE)
+    (folder / "twite.toml").write_text(TAG % ("ph", ""))
+
+    found = list(tags(load(folder / "twite.toml", {}, credentials=False)))
+
+    assert [one.found for one in found][1:] == ["ads: it sends nothing for a sample, hashed or not"]
+
+
+async def test_tags_of_a_container_are_compared_too(folder, monkeypatch):
+    monkeypatch.setenv("TOKEN", "ph")
+    (folder / "container.toml").write_text(CONTAINER.replace("token =", "fields =") % "env:TOKEN")
+    (folder / "twite.toml").write_text('[container]\nfile = "container.toml"\n')
+
+    found = [one async for one in container(load(folder / "twite.toml", {}, credentials=False))]
+
+    assert found[1].found == "Post: hashed, it does not send the same phone number"

@@ -1,0 +1,52 @@
+"""The metrics and the console at the public address, as a stranger finds them."""
+
+import pytest
+from test_diagnostics_rare import an_odd_x
+
+from twite.diagnostics import CheckStatus
+from twite.diagnostics.public_routes import closed
+from written import GOOD, read
+
+OPEN = 200, {"twite_received_total": 1, "name": "Twite"}
+OFFICE = '[console]\nnetworks = ["203.0.113.0/24"]\n'
+
+
+async def found_at(tmp_path, answers, *, more=""):
+    settings = read(tmp_path, GOOD + more)
+    async with an_odd_x(answers) as url:
+        return [(one.light, one.found.removeprefix(url)) async for one in closed(url, settings)]
+
+
+async def test_metrics_and_a_console_that_answer_strangers_are_red(tmp_path):
+    found = await found_at(tmp_path, {"/metrics": OPEN, "/console/sign-in": OPEN})
+
+    assert found == [
+        (CheckStatus.RED, "/metrics answers without a key"),
+        (
+            CheckStatus.RED,
+            "/console/sign-in answers, although console.networks names this machine alone",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"/metrics": (401, {}), "/console/sign-in": (403, {"name": "Twite"})},
+        {"": (200, {"a shop": "of its own at these paths"})},
+        {},
+    ],
+)
+async def test_closed_to_strangers_is_green(tmp_path, answers):
+    found = await found_at(tmp_path, answers)
+
+    assert found == [
+        (CheckStatus.GREEN, "/metrics is closed"),
+        (CheckStatus.GREEN, "/console/sign-in is closed"),
+    ]
+
+
+async def test_a_console_for_the_office_that_answers_this_machine_is_amber(tmp_path):
+    found = await found_at(tmp_path, {"/console/sign-in": OPEN}, more=OFFICE)
+
+    assert found[1] == (CheckStatus.AMBER, "/console/sign-in answers to this machine")

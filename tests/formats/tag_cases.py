@@ -1,0 +1,144 @@
+"""What tags send, beside the conversions it becomes: `cases/*.json`, one file a door.
+
+A case has `says` (the claim), the request (`query`, `body` as a text, as lines of one or as JSON;
+`form`), what the request itself says of the visitor (`visitor`), what the source says (`events`),
+and what comes of it: `conversions` in canonical form, `ignored` as [name, reason], or `error` as
+[code, path]. A conversion id that is derived is written as "derived", a time that is that of
+arrival is left out.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from twite.consent.verdict import judging
+from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.errors import MalformedRequest
+from twite.domain.secret import Secret
+from twite.formats.data_tag import read as data_tag
+from twite.formats.event_data.conversions import Tagged, found_of
+from twite.formats.ga4 import read as ga4
+from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.native import read as native
+from twite.formats.visitor import Visitor
+
+NOW = 1_795_600_000_000
+EVENTS = {
+    name: f"o8z6{letter}"
+    for name, letter in {
+        "purchase": "a",
+        "lead": "b",
+        "add_to_cart": "c",
+        "checkout": "d",
+        "view_item": "e",
+        "search": "f",
+        "page_view": "g",
+        "sign_up": "h",
+    }.items()
+}
+DESTINATIONS = {
+    "o8z6j": Destination(
+        pixel="o8z6j", credentials=PixelToken(token=Secret("token")), events=EVENTS
+    )
+}
+FOLDER = Path(__file__).parent / "cases"
+
+
+def a_shop(events=None):
+    return Source(
+        name="shop",
+        key=None,
+        pixel="o8z6j",
+        pixels=frozenset({"o8z6j"}),
+        region="GB",
+        events=events or {},
+    )
+
+
+def cases():
+    """Yield (door, case) for every case of every file."""
+    for file in sorted(FOLDER.glob("*.json")):
+        for case in json.loads(file.read_text()):
+            yield file.stem.partition("-")[0], case
+
+
+def tagged(door, case):
+    """Read the request of a case with its door's decoder."""
+    query, body = case.get("query", ""), _bytes(case.get("body", ""))
+    if door == "ga4":
+        return ga4.read(query, body)
+    if door == "measurement_protocol":
+        return measurement_protocol.read(body, measurement=case.get("measurement", ""))
+    if door == "data_tag":
+        return data_tag.read(query, body, form=case.get("form", False))
+    return Tagged(events=tuple(case["body"]), repeated=())
+
+
+def outcome(door, case):
+    """Return what comes of a case, in the form that the case says it."""
+    try:
+        read = tagged(door, case)
+    except MalformedRequest as wrong:
+        return {"error": [wrong.code, wrong.path]}
+    found = found_of(
+        read.events,
+        source=a_shop(case.get("events")),
+        destinations=DESTINATIONS,
+        visitor=_visitor(case.get("visitor", {})),
+        repeated=read.repeated,
+    )
+    return _said(found, a_shop(case.get("events")))
+
+
+def judged(found, source):
+    return native.judge(
+        found,
+        source=source,
+        destinations=DESTINATIONS,
+        now=NOW,
+        salt=b"salt",
+        consent=judging(policy=source.consent, now=NOW),
+    )
+
+
+def _visitor(said):
+    limit = said.get("value_limit")
+    rest = {name: value for name, value in said.items() if name != "value_limit"}
+    return Visitor(now=NOW, value_limit=None if limit is None else Decimal(limit), **rest)
+
+
+def _said(found, source):
+    said = {}
+    results = judged(found, source).results
+    if results:
+        said["conversions"] = [
+            _canonical(result, given)
+            for result, given in zip(results, found.conversions, strict=True)
+        ]
+    if found.ignored:
+        said["ignored"] = [[one.name, one.reason] for one in found.ignored]
+    return said
+
+
+def _canonical(result, given):
+    if result.conversion is None:
+        return {"refused": [[fault.path, fault.code] for fault in result.faults]}
+    canonical = json.loads(msgspec.json.encode(result.conversion))
+    del canonical["pixel"]
+    if canonical["time"] == NOW:
+        del canonical["time"]
+    if given.conversion_id is None:
+        canonical["conversion_id"] = "derived"
+    if result.suppressed is not None:
+        canonical["suppressed"] = result.suppressed
+    return canonical
+
+
+def _bytes(body):
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, list) and all(isinstance(line, str) for line in body):
+        return "\n".join(body).encode()
+    return json.dumps(body).encode()

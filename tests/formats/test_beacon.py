@@ -1,0 +1,336 @@
+from contextlib import suppress
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twite.domain.errors import MalformedRequest
+from twite.domain.submission import Ignored
+from twite.domain.times import DAY, spelled
+from twite.formats.beacon.read import LONGEST_WAIT, BeaconContext, read, read_image
+from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.clicks import Click
+from twite.formats.native_shape import Native, NativeContent
+
+NOW = 1_795_600_000_000
+SENT = 1_700_000_000_000  # a clock that is years behind
+ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
+OTHER = "2-9z8y0abcd1efgh2ijkl3mnop4q"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36"
+EMAIL = "a" * 64
+
+
+def seen(**said):
+    return BeaconContext(**({"now": NOW, "ip": "203.0.113.7", "user_agent": AGENT} | said))
+
+
+def a_message(*conversions, **said):
+    return msgspec.json.encode(
+        {
+            "v": 1,
+            "sent": SENT,
+            "conversions": [{"event": "purchase"} | conversion for conversion in conversions],
+        }
+        | said
+    )
+
+
+def the_conversion(body, **said):
+    (one,) = read(body, seen(**said)).found.conversions
+    return one
+
+
+def test_a_conversion_is_read_field_by_field():
+    body = a_message(
+        {
+            "conversion_id": "order-1001",
+            "at": SENT - 650,
+            "twin": "loaded",
+            "value": "49.90",
+            "currency": "EUR",
+            "email_sha256": EMAIL,
+            "twclid": ID,
+            "twpid": "tw.1764071000000.123456789012345678",
+            "url": "https://shop.example/thanks",
+            "contents": [{"id": "SKU-1", "price": "24.95", "quantity": 2, "colour": "red"}],
+            "description": "a mug",
+            "search": "mugs",
+            "later": {"a": 1},
+        },
+        consent={"ad_storage": "granted", "gpc": False},
+    )
+
+    beacon = read(body, seen())
+
+    assert beacon.twins == (BeaconTwin.LOADED,)
+    assert beacon.found.conversions == (
+        Native(
+            event="purchase",
+            conversion_id="order-1001",
+            time=spelled(NOW - 650),
+            value=msgspec.Raw(b'"49.90"'),
+            currency="EUR",
+            email_sha256=EMAIL,
+            twclid=ID,
+            twpid="tw.1764071000000.123456789012345678",
+            ip="203.0.113.7",
+            user_agent=AGENT,
+            url="https://shop.example/thanks",
+            contents=[NativeContent(id="SKU-1", price=msgspec.Raw(b'"24.95"'), quantity=2)],
+            description="a mug",
+            search="mugs",
+            consent={"ad_storage": "granted", "gpc": False},
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "time"),
+    [
+        (SENT, NOW),
+        (SENT - DAY, NOW - DAY),
+        (SENT - LONGEST_WAIT - 1, NOW),
+        (SENT + 5_000, NOW),
+        (SENT - 0.5, NOW),
+        (1e300, NOW),
+    ],
+)
+def test_a_browsers_clock_may_be_wrong_but_not_how_long_ago_something_was(at, time):
+    assert the_conversion(a_message({"at": at})).time in {spelled(time), spelled(time - 1)}
+
+
+def test_without_the_moment_of_sending_the_receipt_is_the_time():
+    assert the_conversion(a_message({"at": 5}, sent=None)).time is None
+
+
+def test_a_click_of_the_page_counts_by_our_clock():
+    beacon = read(a_message(click={"id": ID, "at": SENT - 9}), seen())
+
+    assert beacon.click == Click(id=ID, at=NOW - 9)
+
+
+def test_a_newer_click_of_a_cookie_is_not_replaced_by_an_older_one_of_the_page():
+    cookies = {"_twite": f"1.{NOW - 5}.{OTHER}"}
+
+    beacon = read(a_message({}, click={"id": ID, "at": SENT - 9}), seen(cookies=cookies))
+
+    assert beacon.click == Click(id=OTHER, at=NOW - 5)
+    assert beacon.found.conversions[0].twclid == f"1.{NOW - 5}.{OTHER}"
+
+
+def test_the_cookies_are_the_identifiers_of_a_conversion_that_says_none():
+    cookies = {"twclid": ID, "_twpid": "tw.1.2"}
+
+    one = the_conversion(a_message({}), cookies=cookies)
+
+    assert (one.twclid, one.twpid) == (ID, "tw.1.2")
+
+
+def test_what_a_conversion_says_goes_before_the_cookies():
+    cookies = {"twclid": ID, "_twpid": "tw.1.2"}
+
+    one = the_conversion(a_message({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies)
+
+    assert (one.twclid, one.twpid) == (OTHER, "tw.3.4")
+
+
+def test_the_browsers_global_opt_out_is_a_signal():
+    assert the_conversion(a_message({}), opted_out=True).consent == {"gpc": True}
+
+
+def test_what_the_script_left_out_is_ignored_with_its_reason():
+    body = a_message(
+        ignored=[
+            {"name": "purchase", "reason": "bot"},
+            {"name": "x" * 80, "reason": "prerender"},
+            {"name": "mail me@shop.example\n", "reason": "because"},
+            {},
+        ]
+    )
+
+    assert read(body, seen()).found.ignored == (
+        Ignored(name="purchase", reason="bot"),
+        Ignored(name="x" * 64, reason="prerender"),
+        Ignored(name="mail ***", reason="unsaid"),
+        Ignored(name="", reason="unsaid"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("agent", "robot"),
+    [
+        ("Mozilla/5.0 (compatible; Examplebot/2.1; +https://bot.example/)", True),
+        ("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/150.0.0.0 Safari/537.36", True),
+        ("facebookexternalhit/1.1", True),
+        ("curl/8.5.0", True),
+        ("python-requests/2.32", True),
+        (AGENT, False),
+        ("Mozilla/5.0 (Linux; Android 10; CUBOT X20) Chrome/120 Mobile Safari/537.36", False),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Mobile/15E148 Safari/604.1",
+            False,
+        ),
+        ("", False),
+    ],
+)
+def test_a_robots_conversions_are_ignored(agent, robot):
+    found = read(a_message({}, click={"id": ID}), seen(user_agent=agent))
+
+    assert (found.click is None) is robot
+    assert found.found.ignored == ((Ignored(name="purchase", reason="bot"),) if robot else ())
+    assert len(found.found.conversions) == (not robot)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("500", True), ("500.01", False), (501, False), (5e2, True), ("much", True), (None, True)],
+)
+def test_what_is_worth_more_than_a_page_may_say_is_ignored(value, kept):
+    body = a_message({"value": value, "currency": "EUR"})
+
+    found = read(body, seen(value_limit=Decimal(500))).found
+
+    assert len(found.conversions) == kept
+    assert found.ignored == (() if kept else (Ignored(name="purchase", reason="value_limit"),))
+
+
+def test_a_value_does_not_pass_its_limit_in_another_spelling():
+    body = rb'{"conversions":[{"event":"purchase","value":" \u0035\u0030\u0031","currency":"EUR"}]}'
+
+    found = read(body, seen(value_limit=Decimal(500))).found
+
+    assert found.ignored == (Ignored(name="purchase", reason="value_limit"),)
+
+
+@pytest.mark.parametrize("twin", [None, "", "sideways", "absent"])
+def test_a_twin_that_is_not_known_was_not_given(twin):
+    assert read(a_message({"twin": twin}), seen()).twins == (BeaconTwin.ABSENT,)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "not_json"),
+        (b"[]", "wrong_shape"),
+        (b'{"conversions": {}}', "wrong_shape"),
+        (b'{"v": 1, "v": 1}', "duplicate_key"),
+        (a_message(*[{}] * 21), "too_many"),
+        (a_message(ignored=[{}] * 21), "too_many"),
+    ],
+)
+def test_what_is_no_message_is_refused_with_words(body, code):
+    with pytest.raises(MalformedRequest) as refused:
+        read(body, seen())
+
+    assert refused.value.code == code
+
+
+BADLY_TYPED = [
+    ({"event": 5}, {"event": None}, [("event", "must be text or null, not a whole number")]),
+    (5, {"event": None}, [("", "must be an object, not a whole number")]),
+    (None, {"event": None}, [("", "must be an object, not null")]),
+    (
+        {"event": "lead", "email": ["a@example.com"], "contents": [{"id": "A", "quantity": "2"}]},
+        {"event": "lead", "email": None, "contents": None},
+        [
+            ("email", "must be text or null, not a list"),
+            ("contents[0].quantity", "must be a number or null, not text"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "left", "said"), BADLY_TYPED)
+def test_what_is_badly_typed_in_one_conversion_is_named_and_left_out_of_that_one(given, left, said):
+    good = {"event": "purchase", "conversion_id": "order-1"}
+    body = msgspec.json.encode({"v": 1, "conversions": [good, given, good]})
+
+    found = read(body, seen()).found
+
+    first, wrong, last = found.conversions
+    assert (first.conversion_id, last.conversion_id) == ("order-1", "order-1")
+    assert {name: getattr(wrong, name) for name in left} == left
+    assert [[(one.path, one.code, one.message) for one in each] for each in found.faults] == [
+        [],
+        [(path, "wrong_type", message) for path, message in said],
+        [],
+    ]
+
+
+def test_a_place_is_that_in_the_message_whatever_was_ignored():
+    body = a_message({"value": "900", "currency": "EUR"}, {"event": 5}, {})
+
+    beacon = read(body, seen(value_limit=Decimal(500)))
+
+    assert (beacon.places, len(beacon.found.conversions)) == ((1, 2), 2)
+
+
+AROUND = [
+    ({"sent": "now"}, {}),
+    ({"click": [ID]}, {}),
+    ({"click": {"id": 5}}, {}),
+    ({"ignored": [5, {"name": "purchase", "reason": "bot"}]}, {}),
+    ({"ignored": "bot"}, {}),
+    ({"v": "2"}, {}),
+    ({"consent": {"tcf": {"a": 1}, "ad_storage": "granted"}},
+     {"tcf": "unreadable", "ad_storage": "granted"}),
+    ({"consent": ["granted"]}, {"consent": "unreadable"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "consent"), AROUND)
+def test_what_is_badly_typed_around_the_conversions_costs_none_of_them(said, consent):
+    beacon = read(a_message({"conversion_id": "order-1"}, **said), seen())
+
+    (one,) = beacon.found.conversions
+    assert (one.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
+
+
+def test_a_message_may_be_empty():
+    beacon = read(b"{}", seen())
+
+    assert (beacon.found.conversions, beacon.found.ignored, beacon.click) == ((), (), None)
+
+
+def test_the_image_takes_its_click_from_the_page_address():
+    said = {"event": "purchase", "value": "1", "currency": "EUR"}
+
+    beacon = read_image(said, seen(referer=f"https://shop.example/?twclid={ID}"))
+
+    (one,) = beacon.found.conversions
+    assert (one.event, bytes(one.value), one.time) == ("purchase", b'"1"', None)
+    assert one.twclid == f"1.{NOW}.{ID}"
+    assert beacon.click == Click(id=ID, at=NOW)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+FIELDS = st.sampled_from(
+    ["event", "conversion_id", "at", "twin", "value", "email", "twclid", "url", "contents"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    body=st.binary()
+    | JSON.map(msgspec.json.encode)
+    | st.fixed_dictionaries(
+        {"sent": JSON, "conversions": st.lists(st.dictionaries(FIELDS, JSON)), "click": JSON}
+    ).map(msgspec.json.encode)
+)
+def test_any_body_is_read_or_refused(body):
+    with suppress(MalformedRequest):
+        beacon = read(body, seen(value_limit=Decimal(1)))
+
+        assert len(beacon.twins) == len(beacon.found.conversions)
+
+
+@given(query=st.dictionaries(FIELDS | st.text(), st.text()), referer=st.text())
+def test_any_image_is_read(query, referer):
+    beacon = read_image(query, seen(referer=referer))
+
+    assert len(beacon.found.conversions) == 1

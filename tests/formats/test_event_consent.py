@@ -1,0 +1,111 @@
+"""Which signals of consent an event carries, wherever tags put them."""
+
+import json
+
+import pytest
+
+from twite.consent.verdict import verdict
+from twite.domain.consent import ConsentAction, ConsentPolicy
+from twite.domain.identifiers import Identifiers
+from twite.formats.event_data.consent import signals_of
+from twite.formats.ga4 import read as ga4
+from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.gateway.ports.tags import policy_for
+from twite.testing.builders import NOW
+
+HIT = "v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T-1"
+DEFAULT = ConsentPolicy()
+SOMEBODY = Identifiers(click_id="click")
+
+
+def of_hit(query):
+    (event,) = ga4.read(f"{HIT}&{query}", b"").events
+    return signals_of(event, opted_out=False)
+
+
+def of_request(**request):
+    request.setdefault("events", [{"name": "purchase", "params": {"transaction_id": "T-1"}}])
+    (event,) = measurement_protocol.read(json.dumps(request).encode(), measurement="G-1").events
+    return signals_of(event, opted_out=False)
+
+
+def decided(signals, policy=DEFAULT):
+    found = verdict(signals, SOMEBODY, policy=policy, now=NOW)
+    return found.action, found.reason
+
+
+@pytest.mark.parametrize(
+    ("query", "signals"),
+    [
+        ("us_privacy=1YYN", {"usp": "1YYN"}),
+        ("ep.us_privacy=1YYN", {"usp": "1YYN"}),
+        ("gdpr=1&gdpr_consent=what", {"gdpr_applies": "1", "tcf": "what"}),
+        ("gpp=DBABMA~x&gpp_sid=2", {"gpp": "DBABMA~x", "gpp_sid": "2"}),
+        ("gpc=1&addtl_consent=2~1~dv.", {"gpc": "1", "ac": "2~1~dv."}),
+        # A page says one thing and its tag another: the opt-out counts, in either place.
+        ("us_privacy=1YNN&ep.us_privacy=1YYN", {"usp": "1YYN"}),
+        ("us_privacy=1YYN&ep.us_privacy=1YNN", {"usp": "1YYN"}),
+        ("gdpr=0&ep.gdpr=1", {"gdpr_applies": "1"}),
+        ("gdpr_consent=one&ep.gdpr_consent=another", {"tcf": "unreadable"}),
+        ("gdpr_consent=one&ep.gdpr_consent=one", {"tcf": "one"}),
+        ("us_privacy=&gdpr=", {}),
+    ],
+)
+def test_signals_are_read_from_the_hit_itself_and_from_the_event(query, signals):
+    assert of_hit(query) == signals
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("us_privacy=1YYN", "consent_denied: usp"),
+        ("gdpr=1&gdpr_consent=what", "consent_unclear: tcf"),
+        ("gdpr=1", "consent_missing"),
+        ("gpp=what", "consent_unclear: gpp"),
+    ],
+)
+def test_a_denial_of_the_hit_is_not_sent(query, reason):
+    assert decided(of_hit(query)) == (ConsentAction.SUPPRESS, reason)
+
+
+def test_where_european_law_applies_an_unreadable_answer_is_no_consent_under_any_policy():
+    lax = ConsentPolicy(unclear=None)
+
+    assert decided(of_hit("gdpr=1&gdpr_consent=what"), lax) == (
+        ConsentAction.SUPPRESS,
+        "consent_missing",
+    )
+    assert decided(of_hit("gdpr=0&gdpr_consent=what"), lax) == (ConsentAction.SEND, None)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"non_personalized_ads": True},
+        {"non_personalized_ads": "true"},
+        {"non_personalized_ads": 1},
+        {"events": [{"name": "purchase", "params": {"non_personalized_ads": True}}]},
+        {
+            "non_personalized_ads": True,
+            "events": [{"name": "purchase", "params": {"non_personalized_ads": False}}],
+        },
+    ],
+)
+def test_no_personalized_ads_restricts_x_and_keeps_tags_from_hearing(request_):
+    said = of_request(**request_)
+
+    assert decided(said) == (ConsentAction.RESTRICT, "consent_limited: npa")
+    assert decided(said, policy_for(ConsentPolicy())) == (
+        ConsentAction.SUPPRESS,
+        "consent_limited: npa",
+    )
+
+
+def test_personalized_ads_are_no_denial():
+    assert decided(of_request(non_personalized_ads=False)) == (ConsentAction.SEND, None)
+
+
+def test_a_table_of_signals_does_not_hide_what_the_hit_says():
+    event = {"consent_state": {"usp": "1YNN"}, "x-ga-mp2-us_privacy": "1YYN"}
+
+    assert signals_of(event, opted_out=False) == {"usp": "1YYN"}

@@ -1,0 +1,197 @@
+import msgspec
+import pytest
+
+from twite.formats.files.json_rows import Conversions, elements
+from twite.formats.files.rows import RowOptions
+from twite.formats.files.text import (
+    Separated,
+    UnreadableFile,
+    cells,
+    encoding_of,
+    kind_of,
+    row_id,
+    separator_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "kind"),
+    [
+        ("orders.csv", b"a,b\n", "csv"),
+        ("ORDERS.CSV.GZ", b"a,b\n", "csv"),
+        ("orders.tsv", b"a\tb\n", "csv"),
+        ("orders.json", b"{}", "json"),
+        ("orders.ndjson.zst", b"{}", "jsonl"),
+        ("export", b'\n{"event": "x"}\n{', "jsonl"),
+        ("export", b'[{"event": "x"}]', "json"),
+        ("export", b"order_id;total", "csv"),
+        ("export.csv", b"PAR1....", "parquet"),
+    ],
+)
+def test_a_file_is_known_by_its_content_and_its_name(name, start, kind):
+    assert kind_of(name, start) == kind
+
+
+def test_a_workbook_is_refused_with_the_cure():
+    with pytest.raises(UnreadableFile, match="save the sheet as CSV"):
+        kind_of("orders.csv", b"PK\x03\x04rest")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"),
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16"),
+     ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")],
+)  # fmt: skip
+def test_the_encoding_is_known_by_its_mark_or_its_zeros(encoding, found):
+    assert encoding_of("order_id,total\nb\u00fcro,1\n".encode(encoding)) == found
+
+
+@pytest.mark.parametrize(
+    ("sample", "separated"),
+    [
+        ("a,b,c\n1,2,3\n", Separated(by=",")),
+        ("a;b;c\n1,5;2;3\n4,5;5;6\n", Separated(by=";")),
+        ("a\tb\n1\t2\n", Separated(by="\t")),
+        ('a,b\n"1;2;3",4\n"5;6;7",8\n', Separated(by=",")),
+        ("sep=;\na;b\n", Separated(by=";", skip=1)),
+        ("email\nshopper@example.com\n", Separated(by=",")),
+        ("a;b\n1;2;3\n4;5\n", Separated(by=";")),
+        ("a|b|c\n1|2,5|3\n4|5,5|6\n", Separated(by="|")),
+        ("id,items\n1,A | B\n2,C | D\n", Separated(by=",")),
+    ],
+)
+def test_the_separator_is_what_cuts_every_row_alike(sample, separated):
+    assert separator_of(sample) == separated
+
+
+def test_a_person_s_choice_of_the_separator_holds_and_the_line_of_excel_is_skipped():
+    assert separator_of("a,b\n1,2\n", chosen="^") == Separated(by="^")
+    assert separator_of("sep=;\na|b\n", chosen="|") == Separated(by="|", skip=1)
+
+
+def test_rows_are_numbered_as_a_spreadsheet_shows_them():
+    lines = ["id,note\r\n", '1,"two\r\n', 'lines"\r\n', "\r\n", "2,x\r\n"]
+
+    assert list(cells(lines, Separated(by=","))) == [
+        (1, ["id", "note"]),
+        (2, ["1", "two\r\nlines"]),
+        (4, ["2", "x"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["a,b\n", '"never,closed\n', "x,y\n"], "row 2: a quote is opened and never closed"),
+        (["a,b\n", '"in"side",1\n'], "row 2: a quote inside a quoted cell must stand twice"),
+    ],
+)
+def test_a_wrong_quote_refuses_the_file_and_names_the_row(lines, sentence):
+    with pytest.raises(UnreadableFile, match=sentence):
+        list(cells(lines, Separated(by=",")))
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"event": "a"}', [b'{"event": "a"}']),
+        (b'[{"event": "a"}, 3]', [b'{"event": "a"}', b"3"]),
+        (b'{"conversions": [{"event": "a"}]}', [b'{"event": "a"}']),
+        (b"\xef\xbb\xbf[]", []),
+    ],
+)
+def test_json_is_one_conversion_an_array_or_wrapped(body, found):
+    assert [bytes(raw) for raw in elements(body)] == found
+
+
+def test_json_lines_under_another_name_are_told():
+    assert elements(b'{"event": "a"}\n{"event": "b"}\n') is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[1,]", b'"text"', b'{"conversions": 3}', b'{"conversions": [], "x": 1}', b"[" * 9999],
+)
+def test_what_is_not_json_of_conversions_refuses_the_file(body):
+    with pytest.raises(UnreadableFile):
+        elements(body)
+
+
+def conversions(**said):
+    return Conversions(RowOptions(**said), name_row=lambda number: f"row-{number}")
+
+
+def test_a_conversion_of_our_own_format_is_passed_on_as_it_is_written():
+    written = b'{"event":"purchase", "conversion_id":"o-1", "value": 49.90, "currency":"EUR"}'
+
+    assert conversions().read(1, written).body == written
+
+
+def test_what_is_missing_is_put_in_and_numbers_keep_their_digits():
+    row = conversions(event="purchase", currency="EUR").read(3, b'{"value": 49.90, "event": ""}')
+
+    assert row.order == "row-3"
+    assert row.body == (
+        b'{"conversion_id":"row-3","event":"purchase","currency":"EUR","value":49.90}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "code"),
+    [
+        (b'{"emial": "a"}', "emial", "unknown_field"),
+        (b'{"email": 3}', "email", "wrong_type"),
+        (b"[]", "", "wrong_type"),
+        (b'{"event": ', "", "not_json"),
+        (b'{"event": "a", "event": "b"}', "event", "duplicate_key"),
+        (b'{"value":' + b"[" * 9999, "", "too_deep"),
+    ],
+)
+def test_a_conversion_that_is_not_of_our_shape_is_refused_alone(written, field, code):
+    row = conversions().read(5, written)
+
+    assert row.body is None
+    assert [(error.field, error.code) for error in row.errors] == [(field, code)]
+
+
+def test_an_id_that_was_rounded_or_names_two_orders_is_refused():
+    reader = conversions()
+    reader.read(1, b'{"event":"purchase","conversion_id":"o-1","value":49.90,"currency":"EUR"}')
+
+    rounded = reader.read(2, b'{"event":"purchase","conversion_id":"1.00023E+11"}')
+    same = reader.read(
+        3, b'{"event":"purchase","conversion_id":"o-1","value":"49.9","currency":"EUR"}'
+    )
+    other = reader.read(
+        4, b'{"event":"purchase","conversion_id":"o-1","value":50,"currency":"EUR"}'
+    )
+
+    assert [one.code for one in (*rounded.errors, *same.notes, *other.errors)] == [
+        "id_rounded",
+        "same_as_earlier",
+        "id_shared",
+    ]
+    assert (rounded.body, other.body) == (None, None)
+
+
+def test_a_conversion_that_stands_twice_is_noted():
+    reader = conversions()
+    written = b'{"event":"purchase","conversion_id":"o-1"}'
+    reader.read(1, written)
+
+    assert [note.code for note in reader.read(2, written).notes] == ["same_as_earlier"]
+
+
+def test_the_id_of_a_row_follows_from_the_files_content_and_its_place():
+    digest, other = b"a" * 32, b"b" * 32
+
+    ids = {row_id(digest, 2), row_id(digest, 3), row_id(other, 2)}
+
+    assert len(ids) == 3
+    assert row_id(digest, 2) in ids
+
+
+def test_unicode_in_json_lines_survives():
+    row = conversions().read(1, '{"event":"purchase","conversion_id":"bü"}'.encode())
+
+    assert msgspec.json.decode(row.body)["conversion_id"] == "bü"

@@ -1,0 +1,202 @@
+from datetime import UTC
+
+import msgspec
+import pytest
+
+from twite.domain.fault import CODES
+from twite.formats.files.columns import recognise
+from twite.formats.files.findings import ERRORS, NOTES
+from twite.formats.files.rows import RowOptions, Rows
+
+HEADER = ("order_id", "created_at", "event", "total", "currency", "email", "phone", "twclid", "ip")
+GOOD = {
+    "order_id": "W-1",
+    "created_at": "2026-11-22T06:00:52Z",
+    "event": "purchase",
+    "total": "12.50",
+    "currency": "EUR",
+    "email": "shopper@example.com",
+}
+
+
+def reader(header=HEADER, **said):
+    return Rows(recognise(header, {}), RowOptions(**said), name_row=lambda number: f"row-{number}")
+
+
+def read(*, said=None, **cells):
+    header = (*HEADER, *(name for name in cells if name not in HEADER))
+    row = GOOD | cells
+    return reader(header, **(said or {})).read(2, [row.get(name, "") for name in header])
+
+
+def conversion(row):
+    return msgspec.json.decode(row.body)
+
+
+def codes(findings):
+    return [(finding.field, finding.code) for finding in findings]
+
+
+def test_a_row_becomes_a_conversion_of_our_own_format():
+    row = read(total="12,50", currency="eur", phone="+44 20 7946 0958", items="CAP-7 x1 @12.50")
+
+    assert conversion(row) == {
+        "conversion_id": "W-1",
+        "event": "purchase",
+        "time": "2026-11-22T06:00:52.000Z",
+        "value": "12.50",
+        "contents": [{"id": "CAP-7", "quantity": 1, "price": "12.50"}],
+        "currency": "EUR",
+        "email": "shopper@example.com",
+        "phone": "+44 20 7946 0958",
+    }
+    assert codes(row.notes) == [("value", "amount_read")]
+
+
+@pytest.mark.parametrize(
+    "placeholder",
+    ["undefined", "null", "N/A", "unknown", "None", "-", "[object Object]", " null ", "0"],
+)
+def test_a_placeholder_for_a_click_id_is_taken_as_empty_and_noted(placeholder):
+    row = read(twclid=placeholder)
+
+    assert "twclid" not in conversion(row)
+    assert codes(row.notes) == [("twclid", "placeholder")]
+
+
+def test_a_placeholder_for_an_order_id_does_not_make_all_orders_one():
+    row = read(order_id="null")
+
+    assert row.order == "row-2"
+    assert conversion(row)["conversion_id"] == "row-2"
+
+
+def test_a_total_of_zero_is_no_placeholder():
+    assert conversion(read(total="0"))["value"] == "0"
+
+
+def test_an_order_without_an_amount_goes_without_value_and_currency():
+    sent = conversion(read(total=""))
+
+    assert "value" not in sent
+    assert "currency" not in sent
+
+
+def test_the_currency_beside_an_amount_stands_in_for_an_empty_column():
+    row = read(total="GBP 55.45", currency="")
+
+    assert conversion(row)["currency"] == "GBP"
+    assert codes(row.notes) == [("currency", "currency_read")]
+
+
+def test_the_currency_beside_an_amount_stands_in_for_what_is_none():
+    assert conversion(read(total="EUR 602.50", currency="XX"))["currency"] == "EUR"
+
+
+def test_a_currency_that_was_named_is_for_rows_without_one():
+    assert conversion(read(currency="", said={"currency": "CHF"}))["currency"] == "CHF"
+    assert conversion(read(currency="EUR", said={"currency": "CHF"}))["currency"] == "EUR"
+
+
+@pytest.mark.parametrize(
+    ("cells", "errors"),
+    [
+        ({"total": "-5.00"}, [("value", "amount_negative")]),
+        ({"currency": ""}, [("currency", "currency_missing")]),
+        ({"currency": "XX"}, [("currency", "currency_unknown")]),
+        ({"total": "1,234"}, [("value", "amount_ambiguous")]),
+        ({"total": "GBP 5.00"}, [("value", "currency_conflict")]),
+        ({"event": ""}, [("event", "event_missing")]),
+        ({"created_at": ""}, [("time", "time_missing")]),
+        ({"created_at": "2026-11-22 06:00"}, [("time", "not_a_time")]),
+        ({"consent": "perhaps"}, [("consent", "consent_unreadable")]),
+        (
+            {"created_at": "", "total": "-5.00"},
+            [("time", "time_missing"), ("value", "amount_negative")],
+        ),
+    ],
+)
+def test_what_a_person_would_not_send_is_refused_with_every_reason(cells, errors):
+    row = read(**cells)
+
+    assert row.body is None
+    assert codes(row.errors) == errors
+
+
+def test_what_a_person_said_settles_event_and_zone():
+    said = {"event": "lead", "zone": UTC}
+
+    sent = conversion(read(event="", created_at="2026-11-22 06:00", said=said))
+
+    assert sent["event"] == "lead"
+    assert sent["time"] == "2026-11-22T06:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("cell", "consent"),
+    [
+        ("denied", {"ad_storage": "denied"}),
+        ("No", {"ad_storage": "denied"}),
+        ("false", {"ad_storage": "denied"}),
+        ("0", {"ad_storage": "denied"}),
+        ("granted", {"ad_storage": "granted"}),
+        ("TRUE", {"ad_storage": "granted"}),
+        ("", None),
+        ("unknown", None),
+    ],
+)
+def test_consent_is_never_lost(cell, consent):
+    assert conversion(read(consent=cell)).get("consent") == consent
+
+
+def test_items_that_cannot_be_read_are_left_out_with_a_note():
+    row = read(items="CAP-7 x0")
+
+    assert "contents" not in conversion(row)
+    assert codes(row.notes) == [("contents", "items_unread")]
+
+
+@pytest.mark.parametrize(("cells", "code"), [(8, "cells_missing"), (10, "cells_too_many")])
+def test_a_row_of_another_width_than_the_header_is_refused(cells, code):
+    row = reader().read(7, ["x"] * cells)
+
+    assert codes(row.errors) == [("", code)]
+
+
+def test_the_same_order_again_is_noted_with_the_row_it_repeats():
+    rows = reader()
+    cells = [GOOD.get(name, "") for name in HEADER]
+    rows.read(2, cells)
+
+    again = rows.read(9, [cell.upper() if "@" in cell else cell for cell in cells])
+
+    assert codes(again.notes) == [("conversion_id", "same_as_earlier")]
+    assert again.notes[0].message == "the same order and event as row 2"
+
+
+def test_the_same_order_with_other_content_is_told_apart():
+    rows = reader()
+    rows.read(2, [GOOD.get(name, "") for name in HEADER])
+
+    again = rows.read(3, [(GOOD | {"total": "1.00"}).get(name, "") for name in HEADER])
+
+    assert codes(again.errors) == [("conversion_id", "id_shared")]
+    assert again.body is None
+    assert "another value" in again.errors[0].message
+
+
+def test_the_same_order_with_another_event_is_another_conversion():
+    rows = reader()
+    rows.read(2, [GOOD.get(name, "") for name in HEADER])
+
+    other = rows.read(3, [(GOOD | {"event": "lead"}).get(name, "") for name in HEADER])
+
+    assert other.notes == ()
+
+
+def test_a_row_does_not_print_a_person():
+    assert "shopper" not in repr(read())
+
+
+def test_the_codes_of_files_are_not_those_of_the_gateway():
+    assert not (ERRORS.keys() | NOTES.keys()) & CODES.keys()

@@ -1,0 +1,99 @@
+"""A text costs its length, not the square of it: a search that begins anew at each letter of these
+would take minutes. Strangers may send 64 kB."""
+
+import msgspec
+import pytest
+from tag_cases import DESTINATIONS, NOW, a_shop
+
+from twite.domain.errors import MalformedRequest
+from twite.formats.beacon import read as beacon
+from twite.formats.data_tag import read as data_tag
+from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.items import MAX_ITEMS_IN_ALL
+from twite.formats.event_data.trace import trace_of
+from twite.formats.ga4 import read as ga4
+from twite.formats.page_address import scrubbed_url
+from twite.formats.robots import is_robot
+from twite.formats.visitor import Visitor
+from twite.redaction.scrub_text import free_text, scrubbed_json
+from twite.redaction.shapes import holds_a_person
+
+WORD = "a" * 500_000
+
+
+@pytest.mark.parametrize("text", [f"@{WORD}", f"a@{WORD}", f"{WORD} a@b", "@" * 500_000])
+def test_a_long_word_beside_an_at_sign_stays_as_it_is(text):
+    assert free_text(text) == text
+    assert not holds_a_person(text)
+    said = msgspec.json.encode([text])
+    assert scrubbed_json(said) == scrubbed_json(said, thoroughly=True) == said
+
+
+def test_an_email_at_the_end_of_a_long_word_is_taken_out():
+    assert free_text(f"x {WORD}@example.com y") == "x *** y"
+
+
+@pytest.mark.parametrize("part", [f"@{WORD}", f"{WORD}@", f"{WORD}%40", "@" * 500_000])
+def test_a_long_part_of_a_path_stays_as_it_is(part):
+    assert scrubbed_url(f"https://shop.example/{part}") == f"https://shop.example/{part}"
+
+
+def test_a_robot_says_so_at_the_beginning():
+    assert is_robot(f"ExampleBot/1.0 {WORD}")
+    assert not is_robot(f"Mozilla/5.0 {WORD} ExampleBot/1.0")
+
+
+def test_of_many_names_and_items_a_trace_keeps_some():
+    event = {f"field_{'abcdefghij'[n % 10] * (n // 10 + 1)}": n for n in range(300)}
+
+    trace = trace_of(event | {"items": [{"item_id": "a"}] * 30})
+
+    assert (len(trace["items"]), len(trace["also"])) == (20, 64)
+
+
+def test_a_request_with_more_items_than_are_read_is_refused_at_the_doors_for_tags():
+    tagged = data_tag.read(
+        "", msgspec.json.encode([{"event": "purchase", "items": [{}] * 200}] * 11), form=False
+    )
+
+    with pytest.raises(MalformedRequest) as refused:
+        found_of(
+            tagged.events, source=a_shop(), destinations=DESTINATIONS, visitor=Visitor(now=NOW)
+        )
+
+    assert refused.value.code == "too_many"
+
+
+def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone():
+    large = {"event": "purchase", "contents": [{}] * (MAX_ITEMS_IN_ALL + 1)}
+    usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
+    body = msgspec.json.encode({"conversions": [large, usual]})
+
+    found = beacon.read(body, beacon.BeaconContext(now=NOW)).found
+
+    assert [len(conversion.contents or ()) for conversion in found.conversions] == [
+        0,
+        MAX_ITEMS_IN_ALL,
+    ]
+    assert [[one.code for one in each] for each in found.faults] == [["too_many"], []]
+
+
+def test_a_query_that_stands_for_each_event_of_a_list_is_short():
+    query = "&".join(f"k{n}=1" for n in range(501))
+
+    with pytest.raises(MalformedRequest) as refused:
+        data_tag.read(query, b"[{}]", form=False)
+
+    assert refused.value.code == "too_many"
+
+
+def test_only_an_end_of_line_ends_a_hit():
+    hits, _ = ga4.hits_of(
+        "v=2&tid=G-1", "en=purchase&ep.description=a\u2028b\x85c\r\nen=lead\ren=x".encode()
+    )
+
+    assert [(hit["en"], hit.get("ep.description")) for hit in hits] == [
+        ("purchase", "a\u2028b\x85c"),
+        ("lead", None),
+        ("x", None),
+    ]

@@ -1,0 +1,223 @@
+"""A conversion that is not of the shape is rejected alone, with all that is wrong with it."""
+
+import json
+import time
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from readings import CLICK, FULL, codes, read_bytes
+
+from twite.formats.native.fields import MAX_FAULTS, field_by_field
+from twite.formats.native_shape import Native, NativeContent
+
+GOOD = {"event": "purchase", "twclid": CLICK}
+
+
+def read_beside_good(*bad):
+    """Read bad conversions, as JSON or its text, between two good ones; return their results."""
+    texts = [one if isinstance(one, str) else json.dumps(one) for one in bad]
+    body = ",".join([json.dumps(FULL), *texts, json.dumps(FULL | {"conversion_id": "o2"})])
+    results = read_bytes(f'{{"conversions":[{body}]}}'.encode()).results
+    assert [result.index for result in results] == list(range(len(bad) + 2))
+    assert [results[0].conversion is None, results[-1].conversion is None] == [False, False]
+    return results[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "path", "code", "message"),
+    [
+        (
+            GOOD | {"time": 1764000000},
+            "time",
+            "wrong_type",
+            'must be text or null, not a whole number: write it as in "2026-11-24T10:00:00Z"',
+        ),
+        (
+            GOOD | {"conversion_id": 1.00023e11},
+            "conversion_id",
+            "wrong_type",
+            'must be a whole number, text or null, not a number: write it as in "order-1001"',
+        ),
+        (
+            {"event": ["purchase"], "twclid": CLICK},
+            "event",
+            "wrong_type",
+            'must be text or null, not a list: write it as in "purchase"',
+        ),
+        (
+            GOOD | {"contents": [{"id": "a"}, {"quantity": "2"}]},
+            "contents[1].quantity",
+            "wrong_type",
+            "must be a whole number or null, not text: write it as in 2",
+        ),
+        (
+            GOOD | {"contents": {"id": "a"}},
+            "contents",
+            "wrong_type",
+            (
+                'must be a list, not an object: write it as in [{"id": "SKU-1", "price": "24.95", '
+                '"quantity": 2}]'
+            ),
+        ),
+        (
+            GOOD | {"contents": ["a"]},
+            "contents[0]",
+            "wrong_type",
+            'must be an object, as in {"id": "SKU-1"}, not text',
+        ),
+        (
+            GOOD | {"consent": "granted"},
+            "consent",
+            "wrong_type",
+            'must be an object, as in {"ad_storage": "granted"}, not text',
+        ),
+        (
+            GOOD | {"consent": {"ad_storage": 1}},
+            "consent.ad_storage",
+            "wrong_type",
+            "must be a boolean or text, not a whole number",
+        ),
+        (
+            GOOD | {"emial": "a@example.com"},
+            "emial",
+            "unknown_field",
+            '"emial" is not a field of a conversion; did you mean "email"?',
+        ),
+        (
+            GOOD | {"contents": [{"prise": 1}]},
+            "contents[0].prise",
+            "unknown_field",
+            '"prise" is not a field of a conversion; did you mean "price"?',
+        ),
+        (
+            GOOD | {"zzzzz": 1},
+            "zzzzz",
+            "unknown_field",
+            '"zzzzz" is not a field of a conversion: leave it out',
+        ),
+        (
+            '{"event":"purchase","twclid":"a","value":1,"value":2,"currency":"EUR"}',
+            "value",
+            "duplicate_key",
+            "the key stands twice in one object: which of the two is meant?",
+        ),
+        (
+            '{"event":"purchase","twclid":"a","consent":{"gpc":true,"gpc":false}}',
+            "consent.gpc",
+            "duplicate_key",
+            "the key stands twice in one object: which of the two is meant?",
+        ),
+        (
+            5,
+            "",
+            "wrong_type",
+            'must be an object, as in {"event": "purchase", …}, not a number',
+        ),
+        (None, "", "wrong_type", 'must be an object, as in {"event": "purchase", …}, not null'),
+    ],
+    ids=str,
+)
+def test_a_conversion_of_another_shape_is_rejected_alone_in_our_words(bad, path, code, message):
+    [result] = read_beside_good(bad)
+
+    assert result.conversion is None
+    [fault] = result.faults
+    assert (fault.path, fault.code, fault.message) == (path, code, message)
+
+
+def test_one_conversion_by_itself_is_rejected_as_one_of_many_is():
+    [result] = read_bytes(json.dumps(GOOD | {"time": 1}).encode()).results
+
+    assert codes(result) == [("time", "wrong_type")]
+
+
+def test_everything_that_is_wrong_with_it_is_said_at_once():
+    bad = {"event": "purchase", "time": 1, "email": 5, "value": "much", "currency": "EUR", "x": 1}
+
+    [result] = read_beside_good(bad)
+
+    assert codes(result) == [
+        ("time", "wrong_type"),
+        ("email", "wrong_type"),
+        ("x", "unknown_field"),
+        ("value", "not_an_amount"),
+    ]
+
+
+def test_a_list_under_a_misspelt_name_is_told_its_name():
+    [result] = read_bytes(b'{"conversion":[{"event":"purchase"}]}').results
+
+    assert result.faults[0].message.endswith('did you mean "conversions"?')
+
+
+def test_of_more_faults_than_anybody_reads_the_first_are_named():
+    [result] = read_beside_good(GOOD | {f"f{letter}": 1 for letter in "abcdefghijklmnop"})
+
+    assert len(result.faults) == MAX_FAULTS
+
+
+@pytest.mark.parametrize("key", ["erika@example.com", "+44 7911 123456", "4479111234560", "x" * 40])
+def test_a_key_that_is_no_field_s_name_is_not_repeated(key):
+    reading = read_bytes(json.dumps(GOOD | {key: 1, "consent": {key: 5}}).encode())
+
+    assert key not in str([(fault.path, fault.message) for fault in reading.results[0].faults])
+    assert key.encode() not in reading.body
+
+
+def test_what_is_kept_of_it_holds_no_person_and_no_unknown_field():
+    bad = FULL | {"time": 5, "note": "Erika, erika@example.com"}
+
+    reading = read_bytes(json.dumps({"conversions": [bad]}).encode())
+
+    [kept] = json.loads(reading.body)["conversions"]
+    assert kept["conversion_id"] == "order-1001"
+    assert kept.keys().isdisjoint({"email", "phone", "time", "note"})
+    assert b"rika" not in reading.body
+
+
+def test_a_field_nested_as_deep_as_the_decoder_goes_is_one_fault():
+    for depth in (100, 400, 800, 900, 950):
+        [result] = read_beside_good(f'{{"emial":{"[" * depth}{"]" * depth}}}')
+
+        assert result.faults[0].code in {"unknown_field", "too_deep"}
+
+
+def test_a_denial_beside_an_unreadable_signal_sends_nothing():
+    [result] = read_beside_good(GOOD | {"consent": {"ad_storage": "denied", "gpc": 1}})
+
+    assert result.conversion is None
+
+
+VALUES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
+)
+ANY = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*Native.__struct_fields__, *NativeContent.__struct_fields__])
+
+
+@given(st.dictionaries(NAMES | st.text(max_size=5), ANY) | ANY)
+def test_it_finds_faults_where_the_strict_decoder_does_and_nowhere_else(value):
+    raw = json.dumps(value).encode()
+    try:
+        whole = msgspec.json.decode(raw, type=Native)
+    except msgspec.ValidationError:
+        assert field_by_field(raw)[1]
+    else:
+        assert field_by_field(raw) == (whole, ())
+
+
+def test_a_body_of_wrong_fields_is_read_at_once():
+    wrong = "{" + ",".join(f'"f{n:05}{chr(97 + n % 26)}":1' for n in range(60)) + "}"
+    body = f'{{"conversions":[{",".join([wrong] * 1_000)}]}}'.encode()
+    began = time.process_time()
+
+    results = read_bytes(body).results
+
+    assert len(results) == 1_000
+    assert time.process_time() - began < 2

@@ -1,0 +1,36 @@
+import json
+
+import pytest
+from readings import CLICK, a_source, read_bytes
+
+from twite.domain.consent import PLAIN
+from twite.formats.native.conversion import ReadContext
+from twite.formats.native_shape import Many, Native
+from twite.formats.x_api.shape import XConversion, XIdentifier, XRequest
+
+CANARY = "canary-4f1d"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Native(email=CANARY, twclid=CANARY, description=CANARY),
+        Many(conversions=[Native(email=CANARY)]),
+        XIdentifier(twclid=CANARY, ip_address=CANARY),
+        XConversion(description=CANARY, event_source_url=CANARY),
+        XRequest(conversions=[XConversion(description=CANARY)]),
+        ReadContext(
+            source=a_source(), destinations={}, now=0, salt=CANARY.encode(),
+            idempotency_key=CANARY, consent=lambda *_: PLAIN, careful=False, lengthy=False,
+        ),
+        read_bytes(
+            json.dumps(
+                {"event": "purchase", "twclid": CANARY, "user_agent": CANARY, "description": CANARY}
+            ).encode()
+        ),
+        read_bytes(json.dumps({"event": CANARY, "twclid": CLICK, "email": CANARY}).encode()),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_no_value_prints_a_person_or_a_secret(value):
+    assert CANARY not in f"{value!r} {value}"

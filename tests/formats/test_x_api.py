@@ -1,0 +1,410 @@
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from readings import CLICK, read_one_x, read_x, x_conversion
+
+from twite.domain.conversion import Content, Conversion
+from twite.domain.identifiers import Identifiers
+from twite.domain.outcome import XComplaint
+from twite.formats.x_api.read import XApiRefusal, XReading
+from twite.x.encode import batch_body, conversion_body
+
+EMAIL, PHONE = "e" * 64, "f" * 64
+NO_IDENTIFIER = XComplaint(
+    code="INVALID_PARAMETER", message="At least one user identifier must be provided"
+)
+
+TWICE = '"event_id" stands twice in one object: which of the two is meant?'
+
+
+def invalid(message, parameter=""):
+    return XComplaint(code="INVALID_PARAMETER", message=message, parameter=parameter)
+
+
+def complaints(**fields):
+    answer = read_one_x(**fields)
+    return answer.complaints if isinstance(answer, XApiRefusal) else ()
+
+
+def taken(**fields):
+    answer = read_one_x(**fields)
+    assert isinstance(answer, XReading)
+    return answer.conversions[0]
+
+
+def test_the_sample_of_x_becomes_one_canonical_conversion():
+    answer = read_one_x(
+        conversion_time="2022-02-18T01:14:00.603Z",
+        event_id="tw-o8z6j-o8z6k",
+        identifiers=[
+            {"twclid": CLICK},
+            {"hashed_email": EMAIL.upper()},
+            {"hashed_phone_number": PHONE},
+            {"ip_address": " 203.0.113.7", "user_agent": "Mozilla/5.0 ", "twpid": "tw.1.2"},
+        ],
+        value=20,
+        price_currency="usd",
+        number_items=2,
+        description="Mugs",
+        search_string="mug",
+        event_source_url="https://shop.example/?twclid=a",
+        contents=[
+            {
+                "content_id": 1,
+                "content_group_id": 123,
+                "content_name": "Mug",
+                "content_price": 100.99,
+                "content_type": "Pets",
+                "num_items": 1,
+            }
+        ],
+        restricted_data_use="off",
+        custom_data={"contents": {}},
+    )
+
+    assert answer.conversions == (
+        Conversion(
+            pixel="o8z6j",
+            event="o8z6k",
+            conversion_id="order-1",
+            time=1_645_146_840_603,
+            identifiers=Identifiers(
+                click_id=CLICK,
+                email=EMAIL,
+                phone=PHONE,
+                ip="203.0.113.7",
+                user_agent="Mozilla/5.0",
+                browser_id="tw.1.2",
+            ),
+            value="20.00",
+            currency="USD",
+            quantity=2,
+            description="Mugs",
+            search="mug",
+            url="https://shop.example/",
+            contents=(
+                Content(id="1", name="Mug", price="100.99", quantity=1, group="123", type="Pets"),
+            ),
+            restricted_data_use="off",
+        ),
+    )
+
+
+def test_what_is_kept_is_what_came_without_what_the_page_address_hides():
+    body = {"conversions": [x_conversion(event_source_url="https://shop.example/?secret=1")]}
+
+    kept = json.loads(read_x(body).body)
+
+    body["conversions"][0]["event_source_url"] = "https://shop.example/"
+    assert kept == body
+
+
+def test_an_email_that_stands_where_none_belongs_is_neither_sent_nor_kept():
+    body = {
+        "conversions": [
+            x_conversion(
+                description="for bob@example.com",
+                search_string="bob@example.com",
+                contents=[{"content_name": "gift for bob@example.com"}],
+            )
+        ]
+    }
+
+    answer = read_x(body)
+
+    assert (answer.conversions[0].description, answer.conversions[0].search) == ("for ***", "***")
+    assert answer.conversions[0].contents == (Content(name="gift for ***"),)
+    assert b"bob" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "said"),
+    [
+        (
+            {"event_id": "o8z6j"},
+            400,
+            [invalid("event_id (o8z6j) is not a single event tag (SET)", "event_id")],
+        ),
+        ({"identifiers": [{"twclid": ""}]}, 400, [NO_IDENTIFIER]),
+        (
+            {"identifiers": [{"hashed_email": "abc"}]},
+            400,
+            [invalid("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")],
+        ),
+        (
+            {"conversion_time": "2022-06-16T01:14:00.603"},
+            400,
+            [
+                invalid(
+                    "Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, "
+                    'got "2022-06-16T01:14:00.603" for conversion_time',
+                    "conversion_time",
+                )
+            ],
+        ),
+        (
+            {"event_id": "A B"},
+            404,
+            [
+                XComplaint(
+                    code="NOT_FOUND",
+                    message="event_id (A B) does not belong to provided account",
+                    parameter="event_id",
+                ),
+                invalid("event_id (A B) is not a single event tag (SET)", "event_id"),
+            ],
+        ),
+        ({"event_id": ...}, 400, [invalid("Event ID was not found", "event_id")]),
+    ],
+)
+def test_a_documented_error_has_the_words_of_x(fields, status, said):
+    assert read_one_x(**fields) == XApiRefusal(status=status, complaints=tuple(said))
+
+
+def test_five_hundred_are_taken_and_one_more_is_refused_in_the_words_of_x():
+    assert len(read_x({"conversions": [x_conversion()] * 500}).conversions) == 500
+    assert read_x({"conversions": [x_conversion()] * 501}) == XApiRefusal(
+        status=400, complaints=(invalid("Conversion count limit is 500"),)
+    )
+
+
+def test_one_bad_conversion_fails_all_and_every_error_is_listed():
+    bad = x_conversion(identifiers=[{"hashed_email": "abc"}], value="x", event_id="o8z6j")
+
+    answer = read_x({"conversions": [x_conversion(), bad, x_conversion(value="y")]})
+
+    assert answer == XApiRefusal(
+        status=400,
+        complaints=(
+            invalid("event_id (o8z6j) is not a single event tag (SET)", "event_id"),
+            invalid("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
+            invalid('Expected Double, got "x" for value', "value"),
+            invalid('Expected Double, got "y" for value', "value"),
+        ),
+    )
+
+
+def test_not_found_among_the_errors_makes_it_404():
+    answer = read_x(
+        {"conversions": [x_conversion(value="x"), x_conversion(event_id="tw-p2-o8z6k")]}
+    )
+
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("event_id", ["o8z6k", "tw-o8z6j-o8z6k"])
+def test_both_spellings_of_an_event_id_are_the_bare_one(event_id):
+    assert taken(event_id=event_id).event == "o8z6k"
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    ["tw-p2-o8z6k", "tw-o8z6j-", "tw--o8z6k", "O8Z6K", "o8z6k ", "é", "x" * 33, "a\x00b"],
+)
+def test_an_event_id_that_no_event_of_the_pixel_has_is_foreign(event_id):
+    assert [complaint.code for complaint in complaints(event_id=event_id)] == [
+        "NOT_FOUND",
+        "INVALID_PARAMETER",
+    ]
+
+
+def test_an_event_name_of_google_stands_in_for_an_id():
+    assert taken(event_id=..., event_name="gtm_purchase").event == "gtm_purchase"
+    assert taken(event_id="", event_name="gtm_purchase").event == "gtm_purchase"
+
+
+@pytest.mark.parametrize("name", ["", "purchase", "gtm_", "gtm_a b", "gtm_" + "x" * 121])
+def test_another_event_name_does_not(name):
+    assert complaints(event_id=..., event_name=name) == (
+        invalid("Event ID was not found", "event_id"),
+    )
+
+
+@pytest.mark.parametrize("stamp", [1_645_146_840_603, "1645146840603"])
+def test_a_time_in_milliseconds_stands_in_for_a_spelled_one(stamp):
+    assert taken(conversion_time=..., conversion_timestamp=stamp).time == 1_645_146_840_603
+
+
+def test_a_spelled_time_rules_where_both_are_given():
+    assert taken(conversion_timestamp=1).time == 1_795_514_400_000
+
+
+@pytest.mark.parametrize(
+    "stamp", [-1, 10**18, 2**64, "", "soon", "1e12", "-1", "\u0661", "253402300800000", "9" * 400]
+)
+def test_milliseconds_that_are_none_are_refused(stamp):
+    said = complaints(conversion_time=..., conversion_timestamp=stamp)
+
+    assert [one.parameter for one in said] == ["conversion_timestamp"]
+
+
+def test_a_conversion_without_a_time_is_refused():
+    assert [complaint.parameter for complaint in complaints(conversion_time=...)] == [
+        "conversion_time"
+    ]
+
+
+def test_the_last_moment_that_can_be_spelled_is_taken_and_rendered():
+    conversion = taken(conversion_time="9999-12-31T23:59:59.999Z")
+
+    assert b'"9999-12-31T23:59:59.999Z"' in conversion_body(conversion)
+    assert complaints(conversion_time="9999-12-31T23:59:59-01:00")
+
+
+@pytest.mark.parametrize(
+    "identifiers",
+    [
+        None,
+        [],
+        [{}],
+        [{"twclid": " "}],
+        [{"hashed_email": ""}],
+        [{"ip_address": "203.0.113.7"}],
+        [{"user_agent": "Mozilla/5.0"}],
+        [{"twpid": "tw.1.2"}],
+        [{"ip_address": " ", "user_agent": "Mozilla/5.0"}],
+        [{"twclid": "a"}, {}],
+        [{"twclid": "a"}, {"ip_address": "203.0.113.7"}],
+        [{"ip_address": "203.0.113.7"}, {"user_agent": "Mozilla/5.0"}],
+    ],
+)
+def test_every_element_must_be_enough_by_itself(identifiers):
+    assert complaints(identifiers=identifiers) == (NO_IDENTIFIER,)
+
+
+@pytest.mark.parametrize("text", ["bob@example.com", "+442079460958", "442079460958", "b ob"])
+def test_a_person_sent_in_place_of_a_hash_is_not_echoed(text):
+    said = complaints(identifiers=[{"hashed_phone_number": text}])
+
+    assert said == (
+        invalid("hashed_phone_number (***) is not a valid SHA-256 hash", "hashed_phone_number"),
+    )
+
+
+def test_the_hash_of_nothing_is_taken_as_x_takes_it():
+    digest = hashlib.sha256(b"").hexdigest()
+
+    assert taken(identifiers=[{"hashed_email": digest.upper()}]).identifiers.email == digest
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"), [(20, "20.00"), ("20.00", "20.00"), (20.5, "20.50"), (None, None)]
+)
+def test_an_amount_becomes_a_text_with_decimals(value, spelled):
+    assert taken(value=value).value == spelled
+
+
+def test_a_value_without_currency_is_in_dollars_as_x_documents():
+    assert taken(value=1).currency == "USD"
+    assert taken().currency is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameter"),
+    [
+        ({"value": "1,234.50"}, "value"),
+        ({"value": True}, "value"),
+        ({"value": {}}, "value"),
+        ({"price_currency": "XXX1"}, "price_currency"),
+        ({"number_items": 0}, "number_items"),
+        ({"number_items": 2**64}, "number_items"),
+        ({"contents": [{"num_items": -1}]}, "num_items"),
+        ({"contents": [{"content_price": "x"}]}, "content_price"),
+        ({"conversion_id": "x" * 257}, "conversion_id"),
+        ({"conversion_id": "a\x00b"}, "conversion_id"),
+        ({"description": "a\x00b"}, "description"),
+        ({"search_string": "a\nb"}, "search_string"),
+        ({"restricted_data_use": "maybe"}, "restricted_data_use"),
+    ],
+)
+def test_another_error_names_its_parameter(fields, parameter):
+    assert [complaint.parameter for complaint in complaints(**fields)] == [parameter]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "Invalid request body: not JSON: Input data was truncated"),
+        (b"[]", "Invalid request body: must be an object, not a list"),
+        (b"{}", 'Invalid request body: "conversions" is missing'),
+        (b'{"conversions":[]}', "At least one conversion must be provided"),
+        (
+            b'{"conversions":[{"event_id":"a","event_id":"b"}]}',
+            f"Invalid request body: {TWICE}",
+        ),
+        (
+            b'{"conversions":[{"value":NaN}]}',
+            "Invalid request body: not JSON: NaN and Infinity are no numbers there",
+        ),
+        (
+            b'{"conversions":[5]}',
+            "Invalid request body: must be an object, not a whole number",
+        ),
+    ],
+)
+def test_another_shape_is_refused_in_the_shape_of_x(body, said):
+    answer = read_x(body)
+
+    assert answer.status == 400
+    assert [complaint.message for complaint in answer.complaints] == [said]
+
+
+def test_without_a_conversion_id_a_retry_has_the_same_one():
+    body = {"conversions": [x_conversion(conversion_id=...)] * 2}
+
+    first, retry = read_x(body).conversions, read_x(body).conversions
+
+    assert [one.conversion_id for one in first] == [one.conversion_id for one in retry]
+    assert len({one.conversion_id for one in first}) == 2
+    assert all(len(one.conversion_id) == 26 for one in first)
+
+
+def test_no_reading_prints_a_person():
+    answer = read_one_x(
+        description="canary",
+        event_source_url="https://shop.example/canary",
+        identifiers=[{"twclid": "canary", "ip_address": "canary", "user_agent": "canary"}],
+    )
+
+    assert "canary" not in f"{answer!r}"
+
+
+JSONISH = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.just("a" * 64),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["twclid", "hashed_email", "content_price", "num_items"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+FIELDS = [
+    "conversion_time", "conversion_timestamp", "event_id", "event_name", "identifiers",
+    "conversion_id", "value", "price_currency", "number_items", "description", "search_string",
+    "event_source_url", "contents", "restricted_data_use",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSONISH, max_size=5))
+def test_any_structure_is_taken_or_refused(fields):
+    answer = read_one_x(**fields)
+
+    if isinstance(answer, XReading):
+        json.loads(batch_body([conversion_body(conversion) for conversion in answer.conversions]))
+    else:
+        assert answer.status in {400, 404}
+        assert answer.complaints
+
+
+@given(st.binary(max_size=150))
+def test_any_bytes_are_taken_or_refused(body):
+    assert isinstance(read_x(body), XApiRefusal)

@@ -1,0 +1,152 @@
+import pytest
+
+from twite.domain.alert import AlertKind
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.traffic import Silence
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.alerts.checks import (
+    DEADLINE_NEAR,
+    Thresholds,
+    of_accounts,
+    of_clock,
+    of_forecasts,
+    of_pauses,
+    of_silences,
+    of_space,
+)
+from twite.gateway.ports.monitoring import DiskSpace, Forecast
+
+LIMITS = Thresholds(dead_letters=10, disk_free=1_000 << 20)
+NOW = 1_795_600_000_000
+
+
+def bad(readings):
+    return {(reading.kind, reading.subject): reading.reason for reading in readings if reading.bad}
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("401 UNAUTHORIZED_ACCESS: This request is not authorized", AlertKind.CREDENTIALS_REFUSED),
+        ("403 UNAUTHORIZED_CLIENT_APPLICATION: no", AlertKind.CREDENTIALS_REFUSED),
+        ("404 NOT_FOUND: no pixel", AlertKind.PIXEL_PAUSED),
+        ("all conversions refused alike: 400 X", AlertKind.PIXEL_PAUSED),
+        ("4011", AlertKind.PIXEL_PAUSED),
+        ("", AlertKind.PIXEL_PAUSED),
+    ],
+)
+def test_a_paused_pixel_has_one_alert_by_its_reason(reason, kind):
+    assert set(bad(of_pauses(["p", "q"], {"p": reason}))) == {(kind, "p")}
+
+
+def test_a_pixel_that_is_not_configured_any_more_is_not_read():
+    assert list(of_pauses([], {"p": "401"})) == []
+
+
+def test_what_x_echoes_does_not_leave_the_process():
+    readings = of_pauses(["p"], {"p": 'Expected Email, got "shopper@example.com"'})
+
+    assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "The reason: Expected Email, got …"}
+
+
+@pytest.mark.parametrize(
+    ("dead", "verdict"), [(0, False), (5, False), (6, None), (9, None), (10, True)]
+)
+def test_dead_letters_have_room_between_many_and_few(dead, verdict):
+    account = ConversionCounts(source="s", pixel="p", received=dead, dead=dead)
+
+    readings = {of_account.kind: of_account for of_account in of_accounts([account], ["p"], LIMITS)}
+
+    assert readings[AlertKind.DEAD_LETTERS].bad is verdict
+
+
+def test_dead_letters_of_all_sources_are_the_pixels():
+    accounts = [ConversionCounts(source=name, pixel="p", received=5, dead=5) for name in ("s", "t")]
+
+    assert (AlertKind.DEAD_LETTERS, "p") in bad(of_accounts(accounts, ["p"], LIMITS))
+
+
+def test_one_that_is_held_waits_for_a_person():
+    account = ConversionCounts(source="s", pixel="p", received=1, held=1)
+
+    assert set(bad(of_accounts([account], ["p"], LIMITS))) == {(AlertKind.CONVERSIONS_HELD, "p")}
+
+
+def test_a_residue_is_told_by_source_and_pixel():
+    accounts = [
+        ConversionCounts(source="s", pixel="p", received=3, delivered=1),
+        ConversionCounts(source="s", pixel="", received=1, delivered=2),
+    ]
+
+    assert bad(of_accounts(accounts, ["p"], LIMITS)) == {
+        (AlertKind.BALANCE_RESIDUE, "s/p"): "2 of 3 conversions are nowhere",
+        (AlertKind.BALANCE_RESIDUE, "s/none"): "-1 of 1 conversions are nowhere",
+    }
+
+
+def a_forecast(**more):
+    values = {"pixel": "p", "pending": 9, "oldest": NOW - HOUR, "rate": 1, "drained_at": NOW}
+    return Forecast(**(values | more))
+
+
+def test_a_backlog_that_is_drained_in_time_is_no_risk():
+    assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], now=NOW)) == {}
+
+
+def test_deadlines_that_will_be_missed_are_a_risk():
+    found = bad(of_forecasts([a_forecast(misses=4, late=1)], now=NOW))
+
+    assert found == {
+        (AlertKind.DEADLINE_RISK, "p"): (
+            "4 of 9 pending conversions miss their 48 hours, 1 have already"
+        )
+    }
+
+
+@pytest.mark.parametrize(("left", "at_risk"), [(DEADLINE_NEAR, False), (DEADLINE_NEAR - 1, True)])
+def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_risk):
+    found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], now=NOW))
+
+    assert bool(found) is at_risk
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"), [(999, True), (1_000, None), (1_249, None), (1_250, False)]
+)
+def test_a_full_disk_has_room_between_bad_and_good(free, verdict):
+    assert of_space(DiskSpace(free=free << 20, files={}), LIMITS).bad is verdict
+
+
+@pytest.mark.parametrize(
+    ("offset", "verdict"),
+    [(0, False), (14_999, False), (15_000, None), (29_999, None), (30_000, True), (-30_000, True)],
+)
+def test_a_clock_has_room_between_wrong_and_right(offset, verdict):
+    assert of_clock(offset).bad is verdict
+
+
+def test_a_wrong_clock_says_which_way():
+    assert [of_clock(offset).reason for offset in (90_000, -90_000)] == [
+        "This machine's clock is 90 s behind X's",
+        "This machine's clock is 90 s ahead of X's",
+    ]
+
+
+def test_a_silence_says_how_long_it_is_and_what_would_be_usual():
+    long = Silence(source="s", lasts=26 * HOUR + 5 * MINUTE, usual=16 * HOUR, expected=0)
+    missed = Silence(source="t", lasts=70 * MINUTE, usual=16 * HOUR, expected=120)
+    usual = Silence(source="u", lasts=MINUTE, usual=HOUR, expected=0)
+
+    readings = list(of_silences([long, missed, usual, None], ["s", "t", "u", "v"]))
+
+    assert [(reading.subject, reading.bad) for reading in readings] == [
+        ("s", True),
+        ("t", True),
+        ("u", False),
+        ("v", None),
+    ]
+    assert readings[0].reason == "Nothing for 26 h 5 min; up to 16 h 0 min would be usual"
+    assert readings[1].reason == (
+        "Nothing for 1 h 10 min; up to 16 h 0 min would be usual. "
+        "A week ago, 120 conversions came in the same hours"
+    )

@@ -1,0 +1,336 @@
+import asyncio
+from itertools import count
+
+import msgspec
+import pytest
+
+from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import DAY, MINUTE
+from twite.gateway.alerts.alert_store import MOST_PARTING, AlertStore, CheckResult
+from twite.stores.memory.store import MemoryStore
+from twite.testing.clock import MovingClock
+
+PIXEL = "o8z6j"
+AT_ONCE = AlertKind.CONVERSIONS_HELD
+CALM = RULES[AlertKind.PIXEL_PAUSED].calm
+
+
+class FailingAlarms:
+    def __init__(self):
+        self.failing = True
+        self.store = MemoryStore()
+        self.meanwhile = lambda: None
+
+    async def alerts(self):
+        return await self.store.alerts()
+
+    async def keep(self, alerts, *, gone=()):
+        self.meanwhile()
+        if self.failing:
+            raise LedgerUnavailable(reason="disk full", retry_after=1)
+        await self.store.keep(alerts, gone=gone)
+
+
+class SlowAlarms(MemoryStore):
+    """Its first write waits until it is told to fail."""
+
+    def __init__(self):
+        super().__init__()
+        self._failure = asyncio.get_running_loop().create_future()
+        self._writes = 0
+
+    def fail(self):
+        self._failure.set_exception(LedgerUnavailable(reason="disk full", retry_after=1))
+
+    async def keep(self, alerts, *, gone=()):
+        self._writes += 1
+        if self._writes == 1:
+            await self._failure
+        await super().keep(alerts, gone=gone)
+
+
+class Stage:
+    """A register on a clock that moves, with what it said."""
+
+    def __init__(self, alarms=None):
+        self.clock = MovingClock()
+        self.alarms = alarms or MemoryStore()
+        self.said = []
+        names = count(1)
+        self.register = AlertStore(
+            alarms=self.alarms,
+            clock=self.clock,
+            new_id=lambda: f"alert-{next(names)}",
+            said=lambda alert, phase: self.said.append((phase, alert.subject, alert.reason)),
+        )
+
+    def read(self, *, bad, kind=AT_ONCE, subject=PIXEL, reason="3 are held"):
+        self.register.take([CheckResult(kind=kind, subject=subject, bad=bad, reason=reason)])
+
+    async def later(self, ms):
+        await self.clock.advance(ms)
+
+
+async def test_what_is_bad_opens_one_alert_and_says_so_once():
+    stage = Stage()
+
+    stage.read(bad=True)
+    stage.read(bad=True, reason="4 are held")
+
+    assert stage.said == [(AlertPhase.OPENED, PIXEL, "3 are held")]
+    assert stage.register.alerts() == [
+        Alert(
+            id="alert-1",
+            kind=AT_ONCE,
+            subject=PIXEL,
+            reason="4 are held",
+            opened_at=stage.clock.now(),
+            said_at=stage.clock.now(),
+        )
+    ]
+
+
+async def test_each_subject_and_each_kind_has_an_alert_of_its_own():
+    stage = Stage()
+
+    stage.read(bad=True)
+    stage.read(bad=True, subject="other")
+    stage.read(bad=True, kind=AlertKind.DEAD_LETTERS)
+
+    assert len(stage.register.alerts()) == 3
+
+
+async def test_what_is_well_is_not_worth_a_word():
+    stage = Stage()
+
+    stage.read(bad=False)
+    stage.read(bad=None)
+
+    assert (stage.said, stage.register.alerts()) == ([], [])
+
+
+async def test_what_must_last_to_be_bad_opens_only_then():
+    stage = Stage()
+    patience = RULES[AlertKind.DEADLINE_RISK].opens_after
+
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+    await stage.later(patience - 1)
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+    before = list(stage.said)
+    await stage.later(1)
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+
+    assert (before, [phase for phase, *_ in stage.said]) == ([], [AlertPhase.OPENED])
+
+
+@pytest.mark.parametrize("between", [False, None])
+async def test_a_reading_that_is_not_bad_begins_the_patience_anew(between):
+    stage = Stage()
+    patience = RULES[AlertKind.DEADLINE_RISK].opens_after
+
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+    await stage.later(patience - 1)
+    stage.read(bad=between, kind=AlertKind.DEADLINE_RISK)
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+    await stage.later(patience - 1)
+    stage.read(bad=True, kind=AlertKind.DEADLINE_RISK)
+
+    assert stage.said == []
+
+
+async def test_an_alert_is_over_after_a_calm_without_a_break():
+    stage = Stage()
+    kind = AlertKind.PIXEL_PAUSED
+
+    stage.read(bad=True, kind=kind)
+    for _ in range(20):
+        stage.read(bad=False, kind=kind)
+        await stage.later(CALM - 1)
+        stage.read(bad=True, kind=kind)
+    flapping = [phase for phase, *_ in stage.said]
+    stage.read(bad=False, kind=kind)
+    await stage.later(CALM)
+    stage.read(bad=False, kind=kind)
+
+    assert flapping == [AlertPhase.OPENED]
+    assert [phase for phase, *_ in stage.said] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
+    assert stage.register.alerts() == []
+
+
+async def test_between_bad_and_good_an_alert_stays():
+    stage = Stage()
+
+    stage.read(bad=True)
+    await stage.later(10 * MINUTE)
+    stage.read(bad=None)
+
+    assert [phase for phase, *_ in stage.said] == [AlertPhase.OPENED]
+
+
+async def test_an_open_alert_is_told_again_once_a_day_with_what_is_so_now():
+    stage = Stage()
+
+    stage.read(bad=True)
+    for _ in range(3 * 24 - 1):
+        await stage.later(60 * MINUTE)
+        stage.read(bad=True, reason="9 are held")
+
+    assert stage.said == [
+        (AlertPhase.OPENED, PIXEL, "3 are held"),
+        (AlertPhase.STILL_OPEN, PIXEL, "9 are held"),
+        (AlertPhase.STILL_OPEN, PIXEL, "9 are held"),
+    ]
+
+
+async def test_a_clock_that_jumps_does_not_end_a_calm():
+    stage = Stage()
+    kind = AlertKind.PIXEL_PAUSED
+
+    stage.read(bad=True, kind=kind)
+    stage.read(bad=False, kind=kind)
+    stage.clock.jump(DAY)
+    stage.read(bad=False, kind=kind)
+
+    assert len(stage.register.alerts()) == 1
+
+
+async def test_a_subject_that_is_no_more_among_a_whole_kind_is_well():
+    stage = Stage()
+    stage.read(bad=True)
+    stage.read(bad=True, kind=AlertKind.DEAD_LETTERS)
+
+    stage.register.take([], whole={AT_ONCE})
+
+    assert [alert.kind for alert in stage.register.alerts()] == [AlertKind.DEAD_LETTERS]
+
+
+async def test_alerts_and_untold_news_outlive_the_process():
+    stage = Stage()
+    stage.read(bad=True)
+    stage.read(bad=True, subject="other")
+    stage.read(bad=False, subject="other")
+    await stage.register.save()
+
+    after = Stage(stage.alarms)
+    await after.register.load()
+
+    assert [alert.subject for alert in after.register.alerts()] == [PIXEL]
+    assert [(new.subject, new.news) for new in after.register.news()] == [
+        (PIXEL, AlertPhase.OPENED),
+        ("other", AlertPhase.RESOLVED),
+    ]
+
+
+async def test_an_alert_that_was_open_before_a_restart_is_not_opened_again():
+    stage = Stage()
+    stage.read(bad=True)
+    await stage.register.save()
+
+    after = Stage(stage.alarms)
+    await after.register.load()
+    after.read(bad=True)
+
+    assert after.said == []
+
+
+async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
+    stage = Stage()
+    stage.read(bad=True)
+    stage.read(bad=True, subject="other")
+    stage.read(bad=False, subject="other")
+
+    for alert in stage.register.news():
+        stage.register.told(alert)
+    await stage.register.save()
+
+    assert stage.register.news() == []
+    assert [(one.subject, one.news) for one in await stage.alarms.alerts()] == [(PIXEL, None)]
+
+
+async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
+    stage = Stage()
+    stage.read(bad=True)
+    [opened] = stage.register.news()
+
+    stage.read(bad=False)
+    stage.register.told(opened)
+
+    assert [new.news for new in stage.register.news()] == [AlertPhase.RESOLVED]
+
+
+async def test_an_opening_that_was_never_told_is_not_told_as_a_reminder():
+    stage = Stage()
+    stage.read(bad=True)
+
+    await stage.later(DAY)
+    stage.read(bad=True)
+
+    assert [new.news for new in stage.register.news()] == [AlertPhase.OPENED]
+
+
+async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_later():
+    alarms = FailingAlarms()
+    stage = Stage(alarms)
+    stage.read(bad=True)
+    await stage.register.save()
+
+    alarms.failing = False
+    await stage.register.save()
+
+    assert len(stage.said) == 1
+    assert [one.subject for one in await alarms.alerts()] == [PIXEL]
+
+
+async def test_what_changed_during_a_failed_write_is_what_is_written():
+    alarms = FailingAlarms()
+    stage = Stage(alarms)
+    stage.read(bad=True)
+    [alert] = stage.register.news()
+    alarms.meanwhile = lambda: stage.register.told(alert)
+    await stage.register.save()
+
+    alarms.failing = False
+    await stage.register.save()
+
+    assert list(await alarms.alerts()) == [msgspec.structs.replace(alert, news=None)]
+
+
+async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
+    alarms = SlowAlarms()
+    stage = Stage(alarms)
+    stage.read(bad=True)
+    slow = asyncio.create_task(stage.register.save())
+    await asyncio.sleep(0)
+
+    [alert] = stage.register.news()
+    stage.register.told(alert)
+    later = asyncio.create_task(stage.register.save())
+    await asyncio.sleep(0)
+    alarms.fail()
+    await asyncio.gather(slow, later)
+    await stage.register.save()
+
+    assert [one.news for one in await alarms.alerts()] == [None]
+
+
+async def test_what_is_kept_is_what_is_so_now():
+    stage = Stage()
+    stage.read(bad=True)
+    await stage.register.save()
+
+    stage.read(bad=True, reason="500 are held")
+    await stage.register.save()
+
+    assert [one.reason for one in await stage.alarms.alerts()] == ["500 are held"]
+
+
+async def test_a_webhook_out_of_reach_does_not_fill_the_store():
+    stage = Stage()
+
+    for _ in range(MOST_PARTING + 50):
+        stage.read(bad=True)
+        stage.read(bad=False)
+    await stage.register.save()
+
+    assert len(await stage.alarms.alerts()) == MOST_PARTING

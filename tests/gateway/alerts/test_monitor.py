@@ -1,0 +1,371 @@
+import asyncio
+from itertools import count
+
+import pytest
+from worker_bench import Seen
+
+from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.alerts.checks import CLOCK, STORE, Thresholds
+from twite.gateway.alerts.monitor import STORE_FAILED_FOR, EventListener, Monitor
+from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.ports.events import (
+    Alerted,
+    ConditionChanged,
+    Misdated,
+    MonitorChecked,
+    Paused,
+    Resumed,
+    Troubled,
+)
+from twite.gateway.ports.monitoring import DiskSpace
+from twite.gateway.ports.store import Pause
+from twite.observers import Several
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination, a_submission, an_entry
+from twite.testing.clock import MovingClock, settled
+from twite.testing.disk import SetDisk
+
+PIXEL = "o8z6j"
+ROOM = DiskSpace(free=50 << 30, files={"database": 1})
+
+
+class FailingStore(MemoryStore):
+    """Cannot be read from or written to while it fails, nor written to while it is read-only."""
+
+    failing = False
+    read_only = False
+
+    async def accounts(self):
+        self._fail()
+        return await super().accounts()
+
+    async def backlog(self):
+        self._fail()
+        return await super().backlog()
+
+    async def alerts(self):
+        self._fail()
+        return await super().alerts()
+
+    async def note(self, hours):
+        self._fail(write=True)
+        await super().note(hours)
+
+    async def keep(self, alerts, *, gone=()):
+        self._fail(write=True)
+        await super().keep(alerts, gone=gone)
+
+    def _fail(self, *, write=False):
+        if self.failing or (self.read_only and write):
+            raise LedgerUnavailable(reason="disk I/O error", retry_after=1)
+
+
+class Stage:
+    def __init__(self, store=None, clock=None, *, sources=("shop",)):
+        self.clock = clock or MovingClock()
+        self.store = store or FailingStore()
+        self.disk = SetDisk(ROOM)
+        self.seen = Seen()
+        self.listener = EventListener(self.clock)
+        self.observer = Several((self.seen, self.listener))
+        names = count(1)
+        self.lookout = Monitor(
+            listener=self.listener,
+            audit=BalanceCheck(records=self.store, observer=self.observer),
+            monitoring_store=self.store,
+            alarms=self.store,
+            outbox=self.store,
+            disk=self.disk,
+            clock=self.clock,
+            observer=self.observer,
+            destinations=[a_destination()],
+            sources=sources,
+            thresholds=Thresholds(dead_letters=2, disk_free=1 << 30),
+            new_id=lambda: f"alert-{next(names)}",
+        )
+
+    def said(self):
+        return [
+            (notice.phase, notice.alert.kind, notice.alert.subject)
+            for notice in self.seen.notices
+            if isinstance(notice, Alerted)
+        ]
+
+    def open(self):
+        return {(alert.kind, alert.subject) for alert in self.lookout.register.alerts()}
+
+    async def receive(self, id_, source="shop"):
+        entry, at = an_entry(id_), self.clock.now()
+        await self.store.record(
+            a_submission(entry, receipt=f"r-{id_}", source=source, received_at=at)
+        )
+
+    async def day(self, *ids):
+        """Receive these, each from the source that its id begins with, look, and let a day pass."""
+        for id_ in ids:
+            await self.receive(id_, source=id_.split("-")[0])
+        await self.lookout.look()
+        await self.clock.advance(DAY)
+
+
+@pytest.fixture
+async def running():
+    """Start the lookout of a stage, and let it run until the test is over."""
+    tasks = []
+
+    async def run(stage):
+        await stage.lookout.start()
+        tasks.append(asyncio.create_task(stage.lookout.run()))
+        await settled()
+
+    yield run
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_gateway_that_is_well_has_no_alert(running):
+    stage = Stage()
+
+    await running(stage)
+    await stage.clock.advance(DAY)
+
+    assert stage.said() == []
+
+
+async def test_a_look_tells_what_is_to_be_expected_and_what_room_there_is(running):
+    stage = Stage()
+    await stage.receive("order-1")
+
+    await running(stage)
+
+    [looked] = [notice for notice in stage.seen.notices if isinstance(notice, MonitorChecked)]
+    assert (looked.space, [forecast.pending for forecast in looked.forecasts]) == (ROOM, [1])
+
+
+async def test_a_pixel_that_pauses_is_alerted_at_once(running):
+    stage = Stage()
+    await running(stage)
+
+    stage.observer.see(Paused(pixel=PIXEL, reason="401 UNAUTHORIZED_ACCESS: no"))
+    await settled()
+
+    assert stage.said() == [(AlertPhase.OPENED, AlertKind.CREDENTIALS_REFUSED, PIXEL)]
+    assert [one.subject for one in await stage.store.alerts()] == [PIXEL]
+
+
+async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):
+    stage = Stage()
+    await running(stage)
+    stage.observer.see(Paused(pixel=PIXEL, reason="401"))
+    await settled()
+
+    stage.observer.see(Resumed(pixel=PIXEL))
+    await stage.clock.advance(10 * MINUTE)
+
+    assert [phase for phase, *_ in stage.said()] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
+
+
+async def test_a_pause_that_outlived_a_restart_is_heard_of_at_the_start(running):
+    stage = Stage()
+    await stage.store.pause(Pause(pixel=PIXEL, since=1, reason="404 NOT_FOUND: none"))
+    await stage.store.pause(Pause(pixel="gone", since=1, reason="404"))
+
+    await running(stage)
+
+    assert [notice for notice in stage.seen.notices if isinstance(notice, Paused)] == [
+        Paused(pixel=PIXEL, reason="404 NOT_FOUND: none")
+    ]
+    assert stage.open() == {(AlertKind.PIXEL_PAUSED, PIXEL)}
+
+
+async def test_an_alert_that_was_open_before_a_restart_stays_one(running):
+    stage = Stage()
+    await stage.store.pause(Pause(pixel=PIXEL, since=1, reason="404"))
+    await running(stage)
+
+    again = Stage(stage.store, stage.clock)
+    await running(again)
+
+    [looked] = [notice for notice in again.seen.notices if isinstance(notice, MonitorChecked)]
+    assert again.said() == []
+    assert again.open() == {(AlertKind.PIXEL_PAUSED, PIXEL)}
+    assert [alert.subject for alert in looked.alerts] == [PIXEL]
+
+
+@pytest.mark.parametrize("where", ["ledger", "outbox", "sweep"])
+async def test_a_commit_that_fails_is_alerted_though_nothing_can_be_written(running, where):
+    stage = Stage()
+    await running(stage)
+    stage.store.failing = True
+
+    stage.observer.see(Troubled(where=where, reason="database or disk is full"))
+    await settled()
+
+    assert stage.open() == {(AlertKind.STORE_FAILING, STORE)}
+
+
+async def test_other_trouble_is_none_of_the_stores(running):
+    stage = Stage()
+    await running(stage)
+
+    stage.observer.see(Troubled(where="flight", reason="ValueError"))
+    await settled()
+
+    assert stage.said() == []
+
+
+async def test_a_store_that_commits_again_is_well_after_a_while(running):
+    stage = Stage()
+    await running(stage)
+    stage.store.failing = True
+    stage.observer.see(Troubled(where="ledger", reason="full"))
+    await settled()
+
+    stage.store.failing = False
+    await stage.clock.advance(STORE_FAILED_FOR + 10 * MINUTE)
+
+    assert stage.open() == set()
+    assert list(await stage.store.alerts()) != []  # it is to be told yet
+
+
+async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running):
+    stage = Stage()
+    await running(stage)
+    warning = {"kind": AlertKind.STORE_UNUSABLE, "subject": STORE, "reason": "page 7"}
+
+    stage.observer.see(ConditionChanged(**warning))
+    await settled()
+    stage.observer.see(ConditionChanged(**warning, holds=False))
+    await settled()
+
+    assert [(phase, kind) for phase, kind, _ in stage.said()] == [
+        (AlertPhase.OPENED, AlertKind.STORE_UNUSABLE),
+        (AlertPhase.RESOLVED, AlertKind.STORE_UNUSABLE),
+    ]
+
+
+async def test_a_clock_that_stays_wrong_is_alerted(running):
+    stage = Stage()
+    await running(stage)
+
+    stage.observer.see(Misdated(offset=-3_600_000))
+    await stage.clock.advance(5 * MINUTE)
+
+    assert stage.open() == {(AlertKind.CLOCK_WRONG, CLOCK)}
+
+
+async def test_a_disk_that_fills_up_is_alerted_within_a_minute(running):
+    stage = Stage()
+    await running(stage)
+
+    stage.disk.room = DiskSpace(free=100 << 20, files={})
+    await stage.clock.advance(MINUTE)
+
+    assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
+
+
+async def test_what_cannot_be_read_is_told_and_ends_no_alert(running):
+    stage = Stage()
+    stage.disk.room = DiskSpace(free=1, files={})
+    await running(stage)
+
+    stage.disk.room = None
+    stage.store.failing = True
+    await stage.clock.advance(5 * MINUTE)
+
+    troubles = {notice.where for notice in stage.seen.notices if isinstance(notice, Troubled)}
+    assert troubles == {"audit", "lookout"}
+    assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
+
+
+async def test_a_store_that_cannot_be_read_at_the_start_does_not_keep_the_lookout_from_starting(
+    running,
+):
+    stage = Stage()
+    stage.store.failing = True
+    stage.disk.room = DiskSpace(free=1, files={})
+
+    await running(stage)
+
+    assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
+
+
+async def test_a_backlog_that_will_miss_its_deadlines_is_alerted_when_it_lasts(running):
+    stage = Stage()
+    await stage.receive("order-1")
+    await stage.clock.advance(47 * HOUR)
+    await running(stage)
+
+    early = stage.said()
+    await stage.clock.advance(5 * MINUTE)
+
+    assert (early, stage.open()) == ([], {(AlertKind.DEADLINE_RISK, PIXEL)})
+
+
+async def test_a_source_that_falls_silent_is_alerted():
+    stage = Stage(sources=("shop", "till"))
+    for day in range(9):
+        await stage.day(f"shop-{day}", f"till-{day}")
+
+    for day in range(9, 12):
+        await stage.day(f"till-{day}")
+
+    assert (AlertKind.SOURCE_SILENT, "shop") in stage.open()
+    assert (AlertKind.SOURCE_SILENT, "till") not in stage.open()
+
+
+async def test_a_silence_is_not_over_because_nothing_can_be_written_down():
+    stage = Stage()
+    for day in range(9):
+        await stage.day(f"shop-{day}")
+    for _ in range(3):
+        await stage.day()
+    await stage.receive("shop-again")
+
+    stage.store.read_only = True
+    await stage.lookout.look()
+
+    assert (AlertKind.SOURCE_SILENT, "shop") in stage.open()
+
+
+async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no_silence():
+    stage = Stage()
+    for day in range(9):
+        await stage.day(f"shop-{day}")
+
+    # The gateway was down for a week: nobody could send.
+    again = Stage(stage.store, MovingClock(stage.clock.now() + 7 * DAY))
+    await again.day()
+    at_the_start = again.open()
+    for _ in range(3):
+        await again.day()
+
+    assert (AlertKind.SOURCE_SILENT, "shop") not in at_the_start
+    assert (AlertKind.SOURCE_SILENT, "shop") in again.open()
+
+
+async def test_a_fault_of_ours_does_not_end_the_watching(running):
+    stage = Stage()
+    await running(stage)
+    stage.disk.room = "much"  # what no disk says
+
+    await stage.clock.advance(MINUTE)
+    stage.disk.room = DiskSpace(free=1, files={})
+    await stage.clock.advance(MINUTE)
+
+    assert Troubled(where="lookout", reason="AttributeError") in stage.seen.notices
+    assert (AlertKind.DISK_NEARLY_FULL, STORE) in stage.open()
+
+
+async def test_it_looks_every_minute_however_much_it_hears(running):
+    stage = Stage()
+    await running(stage)
+
+    for _ in range(10 * 60):
+        stage.observer.see(Troubled(where="sweep", reason="full"))
+        await stage.clock.advance(SECOND)
+
+    looks = [notice for notice in stage.seen.notices if isinstance(notice, MonitorChecked)]
+    assert len(looks) == 11

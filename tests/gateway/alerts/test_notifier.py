@@ -1,0 +1,194 @@
+import asyncio
+import json
+from itertools import count
+
+import pytest
+from worker_bench import Seen
+
+from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE
+from twite.gateway.alerts.alert_store import AlertStore, CheckResult
+from twite.gateway.alerts.notifier import LONGEST_REST, Notifier, Webhook
+from twite.gateway.ports.events import WebhookTried
+from twite.gateway.ports.store import NoResponse, Response
+from twite.stores.memory.store import MemoryStore
+from twite.testing.clock import MovingClock, settled
+from twite.testing.transport import ScriptedTransport
+
+ADDRESS = "https://hooks.example/T0/B0/x"
+TAKEN = Response(status=204, headers={}, body=b"")
+
+
+def answered(status):
+    return Response(status=status, headers={}, body=b"words of the webhook")
+
+
+class HighestChance:
+    """Every rest is as long as it may be."""
+
+    def fraction(self):
+        return 0.999
+
+
+class Stage:
+    def __init__(self, *replies, webhook=True, alarms=None):
+        self.clock = MovingClock()
+        self.seen = Seen()
+        self.alarms = alarms or MemoryStore()
+        self.transport = ScriptedTransport(replies)
+        names = count(1)
+        self.register = AlertStore(
+            alarms=self.alarms,
+            clock=self.clock,
+            new_id=lambda: f"alert-{next(names)}",
+            said=lambda _alert, _phase: self.notifier.wake(),
+        )
+        self.notifier = Notifier(
+            register=self.register,
+            webhook=Webhook(address=Secret(ADDRESS)) if webhook else None,
+            transport=self.transport,
+            clock=self.clock,
+            randomness=HighestChance(),
+            observer=self.seen,
+            gateway="https://t.shop.example",
+        )
+
+    def read(self, *, bad, subject="o8z6j"):
+        reading = CheckResult(
+            kind=AlertKind.CONVERSIONS_HELD, subject=subject, bad=bad, reason="1 is held"
+        )
+        self.register.take([reading])
+
+    def told(self):
+        bodies = [json.loads(outbound.body) for outbound in self.transport.sent]
+        return [(body["event"], body["subject"]) for body in bodies]
+
+
+@pytest.fixture
+async def running():
+    """Run the teller of a stage until the test is over."""
+    tasks = []
+
+    def run(stage):
+        tasks.append(asyncio.create_task(stage.notifier.run()))
+
+    yield run
+    for task in tasks:
+        task.cancel()
+
+
+async def test_an_alert_goes_to_the_webhook_once(running):
+    stage = Stage(TAKEN, TAKEN)
+    running(stage)
+    await settled()
+
+    stage.read(bad=True)
+    await settled()
+    await stage.clock.advance(10 * MINUTE)
+
+    assert stage.told() == [("opened", "o8z6j")]
+    assert stage.transport.sent[0].url == ADDRESS
+    assert stage.seen.notices == [
+        WebhookTried(kind=AlertKind.CONVERSIONS_HELD, phase=AlertPhase.OPENED)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [
+        (answered(500), "answered 500"),
+        (answered(404), "answered 404"),
+        (answered(302), "answered 302"),
+        (NoResponse(reason="no answer in time", left=True), "no answer in time"),
+    ],
+)
+async def test_what_is_not_taken_is_told_again_later_under_the_same_id(running, refusal, why):
+    stage = Stage(refusal, TAKEN)
+    running(stage)
+    stage.read(bad=True)
+    await settled()
+
+    await stage.clock.advance(5_000)
+
+    first, second = stage.transport.sent
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert stage.seen.notices[0] == WebhookTried(
+        kind=AlertKind.CONVERSIONS_HELD, phase=AlertPhase.OPENED, refused=why
+    )
+    assert stage.register.news() == []
+
+
+async def test_a_webhook_that_is_down_is_asked_less_and_less_often(running):
+    stage = Stage(*[answered(503)] * 1_000)
+    running(stage)
+    stage.read(bad=True)
+    await settled()
+
+    await stage.clock.advance(60 * MINUTE)
+
+    # 5, 10, 20, 40, 80 and 160 seconds, then every five minutes.
+    assert 15 <= len(stage.transport.sent) <= 20
+    assert LONGEST_REST == 5 * MINUTE
+
+
+async def test_a_message_that_is_refused_delays_no_other(running):
+    def picky(outbound):
+        return answered(400) if b"bad" in outbound.body else TAKEN
+
+    stage = Stage(*[picky] * 10)
+    stage.read(bad=True, subject="bad")
+    running(stage)
+    await settled()
+
+    stage.read(bad=True, subject="good")
+    await settled()
+
+    assert [new.subject for new in stage.register.news()] == ["bad"]
+    assert stage.told() == [("opened", "bad"), ("opened", "good")]
+
+
+async def test_the_end_of_an_alert_is_told_even_if_its_beginning_was_not(running):
+    stage = Stage(answered(500), TAKEN)
+    running(stage)
+    stage.read(bad=True)
+    await settled()
+
+    stage.read(bad=False)
+    await settled()
+
+    assert stage.told() == [("opened", "o8z6j"), ("resolved", "o8z6j")]
+    assert list(await stage.alarms.alerts()) == []
+
+
+async def test_what_was_not_told_before_a_stop_is_told_after_the_next_start(running):
+    stage = Stage(answered(500))
+    stage.read(bad=True)
+    await stage.notifier.once()
+
+    after = Stage(TAKEN, alarms=stage.alarms)
+    await after.register.load()
+    running(after)
+    await settled()
+
+    assert after.told() == [("opened", "o8z6j")]
+    assert (
+        after.transport.sent[0].headers["webhook-id"]
+        == stage.transport.sent[0].headers["webhook-id"]
+    )
+
+
+async def test_without_a_webhook_nothing_waits_to_be_told(running):
+    stage = Stage(webhook=False)
+    stage.read(bad=True)
+    stage.read(bad=True, subject="other")
+    stage.read(bad=False, subject="other")
+
+    await stage.notifier.once()
+
+    assert (stage.register.news(), stage.seen.notices) == ([], [])
+    assert [one.subject for one in await stage.alarms.alerts()] == ["o8z6j"]
+
+
+def test_a_webhook_does_not_print_its_address():
+    assert "hooks" not in repr(Webhook(address=Secret(ADDRESS), secret=Secret("s3")))

@@ -1,0 +1,60 @@
+from worker_bench import Seen
+
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.history import ConversionCounts
+from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.ports.events import Troubled
+
+
+class Books:
+    def __init__(self, *accounts):
+        self.kept = accounts
+
+    async def accounts(self):
+        if not self.kept:
+            raise LedgerUnavailable(reason="disk I/O error", retry_after=1)
+        return self.kept
+
+
+def an_audit(*accounts):
+    seen = Seen()
+    return BalanceCheck(records=Books(*accounts), observer=seen), seen
+
+
+async def test_books_that_balance_are_not_worth_a_word():
+    audit, seen = an_audit(
+        ConversionCounts(source="shop", pixel="p", received=3, delivered=2, pending=1)
+    )
+
+    await audit.once()
+
+    assert seen.notices == []
+
+
+async def test_residues_that_cancel_out_are_both_told():
+    audit, seen = an_audit(
+        ConversionCounts(source="shop", pixel="p", received=3, delivered=2),
+        ConversionCounts(source="shop", pixel="q", received=2, delivered=3),
+    )
+
+    await audit.once()
+
+    assert seen.notices == [
+        Troubled(where="balance", reason="1 conversions of source shop and pixel p are nowhere"),
+        Troubled(where="balance", reason="-1 conversions of source shop and pixel q are nowhere"),
+    ]
+
+
+async def test_the_books_are_handed_on():
+    account = ConversionCounts(source="shop", pixel="p", received=1, pending=1)
+    audit, _ = an_audit(account)
+
+    assert await audit.once() == (account,)
+
+
+async def test_books_that_cannot_be_read_are_told_and_stop_nobody():
+    audit, seen = an_audit()
+
+    await audit.once()
+
+    assert seen.notices == [Troubled(where="audit", reason="disk I/O error")]

@@ -1,0 +1,372 @@
+from random import Random
+
+import msgspec
+import pytest
+from worker_bench import Setting
+
+from twite.domain.delivery import Delivery
+from twite.domain.outcome import Rejected, RejectionScope, XComplaint
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
+from twite.gateway.ports.events import Paused
+from twite.gateway.ports.store import NoResponse
+from twite.testing.transport import conversions_of, refused, taken
+
+
+def rejected(*complaints, scope=RejectionScope.CONVERSION):
+    said = tuple(
+        XComplaint(code="INVALID_PARAMETER", message=message, parameter=parameter)
+        for message, parameter in complaints
+    )
+    return Rejected(scope=scope, reason="400", complaints=said)
+
+
+NO_IDENTIFIER = rejected(("At least one user identifier must be provided", ""))
+
+
+def a_batch(size=500, **bodies):
+    return tuple(
+        Delivery(
+            id=n,
+            conversion_id=f"c{n}",
+            body=bodies.get(f"c{n}", b'{"conversion_id":"c%d"}' % n),
+            received_at=0,
+        )
+        for n in range(size)
+    )
+
+
+class Trial:
+    """X, as far as isolation sees it: refuses a group that holds a bad one."""
+
+    def __init__(self, batch, bad, words=lambda _: NO_IDENTIFIER):
+        self.bad = set(bad)
+        self.words = words
+        self.left = batch
+        self.mixed = set()
+        self.requests = 0
+        self.buried = []
+        self.taken = set()
+        self.verdicts = 0
+
+    def round(self):
+        """Isolate what is left, once; what is not come to is left for the next round."""
+        bisect = Bisect(self.left, self._words(self.left), self.mixed)
+        tried = 0
+        while (group := bisect.next()) is not None:
+            tried += 1
+            assert group
+            if self._bad_of(group):
+                bisect.learn(group, self._words(group))
+            else:
+                bisect.took(group)
+                self.taken.update(one.id for one in group)
+        rest = bisect.give_up()
+        assert tried <= BUDGET
+        assert bisect.next() is None
+        found = [one.id for one, _ in bisect.refused]
+        assert sorted([*found, *(one.id for one in rest), *self._taken_of(self.left)]) == sorted(
+            one.id for one in self.left
+        )
+        self.requests += tried
+        self.buried += found
+        self.verdicts += bisect.is_the_account
+        self.mixed = {one.id for one in rest if bisect.taken or one.id in self.mixed}
+        self.left = rest
+
+    def until_all_is_known(self):
+        while self.left:
+            if not self._bad_of(self.left):
+                self.taken.update(one.id for one in self.left)
+                break
+            if len(self.left) == 1:
+                self.buried.append(self.left[0].id)
+                break
+            self.round()
+        return self
+
+    def _bad_of(self, group):
+        return [one for one in group if one.id in self.bad]
+
+    def _taken_of(self, group):
+        return [one.id for one in group if one.id in self.taken]
+
+    def _words(self, group):
+        return self.words(self._bad_of(group))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499, 500])
+def test_all_bad_ones_are_found_and_no_good_one_is_refused(count, seed):
+    bad = Random(seed).sample(range(500), count)
+
+    trial = Trial(a_batch(), bad).until_all_is_known()
+
+    assert sorted(trial.buried) == sorted(bad)
+    assert trial.taken == set(range(500)) - set(bad)
+
+
+@pytest.mark.parametrize("place", [0, 1, 249, 250, 317, 498, 499])
+def test_one_bad_one_costs_at_most_nineteen_more_requests(place):
+    trial = Trial(a_batch(), [place])
+
+    trial.round()
+
+    assert trial.buried == [place]
+    assert trial.requests <= 19
+    assert len(trial.taken) == 499
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_five_bad_ones_cost_about_as_much_as_halving_must(seed):
+    trial = Trial(a_batch(), Random(seed).sample(range(500), 5)).until_all_is_known()
+
+    assert trial.requests <= 85
+
+
+def echoing(parameter, values):
+    def words(bad):
+        return rejected(
+            *dict.fromkeys(
+                (f"{parameter} ({values[one.id]}) is not a valid SHA-256 hash", parameter)
+                for one in bad
+            )
+        )
+
+    return words
+
+
+def holding(parameter, values):
+    return {
+        f"c{n}": f'{{"conversion_id":"c{n}","{parameter}":"{text}"}}'.encode()
+        for n, text in values.items()
+    }
+
+
+def test_an_echoed_value_is_found_with_two_more_requests():
+    values = {317: "abc"}
+    trial = Trial(
+        a_batch(**holding("hashed_email", values)), values, echoing("hashed_email", values)
+    )
+
+    trial.round()
+
+    assert trial.buried == [317]
+    assert trial.requests == 2
+
+
+def test_several_echoed_values_are_found_at_once():
+    values = {3: "abc", 99: "def", 400: "ghi"}
+    trial = Trial(
+        a_batch(**holding("hashed_email", values)), values, echoing("hashed_email", values)
+    )
+
+    trial.round()
+
+    assert sorted(trial.buried) == [3, 99, 400]
+    assert trial.requests == 4
+
+
+def test_a_good_one_that_holds_the_echoed_value_is_tried_and_taken():
+    values = {3: "abc", 99: "abc"}
+    trial = Trial(a_batch(**holding("hashed_email", values)), [3], echoing("hashed_email", values))
+
+    trial.round()
+
+    assert trial.buried == [3]
+    assert 99 in trial.taken
+    assert trial.requests == 3
+
+
+@pytest.mark.parametrize("text", ['a"b', "a\\b", "é", "a) is not (b", "<script>", "a\nb"])
+def test_an_echoed_value_is_matched_as_it_stands_in_json(text):
+    body = msgspec.json.encode({"hashed_email": text})
+    refusal = rejected((f"hashed_email ({text}) is not a valid SHA-256 hash", "hashed_email"))
+
+    bisect = Bisect(a_batch(100, c42=body), refusal)
+
+    sizes = [len(bisect.next()), len(bisect.next())]
+    assert sizes == [99, 1]
+
+
+def test_a_wrong_type_is_matched_by_its_echo_too():
+    refusal = rejected(('Expected Double, got "20" for value', "value"))
+
+    bisect = Bisect(a_batch(100, c7=b'{"value":"20"}'), refusal)
+
+    assert [one.id for one in bisect.next()] == [n for n in range(100) if n != 7]
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        ("hashed_email (zzz) is not a valid SHA-256 hash", "hashed_email"),
+        ("hashed_email (abc) is not a valid SHA-256 hash", ""),
+        ("something else (abc)", "hashed_email"),
+        ("", ""),
+    ],
+)
+def test_an_echo_that_leads_nowhere_is_halved(complaint):
+    bisect = Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), rejected(complaint))
+
+    assert len(bisect.next()) == 50
+
+
+def test_an_echo_that_points_at_too_many_is_halved():
+    bodies = {f"c{n}": b'{"hashed_email":"abc"}' for n in range(40)}
+    refusal = rejected(("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"))
+
+    assert len(Bisect(a_batch(100, **bodies), refusal).next()) == 50
+
+
+def test_one_complaint_without_an_echo_makes_the_others_suspect():
+    refusal = rejected(
+        ("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
+        ("At least one user identifier must be provided", ""),
+    )
+
+    assert len(Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), refusal).next()) == 50
+
+
+def test_a_request_that_is_too_large_is_split():
+    bisect = Bisect(a_batch(9), rejected(scope=RejectionScope.SIZE))
+
+    first, second = bisect.next(), bisect.next()
+
+    assert [len(first), len(second)] == [4, 5]
+
+
+def test_when_all_are_refused_alike_it_is_the_account():
+    trial = Trial(a_batch(), range(500))
+
+    trial.round()
+
+    assert trial.verdicts == 1
+    assert len(trial.buried) == ALIKE + CONTROLS
+    assert len(trial.left) == 500 - ALIKE - CONTROLS
+
+
+def test_when_all_are_refused_for_different_reasons_it_is_not_the_account():
+    def words(bad):
+        name = "hashed_email" if bad[0].id % 2 else "hashed_phone_number"
+        return rejected((f"{name} is bad", name))
+
+    trial = Trial(a_batch(40), range(40), words)
+
+    trial.round()
+
+    assert trial.verdicts == 0
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 14, 15, 16, 20, 50, 100, 250])
+@pytest.mark.parametrize("at_the_end", [False, True], ids=["first", "last"])
+def test_bad_ones_that_stand_together_are_not_taken_for_the_account(count, at_the_end):
+    bad = range(500 - count, 500) if at_the_end else range(count)
+
+    trial = Trial(a_batch(), bad).until_all_is_known()
+
+    assert trial.verdicts == 0
+    assert sorted(trial.buried) == list(bad)
+
+
+def test_what_is_left_of_a_mixed_batch_may_be_all_bad_without_being_the_account():
+    batch = a_batch(50)
+    alone, known = Trial(batch, range(50)), Trial(batch, range(50))
+    known.mixed = set(range(50))
+
+    alone.round()
+    known.round()
+
+    assert (alone.verdicts, known.verdicts) == (1, 0)
+
+
+def test_fewer_than_ten_refused_alike_are_no_account():
+    trial = Trial(a_batch(9), range(9))
+
+    trial.round()
+
+    assert trial.verdicts == 0
+    assert sorted(trial.buried) == list(range(9))
+
+
+async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round():
+    bad = {f"c{n}" for n in range(450, 500)}
+
+    def reply(outbound):
+        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+        return refused(said) if ids & bad else taken(outbound)
+
+    setting = Setting(replies=[reply] * 400)
+    await setting.run.start()
+    await setting.record(*[f"c{n}" for n in range(500)])
+    for _ in range(4):
+        await setting.clock.advance(MINUTE)
+
+    account = (await setting.store.accounts())[0]
+
+    assert (account.delivered, account.dead, account.held, account.pending) == (450, 50, 0, 0)
+    assert not [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
+    assert await setting.run.stop(within=1_000)
+
+
+async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
+    def reply(outbound):
+        ids = conversions_of(outbound)
+        said = ("INVALID_PARAMETER", "Conversion count limit is 500", "")
+        return refused(said) if len(ids) > 100 else taken(outbound)
+
+    setting = Setting(replies=[reply] * 100)
+    await setting.run.start()
+    await setting.record(*[f"c{n}" for n in range(400)])
+    await setting.clock.advance(MINUTE)
+    await setting.record(*[f"d{n}" for n in range(400)])
+    await setting.clock.advance(MINUTE)
+
+    account = (await setting.store.accounts())[0]
+    sizes = [len(ids) for ids in setting.sent()]
+    assert (account.delivered, account.dead, account.held) == (800, 0, 0)
+    assert sizes[:3] == [400, 200, 100]
+    assert max(sizes[3:]) <= 200
+    assert await setting.run.stop(within=1_000)
+
+
+async def test_isolation_ends_where_the_forty_hours_do():
+    setting = Setting()
+    ids = [f"c{n}" for n in range(500)]
+    began = setting.clock.elapsed()
+    setting.transport.reply(NoResponse(reason="no answer in time", left=True))
+    await setting.record(*ids)
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+    # Nothing runs until ten minutes before the end.
+    await setting.clock.advance(40 * HOUR - 10 * MINUTE)
+    came = []
+
+    async def post(outbound):
+        await setting.clock.sleep(25 * SECOND)
+        came.append(setting.clock.elapsed() - began)
+        bad = {str(one["conversion_id"]) for one in conversions_of(outbound)} & set(ids[1::100])
+        said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+        return refused(said) if bad else taken(outbound)
+
+    setting.transport.post = post
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(2 * HOUR)
+    states = {await setting.state(one) for one in ids}
+    await setting.run.stop(within=1_000)
+
+    assert len(came) > 10
+    assert max(came) < 40 * HOUR + 30 * SECOND
+    assert states & {"queued", "held"}
+
+
+def test_where_most_are_bad_each_is_tried_by_itself():
+    bad = Random(1).sample(range(500), 250)
+
+    trial = Trial(a_batch(), bad).until_all_is_known()
+
+    assert sorted(trial.buried) == sorted(bad)
+    assert trial.requests <= 650

@@ -1,0 +1,156 @@
+"""Which of a pixel's two credentials goes first, and what X's answers make of that."""
+
+import pytest
+from msgspec.structs import replace
+
+from twite.domain.destination import MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
+from twite.domain.secret import Secret
+from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, CredentialChooser, verdict
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.x_account.credential_store import StoredCredentials
+from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.testing.clock import MovingClock
+
+OLD = a_destination_with_oauth().credentials
+NEW = PixelToken(token=Secret("a-new-token"))
+BOTH = replace(a_destination(), credentials=NEW, fallback=OLD)
+TAKEN = Response(status=200, headers={}, body=b"")
+REFUSED = Response(status=401, headers={}, body=b"")
+DELIVERED = Delivered(debug_id="d")
+NOT_KNOWN = Rejected(scope=RejectionScope.PIXEL, reason="401")
+
+
+class House:
+    def __init__(self, destination=BOTH):
+        self.clock = MovingClock()
+        self.seen = []
+        self.credential_chooser = CredentialChooser(destination, clock=self.clock, observer=self)
+
+    def see(self, notice) -> None:
+        self.seen.append(notice)
+
+    def order(self) -> list[str]:
+        return [
+            OAUTH if isinstance(one.credentials, OAuthKeys) else PIXEL_TOKEN
+            for one in self.credential_chooser.order()
+        ]
+
+    def told(self, kind: str, came, outcome) -> bool:
+        credentials = OLD if kind == OAUTH else NEW
+        asked = replace(BOTH, credentials=credentials, fallback=None)
+        return self.credential_chooser.hear(asked, came, outcome)
+
+
+def test_the_new_one_goes_first():
+    assert House().order() == [PIXEL_TOKEN, OAUTH]
+
+
+def test_a_pixel_with_one_has_no_second():
+    assert House(a_destination()).order() == [PIXEL_TOKEN]
+
+
+def test_a_new_one_that_x_refused_goes_second_for_a_while():
+    house = House()
+
+    refused = house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+
+    assert (refused, house.order()) == (True, [OAUTH, PIXEL_TOKEN])
+
+
+async def test_after_a_while_the_new_one_is_tried_again():
+    house = House()
+    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+
+    await house.clock.advance(AGAIN)
+
+    assert house.order() == [PIXEL_TOKEN, OAUTH]
+
+
+def test_with_other_credentials_what_x_said_of_the_former_ones_is_forgotten():
+    house = House()
+    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+
+    house.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
+
+    assert house.order() == [PIXEL_TOKEN, OAUTH]
+
+
+def test_an_answer_to_credentials_that_are_gone_says_nothing_of_the_new_ones():
+    house = House()
+    house.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
+
+    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+
+    assert (house.order(), house.seen) == ([PIXEL_TOKEN, OAUTH], [])
+
+
+def test_each_answer_is_noted_and_a_change_of_mind_is_marked():
+    house = House()
+
+    for came, outcome in ((TAKEN, DELIVERED), (TAKEN, DELIVERED), (REFUSED, NOT_KNOWN)):
+        house.told(PIXEL_TOKEN, came, outcome)
+
+    assert [(one.taken, one.turned) for one in house.seen] == [
+        (True, True),
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("came", "outcome", "expected"),
+    [
+        (TAKEN, DELIVERED, True),
+        (REFUSED, NOT_KNOWN, False),
+        (Response(status=403, headers={}, body=b""), NOT_KNOWN, False),
+        (Response(status=404, headers={}, body=b""), NOT_KNOWN, False),
+        (Response(status=400, headers={}, body=b""), NOT_KNOWN, None),
+        (
+            Response(status=404, headers={}, body=b""),
+            Rejected(scope=RejectionScope.EVENT, reason="NOT_FOUND"),
+            None,
+        ),
+        (
+            Response(status=400, headers={}, body=b""),
+            Rejected(scope=RejectionScope.CONVERSION, reason="INVALID_PARAMETER"),
+            None,
+        ),
+        (
+            Response(status=503, headers={}, body=b""),
+            Errored(reason="503", ambiguous=True),
+            None,
+        ),
+        (
+            NoResponse(reason="no answer in time", left=True),
+            Errored(reason="no answer in time", ambiguous=True),
+            None,
+        ),
+    ],
+)
+def test_only_an_answer_about_who_asks_says_something_of_credentials(came, outcome, expected):
+    assert verdict(came, outcome) is expected
+
+
+WRITTEN = a_destination()
+UNSIGNED = replace(WRITTEN, credentials=MissingCredentials())
+
+
+@pytest.mark.parametrize(
+    ("written", "login", "first", "second"),
+    [
+        (UNSIGNED, StoredCredentials(), MissingCredentials(), None),
+        (UNSIGNED, StoredCredentials(oauth=OLD), OLD, None),
+        (UNSIGNED, StoredCredentials(pixel_token=NEW), NEW, None),
+        (UNSIGNED, StoredCredentials(oauth=OLD, pixel_token=NEW), NEW, OLD),
+        (WRITTEN, StoredCredentials(pixel_token=NEW), WRITTEN.credentials, None),
+        (WRITTEN, StoredCredentials(oauth=OLD), WRITTEN.credentials, OLD),
+        (replace(WRITTEN, credentials=OLD), StoredCredentials(pixel_token=NEW), NEW, OLD),
+        (replace(WRITTEN, credentials=OLD), StoredCredentials(), OLD, None),
+        (BOTH, StoredCredentials(oauth=OLD, pixel_token=NEW), NEW, OLD),
+    ],
+)
+def test_of_each_kind_what_is_written_goes_before_what_is_stored(written, login, first, second):
+    given = login.given_to(written)
+
+    assert (given.credentials, given.fallback) == (first, second)

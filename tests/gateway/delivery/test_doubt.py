@@ -1,0 +1,204 @@
+"""What is refused by itself, one after the other: whose fault it is."""
+
+from worker_bench import Setting
+
+from twite.domain.delivery import SENDER_DIED_OF_IT
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.delivery.event_pauses import REFUSED_ALIKE
+from twite.gateway.delivery.rejection_stats import RUN, SMALL, RejectionStats
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Paused, Troubled
+from twite.testing.transport import conversions_of, refused, taken
+
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
+
+
+def x_that_refuses(setting, is_bad, words=lambda _: NO_IDENTIFIER):
+    """Let X refuse each request that holds a bad one."""
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        ids = [str(one["conversion_id"]) for one in conversions_of(outbound)]
+        bad = [one for one in ids if is_bad(one)]
+        return refused(words(bad[0])) if bad else taken(outbound)
+
+    setting.transport.post = post
+
+
+async def one_by_one(setting, *ids, event="o8z6k"):
+    for one in ids:
+        await setting.record(one, event=event)
+        await setting.clock.advance(2 * MINUTE)
+
+
+async def states(setting, *ids):
+    return [await setting.state(one) for one in ids]
+
+
+async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_before():
+    setting = Setting()
+    x_that_refuses(setting, lambda _: True)
+    await setting.run.start()
+    ids = [f"c{n}" for n in range(RUN + 2)]
+
+    await one_by_one(setting, *ids[: RUN - 1])
+    before = await states(setting, *ids[: RUN - 1])
+    await one_by_one(setting, *ids[RUN - 1 :])
+
+    assert set(before) == {"dead"}
+    assert set(await states(setting, *ids)) == {"held"}
+    assert [one.reason.startswith(REFUSED_ALIKE) for one in await setting.store.pauses()] == [True]
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_was_held_in_doubt_goes_by_itself_when_x_takes_one():
+    setting = Setting()
+    wrong = [True]
+    x_that_refuses(setting, lambda _: wrong[0])
+    await setting.run.start()
+    ids = [f"c{n}" for n in range(RUN)]
+    await one_by_one(setting, *ids)
+
+    wrong[0] = False
+    await one_by_one(setting, "good")
+    await setting.clock.advance(MINUTE)
+
+    assert set(await states(setting, "good", *ids)) == {"delivered"}
+    assert await setting.store.pauses() == []
+    await setting.run.stop(within=1_000)
+
+
+async def test_so_it_does_after_a_restart():
+    setting = Setting()
+    wrong = [True]
+    x_that_refuses(setting, lambda _: wrong[0])
+    await setting.run.start()
+    ids = [f"c{n}" for n in range(RUN)]
+    await one_by_one(setting, *ids)
+    await setting.run.stop(within=1_000)
+    setting.run = setting.new_run()
+    await setting.run.start()
+
+    wrong[0] = False
+    await one_by_one(setting, "good")
+    await setting.clock.advance(MINUTE)
+
+    assert set(await states(setting, "good", *ids)) == {"delivered"}
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_the_store_could_not_call_back_it_calls_back_later():
+    setting = Setting()
+    wrong, refusing = [True], [LedgerUnavailable(reason="disk full", retry_after=1)]
+    recall = setting.store.recall
+
+    async def fails_once(**what):
+        if refusing:
+            raise refusing.pop()
+        return await recall(**what)
+
+    x_that_refuses(setting, lambda _: wrong[0])
+    await setting.run.start()
+    ids = [f"c{n}" for n in range(RUN)]
+    await one_by_one(setting, *ids)
+    wrong[0], setting.store.recall = False, fails_once
+
+    await one_by_one(setting, "good", "better")
+    await setting.clock.advance(MINUTE)
+
+    assert set(await states(setting, "good", "better", *ids)) == {"delivered"}
+    await setting.run.stop(within=1_000)
+
+
+async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
+    setting = Setting()
+    x_that_refuses(setting, lambda one: one.startswith("bad"))
+    await setting.run.start()
+    bad = [f"bad{n}" for n in range(RUN + 1)]
+
+    await one_by_one(setting, *bad, "good")
+    await setting.clock.advance(10 * MINUTE)
+
+    assert set(await states(setting, *bad)) == {"dead"}
+    assert await setting.state("good") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_run_of_one_event_pauses_that_event_and_no_other():
+    setting = Setting()
+    x_that_refuses(setting, lambda one: one.startswith("bad"))
+    await setting.run.start()
+
+    for n in range(RUN + 1):
+        await one_by_one(setting, f"bad{n}")
+        await one_by_one(setting, f"good{n}", event="o8z6m")
+
+    assert set(await states(setting, *(f"bad{n}" for n in range(RUN + 1)))) == {"held"}
+    good = [await setting.state(f"good{n}", event="o8z6m") for n in range(RUN + 1)]
+    assert set(good) == {"delivered"}
+    paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
+    assert {(one.pixel, one.event) for one in paused} == {("o8z6j", "o8z6k")}
+    await setting.run.stop(within=1_000)
+
+
+async def test_refusals_for_different_reasons_are_no_run():
+    setting = Setting()
+    x_that_refuses(
+        setting, lambda _: True, lambda one: BAD_HASH if int(one[1:]) % 2 else NO_IDENTIFIER
+    )
+    await setting.run.start()
+    ids = [f"c{n}" for n in range(2 * RUN)]
+
+    await one_by_one(setting, *ids)
+
+    assert set(await states(setting, *ids)) == {"dead"}
+    await setting.run.stop(within=1_000)
+
+
+def test_an_event_of_which_more_than_one_in_a_hundred_is_refused_goes_in_small_batches():
+    rejection_stats = RejectionStats()
+
+    rejection_stats.landed(taken=495, refused=5)
+    few = rejection_stats.size
+    rejection_stats.landed(taken=490, refused=10)
+
+    assert (few, rejection_stats.size) == (500, SMALL)
+
+
+def test_its_batches_grow_again_with_each_that_is_full_and_taken_whole():
+    rejection_stats = RejectionStats()
+    rejection_stats.landed(taken=0, refused=9)
+    sizes = []
+
+    for _ in range(12):
+        rejection_stats.landed(taken=rejection_stats.size, refused=0)
+        sizes.append(rejection_stats.size)
+
+    assert sizes == [100, 150, 200, 250, 300, 350, 400, 450, 500, 500, 500, 500]
+
+
+async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_delivered():
+    setting = Setting(worker_config=WorkerConfig(linger=0))
+
+    async def post(outbound):
+        if b'"c3"' in outbound.body:
+            raise ZeroDivisionError
+        setting.transport.sent.append(outbound)
+        return taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(8)])
+    await setting.run.start()
+    for _ in range(60):
+        await setting.clock.advance(MINUTE)
+
+    (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="c3")
+    others = [one for one in range(8) if one != 3]
+    assert (life.state, life.reason) == ("dead", SENDER_DIED_OF_IT)
+    assert {past.answer for past in life.attempts} == {"a fault of Twite's own: ZeroDivisionError"}
+    assert set(await states(setting, *(f"c{n}" for n in others))) == {"delivered"}
+    faults = [notice for notice in setting.seen.notices if isinstance(notice, Troubled)]
+    assert len(faults) == len(life.attempts) == 5
+    await setting.run.stop(within=SECOND)

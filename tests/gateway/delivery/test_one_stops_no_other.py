@@ -1,0 +1,289 @@
+"""One conversion or event that X refuses, or fails at, stops no other."""
+
+import pytest
+from worker_bench import Setting
+
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Paused
+from twite.gateway.ports.store import NoResponse, Response
+from twite.testing.transport import conversions_of, refused, taken
+
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+NOT_YOU = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+BAD, GOOD = "o8z6m", "o8z6k"
+HTML = b"<html><h1>Forbidden</h1></html>"
+
+
+def page(status):
+    return Response(status=status, headers={}, body=HTML)
+
+
+ANSWERS = {
+    "400": refused(NO_IDENTIFIER),
+    "401": refused(NOT_YOU, status=401),
+    "401 in HTML": page(401),
+    "403 in HTML": page(403),
+    "403": refused(("UNAUTHORIZED_CLIENT_APPLICATION", "no", ""), status=403),
+    "404": refused(("ROUTE_NOT_FOUND", "no", ""), status=404),
+    "302": page(302),
+    "410": page(410),
+    "500": refused(("INTERNAL_ERROR", "no", ""), status=500),
+    "hang": NoResponse(reason="no answer in time", left=True),
+}
+
+
+def x_with(setting, is_bad, answer, *, took=50):
+    """Let X answer so to each request that holds a bad one."""
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        bad = any(is_bad(one) for one in conversions_of(outbound))
+        hangs = bad and isinstance(answer, NoResponse)
+        await setting.clock.sleep(30 * SECOND if hangs else took)
+        return answer if bad else taken(outbound)
+
+    setting.transport.post = post
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
+    setting = Setting()
+    x_with(setting, lambda one: one["event_id"] == BAD, ANSWERS[answer])
+    await setting.record(*[f"bad{n}" for n in range(1_000)], event=BAD)
+    await setting.run.start()
+    waits = []
+
+    for n in range(60):
+        await setting.record(f"good{n}", event=GOOD)
+        for second in range(200):
+            await setting.clock.advance(SECOND)
+            if await setting.state(f"good{n}", event=GOOD) == "delivered":
+                waits.append(second)
+                break
+
+    # Until it is known whose fault it is: at most two probes, or two answers that do not come.
+    assert len(waits) == 60
+    assert max(waits[5:]) <= 5
+    assert sum(waits) <= 200
+    assert not await setting.store.pauses() or {
+        one.event for one in await setting.store.pauses()
+    } == {BAD}
+    account = (await setting.store.accounts())[0]
+    assert (account.dead, account.delivered, account.balance) == (0, 60, 0)
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one():
+    setting = Setting()
+    x_with(setting, lambda one: one["event_id"] == BAD, ANSWERS["400"])
+    await setting.record(*[f"bad{n}" for n in range(100)], event=BAD)
+    await setting.run.start()
+    await setting.clock.advance(30 * SECOND)
+    before = len(setting.transport.sent)
+
+    for _ in range(10):
+        await setting.clock.advance(MINUTE)
+
+    probes = setting.sent()[before:]
+    assert {len(ids) for ids in probes} == {1}
+    assert 9 <= len({ids[0] for ids in probes}) == len(probes) <= 10
+    assert {(one.pixel, one.event) for one in await setting.store.pauses()} == {("o8z6j", BAD)}
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_one():
+    setting = Setting()
+    wrong = [True]
+    x_with(setting, lambda one: wrong[0] and one["event_id"] == BAD, ANSWERS["400"])
+    await setting.record(*[f"bad{n}" for n in range(100)], event=BAD)
+    await setting.run.start()
+    await setting.clock.advance(5 * MINUTE)
+
+    wrong[0] = False
+    await setting.clock.advance(3 * MINUTE)
+
+    account = (await setting.store.accounts())[0]
+    assert (account.delivered, account.pending, account.held) == (100, 0, 0)
+    assert await setting.store.pauses() == []
+    await setting.run.stop(within=1_000)
+
+
+ALONE = [one for one in ANSWERS if one not in {"400", "500", "hang"}]
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_delivered(answer):
+    setting = Setting()
+    x_with(setting, lambda one: one["conversion_id"] == "c317", ANSWERS[answer])
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+
+    for n in range(60):
+        await setting.record(f"later{n}")
+        await setting.clock.advance(30 * SECOND)
+
+    account = (await setting.store.accounts())[0]
+    (life,) = await setting.store.life(pixel="o8z6j", events=[GOOD], conversion_id="c317")
+    assert (account.delivered, account.dead, account.balance) == (559, 1, 0)
+    assert life.state == "dead"
+    assert (life.reason or "").startswith(answer[:3])
+    assert await setting.store.pauses() == []
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
+    setting = Setting()
+    x_with(setting, lambda one: one["conversion_id"] == "bad", ANSWERS["403 in HTML"])
+    await setting.run.start()
+
+    await setting.record("bad")
+    await setting.record("good", event=BAD)
+    await setting.clock.advance(20 * SECOND)
+
+    assert await setting.state("good", event=BAD) == "delivered"
+    assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
+    setting = Setting()
+    wrong = [True]
+    x_with(setting, lambda _: wrong[0], ANSWERS[answer])
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+    for n in range(60):
+        await setting.record(f"later{n}", event=BAD)
+        await setting.clock.advance(MINUTE)
+    account = (await setting.store.accounts())[0]
+    during = (account.dead, account.held, {one.event for one in await setting.store.pauses()})
+
+    wrong[0] = False
+    await setting.clock.advance(5 * MINUTE)
+
+    account = (await setting.store.accounts())[0]
+    assert during == (0, 0, {""})
+    assert (account.delivered, account.pending) == (560, 0)
+    assert len(setting.transport.sent) < 120
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["others pass", "nothing else comes"])
+@pytest.mark.parametrize("answer", ["500", "hang"])
+async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
+    setting = Setting()
+    x_with(setting, lambda one: one["conversion_id"] == "c317", ANSWERS[answer])
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+    for n in range(60):
+        if others:
+            await setting.record(f"later{n}")
+        await setting.clock.advance(30 * SECOND)
+    account = (await setting.store.accounts())[0]
+    after_half_an_hour = account.delivered, account.pending
+
+    for _ in range(41):
+        await setting.clock.advance(HOUR)
+
+    account = (await setting.store.accounts())[0]
+    many = 500 + 60 * others
+    assert after_half_an_hour == (many - 1, 1)
+    assert (account.delivered, account.held, account.pending, account.dead) == (many - 1, 1, 0, 0)
+    assert await setting.state("c317") == "held"
+    bodies = {outbound.body for outbound in setting.transport.sent if b'"c317"' in outbound.body}
+    (body,) = {body[body.find(b'"c317"') :][:40] for body in bodies}
+    assert body
+    await setting.run.stop(within=1_000)
+
+
+async def test_batches_never_grow_after_no_answer():
+    setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)] * 12)
+    await setting.record(*[f"c{n}" for n in range(500)])
+
+    await setting.run.start()
+    await setting.clock.advance(2 * HOUR)
+
+    sizes = [len(ids) for ids in setting.sent()]
+    failed = sizes[:12]
+    assert failed == sorted(failed, reverse=True)
+    account = (await setting.store.accounts())[0]
+    assert (account.delivered, account.pending) == (500, 0)
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_goes():
+    setting = Setting()
+    big = refused(status=413)
+    x_with(setting, lambda one: one["conversion_id"] == "c317", big)
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+
+    await setting.clock.advance(MINUTE)
+    await setting.record(*[f"later{n}" for n in range(400)])
+    await setting.clock.advance(MINUTE)
+
+    account = (await setting.store.accounts())[0]
+    assert (account.delivered, account.dead, account.balance) == (899, 1, 0)
+    # One that is too large by itself does not make others go in small batches.
+    assert max(len(ids) for ids in setting.sent()[-4:]) >= 200
+    await setting.run.stop(within=1_000)
+
+
+async def test_isolation_never_takes_all_of_a_pixel_s_slots():
+    setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=4, linger=0))
+    x_with(setting, lambda one: str(one["conversion_id"])[-1] in "13579", ANSWERS["400"], took=300)
+    flying = []
+    for event in ("o8z6a", "o8z6b", "o8z6c", "o8z6d", "o8z6e"):
+        await setting.record(*[f"{event}-{n}" for n in range(100)], event=event)
+    await setting.run.start()
+    waits = []
+
+    for n in range(0, 40, 2):
+        await setting.record(f"good{n}", event=GOOD)
+        for second in range(60):
+            await setting.clock.advance(SECOND)
+            if await setting.state(f"good{n}", event=GOOD) == "delivered":
+                waits.append(second)
+                break
+
+    assert not flying
+    assert len(waits) == 20
+    assert max(waits) <= 3
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad_conversions(
+    answer,
+):
+    """What X failed at is suspected; that many suspects are refused as such is no proof of that."""
+    setting = Setting(worker_config=WorkerConfig(batch=50))
+    now = [ANSWERS["500"]]
+    x_with(setting, lambda one: now[0] is not None and one["event_id"] == GOOD, None)
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(50)
+        return now[0] or taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(2_000)])
+    await setting.run.start()
+    await setting.clock.advance(20 * MINUTE)
+    now[0] = None
+    await setting.record("other", event=BAD)
+    while await setting.state("other", event=BAD) != "delivered":
+        await setting.clock.advance(100)
+    now[0] = ANSWERS[answer]
+    before = len(setting.transport.sent)
+
+    await setting.clock.advance(HOUR)
+
+    asked = len(setting.transport.sent) - before
+    now[0] = None
+    await setting.clock.advance(10 * MINUTE)
+    account = (await setting.store.accounts())[0]
+    assert asked <= 60 + 40
+    assert (account.dead, account.held, account.delivered) == (0, 0, 2_001)
+    await setting.run.stop(within=1_000)

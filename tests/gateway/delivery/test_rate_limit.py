@@ -1,0 +1,231 @@
+"""One limit for all who send on an account, whatever the clock and the answers do."""
+
+import asyncio
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import msgspec
+from worker_bench import Setting
+
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.store import Response
+from twite.testing.builders import a_destination
+from twite.testing.clock import MovingClock
+from twite.testing.transport import conversions_of, refused, taken
+
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+UNAUTHORIZED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+
+
+def a_quota(clock, *, limit=100, past=()):
+    return RateLimit(limit=limit, clock=clock, past=past)
+
+
+def limited(*, reset, date=None):
+    headers = {"x-rate-limit-reset": str(reset // SECOND)}
+    if date is not None:
+        headers["date"] = format_datetime(datetime.fromtimestamp(date / 1000, UTC), usegmt=True)
+    body = b'{"errors":[{"code":"TOO_MANY_REQUESTS","message":"","parameter":""}]}'
+    return Response(status=429, headers=headers, body=body)
+
+
+def slow_claims(setting, ms):
+    """Let each claim take its time, as a disk does."""
+    claim = setting.store.claim
+
+    async def slowly(wish):
+        batch = await claim(wish)
+        await setting.clock.sleep(ms)
+        return batch
+
+    setting.store.claim = slowly
+
+
+async def test_two_pixels_of_one_account_do_not_spend_the_same_twice():
+    two = [
+        msgspec.structs.replace(a_destination(pixel, rate=10), account="both")
+        for pixel in ("o8z6j", "p2")
+    ]
+    setting = Setting(destinations=two)
+    slow_claims(setting, 20)
+    await setting.record(*[f"a{i}" for i in range(10)])
+    await setting.record(*[f"b{i}" for i in range(10)], pixel="p2")
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert sum(len(ids) for ids in setting.sent()) == 10
+    await setting.run.stop(within=1_000)
+
+
+async def test_the_window_begins_when_a_request_leaves_and_not_when_it_is_claimed():
+    setting = Setting(destinations=[a_destination(rate=10)], worker_config=WorkerConfig(batch=10))
+    left = []
+
+    async def post(outbound):
+        left.append(setting.clock.elapsed())
+        return taken(outbound)
+
+    setting.transport.post = post
+    slow_claims(setting, 3 * SECOND)
+    await setting.record(*[f"c{i}" for i in range(20)])
+    await setting.run.start()
+
+    await setting.clock.advance(20 * MINUTE)
+
+    assert len(left) == 2
+    assert left[1] - left[0] >= 15 * MINUTE
+    await setting.run.stop(within=1_000)
+
+
+def test_a_wall_clock_put_forward_gives_no_second_allowance():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    rate_limit.spend(100)
+
+    clock.jump(DAY)
+
+    assert rate_limit.left() == 0
+
+
+async def test_a_wall_clock_put_back_does_not_make_the_window_longer():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    rate_limit.spend(100)
+
+    clock.jump(-DAY)
+    await clock.advance(15 * MINUTE)
+
+    assert rate_limit.left() == 100
+
+
+def test_what_was_sent_before_this_start_counts():
+    clock = MovingClock()
+
+    rate_limit = a_quota(clock, past=[(clock.now() - MINUTE, 30)])
+
+    assert rate_limit.left() == 70
+
+
+def test_an_answer_of_before_does_not_take_back_that_nothing_is_left():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    rate_limit.obey(left=0, reset=clock.now() + 10 * MINUTE)
+
+    rate_limit.obey(left=50, reset=clock.now() + MINUTE)
+
+    assert (rate_limit.left(), rate_limit.wait()) == (0, 10 * MINUTE)
+
+
+async def test_after_the_reset_an_answer_may_leave_something_again():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    rate_limit.obey(left=0, reset=clock.now() + MINUTE)
+    await clock.advance(MINUTE)
+
+    rate_limit.obey(left=7, reset=clock.now() + MINUTE)
+
+    assert rate_limit.left() == 7
+
+
+def test_a_reset_in_another_century_is_not_believed():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+
+    rate_limit.obey(left=0, reset=clock.now() + 100 * 365 * DAY)
+
+    assert rate_limit.left() == 100
+
+
+async def test_a_limit_is_obeyed_by_the_time_of_x_when_our_clock_is_wrong():
+    setting = Setting()
+    right = setting.clock.now()
+    setting.clock.jump(-HOUR)
+    setting.transport.reply(limited(reset=right + 5 * MINUTE, date=right))
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(5 * MINUTE - 2 * SECOND)
+
+    early = setting.sent()
+    await setting.clock.advance(20 * SECOND)
+
+    assert early == [["a"]]
+    assert setting.sent() == [["a"], ["a"]]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_bad_batch_as_large_as_the_limit_does_not_spend_each_window_for_nothing():
+    setting = Setting(destinations=[a_destination(rate=4)], worker_config=WorkerConfig(batch=4))
+    bad = {"c0", "c2"}
+
+    async def post(outbound):
+        ids = {str(one["conversion_id"]) for one in conversions_of(outbound)}
+        return refused(NO_IDENTIFIER) if ids & bad else taken(outbound)
+
+    setting.transport.post = post
+    await setting.record("c0", "c1", "c2", "c3")
+    await setting.run.start()
+
+    await setting.clock.advance(2 * HOUR)
+
+    assert [await setting.state(f"c{i}") for i in range(4)] == [
+        "dead",
+        "delivered",
+        "dead",
+        "delivered",
+    ]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_refused_pixel_is_asked_once_a_minute_though_the_store_is_in_trouble():
+    setting = Setting(replies=[refused(UNAUTHORIZED, status=401)] * 100)
+    settle = setting.store.settle
+    await setting.run.start()
+    await setting.record("a", "b", "c", "d")
+    await setting.clock.advance(SECOND)
+    before = len(setting.sent())
+
+    async def broken(settlement):
+        raise LedgerUnavailable(reason="disk full", retry_after=1)
+
+    setting.store.settle = broken
+    await setting.clock.advance(3 * MINUTE)
+    during = len(setting.sent()) - before
+    setting.store.settle = settle
+
+    assert during == 3
+    await asyncio.sleep(0)
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_was_sent_before_the_start_counts_until_its_window_ends_and_no_longer():
+    clock = MovingClock()
+    clock.jump(-DAY)
+    rate_limit = a_quota(clock, past=[(clock.now() - 14 * MINUTE, 60), (clock.now() - MINUTE, 40)])
+
+    left = [rate_limit.left()]
+    for _ in range(15):
+        await clock.advance(MINUTE)
+        left.append(rate_limit.left())
+
+    assert left == [0, *[60] * 13, 100, 100]
+
+
+async def test_a_reset_is_told_to_be_noted_once_by_the_wall_clock_whatever_that_says():
+    clock = MovingClock()
+    clock.jump(-DAY)
+    rate_limit = a_quota(clock)
+    reset = clock.now() + 10 * MINUTE
+
+    rate_limit.obey(left=0, reset=reset)
+    told = (rate_limit.unnoted(), rate_limit.wait())
+    rate_limit.noted(reset)
+
+    assert told == (reset, 10 * MINUTE)
+    assert rate_limit.unnoted() is None
+    later = reset + MINUTE
+    rate_limit.obey(left=0, reset=later)
+    assert rate_limit.unnoted() == later

@@ -1,0 +1,139 @@
+"""Pixels that come while the gateway runs."""
+
+import asyncio
+
+import pytest
+
+from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.secret import Secret
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import SilentObserver
+from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.machine import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination, a_submission, an_entry
+from twite.testing.randomness import SeededRandomness
+from twite.testing.transport import ScriptedTransport
+
+
+class AnnouncingTransport(ScriptedTransport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.news = asyncio.Event()
+
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
+        answer = await super().post(outbound)
+        self.news.set()
+        return answer
+
+
+class Sending:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.transport = AnnouncingTransport()
+        clock = MonotonicClock(SystemClock())
+        randomness = SeededRandomness()
+        self.run = DeliveryRunner(
+            destinations=[a_destination()],
+            outbox=self.store,
+            post=XClient(
+                transport=self.transport,
+                clock=clock,
+                randomness=randomness,
+                api_url="https://x.example",
+                version="12",
+            ),
+            clock=clock,
+            randomness=randomness,
+            observer=SilentObserver(),
+            worker_config=WorkerConfig(linger=0),
+        )
+
+    async def submit(self, conversion_id: str, pixel: str) -> None:
+        entry = an_entry(conversion_id, pixel=pixel)
+        await self.store.record(a_submission(entry, receipt=conversion_id, received_at=_now()))
+        self.run.wake(pixel)
+
+    async def sent(self, count: int) -> list[tuple[str, str]]:
+        """Wait until so many requests went out; return (address, token of the signature)."""
+        async with asyncio.timeout(5):
+            while len(self.transport.sent) < count:
+                self.transport.news.clear()
+                await self.transport.news.wait()
+        return [
+            (
+                one.url.rpartition("/")[2],
+                one.headers.get("Authorization", "").partition('token="')[2],
+            )
+            for one in self.transport.sent
+        ]
+
+
+def _now() -> int:
+    return SystemClock().now()
+
+
+def tag_credentials(token: str) -> Destination:
+    keys = OAuthKeys(
+        consumer_key="consumer",
+        consumer_secret=Secret("consumer-secret"),
+        token=token,
+        token_secret=Secret("token-secret"),
+    )
+    return Destination(pixel="p9", credentials=keys, events={})
+
+
+@pytest.fixture
+async def sending():
+    sending = Sending()
+    await sending.run.start()
+    yield sending
+    await sending.run.stop(within=1_000)
+
+
+async def test_a_pixel_that_comes_later_is_sent_to_with_its_credentials(sending):
+    sending.run.send_to(tag_credentials("first"))
+
+    await sending.submit("order-1", "p9")
+
+    ((pixel, token),) = await sending.sent(1)
+    assert (pixel, token.partition('"')[0]) == ("p9", "first")
+
+
+async def test_what_waited_for_the_pixel_is_sent_once_it_comes(sending):
+    await sending.submit("order-1", "p9")
+
+    sending.run.send_to(tag_credentials("first"))
+
+    assert [pixel for pixel, _ in await sending.sent(1)] == ["p9"]
+
+
+async def test_with_new_credentials_the_next_request_is_signed_with_them(sending):
+    sending.run.send_to(tag_credentials("first"))
+    await sending.submit("order-1", "p9")
+    await sending.sent(1)
+
+    sending.run.send_to(tag_credentials("second"))
+    await sending.submit("order-2", "p9")
+
+    tokens = [token.partition('"')[0] for _, token in await sending.sent(2)]
+    assert tokens == ["first", "second"]
+
+
+async def test_a_pixel_that_is_left_is_sent_to_no_more_until_it_comes_again(sending):
+    sending.run.send_to(tag_credentials("first"))
+    await sending.submit("order-1", "p9")
+    await sending.sent(1)
+
+    sending.run.leave("p9")
+    sending.run.leave("p9")
+    await sending.submit("order-2", "p9")
+    await sending.submit("order-3", "o8z6j")
+    without = [pixel for pixel, _ in await sending.sent(2)]
+    sending.run.send_to(tag_credentials("second"))
+
+    assert without == ["p9", "o8z6j"]
+    assert [pixel for pixel, _ in await sending.sent(3)] == ["p9", "o8z6j", "p9"]

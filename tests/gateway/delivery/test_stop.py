@@ -1,0 +1,285 @@
+"""A stop in order, and what waits: what has not left is not in doubt, and each wait says why."""
+
+import asyncio
+
+import msgspec
+import pytest
+from worker_bench import Setting
+
+from twite.domain.delivery import MAY_COUNT_TWICE, SENDER_DIED_OF_IT
+from twite.domain.history import waiting
+from twite.domain.times import MINUTE, SECOND, spelled
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Misdated
+from twite.gateway.ports.store import NoResponse, Response
+from twite.testing.builders import a_destination
+from twite.testing.clock import MovingClock
+from twite.testing.transport import conversions_of, refused, taken
+
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+CAUTIOUS = msgspec.structs.replace(a_destination(), is_cautious=True)
+
+
+async def life_of(setting, conversion_id):
+    (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
+    return life
+
+
+async def why(setting, conversion_id):
+    return waiting(await life_of(setting, conversion_id), now=setting.steady.now())
+
+
+async def stopped(setting, *, within=5 * SECOND):
+    stopping = asyncio.ensure_future(setting.run.stop(within=within))
+    await setting.clock.advance(2 * SECOND)
+    return await stopping
+
+
+async def test_what_is_claimed_while_the_stop_comes_is_given_back_untried():
+    setting = Setting()
+    claim = setting.store.claim
+
+    async def slowly(wish):
+        batch = await claim(wish)
+        await setting.clock.sleep(SECOND)
+        return batch
+
+    setting.store.claim = slowly
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(10)
+
+    landed = await stopped(setting)
+
+    life = await life_of(setting, "a")
+    assert (landed, setting.transport.sent) == (True, [])
+    assert (life.state, life.attempts) == ("queued", ())
+
+
+async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
+    setting = Setting()
+
+    async def post(outbound):
+        await setting.clock.sleep(SECOND)
+        setting.transport.sent.append(outbound)
+        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        return refused(NO_IDENTIFIER) if "c7" in ids else taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(100)])
+    await setting.run.start()
+    await setting.clock.advance(1_500)
+
+    landed = await stopped(setting)
+
+    account = (await setting.store.accounts())[0]
+    assert (landed, len(setting.transport.sent)) == (True, 2)
+    assert (account.pending, account.balance) == (100 - account.delivered, 0)
+    assert {past.ambiguous for past in (await life_of(setting, "c7")).attempts} == {False}
+
+
+async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_was_under_way():
+    setting = Setting()
+
+    async def post(outbound):
+        if len(conversions_of(outbound)) == 4:
+            return refused(NO_IDENTIFIER)
+        await setting.clock.sleep(10 * MINUTE)
+        return taken(outbound)
+
+    setting.transport.post = post
+    await setting.record("a", "b", "c", "d")
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+
+    landed = await setting.run.stop(within=20)
+
+    states = [(await life_of(setting, one)).state for one in "abcd"]
+    assert landed is False
+    assert states == ["sending", "sending", "queued", "queued"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [NoResponse(reason="no answer in time", left=True), Response(status=503, headers={}, body=b"")],
+    ids=["no answer", "503"],
+)
+async def test_what_x_may_have_is_held_at_once_where_the_pixel_says_so(reply):
+    setting = Setting(destinations=[CAUTIOUS], replies=[reply])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(MINUTE)
+
+    life = await life_of(setting, "a")
+    assert (life.state, life.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
+    await setting.run.stop(within=1_000)
+
+
+async def test_and_so_is_what_was_under_way_when_the_process_died():
+    setting = Setting(destinations=[CAUTIOUS])
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(10 * MINUTE)
+
+    setting.transport.post = post
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=10)
+    await setting.store.restart()
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    life = await life_of(setting, "a")
+    assert (life.state, life.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_process_that_is_ended_again_and_again_puts_it_down_to_nothing_it_sends():
+    setting = Setting()
+    answers = setting.transport.post
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(10 * MINUTE)
+
+    setting.transport.post = post
+    await setting.record("a")
+    for _ in range(10):
+        await setting.run.start()
+        await setting.clock.advance(SECOND)
+        await setting.run.stop(within=10)
+        await setting.store.restart()
+        setting.run = setting.new_run()
+    setting.transport.post = answers
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert (await life_of(setting, "a")).state == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_conversion_that_ends_each_process_that_has_settled_in_is_given_up():
+    setting = Setting()
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(10 * MINUTE)
+
+    setting.transport.post = post
+    await setting.record("a")
+    for _ in range(3):
+        await setting.run.start()
+        await setting.clock.advance(20 * SECOND)
+        await setting.run.stop(within=10)
+        await setting.store.restart()
+        setting.run = setting.new_run()
+
+    life = await life_of(setting, "a")
+    assert (life.state, life.reason, len(setting.sent())) == ("dead", SENDER_DIED_OF_IT, 3)
+
+
+async def test_what_never_left_is_tried_again_whatever_the_pixel_says():
+    setting = Setting(
+        destinations=[CAUTIOUS], replies=[NoResponse(reason="no connection", left=False)]
+    )
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(MINUTE)
+
+    assert (await life_of(setting, "a")).state == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_waits_for_a_paused_pixel_says_so():
+    setting = Setting(replies=[refused(REVOKED, status=401)] * 9)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    said = await why(setting, "a")
+
+    assert said == f"the pixel is paused: 401 {REVOKED[0]}: {REVOKED[1]}"
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_waits_for_a_limit_of_x_says_until_when():
+    setting = Setting()
+    reset = setting.clock.now() // SECOND + 700
+    headers = {"x-rate-limit-reset": str(reset)}
+    setting.transport.reply(Response(status=429, headers=headers, body=b""))
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+    await setting.record("b")
+
+    said = [await why(setting, one) for one in "ab"]
+
+    until = spelled(reset * SECOND)
+    assert said == [f"X takes no more until its limit is reset, until {until}"] * 2
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_waits_for_our_own_limit_says_until_when():
+    setting = Setting(destinations=[a_destination(rate=2)], worker_config=WorkerConfig(linger=0))
+    await setting.run.start()
+    await setting.record("a", "b")
+    await setting.clock.advance(SECOND)
+    await setting.record("c")
+    await setting.clock.advance(10 * SECOND)
+
+    said = await why(setting, "c")
+
+    assert said is not None
+    assert said.startswith("the limit of 2 conversions in fifteen minutes is spent, until ")
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_waits_for_its_next_try_says_when():
+    setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 99)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(100)
+
+    said = await why(setting, "a")
+
+    life = await life_of(setting, "a")
+    assert said == f"it is tried again at {spelled(life.due_at)}"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_clock_that_is_far_off_is_told_once():
+    clock = MovingClock()
+    right = clock.now()
+    clock.jump(-10 * MINUTE)
+    setting = Setting(clock=clock)
+
+    def reply(outbound):
+        came = taken(outbound)
+        return Response(status=200, headers={"date": DATE}, body=came.body)
+
+    setting.transport.post = lambda outbound: answered(reply(outbound))
+    await setting.run.start()
+
+    for number in range(4):
+        await setting.record(f"c{number}")
+        await setting.clock.advance(SECOND // 4)
+    await setting.clock.advance(20 * SECOND)
+
+    told = [notice for notice in setting.seen.notices if isinstance(notice, Misdated)]
+    assert [abs(one.offset - 10 * MINUTE) <= 2 * SECOND for one in told] == [True]
+    assert right - setting.clock.now() > 9 * MINUTE
+    await setting.run.stop(within=1_000)
+
+
+# 1,795,600,000 seconds since 1970: when the moving clock begins.
+DATE = "Wed, 25 Nov 2026 09:46:40 GMT"
+
+
+async def answered(came):
+    return came

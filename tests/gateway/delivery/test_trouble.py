@@ -1,0 +1,286 @@
+"""What goes wrong beside X's plain answers must cost a batch its lease, and no more."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from worker_bench import Setting
+
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
+from twite.gateway.operations.replay import WakingOperations
+from twite.gateway.ports.events import Paused, Resumed, Troubled
+from twite.gateway.ports.store import NoResponse, Response
+from twite.testing.builders import a_destination_with_oauth
+from twite.testing.transport import conversions_of, refused, taken
+
+REVOKED = refused(
+    ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
+)
+NO_IDENTIFIER = refused(("INVALID_PARAMETER", "At least one user identifier must be provided", ""))
+FULL = LedgerUnavailable(reason="disk full", retry_after=1)
+
+
+def seen(setting, kind):
+    return [notice for notice in setting.seen.notices if isinstance(notice, kind)]
+
+
+def failing(method, error, *, times=1):
+    """Return the method of a store, which fails at first."""
+    left = [error] * times
+
+    async def act(*given, **named):
+        if left:
+            raise left.pop()
+        return await method(*given, **named)
+
+    return act
+
+
+async def test_a_token_that_is_revoked_during_isolation_leaves_the_pixel_paused():
+    setting = Setting(replies=[NO_IDENTIFIER, NO_IDENTIFIER, REVOKED, REVOKED])
+    await setting.run.start()
+
+    await setting.record("a", "b", "c")
+    await setting.clock.advance(MINUTE)
+
+    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert seen(setting, Resumed) == []
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_x_judges_on_its_merits_ends_the_pause():
+    setting = Setting(replies=[REVOKED, NO_IDENTIFIER])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(2 * MINUTE)
+
+    assert await setting.state("a") == "dead"
+    assert await setting.store.pauses() == []
+    assert seen(setting, Resumed) == [Resumed(pixel="o8z6j")]
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account():
+    """Two batches in flight: one trips the breaker, the other is cut off before it finds any."""
+    setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=2))
+    cut = []
+
+    def reply(outbound):
+        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        if ids & {f"late{n}" for n in range(20)} and len(ids) < 20:
+            cut.append(True)
+            return NoResponse(reason="no connection", left=False)
+        return NO_IDENTIFIER
+
+    async def post(outbound):
+        # The other batch is answered when the first has been blamed.
+        if b"late" in outbound.body:
+            await setting.clock.sleep(SECOND)
+        setting.transport.sent.append(outbound)
+        return reply(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"early{n}" for n in range(20)])
+    await setting.record(*[f"late{n}" for n in range(20)], event="o8z6m")
+    await setting.run.start()
+
+    await setting.clock.advance(5 * SECOND)
+
+    assert cut
+    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert seen(setting, Troubled) == []
+    assert {await setting.state(f"late{n}", event="o8z6m") for n in range(20)} == {"queued"}
+    await setting.run.stop(within=10)
+
+
+async def test_a_fault_of_ours_in_a_lane_is_told_and_does_not_end_the_lane():
+    setting = Setting()
+    setting.store.claim = failing(setting.store.claim, ZeroDivisionError())
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(STORE_PAUSE + SECOND)
+
+    assert seen(setting, Troubled) == [Troubled(where="lane", reason="ZeroDivisionError")]
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_fault_of_ours_in_the_sweep_is_told_and_does_not_end_the_sweep():
+    setting = Setting(replies=[NoResponse(reason="no connection", left=False)])
+    await setting.run.start()
+    setting.store.sweep = failing(setting.store.sweep, ZeroDivisionError())
+
+    await setting.record("a")
+    await setting.clock.advance(MINUTE)
+
+    assert seen(setting, Troubled) == [Troubled(where="sweep", reason="ZeroDivisionError")]
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_claim_that_fails_costs_no_slot():
+    setting = Setting(worker_config=WorkerConfig(in_flight=1))
+    setting.store.claim = failing(setting.store.claim, FULL, times=3)
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(4 * STORE_PAUSE)
+
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_later():
+    setting = Setting(replies=[REVOKED] * 2)
+    setting.store.pause = failing(setting.store.pause, FULL)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    at_first = (seen(setting, Paused), await setting.store.pauses())
+    await setting.clock.advance(MINUTE)
+
+    assert [len(some) for some in at_first] == [1, 0]
+    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert len(seen(setting, Paused)) == 1
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_pause_that_the_store_cannot_forget_is_forgotten_with_the_next_delivery():
+    setting = Setting(replies=[REVOKED])
+    setting.store.resume = failing(setting.store.resume, FULL)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(2 * MINUTE)
+
+    await setting.record("b")
+    await setting.clock.advance(SECOND)
+
+    assert await setting.store.pauses() == []
+    assert len(seen(setting, Resumed)) == 1
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_limit_that_x_sets_while_all_slots_are_taken_is_obeyed():
+    setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
+    reset = (setting.clock.now() + 90 * SECOND) // SECOND
+    limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"")
+
+    async def post(outbound):
+        await setting.clock.sleep(SECOND)
+        setting.transport.sent.append(outbound)
+        return limited if len(setting.transport.sent) == 1 else taken(outbound)
+
+    setting.transport.post = post
+    await setting.run.start()
+    await setting.record("a", "b")
+
+    await setting.clock.advance(MINUTE)
+
+    assert len(setting.sent()) == 1
+    assert seen(setting, Troubled) == []
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_revoked_token_is_not_tried_again_by_a_batch_that_waited_for_a_slot():
+    setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
+
+    async def post(outbound):
+        await setting.clock.sleep(SECOND)
+        setting.transport.sent.append(outbound)
+        return REVOKED
+
+    setting.transport.post = post
+    await setting.run.start()
+    await setting.record("a", "b")
+
+    await setting.clock.advance(30 * SECOND)
+
+    assert len(setting.sent()) == 1
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_has_not_landed_in_time_is_cancelled_before_the_stop_returns():
+    setting = Setting()
+    ended = []
+
+    async def post(outbound):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append(outbound)
+            raise
+
+    setting.transport.post = post
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(100)
+
+    landed = await setting.run.stop(within=20)
+
+    assert landed is False
+    assert len(ended) == 1
+    assert await setting.state("a") == "sending"
+
+
+async def test_an_answer_that_took_its_time_does_not_move_the_clock_of_signatures():
+    setting = Setting(destinations=[a_destination_with_oauth()])
+    began = setting.clock.now()
+    date = format_datetime(datetime.fromtimestamp(began // 1_000 - 4, UTC), usegmt=True)
+
+    def reply(outbound):
+        answer = taken(outbound)
+        return Response(status=answer.status, headers={"date": date}, body=answer.body)
+
+    setting.transport.reply(reply)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+    await setting.record("b")
+    await setting.clock.advance(SECOND)
+
+    stamps = [
+        int(re.search(r'oauth_timestamp="(\d+)"', outbound.headers["Authorization"]).group(1))
+        for outbound in setting.transport.sent
+    ]
+    assert stamps == [began // SECOND, began // SECOND + 1]
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_is_replayed_goes_out_at_once():
+    setting = Setting(replies=[NO_IDENTIFIER])
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+    dead = (await setting.store.resting(pixel=None, limit=1))[0]
+    desk = WakingOperations(desk=setting.store, wake_all=setting.run.wake_all)
+
+    await desk.replay([dead.delivery], now=setting.clock.now())
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "01 Jan 2026 00:00:00 +99999999999999999999"]
+)
+async def test_a_date_that_no_calendar_holds_costs_no_delivery(date):
+    def reply(outbound):
+        answer = taken(outbound)
+        return Response(status=answer.status, headers={"date": date}, body=answer.body)
+
+    setting = Setting(replies=[reply])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)

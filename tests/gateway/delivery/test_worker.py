@@ -1,0 +1,429 @@
+import asyncio
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from worker_bench import Setting
+
+from twite.domain.delivery import SETTLED_IN, SUSPECT, Settlement, Transition, Trigger
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Paused
+from twite.gateway.ports.store import Claim, NoResponse, Response
+from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.testing.clock import MovingClock, settled
+from twite.testing.transport import conversions_of, refused, taken
+
+HASH_ERROR = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
+NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+
+
+def timestamp_of(outbound):
+    return int(re.search(r'oauth_timestamp="(\d+)"', outbound.headers["Authorization"]).group(1))
+
+
+def unless_bad(*bad):
+    """Answer as X does to requests that hold one of these conversion ids."""
+
+    def reply(outbound):
+        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        return refused(NO_IDENTIFIER) if ids & set(bad) else taken(outbound)
+
+    return reply
+
+
+async def test_what_is_recorded_is_delivered_in_one_request():
+    setting = Setting()
+    await setting.run.start()
+
+    await setting.record("a", "b", "c")
+    await setting.clock.advance(SECOND)
+
+    assert setting.sent() == [["a", "b", "c"]]
+    assert await setting.state("b") == "delivered"
+    assert await setting.run.stop(within=1_000)
+
+
+async def test_events_do_not_share_a_request():
+    setting = Setting()
+    await setting.record("a", event="o8z6k")
+    await setting.record("b", event="o8z6m")
+
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+
+    assert sorted(setting.sent()) == [["a"], ["b"]]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_batch_is_never_larger_than_its_limit():
+    setting = Setting(worker_config=WorkerConfig(batch=2))
+    await setting.record("a", "b", "c", "d", "e")
+
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+
+    assert sorted(len(ids) for ids in setting.sent()) == [1, 2, 2]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_lost_answer_is_resent_with_the_same_body():
+    setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(MINUTE)
+
+    assert setting.sent() == [["a"], ["a"]]
+    assert setting.transport.sent[0].body == setting.transport.sent[1].body
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_ambiguous_delivery_is_held_after_forty_hours():
+    setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)] * 10_000)
+    await setting.run.start()
+    await setting.record("a")
+    first = setting.clock.now()
+    moments = []
+    for _ in range(42 * 6):
+        before = len(setting.transport.sent)
+        await setting.clock.advance(10 * MINUTE)
+        if len(setting.transport.sent) > before:
+            moments.append(setting.clock.now() - first)
+
+    state = await setting.state("a")
+
+    assert state == "held"
+    assert max(moments) <= 40 * HOUR + 10 * MINUTE
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_never_left_may_wait_longer_than_forty_hours():
+    setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 2_000)
+    await setting.run.start()
+    await setting.record("a")
+
+    for _ in range(50):
+        await setting.clock.advance(HOUR)
+
+    assert await setting.state("a") == "queued"
+    await setting.run.stop(within=1_000)
+
+
+async def test_one_bad_conversion_is_buried_and_the_others_are_delivered():
+    ids = [f"c{i}" for i in range(500)]
+    setting = Setting(replies=[unless_bad("c317")] * 40)
+    await setting.run.start()
+
+    await setting.record(*ids)
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("c317") == "dead"
+    accounts = await setting.store.accounts()
+    assert (accounts[0].delivered, accounts[0].dead, accounts[0].balance) == (499, 1, 0)
+    assert len(setting.sent()) <= 20
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_dead_letter_keeps_the_words_of_x():
+    setting = Setting(replies=[refused(HASH_ERROR)])
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+
+    lives = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="a")
+    assert lives[0].state == "dead"
+    assert "hashed_email (abc) is not a valid SHA-256 hash" in (lives[0].reason or "")
+    assert [attempt.outcome for attempt in lives[0].attempts] == ["rejected"]
+    await setting.run.stop(within=1_000)
+
+
+async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried():
+    ids = [f"c{i}" for i in range(500)]
+    setting = Setting(replies=[refused(NO_IDENTIFIER)] * 2_000)
+    await setting.run.start()
+
+    await setting.record(*ids)
+    await setting.clock.advance(SECOND)
+
+    account = (await setting.store.accounts())[0]
+    assert (account.dead, account.delivered) == (0, 0)
+    assert account.held == 15
+    assert account.pending == 485
+    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
+    revoked = refused(
+        ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
+    )
+    setting = Setting(replies=[revoked, revoked])
+    await setting.run.start()
+
+    await setting.record("a", "b")
+    await setting.clock.advance(MINUTE + SECOND)
+    during = [await setting.state("a"), await setting.state("b"), setting.sent()]
+    await setting.clock.advance(2 * MINUTE)
+
+    assert during == ["queued", "queued", [["a", "b"], ["a"]]]
+    # Each probe is another one.
+    assert setting.sent()[2:] == [["b"], ["a"]]
+    assert await setting.store.pauses() == []
+    assert await setting.state("b") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_pause_outlives_the_process_and_is_probed_at_the_next_start():
+    revoked = refused(
+        ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
+    )
+    setting = Setting(replies=[revoked])
+    await setting.run.start()
+    await setting.record("a", "b")
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(10 * SECOND)
+
+    assert setting.sent() == [["a", "b"], ["a"], ["b"]]
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_unknown_event_holds_its_own_conversions_alone():
+    foreign = refused(
+        ("NOT_FOUND", "event_id (o8z6k) does not belong to provided account", "event_id"),
+        ("INVALID_PARAMETER", "event_id (o8z6k) is not a single event tag (SET)", "event_id"),
+        status=404,
+    )
+
+    def reply(outbound):
+        wrong = conversions_of(outbound)[0]["event_id"] == "o8z6k"
+        return foreign if wrong else taken(outbound)
+
+    setting = Setting(replies=[reply] * 9)
+    await setting.run.start()
+
+    await setting.record("a", event="o8z6k")
+    await setting.record("b", event="o8z6m")
+    await setting.clock.advance(2 * SECOND)
+
+    assert await setting.state("a") == "held"
+    assert await setting.state("b", event="o8z6m") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_rate_limit_waits_for_the_moment_that_x_names():
+    setting = Setting()
+    reset = (setting.clock.now() + 90 * SECOND) // SECOND
+    limited = Response(
+        status=429,
+        headers={"x-rate-limit-reset": str(reset)},
+        body=b'{"errors":[{"code":"TOO_MANY_REQUESTS","message":"","parameter":""}]}',
+    )
+    setting.transport.reply(limited)
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(89 * SECOND)
+
+    early = setting.sent()
+    await setting.clock.advance(10 * SECOND)
+
+    assert early == [["a"]]
+    assert setting.sent() == [["a"], ["a"]]
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
+    setting = Setting(destinations=[a_destination(rate=100)], worker_config=WorkerConfig(batch=30))
+    await setting.record(*[f"c{i}" for i in range(350)])
+    await setting.run.start()
+
+    await setting.clock.advance(HOUR)
+
+    sent = (await setting.store.spent(since=0))["o8z6j"]
+    windows = [
+        sum(many for at, many in sent if start <= at < start + 15 * MINUTE) for start, _ in sent
+    ]
+    assert sum(many for _, many in sent) == 350
+    assert max(windows) == 100
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("moved", [0, HOUR, 24 * HOUR, -24 * HOUR])
+async def test_a_restart_does_not_forget_what_was_sent_within_the_limit(moved):
+    setting = Setting(destinations=[a_destination(rate=100)])
+    await setting.record(*[f"c{i}" for i in range(150)])
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.stop(within=1_000)
+
+    setting.clock.jump(moved)
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert sum(len(ids) for ids in setting.sent()) == 100
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("moved", [HOUR, 24 * HOUR, -HOUR])
+async def test_a_clock_that_is_moved_over_a_restart_asks_nobody_before_the_reset(moved):
+    setting = Setting()
+    reset = (setting.clock.now() + 10 * MINUTE) // SECOND
+    limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"{}")
+    setting.transport.reply(limited)
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+    await setting.run.stop(within=1_000)
+
+    setting.clock.jump(moved)
+    setting.run = setting.new_run()
+    await setting.run.start()
+    await setting.clock.advance(8 * MINUTE)
+    early = len(setting.sent())
+    await setting.clock.advance(10 * MINUTE)
+
+    assert (early, await setting.state("a")) == (1, "delivered")
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_slow_pixel_does_not_hold_up_another():
+    setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        if "/o8z6j" in outbound.url:
+            await setting.clock.sleep(HOUR)
+        return taken(outbound)
+
+    setting.transport.post = post
+    await setting.run.start()
+
+    await setting.record("slow", pixel="o8z6j")
+    await setting.record("fast", pixel="p2")
+    await setting.clock.advance(SECOND)
+
+    assert await setting.state("slow") == "sending"
+    assert await setting.state("fast", pixel="p2") == "delivered"
+    await setting.clock.advance(HOUR)
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_wrong_clock_is_learnt_from_x_and_the_next_signature_has_the_right_time():
+    clock = MovingClock()
+    right = clock.now()
+    clock.jump(-HOUR)
+    setting = Setting(destinations=[a_destination_with_oauth()], clock=clock)
+    date = format_datetime(datetime.fromtimestamp(right / 1000, UTC), usegmt=True)
+    body = b'{"errors":[{"code":"UNAUTHORIZED_ACCESS","message":"","parameter":""}]}'
+    setting.transport.reply(Response(status=401, headers={"date": date}, body=body))
+    await setting.run.start()
+
+    await setting.record("a")
+    await setting.clock.advance(2 * MINUTE)
+
+    stamps = [timestamp_of(outbound) for outbound in setting.transport.sent]
+    assert stamps[0] == right // SECOND - 3600
+    # Signed anew at once: a minute later the pixel would have been asked as one that X refuses.
+    assert abs(stamps[1] - right // SECOND) <= 1
+    assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
+    assert await setting.state("a") == "delivered"
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_stop_lets_what_flies_land():
+    setting = Setting()
+    landed = []
+
+    async def post(outbound):
+        await setting.clock.sleep(SECOND)
+        landed.append(True)
+        return taken(outbound)
+
+    setting.transport.post = post
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(100)
+    stopping = asyncio.create_task(setting.run.stop(within=5_000))
+    await setting.clock.advance(2 * SECOND)
+
+    assert await stopping
+    assert landed == [True]
+    assert await setting.state("a") == "delivered"
+
+
+class CountingClock(MovingClock):
+    sleeps = 0
+
+    async def sleep(self, ms):
+        self.sleeps += 1
+        await super().sleep(ms)
+
+
+async def test_a_paused_lane_is_not_woken_by_what_comes_in():
+    error = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+    clock = CountingClock()
+    setting = Setting(replies=[refused(error, status=401)], clock=clock)
+    await setting.run.start()
+    await setting.record("a")
+    await clock.advance(SECOND)
+    before = clock.sleeps
+
+    for number in range(50):
+        await setting.record(f"later-{number}")
+        await settled()
+
+    assert clock.sleeps == before
+    assert setting.sent() == [["a"]]
+    await clock.advance(2 * MINUTE)
+    assert sum(len(ids) for ids in setting.sent()) == 52
+    await setting.run.stop(within=1_000)
+
+
+async def test_an_x_that_is_down_is_not_asked_for_every_batch_of_a_full_outbox():
+    nothing = NoResponse(reason="no connection", left=False)
+    setting = Setting(replies=[nothing] * 1_000, worker_config=WorkerConfig(batch=1))
+    await setting.record(*[f"c{i}" for i in range(200)])
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    assert 2 <= len(setting.transport.sent) <= 60
+    await setting.run.stop(within=1_000)
+
+
+async def test_suspects_go_alone_and_without_waiting_for_company():
+    setting = Setting()
+    await setting.record(*(f"order-{number}" for number in range(30)))
+    for _ in range(SUSPECT):
+        batch = await setting.store.claim(
+            Claim(
+                pixel="o8z6j",
+                now=setting.steady.now(),
+                lease_until=setting.steady.now() + MINUTE,
+                limit=500,
+                ambiguous_after=0,
+            )
+        )
+        lapsed = Transition(
+            trigger=Trigger.LAPSED, deliveries=tuple(delivery.id for delivery in batch.deliveries)
+        )
+        await setting.store.settle(
+            Settlement(
+                lease=batch.lease, attempt=None, fates=(lapsed,), lease_until=setting.steady.now()
+            )
+        )
+
+    await setting.run.start()
+    await setting.clock.advance(SETTLED_IN + SECOND)
+
+    assert [len(ids) for ids in setting.sent()] == [1] * 30
+    await setting.run.stop(within=1_000)

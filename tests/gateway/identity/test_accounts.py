@@ -1,0 +1,193 @@
+"""Users and keys: what may be made, and what is written down of it."""
+
+import pytest
+
+from twite.domain.errors import InvalidAccountChange
+from twite.domain.people.users import KeyScope, Role
+from twite.gateway.identity.accounts import Accounts, refuse_weak
+from twite.gateway.identity.api_keys import ApiKeyLookup
+from twite.gateway.identity.authentication import digest_of
+from twite.stores.memory.directory import MemoryDirectory
+from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.testing.clock import MovingClock
+from twite.testing.laws.directory import a_session
+from twite.testing.passwords import PlainPasswords
+
+PASSWORD = "a sentence that does well"
+
+
+@pytest.fixture
+def people():
+    return MemoryDirectory(MemorySecretRecords())
+
+
+@pytest.fixture
+def user_accounts(people):
+    return Accounts(people=people, passwords=PlainPasswords(), clock=MovingClock())
+
+
+async def add(user_accounts, name, role=Role.ADMIN, **said):
+    return await user_accounts.add(
+        name, role=role, password=said.pop("password", PASSWORD), pixels=None, by="test", **said
+    )
+
+
+async def told(people):
+    return [
+        (entry.deed.what, entry.deed.subject) for entry in await people.chain(after=0, limit=99)
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "Ada", "a b", "-ada", "a" * 65, "ada\n", "ädä", "../ada"])
+async def test_a_name_that_is_none_is_refused(user_accounts, name):
+    with pytest.raises(InvalidAccountChange):
+        await add(user_accounts, name)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "short",
+        "elevenchars",
+        "aaaaaaaaaaaaaaaa",
+        "123412341234",
+        "ada.lovelace1",
+        "twite2026twite",
+        "passwordpassword",
+        "password123456",
+        "qwertyuiop12",
+        "Passw0rd2026!",
+        "Summer2025!!",
+        "1q2w3e4r5t6y",
+        "1qaz2wsx3edc",
+        "iloveyou123456",
+        "welcome12345",
+        "administrator1",
+        "letmeinletmein",
+        "987654321098",
+        "abcdefghijklm",
+        "changeme1234",
+        "footballfootball",
+        "princess2010!",
+        "correcthorsebatterystaple"[:11],
+        "x" * 1_025,
+    ],
+)
+async def test_a_password_that_is_short_or_that_everybody_knows_is_refused(password):
+    with pytest.raises(InvalidAccountChange):
+        refuse_weak(password, name="ada.lovelace")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "a sentence that does well",
+        "nur-kleine-buchstaben",
+        "七転び八起きの人生を歩むことに",
+        " leading space kept",
+        "🐦🐦 finch on a wire",
+    ],
+)
+async def test_length_counts_and_not_what_it_is_made_of(password):
+    refuse_weak(password, name="ada")
+
+
+async def test_two_users_do_not_share_a_name(user_accounts):
+    await add(user_accounts, "ada")
+
+    with pytest.raises(InvalidAccountChange, match="there already"):
+        await add(user_accounts, "ada")
+
+
+async def test_the_last_admin_stays_one(user_accounts):
+    await add(user_accounts, "ada")
+    await add(user_accounts, "olga", Role.OPERATOR)
+
+    with pytest.raises(InvalidAccountChange, match="only admin"):
+        await user_accounts.remove("ada", by="test")
+    with pytest.raises(InvalidAccountChange, match="only admin"):
+        await user_accounts.allow("ada", role=Role.VIEWER, pixels=None, by="test")
+
+
+@pytest.mark.parametrize("pixels", [[], ["o8z6j"]])
+async def test_an_admin_of_some_pixels_is_not_made(user_accounts, pixels):
+    await add(user_accounts, "grace")
+    await add(user_accounts, "ada", Role.OPERATOR)
+
+    with pytest.raises(InvalidAccountChange, match="an admin sees all pixels"):
+        await user_accounts.allow("ada", role=Role.ADMIN, pixels=pixels, by="test")
+    with pytest.raises(InvalidAccountChange, match="an admin sees all pixels"):
+        await user_accounts.add("eve", role=Role.ADMIN, password=PASSWORD, pixels=pixels, by="test")
+
+    roles = {user.name: user.role for user in await user_accounts.users()}
+    assert roles == {"ada": Role.OPERATOR, "grace": Role.ADMIN}
+
+
+async def test_whoever_gets_another_role_or_password_is_signed_out(user_accounts, people):
+    await add(user_accounts, "grace")
+    await add(user_accounts, "ada")
+    left = []
+    for change in (
+        user_accounts.allow("ada", role=Role.VIEWER, pixels=["o8z6j"], by="test"),
+        user_accounts.give_password("ada", "another sentence of hers", by="test"),
+        user_accounts.drop_codes("ada", by="test"),
+        user_accounts.remove("ada", by="test"),
+    ):
+        user = await people.user("ada")
+        await people.begin(a_session(), known=user)
+        await change
+        left.append(len(await people.sessions("ada")))
+
+    assert left == [0, 0, 0, 0]
+
+
+async def test_every_change_is_in_the_audit_and_no_password_is(user_accounts, people):
+    await add(user_accounts, "ada")
+    await add(user_accounts, "olga", Role.OPERATOR)
+    await user_accounts.allow("olga", role=Role.VIEWER, pixels=["o8z6j"], by="ada")
+    await user_accounts.give_password("olga", "another sentence of hers", by="ada")
+    await user_accounts.drop_codes("olga", by="ada")
+    await user_accounts.remove("olga", by="ada")
+    made = await user_accounts.make_key("reports", scopes=[KeyScope.LIVES], pixels=None, by="ada")
+    await user_accounts.revoke_key(made.key.id, by="ada")
+
+    assert await told(people) == [
+        ("user.add", "ada"),
+        ("user.add", "olga"),
+        ("user.role", "olga"),
+        ("user.password", "olga"),
+        ("user.codes_off", "olga"),
+        ("user.remove", "olga"),
+        ("key.add", made.key.id),
+        ("key.revoke", made.key.id),
+    ]
+    entries = repr(await people.chain(after=0, limit=99))
+    assert "sentence" not in entries
+    assert made.text.reveal() not in entries
+
+
+async def test_a_key_is_kept_as_a_hash_and_found_until_it_is_revoked(user_accounts, people):
+    made = await user_accounts.make_key(
+        "reports", scopes=[KeyScope.LIVES, KeyScope.ACCOUNTING], pixels=["o8z6j"], by="ada"
+    )
+    text = made.text.reveal()
+    ring = ApiKeyLookup(people)
+
+    found = await ring.find(text)
+    await user_accounts.revoke_key(made.key.id, by="ada")
+
+    assert found == made.key
+    assert made.key.digest == digest_of(text)
+    assert text.startswith(f"twk_{made.key.id}_")
+    assert len(text) >= 43
+    assert await ring.find(text) is None
+    assert await ring.find(text[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("scopes", "pixels"), [([], None), ([KeyScope.METRICS], ["o8z6j"]), ([KeyScope.METRICS], [])]
+)
+async def test_a_key_that_opens_nothing_or_too_much_is_not_made(user_accounts, scopes, pixels):
+    with pytest.raises(InvalidAccountChange):
+        await user_accounts.make_key("reports", scopes=scopes, pixels=pixels, by="ada")

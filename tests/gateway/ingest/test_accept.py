@@ -1,0 +1,341 @@
+import asyncio
+import json
+
+import pytest
+
+from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest, NameTaken
+from twite.domain.fault import Fault
+from twite.domain.outcome import XComplaint
+from twite.domain.times import SECOND
+from twite.gateway.ingest.accept import TROUBLED_FOR, Accept, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.entries import IdentifierWarning
+from twite.gateway.ports.events import Accepted, Judged, Troubled
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_destination, a_source
+from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
+
+
+class Desk:
+    """An Accept over memory; it keeps what was woken, seen and recorded."""
+
+    def __init__(self):
+        self.store = MemoryStore()
+        self.clock = MovingClock(NOW)
+        self.woken = []
+        self.notices = []
+        self.submissions = []
+        self.may_record = asyncio.Event()
+        self.may_record.set()
+        self.accept = Accept(
+            ledger=self,
+            clock=self.clock,
+            randomness=SeededRandomness(),
+            destinations={pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")},
+            salt=b"salt",
+            wake=self.woken.append,
+            observer=self,
+        )
+
+    async def record(self, submission):
+        await self.may_record.wait()
+        recorded = await self.store.record(submission)
+        self.submissions.append(submission)
+        return recorded
+
+    def see(self, notice):
+        self.notices.append(notice)
+
+    async def native(self, *conversions, **how):
+        body = json.dumps({"conversions": list(conversions)}).encode()
+        return await self.accept.native(source=a_source(), body=body, **how)
+
+    async def from_x(self, *conversions):
+        body = json.dumps({"conversions": list(conversions)}).encode()
+        return await self.accept.from_x(destination=a_destination(), body=body)
+
+
+def purchase(conversion_id="order-1", **fields):
+    return {"event": "purchase", "conversion_id": conversion_id, "twclid": "abc"} | fields
+
+
+def for_x(conversion_id="order-1", **fields):
+    return {
+        "conversion_time": "2026-11-24T10:00:00.000Z",
+        "event_id": "o8z6k",
+        "conversion_id": conversion_id,
+        "identifiers": [{"twclid": "abc"}],
+    } | fields
+
+
+async def test_what_is_being_taken_in_can_be_waited_for():
+    desk = Desk()
+    desk.may_record.clear()
+    taking = asyncio.create_task(desk.native(purchase()))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(desk.accept.passed())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    early = waiting.done()
+    desk.may_record.set()
+    await waiting
+
+    assert not early
+    assert len(desk.submissions) == 1
+    await taking
+    await desk.accept.passed()
+
+
+async def test_a_receipt_counts_what_became_of_each():
+    desk = Desk()
+
+    receipt = await desk.native(
+        purchase("a"),
+        purchase("a"),
+        purchase("b", consent={"ad_storage": "denied"}),
+        purchase("c", email="nobody"),
+        purchase("d", event="other"),
+    )
+
+    assert (receipt.accepted, receipt.duplicates, receipt.suppressed) == (2, 1, 1)
+    assert (receipt.duplicate_indexes, receipt.suppressed_indexes) == ((1,), (2,))
+    (refused,) = receipt.rejected
+    assert (refused.index, refused.pixel, refused.errors) == (
+        4,
+        "o8z6j",
+        (
+            Fault(
+                path="event",
+                code="event_unknown",
+                message="no such event for this pixel (known: purchase, sign_up)",
+            ),
+        ),
+    )
+    assert receipt.warnings == (
+        IdentifierWarning(
+            index=3,
+            warnings=(
+                Fault(
+                    path="email",
+                    code="email_unusable",
+                    message="not an address that mail could reach",
+                ),
+            ),
+        ),
+    )
+
+
+async def test_the_account_balances():
+    desk = Desk()
+
+    await desk.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
+
+    accounts = await desk.store.accounts()
+    assert [
+        (account.received, account.pending, account.duplicate, account.rejected, account.balance)
+        for account in accounts
+    ] == [(4, 1, 1, 2, 0)]
+
+
+async def test_what_was_taken_before_is_a_duplicate():
+    desk = Desk()
+    await desk.native(purchase("a"))
+
+    receipt = await desk.native(purchase("a", value="5", currency="EUR"))
+
+    assert (receipt.accepted, receipt.duplicates) == (0, 1)
+
+
+async def test_the_same_id_under_another_event_or_pixel_is_another_conversion():
+    desk = Desk()
+    await desk.native(purchase("a"))
+
+    receipt = await desk.native(purchase("a", event="sign_up"))
+
+    assert (receipt.accepted, receipt.duplicates) == (1, 0)
+
+
+async def test_both_doors_share_the_keys():
+    desk = Desk()
+    await desk.native(purchase("a"))
+
+    answer = await desk.from_x(for_x("a"), for_x("b"))
+
+    assert answer == XAcceptReceipt(receipt=desk.submissions[1].receipt, processed=2)
+    assert desk.notices[-1] == Accepted(
+        source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0, door="x_api"
+    )
+
+
+async def test_a_pixel_with_news_is_woken_once_and_after_the_commit():
+    desk = Desk()
+
+    await desk.native(purchase("a"), purchase("b"))
+
+    assert desk.woken == ["o8z6j"]
+    assert len(desk.submissions) == 1
+
+
+async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
+    desk = Desk()
+
+    receipt = await desk.native({"event": "purchase"})
+
+    assert (receipt.accepted, len(receipt.rejected)) == (0, 1)
+    assert desk.woken == []
+    assert desk.notices == [
+        Accepted(
+            source="shop",
+            accepted=0,
+            duplicates=0,
+            suppressed=0,
+            rejected=1,
+            door="native",
+            codes={"identifier_missing": 1},
+        )
+    ]
+
+
+@pytest.mark.parametrize("trouble", [LedgerFull, LedgerUnavailable])
+async def test_what_cannot_be_committed_is_not_acknowledged(trouble):
+    desk = Desk()
+    desk.store.refuse = trouble(reason="disk full", retry_after=2)
+
+    with pytest.raises(trouble):
+        await desk.native(purchase("a"))
+    with pytest.raises(trouble):
+        await desk.from_x(for_x("a"))
+
+    assert desk.woken == []
+    assert [notice for notice in desk.notices if isinstance(notice, Accepted)] == []
+
+
+async def test_what_is_malformed_is_not_recorded():
+    desk = Desk()
+
+    with pytest.raises(MalformedRequest):
+        await desk.accept.native(source=a_source(), body=b"{")
+
+    assert (desk.submissions, desk.woken, desk.notices) == ([], [], [])
+
+
+async def test_what_x_would_refuse_is_refused_whole_and_not_recorded():
+    desk = Desk()
+
+    with pytest.raises(XAcceptRefusal) as caught:
+        await desk.from_x(for_x("a"), for_x("b", event_id="o8z6j"))
+
+    assert caught.value.status == 400
+    assert caught.value.complaints == (
+        XComplaint(
+            code="INVALID_PARAMETER",
+            message="event_id (o8z6j) is not a single event tag (SET)",
+            parameter="event_id",
+        ),
+    )
+    assert (desk.submissions, desk.notices) == ([], [])
+
+
+async def test_a_refusal_prints_codes_and_no_values():
+    desk = Desk()
+
+    with pytest.raises(XAcceptRefusal) as caught:
+        await desk.from_x(for_x(description="canary\x00", value="canary"))
+
+    assert str(caught.value) == "400: INVALID_PARAMETER, INVALID_PARAMETER"
+
+
+async def test_a_submission_holds_no_person_raw():
+    desk = Desk()
+
+    await desk.native(
+        purchase("a", email="canary@example.com", phone="+44 20 7946 0958"),
+        purchase("b", event="other", email="canary@example.com", email_sha256="canary@example.com"),
+    )
+
+    submission = desk.submissions[0]
+    kept = submission.body + b"".join(entry.body for entry in submission.entries)
+    assert b"canary" not in kept
+    assert b"7946" not in kept
+    assert "canary" not in repr(submission)
+
+
+async def test_an_idempotency_key_makes_a_retry_a_duplicate():
+    desk = Desk()
+    one = {"event": "sign_up", "twclid": "abc"}
+    await desk.native(one, idempotency_key="k")
+
+    again = await desk.native(one, idempotency_key="k")
+    other = await desk.native(one, idempotency_key="l")
+
+    assert (again.duplicates, other.accepted) == (1, 1)
+
+
+async def test_one_idempotency_key_is_not_for_two_requests():
+    desk = Desk()
+    one = {"event": "sign_up", "twclid": "abc"}
+    await desk.native(one, idempotency_key="k")
+
+    with pytest.raises(NameTaken):
+        await desk.native(one | {"twclid": "def"}, idempotency_key="k")
+
+    assert await accounts_of(desk) == 1
+
+
+async def test_the_order_of_keys_makes_no_other_request():
+    desk = Desk()
+    await desk.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
+
+    again = await desk.native({"twclid": "abc", "event": "sign_up"}, idempotency_key="k")
+
+    assert again.duplicates == 1
+
+
+async def accounts_of(desk):
+    return sum(account.received for account in await desk.store.accounts())
+
+
+async def test_commits_that_fail_are_told_once_in_a_while():
+    desk = Desk()
+    desk.store.refuse = LedgerUnavailable(reason="disk full", retry_after=2)
+
+    for _ in range(3):
+        for _ in range(50):
+            with pytest.raises(LedgerUnavailable):
+                await desk.native(purchase("a"))
+        await desk.clock.advance(TROUBLED_FOR)
+
+    assert desk.notices == [Troubled(where="ledger", reason="disk full")] * 3
+
+
+async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
+    clock, store = MovingClock(), MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=clock,
+        randomness=SeededRandomness(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"s",
+        wake=lambda _pixel: None,
+    )
+    body = b'{"event": "purchase", "email": "shopper@example.com"}'
+    store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
+    with pytest.raises(LedgerUnavailable):
+        await accept.native(source=a_source(), body=body)
+
+    during = accept.trouble
+    await clock.advance(6 * SECOND)
+    after = accept.trouble
+
+    assert (during, after) == ("disk full", None)
+
+
+async def test_what_consent_came_to_is_told_and_where_nothing_was_said_nothing_is():
+    desk = Desk()
+
+    await desk.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))
+    await desk.native(purchase("c"))
+
+    assert [notice for notice in desk.notices if isinstance(notice, Judged)] == [
+        Judged(source="shop", verdicts={("suppress", "storage"): 1})
+    ]

@@ -1,0 +1,80 @@
+"""A wall clock that jumps dates a conversion that names no time, and nothing else."""
+
+import json
+
+import pytest
+
+from twite.domain.times import DAY, HOUR, spelled
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.ingest.accept import Accept
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination, a_source
+from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
+
+
+def a_purchase(conversion_id="order-1", **more):
+    written = {"event": "purchase", "conversion_id": conversion_id, "email": "a@example.com"}
+    return json.dumps(written | more).encode()
+
+
+class Door:
+    def __init__(self):
+        self.wall = MovingClock()
+        self.store = MemoryStore()
+        self.accept = Accept(
+            ledger=self.store,
+            clock=MonotonicClock(self.wall),
+            wall=self.wall,
+            randomness=SeededRandomness(),
+            destinations={"o8z6j": a_destination()},
+            salt=b"s",
+            wake=lambda _: None,
+        )
+
+    async def submit(self, **more):
+        return await self.accept.native(source=a_source(), body=a_purchase(**more))
+
+    async def life(self):
+        (life,) = await self.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+        return life
+
+
+@pytest.mark.parametrize("by", [8 * DAY, 74 * 365 * DAY])
+async def test_a_clock_put_forward_does_not_shorten_the_dedup_window(by):
+    door = Door()
+    await door.submit()
+
+    door.wall.jump(by)
+    receipt = await door.submit()
+
+    assert (receipt.accepted, receipt.duplicates) == (0, 1)
+
+
+async def test_when_it_arrived_goes_by_the_clock_that_does_not_jump():
+    door = Door()
+    began = door.wall.now()
+
+    door.wall.jump(DAY)
+    await door.submit()
+
+    assert (await door.life()).received_at == began
+
+
+async def test_a_conversion_without_a_time_gets_the_machines():
+    door = Door()
+    door.wall.jump(HOUR)
+
+    await door.submit()
+
+    sent = json.loads((await door.life()).sent)
+    assert sent["conversion_time"] == spelled(door.wall.now())
+
+
+async def test_the_time_of_a_conversion_is_never_changed():
+    door = Door()
+    door.wall.jump(-HOUR)
+
+    await door.submit(time="2026-11-24T10:00:00.250Z")
+
+    assert json.loads((await door.life()).sent)["conversion_time"] == "2026-11-24T10:00:00.250Z"

@@ -1,0 +1,143 @@
+"""What other doors found: judged by the rules of our own format, and what they ignored counted."""
+
+import msgspec
+import pytest
+from test_accept import Desk
+
+from twite.domain.fault import fault
+from twite.domain.ignored import IgnoredTally
+from twite.domain.submission import Endpoint, Ignored
+from twite.domain.times import DAY
+from twite.formats.native_shape import Native
+from twite.formats.parsed_request import ParsedRequest
+from twite.gateway.ingest.entries import fates_of
+from twite.gateway.ports.events import Accepted, IgnoredSome
+from twite.testing.builders import NOW, a_source, an_entry
+
+SCROLL = Ignored(name="scroll", reason="not_configured")
+BOT = Ignored(name="purchase", reason="bot")
+
+
+async def found(desk, found, *, door=Endpoint.GA4):
+    return await desk.accept.found(found, source=a_source(), door=door)
+
+
+def signed_up(**fields):
+    return Native(**{"event": "sign_up", "twclid": "abc"} | fields)
+
+
+async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
+    desk = Desk()
+
+    receipt = await found(desk, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))
+
+    assert (receipt.accepted, receipt.rejected) == (0, ())
+    assert desk.notices == [
+        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, door="ga4"),
+        IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
+    ]
+    assert [(one.name, one.times) for one in await desk.store.ignored(since=0)] == [
+        ("purchase", 1),
+        ("scroll", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        Endpoint.BEACON,
+        Endpoint.GA4,
+        Endpoint.MEASUREMENT_PROTOCOL,
+        Endpoint.DATA_TAG,
+        Endpoint.SGTM,
+    ],
+)
+async def test_what_is_refused_at_any_door_is_told_with_the_reason(door):
+    desk = Desk()
+    # An address inside a private network is a note, and no reason to refuse anything.
+    unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
+    wrong = fault("url", "wrong_type")
+
+    await found(
+        desk,
+        ParsedRequest(
+            conversions=(unknown, signed_up(), signed_up()),
+            faults=((), (wrong,), ()),
+        ),
+        door=door,
+    )
+
+    [told] = desk.notices
+    assert (told.door, told.rejected) == (door.value, 2)
+    assert told.codes == {"event_unknown": 1, "wrong_type": 1}
+
+
+async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
+    desk = Desk()
+
+    receipt = await found(desk, ParsedRequest(conversions=(signed_up(),), ignored=(SCROLL,)))
+
+    (account,) = await desk.store.accounts()
+    assert (receipt.accepted, account.received, account.balance) == (1, 1, 0)
+    assert list(await desk.store.ignored(since=NOW // DAY)) == [
+        IgnoredTally(
+            day=NOW // DAY,
+            source="shop",
+            door="ga4",
+            name="scroll",
+            reason="not_configured",
+            times=1,
+        )
+    ]
+
+
+async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_else_it_says():
+    desk = Desk()
+    first = ParsedRequest(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
+    again = ParsedRequest(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
+
+    receipts = [await found(desk, one) for one in (first, again)]
+
+    assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
+
+
+async def test_conversions_that_say_the_same_on_two_occasions_are_two():
+    desk = Desk()
+    occasions = [
+        ParsedRequest(conversions=(signed_up(),), repeated=(said,))
+        for said in ("GA4 1 2", "GA4 1 3")
+    ]
+
+    receipts = [await found(desk, occasion) for occasion in occasions]
+
+    assert [receipt.accepted for receipt in receipts] == [1, 1]
+
+
+async def test_an_id_goes_before_what_is_repeated():
+    desk = Desk()
+    both = [
+        ParsedRequest(conversions=(signed_up(conversion_id="lead-1"),), repeated=(said,))
+        for said in ("GA4 1 2", "GA4 1 3")
+    ]
+
+    receipts = [await found(desk, one) for one in both]
+
+    assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
+
+
+def test_what_became_of_the_tags_that_fired_is_told_by_their_names():
+    fired = (
+        an_entry(pixel="tag:a", index=1),
+        an_entry(pixel="tag:b", index=2, held="a person decides"),
+        an_entry(pixel="tag:c", index=3, suppressed="ad_storage"),
+        an_entry(pixel="tag:d", index=4, held="a person decides"),
+    )
+
+    fates = fates_of(fired, duplicates=(0, 4))
+
+    assert [(fate.tag, fate.fate) for fate in fates] == [
+        ("a", "queued"),
+        ("b", "held"),
+        ("c", "suppressed"),
+        ("d", "duplicate"),
+    ]

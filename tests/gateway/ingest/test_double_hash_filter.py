@@ -1,0 +1,109 @@
+"""A hash of a hash is known where the hash itself came before."""
+
+import hashlib
+
+import msgspec
+import pytest
+from test_accept import Desk, for_x, purchase
+
+from twite.domain.identifiers import Identifiers
+from twite.gateway.ingest.double_hash_filter import DoubleHashFilter
+from twite.testing.builders import a_conversion
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+EMAIL = sha256("anna@shop.alt")
+TWICE = sha256(EMAIL)
+
+
+def found(desk, place=-1):
+    return [
+        (flaw.index, flaw.flaw.code, flaw.flaw.path, flaw.flaw.shape)
+        for flaw in desk.submissions[place].flaws
+    ]
+
+
+@pytest.mark.parametrize(
+    "double",
+    [sha256(EMAIL), sha256(EMAIL.upper()), hashlib.sha256(bytes.fromhex(EMAIL)).hexdigest()],
+)
+async def test_the_hash_of_a_digest_that_came_before_is_a_double(double):
+    desk = Desk()
+    await desk.native(purchase("order-1", email_sha256=EMAIL))
+
+    await desk.native(purchase("order-2", email_sha256=double))
+
+    assert found(desk, 0) == []
+    assert found(desk) == [(0, "double_hash", "email_sha256", "")]
+
+
+@pytest.mark.parametrize("how", [{"email": "Anna@shop.alt"}, {"email": EMAIL}])
+async def test_an_address_or_a_digest_in_its_place_gives_a_double_away_too(how):
+    desk = Desk()
+    await desk.native(purchase("order-0", phone_sha256=sha256("+442079460958")))
+    await desk.native(purchase("order-1", **how))
+
+    await desk.native(purchase("order-2", email=TWICE))
+
+    assert found(desk) == [(0, "double_hash", "email_sha256", "")]
+
+
+async def test_within_one_request_too_and_at_the_door_for_xs_own_format():
+    desk = Desk()
+
+    await desk.from_x(
+        for_x("order-1", identifiers=[{"hashed_phone_number": sha256("+442079460958")}]),
+        for_x("order-2", identifiers=[{"hashed_phone_number": sha256(sha256("+442079460958"))}]),
+    )
+
+    assert found(desk) == [(1, "double_hash", "phone_sha256", "")]
+
+
+async def test_a_double_that_is_known_by_its_address_is_counted_once():
+    desk = Desk()
+    await desk.native(purchase("order-1", email_sha256=EMAIL))
+
+    await desk.native(purchase("order-2", email="anna@shop.alt", email_sha256=TWICE))
+
+    assert [flaw[1] for flaw in found(desk)] == ["double_hash"]
+
+
+async def test_who_is_known_at_another_pixel_gives_nothing_away():
+    desk = Desk()
+    await desk.native(purchase("order-1", email_sha256=EMAIL))
+
+    await desk.native(purchase("order-2", pixel="p2", email_sha256=TWICE))
+
+    assert found(desk) == []
+
+
+async def test_who_said_no_is_not_remembered():
+    desk = Desk()
+    await desk.native(purchase("order-0", email_sha256=sha256("ben@shop.alt")))
+    no = {"ad_storage": "denied"}
+    await desk.native(purchase("order-1", email_sha256=EMAIL, consent=no))
+
+    await desk.native(purchase("order-2", email_sha256=TWICE))
+
+    assert found(desk) == []
+
+
+def of(digest):
+    identifiers = Identifiers(email=digest)
+    conversion = msgspec.structs.replace(a_conversion(), identifiers=identifiers)
+    return [(0, conversion, True, False)]
+
+
+def test_what_is_remembered_has_an_end_and_the_latest_is_in_it():
+    doubles = DoubleHashFilter(slots=64)
+    people = [sha256(str(number)) for number in range(500)]
+    for digest in people:
+        doubles.among(of(digest))
+
+    known = [bool(doubles.among(of(sha256(digest)))) for digest in reversed(people[-16:])]
+
+    assert known[0]
+    assert not all(known)

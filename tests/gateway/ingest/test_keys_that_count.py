@@ -1,0 +1,153 @@
+"""Which match keys a conversion counts with, and what mending a spoilt one would win."""
+
+import hashlib
+
+import pytest
+from test_accept import Desk, for_x, purchase
+
+from twite.domain.stats.match_keys import MatchKeys
+from twite.gateway.ingest.accept import Accept
+from twite.testing.builders import a_destination
+from twite.testing.randomness import SeededRandomness
+
+CLICK, EMAIL, PHONE, PAIR = (
+    MatchKeys.CLICK,
+    MatchKeys.EMAIL,
+    MatchKeys.PHONE,
+    MatchKeys.IP | MatchKeys.AGENT,
+)
+PUBLIC = "203.0.113.7"
+NUMBER = "+442079460958"
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+ADDRESS = sha256("anna@shop.alt")
+NOTHING = sha256("")
+
+
+class EverybodyOptedOut:
+    def some(self):
+        return True
+
+    def lists(self, keys):
+        return bool(keys)
+
+
+def counted(desk):
+    """Return the kit of the last conversion, and the codes that cost it its second key."""
+    submission = desk.submissions[-1]
+    kit = submission.entries[-1].kit
+    return kit, [flaw.flaw.code for flaw in submission.flaws if flaw.wins]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kit", "wins"),
+    [
+        # What is of nobody is no key; leaving it out wins none.
+        ({"email": "noreply+7@shop.alt"}, CLICK, []),
+        ({"email_sha256": sha256("noreply@example.com")}, CLICK, []),
+        ({"email_sha256": sha256(NOTHING)}, CLICK, ["double_hash"]),
+        # Hashed once, it would be a key; with two others it is not the second one.
+        ({"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)}, CLICK, ["double_hash"]),
+        (
+            {"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS), "phone": NUMBER},
+            CLICK | PHONE,
+            [],
+        ),
+        # Both hashes of one conversion, and no other key: the code counts once.
+        (
+            {
+                "twclid": None,
+                "email": "anna@shop.alt",
+                "email_sha256": sha256(ADDRESS),
+                "phone": NUMBER,
+                "phone_sha256": sha256(sha256(NUMBER)),
+            },
+            0,
+            ["double_hash"],
+        ),
+        # One alone would have one key then, not two.
+        (
+            {"twclid": None, "email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)},
+            0,
+            [],
+        ),
+        ({"phone": "12"}, CLICK, ["phone_unusable"]),
+        ({"phone": "12", "email": "anna@shop.alt"}, CLICK | EMAIL, []),
+        # Of an address of a machine only together with the browser's name.
+        ({"ip": "192.168.1.1"}, CLICK, []),
+        ({"ip": "192.168.1.1", "user_agent": "Mozilla/5.0"}, CLICK | MatchKeys.AGENT,
+         ["ip_private"]),
+        # Mended already, or no key at all.
+        ({"email_sha256": ADDRESS.upper()}, CLICK | EMAIL, []),
+        ({"twpid": "?"}, CLICK, []),
+        ({"twclid": "(not set)", "email": "anna@shop.alt"}, EMAIL, ["twclid_unusable"]),
+        ({"twclid": "?", "email": "anna", "ip": PUBLIC, "user_agent": "Mozilla/5.0"}, PAIR,
+         ["email_unusable", "twclid_unusable"]),
+    ],
+)  # fmt: skip
+async def test_a_key_counts_where_it_can_match_somebody(fields, kit, wins):
+    desk = Desk()
+
+    await desk.native(purchase(**fields))
+
+    assert (counted(desk)[0], sorted(counted(desk)[1])) == (kit, wins)
+
+
+async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
+    desk = Desk()
+    await desk.native(purchase("order-1", email_sha256=ADDRESS))
+
+    await desk.native(purchase("order-2", email_sha256=sha256(ADDRESS)))
+
+    assert counted(desk) == (CLICK, ["double_hash"])
+
+
+@pytest.mark.parametrize(
+    ("hashes", "kit", "wins"),
+    [
+        ([NOTHING], CLICK, []),
+        ([sha256("noreply@example.com")], CLICK, []),
+        ([sha256(NOTHING)], CLICK, ["double_hash"]),
+        # The last of several is sent, and this one is somebody's.
+        ([sha256(NOTHING), ADDRESS], CLICK | EMAIL, []),
+        ([sha256("noreply@example.com"), ADDRESS], CLICK | EMAIL, []),
+        ([ADDRESS], CLICK | EMAIL, []),
+    ],
+)
+async def test_at_the_door_for_xs_own_format_too(hashes, kit, wins):
+    desk = Desk()
+    emails = [{"hashed_email": hash_} for hash_ in hashes]
+
+    await desk.from_x(for_x(identifiers=[{"twclid": "abc"}, *emails]))
+
+    assert counted(desk) == (kit, wins)
+
+
+async def test_what_is_not_sent_wins_nothing_and_has_no_flaw():
+    desk = Desk()
+
+    await desk.native(purchase(phone="12", consent={"ad_storage": "denied"}))
+
+    assert desk.submissions[-1].flaws == ()
+
+
+async def test_nor_has_what_somebody_revoked_in_xs_own_format():
+    desk = Desk()
+    desk.accept = Accept(
+        ledger=desk,
+        clock=desk.clock,
+        randomness=SeededRandomness(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"salt",
+        wake=desk.woken.append,
+        opt_outs=EverybodyOptedOut(),
+    )
+
+    await desk.from_x(for_x(identifiers=[{"twclid": "abc"}, {"hashed_email": sha256(NOTHING)}]))
+
+    assert desk.submissions[-1].entries[0].suppressed
+    assert desk.submissions[-1].flaws == ()

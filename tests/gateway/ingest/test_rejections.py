@@ -1,0 +1,91 @@
+"""What is kept of a refused conversion: enough to mend it, and nothing of the person."""
+
+import msgspec
+import pytest
+from test_accept import Desk
+
+from twite.domain.fault import CODES
+from twite.domain.rejection import LONGEST_VALUE, RejectionQuery
+from twite.gateway.ingest.rejections import marks, masked_value
+from twite.redaction.mask_text import masked_text
+from twite.testing.builders import a_source
+
+EMAIL = "ada.lovelace@shop.example"
+PHONE = "+442079460958"
+
+
+async def rejected(**fields):
+    """Submit one conversion; return what is kept of its rejection."""
+    desk = Desk()
+    body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
+    receipt = await desk.accept.native(source=a_source(), body=body)
+    (one,) = await desk.store.rejections(RejectionQuery())
+    assert (one.receipt, one.index, one.source) == (receipt.receipt, 0, "shop")
+    return one
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "value"),
+    [
+        ("event", {"event": "bought", "twclid": "abc"}, "bought"),
+        ("value", {"value": "-5.00", "currency": "EUR", "twclid": "abc"}, "-5.00"),
+        ("value", {"value": -5.00, "currency": "EUR", "twclid": "abc"}, "-5.0"),
+        ("currency", {"value": "5", "currency": "EURO", "twclid": "abc"}, "EURO"),
+        ("time", {"time": "24/11/2026", "twclid": "abc"}, "99/99/9999"),
+        ("email", {"email": "Ada Lovelace"}, "Xxx Xxxxxxxx"),
+        ("ip", {"ip": "10.1.2.3", "user_agent": "curl"}, "99.9.9.9"),
+        ("contents[1].price", {
+            "contents": [{"id": "A"}, {"id": "B", "price": "cheap"}], "twclid": "abc",
+        }, "xxxxx"),
+    ],
+)  # fmt: skip
+async def test_the_value_at_the_path_is_told(path, fields, value):
+    found = {fault.path: fault.value for fault in (await rejected(**fields)).faults}
+
+    assert found[path] == value
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["event", "value", "currency", "time", "conversion_id", "email", "phone", "pixel", "twclid",
+     "contents[0].name", "contents[0].price", "url", "description", "search", "", "anything"],
+)  # fmt: skip
+@pytest.mark.parametrize("person", [EMAIL, PHONE, f"call {PHONE}", f"Ada <{EMAIL}>"])
+def test_no_email_and_no_phone_is_kept_at_any_path(path, person):
+    shown = masked_value(path, person)
+
+    assert not any(part in shown for part in ("ada", "lovelace", "2079", "0958", "7946"))
+    assert len(shown) <= LONGEST_VALUE
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 100_000, msgspec.Raw(b'"' + b"1" * 100_000 + b'"'), ["a"] * 9_000]
+)
+def test_a_long_value_is_cut(value):
+    assert len(masked_value("event", value)) <= LONGEST_VALUE
+
+
+async def test_a_name_in_the_column_of_the_amount_leaves_its_shape():
+    one = await rejected(value="Ada Lovelace", currency="EUR", twclid="abc")
+
+    assert [fault.value for fault in one.faults if fault.path == "value"] == ["Xxx Xxxxxxxx"]
+
+
+async def test_an_id_that_is_a_person_is_masked_and_another_is_told():
+    assert (await rejected(event="bought", twclid="abc")).conversion_id == "order-1"
+    assert (await rejected(conversion_id=EMAIL, twclid="abc")).conversion_id == "***"
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_a_fault_says_is_no_person_to_the_masks(code):
+    assert masked_text(CODES[code]) == CODES[code]
+
+
+def test_whose_it_is_can_be_told_with_the_identifier_and_the_salt_alone():
+    words = ("a" * 64, None, "23opevjt88psuo13lu8d020qkn")
+
+    own = marks(words, salt=b"salt")
+
+    assert own == marks(words, salt=b"salt")
+    assert len(own) == 2
+    assert set(own).isdisjoint(marks(words, salt=b"other"))

@@ -1,0 +1,330 @@
+"""Credentials that tags bring: whose they are, and what becomes of them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.errors import LedgerUnavailable, NotOpened
+from twite.domain.secret import Secret
+from twite.domain.stats.backlog import BacklogHour
+from twite.gateway.ingest.tag_credentials import (
+    LOOK,
+    PASSING,
+    STORED,
+    TagCredentials,
+    TooManyPixels,
+)
+from twite.gateway.ports.events import Notice, Troubled
+from twite.gateway.ports.secret_store import SecretStore
+from twite.machine.seal import AesSeal
+from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination, a_source, a_submission, an_entry
+from twite.testing.clock import MovingClock
+
+KEY = Secret("a-key-that-nobody-will-guess")
+AGENCY = replace(a_source("agency"), stape_credentials=STORED)
+OTHER = replace(a_source("other"), stape_credentials=STORED)
+PASSER = replace(a_source("agency"), stape_credentials=PASSING)
+
+
+def keys(name="one") -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=f"consumer-{name}",
+        consumer_secret=Secret(f"consumer-secret-{name}"),
+        token=f"token-{name}",
+        token_secret=Secret(f"token-secret-{name}"),
+    )
+
+
+class PlayedSender:
+    """Hears whom to send to."""
+
+    def __init__(self):
+        self.to: list[Destination] = []
+        self.left: list[str] = []
+
+    def send_to(self, destination: Destination) -> None:
+        self.to.append(destination)
+
+    def leave(self, pixel: str) -> None:
+        self.left.append(pixel)
+
+
+class FailingStore(MemoryStore):
+    """Cannot be read as often as it is told."""
+
+    failures = 0
+
+    async def backlog(self) -> Sequence[BacklogHour]:
+        if self.failures:
+            self.failures -= 1
+            raise LedgerUnavailable(reason="the disk is full", retry_after=1)
+        return await super().backlog()
+
+
+class House:
+    def __init__(self, vault=None, *, key=KEY, former=()):
+        self.clock = MovingClock()
+        self.store = FailingStore()
+        self.sender = PlayedSender()
+        self.notices: list[Notice] = []
+        self.vault = vault or MemorySecretRecords()
+        self.destinations = {"o8z6j": a_destination()}
+        self.sent_to = self.sender.to
+        self.tag_credentials = TagCredentials(
+            secret_store=SecretStore(vault=self.vault, seal=AesSeal(key, former)),
+            destinations=self.destinations,
+            rate=100,
+            sends=self.sender,
+            monitoring_store=self.store,
+            clock=self.clock,
+            observer=self,
+            most=3,
+        )
+
+    def see(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    async def bring(self, pixel, *, source=AGENCY, brought=None):
+        return await self.tag_credentials.destination(pixel, source=source, brought=brought)
+
+
+async def test_credentials_of_a_pixel_that_is_not_configured_are_taken_and_used():
+    house = House()
+
+    found = await house.bring("p9", brought=keys())
+
+    assert found == Destination(pixel="p9", credentials=keys(), events={}, rate=100)
+    assert house.sent_to == [found]
+    assert house.destinations["p9"] == found
+
+
+async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
+    house = House()
+
+    await house.bring("p9", brought=keys())
+
+    ((name, sealed),) = await house.vault.sealed("")
+    assert name == "stape/p9"
+    for part in (b"consumer-one", b"consumer-secret-one", b"token-one", b"agency"):
+        assert part not in sealed
+
+
+async def test_once_taken_they_need_not_come_again():
+    house = House()
+    taken = await house.bring("p9", brought=keys())
+
+    assert await house.bring("p9") == taken
+    assert await house.bring("p9", brought=keys()) == taken
+    assert house.sent_to == [taken]
+
+
+async def test_the_same_source_may_change_them():
+    house = House()
+    await house.bring("p9", brought=keys())
+
+    changed = await house.bring("p9", brought=keys("two"))
+
+    assert changed is not None
+    assert changed.credentials == keys("two")
+    assert house.sent_to[-1] == changed
+
+
+@pytest.mark.parametrize("brought", [None, keys(), keys("two")])
+async def test_no_other_source_may_use_or_change_them(brought):
+    house = House()
+    await house.bring("p9", brought=keys())
+
+    assert await house.bring("p9", source=OTHER, brought=brought) is None
+    assert house.destinations["p9"].credentials == keys()
+
+
+async def test_a_pixel_that_is_configured_keeps_its_own():
+    house = House()
+
+    found = await house.bring("o8z6j", brought=keys())
+
+    assert found == a_destination()
+    assert list(await house.vault.sealed("")) == []
+
+
+async def test_a_configured_pixel_is_closed_to_a_source_that_may_not_name_it():
+    house = House()
+
+    assert await house.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
+
+
+async def test_without_credentials_an_unknown_pixel_is_unknown():
+    assert await House().bring("p9") is None
+
+
+async def test_they_outlive_the_process():
+    before = House()
+    await before.bring("p9", brought=keys())
+
+    after = House(before.vault)
+    await after.tag_credentials.load()
+
+    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert await after.bring("p9", source=OTHER) is None
+    assert await after.bring("p9") is not None
+
+
+async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
+    before = House()
+    await before.bring("p9", brought=keys())
+    new = Secret("a-new-key-that-nobody-will-guess")
+
+    await House(before.vault, key=new, former=(KEY,)).tag_credentials.load()
+
+    alone = House(before.vault, key=new)
+    await alone.tag_credentials.load()
+    assert [one.credentials for one in alone.sent_to] == [keys()]
+
+
+async def test_without_the_key_that_sealed_them_nothing_is_guessed():
+    before = House()
+    await before.bring("p9", brought=keys())
+
+    with pytest.raises(NotOpened):
+        await House(
+            before.vault, key=Secret("a-new-key-that-nobody-will-guess")
+        ).tag_credentials.load()
+
+
+async def test_of_a_pixel_configured_since_they_are_forgotten():
+    before = House()
+    await before.bring("p9", brought=keys())
+    after = House(before.vault)
+    after.destinations["p9"] = a_destination("p9")
+
+    await after.tag_credentials.load()
+
+    assert (after.sent_to, list(await before.vault.sealed(""))) == ([], [])
+
+
+async def test_credentials_that_could_not_be_kept_are_not_used():
+    class Full(MemorySecretRecords):
+        async def put(self, name: str, sealed: bytes, *, deed: object = None) -> None:
+            del name, sealed, deed
+            raise LedgerUnavailable(reason="the disk is full", retry_after=1)
+
+    house = House(Full())
+    with pytest.raises(LedgerUnavailable):
+        await house.bring("p9", brought=keys())
+
+    assert (house.sent_to, "p9" in house.destinations) == ([], False)
+    assert await house.bring("p9", source=OTHER) is None
+
+
+async def test_there_is_an_end_to_how_many_pixels_may_come():
+    house = House()
+    for number in range(3):
+        await house.bring(f"p{number}", brought=keys())
+
+    with pytest.raises(TooManyPixels):
+        await house.bring("another", brought=keys())
+
+
+@pytest.mark.parametrize("pixel", ["", "../accounts", "P9", "p9?x=1", "p" * 33, "p\n9", "\u0661"])
+async def test_what_is_no_id_of_a_pixel_never_becomes_part_of_an_address(pixel):
+    house = House()
+
+    assert await house.bring(pixel, brought=keys()) is None
+    assert (house.sent_to, list(await house.vault.sealed(""))) == ([], [])
+
+
+async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_left_to_be_sent():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.clock.advance(LOOK + 1)
+
+    await house.tag_credentials.forget_settled()
+
+    assert list(await house.vault.sealed("")) == []
+    assert (house.sender.left, "p9" in house.destinations) == (["p9"], False)
+    assert await house.bring("p9", source=PASSER) is None
+
+
+async def test_passing_credentials_stay_while_something_is_to_be_sent():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.store.record(a_submission(an_entry("order-1", pixel="p9")))
+    await house.clock.advance(LOOK + 1)
+
+    await house.tag_credentials.forget_settled()
+
+    assert [name for name, _ in await house.vault.sealed("")] == ["stape/p9"]
+    assert house.sender.left == []
+
+
+async def test_passing_credentials_that_were_just_used_stay_for_what_is_on_its_way_to_the_disk():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    await house.clock.advance(LOOK + 1)
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    await house.tag_credentials.forget_settled()
+
+    assert house.sender.left == []
+
+
+async def test_a_conversion_without_credentials_cannot_use_those_that_are_passing():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    assert await house.bring("p9", source=PASSER) is None
+
+
+async def test_passing_credentials_outlive_the_process_until_what_they_came_with_is_sent():
+    before = House()
+    await before.bring("p9", source=PASSER, brought=keys())
+    after = House(before.vault)
+
+    await after.tag_credentials.load()
+    await after.clock.advance(LOOK + 1)
+    await after.tag_credentials.forget_settled()
+
+    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert list(await before.vault.sealed("")) == []
+
+
+async def test_what_was_passing_is_stored_once_the_source_says_so():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+
+    await house.bring("p9", source=AGENCY, brought=keys())
+    await house.clock.advance(LOOK + 1)
+    await house.tag_credentials.forget_settled()
+
+    assert house.sender.left == []
+
+
+async def test_stored_credentials_are_never_forgotten():
+    house = House()
+    await house.bring("p9", brought=keys())
+    await house.clock.advance(LOOK + 1)
+
+    await house.tag_credentials.forget_settled()
+
+    assert house.sender.left == []
+
+
+async def test_passing_credentials_are_looked_at_again_and_again_also_after_trouble():
+    house = House()
+    await house.bring("p9", source=PASSER, brought=keys())
+    house.store.failures = 1
+    looking = asyncio.create_task(house.tag_credentials.run())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await house.clock.advance(LOOK + 1)
+    looking.cancel()
+
+    assert (house.notices, house.sender.left) == (
+        [Troubled(where="lent credentials", reason="the disk is full")],
+        ["p9"],
+    )

@@ -1,0 +1,137 @@
+import msgspec
+import pytest
+
+from twite.domain.fault import fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.stats.sightings import Sighting, SightingPath, marks
+from twite.domain.submission import Endpoint
+from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.native.conversion import ReadConversion
+from twite.formats.native_shape import Native
+from twite.gateway.ingest.sightings import Watch, watched
+from twite.testing.builders import NOW, a_conversion, a_destination, a_source
+
+SALT = b"salt"
+
+
+def a_watch(*pixels):
+    destinations = {"o8z6j": a_destination()}
+    return Watch(pixels=frozenset(pixels or {"o8z6j"}), destinations=destinations, salt=SALT)
+
+
+def a_read(index=0, **said):
+    conversion = a_conversion()
+    read = ReadConversion(
+        index=index, pixel="o8z6j", scrubbed=Native(event="purchase"), conversion=conversion
+    )
+    return msgspec.structs.replace(read, **said)
+
+
+def a_refused(**said):
+    native = Native(**({"event": "Purchase", "conversion_id": "order-1"} | said))
+    return a_read(scrubbed=native, conversion=None, faults=(fault("", "identifier_missing"),))
+
+
+def a_sighting(way, at=NOW, **said):
+    found = Sighting(
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        way=way,
+        at=at,
+        **marks(a_conversion(), salt=SALT),
+    )
+    return msgspec.structs.replace(found, **said)
+
+
+def seen(*results, door=Endpoint.BEACON, twins=(), watch=None):
+    return (watch or a_watch()).of(results, door=door, now=NOW, twins=twins)
+
+
+@pytest.mark.parametrize(
+    ("door", "way"),
+    [
+        (Endpoint.BEACON, SightingPath.PAGE),
+        (Endpoint.NATIVE, SightingPath.SERVER),
+        (Endpoint.GA4, SightingPath.SERVER),
+    ],
+)
+def test_what_comes_is_seen_at_its_door(door, way):
+    assert seen(a_read(), door=door) == (a_sighting(way),)
+
+
+@pytest.mark.parametrize(
+    ("twin", "ways"),
+    [
+        (BeaconTwin.LOADED, [SightingPath.PAGE, SightingPath.PIXEL]),
+        (BeaconTwin.CALLED, [SightingPath.PAGE, SightingPath.PIXEL]),
+        (BeaconTwin.BLOCKED, [SightingPath.PAGE, SightingPath.BLOCKED]),
+        (BeaconTwin.ABSENT, [SightingPath.PAGE]),
+    ],
+)
+def test_what_the_pixel_was_given_is_seen_too(twin, ways):
+    assert [one.way for one in seen(a_read(), twins=[twin])] == ways
+
+
+def test_the_twin_was_given_when_it_happened_and_not_in_the_future():
+    early = msgspec.structs.replace(a_conversion(), time=NOW - 5)
+    late = msgspec.structs.replace(a_conversion(), time=NOW + 5)
+
+    (_, first), (_, second) = (
+        seen(a_read(conversion=conversion), twins=[BeaconTwin.LOADED])
+        for conversion in (early, late)
+    )
+
+    assert (first.at, second.at) == (NOW - 5, NOW)
+
+
+@pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
+def test_what_is_not_sent_has_come_to_the_pixel_alone(why):
+    assert [one.way for one in seen(a_read(**why), twins=[BeaconTwin.LOADED])] == [
+        SightingPath.PIXEL
+    ]
+
+
+def test_of_what_was_refused_the_pixel_has_its_id():
+    plain = a_sighting(SightingPath.PIXEL, click_mark=None)
+
+    assert seen(a_refused(), twins=[BeaconTwin.LOADED]) == (plain,)
+
+
+@pytest.mark.parametrize(
+    "said", [{"event": "unknown"}, {"event": None}, {"conversion_id": None}, {"conversion_id": ""}]
+)
+def test_what_was_refused_without_an_event_or_id_cannot_be_seen(said):
+    assert seen(a_refused(**said), twins=[BeaconTwin.LOADED]) == ()
+
+
+def test_a_pixel_that_no_page_reports_to_is_not_watched():
+    assert seen(a_read(), watch=a_watch("other")) == ()
+    assert a_watch("other").of_x([a_conversion()], now=NOW) == ()
+
+
+def test_a_request_in_xs_format_is_a_servers():
+    assert a_watch().of_x([a_conversion()], now=NOW) == (a_sighting(SightingPath.SERVER),)
+
+
+def test_the_watched_pixels_are_those_of_sources_with_origins():
+    page = msgspec.structs.replace(a_source("page", pixel="p1"), origins=("https://shop.example",))
+
+    assert watched([page, a_source("server", pixel="p2")]) == {"p1"}
+
+
+def test_marks_are_equal_for_the_same_order_and_nothing_else():
+    order = msgspec.structs.replace(
+        a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e")
+    )
+    page = msgspec.structs.replace(
+        a_conversion("page-1"), identifiers=Identifiers(click_id="c"), time=NOW + 1
+    )
+    dearer = msgspec.structs.replace(page, value="50.00")
+
+    ours, theirs, others = (marks(one, salt=SALT) for one in (order, page, dearer))
+
+    assert ours["click_mark"] == theirs["click_mark"] != others["click_mark"]
+    assert (theirs["email_mark"], ours["phone_mark"]) == (None, None)
+    assert marks(order, salt=b"other") != ours
+    assert ours["email_mark"] != ours["click_mark"]

@@ -1,0 +1,113 @@
+"""Rehearse: thousands at rest, tried out without holding up what comes in."""
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.history import History
+from twite.gateway.operations.dry_run import AT_ONCE, LARGE, DryRun
+from twite.gateway.operations.edit import Edit
+from twite.gateway.ports.queries import KeptSubmission, QueryScope
+from twite.testing.builders import NOW, a_conversion, a_destination, a_source
+from twite.x.encode import conversion_body
+
+EVERYTHING = QueryScope()
+
+
+class Counting:
+    """A clock that counts how often it was asked to let others go on."""
+
+    def __init__(self):
+        self.breaths = 0
+
+    def now(self):
+        return NOW
+
+    def elapsed(self):
+        return 0
+
+    async def sleep(self, ms):
+        assert ms > 0
+        self.breaths += 1
+
+
+class Played:
+    """What is kept of submissions; counts how often it is asked."""
+
+    def __init__(self, kept=()):
+        self._kept = {one.delivery: one for one in kept}
+        self.asked = []
+
+    async def kept(self, deliveries, scope):
+        del scope
+        self.asked.append(len(deliveries))
+        return [self._kept[delivery] for delivery in deliveries if delivery in self._kept]
+
+
+def _lives(many):
+    body = conversion_body(msgspec.structs.replace(a_conversion(), value="4990.00"))
+    return [
+        History(
+            delivery=number, pixel="o8z6j", event="o8zzz", conversion_id=f"order-{number}",
+            state=State.HELD, source="shop", receipt="r1", received_at=NOW, deadline_at=NOW,
+            sent=body, attempts=(),
+        )
+        for number in range(many)
+    ]  # fmt: skip
+
+
+def _rehearse(clock, glances):
+    return DryRun(
+        destinations={"o8z6j": a_destination()},
+        sources=[a_source()],
+        glances=glances,
+        clock=clock,
+    )
+
+
+async def test_others_go_on_after_every_few_of_a_heap():
+    clock, glances = Counting(), Played()
+
+    found = await _rehearse(clock, glances).each(
+        _lives(10 * AT_ONCE), Edit(divide=100), now=NOW, scope=EVERYTHING
+    )
+
+    assert len(found) == 10 * AT_ONCE
+    assert {msgspec.json.decode(one.mended.body)["value"] for one in found} == {"49.90"}
+    assert clock.breaths == 10
+    assert glances.asked == []
+
+
+async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_says():
+    several = {"conversions": [{"event": "purchase"}, {"event": "sign_up"}, {"event": "gone"}]}
+    body = msgspec.json.encode(several)
+    kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(3)]
+    glances = Played(kept)
+
+    found = await _rehearse(Counting(), glances).each(
+        _lives(4), Edit(today=True), now=NOW, scope=EVERYTHING
+    )
+
+    assert glances.asked == [4]
+    assert [one.mended.event for one in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
+    assert [one.mended.fault for one in found] == [
+        None,
+        None,
+        "the pixel has no event 'gone' in the settings",
+        "its submission is not kept any more",
+    ]
+
+
+async def test_a_submission_that_many_share_is_read_once():
+    many = 2 * AT_ONCE
+    body = msgspec.json.encode({"conversions": [{"event": "purchase", "pad": "x" * 4_000}] * many})
+    clock = Counting()
+    kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(many)]
+
+    found = await _rehearse(clock, Played(kept)).each(
+        _lives(many), Edit(today=True), now=NOW, scope=EVERYTHING
+    )
+
+    # It is large: whoever reads it lets others go on, once for each few that are looked at.
+    assert len(body) > LARGE
+    assert {one.mended.event for one in found} == {"o8z6k"}
+    assert clock.breaths == 4

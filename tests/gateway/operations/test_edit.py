@@ -1,0 +1,183 @@
+"""What a person changes in a conversion, and when sending it again could count it twice."""
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import (
+    AMBIGUITY_WINDOW,
+    MAY_COUNT_TWICE,
+    OLDER_COPY,
+    RECOVERED,
+    UNKNOWN_COPY,
+    State,
+)
+from twite.domain.history import History, PastAttempt
+from twite.domain.identifiers import Identifiers
+from twite.domain.times import HOUR
+from twite.gateway.operations.edit import Edit, doubt, mended
+from twite.gateway.tags.run.outcome import AT_MOST_ONCE
+from twite.testing.builders import NOW, a_conversion
+from twite.x.encode import conversion_body
+
+
+def _life(*, attempts=(), reason="400 INVALID_PARAMETER", **said):
+    conversion = msgspec.structs.replace(a_conversion(), **said)
+    return History(
+        delivery=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        state=State.DEAD,
+        source="shop",
+        receipt="r1",
+        received_at=NOW,
+        deadline_at=NOW,
+        sent=conversion_body(conversion),
+        attempts=attempts,
+        reason=reason,
+    )
+
+
+def _unanswered(at):
+    return PastAttempt(at=at, outcome="errored", status=None, answer="", ambiguous=True)
+
+
+def _sent(one):
+    return msgspec.json.decode(one.body)
+
+
+def test_without_a_change_the_body_is_the_same_to_the_byte():
+    life = _life()
+
+    assert mended(life, Edit()).body == life.sent
+
+
+def test_another_event_takes_the_place_of_the_first():
+    one = mended(_life(), Edit(event="o8z6m"))
+
+    before = msgspec.json.decode(_life().sent)
+    assert (one.event, _sent(one), one.fault) == ("o8z6m", before | {"event_id": "o8z6m"}, None)
+    assert list(_sent(one)) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "divide", "after"),
+    [
+        ("4990.00", 100, "49.90"),
+        ("5.00", 100, "0.05"),
+        ("49.90", 1_000, "0.0499"),
+        ("123456789012345678.00", 10, "12345678901234567.80"),
+    ],
+)
+def test_an_amount_is_divided_to_the_digit(value, divide, after):
+    one = mended(_life(value=value), Edit(divide=divide))
+
+    assert (_sent(one)["value"], one.fault) == (after, None)
+
+
+@pytest.mark.parametrize(
+    ("mend", "fault"),
+    [
+        (Edit(value="1,50"), "is not an amount"),
+        (Edit(currency="EURO"), "not a currency"),
+        (Edit(drop=("twclid",)), "nothing would be left to match"),
+    ],
+)
+def test_what_x_would_refuse_stays(mend, fault):
+    assert fault in mended(_life(), mend).fault
+
+
+def test_without_an_amount_there_is_no_currency():
+    sent = _sent(mended(_life(), Edit(drop=("value",))))
+
+    assert not sent.keys() & {"value", "price_currency"}
+
+
+def test_an_address_that_rode_on_what_is_left_out_goes_too():
+    identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
+
+    one = mended(_life(identifiers=identifiers), Edit(drop=("twclid",)))
+
+    assert (_sent(one)["identifiers"], one.fault) == ([{"hashed_email": "ab" * 32}], None)
+
+
+def test_a_body_that_is_not_kept_cannot_be_changed():
+    life = msgspec.structs.replace(_life(), sent=b"")
+
+    assert mended(life, Edit(currency="GBP")).fault is not None
+
+
+@pytest.mark.parametrize(
+    ("attempts", "after", "changed", "doubtful"),
+    [
+        ((), 0, True, False),
+        ((_unanswered(NOW),), HOUR, False, False),
+        ((_unanswered(NOW),), HOUR, True, True),
+        ((_unanswered(NOW),), AMBIGUITY_WINDOW, False, True),
+        ((_unanswered(NOW), _unanswered(NOW + 30 * HOUR)), AMBIGUITY_WINDOW, False, True),
+    ],
+)
+def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
+    attempts, after, changed, doubtful
+):
+    said = doubt(_life(attempts=attempts), now=NOW + after, changed=changed)
+
+    assert (said is not None) is doubtful
+
+
+def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
+    assert doubt(_life(reason=MAY_COUNT_TWICE), now=NOW) is not None
+
+
+def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
+    life = _life(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
+
+    assert "unless you say so" in doubt(life, now=NOW + HOUR)
+
+
+@pytest.mark.parametrize("after", [HOUR, AMBIGUITY_WINDOW])
+@pytest.mark.parametrize(
+    "known",
+    [{"attempts": (_unanswered(NOW),)}, {"ambiguous_since": NOW}, {"reason": OLDER_COPY}],
+)
+def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(known, after):
+    life = msgspec.structs.replace(_life(reason="it took longer than 30 s"), pixel="tag:crm")
+    life = msgspec.structs.replace(life, **known)
+
+    said = doubt(life, now=NOW + after, is_cautious=True)
+
+    assert said.startswith("its vendor may have it since ")
+    assert said.endswith("and nothing is repeated there unless you say so")
+
+
+def test_what_never_left_needs_nobody_to_be_sure_though_the_tag_be_cautious():
+    life = msgspec.structs.replace(_life(reason="no such template"), pixel="tag:crm")
+
+    assert doubt(life, now=NOW, is_cautious=True) is None
+
+
+def test_what_a_tag_holds_since_it_runs_at_most_once_is_held_for_doubt():
+    life = msgspec.structs.replace(_life(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
+
+    assert doubt(life, now=NOW) is not None
+
+
+@pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])
+def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
+    life = _life(reason=reason)
+
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1) is None
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("X may have it since ")
+
+
+def test_what_a_tag_sent_its_vendor_may_have():
+    life = msgspec.structs.replace(_life(attempts=(_unanswered(NOW),)), pixel="tag:crm")
+
+    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("its vendor may have it since ")
+
+
+def test_a_change_is_told_in_words():
+    mend = Edit(event="o8z6m", currency="GBP", divide=100, drop=("description",))
+
+    assert mend.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")

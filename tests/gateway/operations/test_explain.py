@@ -1,0 +1,118 @@
+"""How a conversion became what X is sent."""
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import State
+from twite.domain.history import History
+from twite.domain.identifiers import Identifiers
+from twite.gateway.operations.explain import LONGEST, ExplainStep, masked, own_part, steps
+from twite.gateway.ports.queries import ConversionOrigin
+from twite.testing.builders import NOW, a_conversion
+from twite.x.encode import conversion_body
+
+PERSON = Identifiers(
+    click_id="23opevjt88psuo13lu8d020qkn",
+    email="ab" * 32,
+    ip="203.0.113.77",
+    user_agent="Mozilla/5.0 (X11; Linux x86_64)",
+)
+
+
+def _origin(body, *, place=0, door="native", identifiers=PERSON):
+    conversion = msgspec.structs.replace(a_conversion(), identifiers=identifiers)
+    life = History(
+        delivery=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        state=State.DELIVERED,
+        source="shop",
+        receipt="r1",
+        received_at=NOW,
+        deadline_at=NOW,
+        sent=conversion_body(conversion),
+        attempts=(),
+    )
+    return ConversionOrigin(life=life, door=door, body=msgspec.json.encode(body), place=place)
+
+
+def _named(found):
+    return {step.becomes: step for step in found}
+
+
+def test_each_field_is_followed():
+    given = {"event": "purchase", "conversion_id": "order-1", "email_sha256": "ab" * 32}
+
+    found = _named(steps(_origin({"conversions": [{}, given]}, place=1)))
+
+    assert found["event_id"].came == "purchase"
+    assert found["event_id"].sent == "o8z6k"
+    assert found["hashed_email"] == ExplainStep(
+        field="email_sha256",
+        came="abababab…",
+        becomes="hashed_email",
+        sent="abababab…",
+        note="trimmed, in small letters, hashed before it was kept",
+    )
+    assert found["conversion_time"].note == "none was given: the moment it was received"
+
+
+def test_what_was_left_out_is_said():
+    given = {"event": "purchase", "phone_sha256": "cd" * 32}
+
+    assert _named(steps(_origin(given)))["hashed_phone_number"].note.startswith("left out")
+
+
+def test_xs_own_format_goes_by_xs_words():
+    given = {"event_id": "o8z6k", "identifiers": [{"hashed_email": "ab" * 32}]}
+
+    found = _named(steps(_origin({"conversions": [given]}, door="x_api")))
+
+    assert found["hashed_email"].came == "abababab…"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'"text"', b"[1]", b'{"conversions":[]}'])
+def test_a_submission_that_cannot_be_read_has_no_steps(body):
+    origin = msgspec.structs.replace(_origin({}), body=body)
+
+    assert steps(origin) == () or all(step.came == "" for step in steps(origin))
+
+
+def test_no_identifier_is_shown_whole():
+    shown = masked(_origin({}).life.sent)
+
+    for whole in (PERSON.click_id, PERSON.email, PERSON.ip, PERSON.user_agent):
+        assert whole not in shown
+    assert '"ip_address": "203.0.113.…"' in shown
+    assert '"value": "49.90"' in shown
+
+
+def test_what_turns_text_around_is_escaped():
+    assert masked('{"a":"x\u202ey"}'.encode()) == '{\n  "a": "x\\u202ey"\n}'
+
+
+def test_a_mebibyte_is_cut():
+    shown = masked(msgspec.json.encode({"description": "x" * (1 << 20)}))
+
+    assert len(shown) < LONGEST
+    assert "(1048576 characters)" in shown
+
+
+def test_what_is_no_json_is_said_to_be_none():
+    assert masked(b"\xff\xfe") == "it cannot be read as JSON any more"
+
+
+@pytest.mark.parametrize(
+    ("body", "door", "own"),
+    [
+        ({"conversions": [{"event": "a"}, {"event": "b"}]}, "native", [{"event": "b"}]),
+        ({"event": "b"}, "native", {"event": "b"}),
+        ({"hits": [{"event": "a"}, {"event": "b"}]}, "ga4", None),
+        ([{"event": "a"}, {"event": "b"}], "beacon", None),
+    ],
+)
+def test_of_a_submission_only_what_is_the_conversions_own_is_told_apart(body, door, own):
+    part = own_part(_origin(body, place=1, door=door))
+
+    assert (msgspec.json.decode(part) if part else None) == own

@@ -1,0 +1,73 @@
+"""What the sender tells of its requests and of what X took."""
+
+from worker_bench import Setting
+
+from twite.domain.times import MINUTE
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.events import Attempted, Moved
+from twite.gateway.ports.store import NoResponse
+from twite.testing.transport import conversions_of, refused, taken
+
+NO_IDENTIFIER = refused(("INVALID_PARAMETER", "At least one user identifier must be provided", ""))
+
+
+def seen(setting, kind):
+    return [notice for notice in setting.seen.notices if isinstance(notice, kind)]
+
+
+async def test_what_x_took_is_told_with_how_long_it_waited():
+    setting = Setting()
+    await setting.record("a")
+    await setting.clock.advance(7_000)
+    await setting.record("b")
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    waited = [one.waited for one in seen(setting, Moved) if one.trigger == "delivered"]
+    assert waited == [(7_000, 0)]
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_x_did_not_take_waits_on_and_is_not_counted():
+    setting = Setting(replies=[refused(("OVER_CAPACITY", "busy", ""), status=503)])
+    await setting.record("a")
+
+    await setting.run.start()
+    await setting.clock.advance(100)
+
+    assert [one.waited for one in seen(setting, Moved)] == [()]
+    await setting.run.stop(within=1_000)
+
+
+async def test_requests_of_isolation_are_told_apart():
+    def picky(outbound):
+        ids = [one["conversion_id"] for one in conversions_of(outbound)]
+        return NO_IDENTIFIER if "bad" in ids else taken(outbound)
+
+    setting = Setting(replies=[picky] * 20)
+    await setting.record("a", "bad", "c", "d")
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    first, *others = seen(setting, Attempted)
+    assert not first.isolating
+    assert others
+    assert all(other.isolating for other in others)
+    await setting.run.stop(within=1_000)
+
+
+async def test_what_is_sent_again_though_x_may_have_it_is_told():
+    setting = Setting(
+        replies=[NoResponse(reason="no answer in time", left=True)], worker_config=WorkerConfig()
+    )
+    await setting.record("a", "b")
+
+    await setting.run.start()
+    await setting.clock.advance(MINUTE)
+
+    first, second, *_ = seen(setting, Attempted)
+    assert (first.again, first.ambiguous) == (0, True)
+    assert second.again == 2
+    await setting.run.stop(within=1_000)

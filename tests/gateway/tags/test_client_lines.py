@@ -1,0 +1,129 @@
+"""What a client logs: told, without persons and keys, and never a flood of it."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from client_stage import ClientStage
+
+from twite.domain.secret import Secret
+from twite.gateway.ports.events import ClientSaid
+from twite.gateway.tags.runtime.tag_log import MOST_LINES
+from twite.gateway.tags.runtime.waiting_log import MOST_A_MINUTE
+from twite.gtm.template.response import ClientResponse
+
+LOG = "const log = require('logToConsole');\n"
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
+    stages: list[ClientStage] = []
+
+    def make(*codes: str, **said: Any) -> ClientStage:
+        stages.append(ClientStage(*codes, logging=True, **said))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        await stage.stop()
+
+
+def said(stage: ClientStage) -> list[tuple[str, str, bool]]:
+    seen = [one for one in stage.notices.seen if isinstance(one, ClientSaid)]
+    return [(one.client, one.text, one.own) for one in seen]
+
+
+async def test_what_a_client_logs_is_told_whether_it_claims_the_request_or_not(staged):
+    stage = staged(LOG + "log('not mine', {a: 1});", LOG + "claim(); log('mine'); respond();")
+
+    response = await stage.ask()
+
+    assert response == ClientResponse()
+    assert said(stage) == [("client 0", 'not mine {"a":1}', False), ("client 1", "mine", False)]
+
+
+async def test_what_a_client_logs_after_its_answer_and_what_nothing_caught_is_told_too(staged):
+    stage = staged(
+        LOG + "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
+        "  log(answer.body); respond(); return require('Promise').create((_, no) => no('why'));"
+        "});"
+    )
+
+    await stage.ask()
+    await stage.clients.stop()
+
+    assert said(stage) == [
+        ("client 0", "fetched", False),
+        ("client 0", 'a rejected promise that nothing caught: "why"', True),
+    ]
+
+
+BODIES = (
+    '{"customer": {"name": "Ann Smith"}, "items": [{"first_name": "Ann Smith", "n": 1}]}',
+    "first_name=Ann+Smith&n=1",
+)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=["json", "form"])
+async def test_a_line_holds_no_person_of_the_request_and_no_secret(staged, body):
+    stage = staged(
+        LOG + "claim(); log('Ann Smith a@mail.example 203.0.113.9', 'key-of-the-vendor');"
+        "log(require('getRequestHeader')('x-api-key')); respond();",
+        secrets=(Secret("key-of-the-vendor"),),
+    )
+
+    await stage.ask(body=body, more=(("x-api-key", "short-key"),))
+
+    assert [text for _, text, _ in said(stage)] == ["*** *** 203.0.113.… ***", "***"]
+
+
+async def test_a_line_holds_no_person_of_the_event_that_the_client_made(staged):
+    stage = staged(
+        LOG + "claim(); log('for Ann Smith');"
+        "run({event_name: 'x', user_data: {address: {first_name: 'Ann Smith'}}}); respond();"
+    )
+
+    await stage.ask()
+
+    assert [text for _, text, _ in said(stage)] == ["for ***"]
+
+
+async def test_of_a_body_that_is_too_long_to_look_through_nothing_is_shown(staged):
+    stage = staged(LOG + "claim(); log('n is 1'); respond();")
+
+    await stage.ask(body="n=1&" * 300_000)
+
+    assert [text for _, text, _ in said(stage)] == ["…"]
+
+
+async def test_a_run_has_so_many_lines_and_no_more(staged):
+    stage = staged(LOG + "claim(); for (let n = 0; n < 50; n++) log(n); respond();")
+
+    await stage.ask()
+
+    lines = [text for _, text, _ in said(stage)]
+    assert len(lines) == MOST_LINES
+    assert lines[-1] == "further lines of this run are left out"
+
+
+async def test_a_flood_of_requests_is_no_flood_of_lines(staged):
+    stage = staged(LOG + "claim(); log('asked'); log('twice'); respond();")
+
+    for _ in range(MOST_A_MINUTE):
+        await stage.ask()
+
+    lines = [text for _, text, _ in said(stage)]
+    assert len(lines) == MOST_A_MINUTE + 1
+    assert lines[-1] == "further lines of this minute are left out"
+
+
+async def test_how_many_lines_were_left_out_is_told_with_the_next_minute(staged):
+    stage = staged(LOG + "claim(); log('asked'); respond();")
+    for _ in range(MOST_A_MINUTE + 5):
+        await stage.ask()
+    before = len(said(stage))
+
+    await stage.clock.advance(60_000)
+    await stage.ask()
+
+    assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were left out", "asked"]

@@ -1,0 +1,443 @@
+"""Clients: who claims a request, what is on disk before the answer, and what hanging costs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from client_stage import ClientStage
+
+from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
+from twite.gateway.ports.events import Troubled
+from twite.gateway.ports.google_account import NoGoogleToken
+from twite.gateway.ports.store import Response as HttpAnswer
+from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.tags.clients.conversation import ClientFailed
+from twite.gateway.tags.clients.outbound import ClientOutbound
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.runtime.probation import PROVEN
+from twite.gtm.template.response import ClientResponse
+from twite.testing.clock import MovingClock
+from twite.testing.google_account import ScriptedAccount
+from twite.testing.web import ScriptedWeb
+
+ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
+HANGS = "claim(); for (;;) {}"
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
+    stages: list[ClientStage] = []
+
+    def make(*codes: str, **said: Any) -> ClientStage:
+        stages.append(ClientStage(*codes, **said))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        await stage.stop()
+
+
+async def test_a_client_that_claims_runs_the_container_and_answers(staged):
+    stage = staged(ANSWERS)
+
+    response = await stage.ask("/in")
+
+    assert response == ClientResponse(body=b"taken")
+    assert stage.container.came == [("client 0", {"event_name": "purchase"}, "/in")]
+
+
+async def test_what_no_client_claims_is_nobodys(staged):
+    stage = staged("body('not claimed');", "run({event_name: 'x'});")
+
+    assert await stage.ask() is None
+    assert stage.container.came == []
+
+
+async def test_clients_are_asked_by_priority_and_the_first_that_claims_has_it(staged):
+    stage = staged("if (path === '/a') { claim(); respond(); }", ANSWERS)
+
+    first, second = await stage.ask("/a"), await stage.ask("/b")
+
+    assert (first, second) == (ClientResponse(), ClientResponse(body=b"taken"))
+    assert [name for name, _, _ in stage.container.came] == ["client 1"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "claim(); run({event_name: 'a'}, () => respond());",
+        "claim(); run({event_name: 'a'}); respond();",
+        "claim(); respond(); run({event_name: 'a'});",
+        "claim(); run({event_name: 'a'}, undefined, () => respond());",
+    ],
+)
+async def test_nothing_is_answered_before_the_event_is_on_disk(staged, code):
+    stage = staged(code)
+    stage.container.until = asyncio.Event()
+
+    asking = asyncio.create_task(stage.ask())
+    early, _ = await asyncio.wait({asking}, timeout=0.2)
+    stage.container.until.set()
+
+    assert early == set()
+    assert await asking == ClientResponse()
+    assert len(stage.container.came) == 1
+
+
+async def test_what_could_not_be_committed_is_not_answered_with_success(staged):
+    stage = staged("claim(); run({event_name: 'a'}); respond();")
+    stage.container.trouble = LedgerUnavailable(reason="the disk is full", retry_after=5)
+
+    with pytest.raises(LedgerUnavailable):
+        await stage.ask()
+
+
+async def test_the_container_runs_once_for_each_event_of_a_request(staged):
+    stage = staged(
+        "claim(); let left = 3;"
+        "[1, 2, 3].forEach((n) => run({event_name: 'e', n: n}, () => { if (!--left) respond(); }));"
+    )
+
+    await stage.ask()
+
+    assert [event["n"] for _, event, _ in stage.container.came] == [1, 2, 3]
+
+
+AFTER = "require('addEventCallback')((_, event) => {"
+TELL = "body(require('JSON').stringify(event.tags)); respond(); })"
+
+
+def fates(stage: ClientStage) -> None:
+    queued, held = TagOutcome(tag="crm", fate="queued"), TagOutcome(tag="mail", fate="held")
+    stage.container.fates = {"a": (queued, held), "b": (queued,)}
+
+
+async def test_at_the_end_of_an_event_a_client_is_told_of_the_tags_that_fired(staged):
+    stage = staged(f"claim(); run({{event_name: 'a'}}); {AFTER}{TELL};")
+    fates(stage)
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert json.loads(response.body) == [
+        {"id": "crm", "status": "queued", "executionTime": 0},
+        {"id": "mail", "status": "held", "executionTime": 0},
+    ]
+
+
+async def test_what_is_bound_to_an_event_is_told_of_the_tags_of_that_event_alone(staged):
+    stage = staged(
+        "claim(); run({event_name: 'a'});"
+        "run({event_name: 'b'}, undefined, (bind) => bind(() => "
+        f"{AFTER}{TELL})());"
+    )
+    fates(stage)
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert [load["id"] for load in json.loads(response.body)] == ["crm"]
+
+
+async def test_a_client_may_fetch_something_first(staged):
+    stage = staged(
+        "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
+        "  body(answer.body); respond(); });"
+    )
+
+    response = await stage.ask()
+
+    assert response == ClientResponse(body=b"fetched")
+    assert [one.url for one in stage.fetched] == ["https://a.example/"]
+
+
+async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
+    stage = staged(
+        "claim(); require('Promise').create(() => {}).catch((why) => {"
+        "  body(why.reason); respond(); });"
+    )
+    asking = asyncio.create_task(stage.ask())
+
+    while not asking.done():
+        await stage.clock.advance(1_000)
+        await asyncio.sleep(0.01)
+
+    assert await asking == ClientResponse(body=b"timed_out")
+
+
+async def test_a_call_of_a_service_of_googles_is_performed(staged):
+    stage = staged(
+        "claim(); const script = require('getGoogleScript');"
+        "script('GTAG').then((told) => { body(told.called); respond(); });"
+    )
+
+    assert await stage.ask() == ClientResponse(body=b"getGoogleScript")
+
+
+def googles(*answers, account=None):
+    web = ScriptedWeb(answers)
+    return web, ClientOutbound(web, NotForX(), GoogleClient(account, clock=MovingClock()))
+
+
+class NotForX:
+    async def take(self, _request, **_said):
+        return None
+
+
+async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged):
+    found = {"name": "x/documents/users/1", "fields": {"seen": {"integerValue": "5"}}}
+    answer = HttpAnswer(status=200, headers={}, body=msgspec.json.encode([{"found": found}]))
+    web, way_out = googles(answer, account=ScriptedAccount())
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').then((one) => {"
+        "  body(one.id + ' ' + one.data.seen); respond(); });",
+        way_out=way_out,
+    )
+
+    assert await stage.ask() == ClientResponse(body=b"1 5")
+    [asked] = web.asked
+    assert asked.url.startswith("https://firestore.googleapis.com/v1/projects/shop-1/")
+    assert asked.headers["authorization"] == "Bearer token-1"
+
+
+async def test_without_settings_a_service_that_needs_credentials_says_so(staged):
+    web, way_out = googles()
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').catch((why) => {"
+        "  body(why.reason); respond(); });",
+        way_out=way_out,
+    )
+
+    assert await stage.ask() == ClientResponse(body=b"not_configured")
+    assert web.asked == []
+    assert [one.reason for one in stage.notices.seen] == [
+        "Firestore.read: [google] is not set in the settings"
+    ]
+
+
+async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
+    account = ScriptedAccount([NoGoogleToken(reason="invalid_grant", refused=True)])
+    _, way_out = googles(account=account)
+    stage = staged(
+        "claim(); require('Firestore').read('users/1').catch((why) => {"
+        "  body(why.reason); respond(); });",
+        way_out=way_out,
+    )
+
+    assert await stage.ask() == ClientResponse(body=b"failed")
+    assert [one.reason for one in stage.notices.seen] == [
+        "Google gave no answer: no token from Google: invalid_grant"
+    ]
+
+
+async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
+    stage = staged(
+        "if (!require('isRequestMpv2')()) return; claim();"
+        "require('extractEventsFromMpv2')().forEach((event) => run(event)); respond();"
+    )
+    query = "v=2&tid=G-1&cid=1.2&dl=https%3A%2F%2Fshop.example%2F"
+
+    hit = await stage.ask("/g/collect", query=query, body="en=purchase&epn.value=5\nen=scroll")
+    other = await stage.ask("/g/collect", query="v=2", body="en=purchase")
+
+    assert (hit, other) == (ClientResponse(), None)
+    events = [event for _, event, _ in stage.container.came]
+    assert [event["event_name"] for event in events] == ["purchase", "scroll"]
+    assert events[0]["value"] == 5
+    assert events[0]["page_location"] == "https://shop.example/"
+    assert events[0]["user_agent"] == "Mozilla/5.0"
+    assert events[0]["ip_override"] == "203.0.113.7"
+
+
+async def test_what_a_client_keeps_the_next_request_finds(staged):
+    stage = staged(
+        "claim(); const kept = require('templateDataStorage');"
+        "const n = (kept.getItemCopy('n') || 0) + 1; kept.setItemCopy('n', n); body(n); respond();"
+    )
+
+    answers = [await stage.ask() for _ in range(3)]
+
+    assert [answer and answer.body for answer in answers] == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("claim();", None),
+        ("claim(); null.x;", "TypeError in line 7 of its code"),
+        (HANGS, "the run took too much time"),
+        ("claim(); require('noSuchApi');", "Error in line 7 of its code"),
+    ],
+)
+async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged, code, reason):
+    stage = staged(code)
+
+    with pytest.raises(ClientFailed) as caught:
+        await stage.ask()
+
+    assert caught.value.late is False
+    said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
+    said = [one for one in said if "trial" not in one]
+    assert said == ([] if reason is None else [reason])
+
+
+async def test_a_client_that_does_not_answer_in_time_is_given_up(staged):
+    stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());")
+    stage.fetching = asyncio.Event()
+    asking = asyncio.create_task(stage.ask())
+    await stage.asked.wait()
+
+    await stage.clock.advance(20_000)
+
+    with pytest.raises(ClientFailed) as caught:
+        await asking
+    assert caught.value.late is True
+
+
+async def test_the_fault_of_a_template_is_told_once_a_minute_and_not_for_each_request(staged):
+    stage = staged("null.x;")
+
+    for _ in range(3):
+        await stage.ask()
+    await stage.clock.advance(60_000)
+    await stage.ask()
+
+    assert len(stage.notices.seen) == 2
+
+
+async def test_a_missing_permission_is_told_by_its_name(staged):
+    stage = staged("claim(); require('logToConsole')('x');")
+
+    with pytest.raises(ClientFailed):
+        await stage.ask()
+
+    assert "it has no permission logging" in {one.reason for one in stage.notices.seen}
+
+
+async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(staged):
+    stage = staged("if (path === '/a') for (;;) {}", "if (path === '/b') { claim(); respond(); }")
+
+    with pytest.raises(ClientFailed):
+        await stage.ask("/a")
+
+    assert await stage.ask("/b") == ClientResponse()
+    with pytest.raises(TemplateRests, match="client 0"):
+        await stage.ask("/c")
+    await stage.clock.advance(60_000)
+    assert await stage.ask("/c") is None
+
+
+async def test_a_client_that_hangs_costs_its_own_request_alone(staged):
+    stage = staged("if (path === '/hang') for (;;) {} claim(); respond();", ANSWERS)
+    await asyncio.gather(stage.ask("/warm"), stage.ask("/warm"))
+    hanging = asyncio.create_task(stage.ask("/hang"))
+    await asyncio.sleep(0.01)
+
+    others = [await stage.ask("/in") for _ in range(5)]
+
+    assert not hanging.done()
+    assert others == [ClientResponse()] * 5
+    await hanging
+
+
+async def test_what_a_client_does_after_its_answer_is_done_all_the_same(staged):
+    stage = staged(
+        "claim(); respond();"
+        "require('sendHttpGet')('https://a.example/', () => run({event_name: 'late'}));"
+    )
+
+    response = await stage.ask()
+    await stage.container.ran.wait()
+
+    assert response == ClientResponse()
+    assert [event["event_name"] for _, event, _ in stage.container.came] == ["late"]
+
+
+async def test_more_than_may_be_in_hand_is_refused(staged):
+    stage = staged(
+        "claim(); require('sendHttpGet')('https://a.example/', () => respond());", most=1
+    )
+    stage.fetching = asyncio.Event()
+    first = asyncio.create_task(stage.ask())
+    await asyncio.sleep(0)
+
+    with pytest.raises(TemplatesBusy):
+        await stage.ask()
+
+    stage.fetching.set()
+    assert await first == ClientResponse()
+
+
+async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
+    stage = staged("claim(); require('setResponseHeader')('content-length', '5'); respond();")
+
+    response = await stage.ask()
+
+    assert response == ClientResponse()
+    assert [one.reason for one in stage.notices.seen] == [
+        "a header that it sets has no name, or one that is the connection's own"
+    ]
+
+
+async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged):
+    stage = staged(
+        "claim(); require('setCookie')('click', 'a b', {domain: 'auto', 'max-age': 60}); respond();"
+    )
+
+    response = await stage.ask()
+
+    assert response is not None
+    assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
+
+
+ASKS = (
+    "claim(); const authorization = require('getGoogleAuth')({scopes: ['s']});"
+    "require('sendHttpRequest')('https://%s/', {authorization: authorization})"
+    ".then((told) => { body('sent'); respond(); }, (why) => { body(why.reason); respond(); });"
+)
+
+
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        (None, "[google] is not set in the settings"),
+        (ScriptedAccount(), "a token of Google's goes to https://*.googleapis.com alone"),
+    ],
+)
+async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
+    web, way_out = googles(account=account)
+    stage = staged(ASKS % "a.example", way_out=way_out)
+
+    assert await stage.ask() == ClientResponse(body=b"failed")
+    assert web.asked == []
+    assert [one.reason for one in stage.notices.seen] == [f"getGoogleAuth: {why}"]
+
+
+async def test_a_request_of_a_client_carries_a_token_to_google(staged):
+    web, way_out = googles(account=ScriptedAccount())
+    stage = staged(ASKS % "sheets.googleapis.com", way_out=way_out)
+
+    assert await stage.ask() == ClientResponse(body=b"sent")
+    assert [one.headers for one in web.asked] == [{"authorization": "Bearer token-1"}]
+
+
+async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
+    stage = staged("if (path === '/hang') for (;;) {} claim(); respond();")
+    with pytest.raises(ClientFailed):
+        await stage.ask("/hang")
+    for _ in range(3):
+        with pytest.raises(TemplateRests):
+            await stage.ask("/in")
+
+    for _ in range(PROVEN + 5):
+        await stage.clock.advance(60_000)
+        await stage.ask("/in")
+
+    told = [one.reason for one in stage.notices.seen if "trial" in one.reason]
+    assert [reason.partition(":")[0] for reason in told] == [
+        "passed a limit",
+        "ran well so often that it is on trial no more",
+    ]

@@ -1,0 +1,100 @@
+"""What a tag's delivery is called: its own id tells apart, the one that people know finds it."""
+
+import pytest
+from test_ingest_turn import NOW, TEMPLATE
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.native_shape import Native
+from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, ContainerTrigger, Firing
+from twite.gtm.template.sandbox import Incoming
+from twite.machine import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_source, a_submission
+
+
+async def heard(store, *, event, firing, identity="A2", data=None):
+    """Record what a tag is told of an event with an id; `data` stand beside its name."""
+    tag = ContainerTag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
+    container = Container(
+        tags=(tag,), triggers=(ContainerTrigger(name="P", when=()),), templates={"main": TEMPLATE}
+    )
+    fires = TagDispatcher(
+        [ContainerConfig(container=container, rules={"crm": TagRule(name="crm")})],
+        engine_pool=EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed),
+        salt=b"x" * 16,
+        opt_outs=store,
+    )
+    firing_result = await fires.heard(
+        [
+            TagRemark(
+                event={"event_name": event, **(data or {})},
+                native=Native(event=event, conversion_id=identity),
+            )
+        ],
+        source=a_source(),
+        request=Incoming(),
+        client="native",
+        now=NOW,
+        first=0,
+        held={},
+    )
+    await store.record(a_submission(*firing_result.fired))
+    return [one.conversion_id for one in firing_result.fired]
+
+
+async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_id():
+    store = MemoryStore()
+
+    ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
+
+    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert sorted(ids) == ["A2/All Events", "A2/P"]
+    assert sorted(life.conversion_id for life in lives) == sorted(ids)
+    assert {life.called for life in lives} == {"A2"}
+
+
+async def test_an_event_of_any_name_is_found_by_its_id():
+    store = MemoryStore()
+
+    ids = await heard(store, event="some_event", firing=Firing.ONCE)
+
+    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert ids == ["some_event/A2"]
+    assert [(life.event, life.called) for life in lives] == [("other", "A2")]
+
+
+async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
+    store = MemoryStore()
+
+    ids = await heard(store, event="purchase", firing=Firing.ONCE)
+
+    (life,) = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    assert ids == ["A2"]
+    assert (life.conversion_id, life.called) == ("A2", None)
+
+
+@pytest.mark.parametrize("person", ["+15550100199", "+1 555 010-0199", "a@mail.example"])
+async def test_neither_the_name_of_an_event_nor_its_id_tells_of_a_person(person):
+    store = MemoryStore()
+
+    (named,) = await heard(store, event=f"call {person}", firing=Firing.ONCE)
+    (derived,) = await heard(store, event="purchase", firing=Firing.ONCE, identity=person)
+
+    assert named == "call ***/A2"
+    assert person not in derived
+    assert len(derived) > len(person)
+
+
+async def test_two_people_with_hashed_persons_are_told_apart_by_a_phone_number_that_is_left_out():
+    store = MemoryStore()
+    phones = [{"phone": "+442079460958"}, {"phone": "+442079460959"}, {"phone": "+442079460958"}]
+
+    ids = [
+        (await heard(store, event="purchase", firing=Firing.ONCE, identity=None, data=phone))[0]
+        for phone in phones
+    ]
+
+    assert ids[0] == ids[2] != ids[1]

@@ -1,0 +1,101 @@
+"""Random numbers of an event: what decides a trigger is what the tag gets, however often."""
+
+import pytest
+from test_ingest_turn import NOW, TEMPLATE
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.native_shape import Native
+from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.payload import read
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    ContainerTag,
+    ContainerTrigger,
+    Operator,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.template.sandbox import Incoming
+from twite.machine import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_source
+
+LOT = Variable(name="Lot", type=VariableSource.RANDOM, least=1, most=10)
+
+
+def fire(*variables):
+    picked = Condition(left="{{Lot}}", operator=Operator.LESS_OR_EQUAL, right="1")
+    container = Container(
+        tags=(
+            ContainerTag(name="one in ten", template="main", triggers=("picked",)),
+            ContainerTag(name="all", template="main", triggers=(ALL_EVENTS,)),
+        ),
+        triggers=(ContainerTrigger(name="picked", when=(picked,)),),
+        variables=variables,
+        templates={"main": TEMPLATE},
+    )
+    return TagDispatcher(
+        [
+            ContainerConfig(
+                container=container,
+                rules={tag.name: TagRule(name=tag.name) for tag in container.tags},
+            )
+        ],
+        engine_pool=EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed),
+        salt=b"x" * 16,
+        opt_outs=MemoryStore(),
+    )
+
+
+async def heard(fires, **said):
+    """Return the draw that each tag's letter holds."""
+    native = Native(event="purchase", **({"conversion_id": said.pop("id")} if "id" in said else {}))
+    firing_result = await fires.heard(
+        [
+            TagRemark(
+                event={"event_name": "purchase"} | said.pop("event", {}), native=native, **said
+            )
+        ],
+        source=a_source(),
+        request=Incoming(),
+        client="native",
+        now=NOW,
+        first=1,
+        held={},
+    )
+    return {one.pixel: read(one.body, name=one.pixel).draw for one in firing_result.fired}
+
+
+async def test_tags_of_one_event_and_the_event_sent_again_have_one_draw():
+    fires = fire(LOT)
+
+    draws = [await heard(fires, id=f"order-{n}") for n in range(100)]
+    again = [await heard(fires, id=f"order-{n}") for n in range(100)]
+
+    picked = [draw for draw in draws if len(draw) == 2]
+    assert again == draws
+    assert 1 <= len(picked) <= 30
+    assert all(one["tag:all"] == one["tag:one in ten"] for one in picked)
+    assert len({draw["tag:all"] for draw in draws}) == 100
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"conversion_id": "order-1"}, {"repeated": "a hit"}, {"event": {"value": 5}}],
+    ids=["id", "repeated", "content"],
+)
+async def test_whatever_an_event_is_known_again_by_it_draws_the_same(said):
+    fires = fire(LOT)
+
+    first, again = await heard(fires, **said), await heard(fires, **said)
+
+    assert first == again
+    assert first["tag:all"] > 0
+
+
+async def test_where_no_variable_is_random_nothing_is_drawn():
+    assert await heard(fire(), id="order-1") == {"tag:all": 0}

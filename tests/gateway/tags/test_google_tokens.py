@@ -1,0 +1,266 @@
+"""Tokens are kept as long as they are good, asked for once at a time, and go to Google alone."""
+
+import asyncio
+
+import pytest
+
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.web import WebRequest
+from twite.gateway.tags.google.endpoints import GoogleEndpoints, may_carry
+from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
+from twite.gateway.tags.google.tokens import AHEAD, MOST_SCOPES, REFUSED_FOR, TokenCache
+from twite.testing.clock import MovingClock
+from twite.testing.google_account import ScriptedAccount
+from twite.testing.web import ScriptedWeb
+
+SCOPES = ("a",)
+OK = Response(status=200, headers={}, body=b"{}")
+STALE = Response(status=401, headers={}, body=b"{}")
+URL = "https://pubsub.googleapis.com/v1/x"
+
+
+def asked(url=URL, **said):
+    return WebRequest(url=url, method="POST", timeout=1_000, **said)
+
+
+def bearer(web):
+    return [one.headers.get("authorization") for one in web.asked]
+
+
+async def test_a_token_is_kept_until_shortly_before_it_ends():
+    account, clock = ScriptedAccount(), MovingClock()
+    tokens = TokenCache(account, clock=clock)
+
+    first = await tokens.of(SCOPES)
+    await clock.advance(HOUR - AHEAD - 1)
+    same = await tokens.of(SCOPES)
+    await clock.advance(1)
+    next_one = await tokens.of(SCOPES)
+
+    assert first == same == Secret("token-1")
+    assert next_one == Secret("token-2")
+
+
+async def test_a_token_that_is_short_from_the_start_is_used_for_half_of_its_time():
+    short = GoogleToken(text=Secret("short"), life=MINUTE)
+    account, clock = ScriptedAccount([short]), MovingClock()
+    tokens = TokenCache(account, clock=clock)
+
+    await tokens.of(SCOPES)
+    await clock.advance(MINUTE // 2 - 1)
+    assert await tokens.of(SCOPES) == Secret("short")
+    await clock.advance(1)
+    assert await tokens.of(SCOPES) == Secret("token-2")
+
+
+class Slow(ScriptedAccount):
+    def __init__(self):
+        super().__init__()
+        self.until = {}
+
+    async def token(self, scopes):
+        gate = self.until.get(scopes)
+        if gate is not None:
+            await gate.wait()
+        return await super().token(scopes)
+
+
+async def test_one_is_asked_for_at_a_time_and_others_do_not_wait_for_it():
+    account = Slow()
+    account.until[SCOPES] = asyncio.Event()
+    tokens = TokenCache(account, clock=MovingClock())
+
+    waiting = [asyncio.create_task(tokens.of(SCOPES)) for _ in range(5)]
+    other = await tokens.of(("b",))
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    account.until[SCOPES].set()
+    found = await asyncio.gather(*waiting[1:])
+
+    assert other == Secret("token-1")
+    assert found == [Secret("token-2")] * 4
+    assert account.asked == [("b",), SCOPES]
+
+
+async def test_scopes_are_the_same_in_any_order():
+    account = ScriptedAccount()
+    tokens = TokenCache(account, clock=MovingClock())
+
+    assert await tokens.of(("a", "b")) == await tokens.of(("b", "a", "a"))
+
+
+async def test_a_refusal_is_not_asked_for_again_at_once_and_a_failure_is():
+    refused = NoGoogleToken(reason="invalid_grant", refused=True)
+    account, clock = ScriptedAccount([NoGoogleToken(reason="down"), refused]), MovingClock()
+    tokens = TokenCache(account, clock=clock)
+
+    assert await tokens.of(SCOPES) == NoGoogleToken(reason="down")
+    assert await tokens.of(SCOPES) == refused
+    await clock.advance(REFUSED_FOR - SECOND)
+    assert await tokens.of(SCOPES) == refused
+    await clock.advance(SECOND)
+    assert await tokens.of(SCOPES) == Secret("token-3")
+
+
+async def test_not_more_scopes_are_kept_than_there_is_room_for():
+    account = ScriptedAccount()
+    tokens = TokenCache(account, clock=MovingClock())
+
+    for number in range(MOST_SCOPES + 1):
+        await tokens.of((f"s{number}",))
+    await tokens.of((f"s{MOST_SCOPES}",))
+    await tokens.of(("s0",))
+
+    assert len(account.asked) == MOST_SCOPES + 2
+
+
+async def test_a_token_that_is_not_taken_is_asked_for_anew_once():
+    account, web = ScriptedAccount(), ScriptedWeb([STALE, OK])
+    google = GoogleClient(account, clock=MovingClock())
+
+    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+
+    assert came == OK
+    assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
+
+
+async def test_a_second_refusal_is_told_and_not_asked_for_ever():
+    account, web = ScriptedAccount(), ScriptedWeb([STALE, STALE, STALE])
+    google = GoogleClient(account, clock=MovingClock())
+
+    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+
+    assert came == STALE
+    assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
+
+
+async def test_of_two_that_meet_an_old_token_one_new_one_serves_both():
+    account = ScriptedAccount()
+    tokens = TokenCache(account, clock=MovingClock())
+    old = await tokens.of(SCOPES)
+
+    tokens.forget(SCOPES, old)
+    new = await tokens.of(SCOPES)
+    tokens.forget(SCOPES, old)
+
+    assert await tokens.of(SCOPES) == new
+    assert len(account.asked) == 2
+
+
+async def test_without_a_token_nothing_leaves():
+    web = ScriptedWeb()
+    google = GoogleClient(ScriptedAccount([NoGoogleToken(reason="down")]), clock=MovingClock())
+
+    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+
+    assert came == NoResponse(reason="no token from Google: down", left=False)
+    assert web.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pubsub.googleapis.com/",
+        "http://pubsub.googleapis.com:443/",
+        "https://evil.example/",
+        "https://googleapis.com.evil.example/",
+        "https://evilgoogleapis.com/",
+        "https://pubsub.googleapis.com@evil.example/",
+        "https://someone@pubsub.googleapis.com/",
+        "https://pubsub.googleapis.com:8443/",
+        "https://evil.example/#.googleapis.com",
+        "https://evil.example/?https://www.googleapis.com",
+        "https://evil.example\\@www.googleapis.com/",
+        "https://metadata.google.internal/",
+        "https://googleapis.com./",
+        "ftp://pubsub.googleapis.com/",
+        "",
+    ],
+)
+async def test_a_token_goes_to_google_alone(url):
+    account, web = ScriptedAccount(), ScriptedWeb()
+    google = GoogleClient(account, clock=MovingClock())
+
+    came = await google.send(asked(url), scopes=SCOPES, by=web.ask)
+
+    assert isinstance(came, GoogleRequestDenied)
+    assert web.asked == []
+    assert account.asked == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://www.googleapis.com/x", "https://googleapis.com/", "https://A.GoogleAPIs.com/"]
+)
+def test_all_of_googles_apis_may_have_one(url):
+    assert may_carry(url)
+
+
+async def test_what_asks_for_no_scope_is_barred():
+    google = GoogleClient(ScriptedAccount(), clock=MovingClock())
+
+    assert isinstance(
+        await google.send(asked(), scopes=(), by=ScriptedWeb().ask), GoogleRequestDenied
+    )
+
+
+async def test_without_settings_what_asks_for_credentials_is_barred_and_all_else_is_sent():
+    web = ScriptedWeb()
+    google = GoogleClient(clock=MovingClock())
+
+    barred = await google.send(asked(), scopes=SCOPES, by=web.ask)
+    came = await google.send(asked("https://a.example/"), scopes=None, by=web.ask)
+
+    assert barred == GoogleRequestDenied(why="[google] is not set in the settings")
+    assert came == Response(status=200, headers={}, body=b"{}")
+
+
+async def test_what_a_template_calls_authorization_itself_does_not_go_along():
+    web = ScriptedWeb()
+    google = GoogleClient(ScriptedAccount(), clock=MovingClock())
+
+    await google.send(asked(headers={"AUTHORIZATION": "mine"}), scopes=SCOPES, by=web.ask)
+
+    assert web.asked[0].headers == {"authorization": "Bearer token-1"}
+
+
+async def test_an_answer_that_repeats_the_token_comes_without_it():
+    echo = Response(status=200, headers={"x-echo": "token-1"}, body=b'{"is": "token-1"}')
+    google = GoogleClient(ScriptedAccount(), clock=MovingClock())
+
+    came = await google.send(asked(), scopes=SCOPES, by=ScriptedWeb([echo]).ask)
+
+    assert came == Response(status=200, headers={"x-echo": "***"}, body=b'{"is": "***"}')
+
+
+@pytest.mark.parametrize(
+    ("url", "own", "there"),
+    [
+        ("https://bigquery.googleapis.com/v2/a%2Fb?c=1", False, "/v2/a%2Fb?c=1"),
+        ("https://a.example/x", True, None),
+        ("https://www.google-analytics.com/g/collect?v=2", True, "/g/collect?v=2"),
+        ("https://www.google-analytics.com/g/collect?v=2", False, None),
+    ],
+)
+@pytest.mark.parametrize("base", ["", "/emulated"])
+def test_another_address_takes_the_place_of_googles_apis(url, own, there, base):
+    place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").of(url, own=own)
+
+    assert place.url == (url if there is None else f"http://127.0.0.1:9000{base}{there}")
+    assert place.allow_hosts == (frozenset() if there is None else {"127.0.0.1"})
+
+
+async def test_a_stop_ends_what_is_under_way():
+    account = Slow()
+    account.until[SCOPES] = asyncio.Event()
+    google = GoogleClient(account, clock=MovingClock())
+    waiting = asyncio.create_task(google.send(asked(), scopes=SCOPES, by=ScriptedWeb().ask))
+    await asyncio.sleep(0)
+
+    await google.stop()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert account.stopped

@@ -1,0 +1,187 @@
+"""Where it is decided which tags fire, a variable that hangs costs the tags that need it alone."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from worker_bench import Seen
+
+from twite.domain.alert import AlertKind
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.native_shape import Native
+from twite.gateway.ports.events import ConditionChanged, Troubled
+from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    ContainerTag,
+    ContainerTrigger,
+    Operator,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.template.sandbox import Incoming, RunLimits
+from twite.gtm.template.template import TemplatePart, read_template
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_source
+from twite.testing.clock import MovingClock
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+TEMPLATE = read_template((TEMPLATES / "crm_post.tpl").read_bytes())
+VARIABLE = msgspec.structs.replace(
+    read_template((TEMPLATES / "variable_text.tpl").read_bytes()),
+    name="Basket",
+    code=TemplatePart(
+        text="""
+        if (data.hangs === 'in one step') {
+          const none = {};
+          const long = 'x'.repeat(2000000);
+          for (let at = 0; ; at++) none[long + at];
+        }
+        for (let left = 150000; data.hangs === 'slow' && left > 0; left--) {}
+        while (data.hangs === true) {}
+        return 'full';
+        """,
+        line=1,
+    ),
+)
+SLOW = (
+    "the variable template 'Basket' rests: "
+    "it takes longer than whoever submits can wait for so often"
+)
+OFF = "the variable template 'Basket' is switched off: it hung"
+RESTS = "the variable template 'Basket' rests: it passed a limit"
+
+
+class Stage:
+    def __init__(self):
+        self.clock = MovingClock(NOW)
+        self.seen = Seen()
+        self.engine_pool = EnginePool(
+            QuickJsEngine,
+            elapsed=self.clock.elapsed,
+            limits=RunLimits(time=0.05),
+            observer=self.seen,
+        )
+        basket = Variable(
+            name="basket",
+            type=VariableSource.TEMPLATE,
+            template="basket",
+            fields={"hangs": "{{hangs}}"},
+        )
+        hangs = Variable(name="hangs", type=VariableSource.EVENT_DATA, key="hangs")
+        is_full = Condition(left="{{basket}}", operator=Operator.EQUALS, right="full")
+        container = Container(
+            tags=(
+                ContainerTag(name="picky", template="main", triggers=("full",)),
+                ContainerTag(name="plain", template="main", triggers=(ALL_EVENTS,)),
+                # What hangs in its fields costs its own runs, and nobody at the door.
+                ContainerTag(
+                    name="filled",
+                    template="main",
+                    triggers=(ALL_EVENTS,),
+                    fields={"note": "{{basket}}"},
+                ),
+            ),
+            triggers=(ContainerTrigger(name="full", when=(is_full,)),),
+            variables=(basket, hangs),
+            templates={"main": TEMPLATE, "basket": VARIABLE},
+        )
+        rules = {name: TagRule(name=name) for name in ("picky", "plain", "filled")}
+        self.fire = TagDispatcher(
+            [ContainerConfig(container=container, rules=rules)],
+            engine_pool=self.engine_pool,
+            salt=b"x" * 16,
+            opt_outs=MemoryStore(),
+        )
+
+    async def hear(self, *, hangs=False):
+        """Return the tags that fire for an event, and why others do not."""
+        event = {"event_name": "purchase", "hangs": hangs}
+        said = TagRemark(event=event, native=Native(event="purchase"), conversion_id="order-1")
+        firing_result = await self.fire.heard(
+            [said],
+            source=a_source(),
+            request=Incoming(),
+            client="native",
+            now=NOW,
+            first=1,
+            held={},
+        )
+        fired = {one.pixel for one in firing_result.fired}
+        return fired, {one.tag: (one.bar, one.why) for one in firing_result.unfired}
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    stage.engine_pool.start()
+    yield stage
+    await stage.engine_pool.stop()
+
+
+async def test_a_variable_that_is_well_decides(stage):
+    fired, unfired = await stage.hear()
+
+    assert (fired, unfired) == ({"tag:picky", "tag:plain", "tag:filled"}, {})
+
+
+async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(stage):
+    await stage.hear(hangs=True)
+
+    fired, unfired = await stage.hear()
+
+    assert fired == {"tag:plain", "tag:filled"}
+    assert unfired == {"tag:picky": ("unfilled", RESTS)}
+    reason = "passed a limit: it is on trial, and rests between its runs"
+    assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
+
+
+async def test_after_its_rest_it_decides_again_and_good_runs_need_none(stage):
+    await stage.hear(hangs=True)
+    await stage.clock.advance(60_000)
+
+    heard = [await stage.hear() for _ in range(3)]
+
+    assert [unfired for _, unfired in heard] == [{}, {}, {}]
+
+
+async def test_one_that_no_limit_ends_costs_the_submission_a_while_and_the_next_ones_nothing(stage):
+    first = await stage.hear(hangs="in one step")
+    second = await stage.hear()
+
+    only = {"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)}
+    assert (first, second) == (only, only)
+    assert [
+        (notice.kind, notice.subject)
+        for notice in stage.seen.notices
+        if type(notice) is ConditionChanged
+    ] == [(AlertKind.TEMPLATE_HUNG, "variable Basket")]
+
+
+async def test_the_second_time_it_is_switched_off(stage):
+    for _ in range(2):
+        await stage.hear(hangs="in one step")
+        await stage.clock.advance(60_000)
+
+    assert await stage.hear() == ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", OFF)})
+
+
+async def test_a_variable_that_is_slow_has_a_share_of_the_time_at_the_door(stage):
+    heard = [await stage.hear(hangs="slow") for _ in range(100)]
+    await stage.clock.advance(1_000)
+    after = await stage.hear(hangs="slow")
+
+    held = ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", SLOW)})
+    assert heard[-1] == held
+    assert 2 < heard.index(held) < 60
+    assert after[1] == {}
+
+
+async def test_one_that_is_quick_is_never_held_back(stage):
+    heard = [await stage.hear() for _ in range(300)]
+
+    assert all(unfired == {} for _, unfired in heard)

@@ -1,0 +1,133 @@
+"""What becomes of a run: a table, whose every row is one claim."""
+
+import pytest
+
+from twite.domain.delivery import Trigger
+from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from twite.gateway.tags.run.outcome import (
+    MOST_TRIES,
+    RequestOutcome,
+    RunOutcome,
+    attempt_of,
+    fate_of,
+)
+from twite.gtm.template.sandbox import RunResult
+
+TAKEN = RequestOutcome(status=200, words="thanks", left=True)
+REFUSED = RequestOutcome(status=422, words="no thanks", left=True)
+DOWN = RequestOutcome(status=503, words="", left=True)
+SILENT = RequestOutcome(status=None, words="no answer in time", left=True)
+UNREACHED = RequestOutcome(status=None, words="no connection", left=False)
+AGAIN, HELD, DEAD = Trigger.POSTPONED, Trigger.HELD, Trigger.BURIED
+
+
+def fate(ran: RunOutcome, repeat: RepeatPolicy, tries: int = 1):
+    rule = TagRule(name="crm", repeat=repeat)
+    return fate_of(ran, 7, rule=rule, tries=tries, now=1_000, randomness=0.5)
+
+
+@pytest.mark.parametrize("repeat", RepeatPolicy)
+@pytest.mark.parametrize("tried", [(), (TAKEN,), (SILENT,)])
+def test_a_success_is_delivered_whatever_its_requests_came_to(repeat, tried):
+    assert (
+        fate(RunOutcome(outcome=RunResult.SUCCESS, tried=tried), repeat).trigger
+        is Trigger.DELIVERED
+    )
+
+
+@pytest.mark.parametrize(
+    ("tried", "at_least_once", "at_most_once"),
+    [
+        ((), AGAIN, AGAIN),
+        ((UNREACHED,), AGAIN, AGAIN),
+        ((DOWN,), AGAIN, HELD),
+        ((SILENT,), AGAIN, HELD),
+        ((TAKEN,), AGAIN, HELD),
+        ((REFUSED,), AGAIN, DEAD),
+        ((TAKEN, REFUSED), AGAIN, DEAD),
+        ((REFUSED, SILENT), AGAIN, HELD),
+    ],
+)
+def test_a_failure_is_repeated_where_it_may_be(tried, at_least_once, at_most_once):
+    ran = RunOutcome(outcome=RunResult.FAILURE, tried=tried)
+
+    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE).trigger is at_least_once
+    assert fate(ran, RepeatPolicy.AT_MOST_ONCE).trigger is at_most_once
+
+
+@pytest.mark.parametrize(
+    ("ran", "last"),
+    [
+        (RunOutcome(outcome=RunResult.FAILURE, tried=(REFUSED,)), DEAD),
+        (RunOutcome(error="Error: thrown"), DEAD),
+        (RunOutcome(), DEAD),
+        # An outage may last for days.
+        (RunOutcome(outcome=RunResult.FAILURE, tried=(DOWN,)), AGAIN),
+        (RunOutcome(outcome=RunResult.FAILURE, tried=(UNREACHED,)), AGAIN),
+    ],
+)
+def test_what_will_hardly_pass_is_given_up_after_some_tries(ran, last):
+    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES - 1).trigger is AGAIN
+    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES).trigger is last
+
+
+def test_a_vendor_that_names_a_time_is_left_alone_until_then():
+    busy = RequestOutcome(status=429, words="", left=True, retry_after=60_000)
+
+    postponed = fate(
+        RunOutcome(outcome=RunResult.FAILURE, tried=(busy,)), RepeatPolicy.AT_LEAST_ONCE
+    )
+
+    assert postponed.due_at == 61_000
+
+
+def test_an_attempt_says_what_the_template_and_the_vendor_said():
+    ran = RunOutcome(outcome=RunResult.FAILURE, tried=(TAKEN, REFUSED))
+
+    tried = attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5)
+
+    assert (tried.outcome, tried.status, tried.ambiguous) == ("rejected", 422, False)
+    assert tried.answer == "the template reported failure (422): no thanks"
+
+
+@pytest.mark.parametrize(
+    ("ran", "answer"),
+    [
+        (RunOutcome(outcome=RunResult.SUCCESS), "it made no request"),
+        (RunOutcome(error="thrown"), "it made no request: the template failed: thrown"),
+        (RunOutcome(outcome=RunResult.SUCCESS, tried=(SILENT,)), "no answer in time"),
+    ],
+)
+def test_of_a_run_that_asked_nobody_the_record_says_so(ran, answer):
+    assert attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5).answer == answer
+
+
+def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
+    held = fate(RunOutcome(barred="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE)
+
+    assert (held.trigger, held.reason) == (HELD, "the tag does not run: it is paused")
+
+
+@pytest.mark.parametrize("repeat", RepeatPolicy)
+def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
+    ran = RunOutcome(error="it hung", tried=(DOWN,), hung=True)
+
+    assert ran.is_spent
+    assert fate(ran, repeat).trigger is HELD
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "spent"),
+    [
+        ("the run took too much time", True, True),
+        ("the run took too much memory", True, True),
+        ("it took longer than 30 s", True, False),
+        ("more than 500 effects", True, False),
+        ("it made more than 100 requests", True, False),
+        ("TypeError: not a function", False, False),
+    ],
+)
+def test_only_what_cost_time_or_memory_is_slowed_down_for_it(error, limit, spent):
+    ran = RunOutcome(error=error)
+
+    assert (ran.passed_a_limit, ran.is_spent) == (limit, spent)

@@ -1,0 +1,374 @@
+"""An errand: what a template asks for is performed within bounds, and what it says is masked."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite.domain.secret import Secret
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.outbound import MOST_REQUESTS
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gtm.container.parts import (
+    Container,
+    ContainerTag,
+    SequencedTag,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.template.effects import HttpEffect, RunContainer
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import RunResult, Turn
+from twite.gtm.template.template import TemplatePart, read_template
+from twite.machine import SystemClock
+from twite.redaction.mask_line import LineMask
+from twite.testing.web import ScriptedWeb
+
+TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
+SECRET = "key-of-the-vendor"
+SEND = "const send = require('sendHttpRequest');\n"
+
+
+class NotForX:
+    async def take(self, _request, **_source):
+        return None
+
+
+class Seen:
+    def __init__(self):
+        self.notices = []
+
+    def see(self, notice):
+        self.notices.append(notice)
+
+
+class Skipping(SystemClock):
+    skipped = 0
+
+    def elapsed(self):
+        return super().elapsed() + self.skipped
+
+
+class Stage:
+    def __init__(self, *answers):
+        self.web = ScriptedWeb(answers)
+        self.google = GoogleClient(clock=SystemClock())
+        self.seen = Seen()
+        self.clock = SystemClock()
+
+    async def run(
+        self,
+        code,
+        *,
+        setup=None,
+        teardown=None,
+        needed=True,
+        event=None,
+        make=QuickJsEngine,
+        busy=None,
+        draw=0,
+        **said,
+    ):
+        """Run a tag, and perhaps one before it and one after it; its thread is `busy` at first."""
+        engine_pool = EnginePool(make, elapsed=SystemClock().elapsed)
+        engine_pool.start()
+        if busy is not None:
+            before = asyncio.create_task(engine_pool.worker("tag:crm").do("other", busy))
+            await asyncio.sleep(0)
+        run_context = RunContext(
+            engine_pool=engine_pool,
+            web=self.web,
+            google=self.google,
+            to_x=NotForX(),
+            storage=TemplateStorage(),
+            clock=self.clock,
+            observer=self.seen,
+        )
+        before_it = None if setup is None else SequencedTag(tag="setup", needed=needed)
+        after_it = None if teardown is None else SequencedTag(tag="teardown", needed=needed)
+        lot = Variable(name="Lot", type=VariableSource.RANDOM, least=1, most=9_999_999)
+        main = ContainerTag(name="crm", template="main", setup=before_it, teardown=after_it)
+        tags = [msgspec.structs.replace(main, fields={"lot": "{{Lot}}"})]
+        templates = {"main": with_code(code)}
+        for name, its in (("setup", setup), ("teardown", teardown)):
+            if its is not None:
+                tags.append(ContainerTag(name=name, template=name))
+                templates[name] = with_code(its)
+        rule = TagRule(name="crm", secrets=(Secret(SECRET),), **({"timeout": 5_000} | said))
+        container_config = ContainerConfig(
+            container=Container(tags=tuple(tags), templates=templates, variables=(lot,)),
+            rules={"crm": rule},
+        )
+        letter = TagPayload(
+            pixel="o8z6j", at=1_795_600_000_000, event=event or {"event_name": "x"}, draw=draw
+        )
+        try:
+            return await TagRun(
+                run_context, container_config=container_config, rule=rule, letter=letter, seed=7
+            ).run()
+        finally:
+            if busy is not None:
+                await before
+            await engine_pool.stop()
+
+
+def with_code(code):
+    grants = (
+        *TEMPLATE.grants,
+        Grant(permission="access_template_storage"),
+        Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
+        Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
+        Grant(
+            permission="set_cookies",
+            parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
+        ),
+    )
+    return msgspec.structs.replace(TEMPLATE, code=TemplatePart(text=code, line=1), grants=grants)
+
+
+async def test_an_answer_resumes_the_template():
+    stage = Stage(Response(status=204, headers={}, body=b""))
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/').then((a) => "
+        "a.statusCode === 204 ? data.gtmOnSuccess() : data.gtmOnFailure());"
+    )
+
+    assert ran.succeeded
+    assert [one.url for one in stage.web.asked] == ["https://a.example/"]
+
+
+async def test_a_request_without_an_answer_is_told_and_counted_as_left():
+    stage = Stage(NoResponse(reason="no answer in time", left=True))
+
+    ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
+
+    assert (ran.outcome, ran.left, ran.may_pass) == (RunResult.FAILURE, True, True)
+
+
+async def test_more_requests_than_a_run_may_make_end_it():
+    stage = Stage()
+
+    ran = await stage.run(SEND + "for (let i = 0; i < 300; i++) send('https://a.example/');")
+
+    assert ran.error == f"it made more than {MOST_REQUESTS} requests"
+    assert (ran.passed_a_limit, ran.is_spent) == (True, False)
+    assert stage.web.asked == []
+
+
+@pytest.mark.parametrize(("needed", "succeeded"), [(True, False), (False, True)])
+async def test_a_tag_does_not_run_where_the_one_it_needs_failed(needed, succeeded):
+    ran = await Stage().run("data.gtmOnSuccess();", setup="data.gtmOnFailure();", needed=needed)
+
+    assert ran.succeeded is succeeded
+
+
+@pytest.mark.parametrize(
+    ("setup", "why"),
+    [
+        ("data.gtmFailed();", "TypeError: not a function (line 1)"),
+        ("data.gtmOnSuccess(); data.gtmFailed();", "TypeError: not a function (line 1)"),
+        ("", "the setup tag 'setup' did not succeed"),
+    ],
+)
+async def test_a_setup_that_does_not_end_well_says_why_the_tag_does_not_run(setup, why):
+    stage = Stage()
+
+    ran = await stage.run("require('logToConsole')('ran'); data.gtmOnSuccess();", setup=setup)
+
+    assert (ran.outcome, ran.error) == (RunResult.FAILURE, why)
+    assert stage.seen.notices == []
+
+
+@pytest.mark.parametrize(
+    ("code", "needed", "runs"),
+    [
+        ("data.gtmOnSuccess();", True, True),
+        ("data.gtmOnFailure();", True, False),
+        ("data.gtmOnSuccess(); data.gtmFailed();", True, False),
+        ("data.gtmOnFailure();", False, True),
+        ("data.gtmFailed();", False, True),
+    ],
+)
+async def test_a_teardown_that_is_for_success_runs_after_nothing_else(code, needed, runs):
+    stage = Stage()
+
+    await stage.run(code, teardown="require('logToConsole')('after');", needed=needed)
+
+    assert [notice.text for notice in stage.seen.notices] == (["after"] if runs else [])
+
+
+async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_each_try():
+    stage = Stage()
+    code = "require('logToConsole')(data.lot);\ndata.gtmOnSuccess();"
+
+    for draw in (5, 5, 8, 0, 0):
+        await stage.run(code, draw=draw)
+
+    first, again, other, waited, waited_again = [notice.text for notice in stage.seen.notices]
+    # What waits from before events had a draw goes by the delivery.
+    assert (first, waited) == (again, waited_again)
+    assert len({first, other, waited}) == 3
+
+
+async def test_what_hangs_is_ended_and_known_for_it():
+    ran = await Stage().run("while (true) {}")
+
+    assert ran.is_spent
+    assert not ran.left
+
+
+async def test_the_time_in_which_others_have_the_thread_is_none_of_its_own():
+    stage = Stage(Response(status=200, headers={}, body=b""))
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/', data.gtmOnSuccess);",
+        busy=lambda _: time.sleep(0.6),
+        timeout=300,
+    )
+
+    assert ran.succeeded
+
+
+async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_thread():
+    stage = Stage(Response(status=200, headers={}, body=b""))
+    clock = stage.clock = Skipping()
+
+    answered = stage.web.ask
+
+    async def ask(asked):
+        # Not at once: what has run out is told before.
+        await asyncio.sleep(0.05)
+        return await answered(asked)
+
+    stage.web.ask = ask
+
+    class Late(QuickJsEngine):
+        def start(self, call):
+            clock.skipped += 10_000  # twice what a promise has
+            return super().start(call)
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/').then(data.gtmOnSuccess, data.gtmOnFailure);", make=Late
+    )
+
+    assert ran.succeeded
+
+
+async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no_cost():
+    stage = Stage()
+    stage.web.ask = lambda _: asyncio.sleep(60)
+
+    ran = await stage.run(SEND + "send('https://a.example/', data.gtmOnSuccess);", timeout=300)
+
+    assert ran.error == "it took longer than 0.3 s"
+    assert (ran.passed_a_limit, ran.is_spent, ran.left) == (True, False, True)
+
+
+class Escaped:
+    """An engine whose template has got past the sandbox: it asks for what it may not."""
+
+    def __init__(self, _template, *, limits, begun):
+        self.limits, self.begun = limits, begun
+
+    def start(self, _call):
+        asked = HttpEffect(id=2, url="https://a.example/", method="GET")
+        return Turn(run=1, effects=(RunContainer(id=1, event={}), asked))
+
+    def resume(self, _run, _answers, *, now):
+        return Turn(run=1, outcome=RunResult.SUCCESS if now else RunResult.FAILURE)
+
+    def end(self, run):
+        pass
+
+
+async def test_what_its_permissions_do_not_allow_is_not_performed_whatever_the_engine_says():
+    stage = Stage()
+
+    ran = await stage.run("", make=Escaped)
+
+    assert ran.error == "it asked for what run_container does not allow"
+    assert stage.web.asked == []
+
+
+async def test_what_there_is_no_room_for_is_not_kept_and_told():
+    stage = Stage()
+    code = "const kept = require('templateDataStorage');\n" + "".join(
+        f"kept.setItemCopy('{name}', 'x'.repeat({size}));\n"
+        for name, size in (("most", 900_000), ("more", 200_000))
+    )
+
+    ran = await stage.run(code + "data.gtmOnSuccess();")
+
+    assert ran.succeeded
+    assert [notice.text for notice in stage.seen.notices] == [
+        "templateDataStorage is full: nothing was kept"
+    ]
+
+
+async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded():
+    stage = Stage()
+    code = (
+        "const log = require('logToConsole');\n"
+        f"log('{SECRET} of Ann Smith, a@mail.example');\n"
+        "for (let i = 0; i < 100; i++) log('line');\ndata.gtmOnSuccess();"
+    )
+
+    await stage.run(code, event={"user_data": {"address": {"first_name": "Ann Smith"}}})
+
+    lines = [notice.text for notice in stage.seen.notices]
+    assert lines[0] == "*** of ***, ***"
+    assert len(lines) == 20
+    assert lines[-1] == "further lines of this run are left out"
+
+
+async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for_a_headers():
+    stage = Stage()
+    code = (
+        "require('setCookie')('a', 'b');\nrequire('setResponseBody')('x');\n"
+        "const auth = require('getGoogleAuth')({scopes: ['s']});\n"
+        + SEND
+        + "send('https://a.example/', {authorization: auth}).catch(data.gtmOnFailure);"
+    )
+
+    await stage.run(code)
+
+    assert [(notice.text, notice.own) for notice in stage.seen.notices] == [
+        ("not performed: SetCookie: the visitor has been answered before the tag runs", True),
+        ("not performed: Body: the visitor has been answered before the tag runs", True),
+        ("getGoogleAuth: [google] is not set in the settings", True),
+    ]
+
+
+def test_our_own_sentences_hold_no_secret_and_no_person_either():
+    mask = LineMask([SECRET], {"user_data": {"address": {"first_name": "Annabel"}}})
+
+    line = mask.own(f"SetCookie: {SECRET} of Annabel\n", most=300)
+
+    assert line == "SetCookie: *** of *** "
+
+
+def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_part():
+    secret = "k3y " * 700  # of itself again and again
+    mask = LineMask([secret], {})
+
+    line = mask.over(f"{secret}{'x ' * 100_000}{secret}", most=1_000_000)
+
+    assert "k3y" not in line
+    assert line.startswith("***")
+    assert len(line) < 70_000
+
+
+def test_where_too_many_are_to_be_hidden_nothing_is_shown():
+    mask = LineMask([], {"user_data": [f"person {n}" for n in range(6_000)]})
+
+    assert mask.over("a line", most=300) == "…"

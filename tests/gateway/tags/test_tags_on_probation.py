@@ -1,0 +1,340 @@
+"""A tag that passed a limit is slowed down by itself: its deliveries wait, and none is lost."""
+
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from worker_bench import Seen
+
+from twite.domain.alert import AlertKind
+from twite.domain.delivery import State
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.ports.events import ConditionChanged, Troubled
+from twite.gateway.ports.store import Claim
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.batch_sender import TagBatchSender
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.payload import TagPayload, written
+from twite.gateway.tags.runtime.engine_pool import SLOW, EnginePool
+from twite.gateway.tags.runtime.probation import OFF, PROVEN
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.thread_worker import HungTurn
+from twite.gtm.container.parts import Container, ContainerTag
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, RunResult
+from twite.gtm.template.template import TemplatePart, read_template
+from twite.machine import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.clock import MovingClock
+from twite.testing.web import ScriptedWeb
+
+TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
+CODE = """
+const hangs = require('getEventData')('hangs');
+if (hangs === 'in one step') {
+  const none = {};
+  const long = 'x'.repeat(2000000);
+  for (let at = 0; ; at++) none[long + at];
+}
+if (hangs) { while (true) {} }
+let left = require('getEventData')('loops') || 0;
+while (left-- > 0) {}
+data.gtmOnSuccess();
+"""
+BRIEF = 0.05  # seconds
+
+
+class Chance:
+    """Of backing off, nothing is left: what waits, waits because of the trial."""
+
+    def fraction(self):
+        return 0.0
+
+
+class NotForX:
+    async def take(self, _request, **_source):
+        return None
+
+
+class Stage:
+    def __init__(self):
+        self.clock = MovingClock(NOW)
+        self.seen = Seen()
+        self.store = MemoryStore()
+        self.rule = TagRule(name="crm")
+        self.engine_pool = EnginePool(
+            QuickJsEngine,
+            elapsed=self.clock.elapsed,
+            limits=RunLimits(time=BRIEF),
+            observer=self.seen,
+        )
+        self.circuit_breaker = CircuitBreaker(
+            pixel=self.rule.pixel,
+            outbox=self.store,
+            clock=self.clock,
+            observer=self.seen,
+            pause=None,
+        )
+        code = self.template = msgspec.structs.replace(
+            TEMPLATE, code=TemplatePart(text=CODE, line=1)
+        )
+        container = Container(
+            tags=(ContainerTag(name="crm", template="main"),), templates={"main": code}
+        )
+        self.flight = TagBatchSender(
+            container_config=ContainerConfig(container=container, rules={"crm": self.rule}),
+            rule=self.rule,
+            run_context=RunContext(
+                engine_pool=self.engine_pool,
+                web=ScriptedWeb(),
+                google=GoogleClient(clock=SystemClock()),
+                to_x=NotForX(),
+                storage=TemplateStorage(),
+                clock=SystemClock(),
+                observer=self.seen,
+            ),
+            delivery_store=self.store,
+            circuit_breaker=self.circuit_breaker,
+            clock=self.clock,
+            randomness=Chance(),
+            observer=self.seen,
+            lease=60_000,
+            seal=None,
+        )
+
+    async def comes(self, *names, hangs=False, loops=0):
+        """Take in events, and claim what is due of the tag."""
+        event = {"event_name": "purchase", "hangs": hangs, "loops": loops}
+        body = written(TagPayload(pixel="o8z6j", at=NOW, event=event), name=self.rule.pixel)
+        for name in names:
+            entry = an_entry(name, pixel=self.rule.pixel, event="purchase")
+            entry = msgspec.structs.replace(entry, body=body)
+            await self.store.record(a_submission(entry, receipt=f"r-{name}"))
+        return await self.store.claim(
+            Claim(
+                pixel=self.rule.pixel,
+                now=self.clock.now(),
+                lease_until=self.clock.now() + 60_000,
+                limit=10,
+                ambiguous_after=0,
+            )
+        )
+
+    async def life(self, name):
+        [life] = await self.store.life(
+            pixel=self.rule.pixel, events=("purchase",), conversion_id=name
+        )
+        return life
+
+    async def goes(self, name, *, hangs=False, loops=0):
+        """Let one event come and run."""
+        await self.flight.take(await self.comes(name, hangs=hangs, loops=loops))
+
+    async def withdraw(self, name):
+        """Take back what would hang again."""
+        life = await self.life(name)
+        await self.store.take_back([life.delivery], reason="withdrawn", now=NOW, hold=False)
+
+    async def rests(self):
+        await self.clock.advance(self.circuit_breaker.wait())
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    stage.engine_pool.start()
+    yield stage
+    await stage.engine_pool.stop()
+
+
+async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its_cost(stage):
+    await stage.goes("order-1", hangs=True)
+
+    # The engine's clock is the process's: a turn may have burned less than its limit.
+    assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 / 4
+    assert stage.circuit_breaker.probes
+    reason = "passed a limit: it is on trial, and rests between its runs"
+    assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
+
+
+async def test_what_was_claimed_beside_it_waits_and_no_try_of_it_is_counted(stage):
+    await stage.goes("order-1", hangs=True)
+
+    await stage.flight.take(await stage.comes("order-2"))
+
+    waiting = await stage.life("order-2")
+    assert (waiting.state, waiting.attempts) == (State.QUEUED, ())
+    assert waiting.due_at > stage.clock.now()
+
+
+async def test_what_waited_is_delivered_after_the_rest(stage):
+    await stage.goes("order-1", hangs=True)
+    await stage.flight.take(await stage.comes("order-2"))
+
+    await stage.withdraw("order-1")
+    await stage.rests()
+    # One at a time: what was refused a turn may be due a moment later.
+    await stage.clock.advance(1_000)
+    await stage.flight.take(await stage.comes())
+
+    assert (await stage.life("order-2")).state is State.DELIVERED
+
+
+async def test_good_runs_bring_it_back_to_its_pace(stage):
+    await stage.goes("order-0", hangs=True)
+    await stage.withdraw("order-0")
+
+    for number in range(1, PROVEN + 1):
+        await stage.rests()
+        assert stage.circuit_breaker.probes
+        await stage.goes(f"order-{number}")
+
+    assert not stage.circuit_breaker.probes
+    assert stage.circuit_breaker.wait() == 0
+
+
+async def test_the_first_run_is_alone_and_one_that_ends_well_opens_the_lane(stage):
+    before = stage.circuit_breaker.probes
+
+    await stage.goes("order-1")
+
+    assert (before, stage.circuit_breaker.probes) == (True, False)
+
+
+async def test_until_it_is_proven_a_tag_holds_up_none_but_itself(stage):
+    mine, other = (stage.engine_pool.worker(name) for name in ("tag:crm", "tag:other"))
+
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+
+    assert mine is not other
+    proven = stage.engine_pool.worker("tag:crm")
+    assert proven not in {mine, other}
+    await stage.goes("order-20", hangs=True)
+    assert stage.engine_pool.worker("tag:crm") is mine
+
+
+WAITS = msgspec.structs.replace(
+    TEMPLATE,
+    code=TemplatePart(
+        text="require('sendHttpRequest')('https://a.example/', data.gtmOnSuccess);", line=1
+    ),
+)
+
+
+async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
+    await stage.goes("order-1", hangs="in one step")
+
+    held = await stage.life("order-1")
+    assert held.state is State.HELD
+    assert "could not be ended by any limit" in held.reason
+    assert [
+        (notice.kind, notice.subject)
+        for notice in stage.seen.notices
+        if type(notice) is ConditionChanged
+    ] == [(AlertKind.TEMPLATE_HUNG, "tag crm")]
+    assert stage.circuit_breaker.wait() > 0
+
+
+async def test_beside_it_on_the_same_thread_no_run_of_another_template_is_lost(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    shared = stage.engine_pool.worker("tag:crm")
+    call = Call(fields={}, now=NOW)
+    waiting = await shared.do("tag:other", lambda engines: engines.of(WAITS).start(call))
+
+    await stage.goes("order-20", hangs="in one step")
+    answers = (EffectAnswer(id=1, status=200),)
+    told = await shared.do(
+        "tag:other", lambda engines: engines.of(WAITS).resume(waiting.run, answers, now=NOW)
+    )
+
+    assert (told.outcome, told.error) == (RunResult.SUCCESS, None)
+
+
+async def test_the_runs_after_it_have_numbers_of_their_own(stage):
+    shared = stage.engine_pool.worker("tag:crm")
+    call = Call(fields={}, now=NOW)
+    template = stage.template
+    hangs = msgspec.structs.replace(call, event={"hangs": "in one step"})
+    with pytest.raises(HungTurn):
+        await shared.do("tag:crm", lambda engines: engines.of(template).start(hangs))
+
+    after = await shared.do("tag:crm", lambda engines: engines.of(template).start(call))
+
+    assert after.run == 2
+
+
+async def test_the_second_time_it_is_switched_off_until_the_restart(stage):
+    await stage.goes("order-1", hangs="in one step")
+    await stage.rests()
+    await stage.goes("order-2", hangs="in one step")
+    await stage.clock.advance(OFF)
+
+    await stage.goes("order-3")
+
+    assert (await stage.life("order-3")).state is State.QUEUED
+    assert stage.circuit_breaker.wait() == OFF
+    [troubled] = [notice for notice in stage.seen.notices if "switched off" in str(notice.reason)][
+        :1
+    ]
+    assert troubled == Troubled(
+        where="tag crm",
+        reason="a run of it could not be ended by any limit, and its thread was left behind: it is "
+        "switched off until the restart",
+    )
+
+
+async def test_a_tag_whose_turns_take_long_leaves_the_shared_thread_until_they_do_not(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    shared = stage.engine_pool.worker("tag:crm")
+
+    stage.engine_pool.took("tag:crm", 30 * SLOW)
+    own = stage.engine_pool.worker("tag:crm")
+    for _ in range(PROVEN):
+        stage.engine_pool.took("tag:crm", SLOW / 10)
+
+    assert own is not shared
+    assert stage.engine_pool.worker("tag:crm") is shared
+
+
+async def test_what_a_run_takes_is_heard_of(stage):
+    for number in range(PROVEN):
+        await stage.goes(f"order-{number}")
+    before = stage.engine_pool.worker("tag:crm")
+
+    # Within the limit of the proven, and far more than others should wait for.
+    await stage.goes("order-20", hangs=None, loops=2_000_000)
+
+    assert stage.engine_pool.worker("tag:crm") is not before
+
+
+async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
+    made = {}
+
+    def make(_template, *, limits, begun):
+        made[threading.current_thread().name] = (limits.time, begun)
+        raise LookupError
+
+    engine_pool = EnginePool(make, elapsed=lambda: 0, limits=RunLimits(time=0.25))
+    engine_pool.start()
+    for _ in range(PROVEN):
+        engine_pool.hear("tag:proven", is_spent=False)
+    for worker in (
+        engine_pool.door,
+        engine_pool.worker("tag:proven"),
+        engine_pool.worker("tag:new"),
+    ):
+        with pytest.raises(LookupError):
+            await worker.do("", lambda engines: engines.of(TEMPLATE))
+    await engine_pool.stop()
+
+    assert made == {
+        "twite-tags-door": (0.25, 0),
+        "twite-tags": (1.0, 0),
+        "twite-tag:new": (0.25, 0),
+    }

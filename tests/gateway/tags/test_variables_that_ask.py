@@ -1,0 +1,427 @@
+"""Variables that ask others for their value: a tag waits for it, whoever submits does not."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import Trigger as Ended
+from twite.domain.secret import Secret
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.native_shape import Native
+from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRemark, TagRule
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.ingest_turn import IngestEvaluation
+from twite.gateway.tags.run.outcome import fate_of
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    ContainerTag,
+    ContainerTrigger,
+    Operator,
+    Transformation,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.container.values import EventContext
+from twite.gtm.template.effects import Keep
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.sandbox import Incoming, Turn
+from twite.gtm.template.template import TemplateKind, TemplatePart, read_template
+from twite.machine import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_source
+from twite.testing.web import ScriptedWeb
+
+MAIN = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
+LOOKUP = """
+const send = require('sendHttpRequest');
+return send('https://lookup.example/?q=' + data.key).then((answer) => {
+  if (answer.statusCode !== 200) return undefined;
+  return answer.body;
+});
+"""
+TAG = """
+const send = require('sendHttpRequest');
+send('https://vendor.example/' + data.segment).then(data.gtmOnSuccess, data.gtmOnFailure);
+"""
+
+
+class NotForX:
+    async def take(self, _request, **_source):
+        return None
+
+
+class Seen:
+    def __init__(self):
+        self.notices = []
+
+    def see(self, notice):
+        self.notices.append(notice)
+
+
+def template(code, kind=TemplateKind.TAG):
+    grants = (
+        Grant(permission="send_http", parameters={"allowedUrls": "any"}),
+        Grant(permission="access_template_storage"),
+        Grant(permission="read_container_data"),
+        Grant(permission="logging", parameters={"environments": "all"}),
+    )
+    part = TemplatePart(text=code, line=1)
+    return msgspec.structs.replace(MAIN, kind=kind, fields=(), code=part, grants=grants, name="It")
+
+
+def container(lookup=LOOKUP, tag=TAG, **more):
+    key = Variable(name="key", type=VariableSource.EVENT_DATA, key="client_id")
+    asks = Variable(
+        name="segment", type=VariableSource.TEMPLATE, template="lookup", fields={"key": "{{key}}"}
+    )
+    return Container(
+        templates={"main": template(tag), "lookup": template(lookup, TemplateKind.VARIABLE)},
+        variables=(key, asks),
+        **{
+            "tags": (
+                ContainerTag(
+                    name="crm",
+                    template="main",
+                    fields={"segment": "{{segment}}"},
+                    triggers=(ALL_EVENTS,),
+                ),
+            )
+        }
+        | more,
+    )
+
+
+class Stage:
+    def __init__(self, *answers):
+        self.web = ScriptedWeb(answers)
+        self.seen = Seen()
+        self.storage = TemplateStorage()
+
+    async def run(self, made=None, draw=0, **said):
+        engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+        engine_pool.start()
+        clock = SystemClock()
+        run_context = RunContext(
+            engine_pool=engine_pool,
+            web=self.web,
+            google=GoogleClient(clock=clock),
+            to_x=NotForX(),
+            storage=self.storage,
+            clock=clock,
+            observer=self.seen,
+        )
+        rule = TagRule(name="crm", **({"timeout": 5_000} | said))
+        container_config = ContainerConfig(container=made or container(), rules={"crm": rule})
+        letter = TagPayload(
+            pixel="o8z6j", at=NOW, event={"event_name": "x", "client_id": "c-1"}, draw=draw
+        )
+        try:
+            return await TagRun(
+                run_context, container_config=container_config, rule=rule, letter=letter, seed=7
+            ).run()
+        finally:
+            await engine_pool.stop()
+
+    @property
+    def urls(self):
+        return [one.url for one in self.web.asked]
+
+    @property
+    def said(self):
+        return [notice.text for notice in self.seen.notices]
+
+
+def body(text, status=200):
+    return Response(status=status, headers={}, body=text.encode())
+
+
+async def test_a_tag_has_the_value_that_its_variable_asked_for():
+    stage = Stage(body("gold"))
+
+    ran = await stage.run()
+
+    assert ran.succeeded
+    assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
+
+
+async def test_variables_that_need_one_another_are_asked_in_turn_and_each_once():
+    stage = Stage(body("gold"), body("plated"))
+    made = container()
+    again = Variable(
+        name="again", type=VariableSource.TEMPLATE, template="lookup", fields={"key": "{{segment}}"}
+    )
+    fields = {"segment": "{{segment}}-{{again}}-{{segment}}"}
+    tag = ContainerTag(name="crm", template="main", fields=fields, triggers=(ALL_EVENTS,))
+
+    ran = await stage.run(
+        msgspec.structs.replace(made, variables=(*made.variables, again), tags=(tag,))
+    )
+
+    assert ran.succeeded
+    assert stage.urls == [
+        "https://lookup.example/?q=c-1",
+        "https://lookup.example/?q=gold",
+        "https://vendor.example/gold-plated-gold",
+    ]
+
+
+async def test_a_transformation_changes_what_a_variable_asks_for():
+    stage = Stage(body("silver"))
+    change = Transformation(name="other", set={"client_id": "c-2"})
+
+    await stage.run(container(transformations=(change,)))
+
+    assert stage.urls == ["https://lookup.example/?q=c-2", "https://vendor.example/silver"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [body("none", status=404), NoResponse(reason="no answer in time", left=True)],
+    ids=["refused", "late"],
+)
+async def test_without_an_answer_the_tag_runs_without_the_value(answer):
+    stage = Stage(answer)
+
+    ran = await stage.run()
+
+    assert ran.succeeded
+    assert stage.urls[-1] == "https://vendor.example/undefined"
+
+
+async def test_what_a_variable_throws_is_told_and_the_tag_runs_without_the_value():
+    stage = Stage(body("gold"))
+
+    ran = await stage.run(container(LOOKUP.replace("return answer.body", "return answer.no.body")))
+
+    assert ran.succeeded
+    [told] = [one for one in stage.said if "TypeError" in one]
+    assert told.startswith("a rejected promise that nothing caught: ")
+    assert stage.urls[-1] == "https://vendor.example/undefined"
+
+
+async def test_asking_is_no_sending_a_tag_that_runs_once_may_be_tried_again():
+    stage = Stage(body("gold"))
+    rule = TagRule(name="crm", repeat=RepeatPolicy.AT_MOST_ONCE)
+
+    ran = await stage.run(container(tag="data.gtmOnFailure();"), repeat=rule.repeat)
+
+    assert not ran.left
+    fate = fate_of(ran, 1, rule=rule, tries=1, now=NOW, randomness=0.5)
+    assert fate.trigger is Ended.POSTPONED
+
+
+async def test_nor_where_its_time_runs_out_while_it_asks():
+    class Silent(ScriptedWeb):
+        async def ask(self, _asked):
+            await asyncio.sleep(60)
+
+    stage = Stage()
+    stage.web = Silent()
+
+    ran = await stage.run(timeout=300)
+
+    assert (ran.succeeded, ran.left, ran.passed_a_limit) == (False, False, True)
+
+
+async def test_a_variable_keeps_what_it_was_told_for_the_next_delivery():
+    stage = Stage(body("gold"))
+    keeps = """
+const kept = require('templateDataStorage');
+const send = require('sendHttpRequest');
+if (kept.getItemCopy('it')) return kept.getItemCopy('it');
+return send('https://lookup.example/').then((answer) => {
+  kept.setItemCopy('it', answer.body);
+  return answer.body;
+});
+"""
+    made = container(keeps)
+
+    for _ in range(2):
+        await stage.run(made)
+
+    assert stage.urls == ["https://lookup.example/", *["https://vendor.example/gold"] * 2]
+
+
+async def test_what_a_variable_logs_is_told():
+    stage = Stage()
+
+    await stage.run(container("require('logToConsole')('seen');\nreturn 'gold';"))
+
+    assert "seen" in stage.said
+
+
+async def test_what_a_variable_throws_at_once_is_told_too():
+    stage = Stage()
+
+    ran = await stage.run(container("return data.no.such;"))
+
+    assert ran.succeeded
+    [told] = [one for one in stage.said if "variable" in one]
+    assert told.startswith("the variable template 'It' failed: TypeError")
+
+
+async def test_what_a_variable_draws_is_the_events_and_each_variables_own():
+    draws = "return require('generateRandom')(1, 1000000000);"
+    again = Variable(name="again", type=VariableSource.TEMPLATE, template="lookup")
+    made = container(draws)
+    fields = {"segment": "{{segment}}/{{again}}/{{segment}}"}
+    tag = ContainerTag(name="crm", template="main", fields=fields, triggers=(ALL_EVENTS,))
+    made = msgspec.structs.replace(made, variables=(*made.variables, again), tags=(tag,))
+    stage = Stage()
+
+    for draw in (5, 5, 8):
+        await stage.run(made, draw=draw)
+
+    first, second, other = (url.split("/")[3:] for url in stage.urls)
+    assert first == second
+    assert first[0] == first[2] != first[1]
+    assert set(first) & set(other) == set()
+
+
+async def test_a_variable_knows_the_container_it_is_in():
+    about = "const it = require('getContainerVersion')(); return it.containerId + it.version;"
+    stage = Stage()
+
+    await stage.run(container(about, public_id="GTM-X", version="7"))
+
+    assert stage.urls == ["https://vendor.example/GTM-X7"]
+
+
+async def test_at_the_door_a_variable_keeps_logs_and_says_what_it_lacks():
+    code = """
+const kept = require('templateDataStorage');
+const times = (kept.getItemCopy('times') || 0) + 1;
+kept.setItemCopy('times', times);
+require('logToConsole')('seen ' + times + ' jane@mail.example key-of-the-vendor');
+if (times === 3) require('getEventData')('x');
+if (times === 4) data.no.such();
+return 'gold';
+"""
+    seen, storage = Seen(), TemplateStorage()
+    made = container(code)
+    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
+    made = msgspec.structs.replace(
+        made,
+        tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
+        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
+    )
+    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+    engine_pool.start()
+    rule = TagRule(name="picky", secrets=(Secret("key-of-the-vendor"),))
+    container_config = ContainerConfig(container=made, rules={"picky": rule})
+    door = IngestEvaluation(engine_pool, storage=storage, observer=seen)
+    try:
+        fired = [
+            len(
+                (
+                    await door.planned(
+                        container_config, EventContext(event={"client_id": "c"}, now=NOW)
+                    )
+                ).fired
+            )
+            for _ in range(4)
+        ]
+    finally:
+        await engine_pool.stop()
+
+    assert fired == [1, 1, 0, 0]
+    texts = [notice.text for notice in seen.notices]
+    assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
+    assert "it has no permission read_event_data" in texts
+    assert "it failed: TypeError in line 7 of its code" in texts
+
+
+async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
+    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
+    made = container(
+        tags=(
+            ContainerTag(name="picky", template="main", triggers=("gold",)),
+            ContainerTag(name="plain", template="main", triggers=(ALL_EVENTS,)),
+        ),
+        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
+    )
+    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+    engine_pool.start()
+    fire = TagDispatcher(
+        [
+            ContainerConfig(
+                container=made, rules={name: TagRule(name=name) for name in ("picky", "plain")}
+            )
+        ],
+        engine_pool=engine_pool,
+        salt=b"x" * 16,
+        opt_outs=MemoryStore(),
+    )
+    said = TagRemark(
+        event={"event_name": "x", "client_id": "c-1"},
+        native=Native(event="x"),
+        conversion_id="order-1",
+    )
+    try:
+        firing_result = await fire.heard(
+            [said],
+            source=a_source(),
+            request=Incoming(),
+            client="native",
+            now=NOW,
+            first=1,
+            held={},
+        )
+    finally:
+        await engine_pool.stop()
+
+    assert {one.pixel for one in firing_result.fired} == {"tag:plain"}
+    [unfired] = firing_result.unfired
+    assert (unfired.tag, unfired.bar) == ("tag:picky", "unfilled")
+    assert unfired.why == (
+        "the variable template 'It' asks others for its value: nobody who submits can wait for that"
+    )
+
+
+class Escaped:
+    """An engine that keeps something, whatever its template may."""
+
+    begun = 0
+
+    def __init__(self, _template, *, limits, begun):
+        del limits, begun
+
+    def start(self, _call):
+        return Turn(run=1, effects=(Keep(key="it", value=1),), returned="gold")
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may):
+    made = container()
+    lookup = made.templates["lookup"]
+    if not may:
+        lookup = msgspec.structs.replace(lookup, grants=())
+    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
+    made = msgspec.structs.replace(
+        made,
+        templates=made.templates | {"lookup": lookup},
+        tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
+        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
+    )
+    engine_pool = EnginePool(Escaped, elapsed=SystemClock().elapsed)
+    engine_pool.start()
+    storage = TemplateStorage()
+    container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})
+    door = IngestEvaluation(engine_pool, storage=storage, observer=Seen())
+    try:
+        await door.planned(container_config, EventContext(event={"client_id": "c"}, now=NOW))
+    finally:
+        await engine_pool.stop()
+
+    assert storage.of(lookup) == ({"it": 1} if may else {})

@@ -1,0 +1,80 @@
+"""A gateway's sending half on a memory store, a moving clock and a scripted way to X."""
+
+from collections.abc import Iterable
+
+from twite.domain.destination import Destination
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import Notice
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination, a_submission, an_entry
+from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
+from twite.testing.transport import Reply, ScriptedTransport, conversions_of
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def see(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+class Setting:
+    def __init__(
+        self,
+        *,
+        replies: Iterable[Reply] = (),
+        destinations: Iterable[Destination] = (),
+        worker_config: WorkerConfig | None = None,
+        clock: MovingClock | None = None,
+    ) -> None:
+        self.clock = clock or MovingClock()
+        self.store = MemoryStore()
+        self.transport = ScriptedTransport(replies)
+        self.seen = Seen()
+        self.worker_config = worker_config or WorkerConfig()
+        self.destinations = tuple(destinations) or (a_destination(),)
+        self.run = self.new_run()
+
+    def new_run(self) -> DeliveryRunner:
+        randomness = SeededRandomness()
+        clock = self.steady = MonotonicClock(self.clock)
+        post = XClient(
+            transport=self.transport,
+            clock=clock,
+            randomness=randomness,
+            api_url="https://x.example",
+            version="12",
+        )
+        return DeliveryRunner(
+            destinations=self.destinations,
+            outbox=self.store,
+            post=post,
+            clock=clock,
+            randomness=randomness,
+            observer=self.seen,
+            worker_config=self.worker_config,
+        )
+
+    async def record(self, *ids: str, pixel: str = "o8z6j", event: str = "o8z6k") -> None:
+        entries = (an_entry(one, pixel=pixel, event=event, index=i) for i, one in enumerate(ids))
+        receipt = f"{pixel}-{event}-{ids[0]}"
+        await self.store.record(
+            a_submission(*entries, receipt=receipt, received_at=self.steady.now())
+        )
+        self.run.wake(pixel)
+
+    def sent(self) -> list[list[str]]:
+        """Return the conversion ids of each request, in order."""
+        return [
+            [str(one["conversion_id"]) for one in conversions_of(outbound)]
+            for outbound in self.transport.sent
+        ]
+
+    async def state(self, conversion_id: str, pixel: str = "o8z6j", event: str = "o8z6k") -> str:
+        lives = await self.store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
+        return lives[0].state

@@ -1,0 +1,19 @@
+"""The events of an account, over real sockets, against the emulator."""
+
+from sign_in_stage import ACCOUNT, House, by_pin
+
+from twite.gateway.x_account.ads_account import AdsAccount
+
+
+async def test_events_come_in_as_many_pages_as_they_fill(x_emulator):
+    house = House(x_emulator.url)
+    await by_pin(house)
+    keys = (await house.logins.all())["o8z6j"].oauth
+    house.asked.clear()
+
+    whole = await AdsAccount(ask=house.asks, keys=keys, account=ACCOUNT).events()
+    paged = await AdsAccount(ask=house.asks, keys=keys, account=ACCOUNT, page=2).events()
+
+    assert [one.id for one in paged] == [one.id for one in whole]
+    assert len(whole) == 5
+    assert len(house.asked) == 1 + 3

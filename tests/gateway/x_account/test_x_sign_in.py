@@ -1,0 +1,267 @@
+"""Signing in to X, from the first word to the stored credentials, against the emulator."""
+
+import pytest
+from sign_in_stage import ACCOUNT, APP, House, by_pin
+
+from twite.domain.destination import PixelToken, XApp
+from twite.domain.errors import RefusedByX, SettingsError
+from twite.domain.secret import Secret
+from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.x_account.access_check import AccessCheck
+from twite.gateway.x_account.sign_in import PATIENCE, XSignIn
+from x_page import CALLBACK, answer_the_page
+
+OTHER_ROLE = {"id": "370773112", "roles": {ACCOUNT: ["ANALYST"]}}
+NO_ROLE = {"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}
+UNAPPROVED = {"id": "3213", "access": "none"}
+TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
+
+
+async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
+    house = House(x_emulator.url)
+
+    connected = await by_pin(house)
+
+    login = (await house.logins.all())["o8z6j"]
+    assert connected.screen_name == login.screen_name == "example_ads"
+    assert connected.access == AccessCheck(
+        account=ACCOUNT, roles=("ACCOUNT_ADMIN", "TWEET_COMPOSER")
+    )
+    assert login.oauth.consumer_key == APP.consumer_key
+
+
+async def test_signing_in_by_callback_stores_what_x_gave(x_emulator):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
+    _, sent_to = answer_the_page(begun.page)
+
+    connected = await house.connect.finish_by_callback(sent_to.partition("?")[2], by="session-1")
+
+    assert sent_to.startswith(CALLBACK)
+    assert connected.screen_name == "example_ads"
+    assert (await house.logins.all())["o8z6j"].oauth is not None
+
+
+async def test_what_one_session_began_no_other_finishes(x_emulator):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
+    _, sent_to = answer_the_page(begun.page)
+
+    with pytest.raises(RefusedByX) as refused:
+        await house.connect.finish_by_callback(sent_to.partition("?")[2], by="session-2")
+
+    assert refused.value.why == "stranger"
+    assert await house.logins.all() == {}
+
+
+async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j")
+    pin, _ = answer_the_page(begun.page)
+    await house.clock.advance(PATIENCE + 1)
+
+    with pytest.raises(RefusedByX, match="belongs to no sign-in that was begun here"):
+        await house.connect.finish_by_pin(begun.token, pin)
+
+
+async def test_a_sign_in_is_finished_once(x_emulator):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j", callback=CALLBACK)
+    _, sent_to = answer_the_page(begun.page)
+    query = sent_to.partition("?")[2]
+    await house.connect.finish_by_callback(query)
+
+    with pytest.raises(RefusedByX) as refused:
+        await house.connect.finish_by_callback(query)
+
+    assert refused.value.why == "stranger"
+
+
+@pytest.mark.parametrize(
+    ("world", "account", "said"),
+    [
+        (
+            {"users": [OTHER_ROLE]},
+            ACCOUNT,
+            "The user's roles for ads account 18ce54d4x5t are not enough (ANALYST). ",
+        ),
+        (
+            {"users": [NO_ROLE]},
+            ACCOUNT,
+            "The user has no access to ads account 18ce54d4x5t, or it does not exist (404 NOT",
+        ),
+        (
+            {"users": [NO_ROLE]},
+            None,
+            "The user has no access to pixel o8z6j, or it does not exist (404 NOT_FOUND: ",
+        ),
+        (
+            {"apps": [UNAPPROVED]},
+            ACCOUNT,
+            "X has not approved the app for its Ads API (403 UNAUTHORIZED_CLIENT_APPLICATION: ",
+        ),
+        (
+            {"apps": [UNAPPROVED]},
+            None,
+            "X has not approved the app for its Ads API (403 UNAUTHORIZED_CLIENT_APPLICATION: ",
+        ),
+    ],
+)
+async def test_who_may_not_send_is_told_why_and_nothing_is_stored(x_emulator, world, account, said):
+    x_emulator.add(**world)
+    house = House(x_emulator.url, account=account)
+
+    with pytest.raises(RefusedByX) as refused:
+        await by_pin(house)
+
+    assert str(refused.value).startswith(said)
+    assert await house.logins.all() == {}
+
+
+async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j", callback=CALLBACK)
+    _, sent_to = answer_the_page(begun.page, deny="1")
+
+    with pytest.raises(RefusedByX) as refused:
+        await house.connect.finish_by_callback(sent_to.partition("?")[2])
+
+    assert str(refused.value) == (
+        "The sign-in was cancelled at X. Nothing was stored. To sign in, begin again and press "
+        "Authorize app"
+    )
+
+
+@pytest.mark.parametrize("pin", ["0000000", "", "12 34\n", "'; --", "x" * 1_000])
+async def test_a_wrong_pin_is_refused(x_emulator, pin):
+    house = House(x_emulator.url)
+    begun = await house.connect.begin("o8z6j")
+    answer_the_page(begun.page)
+
+    with pytest.raises(RefusedByX, match="X does not take the PIN"):
+        await house.connect.finish_by_pin(begun.token, pin)
+
+
+async def test_a_callback_that_the_app_does_not_have_is_named(x_emulator):
+    house = House(x_emulator.url)
+
+    with pytest.raises(RefusedByX) as refused:
+        await house.connect.begin("o8z6j", callback="https://t.shop.example/console/x")
+
+    assert "send anybody back to https://t.shop.example/console/x (403 415" in str(refused.value)
+
+
+async def test_a_wrong_consumer_secret_is_the_app_that_x_does_not_know(x_emulator):
+    app = XApp(consumer_key=APP.consumer_key, consumer_secret=Secret("of-another-app"))
+
+    with pytest.raises(RefusedByX, match=r"^X does not know the app \(401 32: "):
+        await House(x_emulator.url, app=app).connect.begin("o8z6j")
+
+
+async def test_where_the_clock_is_the_fault_the_clock_is_named(x_emulator):
+    x_emulator.clock(shift=7_200)
+
+    with pytest.raises(RefusedByX, match=r"This clock is 7\d\d\d s from X's"):
+        await House(x_emulator.url).connect.begin("o8z6j")
+
+
+async def test_without_an_app_nobody_can_sign_in(x_emulator):
+    with pytest.raises(
+        SettingsError, match=r"x\.consumer_key: is missing: people sign in to an app"
+    ):
+        await House(x_emulator.url, app=None).connect.begin("o8z6j")
+
+
+async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator):
+    house = House(x_emulator.url)
+    keyless = XSignIn(ask=house.asks, clock=house.clock, keeper=None, destinations={})
+
+    with pytest.raises(SettingsError, match="without a key nothing is stored"):
+        await keyless.begin("o8z6j")
+
+    assert house.asked == []
+
+
+async def test_a_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
+    house = House(x_emulator.url)
+
+    connected = await house.connect.paste("o8z6j", TOKEN)
+
+    assert connected.access == AccessCheck()
+    assert (await house.logins.all())["o8z6j"].pixel_token == TOKEN
+
+
+async def test_to_try_a_pixel_token_counts_no_conversion(x_emulator):
+    await House(x_emulator.url).connect.paste("o8z6j", TOKEN)
+
+    assert x_emulator.counted()["pixels"] == {}
+
+
+async def test_a_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulator):
+    house = House(x_emulator.url)
+    foreign = PixelToken(token=Secret("emulator-pixel-token-o6dkt"))
+
+    with pytest.raises(RefusedByX, match="X does not take this pixel token for pixel o8z6j"):
+        await house.connect.paste("o8z6j", foreign)
+
+    assert await house.logins.all() == {}
+
+
+async def test_an_x_that_is_down_loses_no_pasted_token(x_emulator):
+    x_emulator.fault("status", status=503)
+    house = House(x_emulator.url)
+
+    connected = await house.connect.paste("o8z6j", TOKEN)
+
+    assert connected.access is None
+    assert (await house.logins.all())["o8z6j"].pixel_token == TOKEN
+
+
+async def test_what_is_forgotten_is_only_revoked_when_that_is_asked_for(x_emulator):
+    house = House(x_emulator.url)
+    await by_pin(house)
+
+    assert await house.connect.forget("o8z6j", OAUTH)
+
+    assert not [path for path in house.asked if "invalidate" in path]
+    assert await house.logins.all() == {}
+
+
+async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
+    house = House(x_emulator.url)
+    await by_pin(house)
+    keys = (await house.logins.all())["o8z6j"].oauth
+
+    await house.connect.forget("o8z6j", OAUTH, revoke=True)
+
+    assert house.asked[-1] == "/1.1/oauth/invalidate_token.json"
+    await house.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
+    # X no longer knows it: to forget it is no failure.
+    assert await house.connect.forget("o8z6j", OAUTH, revoke=True)
+    assert not await house.connect.forget("o8z6j", PIXEL_TOKEN)
+
+
+async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_emulator):
+    house = House(x_emulator.url, noted_as="ada (command)")
+
+    await by_pin(house)
+    await house.connect.paste("o8z6j", TOKEN)
+    await house.connect.forget("o8z6j", OAUTH, revoke=True)
+    await house.connect.forget("o8z6j", PIXEL_TOKEN)
+    await house.connect.forget("o8z6j", PIXEL_TOKEN)
+
+    deeds = [(deed.who, deed.what, deed.subject, deed.detail) for deed in house.vault.deeds]
+    assert deeds == [
+        ("ada (command)", "connect.done", "o8z6j", "oauth as @example_ads"),
+        ("ada (command)", "connect.done", "o8z6j", "pixel_token"),
+        ("ada (command)", "connect.forget", "o8z6j", "oauth, revoked at X"),
+        ("ada (command)", "connect.forget", "o8z6j", "pixel_token"),
+    ]
+
+
+async def test_what_the_console_does_it_notes_itself(x_emulator):
+    house = House(x_emulator.url)
+
+    await house.connect.paste("o8z6j", TOKEN)
+
+    assert house.vault.deeds == []

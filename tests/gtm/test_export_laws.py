@@ -1,0 +1,108 @@
+"""Laws of an import, whatever the export: all of it is told, and no secret is written unsaid."""
+
+import json
+import random
+import re
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from any_export import AnyExport, any_secret, template_text
+from twite.gtm.container.parts import ContainerUnusable
+from twite.gtm.container.writing import written
+from twite.gtm.importer.coverage import Support
+from twite.gtm.importer.importing import imported
+from twite.gtm.importer.reading import read_export
+from twite.gtm.importer.secrets_out import sealed_name
+
+OURS = {"customTemplate": "template", "builtInVariable": "variable"}
+SEEDS = st.integers(0, 2**48)
+
+
+def brought(tree):
+    export = read_export(json.dumps(tree).encode())
+    return imported(export, place_of=lambda place: f"sealed:{sealed_name(place, folder='out')}")
+
+
+def plain(name):
+    """The name as it is in the export: of two, one was given another."""
+    return re.sub(r"( \(\d+\))+$", "", name)
+
+
+def parts_of(tree):
+    """(kind, name) of every part that the export holds."""
+    return Counter(
+        (OURS.get(key, key), one.get("name", ""))
+        for key, held in tree["containerVersion"].items()
+        if isinstance(held, list)
+        for one in held
+    )
+
+
+@examples(max_examples=200)
+@given(seed=SEEDS)
+def test_every_part_of_an_export_is_in_the_report_once(seed):
+    tree = AnyExport(random.Random(seed)).whole()
+
+    lines = brought(tree).lines
+
+    told = Counter((line.kind, plain(line.name)) for line in lines if line.kind != "notes")
+    assert told == parts_of(tree)
+
+
+@examples(max_examples=200)
+@given(seed=SEEDS)
+def test_what_does_not_run_as_before_says_why(seed):
+    lines = brought(AnyExport(random.Random(seed)).whole()).lines
+
+    silent = {line.fit for line in lines if not line.notes}
+    assert silent <= {Support.RUNS, Support.RESTS}
+
+
+def places_in(tree):
+    """Yield (whole, key) of every text below."""
+    for key, one in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(one, str):
+            yield tree, key
+        elif isinstance(one, dict | list):
+            yield from places_in(one)
+
+
+def hide(randomness, tree, text):
+    """Put a text somewhere into the export."""
+    whole, key = randomness.choice(list(places_in(tree["containerVersion"])))
+    if key == "templateData":
+        where = randomness.choice(["default", "code", "notes"])
+        code = f"const a = {json.dumps(text)};\ndata.gtmOnSuccess();\n"
+        whole[key] = template_text("TAG", **{where: code if where == "code" else text})
+        return
+    name = "{{_event}}"
+    whole[key] = randomness.choice(
+        [text, f"{text}{name}", f"{name} {text}", f"{whole[key]} {text}"]
+    )
+
+
+@examples(max_examples=300)
+@given(seed=SEEDS)
+def test_a_secret_is_in_no_file_or_the_report_names_its_place(seed):
+    randomness = random.Random(seed)
+    tree = AnyExport(randomness).whole()
+    text, secret = any_secret(randomness)
+    hide(randomness, tree, text)
+
+    try:
+        found = brought(tree)
+    except ContainerUnusable:
+        return  # nothing is written
+
+    of_templates = {one.name for one in found.in_clear if one.path != "name"}
+    unsaid = [
+        name for name, one in found.texts.items() if secret in one and name not in of_templates
+    ]
+    in_parts = [one for one in found.in_clear if one.kind != "template" or one.path == "name"]
+    if secret in written(found.container, []) and not in_parts:
+        unsaid.append("container.toml")
+    assert unsaid == []
+    assert secret not in repr((found.lines, found.in_clear, found.secrets))

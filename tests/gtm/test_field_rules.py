@@ -1,0 +1,233 @@
+"""What is wrong with what a person gave for a template's fields."""
+
+import pytest
+
+from twite.gtm.template.field_rules import FieldRemark, remarks_on
+from twite.gtm.template.fields import fill, read_fields
+
+
+def on(given, *fields):
+    return [f"{one.field}: {one.message}" for one in remarks_on(read_fields(list(fields)), given)]
+
+
+def text(name="it", **said):
+    return {"type": "TEXT", "name": name, **said}
+
+
+def ruled(type_, *args, **said):
+    rule = {"type": type_, "args": list(args), **said}
+    return {"valueValidators": [rule]}
+
+
+def table(*columns, **said):
+    return {"type": "SIMPLE_TABLE", "name": "rows", "simpleTableColumns": list(columns), **said}
+
+
+def only_if(field, value, type_="EQUALS"):
+    return {"enablingConditions": [{"paramName": field, "paramValue": value, "type": type_}]}
+
+
+MODE = {
+    "type": "RADIO",
+    "name": "authMethod",
+    "defaultValue": "oAuth",
+    "radioItems": [
+        {"value": "accessToken"},
+        {"value": "oAuth", "subParams": [text("secret", **ruled("NON_EMPTY"))]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits", "not_"),
+    [
+        (("NON_EMPTY",), ["x", 0], {None: "must not be empty", "": "must not be empty"}),
+        (
+            ("REGEX", "[0-9]+|true"),
+            ["12", 12, True, ""],
+            {"1x": "does not have the right form: all of it must match [0-9]+|true"},
+        ),
+        (("REGEX", "(?<"), ["x"], {}),
+        (("NUMBER",), ["-5", "0.5", 7, -1.5, ""], {"three": "takes a number", "1e3": "takes a"}),
+        (
+            ("NON_NEGATIVE_NUMBER",),
+            ["0", "3", 0],
+            {"-5": "takes a number that is not below 0", -1: "takes a number that is not below 0"},
+        ),
+        (
+            ("POSITIVE_NUMBER",),
+            ["1", 3, "0.5"],
+            {"0": "takes a number above 0", "-1": "takes a number above 0", "x": "takes a number"},
+        ),
+        (
+            ("PERCENTAGE",),
+            ["0", "100", 50],
+            {"101": "takes a number from 0 to 100", "-1": "takes a number", "50%": "takes a num"},
+        ),
+        (("PERCENTAGE",), [], {True: "takes a number from 0 to 100"}),
+        (("DECIMAL",), ["0.5"], {"half": "takes a number"}),
+        (
+            ("STRING_LENGTH", 3, 5),
+            ["abc", "abcde", ""],
+            {"ab": "takes 3 to 5 characters", "abcdefg": "takes 3 to 5 characters"},
+        ),
+        (("STRING_LENGTH", "2", "2"), ["GB"], {"GBR": "takes 2 characters"}),
+        (("STRING_LENGTH", 3), ["abcdefg"], {"ab": "takes at least 3 characters"}),
+        (("SOME_DAY",), ["x"], {}),
+    ],
+)
+def test_a_rule_says_what_it_wants(rule, fits, not_):
+    field = text(**ruled(*rule))
+
+    for value in fits:
+        assert on({"it": value}, field) == []
+    for value, said in not_.items():
+        [remark] = on({} if value is None else {"it": value}, field)
+        assert remark.startswith(f"it: {said}")
+
+
+def test_the_templates_own_words_come_first():
+    field = text(**ruled("NON_EMPTY", errorMessage="Enter your pixel"))
+
+    assert on({}, field) == ["it: Enter your pixel"]
+
+
+def test_what_is_wrong_is_kept_and_a_name_that_is_no_field_is_a_doubt():
+    fields = read_fields(
+        [{"type": "CHECKBOX", "name": "on"}, table(), {"type": "PARAM_TABLE", "name": "more"}]
+    )
+    given = {"on": "yes", "rows": "none", "more": {}, "other": 1}
+
+    assert remarks_on(fields, given) == (
+        FieldRemark(field="other", message="is no field of this template", doubt=True),
+        FieldRemark(field="on", message="takes true or false"),
+        FieldRemark(field="rows", message="takes a list of rows"),
+        FieldRemark(field="more", message="takes a list of rows"),
+    )
+    assert fill(fields, given) == given
+
+
+def test_a_choice_that_is_not_there_is_told_with_those_that_are():
+    numbers = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}, {"value": True}]}
+
+    assert on({"authMethod": "accesToken"}, MODE) == [
+        'authMethod: is none of its choices: "accessToken", "oAuth"'
+    ]
+    assert on({"n": "1"}, numbers) == ["n: is none of its choices: 1, true"]
+    one = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
+    assert on({"n": True}, one) == ["n: is none of its choices: 1"]
+    assert on({"n": True}, numbers) == on({"n": 1}, numbers) == []
+    assert on({"n": False}, numbers) == ["n: is none of its choices: 1, true"]
+
+
+def test_a_choice_that_variables_may_make_is_a_doubt_and_a_default_is_none():
+    select = {"type": "SELECT", "name": "it", "selectItems": [{"value": "a"}], "defaultValue": "z"}
+    open_ = read_fields([{**select, "macrosInSelect": True}])
+
+    assert [one.doubt for one in remarks_on(open_, {"it": "b"})] == [True]
+    assert [one.doubt for one in remarks_on(read_fields([select]), {"it": "b"})] == [False]
+    assert on({}, select) == on({"it": ""}, select) == on({"it": "{{x}}"}, select) == []
+
+
+@pytest.mark.parametrize("value", ["{{Price}}", "about {{Price}}"])
+def test_what_a_variable_decides_is_not_judged(value):
+    fields = [
+        text(**ruled("POSITIVE_NUMBER")),
+        {"type": "CHECKBOX", "name": "on"},
+        table(text("n", isUnique=True, **ruled("NUMBER"))),
+    ]
+
+    assert on({"it": value, "on": value, "rows": value}, *fields) == []
+    assert on({"rows": [{"n": value}, {"n": value}, value, {value: 1}]}, *fields[2:]) == []
+
+
+def test_a_field_that_is_not_shown_is_not_judged():
+    assert on({"authMethod": "accessToken"}, MODE) == []
+    assert on({}, MODE) == ["secret: must not be empty"]
+
+
+@pytest.mark.parametrize("type_", ["EQUALS", "NOT_EQUALS", "PRESENT"])
+def test_what_a_variable_may_hide_is_not_judged(type_):
+    dependent = text("more", **ruled("NON_EMPTY"), **only_if("it", "x", type_))
+
+    assert on({"it": "{{x}}"}, text(), dependent) == []
+
+
+def test_a_rule_counts_while_its_own_condition_holds():
+    field = text("more", **ruled("NON_EMPTY", **only_if("it", "x")))
+
+    assert on({"it": "y"}, text(), field) == on({"it": "{{x}}"}, text(), field) == []
+    assert on({"it": "x"}, text(), field) == ["more: must not be empty"]
+
+    unless = text("more", **ruled("NON_EMPTY", **only_if("it", "x", "NOT_EQUALS")))
+    assert on({"it": "{{x}}"}, text(), unless) == []
+    assert on({"it": "y"}, text(), unless) == ["more: must not be empty"]
+
+
+def test_the_rows_of_a_table_are_counted():
+    rows = table(text("n"), **ruled("TABLE_ROW_COUNT", 1, 2))
+
+    assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: takes 1 to 2 rows"]
+    assert on({"rows": [{"n": "1"}]}, rows) == on({}, rows) == []
+    assert on({"rows": []}, table(**ruled("NON_EMPTY"))) == ["rows: must not be empty"]
+
+
+def test_each_cell_of_a_table_is_judged_by_its_column():
+    rows = table(
+        text("name", isUnique=True, **ruled("NON_EMPTY")),
+        {"type": "SELECT", "name": "kind", "selectItems": [{"value": "a"}, {"value": "b"}]},
+        {"type": "CHECKBOX", "name": "on"},
+    )
+    given = [
+        {"name": "x", "kind": "b", "on": True},
+        {"kind": "c", "on": 1},
+        {"name": "x", "nme": "y"},
+        "z",
+    ]
+
+    assert on({"rows": given}, rows) == [
+        "rows: row 2, name: must not be empty",
+        'rows: row 2, kind: is none of its choices: "a", "b"',
+        "rows: row 2, on: takes true or false",
+        "rows: row 3 has 'nme', which is no column: name, kind, on",
+        "rows: row 3, name: stands in row 1 already, and must not repeat",
+        "rows: row 4 is no row: it takes name, kind, on",
+    ]
+
+
+def test_a_column_is_judged_where_its_row_and_the_fields_show_it():
+    columns = [
+        {"param": text("kind"), "isUnique": False},
+        {
+            "param": text("path", **ruled("NON_EMPTY"), **only_if("kind", "custom")),
+            "isUnique": True,
+        },
+        {"param": text("id", **ruled("NON_EMPTY"), **only_if("it", "x"))},
+    ]
+    rows = {"type": "PARAM_TABLE", "name": "rows", "paramTableColumns": columns}
+    kinds = [{"kind": "root"}, {"kind": "custom"}, {"kind": "{{x}}"}, *[{"path": "p"}] * 2]
+
+    assert on({"rows": kinds}, text(), rows) == [
+        "rows: row 2, path: must not be empty",
+        "rows: row 5, path: stands in row 4 already, and must not repeat",
+    ]
+    assert on({"it": "x", "rows": [{}]}, text(), rows) == ["rows: row 1, id: must not be empty"]
+
+
+def test_in_a_row_what_a_variable_decides_hides_what_hangs_on_it():
+    rows = table(
+        text("kind"),
+        text("path", **ruled("NON_EMPTY"), **only_if("kind", "root", "NOT_EQUALS")),
+        {
+            "type": "SELECT",
+            "name": "more",
+            "selectItems": [{"value": "a"}],
+            "macrosInSelect": True,
+        },
+    )
+
+    assert on({"rows": [{"kind": "{{x}}", "more": "b"}]}, rows) == []
+    # A column of the name of a field stands for itself.
+    assert on({"kind": "{{x}}", "rows": [{"kind": "y"}]}, text("kind"), rows) == [
+        "rows: row 1, path: must not be empty"
+    ]

@@ -1,0 +1,131 @@
+"""What the linter says."""
+
+import pytest
+
+from twite.gtm.template.lint import lint
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart
+from twite.gtm.template.tokens import TokenKind, tokens
+
+
+def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
+    found = lint(
+        Template(
+            kind=TemplateKind.TAG,
+            id="",
+            name="",
+            description="",
+            fields=(),
+            code=TemplatePart(text=code, line=10),
+            grants=grants,
+            tests=None,
+            notes="",
+        )
+    )
+    return [(one.code, one.line) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("code", "finding"),
+    [
+        ("const a = 1;\nconst b = new Thing();", ("language", 11)),
+        ("return this;", ("language", 10)),
+        ("class A {}", ("language", 10)),
+        ("const f = async () => 1;", ("language", 10)),
+        ("const a = 10n;", ("language", 10)),
+        ("const a = /x/g;", ("regex_literal", 10)),
+        ("const a = f(/[/]x/);", ("regex_literal", 10)),
+        ("const a = `x`;", ("language_unsure", 10)),
+        ("const a = [...b];", ("language_unsure", 10)),
+        ("const a = b?.c;", ("language_unsure", 10)),
+        ("const a = b ?? 1;", ("language_unsure", 10)),
+        ("try { f(); } finally { g(); }", ("language_unsure", 10)),
+        ("const a = Math.floor(1);", ("global", 10)),
+        ("const a = JSON.parse('1');", ("global", 10)),
+        ("console.log(1);", ("global", 10)),
+        ("'a'.startsWith('b');", ("method_unlisted", 10)),
+        ("require('fetch');", ("api_unknown", 10)),
+        ("require(name);", ("api_unknown", 10)),
+    ],
+)
+def test_what_google_would_refuse_is_said_with_its_line(code, finding):
+    assert finding in said(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const Math = require('Math'); return Math.floor(1);",
+        "const a = b / c / d;",
+        "const a = (b) / c; // new this",
+        "const a = {new: 1, class: 2, Date: 3}; a.this = 1; a.Math = 2;",
+        "const a = 'new this /x/ `y`';",
+        '/* new\nthis */ const a = "it\'s";',
+        "const f = (x) => { return x; };",
+        "switch (a) { case 1: break; default: for (const b of c) {} }",
+        "const a = [1].map((x) => x).filter((x) => x).join(',').indexOf('a');",
+    ],
+)
+def test_what_google_takes_is_not_mentioned(code):
+    assert said(code) == []
+
+
+def test_a_permission_that_is_missing_or_not_needed_is_said():
+    code = "const get = require('getEventData'); get('a');"
+
+    assert said(code) == [("permission_missing", None)]
+    assert said("return 1;", Grant(permission="logging")) == [("permission_unused", None)]
+    assert said(code, Grant(permission="read_event_data")) == []
+
+
+SPECIFIC = Grant(
+    permission="get_cookies", parameters={"cookieAccess": "specific", "cookieNames": ["a", "b"]}
+)
+
+
+def test_a_name_that_the_permission_does_not_cover_is_said_and_one_too_many_as_well():
+    code = """const getCookieValues = require('getCookieValues');
+getCookieValues('a');
+getCookieValues('c');"""
+
+    assert said(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
+
+
+def test_a_header_is_compared_without_regard_to_case():
+    header = Grant(
+        permission="read_request",
+        parameters={
+            "requestAccess": "specific",
+            "headersAllowed": True,
+            "headerAccess": "specific",
+            "headerWhitelist": [{"headerName": "Referer"}],
+        },
+    )
+    code = "const getRequestHeader = require('getRequestHeader'); getRequestHeader('referer');"
+
+    assert said(code, header) == []
+
+
+def test_code_falls_into_tokens_with_their_lines():
+    code = "const a = 0x1F; // no\n/* no\nno */ b(`x\ny`, 'it\\'s', /[/]/i) => 1.5e3;"
+
+    found = [(token.sort, token.text, token.line) for token in tokens(code)]
+
+    assert found == [
+        (TokenKind.WORD, "const", 1),
+        (TokenKind.WORD, "a", 1),
+        (TokenKind.SIGN, "=", 1),
+        (TokenKind.NUMBER, "0x1F", 1),
+        (TokenKind.SIGN, ";", 1),
+        (TokenKind.WORD, "b", 3),
+        (TokenKind.SIGN, "(", 3),
+        (TokenKind.TEMPLATE, "`x\ny`", 3),
+        (TokenKind.SIGN, ",", 4),
+        (TokenKind.TEXT, "'it\\'s'", 4),
+        (TokenKind.SIGN, ",", 4),
+        (TokenKind.REGEX, "/[/]/i", 4),
+        (TokenKind.SIGN, ")", 4),
+        (TokenKind.SIGN, "=>", 4),
+        (TokenKind.NUMBER, "1.5e3", 4),
+        (TokenKind.SIGN, ";", 4),
+    ]

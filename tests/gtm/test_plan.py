@@ -1,0 +1,335 @@
+"""Which tags of a container fire, and what they get."""
+
+import pytest
+from container_parts import (
+    EVENT,
+    condition,
+    container,
+    field,
+    occasion,
+    planned,
+    tag,
+    template,
+    trigger,
+)
+
+from twite.gtm.container.parts import (
+    ContainerClient,
+    Firing,
+    SequencedTag,
+    Transformation,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.container.plan import NotFiredReason
+from twite.gtm.template.fields import EnablingCondition as Shown
+
+PURCHASE = trigger("Purchase", condition("{{_event}}", "equals", "purchase"))
+VIEW = trigger("View", condition("{{_event}}", "equals", "view_item"))
+
+
+def names(plan):
+    return [one.tag.name for one in plan.fired]
+
+
+def reasons(plan):
+    return {one.tag: one.why for one in plan.passed}
+
+
+def test_a_tag_fires_where_one_of_its_triggers_fits():
+    made = container(tag(triggers=("View", "Purchase")), triggers=[VIEW, PURCHASE])
+
+    found = planned(made)
+
+    assert [(one.tag.name, one.trigger) for one in found.fired] == [("Post", "Purchase")]
+
+
+def test_all_conditions_of_a_trigger_must_hold():
+    both = trigger("Both", *PURCHASE.when, condition("{{_event}}", "contains", "x"))
+
+    found = planned(container(tag(triggers=("Both",)), triggers=[both]))
+
+    assert reasons(found) == {"Post": "no trigger of it fits"}
+
+
+def test_a_trigger_without_conditions_and_all_events_fit_always():
+    made = container(tag("A", triggers=("Any",)), tag("B"), triggers=[trigger("Any")])
+
+    assert names(planned(made)) == ["A", "B"]
+
+
+def test_an_exception_keeps_a_tag_back():
+    made = container(tag(unless=("Purchase",)), triggers=[PURCHASE])
+
+    assert reasons(planned(made)) == {"Post": "the exception 'Purchase' fits"}
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"paused": True}, "it is paused"),
+        ({"triggers": ()}, "it has no trigger"),
+        ({"triggers": ("Nobody",)}, "no trigger of it fits"),
+        ({"template": "Nobody"}, "its template 'Nobody' is not in the container"),
+        ({"consent": ("ad_storage", "analytics_storage")}, "consent ad_storage"),
+    ],
+)
+def test_a_tag_that_does_not_fire_says_why(more, why):
+    assert reasons(planned(container(tag(**more)))) == {"Post": why}
+
+
+@pytest.mark.parametrize(
+    ("event", "known", "fires"),
+    [
+        ({"x-ga-gcs": "G111"}, {}, True),
+        ({"x-ga-gcs": "G101"}, {}, False),
+        ({}, {}, False),
+        ({"consent_state": {"ad_storage": True}}, {}, True),
+        ({"consent_state": {"ad_storage": "granted"}}, {}, True),
+        ({"consent_state": {"ad_storage": "denied"}, "x-ga-gcs": "G111"}, {}, False),
+        ({"consent_state": {"ad_storage": True}}, {"ad_storage": False}, False),
+        ({}, {"ad_storage": True}, True),
+    ],
+)
+def test_a_signal_is_granted_by_what_is_known_or_the_event_says(event, known, fires):
+    found = planned(container(tag(consent=("ad_storage",))), on=occasion(event, consent=known))
+
+    assert bool(found.fired) is fires
+
+
+def test_the_highest_priority_runs_first_and_equals_as_they_stand():
+    made = container(tag("A"), tag("B", priority=5), tag("C", priority=-1), tag("D", priority=5))
+
+    assert names(planned(made)) == ["B", "D", "A", "C"]
+
+
+@pytest.mark.parametrize(("firing", "times"), [(Firing.ONCE, 1), (Firing.EACH_TRIGGER, 2)])
+def test_a_tag_fires_once_or_for_each_trigger_that_fits(firing, times):
+    made = container(tag(triggers=("Purchase", "All Events"), firing=firing), triggers=[PURCHASE])
+
+    assert len(planned(made).fired) == times
+
+
+def test_fields_have_the_templates_defaults_where_wanted():
+    made = template(fields=[field("a", default="given"), field("b", "CHECKBOX")])
+
+    with_defaults = planned(container(tag(), templates={"Poster": made}))
+    as_saved = planned(container(tag(defaults=False), templates={"Poster": made}))
+
+    assert with_defaults.fired[0].fields == {"a": "given", "b": False}
+    assert as_saved.fired[0].fields == {}
+
+
+def test_what_a_variable_has_no_value_for_has_no_default():
+    made = template(fields=[field("a", default="90"), field("b", default="7")])
+    nothing = Variable(name="Nothing", type=VariableSource.EVENT_DATA, key="no.such")
+    asks = tag(fields={"a": "{{Nothing}}"})
+
+    found = planned(container(asks, variables=(nothing,), templates={"Poster": made}))
+
+    assert found.fired[0].fields == {"b": "7"}
+
+
+def test_a_field_is_shown_or_not_by_what_its_variable_is_worth():
+    shown = field(
+        "token", default="t", conditions=(Shown(field="mode", type="EQUALS", value="purchase"),)
+    )
+    made = template(fields=[field("mode"), shown])
+
+    found = planned(container(tag(fields={"mode": "{{_event}}"}), templates={"Poster": made}))
+
+    assert found.fired[0].fields == {"mode": "purchase", "token": "t"}
+
+
+def test_tags_run_before_and_after_another_without_triggers_of_their_own():
+    made = container(
+        tag(
+            "Main", setup=SequencedTag(tag="First"), teardown=SequencedTag(tag="Last", needed=True)
+        ),
+        tag("First", triggers=(), fields={"name": "{{_event}}"}),
+        tag("Last", triggers=(), unless=("All Events",)),
+    )
+
+    main = planned(made).fired[0]
+
+    assert (main.setup.tag.name, main.setup.fields) == ("First", {"name": "purchase"})
+    assert main.teardown.tag.name == "Last"
+
+
+@pytest.mark.parametrize(("needed", "fired"), [(False, ["Main"]), (True, [])])
+def test_a_paused_tag_beside_another_stops_it_only_where_it_is_needed(needed, fired):
+    made = container(
+        tag("Main", setup=SequencedTag(tag="First", needed=needed)),
+        tag("First", triggers=(), paused=True),
+    )
+
+    assert names(planned(made)) == fired
+
+
+def test_a_paused_teardown_stops_nothing():
+    made = container(
+        tag("Main", teardown=SequencedTag(tag="Last", needed=True)),
+        tag("Last", triggers=(), paused=True),
+    )
+
+    (fired,) = planned(made).fired
+
+    assert fired.teardown is None
+
+
+NOW = 1_764_000_000_000  # of the occasion
+
+
+@pytest.mark.parametrize(
+    ("span", "why"),
+    [
+        ({"starts_at": NOW, "ends_at": NOW + 1}, None),
+        ({"starts_at": NOW + 1}, "it fires from 2025-11-24T16:00:00.001Z on"),
+        ({"ends_at": NOW}, "it fired until 2025-11-24T16:00:00.000Z"),
+    ],
+)
+def test_a_tag_fires_within_its_span_of_time(span, why):
+    found = planned(container(tag("Post", **span)))
+
+    assert [(one.why, one.bar) for one in found.passed] == (
+        [(why, NotFiredReason.PAUSED)] if why else []
+    )
+    assert names(found) == ([] if why else ["Post"])
+
+
+def test_a_tag_beside_another_does_not_run_out_of_its_span_of_time():
+    made = container(
+        tag("Main", setup=SequencedTag(tag="First")), tag("First", triggers=(), starts_at=NOW + 1)
+    )
+
+    (fired,) = planned(made).fired
+
+    assert fired.setup is None
+
+
+def test_tags_that_run_beside_each_other_in_a_ring_pass():
+    made = container(tag("A", setup=SequencedTag(tag="B")), tag("B", setup=SequencedTag(tag="A")))
+
+    assert reasons(planned(made)) == {
+        "A": "the tag 'A' cannot run beside it",
+        "B": "the tag 'B' cannot run beside it",
+    }
+
+
+def test_transformations_change_what_a_tag_and_its_variables_see_but_no_trigger():
+    value = Variable(name="Value", type=VariableSource.EVENT_DATA, key="value")
+    changes = [
+        Transformation(name="Less", exclude=("user_data.address.city", "page_location")),
+        Transformation(name="More", set={"value": "{{Value}}0", "shop.name": "Finch"}),
+        Transformation(name="These", allow=("event_name", "value", "user_data", "page_location")),
+    ]
+    fits = trigger("Paid", condition("{{Value}}", "equals", "49.9"))
+    made = container(
+        tag(triggers=("Paid",), fields={"sum": "{{Value}}"}),
+        variables=[value],
+        triggers=[fits],
+        transformations=changes,
+    )
+
+    fired = planned(made).fired[0]
+
+    assert fired.event == {
+        "event_name": "purchase",
+        "value": "49.90",
+        "user_data": {"address": {}},
+        "shop": {"name": "Finch"},
+    }
+    assert fired.fields == {"sum": "49.90"}
+
+
+@pytest.mark.parametrize(
+    ("more", "changed"),
+    [
+        ({}, True),
+        ({"tags": ("Post",)}, True),
+        ({"tags": ("Other",)}, False),
+        ({"tags": ("Other",), "others": True}, True),
+        ({"tags": ("Post",), "others": True}, False),
+        ({"templates": ("Poster",)}, True),
+        ({"when": (condition("{{_event}}", "equals", "purchase"),)}, True),
+        ({"when": (condition("{{_event}}", "equals", "view"),)}, False),
+    ],
+)
+def test_a_transformation_is_for_the_tags_it_names_where_its_conditions_hold(more, changed):
+    made = container(transformations=[Transformation(name="T", exclude=("value",), **more)])
+
+    event = planned(made).fired[0].event
+
+    assert ("value" not in event) is changed
+
+
+PERSON = {
+    "email_address": "a@shop.example",
+    "sha256_email_address": "0" * 64,
+    "address": [{"first_name": "Ada", "sha256_first_name": "1" * 64, "city": "London"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (
+            {"exclude": ("user_data.email_address", "user_data.address.0.first_name")},
+            {"address": [{"city": "London"}]},
+        ),
+        (
+            {
+                "set": {"user_data.email_address": "shop@shop.example"},
+                "exclude": ("user_data.address.0",),
+            },
+            {"email_address": "shop@shop.example", "address": [None]},
+        ),
+        (
+            {"set": {"user_data.sha256_email_address": "no", "user_data.email_address": "no"}},
+            PERSON | {"email_address": "no", "sha256_email_address": "no"},
+        ),
+        ({"allow": ("user_data.email_address",)}, {"email_address": "a@shop.example"}),
+        ({"exclude": ("user_data.address.1", "user_data.address.city")}, PERSON),
+    ],
+)
+def test_a_person_who_is_taken_away_or_replaced_leaves_no_hash_behind(change, left):
+    changes = [Transformation(name=name, **{name: what}) for name, what in change.items()]
+
+    on = occasion(EVENT | {"user_data": PERSON})
+    [fired] = planned(container(transformations=changes), on=on).fired
+
+    assert fired.event["user_data"] == left
+
+
+def test_each_place_of_a_list_that_is_excluded_is_the_one_that_was_named():
+    change = Transformation(name="Less", exclude=("items.0", "items.1.price"))
+    on = occasion(EVENT | {"items": [{"price": 1}, {"price": 2}, {"price": 3}]})
+
+    [fired] = planned(container(transformations=[change]), on=on).fired
+
+    assert fired.event["items"] == [None, {}, {"price": 3}]
+
+
+def test_planning_leaves_the_event_as_it_was():
+    change = Transformation(name="T", exclude=("user_data.address.city",), set={"items": "no"})
+    before = str(EVENT)
+
+    planned(container(transformations=[change]))
+
+    assert str(EVENT) == before
+
+
+@pytest.mark.parametrize(
+    ("client", "name"), [("ga4", "Web"), ("data_tag", "data_tag"), ("Orders", "Orders")]
+)
+def test_a_reading_of_our_own_goes_by_the_name_that_the_container_gives_it(client, name):
+    field_ = Variable(name="Client", type=VariableSource.CLIENT_NAME)
+    made = container(
+        tag(fields={"client": "{{Client}}"}),
+        variables=[field_],
+        clients=(ContainerClient(name="Orders", template="T"), ContainerClient(name="Web")),
+    )
+
+    found = planned(made, on=occasion(client=client))
+
+    assert found.fired[0].fields == {"client": name}

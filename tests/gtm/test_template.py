@@ -1,0 +1,177 @@
+"""The text of a `.tpl` file."""
+
+import pytest
+
+from twite.gtm.template.fields import Field
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.template import (
+    Template,
+    TemplateKind,
+    TemplatePart,
+    TemplateUnusable,
+    read_template,
+)
+
+WHOLE = """___TERMS_OF_SERVICE___
+
+None.
+
+
+___INFO___
+
+{
+  "type": "TAG",
+  "id": "cvt_temp_public_id",
+  "displayName": "A \\u003ctag\\u003e",
+  "description": "What it does.",
+  "containerContexts": ["SERVER"]
+}
+
+
+___TEMPLATE_PARAMETERS___
+
+[{"type": "TEXT", "name": "one", "displayName": "One"}]
+
+
+___SANDBOXED_JS_FOR_SERVER___
+
+const a = 1;
+return a;
+
+
+___SERVER_PERMISSIONS___
+
+[{"instance": {"key": {"publicId": "logging", "versionId": "1"}, "param": []}}]
+
+
+___TESTS___
+
+scenarios: []
+
+
+___NOTES___
+
+Created.
+"""
+LEAST = '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___'
+
+
+def test_a_whole_template_is_read_into_its_parts():
+    found = read_template(WHOLE.encode())
+
+    assert found == Template(
+        kind=TemplateKind.TAG,
+        id="cvt_temp_public_id",
+        name="A <tag>",
+        description="What it does.",
+        fields=(Field(type="TEXT", name="one", shown="One"),),
+        code=TemplatePart(text="\nconst a = 1;\nreturn a;\n\n", line=23),
+        grants=(Grant(permission="logging"),),
+        tests=TemplatePart(text="\nscenarios: []\n\n", line=34),
+        notes="Created.",
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff" + WHOLE, WHOLE.replace("\n", "\r\n"), WHOLE.replace("___\n", "___ \t\n")]
+)
+def test_a_byte_order_mark_windows_lines_and_spaces_after_a_head_change_nothing(text):
+    assert read_template(text.encode()) == read_template(WHOLE.encode())
+
+
+def test_the_order_of_sections_is_free():
+    head, notes = WHOLE.split("___NOTES___")
+    moved = f"___NOTES___{notes}{head}"
+
+    found = read_template(moved.encode())
+
+    assert (found.notes, found.code.text) == ("Created.", "\nconst a = 1;\nreturn a;\n\n")
+
+
+def test_kind_and_code_are_enough():
+    text = '___INFO___\n{"type": "MACRO"}\n___SANDBOXED_JS_FOR_SERVER___\nreturn 1;'
+
+    found = read_template(text.encode())
+
+    assert (found.kind, found.fields, found.grants, found.tests) == (
+        TemplateKind.VARIABLE,
+        (),
+        (),
+        None,
+    )
+    assert found.code == TemplatePart(text="return 1;", line=4)
+
+
+def test_commas_after_the_last_item_are_let_pass_as_in_public_templates():
+    text = (
+        '___INFO___\n{"type": "MACRO", "displayName": "a,] b,} \\",]",\n}\n'
+        "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
+        '___TEMPLATE_PARAMETERS___\n[{"type": "TEXT", "name": "a", } , \n]\n'
+    )
+
+    found = read_template(text.encode())
+
+    assert found.name == 'a,] b,} ",]'
+    assert [field.name for field in found.fields] == ["a"]
+
+
+def test_the_terms_may_stand_twice():
+    text = f"___TERMS_OF_SERVICE___\nyes\n{LEAST}\n___TERMS_OF_SERVICE___\nyes\n"
+
+    assert read_template(text.encode()).kind is read_template(LEAST.encode()).kind
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "line", "words"),
+    [
+        ("", "", 1, "no section"),
+        ('___INFO___\n{"a": 1,\n"b" 2,}\n___SANDBOXED_JS_FOR_SERVER___', "INFO", 3, "not JSON"),
+        ("hello", "", 1, "no section"),
+        ('___INFO___\n{"type": "TAG"}', "SANDBOXED_JS_FOR_SERVER", 1, "missing"),
+        ("___SANDBOXED_JS_FOR_SERVER___\n", "INFO", 1, "missing"),
+        ("___INFO___\n\n{\n  'type': 1}\n___SANDBOXED_JS_FOR_SERVER___", "INFO", 4, "not JSON"),
+        ("___INFO___\n[]\n___SANDBOXED_JS_FOR_SERVER___", "INFO", 2, "an object was expected"),
+        ('___INFO___\n{"type": "PLANE"}\n___SANDBOXED_JS_FOR_SERVER___', "INFO", 2, "type must be"),
+        ("___NOTES___\n___INFO___\n{}\n___NOTES___\n", "NOTES", 4, "stands twice"),
+        (
+            f"{LEAST}\n___TEMPLATE_PARAMETERS___\n{{}}",
+            "TEMPLATE_PARAMETERS",
+            5,
+            "an array was expected",
+        ),
+        (
+            f"{LEAST}\n___SERVER_PERMISSIONS___\n[7]",
+            "SERVER_PERMISSIONS",
+            5,
+            "an object was expected",
+        ),
+    ],
+)
+def test_what_is_broken_is_named_with_section_and_line(text, section, line, words):
+    with pytest.raises(TemplateUnusable) as caught:
+        read_template(text.encode())
+
+    assert (caught.value.section, caught.value.line) == (section, line)
+    assert words in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_named_with_their_line():
+    with pytest.raises(TemplateUnusable) as caught:
+        read_template(b"___INFO___\n\n\xff")
+
+    assert (caught.value.line, caught.value.message) == (3, "the file is not UTF-8")
+
+
+WEB = '{"type": "TAG", "displayName": "Pixel", "containerContexts": ["WEB"]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '___INFO___\n{"displayName": "Pixel"}\n___SANDBOXED_JS_FOR_WEB_TEMPLATE___\n',
+        f"___INFO___\n{WEB}\n___SANDBOXED_JS_FOR_SERVER___\n",
+    ],
+)
+def test_a_web_template_is_refused_by_name(text):
+    with pytest.raises(TemplateUnusable, match="“Pixel” is a web template"):
+        read_template(text.encode())

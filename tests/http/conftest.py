@@ -1,0 +1,34 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvloop
+from http_stage import Stage
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Every test of the server runs on both loops: ours is uvloop, and Windows has none."""
+    both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return both if "test_http_server" in item.nodeid else {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
+    """Return a way to start collectors that are stopped after the test."""
+    started: list[Stage] = []
+
+    async def start(**said: Any) -> Stage:
+        stage = Stage(**said)
+        await stage.server.start()
+        started.append(stage)
+        return stage
+
+    yield start
+    for stage in started:
+        await stage.server.stop()
+
+
+@pytest.fixture
+async def stage(staged: Callable[..., Awaitable[Stage]]) -> Stage:
+    return await staged()

@@ -1,0 +1,188 @@
+"""A collector on a real socket, and those it plays with."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from raw_http import Heard, Line, heard, line_to, request, say
+from twite.domain.destination import Destination, Source
+from twite.domain.history import ConversionCounts, History
+from twite.domain.ignored import IgnoredTally
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ports.events import Notice
+from twite.http import HttpApplication, HttpLimits, Server
+from twite.stores.memory.erase import MemoryEraser
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_destination, a_source
+
+KEY = "a-source-key"
+DESK_TOKEN = "the-token-of-the-desk"
+
+
+class StoppedClock:
+    def now(self) -> int:
+        return NOW
+
+    def elapsed(self) -> int:
+        return 0
+
+    async def sleep(self, ms: int) -> None:
+        """Wait for nothing."""
+
+
+class PlayedAccept:
+    """Answers as it is told; keeps what came."""
+
+    def __init__(self) -> None:
+        self.native_answer: AcceptReceipt | Exception = a_receipt(accepted=1)
+        self.x_answer: XAcceptReceipt | Exception = XAcceptReceipt(receipt="r1", processed=1)
+        self.seen: list[tuple[str, bytes, str | None]] = []
+        self.came = asyncio.Event()
+        self.until: asyncio.Event | None = None
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None
+    ) -> AcceptReceipt:
+        self.seen.append((source.name, body, idempotency_key))
+        self.came.set()
+        if self.until is not None:
+            await self.until.wait()
+        if isinstance(self.native_answer, Exception):
+            raise self.native_answer
+        return self.native_answer
+
+    async def from_x(self, *, destination: Destination, body: bytes) -> XAcceptReceipt:
+        self.seen.append((destination.pixel, body, None))
+        if isinstance(self.x_answer, Exception):
+            raise self.x_answer
+        return self.x_answer
+
+
+class PlayedRecords:
+    def __init__(self) -> None:
+        self.lives: list[History] = []
+        self.asked: list[tuple[str, tuple[str, ...], str]] = []
+        self.kept: list[ConversionCounts] = []
+        self.counted: list[IgnoredTally] = []
+        self.trouble: Exception | None = None
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
+    ) -> Sequence[History]:
+        self.asked.append((pixel, None if events is None else tuple(events), conversion_id))
+        return [life for life in self.lives if events is None or life.event in events]
+
+    async def accounts(self) -> Sequence[ConversionCounts]:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.kept
+
+    async def submission(self, receipt: str) -> Sequence[History]:
+        raise NotImplementedError
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        return [one for one in self.counted if one.day >= since]
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
+        raise NotImplementedError
+
+
+class PlayedDesk:
+    def __init__(self) -> None:
+        self.done: list[tuple[str, tuple[int, ...], str, int]] = []
+        self.sure: set[int] = set()
+        self.deeds: list[AuditEvent] = []
+
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> int:
+        self.done.append(("replay", tuple(deliveries), "", now))
+        self.sure |= set(sure)
+        self.deeds += [] if deed is None else [deed]
+        return len(deliveries)
+
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
+    ) -> int:
+        self.done.append(("discard", tuple(deliveries), note, now))
+        self.deeds += [] if deed is None else [deed]
+        return len(deliveries)
+
+
+class Notices:
+    def __init__(self) -> None:
+        self.seen: list[Notice] = []
+
+    def see(self, notice: Notice) -> None:
+        self.seen.append(notice)
+
+
+class Stage:
+    """A collector on a real socket, and those it plays with."""
+
+    def __init__(self, **said: Any) -> None:
+        self.accept = PlayedAccept()
+        self.records = said.pop("records", PlayedRecords())
+        self.desk = said.pop("desk", PlayedDesk())
+        self.eraser = MemoryEraser()
+        self.choose = RecordConsentChoice(
+            opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"
+        )
+        self.notices = Notices()
+        self.why_not_ready: str | None = None
+        limits = said.pop("limits", HttpLimits())
+        self.collector = HttpApplication(
+            accept=said.pop("accept", self.accept),
+            records=self.records,
+            desk=self.desk,
+            eraser=self.eraser,
+            choose=said.pop("choose", self.choose),
+            sightings=said.pop("sightings", MemoryStore()),
+            clock=StoppedClock(),
+            sources=said.pop("sources", [a_source()]),
+            destinations=said.pop("destinations", {"o8z6j": a_destination()}),
+            ready=lambda: self.why_not_ready,
+            metrics=lambda accounts: b"accounts %d\n" % len(list(accounts)),
+            desk_token=said.pop("desk_token", Secret(DESK_TOKEN)),
+            limits=limits,
+            observer=self.notices,
+            **said,
+        )
+        self.server = Server(self.collector, host="127.0.0.1", port=0, limits=limits)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        key: str | None = KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> Heard:
+        """Send a request over a socket of its own, and read the answer to its end."""
+        said = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return heard(await self.say(request(method, path, body, said | dict(headers or {}))))
+
+    async def submit(self, body: bytes, **said: Any) -> Heard:
+        return await self.ask("POST", "/v1/conversions", body, **said)
+
+    async def say(self, sent: bytes) -> bytes:
+        return await say(self.server.port, sent)
+
+    def line(self) -> contextlib.AbstractAsyncContextManager[Line]:
+        return line_to(self.server.port)
+
+
+def a_receipt(**counts: Any) -> AcceptReceipt:
+    return AcceptReceipt(
+        **({"receipt": "r1", "accepted": 0, "duplicates": 0, "suppressed": 0} | counts)
+    )

@@ -1,0 +1,122 @@
+"""The doors for tags on a real socket, with the gateway's own Accept and a store in memory."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from http_stage import Stage, StoppedClock
+
+from raw_http import Heard
+from twite.domain.destination import Destination, PixelToken, Source
+from twite.domain.secret import Secret
+from twite.domain.submission import Recorded, Submission
+from twite.gateway.ingest.accept import Accept
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW
+from twite.testing.randomness import SeededRandomness
+
+KEY = "a-source-key"
+PAGE = "https://shop.example"
+EVENTS = {"purchase": "o8z6k", "sign_up": "o8z6m"}
+VISITOR = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)", "X-Forwarded-For": "203.0.113.7"}
+CLICK = "23opevjt88psuo13lu8d020qkn"
+
+
+def a_shop(**said: Any) -> Source:
+    return Source(
+        **{
+            "name": "shop",
+            "key": Secret(KEY),
+            "pixel": "o8z6j",
+            "pixels": frozenset({"o8z6j"}),
+            "origins": (PAGE,),
+            "region": "GB",
+        }
+        | said
+    )
+
+
+class KeepingStore(MemoryStore):
+    """Remembers what it was given to keep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Submission] = []
+
+    async def record(self, submission: Submission) -> Recorded:
+        self.kept.append(submission)
+        return await super().record(submission)
+
+
+class TagStage:
+    """A collector whose proxy, on this machine, says who the visitor is."""
+
+    def __init__(self, stage: Stage, store: KeepingStore) -> None:
+        self.stage = stage
+        self.store = store
+
+    async def of_page(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        origin: str | None = PAGE,
+        headers: Mapping[str, str] | None = None,
+    ) -> Heard:
+        """Ask as a browser does, from a page of the shop."""
+        said = {} if origin is None else {"Origin": origin}
+        return await self.stage.ask(
+            method, path, body, key=None, headers=VISITOR | said | dict(headers or {})
+        )
+
+    async def of_server(
+        self, method: str, path: str, body: bytes = b"", *, key: str | None = None, **more: Any
+    ) -> Heard:
+        """Ask as a server does; without `key`, the path has one."""
+        return await self.stage.ask(method, path, body, key=key, **more)
+
+    async def sent(self) -> list[dict[str, Any]]:
+        """Return what will be sent to X."""
+        return [msgspec.json.decode(life.sent) for life in await self._lives()]
+
+    async def ignored(self) -> list[tuple[str, str, int]]:
+        """Return what was ignored, as (name, reason, times)."""
+        found = await self.store.ignored(since=0)
+        return [(one.name, one.reason, one.times) for one in found]
+
+    async def _lives(self) -> list[Any]:
+        return [life for n in range(9) for life in await self.store.submission(receipt_of(n + 1))]
+
+
+def receipt_of(number: int) -> str:
+    randomness = SeededRandomness()
+    return [randomness.receipt() for _ in range(number)][-1]
+
+
+def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
+    """Return how to start a stage for these sources, and its store."""
+    store = KeepingStore()
+    destinations = {
+        "o8z6j": Destination(
+            pixel="o8z6j", credentials=PixelToken(token=Secret("token")), events=EVENTS
+        )
+    }
+    accept = Accept(
+        ledger=store,
+        clock=StoppedClock(),
+        randomness=SeededRandomness(),
+        destinations=destinations,
+        salt=b"salt",
+        wake=lambda _pixel: None,
+    )
+    said = {
+        "accept": accept,
+        "records": store,
+        "sources": list(sources or (a_shop(),)),
+        "destinations": destinations,
+    }
+    return said, store
+
+
+__all__ = ["CLICK", "KEY", "NOW", "PAGE", "TagStage", "a_shop", "what_it_needs"]

@@ -1,0 +1,100 @@
+"""The document is held against a gateway on a real socket: whatever fits it gets what it says."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from http_stage import DESK_TOKEN, KEY, Stage
+from hypothesis import HealthCheck, settings
+from pages import SHOP, a_shop
+from schemathesis import checks
+from schemathesis.config import SchemathesisConfig
+
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.http.openapi.document import document
+from twite.http.routes.tags import DOORS
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination
+from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
+
+# More conversions than one request may hold is too large a body here: 413, as the contract says.
+REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"
+SCHEMA = schemathesis.openapi.from_dict(
+    document(),
+    config=SchemathesisConfig.from_dict(
+        {"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS.split()}}}
+    ),
+)
+CREDENTIALS = {
+    "/t": {"Origin": SHOP},
+    **{path: {"Origin": SHOP} for path in DOORS},
+    "/v1": {"Authorization": f"Bearer {KEY}"},
+    "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
+    "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
+    "/12": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Return where a gateway with a store in memory listens, in an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    store = MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=MovingClock(),
+        randomness=SeededRandomness(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"salt",
+        wake=lambda _pixel: None,
+    )
+    stage = Stage(
+        accept=accept,
+        records=store,
+        desk=store,
+        sightings=store,
+        sources=[a_shop()],
+        browser_rate=1_000_000,
+        proxy=StapeProxy(
+            accept=accept,
+            clock=MovingClock(),
+            salt=b"salt",
+            destinations={"o8z6j": a_destination()},
+        ),
+    )
+    asyncio.run_coroutine_threadsafe(stage.server.start(), loop).result(10)
+    yield stage.server.url
+    asyncio.run_coroutine_threadsafe(stage.server.stop(), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_one_that_the_document_tells_of(case, address):
+    known = next((one for path, one in CREDENTIALS.items() if case.path.startswith(path)), {})
+    case.headers = {**case.headers, **known}
+    if "pixel_id" in case.path_parameters:
+        case.path_parameters["pixel_id"] = "o8z6j"
+    if "source_key" in case.path_parameters:
+        case.path_parameters["source_key"] = KEY
+
+    case.call_and_validate(
+        base_url=address,
+        checks=[
+            checks.not_a_server_error,
+            checks.status_code_conformance,
+            checks.content_type_conformance,
+            checks.response_schema_conformance,
+            checks.response_headers_conformance,
+            checks.negative_data_rejection,
+            checks.unsupported_method,
+        ],
+    )

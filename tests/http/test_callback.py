@@ -1,0 +1,95 @@
+"""The address that X sends a browser back to: one request matters, no other does."""
+
+import asyncio
+import socket
+
+import pytest
+
+from twite.domain.errors import SettingsError
+from twite.http.callback import Callback
+
+
+def an_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
+
+
+async def asked(address: str, line: str) -> str:
+    port = int(address.split(":")[2].split("/", maxsplit=1)[0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{line}\r\nHost: x\r\n\r\n".encode())
+    await writer.drain()
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+@pytest.mark.parametrize("query", ["oauth_token=t&oauth_verifier=v", "denied=t"])
+async def test_the_request_that_names_the_sign_in_is_returned(query):
+    address = an_address()
+    async with Callback(address) as callback:
+        answer = await asked(address, f"GET /x/callback?{query} HTTP/1.1")
+
+        came = await callback.query("t", seconds=5)
+
+    assert came == query
+    assert "this page can be closed" in answer
+    assert "Content-Security-Policy: default-src 'none'" in answer
+
+
+async def test_what_is_of_another_sign_in_or_path_is_passed_over():
+    address = an_address()
+    async with Callback(address) as callback:
+        elsewhere = [
+            await asked(address, line)
+            for line in (
+                "GET /favicon.ico HTTP/1.1",
+                "POST /x/callback?oauth_token=t HTTP/1.1",
+                "nonsense",
+            )
+        ]
+        await asked(address, "GET /x/callback?oauth_token=other&oauth_verifier=v HTTP/1.1")
+        await asked(address, "GET /x/callback?oauth_token=t&oauth_verifier=v HTTP/1.1")
+
+        came = await callback.query("t", seconds=5)
+
+    assert came == "oauth_token=t&oauth_verifier=v"
+    assert {answer.split("\r\n")[0] for answer in elsewhere} == {"HTTP/1.1 404 Not Found"}
+
+
+async def test_a_line_without_end_is_cut_off_and_the_next_is_heard():
+    address = an_address()
+    async with Callback(address) as callback:
+        await asked(address, f"GET /x/callback?{'x' * 20_000} HTTP/1.1")
+        await asked(address, "GET /x/callback?denied=t HTTP/1.1")
+
+        assert await callback.query("t", seconds=5) == "denied=t"
+
+
+async def test_nobody_who_comes_is_waited_for_for_ever():
+    async with Callback(an_address()) as callback:
+        assert await callback.query("t", seconds=0.01) is None
+
+
+async def test_a_port_that_is_taken_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/x/callback"
+
+        with pytest.raises(SettingsError, match="cannot be listened on"):
+            async with Callback(address):
+                pass
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://127.0.0.1:8765/x/callback",
+        "http://t.shop.example:8765/x/callback",
+        "http://0.0.0.0:8765/x/callback",
+        "http://127.0.0.1/x/callback",
+        "127.0.0.1:8765",
+    ],
+)
+def test_only_this_machine_is_listened_on(address):
+    with pytest.raises(SettingsError, match="is no address of this machine"):
+        Callback(address)

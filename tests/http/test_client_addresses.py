@@ -1,0 +1,54 @@
+from ipaddress import ip_network
+
+import pytest
+
+from twite.http.addresses import client_address
+
+PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        # No proxy in between: what the client says of itself is not believed.
+        ("203.0.113.7", [], "203.0.113.7"),
+        ("203.0.113.7", [b"198.51.100.1"], "203.0.113.7"),
+        # One proxy, and what it saw.
+        ("192.0.2.1", [b"203.0.113.7"], "203.0.113.7"),
+        ("192.0.2.1", [b" 203.0.113.7 "], "203.0.113.7"),
+        ("2001:db8:1::1", [b"2001:db8:2::7"], "2001:db8:2::7"),
+        # The left-most entry is the client's own invention.
+        ("192.0.2.1", [b"198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        ("192.0.2.1", [b"198.51.100.1", b"203.0.113.7"], "203.0.113.7"),
+        ("192.0.2.1", [b"127.0.0.1, 203.0.113.7"], "203.0.113.7"),
+        # Two proxies.
+        ("192.0.2.1", [b"203.0.113.7, 192.0.2.2"], "203.0.113.7"),
+        ("192.0.2.1", [b"198.51.100.1, 203.0.113.7, 192.0.2.2"], "203.0.113.7"),
+        ("192.0.2.1", [b"203.0.113.7", b"2001:db8:1::2"], "203.0.113.7"),
+        # Nothing but proxies.
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", [b"192.0.2.3, 192.0.2.2"], "192.0.2.3"),
+        # Ports, brackets, IPv4 inside IPv6, zones.
+        ("192.0.2.1", [b"203.0.113.7:4711"], "203.0.113.7"),
+        ("192.0.2.1", [b"[2001:db8:2::7]:4711"], "2001:db8:2::7"),
+        ("192.0.2.1", [b"[2001:db8:2::7]"], "2001:db8:2::7"),
+        ("::ffff:192.0.2.1", [b"::ffff:203.0.113.7"], "203.0.113.7"),
+        ("192.0.2.1", [b"fe80::1%eth0"], "fe80::1"),
+        # An entry that is no address ends the walk at the proxy that wrote it.
+        ("192.0.2.1", [b"203.0.113.7, unknown"], "192.0.2.1"),
+        ("192.0.2.1", [b"203.0.113.7, "], "192.0.2.1"),
+        ("192.0.2.1", [b""], "192.0.2.1"),
+        ("192.0.2.1", [b"203.0.113.7,\xff\xfe"], "192.0.2.1"),
+        ("192.0.2.1", [b"203.0.113.007"], "192.0.2.1"),
+        ("192.0.2.1", [b"[203.0.113.7"], "203.0.113.7"),
+        # A connection without an address.
+        ("", [b"203.0.113.7"], None),
+        ("unix", [], None),
+    ],
+)
+def test_the_client_is_the_nearest_hop_that_is_no_trusted_proxy(peer, forwarded, address):
+    assert client_address(peer, forwarded, PROXIES) == address
+
+
+def test_without_trusted_proxies_only_the_connection_counts():
+    assert client_address("127.0.0.1", [b"203.0.113.7"], []) == "127.0.0.1"

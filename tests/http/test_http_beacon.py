@@ -1,0 +1,423 @@
+import hashlib
+from ipaddress import ip_network
+
+import msgspec
+import pytest
+from pages import (
+    AGENT,
+    CLICK,
+    LIMIT,
+    OTHER_CLICK,
+    PAGE,
+    SHOP,
+    a_message,
+    a_shop,
+    a_stage,
+    beacon,
+)
+
+from twite.domain.click_cookie import ClickCookie
+from twite.domain.consent import ConsentPolicy
+from twite.domain.delivery import State
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.stats.sightings import DedupReport
+from twite.domain.times import DAY
+from twite.http.routes.beacon import GIF, MOST_BODY
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW
+
+KEPT = f"_twite=1.{NOW}.{CLICK}; Path=/; Max-Age=7776000; Domain=shop.example; Secure; SameSite=Lax"
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+async def page(staged, store):
+    return await staged(**a_stage(store))
+
+
+async def the_lives(store, conversion_id="order-1"):
+    return list(await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id))
+
+
+async def the_identifiers(store, conversion_id="order-1"):
+    (life,) = await the_lives(store, conversion_id)
+    found = {}
+    for element in msgspec.json.decode(life.sent)["identifiers"]:
+        found |= element
+    return found
+
+
+async def test_a_beacon_is_answered_once_its_conversions_are_on_disk(page, store):
+    answer = await beacon(page, a_message({"conversion_id": "order-1"}))
+
+    (life,) = await the_lives(store)
+    assert (answer.status, answer.body, life.state) == (204, b"", State.QUEUED)
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert answer.headers["vary"] == "Origin"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "content-length" not in answer.headers
+
+
+async def test_the_same_beacon_again_is_a_duplicate(page, store):
+    for _ in range(2):
+        await beacon(page, a_message({"conversion_id": "order-1"}))
+
+    (life,) = await the_lives(store)
+    assert life.duplicates == 1
+
+
+async def test_the_visitors_address_and_browser_become_identifiers(staged, store):
+    page = await staged(**a_stage(store, trusted_proxies=[ip_network("127.0.0.1/32")]))
+
+    await beacon(
+        page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="198.51.100.9, 203.0.113.7"
+    )
+
+    found = await the_identifiers(store)
+    assert found == {"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": AGENT}
+
+
+async def test_an_address_that_no_trusted_proxy_vouches_for_is_none(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="203.0.113.7")
+
+    assert "ip_address" not in await the_identifiers(store)
+
+
+async def test_a_raw_email_is_hashed(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1", "email": "shopper@example.com"}))
+
+    found = await the_identifiers(store)
+    digest = hashlib.sha256(b"shopper@example.com").hexdigest()
+    assert found["hashed_email"] == digest
+
+
+async def test_a_click_is_kept_on_the_registrable_domain(page):
+    answer = await beacon(page, a_message(click={"id": CLICK, "at": NOW}))
+
+    assert answer.headers["set-cookie"] == KEPT
+
+
+async def test_a_cookies_click_is_an_identifier_and_kept_until_its_own_time_is_over(page, store):
+    day_old = f"1.{NOW - DAY}.{CLICK}"
+    body = a_message({"conversion_id": "order-1", "twclid": None})
+
+    answer = await beacon(page, body, Cookie=f"_twite={day_old}; _twpid=tw.1.2")
+
+    assert (await the_identifiers(store))["twclid"] == CLICK
+    assert f"_twite={day_old}; Path=/; Max-Age={89 * 86_400};" in answer.headers["set-cookie"]
+
+
+async def test_an_older_click_never_replaces_a_newer_one(page):
+    newer = f"1.{NOW - 5}.{OTHER_CLICK}"
+
+    answer = await beacon(
+        page, a_message(click={"id": CLICK, "at": NOW - 9}), Cookie=f"_twite={newer}"
+    )
+
+    assert answer.headers["set-cookie"].startswith(f"_twite={newer};")
+
+
+async def test_a_click_whose_time_is_over_is_not_kept(page):
+    old = f"1.{NOW - 90 * DAY}.{CLICK}"
+
+    answer = await beacon(page, a_message(), Cookie=f"_twite={old}")
+
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("consent", "kept"),
+    [
+        (None, False),
+        ({"ad_storage": "denied"}, False),
+        ({"ad_storage": "granted", "ad_user_data": "granted"}, True),
+    ],
+)
+async def test_no_cookie_before_consent_where_it_is_required(staged, store, consent, kept):
+    page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
+
+    answer = await beacon(page, a_message(click={"id": CLICK, "at": NOW}, consent=consent))
+
+    assert ("set-cookie" in answer.headers) is kept
+
+
+async def test_a_denial_counts_where_consent_is_optional(page, store):
+    said = {"ad_storage": "denied"}
+
+    answer = await beacon(
+        page, a_message({"conversion_id": "order-1"}, click={"id": CLICK, "at": NOW}, consent=said)
+    )
+
+    (life,) = await the_lives(store)
+    assert life.state is State.SUPPRESSED
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(("said", "opted_out"), [("1", True), ("0", False), ("true", False)])
+async def test_the_browsers_own_opt_out_counts_and_nothing_but_1_is_one(
+    page, store, said, opted_out
+):
+    await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
+
+    (life,) = await the_lives(store)
+    assert (life.state is State.SUPPRESSED) is opted_out
+
+
+@pytest.mark.parametrize(
+    ("consent", "taken"),
+    [
+        ({"ad_storage": "denied"}, True),
+        ({"ad_storage": "denied", "ad_user_data": "granted"}, True),
+        ({"ad_storage": "perhaps"}, False),
+        (None, False),
+    ],
+)
+async def test_who_says_no_loses_the_cookie_that_was_kept(staged, store, consent, taken):
+    page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
+
+    answer = await beacon(
+        page, a_message(consent=consent), Cookie=f"_twite=1.{NOW}.{CLICK}; twclid={CLICK}"
+    )
+
+    gone = "_twite=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
+    assert answer.headers.get("set-cookie") == (gone if taken else None)
+
+
+async def test_the_cookies_are_those_that_the_source_names(staged, store):
+    wanted = ClickCookie(names=("_twite", "twclid"), days=30, http_only=True)
+    page = await staged(**a_stage(store, a_shop(cookie=wanted)))
+
+    raw = await page.say(
+        b"POST /t?s=shop HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n"
+        b"Origin: https://shop.example\r\nContent-Length: %d\r\n\r\n%b"
+        % (len(body := a_message(click={"id": CLICK, "at": NOW})), body)
+    )
+
+    rest = b"; Path=/; Max-Age=2592000; Domain=shop.example; Secure; SameSite=Lax; HttpOnly"
+    assert b"set-cookie: _twite=1.%d.%b%b\r\n" % (NOW, CLICK.encode(), rest) in raw
+    assert b"set-cookie: twclid=%b%b\r\n" % (CLICK.encode(), rest) in raw
+
+
+async def test_another_sites_page_gets_no_cookie(staged, store):
+    page = await staged(**a_stage(store, a_shop(origins=("https://blog.example",))))
+
+    answer = await beacon(
+        page, a_message(click={"id": CLICK, "at": NOW}), Origin="https://blog.example"
+    )
+
+    assert (answer.status, "set-cookie" in answer.headers) == (204, False)
+
+
+async def test_another_origin_is_refused_with_words(page, store):
+    answer = await beacon(page, a_message({}), Origin="https://attacker.example")
+
+    assert (answer.status, answer.faults()) == (403, [("", "origin_wrong")])
+    assert "https://attacker.example" in answer.json()["errors"][0]["message"]
+    assert "access-control-allow-origin" not in answer.headers
+    assert list(await store.accounts()) == []
+
+
+async def test_a_preflight_is_answered(page):
+    answer = await page.ask(
+        "OPTIONS",
+        "/t?s=shop",
+        key=None,
+        headers={"Origin": SHOP, "Access-Control-Request-Method": "POST"},
+    )
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert answer.headers["access-control-max-age"] == "7200"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "not_json"),
+        (a_message(*[{}] * 21), 413, "too_many"),
+        (b" " * (MOST_BODY + 1), 413, "body_too_large"),
+    ],
+)
+async def test_what_is_refused_the_page_may_read(page, body, status, code):
+    answer = await beacon(page, body)
+
+    assert (answer.status, answer.faults()[0][1]) == (status, code)
+    assert answer.headers["access-control-allow-origin"] == SHOP
+
+
+async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(page, store):
+    body = a_message(
+        {"conversion_id": "order-1"},
+        {"conversion_id": "order-2", "url": 5},
+        {"conversion_id": "order-3", "event": "nothing_of_ours"},
+        {"conversion_id": "order-4"},
+    )
+
+    answer = await beacon(page, body)
+
+    said = {one["index"]: one["errors"][0] for one in answer.json()["rejected"]}
+    assert answer.status == 200
+    assert {index: (wrong["path"], wrong["code"]) for index, wrong in said.items()} == {
+        1: ("url", "wrong_type"),
+        2: ("event", "event_unknown"),
+    }
+    assert [len(await the_lives(store, f"order-{n}")) for n in range(1, 5)] == [1, 0, 0, 1]
+    [account] = await store.accounts()
+    assert (account.received, account.rejected, account.balance) == (4, 2, 0)
+
+
+async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
+
+    (life,) = await the_lives(store)
+    assert life.state is State.SUPPRESSED
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (a_message({}), 204),
+        (a_message({"event": 5}), 200),
+        (b"{", 400),
+        (a_message(*[{}] * 21), 413),
+        (b" " * (MOST_BODY + 1), 413),
+    ],
+)
+async def test_a_verdict_of_the_gateways_own_says_so_to_the_page(page, body, status):
+    answer = await beacon(page, body)
+
+    assert (answer.status, answer.headers["twite-verdict"]) == (status, "final")
+    assert answer.headers["access-control-expose-headers"] == "twite-verdict"
+
+
+async def test_what_another_try_may_mend_is_no_verdict(staged, store):
+    page = await staged(**a_stage(store, browser_rate=1))
+    store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
+
+    full = await beacon(page, a_message({}))
+    fast = await beacon(page, a_message({}))
+
+    assert [(one.status, "twite-verdict" in one.headers) for one in (full, fast)] == [
+        (503, False),
+        (429, False),
+    ]
+
+
+async def test_a_commit_that_fails_is_told_to_come_again(page, store):
+    store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
+
+    answer = await beacon(page, a_message({}, click={"id": CLICK, "at": NOW}))
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert "set-cookie" not in answer.headers
+
+
+async def test_who_comes_too_fast_is_told_when_to_come_again(staged, store):
+    page = await staged(**a_stage(store, browser_rate=2))
+    for _ in range(2):
+        await beacon(page, a_message())
+
+    answer = await beacon(page, a_message({}))
+
+    assert (answer.status, answer.headers["retry-after"]) == (429, "30")
+
+
+async def test_other_methods_are_refused(page):
+    answer = await page.ask("PUT", "/t?s=shop", key=None, headers=PAGE)
+
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, POST, OPTIONS")
+
+
+async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(staged, store):
+    page = await staged(**a_stage(store, a_shop(browser_value_limit=LIMIT)))
+
+    await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
+    await beacon(page, a_message({}), User_Agent="Examplebot/2.1")
+
+    counted = [(one.door, one.name, one.reason) for one in await store.ignored(since=0)]
+    assert counted == [("beacon", "purchase", "bot"), ("beacon", "purchase", "value_limit")]
+    assert list(await store.accounts()) == []
+
+
+async def test_the_image_of_a_page_without_javascript(page, store):
+    answer = await page.ask(
+        "GET",
+        f"/t?s=shop&event=purchase&conversion_id=order-1&twclid={CLICK}",
+        key=None,
+        headers={"Referer": f"{SHOP}/thanks", "User-Agent": AGENT},
+    )
+
+    assert (answer.status, answer.body) == (200, GIF)
+    assert answer.headers["content-type"] == "image/gif"
+    assert answer.headers["cache-control"] == "no-store"
+    assert len(await the_lives(store)) == 1
+
+
+async def test_the_image_without_consent_is_suppressed_where_it_is_required(staged, store):
+    page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
+
+    await page.ask(
+        "GET",
+        f"/t?s=shop&event=purchase&conversion_id=order-1&twclid={CLICK}",
+        key=None,
+        headers={"Referer": f"{SHOP}/thanks", "User-Agent": AGENT},
+    )
+
+    (life,) = await the_lives(store)
+    assert life.state is State.SUPPRESSED
+
+
+async def test_what_the_pixel_was_given_is_seen(page, store):
+    await beacon(
+        page,
+        a_message(
+            {"conversion_id": "a", "twin": "loaded"},
+            {"conversion_id": "b", "twin": "called"},
+            {"conversion_id": "c", "twin": "blocked"},
+            {"conversion_id": "d", "twin": "absent"},
+        ),
+    )
+
+    assert list(await store.overlap(since=0)) == [
+        DedupReport(pixel="o8z6j", event="o8z6k", day=NOW // DAY, both=2, server_only=2, blocked=1)
+    ]
+
+
+async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
+    refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
+    denied = {"conversion_id": "b", "twin": "loaded"}
+
+    await beacon(page, a_message(refused))
+    await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
+
+    (one,) = await store.overlap(since=0)
+    assert (one.pixel_only, one.both, one.server_only) == (2, 0, 0)
+
+
+async def test_a_servers_copy_meets_the_pages(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
+
+    answer = await page.submit(
+        b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
+    )
+
+    (one,) = await store.overlap(since=0)
+    assert answer.json()["duplicates"] == 1
+    assert (one.both, one.page_and_server) == (1, 1)
+
+
+async def test_the_same_order_under_two_ids_is_seen(page, store):
+    await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
+
+    await page.submit(
+        b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
+    )
+
+    (one,) = await store.overlap(since=0)
+    assert (one.both, one.server_only, one.two_ids) == (1, 1, 1)

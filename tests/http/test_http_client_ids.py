@@ -1,0 +1,145 @@
+"""The cookie `_dcid`, which the answer to Stape's Data Tag sets as Stape's own client does."""
+
+import re
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+
+import msgspec
+import pytest
+from tag_stage import NOW, TagStage, a_shop, what_it_needs
+
+from twite.domain.click_cookie import ClickCookie
+from twite.domain.consent import ConsentPolicy
+
+PROXY = (ip_network("127.0.0.1/32"),)
+DATA = "/data?v=2&event=page_view"
+REST = "Path=/; Max-Age=63072000; Domain=shop.example; Secure; SameSite=Lax"
+KNOWN = "dcid.1.1795599990000.123456789"
+NO = {"consent_state": {"ad_storage": False}}
+
+
+@pytest.fixture
+def doors(staged) -> Callable[..., Awaitable[TagStage]]:
+    async def open_(*sources) -> TagStage:
+        needs, store = what_it_needs(*sources)
+        return TagStage(await staged(**needs, trusted_proxies=PROXY), store)
+
+    return open_
+
+
+async def asked(door, body, *, path=DATA, cookie="", **more):
+    heard = await door.of_page(
+        "POST",
+        path,
+        msgspec.json.encode(body),
+        headers={"Host": "t.shop.example", "Cookie": cookie},
+        **more,
+    )
+    return heard.headers.get("set-cookie")
+
+
+WHOSE = [
+    ({"client_id": "a", "data_client_id": "b", "_dcid": "c", "_dcid_temp": "d"}, "_dcid=e", "a"),
+    ({"data_client_id": "b", "_dcid": "c", "_dcid_temp": "d"}, "_dcid=e", "b"),
+    ({"_dcid": "c", "_dcid_temp": "d"}, "_dcid=e", "c"),
+    ({"_dcid_temp": KNOWN}, "_dcid=e", "e"),
+    ({"_dcid_temp": KNOWN}, "", KNOWN),
+    ({"client_id": 5.25}, "", "5.25"),
+    ([{"_dcid_temp": "d"}, {"client_id": "a"}], "", "a"),
+    ({}, "_dcid=a%3Bb", "a%3Bb"),
+    ({"client_id": "a; Domain=example\r\nSet-Cookie: b=c é"}, "",
+     "a%3B%20Domain%3Dexample%20Set-Cookie%3A%20b%3Dc%20%C3%A9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "cookie", "value"), WHOSE)
+async def test_the_client_id_is_kept_as_stapes_client_keeps_it(doors, body, cookie, value):
+    door = await doors()
+
+    assert await asked(door, body, cookie=cookie) == f"_dcid={value}; {REST}"
+
+
+async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another(doors):
+    door = await doors()
+
+    said = [await asked(door, {}) for _ in range(2)]
+
+    assert all(re.fullmatch(rf"_dcid=dcid\.1\.{NOW}\.\d{{9}}; {REST}", one) for one in said)
+    assert said[0] != said[1]
+
+
+async def test_scripts_are_kept_from_it_where_the_source_says_so(doors):
+    door = await doors(a_shop(cookie=ClickCookie(http_only=True)))
+
+    assert await asked(door, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_image_sets_it_too(doors, method):
+    door = await doors()
+
+    heard = await door.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
+
+    assert heard.headers["set-cookie"] == f"_dcid=a; {REST}"
+
+
+NONE = {
+    "the person says no": (a_shop(), {"client_id": "a"} | NO, DATA),
+    "nobody was asked, and must be": (
+        a_shop(consent=ConsentPolicy(required=True)), {"client_id": "a"}, DATA,
+    ),
+    "the source wants none": (
+        a_shop(cookie=ClickCookie(client_id=False)), {"client_id": "a"}, DATA,
+    ),
+    "it is too long for a cookie": (a_shop(), {"client_id": "a" * 257}, DATA),
+    "the door is another tag's": (
+        a_shop(), {"client_id": "a"}, "/g/collect?v=2&tid=G-1&cid=1.2&en=scroll&_p=4",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", NONE)
+async def test_it_is_not_set_where(doors, why):
+    source, body, path = NONE[why]
+    door = await doors(source)
+
+    assert await asked(door, body, path=path) is None
+
+
+async def test_it_is_not_set_for_a_page_of_another_site(doors):
+    door = await doors(a_shop(origins=("https://blog.example",)))
+
+    assert await asked(door, {"client_id": "a"}, origin="https://blog.example") is None
+
+
+async def test_with_consent_it_is_set_where_consent_is_needed(doors):
+    door = await doors(a_shop(consent=ConsentPolicy(required=True)))
+
+    said = await asked(
+        door, {"client_id": "a", "consent_state": {"ad_storage": True, "ad_user_data": True}}
+    )
+
+    assert said == f"_dcid=a; {REST}"
+
+
+async def test_who_says_no_has_it_taken_away(doors):
+    door = await doors()
+
+    said = await asked(door, NO, cookie="_dcid=a")
+
+    assert said == "_dcid=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
+
+
+async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(doors):
+    door = await doors()
+    body = {
+        "event_name": "sign_up",
+        "twclid": "abc",
+        "x-ga-page_id": "1",
+        "x-ga-request_count": "2",
+    }
+
+    for _ in range(2):
+        await asked(door, body, path="/data?v=2")
+
+    assert len({one["conversion_id"] for one in await door.sent()}) == 1

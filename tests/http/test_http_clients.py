@@ -1,0 +1,196 @@
+"""Requests that are none of our own routes, and doors for tags, where there are clients."""
+
+import gzip
+from collections.abc import Awaitable, Callable
+
+import pytest
+from http_stage import Stage
+from tag_stage import CLICK, TagStage, what_it_needs
+
+from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
+from twite.gateway.ports.events import Troubled
+from twite.gateway.tags.clients.conversation import ClientFailed
+from twite.gtm.template.response import ClientResponse
+from twite.gtm.template.sandbox import Incoming
+from twite.http import HttpLimits
+
+Staged = Callable[..., Awaitable[Stage]]
+
+
+class PlayedClients:
+    """Answers as it is told; keeps what it was asked."""
+
+    def __init__(self, answer: ClientResponse | Exception | None = None) -> None:
+        self.said = answer
+        self.asked: list[Incoming] = []
+
+    async def answer(self, request: Incoming) -> ClientResponse | None:
+        self.asked.append(request)
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+CLAIMED = ClientResponse(
+    status=201,
+    headers=(("content-type", "text/plain"), ("x-a", "ä")),
+    cookies=("a=1; Path=/", "b=2; Path=/"),
+    body=b"taken",
+)
+
+
+async def test_what_a_client_says_is_the_answer(staged: Staged):
+    stage = await staged(clients=PlayedClients(CLAIMED))
+
+    said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
+
+    head, _, body = said.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 201 Created"
+    assert [line for line in lines if line.startswith(b"set-cookie")] == [
+        b"set-cookie: a=1; Path=/",
+        b"set-cookie: b=2; Path=/",
+    ]
+    assert b"x-a: \xc3\xa4" in lines
+    assert b"content-length: 5" in lines
+    assert body == b"taken"
+
+
+async def test_a_client_is_asked_with_the_whole_request(staged: Staged):
+    clients = PlayedClients(CLAIMED)
+    stage = await staged(clients=clients)
+
+    await stage.ask("PUT", "/some/path?a=1&b=%20", b"\xc3\xa4", key=None, headers={"X-One": "1"})
+
+    [asked] = clients.asked
+    assert (asked.method, asked.path, asked.query) == ("PUT", "/some/path", "a=1&b=%20")
+    assert (asked.body, asked.remote_address) == ("ä", "127.0.0.1")
+    assert dict(asked.headers)["x-one"] == "1"
+
+
+async def test_a_body_is_inflated_and_none_is_none(staged: Staged):
+    clients = PlayedClients(CLAIMED)
+    stage = await staged(clients=clients)
+
+    await stage.ask("POST", "/in", gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
+    await stage.ask("GET", "/in")
+    await stage.ask("POST", "/in")
+
+    assert [one.body for one in clients.asked] == ["{}", None, None]
+
+
+async def test_what_no_client_claims_is_404_as_without_clients(staged: Staged):
+    with_clients = await staged(clients=PlayedClients())
+    without = await staged()
+
+    heard = [await one.ask("POST", "/nowhere", b"x") for one in (with_clients, without)]
+
+    assert [one.status for one in heard] == [404, 404]
+    assert heard[0].json() == heard[1].json()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/conversions",
+        "/v1/conversions/o8z6j/order-1",
+        "/v1/accounting",
+        "/v1/sgtm",
+        "/12/measurement/conversions/o8z6j",
+        "/stape-api/key/v1/twitter/auth-proxy",
+        "/t",
+        "/twite.js",
+        "/console",
+        "/console/sign-in",
+        "/-/desk",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_no_client_is_asked_about_our_own_routes(staged: Staged, method: str, path: str):
+    clients = PlayedClients(CLAIMED)
+    stage = await staged(clients=clients)
+
+    await stage.ask(method, path)
+
+    assert clients.asked == []
+
+
+async def test_a_client_may_claim_what_comes_to_a_door_for_tags(staged: Staged):
+    stage = await staged(clients=PlayedClients(CLAIMED))
+
+    heard = await stage.ask("POST", "/data?v=2&event=purchase", b"{}")
+
+    assert (heard.status, heard.body) == (201, b"taken")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, encoding: str):
+    clients = PlayedClients()
+    needs, store = what_it_needs()
+    door = TagStage(await staged(**needs, clients=clients), store)
+    body = f'{{"event_name": "purchase", "transaction_id": "T-1", "twclid": "{CLICK}"}}'.encode()
+    sent = gzip.compress(body) if encoding == "gzip" else body
+
+    heard = await door.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
+
+    assert heard.status == 200
+    assert [one["conversion_id"] for one in await door.sent()] == ["T-1"]
+    assert [one.body for one in clients.asked] == [body.decode()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (ClientFailed(client="one"), 502, "client_failed"),
+        (ClientFailed(client="one", late=True), 504, "client_late"),
+        (TemplatesBusy(reason="full", retry_after=2), 429, "too_busy"),
+        (TemplateRests(template="one", retry_after=5), 503, "template_rests"),
+        (LedgerUnavailable(reason="no disk", retry_after=5), 503, "ledger_unavailable"),
+    ],
+)
+async def test_what_a_client_could_not_do_is_said(staged: Staged, fault, status, code):
+    stage = await staged(clients=PlayedClients(fault))
+
+    heard = await stage.ask("POST", "/in", b"{}")
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (status, code)
+
+
+async def test_a_fault_of_ours_is_told_without_the_path_that_was_asked(staged: Staged):
+    stage = await staged(clients=PlayedClients(RuntimeError("ouch")))
+
+    heard = await stage.ask("GET", "/shopper@example.com")
+
+    assert heard.status == 500
+    [told] = [one for one in stage.notices.seen if isinstance(one, Troubled)]
+    assert told.where == "a client's route"
+
+
+async def test_a_body_larger_than_may_be_is_413_before_a_client_is_asked(staged: Staged):
+    clients = PlayedClients(CLAIMED)
+    stage = await staged(clients=clients, limits=HttpLimits(body=1_000))
+
+    heard = await stage.ask("POST", "/in", b"x" * 1_001)
+
+    assert heard.status == 413
+    assert clients.asked == []
+
+
+async def test_one_address_asks_so_many_times_a_minute(staged: Staged):
+    stage = await staged(clients=PlayedClients(CLAIMED), browser_rate=2)
+
+    heard = [await stage.ask("GET", "/in") for _ in range(3)]
+
+    assert [one.status for one in heard] == [201, 201, 429]
+    assert heard[2].json()["errors"][0]["code"] == "too_fast"
+
+
+async def test_what_has_no_body_gets_none(staged: Staged):
+    stage = await staged(clients=PlayedClients(ClientResponse(status=204, body=b"x")))
+
+    heard = await stage.ask("GET", "/in")
+
+    assert (heard.status, heard.body) == (204, b"")

@@ -1,0 +1,108 @@
+import pytest
+from pages import a_message, a_shop, a_stage, beacon
+
+from twite.domain.stats.sightings import ADVICE, DedupReport, Sighting, SightingPath
+from twite.domain.submission import Endpoint, Submission
+from twite.domain.times import DAY
+from twite.gateway.operations.dedup_report import COUNTS, day_of
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW
+
+NOTHING = dict.fromkeys(COUNTS, 0)
+TODAY = day_of(NOW // DAY)
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+async def page(staged, store):
+    return await staged(**a_stage(store))
+
+
+async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=SightingPath.SERVER):
+    seen = Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+    await store.record(
+        Submission(
+            receipt=receipt,
+            source="shop",
+            door=Endpoint.NATIVE,
+            received_at=at,
+            body=b"{}",
+            entries=(),
+            sightings=(seen,),
+        )
+    )
+
+
+async def test_the_overlap_is_told_by_event_and_day_with_what_to_do(page):
+    await beacon(
+        page,
+        a_message(
+            {"conversion_id": "a", "twin": "loaded"}, {"conversion_id": "b", "twin": "blocked"}
+        ),
+    )
+
+    answer = await page.ask("GET", "/v1/overlap")
+
+    counts = NOTHING | {"both": 1, "server_only": 1, "blocked": 1}
+    assert (answer.status, answer.json()) == (
+        200,
+        counts
+        | {
+            "since": day_of(NOW // DAY - 6),
+            "by": [counts | {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": TODAY}],
+            "advice": {name: ADVICE[name] for name in ("both", "server_only", "blocked")},
+        },
+    )
+
+
+async def test_a_source_sees_its_own_pixels_alone(page, store):
+    await sight(store, pixel="other")
+
+    answer = await page.ask("GET", "/v1/overlap")
+
+    assert answer.json()["by"] == []
+
+
+async def test_the_pairs_of_ids_of_its_own_pixels_are_named(page, store):
+    for pixel in ("o8z6j", "other"):
+        await sight(
+            store, pixel=pixel, name=f"page-{pixel}", way=SightingPath.PAGE, receipt=f"p-{pixel}"
+        )
+        await sight(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
+
+    told = (await page.ask("GET", "/v1/overlap")).json()
+
+    assert (told["two_ids"], [(one["page_id"], one["server_id"]) for one in told["pairs"]]) == (
+        1,
+        [("page-o8z6j", "order-o8z6j")],
+    )
+
+
+async def test_days_are_counted_back_from_today(page, store):
+    await sight(store, at=NOW - DAY)
+
+    assert (await page.ask("GET", "/v1/overlap?days=1")).json()["by"] == []
+    assert len((await page.ask("GET", "/v1/overlap?days=2")).json()["by"]) == 1
+
+
+@pytest.mark.parametrize("days", ["0", "15", "-1", "1.5", "", "x", "9999999999"])
+async def test_days_that_cannot_be_looked_at_are_refused(page, days):
+    answer = await page.ask("GET", f"/v1/overlap?days={days}")
+
+    assert (answer.status, answer.faults()) == (400, [("days", "days")])
+
+
+async def test_pages_cannot_see_it(staged, store):
+    page = await staged(**a_stage(store, a_shop()))
+
+    answer = await page.ask("GET", "/v1/overlap", key=None)
+
+    assert answer.status == 401
+
+
+def test_every_count_has_its_advice():
+    assert set(COUNTS) == set(DedupReport.__struct_fields__) - {"pixel", "event", "day"}

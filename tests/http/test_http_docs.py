@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+from twite.http.limits import HttpLimits
+from twite.http.openapi.document import document
+from twite.http.responses import CODES
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/http.md").read_text()
+
+
+def test_every_error_code_is_documented_with_its_meaning():
+    documented = dict(re.findall(r"^\| `(\w+)` \| \d+ \| (.+?) \|$", PAGE, re.MULTILINE))
+
+    assert documented == CODES
+
+
+def test_every_route_is_documented():
+    missing = [path for path in document()["paths"] if path.split("{")[0] not in PAGE]
+
+    assert [path for path in missing if not path.startswith("/11/")] == []
+
+
+def test_the_limits_are_those_of_the_page():
+    limits = HttpLimits()
+
+    assert (
+        f"headers | {limits.headers // 1024} KiB, whole within {limits.headers_seconds:g} s" in PAGE
+    )
+    assert f"body | {limits.body // 2**20} MiB" in PAGE
+    assert f"hand | {limits.requests:,}, of {limits.in_hand // 2**20} MiB together" in PAGE
+    assert f"connections | {limits.connections:,} |" in PAGE
+    assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
+    assert f"requests have {limits.stop_seconds:g} s" in PAGE
+    assert f"({limits.discarded // 2**20} MiB)" in PAGE

@@ -1,0 +1,270 @@
+import asyncio
+import gzip
+
+import msgspec
+import pytest
+from http_stage import a_receipt
+
+from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest
+from twite.domain.fault import fault
+from twite.domain.secret import Secret
+from twite.domain.submission import RejectedConversion
+from twite.gateway.ingest.entries import IdentifierWarning
+from twite.gateway.ports.events import Troubled, TurnedAway
+from twite.http import HttpLimits
+from twite.testing.builders import a_source
+
+ONE = b'{"event":"purchase","email":"shopper@example.com"}'
+
+
+async def test_a_submission_that_is_on_disk_gets_202_and_its_receipt(stage):
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 202
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {
+        "receipt": "r1",
+        "accepted": 1,
+        "duplicates": 0,
+        "suppressed": 0,
+        "rejected": [],
+    }
+    assert stage.accept.seen == [("shop", ONE, None)]
+
+
+async def test_nothing_kept_of_a_submission_is_422_with_the_reasons(stage):
+    refusal = RejectedConversion(
+        index=0, pixel="o8z6j", errors=(fault("email_sha256", "not_sha256"),)
+    )
+    stage.accept.native_answer = a_receipt(rejected=(refusal,))
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 422
+    assert answer.json()["rejected"] == [
+        {
+            "index": 0,
+            "errors": [
+                {
+                    "path": "email_sha256",
+                    "code": "not_sha256",
+                    "message": "not a SHA-256 digest of 64 hexadecimal digits",
+                }
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize("counted", ["duplicates", "suppressed"])
+async def test_what_is_known_or_not_sent_on_purpose_is_no_failure(stage, counted):
+    stage.accept.native_answer = a_receipt(**{counted: 1})
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 202
+
+
+async def test_identifiers_that_were_left_out_are_told_as_warnings(stage):
+    remark = IdentifierWarning(index=0, warnings=(fault("phone", "phone_unusable"),))
+    stage.accept.native_answer = a_receipt(accepted=1, warnings=(remark,))
+
+    answer = await stage.submit(ONE)
+
+    assert answer.json()["warnings"] == [
+        {
+            "index": 0,
+            "warnings": [
+                {"path": "phone", "code": "phone_unusable", "message": "not a phone number"}
+            ],
+        }
+    ]
+
+
+async def test_the_key_tells_whose_submission_it_is(staged):
+    other = msgspec.structs.replace(a_source("blog"), key=Secret("another-key"))
+    stage = await staged(sources=[a_source(), other])
+
+    await stage.submit(ONE, key="another-key")
+
+    assert [source for source, _, _ in stage.accept.seen] == ["blog"]
+
+
+async def test_the_scheme_of_the_authorization_may_be_in_any_case(stage):
+    answer = await stage.submit(ONE, key=None, headers={"Authorization": "bEARER a-source-key"})
+
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        ("", "key_missing"),
+        ("Basic YTpi", "key_missing"),
+        ("Bearer", "key_missing"),
+        ("Bearer ", "key_missing"),
+        ("Bearer wrong", "key_wrong"),
+        ("Bearer a-source-key2", "key_wrong"),
+        ("Bearer \xe9\xff", "key_wrong"),
+    ],
+)
+async def test_without_a_source_s_key_nothing_is_accepted(stage, authorization, code):
+    answer = await stage.submit(ONE, key=None, headers={"Authorization": authorization})
+
+    assert answer.status == 401
+    assert answer.faults() == [("", code)]
+    assert answer.headers["www-authenticate"] == 'Bearer realm="twite"'
+    assert stage.accept.seen == []
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8",
+        'application/json; charset="utf-8"',
+    ],
+)
+async def test_json_may_say_that_it_is_utf_8(stage, declared):
+    answer = await stage.submit(ONE, headers={"Content-Type": declared})
+
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"],
+)
+async def test_another_content_type_is_refused(stage, declared):
+    answer = await stage.submit(ONE, headers={"Content-Type": declared})
+
+    assert answer.status == 415
+    assert answer.faults() == [("", "content_type")]
+    assert stage.accept.seen == []
+
+
+async def test_the_idempotency_key_is_passed_on(stage):
+    await stage.submit(ONE, headers={"Idempotency-Key": "order 1001/try"})
+
+    assert stage.accept.seen == [("shop", ONE, "order 1001/try")]
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "caf\xe9", "a\tb"])
+async def test_an_idempotency_key_is_1_to_255_printable_ascii_characters(stage, key):
+    answer = await stage.submit(ONE, headers={"Idempotency-Key": key})
+
+    assert answer.status == 400
+    assert answer.faults() == [("", "idempotency_key")]
+
+
+async def test_what_is_malformed_is_400_with_its_place_and_sentence(stage):
+    stage.accept.native_answer = MalformedRequest(
+        code="unknown_field", path="emial", message='"emial" is not a field; did you mean "email"?'
+    )
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 400
+    assert answer.json() == {
+        "errors": [
+            {
+                "path": "emial",
+                "code": "unknown_field",
+                "message": '"emial" is not a field; did you mean "email"?',
+            }
+        ]
+    }
+
+
+async def test_too_many_conversions_are_413_as_too_many_bytes_are(stage):
+    stage.accept.native_answer = MalformedRequest(
+        code="too_many", path="conversions", message="1001"
+    )
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("passing", "status", "code"),
+    [
+        (LedgerFull(reason="full", retry_after=2), 429, "ledger_full"),
+        (LedgerUnavailable(reason="disk full", retry_after=30), 503, "ledger_unavailable"),
+    ],
+)
+async def test_what_passes_says_when_to_come_again(stage, passing, status, code):
+    stage.accept.native_answer = passing
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == status
+    assert answer.faults() == [("", code)]
+    assert answer.headers["retry-after"] == str(passing.retry_after)
+
+
+@pytest.mark.parametrize(
+    "unreadable", [RecursionError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")]
+)
+async def test_a_body_that_defeats_a_decoder_is_the_sender_s_fault(stage, unreadable):
+    stage.accept.native_answer = unreadable
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 400
+    assert stage.notices.seen == [
+        TurnedAway(source="shop", door="native", code="body_unreadable"),
+    ]
+
+
+async def test_the_unexpected_is_500_and_told_once_without_its_words(stage):
+    stage.accept.native_answer = KeyError("shopper@example.com")
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 500
+    assert answer.faults() == [("", "unexpected")]
+    [notice] = stage.notices.seen
+    assert isinstance(notice, Troubled)
+    assert notice.where == "/v1/conversions"
+    assert notice.reason.startswith("KeyError in native")
+    assert "example" not in notice.reason
+
+
+async def test_more_submissions_at_once_than_the_limit_are_told_to_come_again(staged):
+    stage = await staged(limits=HttpLimits(requests=1))
+    stage.accept.until = asyncio.Event()
+    first = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    second = await stage.submit(ONE)
+    stage.accept.until.set()
+
+    assert second.status == 429
+    assert second.faults() == [("", "too_busy")]
+    assert second.headers["retry-after"] == "1"
+    assert (await first).status == 202
+    assert (await stage.submit(ONE)).status == 202
+
+
+async def test_larger_bodies_at_once_than_the_limit_are_told_to_come_again(staged):
+    stage = await staged(limits=HttpLimits(in_hand=len(ONE) * 2))
+    stage.accept.until = asyncio.Event()
+    first = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    answers = [
+        await stage.submit(ONE + b" "),
+        await stage.submit(gzip.compress(ONE), headers={"Content-Encoding": "gzip"}),
+    ]
+    stage.accept.until.set()
+
+    assert [answer.status for answer in answers] == [429, 429]
+    assert (await first).status == 202
+
+
+async def test_one_body_is_taken_however_little_may_be_in_hand(staged):
+    stage = await staged(limits=HttpLimits(in_hand=1))
+
+    answer = await stage.submit(ONE)
+
+    assert answer.status == 202

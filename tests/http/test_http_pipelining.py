@@ -1,0 +1,71 @@
+"""Requests sent ahead on one connection: answered in order, and parsed no faster than answered."""
+
+import asyncio
+import tracemalloc
+
+import pytest
+
+from raw_http import heard, line_to
+from twite.http import HttpLimits
+
+PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    return head + await reader.readexactly(int(heard(head).headers["content-length"]))
+
+
+async def test_thousands_of_requests_sent_ahead_are_all_answered(stage):
+    async with stage.line() as (reader, writer):
+        writer.write(PING * 5_000)
+        statuses = {heard(await one_answer(reader)).status for _ in range(5_000)}
+
+    assert statuses == {200}
+
+
+@pytest.mark.parametrize("size", [0, 700, 3_000, 300_000])
+async def test_bodies_sent_ahead_arrive_whole_and_in_order(stage, size):
+    bodies = [b'{"n":%d,"x":"%b"}' % (n, b"y" * size) for n in range(12)]
+    head = (
+        b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
+        b"Content-Type: application/json\r\n"
+    )
+    counted = [head + b"Content-Length: %d\r\n\r\n%b" % (len(one), one) for one in bodies[::2]]
+    chunks = [
+        head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(one), one)
+        for one in bodies[1::2]
+    ]
+    pairs = zip(counted, chunks, strict=True)
+
+    async with stage.line() as (reader, writer):
+        writer.write(b"".join(one for pair in pairs for one in pair))
+        for _ in bodies:
+            assert heard(await one_answer(reader)).status == 202
+
+    assert [body for _, body, _ in stage.accept.seen] == bodies
+
+
+async def test_a_request_that_waits_holds_the_input_behind_it_and_no_objects(staged):
+    stage = await staged(limits=HttpLimits(closing_seconds=0.1, sweep_seconds=0.02))
+    stage.accept.until = asyncio.Event()
+    first = (
+        b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        async with line_to(stage.server.port) as (reader, writer):
+            writer.write(first + b"GET / HTTP/1.1\r\n\r\n" * 14_000)
+            await stage.accept.came.wait()
+            assert (await stage.ask("GET", "/healthz")).status == 200
+            [connection] = stage.server._uvicorn.server_state.connections  # noqa: SLF001
+            assert len(connection.pipeline) < 100
+            held = tracemalloc.get_traced_memory()[0] - before
+            stage.accept.until.set()
+            assert heard(await one_answer(reader)).status == 202
+    finally:
+        tracemalloc.stop()
+
+    assert held < 3_000_000

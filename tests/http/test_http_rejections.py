@@ -1,0 +1,77 @@
+"""`GET /v1/rejections`: a source looks at what of its own was refused."""
+
+import json
+
+import pytest
+from pages import a_stage
+
+from twite.stores.memory.store import MemoryStore
+
+
+@pytest.fixture
+async def page(staged):
+    return await staged(**a_stage(MemoryStore()))
+
+
+async def submit(page, *conversions):
+    body = json.dumps({"conversions": conversions}).encode()
+    return await page.ask("POST", "/v1/conversions", body)
+
+
+BAD = {"event": "bought", "conversion_id": "order-1", "email": "ada@shop.example"}
+WORSE = {"event": "purchase", "conversion_id": "order-2", "twclid": "abc", "value": "-5",
+         "currency": "EUR"}  # fmt: skip
+
+
+async def test_a_rejected_conversion_is_told_with_code_path_value_and_reason(page):
+    submitted = await submit(page, BAD)
+
+    answer = await page.ask("GET", "/v1/rejections")
+
+    (told,) = answer.json()["rejections"]
+    assert (answer.status, answer.json()["more"], submitted.status) == (200, False, 422)
+    assert told.pop("at")
+    assert told == {
+        "source": "shop",
+        "pixel": "o8z6j",
+        "door": "native",
+        "receipt": submitted.json()["receipt"],
+        "index": 0,
+        "event": "bought",
+        "conversion_id": "order-1",
+        "errors": [submitted.json()["rejected"][0]["errors"][0] | {"value": "bought"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("", ["order-2", "order-1"]),
+        ("?code=event_unknown", ["order-1"]),
+        ("?conversion_id=order-2", ["order-2"]),
+        ("?conversion_id=order-3", []),
+        ("?since=2020-01-01T00:00:00Z", ["order-2", "order-1"]),
+    ],
+)
+async def test_they_are_narrowed_by_what_is_asked(page, query, ids):
+    await submit(page, BAD, WORSE)
+
+    answer = await page.ask("GET", f"/v1/rejections{query}")
+
+    assert [one["conversion_id"] for one in answer.json()["rejections"]] == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [("?since=yesterday", ("since", "since")), ("?code=bad", ("code", "code"))],
+)
+async def test_what_cannot_be_asked_is_refused(page, query, fault):
+    answer = await page.ask("GET", f"/v1/rejections{query}")
+
+    assert (answer.status, answer.faults()) == (400, [fault])
+
+
+async def test_nobody_sees_them_without_a_key(page):
+    await submit(page, BAD)
+
+    assert (await page.ask("GET", "/v1/rejections", key=None)).status == 401

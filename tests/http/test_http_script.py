@@ -1,0 +1,136 @@
+import gzip
+import hashlib
+import re
+
+import msgspec
+import pytest
+import zstandard
+from pages import a_shop, a_stage
+
+from twite.domain.click_cookie import ClickCookie
+from twite.domain.destination import Destination, PixelToken
+from twite.domain.secret import Secret
+from twite.http.script.route import settings_line
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination
+
+
+@pytest.fixture
+async def page(staged):
+    return await staged(**a_stage(MemoryStore()))
+
+
+async def test_the_script_comes_with_the_settings_of_its_source(page):
+    answer = await page.ask("GET", "/twite.js?s=shop", key=None)
+
+    line, script = answer.body.decode().split("\n", 1)
+    settings = msgspec.json.decode(line.removeprefix("self.twiteSettings=").removesuffix(";"))
+    assert answer.status == 200
+    assert settings == {
+        "source": "shop",
+        "pixel_id": "o8z6j",
+        "events": {"purchase": "tw-o8z6j-o8z6k", "sign_up": "tw-o8z6j-o8z6m"},
+        "consent": "optional",
+        "phone": ["44", "0"],
+    }
+    assert script
+    assert {name: answer.headers.get(name) for name in ("content-type", "cache-control")} == {
+        "content-type": "text/javascript; charset=utf-8",
+        "cache-control": "public, max-age=300",
+    }
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "set-cookie" not in answer.headers
+
+
+async def test_the_script_alone_has_an_address_that_names_its_content(page):
+    whole = await page.ask("GET", "/twite.js?s=shop", key=None)
+    script = whole.body.split(b"\n", 1)[1]
+    name = hashlib.sha256(script).hexdigest()[:16]
+
+    answer = await page.ask("GET", f"/twite.{name}.js", key=None)
+
+    assert (answer.status, answer.body) == (200, script)
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    ("taken", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate, br", "gzip"),
+        ("GZIP;q=0.5", "gzip"),
+        ("gzip;q=0, zstd; q=0.0", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+async def test_the_best_encoding_that_the_browser_takes(page, taken, encoding):
+    plain = await page.ask("GET", "/twite.js?s=shop", key=None)
+
+    answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"Accept-Encoding": taken})
+
+    inflate = {"gzip": gzip.decompress, "zstd": zstandard.decompress, None: bytes}[encoding]
+    assert answer.headers.get("content-encoding") == encoding
+    assert inflate(answer.body) == plain.body
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert (answer.headers["etag"] == plain.headers["etag"]) is (encoding is None)
+
+
+async def test_who_has_it_already_is_told_so(page):
+    first = await page.ask("GET", "/twite.js?s=shop", key=None)
+    tags = f'"another", W/{first.headers["etag"]}'
+
+    answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"If-None-Match": tags})
+
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == first.headers["etag"]
+    assert "content-length" not in answer.headers
+
+
+async def test_the_head_of_it_has_no_body(page):
+    answer = await page.ask("HEAD", "/twite.js?s=shop", key=None)
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["content-length"]) > 100
+
+
+@pytest.mark.parametrize(
+    "path", ["/twite.js", "/twite.js?s=", "/twite.js?s=nobody", "/twite.0123456789abcdef.js"]
+)
+async def test_what_is_not_there_is_a_404(page, path):
+    answer = await page.ask("GET", path, key=None)
+
+    assert (answer.status, answer.faults()) == (404, [("", "route")])
+
+
+async def test_it_cannot_be_posted_to(page):
+    answer = await page.ask("POST", "/twite.js?s=shop", key=None)
+
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_settings_cannot_end_the_script():
+    hostile = "</script>\u2028\u2029"
+    destination = Destination(
+        pixel="o8z6j",
+        credentials=PixelToken(token=Secret("token")),
+        events={hostile: "o8z6k", "auto": "gtm_purchase"},
+    )
+
+    line = settings_line(a_shop(cookie=ClickCookie(days=30, http_only=True)), destination)
+
+    said = msgspec.json.decode(line.removeprefix("self.twiteSettings=").removesuffix(";"))
+    assert not re.search("[<\u2028\u2029]", line)
+    assert said["events"] == {hostile: "tw-o8z6j-o8z6k"}
+    assert (said["cookie_days"], said["http_only"]) == (30, True)
+
+
+def test_a_region_without_a_prefix_and_no_region_at_all():
+    destination = a_destination()
+    of_italy, of_nowhere = (
+        settings_line(a_shop(region=region), destination) for region in ("IT", None)
+    )
+
+    assert '"phone":["39",""]' in of_italy
+    assert "phone" not in of_nowhere

@@ -1,0 +1,460 @@
+import asyncio
+import signal
+import socket
+import struct
+
+import pytest
+from http_stage import Stage, a_receipt
+
+from raw_http import heard
+from twite.domain.errors import LedgerFull, SettingsError
+from twite.http import HttpLimits, Server
+
+ONE = b'{"event":"purchase"}'
+HEAD = (
+    b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+)
+QUICK = HttpLimits(
+    headers_seconds=0.1,
+    body_seconds=0.1,
+    idle_seconds=0.1,
+    closing_seconds=0.1,
+    stop_seconds=0.3,
+    sweep_seconds=0.02,
+)
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    """Read an answer off a connection that stays open."""
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    return head + await reader.readexactly(int(heard(head).headers["content-length"]))
+
+
+async def write_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b" " * 65_536)
+        await writer.drain()
+
+
+async def test_port_0_is_one_that_the_system_chose(stage):
+    assert stage.server.port > 0
+    assert stage.server.url == f"http://127.0.0.1:{stage.server.port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),  # noqa: S104 - never bound
+        ("::", "http://[::1]:8080"),
+        ("t.shop.example", "http://t.shop.example:8080"),
+    ],
+)
+def test_the_url_is_one_that_can_be_called(host, url):
+    assert Server(Stage().collector, host=host, port=8080).url == url
+
+
+async def test_an_address_that_is_taken_is_a_setting_that_is_wrong(stage):
+    second = Server(stage.collector, host="127.0.0.1", port=stage.server.port)
+
+    with pytest.raises(SettingsError) as caught:
+        await second.start()
+
+    assert str(caught.value) == (
+        f"server.listen: cannot listen on 127.0.0.1:{stage.server.port} (Address already in use). "
+        "Stop what listens there, or choose another address"
+    )
+
+
+async def test_a_connection_serves_many_requests(stage):
+    async with stage.line() as (reader, writer):
+        for _ in range(3):
+            writer.write(HEAD + ONE)
+            assert heard(await one_answer(reader)).status == 202
+
+
+async def test_requests_sent_ahead_are_answered_in_order(stage):
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + HEAD + ONE)
+        statuses = [heard(await one_answer(reader)).status for _ in range(3)]
+
+    assert statuses == [202, 200, 202]
+
+
+async def test_answers_carry_the_date(stage):
+    answer = await stage.ask("GET", "/healthz")
+
+    assert answer.headers["date"].endswith(" GMT")
+
+
+# --- deadlines -----------------------------------------------------------------------------------
+
+
+async def test_headers_that_trickle_are_cut_off_by_the_deadline(staged):
+    stage = await staged(limits=QUICK)
+
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        for byte in HEAD:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+
+    async with stage.line() as (reader, writer):
+        trickling = asyncio.create_task(trickle(writer))
+        answer = heard(await asyncio.wait_for(reader.read(), 5))
+        trickling.cancel()
+
+    assert answer.status == 408
+    assert answer.faults() == [("", "too_slow")]
+    assert stage.accept.seen == []
+
+
+async def test_a_body_that_does_not_come_is_cut_off_by_the_deadline(staged):
+    stage = await staged(limits=QUICK)
+
+    answer = heard(await stage.say(HEAD + ONE[:-1]))
+
+    assert answer.status == 408
+    assert stage.accept.seen == []
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"])
+async def test_a_connection_that_asks_nothing_is_closed_without_a_word(staged, sent):
+    stage = await staged(limits=QUICK)
+
+    assert await stage.say(sent) == b""
+
+
+async def test_an_idle_connection_is_closed_after_a_while(staged):
+    stage = await staged(limits=QUICK)
+
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE)
+        await one_answer(reader)
+        rest = await asyncio.wait_for(reader.read(), 5)
+
+    assert rest == b""
+
+
+async def test_a_gateway_that_takes_its_time_is_no_slow_client(staged):
+    stage = await staged(limits=QUICK)
+    stage.accept.until = asyncio.Event()
+
+    asking = asyncio.create_task(stage.submit(ONE))
+    await asyncio.sleep(0.3)
+    stage.accept.until.set()
+
+    assert (await asking).status == 202
+
+
+async def test_a_client_that_does_not_read_its_answer_is_cut_off(staged):
+    stage = await staged(limits=QUICK)
+    many = b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 2_000
+
+    async with stage.line() as (reader, writer):
+        reader._transport.pause_reading()  # noqa: SLF001 - streams have no public way not to read
+        writer.write(many)
+        async with asyncio.timeout(5):
+            while not writer.transport.is_closing():
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X: " + b"y" * 20_000,
+        b"\r\n".join(b"X-%d: y" % n for n in range(3_000)),
+    ],
+)
+async def test_headers_that_are_too_large_are_refused(stage, headers):
+    answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n"))
+
+    assert answer.status == 431
+    assert answer.faults() == [("", "headers_too_large")]
+
+
+async def test_headers_without_end_are_refused_before_they_end(stage):
+    answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100_000))
+
+    assert answer.status == 431
+
+
+async def test_a_path_without_end_is_refused_before_it_ends(stage):
+    answer = heard(await stage.say(b"GET /" + b"y" * 100_000))
+
+    assert answer.status == 431
+
+
+async def test_more_connections_in_use_than_the_limit_are_told_to_come_again(staged):
+    stage = await staged(limits=HttpLimits(connections=1))
+    stage.accept.until = asyncio.Event()
+
+    async with stage.line() as (first_reader, first_writer):
+        first_writer.write(HEAD + ONE)
+        await stage.accept.came.wait()
+        second = heard(await stage.say(b""))
+        stage.accept.until.set()
+        assert heard(await one_answer(first_reader)).status == 202
+
+    assert second.status == 503
+    assert second.faults() == [("", "too_many_connections")]
+    assert second.headers["retry-after"] == "1"
+
+
+async def test_a_connection_that_was_refused_for_its_body_can_be_used_on(stage):
+    head = HEAD.replace(b"Length: 20", b"Length: 2000000")
+
+    async with stage.line() as (reader, writer):
+        writer.write(head + b" " * 2_000_000)
+        refused = heard(await one_answer(reader))
+        writer.write(HEAD + ONE)
+        taken = heard(await one_answer(reader))
+
+    assert (refused.status, taken.status) == (413, 202)
+
+
+async def test_a_refused_body_is_read_only_so_far(staged):
+    stage = await staged(limits=HttpLimits(discarded=1_000_000))
+    head = HEAD.replace(b"Length: 20", b"Length: 1000000000")
+
+    async with stage.line() as (reader, writer):
+        writer.write(head)
+        refused = heard(await one_answer(reader))
+        with pytest.raises(ConnectionError):
+            await write_for_ever(writer)
+
+    assert refused.status == 413
+
+
+async def test_a_body_that_waits_for_leave_is_not_asked_for_when_it_is_refused(stage):
+    head = HEAD.replace(b"Length: 20", b"Length: 2000000\r\nExpect: 100-continue")
+
+    answer = heard(await stage.say(head))
+
+    assert answer.status == 413
+
+
+async def test_a_body_that_waits_for_leave_gets_it(stage):
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        leave = await reader.readuntil(b"\r\n\r\n")
+        writer.write(ONE)
+        answer = heard(await one_answer(reader))
+
+    assert leave == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.status == 202
+
+
+# --- what is no HTTP -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /%zz\x00 HTTP/1.1\r\n\r\n",
+        b"NONSENSE\r\n\r\n",
+        HEAD.replace(b"Content-Length: 20", b"Content-Length: 20\r\nTransfer-Encoding: chunked"),
+        HEAD.replace(b"Content-Length: 20", b"Content-Length: 20\r\nContent-Length: 21"),
+        HEAD.replace(b"Content-Length: 20", b"Content-Length: -1"),
+        HEAD.replace(b"Content-Length: 20", b"Transfer-Encoding: chunked") + b"zz\r\n",
+    ],
+)
+async def test_what_is_no_http_request_is_400(stage, sent):
+    answer = heard(await stage.say(sent + ONE))
+
+    assert answer.status == 400
+    assert answer.faults() == [("", "http_malformed")]
+    assert stage.accept.seen == []
+
+
+async def test_an_upgrade_is_declined_and_the_request_answered(stage):
+    answer = heard(
+        await stage.say(
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
+        )
+    )
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+async def test_a_websocket_is_not_spoken(stage):
+    answer = heard(
+        await stage.say(
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\nmore"
+        )
+    )
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("part", [0, 10, len(HEAD), len(HEAD) + 5])
+async def test_a_client_that_leaves_early_leaves_nothing_behind(stage, part, caplog):
+    async with stage.line() as (_, writer):
+        writer.write((HEAD + ONE)[:part])
+        await writer.drain()
+    await stage.ask("GET", "/healthz")
+
+    assert stage.accept.seen == []
+    assert stage.notices.seen == []
+    assert caplog.records == []
+
+
+async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same(stage, caplog):
+    stage.accept.until = asyncio.Event()
+    async with stage.line() as (_, writer):
+        writer.write(HEAD + ONE)
+        await stage.accept.came.wait()
+    stage.accept.until.set()
+    await stage.ask("GET", "/healthz")
+
+    assert stage.accept.seen == [("shop", ONE, None)]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, ahead, caplog):
+    stage.accept.until = asyncio.Event()
+    lines = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(8)]
+    for _, writer in lines:
+        writer.write((HEAD + ONE) * ahead)
+    while len(stage.accept.seen) < len(lines):  # noqa: ASYNC110 - all of them, not the first
+        await asyncio.sleep(0.001)
+
+    for _, writer in lines:
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.close()
+    await asyncio.sleep(0.01)
+    stage.accept.until.set()
+    answer = await stage.ask("GET", "/healthz")
+
+    assert answer.status == 200
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("answer", [a_receipt(accepted=1), LedgerFull(reason="", retry_after=1)])
+async def test_an_answer_to_a_connection_that_closed_this_moment_is_no_fault(stage, answer, caplog):
+    stage.accept.native_answer = answer
+    stage.accept.until = asyncio.Event()
+    async with stage.line() as (_, writer):
+        writer.write(HEAD + ONE)
+        await stage.accept.came.wait()
+        # The request goes on in the loop's next turn, before the protocol hears of the end.
+        stage.accept.until.set()
+        for connection in stage.server._uvicorn.server_state.connections:  # noqa: SLF001
+            connection.transport.abort()
+        await stage.ask("GET", "/healthz")
+
+    assert caplog.records == []
+    assert stage.notices.seen == []
+
+
+async def test_a_client_that_says_no_more_still_gets_its_answer(stage):
+    stage.accept.until = asyncio.Event()
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE)
+        writer.write_eof()
+        await stage.accept.came.wait()
+        await asyncio.sleep(0.02)
+        stage.accept.until.set()
+        answer = heard(await asyncio.wait_for(reader.read(), 5))
+
+    assert (answer.status, answer.headers["connection"]) == (202, "close")
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+async def test_stopping_lets_running_requests_finish(staged):
+    stage = await staged()
+    stage.accept.until = asyncio.Event()
+    asking = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    stopping = asyncio.create_task(stage.server.stop())
+    await asyncio.sleep(0.05)
+    stage.accept.until.set()
+    answer = await asking
+    await stopping
+
+    assert answer.status == 202
+
+
+async def test_stopping_accepts_no_more(staged):
+    stage = await staged()
+
+    await stage.server.stop()
+
+    with pytest.raises(ConnectionError):
+        await stage.ask("GET", "/healthz")
+
+
+async def test_stopping_closes_idle_connections_at_once(staged):
+    stage = await staged()
+    loop = asyncio.get_running_loop()
+
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE)
+        await one_answer(reader)
+        begun = loop.time()
+        await stage.server.stop()
+        assert await reader.read() == b""
+
+    assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
+
+
+async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog):
+    stage = await staged(limits=QUICK)
+    stage.accept.until = asyncio.Event()
+    asking = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    await stage.server.stop()
+
+    with pytest.raises((ConnectionError, IndexError)):
+        await asking
+    assert caplog.records == []
+
+
+async def test_stopping_twice_is_stopping_once(staged):
+    stage = await staged()
+
+    await stage.server.stop()
+    await stage.server.stop()
+
+
+async def test_a_server_can_be_started_again_on_its_port(staged):
+    stage = await staged()
+    port = stage.server.port
+
+    await stage.server.stop()
+    await stage.server.start()
+
+    assert stage.server.port == port
+    assert (await stage.ask("GET", "/readyz")).status == 200
+
+
+async def test_starting_leaves_the_signals_of_the_process_alone(stage):
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_listening_socket_is_ipv6_where_the_host_is(unused_tcp_port):
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 on this machine")
+
+    async def start_and_stop() -> str:
+        stage = Stage()
+        stage.server = Server(stage.collector, host="::1", port=unused_tcp_port)
+        await stage.server.start()
+        url = stage.server.url
+        await stage.server.stop()
+        return url
+
+    assert asyncio.run(start_and_stop()) == f"http://[::1]:{unused_tcp_port}"

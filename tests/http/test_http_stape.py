@@ -1,0 +1,203 @@
+"""Stape's auth proxy: the tag's URL with a source's key where Stape's own stood."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+from http_stage import StoppedClock
+from tag_stage import CLICK, KEY, TagStage, a_shop, what_it_needs
+
+from twite.domain.destination import Destination
+from twite.domain.secret import Secret
+from twite.domain.submission import Endpoint
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ingest.tag_credentials import TagCredentials
+from twite.gateway.ports.events import SilentObserver
+from twite.gateway.ports.secret_store import SecretStore
+from twite.machine.seal import AesSeal
+
+PATH = f"/stape-api/{KEY}/v1/twitter/auth-proxy"
+AUTH = {
+    "consumer_key": "xvz1evFS4wEEPTGEFPHBog",
+    "consumer_secret": "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw",
+    "oauth_token": "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",
+    "oauth_token_secret": "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE",
+}
+TAG = {"Content-Type": "application/json", "Authorization": "Bearer undefined"}
+
+
+def a_body(pixel="o8z6j", **conversion):
+    one = {"event_id": f"tw-{pixel}-o8z6k", "identifiers": [{"twclid": CLICK}]}
+    one |= {"conversion_id": "T-1", "conversion_timestamp": 1_795_514_400_000}
+    return msgspec.json.encode({"pixel_id": pixel, "conversions": [one | conversion], "auth": AUTH})
+
+
+class SendsToNobody:
+    def send_to(self, destination: Destination) -> None:
+        pass
+
+    def leave(self, pixel: str) -> None:
+        pass
+
+
+class ProxyStage(TagStage):
+    async def post(self, body: bytes, path: str = PATH, **headers: str):
+        return await self.stage.ask("POST", path, body, key=None, headers=TAG | headers)
+
+
+@pytest.fixture
+def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
+    async def open_(*sources) -> ProxyStage:
+        needs, store = what_it_needs(*sources)
+        secret_store = SecretStore(vault=store.vault, seal=AesSeal(Secret("a-key-to-seal-with-it")))
+        tag_credentials = TagCredentials(
+            secret_store=secret_store,
+            destinations=needs["destinations"],
+            rate=100,
+            sends=SendsToNobody(),
+            monitoring_store=store,
+            clock=StoppedClock(),
+            observer=SilentObserver(),
+            most=1,
+        )
+        proxy = StapeProxy(
+            accept=needs["accept"],
+            clock=StoppedClock(),
+            salt=b"salt",
+            destinations=needs["destinations"],
+            tag_credentials=tag_credentials,
+        )
+        return ProxyStage(await staged(**needs, proxy=proxy), store)
+
+    return open_
+
+
+@pytest.fixture
+async def proxy(proxies) -> ProxyStage:
+    return await proxies()
+
+
+async def test_a_conversion_is_on_disk_and_the_answer_is_xs(proxy):
+    heard = await proxy.post(a_body())
+
+    assert heard.status == 200
+    assert heard.json()["data"]["conversions_processed"] == 1
+    assert [one["conversion_id"] for one in await proxy.sent()] == ["T-1"]
+    assert [(one.source, one.door) for one in proxy.store.kept] == [("shop", Endpoint.STAPE)]
+
+
+@pytest.mark.parametrize(("said", "heard"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")])
+async def test_the_version_is_the_tags_or_else_the_current_one(proxy, said, heard):
+    headers = {} if said is None else {"x-twitter-api-version": said}
+
+    answer = await proxy.post(a_body(), **headers)
+
+    assert answer.headers["x-current-api-version"] == heard
+
+
+async def test_no_secret_of_the_body_is_kept_anywhere(proxy):
+    await proxy.post(a_body())
+
+    (kept,) = proxy.store.kept
+    assert list(await proxy.store.vault.sealed("")) == []
+    for secret in AUTH.values():
+        assert secret.encode() not in kept.body
+        assert secret not in repr(kept)
+
+
+@pytest.mark.parametrize("key", ["wrong", "", "%00"])
+async def test_another_key_is_refused_in_xs_words(proxy, key):
+    heard = await proxy.post(a_body(), f"/stape-api/{key}/v1/twitter/auth-proxy")
+
+    assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "INVALID_PARAMETER"),
+        (b"<html>", 400, "INVALID_PARAMETER"),
+        (b"[]", 400, "INVALID_PARAMETER"),
+        (a_body(identifiers=[]), 400, "INVALID_PARAMETER"),
+        (a_body(event_id="tw-p2-o8z6k"), 404, "NOT_FOUND"),
+        (a_body("p9"), 404, "NOT_FOUND"),
+    ],
+)
+async def test_what_cannot_be_taken_is_told_as_x_tells_it(proxy, body, status, code):
+    heard = await proxy.post(body)
+
+    assert heard.status == status
+    assert code in [one["code"] for one in heard.json()["errors"]]
+    assert "request" in heard.json()
+    assert await proxy.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", PATH, 405),
+        ("POST", f"/stape-api/{KEY}/v1/twitter/other", 404),
+        ("POST", f"/stape-api/{KEY}", 404),
+    ],
+)
+async def test_other_methods_and_paths_are_told_in_xs_shape(proxy, method, path, status):
+    heard = await proxy.stage.ask(method, path, b"", key=None)
+
+    assert (heard.status, set(heard.json())) == (status, {"errors", "request"})
+
+
+async def test_a_body_that_is_too_large_is_told_in_xs_shape(proxy):
+    heard = await proxy.post(b" " * (1024 * 1024 + 1))
+
+    assert (heard.status, set(heard.json())) == (413, {"errors", "request"})
+
+
+async def test_without_leave_the_credentials_of_another_pixel_are_not_taken(proxy):
+    heard = await proxy.post(a_body("p9"))
+
+    assert heard.status == 404
+    assert heard.json()["errors"][0]["message"] == "pixel_id (p9) was not found"
+    assert list(await proxy.store.vault.sealed("")) == []
+
+
+async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_pixel(proxies):
+    proxy = await proxies(a_shop(stape_credentials="stored"))
+
+    heard = await proxy.post(a_body("p9"))
+
+    ((name, sealed),) = await proxy.store.vault.sealed("")
+    assert (heard.status, name) == (200, "stape/p9")
+    assert [one.pixel for one in await proxy.store.accounts()] == ["p9"]
+    for secret in AUTH.values():
+        assert secret.encode() not in sealed
+
+
+async def test_with_leave_but_without_credentials_the_pixel_is_unknown(proxies):
+    proxy = await proxies(a_shop(stape_credentials="stored"))
+
+    heard = await proxy.post(a_body("p9").replace(b'"auth":', b'"other":'))
+
+    assert heard.status == 404
+
+
+async def test_another_source_cannot_send_to_a_pixel_whose_credentials_are_not_its_own(proxies):
+    theirs = Secret("the-key-of-another-client")
+    proxy = await proxies(
+        a_shop(stape_credentials="stored"),
+        a_shop(name="other", key=theirs, origins=(), stape_credentials="stored"),
+    )
+    await proxy.post(a_body("p9"))
+
+    heard = await proxy.post(a_body("p9"), f"/stape-api/{theirs.reveal()}/v1/twitter/auth-proxy")
+
+    assert heard.status == 404
+
+
+async def test_there_is_an_end_to_the_pixels_whose_credentials_are_kept(proxies):
+    proxy = await proxies(a_shop(stape_credentials="stored"))
+    await proxy.post(a_body("p8"))
+
+    heard = await proxy.post(a_body("p9"))
+
+    assert heard.status == 400
+    assert heard.json()["errors"][0]["parameter"] == "pixel_id"

@@ -1,0 +1,168 @@
+"""What stands in a body beside the body: trailers, chunk extensions, heads sent ahead."""
+
+import asyncio
+import tracemalloc
+
+import msgspec
+import pytest
+
+from raw_http import heard, line_to, say
+from twite.http import HttpLimits, Server
+
+LIMITS = HttpLimits(headers_seconds=5, body_seconds=5, closing_seconds=0.1, sweep_seconds=0.02)
+ONE = b'{"event":"purchase"}'
+
+
+class Echo:
+    """A collector that reads the body and answers with the headers it then finds."""
+
+    def opened(self) -> None:
+        pass
+
+    def closing(self) -> None:
+        pass
+
+    async def __call__(self, scope, receive, send):
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        said = {name.decode(): value.decode() for name, value in scope["headers"]}
+        answer = msgspec.json.encode({"headers": said, "body": body.decode()})
+        length = (b"content-length", b"%d" % len(answer))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": answer})
+
+
+@pytest.fixture
+async def echo():
+    server = Server(Echo(), host="127.0.0.1", port=0, limits=LIMITS)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def chunked(path: bytes, *chunks: bytes, method: bytes = b"POST", headers: bytes = b"") -> bytes:
+    head = b"%b %b HTTP/1.1\r\nHost: a\r\n%bTransfer-Encoding: chunked\r\n\r\n"
+    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return head % (method, path, headers) + body
+
+
+async def test_a_trailer_is_no_header(echo):
+    sent = chunked(b"/", ONE, headers=b"Connection: close\r\nTrailer: X-Forwarded-For\r\n")
+    trailers = b"0\r\nX-Forwarded-For: 6.6.6.6\r\nAuthorization: Bearer a\r\nExpect: x\r\n\r\n"
+
+    answer = heard(await say(echo.port, sent + trailers)).json()
+
+    assert answer == {
+        "headers": {
+            "host": "a",
+            "connection": "close",
+            "trailer": "X-Forwarded-For",
+            "transfer-encoding": "chunked",
+        },
+        "body": ONE.decode(),
+    }
+
+
+async def test_a_trailer_that_comes_while_the_application_reads_is_no_header(echo):
+    async with line_to(echo.port) as (reader, writer):
+        for piece in (chunked(b"/", ONE), b"0\r\n", b"X-Forwarded-For: 6.6.6.6\r\n", b"\r\n"):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        head = heard(await asyncio.wait_for(reader.readuntil(b"}"), 5))
+
+    assert "x-forwarded-for" not in head.body.decode()
+
+
+async def test_a_key_in_a_trailer_opens_nothing(stage):
+    body = chunked(
+        b"/v1/conversions",
+        ONE,
+        headers=b"Connection: close\r\nContent-Type: application/json\r\n",
+    )
+
+    answer = heard(await stage.say(body + b"0\r\nAuthorization: Bearer a-source-key\r\n\r\n"))
+
+    assert answer.status == 401
+    assert stage.accept.seen == []
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        pytest.param(b"0\r\n" + b"a:b\r\n" * 20_000, id="trailers"),
+        pytest.param(b"0\r\nX: " + b"y" * 100_000, id="one trailer"),
+        pytest.param(b"1;" + b"x" * 100_000, id="chunk extension"),
+        pytest.param(b"1;name=value-of-it\r\nx\r\n" * 20_000, id="many chunk extensions"),
+        pytest.param(b"0" * 100_000, id="zeros of a chunk's size"),
+    ],
+)
+async def test_what_stands_beside_a_body_counts_against_the_limit_of_headers(echo, endless):
+    answer = heard(await say(echo.port, chunked(b"/", ONE) + endless))
+
+    assert answer.status == 431
+    assert answer.faults() == [("", "headers_too_large")]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_after_an_answer_the_connection_ends_without_a_second_one(stage, method):
+    async with stage.line() as (reader, writer):
+        writer.write(chunked(b"/healthz", b"x", method=method))
+        await reader.readuntil(b"}")
+        writer.write(b"0\r\n" + b"a:b\r\n" * 20_000)
+        rest = await asyncio.wait_for(_all_of(reader), 5)
+
+    assert b"HTTP/1.1" not in rest
+
+
+async def test_a_body_of_many_small_chunks_is_a_body(echo):
+    sent = chunked(b"/", *[b"x"] * 30_000, headers=b"Connection: close\r\n")
+
+    answer = heard(await say(echo.port, sent + b"0\r\n\r\n"))
+
+    assert len(answer.json()["body"]) == 30_000
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param(chunked(b"/", ONE) + b"0\r\n" + b"a:\r\n" * 16_000, id="trailers"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 16_000, id="headers"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n\r\n" * 2 + b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 16_000,
+            id="headers of a request sent ahead",
+        ),
+    ],
+)
+async def test_thirty_floods_of_headers_stay_within_8_mb(echo, flood):
+    async def one() -> None:
+        async with line_to(echo.port) as (_, writer):
+            writer.write(flood)
+            await held.wait()
+
+    held = asyncio.Event()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        flooding = [asyncio.create_task(one()) for _ in range(30)]
+        for _ in range(30):
+            await say(echo.port, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        peak = tracemalloc.get_traced_memory()[1] - before
+        held.set()
+        await asyncio.gather(*flooding)
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8_000_000
+
+
+async def _all_of(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""

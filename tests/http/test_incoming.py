@@ -1,0 +1,71 @@
+"""What templates may read of a request: no key of a source, and no container of a visitor's."""
+
+from ipaddress import ip_network
+
+import pytest
+from http_stage import KEY
+
+from twite.http.incoming import incoming_of
+from twite.http.source_keys import SourceKeys
+from twite.testing.builders import a_source
+
+CONTAINER = (b"x-gtm-identifier", b"mine")
+
+
+def a_scope(query: bytes = b"", *headers: tuple[bytes, bytes], peer: str = "203.0.113.7"):
+    return {
+        "method": "GET",
+        "path": "/data",
+        "query_string": query,
+        "headers": [(b"host", b"t.shop.example"), *headers],
+        "client": (peer, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"a=1&api_secret={KEY}&b=2",
+        f"a=1&api%5Fsecret={KEY.replace('-', '%2D')}&b=2",
+        f"a=1&api_secret={KEY}&other={KEY}&b=2",
+    ],
+)
+def test_a_sources_key_is_taken_out_of_the_query(query):
+    assert SourceKeys([a_source()]).removed(a_scope(query.encode()))["query_string"] == b"a=1&b=2"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"authorization", f"Bearer {KEY}".encode()),
+        (b"authorization", f"bearer  {KEY} ".encode()),
+        (b"x-gtm-api-key", KEY.encode()),
+    ],
+)
+def test_a_sources_key_is_taken_out_of_the_headers(header):
+    scope = SourceKeys([a_source()]).removed(a_scope(b"", header))
+
+    assert scope["headers"] == [(b"host", b"t.shop.example")]
+
+
+def test_what_is_no_sources_key_stays():
+    scope = a_scope(b"api_secret=of-another", (b"authorization", b"Bearer of-another"))
+
+    assert SourceKeys([a_source()]).removed(scope) is scope
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "is_believed"),
+    [
+        ("203.0.113.7", [], False),
+        ("127.0.0.1", [], False),
+        ("203.0.113.7", ["127.0.0.1/32"], False),
+        ("127.0.0.1", ["127.0.0.1/32"], True),
+    ],
+)
+def test_the_container_is_named_by_trusted_proxies_alone(peer, trusted, is_believed):
+    request = incoming_of(
+        a_scope(b"", CONTAINER, peer=peer), b"", trusted=[ip_network(one) for one in trusted]
+    )
+
+    assert (("x-gtm-identifier", "mine") in request.headers) is is_believed

@@ -1,0 +1,59 @@
+from twite.http.rate_limiter import RateLimiter
+
+HERE = "203.0.113.7"
+
+
+def taken(buckets, address=HERE, *, now, times):
+    return [buckets.spend(address, now=now) for _ in range(times)]
+
+
+def test_a_full_bucket_can_be_spent_at_once_and_no_more():
+    buckets = RateLimiter(size=3, per=60_000)
+
+    assert taken(buckets, now=0, times=5) == [0, 0, 0, 20_000, 20_000]
+
+
+def test_tokens_come_back_one_by_one():
+    buckets = RateLimiter(size=3, per=60_000)
+    taken(buckets, now=0, times=3)
+
+    assert taken(buckets, now=19_999, times=1) == [1]
+    assert taken(buckets, now=20_000, times=2) == [0, 20_000]
+
+
+def test_who_was_refused_owes_nothing_for_asking():
+    buckets = RateLimiter(size=1, per=60_000)
+    taken(buckets, now=0, times=100)
+
+    assert taken(buckets, now=60_000, times=1) == [0]
+
+
+def test_a_bucket_never_holds_more_than_its_size():
+    buckets = RateLimiter(size=2, per=60_000)
+    taken(buckets, now=0, times=1)
+
+    assert taken(buckets, now=10**9, times=3) == [0, 0, 30_000]
+
+
+def test_addresses_do_not_share_a_bucket():
+    buckets = RateLimiter(size=1, per=60_000)
+    taken(buckets, now=0, times=1)
+
+    assert taken(buckets, "203.0.113.8", now=0, times=1) == [0]
+
+
+def test_one_line_with_many_ipv6_addresses_shares_a_bucket():
+    buckets = RateLimiter(size=1, per=60_000)
+    taken(buckets, "2001:db8:0:1::1", now=0, times=1)
+
+    assert taken(buckets, "2001:db8:0:1:ffff::2", now=0, times=1) == [60_000]
+    assert taken(buckets, "2001:db8:0:2::1", now=0, times=1) == [0]
+
+
+def test_the_table_is_bounded_and_forgets_who_was_away_longest():
+    buckets = RateLimiter(size=1, per=60_000, most=2)
+    for number in range(1, 4):
+        taken(buckets, f"203.0.113.{number}", now=number, times=1)
+
+    assert taken(buckets, "203.0.113.2", now=3, times=1) == [59_999]
+    assert taken(buckets, "203.0.113.1", now=3, times=1) == [0]

@@ -1,0 +1,162 @@
+"""What is refused as a whole at a door, and for good, leaves a trace by source and code."""
+
+import gzip
+import json
+
+import pytest
+from tag_stage import CLICK, KEY, TagStage, what_it_needs
+
+from twite.gateway.ports.events import TurnedAway
+
+HALF = '"Mug \\ud83d"'
+JSON_TYPE = {"Content-Type": "application/json"}
+MANY = json.dumps({"conversions": [{}] * 1_001}).encode()
+
+
+@pytest.fixture
+async def door(staged) -> TagStage:
+    needs, store = what_it_needs()
+    return TagStage(await staged(**needs), store)
+
+
+def told(door: TagStage) -> list[tuple[str, str, str]]:
+    return [
+        (one.source, one.door, one.code)
+        for one in door.stage.notices.seen
+        if isinstance(one, TurnedAway)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/t?s=shop", b"{", 400, ("shop", "beacon", "not_json")),
+        ("/t?s=shop", b" " * 65_537, 413, ("shop", "beacon", "body_too_large")),
+        ("/data?v=2", b"{", 400, ("shop", "data_tag", "not_json")),
+        ("/data?v=2", b"5", 400, ("shop", "data_tag", "wrong_shape")),
+        ("/mp/collect", b"{}", 400, ("shop", "measurement_protocol", "wrong_shape")),
+        ("/g/collect", b"v=1", 400, ("shop", "ga4", "wrong_shape")),
+        ("/g/collect?v=2&tid=G", b"en=a\n" * 51, 413, ("shop", "ga4", "too_many")),
+    ],
+)
+async def test_a_request_of_a_page_is_told_of(door, path, body, status, said):
+    answer = await door.of_page("POST", path, body)
+
+    assert (answer.status, told(door)) == (status, [said])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/data?v=2", b"{", 400, ("shop", "data_tag", "not_json")),
+        ("/mp/collect", b"{}", 400, ("shop", "measurement_protocol", "wrong_shape")),
+        ("/g/collect", b"v=1", 400, ("shop", "ga4", "wrong_shape")),
+        ("/v1/sgtm", b"{}", 400, ("shop", "sgtm", "wrong_shape")),
+        ("/v1/sgtm", b'{"event":{},"pixel":"z"}', 422, ("shop", "sgtm", "pixel_unknown")),
+        ("/v1/conversions", b"{", 400, ("shop", "native", "not_json")),
+        ("/v1/conversions", MANY, 413, ("shop", "native", "too_many")),
+    ],
+)
+async def test_a_request_of_a_server_is_told_of(door, path, body, status, said):
+    answer = await door.of_server("POST", path, body, key=KEY, headers=JSON_TYPE)
+
+    assert (answer.status, told(door)) == (status, [said])
+
+
+async def test_a_request_in_xs_form_is_told_of_in_xs_words(door):
+    answer = await door.stage.ask(
+        "POST",
+        "/12/measurement/conversions/o8z6j",
+        b"{",
+        key=None,
+        headers=JSON_TYPE | {"X-Pixel-Token": "token"},
+    )
+
+    assert answer.status == 400
+    assert told(door) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
+
+
+async def test_a_body_that_is_not_what_it_says_is_told_of_once(door):
+    headers = JSON_TYPE | {"Content-Encoding": "gzip"}
+
+    answer = await door.of_server(
+        "POST", "/v1/conversions", gzip.compress(b"{}")[:-4], key=KEY, headers=headers
+    )
+
+    assert (answer.status, told(door)) == (400, [("shop", "native", "encoding_malformed")])
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), [("/t?s=other", None), ("/v1/sgtm", "another"), ("/v1/conversions", None)]
+)
+async def test_who_is_of_no_source_is_not_told_of(door, path, key):
+    await door.of_server("POST", path, b"{", key=key, headers=JSON_TYPE)
+
+    assert told(door) == []
+
+
+async def test_what_is_refused_for_itself_alone_is_no_refused_request(door):
+    event = {"event_name": "purchase", "value": "much", "currency": "EUR", "twclid": CLICK}
+
+    answer = await door.of_page("POST", "/data?v=2", json.dumps(event).encode())
+
+    assert (answer.status, told(door)) == (422, [])
+
+
+async def test_half_a_character_costs_no_conversion_at_any_door_for_pages_and_tags(door):
+    def named(order: str) -> str:
+        return f'"transaction_id":"{order}","twclid":"{CLICK}","description":{HALF}'
+
+    page = f'{{"event":"purchase","conversion_id":"A","twclid":"{CLICK}","description":{HALF}}}'
+    bodies = {
+        "/t?s=shop": f'{{"v":1,"conversions":[{page}]}}',
+        "/data?v=2": f'{{"event_name":"purchase",{named("B")}}}',
+        "/mp/collect": f'{{"events":[{{"name":"purchase","params":{{{named("C")}}}}}]}}',
+    }
+    for path, body in bodies.items():
+        await door.of_page("POST", path, body.encode())
+    container = f'{{"event":{{"event_name":"purchase",{named("D")}}}}}'
+    await door.of_server("POST", "/v1/sgtm", container.encode(), key=KEY, headers=JSON_TYPE)
+    hit = f"en=purchase&ep.event_id=E&ep.twclid={CLICK}&ep.description=%ED%A0"
+    await door.of_page("GET", f"/g/collect?v=2&tid=G&{hit}")
+
+    sent = {one["conversion_id"]: one["description"] for one in await door.sent()}
+    assert sorted(sent) == ["A", "B", "C", "D", "E"]
+    assert {text.rstrip("\ufffd") for text in sent.values()} == {"Mug ", ""}
+    assert told(door) == []
+
+
+async def test_an_order_of_a_list_that_cannot_be_read_is_counted_and_named(door):
+    good = f'{{"event_name":"purchase","transaction_id":"A","twclid":"{CLICK}"}}'
+    twice = '{"event_name":"purchase","value":1,"value":2}'
+
+    answer = await door.of_page("POST", "/data?v=2", f"[{twice},{good}]".encode())
+
+    assert (answer.status, len(answer.json())) == (200, 2)
+    assert [one["conversion_id"] for one in await door.sent()] == ["A"]
+    [account] = await door.store.accounts()
+    assert (account.received, account.rejected, account.balance) == (2, 1, 0)
+
+
+async def test_the_debug_route_names_the_event_that_cannot_be_read(door):
+    good = f'{{"name":"purchase","params":{{"transaction_id":"A","twclid":"{CLICK}"}}}}'
+
+    answer = await door.of_page(
+        "POST", "/debug/mp/collect", f'{{"events":[{good},{{"name":5}}]}}'.encode()
+    )
+
+    said = {one["fieldPath"]: one["validationCode"] for one in answer.json()["validationMessages"]}
+    assert said == {"events[0].ip": "ip_private", "events[1].name": "wrong_type"}
+
+
+async def test_half_a_character_in_our_own_format_is_refused_with_its_place(door):
+    body = f'{{"event":"purchase","twclid":"{CLICK}","description":{HALF}}}'
+
+    answer = await door.of_server(
+        "POST", "/v1/conversions", body.encode(), key=KEY, headers=JSON_TYPE
+    )
+
+    [said] = answer.json()["errors"]
+    assert (answer.status, said["code"]) == (400, "not_json")
+    assert said["message"].endswith(f"(byte {body.index(chr(92))})")
+    assert list(await door.store.accounts()) == []

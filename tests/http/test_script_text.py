@@ -1,0 +1,148 @@
+"""The first-party script as it is served: its size, and what shortening leaves alone."""
+
+import gzip
+import hashlib
+import json
+import re
+from importlib.resources import files
+
+import msgspec
+import pytest
+import quickjs
+
+from twite.http.script import inlined, joined, script, shortened, tightened
+from twite.http.script.route import DEFAULTS, settings_line
+from twite.testing.builders import a_destination, a_source
+
+KILOBYTE = 1000
+
+
+# One of each kind that X knows.
+EVENTS = {
+    name: f"o{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+    for name in (
+        "purchase", "sign_up", "lead", "add_to_cart", "checkout", "add_payment_info",
+        "add_to_wishlist", "view_item", "search", "page_view", "download", "start_trial",
+        "subscribe", "product_customization",
+    )
+}  # fmt: skip
+
+
+def test_with_the_settings_of_a_source_and_every_event_it_is_at_most_5_kb_gzipped():
+    line = settings_line(a_source(), msgspec.structs.replace(a_destination(), events=EVENTS))
+
+    served = f"{line}\n{script()}".encode()
+
+    assert len(gzip.compress(served, 9, mtime=0)) <= 5 * KILOBYTE
+
+
+def test_what_the_settings_of_a_source_leave_out_is_what_the_script_takes_for_granted():
+    written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
+    [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
+    own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
+    # Absent is false, no telephone's prefix, and no word for an opt-out, which is not to be told.
+    absent = {"phone": None, "http_only": False, "opt_out": "suppress"}
+
+    assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
+
+
+def test_it_is_the_same_text_each_time():
+    assert script() == script()
+
+
+def test_it_is_a_script():
+    # Compiled as the body of a function that is never called.
+    compiled = quickjs.Context().eval(f"typeof function () {{{script()}}}")
+
+    assert compiled == "function"
+
+
+@pytest.mark.parametrize("word", ["eval(", "Function(", "innerHTML", "document.write", "onclick"])
+def test_it_does_nothing_that_a_strict_policy_forbids(word):
+    assert word not in script()
+
+
+NAMED = [
+    # Variables and parameters get short names, everywhere alike, of the letters that are there.
+    ("let total=1;const more=(given)=>total+given;", "let c=1;const e=(t)=>c+t;"),
+    # Properties keep theirs.
+    ("const value=other.value;", "const e=other.value;"),
+    ("const made={made:1};", "const a={made:1};"),
+    ("const all=(key)=>({[key]:key,key:key});", "const e=(c)=>({[c]:c,key:c});"),
+    ("const one=two?three:four;", "const o=two?three:four;"),
+    # Strings and regular expressions stay as they are.
+    ("const word='word';const test=/word/g;", "const c='word';const o=/word/g;"),
+    # No new name is one that is there already.
+    ("const long=a+b;", "const c=a+b;"),
+    ("const all=(...rest)=>[...rest];", "const n=(...c)=>[...c];"),
+    ("const all=(of)=>[...Object.keys(of)];", "const e=(c)=>[...Object.keys(c)];"),
+    # What only one statement has is named anew in each; what is another's, or nobody's, stays.
+    ("const all=(word)=>word;let sum=(text)=>all(text);", "const c=(t)=>t;let e=(t)=>c(t);"),
+    ("const all=(text)=>text;all(text);", "const n=(c)=>c;n(text);"),
+    # What hides a name that all may use has that name.
+    ("let kept=1;const all=(kept)=>kept;", "let t=1;const c=(t)=>t;"),
+]
+
+
+@pytest.mark.parametrize(("text", "short"), NAMED)
+def test_names_become_short_and_mean_the_same(text, short):
+    assert shortened(text) == short
+
+
+INLINED = [
+    ("const MOST=20;const all=MOST+MOST;", "const all=20+20;"),
+    ("const DIGEST=/^[0-9a-f]$/i;DIGEST.test(a);", "/^[0-9a-f]$/i.test(a);"),
+    (
+        "const CLICK=/a/;CLICK.test(a);CLICK.test(b);",
+        "const CLICK=/a/;CLICK.test(a);CLICK.test(b);",
+    ),
+    ("const most=20;most;", "const most=20;most;"),
+]
+
+
+@pytest.mark.parametrize(("text", "inline"), INLINED)
+def test_constants_stand_where_they_are_used(text, inline):
+    assert inlined(text) == inline
+
+
+TIGHT = [
+    ("const a=1;", "let a=1;"),
+    ("()=>{b();}", "()=>{b()}"),
+    ("(a)=>a", "a=>a"),
+    ("(a,b)=>a", "(a,b)=>a"),
+    ("async(a)=>a", "async(a)=>a"),
+    ("return(a)=>a", "return(a)=>a"),
+    ("if(a){b();}\nc();", "if(a){b()}c();"),
+    ("a=true;b=false;c=undefined;", "a=!0;b=!1;c=void 0;"),
+    ("a=';}const (b)=>true'", 'a=";}const (b)=>true"'),
+    ("a='\"b\"';c=/const'/;", "a='\"b\"';c=/const'/;"),
+]
+
+
+@pytest.mark.parametrize(("text", "tight"), TIGHT)
+def test_what_means_nothing_is_left_out(text, tight):
+    assert tightened(text) == tight
+
+
+JOINED = [
+    ("let a=1;let b=2;c();let d", "let a=1,b=2;c();let d"),
+    ("let a=()=>{let b=1;let c=2};let d", "let a=()=>{let b=1,c=2},d"),
+    ("for(let a=0;a<1;a++)b;let c", "for(let a=0;a<1;a++)b;let c"),
+    ("let a=[';let b'];let c", "let a=[';let b'],c"),
+    ("let a=1;outlet b;let c", "let a=1;outlet b;let c"),
+]
+
+
+@pytest.mark.parametrize(("text", "joint"), JOINED)
+def test_declarations_that_follow_each_other_are_one(text, joint):
+    assert joined(text) == joint
+
+
+def test_more_names_than_letters_are_still_different():
+    names = [f"name{number}" for number in range(80)]
+    text = ";".join(f"const {name}={number}" for number, name in enumerate(names))
+    said = f"JSON.stringify([{','.join(names)}])"
+
+    found = quickjs.Context().eval(f"(function () {{{shortened(f'{text};return {said}')}}})()")
+
+    assert json.loads(found) == list(range(80))

@@ -1,0 +1,360 @@
+"""The judge: knows what was acknowledged, what X received and when, and what must never be.
+
+It stands outside: what the gateway believes is not asked, what the store has truly done is.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulator.checks import CHECKS, OPEN, Finding, told
+from simulator.clock import TrialClock
+from simulator.store import Span
+from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
+from twite.domain.destination import RATE_WINDOW, Destination
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.blame import MOST_IN_A_ROW
+from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
+from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.store import RateLimitWindow
+
+# X drops the twin of what it received within this.
+TWIN_WINDOW: Final = 48 * HOUR
+# How much later than a rule says a request may still leave: it was claimed in time.
+_GRACE: Final = MINUTE
+_GOING: Final = 3 * SECOND
+# How soon a conversion of a pixel without trouble is at X.
+PROMPT: Final = 30 * SECOND
+
+Key = tuple[str, str, str]  # pixel, event, conversion id
+
+
+@dataclass(kw_only=True)
+class Truth:
+    """What is true of one conversion, whoever knows it. Moments are true, since the start."""
+
+    poison: bool = False
+    suppressed: bool = False
+    acknowledged_at: int | None = None
+    first_heard: int | None = None
+    body: bytes | None = None
+    first_doubt: int | None = None
+    taken_at: int | None = None
+    ever_taken: bool = False
+    settled_at: int | None = None
+    replayed_at: int | None = None
+    # When it was last offered, and the delivery that has its key, as far as it was claimed.
+    offered_at: int = 0
+    delivery: int | None = None
+    in_progress: int = 0
+    jumped: bool = False
+    # When it was first in a request that failed, or was refused as such, and not since taken.
+    suspect_since: int | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Request:
+    """One request, from when it left."""
+
+    span: Span
+    pixel: str
+    keys: tuple[Key, ...]
+    at: int
+    over: bool = False
+
+
+@dataclass(kw_only=True)
+class _Pixel:
+    """What the judge remembers of a pixel."""
+
+    in_progress: list[Request] = field(default_factory=list)
+    refused_at: int | None = None
+    # How many different ones X refused as such since it took or judged any; and whether, in this
+    # process's life, others were taken after one of them had come to nothing: then it may be these.
+    refused: set[Key] = field(default_factory=set)
+    is_unclear: bool = False
+    # The last answer of all that said that X has taken something, counted.
+    answers: int = 0
+    taken_at: int = -1
+    # When X last refused one of its conversions by itself.
+    poisoned_at: int = -HOUR
+    last_sent: int | None = None
+    span: Span | None = None
+
+
+class Judge:
+    """Hears of everything, and collects findings."""
+
+    def __init__(
+        self,
+        *,
+        clock: TrialClock,
+        destinations: tuple[Destination, ...],
+        worker_config: WorkerConfig,
+    ) -> None:
+        self.findings: list[Finding] = []
+        self.known: list[Finding] = []
+        self.truths: dict[Key, Truth] = {}
+        self.requests = 0
+        self.copies = 0
+        # The last moment at which the store or the process was in trouble.
+        self.troubled_at = -HOUR
+        self._clock = clock
+        self._worker_config = worker_config
+        self._meters = {destination.pixel: destination.meter for destination in destinations}
+        self._rates = {destination.meter: destination.rate for destination in destinations}
+        self._sent: dict[str, deque[tuple[int, int]]] = {rate: deque() for rate in self._rates}
+        self._resets: dict[str, tuple[int, int, Span]] = {}
+        # The resets that are on record: what a process that dies first knew, no other can know.
+        self._noted: dict[str, int] = {}
+        self._pixels = {destination.pixel: _Pixel() for destination in destinations}
+        self._ids: dict[int, Key] = {}
+        # The deliveries that X refused, as far as they are given up.
+        self._dead: set[int] = set()
+
+    def fail(self, check: str, text: str) -> None:
+        """Note that a check did not hold."""
+        if check not in CHECKS:
+            raise KeyError(check)
+        finding = Finding(check=check, at=self._clock.elapsed(), text=text)
+        (self.known if check in OPEN else self.findings).append(finding)
+
+    def offered(self, key: Key, *, poison: bool, suppressed: bool) -> None:
+        """Hear what a client is about to submit, perhaps not for the first time."""
+        truth = self.truths.setdefault(key, Truth(poison=poison, suppressed=suppressed))
+        truth.offered_at = self._clock.elapsed()
+        if truth.first_heard is None:
+            truth.first_heard = truth.offered_at
+
+    def acknowledged(self, key: Key) -> None:
+        """Hear that a client was told it is on disk."""
+        truth = self.truths[key]
+        if truth.acknowledged_at is None:
+            truth.acknowledged_at = self._clock.elapsed()
+
+    def leaves(self, span: Span, pixel: str, copies: list[tuple[Key, bytes]]) -> Request:
+        """Hear that a request leaves the gateway."""
+        now = self._clock.elapsed()
+        request = Request(span=span, pixel=pixel, keys=tuple(key for key, _ in copies), at=now)
+        self.requests += 1
+        self.copies += len(copies)
+        self._check_shape(request)
+        self._check_pace(request)
+        self._check_probe(request)
+        for key, body in copies:
+            self._check_copy(key, body, now)
+        self._pixels[pixel].in_progress.append(request)
+        if len(copies) == 1 and self.truths[copies[0][0]].poison:
+            self._pixels[pixel].poisoned_at = now
+        return request
+
+    def takes(self, request: Request) -> None:
+        """Hear that X has taken all of a request."""
+        now = self._clock.elapsed()
+        for key in request.keys:
+            truth = self.truths[key]
+            if truth.poison:
+                self.fail("poison_is_not_delivered", f"X took {_named(key)}")
+            truth.ever_taken = True
+            if truth.taken_at is None:
+                truth.taken_at = now
+            elif now - truth.taken_at > TWIN_WINDOW:
+                self.fail("counted_once", f"{_named(key)} came again after {_ago(truth, now)}")
+
+    def answered(
+        self, request: Request, *, doubt: bool, refused_pixel: bool, passed: bool, taken: bool
+    ) -> None:
+        """Hear what the gateway learns of a request: whether it leaves X's doing in doubt.
+
+        `passed`: X has judged it on its merits; `taken`: and taken it.
+        """
+        self._lands(request, doubt=doubt)
+        pixel, now = self._pixels[request.pixel], self._clock.elapsed()
+        if pixel.span is not request.span:
+            pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
+        if refused_pixel:
+            since = [self.truths[key].suspect_since for key in request.keys]
+            pixel.is_unclear |= any(one is not None and one < pixel.taken_at for one in since)
+            pixel.refused.add(request.keys[0])
+            if not pixel.is_unclear or len(pixel.refused) > MOST_IN_A_ROW:
+                pixel.refused_at = now
+        elif passed:
+            pixel.refused_at = None
+            pixel.refused.clear()
+        pixel.answers += 1
+        if taken:
+            pixel.taken_at = pixel.answers
+        for key in request.keys:
+            truth = self.truths[key]
+            if taken:
+                truth.suspect_since = None
+            elif (doubt or refused_pixel) and truth.suspect_since is None:
+                truth.suspect_since = pixel.answers
+
+    def told_reset(self, request: Request, at: int) -> None:
+        """Hear that the gateway now knows from when on X takes more (elapsed)."""
+        self._resets[self._meters[request.pixel]] = at, self._clock.elapsed(), request.span
+
+    def noted(self, closures: Sequence[RateLimitWindow]) -> None:
+        """Hear that resets are on record: the last that were told."""
+        for closure in closures:
+            meter = self._meters[closure.pixel]
+            if meter in self._resets:
+                self._noted[meter] = self._resets[meter][0]
+
+    def ended(self, span: Span) -> None:
+        """Hear that a process has ended: what it had under way is in doubt."""
+        self.troubled()
+        for pixel in self._pixels.values():
+            for request in [one for one in pixel.in_progress if one.span is span]:
+                self._lands(request, doubt=True)
+
+    def jumped(self) -> None:
+        """Hear that the gateway's wall clock has jumped."""
+        self.troubled()
+        for truth in self.truths.values():
+            truth.jumped = truth.in_progress > 0
+
+    def claimed(self, batch: Batch) -> None:
+        for delivery in batch.deliveries:
+            key = self._ids[delivery.id] = (batch.pixel, batch.event, delivery.conversion_id)
+            truth = self.truths[key]
+            if truth.delivery is not None and delivery.id > truth.delivery:
+                self._check_successor(key, truth, body=delivery.body)
+            truth.delivery = max(delivery.id, truth.delivery or 0)
+
+    def doubted(self, deliveries: Sequence[int]) -> None:
+        """Hear that these are held where they were given up."""
+        self._dead.difference_update(deliveries)
+
+    def settled(self, settlement: Settlement) -> None:
+        for fate in settlement.fates:
+            for id_ in fate.deliveries:
+                key = self._ids[id_]
+                truth = self.truths[key]
+                if fate.trigger is Trigger.DELIVERED:
+                    truth.settled_at = self._clock.elapsed()
+                    if not truth.ever_taken:
+                        self.fail("delivered_is_at_x", f"{_named(key)} is not")
+                elif fate.trigger is Trigger.BURIED:
+                    self._dead.add(id_)
+                    if not truth.poison:
+                        self.fail("good_is_not_buried", f"{_named(key)}: {fate.reason}")
+
+    def troubled(self) -> None:
+        """Hear that the store or the process is in trouble."""
+        self.troubled_at = self._clock.elapsed()
+
+    def replayed(self, key: Key) -> None:
+        """Hear that a person has decided to send it again."""
+        truth = self.truths[key]
+        truth.first_doubt = truth.taken_at = None
+        truth.replayed_at = self._clock.elapsed()
+
+    def check_prompt(self, pixel: str) -> None:
+        """Check a pixel that X gave no trouble: what came in while all was well is at X."""
+        now = self._clock.elapsed()
+        if now - self._pixels[pixel].poisoned_at < 2 * PROBE_EVERY:
+            # Its own trouble: five refused alike, one after the other, and it is probed.
+            return
+        for key, truth in self.truths.items():
+            at = truth.acknowledged_at
+            waits = not truth.ever_taken and not truth.poison and not truth.suppressed
+            if key[0] != pixel or at is None or not waits or now - at < PROMPT:
+                continue
+            if self.troubled_at < at - 10 * MINUTE:
+                self.fail("others_are_prompt", f"{_named(key)} waits for {told(now - at)}")
+
+    def _check_shape(self, request: Request) -> None:
+        events = {event for _, event, _ in request.keys}
+        if len(events) != 1 or len(request.keys) > self._worker_config.batch:
+            self.fail("one_event_a_request", f"{len(request.keys)} of {sorted(events)}")
+        if len(set(request.keys)) < len(request.keys):
+            self.fail("one_copy_at_a_time", "the same twice in one request")
+        flying = [
+            one for one in self._pixels[request.pixel].in_progress if one.span is request.span
+        ]
+        if len(flying) >= self._worker_config.in_flight:
+            self.fail("in_flight", f"{len(flying) + 1} for {request.pixel}")
+
+    def _check_pace(self, request: Request) -> None:
+        meter = self._meters[request.pixel]
+        reset, told_at, span = self._resets.get(meter, (0, 0, None))
+        # What was claimed when the word came is as good as under way.
+        if request.at < reset - SECOND and request.at > told_at + SECOND:
+            if span is request.span:
+                check = "not_before_reset"
+            else:
+                check, reset = "reset_outlives_process", self._noted.get(meter, 0)
+            if request.at < reset - SECOND:
+                self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
+        sent = self._sent[meter]
+        sent.append((request.at, len(request.keys)))
+        while sent[0][0] <= request.at - RATE_WINDOW:
+            sent.popleft()
+        total = sum(many for _, many in sent)
+        if total > self._rates[meter]:
+            self.fail("rate", f"{total} in fifteen minutes for {meter}, not {self._rates[meter]}")
+
+    def _check_probe(self, request: Request) -> None:
+        pixel = self._pixels[request.pixel]
+        last, pixel.last_sent = pixel.last_sent, request.at
+        if pixel.refused_at is None or last is None or pixel.span is not request.span:
+            return
+        since = request.at - pixel.refused_at
+        # What was claimed before the refusal was written down may still leave.
+        if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):
+            text = f"{request.pixel} asks with {len(request.keys)} after {since} ms"
+            self.fail("one_probe_a_minute", text)
+
+    def _check_copy(self, key: Key, body: bytes, now: int) -> None:
+        truth = self.truths[key]
+        if truth.body is None:
+            truth.body = body
+        elif truth.body != body:
+            self.fail("same_body", f"{_named(key)}: {body!r} after {truth.body!r}")
+        if truth.suppressed:
+            self.fail("suppressed_is_not_sent", _named(key))
+        if truth.settled_at is not None:
+            self.fail("no_resend_after_success", _named(key))
+        if truth.in_progress:
+            check = "lease_outlives_jump" if truth.jumped else "one_copy_at_a_time"
+            self.fail(check, f"{_named(key)} is under way already")
+        for since in (truth.first_doubt, truth.taken_at):
+            if since is not None and now - since > AMBIGUITY_WINDOW + _GRACE:
+                self.fail("forty_hours", f"{_named(key)} again after {told(now - since)}")
+        heard = max(truth.first_heard or 0, truth.replayed_at or 0)
+        if now - heard > PATIENCE + 15 * MINUTE:
+            self.fail("seven_days", f"{_named(key)} after {told(now - heard)}")
+        truth.in_progress += 1
+
+    def _check_successor(self, key: Key, truth: Truth, *, body: bytes) -> None:
+        """Check a copy that took another's key: that was dead, X has not got it, it differs."""
+        if truth.delivery not in self._dead:
+            self.fail("only_dead_is_corrected", f"{_named(key)} was not given up")
+        if truth.first_doubt is not None or truth.taken_at is not None:
+            self.fail("only_dead_is_corrected", f"X may have {_named(key)}")
+        if truth.body == body:
+            self.fail("only_dead_is_corrected", f"{_named(key)} is as it was")
+        truth.body, truth.first_heard = None, truth.offered_at
+
+    def _lands(self, request: Request, *, doubt: bool) -> None:
+        if request.over:
+            return
+        request.over = True
+        self._pixels[request.pixel].in_progress.remove(request)
+        for key in request.keys:
+            truth = self.truths[key]
+            truth.in_progress -= 1
+            truth.jumped = truth.jumped and truth.in_progress > 0
+            if doubt and truth.first_doubt is None:
+                truth.first_doubt = request.at
+
+
+def _named(key: Key) -> str:
+    return "/".join(key)
+
+
+def _ago(truth: Truth, now: int) -> str:
+    return told(now - (truth.taken_at or 0))

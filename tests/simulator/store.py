@@ -1,0 +1,243 @@
+"""A store whose calls fail, and whose caller dies before, within or after them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Protocol, TypeVar
+
+from simulator.clock import TrialClock
+from twite.domain.delivery import Batch, Settlement
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.submission import Recorded, Submission
+from twite.gateway.ports.store import (
+    Claim,
+    Clock,
+    ClockRecord,
+    Pause,
+    RateLimitWindow,
+    SweepRequest,
+    SweepResult,
+)
+from twite.stores.memory.store import MemoryStore
+from twite.testing.laws.actions import TestedStore
+
+T = TypeVar("T")
+
+
+class CallFault(Enum):
+    """What becomes of one call."""
+
+    NONE = auto()
+    REFUSED = auto()  # it fails, and nothing was done
+    UNKNOWN = auto()  # it fails, and it was done
+    DIES_BEFORE = auto()  # the process ends just before it
+    DIES_AFTER = auto()  # the process ends just after it, before its caller hears
+
+
+class Ground(Protocol):
+    """Where a store stands, which outlives the processes."""
+
+    async def do(self, act: Callable[[TestedStore], Awaitable[T]]) -> T:
+        """Let the store do it, to the end."""
+        ...
+
+    async def reopen(self, *, crashed: bool) -> None:
+        """Be as a store whose owner ended, crashed or in order, and was started again."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class MemoryGround:
+    """A MemoryStore, or a class of yours that is one."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+
+    async def do(self, act: Callable[[TestedStore], Awaitable[T]]) -> T:
+        return await act(self._store)
+
+    async def reopen(self, *, crashed: bool) -> None:  # noqa: ARG002  memory knows one kind of end
+        await self._store.restart()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class Span:
+    """One process's life. After its end, whatever it asks for never comes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.over = False
+        # Ends after so many more steps, where it is said.
+        self.steps: int | None = None
+
+    async def step(self) -> None:
+        """Pass one point at which a process can end."""
+        if self.steps is not None:
+            self.steps -= 1
+            if self.steps < 0:
+                self.over = True
+        if self.over:
+            await self.end()
+
+    async def end(self) -> None:
+        """End here."""
+        self.over = True
+        await asyncio.get_running_loop().create_future()
+
+
+class StoreMischief(Protocol):
+    """Says what goes wrong with calls."""
+
+    def on_call(self, name: str) -> tuple[CallFault, int, int]:
+        """Return what becomes of it, and milliseconds before and after it is done."""
+        ...
+
+
+class Witness(Protocol):
+    """Sees what a store has truly done, whatever its caller hears."""
+
+    def claimed(self, batch: Batch) -> None: ...
+
+    def settled(self, settlement: Settlement) -> None: ...
+
+    def doubted(self, deliveries: Sequence[int]) -> None: ...
+
+    def noted(self, closures: Sequence[RateLimitWindow]) -> None: ...
+
+    def troubled(self) -> None: ...
+
+
+class MortalStore:
+    """One process's view of a store: Ledger and Outbox."""
+
+    def __init__(
+        self,
+        *,
+        ground: Ground,
+        span: Span,
+        clock: TrialClock,
+        time: Clock,
+        mischief: StoreMischief,
+        witness: Witness,
+    ) -> None:
+        """`time` is what the process takes for it."""
+        self._ground = ground
+        self._span = span
+        self._clock = clock
+        self._time = time
+        self._mischief = mischief
+        self._witness = witness
+
+    async def record(self, submission: Submission) -> Recorded:
+        return await self._call("record", lambda store: store.record(submission))
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        return await self._call(
+            "claim",
+            lambda store: store.claim(claim),
+            self._claimed,
+        )
+
+    async def settle(self, settlement: Settlement) -> int:
+        for fate in settlement.fates:
+            if fate.due_at is not None:
+                self._clock.expect(fate.due_at - self._time.now())
+        return await self._call(
+            "settle",
+            lambda store: store.settle(settlement),
+            lambda late: self._settled(settlement, late),
+        )
+
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+        return await self._call("sweep", lambda store: store.sweep(sweeping), self._swept)
+
+    async def pause(self, pause: Pause) -> None:
+        await self._call("pause", lambda store: store.pause(pause))
+
+    async def resume(self, pixel: str, event: str = "") -> None:
+        await self._call("resume", lambda store: store.resume(pixel, event))
+
+    async def pauses(self) -> Sequence[Pause]:
+        return await self._call("pauses", lambda store: store.pauses())
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        return await self._call("spent", lambda store: store.spent(since=since))
+
+    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
+        await self._call(
+            "close_limits",
+            lambda store: store.close_limits(closures),
+            lambda _: self._witness.noted(closures),
+        )
+
+    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
+        return await self._call("closures", lambda store: store.closures(now=now))
+
+    async def timed(self) -> ClockRecord:
+        return await self._call("timed", lambda store: store.timed())
+
+    async def note_ahead(self, ahead: int) -> None:
+        await self._call("note_ahead", lambda store: store.note_ahead(ahead))
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        return await self._call(
+            "doubt",
+            lambda store: store.doubt(deliveries, reason=reason, now=now),
+            lambda _: self._witness.doubted(deliveries),
+        )
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        return await self._call(
+            "recall", lambda store: store.recall(pixel=pixel, event=event, reason=reason, now=now)
+        )
+
+    def _claimed(self, batch: Batch | None) -> None:
+        if batch is not None:
+            self._witness.claimed(batch)
+
+    def _settled(self, settlement: Settlement, late: int) -> None:
+        # Where some came too late, it is not known here which.
+        if not late:
+            self._witness.settled(settlement)
+
+    def _swept(self, swept: SweepResult) -> None:
+        if swept.next_due is not None:
+            self._clock.expect(swept.next_due - self._time.now())
+
+    async def _call(
+        self,
+        name: str,
+        act: Callable[[TestedStore], Awaitable[T]],
+        tell: Callable[[T], object] = lambda _: None,
+    ) -> T:
+        """Do it with what goes wrong; `tell` hears what was truly done."""
+        self._clock.beat()
+        await self._span.step()
+        fault, before, after = self._mischief.on_call(name)
+        if fault is not CallFault.NONE:
+            self._clock.watch()
+            self._witness.troubled()
+        await self._wait(before)
+        if fault is CallFault.DIES_BEFORE:
+            await self._span.end()
+        if fault is CallFault.REFUSED:
+            raise LedgerUnavailable(reason=f"{name} failed before it was done", retry_after=1)
+        result = await self._ground.do(act)
+        tell(result)
+        self._clock.beat()
+        if fault is CallFault.DIES_AFTER:
+            await self._span.end()
+        await self._wait(after)
+        if fault is CallFault.UNKNOWN:
+            raise LedgerUnavailable(reason=f"{name} failed after it was done", retry_after=1)
+        return result
+
+    async def _wait(self, ms: int) -> None:
+        if ms:
+            await self._clock.sleep(ms)
+        await self._span.step()

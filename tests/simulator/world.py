@@ -1,0 +1,306 @@
+"""The world of one trial: processes that live and die on one store, clients, X, and time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from simulator.checks import told
+from simulator.clock import TrialClock
+from simulator.judge import Judge, Key
+from simulator.randomness import TrialChance
+from simulator.store import Ground, MortalStore, Span
+from simulator.story import Crash, Happening, Jump, Offer, Plot, Replay, Stop
+from simulator.x import SimulatedX, SpanTransport
+from twite.domain.delivery import State
+from twite.domain.destination import RATE_WINDOW
+from twite.domain.errors import TransientError
+from twite.domain.history import total
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.events import Notice, Troubled
+from twite.testing.builders import a_source
+
+_ALL: Final = 100_000
+_TIGHT: Final = 1_000
+_CANCELLING: Final = 20
+_STOP_WITHIN: Final = 60 * SECOND
+
+
+class World:
+    """Runs a plot to its end, and beyond it until all has drained."""
+
+    def __init__(
+        self, *, plot: Plot, ground: Ground, clock: TrialClock, tell: Callable[[str], None]
+    ) -> None:
+        self.clock = clock
+        self.judge = Judge(
+            clock=clock, destinations=plot.destinations, worker_config=plot.worker_config
+        )
+        self.spans = 0
+        self._plot = plot
+        self._ground = ground
+        self._tell = tell
+        meters = {destination.pixel: destination.meter for destination in plot.destinations}
+        self._x = SimulatedX(clock=clock, judge=self.judge, mischief=plot, meters=meters)
+        self._span = Span(0)
+        self._steady = MonotonicClock(clock)
+        self._accept: Accept | None = None
+        self._run: DeliveryRunner | None = None
+        self._back_at = 0
+        # Tasks that outlive a process: we, and the clients.
+        self._outside: set[asyncio.Task[object]] = set()
+        clock.shift = plot.shift
+        if min(destination.rate for destination in plot.destinations) < _TIGHT:
+            # A lane that waits for its limit looks again as one that waits for nothing.
+            clock.leap = MINUTE
+
+    async def play(self) -> None:
+        """Let the plot happen. Stops at the first finding."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unexpected)
+        me = asyncio.current_task()
+        assert me is not None
+        self._outside.add(me)
+        self._boot()
+        for at, happening in self._plot.timeline():
+            if not await self._pass(at):
+                return
+            self.say(str(happening)[:300])
+            await self._happen(happening)
+            await self._weigh()
+        self._plot.still()
+        self._span.steps = None
+        self.say("all trouble is over")
+        await self._drain()
+        await self._end(crashed=False)
+
+    def say(self, text: str) -> None:
+        """Tell the story's next line."""
+        self._tell(f"{told(self.clock.elapsed())}  {text}")
+
+    def see(self, notice: Notice) -> None:
+        """Watch the gateway."""
+        self.say(str(notice))
+        if isinstance(notice, Troubled) and notice.where not in {"outbox", "sweep", "ledger"}:
+            self.judge.fail("no_fault_of_ours", notice.reason)
+
+    async def _happen(self, happening: Happening) -> None:
+        match happening:
+            case Offer():
+                for key, poison, suppressed in zip(
+                    happening.keys, happening.poison, happening.suppressed, strict=True
+                ):
+                    self.judge.offered(key, poison=poison, suppressed=suppressed)
+                client: asyncio.Task[object] = asyncio.create_task(self._submit(happening))
+                self._outside.add(client)
+                client.add_done_callback(self._outside.discard)
+            case Crash(steps=steps):
+                self._span.steps = steps
+            case Stop():
+                await self._stop()
+            case Jump(by=by):
+                self.clock.shift += by
+                self.clock.watch()
+                self.judge.jumped()
+            case Replay():
+                await self._replay()
+
+    async def _pass(self, until: int) -> bool:
+        """Let time pass; return whether no check has failed."""
+        clock = self.clock
+        while not self.judge.findings:
+            await clock.quiet()
+            if self._span.over:
+                await self._end(crashed=True)
+            elif self._run is None and clock.elapsed() >= self._back_at:
+                self._boot()
+            elif clock.elapsed() >= until:
+                return not self.judge.findings
+            else:
+                back = until if self._run is not None else max(self._back_at, clock.elapsed())
+                clock.move(clock.next_moment(min(until, back)))
+        return False
+
+    def _boot(self) -> None:
+        self.spans += 1
+        span = self._span = Span(self.spans)
+        self.say(f"process {span.number} starts")
+        steady = self._steady = MonotonicClock(self.clock)
+        store = MortalStore(
+            ground=self._ground,
+            span=span,
+            clock=self.clock,
+            time=steady,
+            mischief=self._plot,
+            witness=self.judge,
+        )
+        randomness = TrialChance(f"process {span.number}")
+        post = XClient(
+            transport=SpanTransport(x=self._x, span=span),
+            clock=steady,
+            randomness=randomness,
+            api_url="https://x.example",
+            version="12",
+        )
+        run = self._run = DeliveryRunner(
+            destinations=self._plot.destinations,
+            outbox=store,
+            post=post,
+            clock=steady,
+            randomness=randomness,
+            observer=self,
+            worker_config=self._plot.worker_config,
+        )
+        accept = Accept(
+            ledger=store,
+            clock=steady,
+            randomness=randomness,
+            destinations={
+                destination.pixel: destination for destination in self._plot.destinations
+            },
+            salt=b"trial",
+            wake=run.wake,
+            observer=self,
+            wall=self.clock,
+        )
+        self.clock.watch()
+        self.clock.beat()
+        self._starting = asyncio.create_task(self._start(run, accept, span))
+
+    async def _start(self, run: DeliveryRunner, accept: Accept, span: Span) -> None:
+        try:
+            await run.start()
+        except TransientError:
+            span.over = True
+        else:
+            self._accept = accept
+        self.clock.beat()
+
+    async def _end(self, *, crashed: bool) -> None:
+        """Take the process away, as the system does: nothing of it runs on."""
+        span, self._span = self._span, Span(0)
+        span.over = True
+        self._accept = self._run = None
+        if crashed:
+            self.judge.ended(span)
+        for _ in range(_CANCELLING):
+            # Whoever gives something back on the way out finds a store that never answers.
+            tasks = asyncio.all_tasks() - self._outside
+            for task in tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(*(asyncio.all_tasks() - self._outside), return_exceptions=True)
+        await self._ground.reopen(crashed=crashed)
+        away = self._plot.away()
+        self._back_at = self.clock.elapsed() + away
+        self.say(f"process {span.number} {'dies' if crashed else 'has stopped'}, for {away} ms")
+
+    async def _stop(self) -> None:
+        """Stop in order: what flies lands. Time passes meanwhile."""
+        run, span = self._run, self._span
+        if run is None or self._accept is None:
+            return
+        self._accept = None
+        stopping = asyncio.create_task(run.stop(within=_STOP_WITHIN))
+        while not stopping.done() and not span.over and not self.judge.findings:
+            await self.clock.quiet()
+            if not stopping.done():
+                self.clock.watch()
+                self.clock.move(self.clock.next_moment(self.clock.elapsed() + MINUTE))
+        if not span.over:
+            self.judge.troubled()
+            await self._end(crashed=False)
+
+    async def _submit(self, offer: Offer) -> None:
+        """Be a client: offer it again until it is acknowledged."""
+        source = a_source(pixel=offer.pixel)
+        while True:
+            accept = self._accept
+            if accept is not None:
+                asked = asyncio.create_task(accept.native(source=source, body=offer.body))
+                await asyncio.wait({asked})
+                self.clock.beat()
+                if not asked.cancelled() and not isinstance(asked.exception(), TransientError):
+                    asked.result()
+                    break
+            await self.clock.sleep(7 * SECOND)
+        for key in offer.keys:
+            self.judge.acknowledged(key)
+
+    async def _replay(self) -> None:
+        lives = await self._ground.do(lambda store: store.resting(pixel=None, limit=_ALL))
+        held = [live for live in lives if live.state is State.HELD]
+        for one in held:
+            self.judge.replayed((one.pixel, one.event, one.conversion_id))
+        ids, now = [one.delivery for one in held], self._steady.now()
+        await self._ground.do(lambda store: store.replay(ids, now=now, sure=ids))
+        if self._run is not None:
+            self._run.wake_all()
+        self.say(f"a person replays {len(ids)}")
+
+    async def _drain(self) -> None:
+        """After the trouble: all that waits goes; what is held goes when a person says so."""
+        for _ in range(2):
+            if not await self._pass(self.clock.elapsed() + self._patience()):
+                return
+            pending = await self._weigh()
+            if pending:
+                self.judge.fail("drained", f"{pending} are still pending")
+                return
+            await self._replay()
+        if await self._pass(self.clock.elapsed() + self._patience()):
+            await self._weigh()
+            await self._settle_up()
+
+    def _patience(self) -> int:
+        """Return how long draining may take: by the tightest limit, and X's last reset."""
+        tightest = min(destination.rate for destination in self._plot.destinations)
+        return HOUR + RATE_WINDOW * (2 + len(self.judge.truths) // tightest)
+
+    async def _weigh(self) -> int:
+        """Check the balance and the calm pixel; return how many are pending."""
+        account = total(await self._ground.do(lambda store: store.accounts()))
+        if account.balance != 0:
+            self.judge.fail("balance", str(account))
+        if self._plot.calm is not None:
+            self.judge.check_prompt(self._plot.calm)
+        return account.pending
+
+    async def _settle_up(self) -> None:
+        """Look up each conversion that was acknowledged."""
+        for key, truth in self.judge.truths.items():
+            if truth.acknowledged_at is None:
+                self.judge.fail("drained", f"{key} was never acknowledged")
+                continue
+            states = await self._states(key)
+            if len(states) != 1:
+                self.judge.fail("nothing_lost", f"{key} is in {len(states)} states")
+            elif states[0] is State.DELIVERED and truth.poison:
+                self.judge.fail("poison_is_not_delivered", f"{key}")
+            elif states[0] is State.DELIVERED and not truth.ever_taken:
+                self.judge.fail("delivered_is_at_x", f"{key} is not")
+            elif truth.suppressed or truth.poison:
+                right = {State.SUPPRESSED} if truth.suppressed else {State.DEAD, State.HELD}
+                if states[0] not in right:
+                    self.judge.fail("nothing_lost", f"{key} is {states[0]}")
+            elif states[0] is not State.DELIVERED:
+                self.judge.fail("drained", f"{key} is {states[0]} though nothing is wrong with it")
+
+    async def _states(self, key: Key) -> list[State]:
+        pixel, event, conversion_id = key
+        lives = await self._ground.do(
+            lambda store: store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
+        )
+        # A copy whose key went to a later one says so, and is not where the conversion is. What is
+        # denied again is on record again.
+        states = [live.state for live in lives if live.superseded_by is None]
+        return states[:1] if set(states) == {State.SUPPRESSED} else states
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        del loop
+        self.judge.fail(
+            "no_fault_of_ours", f"{context.get('message')}: {context.get('exception')!r}"
+        )

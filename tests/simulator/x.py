@@ -1,0 +1,261 @@
+"""A simulated X, and the way to it: it takes, refuses, limits, is slow, and loses answers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from enum import Enum, auto
+from typing import Final, Protocol
+
+import msgspec
+
+from simulator.clock import START, TrialClock
+from simulator.judge import Judge, Key, Request
+from simulator.store import Span
+from twite.domain.times import SECOND
+from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.x import spec
+
+# Conversions whose description begins so are refused by X.
+POISON: Final = "poison"
+# How long the gateway waits for an answer.
+_TIMEOUT: Final = 30 * SECOND
+
+
+class Weather(Enum):
+    """What one request meets."""
+
+    FAIR = auto()
+    NO_CONNECTION = auto()
+    TIMEOUT = auto()
+    RESET = auto()
+    CUT = auto()
+    WRONG_COUNT = auto()
+    NOT_JSON = auto()
+    ERROR = auto()  # 500 to 504
+    LOCKED = auto()  # 408, 423
+    LIMITED = auto()  # 429 with a reset
+    LIMITED_WITHOUT_RESET = auto()
+    REVOKED = auto()  # 401
+    FORBIDDEN = auto()  # 403
+    MOVED = auto()  # 302
+    WRONG_EVENT = auto()  # 404 about the event
+    ALL_ALIKE = auto()  # 400 to whatever is sent: the account is at fault, not the conversions
+    DIES_BEFORE = auto()  # the process ends before X has the request
+    DIES_AFTER = auto()  # the process ends when X has it
+
+
+class Met(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request meets. `takes`: whether X does its work although the answer is lost.
+
+    `status` is that of an error; `there` and `back` are milliseconds; `wait` is for a limit.
+    """
+
+    weather: Weather = Weather.FAIR
+    takes: bool = True
+    status: int = 503
+    there: int = 20
+    back: int = 80
+    wait: int = 90 * SECOND
+
+
+class NetworkMischief(Protocol):
+    """Says what requests meet."""
+
+    def on_request(self, pixel: str) -> Met:
+        """Return what the next one of a pixel meets."""
+        ...
+
+
+class _Conversion(msgspec.Struct):
+    conversion_id: str
+    event_id: str
+    description: str = ""
+
+
+class _Sent(msgspec.Struct):
+    conversions: list[msgspec.Raw]
+
+
+_CONVERSION: Final = msgspec.json.Decoder(_Conversion)
+_SENT: Final = msgspec.json.Decoder(_Sent)
+_LOST: Final = {Weather.TIMEOUT, Weather.RESET, Weather.CUT, Weather.ERROR, Weather.LOCKED}
+_UNSURE: Final = _LOST | {Weather.WRONG_COUNT, Weather.NOT_JSON}
+_PIXEL_REFUSED: Final = {Weather.REVOKED, Weather.FORBIDDEN, Weather.MOVED}
+
+
+class SimulatedX:
+    """X for all processes. `limits` are moments (elapsed) until which an account is refused."""
+
+    def __init__(
+        self,
+        *,
+        clock: TrialClock,
+        judge: Judge,
+        mischief: NetworkMischief,
+        meters: Mapping[str, str],
+    ) -> None:
+        self._clock = clock
+        self._judge = judge
+        self._mischief = mischief
+        self._meters = meters
+        self._limits: dict[str, int] = {}
+
+    async def post(self, span: Span, outbound: OutboundRequest) -> Response | NoResponse:
+        """Receive a request of a process."""
+        clock = self._clock
+        clock.beat()
+        await span.step()
+        pixel = outbound.url.rsplit("/", 1)[1]
+        met = self._mischief.on_request(pixel)
+        bodies = [bytes(raw) for raw in _SENT.decode(outbound.body).conversions]
+        read = [_CONVERSION.decode(body) for body in bodies]
+        keys: list[Key] = [(pixel, one.event_id, one.conversion_id) for one in read]
+        request = self._judge.leaves(span, pixel, list(zip(keys, bodies, strict=True)))
+        if met.weather is Weather.DIES_BEFORE:
+            await span.end()
+        await clock.sleep(met.there)
+        clock.beat()
+        poison = next((one for one in read if one.description.startswith(POISON)), None)
+        came = self._treat(request, met, poison)
+        if met.weather is Weather.DIES_AFTER:
+            await span.end()
+        await clock.sleep(_TIMEOUT if met.weather is Weather.TIMEOUT else met.back)
+        await span.step()
+        self._tell(request, came)
+        return came
+
+    def _treat(  # noqa: PLR0911  a table of what X does, one line a row
+        self, request: Request, met: Met, poison: _Conversion | None
+    ) -> Response | NoResponse:
+        """Do X's work, and return what comes back of it."""
+        limited = self._limited(request.pixel, met)
+        if met.weather is Weather.NO_CONNECTION:
+            return NoResponse(reason="no connection", left=False)
+        if limited is not None:
+            return limited
+        if met.weather in _PIXEL_REFUSED:
+            return self._refusal(_STATUS[met.weather], "UNAUTHORIZED_ACCESS", "not you")
+        if met.weather is Weather.WRONG_EVENT:
+            text = f"event_id ({request.keys[0][1]}) does not belong to provided account"
+            return self._refusal(404, spec.NOT_FOUND, text, "event_id")
+        if met.weather is Weather.ALL_ALIKE:
+            return self._refusal(400, spec.INVALID_PARAMETER, spec.NO_IDENTIFIER)
+        unsure = met.weather in _UNSURE
+        if unsure and not met.takes and met.weather in _LOST:
+            return self._lost(met, len(request.keys))
+        if poison is not None:
+            if met.weather in _LOST:
+                return self._lost(met, len(request.keys))
+            return self._refused_for(poison)
+        self._judge.takes(request)
+        if unsure:
+            return self._lost(met, len(request.keys))
+        return self._answer(200, _processed(len(request.keys)))
+
+    def _limited(self, pixel: str, met: Met) -> Response | None:
+        """Return a 429 where one is due, now or since before."""
+        meter, now = self._meters[pixel], self._clock.elapsed()
+        if met.weather is Weather.LIMITED:
+            # Whole seconds of X's clock.
+            reset = (self._clock.true_now() + met.wait) // SECOND * SECOND - START
+            self._limits[meter] = max(self._limits.get(meter, 0), reset)
+        until = self._limits.get(meter, 0)
+        if now < until:
+            headers = {spec.ACCOUNT_RATE_RESET: str((START + until) // SECOND)}
+            return self._refusal(429, spec.TOO_MANY_REQUESTS, "slow down", headers=headers)
+        if met.weather is Weather.LIMITED_WITHOUT_RESET:
+            return self._refusal(429, spec.TOO_MANY_REQUESTS, "slow down")
+        return None
+
+    def _lost(  # noqa: PLR0911  a table, too
+        self, met: Met, sent: int
+    ) -> Response | NoResponse:
+        match met.weather:
+            case Weather.TIMEOUT:
+                return NoResponse(reason="no answer in time", left=True)
+            case Weather.RESET:
+                return NoResponse(reason="connection lost", left=True)
+            case Weather.CUT:
+                return self._answer(200, _processed(sent)[:20], whole=False)
+            case Weather.WRONG_COUNT:
+                return self._answer(200, _processed(sent - 1))
+            case Weather.NOT_JSON:
+                return self._answer(200, b"<html>done</html>")
+            case Weather.LOCKED:
+                return self._refusal(423, "LOCK_ACQUISITION_TIMEOUT", "locked")
+            case _:
+                return self._refusal(met.status, spec.SERVICE_UNAVAILABLE, "later")
+
+    def _refused_for(self, poison: _Conversion) -> Response:
+        if poison.description.endswith("echo"):
+            text = f'Expected a good one, got "{poison.description}" for description'
+            return self._refusal(400, spec.INVALID_PARAMETER, text, "description")
+        return self._refusal(400, spec.INVALID_PARAMETER, spec.NO_IDENTIFIER)
+
+    def _refusal(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        parameter: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        error = {"code": code, "message": message, "parameter": parameter}
+        body = msgspec.json.encode({"errors": [error], "request": {"params": {}}})
+        return self._answer(status, body, headers=headers)
+
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        whole: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        date = format_datetime(
+            datetime.fromtimestamp(self._clock.true_now() // SECOND, UTC), usegmt=True
+        )
+        return Response(
+            status=status, headers={"date": date, **(headers or {})}, body=body, whole=whole
+        )
+
+    def _tell(self, request: Request, came: Response | NoResponse) -> None:
+        """Tell the judge what the gateway is about to hear."""
+        self._clock.beat()
+        if isinstance(came, NoResponse):
+            self._judge.answered(
+                request, doubt=came.left, refused_pixel=False, passed=False, taken=False
+            )
+            return
+        clear = came.whole and came.status == 200 and came.body == _processed(len(request.keys))
+        refused = 400 <= came.status < 500 and came.status not in {408, 423}
+        self._judge.answered(
+            request,
+            doubt=not (clear or refused or came.status == 302),
+            refused_pixel=came.status in _STATUS.values(),
+            passed=clear or came.status in {400, 404},
+            taken=clear,
+        )
+        reset = came.headers.get(spec.ACCOUNT_RATE_RESET)
+        if reset is not None:
+            self._judge.told_reset(request, int(reset) * SECOND - START)
+
+
+_STATUS: Final = {Weather.REVOKED: 401, Weather.FORBIDDEN: 403, Weather.MOVED: 302}
+
+
+def _processed(many: int) -> bytes:
+    return msgspec.json.encode(
+        {"data": {"conversions_processed": many, "debug_id": "d"}, "request": {"params": {}}}
+    )
+
+
+class SpanTransport:
+    """One process's way to X."""
+
+    def __init__(self, *, x: SimulatedX, span: Span) -> None:
+        self._x = x
+        self._span = span
+
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
+        return await self._x.post(self._span, outbound)

@@ -1,0 +1,31 @@
+"""What waits sealed for a tag, in the file itself."""
+
+import sqlite3
+from contextlib import closing
+
+from twite.gateway.tags.run.resealing import Resealing
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.laws.actions import claim_or_none
+from twite.testing.laws.tag_payloads import TAG, PayloadSeal, a_letter, post
+
+
+async def test_a_damaged_letter_is_not_made_whole_by_another_key(tmp_path):
+    path = str(tmp_path / "twite.db")
+    store = await SQLiteStore.open(path)
+    await post(store, a_letter(1, seal=PayloadSeal(b"1")))
+    await store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        changed = file.execute(
+            "UPDATE conversion SET body = "
+            "CAST(replace(CAST(body AS TEXT), 'o8z6j', 'o8z6x') AS BLOB)"
+        )
+        assert changed.rowcount == 1
+
+    store = await SQLiteStore.open(path)
+    try:
+        done = await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all()
+        batch = await claim_or_none(store, pixel=TAG)
+    finally:
+        await store.close()
+
+    assert (done, batch) == (0, None)
