@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "doctor.md"
-DOCTOR = ROOT / "src" / "twite" / "assembly" / "doctor"
+DIAGNOSTICS = ROOT / "src" / "twite" / "diagnostics"
 NOT_IN_ORDER = {"red", "amber", "light"}
 # The rule of an alert is what the alert means: its own page tells it.
 ELSEWHERE = {"alerts"}
@@ -45,7 +45,7 @@ def texts_of_names(node: ast.expr, tree: ast.Module) -> set[str]:
 
 def findings() -> Iterator[tuple[str, str]]:
     """Yield (topic, meaning) of each finding that is not in order."""
-    for path in sorted(DOCTOR.glob("*.py")):
+    for path in sorted(DIAGNOSTICS.glob("*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if (
