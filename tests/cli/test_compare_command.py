@@ -1,4 +1,4 @@
-"""`twite shadow`."""
+"""`twite compare`."""
 
 import json
 from hashlib import sha256
@@ -65,7 +65,7 @@ def case(event=PURCHASE, sent=None, **more):
 def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(), case())
 
-    found = command("shadow", capture, "--config", settings, "--tag", "X purchase")
+    found = command("compare", capture, "--config", settings, "--tag", "X purchase")
 
     assert found == (
         0,
@@ -83,7 +83,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
     other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
     capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
 
-    code, out, _ = command("shadow", capture, "--config", settings, "--tag", "X purchase")
+    code, out, _ = command("compare", capture, "--config", settings, "--tag", "X purchase")
 
     assert code == 1
     assert "different body.conversions.0.value of “X purchase”, 2 times" in out
@@ -96,7 +96,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
 def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, container, tmp_path):
     capture = captured(tmp_path, case())
 
-    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+    code, out, _ = command("compare", capture, "--container", container, "--tag", "X purchase")
 
     assert code == 1
     assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”" in out
@@ -106,7 +106,7 @@ def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
     code, out, _ = command(
-        "shadow", capture, "--config", settings, "--tag", "X purchase", "--ignore", "*.value"
+        "compare", capture, "--config", settings, "--tag", "X purchase", "--ignore", "*.value"
     )
 
     assert (code, "ignored body.conversions.0.value, 1 times" in out) == (0, True)
@@ -119,7 +119,7 @@ def test_events_are_read_from_requests_and_joined_by_their_trace(command, contai
     sent["sent"][0]["body"] = body(identifiers=[])
     capture = captured(tmp_path, came, sent)
 
-    code, out, _ = command("shadow", capture, "--container", container, "--tag", "X purchase")
+    code, out, _ = command("compare", capture, "--container", container, "--tag", "X purchase")
 
     assert code == 0, out
 
@@ -127,7 +127,7 @@ def test_events_are_read_from_requests_and_joined_by_their_trace(command, contai
 def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, tmp_path):
     capture = captured(tmp_path, {"request": {"path": "/odd"}})
 
-    code, out, _ = command("shadow", capture, "--container", container)
+    code, out, _ = command("compare", capture, "--container", container)
 
     assert (code, "unread nothing here reads '/odd'" in out) == (1, True)
 
@@ -135,7 +135,7 @@ def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, t
 def test_programs_read_json(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
-    _, out, _ = command("shadow", capture, "--config", settings, "--json")
+    _, out, _ = command("compare", capture, "--config", settings, "--json")
 
     told = json.loads(out)
     assert (told["cases"], told["different"]) == (1, 1)
@@ -153,7 +153,7 @@ def test_programs_read_json(command, container, settings, tmp_path):
 def test_what_is_not_there_is_named(command, container, tmp_path, arguments, said):
     capture = captured(tmp_path, case())
 
-    code, _, err = command("shadow", capture, "--container", container, *arguments)
+    code, _, err = command("compare", capture, "--container", container, *arguments)
 
     assert (code in {1, 2}, said in err) == (True, True)
 
@@ -162,7 +162,7 @@ def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
 
-    code, _, err = command("shadow", str(empty), "--container", container)
+    code, _, err = command("compare", str(empty), "--container", container)
 
     assert (code, err) == (1, "no case in the captures: nothing was compared\n")
 
@@ -171,7 +171,7 @@ def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, t
     capture = tmp_path / "capture.jsonl"
     capture.write_text('{"event": {}}\n{"sent": 1}\n')
 
-    code, _, err = command("shadow", str(capture), "--container", container)
+    code, _, err = command("compare", str(capture), "--container", container)
 
     assert (code, err.startswith(f"Error: {capture}, line 2: ")) == (1, True)
 
@@ -219,7 +219,7 @@ def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_p
     ]
     capture = captured(tmp_path, {"event": PURCHASE, "sent": sent})
 
-    code, out, _ = command("shadow", capture, "--container", str(tmp_path / "container.toml"))
+    code, out, _ = command("compare", capture, "--container", str(tmp_path / "container.toml"))
 
     assert (code, out) == (
         0,
@@ -262,7 +262,7 @@ def at_doors(command, container, tmp_path):
     def compare(came, *arguments):
         capture = captured(tmp_path, came)
         options = ("--config", str(path), "--tag", "X purchase", "--ignore", "*.identifiers*")
-        return command("shadow", capture, *options, *arguments)
+        return command("compare", capture, *options, *arguments)
 
     return compare
 

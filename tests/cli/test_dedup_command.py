@@ -42,7 +42,7 @@ async def _seen(path, at):
 def test_the_overlap_is_a_table_with_what_to_do(command, seen):
     settings, day = seen
 
-    code, out, err = command("overlap", "--config", str(settings), "--pixel", "o8z6j")
+    code, out, err = command("dedup", "--config", str(settings), "--pixel", "o8z6j")
 
     assert (code, err) == (0, "")
     lines = [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"]
@@ -53,7 +53,7 @@ def test_the_overlap_is_a_table_with_what_to_do(command, seen):
 def test_the_overlap_is_json_in_the_shape_of_the_http_answer(command, seen):
     settings, day = seen
 
-    code, out, _ = command("overlap", "--config", str(settings), "--json")
+    code, out, _ = command("dedup", "--config", str(settings), "--json")
 
     told = json.loads(out)
     each = dict.fromkeys(COUNTS, 0) | dict.fromkeys(
@@ -68,14 +68,14 @@ def test_the_overlap_is_json_in_the_shape_of_the_http_answer(command, seen):
 
 
 def test_where_nothing_was_seen_it_says_what_to_do(command, shop):
-    code, out, _ = command("overlap", "--config", str(shop))
+    code, out, _ = command("dedup", "--config", str(shop))
 
     assert code == 0
     assert "put the script into the page" in out
 
 
 def test_days_beyond_what_is_kept_are_wrong_usage(command, shop):
-    code, _, err = command("overlap", "--config", str(shop), "--days", "15")
+    code, _, err = command("dedup", "--config", str(shop), "--days", "15")
 
     assert code == 2
     assert "--days" in err
@@ -95,7 +95,7 @@ async def _seen_twice(path, at):
 def test_orders_under_two_ids_are_named(command, tmp_path):
     at = SystemClock().now()
     asyncio.run(_seen_twice(str(tmp_path / "twite.db"), at))
-    asked = ("overlap", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
+    asked = ("dedup", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
 
     _, table, _ = command(*asked)
     told = json.loads(command(*asked, "--json")[1])

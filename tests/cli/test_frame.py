@@ -2,7 +2,7 @@ import pytest
 from command_stage import twite
 
 from twite import __version__
-from twite.cli import COMMANDS, application, explained, run
+from twite.cli import ALIASES, COMMANDS, GROUPS, application, explained, run
 from twite.domain.errors import SettingsError, StoreInUse
 
 CURE = "Stop that one, or give this one a store.url of its own"
@@ -18,6 +18,28 @@ def test_help_names_every_command_with_its_sentence():
     shown = help_of()
 
     assert [name for name in COMMANDS if COMMANDS[name] not in shown] == []
+
+
+def test_help_groups_the_commands():
+    shown = help_of()
+
+    starts = [shown.index(f"─ {group} ─") for group in GROUPS]
+    assert starts == sorted(starts)
+    assert "─ Commands ─" not in shown
+
+
+def test_a_command_s_help_is_one_imperative_line_without_a_full_stop():
+    assert [
+        sentence
+        for sentence in COMMANDS.values()
+        if sentence.endswith(".") or len(sentence) > 62 or not sentence[0].isupper()
+    ] == []
+
+
+@pytest.mark.parametrize(("former", "name"), ALIASES.items())
+def test_a_former_name_works_and_is_not_listed(former, name):
+    assert help_of(former) == help_of(name)
+    assert former not in COMMANDS
 
 
 def test_help_imports_no_command():

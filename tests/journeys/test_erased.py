@@ -272,7 +272,7 @@ def write_down(gateway):
         "dead": ("dead", "list", "--json"),
         "audit": ("audit", "list", "--json"),
         "balance": ("accounting", "--json"),
-        "overlap": ("overlap", "--json"),
+        "dedup": ("dedup", "--json"),
         "life": ("show", ids(0)[0], "--json"),
     }.items():
         (gateway.folder / f"{name}.json").write_text(command(gateway, *words).stdout)

@@ -6,10 +6,10 @@ One file a command, each with the same anatomy:
     its function    reads settings, calls one thing of `assembly`, prints, and returns an exit code
                     by `raise typer.Exit(code)` where that is not 0
 
-A command raises TwiteError for what it can explain; `main` makes the sentence. It prints through
-`printing`, which lets no hostile value touch the terminal. COMMANDS names every command with its
-sentence, so that `twite --help` imports none of them; a file is imported when its command is asked
-for. `options` has what several commands share.
+A command raises TwiteError for errors it can explain; `main` prints the message. Commands print
+through `printing`, which escapes control characters. GROUPS has every command with its help, so
+that `twite --help` imports none of them; a file is imported when its command is run. `options` has
+what several commands share.
 
 Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 """
@@ -28,36 +28,53 @@ from typer.main import get_command
 from twite import __version__
 from twite.domain.errors import TwiteError
 
-COMMANDS: Final = MappingProxyType(
+GROUPS: Final = MappingProxyType(
     {
-        "demo": "Watch it work: gateway, X emulator and a small shop on this machine.",
-        "init": "Write a commented twite.toml and a key for your servers.",
-        "check": "The doctor: is everything in place for conversions to reach X?",
-        "login": "Sign in to X for a pixel, or store its pixel token.",
-        "logout": "Forget what is stored of a pixel's credentials.",
-        "events": "List, create, change or delete X's events; calls for each, ready-made.",
-        "rotate-key": "Seal what is stored with a new key.",
-        "serve": "Run the gateway.",
-        "emulate": "Run the X emulator alone.",
-        "send": "Send conversions from files: JSON, JSON Lines or CSV.",
-        "show": "Show the life of a conversion, attempt by attempt.",
-        "rejected": "List conversions that were refused at intake, and what is wrong with them.",
-        "dead": "List, replay or discard deliveries that are dead or held.",
-        "erase": "Take what names a person out of the store.",
-        "user": "Who may sign in to the console: add, list, change or remove.",
-        "key": "Keys for programs that ask over HTTP: add, list or revoke.",
-        "audit": "Who did what in the console, and whether that list is whole.",
-        "tag": "Test, run and look through a server-side tag template.",
-        "import": "Make a server container's export into configuration.",
-        "shadow": "Compare what a container here would send with what was sent elsewhere.",
-        "backup": "Copy the store while it is in use.",
-        "restore": "Put a backup in the place of the store.",
-        "recover": "Save what is sound of a damaged store.",
-        "accounting": "Show the balance, and what is pending; fail if it does not balance.",
-        "alerts": "List the open alerts, or try the webhook they go to.",
-        "overlap": "Do X's pixel and the gateway name the same conversions alike?",
+        "Start": {
+            "demo": "Run the gateway, an X emulator and a small shop here",
+            "init": "Write a commented twite.toml and an API key",
+            "check": "Check settings, credentials, store and gateway",
+            "serve": "Run the gateway",
+            "emulate": "Run the X emulator alone",
+        },
+        "X account": {
+            "login": "Sign in to X for a pixel, or store its pixel token",
+            "logout": "Delete the stored credentials of a pixel",
+            "events": "Manage X's events, and print code that sends them",
+        },
+        "Conversions": {
+            "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
+            "show": "Show the history of a conversion, attempt by attempt",
+            "rejected": "List conversions rejected at intake, with the reasons",
+            "dead": "List, replay or discard dead letters and held conversions",
+            "dedup": "Compare conversion ids sent by X's pixel and the gateway",
+        },
+        "Operations": {
+            "accounting": "Show the balance and a forecast of pending conversions",
+            "alerts": "List open alerts, or test their webhook",
+            "erase": "Erase a person from the store",
+            "backup": "Copy the store while it is in use",
+            "restore": "Replace the store with a backup",
+            "recover": "Move the sound rows of a damaged store into a new one",
+            "rotate-key": "Replace the key that encrypts stored credentials",
+        },
+        "Server tags": {
+            "import": "Convert a server container's export into configuration",
+            "tag": "Inspect, test and run a tag template",
+            "compare": "Compare a container's requests with captured ones",
+        },
+        "Users and API keys": {
+            "user": "Add, list, change or remove console users",
+            "key": "Add, list or revoke API keys",
+            "audit": "List what users did, and verify the audit log",
+        },
     }
 )
+COMMANDS: Final = MappingProxyType(
+    {name: sentence for commands in GROUPS.values() for name, sentence in commands.items()}
+)
+# Former names, which still work and are not listed.
+ALIASES: Final = MappingProxyType({"overlap": "dedup", "shadow": "compare"})
 # Commands whose module has another name.
 _FILES: Final = MappingProxyType(
     {
@@ -71,14 +88,12 @@ _FILES: Final = MappingProxyType(
         "send": "send.command",
         "demo": "demo.command",
         "events": "events.command",
-        "overlap": "dedup",
-        "shadow": "compare",
     }
 )
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
-Begin with `twite demo`, or `twite init` and `twite check`."""
+Start with `twite demo`, or with `twite init` and `twite check`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,11 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
-    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    options = list(takewhile(lambda argument: argument.startswith("-"), arguments))
+    words = list(arguments[len(options) :])
+    words[:1] = [ALIASES.get(word, word) for word in words[:1]]
+    asked = words[0] if words else None
     return explained(
-        lambda: get_command(application(asked))(args=list(arguments), prog_name="twite"),
+        lambda: get_command(application(asked))(args=[*options, *words], prog_name="twite"),
         asked=asked or "",
-        debug="--debug" in takewhile(lambda one: one.startswith("-"), arguments),
+        debug="--debug" in options,
     )
 
 
@@ -130,11 +148,12 @@ def application(asked: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_globals)
-    for name, sentence in COMMANDS.items():
-        if name == asked:
-            import_module(f"{__name__}.{_FILES.get(name, name)}").register(app)
-        else:
-            app.command(name, help=sentence)(_not_asked)
+    for group, commands in GROUPS.items():
+        for name, sentence in commands.items():
+            if name == asked:
+                import_module(f"{__name__}.{_FILES.get(name, name)}").register(app)
+            else:
+                app.command(name, help=sentence, rich_help_panel=group)(_not_asked)
     return app
 
 
@@ -149,11 +168,11 @@ def _globals(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and exit.", is_eager=True, callback=_version
+            "--version", help="Print the version and exit", is_eager=True, callback=_version
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback where Twite itself is at fault.")
+        bool, typer.Option("--debug", help="Show a traceback for errors in Twite itself")
     ] = False,
 ) -> None:
     # The one has been obeyed already; the other is read in `run`, which outlives this call.

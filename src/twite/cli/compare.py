@@ -1,4 +1,4 @@
-"""`twite shadow`: what a container here would send, beside what another system did send."""
+"""`twite compare`: compare a container's requests with those another system sent."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from twite.gtm.compare.comparison import VOLATILE
 from twite.gtm.compare.summary import ComparisonSummary, summed
 from twite.redaction.mask_difference import masked
 
-EXAMPLE: Final = "Example: `twite shadow capture.jsonl --ignore '*.external_id'`"
+EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
 ABOUT: Final = """Runs the container for captured traffic and compares; nothing is sent.
 
 A line of a capture holds what came in (`event`, or `request`) and what the other system sent for
@@ -47,10 +47,10 @@ ShowField = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("shadow", help=f"{COMMANDS['shadow']}\n\n{ABOUT}\n\n{EXAMPLE}")(shadow)
+    app.command("compare", help=f"{COMMANDS['compare']}\n\n{ABOUT}\n\n{EXAMPLE}")(compare)
 
 
-def shadow(
+def compare(
     files: Files,
     *,
     config: Config = DEFAULT_CONFIG,

@@ -1,4 +1,4 @@
-"""`twite overlap`: do the page's pixel and the gateway name conversions alike?"""
+"""`twite dedup`: the deduplication report."""
 
 import asyncio
 from typing import Annotated, Final
@@ -19,7 +19,7 @@ from twite.gateway.operations.dedup_report import (
 )
 from twite.machine import SystemClock
 
-EXAMPLE: Final = "Example: `twite overlap --days 14`"
+EXAMPLE: Final = "Example: `twite dedup --days 14`"
 
 Days = Annotated[
     int, typer.Option("--days", min=1, max=MOST_DAYS, help="How many days, today the last.")
@@ -28,10 +28,10 @@ Days = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("overlap", help=text("overlap", overlap, EXAMPLE))(overlap)
+    app.command("dedup", help=text("dedup", dedup, EXAMPLE))(dedup)
 
 
-def overlap(
+def dedup(
     *,
     config: Config = DEFAULT_CONFIG,
     days: Days = DEFAULT_DAYS,
@@ -54,10 +54,10 @@ def overlap(
     if as_json:
         printing.print_json(told)
     else:
-        print_overlap(told)
+        print_report(told)
 
 
-def print_overlap(told: PathCountsBy) -> None:
+def print_report(told: PathCountsBy) -> None:
     """Print the table, and a sentence on each count that is not zero."""
     if not told.by:
         printing.say(

@@ -139,7 +139,7 @@ class DemoProcesses:
 
     def overlap(self) -> dict[str, int]:
         """Return how many conversion ids went which way today."""
-        found = self.twite("overlap", "--days", "1", "--json", quiet=True)
+        found = self.twite("dedup", "--days", "1", "--json", quiet=True)
         told: dict[str, int] = json.loads(found.stdout)
         return told
 

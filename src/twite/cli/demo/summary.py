@@ -58,8 +58,8 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
     )
     _tell_a_life(cast, counted)
     printing.say("")
-    printing.say(printing.styled("Do page and server meet?", "bold"), " twite overlap --days 1")
-    cast.twite("overlap", "--days", "1")
+    printing.say(printing.styled("Deduplication report", "bold"), " twite dedup --days 1")
+    cast.twite("dedup", "--days", "1")
     return _judge(balance, counted, cast.overlap(), story)
 
 

@@ -1,4 +1,4 @@
-"""Whether page and server meet at X under one id."""
+"""The deduplication report: conversions of the page and of servers, by id."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
