@@ -47,6 +47,7 @@ check: lint types floors test  ## everything that must be green before a commit
 lint: $(DEV_STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -n 0 --noconftest tests/contributing/test_house_rules.py
 
 types: $(DEV_STAMP)
 	@$(BIN)/mypy

@@ -1,0 +1,192 @@
+"""The rules of CONTRIBUTING.md that a machine can check: sizes, names, places and words.
+
+`make lint` runs this file, so it must stay fast. The allow-lists only shrink.
+"""
+
+import ast
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src" / "twite"
+FILES = sorted(SRC.rglob("*.py"))
+MAX_FILES = 25
+MAX_LINES = 400
+MAX_ARGUMENTS = 10
+MAX_SUBJECT = 72
+# The rule on commit subjects holds for the commits after this one.
+LAST_FREE_COMMIT = "0c13142"
+
+# Constructors with more than MAX_ARGUMENTS arguments.
+MANY_ARGUMENTS = frozenset(
+    {
+        "app/tags/client_serving:ServingClients",
+        "gateway/alerts/monitor:Monitor",
+        "gateway/delivery/batch_sender:BatchSender",
+        "gateway/ingest/accept:Accept",
+        "gateway/tags/clients/clients:Clients",
+        "http/application:HttpApplication",
+        "http/starlette_routes:StarletteRoutes",
+    }
+)
+
+# Modules outside `stores` that import a store's engine.
+ENGINE_IMPORTERS = frozenset(
+    {
+        "app/accounts",
+        "app/console",
+        "app/console_pages",
+        "app/copies",
+        "app/erase",
+        "app/forecasts",
+        "app/gateway",
+        "app/logins",
+        "app/monitoring",
+        "app/resealing",
+        "app/store_access",
+        "app/tags/runtime",
+        "cli/accounts/audit",
+        "cli/accounts/key",
+        "cli/accounts/user",
+        "config/settings",
+        "diagnostics/store",
+    }
+)
+
+# Files longer than MAX_LINES.
+LONG_FILES = frozenset(
+    {
+        "app/gateway.py",
+        "config/settings.py",
+        "formats/native/conversion.py",
+        "gateway/delivery/batch_sender.py",
+        "http/deadlines.py",
+        "observers/metrics.py",
+        "stores/memory/store.py",
+    }
+)
+
+# A word that Twite's prose avoids, the word to use instead, and how often the old one may still
+# occur in pages, templates, docstrings and comments. A count may fall at any time.
+WORDS: dict[str, tuple[str, int]] = {
+    r"whoever|whosever|whomever|whence|wherefrom": ("name the person or the thing", 128),
+    r"whose it is": ("name the owner", 8),
+    r"what (waits|comes|flies|rests|leaves)": ("name it: queued conversions, responses", 68),
+    r"none of (ours|its own|theirs)": ("say which", 3),
+    r"of late": ("recently", 5),
+    r"(at|by) the door": ("at intake, or the endpoint's name", 14),
+    r"buried|burial": ("dead letter", 48),
+    r"doorkeeper": ("authentication", 0),
+    r"lookout": ("monitor", 3),
+    r"errands?": ("tag run", 8),
+    r"strongroom": ("secret store", 1),
+}
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+@cache
+def classes_of(path: Path) -> list[ast.ClassDef]:
+    return [node for node in ast.parse(text_of(path)).body if isinstance(node, ast.ClassDef)]
+
+
+def test_a_folder_holds_at_most_25_files():
+    counts = {
+        str(folder.relative_to(ROOT)): len(list(folder.glob("*.py")))
+        for folder in {file.parent for file in FILES}
+    }
+
+    assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
+
+
+def test_a_file_has_at_most_400_lines():
+    long = {str(file.relative_to(SRC)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
+
+    assert long - LONG_FILES == set()
+
+
+def test_public_class_names_are_unique():
+    places = defaultdict(list)
+    for file in FILES:
+        for node in classes_of(file):
+            if not node.name.startswith("_"):
+                places[node.name].append(str(file.relative_to(SRC)))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def constructors() -> Iterator[tuple[str, ast.arguments]]:
+    for file in FILES:
+        for node in classes_of(file):
+            for function in node.body:
+                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+                    yield f"{file.relative_to(SRC).with_suffix('')}:{node.name}", function.args
+
+
+def test_a_constructor_takes_at_most_ten_arguments():
+    many = {
+        place
+        for place, arguments in constructors()
+        if len(arguments.args) - 1 + len(arguments.kwonlyargs) > MAX_ARGUMENTS
+    }
+
+    assert many - MANY_ARGUMENTS == set()
+
+
+def test_only_stores_import_a_store_engine():
+    pattern = re.compile(r"^\s*(?:from|import) twite\.stores\.(?:sql|sqlite)\b", re.MULTILINE)
+    importers = {
+        str(file.relative_to(SRC).with_suffix(""))
+        for file in FILES
+        if not file.is_relative_to(SRC / "stores") and pattern.search(text_of(file))
+    }
+
+    assert importers - ENGINE_IMPORTERS == set()
+
+
+def test_a_format_begins_in_read_py():
+    formats = [path.parent for path in (SRC / "formats").glob("*/__init__.py")]
+    # Files are read row by row; `event_data` is what the tag formats share.
+    other = {"files": "rows.py", "event_data": "conversions.py"}
+
+    missing = [
+        folder.name
+        for folder in formats
+        if not (folder / other.get(folder.name, "read.py")).exists()
+    ]
+
+    assert missing == []
+
+
+@cache
+def prose() -> str:
+    # The changelog is history.
+    pages = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")} - {ROOT / "CHANGELOG.md"}
+    return "\n".join(text_of(path) for path in (*pages, *SRC.rglob("*.html"), *FILES))
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: re.sub(r"\W+", "_", word).strip("_"))
+def test_no_avoided_word_spreads(word):
+    instead, allowed = WORDS[word]
+
+    found = len(re.findall(rf"\b(?:{word})\b", prose(), re.IGNORECASE))
+
+    assert found <= allowed, f"{word}: {found} times, {allowed} allowed. Instead: {instead}"
+
+
+def test_commit_subjects_have_at_most_72_characters():
+    command = ["git", "log", "--no-merges", "--format=%s", f"{LAST_FREE_COMMIT}..HEAD"]
+    log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if log.returncode:
+        pytest.skip("no history here: a shallow clone or an archive")
+
+    assert [subject for subject in log.stdout.splitlines() if len(subject) > MAX_SUBJECT] == []
