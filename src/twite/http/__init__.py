@@ -1,4 +1,4 @@
-"""What comes in over HTTP: the routes, and the server that listens."""
+"""The HTTP layer: routes, request reading, authentication, and the listening server."""
 
 from twite.http.application import HttpApplication
 from twite.http.limits import HttpLimits

@@ -1,4 +1,4 @@
-"""Find the client's address behind proxies, and tell this machine from a proxy on it."""
+"""Find the client's IP address behind trusted proxies (X-Forwarded-For)."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -16,10 +16,10 @@ Address = IPv4Address | IPv6Address
 def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Network]) -> str | None:
     """Return the address of the nearest hop that is not a trusted proxy.
 
-    `peer` is the other end of the connection; `forwarded` are the values of X-Forwarded-For in the
-    order of the request. They are walked from the right, and only as far as each address that
-    vouches for the next is in `trusted`: what stands further left is the client's own invention. An
-    entry that is no address ends the walk at the proxy that wrote it. None where `peer` is none.
+    `peer` is the other end of the connection; `forwarded` holds the values of X-Forwarded-For in
+    the order of the request. The entries are walked from the right, as long as each hop is in
+    `trusted`: a client can invent anything further left. An entry that is not an address ends the
+    walk at the proxy that wrote it. None if `peer` is None.
     """
     here = _address(peer)
     if here is None:
@@ -37,23 +37,23 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Netw
 
 
 def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
-    """Return the address of whoever sent a request, as `client_address` finds it."""
+    """Return the client's address for an ASGI scope, as `client_address` finds it."""
     forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return client_address(_peer(scope), forwarded, trusted)
 
 
 def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
-    """Return whether the other end of the connection is one of the networks."""
+    """Return whether the peer of the connection is in one of the networks."""
     here = _address(_peer(scope))
     return here is not None and _within(here, trusted)
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands before the gateway.
+    """Tell requests of this machine from requests that came through a proxy.
 
-    `is_proxied` is whether a proxy does. nginx's `proxy_pass` sets no forwarding header and asks by
-    the upstream's name, so a request without such a header is not this machine's then, except at
-    `local_port`, which no proxy is pointed to.
+    `is_proxied` says whether a proxy stands before the gateway. nginx's `proxy_pass` sets no
+    forwarding header and uses the upstream's name as the host, so a request without a forwarding
+    header may then be anyone's. The exception is `local_port`, to which no proxy points.
     """
 
     trusted: tuple[Network, ...] = ()
@@ -61,12 +61,12 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     local_port: int | None = None
 
     def is_machine(self, scope: Scope) -> bool:
-        """Return whether this machine itself asks, by its own name and through no proxy."""
+        """Return whether the request comes from this machine itself, without a proxy."""
         peer = _peer(scope)
         return is_from_here(peer, scope["headers"]) and not self._may_hide(scope, peer)
 
     def client(self, scope: Scope) -> str | None:
-        """Return the client's address; None where a proxy does not say whom it asks for."""
+        """Return the client's address; None if a proxy does not say which client it serves."""
         address = address_of(scope, self.trusted)
         peer = client_address(_peer(scope), [], ())
         hidden = is_passed_on(scope["headers"]) or (
@@ -75,7 +75,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         return None if hidden and address == peer else address
 
     def _may_hide(self, scope: Scope, peer: str) -> bool:
-        """Return whether a proxy may have sent a request that no forwarding header came with."""
+        """Return whether a proxy may have sent this request, which has no forwarding header."""
         here = _address(peer)
         is_trusted = here is not None and _within(here, self.trusted)
         is_local = scope.get("server", ("", None))[1] == self.local_port is not None
@@ -85,7 +85,10 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 def front_of(
     *, public_url: str | None, trusted: Iterable[Network], local_port: int | None = None
 ) -> Front:
-    """Return it. A public address that names this machine to itself stands for no proxy."""
+    """Build the `Front` of these settings.
+
+    A public URL on loopback means that there is no proxy.
+    """
     trusted = tuple(trusted)
     is_public = public_url is not None and not is_own_name(host_of(public_url) or "")
     return Front(trusted=trusted, is_proxied=is_public or bool(trusted), local_port=local_port)
@@ -96,7 +99,7 @@ def _peer(scope: Scope) -> str:
 
 
 def _address(text: str) -> Address | None:
-    """Read an address, with or without port and brackets; IPv4 inside IPv6 is IPv4."""
+    """Parse an address, with or without port and brackets; IPv4-mapped IPv6 becomes IPv4."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

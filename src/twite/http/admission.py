@@ -1,4 +1,4 @@
-"""How many submissions are in hand at once, and how much memory they may take."""
+"""Admission control: how many requests are processed at once, and how much memory they take."""
 
 from collections.abc import Mapping
 from typing import Final, final
@@ -8,10 +8,10 @@ from twite.http.responses import HttpRefusal, again
 
 @final
 class AdmissionGate:
-    """Lets in `requests` at a time, of `size` bytes together; raises Refused (429) for the next.
+    """Admits `requests` at a time, of `size` bytes together; raises Refused (429) beyond that.
 
-    Only who has shown a key or a signature enters, so strangers cannot fill it. A body that does
-    not say how long it will be, once inflated, counts as `largest`.
+    Only authenticated requests enter, so that strangers cannot fill it. A compressed body counts as
+    `largest`, because its inflated size is not known.
     """
 
     __slots__ = ("_inside", "_largest", "_requests", "_size", "_weight")
@@ -24,12 +24,13 @@ class AdmissionGate:
         self._weight = 0
 
     def enter(self, headers: Mapping[bytes, bytes]) -> int:
-        """Return the weight, to be given back to `leave`."""
+        """Admit a request; return its weight, which the caller gives back to `leave`."""
         declared = headers.get(b"content-length")
         weight = self._largest
         if declared is not None and b"content-encoding" not in headers:
             weight = min(int(declared), weight)
-        # One always fits, or a body larger than all that may be in hand would never be taken.
+        # One request is always admitted: a body larger than the whole limit could never enter
+        # otherwise.
         if self._inside and (self._inside >= self._requests or self._weight + weight > self._size):
             raise HttpRefusal(_BUSY)
         self._inside += 1

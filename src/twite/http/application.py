@@ -1,4 +1,4 @@
-"""The ASGI application: the hot routes by hand, the rest through Starlette."""
+"""The ASGI application: dispatches the hot routes itself and the rest through Starlette."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,18 +46,18 @@ CONSOLE_PATH = "/console"
 
 
 class AcceptsRequests(AcceptsNative, AcceptsX, AcceptsBeacon, AcceptsFound, Protocol):
-    """Takes submissions in: see gateway.accept.Accept."""
+    """Accepts parsed requests: see gateway.ingest.accept."""
 
 
 class HttpApplication:
-    """What the gateway answers over HTTP.
+    """The gateway's ASGI application.
 
-    `ready` returns why submissions cannot be taken now, or None; `metrics` renders the accounts and
-    all else that is counted as Prometheus text; `desk_token` opens `POST /-/desk`, which is closed
-    without one; `public_url` is the address that clients see; `local_port` is one that no proxy is
-    pointed to. `browser_rate` is how many requests
-    one address may make in a minute at the doors that pages use; without a `proxy` there is none of
-    Stape's. `console` answers what begins with /console.
+    `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
+    Prometheus text. `desk_token` authenticates `POST /-/desk`, which does not exist without one.
+    `public_url` is the address that clients see; `local_port` is a port to which no proxy points.
+    `browser_rate` is how many requests an address may make in a minute on the browser routes.
+    Without a `proxy` there is no route for Stape's auth proxy. `console` serves all paths under
+    /console.
     """
 
     def __init__(
@@ -108,7 +108,8 @@ class HttpApplication:
             body_limit=limits.body,
             observer=self._observer,
         )
-        # Pages carry no secret: they have a gate of their own, so that they cannot fill the other.
+        # Browser requests are not authenticated: a gate of their own keeps them from filling the
+        # other.
         self._page_gate = AdmissionGate(
             requests=limits.page_requests, size=limits.page_in_hand, largest=MOST_BODY
         )
@@ -159,7 +160,8 @@ class HttpApplication:
             self._clients = ClientRoute(
                 clients,
                 clock=clock,
-                # Whoever it is shows no key: a gate of their own, so that they fill no other.
+                # These requests show no key: a gate of their own keeps them from filling the
+                # others.
                 gate=AdmissionGate(
                     requests=limits.page_requests, size=limits.page_in_hand, largest=limits.body
                 ),
@@ -197,15 +199,15 @@ class HttpApplication:
         )
 
     def opened(self) -> None:
-        """Take note that a server listens for us."""
+        """Record that a server now listens."""
         self._closing = False
 
     def crowded(self, reason: str) -> None:
-        """Take note that connections had to be closed or refused."""
+        """Record that connections were closed or refused for lack of room."""
         self._observer.see(Troubled(where=TroublePlace.CONNECTIONS, reason=reason))
 
     def closing(self) -> None:
-        """Take note that the server stops: readiness ends, running requests go on."""
+        """Record that the server stops: readiness ends, running requests go on."""
         self._closing = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -229,8 +231,8 @@ class HttpApplication:
         except HttpRefusal as refused:
             answer = refused.answer
         except (ClientGone, asyncio.CancelledError):
-            # Nobody is there to answer: the client left, or the server cut the connection off
-            # because its time to stop was over. Raising would only be logged as a fault.
+            # Nobody is there to answer: the client left, or the server cut the connection off at
+            # the end of its shutdown time. Raising would only log a fault.
             return
         except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
             answer = self._answer_to(path, fault)
@@ -239,7 +241,7 @@ class HttpApplication:
             await send_answer(scope, send, answer)
 
     async def _of_others(self, path: str, scope: Scope, receive: Receive) -> HttpResponse | None:
-        """Return the answer of a client, or of a door for pages and tags; None where of neither."""
+        """Answer by client templates, or a browser or tag route; None if by neither."""
         if self._clients is not None and self._is_open(path, scope):
             found, receive = await self._clients.answer(scope, receive)
             if found is not None:
@@ -247,7 +249,7 @@ class HttpApplication:
         return await self._of_pages_and_tags(path, scope, receive)
 
     def _is_open(self, path: str, scope: Scope) -> bool:
-        """Return whether a client may claim it: a door that a tag's client has too, or no route."""
+        """Return whether client templates may claim it: a tag route, or a path without route."""
         if path in DOORS:
             return True
         own = (SGTM_PATH, BEACON_PATH, NATIVE_PATH)
@@ -258,7 +260,7 @@ class HttpApplication:
     async def _of_pages_and_tags(
         self, path: str, scope: Scope, receive: Receive
     ) -> HttpResponse | None:
-        """Return the answer of a door for pages and tags; None where it is none of them."""
+        """Answer by a browser or tag route; None if the path is not one of them."""
         if path == BEACON_PATH:
             return await self._beacon.answer(scope, receive)
         if path in DOORS:

@@ -1,4 +1,4 @@
-"""Who asks what happened: a source about its own, or a program with a key that people gave it."""
+"""Authorization of read requests: a source sees its own data, an API key what its role allows."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -15,45 +15,45 @@ _OURS: Final = KEY_PREFIX.encode()
 
 
 class FindsKeys(Protocol):
-    """Knows the programs' keys: see gateway.key_ring."""
+    """Finds API keys: see gateway.identity."""
 
     async def find(self, text: str) -> ApiKey | None:
-        """Return the key, unless it is unknown or revoked. Raises LedgerUnavailable."""
+        """Return the API key, or None if it is unknown or revoked. Raises LedgerUnavailable."""
         ...
 
 
 class NoKeys:
-    """There are none."""
+    """A deployment without API keys."""
 
     async def find(self, _text: str) -> ApiKey | None:
-        """Return nothing."""
+        """Return None."""
         return None
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be seen: of these pixels (None: all), and of the balance one source (None: all)."""
+    """What a requester may see: these pixels, and the balance of one source (None: all)."""
 
     pixels: frozenset[str] | None
     source: str | None = None
 
     def sees(self, pixel: str) -> bool:
-        """Return whether a pixel's conversions may be seen."""
+        """Return whether the requester may see a pixel's conversions."""
         return self.pixels is None or pixel in self.pixels
 
     def counts(self, account: ConversionCounts) -> bool:
-        """Return whether an account is part of the balance that may be seen."""
+        """Return whether an account belongs to the balance that the requester may see."""
         return account.source == self.source if self.source else self.sees(account.pixel)
 
 
 class Authorization:
-    """Tells them by their keys."""
+    """Identifies requesters by their source key or API key."""
 
     def __init__(self, *, keys: SourceKeys, ring: FindsKeys) -> None:
         self._keys = keys
         self._ring = ring
 
     async def require(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> Requester:
-        """Return who asks. Raises Refused: 401, and 403 where a key is for something else."""
+        """Return the requester. Raises Refused: 401, and 403 if the key lacks the scope."""
         offered = bearer(headers)
         if offered is None or not offered.startswith(_OURS):
             source = self._keys.require(headers)
@@ -68,7 +68,7 @@ class Authorization:
         return Requester(pixels=None if key.pixels is None else frozenset(key.pixels))
 
     async def may_see_metrics(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Return whether a program's key is for what tells of every pixel."""
+        """Return whether the request's API key may read the metrics, which cover every pixel."""
         offered = bearer(headers) or b""
         key = (
             await self._ring.find(offered.decode("latin-1")) if offered.startswith(_OURS) else None

@@ -1,4 +1,4 @@
-"""A body, read under a cap: what it costs is bounded before it is spent."""
+"""Read and decompress request bodies under a size limit."""
 
 import io
 import re
@@ -19,9 +19,10 @@ _JSON_TYPE: Final = re.compile(
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """Return the body, decompressed.
+    """Read the body and decompress it.
 
-    Raises Refused (413, 415, 400) and Gone. Nothing is read of a body that says it is too large.
+    Raises Refused (413, 415, 400) and Gone. A body whose Content-Length exceeds the limit is not
+    read.
     """
     declared = headers.get(b"content-length")
     if declared is not None and int(declared) > limit:
@@ -58,7 +59,7 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Undo one layer of gzip or zstd. Raises Refused (413, 415, 400).
 
-    Never holds more than `limit` and one byte of what comes out.
+    Never holds more than `limit` and one byte of the output.
     """
     name = encoding.strip().lower()
     if name == b"gzip":
@@ -110,7 +111,8 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
         promised = zstandard.get_frame_parameters(body).content_size
-        # A frame that says its size is allocated whole at once, so it must say a small one.
+        # The library allocates a frame of declared size at once, so the declared size must be
+        # small.
         if limit < promised != zstandard.CONTENTSIZE_UNKNOWN:
             raise HttpRefusal(_too_large(limit))
         return decompressor.decompress(body, max_output_size=limit, allow_extra_data=False)

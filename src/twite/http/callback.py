@@ -1,6 +1,6 @@
-"""The loopback address to which X sends a browser back after a sign-in from the command line.
+"""The loopback address to which X redirects a browser after an OAuth sign-in on the command line.
 
-It takes one request that names the sign-in, and tells every other that there is nothing.
+It takes one request that names the sign-in, and answers every other with 404.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Callback:
     """Listens while it is open. `address` is http, on this machine."""
 
     def __init__(self, address: str) -> None:
-        """Raises SettingsError where nobody could listen there."""
+        """Raises SettingsError if the address is not one to listen on."""
         parts = urlsplit(address)
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(
@@ -37,7 +37,7 @@ class Callback:
         self._came: asyncio.Queue[str] = asyncio.Queue(maxsize=8)
 
     async def __aenter__(self) -> Self:
-        """Raises SettingsError where the address cannot be had."""
+        """Raises SettingsError if the address cannot be bound."""
         try:
             self._server = await asyncio.start_server(
                 self._answer, self._host, self._port, limit=_LONGEST_LINE
@@ -61,7 +61,7 @@ class Callback:
             await self._server.wait_closed()
 
     async def query(self, token: str, *, seconds: float) -> str | None:
-        """Return the query that names a sign-in; None when it did not come in time."""
+        """Return the query of the redirect; None if it did not come in time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -86,7 +86,7 @@ class Callback:
             writer.write(_page() if known else _NOTHING)
             await writer.drain()
         except (TimeoutError, OSError, ValueError):
-            # Whoever connects and does not ask is nobody that we wait for.
+            # A client that connects and sends no request is ignored.
             pass
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""Whether and how our answer keeps a click in the browser."""
+"""Decide by consent whether a response sets the click id and client id cookies."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -13,9 +13,9 @@ from twite.http.origins import PageVisit
 
 Signals = Mapping[str, str | bool]
 
-# Whatever is kept on the device is kept as a click is, or not at all.
+# Keeping anything on the device needs the consent that keeping a click needs.
 _SOME_CLICK: Final = Click(id="click")
-# The rules of a verdict by which nobody has said no.
+# The rules of a consent verdict under which nobody has denied consent.
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
 
 
@@ -28,11 +28,11 @@ def keeping(
     cookies: Mapping[str, str],
     now: int,
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that keep a click, where the person allows it and the page is of our site.
+    """Return the headers that keep a click, if consent allows it and the page is of our site.
 
-    Where the person says no, what was kept before is taken away. `said` holds the signals of
-    consent that came with the request: each must allow it. `hosts` are the names that we may have
-    been called by, the likeliest first; `cookies` are the browser's.
+    If the person denies consent, the cookies that were set before are deleted. `said` holds the
+    consent signals of the request: each must allow it. `hosts` are the names under which the client
+    may have called the gateway, the likeliest first; `cookies` are the browser's.
     """
     ours, domain = cookie_domain(hosts, visit.origin)
     if click is None or not ours:
@@ -56,8 +56,8 @@ def keeping_client(
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Return the header that keeps the client id of Stape's Data Tag, by the rules of a click.
 
-    Stape's client sets it for pages of other sites, too (`SameSite=None`): ours follows nobody from
-    site to site.
+    Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
+    anybody across sites.
     """
     ours, domain = cookie_domain(hosts, visit.origin)
     wanted = visit.source.cookie
@@ -85,9 +85,9 @@ def called(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _allowed(click: Click, said: Signals, policy: ConsentPolicy, now: int) -> bool | None:
-    """Return whether consent lets us keep a click on the person's device, as it lets us send it.
+    """Return whether consent lets us keep a click on the device, by the rules for sending it.
 
-    None: nobody has said no, and nobody yes where that is needed.
+    None: consent is needed, and the person has neither given nor denied it.
     """
     found = verdict(dict(said) or None, Identifiers(click_id=click.id), policy=policy, now=now)
     if (

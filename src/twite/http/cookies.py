@@ -1,4 +1,4 @@
-"""The cookies that keep a click, set by our answer: browsers shorten what a script sets."""
+"""Click cookies, set by the server's response: browsers shorten the life of script-set cookies."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ _MOST_HOST: Final = 253
 def set_cookies(
     click: Click, *, wanted: ClickCookie, domain: str | None, now: int
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that keep a click until its time is over; none where that has passed.
+    """Return the headers that keep a click until it expires; none if it already has.
 
-    `domain` is the registrable domain, or None for a cookie of the host alone. A click whose time
-    nobody knows counts from now, so that a later one is newer.
+    `domain` is the registrable domain, or None for a host-only cookie. A click of unknown age
+    counts from now, so that a later click is newer.
     """
     at = click.at or now
     left = (at + wanted.days * DAY - now) // SECOND
@@ -43,7 +43,10 @@ def set_cookies(
 def named_cookie(
     name: str, value: str, *, seconds: int, domain: str | None, http_only: bool
 ) -> tuple[bytes, bytes]:
-    """Return the header that sets a cookie. `value` is ASCII, without what ends a cookie."""
+    """Return the header that sets a cookie.
+
+    `value` is ASCII, without characters that end a cookie.
+    """
     parts = [f"{name}={value}", "Path=/", f"Max-Age={seconds}"]
     if domain is not None:
         parts.append(f"Domain={domain}")
@@ -54,7 +57,7 @@ def named_cookie(
 
 
 def drop_cookies(names: Iterable[str], *, domain: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that take cookies of these names away."""
+    """Return the headers that delete cookies of these names."""
     where = "" if domain is None else f"; Domain={domain}"
     return tuple(
         (b"set-cookie", f"{name}=; Path=/; Max-Age=0{where}; Secure; SameSite=Lax".encode("ascii"))
@@ -63,11 +66,11 @@ def drop_cookies(names: Iterable[str], *, domain: str | None) -> tuple[tuple[byt
 
 
 def cookie_domain(hosts: tuple[str | None, ...], origin: str) -> tuple[bool, str | None]:
-    """Return whether a cookie of ours is the page's own, and the domain to set it for.
+    """Return whether a cookie of the gateway is first-party for the page, and its domain.
 
-    `hosts` are the names that we may have been called by, the likeliest first. The first that is of
-    the same site as the page counts. An address and a name without a registrable domain (a public
-    suffix, `localhost`) have the host's own cookie alone: (True, None).
+    `hosts` are the names under which the client may have called the gateway, the likeliest first.
+    The first that is of the page's site counts. An address and a name without a registrable domain
+    (a public suffix, `localhost`) get a host-only cookie: (True, None).
     """
     page = host_of(origin)
     for host in hosts:
@@ -83,7 +86,7 @@ def cookie_domain(hosts: tuple[str | None, ...], origin: str) -> tuple[bool, str
 
 
 def host_of(address: str) -> str | None:
-    """Return the host of an origin, a URL or a `Host` header, in small letters."""
+    """Return the host of an origin, a URL or a `Host` header, in lower case."""
     try:
         host = urlsplit(address if "//" in address else f"//{address}").hostname
     except ValueError:
@@ -93,7 +96,7 @@ def host_of(address: str) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def registrable_domain(host: str) -> str | None:
-    """Return the registrable domain of a host, by the Public Suffix List, where it has one."""
+    """Return the registrable domain of a host by the Public Suffix List, or None."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,8 +1,8 @@
-"""uvicorn's protocol with an end to everything that a client may draw out.
+"""uvicorn's HTTP protocol with deadlines and limits against slow or greedy clients.
 
 uvicorn has no deadline for receiving a request, no limit on headers, and asks for a timer for each
-idle connection. Here each connection holds one number, when it is due to be closed, and one sweep
-for all of them twice a second looks at it: a request costs an assignment, not a timer.
+idle connection. Here each connection holds one number, the time at which it is closed, and one
+sweep twice a second checks all connections: a request costs an assignment, not a timer.
 """
 
 from typing import Final, Never
@@ -23,10 +23,10 @@ from twite.http.responses import HttpResponse, again, error
 from twite.http.write_response import EXTENSION
 
 _NEVER: Final = float("inf")
-# How much is parsed at once, unless a body of a known length goes on: what stands in one piece of
-# input may be thousands of requests, and each becomes objects of many times its size.
+# How much is parsed at once, unless a body of known length continues: one read may hold thousands
+# of requests, and each becomes objects of many times its size.
 _SLICE: Final = 1_024
-_CHUNK_LINE: Final = 12  # of a chunk beside its data: up to 8 digits of its size, and two line ends
+_CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits of its size, two line ends
 
 
 class Config(uvicorn.Config):
@@ -37,14 +37,14 @@ class Config(uvicorn.Config):
 
 
 class Crowd:
-    """How many connections had to make way for others, and how many were refused, since asked."""
+    """Counts connections closed to make room and connections refused, since the last report."""
 
     def __init__(self) -> None:
         self.closed = 0
         self.refused = 0
 
     def told(self) -> str | None:
-        """Return a sentence of what happened since the last one, None where nothing did."""
+        """Return a sentence about what happened since the last report, None if nothing did."""
         closed, refused = self.closed, self.refused
         self.closed = self.refused = 0
         if not closed and not refused:
@@ -56,7 +56,7 @@ class Crowd:
 
 
 class _Flow(FlowControl):
-    """uvicorn's, that reads no more while input is held, whoever asks for it."""
+    """uvicorn's flow control, which reads nothing more while input is held."""
 
     holds = False
 
@@ -68,12 +68,12 @@ class _Flow(FlowControl):
 class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
-    `active` is the request that runs or ran last, `cycle` the one that came last: they differ while
-    requests are sent ahead. `due` is when it will be closed (loop time) unless something happens
-    before: headers complete, the body arrives, the next request begins. `read_by` is when the
-    client must have read some of what waits for it. `last` is that no request will follow this one.
-    `held` is input that is not parsed yet, since requests before it are not answered. Trailers are
-    dropped: no route reads them, and as headers they would be believed.
+    `active` is the request that runs or ran last, `cycle` the one that came last: they differ when
+    a client pipelines requests. `due` is when the connection is closed (loop time) unless something
+    happens before: headers complete, the body arrives, the next request begins. `read_by` is when
+    the client must have read some of the pending output. `last` says that no request follows this
+    one. `held` is input that is not parsed yet, since earlier requests are not answered. Trailers
+    are dropped: no route reads them, and as headers they would be trusted.
     """
 
     flow: _Flow
@@ -97,13 +97,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.closing = False
         self.last = False
         self.head_size = 0  # of the head that is parsed, by its names and values
-        self.unfinished = 0  # of input, while it is a head's: the parser keeps what has no end
+        self.unfinished = 0  # size of the unfinished head: the parser keeps it without a limit
         self.body_bytes = 0
         self.beside = 0  # of a body in chunks: extensions and trailers
         self.discarded = 0
         self.held = b""
 
-    # --- what the transport says -----------------------------------------------------------------
+    # --- transport callbacks ---------------------------------------------------------------------
 
     def connection_made(self, transport: object) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
@@ -116,7 +116,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse it slice by slice, and no further than to a request that has to wait."""
+        """Parse input slice by slice, and no further than to a request that has to wait."""
         if self.held:
             self.held += data
             return
@@ -138,8 +138,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # No other protocol is spoken here: answer in this one, and end the connection, since
-            # what follows may be in another.
+            # No other protocol is spoken here: answer in HTTP/1.1 and end the connection, since the
+            # following bytes may be in another protocol.
             if self.cycle is not None:
                 self.cycle.keep_alive = False
             return False
@@ -158,7 +158,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         return True
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
-        """A client may say no more and still wait for its answer; returns whether it does."""
+        """Keep the connection open while a half-closed client awaits its answer."""
         if self.closing or self.in_headers or self.in_body or not self._is_answering():
             return None
         self.cycle.keep_alive = False
@@ -173,8 +173,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn tells only the request that came last, which is not the one that runs when several
-        # were sent ahead.
+        # uvicorn notifies only the request that came last, which is not the running one if the
+        # client pipelines.
         if self.active is not None:
             self.active.disconnected = True
             self.active.message_event.set()
@@ -182,7 +182,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.held = b""
         super().connection_lost(exc)
 
-    # --- what the parser says --------------------------------------------------------------------
+    # --- parser callbacks ------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self.in_headers = True
@@ -206,12 +206,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.discarded = self.body_bytes = self.beside = 0
         self.due = self.loop.time() + self.limits.body_seconds
         super().on_headers_complete()
-        # The application runs in the loop's next turn: it finds this there. A request that holds
-        # itself would have to be collected as garbage, so what it holds is the connection.
+        # The application runs in the loop's next turn and finds the connection here. A request that
+        # held itself would need garbage collection, so it holds the connection.
         self.scope["extensions"] = self.extensions
 
     def on_chunk_header(self) -> None:
-        """A chunk may have a line of its own, beside its data."""
+        """Count the chunk's own line, which may carry more than the data."""
         self.beside -= _CHUNK_LINE
 
     def on_body(self, body: bytes) -> None:
@@ -232,7 +232,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.due = _NEVER
         super().on_message_complete()
 
-    # --- what the answer's cycle says ------------------------------------------------------------
+    # --- response callbacks ----------------------------------------------------------------------
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.active = cycle
@@ -248,13 +248,13 @@ class DeadlineProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
         elif self.in_body and (self.last or self.expect_100_continue):
-            # Refused before its body came; or before it was told to go on, and whether the body
-            # follows is the client's choice then.
+            # Refused before its body came, or before `100 Continue`: the client may or may not send
+            # the body.
             self._linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
         if self.held and not self.pipeline:
-            # In the loop's next turn, so that other connections have theirs.
+            # In the loop's next turn, so that other connections get theirs.
             self.loop.call_soon(self._go_on)
         elif not self.pipeline:
             self.flow.resume_reading()
@@ -266,7 +266,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.flow.holds = True
 
     def _go_on(self) -> None:
-        """Parse what was held, now that the requests before it are answered."""
+        """Parse the held input, now that the earlier requests are answered."""
         held = self._let_go()
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -277,7 +277,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.flow.holds = False
         return held
 
-    # --- ends ------------------------------------------------------------------------------------
+    # --- closing ---------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """End the connection if it is overdue."""
@@ -287,10 +287,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         if now < self.due:
             return
         if self.closing or self.transport.is_closing():
-            # It was told to close, and the client neither reads what is left for it nor leaves.
+            # It is closing, and the client neither reads the rest nor leaves.
             self.transport.abort()
         elif self.flow.read_paused:
-            # It is us who do not read.
+            # We are the ones who do not read.
             self.due = now + self.limits.body_seconds
         elif self.in_headers or (self.in_body and not self.cycle.response_started):
             self.refuse(_TOO_SLOW)
@@ -299,7 +299,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def refuse(self, answer: HttpResponse) -> None:
         """Answer without the application, and close once the client has had time to read it."""
-        # What was read of a head is of no more use, and may be much.
+        # The unfinished head is of no more use, and may be large.
         if self.in_headers:
             self.headers.clear()
         if self.active is not None:
@@ -309,7 +309,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._linger()
 
     def end(self) -> None:
-        """Close when all is written, and for certain after a while."""
+        """Close once everything is written, and after a deadline in any case."""
         self.closing = True
         self._let_go()
         self.due = self.loop.time() + self.limits.closing_seconds
@@ -326,9 +326,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.transport.write(b"".join((*head, b"\r\n", answer.body)))
 
     def _linger(self) -> None:
-        """Say no more, but listen until the client has left, or for a while.
+        """Send nothing more, but read until the client leaves or a deadline passes.
 
-        To close while the client still sends would reset the connection, and the answer with it.
+        Closing while the client still sends would reset the connection, and lose the answer.
         """
         self.closing = True
         self._let_go()
@@ -337,18 +337,18 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _wait_for_rest(self, length: int) -> None:
-        """A body comes in pieces, and may have been answered already."""
+        """Keep reading a body that comes in pieces and may have been answered already."""
         if self.cycle.response_complete:
             self.discarded += length
             if self.discarded > self.limits.discarded:
                 self.end()
         elif not self.cycle.keep_alive:
-            # uvicorn would close, and so reset, as soon as it has answered: we do it in our way.
+            # uvicorn would close, and so reset the connection, as soon as it has answered.
             self.cycle.keep_alive = self.last = True
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer on it, and no body is on its way."""
+        """Whether no request awaits an answer and no body is arriving."""
         return not (self.closing or self.in_body or self._is_answering())
 
     def _make_room(self) -> bool:
@@ -363,8 +363,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not idle:
             return False
         self.crowd.closed += 1
-        longest = min(idle, key=lambda one: one.since)
-        # At once: its descriptor is needed. One that is told to close may take its time.
+        longest = min(idle, key=lambda connection: connection.since)
+        # At once: its descriptor is needed. A graceful close may take its time.
         longest.closing = True
         longest.transport.abort()
         return True
@@ -373,7 +373,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         return self.active is not None and not self.active.response_complete
 
     def _has_room(self, length: int) -> bool:
-        """Count what is read of a head; refuse the request, and return False, at the limit."""
+        """Count the bytes of a head; refuse the request and return False at the limit."""
         if self.closing:
             return False
         self.head_size += length
@@ -383,8 +383,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         return True
 
     def _count_beside(self, length: int) -> None:
-        """Count what came of a body, less its data: a client may draw the rest out as it likes."""
-        # What is left of the chunks' own lines is not saved up.
+        """Count the bytes of a chunked body besides its data: clients can stretch them."""
+        # Unused allowance of one chunk is not carried over to the next.
         self.beside = max(0, self.beside + length)
         if self.beside <= self.limits.headers:
             return
@@ -394,7 +394,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.refuse(_HEADERS_TOO_LARGE)
 
     def _rest_of_body(self) -> int:
-        """Return how much of a body is still to come, 0 where that is not known."""
+        """Return how many bytes of the body are still to come, 0 if unknown."""
         if not self.in_body:
             return 0
         lengths = (int(value) for name, value in self.headers if name == b"content-length")

@@ -1,4 +1,4 @@
-"""What an exception is answered with: none crosses the border as it is."""
+"""Map exceptions to HTTP responses: no exception leaves the application as it is."""
 
 import traceback
 from typing import Final
@@ -16,29 +16,29 @@ from twite.gateway.ports.events import Observer, Troubled, TurnedAway
 from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.http.responses import HttpRefusal, HttpResponse, again, error
 
-# Whoever sends hears the same the next time, and does well to forget what it sent.
+# Refusals that a repeated request would meet again: the client should drop what it sent.
 FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 
 def at_a_door(
     fault: Exception, *, source: str, door: Endpoint, where: str, observer: Observer
 ) -> HttpResponse:
-    """Return the answer to a request of a source; what is refused for good is told of."""
+    """Answer a request of a source; report requests that are refused for good."""
     answer = answer_to(fault, where=where, observer=observer)
     tell_of(answer, source=source, door=door, observer=observer)
     return answer
 
 
 def tell_of(answer: HttpResponse, *, source: str, door: Endpoint, observer: Observer) -> None:
-    """Tell of a request that is refused as a whole, for good: nothing else is left of it."""
+    """Report a request that is refused as a whole, for good: nothing else remains of it."""
     if answer.status in FOR_GOOD:
         observer.see(TurnedAway(source=source, door=door.value, code=answer.code))
 
 
 def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpResponse:
-    """Return the answer. `where` names the route; the unexpected is told to the observer, once.
+    """Return the response. `where` names the route; unexpected errors go to the observer, once.
 
-    Of the unexpected, only its kind and place are told: its words could hold a person.
+    Only kind and place of an unexpected error are reported: its words could hold personal data.
     """
     match fault:
         case HttpRefusal():

@@ -1,4 +1,4 @@
-"""An ASGI request → what templates may read of it."""
+"""Turn an ASGI request into the request that client templates read."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,15 +8,15 @@ from starlette.types import Scope
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Network, comes_from
 
-# Where tags find the container, its domain and its key (Stape's set them, and Google's
-# preview). A visitor who chose them would choose where other tags post to.
+# Stape's hosts and Google's preview tell tags by these headers where the container, its domain and
+# its key are. A visitor who set them would choose where other tags post to.
 _OF_THE_CONTAINER: Final = b"x-gtm-"
 
 
 def incoming_of(
     scope: Scope, body: bytes, *, address: str | None = None, trusted: Iterable[Network] = ()
 ) -> Incoming:
-    """Return it. `address` is the visitor's, as far as proxies vouch for it.
+    """Return it. `address` is the visitor's, as far as trusted proxies vouch for it.
 
     `x-gtm-…` headers are left out unless a proxy in `trusted` has sent the request.
     """

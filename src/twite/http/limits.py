@@ -1,4 +1,4 @@
-"""How much, how long and how many. Every figure bounds memory or time that a stranger may take."""
+"""Limits of the HTTP layer: sizes, times and counts that bound what a client can use up."""
 
 import msgspec
 
@@ -6,12 +6,11 @@ import msgspec
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes, times in seconds.
 
-    `body` counts after decompression. `requests` is how many authenticated submissions may be in
-    hand at once, and `in_hand` how large their bodies may be together: above it a submission is
-    told to come again; `page_requests` and `page_in_hand` are the same for those of pages, which
-    show no key. `discarded` is how much of a body that was refused is read, so that the client gets
-    to see the answer, before it is cut off. `tell_seconds` is how often the log hears of too many
-    connections.
+    `body` counts after decompression. `requests` is how many authenticated requests are processed
+    at once, and `in_hand` how large their bodies may be together: beyond that a request is refused
+    with 429. `page_requests` and `page_in_hand` are the same for browser requests, which carry no
+    key. `discarded` is how much of a refused body is read, so that the client sees the response
+    before it is cut off. `tell_seconds` is how often the log reports too many connections.
     """
 
     body: int = 1024 * 1024

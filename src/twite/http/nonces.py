@@ -1,4 +1,4 @@
-"""Which OAuth nonces were used lately: each is good once."""
+"""Remember recent OAuth nonces, so that each is accepted once."""
 
 import hashlib
 
@@ -6,8 +6,8 @@ import hashlib
 class NonceMemory:
     """Remembers each nonce for at least `seconds`, and at most twice as long.
 
-    Two generations of 16-byte digests: memory is bounded by what honest signatures come within the
-    window, since only who holds the secrets can have a nonce remembered.
+    Two generations of 16-byte digests. Only valid signatures have their nonce remembered, so
+    strangers cannot fill the memory.
     """
 
     def __init__(self, *, seconds: int) -> None:
@@ -17,7 +17,7 @@ class NonceMemory:
         self._turned_at = 0
 
     def use(self, scope: str, nonce: str, *, now: int) -> bool:
-        """Take note of a nonce; returns False if it was used before. `now` is in seconds."""
+        """Record a nonce; return False if it was used before. `now` is in seconds."""
         self._turn(now)
         digest = hashlib.blake2b(f"{scope}\0{nonce}".encode(), digest_size=16).digest()
         if digest in self._young or digest in self._old:

@@ -1,4 +1,4 @@
-"""Whose page is it that asks? Browsers carry no secret: their origin says it, and CORS answers."""
+"""Find the source of a browser request by its Origin, and answer CORS preflights."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -14,16 +14,16 @@ from twite.http.addresses import Network, address_of
 from twite.http.rate_limiter import RateLimiter
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, again, error
 
-_PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium remembers an answer
+_PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium caches a preflight
 _METHODS: Final = b"GET, POST, OPTIONS"
 _HEADERS: Final = b"content-type"
 _OWN_PORTS: Final = {"http": 80, "https": 443}
 
 
 class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser's request whose page may post to a source.
+    """A browser's request, and the source to which its page may post.
 
-    `address` is the visitor's, as far as trusted proxies vouch for it; None where nobody knows it.
+    `address` is the visitor's, as far as trusted proxies vouch for it; None if unknown.
     """
 
     source: Source
@@ -31,15 +31,16 @@ class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
 
     def answered(self, answer: HttpResponse) -> HttpResponse:
-        """Return the answer, readable by the page that asked."""
+        """Return the response with CORS headers, so that the page can read it."""
         return msgspec.structs.replace(answer, headers=(*answer.headers, *allowing(self.origin)))
 
 
 class Origins:
-    """The sources by the origins of their pages.
+    """Finds sources by the origins of their pages.
 
-    A source without origins is out of reach here: it has a key. `rate` is how many requests one
-    address may make in a minute, whatever it claims to be; a source may have a rate for all.
+    A source without origins takes no browser requests: it has a key. `rate` is how many requests an
+    address may make in a minute, whichever source it names; a source may have a rate for all its
+    visitors.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Origins:
             for origin in source.origins:
                 self._by_origin.setdefault(origin, []).append(source)
         self._clock = clock
-        # All of it may come at once: a page that comes back online sends what it kept.
+        # A burst of the whole rate is fine: a page that comes back online sends everything it kept.
         self._addresses = RateLimiter(size=rate, per=MINUTE)
         self._sources = {
             source.name: RateLimiter(size=source.browser_rate, per=HOUR)
@@ -66,13 +67,14 @@ class Origins:
         self.trusted = tuple(trusted_proxies)
 
     def named(self, name: str) -> Source | None:
-        """Return the source of this name, where browsers may reach it."""
+        """Return the source of this name, if browsers may post to it."""
         return self._named.get(name)
 
     def visit(self, scope: Scope, name: str | None = None) -> PageVisit:
-        """Return whose page asks, and from where. Raises Refused (403, 429).
+        """Return the source and the visitor's address. Raises Refused (403, 429).
 
-        `name` is the source that the request names; without it the origin must mean one source.
+        `name` is the source that the request names; without it the origin must belong to one
+        source.
         """
         headers = dict(scope["headers"])
         origin = page_origin(headers)
@@ -89,9 +91,9 @@ class Origins:
     def preflight(
         self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
     ) -> HttpResponse:
-        """Answer `OPTIONS`: what a page of these origins may send. Raises Refused (403).
+        """Answer `OPTIONS` for a page of these origins. Raises Refused (403).
 
-        `reads` names the request headers beside the simple ones, as in `content-type`.
+        `reads` names the allowed request headers besides the simple ones, as in `content-type`.
         """
         origin = page_origin(headers)
         if origin is None:
@@ -121,19 +123,19 @@ class Origins:
         return source
 
     def _wait(self, source: Source, address: str | None) -> int:
-        """Return how long (milliseconds) until this address and this source may come again."""
+        """Return the milliseconds until this address and this source may send again."""
         now = self._clock.elapsed()
         wait = self._addresses.spend(address or "", now=now)
         whole = self._sources.get(source.name)
-        # Who is held up by its own limit spends nothing of what all share.
+        # An address stopped by its own limit spends nothing of the shared one.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
 
 
 def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the origin of the page: `Origin`, or else that of `Referer`; None where neither is.
+    """Return the origin of the page: `Origin`, or else that of `Referer`; None without either.
 
     An image and a script of the page's own site come without `Origin`; a page that hides its
-    address says `null`.
+    address sends `null`.
     """
     given = headers.get(b"origin", b"").decode("latin-1")
     if given and given != "null":
@@ -142,7 +144,7 @@ def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def allowing(origin: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that let one origin, and with its cookies, read an answer."""
+    """Return the CORS headers that let one origin read a response, with credentials."""
     return (
         (b"access-control-allow-origin", origin.encode("latin-1")),
         (b"access-control-allow-credentials", b"true"),

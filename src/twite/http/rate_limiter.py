@@ -1,32 +1,31 @@
-"""How fast strangers may come: a bucket of tokens for each address, in a table of bounded size."""
+"""Rate limiter: a token bucket for each client address, in a table of bounded size."""
 
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 MOST_ADDRESSES: Final = 65_536
-# One line of a household or a phone has as many addresses as it likes, and this in common.
+# A household or a phone can use any address of its /64, so these share a bucket.
 _PREFIX_BITS: Final = 64
 
 
 class RateLimiter:
     """Each address has a bucket of `size` tokens that fills up in `per` milliseconds.
 
-    Where more than `most` addresses come, the one that was away longest is forgotten: its bucket is
-    the fullest.
+    Beyond `most` addresses, the least recent one is forgotten: its bucket is the fullest.
     """
 
     def __init__(self, *, size: int, per: int, most: int = MOST_ADDRESSES) -> None:
         self._size = size
         self._per = per
         self._most = most
-        # How far each bucket is from full (a token is `per`), and when that was so.
+        # How far each bucket is from full (a token counts `per`), and at which time.
         self._lacking: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def spend(self, address: str, *, now: int) -> int:
-        """Take a token and return 0, or else the milliseconds until there is one.
+        """Take a token and return 0, or return the milliseconds until there is one.
 
-        `now` is time that never jumps. IPv6 addresses share a bucket by their first 64 bits.
+        `now` is a monotonic time. IPv6 addresses share a bucket by their first 64 bits.
         """
         whose = _shared_part(address)
         lacked, at = self._lacking.get(whose, (0, now))

@@ -1,7 +1,7 @@
-"""Who is refused again and again waits for each answer: to ask faster brings nothing.
+"""Delay refusals to addresses that are refused often, so that retrying faster gains nothing.
 
-One process answers everybody, and a refusal is so cheap that two connections without a pause keep
-it from ever being idle; what others sent waits then for its turn at the disk.
+One process serves everybody, and a refusal is so cheap that two connections in a tight loop keep
+the process from ever being idle; accepted requests would then wait for the disk.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from twite.gateway.ports.store import Clock
 from twite.http.addresses import Network, address_of
 from twite.http.rate_limiter import RateLimiter
 
-REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not kept waiting
-# What strangers can be told as often as they like: no key, not theirs, no such route, too fast.
+REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not delayed
+# Refusals that a stranger can provoke at will: no key, forbidden, no such route, too fast.
 KEPT_WAITING: Final = frozenset({401, 403, 404, 405, 429, 503})
 
 
 class RefusalThrottle:
-    """An address that has been refused `rate` times in a minute has its answers a second later.
+    """Delays responses by a second for an address that was refused `rate` times in a minute.
 
-    How many wait is bounded by the connections that there may be: each has one request in hand.
+    The number of delayed responses is bounded by the connection limit: each connection has one.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class RefusalThrottle:
         self._trusted = tuple(trusted_proxies)
 
     async def before(self, status: int, scope: Scope) -> None:
-        """Wait, where an answer of this status should be waited for."""
+        """Wait if a response of this status is to be delayed."""
         if status not in KEPT_WAITING:
             return
         address = address_of(scope, self._trusted) or ""
@@ -41,7 +41,7 @@ class RefusalThrottle:
             await self._clock.sleep(SECOND)
 
     def with_it(self, send: Send, scope: Scope) -> Send:
-        """Return a `send` that waits before it begins such an answer."""
+        """Return a `send` that waits before it begins such a response."""
 
         async def later(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Answers, and the shape of our errors: `{"errors": [{"path", "code", "message"}]}`."""
+"""HTTP responses, and the shape of errors: `{"errors": [{"path", "code", "message"}]}`."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -61,13 +61,13 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer of 400 and above is, except on the routes that are X-shaped."""
+    """The body of every response of 400 and above, except on the routes in X's shape."""
 
     errors: tuple[ErrorDetail, ...]
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. `headers` come on top of its length and type; `code` is its error's."""
+    """A complete response. `headers` are added to its length and type; `code` is its error's."""
 
     status: int
     body: bytes
@@ -76,7 +76,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRefusal(Exception):
-    """The request goes no further; `answer` says why."""
+    """Ends a request; `answer` is the response."""
 
     def __init__(self, answer: HttpResponse) -> None:
         super().__init__(answer.status)
@@ -84,7 +84,7 @@ class HttpRefusal(Exception):
 
 
 class ClientGone(Exception):
-    """The client left before its request was whole: there is nobody to answer."""
+    """The client left before its request was complete: there is nobody to answer."""
 
 
 def error(
@@ -95,7 +95,7 @@ def error(
     path: str = "",
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> HttpResponse:
-    """Build an answer with one error; the message defaults to what the code means."""
+    """Build a response with one error; the message defaults to the code's meaning."""
     wrong = ErrorDetail(path=path, code=code, message=message or CODES[code])
     return HttpResponse(
         status=status,
@@ -106,7 +106,7 @@ def error(
 
 
 def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "") -> HttpResponse:
-    """Build an answer that asks to come again after some seconds. `of` names what is meant."""
+    """Build a response that asks for a retry after some seconds. `of` names what is limited."""
     named = f"{of}: " if of else ""
     return error(
         status,
@@ -117,7 +117,7 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "")
 
 
 async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
-    """Send it, with its length."""
+    """Send a response, with its length."""
     cycle = cycle_of(scope)
     body = answer.body
     if (
@@ -137,7 +137,7 @@ async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
 
 
 def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
-    """RFC 9110, 8.6: an answer that cannot have a body says nothing of its length."""
+    """RFC 9110, 8.6: a response that cannot have a body has no Content-Length."""
     return () if answer.status in {204, 304} else ((b"content-length", b"%d" % len(answer.body)),)
 
 

@@ -1,4 +1,4 @@
-"""The server: uvicorn in the event loop of whoever starts it, without its signals and exits."""
+"""The HTTP server: uvicorn in the caller's event loop, without its signals and exits."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ _LAST_SECONDS: Final = 1.0
 
 
 class Server:
-    """Listens, and answers with the collector.
+    """Listens, and serves the ASGI application.
 
-    `port` may be 0: the system chooses, and `port` says which after the start. `local` is a second
-    address, of this machine alone.
+    `port` may be 0: the system chooses one, and `port` holds it after the start. `local` is a
+    second address, only for this machine.
     """
 
     def __init__(
@@ -45,12 +45,15 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it answers, as in `http://127.0.0.1:8080`. Any address is shown as loopback."""
+        """The server's URL, as in `http://127.0.0.1:8080`.
+
+        A wildcard address is shown as loopback.
+        """
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen. Raises SettingsError where the address cannot be had."""
+        """Listen. Raises SettingsError if the address cannot be bound."""
         listeners = [_listener("server.listen", self.host, self.port)]
         if self._local is not None:
             try:
@@ -81,7 +84,7 @@ class Server:
         self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
 
     async def stop(self) -> None:
-        """Stop accepting, let running requests finish, within the limit; then cut off the rest."""
+        """Stop accepting, let running requests finish within the limit, then cut off the rest."""
         server, self._uvicorn = self._uvicorn, None
         if server is None:
             return
@@ -103,7 +106,7 @@ class Server:
                 await self._beat
 
     async def _keep_time(self, server: uvicorn.Server) -> None:
-        """Renew the Date header, and end the connections that are overdue."""
+        """Renew the Date header, and close overdue connections."""
         loop = asyncio.get_running_loop()
         told_at = -self._limits.tell_seconds
         while True:
@@ -130,22 +133,22 @@ def _listener(place: str, host: str, port: int) -> socket.socket:
             message=f"cannot listen on {host}:{port} ({_reason(error)}). "
             "Stop what listens there, or choose another address",
         ) from None
-    # Accepted sockets inherit it. asyncio's own loop leaves it out for a listener of ours, and
-    # the second answer of a connection then waits 40 ms for an acknowledgement.
+    # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener that it is given,
+    # and the second response of a connection then waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:
-    """Wait until no connection and no request is left, but no longer."""
+    """Wait until no connection and no request is left, or the time is over."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    # Looked at again and again, since uvicorn's sets tell nobody when they are empty.
+    # Polled, since uvicorn's sets do not notify when they become empty.
     while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
 
 
 def _reason(error: OSError | OverflowError) -> str:
-    """Return what the system calls it; asyncio and socket add the address once more."""
+    """Return the system's message; asyncio and socket add the address once more."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number is not None and number > 0 else str(error)

@@ -1,4 +1,4 @@
-"""Whose key is it? The cost does not grow with the number of sources, and time tells nothing."""
+"""Find a source by its source key, in constant time and without timing leaks."""
 
 import hashlib
 import secrets
@@ -15,10 +15,10 @@ _BEARER: Final = b"bearer "
 
 
 class SourceKeys:
-    """The sources by a keyed digest of their keys.
+    """The sources by a keyed digest of their source keys.
 
-    The digest's own key is made anew in each process, so that what a comparison gives away of a
-    digest says nothing of the key that was offered.
+    The digest's key is new in each process, so that comparison times reveal nothing about a source
+    key.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
@@ -35,7 +35,7 @@ class SourceKeys:
             self._sources[digest] = source
 
     def find(self, key: bytes) -> Source | None:
-        """Return the source whose key this is."""
+        """Return the source of this key, or None."""
         return self._sources.get(self._digest(key))
 
     def require(self, headers: Mapping[bytes, bytes]) -> Source:
@@ -49,24 +49,24 @@ class SourceKeys:
         return source
 
     def removed(self, scope: Scope) -> Scope:
-        """Return a request without the keys of sources in its query and its headers.
+        """Return a request without source keys in its query and headers.
 
-        What a route keeps of a request, or hands to tags and clients, is made of this.
+        Everything that a route stores, or passes to tags and clients, is made of this.
         """
         query: bytes = scope["query_string"]
         parts = query.split(b"&")
         left = [part for part in parts if not self._holds(part.partition(b"=")[2])]
-        headers = [one for one in scope["headers"] if not self._shows(one[1])]
+        headers = [header for header in scope["headers"] if not self._shows(header[1])]
         if len(left) == len(parts) and len(headers) == len(scope["headers"]):
             return scope
         return {**scope, "query_string": b"&".join(left), "headers": headers}
 
     def _holds(self, value: bytes) -> bool:
-        """Return whether the value of a parameter is a key, as it stands or percent-encoded."""
+        """Return whether a parameter's value is a source key, plain or percent-encoded."""
         return bool(value) and self.find(unquote_to_bytes(value.replace(b"+", b" "))) is not None
 
     def _shows(self, value: bytes) -> bool:
-        """Return whether the value of a header is a key, with or without its scheme."""
+        """Return whether a header's value is a source key, with or without its scheme."""
         return self.find(value.strip()) is not None or (
             value[:7].lower() == _BEARER and self.find(value[7:].strip()) is not None
         )

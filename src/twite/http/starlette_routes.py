@@ -1,4 +1,4 @@
-"""The routes that are not hot, through Starlette: lives, the balance, the desk, and machines."""
+"""The other routes, through Starlette: history, balance, control channel, health, metrics."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -44,7 +44,7 @@ Answering = Callable[[Request], Awaitable[HttpResponse]]
 
 
 class StarletteRoutes:
-    """An ASGI application. `answer_to` says what an exception is answered with, given the path."""
+    """An ASGI application. `answer_to` maps an exception to a response, given the path."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class StarletteRoutes:
 
     async def _render_metrics(self, request: Request) -> HttpResponse:
         if not (self._front.is_machine(request.scope) or await self._has_metrics_key(request)):
-            # Not with a source's key: the metrics tell of every source.
+            # Not with a source key: the metrics cover every source.
             raise HttpRefusal(_METRICS_CLOSED)
         page = self._metrics(await self._records.accounts())
         return HttpResponse(status=200, body=page, headers=(PROMETHEUS,))
@@ -182,7 +182,7 @@ def _headers(request: Request) -> dict[bytes, bytes]:
 
 
 async def _elsewhere(_request: Request) -> HttpResponse:
-    """Stands for the hot route, so that its other methods are told apart from unknown routes."""
+    """Stands for the hot route, so that its other methods get 405 and not 404."""
     raise HttpRefusal(_NO_ROUTE)
 
 

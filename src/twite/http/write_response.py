@@ -1,7 +1,7 @@
-"""A whole answer in one write.
+"""Write a small JSON response in one piece, bypassing uvicorn's checks.
 
-uvicorn checks and joins an answer message by message and writes it in two pieces: a quarter of what
-a small request costs. What is built here needs no check: a status and JSON of our own.
+uvicorn checks and joins a response message by message and writes it in two pieces: a quarter of the
+cost of a small request. Responses built here need no check: a status and JSON of our own.
 """
 
 from typing import Final, Protocol
@@ -23,7 +23,7 @@ class Connection(Protocol):
 
 
 def cycle_of(scope: Scope) -> RequestResponseCycle | None:
-    """Return the request as the server knows it, where the server is ours, else None."""
+    """Return uvicorn's object for the request if the server is ours, else None."""
     extension = scope.get("extensions", {}).get(EXTENSION)
     if extension is None:
         return None
@@ -32,7 +32,7 @@ def cycle_of(scope: Scope) -> RequestResponseCycle | None:
 
 
 def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
-    """Answer with JSON; returns False, and has done nothing, where that takes the long way."""
+    """Answer with JSON; return False, having done nothing, if the fast path does not apply."""
     head = _HEADS.get(status)
     if head is None or cycle.flow.write_paused:
         return False

@@ -1,7 +1,7 @@
-"""The request bodies of the OpenAPI document, told field by field.
+"""Request bodies of the OpenAPI document, described field by field.
 
-Written by hand, since some fields are read from their text and since each deserves its sentence; a
-test compares the names with those that are read.
+Written by hand, since some fields are read from their JSON text and each needs a description. A
+test compares the names with the fields that are read.
 """
 
 from typing import Final

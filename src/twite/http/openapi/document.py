@@ -1,6 +1,6 @@
-"""The OpenAPI document of what the collector answers.
+"""The OpenAPI document of the gateway's HTTP API.
 
-`python -m twite.http` prints it; a test compares that with the one in the docs.
+`python -m twite.http` prints it; a test compares that with the copy in the docs.
 """
 
 from functools import cache
@@ -37,7 +37,7 @@ def rendered() -> bytes:
 
 
 def document() -> Json:
-    """Return the document: every route, with all its answers."""
+    """Return the document: every route, with all its responses."""
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,4 +1,4 @@
-"""The documents of the routes that pages use, and of what they brought."""
+"""OpenAPI: the browser routes (beacon, script, consent) and the deduplication report."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ _FOR_THE_IMAGE: Final = {
 
 
 def paths() -> Json:
-    """Return the routes."""
+    """Return the paths."""
     return {
         "/t": {"post": _beacon(), "get": _image(), "options": _preflight()},
         "/twite.js": {"get": _script_of_source()},

@@ -1,4 +1,4 @@
-"""What the documents of several routes are put together from."""
+"""OpenAPI: the schemas and responses that several routes share."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -30,7 +30,7 @@ _RETRY: Final = frozenset({"429", "503"})
 
 
 def errors(*statuses: str) -> Json:
-    """Return the answers of these statuses, in the one shape that errors have."""
+    """Return error responses of these statuses, in the shape that all errors have."""
     return {
         status: json_answer(_WHY[status], ErrorBody, headers=retry_header(status))
         for status in statuses

@@ -1,6 +1,6 @@
-"""The names that the OpenAPI document has for the shapes of answers.
+"""OpenAPI: the published name of each response schema.
 
-Clients that were generated from it have types of these names, whatever a class is called now.
+Generated clients have types of these names, so they stay when a class is renamed.
 """
 
 import re

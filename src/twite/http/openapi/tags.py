@@ -1,4 +1,4 @@
-"""The documents of the doors for tags: GA4, Measurement Protocol, Stape's Data Tag and proxy."""
+"""OpenAPI: the tag routes (GA4, Measurement Protocol, Stape's Data Tag and auth proxy)."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ _X_REFUSALS: Final = {
     "500": "A fault of Twite's own.",
     "503": "Cannot commit; nothing of it was kept.",
 }
-# These come before the route is known, in the shape of all others.
+# These are decided before the route is known, in the shape of all other errors.
 _BEFORE: Final = ("408", "431")
 _VERSION: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
 _COOKIE: Final[Json] = {
@@ -64,7 +64,7 @@ _MESSAGES: Final[Json] = {
     },
     "required": ["validationMessages"],
 }
-# What a tag of any age may send: the rest is mended, or told in X's words.
+# What a tag of any age may send; the rest is corrected, or refused in X's words.
 _PROXIED: Final[Json] = {
     "type": "object",
     "properties": {
@@ -77,7 +77,7 @@ _PROXIED: Final[Json] = {
 
 
 def paths() -> Json:
-    """Return the routes."""
+    """Return the paths."""
     return {
         "/g/collect": {
             "post": _ga4("post", "One event a line, each a query string.", body="text/plain"),

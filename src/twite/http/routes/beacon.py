@@ -1,4 +1,4 @@
-"""`/t`: the first-party script's beacon, and the image of a page without JavaScript."""
+"""`/t`: the beacon of the first-party script, and the image for pages without JavaScript."""
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,8 @@ from twite.http.routes.native import RejectedItem
 
 PATH: Final = "/t"
 MOST_BODY: Final = 64 * 1024  # as much as browsers let sendBeacon carry
-# By this header the script knows that it was the gateway who answered, and that another try would
-# be answered alike: only then it forgets.
+# This header tells the script that the gateway itself answered and would answer a retry alike: only
+# then does the script drop its message.
 VERDICT: Final = (b"twite-verdict", b"final")
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
@@ -42,17 +42,16 @@ _MOST_FIELDS: Final = 100
 
 
 class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message is answered of which not all was taken. Whatever else it held was.
+    """Response to a message that was accepted in part; everything else in it was accepted.
 
-    Which of its conversions were duplicates is not said: whoever may post to a page's door could
-    ask for the numbers of others' orders there.
+    It does not name duplicates: anyone who may post for a page could probe for order numbers.
     """
 
     rejected: tuple[RejectedItem, ...]
 
 
 class AcceptsBeacon(Protocol):
-    """What this route needs of the gateway: see gateway.accept.Accept."""
+    """The gateway's accept function: see gateway.ingest.accept."""
 
     async def found(
         self,
@@ -66,7 +65,7 @@ class AcceptsBeacon(Protocol):
 
 
 class BeaconRoute:
-    """Whose page, read, accept, keep the click, answer. `gate` is for pages alone."""
+    """Check the origin, read, accept, set cookies, answer. `gate` is for browser requests."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class BeaconRoute:
         self._observer = observer
 
     async def answer(self, scope: Scope, receive: Receive) -> HttpResponse:
-        """Raises Refused (403, 405, 429) and Gone. What fails later, the page may read."""
+        """Raises Refused (403, 405, 429) and Gone. The page can read later errors."""
         headers = dict(scope["headers"])
         query = query_of(scope)
         name = query.get("s")
@@ -172,7 +171,7 @@ def _told(
     places: Sequence[int],
     headers: tuple[tuple[bytes, bytes], ...],
 ) -> HttpResponse:
-    """Return the answer to a message: which of its conversions were refused, if any were."""
+    """Return the response to a message, with the conversions that were rejected, if any."""
     if not refusals:
         return HttpResponse(status=204, body=b"", headers=headers)
     rejected = tuple(
@@ -183,7 +182,7 @@ def _told(
 
 
 def query_of(scope: Scope) -> dict[str, str]:
-    """Return the parameters of a request by name, the first of each; {} where they are too many."""
+    """Return the request's query parameters, the first of each name; {} if there are too many."""
     try:
         pairs = parse_qsl(
             scope["query_string"].decode("latin-1"),

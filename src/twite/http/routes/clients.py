@@ -1,4 +1,4 @@
-"""What is none of our own routes, and the doors for tags, by client templates: who claims it?"""
+"""Let client templates claim requests: paths without a route, and the tag routes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -23,15 +23,15 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class AnswersRequests(Protocol):
-    """What this route needs of the gateway: see gateway.clients.Clients."""
+    """The gateway's client runner: see gateway.tags.clients."""
 
     async def answer(self, request: Incoming) -> ClientResponse | None: ...
 
 
 class ClientRoute:
-    """How fast, read, ask the clients, answer as they say.
+    """Check the rate limit, read, run the client templates, answer as they say.
 
-    `rate` is how many requests one address may make in a minute.
+    `rate` is how many requests an address may make in a minute.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class ClientRoute:
         self._held = 0
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
-        """Return what the client that claims the request answers, or None and the request anew.
+        """Return the response of the client that claims the request, or None and the request again.
 
-        Raises Refused (413, 415, 429), Gone, and what Clients.answer does.
+        Raises Refused (413, 415, 429), Gone, and the errors of Clients.answer.
         """
         headers = dict(scope["headers"])
         address = address_of(scope, self._trusted) or ""
@@ -81,7 +81,7 @@ class ClientRoute:
         try:
             return await self._clients.answer(request)
         except TemplateRests:
-            # Whoever asks without a pause shall not do so faster for being refused.
+            # Refused requests count too, so that a refusal does not allow a faster retry.
             if self._held < _MOST_HELD:
                 self._held += 1
                 try:
@@ -111,7 +111,7 @@ def _answer(response: ClientResponse) -> HttpResponse:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return the request's body as it came, for whoever is asked next."""
+    """Return a `receive` that replays the body to the next route."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

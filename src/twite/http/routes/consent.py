@@ -1,4 +1,4 @@
-"""`POST /v1/consent`: a person took consent back, or gave it again."""
+"""`POST /v1/consent`: a person withdraws consent, or gives it again."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
@@ -15,20 +15,20 @@ MOST_BODY: Final = 64 * 1024
 
 
 class RecordsChoice(Protocol):
-    """What this route needs of the gateway: see gateway.choose.Choose."""
+    """The gateway's consent recorder."""
 
     async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult: ...
 
 
 class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds from now on, and for how many identifiers of the person."""
+    """The choice that now holds, and for how many identifiers of the person."""
 
     consent: Literal["granted", "revoked"]
     identifiers: int
 
 
 class ConsentRoute:
-    """Notes what a source tells of a person."""
+    """Records a consent choice that a source reports."""
 
     def __init__(self, choose: RecordsChoice) -> None:
         self._choose = choose

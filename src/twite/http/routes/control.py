@@ -1,4 +1,4 @@
-"""`POST /-/desk`: how a command of the same machine reaches the gateway that owns the store."""
+"""`POST /-/desk`: the control channel of commands on this machine to the running gateway."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Protocol
@@ -24,7 +24,7 @@ Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 
 
 class KeepsLogins(Protocol):
-    """Who has the vault: see gateway.logins.LoginDesk."""
+    """Holds the vault of X credentials."""
 
     async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
         """Raises NotOpened, LedgerUnavailable."""
@@ -44,13 +44,13 @@ class KeepsLogins(Protocol):
 
 
 class ControlCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be done to which deliveries. `note` is the reason that discarded ones get.
+    """What to do to which deliveries, to the vault, or to a person's data.
 
-    `sure` are those that are to be sent again though X may have them.
-    Or to the vault: `keep` puts what is `sealed` (base64) there under a `name`, `forget` takes it
-    out, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of what
-    waits for tags, behind the delivery `after`. `deed` is what the audit is to say of it. Or to
-    what names a person: one slice of an `erase`.
+    `note` is the reason that discarded deliveries get; `sure` are those to send again though X may
+    have them. For the vault: `keep` stores what is `sealed` (base64) under a `name`, `forget`
+    removes it, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of
+    the queued tag payloads, behind the delivery `after`. `deed` is the audit event. For a person:
+    one slice of an `erase`.
     """
 
     do: Literal["replay", "discard", "keep", "forget", "reseal", "reseal_letters", "erase"]
@@ -65,9 +65,9 @@ class ControlCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many deliveries, or secrets, it was done to; `last` is where to go on, if anywhere.
+    """How many deliveries or secrets were changed; `last` is where to continue, if anywhere.
 
-    Of an erasure, see gateway.erasing.Erases.
+    For an erasure see gateway.operations.
     """
 
     done: int
@@ -75,7 +75,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ControlRoute:
-    """Obeys whoever holds the token. Without one, or with a wrong one, there is no such route."""
+    """Runs commands of the token's holder. Without a valid token the answer is 404."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class ControlRoute:
         logins: KeepsLogins | None = None,
         eraser: Eraser | None = None,
     ) -> None:
-        """Without `logins`, a gateway without a key, nothing is done to the vault."""
+        """`logins` is None for a gateway without a vault key: vault commands are then refused."""
         self._desk = desk
         self._eraser = eraser
         self._logins = logins
@@ -105,7 +105,7 @@ class ControlRoute:
         )
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises Refused and Gone, and LedgerUnavailable where the store is."""
+        """Raises Refused and Gone, and LedgerUnavailable if the store is."""
         body = await read_body(headers, receive, self._body_limit)
         try:
             order = _DECODER.decode(body)

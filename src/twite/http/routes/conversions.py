@@ -1,4 +1,4 @@
-"""What a source may see: the lives of conversions, and the balance."""
+"""`GET /v1/conversions/…` and `/v1/balance`: delivery history of a conversion, and accounting."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,9 +18,9 @@ IGNORED_DAYS: Final = 7
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `status` is X's HTTP status, null where no answer came.
+    """One attempt. `status` is X's HTTP status, null if no response came.
 
-    So it is where a tag asked nobody: then `answer` begins with "it made no request".
+    It is also null if a tag made no request: then `answer` begins with "it made no request".
     """
 
     at: str
@@ -31,21 +31,20 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagView(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that heard of the conversion and did not fire for it, and why."""
+    """A tag that did not fire for the conversion, and why."""
 
     tag: str
     reason: str
 
 
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The life of one conversion. Times are RFC 3339 in UTC.
+    """The delivery history of one conversion. Times are RFC 3339 in UTC.
 
-    `sent` is the conversion as X is sent it, identifiers as hashes; `reason` says why it is held,
-    dead or suppressed; `due_at` is when the next try is due,
-    `waiting` why a queued one is not sent now; `duplicates` counts how often the same
-    came again; `consent` is what was decided about it, where anything was said or needed;
-    `not_fired` are the tags that were not told of it;
-    `others` are its other copies, and the lives of other events under the same id.
+    `sent` is the conversion as X gets it, identifiers hashed; `reason` says why it is held, dead or
+    suppressed; `due_at` is the time of the next attempt; `waiting` says why a queued one is not
+    sent now; `duplicates` counts its duplicates; `consent` is the consent verdict, if signals were
+    given or needed; `not_fired` are the tags that did not fire; `others` are its other copies, and
+    the histories of other events under the same id.
     """
 
     pixel: str
@@ -68,7 +67,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the conversions are. `balance` is what was received and is nowhere: 0."""
+    """Conversions by state. `balance` is received minus accounted for: 0."""
 
     received: int
     delivered: int
@@ -87,7 +86,7 @@ class BalanceOf(Balance, frozen=True, kw_only=True):
 
 
 class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often something came in at a door on one day (UTC) and is no conversion, and why."""
+    """How often a route ignored an event on one day (UTC), and why."""
 
     day: str
     door: str
@@ -97,9 +96,9 @@ class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
-    """The sum, and its parts by source and pixel. `pixel` is "" where none was known.
+    """The total, and its parts by source and pixel. `pixel` is "" if unknown.
 
-    `ignored` is what came in beside it in the last seven days and is no conversion.
+    `ignored` lists the last seven days' events that were not conversions.
     """
 
     by: tuple[BalanceOf, ...]
@@ -107,7 +106,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ConversionRoutes:
-    """Answers about what may be seen: by a source its own, by a program what its key is for."""
+    """Answers read requests: a source sees its own conversions, an API key its pixels."""
 
     def __init__(
         self, *, records: Records, destinations: Mapping[str, Destination], clock: Clock
@@ -119,7 +118,7 @@ class ConversionRoutes:
     async def life(
         self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
     ) -> HttpResponse:
-        """Answer with the latest life under this id, the others beside it. Raises Refused (404).
+        """Answer with the latest history under this id, and the others. Raises Refused (404).
 
         `event` narrows it to one event: our name of it, or X's id.
         """
@@ -130,7 +129,8 @@ class ConversionRoutes:
         destination = self._destinations.get(pixel)
         if destination is None or not asker.sees(pixel):
             raise HttpRefusal(_UNKNOWN)
-        # Without an event, all that the pixel ever had: what maps to it may have changed since.
+        # Without an event, all that the pixel ever had: the mapping of events may have changed
+        # since.
         events = None if event is None else (destination.events.get(event, event),)
         lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
         return self._shown(lives, asker)
@@ -138,7 +138,7 @@ class ConversionRoutes:
     async def _life_of_tag(
         self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
     ) -> HttpResponse:
-        """Answer with what a tag had of it: a source sees what it brought itself."""
+        """Answer with a tag's history of the conversion: a source sees only its own requests."""
         if asker.source is None and not asker.sees(pixel):
             raise HttpRefusal(_UNKNOWN)
         lives = await self._records.life(
@@ -157,20 +157,21 @@ class ConversionRoutes:
         return HttpResponse(status=200, body=_ENCODER.encode(found))
 
     async def balance(self, asker: Requester) -> HttpResponse:
-        """Answer with the balance that may be seen: a source's own, or that of pixels."""
-        accounts = [one for one in await self._records.accounts() if asker.counts(one)]
+        """Answer with the balance: a source's own, or that of the key's pixels."""
+        accounts = [account for account in await self._records.accounts() if asker.counts(account)]
         since = self._clock.now() // DAY - IGNORED_DAYS + 1
         ignored = tuple(
             IgnoredBy(
-                day=spelled(one.day * DAY)[:10],
-                door=one.door,
-                name=one.name,
-                reason=one.reason,
-                times=one.times,
+                day=spelled(tally.day * DAY)[:10],
+                door=tally.door,
+                name=tally.name,
+                reason=tally.reason,
+                times=tally.times,
             )
-            for one in await self._records.ignored(since=since)
-            # What was ignored has a source and no pixel.
-            if (asker.source or one.source) == one.source and (asker.source or asker.pixels is None)
+            for tally in await self._records.ignored(since=since)
+            # Ignored events have a source and no pixel.
+            if (asker.source or tally.source) == tally.source
+            and (asker.source or asker.pixels is None)
         )
         return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 
@@ -178,7 +179,7 @@ class ConversionRoutes:
 def balance_of(
     accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
 ) -> BalanceBy:
-    """Add accounts up, and keep them beside the sum."""
+    """Sum accounts up, and list them beside the sum."""
     return BalanceBy(
         **_sums(total(accounts)),
         ignored=ignored,
@@ -220,10 +221,10 @@ def _told(life: History, now: int, asker: Requester) -> HistoryView:
         consent=None if life.consent is None else msgspec.Raw(life.consent),
         waiting=waiting(life, now=now),
         not_fired=tuple(
-            TagView(tag=one.tag, reason=one.why)
-            for one in life.not_fired
-            # A source is told of what it brought, a program's key of what it is for.
-            if asker.source == life.source or asker.sees(one.tag)
+            TagView(tag=firing.tag, reason=firing.why)
+            for firing in life.not_fired
+            # A source sees its own tags, an API key the tags of its pixels.
+            if asker.source == life.source or asker.sees(firing.tag)
         ),
     )
 

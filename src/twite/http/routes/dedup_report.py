@@ -1,4 +1,4 @@
-"""`GET /v1/overlap`: do X's pixel and the gateway name the same conversions by the same ids?"""
+"""`GET /v1/overlap`: the deduplication report, which compares X's pixel and the gateway."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 class DedupReportRoute:
-    """Answers a source about the pixels that it may submit for."""
+    """Answers a source about the pixels for which it may submit."""
 
     def __init__(
         self, *, sightings: Sightings, destinations: Mapping[str, Destination], clock: Clock
@@ -28,12 +28,12 @@ class DedupReportRoute:
         self._clock = clock
 
     async def answer(self, asker: Requester, days: str | None) -> HttpResponse:
-        """Raises Refused (400) where `days` is no number that can be looked at."""
+        """Raises Refused (400) if `days` is not a number in range."""
         number = DEFAULT_DAYS if days is None else _days(days)
         since = first_moment(self._clock.now(), number)
-        found = [one for one in await self._sightings.overlap(since=since) if asker.sees(one.pixel)]
+        found = [row for row in await self._sightings.overlap(since=since) if asker.sees(row.pixel)]
         pairs: list[TwoIds] = []
-        if any(one.two_ids for one in found):
+        if any(row.two_ids for row in found):
             pairs += await self._sightings.pairs(since=since, limit=MOST_PAIRS)
         told = ways_by(
             found,

@@ -1,4 +1,4 @@
-"""`POST /v1/conversions`: submissions in our own format."""
+"""`POST /v1/conversions`: accept conversions in Twite's own format."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 
 
 class AcceptsNative(Protocol):
-    """What this route needs of the gateway: see gateway.accept.Accept."""
+    """The gateway's accept function: see gateway.ingest.accept."""
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None
@@ -32,18 +32,18 @@ class AcceptsNative(Protocol):
 
 
 class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion that was not kept: its place in the request, and what is wrong with it."""
+    """A rejected conversion: its index in the request, and its errors."""
 
     index: int
     errors: tuple[Fault, ...]
 
 
 class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a submission. `warnings` names identifiers that were left out.
+    """The outcome of a request. `warnings` names identifiers that were left out.
 
-    The indexes, where there are any, are the places of the duplicates, of the suppressed,
-    and of the `held`, which a person must release; `suppressed_reasons` says why, of each.
-    `ignored` counts what a tag sent that is no conversion of its source.
+    `duplicates`, `suppressed` and `held` count conversions, and their indexes say which; a person
+    must release the held ones; `suppressed_reasons` gives a reason for each suppressed one.
+    `ignored` counts tag events that are not conversions of the source.
     """
 
     receipt: str
@@ -115,7 +115,7 @@ class NativeRoute:
 
 
 def told(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:
-    """Return the answer; `ignored` is how much came that is no conversion of the source."""
+    """Return the response; `ignored` counts events that are not conversions of the source."""
     body = _ENCODER.encode(
         NativeReceipt(
             receipt=receipt.receipt,

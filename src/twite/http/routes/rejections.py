@@ -1,4 +1,4 @@
-"""`GET /v1/rejections`: what was refused at intake, with code, path, masked value and reason."""
+"""`GET /v1/rejections`: conversions refused at intake, with code, path, masked value and reason."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,16 +12,16 @@ from twite.gateway.ports.store import Clock, Records
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
-# So many are told in one answer, the latest.
+# how many rejections one response lists, the latest first
 MOST_TOLD: Final = 1_000
 
 
 class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rejected conversion. `at` is RFC 3339 in UTC; `index` its place in the request.
 
-    `event` and `conversion_id` are what it came with, masked where they are what is wrong;
-    `errors` are those of the answer, each with the `value` that stood there, masked. `pixel`,
-    `event` and `conversion_id` are "" where it had none.
+    `event` and `conversion_id` are the submitted values, masked if they are at fault; `errors` are
+    those of the response, each with the masked `value`. `pixel`, `event` and `conversion_id` are ""
+    if absent.
     """
 
     at: str
@@ -36,28 +36,28 @@ class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest first. `more` is whether there are others that were asked for, too."""
+    """The latest first. `more` says whether further ones match the query."""
 
     rejections: tuple[RejectionView, ...]
     more: bool
 
 
 class RejectionsRoute:
-    """Answers a source about what it sent, and a program about the pixels of its key."""
+    """Answers a source about its own requests, and an API key about its pixels."""
 
     def __init__(self, *, records: Records, clock: Clock) -> None:
         self._records = records
         self._clock = clock
 
     async def answer(self, asker: Requester, asked: Mapping[str, str]) -> HttpResponse:
-        """Raises Refused (400) for a moment or a code that is none."""
+        """Raises Refused (400) for an invalid time or code."""
         now = self._clock.now()
         wanted = RejectionQuery(
             since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
             code=_code(asked.get("code")),
             name=asked.get("conversion_id"),
             source=asker.source,
-            # A source is told all that it sent, also where it named no pixel.
+            # A source sees all its rejections, also those that named no pixel.
             pixels=None if asker.source else asker.pixels,
             limit=MOST_TOLD + 1,
         )
@@ -68,25 +68,25 @@ class RejectionsRoute:
         return HttpResponse(status=200, body=_ENCODER.encode(told))
 
 
-def told_rejection(one: Rejection) -> RejectionView:
-    """Return it as it is told."""
+def told_rejection(rejection: Rejection) -> RejectionView:
+    """Return a rejection as the API shows it."""
     return RejectionView(
-        at=spelled(one.at),
-        source=one.source,
-        pixel=one.pixel,
-        door=one.door,
-        receipt=one.receipt,
-        index=one.index,
-        event=one.event,
-        conversion_id=one.conversion_id,
-        errors=one.faults,
+        at=spelled(rejection.at),
+        source=rejection.source,
+        pixel=rejection.pixel,
+        door=rejection.door,
+        receipt=rejection.receipt,
+        index=rejection.index,
+        event=rejection.event,
+        conversion_id=rejection.conversion_id,
+        errors=rejection.faults,
     )
 
 
 def _since(text: str | None, now: int) -> int:
     if text is None:
         return 0
-    # A "+" in a query is a space, where whoever wrote it has not spelled it out.
+    # In a query, an unescaped "+" is a space.
     read = moment(text.replace(" ", "+"), now=now, path="since")
     if isinstance(read, Fault):
         raise HttpRefusal(error(400, "since", read.message, path="since"))

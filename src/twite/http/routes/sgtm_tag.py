@@ -1,4 +1,4 @@
-"""`POST /v1/sgtm`: our own tag in a server container."""
+"""`POST /v1/sgtm`: accept events from Twite's own tag in an sGTM server container."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -26,7 +26,7 @@ SGTM_PATH: Final = "/v1/sgtm"
 
 
 class SgtmRoute:
-    """Authenticate, read, accept, answer as our own format does."""
+    """Authenticate, read, accept, and answer as the native route does."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class SgtmRoute:
                 sent.tagged.events,
                 source=source,
                 destinations=self._destinations,
-                # The container shows a key: what it says of its visitor is believed.
+                # The container authenticates itself, so its claims about its visitor are trusted.
                 visitor=Visitor(trusted=True, now=self._clock.now()),
                 repeated=sent.tagged.repeated,
                 pixel=sent.pixel,
@@ -89,6 +89,6 @@ class SgtmRoute:
         return told(receipt, ignored=len(found.ignored))
 
 
-# The container's own request says nothing of its visitor.
+# The address and headers of this request are the container's, not the visitor's.
 _REQUEST: Final = Incoming(method="POST", path=SGTM_PATH)
 _NO_PIXEL: Final = error(422, "pixel_unknown", CODES["pixel_unknown"], path="pixel")

@@ -1,7 +1,7 @@
-"""`POST /stape-api/{source key}/v1/twitter/auth-proxy`: what Stape's X tag posts to.
+"""`POST /stape-api/{source key}/v1/twitter/auth-proxy`: accept requests of Stape's X tag.
 
-A source's key in the path stands where Stape's own stood. The answer is X's, and always a JSON
-object: the tag calls neither success nor failure for anything else. [seen TW]
+The source key in the path replaces Stape's own key. The response is X's, and always a JSON object:
+the tag calls neither success nor failure for anything else. [seen TW]
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ _VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
 
 
 class ProxiesStape(Protocol):
-    """What this route needs of the gateway: see gateway.proxy.Proxy."""
+    """The gateway's proxy function: see gateway.ingest."""
 
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]: ...
 
 
 class StapeRoute:
-    """Whose key, read, accept, answer as X does. Any Authorization header is passed over."""
+    """Find the source, read, accept, answer as X does. An Authorization header is ignored."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class StapeRoute:
     async def answer(
         self, method: str, path: str, headers: Mapping[bytes, bytes], receive: Receive
     ) -> HttpResponse:
-        """Raises Gone; every other end is an answer in X's shape."""
+        """Raises Gone; every other outcome is a response in X's shape."""
         version = _version(headers)
         key = path.removeprefix(PREFIX).removesuffix(_REST)
         if not path.endswith(_REST):

@@ -1,7 +1,7 @@
-"""`/g/collect`, `/mp/collect`, `/data`: the doors for tags of GA4 and Stape.
+"""`/g/collect`, `/mp/collect`, `/data`: accept GA4 hits, the Measurement Protocol and the Data Tag.
 
-Pages are known by their origin; servers by a source's key, as `api_secret` in the query, where
-Google's Measurement Protocol has its own, or as `Authorization: Bearer`.
+Pages are known by their origin. Servers are known by a source key: as `api_secret` in the query,
+where Google's Measurement Protocol has its own secret, or as `Authorization: Bearer`.
 """
 
 import re
@@ -51,7 +51,7 @@ DOORS: Final[Mapping[str, Endpoint]] = MappingProxyType(
     }
 )
 
-# What Stape's tag asks leave for. [seen DC]
+# Request headers for which Stape's tag needs a preflight. [seen DC]
 _READS: Final = (
     b"content-type,set-cookie,x-robots-tag,x-gtm-server-preview,x-stape-preview,x-stape-app-version"
 )
@@ -59,7 +59,7 @@ _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNOREC
 
 
 class AcceptsFound(Protocol):
-    """What this route needs of the gateway: see gateway.accept.Accept."""
+    """The gateway's accept function: see gateway.ingest.accept."""
 
     async def found(
         self, found: ParsedRequest, *, source: Source, door: Endpoint, request: Incoming
@@ -67,9 +67,9 @@ class AcceptsFound(Protocol):
 
 
 class TagRoutes:
-    """Whose page or key, read, accept, keep the click, answer.
+    """Find the source by page or key, read, accept, set cookies, answer.
 
-    `gate` is for servers, `page_gate` for pages.
+    `gate` is for servers, `page_gate` for browser requests.
     """
 
     def __init__(
@@ -121,7 +121,10 @@ class TagRoutes:
             return visit.answered(self._refused(fault, visit.source, door, scope))
 
     def _keyed(self, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Source | None:
-        """Return whose key the request shows, None where it shows none. Raises Refused (401)."""
+        """Return the source whose key the request carries, None without a key.
+
+        Raises Refused (401).
+        """
         secret = query.get("api_secret")
         key = bearer(headers) if secret is None else secret.encode("utf-8", "surrogateescape")
         if key is None:
@@ -248,7 +251,7 @@ def _nine_digits() -> int:
 
 
 def _read(door: Endpoint, scope: Scope, body: bytes, visitor: Visitor, *, otherwise: str) -> Tagged:
-    """`otherwise` is the client id of a browser that Stape's Data Tag knows none of."""
+    """`otherwise` is the client id of a browser for which Stape's Data Tag has none."""
     query = scope["query_string"].decode("latin-1")
     if door is Endpoint.GA4:
         return ga4.read(query, body)
@@ -259,7 +262,7 @@ def _read(door: Endpoint, scope: Scope, body: bytes, visitor: Visitor, *, otherw
 
 
 def _query(scope: Scope) -> dict[str, str]:
-    """Return the parameters by name, the first of each; {} where a door will say: too many."""
+    """Return the parameters, the first of each name; {} if too many, which the reader refuses."""
     try:
         pairs = parse_qsl(
             scope["query_string"].decode("latin-1"),

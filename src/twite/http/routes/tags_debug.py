@@ -1,6 +1,6 @@
-"""`POST /debug/mp/collect`: what would become of events of the Measurement Protocol; none is kept.
+"""`POST /debug/mp/collect`: validate Measurement Protocol events; nothing is stored.
 
-Answers in the shape of Google's own route of that name. [doc]
+The response has the shape of Google's own route of that name. [doc]
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ DEBUG_PATH: Final = "/debug/mp/collect"
 
 
 class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is to be said of one place. `validation_code` is a code of ours."""
+    """A finding about one place. `validation_code` is one of our codes."""
 
     field_path: str
     description: str
@@ -30,7 +30,7 @@ class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """None where all of it would be taken."""
+    """Empty if every event would be accepted."""
 
     validation_messages: tuple[DebugMessage, ...]
 
@@ -38,7 +38,7 @@ class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def judged(
     body: bytes, *, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
 ) -> HttpResponse:
-    """Return what is wrong with a request, and what of it would be ignored or not be sent."""
+    """Return the errors of a request, and the events that would be ignored or not be sent."""
     try:
         said = tuple(_said(body, source, destinations, visitor))
     except MalformedRequest as wrong:
@@ -57,8 +57,8 @@ def _said(
             yield _message(wrong.path, wrong.message, wrong.code)
             continue
         found = found_of([event], source=source, destinations=destinations, visitor=visitor)
-        for one in found.ignored:
-            yield _message(f"{path}.name", f"ignored: {REASONS[one.reason]}", one.reason)
+        for ignored in found.ignored:
+            yield _message(f"{path}.name", f"ignored: {REASONS[ignored.reason]}", ignored.reason)
         reading = native.judge(
             found,
             source=source,

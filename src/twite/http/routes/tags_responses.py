@@ -1,4 +1,4 @@
-"""What tags of GA4 and Stape are answered."""
+"""Responses to GA4 tags, the Measurement Protocol and Stape's Data Tag."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,7 +35,7 @@ _IMAGE: Final = HttpResponse(
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """What Stape's Data Tag is told of an event. `timestamp` is in seconds. [seen DC]"""
+    """Stape's Data Tag gets this about an event. `timestamp` is in seconds. [seen DC]"""
 
     timestamp: int
     unique_event_id: str
@@ -44,7 +44,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 def told(
     door: Endpoint, receipt: AcceptReceipt, tagged: Tagged, *, method: str, now: int
 ) -> HttpResponse:
-    """Return what the tag expects; or why nothing of it could be taken (422)."""
+    """Return the response that the tag expects, or 422 if nothing was accepted."""
     taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
     if receipt.rejected and not taken:
         return _refused(receipt)
@@ -60,7 +60,7 @@ def told(
 
 
 def no_method(door: Endpoint) -> HttpResponse:
-    """Return the answer to another method."""
+    """Return the response to a method that is not allowed."""
     allowed = ", ".join((*METHODS[door], "OPTIONS"))
     return error(
         405, "method", f"this route takes {allowed}", headers=((b"allow", allowed.encode()),)

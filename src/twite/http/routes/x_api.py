@@ -1,6 +1,6 @@
-"""X's own route: whoever talks to X today changes only the host.
+"""X's own conversion route: existing X API clients change only the host.
 
-Authenticated by the pixel's own credentials, answered in X's own shapes.
+Authenticated by the pixel's own OAuth credentials, answered in X's own shapes.
 """
 
 import hmac
@@ -30,17 +30,17 @@ _ROUTES: Final = {
     for version in spec.VERSIONS
 }
 _TOKEN_HEADER: Final = spec.PIXEL_TOKEN_HEADER.lower().encode()
-_NONCE_SECONDS: Final = 2 * spec.OAUTH_WINDOW_SECONDS  # from its timestamp, both ways
+_NONCE_SECONDS: Final = 2 * spec.OAUTH_WINDOW_SECONDS  # from the OAuth timestamp, both ways
 
 
 class AcceptsX(Protocol):
-    """What this route needs of the gateway: see gateway.accept.Accept."""
+    """The gateway's accept function: see gateway.ingest.accept."""
 
     async def from_x(self, *, destination: Destination, body: bytes) -> XAcceptReceipt: ...
 
 
 class XError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of X's errors. Some carry a parameter, which may be "", and some none."""
+    """One of X's errors. Some carry a parameter, which may be "", and some do not."""
 
     code: str
     message: str
@@ -56,7 +56,7 @@ class XRequestEcho(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XErrors(msgspec.Struct, frozen=True, kw_only=True):
-    """X's shape of a refusal. [doc WEB]"""
+    """X's error response. [doc WEB]"""
 
     errors: tuple[XError, ...]
     request: XRequestEcho
@@ -70,14 +70,14 @@ class XProcessed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XSuccess(msgspec.Struct, frozen=True, kw_only=True):
-    """X's shape of success. [doc WEB]"""
+    """X's success response. [doc WEB]"""
 
     request: XRequestEcho
     data: XProcessed  # X's own word
 
 
 class XApiRoute:
-    """Authenticate as X does, read, accept, answer as X does."""
+    """Authenticate as X does (OAuth 1.0a), read, accept, answer as X does."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class XApiRoute:
         headers: Mapping[bytes, bytes],
         receive: Receive,
     ) -> HttpResponse:
-        """Raises Gone; every other end is an answer in X's shape.
+        """Raises Gone; every other outcome is a response in X's shape.
 
-        A query says nothing on this route, but a client that sends one has signed it.
+        Query parameters mean nothing on this route, but they are part of the signature.
         """
         prefix, _, pixel = path.rpartition("/")
         version = _ROUTES.get(f"{prefix}/")
@@ -165,7 +165,7 @@ class XApiRoute:
     def _authentic(
         self, destination: Destination, target: str, headers: Mapping[bytes, bytes]
     ) -> bool:
-        """Whether the client shows the pixel's credentials; of two, either."""
+        """Whether the client shows the pixel's credentials; of two sets, either."""
         for credentials in (destination.credentials, destination.fallback):
             if isinstance(credentials, PixelToken):
                 offered = headers.get(_TOKEN_HEADER, b"")
@@ -176,13 +176,13 @@ class XApiRoute:
         return False
 
     def _signed(self, keys: OAuthKeys, target: str, headers: Mapping[bytes, bytes]) -> bool:
-        """Verify the signature for the host that the client says it called, or our public one."""
+        """Verify the OAuth signature for the host that the client called, or our public one."""
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         if authorization[:6].lower() != "oauth ":
             return False
         host = headers.get(b"host", b"").decode("latin-1")
         now = self._clock.now() // 1_000
-        # The scheme is that of the client's side of any proxy; the Host header may be the proxy's.
+        # The scheme is the client's, before any proxy; the Host header may be the proxy's.
         for origin in (self._public_url, f"https://{host}", f"http://{host}"):
             if origin is None:
                 continue
@@ -205,10 +205,10 @@ async def as_x_answers(
     clock: Clock,
     account: str | None = None,
 ) -> HttpResponse:
-    """Wait for a request to be taken, and say in X's shape what came of it.
+    """Await acceptance of a request, and return the outcome in X's shape.
 
-    What is awaited returns the receipt, and the account that X would name; `account` is named where
-    it raises. Raises what is neither a refusal of X's nor trouble with the store.
+    `taking` returns the receipt and the account that X would name; `account` is named if it
+    raises. Other exceptions than X's refusals and store trouble pass through.
     """
     try:
         receipt, account = await taking
@@ -241,7 +241,7 @@ async def as_x_answers(
 def in_xs_words(
     answer: HttpResponse, *, account: str | None = None, version: bytes = b"12"
 ) -> HttpResponse:
-    """Say in X's shape what was refused beside X's own rules, or went wrong with us."""
+    """Return in X's shape a refusal that X does not have, or an internal error."""
     errors = tuple(
         XError(
             code=_CODES.get(answer.status, spec.INVALID_PARAMETER),
@@ -264,7 +264,7 @@ def refusal(
     account: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> HttpResponse:
-    """Build X's shape of one error."""
+    """Build a response with one error in X's shape."""
     errors = (XError(code=code, message=message, parameter=parameter),)
     return _shaped(status, errors, account, version, headers=headers)
 

@@ -1,4 +1,4 @@
-"""The first-party script: written to be read, served as short as it gets without a build step."""
+"""Serve and minify the first-party script: readable source, shortened without a build step."""
 
 import re
 from collections import Counter
@@ -11,34 +11,34 @@ from typing import Final
 
 import rjsmin
 
-# Strings, and regular expressions where one may stand: what is in them stays as it is.
+# Strings, and regular expressions where one may stand: their text stays as it is.
 _LITERAL: Final = (
     r"'[^'\n]*'|\"[^\"\n]*\""
     r"|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
 )
 _DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)\)=>")
-# The name of a property in an object; and a word that names a variable, if it names anything.
+# A property name in an object; and a word that names a variable, if it names anything.
 _WORD: Final = re.compile(rf"{_LITERAL}|(?<=[{{,])\w+:|(?<!\w)(?<!(?<!\.\.)\.)\w+")
 _CONSTANT: Final = re.compile(rf"(const ([A-Z]+)=(\d[\de]*|{_LITERAL});)")
 _OUTERMOST: Final = re.compile(r"(?:const|let) (\w+)")
 # What opens and closes, and where a statement may end.
 _END: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|[;\n]")
-# A declaration, a truth, what stands before a block's end or after it, an arrow's only parameter.
+# A declaration, a boolean, space around a block's end, an arrow's only parameter.
 _LOOSE: Final = re.compile(
     rf"({_LITERAL})|\b(?:const|true|false|undefined)\b|;(?=\}})|(?<=\}})\n|(?<!\w)\((\w+)\)(?==>)"
 )
 _SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
-# What opens and closes, and where a declaration begins or another statement may.
+# Brackets, and the places where a declaration begins or another statement may.
 _STEP: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|;?\blet |;")
 _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
 
 def script() -> str:
-    """Return the script as browsers get it: without comments and spaces, its own names short."""
+    """Return the script as browsers get it: without comments and spaces, with short names."""
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
     plain = inlined(plain)
-    # All of it stands in one function, whose parameters are short as they are.
+    # The script is one function, whose parameters are short already.
     start, end = plain.index("{") + 1, plain.rindex("}")
     short = f"{plain[:start]}{shortened(plain[start:end])}{plain[end:]}"
     return joined(tightened(short)) + "\n"
@@ -48,10 +48,10 @@ def shortened(text: str) -> str:
     """Give variables and parameters short names.
 
     `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. A name
-    that a statement of its outermost level declares, one each, becomes one other everywhere, those
-    used most the shortest; what hides it stays the same. All other names are a statement's own, and
-    every statement takes the same few in the order it needs them: what repeats itself compresses
-    best. New names are made of the letters that stay most often.
+    that a statement of the outermost level declares gets the same short name everywhere, the most
+    used the shortest; a name that shadows it stays the same. All other names are local to a
+    statement, and every statement takes the same few in order of use: repetition compresses best.
+    New names are made of the most frequent letters.
     """
     statements = _statements(text)
     shared = {found[1] for found in map(_OUTERMOST.match, statements) if found}
@@ -71,7 +71,7 @@ def shortened(text: str) -> str:
 
 
 def inlined(text: str) -> str:
-    """Put constants in capitals where they are used: numbers, and what is used once."""
+    """Inline constants in capitals: numbers, and values used once."""
     for declaration, name, value in _CONSTANT.findall(text):
         rest = text.replace(declaration, "")
         uses = re.compile(rf"\b{name}\b")
@@ -81,10 +81,10 @@ def inlined(text: str) -> str:
 
 
 def tightened(text: str) -> str:
-    """Leave out what means nothing, and say the rest shorter.
+    """Remove redundant syntax, and use shorter spellings.
 
     No constant is assigned to, no statement is empty, and each ends with a semicolon or a block.
-    One kind of quotation mark compresses best: the one that the settings have.
+    One kind of quotation mark compresses best: the one that the settings use.
     """
 
     def shorter(match: re.Match[str]) -> str:
@@ -97,7 +97,7 @@ def tightened(text: str) -> str:
 
 
 def joined(text: str) -> str:
-    """Make one declaration of those that follow each other: `let a=1;let b=2;`, `let a=1,b=2;`."""
+    """Merge adjacent declarations: `let a=1;let b=2;` becomes `let a=1,b=2;`."""
     declaring = [False]
 
     def step(match: re.Match[str]) -> str:
@@ -117,7 +117,7 @@ def joined(text: str) -> str:
 
 
 def _statements(text: str) -> list[str]:
-    """Cut where a statement of the outermost level ends."""
+    """Split at the ends of outermost statements."""
     found, depth, start = list[str](), 0, 0
     for sign in _END.finditer(text):
         if sign[0] in "([{":
@@ -131,7 +131,7 @@ def _statements(text: str) -> list[str]:
 
 
 def _own_names(statement: str, shared: AbstractSet[str]) -> list[str]:
-    """Return the names that a statement has for itself, in the order in which they are used."""
+    """Return the names local to a statement, in order of use."""
     code = re.sub(_LITERAL, "''", statement)
     declared = {
         name for found in _DECLARED.findall(code) for name in re.findall(r"\w+", " ".join(found))

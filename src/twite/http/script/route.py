@@ -1,4 +1,4 @@
-"""`/twite.js`: the first-party script, with a source's settings or alone under its own hash."""
+"""`/twite.js`: serve the first-party script, with a source's settings or alone under its hash."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from twite.http.script import script
 PATH: Final = "/twite.js"
 PREFIX: Final = "/twite."
 
-# Settings of the script as they are where nobody says them.
+# Defaults of the script's settings.
 DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
     {
         "opt_out": "suppress",
@@ -33,24 +33,24 @@ _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
     (b"content-type", b"text/javascript; charset=utf-8"),
     (b"x-content-type-options", b"nosniff"),
-    # Subresource Integrity asks for the first, pages that isolate themselves for the second.
+    # Subresource Integrity needs the first, cross-origin isolated pages the second.
     (b"access-control-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"vary", b"Accept-Encoding"),
 )
-# What a text of JSON may hold and a script may not, wherever it is put.
+# Characters that JSON text may hold and inline JavaScript may not.
 _UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
-    """One script in every encoding it is served in, by the encoding's name; "" is as it is."""
+    """One script in every encoding it is served in, by encoding name; "" is uncompressed."""
 
     bodies: Mapping[bytes, bytes]
     tag: bytes
     kept: tuple[bytes, bytes]
 
     def answer(self, headers: Mapping[bytes, bytes]) -> HttpResponse:
-        """Return the best encoding that the browser takes, or that it has it already."""
+        """Return the best encoding that the browser accepts, or 304 if its copy is current."""
         name = _best(headers.get(b"accept-encoding", b""))
         tag = b'"%b%b"' % (self.tag, b"-" + name if name else b"")
         said = (*_ALWAYS, self.kept, (b"etag", tag))
@@ -61,7 +61,7 @@ class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageScript:
-    """The script's route. `read` returns what browsers get, and is called once."""
+    """The script's route. `read` returns the minified script, and is called once."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class PageScript:
     def answer(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
     ) -> HttpResponse:
-        """Raises Refused (404, 405). To HEAD the server sends no body."""
+        """Raises Refused (404, 405). The server sends no body for HEAD."""
         if method not in {"GET", "HEAD"}:
             raise HttpRefusal(_NO_METHOD)
         if path == PATH:
@@ -119,9 +119,9 @@ class PageScript:
 
 
 def settings_line(source: Source, destination: Destination) -> str:
-    """Return what the script must know of a source, as one line of JavaScript.
+    """Return the settings of a source for the script, as one line of JavaScript.
 
-    What the script takes for granted is left out.
+    Settings equal to the script's defaults are left out.
     """
     pixel = destination.pixel
     said = {
@@ -130,7 +130,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "events": {
             name: f"tw-{pixel}-{event}"
             for name, event in destination.events.items()
-            # Those that X itself captures have no id that a page could fire.
+            # Events that X's pixel captures itself have no id that a page could fire.
             if not event.startswith("gtm_")
         },
         "consent": "required" if source.consent.required else "optional",
@@ -149,7 +149,7 @@ def _phone(region: str | None) -> list[str] | None:
     """Return the country code and the prefix of national numbers, which E.164 leaves out."""
     if region is None:
         return None
-    # Imported where it is needed: it costs as much as the rest of a short command.
+    # Imported on use: the import takes as long as the rest of a short command.
     from phonenumbers import country_code_for_region, ndd_prefix_for_region  # noqa: PLC0415
 
     prefix = ndd_prefix_for_region(region, strip_non_digits=True)
@@ -169,7 +169,7 @@ def _served(body: bytes, kept: tuple[bytes, bytes]) -> ServedScript:
 
 
 def _best(accepted: bytes) -> bytes:
-    """Return zstd or gzip where the browser takes it, else nothing. RFC 9110, 12.5.3."""
+    """Return zstd or gzip if the browser accepts it, else nothing. RFC 9110, 12.5.3."""
     taken = set()
     for offer in accepted.lower().split(b","):
         name, _, weight = offer.partition(b";")
@@ -179,7 +179,7 @@ def _best(accepted: bytes) -> bytes:
 
 
 def _tags(said: bytes) -> set[bytes]:
-    """RFC 9110, 13.1.2: compared weakly. A `*` asks nothing of who only reads."""
+    """RFC 9110, 13.1.2: compared weakly. A `*` has no meaning for GET."""
     return {tag.strip().removeprefix(b"W/") for tag in said.split(b",")}
 
 
