@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from twite.app.accounts import open_staff
 from twite.app.gateway import Gateway
 from twite.config.settings import load
 from twite.console.page import PageRoute
+from twite.diagnostics import examine
 from twite.domain.people.users import Role
 from twite.gateway.ports.directory import Passwords
 
@@ -155,7 +157,9 @@ class House:
         path.write_text(settings.format_map(values))
         self.settings = load(path, {})
         self.passwords = passwords
-        self.gateway = Gateway(self.settings, passwords=passwords)
+        self.gateway = Gateway(
+            self.settings, passwords=passwords, examine=partial(examine, self.settings.path, {})
+        )
         self._visitors: list[Somebody] = []
 
     async def start(
