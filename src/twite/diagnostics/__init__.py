@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,11 @@ from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 
 __all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
 
+# The checks, in the order of the report. These read the settings alone.
+SETTINGS_CHECKS: Final = (pixels, sources, tags, pages)
+# These also read files, the store and the network.
+CHECKS: Final = (container, google, alerts, store, key, way_to_x)
+
 
 async def examine(
     path: Path, environ: Mapping[str, str], *, sing: TestConversion | None = None
@@ -43,7 +49,7 @@ async def examine(
             settings = load(path, environ, credentials=False)
         except SettingsError:
             return
-    for part in (pixels, sources, tags, pages):
+    for part in SETTINGS_CHECKS:
         for finding in part(settings):
             yield finding
     async for finding in _looked(settings):
@@ -55,7 +61,7 @@ async def examine(
 
 async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
     reached = True
-    for look in (container, google, alerts, store, key, way_to_x):
+    for look in CHECKS:
         async for finding in look(settings):
             reached = reached and not (finding.topic in OF_X and finding.light is CheckStatus.RED)
             yield finding

@@ -1,0 +1,261 @@
+"""The recipes of CONTRIBUTING.md, each followed with a toy."""
+
+import re
+from enum import StrEnum
+from ipaddress import ip_network
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twite import diagnostics
+from twite.console.accounts_control import AccountsControl
+from twite.console.application import Console
+from twite.console.page import NavigationGroup, PageLocation, PageRoute
+from twite.console.request_checks import RequestChecks
+from twite.domain.alert import RULES, AlertKind, AlertPhase, AlertRule
+from twite.domain.people.users import Role, Session, User, Viewer
+from twite.domain.secret import Secret
+from twite.domain.submission import Endpoint
+from twite.formats.native_shape import Native
+from twite.formats.parsed_request import ParsedRequest
+from twite.gateway.alerts import alert_store
+from twite.gateway.alerts.alert_store import AlertStore, CheckResult
+from twite.gateway.identity.authentication import AuthenticatedSession
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.events import SilentObserver
+from twite.gateway.ports.findings import amber
+from twite.http.openapi.document import document
+from twite.http.routes.tags import DOORS
+from twite.http.routes.tags_responses import METHODS
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_destination, a_source
+from twite.testing.clock import MovingClock
+from twite.testing.laws.balance import BalanceLaws
+from twite.testing.laws.claiming import ClaimLaws
+from twite.testing.laws.recording import RecordingLaws
+from twite.testing.laws.settling import SettlingLaws
+from twite.testing.randomness import SeededRandomness
+from written import ENVIRONMENT, write
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src/twite"
+LOOPBACK = [ip_network("127.0.0.0/8")]
+
+
+def test_every_file_that_the_page_names_exists():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([a-z_]+/[\w./-]+)`", page)
+    places = [ROOT if name.startswith(("src/", "tests/", "docs/")) else SRC for name in named]
+
+    assert len(named) > 20
+    assert [
+        name for place, name in zip(places, named, strict=True) if not (place / name).exists()
+    ] == []
+
+
+# Add a format.
+
+
+class CouponOrder(msgspec.Struct):
+    order: str
+    total: str
+    mail: str
+
+
+def read_coupon(body: bytes) -> ParsedRequest:
+    order = msgspec.json.decode(body, type=CouponOrder)
+    conversion = Native(
+        event="purchase",
+        conversion_id=order.order,
+        value=msgspec.Raw(msgspec.json.encode(order.total)),
+        currency="EUR",
+        email=order.mail,
+    )
+    return ParsedRequest(conversions=(conversion,))
+
+
+async def test_a_new_format_is_parsed_and_accepted():
+    store = MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=MovingClock(NOW),
+        randomness=SeededRandomness(),
+        destinations={"o8z6j": a_destination("o8z6j")},
+        salt=b"salt",
+        wake=lambda _pixel: None,
+    )
+    parsed = read_coupon(b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}')
+
+    receipt = await accept.found(parsed, source=a_source(), door=Endpoint.GA4)
+
+    assert (receipt.accepted, receipt.rejected) == (1, ())
+    (history,) = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    assert b"49.90" in history.sent
+    assert b"shopper" not in history.sent
+
+
+def test_every_tag_path_has_its_methods_and_its_place_in_openapi():
+    assert set(DOORS.values()) == set(METHODS)
+    assert set(DOORS) - set(document()["paths"]) == set()
+
+
+# Add a store.
+
+
+class CountingStore(MemoryStore):
+    """A toy store: memory, and a count of the commits."""
+
+    commits = 0
+
+    async def record(self, submission):
+        self.commits += 1
+        return await super().record(submission)
+
+
+class TestCountingStore(RecordingLaws, ClaimLaws, SettlingLaws, BalanceLaws):
+    @pytest.fixture
+    def store(self):
+        return CountingStore()
+
+
+# Add a console page.
+
+
+class CouponsPage:
+    def __init__(self, *, records):
+        self._records = records
+
+    @property
+    def routes(self):
+        place = PageLocation("Coupons", NavigationGroup.LOOK)
+        return (PageRoute("GET", "/console/coupons", self._show, place=place),)
+
+    async def _show(self, visit):
+        accounts = await self._records.accounts()
+        return visit.page("layout.html", title=f"Coupons of {len(accounts)} sources")
+
+
+class SignedIn:
+    """An authentication that knows one session."""
+
+    async def is_open(self):
+        return True
+
+    async def inside(self, _token):
+        viewer = Viewer(name="vic", role=Role.VIEWER)
+        session = Session(digest=b"", user="vic", begun_at=0, seen_at=0, address="", agent="")
+        user = User(name="vic", role=Role.VIEWER, password=Secret(""), created_at=0, password_at=0)
+        return AuthenticatedSession(viewer=viewer, session=session, user=user)
+
+
+async def test_a_new_console_page_is_in_the_navigation_and_shows_figures():
+    store = MemoryStore()
+    console = Console(
+        pages=[CouponsPage(records=store)],
+        entrance=RequestChecks(client_of=lambda _scope: "127.0.0.1", networks=LOOPBACK, url=None),
+        authentication=SignedIn(),
+        trail=store.people,
+        clock=MovingClock(NOW),
+        observer=SilentObserver(),
+        desk=AccountsControl(people=store.people, token=Secret("")),
+        known_as="shop",
+    )
+
+    status, page = await get(console, "/console/coupons")
+
+    assert status == 200
+    assert "<h1>Coupons of 0 sources</h1>" in page
+    assert '<a href="/console/coupons" aria-current="page">Coupons</a>' in page
+
+
+async def get(application, path):
+    """Return the status and the text of a page, as a browser that is signed in gets it."""
+    sent = []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"cookie", b"twite=" + b"t" * 43)],
+    }
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        sent.append(message)
+
+    await application(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"].decode()
+
+
+# Add a diagnostic check.
+
+
+async def coupons(_settings):
+    yield amber("coupons", "no coupon is set", "Coupons are not counted.", "Set one.")
+
+
+async def test_a_new_check_is_a_row_of_the_table_and_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnostics, "CHECKS", (coupons, *diagnostics.CHECKS))
+
+    findings = diagnostics.examine(write(tmp_path), ENVIRONMENT)
+    found = [finding async for finding in until("coupons", findings)]
+
+    assert found[-1].meaning == "Coupons are not counted."
+
+
+async def until(topic, findings):
+    async for finding in findings:
+        yield finding
+        if finding.topic == topic:
+            return
+
+
+def test_every_check_of_the_folder_is_used():
+    init = (SRC / "diagnostics/__init__.py").read_text()
+    files = [path.stem for path in (SRC / "diagnostics").glob("[!_]*.py")]
+    others = "".join(path.read_text() for path in (SRC / "diagnostics").glob("*.py"))
+
+    assert all(f"twite.diagnostics.{name} import" in init + others for name in files)
+
+
+# Add an alert.
+
+
+class ToyAlert(StrEnum):
+    COUPONS_GONE = "coupons_gone"
+
+
+def of_coupons(left):
+    return CheckResult(
+        kind=ToyAlert.COUPONS_GONE, subject="shop", bad=left == 0, reason=f"{left} coupons are left"
+    )
+
+
+def test_a_new_alert_opens_and_resolves(monkeypatch):
+    rules = {**RULES, ToyAlert.COUPONS_GONE: AlertRule(title="no coupons are left", urgent=True)}
+    monkeypatch.setattr(alert_store, "RULES", rules)
+    said = []
+    numbers = count()
+    alerts = AlertStore(
+        alarms=MemoryStore(),
+        clock=MovingClock(NOW),
+        new_id=lambda: f"alert-{next(numbers)}",
+        said=lambda alert, phase: said.append((phase, alert.reason)),
+    )
+
+    for left in (1, 0, 5):
+        alerts.take([of_coupons(left)])
+
+    assert [phase for phase, _ in said] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
+    assert said[0] == (AlertPhase.OPENED, "0 coupons are left")
+
+
+def test_every_kind_of_alert_has_a_rule_and_a_page():
+    assert set(RULES) == set(AlertKind)
+    assert [
+        kind for kind in AlertKind if not (ROOT / f"docs/how-to/alerts/{kind}.md").exists()
+    ] == []
