@@ -1,1 +1,1 @@
-"""Languages that submissions come in: bytes → conversions, without I/O."""
+"""Request and file formats: bytes to conversions, without I/O. One folder for each format."""

@@ -1,4 +1,4 @@
-"""Clicks, and the cookies that keep them: which of those that are known is the newest."""
+"""Click ids (twclid) and the cookies that keep them: find the newest one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -17,13 +17,13 @@ BROWSER_ID: Final = "_twpid"
 
 _FORM: Final = "1"
 _MOST_COOKIES: Final = 200
-# What X's own script writes beside the click id. [seen 3P]
+# X's own script writes these beside the click id. [seen 3P]
 _PIXEL_VERSION: Final = "2.3.29"
 _BY_URL: Final = 1
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True):
-    """A click id and when it was first seen, in milliseconds; 0: before anything known."""
+    """A click id and when it was first seen, in milliseconds; 0 if unknown."""
 
     id: str
     at: int = 0
@@ -33,7 +33,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cookies_of(header: str) -> dict[str, str]:
-    """Return the cookies of a request by name; of two with one name the first, as browsers mean."""
+    """Return the cookies of a request by name; of duplicates the first, as browsers mean it."""
     found: dict[str, str] = {}
     for pair in header.split(";", _MOST_COOKIES)[:_MOST_COOKIES]:
         name, equals, value = pair.strip().partition("=")
@@ -43,7 +43,7 @@ def cookies_of(header: str) -> dict[str, str]:
 
 
 def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
-    """Return the clicks that cookies keep. A time that has not come yet counts as unknown."""
+    """Return the clicks in the cookies. A time in the future counts as unknown."""
     found = []
     for read, name in ((_ours, OURS), (_of_x, OF_X), (_raw, OF_STAPE)):
         click = read(cookies.get(name, ""))
@@ -53,15 +53,14 @@ def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
 
 
 def newest(clicks: Iterable[Click]) -> Click | None:
-    """Return the newest; of two as new, the first."""
+    """Return the newest click; of equally new ones, the first."""
     return max(clicks, key=lambda click: click.at, default=None)
 
 
 def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
-    """Return the newest of the clicks of this request and of those that cookies keep.
+    """Return the newest click of this request and its cookies.
 
-    One that is kept already is as old as whoever saw it first says: a page that is looked at again
-    makes no new click of it.
+    A click that is already in a cookie keeps its first time: reloading a page does not renew it.
     """
     first: dict[str, int] = {}
     for click in sorted(kept, key=lambda click: -click.at):
@@ -72,7 +71,7 @@ def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
 
 
 def written(name: str, click: Click) -> str:
-    """Return the value of a cookie of this name (one of NAMES) that keeps a click."""
+    """Return the cookie value of this name (one of NAMES) that keeps a click."""
     if name == OURS:
         return f"{_FORM}.{click.at}.{click.id}"
     if name == OF_STAPE:
@@ -87,12 +86,12 @@ def written(name: str, click: Click) -> str:
 
 
 def in_full(click: Click) -> str:
-    """Return a click id with when it was first seen, where that is known, for who reads it next."""
+    """Return a click id with the time it was first seen, if known, for the next reader."""
     return written(OURS, click) if click.at else click.id
 
 
 def read_click(text: str, at: int = 0) -> Click | None:
-    """Return the click of a click id in any spelling; None where it is none."""
+    """Return the click of a click id in any spelling; None if it is not one."""
     if not text:
         return None
     found = normalize.click_id(text, path="twclid")

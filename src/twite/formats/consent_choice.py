@@ -1,4 +1,4 @@
-"""`POST /v1/consent`: what a person chose, and the identifiers by which they are known."""
+"""`POST /v1/consent` format: a person's consent choice, and the identifiers it applies to."""
 
 from typing import Final, TypeVar
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """As it is submitted. It holds a person: it does not print."""
+    """The request as submitted. It holds personal data: its repr is masked."""
 
     consent: dict[str, str | bool]
     email: str | None = None
@@ -27,7 +27,7 @@ class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):
-    """The choice, read. Where there are `faults`, nothing may be done."""
+    """The choice, decoded. If there are `faults`, it must not be applied."""
 
     consent: dict[str, str | bool]
     identifiers: Identifiers
@@ -35,9 +35,9 @@ class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, *, region: str | None) -> ChoiceRead:
-    """Read a choice. Raises Malformed when it is not JSON or not this shape.
+    """Read a choice. Raises Malformed if it is not JSON or not of this shape.
 
-    What cannot be read is a fault, in a conversion as here: a person must not be passed over.
+    An unreadable identifier is a fault, in a conversion as here: a person must not be missed.
     """
     given = decode(_DECODER, body)
     faults: list[Fault] = []

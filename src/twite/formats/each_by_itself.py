@@ -1,4 +1,4 @@
-"""What is sent together, read each by itself: what cannot be read costs none beside it."""
+"""Read the parts of a request one by one, so that an unreadable part does not affect the others."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -13,17 +13,17 @@ Value = TypeVar("Value")
 def each_by_itself(
     given: Iterable[Given], read: Callable[[Given], dict[str, Value]], *, within: str
 ) -> tuple[list[dict[str, Value]], Mapping[int, Fault]]:
-    """Return what was read, an empty table in place of what cannot be, and why, by place.
+    """Return the parts read, an empty dict for an unreadable part, and its error by index.
 
-    `within` is the path of one, with `{}` for its place. Raises the first's Malformed where none
+    `within` is the path of a part, with `{}` for its index. Raises the first Malformed if no part
     can be read.
     """
     tables: list[dict[str, Value]] = []
     unread: dict[int, Fault] = {}
     first: MalformedRequest | None = None
-    for place, one in enumerate(given):
+    for place, part in enumerate(given):
         try:
-            tables.append(read(one))
+            tables.append(read(part))
         except MalformedRequest as wrong:
             path = _joined(within.format(place), wrong.path)
             first = first or MalformedRequest(code=wrong.code, path=path, message=wrong.message)
@@ -40,6 +40,6 @@ def _joined(path: str, inside: str) -> str:
 
 
 def as_fault(wrong: MalformedRequest, path: str) -> Fault:
-    """Return what was wrong with one of several, in the words of a conversion's faults."""
+    """Return the error of one part as a fault of a conversion."""
     code = wrong.code if wrong.code in CODES else "wrong_type"
     return fault(path, code, wrong.message)

@@ -1,6 +1,6 @@
-"""The shape of our own format: what may stand in a submission, and of which type.
+"""The JSON shape of the native format: fields and their types.
 
-Amounts and the time are read from their text, so that no float is ever made of them.
+Amounts and the time are read from their text, so that they never become floats.
 """
 
 import msgspec
@@ -16,7 +16,7 @@ class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One conversion as it is submitted. It holds persons: it does not print."""
+    """One conversion as submitted. It holds personal data: its repr is masked."""
 
     event: str | None = None
     conversion_id: str | int | None = None
@@ -47,6 +47,6 @@ class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The same, its conversions not decoded yet."""
+    """The request, with its conversions not decoded yet."""
 
     conversions: list[msgspec.Raw]

@@ -1,4 +1,4 @@
-"""What a door other than our own found in a request: conversions in our own words, and the rest."""
+"""The result of reading a request of any format but the native one: conversions and tag events."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ Event = Mapping[str, object]
 
 
 class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as tags see it. It holds persons: it does not print.
+    """An event as tags see it. It holds personal data: its repr is masked.
 
-    `event` is in the shape of common event data, as `visitor` claimed it. `conversion` is its place
-    among what X is told, None where X is told nothing of it; `repeated` is as in Found.
+    `event` has the shape of common event data, as `visitor` claimed it. `conversion` is its index
+    among the conversions, None if it is not one; `repeated` is as in ParsedRequest.
     """
 
     event: Event
@@ -29,15 +29,15 @@ class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in a request.
+    """The content of a request.
 
-    `conversions` name events as the source's pixel does; their `consent` holds every signal that
-    came with them, raw, by its name. `hit` is the request as JSON, persons scrubbed, for whoever
-    asks later how it was read. `repeated` has, for each conversion that comes without an id, what
-    its client says again when it sends it again, as in `GA4 <page> <count>`; None where nothing but
-    the conversion itself. `heard` are the events that tags may fire for, whether or not X is told
-    of them. `faults` has, for each conversion, what was wrong with it beside what our own
-    rules will say, or is empty where nothing was. It holds persons: it does not print.
+    `conversions` name events as the source's pixel does; their `consent` holds every signal of the
+    request, raw, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it
+    was read. `repeated` has, for each conversion without an id, the fields that its client repeats
+    on a retry, as in `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` are
+    the events for which tags may fire, whether or not X is told of them. `faults` has the faults of
+    each conversion beside those of the native rules, or is empty if there are none. It holds
+    personal data: its repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()

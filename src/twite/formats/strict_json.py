@@ -1,9 +1,9 @@
-"""What a JSON decoder lets pass and a gateway must not.
+"""Strict JSON: refuse duplicate keys, and repair broken characters of pages and tags.
 
-msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and cuts deep
-nesting off with a RecursionError. It keeps the last of duplicate keys, silently: a way past a
-signature or a consent check, so they are refused here. What pages and tags send is mended before it
-is decoded: a name cut within an emoji holds half a character, and must not cost an order.
+msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and stops at
+deep nesting with a RecursionError. It silently keeps the last of duplicate keys: a way around a
+signature or a consent check, so they are refused here. Requests of pages and tags are repaired
+before decoding: a name cut within an emoji holds half a character, and must not cost an order.
 """
 
 import json
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _A_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-# Escape by escape, so that none is looked for within another: two halves, which are a character;
-# half of one; any other.
+# Escape by escape, so that none is matched within another: a surrogate pair; half of one; any
+# other.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -52,11 +52,10 @@ _KINDS: Final = {
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
-    """Decode, strictly. Raises Malformed with the place and the cure.
+    """Decode, strictly. Raises Malformed with the place and the fix.
 
-    Of a `frame` the parts are left raw, to be decoded each by itself: whether one of them names a
-    key twice is not looked at here.
-    The decoder's structs must leave out defaults when they are written (omit_defaults).
+    With a `frame`, the parts stay raw, to be decoded each by itself, and their duplicate keys are
+    not checked here. The decoder's structs must omit defaults on encoding (omit_defaults).
     """
     try:
         value = decoder.decode(body)
@@ -89,17 +88,17 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
-    """Raise Malformed when an object of the JSON names a key twice; `within` the topmost, too.
+    """Raise Malformed if an object of the JSON names a key twice; `within`: also the topmost.
 
-    A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So where what it
-    read, written again, holds as many texts as came in, no key was dropped. The costly look is for
-    the rest.
+    A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So if the
+    result, encoded again, holds as many texts as the input, no key was dropped. The slow check is
+    for the rest.
     """
     texts = _texts(body)
     if texts is not None and texts == _texts(_ENCODER.encode(value)):
         return
     try:
-        # Numbers stay text: one of 5,000 digits is not this function's to refuse.
+        # Numbers stay text: refusing one of 5,000 digits is not this function's task.
         hook = _unique if within else _Pairs
         read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
     except RecursionError:
@@ -111,16 +110,16 @@ def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
 
 
 class _Pairs(list[tuple[str, object]]):
-    """An object as it was written."""
+    """An object as written, with its duplicate keys."""
 
 
 def may_hold_control_characters(body: bytes) -> bool:
-    """Return whether a text in this JSON could hold one: only an escape or DEL can bring it in."""
+    """Return whether a text in this JSON could hold one: only an escape or DEL can add it."""
     return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
 
 
 def _texts(body: bytes) -> int | None:
-    """Count the quotes that open or close a text in valid JSON; None where that takes a parser."""
+    """Count the quotes that open or close a text in valid JSON; None if that takes a parser."""
     if b"\\" not in body:
         return body.count(b'"')
     if b"\\\\" in body or b"\\u005" in body:
@@ -162,12 +161,12 @@ def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
 
 
 def kind_of(raw: bytes) -> str:
-    """Name what a JSON value is, as in "a list", from its text."""
+    """Name the type of a JSON value, as in "a list", from its text."""
     return _KINDS.get(raw.lstrip()[:1], "a number")
 
 
 def _in_our_words(sentence: str) -> str:
-    """Say what the decoder expected, without its names of types. It never quotes the input."""
+    """Say what the decoder expected, without its type names. Never quotes the input."""
     expected = _EXPECTED.search(sentence)
     if expected is not None:
         wanted, got = (_typed_words(types) for types in expected.groups())
@@ -180,7 +179,7 @@ def _in_our_words(sentence: str) -> str:
 
 def _typed_words(types: str) -> str:
     """Return `str | int | null` as "text, a whole number or null"."""
-    words = [_WORDS.get(one, one) for one in types.split(" | ")]
+    words = [_WORDS.get(kind, kind) for kind in types.split(" | ")]
     if "a whole number" in words and "a number" in words:
         words.remove("a whole number")
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -211,10 +210,10 @@ def _shown(text: str) -> str:
 
 
 def _why_not_json(error: Exception, body: bytes) -> str:
-    """Say it in a sentence. The decoder's own names a byte offset and never quotes the input."""
+    """Explain the syntax error. The decoder's own message has a byte offset and quotes nothing."""
     if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
-    half = next((one for one in _ESCAPE.finditer(body) if one["half"]), None)
+    half = next((escape for escape in _ESCAPE.finditer(body) if escape["half"]), None)
     if half is not None:
         escape = r"an escape such as \ud800 is but half a character"
         return f"not JSON: {escape} (byte {half.start()})"

@@ -1,4 +1,4 @@
-"""Who is on the other side of a request."""
+"""The visitor behind a request, as the request itself tells: address, user agent, cookies."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,12 +8,12 @@ import msgspec
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request itself says of the person, beside what its events do.
+    """Facts of the request itself, beside its events' claims.
 
-    A browser's request has its own address, user agent, page (`referer`) and cookies; what its
-    events claim of the first two is not believed, nor a value above `value_limit`. A server's,
-    which shows a key, says nothing of the person: then `trusted` is true, and the events are
-    believed. `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. It does not print.
+    A browser's request has its own address, user agent, page (`referer`) and cookies; its events'
+    claims of the first two are not trusted, nor is a value above `value_limit`. A server's request,
+    which carries a key, has no visitor: then `trusted` is true, and the events' claims are used.
+    `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. Its repr is masked.
     """
 
     trusted: bool = False

@@ -1,4 +1,4 @@
-"""The parts of a beacon, each read by itself: what cannot be read spoils nothing beside it."""
+"""Decode the parts of a beacon one by one: an unreadable part does not affect the others."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -13,7 +13,7 @@ from twite.formats.strict_json import decode
 
 T = TypeVar("T")
 
-# Stands for a signal of consent that is no word: whoever judges it takes it for a possible denial.
+# Stands for a consent signal that is not text: consent rules treat it as a possible denial.
 UNREADABLE: Final = "unreadable"
 
 _ONE: Final = msgspec.json.Decoder(BeaconConversion)
@@ -34,7 +34,7 @@ _CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.D
 
 
 def conversion_of(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]]:
-    """Read one conversion; what cannot be read is left out, and named in a fault for each field."""
+    """Read one conversion; leave out unreadable fields, with a fault for each."""
     faults: list[Fault] = []
     whole = _typed(_ONE, raw, "", [])
     if whole is not None:
@@ -50,23 +50,23 @@ def conversion_of(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]
 
 
 def number_of(raw: msgspec.Raw) -> Number | None:
-    """Return a number, None for what is none."""
+    """Return a number, or None for anything else."""
     return _typed(_NUMBER, raw, "", [])
 
 
 def click_of(raw: msgspec.Raw) -> BeaconClick | None:
-    """Return the click, None for what is none."""
+    """Return the click, or None for anything else."""
     return _typed(_CLICK, raw, "", [])
 
 
 def ignored_of(raw: msgspec.Raw) -> list[BeaconIgnored]:
-    """Return what was ignored; what is badly typed has neither name nor reason."""
+    """Return the ignored events; badly typed ones have neither name nor reason."""
     given = _typed(_LIST, raw, "", []) or []
-    return [_typed(_IGNORED, one, "", []) or BeaconIgnored() for one in given]
+    return [_typed(_IGNORED, entry, "", []) or BeaconIgnored() for entry in given]
 
 
 def consent_of(raw: msgspec.Raw) -> Mapping[str, str | bool]:
-    """Return the signals as they were said; a number counts as its text, null as nothing."""
+    """Return the consent signals as submitted; a number becomes text, null is left out."""
     faults: list[Fault] = []
     said = _typed(_CONSENT, raw, "consent", faults) or {}
     if faults:

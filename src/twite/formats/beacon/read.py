@@ -1,4 +1,4 @@
-"""`/t`: what the first-party script says → conversions in our own words, twins, and the click."""
+"""Beacon format (`/t`): messages of the first-party script to conversions and clicks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -30,10 +30,10 @@ from twite.formats.strict_json import decode, mended
 from twite.redaction.scrub_text import free_text
 
 MAX_CONVERSIONS: Final = 20
-# What a tab that was asleep, or a telephone that was off line, may bring home. Older is a clock.
+# A tab that slept or a phone that was offline may report this late. Older means a wrong clock.
 LONGEST_WAIT: Final = 7 * DAY
 
-# Why something was ignored, and what that means. The reference page lists them.
+# Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "bot": "a robot's visit, or a browser that a program drives",
@@ -51,7 +51,7 @@ _LONGEST_NAME: Final = 64
 class BeaconContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the request itself says: the address that proxies vouch for, headers, cookies.
 
-    `opted_out` is `Sec-GPC: 1`. It does not print.
+    `opted_out` is `Sec-GPC: 1`. Its repr masks everything.
     """
 
     now: int
@@ -67,10 +67,10 @@ class BeaconContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, and for each conversion what became of its twin, and its place.
+    """The conversions of a message, and what X's pixel did with each.
 
-    `click` is the newest that page and cookies know of; `consent` holds for all of it. A place is
-    that in the message, where some may have been ignored.
+    `click` is the newest that page and cookies know of; `consent` holds for all conversions. A
+    place is an index in the message, of which some conversions may have been ignored.
     """
 
     found: ParsedRequest
@@ -81,9 +81,9 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, seen: BeaconContext) -> Beacon:
-    """Read a message of the script. Raises Malformed when it is none, or holds too many.
+    """Read a message of the script. Raises Malformed if it is none, or has too many conversions.
 
-    What is wrong with one of its conversions is said of that one.
+    Faults of a single conversion are reported with that conversion.
     """
     message = decode(_DECODER, mended(body), frame=True)
     given, ignored = message.conversions or [], ignored_of(message.ignored)
@@ -94,18 +94,18 @@ def read(body: bytes, seen: BeaconContext) -> Beacon:
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
     said = _bounded([conversion_of(raw) for raw in given])
-    # The two clocks may differ by years; how long ago something was is the same on both.
+    # The two clocks may differ by years, but the age of an event is the same on both.
     sent = number_of(message.sent)
     ahead = None if sent is None else seen.now - _whole(sent)
     clicks = _clicks(click_of(message.click), ahead, seen)
     click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
     consent = _consent(consent_of(message.consent), seen)
-    left_out = [Ignored(name=_name(one.name), reason=_reason(one.reason)) for one in ignored]
+    left_out = [Ignored(name=_name(entry.name), reason=_reason(entry.reason)) for entry in ignored]
     return _sorted(said, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
 def read_image(query: Mapping[str, str], seen: BeaconContext) -> Beacon:
-    """Read the image of a page without JavaScript: one conversion, from the parameters."""
+    """Read the image request of a page without JavaScript: one conversion, from the query."""
     page = query.get("url") or seen.referer
     landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
     click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
@@ -124,16 +124,16 @@ def read_image(query: Mapping[str, str], seen: BeaconContext) -> Beacon:
 def _bounded(
     said: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
 ) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
-    """Leave out the basket with which a message has more lines than are read of one."""
+    """Leave out the basket that exceeds the number of lines read from one message."""
     left = MAX_ITEMS_IN_ALL
-    for one, wrong in said:
-        lines = len(one.contents or ())
+    for conversion, wrong in said:
+        lines = len(conversion.contents or ())
         if lines > left:
             much = fault("contents", "too_many", f"more lines in a message than {MAX_ITEMS_IN_ALL}")
-            yield msgspec.structs.replace(one, contents=None), (*wrong, much)
+            yield msgspec.structs.replace(conversion, contents=None), (*wrong, much)
             continue
         left -= lines
-        yield one, wrong
+        yield conversion, wrong
 
 
 def _sorted(
@@ -150,13 +150,15 @@ def _sorted(
     twins: list[BeaconTwin] = []
     faults: list[tuple[Fault, ...]] = []
     places: list[int] = []
-    for place, (one, wrong) in enumerate(given):
-        reason = _reason_to_ignore(one, robot=robot, limit=seen.value_limit)
+    for place, (conversion, wrong) in enumerate(given):
+        reason = _reason_to_ignore(conversion, robot=robot, limit=seen.value_limit)
         if reason is not None:
-            ignored.append(Ignored(name=_name(one.event), reason=reason))
+            ignored.append(Ignored(name=_name(conversion.event), reason=reason))
             continue
-        conversions.append(_native(one, seen=seen, ahead=ahead, click=click, consent=consent))
-        twins.append(_twin(one.twin))
+        conversions.append(
+            _native(conversion, seen=seen, ahead=ahead, click=click, consent=consent)
+        )
+        twins.append(_twin(conversion.twin))
         faults.append(wrong)
         places.append(place)
     hit = msgspec.json.encode({"twins": twins}) if twins else None
@@ -175,7 +177,7 @@ def _sorted(
 
 
 def _native(
-    one: BeaconConversion,
+    conversion: BeaconConversion,
     *,
     seen: BeaconContext,
     ahead: int | None,
@@ -183,41 +185,43 @@ def _native(
     consent: Mapping[str, str | bool],
 ) -> Native:
     return Native(
-        event=one.event,
-        conversion_id=one.conversion_id,
-        time=_time(one.at, ahead, seen.now),
-        value=one.value,
-        currency=one.currency,
-        email=one.email,
-        email_sha256=one.email_sha256,
-        phone=one.phone,
-        phone_sha256=one.phone_sha256,
-        twclid=one.twclid or (in_full(click) if click else None),
-        twpid=one.twpid or seen.cookies.get(BROWSER_ID),
+        event=conversion.event,
+        conversion_id=conversion.conversion_id,
+        time=_time(conversion.at, ahead, seen.now),
+        value=conversion.value,
+        currency=conversion.currency,
+        email=conversion.email,
+        email_sha256=conversion.email_sha256,
+        phone=conversion.phone,
+        phone_sha256=conversion.phone_sha256,
+        twclid=conversion.twclid or (in_full(click) if click else None),
+        twpid=conversion.twpid or seen.cookies.get(BROWSER_ID),
         ip=seen.ip,
         user_agent=seen.user_agent,
-        url=one.url or seen.referer,
-        contents=[_content(content) for content in one.contents] if one.contents else None,
-        description=one.description,
-        search=one.search,
+        url=conversion.url or seen.referer,
+        contents=[_content(content) for content in conversion.contents]
+        if conversion.contents
+        else None,
+        description=conversion.description,
+        search=conversion.search,
         consent=dict(consent) or None,
     )
 
 
-def _content(one: BeaconContent) -> NativeContent:
-    whole = one.quantity is not None and one.quantity == _whole(one.quantity)
+def _content(line: BeaconContent) -> NativeContent:
+    whole = line.quantity is not None and line.quantity == _whole(line.quantity)
     return NativeContent(
-        id=one.id,
-        name=one.name,
-        price=one.price,
-        quantity=_whole(one.quantity) if one.quantity is not None and whole else None,
-        group=one.group,
-        type=one.type,
+        id=line.id,
+        name=line.name,
+        price=line.price,
+        quantity=_whole(line.quantity) if line.quantity is not None and whole else None,
+        group=line.group,
+        type=line.type,
     )
 
 
 def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
-    """Return when it was, by our clock; None where the browser's clock cannot tell."""
+    """Return the time by our clock; None if the browser's clock is not usable."""
     if at is None or ahead is None:
         return None
     moment = _whole(at) + ahead
@@ -238,10 +242,12 @@ def _consent(said: Mapping[str, str | bool], seen: BeaconContext) -> Mapping[str
     return {**said, "gpc": True} if seen.opted_out else said
 
 
-def _reason_to_ignore(one: BeaconConversion, *, robot: bool, limit: Decimal | None) -> str | None:
+def _reason_to_ignore(
+    conversion: BeaconConversion, *, robot: bool, limit: Decimal | None
+) -> str | None:
     if robot:
         return "bot"
-    return "value_limit" if limit is not None and is_more(one.value, limit) else None
+    return "value_limit" if limit is not None and is_more(conversion.value, limit) else None
 
 
 def _twin(said: str | None) -> BeaconTwin:
@@ -253,13 +259,13 @@ def _reason(said: str | None) -> str:
 
 
 def _name(name: str | None) -> str:
-    """Return a name that can be shown: one line, no person."""
+    """Return a name that is safe to show: one line, no personal data."""
     line = "".join(letter if letter.isprintable() else " " for letter in (name or "")[:256])
     return (free_text(line) or "")[:_LONGEST_NAME]
 
 
 def _query_of(address: str | None) -> str:
-    """Return a page's address where a click id may stand in its query, else nothing."""
+    """Return the page's URL if its query may hold a click id, else nothing."""
     return address if address and "twclid=" in address else ""
 
 

@@ -1,7 +1,7 @@
-"""The shape of what the first-party script sends. What is not named here is passed over.
+"""The JSON shape of the first-party script's beacon. Unknown fields are ignored.
 
-An old gateway must understand a new script, so nothing is refused that can be read around: a
-script that is refused forgets what it had to say. So each part is read by itself: see beacon_typed.
+An old gateway must understand a new script, so anything that can be skipped is not refused: a
+script whose message is refused drops it. Each part is decoded by itself: see parts.py.
 """
 
 from enum import StrEnum
@@ -15,12 +15,12 @@ _NULL: Final = msgspec.Raw(b"null")
 
 
 class BeaconTwin(StrEnum):
-    """What became of a conversion's twin, X's pixel in the page."""
+    """What X's pixel in the page did with the same conversion."""
 
-    LOADED = "loaded"  # X's script was there and was given it
-    CALLED = "called"  # it was given to X's queue; whether X's script came is not known
-    BLOCKED = "blocked"  # it was given to X's queue, and X's script did not come
-    ABSENT = "absent"  # the page has no pixel of X, or it was not given it
+    LOADED = "loaded"  # X's script was loaded and got it
+    CALLED = "called"  # it is in X's queue; whether X's script was loaded is not known
+    BLOCKED = "blocked"  # it is in X's queue, and X's script was not loaded
+    ABSENT = "absent"  # the page has no X pixel, or the conversion was not passed to it
 
 
 class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,7 +33,7 @@ class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One conversion as the page has it. `at` is the browser's clock. It does not print."""
+    """One conversion as the page reports it. `at` is the browser's clock. Its repr is masked."""
 
     event: str | None = None
     conversion_id: str | int | None = None
@@ -70,7 +70,7 @@ class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeaconMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one beacon holds. `sent` is the browser's clock. It does not print."""
+    """The content of one beacon. `sent` is the browser's clock. Its repr is masked."""
 
     v: msgspec.Raw = _NULL
     sent: msgspec.Raw = _NULL

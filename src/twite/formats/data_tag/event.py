@@ -1,6 +1,6 @@
-"""What Stape's Data Tag sends → common event data, by the names that its client looks for.
+"""Map the fields of Stape's Data Tag to common event data, by the names that its client reads.
 
-Of several sources for a name the first that says something counts. [seen DC]
+If several fields map to one name, the first that is not empty counts. [seen DC]
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,19 +48,19 @@ _ADDRESS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "postal_code": ("postal_code", "postalCode", "zip"),
     }
 )  # fmt: skip
-# The one item of an event that has but one, named beside it.
+# The single item of an event, given as fields of the event itself.
 _ONE_ITEM: Final = ("item_id", "item_name", "item_brand", "item_category")
 _UNNAMED: Final = "Data"
-# Universal Analytics' enhanced e-commerce: what was done. The first that is there counts.
+# Universal Analytics' enhanced e-commerce actions. The first that is present counts.
 _ACTIONS: Final = (
     "detail", "click", "add", "remove", "checkout", "checkout_option", "purchase", "refund",
 )  # fmt: skip
 
 
 def event_of(given: Mapping[str, object], *, client: str = "") -> dict[str, object]:
-    """Return what was sent as event data; what it holds beside the known names stays.
+    """Return a Data Tag event as event data; unknown fields are kept.
 
-    `client` is whose event it is, where itself does not say so.
+    `client` is the client id to use if the event has none.
     """
     event = {name: value for name, value in given.items() if name != "_dcid_temp"}
     _fill(event, given, _NAMES)
@@ -108,7 +108,7 @@ def _fill_from_items(event: dict[str, object]) -> None:
 
 
 def _fill_from_action(event: dict[str, object]) -> None:
-    """Read `ecommerce.purchase.actionField`, as tags for Universal Analytics were written."""
+    """Read `ecommerce.purchase.actionField`, as tags for Universal Analytics have it."""
     commerce = event.get("ecommerce")
     if not isinstance(commerce, Mapping):
         return

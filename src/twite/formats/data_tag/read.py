@@ -1,10 +1,11 @@
-"""`/data`: what Stape's Data Tag sends → event data. [seen DC, DT]
+"""Data Tag format (`/data`): requests of Stape's Data Tag to event data. [seen DC, DT]
 
-GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or the keys themselves
-POST    ?v=2&event=NAME and a body: JSON, whatever its type says (text/plain spares a preflight), a
-        list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are places in it
+GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or the fields themselves
+POST    ?v=2&event=NAME and a body: JSON of any content type (text/plain avoids a preflight), a
+        list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are paths
 
-Of a name that stands in both, the body's counts. Of a list each event is read by itself.
+If a name is in both query and body, the body's value counts. Each event of a list is read by
+itself.
 """
 
 import base64
@@ -27,7 +28,7 @@ from twite.formats.strict_json import decode, mended
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
-MAX_ASKED: Final = 500  # of a query, which stands for each event of a list
+MAX_ASKED: Final = 500  # of a query, which applies to each event of a list
 _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
@@ -48,7 +49,7 @@ def read(
     cookies: Mapping[str, str] = _NO_COOKIES,
     otherwise: str = "",
 ) -> Tagged:
-    """Read one request. `form` is whether its body says that it is one.
+    """Read one request. `form` says whether the body is form-encoded.
 
     `cookies` are the browser's; `otherwise` is the client id of a browser that has none. Raises
     Malformed for a body that is neither a form nor JSON.
@@ -56,9 +57,10 @@ def read(
     given, listed, unread = given_of(query, body, form=form)
     client = client_ids.said_in(given, cookies)
     events = [
-        {} if place in unread else event_of(one, client=client) for place, one in enumerate(given)
+        {} if place in unread else event_of(fields, client=client)
+        for place, fields in enumerate(given)
     ]
-    # Not by an id made here: who sends again without our cookie has another the next time.
+    # Not by a generated id: a retry without our cookie gets another one.
     repeated = [_repeated(event, place) for place, event in enumerate(events)]
     if otherwise and not client:
         events = [{**event, "client_id": otherwise} for event in events]
@@ -74,9 +76,9 @@ def read(
 def given_of(
     query: str, body: bytes, *, form: bool
 ) -> tuple[list[dict[str, object]], bool, Mapping[int, Fault]]:
-    """Return what was sent, one table for each event, and whether it was a list.
+    """Return the fields of each event, and whether the events came as a list.
 
-    And of a list, what of it could not be read, by place.
+    For a list, also the faults of events that could not be read, by place.
     """
     if not body.strip():
         return [_asked(query)], False, _ALL_READ
@@ -99,15 +101,15 @@ def given_of(
             message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
         )
 
-    def read_one(one: msgspec.Raw) -> dict[str, object]:
-        return {**asked, **_table(decode(_DECODER, bytes(one)), "")}
+    def read_one(event: msgspec.Raw) -> dict[str, object]:
+        return {**asked, **_table(decode(_DECODER, bytes(event)), "")}
 
     events, unread = each_by_itself(given, read_one, within="[{}]")
     return events, True, unread
 
 
 def _asked(query: str) -> dict[str, object]:
-    """Read a query that is the event; where it holds JSON, that goes before its own keys."""
+    """Read an event from the query; JSON in it wins over the query's own keys."""
     asked: dict[str, object] = dict(reversed(_pairs(query)))
     packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
     if isinstance(packed, str):
@@ -118,7 +120,7 @@ def _asked(query: str) -> dict[str, object]:
 
 
 def _unpacked(text: str) -> object:
-    """Undo base 64, of either alphabet; a plus sign may have become a space on its way."""
+    """Decode base64 of either alphabet; a plus sign may have become a space on its way."""
     plain = text.strip().replace(" ", "+").translate(_ONE_ALPHABET).rstrip("=")
     try:
         packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -137,9 +139,9 @@ def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
 
 
 def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:
-    """Build the tables and lists that dotted keys name: a number names a place in a list.
+    """Build the objects and lists that dotted keys name; a number is a list index.
 
-    Lists are made as tables whose keys are numbers, and made lists at the end.
+    Lists are built as dicts with numeric keys, and converted at the end.
     """
     root: dict[str, object] = {}
     for key, text in pairs:
@@ -157,7 +159,7 @@ def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:
 def _listed(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    inside = {name: _listed(one) for name, one in value.items()}
+    inside = {name: _listed(child) for name, child in value.items()}
     if all(name.isascii() and name.isdigit() for name in inside) and len(inside) <= _LONGEST_LIST:
         return [inside[name] for name in sorted(inside, key=lambda name: (len(name), name))]
     return inside
@@ -170,7 +172,7 @@ def _table(value: object, path: str) -> Mapping[str, object]:
 
 
 def _repeated(event: Mapping[str, object], place: int) -> str | None:
-    """Return what a tag that adds GA4's own fields says again when it sends a request again."""
+    """Return the fields that the tag repeats on a retry, if it adds GA4's own fields."""
     if first_text(event, ("x-ga-page_id",)) is None or not event.get("x-ga-request_count"):
         return None
     return "\0".join(("DT", *(first_text(event, (key,)) or "" for key in _REPEATED), str(place)))

@@ -1,4 +1,4 @@
-"""Every signal of consent that an event carries, raw, by its name."""
+"""Collect the consent signals of an event (Consent Mode, IAB strings, GPC), raw, by name."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 from twite.formats.event_data.values import text_of, value_at
 from twite.formats.parsed_request import Event
 
-# Strings of the IAB, and what goes with them, where tags pass them on.
+# The IAB's strings and their companions, as tags pass them on.
 _PASSED_ON: Final = (
     ("gdpr_consent", "tcf"),
     ("tc_string", "tcf"),
@@ -20,7 +20,7 @@ _PASSED_ON: Final = (
     ("gdpr_applies", "gdpr_applies"),
     ("addtl_consent", "ac"),
 )
-# A parameter of a GA4 hit itself, beside the event's own (`ep.`), has this prefix in event data.
+# Event data has this prefix for a parameter of the GA4 hit itself, not the event's own (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
 # Google's Consent Mode in a hit, and in the Measurement Protocol [doc].
 _SIGNALS: Final = (
@@ -31,7 +31,7 @@ _SIGNALS: Final = (
     *_PASSED_ON,
     *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
 )
-# Of two values of one signal, the one that matches here counts: an opt-out, or a law that applies.
+# Of two values of one signal, the one that matches counts: an opt-out, or a law that applies.
 _FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
 _STRICT: Final = {
     "usp": re.compile(r"1[YN-]Y[YN-]", re.IGNORECASE),
@@ -39,22 +39,22 @@ _STRICT: Final = {
     "npa": _FLAG,
     "gdpr_applies": _FLAG,
 }
-# What two different strings of one signal come to: it cannot be read, and may be a denial.
+# Two different strings of one signal become this: unreadable, and a possible denial.
 _UNREADABLE: Final = "unreadable"
-# Where the person is, as Google and hosts of server containers tell it; ISO 3166.
+# The person's location, as Google and sGTM hosts tell it; ISO 3166.
 _REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
 _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
-# Stands among Google's signals, and is none.
+# Listed among Google's signals, but not one.
 _NO_SIGNALS: Final = frozenset({"wait_for_update"})
 _YES: Final = frozenset({"granted", "true", "1", "yes"})
 _LONGEST: Final = 8_192
 
 
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
-    """Return them; `opted_out` is whether the browser said `Sec-GPC: 1`.
+    """Return the signals; `opted_out` says whether the browser sent `Sec-GPC: 1`.
 
-    Google's names come from the tables `consent_state` (Stape's Data Tag: true and false, or words)
-    and `consent` (the Measurement Protocol: words).
+    Google's signals come from the tables `consent_state` (Stape's Data Tag: true and false, or
+    words) and `consent` (the Measurement Protocol: words).
     """
     found: dict[str, str | bool] = {}
     for place, name in _SIGNALS:
@@ -76,9 +76,9 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
 
 
 def strictest(*tables: object) -> dict[str, str | bool]:
-    """Lay tables of signals over each other; where two differ, the one that does not grant counts.
+    """Merge tables of signals; if two values differ, the one that does not grant consent counts.
 
-    What is neither true, false nor a text is passed on as a text that grants nothing.
+    A value that is not true, false or text becomes a text that grants nothing.
     """
     found: dict[str, str | bool] = {}
     for table in tables:
@@ -95,7 +95,7 @@ def strictest(*tables: object) -> dict[str, str | bool]:
 
 
 def _word(value: object) -> str | None:
-    """Return a signal as text; None where nothing is said."""
+    """Return a signal as text; None if it is empty."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if value is None:
@@ -105,12 +105,12 @@ def _word(value: object) -> str | None:
 
 
 def _stricter(name: str, first: str, second: str) -> str:
-    """Return which of two values of one signal counts."""
+    """Return the stricter of two values of one signal."""
     if first == second:
         return second
     strict = _STRICT.get(name)
     if strict is not None:
-        found = next((one for one in (first, second) if strict.fullmatch(one)), None)
+        found = next((value for value in (first, second) if strict.fullmatch(value)), None)
         if found is not None:
             return found
     return _UNREADABLE

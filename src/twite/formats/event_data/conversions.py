@@ -1,8 +1,8 @@
-"""Events as tag managers describe them → conversions in our own words.
+"""Common event data to conversions: shared by all tag formats.
 
-Google's common event data [doc GDOC common-event-data], the names that Stape's tag reads beside it
-[seen TW, DC], and the spellings of hand-made tags. Written once for every door that is fed by tags:
-each of them turns its own wire format into this, and no more.
+Reads Google's common event data [doc GDOC common-event-data], the extra names that Stape's tag
+reads [seen TW, DC], and the spellings of hand-made tags. Each tag format maps its own wire format
+to event data, and calls this.
 """
 
 import re
@@ -58,18 +58,18 @@ _SEARCHES: Final = ("search_term", "search_string", "searchTerm")
 _CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
 _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
-# Seconds, milliseconds or microseconds since the epoch, by how many digits there are.
+# Seconds, milliseconds or microseconds since the epoch, by the number of digits.
 _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
 class Tagged(msgspec.Struct, frozen=True, kw_only=True):
-    """What tags said in one request, as event data. It holds persons: it does not print.
+    """The events of one tag request, as event data. It holds personal data: its repr is masked.
 
-    `repeated` has, for each event, what its client says again when it sends the event again, None
-    where nothing does; `listed` is whether the events came as a list. `client` is whose they are
-    by Stape's Data Tag, "" where nobody says. `unread` says by place which of them could not be
-    read, and why; such an event is empty.
+    `repeated` has, for each event, the fields that a retry repeats, None if there are none;
+    `listed` says whether the events came as a list. `client` is the client id of Stape's Data Tag,
+    "" if there is none. `unread` has the error of each event that could not be read, by place; such
+    an event is empty.
     """
 
     events: tuple[Event, ...]
@@ -80,7 +80,7 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def readable(self) -> list[Event]:
-        """Those that could be read."""
+        """The events that could be read."""
         return [event for place, event in enumerate(self.events) if place not in self.unread]
 
     def __repr__(self) -> str:
@@ -97,12 +97,12 @@ def found_of(
     pixel: str | None = None,
     unread: Mapping[int, Fault] = _ALL_READ,
 ) -> ParsedRequest:
-    """Sort events into conversions and what is ignored; `unread` are refused, as conversions.
+    """Sort events into conversions and ignored events; `unread` are rejected, as conversions.
 
-    An event is what JSON decodes into, in the shape of common event data; a dotted name, as in
-    `user_data.email_address`, may be nested or one key. `repeated` holds, for each event, what its
-    client says again when it sends the event again (see Found). `pixel` is the one meant, where it
-    is not the source's own. Raises Malformed where there are too many items in all.
+    An event is decoded JSON in the shape of common event data; a dotted name, as in
+    `user_data.email_address`, may be nested or one key. `repeated` has, for each event, the fields
+    that a retry repeats (see ParsedRequest). `pixel` overrides the source's own. Raises Malformed
+    if there are too many items in all.
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()
@@ -145,7 +145,7 @@ def found_of(
 
 
 def as_seen(heard: TagEvent) -> Event:
-    """Return the event with what the request says of a browser's visitor in place of its claims."""
+    """Return the event with the request's own address and user agent in place of its claims."""
     event, visitor = heard.event, heard.visitor
     if visitor.trusted:
         return event
@@ -158,16 +158,16 @@ def as_seen(heard: TagEvent) -> Event:
 
 
 def in_our_words(heard: TagEvent) -> Native:
-    """Return the event as a conversion of ours, under the name that it has itself."""
+    """Return the event as a conversion of our own format, under the event's own name."""
     name = first_text(heard.event, ("event_name",)) or ""
     return _conversion(heard.event, name, heard.visitor, None)
 
 
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:
-    """Return the newest click that the pages of a request and the browser's cookies know of.
+    """Return the newest click of the request's pages and the browser's cookies.
 
-    A page's address holds its click for as long as the page is open: where a hit is not the first
-    of its page (GA4 counts them), its click may be older than any other.
+    A page's URL holds its click for as long as the page is open. If a hit is not the first of its
+    page (GA4 counts them), its click may be older than any other.
     """
     seen = (
         read_click(found, 0 if _is_later(event) else visitor.now)
@@ -190,7 +190,7 @@ def _named(
     if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
         return ignored_as(name, "preview")
     found = our_name(name, chosen=source.events, known=known)
-    # What X is not told of is for tags: they hear of it as X would.
+    # X is not told of ignored events, but tags may fire for them: they get the same data.
     for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
     if for_nobody or visitor.trusted:
         return found
@@ -227,7 +227,7 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
 
 
 def _time(event: Event) -> str | None:
-    """Return when it was, as stated; a number of seconds, or parts of them, is spelled."""
+    """Return the stated time; a Unix time is converted to ISO 8601."""
     stated = first_text(event, _TIMES)
     if stated is None or not _STAMP.fullmatch(stated):
         return stated
@@ -236,9 +236,9 @@ def _time(event: Event) -> str | None:
 
 
 def _click(event: Event, page: str | None, visitor: Visitor) -> str | None:
-    """Return the click id: of the page's address, else a field, a cookie, the page before.
+    """Return the click id: of the page's URL, else a field, a cookie, the referrer.
 
-    A field that holds none is passed on: our own format leaves it out with a note.
+    An unusable field is passed on: the native format leaves it out with a note.
     """
     landed = click_id_of_url(page) if page else None
     if landed is not None:

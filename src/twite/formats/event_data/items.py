@@ -1,4 +1,4 @@
-"""What an event sold: its items, its value, its currency."""
+"""Items, value and currency of an event."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from twite.formats.native_shape import NativeContent
 from twite.formats.parsed_request import Event
 
 MAX_ITEMS: Final = 200  # as many as Google takes in one event [doc]
-MAX_ITEMS_IN_ALL: Final = 2_000  # of one request: a stranger's must not take long to read
+MAX_ITEMS_IN_ALL: Final = 2_000  # of one request: a stranger's request must be read quickly
 
 _LISTS: Final = ("items", "ecommerce.items", "contents")
 _VALUES: Final = (
@@ -33,7 +33,7 @@ def items_of(event: Event) -> list[Event]:
     for place in _LISTS:
         given = value_at(event, place)
         if isinstance(given, Mapping):
-            # A list whose places became keys: "0", "1", … [seen DC]
+            # A list whose indexes became keys: "0", "1", … [seen DC]
             given = list(given.values())
         if isinstance(given, list) and given:
             return [item for item in given[:MAX_ITEMS] if isinstance(item, Mapping)]
@@ -41,7 +41,7 @@ def items_of(event: Event) -> list[Event]:
 
 
 def refuse_too_many(items: int, *, path: str) -> None:
-    """Raise Malformed where the events of one request have more items than are read."""
+    """Raise Malformed if the events of one request have too many items."""
     if items > MAX_ITEMS_IN_ALL:
         raise MalformedRequest(
             code="too_many",
@@ -51,10 +51,10 @@ def refuse_too_many(items: int, *, path: str) -> None:
 
 
 def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:
-    """Return value and currency: as stated, else of the items, their prices added up.
+    """Return value and currency: as stated, else the sum of the items' prices.
 
-    A value that no currency comes with is left out, as Google leaves it out of revenue [doc]: X
-    would count it in US dollars.
+    A value without a currency is left out, as Google leaves it out of revenue [doc]: X would count
+    it in US dollars.
     """
     money = first_text(event, _CURRENCIES)
     if money is None:
@@ -68,13 +68,13 @@ def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | N
 
 
 def worth_more(event: Event, limit: Decimal) -> bool:
-    """Return whether it states a value, or has items, worth more than a limit."""
+    """Return whether its stated value, or the sum of its items, exceeds a limit."""
     value, _ = worth_of(event, items_of(event))
     return is_more(value, limit)
 
 
 def content_of(item: Event) -> NativeContent:
-    """Return an item as one line of a basket; it may say next to nothing."""
+    """Return an item as one line of a basket; all its fields may be empty."""
     return NativeContent(
         id=first_text(item, ("item_id", "id", "content_id", "sku")),
         name=first_text(item, ("item_name", "name", "content_name")),
@@ -86,7 +86,7 @@ def content_of(item: Event) -> NativeContent:
 
 
 def total_of(items: Sequence[Event]) -> str | None:
-    """Return the sum of price by quantity (or 1) [seen TW]; None where an item has no price."""
+    """Return the sum of price times quantity (or 1) [seen TW]; None if an item has no price."""
     total = Decimal(0)
     for item in items:
         price = _PRICE.fullmatch(bytes(amount_at(item, _PRICES)))
@@ -98,7 +98,7 @@ def total_of(items: Sequence[Event]) -> str | None:
 
 
 def _quantity(item: Event) -> int | None:
-    """Return how many; None where it is no whole number above zero."""
+    """Return the quantity; None if it is not a whole number above zero."""
     text = first_text(item, ("quantity", "num_items", "item_quantity"))
     if text is None or not _COUNT.fullmatch(text):
         return None

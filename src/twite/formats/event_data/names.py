@@ -1,4 +1,4 @@
-"""What tags call an event → our name of it, as the pixel's `events` in twite.toml have it."""
+"""Map a tag's event name to the event name in twite.toml (`events` of the pixel)."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ IGNORE: Final = "ignore"
 MAX_NAME: Final = 64
 _LONGEST_NAME: Final = 256
 
-# Why something was ignored, and what that means. The reference page lists them.
+# Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "told_to": "the source's `events` says `ignore`",
@@ -25,11 +25,11 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# Of these, X is told nothing; a tag may hear of them all the same.
+# X is not told of these; tags may fire for them all the same.
 UNKNOWN_TO_X: Final = frozenset({"told_to", "not_configured"})
 
-# Names that mean one of X's event types [doc WEB]: whichever of them the pixel has is the one. The
-# first is the name in our own examples; GA4's recommended names are among them.
+# Names that mean one of X's event types [doc WEB]: of each group, the name that the pixel has
+# counts. The first is the name in our own examples; GA4's recommended names are among them.
 SPELLINGS: Final = (
     ("purchase", "order", "complete_payment"),
     ("sign_up", "complete_registration", "registration"),
@@ -51,10 +51,10 @@ _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
 
 
 def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
-    """Return the name among `known` that a tag's event has, or why it has none.
+    """Return the name among `known` for a tag's event, or the reason why it has none.
 
-    `chosen` is the source's own table: what it says goes. Else it is the pixel's event of that
-    name, of one that differs in capitals, spaces and hyphens alone, or of one that means the same.
+    `chosen` is the source's own mapping, which wins. Else it is the pixel's event of that name, of
+    one that differs only in capitals, spaces and hyphens, or of one with the same meaning.
     """
     plain = name.strip().lower()
     if not plain:
@@ -67,8 +67,8 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
         return target if target in names else ignored_as(name, "not_configured")
     if plain in names:
         return plain
-    squashed = {_squashed(one): one for one in names}
-    # What is remembered must have an end.
+    squashed = {_squashed(name): name for name in names}
+    # Bounds the cache.
     own = _squashed(plain) if len(plain) <= _LONGEST_NAME else plain
     for spelling in (own, *_SAME.get(own, ())):
         if spelling in squashed:
@@ -77,20 +77,20 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
 
 
 def ignored_as(name: str, reason: str) -> Ignored:
-    """Return it with a name that can be shown: one line, no person."""
+    """Return it with a name that is safe to show: one line, no personal data."""
     line = "".join(letter if letter.isprintable() else " " for letter in name.strip()[:256])
     return Ignored(name=(free_text(line) or "")[:MAX_NAME], reason=reason)
 
 
 @lru_cache(maxsize=1_024)
 def _squashed(name: str) -> str:
-    """`Add to Cart`, `addToCart` and `add-to-cart` are one."""
+    """`Add to Cart`, `addToCart` and `add-to-cart` become the same."""
     return _NOT_A_LETTER.sub("", name.lower())
 
 
 _SAME: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        _squashed(name): tuple(_squashed(one) for one in group)
+        _squashed(name): tuple(_squashed(alias) for alias in group)
         for group in SPELLINGS
         for name in group
     }

@@ -21,7 +21,7 @@ _GCS: Final = ("gcs", "gcd", "npa")  # Google's strings, under which event data 
 
 
 def event_of(native: Native) -> dict[str, object]:
-    """Return it; what is not there is absent. It holds persons."""
+    """Return the event; absent fields are left out. It holds personal data."""
     said: dict[str, object | None] = {
         "event_name": native.event,
         "transaction_id": _text(native.conversion_id),
@@ -63,20 +63,20 @@ def _consent(native: Native) -> dict[str, object]:
     return found
 
 
-def _item(one: NativeContent) -> dict[str, object]:
+def _item(line: NativeContent) -> dict[str, object]:
     said: dict[str, object | None] = {
-        "item_id": _text(one.id),
-        "item_name": one.name,
-        "price": _number(one.price, "price"),
-        "quantity": one.quantity,
-        "item_category": _text(one.group),
-        "item_category2": one.type,
+        "item_id": _text(line.id),
+        "item_name": line.name,
+        "price": _number(line.price, "price"),
+        "quantity": line.quantity,
+        "item_category": _text(line.group),
+        "item_category2": line.type,
     }
     return {name: value for name, value in said.items() if value is not None}
 
 
 def _number(raw: msgspec.Raw, path: str) -> float | int | None:
-    """Return a number as JavaScript would have it; None of what is no amount."""
+    """Return a number as JavaScript would have it; None if it is not an amount."""
     read = amount_in(raw, path=path)
     if not isinstance(read, str):
         return None

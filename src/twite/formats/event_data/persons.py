@@ -17,17 +17,17 @@ _PHONES: Final = (
     "phoneNumber", "user_data.sha256_phone_number", "sha256_phone_number", "phone_sha256",
     "hashed_phone_number",
 )  # fmt: skip
-# A SHA-256 digest in base 64, either alphabet.
+# A SHA-256 digest in base64, either alphabet.
 _BASE64_DIGEST: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
 
 
 def email_of(event: Mapping[str, object]) -> str | None:
-    """Return the email, or its digest, as it stands; one in base 64 in hexadecimal digits."""
+    """Return the email or its digest; a base64 digest becomes hexadecimal."""
     return _hexadecimal(first_text(event, _EMAILS))
 
 
 def phone_of(event: Mapping[str, object]) -> str | None:
-    """Return the phone number, or its digest, likewise."""
+    """Return the phone number or its digest, likewise."""
     return _hexadecimal(first_text(event, _PHONES))
 
 

@@ -1,6 +1,6 @@
-"""What is kept of an event as it came, for whoever asks later how it was read.
+"""The stored trace of an event as it arrived, to explain later how it was read.
 
-By an allow-list: what is not on it may hold a person, and only its name is kept.
+Works by an allow-list: any other field may hold personal data, and only its name is kept.
 """
 
 import re
@@ -15,7 +15,7 @@ from twite.formats.parsed_request import Event
 
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
-# Further ones are not looked at: a request of a stranger bounds neither names nor items.
+# Further fields are not looked at: a stranger's request may hold any number of them.
 _MOST_LOOKED_AT: Final = 256
 _MOST_ITEMS: Final = 20
 _KEPT: Final = (
@@ -32,12 +32,12 @@ _ITEM: Final = (
     "item_category", "item_variant", "coupon", "discount", "index",
 )  # fmt: skip
 _CONSENT: Final = ("consent_state", "consent")
-# No name of a person, number or address looks like the name of a field.
+# No name, phone number or address of a person looks like a field name.
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
 
 
 def trace_of(event: Event) -> dict[str, object]:
-    """Return it as JSON can hold it; emails in what remains are taken out where it is stored."""
+    """Return the trace, ready for JSON; emails in it are redacted when it is stored."""
     kept: dict[str, object] = {
         name: text[:_LONGEST] for name in _KEPT if (text := text_of(event.get(name)))
     }

@@ -1,4 +1,4 @@
-"""Values out of an event, whose fields may be texts, numbers, lists, nested, dotted or missing."""
+"""Read values of an event, whose fields may be text, numbers, lists, nested, dotted or missing."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,16 +11,16 @@ from twite.domain.normalize import PLACEHOLDERS
 from twite.formats.parsed_request import Event
 
 NULL: Final = msgspec.Raw(b"null")
-# Which our own format refuses by name.
+# The native format refuses these.
 NO_AMOUNT: Final = msgspec.Raw(b"{}")
 
-# And halves of characters, which cannot be written down.
+# And halves of surrogate pairs, which cannot be encoded.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NOTHING: Final = PLACEHOLDERS - {"0"}
 
 
 def value_at(event: Event, place: str) -> object:
-    """Return what stands at a dotted place; the place may be one key, or a path."""
+    """Return the value at a dotted path; the path may also be a single key."""
     found = event.get(place)
     if found is not None or "." not in place:
         return found
@@ -35,7 +35,7 @@ def value_at(event: Event, place: str) -> object:
 
 
 def first_text(event: Event, places: Iterable[str]) -> str | None:
-    """Return the first text or number that says something, of a list its first."""
+    """Return the first text or number that is not empty; of a list its first element."""
     for place in places:
         value = value_at(event, place)
         text = None if value is None else text_of(value)
@@ -45,10 +45,10 @@ def first_text(event: Event, places: Iterable[str]) -> str | None:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text or number as text, of a list its first; None of anything else.
+    """Return a text or number as text, of a list its first; None for anything else.
 
-    Control characters become spaces: our own format refuses them as a mistake in a program. Here
-    they come out of a page.
+    Control characters become spaces: the native format refuses them as a program's mistake, but
+    here they come out of a page.
     """
     if isinstance(value, list):
         value = value[0] if value else None
@@ -60,7 +60,7 @@ def text_of(value: object) -> str | None:
 
 
 def amount_at(event: Event, places: Iterable[str]) -> msgspec.Raw:
-    """Return the first amount that says something, as JSON text; null where there is none."""
+    """Return the first amount that is not empty, as JSON text; null if there is none."""
     for place in places:
         value = value_at(event, place)
         if isinstance(value, Mapping | list):

@@ -1,10 +1,9 @@
-"""An amount as people and spreadsheets write it → a decimal string, or why not.
+"""Parse an amount as people and spreadsheets write it to a decimal string, or an error.
 
     12.50   12,50   1,234.50   1.234,50   1 234,50   1'234.50   GBP 55.45   55.45 €   -5.00   (5.00)
 
-A comma or dot before exactly three digits (`1,234`) is decimals to some and thousands to others. It
-is only read where something settles it: a second separator, the currency's own decimals, or what
-the person said with `--decimal`.
+A comma or dot before exactly three digits (`1,234`) is ambiguous: decimals or thousands. It is only
+read if something settles it: a second separator, the currency's own decimals, or `--decimal`.
 """
 
 import re
@@ -29,7 +28,7 @@ _WHOLE: Final = frozenset(
 )
 # fmt: on
 _THOUSANDTHS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
-# Signs that mean one currency to everybody; $ and ¥ do not.
+# Symbols of exactly one currency; $ and ¥ are not.
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {"€": "EUR", "£": "GBP", "₹": "INR", "₺": "TRY", "₩": "KRW", "₫": "VND", "₴": "UAH", "₪": "ILS"}
 )
@@ -42,9 +41,9 @@ _THREE: Final = 3
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is a decimal string as in 1234.50; `currency` is what stood beside it, if anything.
+    """`text` is a decimal string as in 1234.50; `currency` is the one in the cell, if any.
 
-    `reread` is whether it had to be understood, not only copied.
+    `reread` says whether the text was interpreted, not only copied.
     """
 
     text: str
@@ -55,7 +54,7 @@ class Amount(msgspec.Struct, frozen=True, kw_only=True):
 def read_amount(
     cell: str, *, currency: str | None, decimal: Decimal | None, field: str = "value"
 ) -> Amount | RowFinding:
-    """Read a cell that is not empty. `currency` is the code its own column says, upper-case."""
+    """Read a cell that is not empty. `currency` is the code in its own column, upper-case."""
     plain = cell.strip()
     if _POINTED.fullmatch(plain) and not _may_be_grouped(plain):
         return Amount(text=plain)
@@ -97,7 +96,10 @@ def _ambiguous(cell: str, number: str, field: str) -> RowFinding:
 
 
 def _apart(text: str) -> tuple[str | None, str]:
-    """Part a currency from its number: `GBP 55.45`, `55.45 gbp`, `€55`. `$` is parted, unnamed."""
+    """Split a currency from its number: `GBP 55.45`, `55.45 gbp`, `€55`.
+
+    `$` is split off, unnamed.
+    """
     for sign, code in _SIGNS.items():
         if sign in text:
             return code, text.replace(sign, "", 1).strip()
@@ -107,14 +109,14 @@ def _apart(text: str) -> tuple[str | None, str]:
         return None, text
     before, number, after = parts.groups()
     code = (before or after or "").upper()
-    # A word that is no currency makes the whole no amount.
+    # A word that is not a currency makes the whole cell invalid.
     if (before and after) or (code and code not in CURRENCIES):
         return None, text
     return code or None, number.strip()
 
 
 def _unsigned(number: str) -> tuple[str, bool]:
-    """Take the sign off: -5, 5- (as accounting systems export it), (5)."""
+    """Split the sign off: -5, 5- (as accounting systems export it), (5)."""
     if number.startswith("(") and number.endswith(")"):
         return number[1:-1].strip(), True
     if number[:1] in {"-", "\u2212"}:
@@ -125,7 +127,7 @@ def _unsigned(number: str) -> tuple[str, bool]:
 
 
 def _number(number: str, *, decimal: Decimal | None, currency: str) -> str | None:
-    """Return a decimal string, "" where it is ambiguous, None where it is no number."""
+    """Return a decimal string, "" if it is ambiguous, None if it is not a number."""
     number = _SPACES.sub("", number)
     if _DIGITS.fullmatch(number):
         return number
@@ -139,7 +141,7 @@ def _number(number: str, *, decimal: Decimal | None, currency: str) -> str | Non
         return _settled(whole, decimals, marks, decimal=decimal, currency=currency)
     if len(set(marks)) == 1:
         return _ungrouped(number)
-    # Two kinds of mark: the last one, standing alone, is before the decimals.
+    # Two kinds of separator: the last one, if it occurs once, is the decimal separator.
     plain = _ungrouped(whole) if marks.count(marks[-1]) == 1 else None
     return None if plain is None else f"{plain}.{decimals}"
 
@@ -159,13 +161,13 @@ def _settled(
 
 
 def _may_be_grouped(number: str) -> bool:
-    """Whether one mark stands where a thousands separator would: 1 to 3 digits, mark, 3 digits."""
+    """Whether the single mark could be a thousands separator: 1 to 3 digits, mark, 3 digits."""
     whole, _, decimals = number.replace(",", ".").rpartition(".")
     return len(decimals) == _THREE and 0 < len(whole) <= _THREE and whole[0] != "0"
 
 
 def _ungrouped(number: str) -> str | None:
-    """Take the thousands separators out; India's groups of two count."""
+    """Remove the thousands separators; India's groups of two count."""
     if _DIGITS.fullmatch(number):
         return number
     groups = re.split("[,.]", number)

@@ -1,4 +1,4 @@
-"""Which column of a file is taken for what."""
+"""Map the columns of a file to fields of a conversion."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-# Our field → what exports call it, the surest first. Case, spaces and punctuation do not count.
+# Field to the column names in exports, the surest first. Case, spaces and punctuation are ignored.
 NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "conversion_id": (
@@ -52,7 +52,7 @@ _REST: Final = re.compile(r"[\W_]+")
 
 
 class UnknownColumn(Exception):
-    """A `--map` that names what is not there; `message` says what is."""
+    """A `--map` that names an unknown field or column; `message` lists the known ones."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -60,23 +60,23 @@ class UnknownColumn(Exception):
 
 
 class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """`taken` is our field → the column's place, from 0; `ignored` are names of other columns."""
+    """`taken` maps a field to the column's index; `ignored` are other columns' names."""
 
     header: tuple[str, ...]
     taken: Mapping[str, int]
     ignored: tuple[str, ...]
 
     def named(self) -> tuple[tuple[str, str], ...]:
-        """Return (our field, the column's name), in the file's order."""
+        """Return (field, column name) pairs, in the file's order."""
         places = sorted(self.taken.items(), key=lambda item: item[1])
         return tuple((field, self.header[place]) for field, place in places)
 
 
 def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping:
-    """Decide which column is taken for what.
+    """Map columns to fields.
 
-    `chosen` is our field → a column's name, or "" for none; it goes before what names suggest. A
-    column that was chosen for one field is not taken for another. Raises UnknownColumn.
+    `chosen` maps a field to a column name, or "" for none; it wins over recognised names. A column
+    chosen for one field is not used for another. Raises UnknownColumn.
     """
     names = tuple(cell.strip().lstrip("\ufeff") for cell in header)
     taken: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What is to be said about a row of a file: a stable code, a place, a sentence."""
+"""Findings about a row of a file: a stable code, a place, a sentence."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 from twite.redaction.shapes import holds_a_person
 
 # Codes that only files have; every other code of a row is the gateway's (domain.fault.CODES, and
-# those of a submission that is not of our shape).
+# the codes of a request of the wrong shape).
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "amount_ambiguous": "a separator that may stand before decimals or thousands",
@@ -42,7 +42,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class RowFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing to say about one row.
+    """One finding about one row.
 
     `field` is ours, as in `value` or `contents[0].price`, "" for the row; `message` never repeats
     an email, a phone number or another identifier.
@@ -56,9 +56,9 @@ class RowFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row, read.
 
-    `number` is where a person finds it; `order` is the conversion id, or what the file gives for
-    one. `body` is a conversion of our own format as JSON, None when `errors` keep it from being
-    one. It holds a person: it does not print.
+    `number` is the row number in a spreadsheet; `order` is the conversion id, or the generated one.
+    `body` is a conversion of our own format as JSON, None if `errors` prevent it. It holds personal
+    data: its repr is masked.
     """
 
     number: int
@@ -76,7 +76,7 @@ _ROUNDED: Final = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
 
 
 def rounded(order: str) -> RowFinding | None:
-    """Return what is wrong with an order id in scientific notation: many orders share it."""
+    """Return the error of an order id in scientific notation, which many orders share."""
     if not _ROUNDED.fullmatch(order.strip()):
         return None
     return RowFinding(
@@ -88,8 +88,8 @@ def rounded(order: str) -> RowFinding | None:
 
 
 def shown(text: str) -> str:
-    """Quote what a cell holds, short and without anything that could move a terminal or a page."""
+    """Quote a cell, shortened and without characters that could control a terminal or a page."""
     if holds_a_person(text):
-        return '"…"'  # a person in the wrong column is still one
+        return '"…"'  # a person in the wrong column is still personal data
     kept = "".join(c if c.isprintable() else "?" for c in text[:24])
     return f'"{kept}{"…" if len(text) > 24 else ""}"'

@@ -1,4 +1,4 @@
-"""A basket in one cell → contents of our own format.
+"""Parse a basket in one cell to contents of our own format.
 
 CAP-7 x2 @18.00 | PRINT-A2 x1 @120.00      also 2 x CAP-7, CAP-7; `;` as separator
 [{"sku": "CAP-7", "quantity": 2, "price": "18.00"}]
@@ -19,7 +19,7 @@ _SEPARATOR: Final = re.compile(r"\s*[|;\n]\s*")
 _AFTER: Final = re.compile(r"(.+?)\s+[x\u00d7]\s?(\d{1,9})(?:\s*@\s*(\S.*))?", re.ASCII)
 _BEFORE: Final = re.compile(r"(\d{1,9})\s?[x\u00d7]\s+(.+?)(?:\s*@\s*(\S.*))?", re.ASCII)
 _ALONE: Final = re.compile(r"([^@{}\[\]]+?)(?:\s*@\s*(\S.*))?")
-# What other systems call a field of a line, ours first.
+# Field names of other systems for a basket line, ours first.
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "id": ("id", "sku", "item_id", "product_id", "variant_id"),
@@ -34,7 +34,7 @@ _LINES: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 def read_items(cell: str, *, currency: str | None, decimal: Decimal | None) -> list[Content] | None:
-    """Read a cell that is not empty; None where a person could not tell what it says either."""
+    """Read a cell that is not empty; None if it is ambiguous."""
     text = cell.strip()
     if text.startswith("["):
         return _read_json(text, currency, decimal)
@@ -103,7 +103,7 @@ def _mapped(
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
-    """Return a JSON text or number as it is written; None for everything else, or nothing."""
+    """Return a JSON text or number as written; None for anything else, or nothing."""
     if raw is None:
         return None
     written = bytes(raw).decode()

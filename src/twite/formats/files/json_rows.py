@@ -1,4 +1,4 @@
-"""JSON in a file: conversions of our own format, passed on as they are written."""
+"""JSON files: conversions of our own format, passed on as written."""
 
 from collections.abc import Callable
 from typing import Final
@@ -20,9 +20,9 @@ _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def elements(body: bytes) -> list[msgspec.Raw] | None:
-    """Part a JSON file into its conversions: one, an array, or {"conversions": […]}.
+    """Split a JSON file into its conversions: one, an array, or {"conversions": […]}.
 
-    None where it is JSON Lines under another name. Raises Unreadable where it is not JSON.
+    None if it is JSON Lines under another name. Raises Unreadable if it is not JSON.
     """
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
@@ -43,9 +43,9 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
 
 
 class Conversions:
-    """Reads conversions of our own format: passed on as they are, once their shape is right.
+    """Reads conversions of our own format, and passes them on unchanged if their shape is right.
 
-    What is missing is put in: the event and currency a person named, and an id from `name_row`.
+    Missing fields are added: the event and currency from the options, and an id from `name_row`.
     """
 
     def __init__(self, reading: RowOptions, *, name_row: Callable[[int], str]) -> None:
@@ -54,7 +54,7 @@ class Conversions:
         self._repeats = Repeats()
 
     def read(self, number: int, written: bytes) -> FileRow:
-        """Read one. What is wrong with it is in the result."""
+        """Read one conversion. Its errors are in the result."""
         text = written.strip()
         if not text.startswith(b"{"):
             return _refused(number, "wrong_type", "", "not a JSON object")
@@ -63,8 +63,8 @@ class Conversions:
         except MalformedRequest as error:
             if error.code in OF_ONE:
                 wrong = tuple(
-                    RowFinding(field=one.path, code=one.code, message=one.message)
-                    for one in field_by_field(text)[1]
+                    RowFinding(field=fault.path, code=fault.code, message=fault.message)
+                    for fault in field_by_field(text)[1]
                 )
                 return FileRow(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
@@ -104,9 +104,9 @@ def _refused(number: int, code: str, path: str, message: str) -> FileRow:
 
 
 def _with(added: dict[str, str], text: bytes) -> bytes:
-    """Put fields in front, and leave all else as it is written: numbers keep their digits.
+    """Put fields in front, and leave the rest as written: numbers keep their digits.
 
-    A field that is there but empty gives way, since no object may name a key twice.
+    An existing empty field is removed, since no object may name a key twice.
     """
     if not added:
         return text

@@ -1,4 +1,4 @@
-"""Orders that stand in a file twice."""
+"""Detect orders that occur twice in a file."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,25 +11,24 @@ from twite.domain.fault import Fault
 from twite.domain.times import LATEST, moment
 from twite.formats.files.findings import RowFinding
 
-# About 200 bytes each. A repeat further away than this is left for the gateway to see.
+# About 200 bytes each. The gateway deduplicates repeats further apart than this.
 REMEMBERED: Final = 500_000
 
 
 class Repeats:
-    """Remembers orders by their dedup key, and of each field two bytes that tell it apart."""
+    """Remembers orders by dedup key, with a two-byte hash of each field to compare."""
 
     def __init__(self, *, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
         self._seen: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
 
     def see(self, number: int, conversion: Mapping[str, object]) -> RowFinding | None:
-        """Say whether this pixel, event and conversion id stood in an earlier row.
+        """Report whether an earlier row has this pixel, event and conversion id.
 
         The code is `same_as_earlier` or `differs_from_earlier`, which are notes, or `id_shared`, an
-        error: person, time or value are others, so these are two orders, and one of them would be
-        lost. What only differs as one person's spelling does (case of an email, spaces) is the
-        same, and what one of the rows leaves empty is no contradiction. A denial of consent is
-        never an error: it must reach the gateway.
+        error: person, time or value differ, so these are two orders, and one of them would be lost.
+        Different spellings of one value (case of an email, spaces) are the same, and an empty field
+        contradicts nothing. A denial of consent is never an error: it must reach the gateway.
         """
         key = dedup_key(
             str(conversion.get("pixel", "")),
@@ -84,12 +83,14 @@ def _plain(amount: str) -> str:
 
 
 def _contradictions(pairs: Mapping[str, tuple[bytes, bytes]]) -> list[str]:
-    """Return which of person, time and value both rows tell, and tell otherwise.
+    """Return which of person, time and value both rows have, and differ in.
 
-    It is another person where no identifier is the same.
+    It is another person if no identifier is the same.
     """
     same = {
-        field: one == other for field, (one, other) in pairs.items() if _NOTHING not in {one, other}
+        field: earlier == other
+        for field, (earlier, other) in pairs.items()
+        if _NOTHING not in {earlier, other}
     }
     persons = [same[field] for field in _PERSON if field in same]
     found = ["person"] if persons and not any(persons) else []
@@ -116,7 +117,7 @@ def _shared(row: int, others: list[str]) -> RowFinding:
 
 
 def _note(row: int, pairs: Mapping[str, tuple[bytes, bytes]]) -> RowFinding:
-    differing = [field for field, (one, other) in pairs.items() if one != other]
+    differing = [field for field, (earlier, other) in pairs.items() if earlier != other]
     if not differing:
         return RowFinding(
             field="conversion_id",

@@ -1,7 +1,7 @@
-"""One row of a table → a conversion of our own format, with what is to be said about it.
+"""Turn one row of a table into a conversion of our own format, with findings.
 
-What a person would read, is read; what could mean two things is refused, with what settles it.
-Whether an identifier can be used is left to the gateway, which says so in its answer.
+A value with one meaning is read; an ambiguous value is refused, with the option that settles it.
+The gateway judges whether an identifier is usable, and says so in its response.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from twite.formats.files.items import read_items
 from twite.formats.files.repeats import Repeats
 from twite.formats.files.times import Moment, read_moment
 
-# "0" and "false" say nothing of a person, but something of money and consent.
+# "0" and "false" mean nothing as personal data, but something as money and consent.
 _EMPTY: Final = PLACEHOLDERS - {"0", "false"}
 _ID: Final = "conversion_id"
 _IDENTIFYING: Final = frozenset(
@@ -32,7 +32,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a person said the file is to be read, for what its rows leave open."""
+    """Options for values that the rows leave open."""
 
     event: str | None = None
     currency: str | None = None
@@ -41,9 +41,9 @@ class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rows:
-    """Reads the rows of one table, in order. `name_row` gives a row without an order id one.
+    """Reads the rows of one table, in order. `name_row` generates an id for a row without one.
 
-    The id must depend on the file's bytes and the row's place alone: sent again, it is the same.
+    The id must depend on the file's bytes and the row's index alone: sent again, it is the same.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Rows:
         self._repeats = Repeats()
 
     def read(self, number: int, cells: Sequence[str]) -> FileRow:
-        """Read one row that is not blank. What is wrong with it is in the result."""
+        """Read one row that is not blank. Its errors are in the result."""
         wrong = _wrong_width(len(cells), len(self._columns.header))
         if wrong is not None:
             return FileRow(number=number, order="", body=None, errors=(wrong,))
@@ -86,7 +86,7 @@ class Rows:
         )
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
-        """Keep the cells that say something, by our field."""
+        """Keep the non-empty cells, by our field."""
         for field, place in self._columns.taken.items():
             text = cells[place].strip()
             if not text:
@@ -113,7 +113,7 @@ class Rows:
 
 
 class _Draft:
-    """A row while it is read."""
+    """A row being read."""
 
     __slots__ = ("conversion", "errors", "given", "notes")
 
@@ -142,7 +142,7 @@ def _read_money(draft: _Draft, reading: RowOptions) -> None:
         else:
             draft.conversion["contents"] = contents
             priced = any("price" in content for content in contents)
-    # Without an amount there is nothing for a currency to be of.
+    # Without an amount, a currency means nothing.
     if code is not None and ("value" in draft.given or priced):
         draft.conversion["currency"] = code
 
@@ -150,7 +150,7 @@ def _read_money(draft: _Draft, reading: RowOptions) -> None:
 def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
     """Return the currency."""
     code, wrong = _currency(draft.given.get("currency"))
-    # What stands in the column is not replaced by what was said for rows that name none.
+    # The default currency does not replace an unreadable cell.
     otherwise = None if wrong else reading.currency
     if "value" not in draft.given:
         return code or otherwise
@@ -205,7 +205,7 @@ _CURRENCY_MISSING: Final = RowFinding(
 
 
 def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:
-    """Return the code, or what is wrong with it."""
+    """Return the code, or the error."""
     if cell is None:
         return None, None
     code = currency(cell, path="currency")

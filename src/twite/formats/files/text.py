@@ -1,6 +1,6 @@
-"""Files of conversions, as bytes and text: how they are encoded, separated and spelled.
+"""Decode files of conversions: encoding, separator and header row.
 
-Reading them from a disk is the command's; what they say is decided here.
+Reading them from disk is the command's part; interpreting them happens here.
 """
 
 import csv
@@ -16,8 +16,8 @@ from twite.domain.errors import ClientError
 
 Kind = Literal["csv", "json", "jsonl", "parquet"]
 
-SAMPLE: Final = 65_536  # bytes at a file's start that are enough to tell what it is
-MAX_CELL: Final = 131_072  # characters; a cell beyond it is a quote that was never closed
+SAMPLE: Final = 65_536  # bytes at a file's start that suffice to detect its kind
+MAX_CELL: Final = 131_072  # characters; a longer cell is a quote that was never closed
 
 _ENDINGS: Final[dict[str, Kind]] = {
     "csv": "csv",
@@ -32,11 +32,11 @@ _SEPARATORS: Final = ",;\t|"
 
 
 class UnreadableFile(ClientError):
-    """A whole file; the sentence says why, and how to mend it. Nothing of it was sent."""
+    """A file that cannot be read; the message says why, and how to fix it. Nothing was sent."""
 
 
 def kind_of(name: str, start: bytes) -> Kind:
-    """Tell what a file is from its name and its first bytes, decompressed. Raises Unreadable."""
+    """Detect the kind of a file by its name and first bytes, decompressed. Raises Unreadable."""
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"PK\x03\x04"):
@@ -56,7 +56,7 @@ def kind_of(name: str, start: bytes) -> Kind:
 
 
 def encoding_of(start: bytes) -> str:
-    """Tell the encoding of text: UTF-8, or UTF-16 by its mark or its zeros."""
+    """Detect the text encoding: UTF-8, or UTF-16 by its BOM or its zeros."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if start.startswith(b"\xef\xbb\xbf"):
@@ -70,7 +70,7 @@ def encoding_of(start: bytes) -> str:
 
 
 def not_text(encoding: str, line: int) -> UnreadableFile:
-    """Say that a file is in an encoding we do not guess at."""
+    """Report an encoding that is not detected."""
     if encoding.startswith("utf-16"):
         return UnreadableFile(f"line {line}: not UTF-16 after all. Save the file as UTF-8")
     return UnreadableFile(
@@ -81,17 +81,17 @@ def not_text(encoding: str, line: int) -> UnreadableFile:
 
 
 class Separated(msgspec.Struct, frozen=True, kw_only=True):
-    """`skip` is how many lines stand before the header (Excel's `sep=;`)."""
+    """`skip` is how many lines precede the header (Excel's `sep=;`)."""
 
     by: str
     skip: int = 0
 
 
 def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
-    """Tell what separates the cells, from the file's first lines, unless a person chose it.
+    """Detect the separator from the file's first lines, unless an option sets it.
 
-    It is the candidate that cuts every one of them into equally many cells, more than one; of
-    several, the one that makes most. None at all: the comma, and one column.
+    It is the candidate that splits each of them into equally many cells, more than one; of several,
+    the one with the most cells. Without a candidate: the comma, and one column.
     """
     named = re.match(r"sep=(.)\r?\n", sample)
     if named is not None:
@@ -113,7 +113,7 @@ def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
 def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, list[str]]]:
     """Yield (row number, cells) as a spreadsheet counts them, the header as row 1.
 
-    Blank rows count and are not yielded. Raises Unreadable with the line where a quote is wrong.
+    Blank rows count and are not yielded. Raises Unreadable with the line of a broken quote.
     """
     lines = iter(lines)
     for _ in range(separated.skip):
@@ -135,13 +135,13 @@ def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, lis
 def row_id(digest: bytes, number: int) -> str:
     """Return a conversion id for a row without one.
 
-    It follows from the file's SHA-256 and the row's place: sent again, it is the same.
+    It is derived from the file's SHA-256 and the row's index: sent again, it is the same.
     """
     return derived_id(salt=digest, scope="file", repeated=str(number).encode())
 
 
 def _widths(sample: str, separator: str) -> list[int]:
-    """Count the cells of up to 20 rows; the last may be cut off, and is left out of several."""
+    """Count the cells of up to 20 rows; the last may be truncated, and is left out of several."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator)
     found: list[int] = []
     try:

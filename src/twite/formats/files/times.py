@@ -1,10 +1,10 @@
-"""A moment as exports spell it → our one spelling, or why not.
+"""Parse a time as exports spell it to ISO 8601 in UTC, or an error.
 
     2026-11-22T06:00:52Z   2026-11-22 06:00:52 +0000   2026-11-22T06:00:52.891+01:00
     1795327307   1795327307165   22.11.2026 06:00   2026/11/22 06:00   2026-11-22
 
-`11/22/2026` and `22/11/2026` are not read: which part is the month differs between countries, and
-a file may hold both.
+`11/22/2026` and `22/11/2026` are not read: the order of day and month differs between countries,
+and a file may hold both.
 """
 
 import re
@@ -24,7 +24,7 @@ _MOMENT: Final = re.compile(
     r"(?:\s?(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?",
     re.ASCII,
 )
-# Digits tell the unit for any moment from 2001 to 2286.
+# The number of digits tells the unit for any time from 2001 to 2286.
 _SECONDS: Final = 10
 _MILLISECONDS: Final = 13
 _EPOCH_TEXT: Final = re.compile(r"(\d{10}|\d{13}|\d{16})(?:\.(\d{1,9}))?", re.ASCII)
@@ -41,7 +41,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Moment | RowFinding:
-    """Read a cell that is not empty. `zone` is for moments that name none."""
+    """Read a cell that is not empty. `zone` applies to times without one."""
     plain = cell.strip()
     epoch = _EPOCH_TEXT.fullmatch(plain)
     if epoch is not None:
@@ -52,7 +52,7 @@ def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Momen
     try:
         return _read(parts, zone, field)
     except ValueError:
-        # No calendar shows it, no zone is so far off, or UTC puts it outside the years 1 to 9999.
+        # An impossible date, an impossible offset, or a year outside 1 to 9999 in UTC.
         return _unread(plain, field)
 
 
@@ -63,7 +63,7 @@ def _milliseconds(digits: str, part: str) -> int:
 
 
 def _read(parts: re.Match[str], zone: tzinfo | None, field: str) -> Moment | RowFinding:
-    """Raises ValueError for what no calendar or clock shows."""
+    """Raises ValueError for an impossible date or time."""
     at = _local(parts)
     if parts["zone"] is not None:
         return _moment(at.replace(tzinfo=_zone(parts["zone"])))

@@ -1,4 +1,4 @@
-"""`prN`, one item of a GA4 hit → an item of event data.
+"""Parse `prN`, one item of a GA4 hit, to an item of event data.
 
     id123~nmShoe~brX~caA~c2B~pr9.99~qt2~k0colour~v0red
 
@@ -43,7 +43,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 def item_of(text: str) -> dict[str, object]:
-    """Read one item. A part whose code is unknown is passed over, as is one without a code."""
+    """Read one item. Parts with an unknown code or without one are ignored."""
     item: dict[str, object] = {}
     names: dict[str, str] = {}
     values: dict[str, str] = {}
@@ -62,7 +62,7 @@ def item_of(text: str) -> dict[str, object]:
 
 
 def number_of(text: str) -> int | float | str:
-    """Return a number where the text is one, and the text where it is not."""
+    """Return a number if the text is one, else the text."""
     plain = text.strip()
     if not _NUMBER.fullmatch(plain):
         return text

@@ -1,9 +1,8 @@
-"""`/g/collect`: hits of GA4 tags → event data.
+"""GA4 format (`/g/collect`): GA4 hits to event data.
 
 The URL's query is shared by all events of a request. A body has one event a line, each a query
-string that goes before what is shared, and each read by itself; without a body the query is the one
-event.
-[seen D8A, GA4ADV]
+string that overrides the shared one, and each read by itself; without a body the query is the only
+event. [seen D8A, GA4ADV]
 """
 
 import re
@@ -19,9 +18,9 @@ from twite.formats.event_data.conversions import Tagged
 from twite.formats.ga4.items import item_of, number_of
 
 MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its tags send fewer
-MAX_PARAMETERS: Final = 500  # 200 items [doc], and what is said beside them
+MAX_PARAMETERS: Final = 500  # 200 items [doc], and the other parameters
 
-# What Google names otherwise in event data. [doc GDOC, seen D8A]
+# Parameters that have another name in event data. [doc GDOC, seen D8A]
 NAMED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "v": "x-ga-protocol_version",
@@ -42,7 +41,7 @@ NAMED: Final[Mapping[str, str]] = MappingProxyType(
         "ul": "language",
         "sr": "screen_resolution",
         "cu": "currency",
-        # How a server that forwards hits says who the visitor is.
+        # A server that forwards hits names the visitor by these.
         "uip": "ip_override",
         "_uip": "ip_override",
         "ua": "user_agent",
@@ -80,14 +79,14 @@ _PREFIXES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _ITEM: Final = re.compile(r"pr([1-9][0-9]{0,2})", re.ASCII)
-# Hashes of persons in base 64, `tv.1~em.<43 letters>~pn.<43 letters>` [guess]; another form is not
-# read.
+# Hashed personal data in base64, `tv.1~em.<43 letters>~pn.<43 letters>` [guess]; other forms are
+# not read.
 _HASHED: Final = re.compile(r"(?:^|~)(em|pn)[0-9]*\.([A-Za-z0-9_-]{43})=?(?=~|$)", re.ASCII)
 _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
 def read(query: str, body: bytes) -> Tagged:
-    """Read the hits of one request. Raises Malformed for what is no GA4 hit, or too many."""
+    """Read the hits of one request. Raises Malformed if it is not a GA4 hit, or has too many."""
     hits, unread = hits_of(query, body)
     return Tagged(
         events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event
@@ -97,12 +96,12 @@ def read(query: str, body: bytes) -> Tagged:
 
 
 def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
-    """Return the parameters of each hit, and by place why it is none. Raises Malformed.
+    """Return the parameters of each hit, and the errors by index. Raises Malformed.
 
-    Of a parameter that stands twice in one query string, the first counts.
+    If a parameter occurs twice in one query string, the first counts.
     """
     shared = _parameters(query)
-    # Split as bytes: a text has other ends of lines too, U+2028 among them.
+    # Split as bytes: text has other line ends too, such as U+2028.
     lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
     if len(lines) > MAX_EVENTS:
         raise MalformedRequest(
@@ -110,7 +109,7 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
             path="",
             message=f"{len(lines)} events in one request; at most {MAX_EVENTS}",
         )
-    # Items are those of one event: a long query must not come back a hundred times.
+    # Items belong to one event: those of a long query must not be copied to each of a hundred.
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
 
     def read_one(line: str) -> dict[str, str]:
@@ -131,7 +130,7 @@ def _claimed(hit: dict[str, str]) -> dict[str, str]:
 
 
 def event_of(hit: Mapping[str, str]) -> dict[str, object]:
-    """Return a hit as event data. What Google names goes before a tag's own parameter (`ep.`)."""
+    """Return a hit as event data. Google's own parameters win over a tag's (`ep.`)."""
     groups: dict[str, dict[str, object]] = {}
     items: dict[int, dict[str, object]] = {}
     for key, text in hit.items():
@@ -195,7 +194,7 @@ def _persons(text: str) -> dict[str, str]:
 
 
 def _repeated(hit: Mapping[str, str], place: int) -> str | None:
-    """Return what a tag says again when it sends a request again: the page, and the count on it."""
+    """Return the fields that a tag repeats on a retry: the page, and the hit's count on it."""
     if not all(hit.get(key) for key in ("cid", "_p", "_s")):
         return None
     return "\0".join(("GA4", *(hit.get(key, "") for key in _REPEATED), str(place)))

@@ -1,8 +1,7 @@
-"""Event data → a hit of GA4: the way back of `ga4`, for what a template sends to Google Analytics.
+"""Write event data as a GA4 hit, for templates that send to Google Analytics.
 
-What only Google's own server knows to say (`sst.`, hashes of persons that the event has in clear)
-is not said, nor is what has no place in a hit: lists and objects of a tag's own. Persons stay here:
-of `user_data` nothing is sent.
+Left out: parameters that only Google's own server sets (`sst.`, hashes of raw personal data), and
+lists and objects of a tag's own. Nothing of `user_data` is sent.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,19 +12,22 @@ from twite.formats.ga4 import read as ga4
 from twite.formats.ga4.items import CODES
 
 _SHARED: Final = ("v", "tid")
-# Of two names for one thing, the one that a server says it by.
+# If two names map to one parameter, the name that a server uses.
 _BACK: Final = {name: key for key, name in ga4.NAMED.items() if key != "uip"}
 _ITEM_BACK: Final = {name: code for code, name in CODES.items()}
 _HINTS_BACK: Final = {name: key for key, name in ga4.HINTS.items()}
 _PLAIN: Final = "x-ga-mp2-"
 _GOOGLES: Final = "x-ga-"
-# What Google's client makes of the address of the page.
+# Google's client derives these from the page's URL.
 _MADE: Final = frozenset({"page_hostname", "page_path"})
 _MOST_ITEMS: Final = 200
 
 
 def hit_of(event: Mapping[str, object]) -> tuple[str, str]:
-    """Return a hit: its query, and its body. Raises ValueError for an event of no GA4 property."""
+    """Return a hit: its query, and its body.
+
+    Raises ValueError for an event without GA4 property.
+    """
     measurement = event.get("x-ga-measurement_id")
     if not isinstance(measurement, str) or not measurement.startswith("G-"):
         raise ValueError("x-ga-measurement_id names no property of GA4 (G-…)")
@@ -75,7 +77,7 @@ def _hints(hints: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in hints.items():
         key = _HINTS_BACK.get(name)
         if key == "uafvl" and isinstance(value, list):
-            pairs = [one for one in value if isinstance(one, Mapping)]
+            pairs = [item for item in value if isinstance(item, Mapping)]
             yield key, "|".join(f"{_part(p.get('brand'))};{_part(p.get('version'))}" for p in pairs)
         elif key is not None and isinstance(value, str | int | float):
             yield key, _text(value)

@@ -1,7 +1,7 @@
-"""`POST /mp/collect`: the JSON of Google's Measurement Protocol → event data.
+"""Measurement Protocol format (`POST /mp/collect`): Google's JSON to event data.
 
-Each event is read by itself. How Google itself flattens it is not known [unknown]: here the
-parameters of an event go before what the whole request says.
+Each event is read by itself. How Google itself flattens a request is not known [unknown]: here the
+parameters of an event win over the request's own.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _NOTHING: Final = msgspec.Raw(b"null")
 def read(body: bytes, *, measurement: str) -> Tagged:
     """Read one request. `measurement` is its measurement id, which tells streams apart.
 
-    Raises Malformed for what is no JSON, or not of this shape.
+    Raises Malformed if it is not JSON, or not of this shape.
     """
     events, unread = events_of(body)
     return Tagged(
@@ -45,7 +45,7 @@ def read(body: bytes, *, measurement: str) -> Tagged:
 
 
 def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
-    """Return each event as event data, and by place why it cannot be read. Raises Malformed."""
+    """Return each event as event data, and the errors by index. Raises Malformed."""
     frame = decode(_FRAME, mended(body), frame=True)
     given = _each(frame.pop("events", _NOTHING))
     if not given:
@@ -62,8 +62,8 @@ def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]
     if people:
         shared["x-ga-mp2-user_properties"] = people
 
-    def read_one(one: msgspec.Raw) -> dict[str, object]:
-        return _event(decode(_DECODER, bytes(one)), request, shared)
+    def read_one(event: msgspec.Raw) -> dict[str, object]:
+        return _event(decode(_DECODER, bytes(event)), request, shared)
 
     return each_by_itself(given, read_one, within="events[{}]")
 
@@ -87,7 +87,7 @@ def _event(
     if given.get("timestamp_micros") is not None:
         event["timestamp_micros"] = given["timestamp_micros"]
     if request.get("non_personalized_ads") not in (None, False):
-        # A parameter of the event's own must not hide what the whole request says.
+        # A parameter of the event must not hide a field of the request.
         event["non_personalized_ads"] = request["non_personalized_ads"]
     consent = strictest(request.get("consent"), event.get("consent"))
     if consent:
@@ -106,7 +106,7 @@ def _properties(given: object) -> dict[str, object]:
 
 
 def _repeated(event: Mapping[str, object], place: int, measurement: str) -> str | None:
-    """Return what a program says again when it sends a request again: who, and the microsecond."""
+    """Return the fields that a program repeats on a retry: the user, and the microsecond."""
     whose = first_text(event, ("client_id", "user_id"))
     stamp = first_text(event, ("timestamp_micros",))
     if whose is None or stamp is None:

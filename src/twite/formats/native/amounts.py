@@ -1,4 +1,4 @@
-"""An amount of our own format, from its JSON text: a number keeps the digits it came with."""
+"""An amount of the native format, from its JSON text: a number keeps its digits."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from twite.domain.money import amount
 
 
 def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
-    """Return it as a decimal string; None where there is none."""
+    """Return it as a decimal string; None if absent."""
     text = bytes(raw).decode()
     if text == "null":
         return None
@@ -21,6 +21,6 @@ def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
 
 
 def is_more(raw: msgspec.Raw, limit: Decimal) -> bool:
-    """Return whether it is more than a limit. What is no amount is refused later, with words."""
+    """Return whether it exceeds a limit. An invalid amount is rejected later, with an error."""
     read = amount_in(raw, path="value")
     return isinstance(read, str) and Decimal(read) > limit

@@ -1,4 +1,7 @@
-"""One conversion of our own format → canonical, or the faults that keep it from being one."""
+"""Read one native conversion: to a canonical conversion, or the faults that prevent it.
+
+Applies consent, derives missing ids (dedup), and lists the flaws of match keys.
+"""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -29,7 +32,7 @@ from twite.redaction.shapes import MASK, holds_a_person
 T = TypeVar("T")
 
 MAX_ID: Final = 256
-_LONGEST_GUESS: Final = 64  # what is longer is not a misspelt name
+_LONGEST_GUESS: Final = 64  # a longer key is not a misspelt name
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
@@ -38,12 +41,12 @@ _IN_NO_AMOUNT: Final = frozenset(b"@+ /")
 
 
 class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What reading a conversion depends on beside the conversion itself.
+    """The context of a conversion, beside the conversion itself.
 
-    `careful` is whether its texts may hold control characters at all, `lengthy` whether one may be
-    longer than MAX_TEXT; `consent` says what becomes of it with its signals and identifiers.
-    `repeated` is what a client says again when it sends this conversion again, and `faults` what
-    is known to be wrong with it (see Found). It holds a secret: it does not print.
+    `careful` says whether its texts may hold control characters, `lengthy` whether one may be
+    longer than MAX_TEXT; `consent` decides by its signals and identifiers. `repeated` holds the
+    fields that a client repeats on a retry of this conversion, and `faults` its known faults (see
+    ParsedRequest). It holds a secret: its repr is masked.
     """
 
     source: Source
@@ -62,12 +65,12 @@ class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one conversion.
+    """The outcome of one conversion.
 
-    `conversion` is None when `faults` keep it from being one; otherwise faults are notes on
-    identifiers that were left out. `suppressed` is the reason not to send it, `held` why a person
-    decides, where there is one; `evidence` is what is kept of that decision, as JSON.
-    `event` is X's id, "" where it has none; `flaws` are what spoils its match keys.
+    `conversion` is None if `faults` prevent it; otherwise faults are notes on identifiers that were
+    left out. `suppressed` is the reason not to send it; `held` the reason why a person must decide,
+    if any; `evidence` is the stored record of the consent verdict, as JSON. `event` is X's id, ""
+    if it has none; `flaws` are the flaws of its match keys.
     """
 
     index: int
@@ -83,7 +86,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
-    """Read one conversion. What is wrong with it is in the result: nothing is raised."""
+    """Read one conversion. Errors are in the result: nothing is raised."""
     faults = [*context.faults]
     notes: list[Fault] = []
     if context.careful:
@@ -143,7 +146,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
             event=event,
             flaws=flaws,
         )
-    # After the id: the same conversion keeps it, whatever is said of consent the next time.
+    # After the id: the conversion keeps its id, whatever its consent signals are the next time.
     conversion = msgspec.structs.replace(
         conversion,
         identifiers=left,
@@ -164,7 +167,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
 
 
 def _left(identifiers: Identifiers, verdict: ConsentDecision) -> Identifiers:
-    """Return the identifiers that may go, and be kept."""
+    """Return the identifiers that may be sent and stored."""
     if verdict.action is ConsentAction.SUPPRESS:
         return _NOBODY
     return stripped(identifiers, verdict.strip)
@@ -177,7 +180,7 @@ def _scrubbed(
     contents: tuple[Content, ...],
     identity: str,
 ) -> Native:
-    """Return what is kept of it: no person raw, and nothing that could match whoever said no."""
+    """Return the stored form: no raw personal data, and no match keys if consent is denied."""
     return msgspec.structs.replace(
         given,
         conversion_id=MASK if identity == MASK else given.conversion_id,
@@ -190,7 +193,7 @@ def _scrubbed(
         ip=identifiers.ip,
         user_agent=identifiers.user_agent,
         url=url,
-        # What is no amount may be anything.
+        # An invalid amount may be anything.
         value=given.value if _may_be_amount(given.value) else _NULL,
         description=free_text(given.description),
         search=free_text(given.search),
@@ -201,27 +204,27 @@ def _scrubbed(
 def _contents_kept(
     given: list[NativeContent] | None, read: tuple[Content, ...]
 ) -> list[NativeContent] | None:
-    """Return the lines as they came, with the texts that are left of them."""
+    """Return the basket lines as they came, with their remaining texts."""
     if given is None:
         return None
-    for one, text in zip(given, read, strict=True):
+    for line, text in zip(given, read, strict=True):
         if (
-            one.name != text.name
-            or one.type != text.type
-            or (one.id != text.id and type(one.id) is not int)
-            or (one.group != text.group and type(one.group) is not int)
+            line.name != text.name
+            or line.type != text.type
+            or (line.id != text.id and type(line.id) is not int)
+            or (line.group != text.group and type(line.group) is not int)
         ):
             break
     else:
         return given
     return [
-        msgspec.structs.replace(one, id=text.id, name=text.name, group=text.group, type=text.type)
-        for one, text in zip(given, read, strict=True)
+        msgspec.structs.replace(line, id=text.id, name=text.name, group=text.group, type=text.type)
+        for line, text in zip(given, read, strict=True)
     ]
 
 
 def _may_be_amount(raw: msgspec.Raw) -> bool:
-    """Whether nothing but an amount, well or badly written, can stand in it."""
+    """Whether it can only be an amount, well or badly written."""
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
@@ -259,18 +262,18 @@ def _event(given: Native, context: ReadContext, faults: list[Fault]) -> tuple[st
 
 @lru_cache(maxsize=256)
 def _near(name: str, known: tuple[str, ...]) -> list[str]:
-    """Return the nearest name: it is looked for once, and not in every conversion of a flood."""
+    """Return the most similar field name, cached: floods repeat the same mistake."""
     return get_close_matches(name, known, n=1, cutoff=0.5)
 
 
 def identifiers_of(
     given: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
 ) -> Identifiers:
-    """Read what may match a person.
+    """Read the match keys.
 
-    A wrong hash is a mistake in a program, and refused. What people typed, or a browser or proxy
-    gave, may be unusable without anyone's fault: it is left out with a note, and the conversion
-    goes with what remains.
+    A wrong hash is a mistake in a program, and refused. An identifier that a person typed, or that
+    a browser or proxy gave, may be unusable without anyone's fault: it is left out with a note, and
+    the conversion keeps the rest.
     """
     email = phone = click = browser = ip = agent = None
     if given.email_sha256 is not None:
@@ -296,11 +299,11 @@ def identifiers_of(
     )
 
 
-# Few browsers visit a shop, each of them often.
+# A shop sees few different browsers, each of them often.
 @lru_cache(maxsize=2_048)
 def _user_agent(text: str) -> str | Fault:
     read = normalize.user_agent(text, path="user_agent")
-    # Robots leave their owner's address there.
+    # Robots put their owner's address there.
     is_bad = isinstance(read, str) and holds_a_person(read)
     return fault("user_agent", "user_agent_unusable") if is_bad else read
 
@@ -327,30 +330,30 @@ def _contents(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
     if not given.contents:
         return ()
     contents = []
-    for index, one in enumerate(given.contents):
+    for index, line in enumerate(given.contents):
         own: list[Fault] = []
-        contents.append(_content(one, own))
+        contents.append(_content(line, own))
         for found in own:
             path = f"contents[{index}].{found.path}"
             faults.append(msgspec.structs.replace(found, path=path))
     return tuple(contents)
 
 
-def _content(one: NativeContent, faults: list[Fault]) -> Content:
-    if one.quantity is not None and not 0 < one.quantity < 2**31:
+def _content(line: NativeContent, faults: list[Fault]) -> Content:
+    if line.quantity is not None and not 0 < line.quantity < 2**31:
         faults.append(fault("quantity", "not_a_count"))
     return Content(
-        id=None if one.id is None else free_text(str(one.id)),
-        name=free_text(one.name),
-        price=_amount(one.price, "price", faults),
-        quantity=one.quantity,
-        group=None if one.group is None else free_text(str(one.group)),
-        type=free_text(one.type),
+        id=None if line.id is None else free_text(str(line.id)),
+        name=free_text(line.name),
+        price=_amount(line.price, "price", faults),
+        quantity=line.quantity,
+        group=None if line.group is None else free_text(str(line.group)),
+        type=free_text(line.type),
     )
 
 
 def _quantity(contents: tuple[Content, ...]) -> int | None:
-    """X's number_items: the sum, where every line says how many."""
+    """X's number_items: the sum of the quantities, if every line has one."""
     counts = [content.quantity for content in contents if content.quantity is not None]
     return sum(counts) if counts and len(counts) == len(contents) else None
 
@@ -358,10 +361,10 @@ def _quantity(contents: tuple[Content, ...]) -> int | None:
 def _with_id(
     conversion: Conversion, index: int, context: ReadContext, *, timed: bool
 ) -> Conversion:
-    """Fix an id before anything is sent, from what a client repeats when it retries.
+    """Give a conversion without an id a derived one, from the fields that a retry repeats.
 
-    That is its idempotency key, what its door knows to be repeated, or else all it said. Where it
-    gave no time, the day stands in for it: the same sign-up a day later is another one.
+    These are its idempotency key, the fields that its format knows to be repeated, or else all its
+    fields. Without a time, the day is included: the same sign-up a day later is another conversion.
     """
     scope = f"{conversion.pixel}\0{conversion.event}"
     if context.idempotency_key is not None:
@@ -376,7 +379,7 @@ def _with_id(
             said = msgspec.structs.replace(conversion, time=context.now // DAY)
         text = _ENCODER.encode(said).decode()
         if not text.isascii():
-            # An accented letter has two spellings, and they say the same.
+            # An accented letter has two encodings, which mean the same.
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
@@ -389,12 +392,12 @@ def tell_repeats_apart(
     salt: bytes,
     repeated: Sequence[str | None] = (),
 ) -> None:
-    """Give equal conversions without an id, which stand in one request, an id each.
+    """Give equal conversions without an id in one request an id each.
 
-    They are no retries of each other: a client that sends again sends the request again, and then
-    each has the id it had. The first keeps its id, the others' follow from it and from how many
-    came before. Where equal ones differ in consent they stay one, so that a denial among them
-    counts. `repeated` is as in Found: what has one is told apart by it.
+    They are not retries of each other: a retry repeats the whole request, and then each gets the
+    same id again. The first keeps its id; the others' are derived from it and from their position.
+    Equal conversions that differ in consent stay one, so that a denial among them counts.
+    `repeated` is as in ParsedRequest, and tells conversions apart, too.
     """
     alike: dict[str, list[tuple[int, Conversion]]] = {}
     for place, (result, one) in enumerate(zip(results, given, strict=True)):

@@ -1,8 +1,7 @@
-"""A conversion of our own format that is not of its shape, read field by field.
+"""Read a native conversion field by field, if the strict decoder failed.
 
-The fields that can be read are kept beside the faults, so that the conversion is rejected alone,
-with everything that is wrong with it at once. `POST /v1/conversions` and `twite send` come here
-only after the strict decoder failed.
+Readable fields are kept beside the faults, so that the conversion is rejected alone, with all its
+errors at once. Used by `POST /v1/conversions` and `twite send`.
 """
 
 import re
@@ -19,7 +18,7 @@ from twite.formats.each_by_itself import as_fault
 from twite.formats.native_shape import Native, NativeContent
 from twite.formats.strict_json import decode, kind_of
 
-# What may be wrong with one conversion, as codes of Malformed: the JSON around it can be read.
+# Codes of Malformed that can affect a single conversion: the JSON around it can be read.
 OF_ONE: Final = frozenset({"wrong_shape", "unknown_field", "duplicate_key"})
 MAX_FAULTS: Final = 10  # of one conversion: a body of 1 MiB holds 100,000 wrong fields
 
@@ -33,7 +32,7 @@ _LINE_FIELDS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(NativeContent)
 }
 _NULL: Final = b"null"
-# A key may be anything, also a person's address: only what looks like a field's name is shown.
+# A key may be anything, also a person's address: only keys that look like field names are shown.
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_-]{0,31}")
 _EXAMPLES: Final[Mapping[str, str]] = {
     "event": '"purchase"',
@@ -53,7 +52,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 
 
 def field_by_field(raw: bytes) -> tuple[Native, tuple[Fault, ...]]:
-    """Return what can be read of one conversion, and a fault for each field that cannot.
+    """Return the readable fields of one conversion, and a fault for each of the others.
 
     At most MAX_FAULTS are named. No message repeats a value.
     """
@@ -115,7 +114,10 @@ def _read(
 
 
 def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[str, msgspec.Raw]:
-    """Decode an object, with a fault where it is none or names a key twice (which is left out)."""
+    """Decode an object.
+
+    A non-object and a duplicate key are faults; a duplicate key is left out.
+    """
     text = raw.lstrip()
     if text[:1] != b"{":
         message = f"must be an object, as in {example}, not {kind_of(text)}"
@@ -136,7 +138,7 @@ _TWICE: Final = "the key stands twice in one object: which of the two is meant?"
 
 
 def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
-    """Say what a field must be, with an example where there is one."""
+    """Say which value a field takes, with an example if there is one."""
     example = f": write it as in {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return fault(path, "wrong_type", f"{wrong.message}{example}")
 

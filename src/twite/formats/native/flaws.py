@@ -1,4 +1,4 @@
-"""What spoils the match keys of a conversion in our own format, as it was written."""
+"""Match quality: find the flaws of a native conversion's match keys, as they were written."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,9 +22,9 @@ _OUR_COOKIE: Final = "1."
 def flaws_of(
     given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
 ) -> tuple[Flaw, ...]:
-    """Return the flaws; `faults` are those found on the way, notes included."""
+    """Return the flaws; `faults` are those already found, notes included."""
     if not faults and given.email_sha256 is given.phone_sha256 is None:
-        # The usual case, and quick.
+        # The usual case, and fast.
         clean = given.email is None or ("@" in given.email and not is_placeholder(given.email))
         if clean and not (given.twclid or "").startswith(_OUR_COOKIE):
             return ()
@@ -54,7 +54,7 @@ def flaws_of(
 
 
 def digests_of(given: Native) -> tuple[bool, bool]:
-    """Return whether an email and a phone number were submitted as digests, in whichever field."""
+    """Return whether email and phone were submitted as digests, in whichever field."""
     return (
         given.email_sha256 is not None or (given.email is not None and is_digest(given.email)),
         given.phone_sha256 is not None or (given.phone is not None and is_digest(given.phone)),
@@ -62,6 +62,6 @@ def digests_of(given: Native) -> tuple[bool, bool]:
 
 
 def _shape(given: Native, path: str) -> str:
-    """Show how a field is written. What is no match key at all has no shape."""
+    """Describe how a field is written. A value that is not a match key has no pattern."""
     text = getattr(given, path, None) if path else None
     return shape_of(text) if isinstance(text, str) else ""

@@ -1,4 +1,4 @@
-"""`POST /v1/conversions`: our own format → conversions, refusals, and what is kept of it."""
+"""Native format (`POST /v1/conversions`): JSON to conversions, faults, and the stored form."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
 _NO_FAULTS: Final[tuple[Fault, ...]] = ()
-# What is said to be missing, and the fields that say it: one that could not be read is not missing.
+# An error about a missing value, and the fields that give it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {
     "event_missing": frozenset({"event"}),
     "currency_missing": frozenset({"currency"}),
@@ -45,9 +45,9 @@ _MISSING: Final[Mapping[str, frozenset[str]]] = {
 
 
 class ParsedNative(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission, read: one result for each conversion, in order.
+    """A decoded request: one result for each conversion, in order.
 
-    `body` is the submission as JSON with email, phone and page address scrubbed; `given` are the
+    `body` is the request as JSON with email, phone and page URL scrubbed; `given` are the
     conversions as they came.
     """
 
@@ -69,11 +69,11 @@ def read(
     idempotency_key: str | None,
     consent: Judge,
 ) -> ParsedNative:
-    """Read a submission. Raises Malformed when it is not JSON, or has no conversions.
+    """Read a request. Raises Malformed if it is not JSON, or has no conversions.
 
-    A conversion that is not of the shape is rejected alone: its faults are in its result.
-    `now` is in milliseconds; `salt` goes into ids derived for conversions that come without
-    one; `consent` says what becomes of a conversion with such signals and identifiers.
+    A conversion of the wrong shape is rejected alone: its faults are in its result. `now` is in
+    milliseconds; `salt` goes into derived ids; `consent` decides by a conversion's signals and
+    identifiers.
     """
     single = not _is_batch(body)
     given, wrong = _decoded(body, single=single)
@@ -111,7 +111,7 @@ def judge(
     salt: bytes,
     consent: Judge,
 ) -> ParsedNative:
-    """Judge what another door found in a request, by the rules of our own format.
+    """Judge the conversions of another format by the rules of the native format.
 
     See `read` for the arguments.
     """
@@ -141,13 +141,13 @@ def judge(
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
-    """Return the name of a request that could be read, and what it says under it.
+    """Return the idempotency key of a request, and a digest of its content.
 
-    The order of keys in an object, and white space, say nothing.
+    Key order in objects and white space do not matter.
     """
     try:
         said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
-    except msgspec.DecodeError:  # a number of hundreds of digits, say
+    except msgspec.DecodeError:  # a number of hundreds of digits, for example
         said = body
     return Idempotency(
         key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
@@ -158,7 +158,7 @@ def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
 def _decoded(
     body: bytes, *, single: bool
 ) -> tuple[Sequence[Native], Sequence[tuple[Fault, ...]] | None]:
-    """Decode all at once; each by itself, and with its faults, where that fails."""
+    """Decode all conversions at once; if that fails, each by itself, with its faults."""
     try:
         given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
     except MalformedRequest as wrong:
@@ -187,7 +187,7 @@ def _by_itself(part: bytes) -> tuple[Native, tuple[Fault, ...]]:
 def _misshapen(
     given: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
 ) -> ReadConversion:
-    """Read a conversion that may not be of the shape, without faults that only echo that."""
+    """Read a conversion of the wrong shape, without faults that only follow from that."""
     if not faults:
         return read_one(given, index, context)
     result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
@@ -211,7 +211,7 @@ def _require_count(count: int) -> None:
 
 
 def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:
-    """Return what is kept; what is no conversion may hold anything anywhere."""
+    """Return the stored form; in a non-conversion, any value may hold personal data."""
     for result in results:
         if result.conversion is None:
             return scrubbed_json(kept, thoroughly=True)

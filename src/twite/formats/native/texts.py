@@ -1,4 +1,4 @@
-"""How long a text of a submission may be, and which characters may not stand in it."""
+"""Text limits of the native format: length and control characters."""
 
 import re
 from typing import Final
@@ -17,9 +17,9 @@ def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> No
         ("description", given.description),
         ("search", given.search),
     ]
-    for index, one in enumerate(given.contents or ()):
+    for index, line in enumerate(given.contents or ()):
         texts.extend(
-            (f"contents[{index}].{name}", getattr(one, name))
+            (f"contents[{index}].{name}", getattr(line, name))
             for name in ("id", "name", "group", "type")
         )
     for path, text in texts:
@@ -28,13 +28,13 @@ def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> No
 
 
 def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
-    """Name every text with a control character but a user agent, which is left out instead."""
+    """Add a fault for every text with a control character; a user agent is left out instead."""
     for name in Native.__struct_fields__:
         text = getattr(given, name)
         if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
             faults.append(fault(name, "control_character"))
-    for index, one in enumerate(given.contents or ()):
+    for index, line in enumerate(given.contents or ()):
         for name in NativeContent.__struct_fields__:
-            text = getattr(one, name)
+            text = getattr(line, name)
             if isinstance(text, str) and _CONTROL.search(text):
                 faults.append(fault(f"contents[{index}].{name}", "control_character"))

@@ -1,8 +1,9 @@
-"""`POST /v1/sgtm`: what our own tag in a server container sends → event data.
+"""sGTM tag format (`POST /v1/sgtm`): requests of Twite's own tag in a server container.
 
-    {"version": "1.0.0", "event": {…event data, persons as hashes…}, "pixel": "o8z6j"}
+    {"version": "1.0.0", "event": {…event data, identifiers hashed…}, "pixel": "o8z6j"}
 
-`pixel` only where the tag names one. The tag is `sgtm/twite-tag.tpl`; see its function `send`.
+`pixel` is only there if the tag names one. The tag is `sgtm/twite-tag.tpl`; see its function
+`send`.
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,13 @@ from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import decode, mended
 
-# What a browser says again when its hit is sent again, and the container runs again for it.
+# Fields that a browser repeats when it retries a hit, and the container runs again for it.
 REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
 _LONGEST_PIXEL: Final = 64
 
 
 class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tag said, and the pixel that it named. It holds persons: it does not print."""
+    """The tag's event, and its pixel. It holds personal data: its repr is masked."""
 
     tagged: Tagged
     pixel: str | None = None
@@ -31,7 +32,7 @@ class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes) -> SgtmTagRequest:
-    """Read one request. Raises Malformed for what is no JSON, or not of this shape."""
+    """Read one request. Raises Malformed if it is not JSON, or not of this shape."""
     request = decode(_DECODER, mended(body))
     event = request.get("event")
     if not isinstance(event, Mapping):

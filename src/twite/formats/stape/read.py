@@ -1,10 +1,10 @@
-"""What Stape's X tag posts to its auth proxy, from 2022 to today → X's own request.
+"""Stape format: requests of Stape's X tag to its auth proxy, from 2022 to today, to X's format.
 
     {"pixel_id": "…", "conversions": [one conversion], "auth": {"consumer_key", "consumer_secret",
      "oauth_token", "oauth_token_secret"}}
 
-Of the conversions as they are sent, what X would not take and a reader can mend is mended; what it
-cannot is left for X's own words. [seen TW, facts recorded from the unmodified tag]
+Values that X would refuse and that have one meaning are corrected; others get X's own errors. [seen
+TW, facts recorded from the unmodified tag]
 """
 
 import re
@@ -20,7 +20,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import DAY
 from twite.formats.strict_json import decode
 
-# More than X takes: whoever reads X's format says how many that is.
+# More than X takes: the X format refuses the rest with X's error.
 _MOST: Final = 1_000
 _DECODER: Final = msgspec.json.Decoder(dict[str, object])
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -35,9 +35,9 @@ _AUTH: Final = ("consumer_key", "consumer_secret", "oauth_token", "oauth_token_s
 
 
 class Proxied(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to the proxy. `body` is what X would be sent; `keys` came with it, where they did.
+    """A request to the proxy. `body` is the request to X; `keys` are the credentials in it, if any.
 
-    It holds persons and secrets: it does not print.
+    It holds personal data and secrets: its repr is masked.
     """
 
     pixel: str
@@ -49,9 +49,9 @@ class Proxied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
-    """Read a request. `now` is the time of conversions that name none, which X requires.
+    """Read a request. `now` is the time of conversions without one, which X requires.
 
-    Raises Malformed for what is not JSON, or names no pixel or no conversions.
+    Raises Malformed if it is not JSON, or has no pixel or no conversions.
     """
     request = decode(_DECODER, body)
     pixel, given = request.get("pixel_id"), request.get("conversions")
@@ -64,8 +64,8 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
             code="wrong_shape", path="conversions", message="conversions must be a list"
         )
     mended = [
-        _mended(one, place, pixel.strip(), now=now, salt=salt)
-        for place, one in enumerate(given[:_MOST])
+        _mended(conversion, place, pixel.strip(), now=now, salt=salt)
+        for place, conversion in enumerate(given[:_MOST])
     ]
     return Proxied(
         pixel=pixel.strip(),
@@ -77,47 +77,47 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
 def _mended(given: object, place: int, pixel: str, *, now: int, salt: bytes) -> object:
     if not isinstance(given, Mapping):
         return given
-    one = {str(name): value for name, value in given.items() if value is not None}
+    conversion = {str(name): value for name, value in given.items() if value is not None}
     for name in _TEXTS:
-        one[name] = _text(one.get(name))
-    one["number_items"] = _count(one.get("number_items"))
-    one["contents"] = _contents(one.get("contents"))
-    one["identifiers"] = _identifiers(one.get("identifiers"))
-    kept = {name: value for name, value in one.items() if value not in (None, "")}
+        conversion[name] = _text(conversion.get(name))
+    conversion["number_items"] = _count(conversion.get("number_items"))
+    conversion["contents"] = _contents(conversion.get("contents"))
+    conversion["identifiers"] = _identifiers(conversion.get("identifiers"))
+    kept = {name: value for name, value in conversion.items() if value not in (None, "")}
     return _timed(kept, place, pixel, now=now, salt=salt)
 
 
 def _timed(
-    one: dict[str, object], place: int, pixel: str, *, now: int, salt: bytes
+    conversion: dict[str, object], place: int, pixel: str, *, now: int, salt: bytes
 ) -> dict[str, object]:
-    """Fill in the time of tags that sent none; with it, an id that a second try has again."""
-    at = one.get("conversion_time")
+    """Add the time that old tags did not send; with it, an id that is the same on a retry."""
+    at = conversion.get("conversion_time")
     if isinstance(at, str) and _STAMP.fullmatch(at):
-        del one["conversion_time"]
-        one.setdefault("conversion_timestamp", int(at))
-    if "conversion_time" in one or "conversion_timestamp" in one:
-        return one
-    if "conversion_id" not in one:
-        said = _ENCODER.encode([one, now // DAY])
-        one["conversion_id"] = derived_id(
+        del conversion["conversion_time"]
+        conversion.setdefault("conversion_timestamp", int(at))
+    if "conversion_time" in conversion or "conversion_timestamp" in conversion:
+        return conversion
+    if "conversion_id" not in conversion:
+        said = _ENCODER.encode([conversion, now // DAY])
+        conversion["conversion_id"] = derived_id(
             salt=salt, scope=f"stape\0{pixel}\0{place}", repeated=said
         )
-    return one | {"conversion_timestamp": now}
+    return conversion | {"conversion_timestamp": now}
 
 
 def _identifiers(given: object) -> object:
-    """Leave out the empty objects that the tag puts where a field said `undefined`."""
+    """Remove the empty objects that the tag inserts for an `undefined` field."""
     if not isinstance(given, list):
         return given
-    return [one for one in given if one != {}]
+    return [identifier for identifier in given if identifier != {}]
 
 
 def _contents(given: object) -> object:
     if not isinstance(given, list):
         return given
     return [
-        {**one, "num_items": _count(one.get("num_items"))} if isinstance(one, Mapping) else one
-        for one in given
+        {**line, "num_items": _count(line.get("num_items"))} if isinstance(line, Mapping) else line
+        for line in given
     ]
 
 
@@ -128,7 +128,7 @@ def _text(given: object) -> object:
 
 
 def _count(given: object) -> object:
-    """Read a count that the tag's own table of overrides made a text, or its sums a float."""
+    """Read a count that the tag's override table made text, or its sums a float."""
     text = _text(given)
     if isinstance(text, str) and _WHOLE.fullmatch(text):
         return int(text.partition(".")[0])

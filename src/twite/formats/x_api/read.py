@@ -1,8 +1,8 @@
-"""X's own request format, as anything that talks to X today sends it → conversions.
+"""X API format: requests to X's Conversion API, from any existing client, to conversions.
 
 What X would refuse is refused in X's own words, all or nothing, with every error of the request and
-no index [doc WEB]. What X would take is made canonical: one time field, two decimals, bare event
-id. Fields that X does not document are ignored, as X appears to [seen ST, RS].
+no index [doc WEB]. Valid requests become canonical: one time field, two decimals, bare event id.
+Fields that X does not document are ignored, as X appears to do [seen ST, RS].
 """
 
 import re
@@ -36,16 +36,16 @@ _MAX_ID: Final = 256
 
 
 class XApiRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """What X would answer instead: a status and its errors."""
+    """The response that X would give instead: a status and its errors."""
 
     status: int
     complaints: tuple[XComplaint, ...]
 
 
 class XReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that X would take. `body` is what is kept of it.
+    """A request that X would accept. `body` is the stored form.
 
-    `flaws` are (place, flaw) of what spoils the match keys of its conversions.
+    `flaws` are (index, flaw) pairs of its match keys.
     """
 
     conversions: tuple[Conversion, ...]
@@ -64,7 +64,7 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | XA
     try:
         request = decode(_DECODER, body)
     except MalformedRequest as error:
-        # X's words for JSON that it cannot read are not documented [unknown].
+        # X's error for invalid JSON is not documented [unknown].
         return _refused([_invalid(f"Invalid request body: {error.message}", error.path)])
     if len(request.conversions) > spec.MAX_CONVERSIONS:
         return _refused([_invalid(spec.TOO_MANY_CONVERSIONS, "")])
@@ -72,8 +72,8 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | XA
         return _refused([_invalid("At least one conversion must be provided", "conversions")])
     complaints: list[XComplaint] = []
     conversions = [
-        _read_one(one, index, destination, complaints, salt=salt)
-        for index, one in enumerate(request.conversions)
+        _read_one(conversion, index, destination, complaints, salt=salt)
+        for index, conversion in enumerate(request.conversions)
     ]
     if complaints:
         return _refused(complaints)
@@ -82,8 +82,8 @@ def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | XA
         body=scrubbed_json(_ENCODER.encode(_scrubbed(request)), thoroughly=True),
         flaws=tuple(
             (index, flaw)
-            for index, one in enumerate(request.conversions)
-            for flaw in _flaws(one.identifiers or [])
+            for index, conversion in enumerate(request.conversions)
+            for flaw in _flaws(conversion.identifiers or [])
         ),
     )
 
@@ -136,7 +136,8 @@ def _read_one(
     )
     if identity:
         return conversion
-    # X wants none; a resend of ours needs one. Two equal ones in a request are two conversions.
+    # X does not require an id; our retries need one. Two equal ones in a request are two
+    # conversions.
     derived = derived_id(
         salt=salt,
         scope=f"x\0{destination.pixel}\0{event}\0{index}",
@@ -150,7 +151,7 @@ def _event(
 ) -> str | None:
     """Read the event: a base-36 id, `tw-{pixel}-{id}`, or a `gtm_…` name [doc GTM].
 
-    Which ids exist at X is X's to know; what can be told from the id alone is told here.
+    Only X knows which ids exist; errors visible in the id alone are reported here.
     """
     if not given.event_id:
         named = given.event_name
@@ -203,7 +204,7 @@ def _time(given: XConversion, complaints: list[XComplaint]) -> int | None:
 
 
 def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Identifiers:
-    """Merge the elements into one; each must be enough by itself. [doc WEB; seen SW]"""
+    """Merge the elements into one; each must suffice by itself. [doc WEB; seen SW]"""
     click = email = phone = ip = agent = browser = None
     enough = bool(given)
     for element in given:
@@ -213,7 +214,7 @@ def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Iden
         own_agent = without_persons((element.user_agent or "").strip())
         click, ip, agent = own_click or click, own_ip or ip, own_agent or agent
         browser = _nobodys(element.twpid) or browser
-        # A hash that is none has its own complaint.
+        # A malformed hash has its own error.
         enough = enough and bool(
             own_click
             or (element.hashed_email or "").strip()
@@ -229,13 +230,13 @@ def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Iden
 
 
 def _nobodys(text: str | None) -> str:
-    """Return an identifier; nothing of one that is somebody's address or number in clear."""
+    """Return an identifier, or nothing if it is a person's raw address or number."""
     plain = (text or "").strip()
     return "" if plain and holds_a_person(plain) else plain
 
 
 def _flaws(given: list[XIdentifier]) -> list[Flaw]:
-    """Return what X takes, and can match nobody by."""
+    """Return match keys that X accepts and that match nobody."""
     found: list[Flaw] = []
     for element in given:
         for path, text in (
@@ -261,24 +262,24 @@ def _digest(text: str | None, parameter: str, complaints: list[XComplaint]) -> s
     if not isinstance(digest, Fault):
         return digest
     if digest.code == "hash_of_nothing":
-        # It matches nobody, but X takes it: many a client hashes an empty field.
+        # It matches nobody, but X accepts it: many clients hash an empty field.
         return plain.lower()
-    # X echoes the value. Somebody's raw address or number must not travel on in an error.
+    # X echoes the value. A raw address or number must not be repeated in an error.
     shown = _shown(plain) if plain.isalnum() and not plain.isdigit() else "***"
     complaints.append(_invalid(spec.NOT_A_HASH.format(parameter=parameter, value=shown), parameter))
     return None
 
 
-def _content(one: XContent, complaints: list[XComplaint]) -> Content:
-    if one.num_items is not None and not 0 < one.num_items < 2**31:
-        complaints.append(_wrong_type("Integer", one.num_items, "num_items"))
+def _content(line: XContent, complaints: list[XComplaint]) -> Content:
+    if line.num_items is not None and not 0 < line.num_items < 2**31:
+        complaints.append(_wrong_type("Integer", line.num_items, "num_items"))
     return Content(
-        id=None if one.content_id is None else free_text(str(one.content_id)),
-        name=free_text(one.content_name),
-        price=_double(one.content_price, "content_price", complaints),
-        quantity=one.num_items,
-        group=None if one.content_group_id is None else free_text(str(one.content_group_id)),
-        type=free_text(one.content_type),
+        id=None if line.content_id is None else free_text(str(line.content_id)),
+        name=free_text(line.content_name),
+        price=_double(line.content_price, "content_price", complaints),
+        quantity=line.num_items,
+        group=None if line.content_group_id is None else free_text(str(line.content_group_id)),
+        type=free_text(line.content_type),
     )
 
 
@@ -314,7 +315,7 @@ def _kept(
 
 
 def _scrubbed(request: XRequest) -> XRequest:
-    """What is kept: as it came, its page addresses without what they hide."""
+    """Return the stored form: as it came, with scrubbed page URLs."""
     return XRequest(
         conversions=[
             msgspec.structs.replace(
