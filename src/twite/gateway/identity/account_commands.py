@@ -25,7 +25,7 @@ class AccountCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class AccountCommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it."""
 
-    result: Result
+    result: Result = msgspec.field(name="upshot")
 
 
 def encoded(order: AccountCommand) -> bytes:
