@@ -75,7 +75,7 @@ async def _look(
                 house.gateway.url + route.path.format_map(PARTS), wait_until="domcontentloaded"
             )
             if route.path == "/console/doctor":
-                await page.click("button:has-text('Examine')")
+                await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")
             if route.path == "/console/dead/heap":
                 await page.click("main tbody a")

@@ -9,7 +9,7 @@ from twite.testing.emulator import Emulator
 
 
 def lines_of(out: str, sign: str) -> list[str]:
-    return [line[6:] for line in out.splitlines() if line.startswith(sign)]
+    return [line[9:] for line in out.splitlines() if line.startswith(sign)]
 
 
 def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulator):
@@ -23,23 +23,23 @@ def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulat
     # A disk may be slower, faster or fuller than it should be wherever this test runs.
     shown = "\n".join(line for line in shown.splitlines() if " disk: " not in line)
     assert shown.startswith(
-        f"ok    settings: {path} is well formed\n"
-        "ok    key: there is none: credentials are not stored, only read from the settings\n"
-        "ok    sources: shop: servers with its key → pixel o8z6j\n"
+        f"passed   settings: {path} is well formed\n"
+        "passed   key: there is none: credentials are not stored, only read from the settings\n"
+        "passed   sources: shop: servers with its key → pixel o8z6j\n"
     )
     assert (
-        "ok    store: SQLite N\n"
-        f"ok    store: {tmp_path}/twite.db is not there yet; twite serve makes it\n"
-        f"ok    DNS: {x_emulator.url} is 127.0.0.1\n"
-        f"ok    X: {x_emulator.url} answers\n"
-        "ok    clock: this clock and X's agree within 30 s\n"
-        "ok    credentials: pixel o8z6j: the pixel token: X does not refuse them; that it takes "
+        "passed   store: SQLite N\n"
+        f"passed   store: {tmp_path}/twite.db is not there yet; twite serve makes it\n"
+        f"passed   DNS: {x_emulator.url} is 127.0.0.1\n"
+        f"passed   X: {x_emulator.url} answers\n"
+        "passed   clock: this clock and X's agree within 30 s\n"
+        "passed   credentials: pixel o8z6j: the pixel token: X does not refuse them; that it takes "
         "them cannot be known before the first conversion\n"
-        "ok    events: pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k), sign_up → o8z6m "
+        "passed   events: pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k), sign_up → o8z6m "
         "(tw-o8z6j-o8z6m); X lets only OAuth look them up\n"
-        "ok    address: 127.0.0.1:0 is free to listen on\n"
+        "passed   address: 127.0.0.1:0 is free to listen on\n"
     ) in shown
-    assert shown.endswith(" 0 in the way.")
+    assert shown.endswith(" 0 failed")
     assert x_emulator.counted()["pixels"] == {}
 
 
@@ -50,11 +50,11 @@ def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
     assert command("check", "--config", str(path)) == (
         1,
         (
-            f"FAIL  settings: {path}, line 8, column 12, pixel[0].events.purchase: 'o8z6j' is the "
-            "pixel's own id, which X refuses as an event\n"
-            "        The gateway would not start.\n"
-            "        → Copy the id of the event from the Events Manager.\n"
-            "0 in order, 0 to look at, 1 in the way.\n"
+            f"failed   settings: {path}, line 8, column 12, pixel[0].events.purchase: 'o8z6j' is "
+            "the pixel's own id, which X refuses as an event\n"
+            "         The gateway would not start.\n"
+            "         → Copy the id of the event from the Events Manager.\n"
+            "0 passed, 0 warnings, 1 failed\n"
         ),
         "",
     )
@@ -66,7 +66,7 @@ def test_a_misspelt_setting_is_asked_about_in_one_sentence(command, tmp_path):
 
     code, out, _ = command("check", "--config", str(path))
 
-    assert (code, "        → Did you mean 'listen'?\n" in out) == (1, True)
+    assert (code, "         → Did you mean 'listen'?\n" in out) == (1, True)
 
 
 def test_a_missing_credential_does_not_hide_the_rest(command, tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_a_missing_credential_does_not_hide_the_rest(command, tmp_path, monkeypa
     code, out, _ = command("check", "--config", str(path))
 
     assert code == 1
-    assert lines_of(out, "FAIL") == [
+    assert lines_of(out, "failed") == [
         (
             f"settings: {path}, line 7, column 10, pixel[0].auth.pixel_token: the environment "
             "variable 'X_PIXEL_TOKEN' is not set"
@@ -93,7 +93,7 @@ def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path)
 
     _, out, _ = command("check", "--config", str(path))
 
-    assert [line for line in lines_of(out, "warn") if line.startswith("settings")] == [
+    assert [line for line in lines_of(out, "warning") if line.startswith("settings")] == [
         "settings: source[0].key: a secret in clear text",
         f"settings: {path} holds secrets and can be read by others",
     ]
@@ -103,9 +103,9 @@ def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path)
 @pytest.mark.parametrize(
     ("shift", "auth", "told"),
     [
-        (-400, "token", "warn  clock: this clock is 400 s ahead of X's"),
-        (400, "oauth", "FAIL  clock: this clock is 400 s behind X's"),
-        (60, "oauth", "warn  clock: this clock is 60 s behind X's"),
+        (-400, "token", "warning  clock: this clock is 400 s ahead of X's"),
+        (400, "oauth", "failed   clock: this clock is 400 s behind X's"),
+        (60, "oauth", "warning  clock: this clock is 60 s behind X's"),
     ],
 )
 def test_a_clock_that_is_off_is_told(command, tmp_path, x_emulator, *, shift, auth, told):
@@ -130,8 +130,8 @@ def test_dead_letters_are_amber_and_the_balance_is_green(command, tmp_path):
 
     _, out, _ = command("check", "--config", str(path))
 
-    assert "ok    balance: 0: 5 received, 1 pending\n" in out
-    assert "dead letters: 1 dead, 1 held" in lines_of(out, "warn")
+    assert "passed   balance: 0: 5 received, 1 pending\n" in out
+    assert "dead letters: 1 dead, 1 held" in lines_of(out, "warning")
 
 
 def test_a_file_that_is_no_store_is_red(command, tmp_path):
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_store_is_red(command, tmp_path):
 
     _, out, _ = command("check", "--config", str(path))
 
-    assert any("file is not a database" in line for line in lines_of(out, "FAIL"))
+    assert any("file is not a database" in line for line in lines_of(out, "failed"))
 
 
 def test_an_address_that_another_program_has_is_red(command, tmp_path):
@@ -151,7 +151,7 @@ def test_an_address_that_another_program_has_is_red(command, tmp_path):
 
         _, out, _ = command("check", "--config", str(path))
 
-    told = [line for line in lines_of(out, "FAIL") if line.startswith("address")]
+    told = [line for line in lines_of(out, "failed") if line.startswith("address")]
     assert told == [f"address: {listen} cannot be listened on (address already in use)"]
 
 
@@ -163,9 +163,9 @@ def test_a_public_address_that_browsers_would_refuse_is_red(command, tmp_path):
     _, out, _ = command("check", "--config", str(path))
 
     assert "public address: http://127.0.0.1:1 is http, and pages are https" in lines_of(
-        out, "FAIL"
+        out, "failed"
     )
-    assert lines_of(out, "warn")[-1] == (
+    assert lines_of(out, "warning")[-1] == (
         "public address: http://127.0.0.1:1 cannot be reached from here: connection refused"
     )
 

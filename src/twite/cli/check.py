@@ -1,4 +1,4 @@
-"""`twite check`: the doctor."""
+"""`twite check`: diagnostics."""
 
 import asyncio
 import os
@@ -13,16 +13,16 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, text
 from twite.diagnostics import CheckFinding, CheckStatus, TestConversion, examine
 
 EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
-Sing = Annotated[
+Canary = Annotated[
     str | None,
     typer.Option(
-        "--canary", metavar="EVENT", help="Send one conversion of this event.", show_default=False
+        "--canary", metavar="EVENT", help="Send one conversion of this event", show_default=False
     ),
 ]
-_SIGNS: Final = {
-    CheckStatus.GREEN: ("ok  ", "green"),
-    CheckStatus.AMBER: ("warn", "yellow"),
-    CheckStatus.RED: ("FAIL", "bold red"),
+_RESULTS: Final = {
+    CheckStatus.GREEN: ("passed ", "green"),
+    CheckStatus.AMBER: ("warning", "yellow"),
+    CheckStatus.RED: ("failed ", "bold red"),
 }
 
 
@@ -34,33 +34,33 @@ def register(app: typer.Typer) -> None:
 def check(
     *,
     config: Config = DEFAULT_CONFIG,
-    canary: Sing = None,
+    canary: Canary = None,
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Exits 1 when something is red. It changes nothing, and asks X only what counts nothing.
+    """Changes nothing, and sends X nothing that counts. Exits with 1 if a check fails.
 
-    A canary is a real conversion, of nobody: through the running gateway to X, which counts it.
+    --canary sends one real conversion through the running gateway, and X counts it. Its person is
+    a reserved address.
     """
-    sing = None if canary is None else TestConversion(event=canary, pixel=pixel)
-    findings = asyncio.run(_findings(config, sing, quiet=as_json))
+    test = None if canary is None else TestConversion(event=canary, pixel=pixel)
+    findings = asyncio.run(_findings(config, test, quiet=as_json))
     counts = Counter(finding.light for finding in findings)
     if as_json:
         printing.print_json({"ok": not counts[CheckStatus.RED], "findings": findings})
     else:
-        printing.say(
-            f"{counts[CheckStatus.GREEN]} in order, {counts[CheckStatus.AMBER]} to look at, "
-            f"{counts[CheckStatus.RED]} in the way."
-        )
+        passed, warnings, failed = (counts[light] for light in CheckStatus)
+        many = "warning" if warnings == 1 else "warnings"
+        printing.say(f"{passed} passed, {warnings} {many}, {failed} failed")
     if counts[CheckStatus.RED]:
         raise typer.Exit(1)
 
 
 async def _findings(
-    config: Path, sing: TestConversion | None, *, quiet: bool
+    config: Path, test: TestConversion | None, *, quiet: bool
 ) -> list[CheckFinding]:
     findings = []
-    async for finding in examine(config, os.environ, sing=sing):
+    async for finding in examine(config, os.environ, sing=test):
         findings.append(finding)
         if not quiet:
             _print(finding)
@@ -68,9 +68,9 @@ async def _findings(
 
 
 def _print(finding: CheckFinding) -> None:
-    sign, style = _SIGNS[finding.light]
-    printing.say(printing.styled(sign, style), f"  {finding.topic}: {finding.found}")
+    result, style = _RESULTS[finding.light]
+    printing.say(printing.styled(result, style), f"  {finding.topic}: {finding.found}")
     if finding.meaning:
-        printing.say(f"        {finding.meaning}")
+        printing.say(f"         {finding.meaning}")
     if finding.cure:
-        printing.say(f"        → {finding.cure}")
+        printing.say(f"         → {finding.cure}")

@@ -1,4 +1,4 @@
-"""The doctor: the same findings as `twite check`, on a page."""
+"""Diagnostics: the checks of `twite check`, on a page."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
@@ -13,7 +13,7 @@ _ORDER: Final = {"red": 0, "amber": 1, "green": 2}
 
 
 class ShownFinding(Protocol):
-    """A finding: see assembly.doctor."""
+    """A finding: see `gateway.ports.findings`."""
 
     @property
     def topic(self) -> str: ...
@@ -28,25 +28,25 @@ class ShownFinding(Protocol):
 
 
 class DiagnosticsPage:
-    """Examines when it is asked to. It tells of every pixel: an admin's page."""
+    """Runs the checks on request. Only for admins, because it shows every pixel."""
 
     def __init__(self, *, examine: Callable[[], AsyncIterator[ShownFinding]]) -> None:
         self._examine = examine
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Doctor", NavigationGroup.SET_UP)
+        place = PageLocation("Diagnostics", NavigationGroup.SET_UP)
         return (
             PageRoute("GET", _PATH, self._asked, role=Role.ADMIN, place=place),
             PageRoute("POST", _PATH, self._examined, role=Role.ADMIN),
         )
 
     async def _asked(self, visit: PageRequest) -> Response:
-        return visit.page("diagnostics.html", title="Doctor", findings=None)
+        return visit.page("diagnostics.html", title="Diagnostics", findings=None)
 
     async def _examined(self, visit: PageRequest) -> Response:
         await visit.note(AuditAction.DOCTOR)
         found = [finding async for finding in self._examine()]
         found.sort(key=lambda one: _ORDER.get(str(one.light), 0))
         counts = {light: sum(one.light == light for one in found) for light in _ORDER}
-        return visit.page("diagnostics.html", title="Doctor", findings=found, counts=counts)
+        return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

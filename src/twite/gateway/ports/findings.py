@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""The results of diagnostic checks."""
 
 from enum import StrEnum
 
@@ -6,17 +6,16 @@ import msgspec
 
 
 class CheckStatus(StrEnum):
-    GREEN = "green"  # in order
-    AMBER = "amber"  # works, and may hurt later
-    RED = "red"  # conversions will not reach X, or may be lost
+    GREEN = "green"  # passed
+    AMBER = "amber"  # warning: works, but may cause problems later
+    RED = "red"  # failed: conversions will not reach X, or may be lost
 
 
 class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+    """The result of one check.
 
-    `found` is the fact, `meaning` what follows from it, `cure` what to do. A green finding needs
-    neither of the last two. `line` and `column` are where in the settings file it stands, counted
-    from 1; 0 where that is not known.
+    `found` is the fact, `meaning` the consequence, `cure` the remedy; a check that passed has only
+    `found`. `line` and `column` are the place in the settings file, counted from 1; 0 if unknown.
     """
 
     topic: str
