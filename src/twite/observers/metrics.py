@@ -75,17 +75,17 @@ class Metrics:
         self._doors: dict[str, tuple[Counter, ...]] = {}
         self._submitted = counter(
             "twite_conversions_total",
-            "Conversions taken in, by what became of them at the door.",
+            "Conversions received, by verdict at intake.",
             ["source", "verdict"],
         )
         self._rejected = counter(
             "twite_rejected_total",
-            "Conversions refused at the door, by the first thing that was wrong with each.",
+            "Conversions rejected at intake, by the first error of each.",
             ["source", "door", "code"],
         )
         self._turned = counter(
             "twite_refused_requests_total",
-            "Requests refused as a whole at a door, and for good, by what was wrong with them.",
+            "Requests refused as a whole and for good, by error.",
             ["source", "door", "code"],
         )
         self._attempts = counter(
@@ -100,121 +100,119 @@ class Metrics:
         )
         self._ambiguous = counter(
             "twite_ambiguous_conversions_total",
-            "Conversions that X may have processed without our knowing.",
+            "Conversions that X may have processed without an answer.",
             ["pixel"],
         )
         self._again = counter(
             "twite_ambiguous_resends_total",
-            "Conversions sent again though X may have had them.",
+            "Conversions sent again although X may have them.",
             ["pixel"],
         )
         self._isolating = counter(
             "twite_isolation_requests_total",
-            "Requests to X that looked for the conversion for which it refused a batch.",
+            "Requests to X that bisect a refused batch.",
             ["pixel"],
         )
         self._presented = counter(
             "twite_credentials_presented_total",
-            "Requests of pixels that have two credentials, by the one sent and X's word on it.",
+            "Requests of pixels with two credentials, by credential and X's verdict.",
             ["pixel", "credential", "verdict"],
         )
         self._took = Histogram(
             "twite_attempt_seconds",
-            "Time of a request to X.",
+            "Duration of a request to X.",
             ["pixel"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._delivery = Latency(
             "twite_delivery_seconds",
-            "Time from our receipt of a conversion until X had taken it.",
+            "Time from the receipt of a conversion until X accepted it.",
             limits=_DELIVERY_SECONDS,
         )
         registry.register(self._delivery)
         self._moved = counter(
             "twite_deliveries_total",
-            "Deliveries that changed their state, by trigger.",
+            "State changes of deliveries, by trigger.",
             ["pixel", "trigger"],
         )
         self._fired = counter(
             "twite_tag_firings_total",
-            "Events for which a tag fired, by what became of them at the door.",
+            "Events for which a tag fired, by verdict at intake.",
             ["pixel", "source", "verdict"],
         )
         self._passed = counter(
             "twite_tag_not_fired_total",
-            "Events that a tag heard of and did not fire for, by what kept it from firing.",
+            "Events for which a tag did not fire, by reason.",
             ["pixel", "source", "reason"],
         )
         self._said = counter(
             "twite_tag_log_lines_total",
-            "Lines that templates wrote, or the sandbox about them.",
+            "Log lines of templates, and of the sandbox about them.",
             ["pixel"],
         )
-        self._paused = gauge("twite_pixel_paused", "1 while a pixel is not sent to.", ["pixel"])
-        self._events_paused = gauge(
-            "twite_events_paused", "Events of the pixel that are not sent to.", ["pixel"]
-        )
+        self._paused = gauge("twite_pixel_paused", "1 while a pixel is paused.", ["pixel"])
+        self._events_paused = gauge("twite_events_paused", "Paused events of the pixel.", ["pixel"])
         self._paused_events: dict[str, set[str]] = defaultdict(set)
         self._pending = gauge(
-            "twite_pending_conversions", "Conversions that are to be sent.", ["pixel"]
+            "twite_pending_conversions", "Conversions that wait to be sent.", ["pixel"]
         )
         self._oldest = gauge(
             "twite_oldest_pending_seconds",
-            "How long the oldest of them has waited; 0 where there is none.",
+            "How long the oldest pending conversion has waited; 0 without one.",
             ["pixel"],
         )
         self._drain = gauge(
             "twite_forecast_drain_seconds",
-            "When they will all be sent, from now; +Inf while none is.",
+            "Time until all pending conversions are sent; +Inf while nothing is sent.",
             ["pixel"],
         )
         self._misses = gauge(
             "twite_forecast_misses",
-            "Conversions among them that will be sent after their 48 hours.",
+            "Pending conversions that will be sent after their 48 hours.",
             ["pixel"],
         )
         self._late = gauge(
             "twite_late_conversions",
-            "Conversions among them whose 48 hours are over.",
+            "Pending conversions whose 48 hours are over.",
             ["pixel"],
         )
         self._offset = gauge(
             "twite_clock_offset_seconds",
-            "How far X's clock is ahead of the machine's, as its answers say.",
+            "How far X's clock is ahead of the machine's, by its answers.",
         )
         self._troubles = counter(
-            "twite_troubles_total", "What went wrong inside, and is tried again.", ["where"]
+            "twite_troubles_total", "Internal errors that are retried.", ["where"]
         )
         self._alert = gauge("twite_alert_open", "1 while an alert is open.", ["code", "subject"])
         self._alerts = counter(
             "twite_alerts_total",
-            "Alerts that opened, were still open after a day, or ended.",
+            "Alerts that opened, were still open after a day, or resolved.",
             ["code", "phase"],
         )
         self._told = counter(
             "twite_webhook_messages_total",
-            "Messages tried on the webhook: taken, or failed.",
+            "Messages to the webhook, by outcome: taken or failed.",
             ["outcome"],
         )
-        self._free = gauge("twite_disk_free_bytes", "What is free where the store lies.")
+        self._free = gauge("twite_disk_free_bytes", "Free disk space at the store.")
         self._files = gauge(
-            "twite_store_bytes", "What the store takes: the database, and its log.", ["file"]
+            "twite_store_bytes", "Size of the store's files: the database and its log.", ["file"]
         )
         self._commits = Histogram(
             "twite_commit_seconds",
-            "Time of a commit of the store, whatever it holds.",
+            "Duration of a commit of the store.",
             buckets=_COMMIT_SECONDS,
             registry=registry,
         )
         self._ignored = counter(
             "twite_ignored_total",
-            "What came in and is no conversion of its source, by door and reason.",
+            "Events received that are no conversions of their source, by endpoint and reason.",
             ["source", "door", "reason"],
         )
         self._consent = counter(
             "twite_consent_total",
-            "Conversions of which consent was said or needed, by what that came to and why.",
+            "Conversions with consent signals or required consent, by decision and rule.",
             ["source", "action", "rule"],
         )
         self._matched = counter(
@@ -229,12 +227,12 @@ class Metrics:
         )
         self._flaws = counter(
             "twite_match_flaws_total",
-            "What spoils match keys of what came in, by code.",
+            "Flaws of match keys received, by code.",
             ["source", "pixel", "code"],
         )
         self._amounts = counter(
             "twite_remarkable_amounts_total",
-            "Conversions whose amount is not usual for their event, by what is remarkable of it.",
+            "Conversions with an unusual amount for their event, by kind.",
             ["source", "pixel", "kind", "fate"],
         )
         self._accounts = gauge(
