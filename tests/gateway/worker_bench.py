@@ -53,7 +53,7 @@ class Setting:
         return DeliveryRunner(
             destinations=self.destinations,
             outbox=self.store,
-            post=post,
+            x_client=post,
             clock=clock,
             randomness=randomness,
             observer=self.seen,

@@ -148,7 +148,7 @@ class World:
         run = self._run = DeliveryRunner(
             destinations=self._plot.destinations,
             outbox=store,
-            post=post,
+            x_client=post,
             clock=steady,
             randomness=randomness,
             observer=self,

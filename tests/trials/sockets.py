@@ -87,7 +87,7 @@ async def sending(folder, x, *, pixels, times):
     run = DeliveryRunner(
         destinations=[a_destination(pixel, rate=10_000_000) for pixel in pixels],
         outbox=store,
-        post=post,
+        x_client=post,
         clock=clock,
         randomness=randomness,
         observer=SilentObserver(),

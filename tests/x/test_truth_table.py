@@ -6,7 +6,7 @@ import pytest
 from twite.domain.delivery import Delivery, Trigger
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.settlement import fates
+from twite.gateway.delivery.settlement import transitions
 from twite.x.decode import decode
 
 NOW = 1_795_600_000_000
@@ -139,7 +139,9 @@ def test_each_observation_has_its_meaning(status, body, meaning):
         outcome, "ambiguous" if kind is Errored else "scope"
     )
     if trigger is not None:
-        assert [fate.trigger for fate in fates(TWO, outcome, now=NOW, randomness=0.5)] == [trigger]
+        assert [fate.trigger for fate in transitions(TWO, outcome, now=NOW, randomness=0.5)] == [
+            trigger
+        ]
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ class Gateway:
         self, store: SQLiteStore, destinations: Sequence[Destination], tags: TagWorkers | None
     ) -> DeliveryRunner:
         x = self._settings.x
-        post = XClient(
+        x_client = XClient(
             transport=self._transport,
             clock=self._clock,
             randomness=self._randomness,
@@ -262,7 +262,7 @@ class Gateway:
         return DeliveryRunner(
             destinations=destinations,
             outbox=store,
-            post=post,
+            x_client=x_client,
             clock=self._clock,
             randomness=self._randomness,
             observer=self._observer,

@@ -39,7 +39,7 @@ class Sending:
         self.run = DeliveryRunner(
             destinations=[a_destination()],
             outbox=self.store,
-            post=XClient(
+            x_client=XClient(
                 transport=self.transport,
                 clock=clock,
                 randomness=randomness,

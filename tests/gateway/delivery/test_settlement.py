@@ -3,7 +3,7 @@ import pytest
 from twite.domain.delivery import Attempt, Delivery, Transition, Trigger
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.settlement import attempt, fates
+from twite.gateway.delivery.settlement import attempt, transitions
 from twite.gateway.ports.store import NoResponse, Response
 
 NOW = 1_795_600_000_000
@@ -15,7 +15,7 @@ ONE = TWO[:1]
 
 
 def decided(deliveries, outcome, *, randomness=0.5):
-    return fates(deliveries, outcome, now=NOW, randomness=randomness)
+    return transitions(deliveries, outcome, now=NOW, randomness=randomness)
 
 
 def test_what_x_took_is_delivered():
@@ -73,7 +73,7 @@ def test_a_conversion_refused_by_itself_is_buried_with_the_words_of_x(scope):
 
 
 @pytest.mark.parametrize("retry_at", [None, NOW, NOW + MINUTE])
-@pytest.mark.parametrize("chance", [0.0, 0.999999])
+@pytest.mark.parametrize("randomness", [0.0, 0.999999])
 def test_nothing_is_due_before_now(retry_at, randomness):
     outcome = Errored(reason="r", ambiguous=True, retry_at=retry_at)
 

@@ -1,4 +1,4 @@
-"""Audit: the balance, looked at at the start, at the stop and with every look in between."""
+"""Balance check: every conversion received must be delivered, queued, held or dead."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,16 @@ from twite.gateway.ports.store import Records
 
 
 class BalanceCheck:
-    """Tells whoever watches when the balance is not zero: a fault of ours, never the sender's."""
+    """Reports a balance that is not zero: a bug of Twite's, never the client's."""
 
     def __init__(self, *, records: Records, observer: Observer) -> None:
         self._records = records
         self._observer = observer
 
     async def once(self) -> Sequence[ConversionCounts] | None:
-        """Report each account that does not balance: two residues may cancel out in the total.
+        """Check each account by itself, since two residues may cancel out in the total.
 
-        Returns the accounts. A store that cannot be read is reported too, and None comes back: to
-        look must not stop what it looks at.
+        Returns the accounts, or None if the store cannot be read: that is reported, not raised.
         """
         try:
             accounts = await self._records.accounts()

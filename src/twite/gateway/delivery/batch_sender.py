@@ -1,7 +1,7 @@
-"""Flight: one claimed batch, from the first request to the last settlement.
+"""Send one claimed batch to X: request, answer, bisect of a refused batch, settlement.
 
-What X refuses, or fails at, is one conversion's fault, its event's or the pixel's. Which, others
-tell: X takes some of the same batch, of the same event, of the same pixel, or none.
+A refusal or failure can be the fault of one conversion, of its event or of the pixel. The sender
+tells them apart by what X accepts meanwhile: conversions of the same batch, event or pixel.
 """
 
 import asyncio
@@ -26,31 +26,31 @@ from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.rejection_stats import RejectionStats
 from twite.gateway.delivery.rejections import Rejections
 from twite.gateway.delivery.send_request import RequestSender
-from twite.gateway.delivery.settlement import Settler, fates, fault
+from twite.gateway.delivery.settlement import Settler, fault, transitions
 from twite.gateway.delivery.suspects import CERTAIN, Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
 from twite.x import spec
 
-# What isolation did not come to is tried again after this: its budget is for a minute.
-ISOLATION_PAUSE: Final = MINUTE
-# A batch that comes to nothing for the third time, while nothing passes, is halved.
+# Deliveries that a bisect did not reach are retried after this: its budget is for a minute.
+BISECT_PAUSE: Final = MINUTE
+# A batch that fails for the third time, while X accepts nothing else, is halved.
 _AGAIN: Final = 2
-# What X calls too large is halved down to this many bytes at most.
+# A batch that X calls too large is halved, but never below this size.
 _LEAST_BYTES: Final = 50_000
 _GIVING_BACK: Final = 1  # seconds
 
 
 class BatchSender:
-    """Takes a pixel's batches to their end, one after the other or several at once."""
+    """Sends and settles the batches of one pixel; several may be in flight at once."""
 
     def __init__(
         self,
         *,
         destination: Destination,
         delivery_store: DeliveryStore,
-        post: XClient,
+        x_client: XClient,
         rate_limit: RateLimit,
         circuit_breaker: CircuitBreaker,
         clock: MonotonicClock,
@@ -60,7 +60,7 @@ class BatchSender:
         in_flight: int,
         pauses: Iterable[Pause] = (),
     ) -> None:
-        """`pauses` are those of events that are in force at the start."""
+        """`pauses` are the event pauses in force at the start."""
         self._cautious = destination.is_cautious
         self._delivery_store = delivery_store
         self._circuit_breaker = circuit_breaker
@@ -72,12 +72,12 @@ class BatchSender:
         self._settler = Settler(
             delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
         )
-        self._asking = RequestSender(
+        self._request_sender = RequestSender(
             destination=destination,
             delivery_store=delivery_store,
-            post=post,
+            x_client=x_client,
             rate_limit=rate_limit,
-            settling=self._settler,
+            settler=self._settler,
             clock=clock,
             observer=observer,
         )
@@ -97,39 +97,39 @@ class BatchSender:
         )
         self._rejections = Rejections(
             delivery_store=delivery_store,
-            settling=self._settler,
+            settler=self._settler,
             pauses=self._pauses,
             rejection_stats_by_event=self._rejection_stats_by_event,
             clock=clock,
             observer=observer,
         )
-        # What isolation did not come to, of batches of which X took something.
+        # Deliveries that a bisect did not reach, of batches of which X accepted some.
         self._mixed: set[int] = set()
-        # How many batches of an event are in the air, and which event's is being looked through:
-        # that never takes all that may be in the air.
-        self._aloft: dict[str, int] = defaultdict(int)
-        self._searched: list[str] = []
-        self._searches = max(1, in_flight // 2)
+        # Batches in flight by event, and the events being bisected: bisecting never takes up all
+        # slots of the pixel.
+        self._batches_by_event: dict[str, int] = defaultdict(int)
+        self._bisected_events: list[str] = []
+        self._max_bisections = max(1, in_flight // 2)
         self.stopping = False
-        # How many the next batch may hold: fewer while the limit leaves none for isolation, or the
-        # same bad batch would spend all of each window and come to nothing.
+        # The size of the next batch. It shrinks while the rate limit leaves too little for a
+        # bisect; otherwise the same bad batch would use up every window.
         self.most = spec.MAX_CONVERSIONS
         self.most_bytes = MOST_BYTES
-        # And what X itself called too many.
-        self._roomy = spec.MAX_CONVERSIONS
+        # The size that X itself accepts.
+        self._max_by_x = spec.MAX_CONVERSIONS
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        self._asking.use(destination)
+        self._request_sender.use(destination)
         self._circuit_breaker.half_open()
         self._pauses.half_open()
 
     async def release(self) -> None:
-        """Send of all events again, because a person says so. Raises LedgerUnavailable."""
+        """End all event pauses at a user's request. Raises LedgerUnavailable."""
         await self._pauses.release()
 
     def limits(self) -> Mapping[str, int]:
-        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        """Return the batch size by event, for events whose limit is below the usual one."""
         small = {
             event: rejection_stats.size
             for event, rejection_stats in self._rejection_stats_by_event.items()
@@ -138,83 +138,85 @@ class BatchSender:
         return small | dict.fromkeys(self._pauses.paused(), 1)
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events of which nothing is claimed now.
+        """Return the events the next claim must pass over.
 
-        Those are paused, or give trouble and have one batch in the air: another would meet the
-        same, and take the place of what does not.
+        Those are paused, or in trouble with one batch in flight already: a second batch would meet
+        the same trouble and take a slot from healthy events.
         """
         troubled = {
             event
-            for event, many in self._aloft.items()
-            if many and (event in self._searched or event in self.limits())
+            for event, many in self._batches_by_event.items()
+            if many and (event in self._bisected_events or event in self.limits())
         }
         return self._pauses.closed() | troubled
 
     @property
     def failed(self) -> dict[int, str]:
-        """What came to nothing since X took anything, and its event: another probes."""
+        """The deliveries (id → event) that failed since X last accepted one: others probe."""
         return self._blame.failed
 
     def claimed(self, batch: Batch) -> None:
-        """Hear that a batch is about to be taken."""
+        """Record that a batch was claimed and is about to be sent."""
         self._pauses.probed(batch.event)
-        self._aloft[batch.event] += 1
+        self._batches_by_event[batch.event] += 1
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
 
-        Trouble with the store leaves what was sent as sending in the ledger: its lease lapses, and
-        it is sent again as ambiguous. A fault of ours counts against what was being sent.
+        If the store fails, sent deliveries stay `sending`: their lease expires, and they are sent
+        again as ambiguous. A bug in Twite counts as a crash of the deliveries being sent.
         """
-        hand = InFlightBatch(batch, at=self._now())
+        in_flight = InFlightBatch(batch, at=self._now())
         try:
             try:
-                await self._fly(hand)
+                await self._send_batch(in_flight)
             except TransientError:
                 raise
             except asyncio.CancelledError:
-                # The stop waits no longer: neither may this, whatever the store does.
+                # The shutdown deadline has passed: do not wait for a slow store.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_GIVING_BACK):
-                        await self.give_back(hand.batch, hand.rest())
+                        await self.give_back(in_flight.batch, in_flight.rest())
                 raise
-            except Exception as error:  # noqa: BLE001  whatever it is: what was sent must be told
+            except Exception as error:  # noqa: BLE001  a sent request must be recorded
                 self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
-                await self._count_fault(hand, error)
+                await self._count_fault(in_flight, error)
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         finally:
-            self._aloft[batch.event] = max(0, self._aloft[batch.event] - 1)
+            self._batches_by_event[batch.event] = max(0, self._batches_by_event[batch.event] - 1)
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Let others send what has not left: nothing is in doubt, and no try is counted."""
+        """Return unsent deliveries to the queue. This counts as no attempt."""
         if not deliveries:
             return
         due = self._now() + wait
         back = Transition(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
         await self._settler.settle(batch, None, (back,))
 
-    async def _fly(self, hand: InFlightBatch) -> None:
-        """Send what goes together, then each of those that go alone."""
-        crowd, loners = self._parted(hand.batch)
-        if crowd:
-            await self._send(hand, crowd)
-        if not loners:
+    async def _send_batch(self, in_flight: InFlightBatch) -> None:
+        """Send the deliveries that may share a request, then each suspect by itself."""
+        together, alone_deliveries = self._split_suspects(in_flight.batch)
+        if together:
+            await self._send(in_flight, together)
+        if not alone_deliveries:
             return
-        if not crowd and len(loners) == 1:
-            await self._send(hand, loners)
+        if not together and len(alone_deliveries) == 1:
+            await self._send(in_flight, alone_deliveries)
             return
         sent = 0
-        if self._may_search(hand.batch.event):
-            with self._search(hand.batch.event):
-                while sent < min(BUDGET, len(loners)) and self._may_send(loners[sent]):
+        if self._may_bisect(in_flight.batch.event):
+            with self._bisecting(in_flight.batch.event):
+                while sent < min(BUDGET, len(alone_deliveries)) and self._may_send(
+                    alone_deliveries[sent]
+                ):
                     sent += 1
-                    await self._send(hand, (loners[sent - 1],))
-        wait = 0 if self.stopping else ISOLATION_PAUSE
-        await self.give_back(hand.batch, ids_of(loners[sent:]), wait=wait)
+                    await self._send(in_flight, (alone_deliveries[sent - 1],))
+        wait = 0 if self.stopping else BISECT_PAUSE
+        await self.give_back(in_flight.batch, ids_of(alone_deliveries[sent:]), wait=wait)
 
-    def _parted(self, batch: Batch) -> tuple[Group, Group]:
-        """Return what goes together, and what goes alone."""
+    def _split_suspects(self, batch: Batch) -> tuple[Group, Group]:
+        """Return (deliveries that may share a request, suspects that go alone)."""
         alone = {delivery.id for delivery in batch.deliveries if self._suspects.alone(delivery)}
         return (
             tuple(delivery for delivery in batch.deliveries if delivery.id not in alone),
@@ -224,78 +226,83 @@ class BatchSender:
     def _may_send(self, delivery: Delivery) -> bool:
         return not (self.stopping or self._circuit_breaker.paused or self._is_too_late((delivery,)))
 
-    async def _send(self, hand: InFlightBatch, group: Group) -> None:
-        """Send a group, counted already, and find what is wrong where something is."""
-        outcome, is_open = await self._try(hand, group)
-        rejection_stats = self._rejection_stats_by_event[hand.batch.event]
+    async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
+        """Send a group that the rate limit has counted; bisect it if X refuses it."""
+        outcome, is_open = await self._try(in_flight, group)
+        rejection_stats = self._rejection_stats_by_event[in_flight.batch.event]
         if is_open and len(group) > 1:
-            await self._isolate(hand, group, outcome)
+            await self._bisect(in_flight, group, outcome)
             return
         mixed = self._mixed.intersection(ids_of(group))
         self._mixed -= mixed
         if is_refused_as_such(outcome):
             if is_open:
-                await self._convict(hand.batch, group[0], outcome)
+                await self._give_up_or_back_off(in_flight.batch, group[0], outcome)
         elif is_refused(outcome):
-            await self._rejections.bury(hand.batch, [(group[0], outcome)], at_fault=mixed)
+            await self._rejections.give_up_or_hold(
+                in_flight.batch, [(group[0], outcome)], at_fault=mixed
+            )
         elif isinstance(outcome, Delivered):
-            self.most = min(self._roomy, self.most * 2)
-            if 2 * sum(len(one.body) for one in group) >= self.most_bytes:
+            self.most = min(self._max_by_x, self.most * 2)
+            if 2 * sum(len(delivery.body) for delivery in group) >= self.most_bytes:
                 self.most_bytes = min(MOST_BYTES, self.most_bytes * 2)
             rejection_stats.landed(taken=len(group), refused=0)
-        elif is_failed(outcome) and max(one.attempts for one in group) >= _AGAIN:
+        elif is_failed(outcome) and max(delivery.attempts for delivery in group) >= _AGAIN:
             rejection_stats.failed(len(group))
             if len(group) == 1 and self._suspects.explain(group):
                 self._suspects.found(group[0])
 
     async def _try(
-        self, hand: InFlightBatch, group: Group, why: Outcome | None = None
+        self, in_flight: InFlightBatch, group: Group, why: Outcome | None = None
     ) -> tuple[Outcome, bool]:
-        """Send a group, and settle it unless it is open which of it is at fault.
+        """Send a group, and settle it unless a bisect has to find which delivery is at fault.
 
-        Returns that, too. `why` is what is looked for.
+        Returns (outcome, whether a bisect is needed). `why` is the refusal being bisected.
         """
-        event = hand.batch.event
-        came, outcome = await self._asking.ask(hand, group)
+        event = in_flight.batch.event
+        response, outcome = await self._request_sender.ask(in_flight, group)
         is_open = self._blame.is_open(event, group, outcome, why)
         decided: tuple[Transition, ...] = ()
         if not is_open:
-            decided = fates(
+            decided = transitions(
                 group,
                 outcome,
                 now=self._now(),
                 randomness=self._randomness.fraction(),
                 cautious=self._cautious,
             )
-        await self._asking.note_limit()
-        tried = self._asking.tried(hand, outcome, came)
+        await self._request_sender.note_limit()
+        tried = self._request_sender.tried(in_flight, outcome, response)
         try:
-            await self._settler.settle(hand.batch, tried, decided)
+            await self._settler.settle(in_flight.batch, tried, decided)
         except TransientError:
-            # Trouble with the store is no reason to ask a pixel again that X refuses.
+            # Even if the store fails, the circuit breaker must learn of a refusal.
             await self._blame.hear(event, group, outcome, is_open=is_open)
             raise
         await self._blame.hear(event, group, outcome, is_open=is_open)
         if isinstance(outcome, Delivered):
-            await self._rejections.recall(hand.batch)
+            await self._rejections.recall(in_flight.batch)
         return outcome, is_open
 
-    async def _isolate(self, hand: InFlightBatch, group: Group, why: Outcome) -> None:
-        batch, rejection_stats = hand.batch, self._rejection_stats_by_event[hand.batch.event]
+    async def _bisect(self, in_flight: InFlightBatch, group: Group, why: Outcome) -> None:
+        batch, rejection_stats = (
+            in_flight.batch,
+            self._rejection_stats_by_event[in_flight.batch.event],
+        )
         assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
         self._shrink(group, why)
-        if batch.event in self._pauses.paused() or not self._may_search(batch.event):
-            at_once = batch.event in (*self._pauses.paused(), *self._searched)
-            await self.give_back(batch, ids_of(group), wait=0 if at_once else ISOLATION_PAUSE)
+        if batch.event in self._pauses.paused() or not self._may_bisect(batch.event):
+            at_once = batch.event in (*self._pauses.paused(), *self._bisected_events)
+            await self.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
             return
         mixed = self._mixed.intersection(ids_of(group))
         is_known = bool(mixed) or self._suspects.explain(group)
         bisect = Bisect(group, why, mixed | rejection_stats.cleared(group))
-        with self._search(batch.event):
-            rest = await self._look_through(hand, bisect, why)
+        with self._bisecting(batch.event):
+            rest = await self._run_bisect(in_flight, bisect, why)
         rest = (*rest, *bisect.give_up())
         self._mixed -= mixed
-        self._mixed.update(one.id for one in rest if bisect.taken or one.id in mixed)
+        self._mixed.update(delivery.id for delivery in rest if bisect.taken or delivery.id in mixed)
         rejection_stats.landed(taken=bisect.taken, refused=len(bisect.refused))
         if is_failed(why) and not bisect.taken:
             rejection_stats.failed(len(group))
@@ -304,30 +311,30 @@ class BatchSender:
         at_once = bisect.is_the_account or self.stopping
         if as_such and not bisect.taken and not is_known:
             await self._blame.all_alike(batch.event, as_such)
-            rest, at_once = (*rest, *(one for one, _ in as_such)), True
+            rest, at_once = (*rest, *(delivery for delivery, _ in as_such)), True
         elif bisect.is_the_account:
             await self._rejections.blame_the_event(batch, bisect.refused)
             judged = []
         else:
             for delivery, refusal in as_such:
-                await self._convict(batch, delivery, refusal)
+                await self._give_up_or_back_off(batch, delivery, refusal)
         at_fault = ids_of(group) if bisect.taken else mixed
-        await self._rejections.bury(batch, judged, at_fault=frozenset(at_fault))
-        await self.give_back(batch, ids_of(rest), wait=0 if at_once else ISOLATION_PAUSE)
+        await self._rejections.give_up_or_hold(batch, judged, at_fault=frozenset(at_fault))
+        await self.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
-    async def _look_through(self, hand: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
-        """Ask as isolation says; return what it said last, where that was not asked."""
-        event = hand.batch.event
+    async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
+        """Send the groups the bisect names; return the last one if it was not sent."""
+        event = in_flight.batch.event
         while not (self.stopping or self._circuit_breaker.paused or event in self._pauses.paused()):
             group = bisect.next()
             if group is None:
                 break
             if self._is_too_late(group):
                 return group
-            if not await self._asking.allowed(len(group)):
-                self.most = max(1, len(hand.batch.deliveries) // 2)
+            if not await self._request_sender.allowed(len(group)):
+                self.most = max(1, len(in_flight.batch.deliveries) // 2)
                 return group
-            outcome, is_open = await self._try(hand, group, why)
+            outcome, is_open = await self._try(in_flight, group, why)
             if isinstance(outcome, Delivered):
                 bisect.took(group)
             elif is_open and isinstance(outcome, Rejected):
@@ -341,17 +348,19 @@ class BatchSender:
         return ()
 
     def _shrink(self, group: Group, why: Outcome) -> None:
-        """Send less at once, where X calls it too much."""
+        """Shrink the next batches if X called this one too large."""
         if not isinstance(why, Rejected) or why.scope is not RejectionScope.SIZE:
             return
         if any(complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in why.complaints):
-            self._roomy = self.most = max(1, len(group) // 2)
+            self._max_by_x = self.most = max(1, len(group) // 2)
         else:
-            size = sum(len(one.body) for one in group)
+            size = sum(len(delivery.body) for delivery in group)
             self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, size // 2))
 
-    async def _convict(self, batch: Batch, delivery: Delivery, refusal: Rejected) -> None:
-        """Give up one that is refused as such again and again while X takes others; else wait."""
+    async def _give_up_or_back_off(
+        self, batch: Batch, delivery: Delivery, refusal: Rejected
+    ) -> None:
+        """Give up a delivery that X keeps refusing while it accepts others; else back off."""
         if batch.event in self._pauses.paused():
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
@@ -365,46 +374,50 @@ class BatchSender:
             wait = backoff(attempts=times, randomness=self._randomness.fraction())
             await self.give_back(batch, [delivery.id], wait=wait)
 
-    def _may_search(self, event: str) -> bool:
-        return event not in self._searched and len(self._searched) < self._searches
+    def _may_bisect(self, event: str) -> bool:
+        return (
+            event not in self._bisected_events and len(self._bisected_events) < self._max_bisections
+        )
 
     @contextmanager
-    def _search(self, event: str) -> Iterator[None]:
-        self._searched.append(event)
+    def _bisecting(self, event: str) -> Iterator[None]:
+        self._bisected_events.append(event)
         try:
             yield
         finally:
-            self._searched.remove(event)
+            self._bisected_events.remove(event)
 
     def _is_too_late(self, group: Group) -> bool:
-        """Whether the time of any that X may have ran out: to isolate can take half an hour."""
+        """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""
         now = self._now()
-        since = [one.ambiguous_since for one in group if one.ambiguous_since is not None]
+        since = [
+            delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None
+        ]
         return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
-    async def _count_fault(self, hand: InFlightBatch, error: Exception) -> None:
-        """Put a fault of ours on record; with what was being sent, it counts as a crash."""
-        tries = max(one.attempts for one in hand.group) + 1
+    async def _count_fault(self, in_flight: InFlightBatch, error: Exception) -> None:
+        """Record a bug of Twite's; it counts as a crash of the deliveries being sent."""
+        tries = max(delivery.attempts for delivery in in_flight.group) + 1
         due = self._now() + backoff(attempts=tries, randomness=self._randomness.fraction())
         tried = fault(
-            hand.group,
+            in_flight.group,
             error,
-            pixel=hand.batch.pixel,
-            event=hand.batch.event,
-            at=hand.at,
-            ambiguous=hand.left,
+            pixel=in_flight.batch.pixel,
+            event=in_flight.batch.event,
+            at=in_flight.at,
+            ambiguous=in_flight.left,
         )
-        blamed = Transition(trigger=Trigger.LAPSED, deliveries=ids_of(hand.group), due_at=due)
+        blamed = Transition(trigger=Trigger.LAPSED, deliveries=ids_of(in_flight.group), due_at=due)
         named = set(blamed.deliveries)
         others = tuple(
-            delivery.id for delivery in hand.batch.deliveries if delivery.id not in named
+            delivery.id for delivery in in_flight.batch.deliveries if delivery.id not in named
         )
         back = (
             (Transition(trigger=Trigger.POSTPONED, deliveries=others, due_at=due),)
             if others
             else ()
         )
-        await self._settler.settle(hand.batch, tried, (blamed, *back))
+        await self._settler.settle(in_flight.batch, tried, (blamed, *back))
 
     def _now(self) -> int:
         return self._clock.now()

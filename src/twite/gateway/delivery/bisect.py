@@ -1,15 +1,15 @@
-"""Isolate: find the conversions for which X refuses a whole request, and send the rest.
+"""Bisect a refused batch: find the bad conversions, and deliver the rest.
 
-X fails all of a request for one bad conversion and names no index; only the offending value is
-echoed [doc WEB]. So: match echoed values first, else halve; every good half is delivered at once.
-One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
+X refuses a whole request for one bad conversion and names no index; it only echoes the offending
+value [doc WEB]. So the bisect matches echoed values first, and halves otherwise; every good half
+is delivered at once. One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
-What X fails at (5xx, no answer) is looked for in the same way, once a batch fails again and again
-while others pass: it says nothing of what is wrong, so it is halved.
+A batch that fails (5xx, no answer) again and again while X accepts others is halved in the same
+way: the answer does not say what is wrong.
 
-Halving goes depth first. Breadth first, a batch with many bad ones spends the whole budget on
-groups that each hold one, and ends where it began; depth first, each budget settles some. Where
-most of what is known is bad, each is tried by itself.
+Halving goes depth first, so each budget settles some deliveries. Breadth first, a batch with many
+bad conversions would spend the budget on groups that each hold one. If most of the known
+conversions are bad, each is tried by itself.
 """
 
 import re
@@ -25,21 +25,21 @@ from twite.gateway.delivery.rejection_stats import kind_of
 
 Group = tuple[Delivery, ...]
 
-# More than this for one batch in one go, and the rest waits for the next: one pixel's trouble must
-# not eat the account's limit.
+# Requests per bisect; the rest waits for the next one. One pixel's trouble must not use up the
+# account's rate limit.
 BUDGET: Final = 64
-# So many refused alike, and none taken: that may be the account, not the conversions.
+# After this many like refusals and none accepted, the account may be at fault.
 ALIKE: Final = 10
-# Before that is said, so many more are tried by themselves, from all over what is left.
+# Before the account is blamed, this many more are tried alone, spread over the rest.
 CONTROLS: Final = 5
 
-# The same where X, or something before it, refuses as such: fewer, for each is one more knock.
+# The same for refusals without a word on conversions (401, HTML): fewer, to spare X.
 ALIKE_AS_SUCH: Final = 3
-# So many groups failed one after the other, and no more is asked: halving five hundred down to one
-# takes nine.
+# Stop after this many failed groups in a row: halving 500 down to one takes nine.
 STUCK: Final = 10
 
-# Beyond this share of bad ones halving costs more than trying each; so many must be known.
+# Above this share of bad conversions, trying each costs less than halving. At least _TELLING
+# results must be known.
 _BAD_SHARE: Final = 0.3
 _TELLING: Final = 8
 
@@ -50,10 +50,10 @@ _ECHOED: Final = (
 
 
 class Bisect:
-    """What is left to try of one batch. Pure: `next` says what to send, `learn` hears of it.
+    """The groups of one batch still to try. Pure: `next` names a group, `learn` takes a refusal.
 
-    `mixed` are the ids of deliveries of which X took others of the same batch before. That they are
-    refused says nothing of the account: what is left of a bad batch in the end is all bad.
+    `mixed` are ids of deliveries whose batch X accepted in part before. Their refusals say nothing
+    about the account: the rest of a bad batch is all bad in the end.
     """
 
     def __init__(
@@ -84,18 +84,18 @@ class Bisect:
         return self._stack.pop()
 
     def took(self, group: Group) -> None:
-        """Hear that X took a group."""
+        """Record that X accepted a group."""
         self.taken += len(group)
         self._stuck = 0
 
     def failed(self, group: Group, error: Errored) -> None:
-        """Hear that a group came to nothing."""
+        """Record that a group failed (5xx, no answer)."""
         self._stuck += 1
         if len(group) > 1:
             self._split(group, error)
 
     def learn(self, group: Group, refusal: Rejected) -> None:
-        """Hear that X refused a group: one alone is found, more are split."""
+        """Record that X refused a group: a single delivery is found, a larger group is split."""
         if len(group) > 1:
             self._split(group, refusal)
             return
@@ -105,34 +105,36 @@ class Bisect:
             self._try_controls()
 
     def give_up(self) -> Group:
-        """Return all that was not tried, and forget it."""
+        """Return the deliveries not tried, and forget them."""
         rest = tuple(delivery for group in self._stack for delivery in group)
         self._stack.clear()
         return rest
 
     @property
     def is_the_account(self) -> bool:
-        """Whether each one tried by itself was refused alike, and many were, and none taken."""
+        """Whether many were tried alone, all refused alike and none accepted."""
         return self._all_alike(self._alike + self._controls)
 
     @property
     def _is_mostly_bad(self) -> bool:
-        """Whether so many are bad that halving asks more than trying each."""
+        """Whether trying each conversion takes fewer requests than halving."""
         known = self.taken + len(self.refused)
         return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
 
     def _all_alike(self, many: int) -> bool:
         if self.taken:
             return False
-        telling = [refusal for one, refusal in self.refused if one.id not in self._mixed]
-        return len(telling) >= many and len({kind_of(one.complaints) for one in telling}) == 1
+        telling = [refusal for delivery, refusal in self.refused if delivery.id not in self._mixed]
+        return (
+            len(telling) >= many and len({kind_of(refusal.complaints) for refusal in telling}) == 1
+        )
 
     def _try_controls(self) -> None:
         rest = self.give_up()
         step = max(1, len(rest) // self._controls)
         controls = rest[::step][: self._controls]
         named = {control.id for control in controls}
-        others = tuple(one for one in rest if one.id not in named)
+        others = tuple(delivery for delivery in rest if delivery.id not in named)
         self._stack.extend(
             group for group in (others, *((control,) for control in controls)) if group
         )
@@ -142,13 +144,13 @@ class Bisect:
         if suspects:
             named = {suspect.id for suspect in suspects}
             self._stack.extend((suspect,) for suspect in suspects)
-            self._stack.append(tuple(one for one in group if one.id not in named))
+            self._stack.append(tuple(delivery for delivery in group if delivery.id not in named))
         elif (
             self._is_mostly_bad
             and isinstance(why, Rejected)
             and why.scope is RejectionScope.CONVERSION
         ):
-            self._stack.extend((one,) for one in reversed(group))
+            self._stack.extend((delivery,) for delivery in reversed(group))
         else:
             middle = len(group) // 2
             self._stack.extend((group[middle:], group[:middle]))
@@ -157,7 +159,7 @@ class Bisect:
 def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery, ...]:
     """Return the deliveries that hold an echoed value, if every complaint points at some of them.
 
-    Few must be left under suspicion, or halving is cheaper than trying each.
+    Return none if there are many suspects: halving is cheaper then.
     """
     found: dict[int, Delivery] = {}
     for complaint in complaints:
@@ -174,7 +176,7 @@ def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery,
 
 
 def _quoted(complaint: XComplaint) -> bytes | None:
-    """Return the field and echoed value as they stand in a body, or None without an echo."""
+    """Return the echoed field and value as JSON of a body, or None without an echo."""
     for pattern in _ECHOED:
         echoed = pattern.match(complaint.message)
         if echoed is not None and complaint.parameter:

@@ -1,7 +1,7 @@
-"""Blame: whose fault an answer is: one conversion's, its event's, the pixel's, or X's own.
+"""Blame: decide whose fault a bad response is: one conversion, its event, the pixel, or X itself.
 
-X says so of what it read. Of a 5xx, of no answer, of a 401, or of a page of HTML it says nothing:
-what it takes meanwhile does.
+X's error codes say so for conversions it read. For a 5xx, a 401, a page of HTML or no answer,
+the conversions that X accepts meanwhile decide.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.ports.store import Randomness
 
-# How the reason begins of an event's pause that X fails at, whatever it is sent.
+# The beginning of the reason of an event pause after failures.
 FAILS_AT_ALL: Final = "all conversions failed alike"
-# So many different ones refused as such, of events that are not paused, and none taken or judged
-# between: whatever is suspected of them, it may be the pixel.
+# After this many different deliveries refused in a row, of events not paused, and none accepted or
+# judged between, the pixel may be at fault, whatever is suspected of them.
 MOST_IN_A_ROW: Final = 20
-# So many of what came to nothing are told from others when a pixel is probed.
+# Failed deliveries remembered, so that a probe picks another one.
 _MOST_FAILED: Final = 1_000
 
 
 class Blame:
-    """One pixel's."""
+    """Reads the responses of one pixel and trips its circuit breaker or event pauses."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class Blame:
         self._pauses = pauses
         self._randomness = randomness
         self._cautious = cautious
-        # What came to nothing since X took anything, and its event.
+        # Deliveries (id → event) that failed since X last accepted one.
         self.failed: dict[int, str] = {}
-        # The first of each group that was refused as such since X took or judged anything.
+        # First delivery of each group refused since X last accepted or judged one.
         self._row: set[int] = set()
 
     def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
-        """Whether one of these is at fault, or their event, and it is to be found out."""
+        """Whether one of these or their event is at fault, and a bisect must find it."""
         many = len(group) > 1
         if is_refused(outcome):
             return True
@@ -63,7 +63,7 @@ class Blame:
         return (why is not None and is_failed(why)) or self._suspects.explain(group)
 
     async def hear(self, event: str, group: Group, outcome: Outcome, *, is_open: bool) -> None:
-        """Hear an answer to what was sent. Raises LedgerUnavailable."""
+        """Record the outcome of a request. Raises LedgerUnavailable."""
         suspects, is_known = self._suspects, self._suspects.explain(group)
         if isinstance(outcome, Delivered):
             suspects.took(group, event=event)
@@ -81,19 +81,19 @@ class Blame:
             case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR):
                 await self._stop(event, group, outcome)
             case Delivered() | Rejected():
-                # X knows who asks, and judges what is asked.
+                # X accepted the credentials and judged the content.
                 await self._circuit_breaker.passed()
             case Errored(limited=False):
                 if is_failed(outcome) and suspects.is_the_event(event):
                     await self._pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
                 elif not (is_open or is_known) or not is_failed(outcome):
-                    # X itself may be in trouble, not with these: others tell.
+                    # X itself may be down: try others.
                     self._remember(event, group)
                     self._circuit_breaker.record_failure(randomness=self._randomness.fraction())
 
     def _remember(self, event: str, group: Sequence[Delivery]) -> None:
-        for one in group[: max(0, _MOST_FAILED - len(self.failed))]:
-            self.failed[one.id] = event
+        for delivery in group[: max(0, _MOST_FAILED - len(self.failed))]:
+            self.failed[delivery.id] = event
 
     def _count(self, event: str, group: Group, outcome: Outcome) -> None:
         if is_refused_as_such(outcome):
@@ -103,13 +103,13 @@ class Blame:
             self._row.clear()
 
     async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
-        """Hear that these were refused as such by themselves, and none was taken beside them."""
+        """Record that all of these were refused alone, and none of their batch accepted."""
         refusal = found[-1][1]
         self._suspects.blamed(refusal)
-        await self._stop(event, [one for one, _ in found], refusal)
+        await self._stop(event, [delivery for delivery, _ in found], refusal)
 
     async def _stop(self, event: str, group: Sequence[Delivery], refusal: Rejected) -> None:
-        """Send no more until another one has told: of the event, or of the whole pixel."""
+        """Pause the event or the pixel until a probe is accepted."""
         self._remember(event, group)
         if self._suspects.is_the_event(event):
             await self._pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
@@ -120,7 +120,7 @@ class Blame:
 
 
 def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
-    """Whether X refuses the request for what is in it: its conversions, or their number."""
+    """Whether X refused the request for its content: conversions, or their number."""
     return isinstance(outcome, Rejected) and outcome.scope in {
         RejectionScope.CONVERSION,
         RejectionScope.SIZE,

@@ -1,10 +1,8 @@
-"""Credentials: which of a pixel's two goes first with a request.
+"""Credentials: choose which of a pixel's two credentials (pixel token, OAuth) to try first.
 
-A pixel that moves from OAuth to a pixel token has both for a while. The new one goes first, and
-once X has taken a conversion with it, X is not asked with the old one again. Where X does not know
-who asks, the same request goes out with the other: X judges credentials before it reads a
-conversion, so nothing can count twice. The choice is made anew for each request and touches
-no conversion.
+A pixel that moves from OAuth to a pixel token has both for a while. The new one is tried first.
+If X refuses it (401, 403, 404), the same request goes out with the other one: X checks credentials
+before it reads conversions, so nothing counts twice. Each request chooses anew.
 """
 
 from http import HTTPStatus
@@ -20,15 +18,15 @@ from twite.gateway.ports.store import Clock, NoResponse, Response
 
 PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of a way to ask
 OAUTH: Final = "oauth"
-# A new one that X refused goes second for so long: every request would be made twice otherwise.
+# A refused new credential is tried second for this long: else every request is made twice.
 AGAIN: Final = 10 * MINUTE
 _UNKNOWN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What X said last of a credential: `taken` is None before its first word.
+    """X's last verdict on a credential: `taken` is None before the first.
 
-    `at` is when, in milliseconds that never jump.
+    `at` is when, in milliseconds of the monotonic clock.
     """
 
     taken: bool | None = None
@@ -36,12 +34,12 @@ class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def goes_first(new: CredentialStatus, *, now: int) -> bool:
-    """Whether the new credential goes before the old one: unless X refused it lately."""
+    """Whether to try the new credential first: unless X refused it lately."""
     return new.taken is not False or now - new.at >= AGAIN
 
 
-def verdict(came: Response | NoResponse, outcome: Outcome) -> bool | None:
-    """Whether X took a credential; None where its answer does not say.
+def verdict(response: Response | NoResponse, outcome: Outcome) -> bool | None:
+    """Whether X accepted a credential; None if its answer does not say.
 
     404 is how X answers a user without a role on the pixel's account. [doc WEB]
     """
@@ -49,11 +47,11 @@ def verdict(came: Response | NoResponse, outcome: Outcome) -> bool | None:
         return True
     if not isinstance(outcome, Rejected) or outcome.scope is not RejectionScope.PIXEL:
         return None
-    return False if isinstance(came, Response) and came.status in _UNKNOWN else None
+    return False if isinstance(response, Response) and response.status in _UNKNOWN else None
 
 
 class CredentialChooser:
-    """The credentials of one pixel, and what X said of each."""
+    """The credentials of one pixel, and X's verdict on each."""
 
     def __init__(self, destination: Destination, *, clock: Clock, observer: Observer) -> None:
         self._destination = destination
@@ -62,25 +60,25 @@ class CredentialChooser:
         self._standings: dict[str, CredentialStatus] = {}
 
     def use(self, destination: Destination) -> None:
-        """Ask with other credentials of the same pixel from now on."""
+        """Use other credentials of the same pixel from now on."""
         self._destination = destination
         self._standings = {}
 
     def order(self) -> tuple[Destination, ...]:
         """Return the destination once for each credential, in the order they are to be tried."""
-        one = self._destination
-        if one.fallback is None:
-            return (one,)
-        old = msgspec.structs.replace(one, credentials=one.fallback, fallback=None)
-        new = msgspec.structs.replace(one, fallback=None)
+        destination = self._destination
+        if destination.fallback is None:
+            return (destination,)
+        old = msgspec.structs.replace(destination, credentials=destination.fallback, fallback=None)
+        new = msgspec.structs.replace(destination, fallback=None)
         first = goes_first(self._standing(new), now=self._clock.elapsed())
         return (new, old) if first else (old, new)
 
-    def hear(self, asked: Destination, came: Response | NoResponse, outcome: Outcome) -> bool:
-        """Hear what came of a request; return whether X refused who asked."""
-        taken = verdict(came, outcome)
+    def hear(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
+        """Record the response; return whether X refused who asked."""
+        taken = verdict(response, outcome)
         ours = (self._destination.credentials, self._destination.fallback)
-        # Asked before others were put in: X's word is on what is gone.
+        # Ignore a verdict on credentials that were replaced during the request.
         if taken is not None and asked.credentials in ours:
             before = self._standing(asked).taken
             self._standings[_name(asked)] = CredentialStatus(taken=taken, at=self._clock.elapsed())

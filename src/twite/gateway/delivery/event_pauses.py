@@ -1,6 +1,7 @@
-"""Event pauses: an event of which X refuses all alike is not sent to; the pixel's others are.
+"""Event pauses: stop sending one event of which X refuses everything alike.
 
-One delivery of it a minute probes, each time another one: what a probe is refused for is held.
+The pixel's other events are sent. Once a minute another delivery of the event probes it; refused
+probes are held.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
 class EventPauses:
-    """One pixel's. A pause is written down, so that it outlives the process."""
+    """The event pauses of one pixel. They are stored, so they outlive the process."""
 
     def __init__(
         self,
@@ -32,55 +33,55 @@ class EventPauses:
         self._clock = clock
         self._observer = observer
         self._pauses = {pause.event: pause for pause in pauses}
-        # What the store holds, as far as is known: it may fail when there is something to write.
-        self._noted = dict(self._pauses)
-        # A restart may be the operator's cure: the first probes go at once.
+        # The pauses as stored; a write may have failed.
+        self._stored = dict(self._pauses)
+        # A restart may be the fix: probe at once.
         self._probe_at = dict.fromkeys(self._pauses, clock.elapsed())
 
     def paused(self) -> frozenset[str]:
-        """Return the events of which only probes go out."""
+        """Return the paused events: only probes of them are sent."""
         return frozenset(self._pauses)
 
     def closed(self) -> frozenset[str]:
-        """Return the events of which not even a probe is due."""
+        """Return the paused events without a due probe."""
         now = self._clock.elapsed()
         return frozenset(event for event, at in self._probe_at.items() if now < at)
 
     def probed(self, event: str) -> None:
-        """Hear that something of an event goes out."""
+        """Record that a delivery of an event is being sent."""
         if event in self._pauses:
             self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
 
     def half_open(self) -> None:
-        """Probe at once: something has changed."""
+        """Probe all paused events at once."""
         self._probe_at = dict.fromkeys(self._pauses, self._clock.elapsed())
 
     async def trip(self, event: str, reason: str) -> None:
-        """Stop sending of an event. Raises LedgerUnavailable."""
+        """Pause an event. Raises LedgerUnavailable."""
         self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
         before = self._pauses.get(event)
         if before is None or before.reason != reason:
             since = self._clock.now() if before is None else before.since
             self._pauses[event] = Pause(pixel=self._pixel, event=event, since=since, reason=reason)
             self._observer.see(Paused(pixel=self._pixel, event=event, reason=reason))
-        if self._noted.get(event) is not self._pauses[event]:
+        if self._stored.get(event) is not self._pauses[event]:
             await self._outbox.pause(self._pauses[event])
-            self._noted[event] = self._pauses[event]
+            self._stored[event] = self._pauses[event]
 
     async def passed(self, event: str) -> None:
-        """Send of an event again: X took some. Raises LedgerUnavailable."""
+        """End the pause of an event, because X accepted some. Raises LedgerUnavailable."""
         if self._pauses.pop(event, None) is not None:
             del self._probe_at[event]
             self._observer.see(Resumed(pixel=self._pixel, event=event))
-        noted = self._noted.pop(event, None)
+        noted = self._stored.pop(event, None)
         if noted is not None:
             try:
                 await self._outbox.resume(self._pixel, event)
             except TransientError:
-                self._noted[event] = noted
+                self._stored[event] = noted
                 raise
 
     async def release(self) -> None:
-        """Send of all events again, because a person says so. Raises LedgerUnavailable."""
-        for event in sorted({*self._pauses, *self._noted}):
+        """End all event pauses at a user's request. Raises LedgerUnavailable."""
+        for event in sorted({*self._pauses, *self._stored}):
             await self.passed(event)

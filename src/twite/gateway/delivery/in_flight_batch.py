@@ -1,4 +1,4 @@
-"""What one flight has in hand."""
+"""The batch in flight: its deliveries, and the group being sent now."""
 
 from collections.abc import Iterable
 
@@ -6,9 +6,9 @@ from twite.domain.delivery import Batch, Delivery
 
 
 class InFlightBatch:
-    """A batch, and the group whose request is under way.
+    """A claimed batch, and the group whose request is being sent.
 
-    `at` is when that request began; `left` is whether X may have it.
+    `at` is when that request began; `left` is whether X may have received it.
     """
 
     def __init__(self, batch: Batch, *, at: int) -> None:
@@ -18,7 +18,7 @@ class InFlightBatch:
         self.left = False
 
     def rest(self) -> tuple[int, ...]:
-        """Return the ids of those that no request under way holds."""
+        """Return the ids of deliveries that X cannot have received in the current request."""
         gone = set(ids_of(self.group)) if self.left else set()
         return tuple(delivery.id for delivery in self.batch.deliveries if delivery.id not in gone)
 

@@ -1,10 +1,9 @@
-"""Steady: a wall clock that does not jump, within a process and from one to the next.
+"""Monotonic clock: wall time that does not jump, within a process and across restarts.
 
-The machine's wall clock is asked once, at the start; from then on the clock that never jumps moves
-this one. Whoever puts the wall clock forward or back meanwhile moves no due moment, ends no lease
-and no window. A clock that is wrong all the time does no harm either: ages are differences. What is
-left is a clock that was moved between two processes: X's `Date` header tells, and how far X was
-ahead of us before is on record.
+The wall clock is read once at the start; then the monotonic clock moves this one. Changes of the
+wall clock therefore move no due time, lease or rate limit window. A clock that is always wrong
+does no harm either, because ages are differences. A clock that was moved between two processes is
+found by X's `Date` header and the offset stored by the last process.
 """
 
 from collections import deque
@@ -14,15 +13,15 @@ from typing import Final
 from twite.domain.times import DAY, MINUTE, SECOND
 from twite.gateway.ports.store import Clock
 
-# X's Date has whole seconds, and an answer takes its time: smaller differences are noise.
+# X's Date has whole seconds, and a response takes time: smaller differences are noise.
 NOTICEABLE: Final = 5 * SECOND
-# An answer that was longer on its way says little of when it was dated.
+# The Date of a response that took longer is ignored.
 _TELLING: Final = 5 * SECOND
 _REMEMBERED: Final = 9
-# So many answers must agree before ages go by them: one may be a proxy's own.
+# This many responses must agree on X's time: one may be a proxy's.
 _AGREEING: Final = 3
-# After so long without a word of X's, the machine's own clock is believed, unless more time seems
-# to have gone by since the last moment on record than a process is usually away.
+# Without a response for this long, trust the machine's clock, unless the process seems to have
+# been down for longer than _AWAY.
 _SILENCE: Final = 5 * MINUTE
 _AWAY: Final = DAY
 
@@ -33,7 +32,7 @@ class MonotonicClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = clock.elapsed()
-        # What clocks would show when `elapsed` was zero: the machine's, ours, X's as it was told.
+        # The wall time at `elapsed` zero: by the machine, by this clock, and by X's responses.
         self._machine = self._zero = clock.now() - self._began
         self._heard: deque[int] = deque(maxlen=_REMEMBERED)
         self._ahead_before: int | None = None
@@ -41,11 +40,11 @@ class MonotonicClock:
         self._away = 0
 
     def now(self) -> int:
-        """Return wall time, as it was at the start and has gone on since."""
+        """Return wall time: the time at the start plus the time elapsed since."""
         return self._zero + self._clock.elapsed()
 
     def elapsed(self) -> int:
-        """Return time that never jumps."""
+        """Return monotonic time."""
         return self._clock.elapsed()
 
     async def sleep(self, ms: int) -> None:
@@ -54,49 +53,49 @@ class MonotonicClock:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether anything may be given up for its age: X was heard, or the machine is credible.
+        """Whether deliveries may be given up for their age.
 
-        One answer of X's that says otherwise than the machine is not enough: until three agree,
-        this clock goes on as the machine's.
+        X's responses confirm the time, or the machine's clock is credible. If X disagrees, three
+        responses must agree before its time is used.
         """
         if self.ahead is not None or (self._heard and not self._apart(self._machine)):
             return True
         return self._away <= _AWAY and self._clock.elapsed() - self._began >= _SILENCE
 
     def vouched(self) -> int | None:
-        """Return wall time, or None while nothing may be given up for its age."""
+        """Return wall time, or None while it is not trusted."""
         return self.now() if self.is_trusted else None
 
     @property
     def offset(self) -> int:
-        """How far X's clock is ahead of the machine's, 0 while nothing is known or it is noise."""
+        """How far X's clock is ahead of the machine's (ms); 0 if unknown or within noise."""
         machine = self._clock.now() - self._clock.elapsed()
         return self._apart(machine)
 
     def theirs(self) -> int:
-        """Return what X takes for now, as far as is known."""
+        """Return the time by X's clock, as far as is known."""
         return self.now() + self._apart(self._zero)
 
     def resume(self, *, latest: int, ahead: int | None) -> None:
-        """Hear what is on record: a moment that is past, and how far X was ahead of us then."""
+        """Restore the stored state: the latest moment on record, and X's offset then."""
         self._away = self.now() - latest if latest else 0
         self._zero = max(self._zero, latest - self._clock.elapsed())
         self._ahead_before = ahead
 
     def hear(self, date: int, *, took: int) -> None:
-        """Hear what X's clock showed, in whole seconds, within the last `took` milliseconds."""
+        """Record X's Date (ms, whole seconds) of a response that took `took` milliseconds."""
         if took > _TELLING:
             return
         self._heard.append(date + SECOND // 2 - (self._clock.elapsed() - took // 2))
         middle = median_low(self._heard)
-        agreeing = [one for one in self._heard if abs(one - middle) < NOTICEABLE]
+        agreeing = [zero for zero in self._heard if abs(zero - middle) < NOTICEABLE]
         if len(agreeing) >= _AGREEING:
             self._compare()
 
     def _compare(self) -> None:
-        """Go on where the last process was, by X's clock, if the machine's is wrong; note how far.
+        """Correct this clock by X's and the stored offset, if the machine's clock is wrong.
 
-        A clock that is right is taken at its word: somebody has mended it.
+        A machine clock that agrees with X is used as it is: somebody has corrected it.
         """
         if self._ahead_before is not None and self._apart(self._machine):
             self._zero += self._apart(self._zero + self._ahead_before)

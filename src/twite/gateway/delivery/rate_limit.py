@@ -1,7 +1,7 @@
-"""Quota: one account's limit, for all lanes and flights that send on it.
+"""Rate limit of one account, shared by all workers that send with it.
 
-Moments are of the clock that never jumps: a wall clock put forward would forget what was sent, one
-put back would wait for it twice.
+Times are monotonic: a wall clock set forward would forget what was sent, and one set back would
+wait twice.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ _CREDIBLE: Final = 2
 
 
 class RateLimit:
-    """Whoever sends holds `turn` from asking what is left to spending it.
+    """The conversions an account may still send in its window.
 
-    Between the two a claim goes to the disk: without a turn, two would spend the same.
+    Workers hold `lock` from reading `left` to `spend`: a claim is written to disk between the two.
     """
 
     def __init__(
@@ -31,10 +31,7 @@ class RateLimit:
         past: Iterable[tuple[int, int]],
         pixels: Sequence[str] = (),
     ) -> None:
-        """`past` are (moment of the wall clock, conversions) of what was sent before.
-
-        `pixels` are those that the limit is for.
-        """
+        """`past` are (wall time, conversions) sent before; `pixels` share the limit."""
         self.limit = limit
         self.pixels = pixels
         self._clock = clock
@@ -44,7 +41,7 @@ class RateLimit:
         )
         self._closed_until = 0
         self._noted_until = 0
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
     def left(self) -> int:
         """Return how many conversions may be sent now."""
@@ -58,18 +55,18 @@ class RateLimit:
         return max(1, self._meter.next_change(now) - now)
 
     def spend(self, count: int) -> None:
-        """Note that `count` conversions go out now."""
+        """Count `count` conversions as sent now."""
         self._meter.spend(self._clock.elapsed(), count)
 
     @property
     def is_closed_by_x(self) -> bool:
-        """Whether X has said that nothing is left."""
+        """Whether X has said that the limit is used up."""
         return self._clock.elapsed() < self._closed_until
 
     def unnoted(self) -> int | None:
-        """Return the moment (wall) of a reset that is not on record yet, or None.
+        """Return the wall time of a reset that is not stored yet, or None.
 
-        Resets move by less than a second from answer to answer, since X's clock has whole ones.
+        Differences below a second are ignored: X's clock has whole seconds.
         """
         now = self._clock.elapsed()
         if self._closed_until <= max(now, self._noted_until + SECOND):
@@ -77,13 +74,13 @@ class RateLimit:
         return self._closed_until - now + self._clock.now()
 
     def noted(self, until: int) -> None:
-        """Hear that the reset of this moment (wall) is on record."""
+        """Record that the reset at this wall time is stored."""
         self._noted_until = until - self._clock.now() + self._clock.elapsed()
 
     def obey(self, *, left: int, reset: int) -> None:
-        """Note what X says is left until a moment of the wall clock.
+        """Apply X's headers: `left` conversions until `reset` (wall time).
 
-        Answers overtake each other: a word that nothing is left is not taken back by one of before.
+        Responses overtake each other: once X said zero, an older response does not reopen it.
         """
         now = self._clock.elapsed()
         at = reset - self._clock.now() + now

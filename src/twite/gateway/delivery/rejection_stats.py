@@ -1,4 +1,4 @@
-"""Repute: what one event's past refusals say of the next, and of those refused before."""
+"""Rejection statistics of one event: batch size by share refused, runs of like refusals."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -8,55 +8,55 @@ from twite.domain.delivery import Delivery
 from twite.domain.outcome import Rejected, XComplaint
 from twite.x.spec import MAX_CONVERSIONS
 
-# So many in a row refused alike by themselves, and none taken: perhaps not their own fault.
+# After this many like refusals in a row and none accepted, the event may be at fault.
 RUN: Final = 5
-# What one run remembers at most; beyond, a doubtful one is not told from one that was tried again.
+# Deliveries remembered per run. Beyond it, a retried delivery counts as another one.
 _LONGEST_RUN: Final = 10_000
-# An event of which more than this share of the last so many was refused goes in small batches.
+# If more than _SHARE of the last _RECENT conversions was refused, batches are SMALL.
 _SHARE: Final = 0.01
 _RECENT: Final = 1_000
 SMALL: Final = 50
-# By how much a batch may grow after one that was full and taken whole.
+# How much a batch grows after a full one that X accepted whole.
 _STEP: Final = 50
 
 Kind = frozenset[tuple[str, str]]
 
 
 def kind_of(complaints: Iterable[XComplaint]) -> Kind:
-    """Return what a refusal is about, whatever values it echoes."""
+    """Return the kind of a refusal: codes and parameters, without echoed values."""
     return frozenset((complaint.code, complaint.parameter) for complaint in complaints)
 
 
 class RejectionStats:
-    """One event's. `size` is how many its next batch may hold."""
+    """The statistics of one event. `size` limits its next batch."""
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
-        # Whether it is small for batches that came to nothing, not for what X refused.
+        # Whether `size` shrank because of failures: then it doubles again.
         self._doubles = False
-        # Refused alike, one after the other, since X last took any of the event.
+        # Deliveries refused alike in a row since X last accepted one of the event.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
-        # Were doubted, and X took others since: what is refused of them is their own fault.
+        # In doubt before X accepted others: a further refusal is their own fault.
         self._cleared: set[int] = set()
         self._taken = self._refused = 0.0
         self._is_known = False
 
     @property
     def doubts(self) -> bool:
-        """Whether it is in doubt that what X refuses is the conversions' own fault."""
+        """Whether the event rather than its conversions may be at fault."""
         return len(self._run) >= RUN
 
     def run(self) -> tuple[int, ...]:
-        """Return the deliveries that are in doubt."""
+        """Return the ids of deliveries in doubt."""
         return tuple(self._run)
 
     def cleared(self, deliveries: Iterable[Delivery]) -> AbstractSet[int]:
-        """Return the ids among these whose refusal says nothing of the account."""
+        """Return the ids among these whose refusal says nothing about the account."""
         return self._cleared.intersection(delivery.id for delivery in deliveries)
 
     def refused(self, delivery: Delivery, refusal: Rejected) -> bool:
-        """Hear that X refused one by itself; return whether that may not be its own fault."""
+        """Record the refusal of one delivery; return whether the event may be at fault."""
         if delivery.id in self._cleared:
             return False
         kind = kind_of(refusal.complaints)
@@ -68,9 +68,9 @@ class RejectionStats:
         return self.doubts
 
     def took(self) -> bool:
-        """Hear that X took some; return whether what is held in doubt must go again.
+        """Record that X accepted some; return whether held deliveries must be requeued.
 
-        That is also so for the first one of a process: another may have doubted.
+        True for the first one of a process, too: the process before may have held some.
         """
         recalls = self.doubts or not self._is_known
         if self.doubts:
@@ -80,11 +80,11 @@ class RejectionStats:
         return recalls
 
     def forget(self) -> None:
-        """Hear that what is held could not be sent again: it is to be asked for anew."""
+        """Requeue held deliveries at the next acceptance: the last try failed."""
         self._is_known = False
 
     def landed(self, *, taken: int, refused: int) -> None:
-        """Hear what became of the conversions of one batch."""
+        """Record the results of one batch."""
         kept = max(0.0, 1 - (taken + refused) / _RECENT)
         self._taken = self._taken * kept + taken
         self._refused = self._refused * kept + refused
@@ -96,9 +96,9 @@ class RejectionStats:
             self._doubles = self._doubles and self.size < MAX_CONVERSIONS
 
     def failed(self, many: int) -> None:
-        """Hear that a batch of so many came to nothing again, and X took nothing else meanwhile.
+        """Halve the batch size after a repeated failure while X accepted nothing else.
 
-        The next is half as large: one of them may be what X fails at. It doubles when X is back.
+        One of the deliveries may be the cause. The size doubles again when X is back.
         """
         if many > 1:
             self.size, self._doubles = min(self.size, many // 2), True

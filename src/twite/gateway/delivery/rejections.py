@@ -1,8 +1,8 @@
-"""Burial: what X refused by itself is given up, held in doubt, or called back from there.
+"""Rejections: make a refused conversion a dead letter, or hold it while the event is in doubt.
 
-Not every conversion that X refuses is to blame. Where many of an event were refused alike, one
-after the other, and none taken, it may be the event or its mapping: the event is paused, they are
-held, and go again, each once, as soon as X takes one.
+A refused conversion is not always to blame. If X refuses many of an event alike, in a row, and
+accepts none, the event or its mapping may be wrong: the event is paused and they are held. They
+are sent again, each once, as soon as X accepts one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,29 +21,31 @@ Found = Sequence[tuple[Delivery, Rejected]]
 
 
 class Rejections:
-    """One pixel's. `reputes` are those of its events."""
+    """Settles the refused conversions of one pixel."""
 
     def __init__(
         self,
         *,
         delivery_store: DeliveryStore,
-        settling: Settler,
+        settler: Settler,
         pauses: EventPauses,
         rejection_stats_by_event: Mapping[str, RejectionStats],
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._delivery_store = delivery_store
-        self._settler = settling
+        self._settler = settler
         self._pauses = pauses
         self._rejection_stats_by_event = rejection_stats_by_event
         self._clock = clock
         self._observer = observer
 
-    async def bury(self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]) -> None:
-        """Give them up, with X's words, and no other's; or hold them in doubt.
+    async def give_up_or_hold(
+        self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]
+    ) -> None:
+        """Make refused deliveries dead letters with X's reason, or hold them in doubt.
 
-        `at_fault` are the ids of those of which X took others of the same batch.
+        `at_fault` are the ids of deliveries whose batch X accepted in part.
         """
         if found and batch.event in self._pauses.paused():
             await self.blame_the_event(batch, found)
@@ -56,17 +58,17 @@ class Rejections:
         doubtful = set(rejection_stats.run()) if rejection_stats.doubts else set()
         for delivery, refusal in found:
             held = delivery.id in doubtful and delivery.id not in at_fault
-            fate = Transition(
+            transition = Transition(
                 trigger=Trigger.HELD if held else Trigger.BURIED,
                 deliveries=(delivery.id,),
                 reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
             )
-            await self._settler.settle(batch, None, (fate,))
+            await self._settler.settle(batch, None, (transition,))
         if rejection_stats.doubts and not doubted_before:
             await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
-        """Hold them: many were refused alike and none was taken, so it is not their fault."""
+        """Hold deliveries and pause their event: many were refused alike, none accepted."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         for delivery, refusal in found:
             self._rejection_stats_by_event[batch.event].refused(delivery, refusal)
@@ -76,7 +78,7 @@ class Rejections:
         await self._pauses.trip(batch.event, reason)
 
     async def recall(self, batch: Batch) -> None:
-        """X took some of this event: it is sent on, and what was held in doubt goes again."""
+        """End the pause of an event X accepts again, and requeue its held deliveries."""
         await self._pauses.passed(batch.event)
         rejection_stats = self._rejection_stats_by_event[batch.event]
         if not rejection_stats.took():
@@ -89,7 +91,7 @@ class Rejections:
                 now=self._clock.now(),
             )
         except TransientError:
-            # Not now: then with the next that X takes.
+            # Try again at the next delivery X accepts.
             rejection_stats.forget()
             raise
         if many:
@@ -98,7 +100,7 @@ class Rejections:
     async def _begin_to_doubt(
         self, batch: Batch, rejection_stats: RejectionStats, refusal: str
     ) -> None:
-        """Hold what was given up since the run began, too."""
+        """Hold the dead letters of this run, too, and pause the event."""
         reason = f"{REFUSED_ALIKE}: {refusal}"
         held = await self._delivery_store.doubt(
             rejection_stats.run(), reason=reason, now=self._clock.now()

@@ -1,4 +1,4 @@
-"""Run: the sending half of the gateway, from start to a graceful stop."""
+"""Delivery runner: starts and stops the workers of all pixels and tags, and the sweeper."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ class TagWorkerFactory(Protocol):
     holding: set[int]
     rules: tuple[TagRule, ...]
 
-    def lane(
+    def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
         """Return a tag's worker. `past` is what it has run before this start."""
@@ -31,14 +31,14 @@ class TagWorkerFactory(Protocol):
 
 
 class DeliveryRunner:
-    """Lanes for all pixels and tags, and the sweep."""
+    """The workers of all pixels and tags, and the sweeper."""
 
     def __init__(
         self,
         *,
         destinations: Iterable[Destination],
         outbox: DeliveryStore,
-        post: XClient,
+        x_client: XClient,
         clock: MonotonicClock,
         randomness: Randomness,
         observer: Observer,
@@ -48,15 +48,15 @@ class DeliveryRunner:
         self._tags = tags
         self._destinations = tuple(destinations)
         self._outbox = outbox
-        self._post = post
+        self._x_client = x_client
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
         self._worker_config = worker_config
-        self._lanes: dict[str, Worker] = {}
+        self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        # The leases of what flies here: nothing but its end ends them.
+        # The leases in flight in this process: the sweeper must not expire them.
         self._holding: set[int] = set() if tags is None else tags.holding
         self._sweep = Sweeper(
             outbox=outbox,
@@ -72,49 +72,51 @@ class DeliveryRunner:
         )
 
     def wake(self, pixel: str) -> None:
-        """Hear that a pixel has something due. An unknown pixel is nobody's."""
-        lane = self._lanes.get(pixel)
-        if lane is not None:
-            lane.wake()
+        """Wake the worker of a pixel. An unknown pixel is ignored."""
+        worker = self._workers.get(pixel)
+        if worker is not None:
+            worker.wake()
 
     def wake_all(self) -> None:
-        """Hear that any pixel may have something due."""
-        for lane in self._lanes.values():
-            lane.wake()
+        """Wake all workers."""
+        for worker in self._workers.values():
+            worker.wake()
 
     def send_to(self, destination: Destination) -> None:
-        """Send to a further pixel from now on, or with other credentials to one that is known."""
-        lane = self._lanes.get(destination.pixel)
-        if lane is not None:
-            lane.use(destination)
+        """Start a worker for a new pixel, or give a known pixel other credentials."""
+        worker = self._workers.get(destination.pixel)
+        if worker is not None:
+            worker.use(destination)
         elif not self._stopping.is_set():
             rate_limit = RateLimit(
                 limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
             )
-            lane = self._lanes[destination.pixel] = self._lane(destination, rate_limit, ())
-            task = asyncio.create_task(lane.run())
+            worker = self._workers[destination.pixel] = self._make_worker(
+                destination, rate_limit, ()
+            )
+            task = asyncio.create_task(worker.run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def leave(self, pixel: str) -> None:
-        """Send to a pixel no more. What flies lands; what is pending waits."""
-        lane = self._lanes.pop(pixel, None)
-        if lane is not None:
-            lane.stop()
+        """Stop the worker of a pixel. In-flight batches finish; pending deliveries stay queued."""
+        worker = self._workers.pop(pixel, None)
+        if worker is not None:
+            worker.stop()
 
     async def hold(self, pixel: str, *, who: str) -> bool:
-        """Pause a pixel by hand; return whether it is sent to at all. Raises LedgerUnavailable."""
-        lane = self._lanes.get(pixel)
-        if lane is not None:
-            await lane.hold(who)
-        return lane is not None
+        """Pause a pixel for a user; return whether it has a worker. Raises LedgerUnavailable."""
+        worker = self._workers.get(pixel)
+        if worker is not None:
+            await worker.hold(who)
+        return worker is not None
 
     async def release(self, pixel: str) -> bool:
-        """End any pause of a pixel; return whether it is sent to at all."""
-        lane = self._lanes.get(pixel)
-        if lane is not None:
-            await lane.release()
-        return lane is not None
+        """End any pause of a pixel; return whether it has a worker."""
+        worker = self._workers.get(pixel)
+        if worker is not None:
+            await worker.release()
+        return worker is not None
 
     @property
     def trouble(self) -> str | None:
@@ -122,51 +124,52 @@ class DeliveryRunner:
         return self._sweep.trouble
 
     async def start(self) -> None:
-        """Take up where the last process left off. Raises LedgerUnavailable."""
+        """Restore clock, limits and pauses from the store and start. Raises LedgerUnavailable."""
         timed = await self._outbox.timed()
         self._clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
         pauses = list(await self._outbox.pauses())
         rate_limits = await self._rate_limits(timed.last)
         for destination in self._destinations:
-            self._lanes[destination.pixel] = self._lane(
+            self._workers[destination.pixel] = self._make_worker(
                 destination, rate_limits[destination.meter], pauses
             )
         if self._tags is not None:
             past = await self._outbox.spent(since=self._clock.now() - RATE_WINDOW)
             for rule in self._tags.rules:
-                self._lanes[rule.pixel] = self._tags.lane(
+                self._workers[rule.pixel] = self._tags.make_worker(
                     rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
                 )
-        for lane in self._lanes.values():
-            self._tasks.add(asyncio.create_task(lane.run()))
+        for worker in self._workers.values():
+            self._tasks.add(asyncio.create_task(worker.run()))
         self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
 
     async def stop(self, *, within: int) -> bool:
-        """Claim no more and let what flies land; return whether all did within the deadline (ms).
+        """Claim no more and wait for in-flight batches; return whether all ended in time.
 
-        What did not is sending in the ledger, and is resent as ambiguous after the next start.
+        `within` is in milliseconds. Unfinished deliveries stay `sending` and are resent as
+        ambiguous after the next start.
         """
         self._stopping.set()
-        for lane in self._lanes.values():
-            lane.stop()
+        for worker in self._workers.values():
+            worker.stop()
         if not self._tasks:
             return True
-        _, flying = await asyncio.wait(self._tasks, timeout=within / 1_000)
-        for task in flying:
+        _, unfinished = await asyncio.wait(self._tasks, timeout=within / 1_000)
+        for task in unfinished:
             task.cancel()
-        if flying:
-            await asyncio.wait(flying)
-        return not flying
+        if unfinished:
+            await asyncio.wait(unfinished)
+        return not unfinished
 
     def _rules(self) -> tuple[TagRule, ...]:
         return () if self._tags is None else self._tags.rules
 
     async def _rate_limits(self, last: int) -> Mapping[str, RateLimit]:
-        """One quota for each account, filled with what was sent before this start.
+        """Return one rate limit per account, filled with what was sent before this start.
 
-        As if no time had gone by since the `last` moment on record: how long it was in truth, a
-        clock that was moved meanwhile does not tell, and too early is worse than a little late.
+        The time since the `last` moment on record counts as zero: the machine's clock may have
+        been moved meanwhile, and sending too early is worse than a little late.
         """
         now = self._clock.now()
         away = max(0, now - last) if last else 0
@@ -179,10 +182,14 @@ class DeliveryRunner:
                 (at + away, many) for at, many in spent.get(destination.pixel, ())
             )
             limits[destination.meter] = destination.rate
-        closed = {one.pixel: one.until + away for one in await self._outbox.closures(now=since)}
+        closed = {
+            window.pixel: window.until + away for window in await self._outbox.closures(now=since)
+        }
         rate_limits = {}
         for name, sent in past.items():
-            pixels = [one.pixel for one in self._destinations if one.meter == name]
+            pixels = [
+                destination.pixel for destination in self._destinations if destination.meter == name
+            ]
             rate_limit = RateLimit(limit=limits[name], clock=self._clock, past=sent, pixels=pixels)
             until = max((closed.get(pixel, 0) for pixel in pixels), default=0)
             if until:
@@ -191,7 +198,7 @@ class DeliveryRunner:
             rate_limits[name] = rate_limit
         return rate_limits
 
-    def _lane(
+    def _make_worker(
         self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
     ) -> Worker:
         circuit_breaker = CircuitBreaker(
@@ -201,10 +208,10 @@ class DeliveryRunner:
             observer=self._observer,
             pause=_whole(pauses, destination.pixel),
         )
-        flight = BatchSender(
+        batch_handler = BatchSender(
             destination=destination,
             delivery_store=self._outbox,
-            post=self._post,
+            x_client=self._x_client,
             rate_limit=rate_limit,
             circuit_breaker=circuit_breaker,
             clock=self._clock,
@@ -217,7 +224,7 @@ class DeliveryRunner:
         return Worker(
             pixel=destination.pixel,
             outbox=self._outbox,
-            flight=flight,
+            batch_handler=batch_handler,
             rate_limit=rate_limit,
             circuit_breaker=circuit_breaker,
             clock=self._clock,

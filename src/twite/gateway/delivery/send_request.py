@@ -1,4 +1,4 @@
-"""Asking: one request to X, with the credential that goes first, and what the limit makes of it."""
+"""Send one request to X: choose the credential, spend the rate limit, re-sign a misdated one."""
 
 from http import HTTPStatus
 
@@ -18,79 +18,85 @@ from twite.gateway.ports.store import DeliveryStore, NoResponse, RateLimitWindow
 
 
 class RequestSender:
-    """One pixel's way to X."""
+    """Sends the requests of one pixel."""
 
     def __init__(
         self,
         *,
         destination: Destination,
         delivery_store: DeliveryStore,
-        post: XClient,
+        x_client: XClient,
         rate_limit: RateLimit,
-        settling: Settler,
+        settler: Settler,
         clock: MonotonicClock,
         observer: Observer,
     ) -> None:
         self._credential_chooser = CredentialChooser(destination, clock=clock, observer=observer)
         self._delivery_store = delivery_store
-        self._post = post
+        self._x_client = x_client
         self._rate_limit = rate_limit
-        self._settler = settling
+        self._settler = settler
         self._clock = clock
         self._observer = observer
 
     def use(self, destination: Destination) -> None:
-        """Ask with other credentials of the same pixel from now on."""
+        """Use other credentials of the same pixel from now on."""
         self._credential_chooser.use(destination)
 
-    async def ask(self, hand: InFlightBatch, group: Group) -> tuple[Response | NoResponse, Outcome]:
+    async def ask(
+        self, in_flight: InFlightBatch, group: Group
+    ) -> tuple[Response | NoResponse, Outcome]:
         """Send a group, and once more with the pixel's other credential if X refuses the first."""
         first, *others = self._credential_chooser.order()
-        came, outcome = await self._ask_as(first, hand, group)
+        response, outcome = await self._ask_as(first, in_flight, group)
         for other in others:
-            refused = self._credential_chooser.hear(first, came, outcome)
+            refused = self._credential_chooser.hear(first, response, outcome)
             if not refused or not await self.allowed(len(group)):
-                return came, outcome
-            await self._settler.settle(hand.batch, self.tried(hand, outcome, came), ())
-            came, outcome = await self._ask_as(other, hand, group)
-            self._credential_chooser.hear(other, came, outcome)
-        return came, outcome
+                return response, outcome
+            await self._settler.settle(
+                in_flight.batch, self.tried(in_flight, outcome, response), ()
+            )
+            response, outcome = await self._ask_as(other, in_flight, group)
+            self._credential_chooser.hear(other, response, outcome)
+        return response, outcome
 
     async def _ask_as(
-        self, destination: Destination, hand: InFlightBatch, group: Group
+        self, destination: Destination, in_flight: InFlightBatch, group: Group
     ) -> tuple[Response | NoResponse, Outcome]:
         signed_at = self._clock.theirs()
-        came, outcome = await self._send(destination, hand, group)
-        if _is_refused_as_such(came, outcome):
-            misdated = self._post.was_misdated(destination, came, at=signed_at)
+        response, outcome = await self._send(destination, in_flight, group)
+        if _is_refused_as_such(response, outcome):
+            misdated = self._x_client.was_misdated(destination, response, at=signed_at)
             if misdated and await self.allowed(len(group)):
-                # Once: from now on requests are signed with the time of X's answer.
-                await self._settler.settle(hand.batch, self.tried(hand, outcome, came), ())
-                came, outcome = await self._send(destination, hand, group)
-        return came, outcome
+                # Retry once: the clock has learned X's time from this response.
+                await self._settler.settle(
+                    in_flight.batch, self.tried(in_flight, outcome, response), ()
+                )
+                response, outcome = await self._send(destination, in_flight, group)
+        return response, outcome
 
     async def _send(
-        self, destination: Destination, hand: InFlightBatch, group: Group
+        self, destination: Destination, in_flight: InFlightBatch, group: Group
     ) -> tuple[Response | NoResponse, Outcome]:
-        hand.group, hand.at = group, self._now()
+        in_flight.group, in_flight.at = group, self._now()
         began = self._clock.elapsed()
-        bodies = [one.body for one in group]
-        hand.left = True
-        came, outcome = await self._post.send(destination, bodies)
-        hand.left = not isinstance(outcome, Rejected)
-        self._note(hand, came, outcome, took=self._clock.elapsed() - began)
-        return came, outcome
+        bodies = [delivery.body for delivery in group]
+        in_flight.left = True
+        response, outcome = await self._x_client.send(destination, bodies)
+        in_flight.left = not isinstance(outcome, Rejected)
+        self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
+        return response, outcome
 
     async def allowed(self, count: int) -> bool:
-        """Spend the limit for so many, if they are left."""
-        async with self._rate_limit.turn:
+        """Spend the rate limit for `count` conversions; return False if too few are left."""
+        async with self._rate_limit.lock:
             if self._rate_limit.left() < count:
                 return False
             self._rate_limit.spend(count)
             return True
 
     async def note_limit(self) -> None:
-        """Write down a reset that X named, before the answer that named it is settled."""
+        """Store a rate limit reset that X named, before its response is settled."""
         until = self._rate_limit.unnoted()
         if until is None:
             return
@@ -103,46 +109,62 @@ class RequestSender:
                 ]
             )
         except TransientError as error:
-            # Memory has it; the next answer tries again.
+            # The limit holds in memory; the next response tries to store it again.
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         else:
             self._rate_limit.noted(until)
 
-    def tried(self, hand: InFlightBatch, outcome: Outcome, came: Response | NoResponse) -> Attempt:
-        batch = hand.batch
-        return attempt(hand.group, outcome, came, pixel=batch.pixel, event=batch.event, at=hand.at)
+    def tried(
+        self, in_flight: InFlightBatch, outcome: Outcome, response: Response | NoResponse
+    ) -> Attempt:
+        batch = in_flight.batch
+        return attempt(
+            in_flight.group,
+            outcome,
+            response,
+            pixel=batch.pixel,
+            event=batch.event,
+            at=in_flight.at,
+        )
 
     def _now(self) -> int:
         return self._clock.now()
 
     def _note(
-        self, hand: InFlightBatch, came: Response | NoResponse, outcome: Outcome, *, took: int
+        self,
+        in_flight: InFlightBatch,
+        response: Response | NoResponse,
+        outcome: Outcome,
+        *,
+        took: int,
     ) -> None:
         self._observer.see(
             Attempted(
-                pixel=hand.batch.pixel,
-                event=hand.batch.event,
+                pixel=in_flight.batch.pixel,
+                event=in_flight.batch.event,
                 outcome=outcome.kind,
-                status=came.status if isinstance(came, Response) else None,
-                conversions=len(hand.group),
+                status=response.status if isinstance(response, Response) else None,
+                conversions=len(in_flight.group),
                 took=took,
                 reason="" if isinstance(outcome, Delivered) else outcome.reason,
                 ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
-                isolating=len(hand.group) < len(hand.batch.deliveries),
-                again=sum(one.ambiguous_since is not None for one in hand.group),
+                isolating=len(in_flight.group) < len(in_flight.batch.deliveries),
+                again=sum(delivery.ambiguous_since is not None for delivery in in_flight.group),
             )
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
             self._rate_limit.obey(left=0, reset=outcome.retry_at)
-        elif isinstance(came, Response) and (limit := self._post.limit(came)) is not None:
+        elif (
+            isinstance(response, Response) and (limit := self._x_client.limit(response)) is not None
+        ):
             left, reset = limit
             self._rate_limit.obey(left=left, reset=reset)
 
 
-def _is_refused_as_such(came: Response | NoResponse, outcome: Outcome) -> bool:
-    """Whether X says that it does not know who asks."""
+def _is_refused_as_such(response: Response | NoResponse, outcome: Outcome) -> bool:
+    """Whether X answered 401."""
     return (
-        isinstance(came, Response)
-        and came.status == HTTPStatus.UNAUTHORIZED
+        isinstance(response, Response)
+        and response.status == HTTPStatus.UNAUTHORIZED
         and isinstance(outcome, Rejected)
     )

@@ -1,4 +1,4 @@
-"""Settle: a pure function says what becomes of deliveries after an outcome; then it is written."""
+"""Settlement: decide what an outcome does to deliveries (retry, dead letter), and store it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -26,11 +26,11 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.store import Clock, DeliveryStore, NoResponse, Response
 
-# What waits for a moment that X named comes back within this of it.
+# A retry at a time that X named is spread over this interval after it.
 LONGEST_JITTER: Final = 5 * SECOND
 
 
-def fates(
+def transitions(
     deliveries: Sequence[Delivery],
     outcome: Outcome,
     *,
@@ -38,10 +38,10 @@ def fates(
     randomness: float,
     cautious: bool = False,
 ) -> tuple[Transition, ...]:
-    """Return what becomes of the deliveries of one request.
+    """Return the transitions of the deliveries of one request.
 
-    `chance` is in [0, 1); `cautious`: what X may have is not sent again by itself. A rejection of
-    conversions is only for a request of one: a larger one is isolated first.
+    `randomness` is in [0, 1). `cautious`: hold ambiguous deliveries instead of retrying them. A
+    rejection of conversions must be for a request of one: larger ones are bisected first.
     """
     ids = tuple(delivery.id for delivery in deliveries)
     match outcome:
@@ -53,14 +53,14 @@ def fates(
             tries = max(delivery.attempts for delivery in deliveries) + 1
             due = now + (wait := backoff(attempts=tries, randomness=randomness))
             if retry_at is not None:
-                # Not all at the very moment X names, nor before it. What is further away than we
-                # ever wait is asked about earlier; a limit is minded by who claims in any case.
+                # Spread retries after the time X names, never before it. A time beyond the longest
+                # back-off is cut; the rate limit is checked again at the claim.
                 due = min(retry_at, now + LAST_CEILING) + min(wait, LONGEST_JITTER)
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),
             )
         case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR, reason=reason):
-            # Nothing is wrong with these: they wait until the pixel is sent to again.
+            # Nothing is wrong with these: they wait until the circuit breaker closes.
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=now, reason=reason),
             )
@@ -73,21 +73,21 @@ def fates(
 def attempt(
     deliveries: Sequence[Delivery],
     outcome: Outcome,
-    came: Response | NoResponse,
+    response: Response | NoResponse,
     *,
     pixel: str,
     event: str,
     at: int,
 ) -> Attempt:
-    """Return the record of one request: what it held, what came back, what that means."""
+    """Return the record of one request: its deliveries, the response and the outcome."""
     return Attempt(
         at=at,
         pixel=pixel,
         event=event,
         outcome=outcome.kind,
         deliveries=tuple(delivery.id for delivery in deliveries),
-        status=came.status if isinstance(came, Response) else None,
-        answer=_words(came),
+        status=response.status if isinstance(response, Response) else None,
+        answer=_words(response),
         ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
     )
 
@@ -101,7 +101,7 @@ def fault(
     at: int,
     ambiguous: bool,
 ) -> Attempt:
-    """Return the record of a try that ended in a fault of our own."""
+    """Return the record of an attempt that ended in a bug of Twite's."""
     return Attempt(
         at=at,
         pixel=pixel,
@@ -114,7 +114,7 @@ def fault(
 
 
 class Settler:
-    """Writes settlements down, and tells of them. `lease` (ms): how long the rest stays leased."""
+    """Stores settlements and reports them. `lease` (ms): for deliveries not settled yet."""
 
     def __init__(
         self, *, delivery_store: DeliveryStore, clock: Clock, observer: Observer, lease: int
@@ -127,7 +127,7 @@ class Settler:
     async def settle(
         self, batch: Batch, tried: Attempt | None, decided: tuple[Transition, ...]
     ) -> None:
-        """Write an attempt and fates together. Raises LedgerUnavailable."""
+        """Write an attempt and transitions together. Raises LedgerUnavailable."""
         await self._delivery_store.settle(
             Settlement(
                 lease=batch.lease,
@@ -136,29 +136,29 @@ class Settler:
                 lease_until=self._clock.now() + self._lease,
             )
         )
-        for fate in decided:
+        for transition in decided:
             self._observer.see(
                 Moved(
                     pixel=batch.pixel,
-                    trigger=fate.trigger,
-                    deliveries=len(fate.deliveries),
-                    reason=fate.reason or "",
-                    waited=_waited(batch, fate, now=self._clock.now()),
+                    trigger=transition.trigger,
+                    deliveries=len(transition.deliveries),
+                    reason=transition.reason or "",
+                    waited=_waited(batch, transition, now=self._clock.now()),
                 )
             )
 
 
-def _waited(batch: Batch, fate: Transition, *, now: int) -> tuple[int, ...]:
-    """Return how long each that X took had waited since it was received, in milliseconds."""
-    if fate.trigger is not Trigger.DELIVERED:
+def _waited(batch: Batch, transition: Transition, *, now: int) -> tuple[int, ...]:
+    """Return the milliseconds from receipt to delivery, for each delivery X accepted."""
+    if transition.trigger is not Trigger.DELIVERED:
         return ()
-    taken = frozenset(fate.deliveries)
+    taken = frozenset(transition.deliveries)
     return tuple(
         max(0, now - delivery.received_at) for delivery in batch.deliveries if delivery.id in taken
     )
 
 
-def _words(came: Response | NoResponse) -> str:
-    if isinstance(came, NoResponse):
-        return came.reason[:ANSWER_LIMIT]
-    return came.body[:ANSWER_LIMIT].decode("utf-8", "replace")
+def _words(response: Response | NoResponse) -> str:
+    if isinstance(response, NoResponse):
+        return response.reason[:ANSWER_LIMIT]
+    return response.body[:ANSWER_LIMIT].decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Sweep: what time alone does to deliveries."""
+"""Sweeper: expire leases, make due retries pending, and hold deliveries that waited too long."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _SLACK: Final = 10 * SECOND
 
 
 class Sweeper:
-    """Lapses leases, brings back what is due, and holds what has waited too long."""
+    """Applies every transition of a delivery that depends on time alone."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class Sweeper:
         holding: AbstractSet[int],
         cautious: frozenset[str],
     ) -> None:
-        """`holding` are the leases of the flights that run; it changes as they come and go."""
+        """`holding` is the live set of leases in flight in this process."""
         self._outbox = outbox
         self._holding = holding
         self._cautious = cautious
         self._offset_told = 0
-        self._noted: int | None = None
+        self._stored: int | None = None
         self._furthest = max(LAST_CEILING, lease) + _SLACK
         self._clock = clock
         self._observer = observer
@@ -48,7 +48,7 @@ class Sweeper:
     async def once(self) -> int:
         """Sweep, and return milliseconds until it is worth doing again."""
         now = self._clock.now()
-        # A clock that nobody vouches for gives nothing up; who claims asks it all the same.
+        # Hold nothing for its age while the clock is not trusted.
         ages = self._clock.is_trusted
         swept = await self._outbox.sweep(
             SweepRequest(
@@ -62,9 +62,9 @@ class Sweeper:
         )
         self._tell_offset()
         ahead = self._clock.ahead
-        if ahead is not None and (self._noted is None or abs(ahead - self._noted) >= NOTICEABLE):
+        if ahead is not None and (self._stored is None or abs(ahead - self._stored) >= NOTICEABLE):
             await self._outbox.note_ahead(ahead)
-            self._noted = ahead
+            self._stored = ahead
         for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
             if many:
                 self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))
@@ -75,7 +75,7 @@ class Sweeper:
         return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
 
     def _tell_offset(self) -> None:
-        """Tell how far off the machine's clock is, by X's, whenever that changes."""
+        """Report the offset of the machine's clock from X's, whenever it changes."""
         offset = self._clock.offset
         if abs(offset - self._offset_told) >= NOTICEABLE:
             self._offset_told = offset
@@ -91,7 +91,7 @@ class Sweeper:
                 self.trouble = error.reason
                 self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=error.reason))
                 rest = LONGEST_REST
-            except Exception as fault:  # noqa: BLE001  without a sweep nothing postponed ever goes
+            except Exception as fault:  # noqa: BLE001  without the sweeper no retry is ever sent
                 self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
                 rest = LONGEST_REST
             await _until(stopping, self._clock, rest)

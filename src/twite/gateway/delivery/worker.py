@@ -1,4 +1,4 @@
-"""Dispatch: one lane a pixel, which claims batches and lets them fly, whatever other lanes do."""
+"""Delivery worker: one per pixel or tag. It claims batches from the queue and has them sent."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.store import Claim, Clock, DeliveryStore, RateLimitWindow
 
-# After trouble with the store: nothing is lost by waiting.
+# The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND
-# Without news, look again: another process may have put something in.
+# Without a wake-up, look again after this: another process may have queued something.
 IDLE: Final = 5 * SECOND
 FOREVER: Final = 1 << 62
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a lane goes. Times are milliseconds.
+    """Batch size, concurrency and timing of a worker. Times are milliseconds.
 
-    `linger` is how long what comes after a batch that was not full waits for company; `lease` must
-    outlast the slowest request by far.
+    `linger` is the wait after a batch that was not full, so that the next one fills up. `lease`
+    must outlast the slowest request by far.
     """
 
     batch: int = 500
@@ -36,7 +36,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchHandler(Protocol):
-    """What takes a lane's batches to their end: to X, or through a tag's template."""
+    """Sends the batches of a worker: to X, or through a tag's template."""
 
     stopping: bool
     most: int
@@ -44,7 +44,7 @@ class BatchHandler(Protocol):
 
     @property
     def failed(self) -> dict[int, str]:
-        """What came to nothing since X took anything, and its event: another probes."""
+        """The deliveries (id → event) that failed since X last accepted one: others probe."""
         ...
 
     def use(self, destination: Destination) -> None:
@@ -52,19 +52,19 @@ class BatchHandler(Protocol):
         ...
 
     def limits(self) -> Mapping[str, int]:
-        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        """Return the batch size by event, for events whose limit is below the usual one."""
         ...
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events of which nothing is claimed now."""
+        """Return the events the next claim must pass over."""
         ...
 
     def claimed(self, batch: Batch) -> None:
-        """Hear that a batch is about to be taken."""
+        """Record that a batch was claimed and is about to be sent."""
         ...
 
     async def release(self) -> None:
-        """Send of all events again, because a person says so. Raises LedgerUnavailable."""
+        """End all event pauses at a user's request. Raises LedgerUnavailable."""
         ...
 
     async def take(self, batch: Batch) -> None:
@@ -72,7 +72,7 @@ class BatchHandler(Protocol):
         ...
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
-        """Let others send what has not left."""
+        """Return unsent deliveries to the queue."""
         ...
 
 
@@ -84,7 +84,7 @@ class Worker:
         *,
         pixel: str,
         outbox: DeliveryStore,
-        flight: BatchHandler,
+        batch_handler: BatchHandler,
         rate_limit: RateLimit,
         circuit_breaker: CircuitBreaker,
         clock: Clock,
@@ -93,13 +93,13 @@ class Worker:
         holding: set[int],
         cautious: bool,
     ) -> None:
-        """`holding` takes in the leases of what flies; `cautious`: nothing in doubt is claimed."""
+        """`holding` collects the leases in flight; `cautious`: claim no ambiguous delivery."""
         self._holding = holding
         self._cautious = cautious
         self._spent_until = 0
         self._pixel = pixel
         self._outbox = outbox
-        self._flight = flight
+        self._batch_handler = batch_handler
         self._rate_limit = rate_limit
         self._circuit_breaker = circuit_breaker
         self._clock = clock
@@ -108,71 +108,71 @@ class Worker:
         self._worker_config = worker_config
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(worker_config.in_flight)
-        self._flying: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        # Something landed, or the stop came: all that can open a closed lane before its time.
-        self._turned = asyncio.Event()
+        # Set when a batch is done or at shutdown: only these can end a wait for the breaker early.
+        self._reopened = asyncio.Event()
 
     def wake(self) -> None:
-        """Hear that something may be due."""
+        """Look for due deliveries now."""
         self._news.set()
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        self._flight.use(destination)
+        self._batch_handler.use(destination)
         self.wake()
-        # A closed lane hears no news of submissions: this may open it.
-        self._turned.set()
+        # A paused worker ignores wake-ups: new credentials may end the pause.
+        self._reopened.set()
 
     async def hold(self, who: str) -> None:
-        """Send nothing until a person says so. Raises LedgerUnavailable."""
+        """Pause until a user resumes the pixel. Raises LedgerUnavailable."""
         await self._circuit_breaker.hold(who)
 
     async def release(self) -> None:
         """Send again. Raises LedgerUnavailable."""
         await self._circuit_breaker.release()
-        await self._flight.release()
-        self._turned.set()
+        await self._batch_handler.release()
+        self._reopened.set()
 
     def stop(self) -> None:
-        """Claim no more; what flies lands."""
+        """Claim no more. In-flight batches finish."""
         self._stopping = True
-        self._flight.stopping = True
+        self._batch_handler.stopping = True
         self._news.set()
-        self._turned.set()
+        self._reopened.set()
 
     async def run(self) -> None:
-        """Send until stopped, and return when nothing is in flight."""
+        """Send until stopped, and return when nothing is in batch_handler."""
         try:
             while not self._stopping:
-                await self._turn_or_rest()
-            if self._flying:
-                await asyncio.wait(self._flying)
+                await self._run_once()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
         finally:
-            # Cancelled: what flies must end before the store and the way to X close beneath it.
-            for flying in self._flying:
-                flying.cancel()
-            if self._flying:
-                await asyncio.wait(self._flying)
+            # Cancelled: in-flight batches must end before the store and the transport close.
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
-    async def _turn_or_rest(self) -> None:
+    async def _run_once(self) -> None:
         try:
-            await self._turn()
+            await self._claim_and_handle()
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-            await self._rest(STORE_PAUSE, self._turned)
-        except Exception as error:  # noqa: BLE001  a lane that ends is a pixel that nobody sends to
+            await self._wait(STORE_PAUSE, self._reopened)
+        except Exception as error:  # noqa: BLE001  a worker that ends leaves its pixel unsent
             self._observer.see(Troubled(where=TroublePlace.WORKER, reason=type(error).__name__))
-            await self._rest(STORE_PAUSE, self._turned)
+            await self._wait(STORE_PAUSE, self._reopened)
 
-    async def _turn(self) -> None:
-        """Claim one batch and let it fly, or wait for a reason to."""
+    async def _claim_and_handle(self) -> None:
+        """Claim one batch and start to send it, or wait until one may be due."""
         self._news.clear()
-        self._turned.clear()
+        self._reopened.clear()
         batch, closed = None, 0
         await self._slots.acquire()
         try:
-            # Asked with a slot in hand: while it was waited for, X may have said no.
+            # Ask the breaker only after a slot is free: X may have refused something meanwhile.
             closed = self._circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
             if not closed and not self._stopping:
                 batch = await self._claim()
@@ -180,12 +180,12 @@ class Worker:
             if batch is None:
                 self._slots.release()
         if batch is None:
-            # A closed lane has no use for news of submissions, and there may be thousands.
-            await self._rest(closed or IDLE, self._turned if closed else self._news)
+            # A paused worker ignores wake-ups for new conversions: there may be thousands.
+            await self._wait(closed or IDLE, self._reopened if closed else self._news)
             return
-        task = asyncio.create_task(self._land(batch))
-        self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        task = asyncio.create_task(self._handle(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         if self._circuit_breaker.probes:
             # A probe goes alone: its answer decides.
             await asyncio.wait({task})
@@ -193,62 +193,64 @@ class Worker:
             await self._linger()
 
     async def _claim(self) -> Batch | None:
-        async with self._rate_limit.turn:
+        async with self._rate_limit.lock:
             left = self._rate_limit.left()
             if not left:
                 return None
-            batch = await self._wished_for(left)
+            batch = await self._claim_at_most(left)
             if batch is None:
                 return None
             self._holding.add(batch.lease)
             if not self._stopping:
                 self._rate_limit.spend(len(batch.deliveries))
-                self._flight.claimed(batch)
+                self._batch_handler.claimed(batch)
                 return batch
-        # The stop came while the claim went to the disk.
+        # Shutdown began while the claim was written.
         try:
-            await self._flight.give_back(batch, [delivery.id for delivery in batch.deliveries])
+            await self._batch_handler.give_back(
+                batch, [delivery.id for delivery in batch.deliveries]
+            )
         finally:
             self._holding.discard(batch.lease)
         return None
 
-    async def _wished_for(self, left: int) -> Batch | None:
-        """Claim what may go out; where one request at a time probes, another one than before."""
+    async def _claim_at_most(self, left: int) -> Batch | None:
+        """Claim at most `left` deliveries; a half-open breaker probes with a new one each time."""
         now = self._clock.now()
         ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
         limit = 1 if self._circuit_breaker.paused else self._worker_config.batch
-        events = self._flight.passing_events()
-        wish = Claim(
+        events = self._batch_handler.passing_events()
+        claim = Claim(
             pixel=self._pixel,
             now=now,
             lease_until=now + self._worker_config.lease,
-            limit=min(limit, left, self._flight.most),
+            limit=min(limit, left, self._batch_handler.most),
             ambiguous_after=ambiguous_after,
-            limits=self._flight.limits(),
-            most_bytes=self._flight.most_bytes,
+            limits=self._batch_handler.limits(),
+            most_bytes=self._batch_handler.most_bytes,
             passing_events=events,
             suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
         )
-        failed = self._flight.failed
+        failed = self._batch_handler.failed
         if self._circuit_breaker.probes and failed:
-            # Another one than before, of another event where there is one.
+            # Another delivery than the last probe, of another event where there is one.
             passing = frozenset(failed)
             others = events.union(failed.values())
-            fresh = msgspec.structs.replace(wish, passing_events=others, passing=passing)
-            same = msgspec.structs.replace(wish, passing=passing)
+            fresh = msgspec.structs.replace(claim, passing_events=others, passing=passing)
+            same = msgspec.structs.replace(claim, passing=passing)
             batch = await self._outbox.claim(fresh) or await self._outbox.claim(same)
             if batch is not None:
                 return batch
             failed.clear()
-        return await self._outbox.claim(wish)
+        return await self._outbox.claim(claim)
 
     def _asked_for(self, batch: Batch) -> int:
-        """Return how many a batch of its event could have held."""
-        limit = min(self._worker_config.batch, self._flight.most)
-        return min(limit, self._flight.limits().get(batch.event, limit))
+        """Return the batch size that was possible for its event."""
+        limit = min(self._worker_config.batch, self._batch_handler.most)
+        return min(limit, self._batch_handler.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
-        """Return milliseconds until the limit leaves something; a long wait is written down."""
+        """Return milliseconds until the rate limit allows more; a long wait is stored."""
         wait = self._rate_limit.wait()
         until = self._clock.now() + wait
         if (
@@ -265,22 +267,22 @@ class Worker:
             )
         return wait
 
-    async def _land(self, batch: Batch) -> None:
+    async def _handle(self, batch: Batch) -> None:
         try:
-            await self._flight.take(batch)
-        except Exception as error:  # noqa: BLE001  a fault of ours must cost this batch a lease, no more
+            await self._batch_handler.take(batch)
+        except Exception as error:  # noqa: BLE001  a bug may cost this batch its lease, no more
             self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
             self._holding.discard(batch.lease)
             self._slots.release()
             self._news.set()
-            self._turned.set()
+            self._reopened.set()
 
     async def _linger(self) -> None:
         if self._worker_config.linger and not self._stopping:
             await self._clock.sleep(self._worker_config.linger)
 
-    async def _rest(self, ms: int, event: asyncio.Event) -> None:
+    async def _wait(self, ms: int, event: asyncio.Event) -> None:
         """Wait for an event, at most this long."""
         timer = asyncio.ensure_future(self._clock.sleep(ms))
         news = asyncio.ensure_future(event.wait())
@@ -292,7 +294,7 @@ class Worker:
 
 
 def _is_cut(batch: Batch) -> bool:
-    """Whether it is short though more is due at once: a suspect goes alone, or it is large."""
+    """Whether a short batch does not mean an empty queue: it holds a suspect, or is large."""
     size = sum(len(delivery.body) for delivery in batch.deliveries)
     return size > MOST_BYTES // 2 or any(
         delivery.crashes >= SUSPECT for delivery in batch.deliveries

@@ -1,4 +1,4 @@
-"""Post: bodies → a signed request → X's answer → one outcome."""
+"""X client: sign and send a request to X's Conversion API, and decode the response."""
 
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
@@ -17,12 +17,12 @@ from twite.x.decode import decode, limit_of
 from twite.x.encode import batch_body, conversions_url
 from twite.x.oauth1 import sign
 
-# What a pixel waits for whose credentials nobody has stored yet.
+# The reason of a pixel without credentials.
 NOBODY_SIGNED_IN: Final = "nobody has signed in for this pixel: run twite login"
 
 
 class XClient:
-    """Sends requests to one X. The clock learns from X's answers what X takes for now."""
+    """Sends requests to one X. The clock learns X's time from the Date header of responses."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class XClient:
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
     ) -> tuple[Response | NoResponse, Outcome]:
-        """Send one request, signed anew: X takes a nonce once. Nothing is raised."""
+        """Send one request, signed anew: X accepts a nonce once. Raises nothing."""
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
@@ -51,43 +51,43 @@ class XClient:
             url=url, headers=self._headers(destination, url), body=batch_body(bodies)
         )
         began = self._clock.elapsed()
-        came = await self._transport.post(outbound)
-        if isinstance(came, NoResponse):
-            return came, Errored(reason=came.reason, ambiguous=came.left)
-        theirs = _dated(came)
+        response = await self._transport.post(outbound)
+        if isinstance(response, NoResponse):
+            return response, Errored(reason=response.reason, ambiguous=response.left)
+        theirs = _dated(response)
         if theirs is not None:
             self._clock.hear(theirs, took=self._clock.elapsed() - began)
         outcome = decode(
-            status=came.status,
-            headers=came.headers,
-            body=came.body,
-            whole=came.whole,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            whole=response.whole,
             sent=len(bodies),
-            now=self._clock.now() + self._ahead(came),
+            now=self._clock.now() + self._ahead(response),
         )
         if isinstance(outcome, Errored) and outcome.retry_at is not None:
-            ours = outcome.retry_at - self._ahead(came)
+            ours = outcome.retry_at - self._ahead(response)
             outcome = msgspec.structs.replace(outcome, retry_at=ours)
         if not isinstance(outcome, Delivered):
-            # X echoes what it refuses: a reason is shown in many places, and heaps go by it.
+            # X echoes refused values. Mask them: reasons are shown, and error groups go by them.
             outcome = msgspec.structs.replace(outcome, reason=_on_one_line(outcome.reason))
-        return came, outcome
+        return response, outcome
 
-    def limit(self, came: Response) -> tuple[int, int] | None:
-        """Return (conversions remaining, reset in ms of our clock) as X's headers say."""
-        limit = limit_of(came.headers)
-        return None if limit is None else (limit[0], limit[1] - self._ahead(came))
+    def limit(self, response: Response) -> tuple[int, int] | None:
+        """Return (conversions remaining, reset in ms of our clock) from X's headers."""
+        limit = limit_of(response.headers)
+        return None if limit is None else (limit[0], limit[1] - self._ahead(response))
 
     def was_misdated(
-        self, destination: Destination, came: Response | NoResponse, *, at: int
+        self, destination: Destination, response: Response | NoResponse, *, at: int
     ) -> bool:
-        """Whether a request that was signed at a moment of ours was signed with a wrong time.
+        """Whether a request was signed with a wrong time: X refuses stale timestamps.
 
-        X refuses stale timestamps; its Date header says what it takes for now. [doc OA]
+        `at` is the time signed; X's Date header says its own. [doc OA]
         """
-        if not isinstance(destination.credentials, OAuthKeys) or not isinstance(came, Response):
+        if not isinstance(destination.credentials, OAuthKeys) or not isinstance(response, Response):
             return False
-        theirs = _dated(came)
+        theirs = _dated(response)
         return theirs is not None and abs(theirs - at) >= NOTICEABLE
 
     def _headers(self, destination: Destination, url: str) -> dict[str, str]:
@@ -105,24 +105,24 @@ class XClient:
                 )
         return headers
 
-    def _ahead(self, came: Response) -> int:
-        """How far X's clock is ahead, noise and all: X's moments are read by it.
+    def _ahead(self, response: Response) -> int:
+        """Return how far X's clock is ahead (ms), to convert X's times to ours.
 
-        Whole seconds, cut: what X names comes up to one later by our clock, and never earlier.
+        X's Date has whole seconds, so a converted time is up to one second late, never early.
         """
-        theirs = _dated(came)
+        theirs = _dated(response)
         return (self._clock.theirs() if theirs is None else theirs) - self._clock.now()
 
 
 def _on_one_line(words: str) -> str:
     shown = masked_words(words)
-    return "".join(letter if letter.isprintable() else " " for letter in shown)
+    return "".join(char if char.isprintable() else " " for char in shown)
 
 
-def _dated(came: Response) -> int | None:
+def _dated(response: Response) -> int | None:
     """Return X's Date in milliseconds, or None where there is none that a calendar holds."""
     try:
-        seconds = parsedate_to_datetime(came.headers["date"]).timestamp()
+        seconds = parsedate_to_datetime(response.headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return int(seconds) * SECOND

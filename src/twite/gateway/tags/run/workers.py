@@ -1,4 +1,4 @@
-"""A lane for each tag: see gateway.dispatch."""
+"""A make_worker for each tag: see gateway.dispatch."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -52,10 +52,10 @@ class TagWorkers:
             for rule in container_config.rules.values()
         )
 
-    def lane(
+    def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's lane. `past` is what it has run before this start."""
+        """Return a tag's make_worker. `past` is what it has run before this start."""
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
             outbox=self._delivery_store,
@@ -65,7 +65,7 @@ class TagWorkers:
         )
         # A lease outlasts the longest run by far.
         lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
-        flight = TagBatchSender(
+        batch_handler = TagBatchSender(
             container_config=self._of[rule.pixel],
             rule=rule,
             run_context=self._run_context,
@@ -80,7 +80,7 @@ class TagWorkers:
         return Worker(
             pixel=rule.pixel,
             outbox=self._delivery_store,
-            flight=flight,
+            batch_handler=batch_handler,
             rate_limit=RateLimit(
                 limit=rule.rate, clock=self._clock, past=past, pixels=[rule.pixel]
             ),
