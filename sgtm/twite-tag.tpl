@@ -397,7 +397,10 @@ const PLAIN = TIMES.concat([
   'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
   // Consent: Google's signals, the IAB's strings, and where the person is, whose law it is.
   'consent_state', 'consent', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'gdpr', 'gdpr_applies', 'gdpr_consent',
-  'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc',
+  'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc', 'non_personalized_ads',
+  // The same as parameters of a GA4 hit itself.
+  'x-ga-mp2-gdpr', 'x-ga-mp2-gdpr_applies', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string', 'x-ga-mp2-addtl_consent',
+  'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-gpp_sid', 'x-ga-mp2-us_privacy', 'x-ga-mp2-gpc',
   'x-ga-ur', 'event_location', 'user_location.country_id'
 ]);
 // The gateway takes these before `value`, as Stape's tag does.
@@ -406,7 +409,10 @@ const PAGES = ['page_location', 'pageLocation', 'url', 'href'];
 const PAGES_BEFORE = ['page_referrer', 'pageReferrer'];
 const CLICKS = ['twclid', '_twclid', 'common_cookie.twclid', 'common_cookie._twclid'];
 // Strings that the gateway can read and this tag cannot: they may say no.
-const UNREAD = ['gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy'];
+const UNREAD = [
+  'gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string',
+  'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-us_privacy'
+];
 
 const replaced = overrides();
 const page = replaced.page_location || firstOf(PAGES) || getRequestHeader('referer') || '';
@@ -878,6 +884,50 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "x-ga-npa"
+              },
+              {
+                "type": 1,
+                "string": "non_personalized_ads"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gdpr"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gdpr_applies"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gdpr_consent"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-tc_string"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-addtl_consent"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gpp"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gpp_string"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gpp_sid"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-us_privacy"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gpc"
               },
               {
                 "type": 1,

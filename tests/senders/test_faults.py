@@ -27,6 +27,8 @@ FAR = 60  # seconds: beyond any patience
 MAYBE = (Errored, True)
 LATER = (Errored, False)
 PIXEL = (Rejected, RejectionScope.PIXEL)
+# Not in X's own words: perhaps a proxy's, perhaps about one conversion.
+UNCLEAR = (Rejected, RejectionScope.UNCLEAR)
 EVENT = (Rejected, RejectionScope.EVENT)
 SOME = (Rejected, RejectionScope.CONVERSION)
 SIZE = (Rejected, RejectionScope.SIZE)
@@ -74,15 +76,15 @@ FAULTS = {
     "204": ({"kind": "empty", "status": 204}, MAYBE),
     "301 elsewhere": (
         {"kind": "status", "status": 301, "headers": {"location": "http://127.0.0.1:1/"}},
-        PIXEL,
+        UNCLEAR,
     ),
     "302 elsewhere": (
         {"kind": "status", "status": 302, "headers": {"location": "http://127.0.0.1:1/"}},
-        PIXEL,
+        UNCLEAR,
     ),
     "307 elsewhere": (
         {"kind": "status", "status": 307, "headers": {"location": "http://127.0.0.1:1/"}},
-        PIXEL,
+        UNCLEAR,
     ),
     "400": ({"kind": "status", "status": 400}, SOME),
     "400 hostile": ({"kind": "status", "status": 400, "body": HOSTILE}, SOME),
@@ -90,7 +92,7 @@ FAULTS = {
     "401": ({"kind": "status", "status": 401}, PIXEL),
     "403": ({"kind": "status", "status": 403}, PIXEL),
     "404 the event": ({"kind": "status", "status": 404, "body": NO_EVENT}, EVENT),
-    "404 html": ({"kind": "html", "status": 404}, PIXEL),
+    "404 html": ({"kind": "html", "status": 404}, UNCLEAR),
     "405": ({"kind": "status", "status": 405}, PIXEL),
     "408": ({"kind": "status", "status": 408}, MAYBE),
     "413": ({"kind": "html", "status": 413}, SIZE),
