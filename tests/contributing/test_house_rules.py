@@ -59,6 +59,29 @@ ENGINE_IMPORTERS = frozenset(
     }
 )
 
+# What may use X's own language, and the modules elsewhere that do so today.
+SPEAKS_X = ("x/", "formats/x_api/", "gateway/ingest/", "gateway/delivery/", "gateway/x_account/")
+SPEAKS_X += ("emulator/", "testing/")
+X_IMPORTERS = frozenset(
+    {
+        "cli/events/command",
+        "cli/events/output",
+        "config/shape",
+        "console/pages/events",
+        "diagnostics/access",
+        "diagnostics/network",
+        "gateway/operations/rejection_messages",
+        "gateway/tags/run/to_x",
+        "http/openapi/document",
+        "http/openapi/tags",
+        "http/routes/stape",
+        "http/routes/x_api",
+        "senders/inquiries",
+        "stores/memory/consents",
+        "stores/sql/opt_outs",
+    }
+)
+
 # Files longer than MAX_LINES.
 LONG_FILES = frozenset(
     {
@@ -96,6 +119,8 @@ def text_of(path: Path) -> str:
 
 @cache
 def classes_of(path: Path) -> list[ast.ClassDef]:
+    if "class " not in text_of(path):
+        return []
     return [node for node in ast.parse(text_of(path)).body if isinstance(node, ast.ClassDef)]
 
 
@@ -142,15 +167,24 @@ def test_a_constructor_takes_at_most_ten_arguments():
     assert many - MANY_ARGUMENTS == set()
 
 
-def test_only_stores_import_a_store_engine():
-    pattern = re.compile(r"^\s*(?:from|import) twite\.stores\.(?:sql|sqlite)\b", re.MULTILINE)
-    importers = {
-        str(file.relative_to(SRC).with_suffix(""))
-        for file in FILES
-        if not file.is_relative_to(SRC / "stores") and pattern.search(text_of(file))
+def importers_of(package: str, *, outside: tuple[str, ...]) -> set[str]:
+    pattern = re.compile(rf"^\s*(?:from|import) twite\.{package}\b", re.MULTILINE)
+    places = {str(file.relative_to(SRC).with_suffix("")): file for file in FILES}
+    return {
+        place
+        for place, file in places.items()
+        if not place.startswith(outside) and pattern.search(text_of(file))
     }
 
+
+def test_only_stores_import_a_store_engine():
+    importers = importers_of(r"stores\.(?:sql|sqlite)", outside=("stores/",))
+
     assert importers - ENGINE_IMPORTERS == set()
+
+
+def test_only_what_talks_to_x_imports_its_language():
+    assert importers_of("x", outside=SPEAKS_X) - X_IMPORTERS == set()
 
 
 def test_a_format_begins_in_read_py():
@@ -165,6 +199,15 @@ def test_a_format_begins_in_read_py():
     ]
 
     assert missing == []
+
+
+def test_a_store_begins_in_store_py():
+    shared = {"sql"}
+    folders = {path.parent for path in (SRC / "stores").glob("*/__init__.py")}
+
+    assert {
+        folder.name for folder in folders if not (folder / "store.py").exists()
+    } - shared == set()
 
 
 @cache

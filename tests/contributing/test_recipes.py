@@ -55,6 +55,15 @@ def test_every_file_that_the_page_names_exists():
     ] == []
 
 
+def test_every_name_in_the_page_is_in_the_code():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`(?:\w+\.)?([A-Z]\w+|_\w+)`", page))
+    code = "".join(path.read_text() for path in (*SRC.rglob("*.py"), *ROOT.glob("tests/**/*.py")))
+
+    assert len(named) > 10
+    assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
+
+
 # Add a format.
 
 
