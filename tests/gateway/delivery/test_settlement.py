@@ -1,6 +1,6 @@
 import pytest
 
-from twite.domain.delivery import Attempt, Delivery, Transition, Trigger
+from twite.domain.delivery import MAY_COUNT_TWICE, Attempt, Delivery, Transition, Trigger
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.settlement import attempt, transitions
@@ -14,8 +14,8 @@ TWO = tuple(
 ONE = TWO[:1]
 
 
-def decided(deliveries, outcome, *, randomness=0.5):
-    return transitions(deliveries, outcome, now=NOW, randomness=randomness)
+def decided(deliveries, outcome, *, randomness=0.5, cautious=False):
+    return transitions(deliveries, outcome, now=NOW, randomness=randomness, cautious=cautious)
 
 
 def test_what_x_took_is_delivered():
@@ -34,6 +34,19 @@ def test_what_may_pass_is_postponed_by_the_longest_tried():
         ),
     )
     assert decided(ONE, outcome)[0].due_at == NOW + 2_500
+
+
+def test_of_a_cautious_pixel_only_what_x_may_have_is_held():
+    doubtful = Errored(reason="503", ambiguous=True)
+    sure = Errored(reason="no connection", ambiguous=False)
+
+    held = decided(TWO, doubtful, cautious=True)
+    tried_again = decided(TWO, sure, cautious=True)
+
+    assert held == (Transition(trigger=Trigger.HELD, deliveries=(1, 2), reason=MAY_COUNT_TWICE),)
+    assert tried_again == decided(TWO, sure) != held
+    assert tried_again[0].trigger is Trigger.POSTPONED
+    assert transitions(TWO, doubtful, now=NOW, randomness=0.5)[0].trigger is Trigger.POSTPONED
 
 
 def test_what_waits_for_a_moment_that_x_named_comes_within_five_seconds_of_it():

@@ -1,10 +1,10 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """What the laws do to a store, and what they find there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Protocol
 
-from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
+from twite.domain.delivery import MOST_BYTES, Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.history import ConversionCounts, History, total
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
@@ -107,6 +107,9 @@ async def claim_or_none(
     ambiguous_after: int = 0,
     limits: Mapping[str, int] | None = None,
     suspects: bool = True,
+    most_bytes: int = MOST_BYTES,
+    passing_events: Collection[str] = (),
+    passing: Collection[int] = (),
 ) -> Batch | None:
     """Claim what is due."""
     return await store.claim(
@@ -118,6 +121,9 @@ async def claim_or_none(
             ambiguous_after=ambiguous_after,
             limits=limits or {},
             suspects=suspects,
+            most_bytes=most_bytes,
+            passing_events=frozenset(passing_events),
+            passing=frozenset(passing),
         )
     )
 

@@ -51,6 +51,75 @@ class ClaimLaws:
 
         assert ids(batch) == ["order-0", "order-1"]
 
+    async def test_a_claim_holds_as_many_bytes_as_may_be_but_one_at_least(
+        self, store: TestedStore
+    ) -> None:
+        size = len(an_entry("order-0").body)
+        await store.record(a_submission(*(an_entry(f"order-{n}", index=n) for n in range(6))))
+
+        two = await claim_or_none(store, most_bytes=2 * size)
+        one = await claim_or_none(store, most_bytes=2 * size - 1)
+        fewer = await claim_or_none(store, most_bytes=2 * size, limit=1)
+        large = await claim_or_none(store, most_bytes=1)
+
+        assert [[] if batch is None else ids(batch) for batch in (two, one, fewer, large)] == [
+            ["order-0", "order-1"],
+            ["order-2"],
+            ["order-3"],
+            ["order-4"],
+        ]
+        assert ids(await claim(store)) == ["order-5"]
+
+    async def test_of_an_event_that_is_passed_over_nothing_is_claimed(
+        self, store: TestedStore
+    ) -> None:
+        await store.record(a_submission(an_entry("early"), received_at=NOW))
+        await store.record(
+            a_submission(an_entry("late", event="o8z6m"), receipt="r2", received_at=NOW + 1)
+        )
+
+        neither = await claim_or_none(store, passing_events=[EVENT, "o8z6m"])
+        other = await claim_or_none(store, passing_events=[EVENT])
+
+        assert other is not None
+        assert (neither, other.event, ids(other)) == (None, "o8z6m", ["late"])
+        assert ids(await claim(store)) == ["early"]
+
+    async def test_what_is_passed_over_is_left_and_takes_nobody_s_place(
+        self, store: TestedStore
+    ) -> None:
+        size = len(an_entry("order-0").body)
+        await store.record(a_submission(*(an_entry(f"order-{n}", index=n) for n in range(4))))
+        batch = await claim(store, limit=3)
+        await settle(store, batch, "errored", postponed(batch, until=NOW))
+        first, second, third = (one.id for one in batch.deliveries)
+
+        by_count = await claim_or_none(store, passing=[first, 999_999], limit=1)
+        by_bytes = await claim_or_none(store, passing=[first], most_bytes=size)
+        rest = await claim_or_none(store, passing=[first])
+        none = await claim_or_none(store, passing=[first])
+
+        assert by_count is not None
+        assert by_bytes is not None
+        assert rest is not None
+        assert [one.deliveries[0].id for one in (by_count, by_bytes)] == [second, third]
+        assert (ids(rest), none, ids(await claim(store))) == (["order-3"], None, ["order-0"])
+
+    async def test_where_all_of_an_event_is_passed_over_another_is_claimed(
+        self, store: TestedStore
+    ) -> None:
+        await store.record(a_submission(an_entry("early"), received_at=NOW))
+        batch = await claim(store)
+        await settle(store, batch, "errored", postponed(batch, until=NOW))
+        await store.record(
+            a_submission(an_entry("late", event="o8z6m"), receipt="r2", received_at=NOW + 1)
+        )
+
+        other = await claim_or_none(store, passing=[batch.deliveries[0].id])
+
+        assert other is not None
+        assert ids(other) == ["late"]
+
     async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: TestedStore) -> None:
         await store.record(a_submission(an_entry("late"), received_at=NOW + 1))
         await store.record(

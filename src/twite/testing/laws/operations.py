@@ -12,6 +12,7 @@ from twite.domain.times import HOUR
 from twite.gateway.ports.store import Pause, SweepResult
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
+    EVENT,
     FAR,
     PIXEL,
     TestedStore,
@@ -183,6 +184,38 @@ class OperationLaws:
         await store.resume("p2")
 
         assert list(await store.pauses()) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+
+    async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: TestedStore) -> None:
+        whole = Pause(pixel=PIXEL, since=NOW, reason="401")
+        one = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
+        other = Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="400")
+        elsewhere = Pause(pixel="p2", event=EVENT, since=NOW, reason="400")
+        later = msgspec.structs.replace(one, since=NOW + 1, reason="404")
+        for pause in (whole, one, other, elsewhere, later):
+            await store.pause(pause)
+        before = list(await store.pauses())
+
+        await store.resume(PIXEL, "o8z6m")
+        without_other = list(await store.pauses())
+        await store.resume(PIXEL)
+        without_whole = list(await store.pauses())
+        await store.resume("p2")
+
+        assert before == [whole, later, other, elsewhere]
+        assert without_other == [whole, later, elsewhere]
+        assert without_whole == list(await store.pauses()) == [later, elsewhere]
+
+    async def test_what_waits_says_that_its_event_is_paused(self, store: TestedStore) -> None:
+        await record(store, "order-1")
+        await store.pause(Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event"))
+        (other,) = await lives(store, "order-1")
+        await store.pause(Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="its event"))
+        (event,) = await lives(store, "order-1")
+        await store.pause(Pause(pixel=PIXEL, since=NOW, reason="its pixel"))
+        (pixel,) = await lives(store, "order-1")
+
+        told = [one.paused for one in (other, event, pixel)]
+        assert told == [None, "its event", "its pixel"]
 
 
 async def _held_in_doubt(store: TestedStore, conversion_id: str) -> int:

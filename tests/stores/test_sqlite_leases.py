@@ -1,0 +1,62 @@
+"""What is on disk of a lease: as long as it holds something, and no longer."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from twite.stores.sqlite import SQLiteStore
+from twite.testing.builders import NOW
+from twite.testing.laws.actions import claim, delivered, ids, record, settle, sweep
+
+
+@pytest.fixture
+async def store(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield store
+    await store.close()
+
+
+def leases(folder):
+    with closing(sqlite3.connect(folder / "twite.db")) as connection:
+        return [number for (number,) in connection.execute("SELECT id FROM lease ORDER BY id")]
+
+
+async def test_a_lease_that_lapsed_is_gone_and_others_stay(store, tmp_path):
+    for number in range(2):
+        await record(store, f"order-{number}", receipt=f"r{number}")
+    await claim(store, limit=1, lease_until=NOW + 10)
+    held = await claim(store, limit=1, lease_until=NOW + 20)
+
+    swept = await sweep(store, now=NOW + 11)
+
+    assert (swept.lapsed, leases(tmp_path)) == (1, [held.lease])
+    # It is not found again, and what it held is claimed under another.
+    assert (await sweep(store, now=NOW + 11)).lapsed == 0
+    again = await claim(store, now=NOW + 11)
+    assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])
+
+
+async def test_a_lease_of_which_all_is_settled_is_gone_also_if_its_time_came(store, tmp_path):
+    await record(store, "order-1")
+    batch = await claim(store, lease_until=NOW + 10)
+    before = leases(tmp_path)
+
+    await settle(store, batch, "delivered", delivered(batch))
+
+    assert (before, leases(tmp_path)) == ([batch.lease], [])
+    assert (await sweep(store, now=NOW + 11)).lapsed == 0
+
+
+async def test_what_a_dead_process_held_is_under_no_lease_after_the_start(tmp_path):
+    path = str(tmp_path / "twite.db")
+    store = await SQLiteStore.open(path)
+    await record(store, "order-1")
+    await claim(store)
+    await store.close()
+
+    store = await SQLiteStore.open(path)
+
+    assert leases(tmp_path) == []
+    assert ids(await claim(store)) == ["order-1"]
+    await store.close()
