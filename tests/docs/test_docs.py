@@ -42,7 +42,7 @@ def test_every_metric_is_documented():
 
 
 def test_every_link_between_pages_leads_somewhere():
-    pages = [ROOT / "README.md", *DOCS.rglob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
 
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
@@ -55,7 +55,8 @@ def test_every_link_between_pages_leads_somewhere():
 
 
 def test_every_link_to_a_heading_leads_to_one():
-    pages = [ROOT / "README.md", ROOT / "sgtm/README.md", *DOCS.rglob("*.md")]
+    roots = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "sgtm/README.md")]
+    pages = [*roots, *DOCS.rglob("*.md")]
 
     broken = [
         f"{page.relative_to(ROOT)}: {target}#{anchor}"
