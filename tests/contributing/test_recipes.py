@@ -1,6 +1,7 @@
 """The recipes of CONTRIBUTING.md, each followed with a toy."""
 
 import re
+import tomllib
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import count
@@ -53,6 +54,18 @@ def test_every_file_that_the_page_names_exists():
     assert [
         name for place, name in zip(places, named, strict=True) if not (place / name).exists()
     ] == []
+
+
+def test_the_picture_shows_the_layers_that_import_linter_checks():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(
+        contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers"
+    )
+
+    assert re.findall(r'\["([\w |]+)<br/>', page) == [
+        layer for layer in layers if layer != "__main__"
+    ]
 
 
 def test_every_name_in_the_page_is_in_the_code():
