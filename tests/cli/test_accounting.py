@@ -13,7 +13,7 @@ def test_the_balance_is_a_table(command, shop):
     code, out, err = command("accounting", "--config", str(shop))
 
     assert (code, err) == (0, "")
-    balance, _ = out.split("What is pending")
+    balance, _ = out.split("Pending conversions")
     assert [line.replace("│", " ").split() for line in balance.splitlines() if line[0] == "│"] == [
         ["shop", "o8z6j", "5", "1", "1", "0", "0", "1", "1", "1", "0"],
         ["all", "5", "1", "1", "0", "0", "1", "1", "1", "0"],
@@ -44,7 +44,7 @@ def test_the_balance_is_json_in_the_shape_of_the_http_answer(command, shop):
 def test_what_is_pending_is_a_table_of_its_own(command, shop):
     _, out, _ = command("accounting", "--config", str(shop))
 
-    _, pending = out.split("What is pending")
+    _, pending = out.split("Pending conversions")
     [line] = [line for line in pending.splitlines() if line[0] == "│"]
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert (cells[:3], len(cells)) == (["o8z6j", "1", spelled(NOW)], 7)
@@ -69,7 +69,7 @@ def test_where_nothing_is_pending_there_is_nothing_to_expect(command, tmp_path):
 
     _, out, _ = command("accounting", "--config", str(settings_in(tmp_path)))
 
-    assert "What is pending" not in out
+    assert "Pending conversions" not in out
 
 
 def test_a_residue_is_a_failure(command, shop):

@@ -71,7 +71,8 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, t
         0,
         (
             "2 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n"
-            "2 secrets are not here (no key, or not set): where they stand, nothing is compared.\n"
+            "2 secrets are not available here (no key, or not set). Places that contain them are "
+            "not compared.\n"
         ),
         "",
     )
@@ -164,7 +165,7 @@ def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
 
     code, _, err = command("compare", str(empty), "--container", container)
 
-    assert (code, err) == (1, "no case in the captures: nothing was compared\n")
+    assert (code, err) == (1, "The captures contain no case: nothing was compared.\n")
 
 
 def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):

@@ -110,7 +110,7 @@ def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command
 
     assert (code, out) == (1, "")
     assert err == doubt + (
-        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them all the same.\n"
+        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them anyway.\n"
     )
     assert between == before
     assert sure[0] == 0
@@ -128,7 +128,7 @@ def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
 
     assert code == 0
     assert out.endswith("2 would be queued again, 1 of them held.\n")
-    assert err == doubt + "1 could be counted twice. --may-count-twice sends them all the same.\n"
+    assert err == doubt + "1 could be counted twice. --may-count-twice sends them anyway.\n"
     assert [one["delivery"] for one in told["may_count_twice"]] == [3]
 
 
@@ -192,7 +192,7 @@ def test_an_id_that_is_neither_dead_nor_held_is_a_failure_and_the_rest_is_done(c
     code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
 
     assert (code, out) == (1, "1 queued again, 0 of them held.\n")
-    assert err == "order-1 is neither dead nor held. twite show order-1 tells its life.\n"
+    assert err == "order-1 is neither dead nor held. twite show order-1 shows its history.\n"
 
 
 def test_what_was_done_is_json_for_programs(command, shop):
@@ -212,9 +212,9 @@ def test_what_was_done_is_json_for_programs(command, shop):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["replay"], "name some, or say --all"),
-        (["discard", "order-2", "--all"], "name some, or say --all"),
-        (["replay", "order-2", "--held"], "--held goes with --all"),
+        (["replay"], "give ids, or --all"),
+        (["discard", "order-2", "--all"], "give ids, or --all"),
+        (["replay", "order-2", "--held"], "--held needs --all"),
         (["list", "--pixel", "zzz"], "no such pixel"),
         (["list", "--limit", "0"], "greater than or equal to 1"),
     ],
@@ -262,6 +262,6 @@ def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
     assert (code, out) == (1, "")
     assert err == (
         "order-2 (2): another copy of it, delivery 6, is queued under the same conversion id.\n"
-        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them all the same.\n"
+        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them anyway.\n"
     )
     assert sure[:2] == (0, "1 queued again, 0 of them held.\n")

@@ -55,10 +55,10 @@ def test_a_dry_run_is_told_in_words(erase):
 
     assert (code, err) == (0, "")
     assert out == (
-        "Identifiers: 1. They name:\n"
+        "Identifiers: 1. Found:\n"
         "  conversions  1\n"
         "    o8z6j: 1 dead\n"
-        "  tag letters  0, among the conversions\n"
+        "  tag payloads 0, included in the conversions\n"
         "  submissions  1\n"
         "  sightings    0\n"
         "  texts        0\n"
@@ -69,7 +69,7 @@ def test_without_a_yes_nothing_goes(erase, command, shop):
     code, _, err = erase("--click", CLICK)
 
     assert code == 1
-    assert err == "Nothing was erased. --yes does it without a question.\n"
+    assert err == "Nothing was erased. --yes erases without asking.\n"
     assert states(command, shop) == BEFORE
 
 

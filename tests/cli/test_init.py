@@ -25,8 +25,8 @@ def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp
         (
             f"Wrote {path}.\n"
             f"Wrote the key of the source “shop” in {tmp_path}/shop.key.\n"
-            f"The key in {tmp_path}/twite.secret seals what twite login stores and what "
-            "waits for tags. Keep a copy.\n"
+            f"The key in {tmp_path}/twite.secret encrypts stored credentials and events "
+            "queued for tags. Keep a copy.\n"
             "Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.\n"
         ),
         "",
@@ -71,7 +71,7 @@ def test_it_does_not_overwrite(command, tmp_path):
     code, out, err = command("init", "--config", str(path))
 
     assert (code, out) == (1, "")
-    assert err == f"Error: {path}: is there already. --force overwrites it; the key stays\n"
+    assert err == f"Error: {path}: already exists. --force overwrites it; the key stays\n"
     assert [file.name for file in tmp_path.iterdir()] == ["twite.toml"]
     assert path.read_text() == "# mine\n"
 

@@ -94,4 +94,4 @@ def test_show_tells_of_all_that_was_rejected_under_a_receipt(command, refused):
 def test_nothing_that_was_rejected_is_said(command, shop):
     code, out, _ = command("rejected", "--config", str(shop))
 
-    assert (code, out) == (0, "Nothing was rejected, as far as is kept.\n")
+    assert (code, out) == (0, "Nothing was rejected in the last seven days.\n")

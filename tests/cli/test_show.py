@@ -162,7 +162,7 @@ def test_nothing_known_is_a_failure_that_says_so(command, shop):
         1,
         "",
         (
-            "Nothing is known of order-9. A rejected conversion is kept for seven days: "
+            "Found nothing for order-9. Rejected conversions are kept for seven days: "
             "twite rejected lists them.\n"
         ),
     )

@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Received = delivered + duplicate + suppressed + rejected + dead + held + pending.
 
-    Below it, for each pixel that has something pending: when all of it will be sent, and how many
-    conversions will miss their 48 hours; and what came in at a door in the last seven days and is
-    no conversion.
+    Below it, for each pixel with pending conversions: when all will be sent, and how many will miss
+    their 48 hours. At the end, events that tag and page endpoints ignored in the last seven days.
+    Exits with 1 if it does not balance.
     """
     found = load(config, credentials=False)
 
@@ -70,7 +70,7 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
     if not expected:
         return
     printing.print_table(
-        "What is pending",
+        "Pending conversions",
         ["pixel", "pending", "since", "an hour", "all sent by", "late", "will miss 48 h"],
         [
             [

@@ -16,11 +16,11 @@ from twite.gateway.alerts.webhook_message import page_of
 from twite.gateway.ports.store import NoResponse, Response
 
 EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"
-LIST: Final = """List the open ones, the oldest first. Exits with 1 when there are some.
+LIST: Final = """List open alerts, oldest first. Exits with 1 if an alert is open.
 
 Example: `twite alerts list --json`"""
-TEST: Final = """Send a test message to the webhook and say what came back. Exits with 1 unless it
-was taken.
+TEST: Final = """Send a test message to the webhook and print the answer. Exits with 1 unless the
+webhook accepts it (2xx).
 
 Example: `twite alerts test`"""
 _SHOWN: Final = 200
@@ -46,7 +46,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     else:
         printing.say("No alert is open.")
     if any(alert.news for alert in alerts) and found.alerts.webhook is not None:
-        printing.complain("The webhook has not taken everything yet. Try twite alerts test.")
+        printing.complain("The webhook has not accepted every message yet. Try twite alerts test.")
     if still:
         raise typer.Exit(1)
 
@@ -58,9 +58,9 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         status = came.status if isinstance(came, Response) else None
         printing.print_json({"taken": refused is None, "status": status, "reason": refused})
     elif refused is None:
-        printing.say(f"The webhook took it: {_words(came)}")
+        printing.say(f"The webhook accepted it: {_words(came)}")
     else:
-        printing.complain(f"The webhook did not take it: {_words(came)}")
+        printing.complain(f"The webhook did not accept it: {_words(came)}")
     if refused is not None:
         raise typer.Exit(1)
 
@@ -73,7 +73,7 @@ def _listed_by_default(context: typer.Context) -> None:
 def _print(alerts: Sequence[Alert]) -> None:
     printing.print_table(
         "",
-        ["alert", "subject", "since", "what is so", "what to do"],
+        ["alert", "subject", "since", "reason", "what to do"],
         [
             [
                 alert.kind.value,

@@ -18,12 +18,12 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; must not be there yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; must not exist yet")],
     *,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """The gateway goes on meanwhile. The copy is looked through before it gets its name."""
+    """The gateway keeps running. The copy is checked before it gets its name."""
     done = back_up(load(config, credentials=False), file)
     if as_json:
         printing.print_json(done)

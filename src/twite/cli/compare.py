@@ -17,31 +17,35 @@ from twite.gtm.compare.summary import ComparisonSummary, summed
 from twite.redaction.mask_difference import masked
 
 EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
-ABOUT: Final = """Runs the container for captured traffic and compares; nothing is sent.
+ABOUT: Final = """Runs the container on captured traffic and sends nothing.
 
-A line of a capture holds what came in (`event`, or `request`) and what the other system sent for
-it (`sent`), or either with a `trace` that joins them. What may be a person or a key is shown as a
-mark. What the gateway keeps back (consent, robots) is told with the reason. Exits 1 when anything
-differs."""
+Each line of a capture has the incoming `event` or `request`, and what the other system `sent` for
+it; or one of them, with a `trace` that both share. Possible personal data and keys are shown as
+marks. Events that the gateway would keep back (consent, bots) are listed with the reason. Exits
+with 1 if anything differs."""
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[
     Path | None,
-    typer.Option("--container", metavar="FILE", help="container.toml; default: twite.toml's."),
+    typer.Option("--container", metavar="FILE", help="Another container.toml"),
 ]
 Whose = Annotated[
     str | None,
-    typer.Option("--source", metavar="NAME", help="Whose all requests are; default: by origin."),
+    typer.Option("--source", metavar="NAME", help="The source of all requests; default: by origin"),
 ]
 Ignore = Annotated[
     list[str] | None,
-    typer.Option("--ignore", metavar="PATTERN", help="Places not to compare, as '*.event_id'."),
+    typer.Option(
+        "--ignore", metavar="PATTERN", help="Places to ignore, such as '*.event_id'; repeatable"
+    ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Compare times and chance, too.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME", help="Only this tag.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Also compare times and random values")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="NAME", help="Only this tag; repeatable")
+]
 ShowField = Annotated[
     list[str] | None,
-    typer.Option("--show", metavar="FIELD", help="A field whose values may be shown as they are."),
+    typer.Option("--show", metavar="FIELD", help="Show this field's values in clear; repeatable"),
 ]
 
 
@@ -81,11 +85,11 @@ def compare(
         _print(result)
         if stand_ins:
             printing.say(
-                f"{stand_ins} secrets are not here (no key, or not set): where they stand, "
-                "nothing is compared."
+                f"{stand_ins} secrets are not available here (no key, or not set). Places that "
+                "contain them are not compared."
             )
     if not result.cases:
-        printing.complain("no case in the captures: nothing was compared")
+        printing.complain("The captures contain no case: nothing was compared.")
     if not (result.cases and result.is_alike):
         raise typer.Exit(1)
 

@@ -22,13 +22,16 @@ from twite.gateway.operations.edit import doubt
 from twite.redaction.mask_tree import masked_words
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
-REPLAY: Final = """Queue them again, with the same conversion id and body.
+LIST: Final = """List dead letters and held conversions, latest first.
 
-What X may have had for 40 hours could count twice, and anything that may have arrived where nothing
-is repeated without you: then nothing is sent without --may-count-twice.
+Example: `twite dead list --json`"""
+REPLAY: Final = """Send conversions again, with the same conversion id and body.
+
+X could count a conversion twice if it may have had it for 40 hours, or if it may have arrived and
+the settings forbid repeating it. Then nothing is sent without --may-count-twice.
 
 Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
-DISCARD: Final = """Give them up for good; they are booked as suppressed.
+DISCARD: Final = """Give conversions up for good. They count as suppressed.
 
 Example: `twite dead discard order-1001 --note "test order"`"""
 _MOST: Final = 100_000
@@ -39,17 +42,17 @@ _NAMED: Final = 5
 
 Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ID", help="Conversion ids, or numbers of deliveries."),
+    typer.Argument(metavar="ID", help="Conversion ids or delivery numbers"),
 ]
-All = Annotated[bool, typer.Option("--all", help="All dead deliveries, instead of ids.")]
-Held = Annotated[bool, typer.Option("--held", help="With --all: the held ones too.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters, instead of ids")]
+Held = Annotated[bool, typer.Option("--held", help="With --all: also held conversions")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing")]
 Sure = Annotated[
     bool,
-    typer.Option("--may-count-twice", help="Send those, too, that X may have and count twice."),
+    typer.Option("--may-count-twice", help="Also send conversions that X may count twice"),
 ]
-Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many")]
 
 
 class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,9 +85,7 @@ def register(app: typer.Typer) -> None:
     """Add the command and what it can do."""
     dead = typer.Typer(help=f"{COMMANDS['dead']}\n\n{EXAMPLE}", invoke_without_command=True)
     dead.callback()(_listed_by_default)
-    dead.command("list", help="List them, the latest first.\n\nExample: `twite dead list --json`")(
-        listed
-    )
+    dead.command("list", help=LIST)(listed)
     dead.command("replay", help=REPLAY)(replay)
     dead.command("discard", help=DISCARD)(discard)
     app.add_typer(dead, name="dead")
@@ -152,9 +153,9 @@ def _listed_by_default(context: typer.Context) -> None:
 def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCommand) -> None:
     known_pixel(settings, choice.pixel)
     if bool(choice.ids) == choice.every:
-        raise typer.BadParameter("name some, or say --all; twite dead list shows which there are")
+        raise typer.BadParameter("give ids, or --all. twite dead list shows them")
     if choice.held and not choice.every:
-        raise typer.BadParameter("--held goes with --all; ids mean held ones anyway")
+        raise typer.BadParameter("--held needs --all; ids include held conversions anyway")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
     now = time.time_ns() // 1_000_000
     doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
@@ -221,12 +222,12 @@ def _report(
     elif not refused:
         printing.say(f"{done} {_participle(order)}, {held} of them held.")
     for name in unknown:
-        printing.complain(f"{name} is neither dead nor held. twite show {name} tells its life.")
+        printing.complain(f"{name} is neither dead nor held. twite show {name} shows its history.")
     if doubted and (refused or order.dry_run):
         _tell_doubts(doubted, refused=refused)
     missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
-        printing.complain(f"{missed} had left that state before it was their turn.")
+        printing.complain(f"{missed} had already left that state.")
 
 
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
@@ -236,7 +237,7 @@ def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
     begun = "Nothing was sent: " if refused else ""
     printing.complain(
-        f"{begun}{len(doubted)} could be counted twice. --may-count-twice sends them all the same."
+        f"{begun}{len(doubted)} could be counted twice. --may-count-twice sends them anyway."
     )
 
 

@@ -17,15 +17,18 @@ from twite.domain.errors import SettingsError
 EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"
 
 Listen = Annotated[
-    str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0: a free one.")
+    str,
+    typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one"),
 ]
 Switch = Annotated[
     list[str] | None,
-    typer.Option("--switch", metavar="KEY=VALUE", help="Answer an open question. Repeats."),
+    typer.Option("--switch", metavar="KEY=VALUE", help="Set a switch; repeatable"),
 ]
 World = Annotated[
     Path | None,
-    typer.Option("--world", metavar="FILE", help="JSON: accounts, pixels and credentials to add."),
+    typer.Option(
+        "--world", metavar="FILE", help="JSON with accounts, pixels and credentials to add"
+    ),
 ]
 
 
@@ -41,7 +44,7 @@ def emulate(
     world: World = None,
     as_json: Json = False,
 ) -> None:
-    """Runs until SIGINT or SIGTERM. Its switches: docs/reference/emulator.md."""
+    """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches."""
 
     def ready(url: str) -> None:
         if as_json:

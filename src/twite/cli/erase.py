@@ -1,4 +1,4 @@
-"""`twite erase`: take what names a person out of the store."""
+"""`twite erase`: erase a person from the store."""
 
 import asyncio
 import sys
@@ -31,35 +31,40 @@ _STDIN: Final = Path("-")
 _LINES: Final = 100_000
 
 Emails = Annotated[
-    list[str] | None, typer.Option("--email", metavar="EMAIL", help="Or its SHA-256. Repeats.")
+    list[str] | None,
+    typer.Option("--email", metavar="EMAIL", help="An email or its SHA-256; repeatable"),
 ]
 Phones = Annotated[
     list[str] | None,
-    typer.Option("--phone", metavar="PHONE", help="In any spelling, or its SHA-256. Repeats."),
+    typer.Option("--phone", metavar="PHONE", help="A phone number or its SHA-256; repeatable"),
 ]
 Clicks = Annotated[
-    list[str] | None, typer.Option("--click", metavar="TWCLID", help="A click id. Repeats.")
+    list[str] | None, typer.Option("--click", metavar="TWCLID", help="A click id; repeatable")
 ]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--conversion-id", metavar="ID", help="A conversion and its like. Repeats."),
+    typer.Option("--conversion-id", metavar="ID", help="A conversion id; repeatable"),
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", help="Lines such as `email: …`; - for standard input."),
+    typer.Option("--file", metavar="FILE", help="Lines such as `email: …`; - for standard input"),
 ]
 Region = Annotated[
     str | None,
-    typer.Option("--region", metavar="CC", help="How to read a phone number without country code."),
+    typer.Option(
+        "--region", metavar="CC", help="The country of phone numbers without country code"
+    ),
 ]
 OfPixel = Annotated[
-    str | None, typer.Option("--pixel", metavar="ID", help="Conversion ids of this pixel alone.")
+    str | None, typer.Option("--pixel", metavar="ID", help="Only conversion ids of this pixel")
 ]
 Returns = Annotated[
-    bool, typer.Option("--may-return", help="Take what comes of them later as anybody's.")
+    bool, typer.Option("--may-return", help="Treat later conversions as a new person's")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be touched.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be erased, change nothing")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask")]
 
 
 def register(app: typer.Typer) -> None:
@@ -82,10 +87,10 @@ def erase_persons(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """A running gateway goes on meanwhile. What has been counted stays; what waits is not sent.
+    """The gateway keeps running. Counts stay; queued conversions of the person are not sent.
 
-    Identifiers on the command line stay in the shell's history: give them in a file, or on
-    standard input. X, backups and files of your own are asked or deleted separately.
+    Identifiers on the command line stay in the shell's history: use a file or standard input.
+    Erase data at X, in backups and in your own files separately.
     """
     settings = load(config, credentials=False)
     known_pixel(settings, pixel)
@@ -97,7 +102,7 @@ def erase_persons(
         *(_lines(file) if file is not None else ()),
     ]
     if not given:
-        raise typer.BadParameter("say whom: --file, or one of the identifiers")
+        raise typer.BadParameter("give --file or an identifier")
     wish = EraseRequest(
         asked=_read(given, region=_region(settings, region)),
         pixel=pixel,
@@ -112,7 +117,7 @@ def erase_persons(
     if not yes:
         _tell(wish, found, letters, done=None, as_json=False)
         if not _can_ask(file) or not typer.confirm("Erase it for good?", err=True):
-            printing.complain("Nothing was erased. --yes does it without a question.")
+            printing.complain("Nothing was erased. --yes erases without asking.")
             raise typer.Exit(1)
     done = asyncio.run(erase(settings, wish, found, opened=letters.opened, told=printing.complain))
     _tell(wish, found, letters, done=done, as_json=as_json)
@@ -201,32 +206,36 @@ def _tell(
         f"{done.sightings} sightings, {done.texts} texts."
     )
     if done.listed:
-        printing.say("What comes of them from now on is suppressed: consent_revoked.")
+        printing.say("Later conversions of them are suppressed: consent_revoked.")
     if done.left:
-        printing.complain(f"{done.left} are still on their way to X. Run it again in a minute.")
+        printing.complain(f"{done.left} are still in flight to X. Run it again in a minute.")
     if not done.is_log_empty:
         printing.complain(
-            "The log could not be emptied: something reads the database and does not end. Run it "
-            "again when that is over; until then twite.db-wal holds what was erased."
+            "The write-ahead log could not be emptied, because something is reading the database. "
+            "Run it again later; until then twite.db-wal contains the erased data."
         )
-    printing.say("Not reached: X, backups, files of your own. Keep the list for a restored backup.")
+    printing.say(
+        "Not erased: data at X, in backups and in your own files. Keep the list for a backup."
+    )
 
 
 def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) -> None:
     total = sum(sum(states.values()) for states in found.states.values())
-    printing.say(f"Identifiers: {len(wish.asked)}. They name:")
+    printing.say(f"Identifiers: {len(wish.asked)}. Found:")
     printing.say(f"  conversions  {total}")
     for pixel, states in sorted(found.states.items()):
         told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         printing.say(f"    {pixel}: {told}")
-    printing.say(f"  tag letters  {found.letters}, among the conversions")
+    printing.say(f"  tag payloads {found.letters}, included in the conversions")
     printing.say(f"  submissions  {len(found.cuts)}")
     printing.say(f"  sightings    {len(found.sightings)}")
     printing.say(f"  texts        {len(found.texts)}")
     if letters.unopened:
         printing.complain(
-            f"{len(letters.unopened)} tag letters cannot be opened with the key that is set: they "
-            "are known by the digests on the outside alone."
+            f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "
+            "they are only found by the hashes stored beside them."
         )
     if found.deeds:
-        printing.complain(f"{found.deeds} lines of the audit name them, and stay: it is a chain.")
+        printing.complain(
+            f"{found.deeds} entries of the audit log name them and stay: it is a hash chain."
+        )

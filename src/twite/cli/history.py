@@ -1,4 +1,4 @@
-"""A life, as it is shown: for people and, in the shape of the HTTP answer, for programs."""
+"""The history of a conversion, as text and as the JSON of the HTTP response."""
 
 from typing import Final
 
@@ -81,7 +81,7 @@ def print_life(life: History, *, now: int) -> None:
     printing.say(f"  duplicates   {life.duplicates}")
     printing.say(f"  delivery     {life.delivery}")
     _print_copies(life)
-    body = compact(life.sent).decode() if life.sent else "not kept any more, or damaged"
+    body = compact(life.sent).decode() if life.sent else "no longer kept, or damaged"
     if life.consent is not None:
         shown = printing.safe(compact(life.consent).decode(), longest=_LONGEST_EVIDENCE)
         printing.say(f"  consent      {shown}")

@@ -15,15 +15,17 @@ from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
 
-Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="Where to write it.")]
+Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="Where to write it")]
 PixelId = Annotated[
-    str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager.")
+    str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager")
 ]
 Event = Annotated[
     list[str] | None,
-    typer.Option("--event", metavar="NAME=ID", help="Your name for an event, and X's id. Repeats."),
+    typer.Option(
+        "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file; the key stays.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file; the key stays")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +41,10 @@ def init(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """The files are for their owner's eyes only (mode 0600).
+    """Only their owner can read the files (mode 0600).
 
-    One key is what your servers show; the other seals what twite login stores and what waits for
-    tags. Where TWITE_SECRET_KEY is set, that is the other one, and no file of it is written.
+    Your servers send the API key. A second key encrypts what twite login stores and what is queued
+    for tags; if TWITE_SECRET_KEY is set, the settings use it and no file is written.
     """
     key_file, secret_file = config.with_name("shop.key"), config.with_name(KEY_FILE)
     named = bool(os.environ.get(VARIABLE, "").strip())
@@ -54,7 +56,7 @@ def init(
     )
     if config.exists() and not force:
         raise SettingsError(
-            place=str(config), message="is there already. --force overwrites it; the key stays"
+            place=str(config), message="already exists. --force overwrites it; the key stays"
         )
     made_key = not key_file.exists()
     if made_key:
@@ -77,7 +79,7 @@ def init(
     printing.say(f"{'Wrote' if made_key else 'Kept'} the key of the source “shop” in {key_file}.")
     where = f"the environment ({VARIABLE})" if named else secret_file
     printing.say(
-        f"The key in {where} seals what twite login stores and what waits for tags. Keep a copy."
+        f"The key in {where} encrypts stored credentials and events queued for tags. Keep a copy."
     )
     printing.say("Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.")
 

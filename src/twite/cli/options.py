@@ -13,10 +13,10 @@ from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.gateway.ports.tags import PREFIX
 
-Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Pixel = Annotated[
-    str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel.", show_default=False)
+    str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel", show_default=False)
 ]
 DEFAULT_CONFIG = FILE
 

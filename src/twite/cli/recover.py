@@ -20,21 +20,21 @@ def register(app: typer.Typer) -> None:
 def recover(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="The database; by default that of the settings."),
+        typer.Argument(metavar="FILE", help="The database; default: from the settings"),
     ] = None,
     *,
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="NEW", help="Where to; by default into the damaged one's place."
+            "--to", metavar="NEW", help="The new file; default: in place of the damaged one"
         ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """The damaged file is kept under another name. What may have been sent already is held.
+    """The damaged file is kept under another name. Conversions that may be sent already are held.
 
-    No gateway may be running on it.
+    Stop the gateway first.
     """
     done = recover_store(load(config, credentials=False), file, to)
     if as_json:
@@ -64,7 +64,7 @@ def _print(done: Recovered) -> None:
         printing.say(f"            rows may be missing of: {', '.join(done.unsure)}")
     if "opt_out" in done.unsure:
         printing.complain(
-            "Who has opted out may not be complete: give it to the gateway again before it starts."
+            "The list of opt-outs may be incomplete: repeat them before the gateway starts."
         )
     if done.held:
         printing.say("twite dead list shows the held ones; twite dead replay sends them.")

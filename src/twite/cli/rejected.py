@@ -22,19 +22,19 @@ _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "re
 
 Since = Annotated[
     str | None,
-    typer.Option(
-        "--since", metavar="TIME", show_default=False, help="From then on: a day or a moment."
-    ),
+    typer.Option("--since", metavar="TIME", show_default=False, help="From this day or time on"),
 ]
 Code = Annotated[
     str | None,
-    typer.Option("--code", metavar="CODE", show_default=False, help="With this error alone."),
+    typer.Option("--code", metavar="CODE", show_default=False, help="Only this error code"),
 ]
 Source = Annotated[
     str | None,
-    typer.Option("--source", metavar="NAME", show_default=False, help="Of this source alone."),
+    typer.Option("--source", metavar="NAME", show_default=False, help="Only this source"),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=5_000, help="How many, the latest.")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=5_000, help="Show at most this many, latest first")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,9 +51,9 @@ def rejected(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Kept for seven days, of each source and pixel the latest 5,000. Values are masked."""
+    """Rejections are kept for seven days, the latest 5,000 of each source and pixel, masked."""
     if code is not None and code not in CODES:
-        raise typer.BadParameter(f"there is no code {code!r}", param_hint="--code")
+        raise typer.BadParameter(f"unknown code {code!r}", param_hint="--code")
     settings = load(config, credentials=False)
     now = SystemClock().now()
     wanted = RejectionQuery(
@@ -65,7 +65,7 @@ def rejected(
     elif found:
         printing.print_table("", _COLUMNS, [row for one in found for row in _rows(one)])
     else:
-        printing.say("Nothing was rejected, as far as is kept.")
+        printing.say("Nothing was rejected in the last seven days.")
 
 
 async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:

@@ -19,14 +19,14 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup. It stays there.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup; it is kept")],
     *,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """The backup is checked first, and the current database is kept under another name.
 
-    Stop the gateway before. Deliveries that may have been sent since the backup are held.
+    Stop the gateway first. Deliveries that may have been sent since the backup are held.
     """
     done = restore_store(load(config, credentials=False), file)
     if as_json:

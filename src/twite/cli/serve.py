@@ -17,7 +17,7 @@ EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
 
 Role = Annotated[
     Literal["all", "collector", "sender"],
-    typer.Option("--role", help="Which half to run. A SQLite store only allows both in one."),
+    typer.Option("--role", help="Which part to run; a SQLite store needs all in one"),
 ]
 
 
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json = False) -> None:
-    """Stops in order on SIGTERM, SIGINT or SIGHUP: in-flight requests finish first."""
+    """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown."""
     if role != "all":
         raise SettingsError(
             place="--role",
@@ -63,4 +63,4 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
         printing.say(f"  seen as   {settings.server.public_url}")
     printing.say(f"  store     {settings.store.path}")
     printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
-    printing.say("  stops     on Ctrl-C or SIGTERM, when what is in flight has landed")
+    printing.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")

@@ -1,4 +1,4 @@
-"""`twite show`: the life of a conversion."""
+"""`twite show`: the history of a conversion."""
 
 import asyncio
 import re
@@ -30,14 +30,14 @@ def register(app: typer.Typer) -> None:
 
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="ID", help="A conversion id, or the receipt of a submission.")
+        str, typer.Argument(metavar="ID", help="A conversion id, or the receipt of a request")
     ],
     *,
     config: Config = DEFAULT_CONFIG,
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Searches all configured pixels, and what was rejected. Exits 1 when nothing is known."""
+    """Searches all pixels and the rejected conversions. Exits with 1 if it finds nothing."""
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     lives = asyncio.run(_lives(found, name, pixel))
@@ -65,7 +65,7 @@ def show(
             raise typer.Exit(1)
     if not lives:
         printing.complain(
-            f"Nothing is known of {name}. A rejected conversion is kept for seven days: "
+            f"Found nothing for {name}. Rejected conversions are kept for seven days: "
             "twite rejected lists them."
         )
         raise typer.Exit(1)

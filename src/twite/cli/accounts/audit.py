@@ -24,7 +24,7 @@ that hash elsewhere, and give it to --head next time, to find that, too.
 Example: `twite audit verify --head 4f1c…`"""
 _LONGEST: Final = 120
 
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many")]
 Head = Annotated[
     str | None,
     typer.Option("--head", metavar="HASH", help="A hash that must be in the chain."),
