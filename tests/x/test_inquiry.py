@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.operations.rejection_messages import rejection_message
 from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason, complaints, refusal
 
 
@@ -33,7 +33,7 @@ def test_a_refusal_is_cut_by_who_must_act(status, body, why):
 
 @pytest.mark.parametrize("why", RefusalReason)
 def test_every_refusal_has_words_and_a_cure(why):
-    reason, cure = in_words(
+    reason, cure = rejection_message(
         InquiryRefusal(why=why, status=400, said="INVALID: x"), about="pixel o8z6j"
     )
 

@@ -7,7 +7,7 @@ import pytest
 from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, MINUTE
-from twite.gateway.alerts.alert_store import MOST_PARTING, AlertStore, CheckResult
+from twite.gateway.alerts.alert_store import MOST_UNSENT, AlertStore, CheckResult
 from twite.stores.memory.store import MemoryStore
 from twite.testing.clock import MovingClock
 
@@ -328,9 +328,9 @@ async def test_what_is_kept_is_what_is_so_now():
 async def test_a_webhook_out_of_reach_does_not_fill_the_store():
     stage = Stage()
 
-    for _ in range(MOST_PARTING + 50):
+    for _ in range(MOST_UNSENT + 50):
         stage.read(bad=True)
         stage.read(bad=False)
     await stage.register.save()
 
-    assert len(await stage.alarms.alerts()) == MOST_PARTING
+    assert len(await stage.alarms.alerts()) == MOST_UNSENT

@@ -10,7 +10,7 @@ from twite.domain.submission import Endpoint, Ignored
 from twite.domain.times import DAY
 from twite.formats.native_shape import Native
 from twite.formats.parsed_request import ParsedRequest
-from twite.gateway.ingest.entries import fates_of
+from twite.gateway.ingest.entries import tag_outcomes
 from twite.gateway.ports.events import Accepted, IgnoredSome
 from twite.testing.builders import NOW, a_source, an_entry
 
@@ -133,7 +133,7 @@ def test_what_became_of_the_tags_that_fired_is_told_by_their_names():
         an_entry(pixel="tag:d", index=4, held="a person decides"),
     )
 
-    fates = fates_of(fired, duplicates=(0, 4))
+    fates = tag_outcomes(fired, duplicates=(0, 4))
 
     assert [(fate.tag, fate.fate) for fate in fates] == [
         ("a", "queued"),

@@ -14,7 +14,7 @@ from twite.domain.delivery import (
 from twite.domain.history import History, PastAttempt
 from twite.domain.identifiers import Identifiers
 from twite.domain.times import HOUR
-from twite.gateway.operations.edit import Edit, doubt, mended
+from twite.gateway.operations.edit import Edit, apply_edit, doubt
 from twite.gateway.tags.run.outcome import AT_MOST_ONCE
 from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
@@ -49,11 +49,11 @@ def _sent(one):
 def test_without_a_change_the_body_is_the_same_to_the_byte():
     life = _life()
 
-    assert mended(life, Edit()).body == life.sent
+    assert apply_edit(life, Edit()).body == life.sent
 
 
 def test_another_event_takes_the_place_of_the_first():
-    one = mended(_life(), Edit(event="o8z6m"))
+    one = apply_edit(_life(), Edit(event="o8z6m"))
 
     before = msgspec.json.decode(_life().sent)
     assert (one.event, _sent(one), one.fault) == ("o8z6m", before | {"event_id": "o8z6m"}, None)
@@ -70,7 +70,7 @@ def test_another_event_takes_the_place_of_the_first():
     ],
 )
 def test_an_amount_is_divided_to_the_digit(value, divide, after):
-    one = mended(_life(value=value), Edit(divide=divide))
+    one = apply_edit(_life(value=value), Edit(divide=divide))
 
     assert (_sent(one)["value"], one.fault) == (after, None)
 
@@ -84,11 +84,11 @@ def test_an_amount_is_divided_to_the_digit(value, divide, after):
     ],
 )
 def test_what_x_would_refuse_stays(mend, fault):
-    assert fault in mended(_life(), mend).fault
+    assert fault in apply_edit(_life(), mend).fault
 
 
 def test_without_an_amount_there_is_no_currency():
-    sent = _sent(mended(_life(), Edit(drop=("value",))))
+    sent = _sent(apply_edit(_life(), Edit(drop=("value",))))
 
     assert not sent.keys() & {"value", "price_currency"}
 
@@ -96,7 +96,7 @@ def test_without_an_amount_there_is_no_currency():
 def test_an_address_that_rode_on_what_is_left_out_goes_too():
     identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
 
-    one = mended(_life(identifiers=identifiers), Edit(drop=("twclid",)))
+    one = apply_edit(_life(identifiers=identifiers), Edit(drop=("twclid",)))
 
     assert (_sent(one)["identifiers"], one.fault) == ([{"hashed_email": "ab" * 32}], None)
 
@@ -104,7 +104,7 @@ def test_an_address_that_rode_on_what_is_left_out_goes_too():
 def test_a_body_that_is_not_kept_cannot_be_changed():
     life = msgspec.structs.replace(_life(), sent=b"")
 
-    assert mended(life, Edit(currency="GBP")).fault is not None
+    assert apply_edit(life, Edit(currency="GBP")).fault is not None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Register: which alerts are open, from what is read again and again.
+"""Alert state: open, remind and resolve alerts from the results of repeated checks.
 
 Invariants. At most one alert is open for a kind and a subject. It opens after its rule's
 `opens_after` of bad readings in a row and is over after `calm` of good ones in a row; a reading
@@ -18,12 +18,12 @@ from twite.gateway.ports.store import Clock
 
 Key = tuple[AlertKind, str]
 
-# Of alerts that are over and that a webhook out of reach could not be told of.
-MOST_PARTING: Final = 100
+# Resolved alerts kept for a webhook that is out of reach.
+MOST_UNSENT: Final = 100
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of one subject: bad, or not, or neither (None).
+    """The result of a check of one subject: bad, good, or unknown (None).
 
     `reason` says what is so, for a person.
     """
@@ -39,7 +39,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertStore:
-    """Holds the alerts, and keeps them in the store as well as that goes.
+    """Holds the alerts in memory, and in the store as far as it can be written.
 
     `said` hears of each opening, reminder and end; `new_id` names an alert.
     """
@@ -57,8 +57,8 @@ class AlertStore:
         self._new_id = new_id
         self._said = said
         self._open: dict[Key, Alert] = {}
-        self._parting: dict[str, Alert] = {}
-        # Since when readings have been bad, or good, without a break, monotonic.
+        self._unsent_resolved: dict[str, Alert] = {}
+        # Since when results have been bad, or good, without a break (monotonic).
         self._bad_since: dict[Key, int] = {}
         self._good_since: dict[Key, int] = {}
         self._unsaved: dict[str, Alert] = {}
@@ -66,21 +66,21 @@ class AlertStore:
         self._saving = asyncio.Lock()
 
     async def load(self) -> None:
-        """Take up what the last process left. Raises LedgerUnavailable."""
+        """Load the alerts of the last process. Raises LedgerUnavailable."""
         for alert in await self._alarms.alerts():
             if alert.resolved_at is None:
                 self._open[alert.key] = alert
             else:
-                self._parting[alert.id] = alert
+                self._unsent_resolved[alert.id] = alert
 
     def alerts(self) -> list[Alert]:
-        """Return what is open, the oldest first."""
-        return sorted(self._open.values(), key=lambda one: (one.opened_at, one.id))
+        """Return the open alerts, oldest first."""
+        return sorted(self._open.values(), key=lambda alert: (alert.opened_at, alert.id))
 
     def news(self) -> list[Alert]:
-        """Return what the webhook has to be told, the oldest news first."""
-        some = [*self._open.values(), *self._parting.values()]
-        return sorted((one for one in some if one.news), key=lambda one: one.said_at)
+        """Return the alerts the webhook has to be sent, oldest change first."""
+        alerts = [*self._open.values(), *self._unsent_resolved.values()]
+        return sorted((alert for alert in alerts if alert.news), key=lambda alert: alert.said_at)
 
     def take(self, readings: Iterable[CheckResult], *, whole: Collection[AlertKind] = ()) -> None:
         """Judge readings. Of `whole` kinds, a subject that is not among them is well.
@@ -96,9 +96,9 @@ class AlertStore:
                 self._judge(CheckResult(kind=kind, subject=subject, bad=False))
 
     def told(self, alert: Alert) -> None:
-        """Note that the webhook took its news, unless there is newer news of it."""
-        if self._parting.get(alert.id) == alert:
-            del self._parting[alert.id]
+        """Record that the webhook accepted the message, unless the alert has changed since."""
+        if self._unsent_resolved.get(alert.id) == alert:
+            del self._unsent_resolved[alert.id]
             self._forget(alert.id)
         elif (now := self._open.get(alert.key)) is not None and (now.id, now.news, now.said_at) == (
             alert.id,
@@ -108,8 +108,8 @@ class AlertStore:
             self._keep(msgspec.structs.replace(now, news=None))
 
     async def save(self) -> None:
-        """Write down what has changed. Where the store fails, it is tried with the next change."""
-        # One at a time: else what a failed write gives back could replace what a later one wrote.
+        """Store changed alerts. After a failure they are stored with the next change."""
+        # One write at a time: a failed write must not restore older state over a newer one.
         async with self._saving:
             if not self._unsaved and not self._gone:
                 return
@@ -152,7 +152,7 @@ class AlertStore:
         self._said(alert, AlertPhase.OPENED)
 
     def _go_on(self, alert: Alert, reading: CheckResult) -> None:
-        """Remind once a day; what is told is what is so now."""
+        """Remind once a day, with the current reason."""
         if reading.bad and reading.reason != alert.reason:
             alert = msgspec.structs.replace(alert, reason=reading.reason)
             self._keep(alert)
@@ -169,11 +169,11 @@ class AlertStore:
         )
         del self._open[alert.key]
         self._good_since.pop(alert.key, None)
-        self._parting[over.id] = over
+        self._unsent_resolved[over.id] = over
         self._unsaved[over.id] = over
-        while len(self._parting) > MOST_PARTING:
-            oldest = next(iter(self._parting))
-            del self._parting[oldest]
+        while len(self._unsent_resolved) > MOST_UNSENT:
+            oldest = next(iter(self._unsent_resolved))
+            del self._unsent_resolved[oldest]
             self._forget(oldest)
         self._said(over, AlertPhase.RESOLVED)
 

@@ -1,4 +1,4 @@
-"""Readings: what the facts say of each pixel, source and store. Pure.
+"""Alert checks: judge each pixel, each source, the store, the disk and the clock. Pure.
 
 A reading has room between bad and good, so that what wavers around a limit does not come and go.
 """
@@ -28,14 +28,14 @@ _MIB: Final = 1 << 20
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """From how many dead letters of a pixel on, and below how many free bytes, somebody is told."""
+    """The dead letters of a pixel, and the free bytes, at which an alert opens."""
 
     dead_letters: int = 10
     disk_free: int = 1 << 30
 
 
 def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Read which pixels are paused, with the reason."""
+    """Check which pixels are paused."""
     for pixel in pixels:
         reason = paused.get(pixel)
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
@@ -50,7 +50,7 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Chec
 def of_event_pauses(
     pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
 ) -> Iterator[CheckResult]:
-    """Read of which pixels an event is paused, with the reasons."""
+    """Check which pixels have paused events."""
     for pixel in pixels:
         reasons = [
             f"{event}: {plain(reason)}"
@@ -65,7 +65,7 @@ def of_event_pauses(
 def of_accounts(
     accounts: Collection[ConversionCounts], pixels: Iterable[str], thresholds: Thresholds
 ) -> Iterator[CheckResult]:
-    """Read what is dead, what is held, and whether the balance is 0."""
+    """Check dead letters, held deliveries and the balance."""
     for pixel in pixels:
         mine = [account for account in accounts if account.pixel == pixel]
         dead, held = sum(one.dead for one in mine), sum(one.held for one in mine)
@@ -92,7 +92,7 @@ def of_accounts(
 
 
 def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckResult]:
-    """Read whose deadlines are at risk."""
+    """Check which pixels will miss deadlines."""
     for forecast in forecasts:
         near = forecast.next_deadline is not None and forecast.next_deadline - now < DEADLINE_NEAR
         stuck = forecast.stalled and near
@@ -112,7 +112,7 @@ def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckRe
 
 
 def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
-    """Read whether there is room."""
+    """Check the free space."""
     bad = space.free < thresholds.disk_free
     return CheckResult(
         kind=AlertKind.DISK_NEARLY_FULL,
@@ -123,7 +123,7 @@ def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
 
 
 def of_clock(offset: int) -> CheckResult:
-    """Read how far X's clock is ahead of this machine's, in milliseconds."""
+    """Check the offset (ms) of X's clock from this machine's."""
     apart = abs(offset)
     way = "behind" if offset > 0 else "ahead of"
     return CheckResult(
@@ -137,7 +137,7 @@ def of_clock(offset: int) -> CheckResult:
 def of_silences(
     silences: Iterable[Silence | None], sources: Iterable[str]
 ) -> Iterator[CheckResult]:
-    """Read which sources are silent unusually long. Of one that is little known, nothing."""
+    """Check which sources are silent unusually long. Sources with little history are unknown."""
     for source, one in zip(sources, silences, strict=True):
         if one is None:
             yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)

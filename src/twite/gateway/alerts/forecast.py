@@ -1,7 +1,7 @@
-"""Forecast: when the backlog of each pixel is drained, and how many miss their 48 hours.
+"""Forecast when the backlog of each pixel is drained, and how many deliveries miss 48 hours.
 
-Pure. The rate is what was delivered of late while there was always something to deliver, and never
-more than the limit allows: with an empty outbox, a low rate only says that little came in.
+Pure. The rate is that of recent deliveries while the queue was not empty, and at most the rate
+limit: with an empty queue, a low rate only means little traffic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from twite.domain.stats.backlog import BacklogHour
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.monitoring import Forecast
 
-# What is delivered is looked at over the window of the limit: a full one holds one whole allowance.
+# Recent deliveries are read over one window of the rate limit.
 LOOK_BACK: Final = RATE_WINDOW
-# Before the oldest has waited for so long, the limit is a better guess than what was seen.
+# Until the oldest delivery has waited this long, the rate limit is the better estimate.
 LEAST_SEEN: Final = MINUTE
 
 
@@ -29,29 +29,31 @@ def forecasts(
     now: int,
     paused: Iterable[str] = (),
 ) -> list[Forecast]:
-    """Forecast each pixel. `delivered` are (moment, conversions) of the last LOOK_BACK, by pixel.
+    """Forecast each pixel. `delivered` are (time, conversions) of the last LOOK_BACK, by pixel.
 
-    Pixels that share a limit are taken to use it in proportion to what they have pending.
+    Pixels that share a limit are assumed to use it in proportion to their pending deliveries.
     """
     waiting: dict[str, list[BacklogHour]] = {}
-    for some in backlog:
-        waiting.setdefault(some.pixel, []).append(some)
+    for hour in backlog:
+        waiting.setdefault(hour.pixel, []).append(hour)
     known = tuple(destinations)
-    pending = {pixel: sum(one.deliveries for one in some) for pixel, some in waiting.items()}
+    pending = {pixel: sum(hour.deliveries for hour in hours) for pixel, hours in waiting.items()}
     shared: dict[str, int] = {}
-    for one in known:
-        shared[one.meter] = shared.get(one.meter, 0) + pending.get(one.pixel, 0)
+    for destination in known:
+        shared[destination.meter] = shared.get(destination.meter, 0) + pending.get(
+            destination.pixel, 0
+        )
     stopped = frozenset(paused)
     return [
         _forecast(
-            one,
-            sorted(waiting.get(one.pixel, ()), key=lambda some: some.hour),
-            delivered.get(one.pixel, ()),
-            share=pending.get(one.pixel, 0) / (shared[one.meter] or 1),
-            stopped=one.pixel in stopped,
+            destination,
+            sorted(waiting.get(destination.pixel, ()), key=lambda hour: hour.hour),
+            delivered.get(destination.pixel, ()),
+            share=pending.get(destination.pixel, 0) / (shared[destination.meter] or 1),
+            stopped=destination.pixel in stopped,
             now=now,
         )
-        for one in known
+        for destination in known
     ]
 
 
@@ -66,8 +68,8 @@ def _forecast(
 ) -> Forecast:
     if not waiting:
         return Forecast(pixel=destination.pixel, drained_at=now)
-    pending = sum(some.deliveries for some in waiting)
-    oldest = min(some.oldest for some in waiting)
+    pending = sum(hour.deliveries for hour in waiting)
+    oldest = min(hour.oldest for hour in waiting)
     allowed = destination.rate * share / RATE_WINDOW
     seen = 0.0 if stopped else _seen(delivered, oldest=oldest, now=now)
     rate = allowed if seen is None else min(allowed, seen)
@@ -85,9 +87,9 @@ def _forecast(
 
 
 def _seen(delivered: Deliveries, *, oldest: int, now: int) -> float | None:
-    """Return conversions a millisecond since the oldest began to wait; None if that is too short.
+    """Return conversions per millisecond since the oldest began to wait; None if too short.
 
-    While it waited there was something to deliver, so this is what can be had.
+    While it waited the queue was not empty, so this is the achievable rate.
     """
     span = min(LOOK_BACK, now - oldest)
     if span < LEAST_SEEN:
@@ -96,22 +98,22 @@ def _seen(delivered: Deliveries, *, oldest: int, now: int) -> float | None:
 
 
 def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[int, int]:
-    """Return how many are late, and how many will be when it is their turn; oldest first.
+    """Return (deliveries late now, deliveries late when sent), sent oldest first.
 
-    Within an hour, deadlines are taken to be spread evenly.
+    Within an hour, deadlines are assumed to be spread evenly.
     """
     late = misses = 0.0
     before = 0
-    for some in waiting:
-        first, last = some.deadline, some.deadline + 1
-        if some.deliveries > 1:
-            last = max(last, some.last_deadline)
+    for hour in waiting:
+        first, last = hour.deadline, hour.deadline + 1
+        if hour.deliveries > 1:
+            last = max(last, hour.last_deadline)
         span = last - first
-        late += some.deliveries * _part(now - first, span)
-        # While they are sent from `begin` on, their deadlines go from `first` to `last`.
-        begin, took = now + before / rate, some.deliveries / rate
-        misses += some.deliveries * _too_late(begin - first, begin + took - last)
-        before += some.deliveries
+        late += hour.deliveries * _part(now - first, span)
+        # They are sent from `begin` on; their deadlines go from `first` to `last`.
+        begin, took = now + before / rate, hour.deliveries / rate
+        misses += hour.deliveries * _too_late(begin - first, begin + took - last)
+        before += hour.deliveries
     return round(late), round(misses)
 
 
@@ -132,8 +134,8 @@ def _too_late(at_the_start: float, at_the_end: float) -> float:
 def _next_deadline(waiting: Sequence[BacklogHour], now: int) -> int | None:
     """Return the first deadline ahead: exact for the oldest of each hour, else the hour's last."""
     ahead = [
-        some.deadline if some.deadline > now else some.last_deadline
-        for some in waiting
-        if some.last_deadline > now
+        hour.deadline if hour.deadline > now else hour.last_deadline
+        for hour in waiting
+        if hour.last_deadline > now
     ]
     return min(ahead, default=None)

@@ -1,4 +1,4 @@
-"""Lookout: looks at all once a minute, hears of trouble at once, and lets alerts open and end.
+"""Monitor: run the alert checks once a minute and on trouble; alerts open and resolve from them.
 
 To look must never stop what it looks at: each part that cannot be had is left out until the next.
 """
@@ -43,29 +43,29 @@ from twite.gateway.ports.monitoring import AlertRecords, Disk, DiskSpace, Foreca
 from twite.gateway.ports.store import Clock, Outbox
 
 EVERY: Final = MINUTE
-# A commit that failed so long ago says nothing of the next.
+# After this long, a failed commit counts no more.
 STORE_FAILED_FOR: Final = 15 * SECOND
-# Who says that it could not write.
+# The components that report failed writes.
 _WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePlace.SWEEP})
 
 
 class EventListener:
-    """Hears what the gateway tells, and keeps what deserves an alert. An Observer."""
+    """An Observer that keeps the notices which may raise an alert."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failed: tuple[int, str] | None = None
         self._offset = 0
         self.paused: dict[str, str] = {}
-        # By (pixel, event): the pixel's other events are sent to.
+        # (pixel, event) → reason. The pixel's other events are sent.
         self.paused_events: dict[tuple[str, str], str] = {}
         self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
         self.news = asyncio.Event()
 
     def see(self, notice: Notice) -> None:
-        """Note it, and wake the lookout where it matters."""
+        """Record a notice, and wake the monitor if it matters."""
         if type(notice) not in _HEARD_OF:
-            # Most are not: one comes with every submission.
+            # Most notices do not matter: every request makes one.
             return
         match notice:
             case Paused(pixel=pixel, reason=reason, event=""):
@@ -80,22 +80,27 @@ class EventListener:
                 self._failed = (self._clock.elapsed(), reason)
             case Misdated(offset=offset):
                 self._offset = offset
-            case ConditionChanged() as one:
-                self.warned[one.kind, one.subject] = one
+            case ConditionChanged() as change:
+                self.warned[change.kind, change.subject] = change
             case _:
                 return
         self.news.set()
 
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
-        """Return what was heard of, as it is now."""
+        """Return the check results of the recorded notices."""
         return [
             *of_pauses(pixels, self.paused),
             *of_event_pauses(pixels, self.paused_events),
             self._of_commits(),
             of_clock(self._offset),
             *(
-                CheckResult(kind=one.kind, subject=one.subject, bad=one.holds, reason=one.reason)
-                for one in self.warned.values()
+                CheckResult(
+                    kind=change.kind,
+                    subject=change.subject,
+                    bad=change.holds,
+                    reason=change.reason,
+                )
+                for change in self.warned.values()
             ),
         ]
 
@@ -109,7 +114,7 @@ class EventListener:
 
 
 class Monitor:
-    """Runs from `start` on; `register` holds what it found. `told` is called when there is news."""
+    """Runs from `start` on. `register` holds the alerts; `told` is called when one changes."""
 
     def __init__(
         self,
@@ -145,7 +150,7 @@ class Monitor:
         self.register = AlertStore(alarms=alarms, clock=clock, new_id=new_id, said=self._said)
 
     async def start(self) -> None:
-        """Take up what the last process left, and look."""
+        """Load the alerts and pauses of the last process, and run all checks."""
         try:
             await self.register.load()
             pauses = await self._outbox.pauses()
@@ -162,7 +167,7 @@ class Monitor:
             self.told()
 
     async def run(self) -> None:
-        """Look every minute, and hear of trouble in between, until cancelled."""
+        """Run all checks every minute, and react to notices in between, until cancelled."""
         due = self._clock.elapsed() + EVERY
         while True:
             rest = due - self._clock.elapsed()
@@ -174,13 +179,13 @@ class Monitor:
                 await self._safely(self.hear)
 
     async def hear(self) -> None:
-        """Judge what needs no look."""
+        """Judge the recorded notices."""
         self._listener.news.clear()
         self.register.take(self._listener.readings(self._pixels), whole=_HEARD)
         await self.register.save()
 
     async def look(self) -> None:
-        """Look at everything."""
+        """Run all checks."""
         now = self._clock.now()
         accounts = await self._audit.once()
         expected, space = await self._forecasts(now), await self._space()
@@ -208,7 +213,7 @@ class Monitor:
     async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
             await act()
-        except Exception as fault:  # noqa: BLE001  a fault of ours must not end all watching
+        except Exception as fault:  # noqa: BLE001  a bug must not end the monitoring
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=type(fault).__name__))
 
     async def _forecasts(self, now: int) -> list[Forecast] | None:
@@ -232,7 +237,7 @@ class Monitor:
     async def _silences(
         self, accounts: Sequence[ConversionCounts], now: int
     ) -> list[CheckResult] | None:
-        """Note what came since the last look, and judge the silence of each source."""
+        """Record the traffic since the last check, and judge the silence of each source."""
         received: dict[str, int] = {}
         for account in accounts:
             received[account.source] = received.get(account.source, 0) + account.received
@@ -245,18 +250,20 @@ class Monitor:
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None
-        for one in changed:
-            some = hours.setdefault(one.source, [])
-            some[:] = [old for old in some if one.hour - KEPT_HOURS <= old.hour < one.hour]
-            some.append(one)
-        judged = [silence(hours.get(one, ()), now=now, since=self._began) for one in self._sources]
+        for hour in changed:
+            some = hours.setdefault(hour.source, [])
+            some[:] = [old for old in some if hour.hour - KEPT_HOURS <= old.hour < hour.hour]
+            some.append(hour)
+        judged = [
+            silence(hours.get(source, ()), now=now, since=self._began) for source in self._sources
+        ]
         return list(of_silences(judged, self._sources))
 
     async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
         if self._hours is None:
             known: dict[str, list[HourlyTraffic]] = {}
-            for one in await self._alarms.hours():
-                known.setdefault(one.source, []).append(one)
+            for hour in await self._alarms.hours():
+                known.setdefault(hour.source, []).append(hour)
             self._hours = known
         return self._hours
 

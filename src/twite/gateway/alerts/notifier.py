@@ -1,7 +1,7 @@
-"""Tell: takes what is new of alerts to the webhook, again and again until it is taken.
+"""Notifier: send alerts to the webhook, and retry until it accepts them.
 
-Nothing waits for it. What it could not tell before a stop is told after the next start: the same
-message may come twice, under the same `webhook-id`.
+Nothing waits for it. Messages unsent at shutdown are sent after the next start, so a message may
+arrive twice, with the same `webhook-id`.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ _IDLE: Final = MINUTE
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """Where alerts go. The address is a secret: who knows it can write there."""
+    """The webhook. Its address is a secret: anyone who knows it can write there."""
 
     address: Secret
     secret: Secret | None = None
 
 
 class Notifier:
-    """Tells one message at a time, of those that are due; one that is refused delays no other.
+    """Sends due messages one at a time; a refused one delays no other.
 
-    Without a webhook, everything counts as told.
+    Without a webhook, every message counts as sent.
     """
 
     def __init__(
@@ -61,20 +61,20 @@ class Notifier:
         self._observer = observer
         self._gateway = gateway
         self._news = asyncio.Event()
-        # By message: how often it was refused, and when it is due again (monotonic).
+        # Message id → (tries, time of the next try, monotonic).
         self._refused: dict[str, tuple[int, int]] = {}
 
     def wake(self) -> None:
-        """Hear that there is news."""
+        """Look for messages now."""
         self._news.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Send messages until cancelled."""
         while True:
             self._news.clear()
             try:
                 rest = await self.once()
-            except Exception as fault:  # noqa: BLE001  a fault of ours must not end all telling
+            except Exception as fault:  # noqa: BLE001  a bug must not end the notifier
                 self._observer.see(
                     Troubled(where=TroublePlace.WEBHOOK, reason=type(fault).__name__)
                 )
@@ -88,7 +88,7 @@ class Notifier:
                 news.cancel()
 
     async def once(self) -> int:
-        """Try each message that is due, and return milliseconds until the next is."""
+        """Try each due message, and return milliseconds until the next is due."""
         waiting: dict[str, tuple[int, int]] = {}
         for alert in self._register.news():
             envelope = self._envelope(alert)
@@ -107,8 +107,8 @@ class Notifier:
     async def _took(self, alert: Alert, envelope: Envelope) -> bool:
         if self._webhook is None or alert.news is None:
             return True
-        came = await post(self._webhook, envelope, transport=self._transport, clock=self._clock)
-        refused = why_not(came)
+        response = await post(self._webhook, envelope, transport=self._transport, clock=self._clock)
+        refused = why_not(response)
         self._observer.see(WebhookTried(kind=alert.kind, phase=alert.news, refused=refused))
         return refused is None
 
@@ -125,7 +125,7 @@ class Notifier:
 async def post(
     webhook: Webhook, envelope: Envelope, *, transport: Transport, clock: Clock
 ) -> Response | NoResponse:
-    """Try a message once."""
+    """Send a message once."""
     return await transport.post(
         OutboundRequest(
             url=webhook.address.reveal(),
@@ -135,11 +135,11 @@ async def post(
     )
 
 
-def why_not(came: Response | NoResponse) -> str | None:
-    """Return why a message was not taken, without the webhook's own words; None if it was.
+def why_not(response: Response | NoResponse) -> str | None:
+    """Return why the webhook refused a message, without its own words; None if it accepted it.
 
-    A redirect is not followed: it is an answer like any other that is not 2xx.
+    A redirect is not followed and counts as a refusal.
     """
-    if isinstance(came, NoResponse):
-        return came.reason
-    return None if 200 <= came.status < 300 else f"answered {came.status}"
+    if isinstance(response, NoResponse):
+        return response.reason
+    return None if 200 <= response.status < 300 else f"answered {response.status}"

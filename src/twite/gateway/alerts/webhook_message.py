@@ -23,7 +23,7 @@ _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message says. Times are RFC 3339 in UTC.
+    """The JSON of a message. Times are RFC 3339 in UTC.
 
     `text` is the whole of it for a chat: Slack's and Mattermost's webhooks show it. There is no
     `type` and no `payload`: chats that take `text` give these names a meaning of their own.
@@ -44,19 +44,19 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A message ready to go: `id` stays the same however often it is tried."""
+    """A message ready to send. `id` is the same at every try."""
 
     id: str
     body: bytes
 
 
 def page_of(code: str) -> str:
-    """Return where it is written what an alert means and what to do."""
+    """Return the documentation page of an alert."""
     return f"{_PAGES}/{code}.md"
 
 
 def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
-    """Return the message about an alert. `gateway` is what its people know it by."""
+    """Return the message about an alert. `gateway` is the name of the installation."""
     rule = RULES[alert.kind]
     heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {alert.subject}: {rule.title}."
     message = AlertMessage(

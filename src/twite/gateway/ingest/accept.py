@@ -1,4 +1,4 @@
-"""Accept: what came in is read, hashed, judged and on disk before it is acknowledged."""
+"""Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -29,16 +29,16 @@ from twite.gateway.ingest.double_hash_filter import DoubleHashFilter
 from twite.gateway.ingest.entries import (
     IdentifierWarning,
     Suppressed,
-    fates_of,
     flawed,
     flawed_x,
+    matchable,
+    matchable_x,
+    notices_of,
     of_x,
-    said_in,
-    sorted_out,
-    to_match,
-    to_match_x,
-    told_of,
-    weighed,
+    split_results,
+    tag_events,
+    tag_outcomes,
+    weigh_match_keys,
 )
 from twite.gateway.ingest.in_progress import InProgress
 from twite.gateway.ingest.opt_outs import NobodyOptedOut
@@ -52,15 +52,15 @@ from twite.gtm.template.sandbox import Incoming
 
 NO_REQUEST: Final = Incoming()
 TROUBLED_FOR: Final = 5 * SECOND
-# Those who post to the X-shaped route show the pixel's own credentials; they are no source of ours.
+# Clients of the X-shaped route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
 
 
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a submission, once it is on disk.
+    """The result of a committed request.
 
-    The indexes are the places of the duplicates, of the suppressed and of the held within it;
-    `suppressed_reasons` says why of each suppressed one; `tags` are those that fired.
+    The indexes are the positions of duplicate, suppressed and held conversions in the request;
+    `suppressed_reasons` has one reason per suppressed one; `tags` are the tags that fired.
     """
 
     receipt: str
@@ -78,14 +78,14 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What X would answer: how many it took, and the id to ask support about."""
+    """The result in X's terms: the number of conversions processed, and the receipt."""
 
     receipt: str
     processed: int
 
 
 class XAcceptRefusal(Exception):
-    """What X would refuse, in X's own words: all of the request, by X's rule."""
+    """A request that X would refuse, with X's errors. X refuses requests whole."""
 
     def __init__(self, *, status: int, complaints: tuple[XComplaint, ...]) -> None:
         super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
@@ -94,7 +94,7 @@ class XAcceptRefusal(Exception):
 
 
 class Accept:
-    """Takes submissions in. `wake` is called with a pixel that has new deliveries."""
+    """Accepts requests. `wake` is called with each pixel that has new deliveries."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Accept:
         wall: Clock | None = None,
         fire: DispatchesTags | None = None,
     ) -> None:
-        """`wall` is what a conversion without a time is dated by, `clock` what windows go by.
+        """`wall` dates conversions without a time; `clock` measures intervals.
 
         Without `fire` there are no tags.
         """
@@ -126,24 +126,24 @@ class Accept:
         self._wake = wake
         self._opt_outs = opt_outs or NobodyOptedOut()
         self._guards = guards or ValueGuards()
-        self._doubles = DoubleHashFilter()
+        self._double_hashes = DoubleHashFilter()
         self._in_progress = InProgress()
         self._watch = watch or Watch(destinations=destinations, salt=salt)
         self._observer = observer or SilentObserver()
         # When a commit last failed (monotonic), and why.
         self._failed: tuple[int, str] | None = None
-        self._failure_told = clock.elapsed() - TROUBLED_FOR
+        self._failure_reported_at = clock.elapsed() - TROUBLED_FOR
 
     async def passed(self) -> None:
-        """Wait until what is being taken in now is on disk, or refused."""
+        """Wait until the requests in progress now are committed or refused."""
         await self._in_progress.passed()
 
     @property
     def trouble(self) -> str | None:
-        """Why a submission could not be committed a moment ago, or None.
+        """The reason of a commit that failed a moment ago, or None.
 
-        It is forgotten after a few seconds: whoever keeps traffic away because of it would else
-        never learn that it has passed.
+        It expires after a few seconds. A load balancer that keeps traffic away because of it would
+        otherwise never see a recovery.
         """
         if self._failed is None:
             return None
@@ -153,10 +153,9 @@ class Accept:
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None
     ) -> AcceptReceipt:
-        """Accept a submission in our own format.
+        """Accept a request in the native format.
 
-        Raises Malformed, AnotherByThatName, LedgerFull, LedgerUnavailable; nothing of it was kept
-        then.
+        Raises MalformedRequest, NameTaken, LedgerFull, LedgerUnavailable; nothing is kept then.
         """
         now = self._wall.now()
         reading = native.read(
@@ -184,11 +183,11 @@ class Accept:
         request: Incoming = NO_REQUEST,
         client: str = "",
     ) -> AcceptReceipt:
-        """Accept what another door found in a request. `twins` says what the pixel was given.
+        """Accept a request that another format has parsed.
 
-        `request` is what tags may read of it, `client` the client template that read it. What it
-        ignored is counted with the same commit. Raises LedgerFull, LedgerUnavailable;
-        nothing of it was kept then.
+        `twins` says what a page gave to X's pixel. `request` is the part that tags may read,
+        `client` the client template that read it. Ignored items are counted in the same commit.
+        Raises LedgerFull, LedgerUnavailable; nothing is kept then.
         """
         now = self._wall.now()
         reading = native.judge(
@@ -223,38 +222,38 @@ class Accept:
         client: str = "",
     ) -> AcceptReceipt:
         now = self._clock.now()
-        entries, refusals, remarks = sorted_out(
+        entries, refusals, remarks = split_results(
             reading, look=self._guards.look(source.name), salt=self._salt
         )
-        heard = FiringResult()
+        firing = FiringResult()
         if self._fire is not None and self._fire.hears(source.name):
-            heard = await self._fire.heard(
-                said_in(reading, found),
+            firing = await self._fire.heard(
+                tag_events(reading, found),
                 source=source,
                 request=request,
                 client=client or door.value,
                 now=self._wall.now(),
                 first=len(reading.results),
-                held={one.index: one.held for one in entries if one.held is not None},
+                held={entry.index: entry.held for entry in entries if entry.held is not None},
             )
-        flaws = flawed(reading.results) + self._doubles.among(to_match(reading))
-        entries, flaws = weighed(entries, flaws, of_nobody=flaws)
+        flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
+        entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
             receipt=self._randomness.receipt(),
             source=source.name,
             door=door,
             received_at=now,
             body=reading.body,
-            entries=(*entries, *heard.fired),
+            entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
             flaws=flaws,
-            unfired=heard.unfired,
+            unfired=firing.unfired,
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        recorded = await self._record(submission, heard.fired)
+        recorded = await self._record(submission, firing.fired)
         again = recorded.duplicates
         duplicates = tuple(index for index in again if index < len(reading.results))
         self._guards.learn(
@@ -267,9 +266,9 @@ class Accept:
         )
         held = tuple(
             [
-                one.index
-                for one in entries
-                if (one.held or one.index in recorded.held) and one.index not in duplicates
+                entry.index
+                for entry in entries
+                if (entry.held or entry.index in recorded.held) and entry.index not in duplicates
             ]
         )
         return AcceptReceipt(
@@ -288,7 +287,7 @@ class Accept:
                 for entry in entries
                 if entry.suppressed is not None
             ),
-            tags=fates_of(heard.fired, again),
+            tags=tag_outcomes(firing.fired, again),
         )
 
     async def from_x(
@@ -299,27 +298,32 @@ class Accept:
         source: str = X_SOURCE,
         door: Endpoint = Endpoint.X_API,
     ) -> XAcceptReceipt:
-        """Accept a request in X's own format, for a pixel that whoever sent it may use.
+        """Accept a request in X's format, for a pixel that its client may use.
 
-        Raises XRefused where X would refuse it, LedgerFull, LedgerUnavailable.
+        Raises XAcceptRefusal where X would refuse it, LedgerFull, LedgerUnavailable.
         """
         now = self._clock.now()
         reading = x_api.read(body, destination=destination, salt=self._salt)
         if isinstance(reading, x_api.XApiRefusal):
             raise XAcceptRefusal(status=reading.status, complaints=reading.complaints)
-        revoked = [self._revoked(one.identifiers, one.pixel) for one in reading.conversions]
+        revoked = [
+            self._revoked(conversion.identifiers, conversion.pixel)
+            for conversion in reading.conversions
+        ]
         entries, kept = of_x(
             reading.conversions,
             revoked=revoked,
             body=reading.body,
             look=self._guards.look(source),
         )
-        doubles = self._doubles.among(to_match_x(reading.conversions, reading.flaws, revoked))
-        entries, flaws = weighed(
+        doubles = self._double_hashes.among(
+            matchable_x(reading.conversions, reading.flaws, revoked)
+        )
+        entries, flaws = weigh_match_keys(
             entries,
             flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
-            # What else there is of nobody is told by its own digest: of several elements with a
-            # hash each, the last is sent, and it may be a good one.
+            # Other flaws are visible in the digest itself. Of several elements with a hash each,
+            # the last is sent, and that one may be good.
             of_nobody=doubles,
         )
         submission = Submission(
@@ -351,7 +355,7 @@ class Accept:
         return XAcceptReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:
-        """Return what decides about consent for a source's conversions at a moment."""
+        """Return the consent judge for a source's conversions at a time."""
         return judging(
             policy=source.consent,
             now=now,
@@ -366,15 +370,15 @@ class Accept:
     async def _record(
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
     ) -> Recorded:
-        """Commit, wake who sends, and return what became of it."""
+        """Commit a submission, wake the workers of its pixels, and return the result."""
         try:
             recorded = await self._ledger.record(submission)
         except LedgerUnavailable as error:
             now = self._clock.elapsed()
             self._failed = now, error.reason
-            if now - self._failure_told >= TROUBLED_FOR:
-                # Once in a while: with traffic there are thousands, all alike.
-                self._failure_told = now
+            if now - self._failure_reported_at >= TROUBLED_FOR:
+                # Report at intervals: under traffic there are thousands, all alike.
+                self._failure_reported_at = now
                 self._observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
             raise
         self._failed = None
@@ -382,6 +386,6 @@ class Accept:
             raise NameTaken("another request went by this idempotency key")
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
-        for notice in told_of(submission, fired, recorded.duplicates):
+        for notice in notices_of(submission, fired, recorded.duplicates):
             self._observer.see(notice)
         return recorded

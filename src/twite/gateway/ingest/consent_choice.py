@@ -1,4 +1,4 @@
-"""Choose: a person takes consent back, or gives it again, apart from any conversion."""
+"""Consent choice: a person withdraws consent or gives it again, apart from a conversion."""
 
 import msgspec
 
@@ -12,14 +12,14 @@ from twite.gateway.ports.store import Clock
 
 
 class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was noted, for how many identifiers."""
+    """The choice recorded, and the number of its identifiers."""
 
     revoked: bool
     identifiers: int
 
 
 class UnusableChoice(Exception):
-    """The choice cannot be noted; `faults` say why, and none is there where it is no choice."""
+    """The choice cannot be recorded. `faults` say why; without any, the body is no choice."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(", ".join(fault.code for fault in faults) or "no choice")
@@ -27,7 +27,7 @@ class UnusableChoice(Exception):
 
 
 class RecordConsentChoice:
-    """Notes choices on the opt-out list, for all pixels of the source that tells of them."""
+    """Records choices on the opt-out list, for all pixels of the source that reports them."""
 
     def __init__(self, *, opt_outs: OptOuts, clock: Clock, salt: bytes) -> None:
         self._opt_outs = opt_outs
@@ -35,9 +35,9 @@ class RecordConsentChoice:
         self._salt = salt
 
     async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult:
-        """Note a choice, durably: what is claimed for sending after it obeys it.
+        """Store a choice. Deliveries claimed after it obey it.
 
-        Raises Malformed, Unusable, LedgerUnavailable.
+        Raises MalformedRequest, UnusableChoice, LedgerUnavailable.
         """
         now = self._clock.now()
         read = choice.read(body, region=source.region)

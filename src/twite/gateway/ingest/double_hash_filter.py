@@ -1,9 +1,9 @@
-"""Doubles: hashes of hashes, told by the digests that came before.
+"""Double hash filter: find identifiers that were hashed twice, by the digests seen before.
 
-A digest does not say what it is of. But who buys twice, or is told of by a page and by a server, is
-seen under the one digest here and under the hash of it there. So of each digest of a pixel it is
-remembered what hashing it once more would make of it: eight bytes in a table of a fixed size, in
-which the new takes the place of the old. It lives in memory alone and goes with the process.
+A digest does not show what was hashed. But a person who buys twice, or is reported by a page and by
+a server, appears once under a digest and once under the hash of that digest. So for each digest of
+a pixel the filter remembers its next hash: eight bytes in a table of fixed size, in which new
+entries overwrite old ones. The table is in memory only.
 """
 
 import zlib
@@ -15,17 +15,16 @@ from twite.domain.conversion import Conversion
 from twite.domain.stats.match_keys import DOUBLE, Flaw, doubles_of
 from twite.domain.submission import FlawedIdentifier
 
-# 4 MiB: three doubles each of the latest 170,000 digests or so.
+# 4 MiB: three double hashes each of about the latest 170,000 digests.
 SLOTS: Final = 1 << 19
 _BYTES: Final = 8
 _DIGITS: Final = 2 * _BYTES
 
 
 class DoubleHashFilter:
-    """Remembers by pixel: of another pixel's people, nobody learns whether they are known here.
+    """Keeps pixels apart, so that no source learns which persons another pixel knows.
 
-    Only pixels to which somebody submits digests are remembered, since for the others there is
-    nothing to tell.
+    Only pixels whose sources submit digests are remembered: the others cannot have double hashes.
     """
 
     def __init__(self, *, slots: int = SLOTS) -> None:
@@ -36,18 +35,18 @@ class DoubleHashFilter:
     def among(
         self, conversions: Iterable[tuple[int, Conversion, bool, bool]]
     ) -> tuple[FlawedIdentifier, ...]:
-        """Return the double hashes among what will be sent, and remember the rest.
+        """Return the double hashes among conversions to be sent, and remember the other digests.
 
-        Each is (its place, itself, whether its email, whether its phone was submitted as a digest).
+        Each item is (index, conversion, email submitted as a digest, phone submitted as one).
         """
         found: list[FlawedIdentifier] = []
-        for index, one, email, phone in conversions:
-            seed = self._seeds.get(one.pixel)
+        for index, conversion, email, phone in conversions:
+            seed = self._seeds.get(conversion.pixel)
             if seed is None:
                 if not (email or phone):
                     continue
-                seed = self._seeds[one.pixel] = zlib.crc32(one.pixel.encode()) << 32
-            identifiers = one.identifiers
+                seed = self._seeds[conversion.pixel] = zlib.crc32(conversion.pixel.encode()) << 32
+            identifiers = conversion.identifiers
             for path, digest, submitted in (
                 ("email_sha256", identifiers.email, email),
                 ("phone_sha256", identifiers.phone, phone),
@@ -57,7 +56,9 @@ class DoubleHashFilter:
                 if submitted and self._knows(digest, seed):
                     flaw = Flaw(code=DOUBLE, path=path)
                     found.append(
-                        FlawedIdentifier(index=index, pixel=one.pixel, event=one.event, flaw=flaw)
+                        FlawedIdentifier(
+                            index=index, pixel=conversion.pixel, event=conversion.event, flaw=flaw
+                        )
                     )
                 else:
                     self._remember(digest, seed)

@@ -1,4 +1,4 @@
-"""What was read → what the ledger keeps of it."""
+"""Build ledger entries (dedup key, X body, consent) from the conversions of a parsed request."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,31 +32,31 @@ from twite.x.encode import batch_body, conversion_body
 
 
 class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Identifiers that were left out of an accepted conversion, and why."""
+    """Identifiers left out of an accepted conversion, and why."""
 
     index: int
     warnings: tuple[Fault, ...]
 
 
 class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a conversion is kept and not sent: its place in the request, and the reason."""
+    """A conversion that is kept and not sent: its index in the request, and the reason."""
 
     index: int
     reason: str
 
 
-# What is remarkable about a conversion's amount, and why it is held for it, where it is.
+# Conversion → (flag of an unusual amount or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
 
 
-def sorted_out(
+def split_results(
     reading: ParsedNative, *, look: Look, salt: bytes
 ) -> tuple[
     tuple[AcceptedConversion, ...], tuple[RejectedConversion, ...], tuple[IdentifierWarning, ...]
 ]:
-    """Return the entries, what is refused, and the remarks on what is not.
+    """Return (entries, rejected conversions, warnings on accepted ones).
 
-    `salt` goes into the marks of what is refused.
+    `salt` keys the erasure marks of rejected conversions.
     """
     entries: list[AcceptedConversion] = []
     refusals: list[RejectedConversion] = []
@@ -75,32 +75,34 @@ def sorted_out(
 def of_x(
     conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes, look: Look
 ) -> tuple[tuple[AcceptedConversion, ...], bytes]:
-    """Return the entries of a request in X's format, and what is kept of the request.
+    """Return the entries of a request in X's format, and the body to keep.
 
-    X has no signals of consent; whoever revoked at the pixel is not sent, whatever the door.
+    X's format has no consent signals, but persons on the pixel's opt-out list are never sent.
     """
     entries = tuple(
-        _x_entry(conversion, index, *look(conversion), revoked=no)
-        for index, (conversion, no) in enumerate(zip(conversions, revoked, strict=True))
+        _x_entry(conversion, index, *look(conversion), revoked=is_revoked)
+        for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
     )
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
 
 
-def said_in(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
-    """Return the events of a submission, for the tags that may fire for them.
+def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
+    """Return the events of a request for which tags may fire.
 
-    A door for tags has heard events; the others have conversions, and what they refuse is none.
+    Tag endpoints parse events; for other formats, each accepted conversion is an event.
     """
     if found is not None and found.heard:
         return tuple(
             TagRemark(
-                event=as_seen(one),
-                native=in_our_words(one),
-                conversion_id=_id_at(reading, one.conversion),
-                repeated=one.repeated,
-                index=None if one.conversion is None else reading.results[one.conversion].index,
+                event=as_seen(tag_event),
+                native=in_our_words(tag_event),
+                conversion_id=_id_at(reading, tag_event.conversion),
+                repeated=tag_event.repeated,
+                index=None
+                if tag_event.conversion is None
+                else reading.results[tag_event.conversion].index,
             )
-            for one in found.heard
+            for tag_event in found.heard
         )
     return tuple(
         TagRemark(
@@ -114,12 +116,13 @@ def said_in(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRema
     )
 
 
-def fates_of(
+def tag_outcomes(
     fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> tuple[TagOutcome, ...]:
-    """Return what became of the tags' entries, once they are on disk."""
+    """Return the results of the tags' entries after the commit."""
     return tuple(
-        TagOutcome(tag=one.pixel.removeprefix(PREFIX), fate=_fate(one, duplicates)) for one in fired
+        TagOutcome(tag=entry.pixel.removeprefix(PREFIX), fate=_fate(entry, duplicates))
+        for entry in fired
     )
 
 
@@ -131,10 +134,10 @@ def _fate(entry: AcceptedConversion, duplicates: Sequence[int]) -> Fate:
     return "queued" if entry.held is None else "held"
 
 
-def told_of(
+def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> Iterator[Notice]:
-    """Yield what there is to say of a submission that is on disk; `fired` are the tags' entries."""
+    """Yield the notices of a committed submission; `fired` are the tags' entries."""
     tags = {entry.index for entry in fired}
     own = [entry for entry in submission.entries if entry.index not in tags]
     suppressed = sum(entry.suppressed is not None for entry in own)
@@ -152,7 +155,7 @@ def told_of(
         verdict = "suppressed" if entry.suppressed is not None else "accepted"
         verdict = "duplicates" if entry.index in duplicates else verdict
         yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
-    unfired = Counter((one.tag, one.bar) for one in submission.unfired)
+    unfired = Counter((tag.tag, tag.bar) for tag in submission.unfired)
     for (tag, bar), times in unfired.items():
         yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
     if verdicts := judged(own):
@@ -161,7 +164,7 @@ def told_of(
         yield IgnoredSome(
             source=submission.source,
             door=submission.door.value,
-            reasons=Counter(one.reason for one in submission.ignored),
+            reasons=Counter(ignored.reason for ignored in submission.ignored),
         )
 
 
@@ -171,7 +174,7 @@ def _id_at(reading: ParsedNative, place: int | None) -> str | None:
 
 
 def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
-    """Return what spoils the match keys of what was read, kept or refused."""
+    """Return the flawed identifiers of all conversions read, accepted or rejected."""
     return tuple(
         FlawedIdentifier(index=read.index, pixel=read.pixel, event=read.event, flaw=flaw)
         for read in results
@@ -179,8 +182,8 @@ def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
     )
 
 
-def to_match(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return what X may match, with whether its email and its phone were submitted as digests."""
+def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
+    """Return conversions X may match, with whether email and phone were submitted as digests."""
     return [
         (read.index, read.conversion, *digests_of(given))
         for given, read in zip(reading.given, reading.results, strict=True)
@@ -190,22 +193,22 @@ def to_match(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
     ]
 
 
-def to_match_x(
+def matchable_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return the same of a request in X's format, where all are digests."""
+    """Return the same for a request in X's format, where all identifiers are digests."""
     told = {index for index, flaw in flaws if flaw.code == DOUBLE}
     return [
-        (index, one, True, True)
-        for index, (one, no) in enumerate(zip(conversions, revoked, strict=True))
-        if not no and index not in told
+        (index, conversion, True, True)
+        for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
+        if not is_revoked and index not in told
     ]
 
 
 def flawed_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> tuple[FlawedIdentifier, ...]:
-    """Return the same of a request in X's format, of what will be sent."""
+    """Return the same for a request in X's format, for conversions to be sent."""
     return tuple(
         FlawedIdentifier(
             index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
@@ -215,25 +218,27 @@ def flawed_x(
     )
 
 
-def weighed(
+def weigh_match_keys(
     entries: tuple[AcceptedConversion, ...],
     flaws: tuple[FlawedIdentifier, ...],
     *,
     of_nobody: Sequence[FlawedIdentifier],
 ) -> tuple[tuple[AcceptedConversion, ...], tuple[FlawedIdentifier, ...]]:
-    """Return entries with the keys that can match somebody, and flaws with what they cost.
+    """Return entries without match keys that match nobody, and flaws with their cost.
 
-    `of_nobody` are the flaws that tell of a kit more than its identifiers do.
+    `of_nobody` are flaws that the identifiers themselves do not show.
     """
     if not flaws:
         return entries, flaws
     told, all_of = _by_index(of_nobody), _by_index(flaws)
-    kits = {
+    match_keys = {
         entry.index: without_nobody(entry.kit, told.get(entry.index, ()))
         for entry in entries
         if entry.index in all_of and entry.kit is not None
     }
-    wins = {(index, code) for index, kit in kits.items() for code in winning(kit, all_of[index])}
+    wins = {
+        (index, code) for index, keys in match_keys.items() for code in winning(keys, all_of[index])
+    }
     weighted = []
     for flaw in flaws:
         # A code counts once for a conversion, however many of its fields it spoils.
@@ -242,7 +247,9 @@ def weighed(
         wins.discard(key)
     return (
         tuple(
-            msgspec.structs.replace(entry, kit=kits[entry.index]) if entry.index in kits else entry
+            msgspec.structs.replace(entry, kit=match_keys[entry.index])
+            if entry.index in match_keys
+            else entry
             for entry in entries
         ),
         tuple(weighted),
@@ -257,12 +264,12 @@ def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
 
 
 def judged(entries: Sequence[AcceptedConversion]) -> Mapping[tuple[str, str], int]:
-    """Return how often consent came to which action by which rule, where it was looked at."""
+    """Count the consent decisions by (action, rule)."""
     kept = [entry.consent for entry in entries if entry.consent is not None]
     if not kept:
         return {}
     decided = [_DECIDED.decode(evidence) for evidence in kept]
-    return Counter((one.action, one.rule) for one in decided)
+    return Counter((decision.action, decision.rule) for decision in decided)
 
 
 def _entry(
@@ -276,7 +283,7 @@ def _entry(
         conversion_id=conversion.conversion_id,
         body=conversion_body(conversion),
         suppressed=read.suppressed,
-        # What is not sent needs no second reason, and its amount is nobody's concern.
+        # A suppressed conversion needs no second reason, and its amount does not matter.
         held=None if read.suppressed is not None else read.held or held,
         consent=read.evidence,
         kit=kit_of(conversion.identifiers),

@@ -1,4 +1,4 @@
-"""What has begun and has not come to its end: for whoever must wait until it has."""
+"""Requests in progress, so that shutdown and erasure can wait for them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 
 class InProgress:
-    """Used on one event loop."""
+    """Counts blocks being executed. Use it on one event loop."""
 
     def __init__(self) -> None:
         self._begun: set[asyncio.Future[None]] = set()
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Be under way, to the end of the block."""
+        """Count as in progress until the end of the block."""
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun.add(end)
         try:
@@ -23,6 +23,6 @@ class InProgress:
             end.set_result(None)
 
     async def passed(self) -> None:
-        """Wait until all that is under way now has come to its end."""
+        """Wait until everything in progress now has ended."""
         if self._begun:
             await asyncio.wait(tuple(self._begun))

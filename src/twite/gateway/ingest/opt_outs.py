@@ -1,10 +1,10 @@
-"""The opt-out list where nobody keeps one."""
+"""An empty opt-out list, for gateways without one."""
 
 from collections.abc import Sequence
 
 
 class NobodyOptedOut:
-    """An empty list that stays so."""
+    """An opt-out list that is always empty."""
 
     def some(self) -> bool:
         return False

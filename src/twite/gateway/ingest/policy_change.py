@@ -1,4 +1,4 @@
-"""Reconsider: what waits is decided again when a source's policy has changed since it was taken."""
+"""Policy change: decide queued deliveries again when a source's consent policy has changed."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _AT_ONCE: Final = 1_000
 
 
 class PolicyChange:
-    """Runs before anything is sent. What the new policy would not send is suppressed or held."""
+    """Runs at start, before sending. Suppresses or holds what the new policy does not allow."""
 
     def __init__(
         self, *, sources: Iterable[Source], consents: Consents, clock: Clock, observer: Observer
@@ -27,9 +27,9 @@ class PolicyChange:
         self._observer = observer
 
     async def once(self) -> int:
-        """Return how many deliveries were taken back. Raises LedgerUnavailable.
+        """Return the number of deliveries suppressed or held. Raises LedgerUnavailable.
 
-        A policy is noted when all is done: a start that dies on the way begins again.
+        A policy is stored last, so that an interrupted start runs again.
         """
         noted = await self._consents.policies()
         taken = 0
@@ -52,13 +52,13 @@ class PolicyChange:
             if not standing:
                 break
             after = standing[-1].delivery
-            fates: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
-            for one in standing:
-                found = again(one.evidence, for_tags if _is_tags(one) else source.consent)
+            taken_back: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
+            for delivery in standing:
+                found = again(delivery.evidence, for_tags if _is_tags(delivery) else source.consent)
                 if found is not None:
                     hold = found.action is ConsentAction.HOLD
-                    fates[found.reason or found.rule, hold].append(one.delivery)
-            for (reason, hold), deliveries in fates.items():
+                    taken_back[found.reason or found.rule, hold].append(delivery.delivery)
+            for (reason, hold), deliveries in taken_back.items():
                 taken += await self._consents.take_back(
                     deliveries, reason=reason, now=self._clock.now(), hold=hold
                 )
@@ -68,5 +68,5 @@ class PolicyChange:
         return taken
 
 
-def _is_tags(one: DecidedDelivery) -> bool:
-    return one.pixel.startswith(PREFIX)
+def _is_tags(delivery: DecidedDelivery) -> bool:
+    return delivery.pixel.startswith(PREFIX)

@@ -1,6 +1,6 @@
-"""What is kept of a conversion that is refused: masked, and marked for whoever is erased.
+"""Rejected conversions: mask what is kept of them, and mark them so that erasure finds them.
 
-`masked_value` is the one place that decides what may be kept of a refused value.
+`masked_value` alone decides what may be kept of a rejected value.
 """
 
 import re
@@ -19,16 +19,16 @@ from twite.formats.native.conversion import ReadConversion
 from twite.formats.native_shape import Native
 from twite.redaction.mask_text import masked_text
 
-# What may be a person, however it is written: only its shape is kept, as in `xxxx@xxxx`.
+# Fields that may identify a person: only the shape is kept, as in `xxxx@xxxx`.
 _PERSONS: Final = frozenset(
     {
         "email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent",
     }
 )  # fmt: skip
-# What people wrote: how long it is tells enough.
+# Free text: only the length is kept.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
-# Money and single words: the masks, which take their time, would leave them.
+# Amounts and single words: the masks would leave them, and are slow.
 _HARMLESS: Final = re.compile(
     r"-?[0-9]{1,7}(?:[.,][0-9]{1,4})?|[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}"
 )
@@ -38,7 +38,7 @@ _MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
 
 
 def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
-    """Return what the ledger keeps of a conversion that was read and is refused."""
+    """Return the ledger entry of a rejected conversion."""
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if any(fault.path == "conversion_id" for fault in read.faults):
         identity = masked_value("conversion_id", identity)
@@ -54,20 +54,20 @@ def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedC
     )
 
 
-def _masked(one: Fault, given: Native) -> MaskedFault:
-    # Names of fields that nobody knows stand in paths and messages as they came.
+def _masked(fault: Fault, given: Native) -> MaskedFault:
+    # Paths and messages contain unknown field names as the client wrote them.
     return MaskedFault(
-        path=_masked_words(one.path[:LONGEST_VALUE]),
-        code=one.code,
-        message=_masked_words(one.message[:LONGEST_TEXT]),
-        value=masked_value(one.path, _at(given, one.path)),
+        path=_masked_words(fault.path[:LONGEST_VALUE]),
+        code=fault.code,
+        message=_masked_words(fault.message[:LONGEST_TEXT]),
+        value=masked_value(fault.path, _at(given, fault.path)),
     )
 
 
 def masked_value(path: str, value: object) -> str:
-    """Return what is kept of a value, in LONGEST_VALUE characters at most; "" for none.
+    """Return what to keep of a value, in LONGEST_VALUE characters at most; "" for none.
 
-    Of a person, the shape; of other texts, what the masks leave.
+    Of personal fields, the shape; of other texts, the masked text.
     """
     if value is None or value == "":
         return ""
@@ -83,7 +83,7 @@ def masked_value(path: str, value: object) -> str:
     if name in _PERSONS or mixed_up:
         shown = shape_of(text)
     elif name == "time":
-        # Masks take a date for a telephone number. What its signs are tells what is wrong.
+        # The masks take a date for a telephone number. Its digits and letters show the fault.
         shown = _LETTER.sub("x", _DIGIT.sub("9", text))
     else:
         shown = masked_text(text)
@@ -92,19 +92,19 @@ def masked_value(path: str, value: object) -> str:
 
 @lru_cache(maxsize=1_024)
 def _masked_words(text: str) -> str:
-    """Mask what a fault says: few sentences, in every conversion of a flood."""
+    """Mask the words of a fault. Cached: a flood of rejections repeats few sentences."""
     return masked_text(text)
 
 
 def marks(words: Iterable[str | None], *, salt: bytes) -> tuple[str, ...]:
-    """Return what tells whose it is: 64 bits of a keyed digest of each identifier, as kept."""
+    """Return the erasure marks: 64 bits of a keyed digest of each stored identifier."""
     return tuple(
         blake2b(word.encode(), key=salt[:64], digest_size=8).hexdigest() for word in words if word
     )
 
 
 def _at(given: Native, path: str) -> object:
-    """Return what stands at a path, as in `contents[0].price`; None where nothing does."""
+    """Return the value at a path such as `contents[0].price`; None if there is none."""
     here: object = given
     for name, place in _STEP.findall(path):
         here = getattr(here, name, None)
@@ -127,5 +127,5 @@ def _as_text(value: object) -> str:
 
 
 def _holds_more(text: str) -> bool:
-    """Return whether more than money may stand there, as where columns were mixed up."""
+    """Whether a text may be more than an amount, as after mixed-up columns."""
     return len(text) > 24 or sum(c.isalpha() for c in text) > 4 or "@" in text or "+" in text

@@ -1,4 +1,4 @@
-"""Note which conversion ids came by which way, for pixels that pages report to."""
+"""Sightings: record by which path a conversion id came, for the deduplication report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
@@ -19,33 +19,33 @@ from twite.formats.native.conversion import MAX_ID, ReadConversion
 
 _GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
     BeaconTwin.LOADED: SightingPath.PIXEL,
-    # The page was left before X's script was known to be there. It usually is.
+    # The page was left before X's script reported itself. It had usually loaded.
     BeaconTwin.CALLED: SightingPath.PIXEL,
     BeaconTwin.BLOCKED: SightingPath.BLOCKED,
 }
 
 
 class Sightings(Protocol):
-    """What the ledger kept of the sightings of submissions, for `domain.sighting.KEPT_FOR`."""
+    """Reads sightings from the ledger, which keeps them for `domain.stats.sightings.KEPT_FOR`."""
 
     async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
-        """Return what `two_ids` counts, the latest first, each with one of its others."""
+        """Return the conversions counted as `two_ids`, latest first, each with another id of it."""
         ...
 
     async def overlap(self, *, since: int) -> Sequence[DedupReport]:
-        """Return what went which way, from a moment on (milliseconds, a midnight of UTC).
+        """Return the counts by path since a time (ms, midnight UTC).
 
-        In the order of pixel, event and day; a day on which nothing was seen is not there.
+        Ordered by pixel, event and day; days without sightings are left out.
         """
         ...
 
     async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
-        """Return when pages told X's pixel of a conversion id, the first MOST_TOLD in order."""
+        """Return when pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
         ...
 
 
 class Watch:
-    """Makes sightings. `pixels` are those that are `watched`; others have no twins."""
+    """Makes sightings for the `watched` pixels: only those have reports from pages."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class Watch:
         now: int,
         twins: Sequence[BeaconTwin] = (),
     ) -> tuple[Sighting, ...]:
-        """Return what a submission shows. `twins` are of a beacon, one for each of `results`.
+        """Return the sightings of a request. A beacon has one of `twins` for each of `results`.
 
-        What is not sent on purpose has not come to the gateway; its twin was given to the pixel all
-        the same.
+        A suppressed or held conversion is no sighting at the gateway, but its report to X's pixel
+        is one.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if door is Endpoint.BEACON else SightingPath.SERVER
@@ -86,7 +86,7 @@ class Watch:
         return tuple(seen)
 
     def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
-        """Return what a request in X's own format shows."""
+        """Return the sightings of a request in X's format."""
         return tuple(
             self._sighting(conversion, SightingPath.SERVER, at=now)
             for conversion in conversions
@@ -104,11 +104,11 @@ class Watch:
         )
 
     def _twin(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
-        """Return the sighting at the pixel: when the page says, by our clock."""
+        """Return the sighting at X's pixel, at the page's time but not in the future."""
         conversion = result.conversion
         if conversion is not None:
             return [self._sighting(conversion, way, at=min(conversion.time, now))]
-        # It was refused, for want of an identifier say: X's pixel has it alone.
+        # The gateway rejected it (say, without an identifier): only X's pixel has it.
         given = result.scrubbed
         event = self._destinations[result.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
@@ -118,5 +118,5 @@ class Watch:
 
 
 def watched(sources: Iterable[Source]) -> frozenset[str]:
-    """Return the pixels that pages report to: those of sources that have origins."""
+    """Return the pixels that pages report to: the pixels of sources with origins."""
     return frozenset(pixel for source in sources if source.origins for pixel in source.pixels)

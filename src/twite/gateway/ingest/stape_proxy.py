@@ -1,4 +1,4 @@
-"""Stape's auth proxy, on our side: whose pixel, mended, accepted in X's format."""
+"""Stape's auth proxy: accept the requests of Stape's X tag for the pixel they name."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +18,10 @@ _NO_MORE: Final = "The gateway keeps the credentials of no further pixel"
 
 
 class StapeProxy:
-    """Takes what Stape's X tag posts. Without `lent`, credentials in a body are never used."""
+    """Accepts the requests of Stape's X tag.
+
+    Without `tag_credentials`, credentials in a body are never used.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class StapeProxy:
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
         """Accept a request; return the receipt, and the account that X would name.
 
-        Raises XRefused in X's words, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is kept then.
         """
         try:
             proxied = stape.read(body, now=self._clock.now(), salt=self._salt)
@@ -74,4 +77,4 @@ def _refused(status: int, code: str, message: str, parameter: str = "") -> XAcce
 
 
 def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:64])
+    return "".join(char if char.isprintable() else "?" for char in text[:64])

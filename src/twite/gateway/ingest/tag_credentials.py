@@ -1,7 +1,7 @@
-"""Credentials that tags bring along, for pixels that the settings do not know.
+"""Tag credentials: keep X credentials that tags send along, for pixels not in the settings.
 
-They are kept sealed, under the source that brought them first: no other source can use or change
-them. Those that are only passing are forgotten once nothing of their pixel is left to be sent.
+They are stored sealed, under the source that sent them first: no other source can use or change
+them. `passing` credentials are deleted once the queue of their pixel is empty.
 """
 
 import re
@@ -22,18 +22,18 @@ from twite.gateway.ports.store import Clock
 PREFIX: Final = "stape/"
 STORED: Final = "stored"
 PASSING: Final = "passing"
-# How often passing credentials are looked at; one that was used since is left alone.
+# How often passing credentials are checked. Recently used ones are kept.
 LOOK: Final = MINUTE
-# One pixel is one lane that looks for work: whoever brings credentials must not make any number.
+# Each pixel has a worker that polls the queue, so the number of pixels is limited.
 MOST_PIXELS: Final = 1_000
 
 
-# As X's ids are; it becomes part of an address.
+# The shape of X's pixel ids. The id becomes part of a URL.
 _PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 
 
 class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sealed. It holds secrets: it does not print."""
+    """The sealed payload. Its repr shows no secrets."""
 
     source: str
     consumer_key: str
@@ -47,23 +47,23 @@ class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendsForPixel(Protocol):
-    """Who sends: see gateway.run.Run."""
+    """Starts and stops workers: see gateway.delivery.runner.DeliveryRunner."""
 
     def send_to(self, destination: Destination) -> None:
-        """Send to a further pixel, or with other credentials, from now on."""
+        """Start a worker for a pixel, or give it other credentials."""
         ...
 
     def leave(self, pixel: str) -> None:
-        """Send to a pixel no more."""
+        """Stop the worker of a pixel."""
         ...
 
 
 class TooManyPixels(Exception):
-    """Credentials of a further pixel are not taken."""
+    """The limit of pixels with tag credentials is reached."""
 
 
 class TagCredentials:
-    """Who brought which credentials. `destinations` are those that the gateway accepts for."""
+    """Keeps tag credentials by source. `destinations` are the pixels the gateway accepts for."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class TagCredentials:
         self._observer = observer
         self._most = most
         self._owners: dict[str, str] = {}
-        # Of passing credentials, when they were used last (monotonic).
+        # Pixel → last use of its passing credentials (monotonic).
         self._used: dict[str, int] = {}
 
     async def load(self) -> None:
-        """Take up the destinations that were lent before. Raises NotOpened."""
+        """Restore the stored destinations. Raises NotOpened."""
         for name, plain in await self._secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
             if pixel in self._destinations:
-                # Configured since: what the settings say goes, and nothing else is kept.
+                # The pixel is in the settings now: they win.
                 await self._secret_store.forget(name)
                 continue
             kept = msgspec.json.decode(plain, type=SealedCredentials)
@@ -106,9 +106,9 @@ class TagCredentials:
     async def destination(
         self, pixel: str, *, source: Source, brought: OAuthKeys | None
     ) -> Destination | None:
-        """Return where a pixel's conversions go; None where this source has no credentials for it.
+        """Return a pixel's destination; None if this source has no credentials for it.
 
-        Raises TooManyPixels, and LedgerUnavailable where they cannot be kept.
+        Raises TooManyPixels, and LedgerUnavailable if credentials cannot be stored.
         """
         known = self._destinations.get(pixel)
         owner = self._owners.get(pixel)
@@ -128,7 +128,7 @@ class TagCredentials:
         return await self._keep(pixel, brought, source=source, passing=passing)
 
     async def run(self) -> None:
-        """Look after passing credentials until cancelled."""
+        """Delete unused passing credentials from time to time, until cancelled."""
         while True:
             await self._clock.sleep(LOOK)
             try:
@@ -139,9 +139,9 @@ class TagCredentials:
                 )
 
     async def forget_settled(self) -> None:
-        """Forget passing credentials of pixels that have nothing left to be sent.
+        """Delete passing credentials of pixels with an empty queue.
 
-        Those used within the last look are left: what they came with may be on its way to the disk.
+        Recently used ones are kept: their conversions may not be committed yet.
         """
         before = self._clock.elapsed() - LOOK
         idle = [pixel for pixel, used in self._used.items() if used < before]
@@ -149,7 +149,7 @@ class TagCredentials:
             return
         pending = {waiting.pixel for waiting in await self._monitoring_store.backlog()}
         for pixel in idle:
-            # Looked at anew: it may have been used while the backlog was read.
+            # Check again: they may have been used while the backlog was read.
             if pixel in pending or self._used.get(pixel, before) >= before:
                 continue
             del self._used[pixel], self._owners[pixel]
@@ -160,7 +160,7 @@ class TagCredentials:
     async def _keep(
         self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
     ) -> Destination:
-        # Taken before anything is waited for: another source may bring the same pixel meanwhile.
+        # Claim the pixel before the first await: another source may send it meanwhile.
         self._owners[pixel] = source.name
         self._note_use(pixel, passing=passing)
         try:

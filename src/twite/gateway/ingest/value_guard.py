@@ -1,7 +1,7 @@
-"""Guards: what an event is usually worth, and what becomes of an amount that is far from it.
+"""Value guard: learn the usual amounts of an event, and flag or hold a conversion far from them.
 
-Deciding is pure and in memory: it never waits, and never keeps anything out. What was learnt is
-written down now and then; what a crash takes with it is learnt again.
+Decisions are made in memory without waiting, and reject nothing. The learned amounts are stored at
+intervals; those lost in a crash are learned again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,30 +25,30 @@ from twite.gateway.ingest.entries import Look
 from twite.gateway.ports.store import Clock
 
 KEEP_EVERY: Final = 30 * SECOND
-# Whoever posts to the X-shaped route may name any event: what is remembered must have an end.
+# Clients of the X-shaped route may name any event, so the memory is limited.
 MOST_NORMS: Final = 10_000
 HELD_FOR: Final = "value guard"
-# What is well known is learnt from one amount of so many.
+# After WELL_KNOWN amounts, only one in OF_SO_MANY is learned.
 WELL_KNOWN: Final = 500
 OF_SO_MANY: Final = 4
 
 
 class UsualAmounts(Protocol):
-    """What the ledger remembers of what events are usually worth."""
+    """Stores the usual amounts of events in the ledger."""
 
     async def norms(self) -> Sequence[UsualAmount]:
-        """Return all of them."""
+        """Return all usual amounts."""
         ...
 
     async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
-        """Write some down, each in the place of what was known."""
+        """Store some, replacing the earlier ones."""
         ...
 
 
 class ValueGuards:
-    """Looks at amounts. `sources` and `pixels` say what becomes of remarkable ones.
+    """Checks amounts. `sources` and `pixels` configure the guard of unusual ones.
 
-    A source's own word goes before its pixel's; without either, they are flagged.
+    A source's setting wins over its pixel's; the default is to flag.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ValueGuards:
         self._many = 0
         self._turn = 0
         self._changed: set[tuple[str, str, str]] = set()
-        # Of events with one currency: it, and the least and most that are not looked at closely.
+        # For events with one currency: (currency, lower and upper bound of unremarkable amounts).
         self._usual: dict[tuple[str, str], tuple[str, float, float]] = {}
         for norm in norms:
             self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
@@ -73,7 +73,7 @@ class ValueGuards:
             self._note(own)
 
     def look(self, source: str) -> Look:
-        """Return what looks at the conversions of a source."""
+        """Return the function that checks the conversions of a source."""
         said = self._sources.get(source)
         norms, pixels, quick = self._norms, self._pixels, self._usual
 
@@ -102,7 +102,7 @@ class ValueGuards:
         return look
 
     def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
-        """Learn from what was kept."""
+        """Learn from accepted conversions."""
         said = self._sources.get(source)
         for conversion in conversions:
             if conversion is None or conversion.value is None or conversion.currency is None:
@@ -129,7 +129,7 @@ class ValueGuards:
             self._changed.add((conversion.pixel, conversion.event, conversion.currency))
 
     def _note(self, own: Mapping[str, UsualAmount]) -> None:
-        """Keep what an event is usually worth at hand; with two currencies nothing is usual."""
+        """Cache the usual range of an event; with two currencies there is none."""
         (norm, *others) = own.values()
         which = norm.pixel, norm.event
         reach = None if others else reach_of(norm)
@@ -139,7 +139,7 @@ class ValueGuards:
             self._usual[which] = norm.currency, *reach
 
     async def keep(self, norms: UsualAmounts) -> None:
-        """Write down what has changed. What cannot be written now is with the next."""
+        """Store changed amounts. After a failure they are stored with the next."""
         changed, self._changed = self._changed, set()
         try:
             await norms.keep_norms(
@@ -150,7 +150,7 @@ class ValueGuards:
             raise
 
     async def run(self, norms: UsualAmounts, clock: Clock) -> None:
-        """Write down what has changed, again and again, until cancelled."""
+        """Store changed amounts at intervals until cancelled."""
         while True:
             await clock.sleep(KEEP_EVERY)
             if self._changed:

@@ -1,4 +1,4 @@
-"""Overlaps as they are told: added up, named, with what to do about them."""
+"""Deduplication report: conversion ids by path (pixel, server), with sums and advice."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ COUNTS: Final = tuple(ADVICE)
 
 
 class PathCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many conversion ids went which way. The first three are apart, the rest is of them."""
+    """Counts of conversion ids by path. The first three are disjoint; the rest are subsets."""
 
     both: int
     pixel_only: int
@@ -27,7 +27,7 @@ class PathCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventPathCounts(PathCounts, frozen=True, kw_only=True):
-    """`event` is X's event id, `name` ours where there is one; `day` is one of UTC."""
+    """The counts of one event and day. `event` is X's id, `name` ours if any; `day` is in UTC."""
 
     pixel: str
     event: str
@@ -36,7 +36,7 @@ class EventPathCounts(PathCounts, frozen=True, kw_only=True):
 
 
 class PairOf(msgspec.Struct, frozen=True, kw_only=True):
-    """One order under two ids: the page's, and one that a server brought within 48 hours."""
+    """One order under two ids: the page's, and a server's within 48 hours."""
 
     pixel: str
     event: str
@@ -47,9 +47,9 @@ class PairOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PathCountsBy(PathCounts, frozen=True, kw_only=True, omit_defaults=True):
-    """The sum since a day, its parts, and what to do about each count that is not zero.
+    """The sum since a day, its parts, and advice for each count above zero.
 
-    `pairs` names the latest MOST_PAIRS of what `two_ids` counts.
+    `pairs` are the latest MOST_PAIRS of the conversions counted as `two_ids`.
     """
 
     since: str
@@ -59,7 +59,7 @@ class PathCountsBy(PathCounts, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def first_moment(now: int, days: int) -> int:
-    """Return the midnight (UTC) at which the first of so many days begins; today is the last."""
+    """Return the UTC midnight (ms) that begins a period of `days` days ending today."""
     return (now // DAY - days + 1) * DAY
 
 
@@ -70,7 +70,7 @@ def ways_by(
     since: int,
     pairs: Sequence[TwoIds] = (),
 ) -> PathCountsBy:
-    """Add overlaps up, and keep them beside the sum."""
+    """Return the sum of reports, with the reports and advice."""
     sums = _counts(total(overlaps))
     return PathCountsBy(
         **sums,
@@ -101,7 +101,7 @@ def ways_by(
 
 
 def day_of(day: int) -> str:
-    """Spell a day, as in 2026-11-25."""
+    """Return a day in ISO 8601, such as 2026-11-25."""
     return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()
 
 

@@ -1,6 +1,6 @@
-"""What a person may change in a conversion that X refused, and what may go again at all.
+"""Edit a dead letter: change event, amount or fields, and tell whether a replay may count twice.
 
-Pure. A conversion keeps its conversion id, whatever else becomes of it.
+Pure. An edit never changes the conversion id.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from twite.domain.money import amount, currency
 from twite.domain.times import spelled
 from twite.gateway.ports.tags import PREFIX
 
-# What may be left out, and what goes with it.
+# Fields that may be dropped, and the keys of X's body each one removes.
 DROPPABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "value": ("value", "price_currency"),
     "number_items": ("number_items",),
@@ -34,11 +34,11 @@ _STRONG: Final = ("twclid", "hashed_email", "hashed_phone_number")
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """A change. What is None or empty stays as it is.
+    """An edit. None and empty values change nothing.
 
-    `event` is X's id, or with `today` the one that the settings map the conversion's name to now
-    (see remap): then each has its own. `value` is an amount to put in its place, `divide` what to
-    divide it by; `drop` are keys of DROPPABLE.
+    `event` is X's event id; with `today`, each conversion gets the id its name maps to in the
+    current settings (see event_mapping). `value` replaces the amount, `divide` divides it; `drop`
+    are keys of DROPPABLE.
     """
 
     event: str | None = None
@@ -55,7 +55,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """What is changed, for the audit."""
+        """The changes in words, for the audit log."""
         said = []
         if self.today:
             said.append("its event as it is mapped today")
@@ -72,48 +72,48 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion as it would go out; or why it cannot."""
+    """An edited conversion, or the `fault` that keeps it from being sent."""
 
     event: str
     body: bytes
     fault: str | None = None
 
     def __repr__(self) -> str:
-        return f"Mended({self.event}, {self.fault})"
+        return f"EditResult({self.event}, {self.fault})"
 
 
-def mended(life: History, mend: Edit) -> EditResult:
-    """Change a conversion as X is sent it."""
+def apply_edit(life: History, edit: Edit) -> EditResult:
+    """Apply an edit to the body sent to X."""
     if not life.sent:
         return EditResult(event=life.event, body=b"", fault="its body is not kept any more")
-    if not mend.changes:
+    if not edit.changes:
         return EditResult(event=life.event, body=life.sent)
     sent = msgspec.json.decode(life.sent, type=dict[str, object])
-    event = mend.event or life.event
-    if mend.event is not None:
+    event = edit.event or life.event
+    if edit.event is not None:
         _put_event(sent, event)
-    for name in mend.drop:
+    for name in edit.drop:
         _drop(sent, DROPPABLE.get(name, ()))
-    fault = _worth(sent, mend) or _matches(sent)
+    fault = _change_amount(sent, edit) or _missing_identifiers(sent)
     return EditResult(event=event, body=msgspec.json.encode(sent), fault=fault)
 
 
 def doubt(
     life: History, *, now: int, changed: bool = False, is_cautious: bool = False
 ) -> str | None:
-    """Say why sending it again could count it twice; None where it cannot.
+    """Return why sending it again could count it twice; None if it cannot.
 
-    Within 40 hours of when X may first have had it, the same body under the same id is the twin
-    that X drops. Another copy of the conversion that was sent, or may yet be, is always a doubt.
-    `changed`: it would go with another body. `is_cautious`: where it goes, nothing is
-    repeated without a person; so it is, too, where it is held for that alone.
+    Within 40 hours of the first ambiguous attempt, X drops the same body under the same id as a
+    duplicate. Another copy of the conversion that was or may be sent is always a doubt.
+    `changed`: the body would differ. `is_cautious`: the destination resends nothing ambiguous
+    without a user's decision; a delivery held for that reason is treated alike.
     """
     if life.rival is not None:
         return (
             f"another copy of it, delivery {life.rival.delivery}, is {life.rival.state} under the "
             "same conversion id"
         )
-    first = _maybe_there_since(life)
+    first = _ambiguous_since(life)
     is_held_for_it = (life.reason or "").startswith(MAYBE_ARRIVED)
     if first is None and not is_held_for_it:
         return None
@@ -123,7 +123,7 @@ def doubt(
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
     if in_time and changed:
         return f"{whose} may have it already, and it would go with another body"
-    # That a cautious tag's vendor drops a twin nobody says, within the hours or after them.
+    # No vendor of a cautious tag promises to drop duplicates, at any time.
     if (in_time and (is_cautious or is_held_for_it)) or (is_cautious and is_tags):
         return f"{whose} may have it{since}, and nothing is repeated there unless you say so"
     if in_time:
@@ -131,19 +131,19 @@ def doubt(
     return f"{whose} may have it{since}: 40 hours later it is not sure to drop a second one"
 
 
-def _maybe_there_since(life: History) -> int | None:
-    """Return since when it may be there; None where it cannot, or nobody knows of a try."""
+def _ambiguous_since(life: History) -> int | None:
+    """Return the time of the first ambiguous attempt; None if there was none."""
     known = [attempt.at for attempt in life.attempts if attempt.ambiguous]
     if life.ambiguous_since is not None:
         known.append(life.ambiguous_since)
     if not known and life.reason in MAYBE_SENT:
-        # Of no try is anything known; it cannot have been before it came in.
+        # No attempt is recorded; it cannot be earlier than the receipt.
         return life.received_at
     return min(known, default=None)
 
 
 def _put_event(sent: dict[str, object], event: str) -> None:
-    """Name another event, in its place."""
+    """Replace the event id or name, at its usual position."""
     named = event.startswith("gtm_")
     for name in ("event_id", "event_name"):
         sent.pop(name, None)
@@ -165,24 +165,24 @@ def _drop(sent: dict[str, object], names: tuple[str, ...]) -> None:
             for element in elements
             if isinstance(element, dict)
         ]
-        # An IP address alone rode on what is gone: by itself it is not enough.
+        # An IP address alone is not enough to match.
         sent["identifiers"] = [element for element in left if _enough(element)]
 
 
-def _worth(sent: dict[str, object], mend: Edit) -> str | None:
+def _change_amount(sent: dict[str, object], edit: Edit) -> str | None:
     """Change the amount and its currency; return what is wrong with them."""
-    if mend.value is not None:
-        read = amount(mend.value, path="value")
+    if edit.value is not None:
+        read = amount(edit.value, path="value")
         if isinstance(read, Fault):
             return read.message
         sent["value"] = read
-    if mend.divide is not None and mend.divide in DIVISORS:
+    if edit.divide is not None and edit.divide in DIVISORS:
         present = sent.get("value")
         if not isinstance(present, str):
             return "it has no value that could be divided"
-        sent["value"] = _divided(present, mend.divide)
-    if mend.currency is not None:
-        money = currency(mend.currency, path="price_currency")
+        sent["value"] = _divided(present, edit.divide)
+    if edit.currency is not None:
+        money = currency(edit.currency, path="price_currency")
         if isinstance(money, Fault):
             return money.message
         sent["price_currency"] = money
@@ -192,7 +192,7 @@ def _worth(sent: dict[str, object], mend: Edit) -> str | None:
 
 
 def _divided(value: str, divisor: int) -> str:
-    """Move the decimal point: no float is made of it."""
+    """Divide by moving the decimal point, without floats."""
     whole, _, decimals = value.partition(".")
     places = len(str(divisor)) - 1
     digits = whole.rjust(places + 1, "0")
@@ -201,8 +201,8 @@ def _divided(value: str, divisor: int) -> str:
     return moved if isinstance(read, Fault) else read
 
 
-def _matches(sent: dict[str, object]) -> str | None:
-    """Say what X would miss: each element must be enough by itself. [seen SW]"""
+def _missing_identifiers(sent: dict[str, object]) -> str | None:
+    """Return a fault if X could not match: each element must suffice alone. [seen SW]"""
     elements = sent.get("identifiers")
     enough = isinstance(elements, list) and elements and all(map(_enough, elements))
     return None if enough else "nothing would be left to match a person by"

@@ -1,11 +1,11 @@
-"""Erase: what names a person goes from the store, and the balance stays.
+"""Erase a person from the store, without changing the balance.
 
-    look       beside the owner, on a connection that only reads: `Traces`
-    list       who must not come back is listed as whoever revoked consent is
-    erase      by numbers, in slices between commits: `Erasing`
-    look again until nothing is found; then the log is emptied
+    search        on a read-only connection beside the owner: `EraseTraces`
+    block         put the identifiers on the opt-out list
+    erase         by row ids, in slices between commits: `EraseStore`
+    search again  until nothing is found; then empty the write-ahead log
 
-No identifier travels: whoever looks says which rows, and which places in them.
+No identifier is passed between processes: the search names rows, and places in them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,29 +16,29 @@ import msgspec
 from twite.domain.people.erasure import ErasureSubject
 from twite.domain.people.users import AuditEvent
 
-# Why what still waited is not sent.
+# The reason of a queued delivery that is not sent.
 ERASED: Final = "erased: a person was taken out of the store"
-# What stands in the place of a conversion id, and of a text.
+# The replacements of a conversion id and of a text.
 PREFIX: Final = "erased-"
 GONE: Final = "erased"
 
-# What SQLite numbers rows with.
+# A row id.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored", "rejection"]
 
 
 class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which conversions of a submission's body go, by their places in it; None for all of it."""
+    """The conversions to erase from a submission's body, by index; None for the whole body."""
 
     submission: Number
     places: tuple[Number, ...] | None = None
 
 
 class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text that names somebody: where it is, and of which delivery, attempt or pixel.
+    """A text that names a person: its place, and its delivery, attempt or pixel.
 
-    The name of what was ignored is known by its own digest: no number stands beside it. A rejection
-    is known by its number and its moment: another may take its place meanwhile.
+    An ignored event has no id and is named by a digest of its name. A rejection is named by its id
+    and time, because another may replace it meanwhile.
     """
 
     place: Place
@@ -46,10 +46,10 @@ class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One slice of an erasure. What is being sent at the moment is left for a later one.
+    """One slice of an erasure. In-flight deliveries are left for a later one.
 
-    `keys` are put on the list of those who revoked; `deed` goes into the audit; `anew` is whether
-    the index of sightings is made anew, `ends` whether the log is to be emptied.
+    `keys` go on the opt-out list; `deed` goes into the audit log; `anew` rebuilds the index of
+    sightings, `ends` empties the write-ahead log.
     """
 
     conversions: tuple[Number, ...] = ()
@@ -63,10 +63,10 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EraseTraces(msgspec.Struct, kw_only=True):
-    """What a look found. `states` counts conversions by pixel and state, `letters` those of tags.
+    """The result of a search. `states` counts conversions by pixel and state.
 
-    `under_way` are being sent at this moment, and are not among `conversions`; `deeds` counts lines
-    of the audit that name somebody.
+    `letters` counts tag payloads, `deeds` audit events that name the person. `in_progress` are in
+    flight now, and not among `conversions`.
     """
 
     conversions: list[int] = []
@@ -80,18 +80,18 @@ class EraseTraces(msgspec.Struct, kw_only=True):
 
     @property
     def size(self) -> int:
-        """How much there is to erase, or to wait for."""
+        """The number of items to erase or wait for."""
         named = len(self.cuts) + len(self.sightings) + len(self.texts)
         return len(self.conversions) + len(self.in_progress) + named
 
 
 class Eraser(Protocol):
-    """The owner of the store."""
+    """Erases in the process that owns the store."""
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        """Do one slice, durably; return how many conversions were erased.
+        """Erase one slice durably; return the number of conversions erased.
 
-        With `ends`, return 1 once the log is empty, 0 where a reader was in the way for too long.
+        With `ends`, return 1 once the log is empty, 0 if a reader blocked it for too long.
         """
         ...
 
@@ -99,9 +99,9 @@ class Eraser(Protocol):
 def named_places(
     body: bytes, whom: ErasureSubject, ids: frozenset[str]
 ) -> tuple[tuple[int, ...] | None, list[str]] | None:
-    """Return which places of a submission's body name somebody, and their conversion ids.
+    """Return (indexes of conversions that name the person, their conversion ids).
 
-    None where none does; places are None where all of the body goes.
+    None if the body does not name them; the indexes are None if the whole body must go.
     """
     try:
         told = msgspec.json.decode(body)
@@ -113,8 +113,8 @@ def named_places(
         return (None, _known(own)) if own in ids or whom.named_in(body) else None
     places = [
         place
-        for place, one in enumerate(several)
-        if _id_of(one) in ids or whom.named_in(msgspec.json.encode(one))
+        for place, conversion in enumerate(several)
+        if _id_of(conversion) in ids or whom.named_in(msgspec.json.encode(conversion))
     ]
     if not places:
         # Beside its conversions, a body may hold what a tag sent.
@@ -124,9 +124,9 @@ def named_places(
 
 
 def cut(body: bytes, places: Sequence[int] | None) -> bytes:
-    """Return a submission's body without some of its conversions; the others keep their places.
+    """Return a submission's body without some conversions; the others keep their indexes.
 
-    What is no body with conversions goes whole.
+    A body without a list of conversions is emptied.
     """
     if places is None:
         return b""
@@ -138,13 +138,15 @@ def cut(body: bytes, places: Sequence[int] | None) -> bytes:
     if not isinstance(several, list):
         return b""
     gone = set(places)
-    left = [{GONE: True} if place in gone else one for place, one in enumerate(several)]
-    # What the tag of a site had sent is of all of them together.
+    left = [
+        {GONE: True} if place in gone else conversion for place, conversion in enumerate(several)
+    ]
+    # Other keys hold a tag's request, which covers all conversions: drop them.
     return msgspec.json.encode({"conversions": left})
 
 
-def _id_of(one: object) -> str | None:
-    found = one.get("conversion_id") if isinstance(one, Mapping) else None
+def _id_of(conversion: object) -> str | None:
+    found = conversion.get("conversion_id") if isinstance(conversion, Mapping) else None
     return None if found is None else str(found).strip()
 
 

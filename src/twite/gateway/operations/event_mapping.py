@@ -1,7 +1,7 @@
-"""Which of X's events a kept conversion is of, as the settings map its name today.
+"""Event mapping: look up a stored conversion's X event by the current settings.
 
-Pure. What is kept of a submission names the event as its source did: when the mapping was wrong and
-has been corrected since, what rests because of it need not be submitted again.
+Pure. A stored submission keeps the event name of its source. After a wrong mapping is corrected,
+its dead letters need not be submitted again.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class MappedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def opened(body: bytes) -> object:
-    """Read a submission as it is kept; what cannot be read names nothing."""
+    """Decode a stored submission; None if it is not JSON."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -40,9 +40,9 @@ def event_today(
     destination: Destination | None,
     source: Source | None,
 ) -> MappedEvent:
-    """Return what the event of a conversion is by the settings that were read last.
+    """Return the X event of a conversion by the current settings.
 
-    `tree` is its submission as it was `opened`, `place` its own place therein; `pixel` whose it is.
+    `tree` is its submission from `opened`, `place` its index in it.
     """
     if destination is None:
         return MappedEvent(fault=f"the settings have no pixel {pixel} any more")
@@ -62,7 +62,7 @@ def event_today(
 
 
 def _names(tree: object, place: int) -> tuple[str, str]:
-    """Return our name of the event, and a tag's, as the submission has them; "" for none."""
+    """Return (native event name, tag event name) from a submission; "" for none."""
     several = tree.get("conversions", tree) if isinstance(tree, dict) else tree
     traces = tree.get("hit") if isinstance(tree, dict) else None
     own = _at(several, place) if isinstance(several, list) else several

@@ -1,4 +1,4 @@
-"""How a conversion became what X is sent: field by field, with no identifier shown whole."""
+"""Explain a conversion: map each field received to the field sent to X, identifiers masked."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -8,11 +8,11 @@ import msgspec
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.redaction.mask_tree import masked_tree
 
-# What is longer than this is not shown whole.
+# Longer texts are cut.
 LONGEST: Final = 64 * 1024
 _LONGEST_VALUE: Final = 200
 
-# From our own format to X's, and what happens on the way.
+# (native field, X's field, conversion applied).
 _NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
     ("event", "event_id", "looked up among the pixel's events"),
     ("conversion_id", "conversion_id", "as it is"),
@@ -35,11 +35,11 @@ _ABSENT: Final[Mapping[str, str]] = {
     "conversion_time": "none was given: the moment it was received",
 }
 _LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a person"
-_MENDED: Final = "put there by a person, see below"
+_EDITED: Final = "put there by a person, see below"
 
 
 class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One field on its way. `came` and `sent` are "" where there was nothing."""
+    """One field as received (`came`) and as sent; "" if absent."""
 
     field: str
     came: str
@@ -49,11 +49,11 @@ class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
-    """Return the way of each field; empty where the bodies are not kept any more."""
+    """Return the steps of all fields; empty if the bodies are no longer stored."""
     came, sent = _given(origin), flat(origin.life.sent)
     if not came or not sent:
         return ()
-    # X's own format has X's own words.
+    # A request in X's format has X's field names.
     table = _NATIVE if came.keys() & _OURS else tuple((name, name, "as it is") for name in sent)
     found = [
         ExplainStep(
@@ -70,7 +70,7 @@ def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
 
 
 def masked(body: bytes) -> str:
-    """Return JSON for people, its identifiers masked, cut at LONGEST; "" where there is none."""
+    """Return indented JSON with identifiers masked, cut at LONGEST; "" for an empty body."""
     if not body:
         return ""
     try:
@@ -82,7 +82,7 @@ def masked(body: bytes) -> str:
 
 
 def compact(body: bytes) -> bytes:
-    """Return JSON for programs, its identifiers masked; what cannot be read is null."""
+    """Return compact JSON with identifiers masked; null for a body that is not JSON."""
     try:
         return msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -90,7 +90,7 @@ def compact(body: bytes) -> bytes:
 
 
 def _visible(text: str) -> str:
-    """Escape what is invisible or turns text around, as JSON does; lines stay."""
+    """Escape invisible and bidirectional characters as JSON does; keep line breaks."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
@@ -101,7 +101,7 @@ def _escaped(c: str) -> str:
 
 
 def flat(body: bytes) -> dict[str, object]:
-    """Return the fields of a conversion as X is sent it, those of its identifiers among them."""
+    """Return the fields of a body sent to X, with identifiers lifted to the top level."""
     if not body:
         return {}
     try:
@@ -121,9 +121,9 @@ def flat(body: bytes) -> dict[str, object]:
 
 
 def own_part(origin: ConversionOrigin) -> bytes:
-    """Return what of a submission is this conversion's alone; nothing where that is not known.
+    """Return the part of a submission that belongs to this conversion; empty if unknown.
 
-    Its neighbours in one request may be of pixels that the viewer must not see.
+    Other conversions of the request may be of pixels the viewer must not see.
     """
     try:
         body = msgspec.json.decode(origin.body)
@@ -136,7 +136,7 @@ def own_part(origin: ConversionOrigin) -> bytes:
 
 
 def _given(origin: ConversionOrigin) -> dict[str, object]:
-    """Return the conversion's own part of its submission."""
+    """Return the conversion's own part of its submission, flattened."""
     if not origin.body:
         return {}
     try:
@@ -155,7 +155,7 @@ def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
     if given and not sent:
         return _LEFT_OUT
     if not given:
-        return _ABSENT.get(becomes, _MENDED)
+        return _ABSENT.get(becomes, _EDITED)
     return note
 
 

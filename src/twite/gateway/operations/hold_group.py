@@ -1,6 +1,6 @@
-"""What is held together for a remark on its amount: an order, for X and for each tag that hears it.
+"""Hold group: the deliveries of one order (X and each tag) held by the value guard.
 
-One decision of a person is about all of them.
+A user decides about all of them at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,12 +10,12 @@ from typing import NamedTuple
 from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.ports.tags import PREFIX
 
-# A tag's id is the conversion's, perhaps with its event before and its trigger behind.
+# A tag delivery's id contains the conversion id, perhaps with its event before and trigger after.
 _MOST_PARTS = 8
 
 
 class HeldGroup(NamedTuple):
-    """A delivery of one submission that is held."""
+    """A held delivery of one submission."""
 
     delivery: int
     pixel: str
@@ -24,23 +24,25 @@ class HeldGroup(NamedTuple):
 
 
 def alike(chosen: Collection[int], held: Sequence[HeldGroup]) -> list[int]:
-    """Return those of one submission that go the way of the chosen ones, these among them."""
-    remarked = [one for one in held if one.reason.startswith(HELD_FOR)]
-    roots = {one.conversion_id for one in remarked if not one.pixel.startswith(PREFIX)}
-    found = {one.delivery: (one.reason, _root(one, roots)) for one in remarked}
-    meant = {found[delivery] for delivery in chosen if delivery in found}
-    return [delivery for delivery, root in found.items() if root in meant]
+    """Return the ids of all deliveries in the groups of the chosen ones."""
+    remarked = [delivery for delivery in held if delivery.reason.startswith(HELD_FOR)]
+    roots = {
+        delivery.conversion_id for delivery in remarked if not delivery.pixel.startswith(PREFIX)
+    }
+    found = {delivery.delivery: (delivery.reason, _root(delivery, roots)) for delivery in remarked}
+    meant = {found[id_] for id_ in chosen if id_ in found}
+    return [id_ for id_, root in found.items() if root in meant]
 
 
-def _root(one: HeldGroup, roots: AbstractSet[str]) -> str:
-    if one.conversion_id in roots:
-        return one.conversion_id
-    parts = one.conversion_id.split("/")
+def _root(delivery: HeldGroup, roots: AbstractSet[str]) -> str:
+    if delivery.conversion_id in roots:
+        return delivery.conversion_id
+    parts = delivery.conversion_id.split("/")
     if len(parts) > _MOST_PARTS:
-        return one.conversion_id
+        return delivery.conversion_id
     within = (
         "/".join(parts[begin:end])
         for begin in range(len(parts))
         for end in range(len(parts), begin, -1)
     )
-    return next((part for part in within if part in roots), one.conversion_id)
+    return next((part for part in within if part in roots), delivery.conversion_id)

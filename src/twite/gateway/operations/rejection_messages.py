@@ -1,4 +1,4 @@
-"""What X, or the person, said no to, in words that somebody can act on."""
+"""Messages for X's refusals (sign-in, credentials, roles): what happened, and what to do."""
 
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND
 
 
 class RejectionMessage(NamedTuple):
-    """What it is, and what to do. `{about}` is what was asked about."""
+    """The fact, and the cure. `{about}` is the account, user or address concerned."""
 
     fact: str
     cure: str
@@ -83,8 +83,8 @@ _WORDS: Final = MappingProxyType(
 )
 
 
-def in_words(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
-    """Return what happened, and what to do. `off`: by how many seconds X's clock is ahead."""
+def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
+    """Return (what happened, what to do). `off`: seconds that X's clock is ahead."""
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     said = f"{refusal.status or ''} {refusal.said}".strip()

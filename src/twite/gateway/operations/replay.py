@@ -1,4 +1,4 @@
-"""Replay: a person brings back what was given up, and those who send hear of it."""
+"""Replay and edit dead letters, and wake the workers at once."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from twite.gateway.ports.store import Operations
 
 
 class WakingOperations:
-    """A desk whose replays go out at once instead of at the next look."""
+    """Operations whose replays are sent at once instead of at the next poll."""
 
     def __init__(self, *, desk: Operations, wake_all: Callable[[], None]) -> None:
         self._desk = desk
@@ -22,7 +22,7 @@ class WakingOperations:
         sure: Collection[int] = (),
         deed: AuditEvent | None = None,
     ) -> int:
-        """Queue them again; see the port."""
+        """Queue deliveries again: see the port."""
         done = await self._desk.replay(deliveries, now=now, sure=sure, deed=deed)
         self._wake_all()
         return done
@@ -30,12 +30,12 @@ class WakingOperations:
     async def discard(
         self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
     ) -> int:
-        """Give them up for good; see the port."""
+        """Discard deliveries for good: see the port."""
         return await self._desk.discard(deliveries, now=now, note=note, deed=deed)
 
 
 class WakingEditor:
-    """A mender whose amendments go out at once."""
+    """An editor whose edited deliveries are sent at once."""
 
     def __init__(self, *, editor: Editor, wake_all: Callable[[], None]) -> None:
         self._editor = editor
@@ -50,7 +50,7 @@ class WakingEditor:
         sure: Collection[int] = (),
         deed: AuditEvent | None = None,
     ) -> Mapping[int, str]:
-        """Put bodies in the place of others, and queue their deliveries; see the port."""
+        """Replace bodies and queue their deliveries: see the port."""
         refused = await self._editor.amend(amendments, now=now, note=note, sure=sure, deed=deed)
         self._wake_all()
         return refused

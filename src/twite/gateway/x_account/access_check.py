@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, PixelToken
 from twite.domain.errors import RefusedByX
-from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.x.access import (
     AdsAccountAccess,
@@ -58,7 +58,7 @@ async def check_access(
         return AccessCheck(account=account)
     if not may_manage(roles):
         wrong = InquiryRefusal(why=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}")
-        reason, cure = in_words(wrong, about=about)
+        reason, cure = rejection_message(wrong, about=about)
         raise RefusedByX(why=wrong.why, status=0, reason=reason, cure=cure)
     return AccessCheck(account=account, roles=roles)
 

@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.errors import RefusedByX, XUnanswering
 from twite.domain.times import SECOND
-from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.ports.store import Clock, NoResponse, Randomness, Response
 from twite.x.decode import limit_of
 from twite.x.inquiry import Inquiry, InquiryRefusal, Question, answered, signed, words_of
@@ -78,7 +78,7 @@ class XInquiries:
         found = read(came.status, came.body)
         if not isinstance(found, InquiryRefusal):
             return found
-        reason, cure = in_words(found, about=about, off=_off(came, self._clock.now()))
+        reason, cure = rejection_message(found, about=about, off=_off(came, self._clock.now()))
         raise RefusedByX(why=found.why, status=found.status, reason=reason, cure=cure)
 
     async def ask_as(

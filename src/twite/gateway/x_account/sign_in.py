@@ -20,7 +20,7 @@ from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.operations.rejection_messages import in_words
+from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.ports.store import Clock
 from twite.gateway.x_account.access_check import AccessCheck, check_access
 from twite.gateway.x_account.credential_store import StoredCredentials
@@ -276,5 +276,5 @@ class XSignIn:
 
 
 def _refused(refusal: InquiryRefusal) -> RefusedByX:
-    reason, cure = in_words(refusal)
+    reason, cure = rejection_message(refusal)
     return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
