@@ -93,7 +93,9 @@ def test_every_key_of_an_export_has_its_line_and_no_other_has():
 
 def test_the_parts_of_the_tables_are_those_that_an_import_reads():
     parts_of_a_version = {
-        key for key, one in RESOURCES["containerVersion"].items() if one.how == "what is below"
+        key
+        for key, one in RESOURCES["containerVersion"].items()
+        if one.how == "by the tables of its parts"
     }
 
     assert parts_of_a_version == {*KINDS, "container"}

@@ -13,7 +13,7 @@ TwiteError
 │   ├── NotOpened           a secret was sealed with a key that is not here
 │   └── RefusedByX          X does not do what was asked of its Ads API, and says why
 ├── PassingError            nobody: it passes
-│   ├── LedgerFull          more is waiting for the disk than memory may hold
+│   ├── LedgerFull          the queue for the disk is full
 │   ├── TemplatesBusy       more is in the hands of tag templates than may be
 │   │   └── TemplateRests   a template that passed a limit rests
 │   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles

@@ -63,7 +63,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
         _refuse_shape(error, decoder.type)
     except RecursionError:
         raise MalformedRequest(
-            code="too_deep", path="", message="the JSON is nested deeper than any submission is"
+            code="too_deep", path="", message="the JSON is nested too deeply"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(
@@ -103,7 +103,7 @@ def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
         read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
     except RecursionError:
         raise MalformedRequest(
-            code="too_deep", path="", message="the JSON is nested deeper than any submission is"
+            code="too_deep", path="", message="the JSON is nested too deeply"
         ) from None
     if isinstance(read, _Pairs):
         _unique(read)

@@ -118,7 +118,7 @@ async def test_a_receipt_counts_what_became_of_each():
                 Fault(
                     path="email",
                     code="email_unusable",
-                    message="not an address that mail could reach",
+                    message="not a valid email address",
                 ),
             ),
         ),

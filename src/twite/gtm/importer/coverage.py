@@ -44,7 +44,7 @@ def _differs(shown: str, note: str, source: VariableSource | None = None) -> Kno
 _IN_GOOGLES: Final = (
     "it is Google's own and its code is not in the export: keep it in Google's container"
 )
-_DRAWN: Final = "one number for an event: its tags, and each try of them, find the same"
+_DRAWN: Final = "one number for each event: all its tags and attempts get the same"
 _OF_WEB: Final = "it belongs to web containers"
 
 TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
@@ -79,7 +79,7 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "SERVER_PAGEVIEW": _differs("Page view", "it fires where event_name is page_view"),
         "TRIGGER_GROUP": _left_out(
             "Trigger group",
-            "an event is over when the next begins: put the conditions into one trigger",
+            "events are independent: put the conditions into one trigger",
         ),
         **{
             word: _left_out(word.replace("_", " ").capitalize(), _OF_WEB)

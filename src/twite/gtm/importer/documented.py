@@ -49,12 +49,12 @@ _WHERE: Final = _keys(
     "fingerprint",
     "tagManagerUrl",
     fate=KeyTreatment.IDLE,
-    how="where the part stands at Google",
+    how="location within Google Tag Manager",
 )
 _PEOPLE: Final = {
-    "notes": DocumentedKey(KeyTreatment.IDLE, "for people: counted in one line, not kept")
-} | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders put parts in order for people")}
-_PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of kinds below")}
+    "notes": DocumentedKey(KeyTreatment.IDLE, "comments: counted in one line, not kept")
+} | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts")}
+_PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of types")}
 
 _TAG: Final = {
     **_PART,
@@ -62,7 +62,7 @@ _TAG: Final = {
     "parameter": _done("the template's fields"),
     "firingTriggerId": _done("`triggers`; a tag without one never fires, and the line says so"),
     "blockingTriggerId": _done("`unless`; with one that is left out, the tag is left out"),
-    "priority": _done("`priority`; what is no whole number counts as 0, and is noted"),
+    "priority": _done("`priority`; a non-integer counts as 0 and is noted"),
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
     "tagFiringOption": _done(
@@ -72,19 +72,19 @@ _TAG: Final = {
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),
     "liveOnly": _done("a gateway is always live"),
-    "scheduleStartMs": _done("`starts_at`; with what is no moment the tag is paused"),
-    "scheduleEndMs": _done("`ends_at`; with what is no moment the tag is paused"),
+    "scheduleStartMs": _done("`starts_at`; if it is not a time, the tag is paused"),
+    "scheduleEndMs": _done("`ends_at`; if it is not a time, the tag is paused"),
     "monitoringMetadata": DocumentedKey(
-        KeyTreatment.NOTED, "addEventCallback tells no metadata here"
+        KeyTreatment.NOTED, "addEventCallback gets no metadata in Twite"
     ),
     "monitoringMetadataTagNameKey": DocumentedKey(
-        KeyTreatment.NOTED, "addEventCallback tells no metadata here"
+        KeyTreatment.NOTED, "addEventCallback gets no metadata in Twite"
     ),
     "firingRuleId": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "rules are of the API's first version; exports have none"
+        KeyTreatment.LEFT_OUT, "rules belong to the API's first version; exports have none"
     ),
     "blockingRuleId": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "rules are of the API's first version; exports have none"
+        KeyTreatment.LEFT_OUT, "rules belong to the API's first version; exports have none"
     ),
     **_PEOPLE,
     **_WHERE,
@@ -128,9 +128,9 @@ _VARIABLE: Final = {
     "parameter": _done("by the type"),
     "formatValue": _done("`format`"),
     "scheduleStartMs": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "it has a value in a span of time alone"
+        KeyTreatment.LEFT_OUT, "it has a value only during a time span"
     ),
-    "scheduleEndMs": DocumentedKey(KeyTreatment.LEFT_OUT, "it has a value in a span of time alone"),
+    "scheduleEndMs": DocumentedKey(KeyTreatment.LEFT_OUT, "it has a value only during a time span"),
     "enablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
     "disablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
     **_PEOPLE,
@@ -139,8 +139,8 @@ _VARIABLE: Final = {
 RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
     {
         "export": {
-            "exportFormatVersion": _done("2 alone is known"),
-            "containerVersion": _done("what is below"),
+            "exportFormatVersion": _done("only 2 is supported"),
+            "containerVersion": _done("by the tables of its parts"),
             "exportTime": DocumentedKey(KeyTreatment.IDLE, "when it was exported"),
         },
         "containerVersion": {
@@ -154,13 +154,11 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "client",
                 "transformation",
                 fate=KeyTreatment.DONE,
-                how="what is below",
+                how="by the tables of its parts",
             ),
             "containerVersionId": _done("`version`"),
             "name": _done("`name`, where the container has none"),
-            "folder": DocumentedKey(
-                KeyTreatment.NOTED, "folders only put parts in order for people"
-            ),
+            "folder": DocumentedKey(KeyTreatment.NOTED, "folders only organize parts"),
             "zone": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
             "gtagConfig": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
             "description": DocumentedKey(KeyTreatment.IDLE, "for people"),
@@ -169,30 +167,32 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "container": {
             **_WHERE,
-            "containerId": _done("types of templates are named by it"),
+            "containerId": _done("part of the type names of templates"),
             "name": _done("`name`"),
             "publicId": _done("`public_id`"),
-            "usageContext": _done("SERVER alone is taken"),
+            "usageContext": _done("only SERVER is accepted"),
             "taggingServerUrls": DocumentedKey(
                 KeyTreatment.NOTED, "the old addresses; Twite's own is server.public_url"
             ),
             "domainName": DocumentedKey(
-                KeyTreatment.NOTED, "who may post stands in origins of a [[source]]"
+                KeyTreatment.NOTED, "origins of a [[source]] say who may post"
             ),
             "notes": DocumentedKey(KeyTreatment.IDLE, "for people"),
             "tagIds": DocumentedKey(KeyTreatment.IDLE, "the ids of the container itself"),
-            "features": DocumentedKey(KeyTreatment.IDLE, "what Google's pages offer for it"),
+            "features": DocumentedKey(KeyTreatment.IDLE, "features of Google's editor"),
         },
         "customTemplate": {
-            "templateId": _done("types of parts are named by it"),
+            "templateId": _done("part of the type names of parts"),
             "name": _done("names are kept"),
-            "templateData": _done("a `.tpl` file, as it stands"),
-            "galleryReference": _done("types of parts are named by it"),
+            "templateData": _done("a `.tpl` file, unchanged"),
+            "galleryReference": _done("part of the type names of parts"),
             **_WHERE,
         },
         "galleryReference": {
-            "galleryTemplateId": _done("types of parts are named by it"),
-            "isModified": _done("a gallery's own text is public, and not searched for secrets"),
+            "galleryTemplateId": _done("part of the type names of parts"),
+            "isModified": _done(
+                "unmodified gallery templates are public and not searched for secrets"
+            ),
             **_keys(
                 "host",
                 "owner",
@@ -216,9 +216,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         "trigger": _TRIGGER,
         "condition": {
             "type": _done("by the table of operators"),
-            "parameter": _done(
-                "`arg0`, `arg1`, `negate`, `ignore_case`; with others it is left out"
-            ),
+            "parameter": _done("`arg0`, `arg1`, `negate`, `ignore_case`; left out with other keys"),
         },
         "tag": _TAG,
         "setupTag": {"tagName": _done(), "stopOnSetupFailure": _done("`needed`")},
@@ -230,7 +228,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         "client": {
             **_PART,
             "clientId": DocumentedKey(KeyTreatment.IDLE, "nothing names a client by it"),
-            "parameter": _done("the template's fields; of Google's own clients noted"),
+            "parameter": _done("the template's fields; noted for Google's own clients"),
             "priority": _done("`priority`"),
             **_PEOPLE,
             **_WHERE,
@@ -240,7 +238,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "transformationId": DocumentedKey(
                 KeyTreatment.IDLE, "nothing names a transformation by it"
             ),
-            "parameter": _done("by the type; with others than its own it is left out"),
+            "parameter": _done("by the type; left out with parameters of another type"),
             **_PEOPLE,
             **_WHERE,
         },
@@ -251,24 +249,24 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "list": _done(),
             "map": _done(),
             "isWeakReference": DocumentedKey(
-                KeyTreatment.IDLE, "what Google's pages do when the named part goes"
+                KeyTreatment.IDLE, "what Google's editor does when the named part is deleted"
             ),
         },
         "folder": {
-            "folderId": DocumentedKey(KeyTreatment.IDLE, "folders put parts in order for people"),
-            "name": _done("its line has it"),
+            "folderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts"),
+            "name": _done("named in its line"),
             "notes": _PEOPLE["notes"],
             **_WHERE,
         },
         "zone": {
-            "name": _done("its line has it"),
+            "name": _done("named in its line"),
             **_keys(
                 "zoneId",
                 "boundary",
                 "childContainer",
                 "typeRestriction",
                 fate=KeyTreatment.LEFT_OUT,
-                how="with the whole zone",
+                how="with its zone",
             ),
             "notes": _PEOPLE["notes"],
             **_WHERE,
@@ -279,7 +277,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "type",
                 "parameter",
                 fate=KeyTreatment.LEFT_OUT,
-                how="with the whole of it",
+                how="with its gtagConfig",
             ),
             **_WHERE,
         },

@@ -171,7 +171,7 @@ def _as_x(version: str) -> Json:
             "401": "Neither the pixel's token nor a good signature.",
             "404": "An unknown pixel, or an event of another one.",
             "413": "More than 1 MiB after decompression.",
-            "415": "Not declared as JSON, or in an encoding that is not read here.",
+            "415": "Not declared as JSON, or an unsupported encoding.",
             "429": "Too fast; `x-rate-limit-reset` says when to come again.",
             "500": "A fault of Twite's own.",
             "503": "Cannot commit; nothing of it was kept.",

@@ -14,7 +14,7 @@ _X_REFUSALS: Final = {
     "404": "The pixel is not the source's, or the event not the pixel's.",
     "408": "The request did not arrive in time. The connection is closed.",
     "413": "A body larger than 1 MiB.",
-    "415": "An encoding that is not read here.",
+    "415": "Unsupported encoding.",
     "429": "Too fast.",
     "431": "The headers are too large. The connection is closed.",
     "500": "A fault of Twite's own.",
